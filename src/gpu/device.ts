@@ -1,0 +1,155 @@
+/**
+ * The one place that acquires a WebGPU device: browser, Deno, or Node through the `webgpu` package
+ * (Dawn). Features and limits are negotiated here and described as `Caps`.
+ */
+import type { Caps, CapsLimits, SubgroupMatrixConfig } from "./caps.ts";
+import { DEFAULT_LIMITS, isSoftwareAdapter } from "./caps.ts";
+import { DeviceError, DeviceLostError } from "./errors.ts";
+import { DeviceMemory } from "./memory.ts";
+import { PipelineCache } from "./pipelines.ts";
+
+/** Features asked for when the adapter has them. Nothing here is required. */
+const WANTED_FEATURES = [
+  "shader-f16",
+  "subgroups",
+  "timestamp-query",
+  "chromium-experimental-subgroup-matrix",
+] as const;
+
+export interface GpuOptions {
+  /** Where to ask for an adapter. Default: `navigator.gpu`. Node passes Dawn's `GPU` here. */
+  readonly gpu?: GPU;
+  readonly powerPreference?: GPUPowerPreference;
+  /** Features not to use even when offered, for example `["shader-f16"]` to test the packed path. */
+  readonly withoutFeatures?: readonly string[];
+  /** Keep the WebGPU default limits instead of asking for the adapter's. */
+  readonly defaultLimits?: boolean;
+}
+
+/** A device with what the engine keeps beside it. `destroy()` is idempotent and frees everything. */
+export interface Gpu {
+  readonly device: GPUDevice;
+  readonly caps: Caps;
+  readonly pipelines: PipelineCache;
+  readonly memory: DeviceMemory;
+  /** Set once the device is gone; calls that need it throw this. */
+  readonly lostError: DeviceLostError | undefined;
+  /** Resolves when the device is lost for any reason. */
+  readonly lost: Promise<DeviceLostError>;
+  destroy(): void;
+}
+
+/**
+ * Acquires a device. Throws `DeviceError` when there is no WebGPU, no adapter, or the adapter gives no
+ * device; the message says what to do.
+ */
+export async function requestGpu(options: GpuOptions = {}): Promise<Gpu> {
+  const gpu = options.gpu ?? (globalThis.navigator as Navigator | undefined)?.gpu;
+  if (gpu === undefined) {
+    throw new DeviceError(
+      "device: this environment has no WebGPU (navigator.gpu is missing). Use a current browser, " +
+        'Deno with --unstable-webgpu, or pass { gpu } from the npm package "webgpu" in Node',
+    );
+  }
+  const adapter = await gpu.requestAdapter(
+    options.powerPreference ? { powerPreference: options.powerPreference } : {},
+  );
+  if (adapter === null) {
+    throw new DeviceError(
+      "device: WebGPU is here but no adapter answered. Check the graphics driver, or use a software adapter",
+    );
+  }
+  const refused = new Set(options.withoutFeatures ?? []);
+  const features = WANTED_FEATURES.filter((name) => adapter.features.has(name) && !refused.has(name));
+  const requiredLimits: Record<string, number> = {};
+  if (!options.defaultLimits) {
+    for (const name of Object.keys(DEFAULT_LIMITS) as (keyof CapsLimits)[]) {
+      if (!name.startsWith("max")) continue;
+      const offered = adapter.limits[name];
+      if (typeof offered === "number" && offered > DEFAULT_LIMITS[name]) {
+        requiredLimits[name] = offered;
+      }
+    }
+  }
+  let device: GPUDevice;
+  try {
+    device = await adapter.requestDevice({
+      label: "rcod",
+      requiredFeatures: features as unknown as GPUFeatureName[],
+      requiredLimits,
+    });
+  } catch (error) {
+    throw new DeviceError(
+      `device: the adapter refused a device: ${error instanceof Error ? error.message : String(error)}`,
+    );
+  }
+  return adoptDevice(device, adapter.info);
+}
+
+/**
+ * Wraps a device that the caller already has, for sharing it with other WebGPU code. The caller keeps
+ * ownership: `destroy()` of the result frees our buffers and then destroys the device only when it came
+ * from `requestGpu`.
+ */
+export function adoptDevice(device: GPUDevice, info?: GPUAdapterInfo): Gpu {
+  const caps = describeDevice(device, info ?? device.adapterInfo);
+  const memory = new DeviceMemory(device, caps);
+  let lostError: DeviceLostError | undefined;
+  const lost = device.lost.then((lostInfo) => {
+    lostError = new DeviceLostError(lostInfo.reason ?? "unknown", lostInfo.message);
+    return lostError;
+  });
+  let destroyed = false;
+  return {
+    device,
+    caps,
+    pipelines: new PipelineCache(device),
+    memory,
+    lost,
+    get lostError() {
+      return lostError;
+    },
+    destroy() {
+      if (destroyed) return;
+      destroyed = true;
+      memory.destroyAll();
+      device.destroy();
+    },
+  };
+}
+
+function describeDevice(device: GPUDevice, info: GPUAdapterInfo | undefined): Caps {
+  const names = {
+    vendor: info?.vendor ?? "",
+    architecture: info?.architecture ?? "",
+    device: info?.device ?? "",
+    description: info?.description ?? "",
+  };
+  const limits = Object.fromEntries(
+    (Object.keys(DEFAULT_LIMITS) as (keyof CapsLimits)[]).map((name) => [
+      name,
+      device.limits[name] ?? DEFAULT_LIMITS[name],
+    ]),
+  ) as unknown as CapsLimits;
+  const matrixConfigs = device.features.has("chromium-experimental-subgroup-matrix")
+    ? ((info as { subgroupMatrixConfigs?: readonly SubgroupMatrixConfig[] } | undefined)
+        ?.subgroupMatrixConfigs ?? [])
+    : [];
+  return {
+    ...names,
+    isSoftware:
+      isSoftwareAdapter(names) ||
+      (info as { isFallbackAdapter?: boolean } | undefined)?.isFallbackAdapter === true,
+    hasShaderF16: device.features.has("shader-f16"),
+    hasSubgroups: device.features.has("subgroups"),
+    hasTimestampQuery: device.features.has("timestamp-query"),
+    subgroupMatrixConfigs: matrixConfigs.map(({ componentType, resultComponentType, M, N, K }) => ({
+      componentType,
+      resultComponentType,
+      M,
+      N,
+      K,
+    })),
+    limits,
+  };
+}

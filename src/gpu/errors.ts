@@ -1,0 +1,16 @@
+/** A GPU that is missing, lost, out of memory, or that refuses a shader. */
+export class DeviceError extends Error {
+  override readonly name: string = "DeviceError";
+}
+
+/** The device was lost (driver reset, tab in the background, `destroy()`); everything on it is gone. */
+export class DeviceLostError extends DeviceError {
+  override readonly name = "DeviceLostError";
+  /** `"destroyed"` when somebody called `destroy()`, else `"unknown"`. */
+  readonly reason: string;
+
+  constructor(reason: string, message: string) {
+    super(`device: lost (${reason}): ${message || "no message"}. Create a new device and load again`);
+    this.reason = reason;
+  }
+}

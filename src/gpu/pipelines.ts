@@ -1,0 +1,99 @@
+import { DeviceError } from "./errors.ts";
+
+/** How a shader sees one binding. */
+export type BindingAccess = "read" | "read_write" | "uniform";
+
+/** A compiled kernel with its explicit layout. */
+export interface CompiledPipeline {
+  readonly pipeline: GPUComputePipeline;
+  readonly layout: GPUBindGroupLayout;
+}
+
+/**
+ * Compute pipelines by their source text: identical WGSL is compiled once per device, and two
+ * shaders can never share a key. Layouts are explicit, so that an operand which a variant does not
+ * touch still has its slot.
+ */
+export class PipelineCache {
+  readonly #device: GPUDevice;
+  readonly #pipelines = new Map<string, Promise<CompiledPipeline>>();
+  readonly #layouts = new Map<string, GPUBindGroupLayout>();
+  #compileMs = 0;
+
+  constructor(device: GPUDevice) {
+    this.#device = device;
+  }
+
+  /** Distinct pipelines compiled so far. */
+  get size(): number {
+    return this.#pipelines.size;
+  }
+
+  /** Wall time spent in pipeline creation, summed over pipelines (they may overlap). */
+  get compileMs(): number {
+    return this.#compileMs;
+  }
+
+  /** The pipeline for `code`, entry point `main`. Rejects with a `DeviceError` that names the kernel. */
+  get(label: string, code: string, bindings: readonly BindingAccess[]): Promise<CompiledPipeline> {
+    let entry = this.#pipelines.get(code);
+    if (entry === undefined) {
+      entry = this.#compile(label, code, bindings);
+      this.#pipelines.set(code, entry);
+    }
+    return entry;
+  }
+
+  async #compile(
+    label: string,
+    code: string,
+    bindings: readonly BindingAccess[],
+  ): Promise<CompiledPipeline> {
+    const start = performance.now();
+    const device = this.#device;
+    const layout = this.#layout(bindings);
+    device.pushErrorScope("validation");
+    const module = device.createShaderModule({ label, code });
+    // The pipeline is created before the scope is popped so that one await serves both.
+    const creation = device
+      .createComputePipelineAsync({
+        label,
+        layout: device.createPipelineLayout({ label, bindGroupLayouts: [layout] }),
+        compute: { module, entryPoint: "main" },
+      })
+      .then(
+        (pipeline) => ({ pipeline }),
+        (error: unknown) => ({ error }),
+      );
+    const invalid = await device.popErrorScope();
+    const result = await creation;
+    this.#compileMs += performance.now() - start;
+    if ("pipeline" in result && invalid === null) return { pipeline: result.pipeline, layout };
+    const reason = invalid?.message ?? String("error" in result ? result.error : "unknown");
+    throw new DeviceError(`device: kernel "${label}" does not compile here: ${reason}`);
+  }
+
+  #layout(bindings: readonly BindingAccess[]): GPUBindGroupLayout {
+    const key = bindings.join(",");
+    let layout = this.#layouts.get(key);
+    if (layout === undefined) {
+      layout = this.#device.createBindGroupLayout({
+        label: key,
+        entries: bindings.map((access, binding) => ({
+          binding,
+          visibility: 4, // GPUShaderStage.COMPUTE
+          buffer: {
+            type:
+              access === "uniform"
+                ? "uniform"
+                : access === "read"
+                  ? "read-only-storage"
+                  : "storage",
+          },
+        })),
+      });
+      this.#layouts.set(key, layout);
+    }
+    return layout;
+  }
+}

@@ -1,0 +1,76 @@
+/** Moving bytes between JavaScript and the device, in bounded pieces. */
+import type { Gpu } from "./device.ts";
+import { DeviceError } from "./errors.ts";
+import { BUFFER_USAGE } from "./memory.ts";
+
+/** Upload piece: `writeBuffer` stages a copy of what it is given, so pieces bound the extra memory. */
+export const UPLOAD_CHUNK_BYTES = 8 * 1024 * 1024;
+
+/** Writes `data` at `byteOffset` (a multiple of 4) in pieces. A tail that is no multiple of 4 is zero-padded. */
+export function uploadBytes(
+  gpu: Gpu,
+  buffer: GPUBuffer,
+  byteOffset: number,
+  data: Uint8Array<ArrayBufferLike>,
+): void {
+  const { queue } = gpu.device;
+  const whole = data.byteLength - (data.byteLength % 4);
+  for (let start = 0; start < whole; start += UPLOAD_CHUNK_BYTES) {
+    const length = Math.min(UPLOAD_CHUNK_BYTES, whole - start);
+    queue.writeBuffer(
+      buffer,
+      byteOffset + start,
+      data.buffer as ArrayBuffer,
+      data.byteOffset + start,
+      length,
+    );
+  }
+  if (whole < data.byteLength) {
+    const tail = new Uint8Array(4);
+    tail.set(data.subarray(whole));
+    queue.writeBuffer(buffer, byteOffset + whole, tail);
+  }
+}
+
+/** Copies `byteLength` bytes of a buffer to JavaScript. Throws the device's loss when it is gone. */
+export async function readBytes(
+  gpu: Gpu,
+  buffer: GPUBuffer,
+  byteOffset: number,
+  byteLength: number,
+): Promise<Uint8Array<ArrayBuffer>> {
+  if (gpu.lostError) throw gpu.lostError;
+  const size = Math.ceil(byteLength / 4) * 4;
+  const staging = gpu.memory.create(
+    "readback",
+    size,
+    "staging",
+    BUFFER_USAGE.MAP_READ | BUFFER_USAGE.COPY_DST,
+  );
+  try {
+    const encoder = gpu.device.createCommandEncoder({ label: "readback" });
+    encoder.copyBufferToBuffer(buffer, byteOffset, staging, 0, size);
+    gpu.device.queue.submit([encoder.finish()]);
+    await staging.mapAsync(1); // GPUMapMode.READ
+    const bytes = new Uint8Array(staging.getMappedRange(0, size).slice(0, byteLength));
+    staging.unmap();
+    return bytes;
+  } catch (error) {
+    if (gpu.lostError) throw gpu.lostError;
+    throw new DeviceError(
+      `device: reading ${byteLength} bytes back failed: ${error instanceof Error ? error.message : String(error)}`,
+    );
+  } finally {
+    gpu.memory.release(staging);
+  }
+}
+
+/** Resolves when all submitted work is done; rejects with `DeviceLostError` when the device goes first. */
+export async function submittedWorkDone(gpu: Gpu): Promise<void> {
+  if (gpu.lostError) throw gpu.lostError;
+  const result = await Promise.race([
+    gpu.device.queue.onSubmittedWorkDone().then(() => undefined),
+    gpu.lost,
+  ]);
+  if (result !== undefined) throw result;
+}

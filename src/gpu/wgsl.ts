@@ -1,0 +1,103 @@
+/**
+ * The header that every shader starts with. Below it a shader is plain WGSL.
+ *
+ * Tensors are read and written in *quads*, four consecutive channels: `vec4<f32>` for f32,
+ * `vec4<f16>` for f16 where the device has shader-f16, else `vec2<u32>` holding packed halves. The
+ * bytes of the last two are the same. `unpack(q)` and `pack(v)` translate to and from `vec4<f32>`;
+ * arithmetic is always f32. No bitcast between f16 vectors and u32: naga rejects it.
+ */
+import type { Caps } from "./caps.ts";
+import type { DType } from "./dtype.ts";
+
+/** A uniform field. Order in the list is order in the struct. */
+export type Param = readonly [name: string, type: "u32" | "i32" | "f32", value: number];
+
+/** A storage operand. `element` is a WGSL type; `Quad` follows the dtype. */
+export interface Operand {
+  readonly name: string;
+  readonly element: string;
+  readonly access: "read" | "read_write";
+}
+
+export interface ShaderHeader {
+  readonly caps: Caps;
+  /** What `Quad`, `pack` and `unpack` mean. */
+  readonly dtype: DType;
+  readonly operands: readonly Operand[];
+  readonly params: readonly Param[];
+  /** `const NAME: u32 = value;` lines. */
+  readonly constants?: Readonly<Record<string, number>>;
+}
+
+/** WGSL text of the header: enables, constants, quad type, operands in binding order, params last. */
+export function shaderHeader(header: ShaderHeader): string {
+  const { caps, dtype, operands, params } = header;
+  const lines: string[] = [];
+  if (dtype === "f16" && caps.hasShaderF16) lines.push("enable f16;");
+  for (const [name, value] of Object.entries(header.constants ?? {})) {
+    lines.push(`const ${name}: u32 = ${value}u;`);
+  }
+  lines.push(quadDefinition(dtype, caps.hasShaderF16));
+  operands.forEach(({ name, element, access }, binding) => {
+    lines.push(
+      `@group(0) @binding(${binding}) var<storage, ${access}> ${name}: array<${element}>;`,
+    );
+  });
+  lines.push(
+    `struct Params { ${params.map(([name, type]) => `${name}: ${type}`).join(", ")} }`,
+    `@group(0) @binding(${operands.length}) var<uniform> params: Params;`,
+    FLAT_GROUP,
+  );
+  return `${lines.join("\n")}\n`;
+}
+
+/** Workgroup counts beyond 65,535 are folded into y; `flat_group` undoes it. See `foldWorkgroups`. */
+const FLAT_GROUP = /* wgsl */ `fn flat_group(id: vec3<u32>, counts: vec3<u32>) -> u32 {
+  return id.x + id.y * counts.x;
+}`;
+
+function quadDefinition(dtype: DType, hasShaderF16: boolean): string {
+  if (dtype === "f32") {
+    return /* wgsl */ `alias Quad = vec4<f32>;
+fn unpack(q: Quad) -> vec4<f32> { return q; }
+fn pack(v: vec4<f32>) -> Quad { return v; }`;
+  }
+  if (hasShaderF16) {
+    return /* wgsl */ `alias Quad = vec4<f16>;
+fn unpack(q: Quad) -> vec4<f32> { return vec4<f32>(q); }
+fn pack(v: vec4<f32>) -> Quad {
+  return vec4<f16>(clamp(v, vec4<f32>(-65504.0), vec4<f32>(65504.0)));
+}`;
+  }
+  return /* wgsl */ `alias Quad = vec2<u32>;
+fn unpack(q: Quad) -> vec4<f32> {
+  return vec4<f32>(unpack2x16float(q.x), unpack2x16float(q.y));
+}
+fn pack(v: vec4<f32>) -> Quad {
+  let c = clamp(v, vec4<f32>(-65504.0), vec4<f32>(65504.0));
+  return vec2<u32>(pack2x16float(c.xy), pack2x16float(c.zw));
+}`;
+}
+
+/** Uniform bytes of `params`, padded to 16. */
+export function packParams(params: readonly Param[]): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(Math.max(16, Math.ceil((params.length * 4) / 16) * 16));
+  const view = new DataView(bytes.buffer);
+  params.forEach(([name, type, value], index) => {
+    if (type !== "f32" && !Number.isInteger(value)) {
+      throw new Error(`internal: param ${name} must be an integer, got ${value}`);
+    }
+    if (type === "f32") view.setFloat32(index * 4, value, true);
+    else if (type === "u32") view.setUint32(index * 4, value, true);
+    else view.setInt32(index * 4, value, true);
+  });
+  return bytes;
+}
+
+/** A grid of `count` workgroups within the 65,535-per-dimension limit; surplus groups must return. */
+export function foldWorkgroups(count: number): readonly [number, number, number] {
+  const limit = 65_535;
+  if (count <= limit) return [Math.max(count, 1), 1, 1];
+  const rows = Math.ceil(count / limit);
+  return [Math.ceil(count / rows), rows, 1];
+}

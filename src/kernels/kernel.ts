@@ -1,0 +1,81 @@
+/**
+ * What a kernel is: pure functions from a problem (plain data) and the device's `Caps` to dispatch
+ * records. Nothing here touches a GPUDevice; `graph/program.ts` runs the records.
+ *
+ * Memory layout of every activation: channels innermost ("NHWC"; tokens are [.., T, C]), the channel
+ * axis padded with zeros to a multiple of four ("quads"). Kernels must write zeros into the padding and
+ * may rely on finding zeros there.
+ */
+import type { Caps } from "../gpu/caps.ts";
+import type { Operand, Param, ShaderHeader } from "../gpu/wgsl.ts";
+import { packParams, shaderHeader } from "../gpu/wgsl.ts";
+
+/** One compute dispatch. `operands[i]` is bound at `@binding(i)`; params come last. */
+export interface Dispatch {
+  /** For messages and profiles, e.g. `conv2d/register 3x3`. */
+  readonly label: string;
+  /** Complete WGSL with entry point `main`; equal text is one pipeline. */
+  readonly code: string;
+  /** Names of the problem's operands (or of scratch buffers), in binding order. */
+  readonly operands: readonly { readonly name: string; readonly access: "read" | "read_write" }[];
+  readonly params: Uint8Array<ArrayBuffer>;
+  readonly workgroups: readonly [number, number, number];
+}
+
+/** Everything needed to run one problem: its dispatches in order, and temporary buffers. */
+export interface KernelPlan {
+  readonly variant: string;
+  readonly dispatches: readonly Dispatch[];
+  /** Buffers that live only during this plan. */
+  readonly scratch: readonly { readonly name: string; readonly byteLength: number }[];
+}
+
+/** Work of a problem, independent of the variant. Each operand counted once. */
+export interface Cost {
+  readonly flops: number;
+  readonly bytesRead: number;
+  readonly bytesWritten: number;
+}
+
+/**
+ * A kernel. `P` is the problem: readonly plain data that decides the result completely (dtype, shapes,
+ * eps, activation …), no optional field with a hidden default. `V` names the variants.
+ */
+export interface Kernel<P, V extends string = string> {
+  readonly name: string;
+  readonly variants: readonly V[];
+  /** Throws `ShapeError` in the form `<op>: <rule>, got <values>`. */
+  check(problem: P): void;
+  /** The variant for this device. Always one that fits the device's limits. */
+  select(problem: P, caps: Caps): V;
+  /** Dispatch records for `variant` (default: `select`). Calls `check`. */
+  plan(problem: P, caps: Caps, variant?: V): KernelPlan;
+  cost(problem: P): Cost;
+}
+
+/** Builds a dispatch from a header description and a body; operand names come from the header. */
+export function dispatch(
+  label: string,
+  header: ShaderHeader,
+  body: string,
+  workgroups: readonly [number, number, number],
+): Dispatch {
+  return {
+    label,
+    code: shaderHeader(header) + body,
+    operands: header.operands.map(({ name, access }) => ({ name, access })),
+    params: packParams(header.params),
+    workgroups,
+  };
+}
+
+/** Shorthands for operand lists. */
+export const reads = (name: string, element = "Quad"): Operand => ({ name, element, access: "read" });
+export const writes = (name: string, element = "Quad"): Operand => ({
+  name,
+  element,
+  access: "read_write",
+});
+export const u32 = (name: string, value: number): Param => [name, "u32", value];
+export const i32 = (name: string, value: number): Param => [name, "i32", value];
+export const f32 = (name: string, value: number): Param => [name, "f32", value];

@@ -1,0 +1,48 @@
+/** WebGPU in Node through the npm package `webgpu` (Dawn), or whatever `navigator.gpu` already offers (Deno). */
+import type { Gpu, GpuOptions } from "../gpu/device.ts";
+import { requestGpu } from "../gpu/device.ts";
+import { DeviceError } from "../gpu/errors.ts";
+
+export interface NodeGpuOptions extends Omit<GpuOptions, "gpu"> {
+  /** Dawn toggles, e.g. `["allow_unsafe_apis", "vulkan_enable_f16_on_nvidia"]`. Ignored outside Dawn. */
+  readonly toggles?: readonly string[];
+}
+
+/** Dawn's instance stays referenced while any of its objects lives: dropping it crashes the process. */
+const instances: GPU[] = [];
+
+/** The environment's `GPU` object. Throws `DeviceError` when neither Deno's nor the package's exists. */
+export async function nodeGpuProvider(toggles: readonly string[] = []): Promise<GPU> {
+  const builtin = (globalThis.navigator as Navigator | undefined)?.gpu;
+  if (builtin !== undefined) return builtin;
+  let dawn: typeof import("webgpu");
+  try {
+    dawn = await import("webgpu");
+  } catch (error) {
+    throw new DeviceError(
+      `device: the npm package "webgpu" (WebGPU for Node) cannot be loaded: ` +
+        `${error instanceof Error ? error.message : String(error)}. Run npm install webgpu`,
+    );
+  }
+  for (const [name, value] of Object.entries(dawn.globals)) {
+    if (!(name in globalThis)) Object.defineProperty(globalThis, name, { value, configurable: true });
+  }
+  const gpu = dawn.create(toggles.length > 0 ? [`enable-dawn-features=${toggles.join(",")}`] : []);
+  instances.push(gpu);
+  return gpu;
+}
+
+/** A device in Node or Deno; see `requestGpu`. */
+export async function requestNodeGpu(options: NodeGpuOptions = {}): Promise<Gpu> {
+  const { toggles, ...rest } = options;
+  return requestGpu({ ...rest, gpu: await nodeGpuProvider(toggles) });
+}
+
+/** Whether an adapter answers in this process, without keeping it. */
+export async function hasAdapter(): Promise<boolean> {
+  try {
+    return (await (await nodeGpuProvider()).requestAdapter()) !== null;
+  } catch {
+    return false;
+  }
+}

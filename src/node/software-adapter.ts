@@ -1,0 +1,69 @@
+/**
+ * SwiftShader and a Vulkan loader from the npm package `@sparticuz/chromium`, for machines without a GPU.
+ *
+ * Dawn opens `libvulkan.so.1` by name and the driver through `VK_ICD_FILENAMES`. The dynamic linker reads
+ * `LD_LIBRARY_PATH` only at process start, so the environment returned here has to be given to a *child*
+ * process (`cli/launch.ts`) or to test workers (`vitest.config.ts`).
+ */
+import { createReadStream } from "node:fs";
+import { access, mkdtemp, rename, rm } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { tmpdir, userInfo } from "node:os";
+import { dirname, join } from "node:path";
+import { pipeline } from "node:stream/promises";
+import { createBrotliDecompress } from "node:zlib";
+
+export const SOFTWARE_NOTICE =
+  "no GPU found: using the software adapter (SwiftShader), about 1000 times slower";
+
+/** Set in processes started with the software adapter, so that nobody tries twice. */
+export const SOFTWARE_MARKER = "RCOD_SOFTWARE_ADAPTER";
+
+/**
+ * Unpacks the software adapter once per user and package version, and returns the environment variables
+ * that select it; null where the package is not installed or the platform has no build (Linux x64 only).
+ */
+export async function softwareAdapterEnv(): Promise<Record<string, string> | null> {
+  if (process.platform !== "linux" || process.arch !== "x64") return null;
+  const require = createRequire(import.meta.url);
+  let archive: string;
+  let version: string;
+  let extract: (folder: string) => NodeJS.WritableStream;
+  try {
+    // The package exports only its entry, so the archive is found from there: build/esm/ → bin/.
+    const entry = require.resolve("@sparticuz/chromium");
+    const root = join(dirname(entry), "..", "..");
+    archive = join(root, "bin", "swiftshader.tar.br");
+    await access(archive);
+    version = (require(join(root, "package.json")) as { version: string }).version;
+    ({ extract } = (await import("tar-fs")) as unknown as { extract: typeof extract });
+  } catch {
+    return null;
+  }
+  const folder = join(tmpdir(), `rcod-swiftshader-${version}-${userInfo().uid}`);
+  const icd = join(folder, "vk_swiftshader_icd.json");
+  if (!(await exists(icd))) {
+    // Unpack beside and rename, so that a second process never sees half a library.
+    const temporary = await mkdtemp(join(tmpdir(), "rcod-swiftshader-"));
+    await pipeline(createReadStream(archive), createBrotliDecompress(), extract(temporary));
+    try {
+      await rename(temporary, folder);
+    } catch {
+      await rm(temporary, { recursive: true, force: true }); // another process was first
+    }
+  }
+  const inherited = process.env["LD_LIBRARY_PATH"];
+  return {
+    VK_ICD_FILENAMES: icd,
+    VK_DRIVER_FILES: icd,
+    LD_LIBRARY_PATH: inherited ? `${folder}:${inherited}` : folder,
+    [SOFTWARE_MARKER]: "1",
+  };
+}
+
+async function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
+}

@@ -1,0 +1,35 @@
+/**
+ * The one table of tolerances. An element passes when |got − expected| ≤ atol + rtol·|expected|; the whole
+ * passes when besides NMSE = Σ(got−expected)²/Σexpected² is within its limit. u32 = 2⁻²⁴, u16 = 2⁻¹¹.
+ */
+import type { DType } from "../../src/gpu/dtype.ts";
+
+export interface Tolerance {
+  readonly rtol: number;
+  readonly atol: number;
+  readonly nmse: number;
+}
+
+const U32 = 2 ** -24;
+const U16 = 2 ** -11;
+
+/**
+ * A sum of `reductionLength` products whose rms is `productRms`, accumulated in f32. f16 storage adds one
+ * rounding of the output; WGSL leaves its direction open, hence 2·u16.
+ */
+export function contraction(dtype: DType, reductionLength: number, productRms: number): Tolerance {
+  const atol = Math.max(1e-6, 4 * U32 * reductionLength * productRms);
+  return dtype === "f32"
+    ? { rtol: 1e-5, atol, nmse: 1e-10 }
+    : { rtol: 2 * U16, atol: atol + 1e-6, nmse: 1e-6 };
+}
+
+/** Elementwise functions with exp or erf, norms and softmax: f32 inside, one rounding out. */
+export function pointwise(dtype: DType): Tolerance {
+  return dtype === "f32"
+    ? { rtol: 1e-5, atol: 2e-5, nmse: 1e-9 }
+    : { rtol: 2 * U16, atol: 1e-4, nmse: 1e-6 };
+}
+
+/** Copies, concatenation, nearest upsampling. */
+export const EXACT: Tolerance = { rtol: 0, atol: 0, nmse: 0 };
