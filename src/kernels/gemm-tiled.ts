@@ -1,0 +1,91 @@
+/**
+ * Workgroup-tiled GEMM body shared by linear and conv2d (`tiled`), the starting point for GPUs.
+ *
+ * A workgroup of 128 computes 64 rows × 64 columns; an invocation 4 rows × 2 column quads. Per step 16
+ * input channels of 64 rows (4 KiB) and the matching 16×64 weights (4 KiB) are staged as f32. For conv2d
+ * the K axis is (tap, channel): `load_tap` gathers the shifted pixel and gives zeros in the padding.
+ *
+ * The includer provides: `k_quads()`, `struct Row`, `locate(row) -> Row` (row already clamped to range),
+ * `load_tap(Row, tap, k) -> vec4<f32>`, the epilogue, and params `rows`, `column_quads`.
+ */
+
+export const TILE_ROWS = 64;
+export const TILE_COLUMNS = 64;
+const K_QUADS = 4; // 16 channels a step
+
+export function tiledGemmWgsl(taps: number, geglu: boolean): string {
+  return /* wgsl */ `
+var<workgroup> tile_a: array<vec4<f32>, ${K_QUADS * TILE_ROWS}>;
+var<workgroup> tile_w: array<vec4<f32>, ${K_QUADS * 4 * (TILE_COLUMNS / 4)}>;
+
+@compute @workgroup_size(128)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>,
+        @builtin(local_invocation_index) local: u32) {
+  let index = flat_group(group, counts);
+  let row_tiles = (params.rows + ${TILE_ROWS - 1}u) / ${TILE_ROWS}u;
+  let row0 = (index % row_tiles) * ${TILE_ROWS}u;
+  let nq0 = (index / row_tiles) * ${TILE_COLUMNS / 4}u;
+  if (nq0 >= params.column_quads) { return; } // surplus groups of a folded grid; uniform in the group
+  // Staging: lanes 0..63 take rows, twice two quads each; computing: 16 × 8 invocations.
+  let stage_row = local & 63u;
+  let stage_k = (local >> 6u) * 2u;
+  let source_row = locate(min(row0 + stage_row, params.rows - 1u));
+  let my_row = (local >> 3u) * 4u;
+  let my_quad = (local & 7u) * 2u;
+  let quads_in = k_quads();
+  var acc: array<array<vec4<f32>, 2>, 4>;
+  for (var tap = 0u; tap < ${taps}u; tap++) {
+    for (var k0 = 0u; k0 < quads_in; k0 += ${K_QUADS}u) {
+      for (var s = 0u; s < 2u; s++) {
+        let k = k0 + stage_k + s;
+        var a = vec4<f32>(0.0);
+        if (k < quads_in) { a = load_tap(source_row, tap, k); }
+        tile_a[(stage_k + s) * ${TILE_ROWS}u + stage_row] = a;
+      }
+      // 16 weight rows × 16 column quads = 256 quads; two per invocation.
+      for (var s = 0u; s < 2u; s++) {
+        let slot = local + s * 128u;
+        let kk = slot >> 4u; // channel within the step
+        let nq = nq0 + (slot & 15u);
+        let k = k0 + (kk >> 2u);
+        var w = vec4<f32>(0.0);
+        if (k < quads_in && nq < params.column_quads) {
+          w = unpack(weight[((tap * quads_in + k) * params.column_quads + nq) * 4u + (kk & 3u)]);
+        }
+        tile_w[slot] = w;
+      }
+      workgroupBarrier();
+      for (var k = 0u; k < ${K_QUADS}u; k++) {
+        let a0 = tile_a[k * ${TILE_ROWS}u + my_row];
+        let a1 = tile_a[k * ${TILE_ROWS}u + my_row + 1u];
+        let a2 = tile_a[k * ${TILE_ROWS}u + my_row + 2u];
+        let a3 = tile_a[k * ${TILE_ROWS}u + my_row + 3u];
+        for (var q = 0u; q < 2u; q++) {
+          let w0 = tile_w[(k * 4u) * 16u + my_quad + q];
+          let w1 = tile_w[(k * 4u + 1u) * 16u + my_quad + q];
+          let w2 = tile_w[(k * 4u + 2u) * 16u + my_quad + q];
+          let w3 = tile_w[(k * 4u + 3u) * 16u + my_quad + q];
+          acc[0][q] += a0.x * w0 + a0.y * w1 + a0.z * w2 + a0.w * w3;
+          acc[1][q] += a1.x * w0 + a1.y * w1 + a1.z * w2 + a1.w * w3;
+          acc[2][q] += a2.x * w0 + a2.y * w1 + a2.z * w2 + a2.w * w3;
+          acc[3][q] += a3.x * w0 + a3.y * w1 + a3.z * w2 + a3.w * w3;
+        }
+      }
+      workgroupBarrier();
+    }
+  }
+  for (var r = 0u; r < 4u; r++) {
+    let row = row0 + my_row + r;
+    let nq = nq0 + my_quad;
+    if (row < params.rows && nq < params.column_quads) {
+      ${
+        geglu
+          ? "finish_pair(acc[r][0], acc[r][1], row, nq / 2u);"
+          : `finish(acc[r][0], row, nq);
+      if (nq + 1u < params.column_quads) { finish(acc[r][1], row, nq + 1u); }`
+      }
+    }
+  }
+}
+`;
+}

@@ -1,0 +1,213 @@
+/**
+ * Matrix product with a packed weight:  y[row, n] = epilogue(Σ_k x[row, k] · W[n, k])
+ *
+ * x: [rows, inChannels], or two sources whose channels are concatenated (a 1×1 convolution of a UNet skip
+ * connection, without the copy). W: `packWeight` layout. y: [rows, outChannels] (GEGLU: half of them).
+ * f32 accumulators over the whole K.
+ *
+ * Variants. `naive`: one output quad per invocation, the readable form. `register-RxQ`: R rows × Q quads
+ * per invocation in registers, no workgroup memory: fastest on software adapters, where every load is a
+ * gather. `tiled`: 64×64 outputs per workgroup of 128, operands staged in 8 KiB of workgroup memory: for
+ * GPUs. See `gemm-register.ts`, `gemm-tiled.ts`.
+ */
+import type { Caps } from "../gpu/caps.ts";
+import type { DType } from "../gpu/dtype.ts";
+import { dtypeByteLength } from "../gpu/dtype.ts";
+import { ShapeError, isShape, quadCount } from "../gpu/shape.ts";
+import type { Operand, Param } from "../gpu/wgsl.ts";
+import { foldWorkgroups } from "../gpu/wgsl.ts";
+import type { Epilogue } from "./epilogue.ts";
+import { epilogueOperands, epilogueWgsl } from "./epilogue.ts";
+import { REGISTER_WORKGROUP, linearRegisterWgsl } from "./gemm-register.ts";
+import { TILE_COLUMNS, TILE_ROWS, tiledGemmWgsl } from "./gemm-tiled.ts";
+import type { Cost, Kernel, KernelPlan } from "./kernel.ts";
+import { dispatch, reads, u32, writes } from "./kernel.ts";
+import { packedColumnQuads, packedWeightByteLength } from "./pack-weight.ts";
+
+export interface LinearProblem {
+  readonly dtype: DType;
+  readonly rows: number;
+  /** One entry a source; with two, the first must be a multiple of 4. */
+  readonly inChannels: readonly number[];
+  /** Rows of the weight; with GEGLU twice the stored columns. */
+  readonly outChannels: number;
+  /** Rows that share one `channel_add` row (pixels of an image). */
+  readonly rowsPerImage: number;
+  readonly epilogue: Epilogue;
+}
+
+export type LinearVariant = "naive" | "register-1x2" | "register-4x1" | "register-8x2" | "tiled";
+
+/** Stored columns. */
+export function linearOutChannels(p: Pick<LinearProblem, "outChannels" | "epilogue">): number {
+  return p.epilogue.geglu ? p.outChannels / 2 : p.outChannels;
+}
+
+function check(p: LinearProblem): void {
+  if (!isShape([p.rows, p.outChannels, p.rowsPerImage, ...p.inChannels])) {
+    throw new ShapeError(
+      `linear: sizes must be integers ≥ 1, got rows ${p.rows}, in [${p.inChannels}], out ${p.outChannels}`,
+    );
+  }
+  if (p.inChannels.length < 1 || p.inChannels.length > 2) {
+    throw new ShapeError(`linear: takes one or two sources, got ${p.inChannels.length}`);
+  }
+  if (p.inChannels.length === 2 && (p.inChannels[0] as number) % 4 !== 0) {
+    throw new ShapeError(
+      `linear: the first of two sources must have a multiple of 4 channels, got ${p.inChannels[0]}. Concatenate by copy`,
+    );
+  }
+  if (p.epilogue.geglu) {
+    const { channelAdd, residual, activation } = p.epilogue;
+    if (channelAdd || residual || activation !== "none") {
+      throw new ShapeError("linear: GEGLU excludes channelAdd, residual and activation");
+    }
+    if (p.outChannels % 2 !== 0) {
+      throw new ShapeError(`linear: GEGLU needs an even number of columns, got ${p.outChannels}`);
+    }
+  }
+}
+
+function select(p: LinearProblem, caps: Caps): LinearVariant {
+  if (p.rows < 4) return "register-1x2";
+  if (caps.isSoftware) {
+    return packedColumnQuads(p.outChannels, p.epilogue.geglu) < 2 ? "register-4x1" : "register-8x2";
+  }
+  return "tiled";
+}
+
+/** Operands and params that all variants share. */
+function interfaceOf(p: LinearProblem): { operands: Operand[]; params: Param[] } {
+  const [first = 1, second = 0] = p.inChannels;
+  return {
+    operands: [
+      ...p.inChannels.map((_, source) => reads(`x${source}`)),
+      reads("weight"),
+      reads("bias", "vec4<f32>"),
+      ...epilogueOperands(p.epilogue),
+      writes("y"),
+    ],
+    params: [
+      u32("rows", p.rows),
+      u32("in_quads0", quadCount(first)),
+      u32("in_quads1", quadCount(second)),
+      u32("column_quads", packedColumnQuads(p.outChannels, p.epilogue.geglu)),
+      u32("out_quads", quadCount(linearOutChannels(p))),
+      u32("rows_per_image", p.rowsPerImage),
+    ],
+  };
+}
+
+/** WGSL `load_a(row, k)`: quad `k` of the concatenated sources. */
+function loadWgsl(sources: number): string {
+  if (sources === 1) {
+    return `fn load_a(row: u32, k: u32) -> vec4<f32> { return unpack(x0[row * params.in_quads0 + k]); }`;
+  }
+  return `fn load_a(row: u32, k: u32) -> vec4<f32> {
+  if (k < params.in_quads0) { return unpack(x0[row * params.in_quads0 + k]); }
+  return unpack(x1[row * params.in_quads1 + (k - params.in_quads0)]);
+}`;
+}
+
+function plan(p: LinearProblem, caps: Caps, variant: LinearVariant = select(p, caps)): KernelPlan {
+  check(p);
+  const { operands, params } = interfaceOf(p);
+  const { geglu } = p.epilogue;
+  const columns = packedColumnQuads(p.outChannels, geglu);
+  const finish = epilogueWgsl(p.epilogue);
+  const load = loadWgsl(p.inChannels.length);
+  const label = `linear/${variant}${geglu ? " geglu" : ""}`;
+  const header = { caps, dtype: p.dtype, operands, params };
+  switch (variant) {
+    case "naive": {
+      const quads = p.rows * quadCount(linearOutChannels(p));
+      return single(variant, dispatch(label, header, load + finish + naiveWgsl(geglu), grid(quads)));
+    }
+    case "register-1x2":
+    case "register-4x1":
+    case "register-8x2": {
+      const [rows, quads] = variant === "register-1x2" ? [1, 2] : variant === "register-4x1" ? [4, 1] : [8, 2];
+      if (geglu && quads !== 2) throw new ShapeError(`linear: GEGLU does not run as ${variant}`);
+      const invocations = Math.ceil(p.rows / rows) * Math.ceil(columns / quads);
+      return single(
+        variant,
+        dispatch(label, header, load + finish + linearRegisterWgsl(rows, quads, geglu), grid(invocations)),
+      );
+    }
+    case "tiled": {
+      const groups = Math.ceil(p.rows / TILE_ROWS) * Math.ceil((columns * 4) / TILE_COLUMNS);
+      const prepare = `fn k_quads() -> u32 { return params.in_quads0 + params.in_quads1; }
+struct Row { index: u32 }
+fn locate(row: u32) -> Row { return Row(row); }
+fn load_tap(row: Row, tap: u32, k: u32) -> vec4<f32> { return load_a(row.index, k); }
+`;
+      return single(
+        variant,
+        dispatch(label, header, load + finish + prepare + tiledGemmWgsl(1, geglu), foldWorkgroups(groups)),
+      );
+    }
+    default:
+      return variant satisfies never;
+  }
+}
+
+function single(variant: string, only: KernelPlan["dispatches"][number]): KernelPlan {
+  return { variant, scratch: [], dispatches: [only] };
+}
+
+function grid(invocations: number): readonly [number, number, number] {
+  return foldWorkgroups(Math.ceil(invocations / REGISTER_WORKGROUP));
+}
+
+function naiveWgsl(geglu: boolean): string {
+  return /* wgsl */ `
+fn dot_column(row: u32, nq: u32) -> vec4<f32> {
+  var sum = vec4<f32>(0.0);
+  let k_quads = params.in_quads0 + params.in_quads1;
+  for (var k = 0u; k < k_quads; k++) {
+    let a = load_a(row, k);
+    let w = (k * params.column_quads + nq) * 4u;
+    sum += a.x * unpack(weight[w]) + a.y * unpack(weight[w + 1u]) + a.z * unpack(weight[w + 2u]) + a.w * unpack(weight[w + 3u]);
+  }
+  return sum;
+}
+@compute @workgroup_size(${REGISTER_WORKGROUP})
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>,
+        @builtin(local_invocation_index) local: u32) {
+  let index = flat_group(group, counts) * ${REGISTER_WORKGROUP}u + local;
+  if (index >= params.rows * params.out_quads) { return; }
+  let row = index / params.out_quads;
+  let nq = index % params.out_quads;
+  ${geglu ? "finish_pair(dot_column(row, 2u * nq), dot_column(row, 2u * nq + 1u), row, nq);" : "finish(dot_column(row, nq), row, nq);"}
+}
+`;
+}
+
+function cost(p: LinearProblem): Cost {
+  const k = p.inChannels.reduce((sum, channels) => sum + channels, 0);
+  const element = dtypeByteLength(p.dtype);
+  const outBytes = p.rows * linearOutChannels(p) * element;
+  return {
+    flops: 2 * p.rows * k * p.outChannels,
+    bytesRead:
+      p.rows * k * element +
+      packedWeightByteLength({
+        dtype: p.dtype,
+        inChannels: k,
+        outChannels: p.outChannels,
+        taps: 1,
+        geglu: p.epilogue.geglu,
+      }) +
+      (p.epilogue.residual ? outBytes : 0),
+    bytesWritten: outBytes,
+  };
+}
+
+export const linear: Kernel<LinearProblem, LinearVariant> = {
+  name: "linear",
+  variants: ["naive", "register-1x2", "register-4x1", "register-8x2", "tiled"],
+  check,
+  select,
+  plan,
+  cost,
+};

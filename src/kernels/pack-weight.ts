@@ -1,0 +1,191 @@
+/**
+ * Turns a checkpoint tensor into the layout that conv2d and linear read, merging LoRA on the way:
+ *
+ *   W'[o,i,u,v] = W[o,i,u,v] + scaling · Σ_k B[o,k] · A[k,i,u,v]      (PEFT merge, f32, rounded once)
+ *
+ * Source: [outChannels, inChannels, kh, kw] (OIHW; linear: kh = kw = 1), row-major, F32, F16 or BF16, as
+ * raw 32-bit words. Destination: quads over four output channels, blocks of 4 input × 4 output channels:
+ *
+ *   packed[((tap · KQ + kq) · NQ + nq) · 4 + kk] = W'[4nq .. 4nq+3, 4kq+kk, tap],  zero outside
+ *
+ * with KQ, NQ the quads of input and output channels. A run of nq is contiguous in memory for every kq,
+ * which is what both the register and the tiled GEMM stream. One invocation per destination quad.
+ */
+import type { Caps } from "../gpu/caps.ts";
+import type { DType } from "../gpu/dtype.ts";
+import { dtypeByteLength } from "../gpu/dtype.ts";
+import { ShapeError, isShape, quadCount } from "../gpu/shape.ts";
+import { foldWorkgroups } from "../gpu/wgsl.ts";
+import type { Cost, Kernel, KernelPlan } from "./kernel.ts";
+import { dispatch, f32, reads, u32, writes } from "./kernel.ts";
+
+/** Element type of a checkpoint tensor that the shader can decode. */
+export type SourceDType = "F32" | "F16" | "BF16";
+
+export interface PackWeightProblem {
+  /** Storage of the packed weight. */
+  readonly dtype: DType;
+  readonly sourceDType: SourceDType;
+  readonly outChannels: number;
+  readonly inChannels: number;
+  /** kh · kw. */
+  readonly taps: number;
+  /** Interleave quads of the first half of the rows (value) with the second half (gate). */
+  readonly geglu: boolean;
+  /** Low-rank update from operands `lora_a` [rank, in, kh, kw] and `lora_b` [out, rank], or null. */
+  readonly lora: {
+    readonly rank: number;
+    readonly scaling: number;
+    readonly aDType: SourceDType;
+    readonly bDType: SourceDType;
+  } | null;
+  /** Round to f16 even where the storage is f32: reproduces a merge that was saved in fp16. */
+  readonly roundToHalf: boolean;
+}
+
+const WORKGROUP = 64;
+
+/** Quads along the output axis, counting GEGLU's two halves separately. */
+export function packedColumnQuads(outChannels: number, geglu: boolean): number {
+  return geglu ? 2 * quadCount(outChannels / 2) : quadCount(outChannels);
+}
+
+/** Bytes of the packed weight. */
+export function packedWeightByteLength(
+  p: Pick<PackWeightProblem, "dtype" | "outChannels" | "inChannels" | "taps" | "geglu">,
+): number {
+  const columns = packedColumnQuads(p.outChannels, p.geglu);
+  return p.taps * quadCount(p.inChannels) * columns * 16 * dtypeByteLength(p.dtype);
+}
+
+function check(p: PackWeightProblem): void {
+  if (!isShape([p.outChannels, p.inChannels, p.taps])) {
+    throw new ShapeError(
+      `packWeight: sizes must be integers ≥ 1, got out ${p.outChannels}, in ${p.inChannels}, taps ${p.taps}`,
+    );
+  }
+  if (p.geglu && p.outChannels % 2 !== 0) {
+    throw new ShapeError(`packWeight: GEGLU needs an even number of rows, got ${p.outChannels}`);
+  }
+  if (p.lora !== null && !isShape([p.lora.rank])) {
+    throw new ShapeError(`packWeight: LoRA rank must be an integer ≥ 1, got ${p.lora.rank}`);
+  }
+}
+
+/** WGSL `fn <name>_at(i)`: element `i` of a raw operand as f32. */
+function decoder(name: string, source: SourceDType): string {
+  switch (source) {
+    case "F32":
+      return `fn ${name}_at(i: u32) -> f32 { return bitcast<f32>(${name}[i]); }`;
+    case "F16":
+      return `fn ${name}_at(i: u32) -> f32 {
+  let pair = unpack2x16float(${name}[i >> 1u]);
+  return select(pair.x, pair.y, (i & 1u) == 1u);
+}`;
+    case "BF16":
+      return `fn ${name}_at(i: u32) -> f32 {
+  let word = ${name}[i >> 1u];
+  return bitcast<f32>(select(word << 16u, word & 0xffff0000u, (i & 1u) == 1u));
+}`;
+    default:
+      return source satisfies never;
+  }
+}
+
+function plan(p: PackWeightProblem, caps: Caps): KernelPlan {
+  check(p);
+  const columns = packedColumnQuads(p.outChannels, p.geglu);
+  const total = p.taps * quadCount(p.inChannels) * columns * 4;
+  const rowOf = p.geglu
+    ? `let half = params.out_channels / 2u;
+  let lane_row = (nq / 2u) * 4u + lane;
+  let row = lane_row + (nq & 1u) * half;
+  let is_row = lane_row < half;`
+    : `let row = nq * 4u + lane;
+  let is_row = row < params.out_channels;`;
+  const merge = p.lora
+    ? `var delta = 0.0;
+  for (var k = 0u; k < params.rank; k++) {
+    delta += lora_b_at(row * params.rank + k) * lora_a_at((k * params.in_channels + i) * params.taps + tap);
+  }
+  w += params.scaling * delta;`
+    : "";
+  const rounding = p.roundToHalf
+    ? "value = vec4<f32>(unpack2x16float(pack2x16float(value.xy)), unpack2x16float(pack2x16float(value.zw)));"
+    : "";
+  const body = /* wgsl */ `${decoder("source", p.sourceDType)}
+${p.lora ? `${decoder("lora_a", p.lora.aDType)}\n${decoder("lora_b", p.lora.bDType)}` : ""}
+fn merged(nq: u32, lane: u32, i: u32, tap: u32) -> f32 {
+  ${rowOf}
+  if (!is_row || i >= params.in_channels) { return 0.0; }
+  var w = source_at((row * params.in_channels + i) * params.taps + tap);
+  ${merge}
+  return w;
+}
+
+@compute @workgroup_size(${WORKGROUP})
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>,
+        @builtin(local_invocation_index) local: u32) {
+  let index = flat_group(group, counts) * ${WORKGROUP}u + local;
+  if (index >= params.total) { return; }
+  let kk = index & 3u;
+  let block = index >> 2u;
+  let nq = block % params.column_quads;
+  let row_block = block / params.column_quads;
+  let kq = row_block % params.in_quads;
+  let tap = row_block / params.in_quads;
+  let i = kq * 4u + kk;
+  var value = vec4<f32>(merged(nq, 0u, i, tap), merged(nq, 1u, i, tap), merged(nq, 2u, i, tap), merged(nq, 3u, i, tap));
+  ${rounding}
+  packed[index] = pack(value);
+}
+`;
+  return {
+    variant: "quad",
+    scratch: [],
+    dispatches: [
+      dispatch(
+        `packWeight ${p.sourceDType}${p.lora ? " + LoRA" : ""}`,
+        {
+          caps,
+          dtype: p.dtype,
+          operands: [
+            reads("source", "u32"),
+            ...(p.lora ? [reads("lora_a", "u32"), reads("lora_b", "u32")] : []),
+            writes("packed"),
+          ],
+          params: [
+            u32("total", total),
+            u32("out_channels", p.outChannels),
+            u32("in_channels", p.inChannels),
+            u32("taps", p.taps),
+            u32("in_quads", quadCount(p.inChannels)),
+            u32("column_quads", columns),
+            u32("rank", p.lora?.rank ?? 0),
+            f32("scaling", p.lora?.scaling ?? 0),
+          ],
+        },
+        body,
+        foldWorkgroups(Math.ceil(total / WORKGROUP)),
+      ),
+    ],
+  };
+}
+
+function cost(p: PackWeightProblem): Cost {
+  const count = p.outChannels * p.inChannels * p.taps;
+  return {
+    flops: p.lora ? 2 * count * p.lora.rank : 0,
+    bytesRead: count * (p.sourceDType === "F32" ? 4 : 2),
+    bytesWritten: packedWeightByteLength(p),
+  };
+}
+
+export const packWeight: Kernel<PackWeightProblem, "quad"> = {
+  name: "packWeight",
+  variants: ["quad"],
+  check,
+  select: () => "quad",
+  plan,
+  cost,
+};
