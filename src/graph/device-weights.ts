@@ -1,0 +1,223 @@
+/**
+ * The parameters of graphs on the device: read tensor by tensor, packed (and LoRA-merged) by a kernel,
+ * shared by all programs that use them, each stored exactly once.
+ */
+import type { DType } from "../gpu/dtype.ts";
+import { halfToFloatTable } from "../gpu/dtype.ts";
+import type { Gpu } from "../gpu/device.ts";
+import { paddedChannels, quadCount } from "../gpu/shape.ts";
+import { UPLOAD_CHUNK_BYTES, submittedWorkDone, uploadBytes } from "../gpu/transfer.ts";
+import type { SourceDType } from "../kernels/pack-weight.ts";
+import { packWeight, packedColumnQuads, packedWeightByteLength } from "../kernels/pack-weight.ts";
+import type { Weight } from "./ir.ts";
+import { runPlan } from "./run-plan.ts";
+
+/** A tensor as it lies in a checkpoint. */
+export interface SourceTensor {
+  readonly dtype: SourceDType;
+  readonly shape: readonly number[];
+  readonly byteLength: number;
+  /** Bytes `start … start + length − 1` of the tensor, row-major little-endian. */
+  read(start: number, length: number, signal?: AbortSignal): Promise<Uint8Array<ArrayBufferLike>>;
+}
+
+/** A low-rank update W + scaling · B · A of a matrix. */
+export interface LoraUpdate {
+  readonly rank: number;
+  readonly scaling: number;
+  /** [rank, in] or [rank, in, kh, kw]. */
+  readonly a: SourceTensor;
+  /** [out, rank] or [out, rank, 1, 1]. */
+  readonly b: SourceTensor;
+}
+
+/** Where graph parameters come from. Names are verbatim checkpoint names. */
+export interface TensorSource {
+  tensor(name: string): SourceTensor;
+  /** The update to merge into the matrix `name`, or null. */
+  lora(name: string): LoraUpdate | null;
+}
+
+export interface DeviceWeightsOptions {
+  /** Storage of matrices. Vectors and tables are f32. */
+  readonly dtype: DType;
+  /** Round matrices to f16 even in f32 storage, as a merge saved in fp16 does. */
+  readonly roundToHalf?: boolean;
+}
+
+/** Owns the weight buffers. `dispose` frees them; programs that use them must not run afterwards. */
+export class DeviceWeights {
+  readonly dtype: DType;
+  readonly #gpu: Gpu;
+  readonly #source: TensorSource;
+  readonly #roundToHalf: boolean;
+  readonly #buffers = new Map<string, GPUBuffer>();
+  readonly #zeros = new Map<number, GPUBuffer>();
+
+  constructor(gpu: Gpu, source: TensorSource, options: DeviceWeightsOptions) {
+    this.#gpu = gpu;
+    this.#source = source;
+    this.dtype = options.dtype;
+    this.#roundToHalf = options.roundToHalf ?? false;
+  }
+
+  /** The loaded buffer of a weight. */
+  buffer(weight: Weight): GPUBuffer {
+    const buffer = this.#buffers.get(weightKey(weight));
+    if (buffer === undefined) throw new Error(`internal: weight "${weight.name}" is not loaded`);
+    return buffer;
+  }
+
+  /** A shared buffer of zeros. */
+  zeros(byteLength: number): GPUBuffer {
+    let buffer = this.#zeros.get(byteLength);
+    if (buffer === undefined) {
+      buffer = this.#gpu.memory.create(`zeros ${byteLength}`, byteLength, "weights");
+      this.#zeros.set(byteLength, buffer);
+    }
+    return buffer;
+  }
+
+  /**
+   * Loads what is not there yet. `onProgress` gets bytes read of this call's total. At most one tensor is in
+   * flight, so host memory stays at one upload piece and device staging at one tensor.
+   */
+  async load(
+    weights: readonly Weight[],
+    options: { signal?: AbortSignal; onProgress?: (loaded: number, total: number) => void } = {},
+  ): Promise<void> {
+    const missing = weights.filter((weight) => !this.#buffers.has(weightKey(weight)));
+    const total = missing.reduce((sum, { name }) => sum + this.#source.tensor(name).byteLength, 0);
+    let loaded = 0;
+    let sinceSync = 0;
+    for (const weight of missing) {
+      options.signal?.throwIfAborted();
+      this.#buffers.set(weightKey(weight), await this.#loadOne(weight, options.signal));
+      const { byteLength } = this.#source.tensor(weight.name);
+      loaded += byteLength;
+      sinceSync += byteLength;
+      if (sinceSync > 16 * UPLOAD_CHUNK_BYTES) {
+        // Uploads queue faster than the device drains them; waiting bounds the queue's copies.
+        await submittedWorkDone(this.#gpu);
+        sinceSync = 0;
+      }
+      options.onProgress?.(loaded, total);
+    }
+  }
+
+  dispose(): void {
+    for (const buffer of [...this.#buffers.values(), ...this.#zeros.values()]) this.#gpu.memory.release(buffer);
+    this.#buffers.clear();
+    this.#zeros.clear();
+  }
+
+  async #loadOne(weight: Weight, signal?: AbortSignal): Promise<GPUBuffer> {
+    switch (weight.layout) {
+      case "matrix":
+      case "geglu-matrix":
+        return this.#loadMatrix(weight, signal);
+      case "vector":
+      case "geglu-vector":
+      case "table":
+        return this.#loadFloats(weight, signal);
+      default:
+        return weight.layout satisfies never;
+    }
+  }
+
+  async #loadMatrix(weight: Weight, signal?: AbortSignal): Promise<GPUBuffer> {
+    const { memory } = this.#gpu;
+    const [outChannels = 1, inChannels = 1, kernelHeight = 1, kernelWidth = 1] = weight.shape;
+    const tensor = this.#source.tensor(weight.name);
+    const lora = this.#source.lora(weight.name);
+    const problem = {
+      dtype: this.dtype,
+      sourceDType: tensor.dtype,
+      outChannels,
+      inChannels,
+      taps: kernelHeight * kernelWidth,
+      geglu: weight.layout === "geglu-matrix",
+      lora: lora && { rank: lora.rank, scaling: lora.scaling, aDType: lora.a.dtype, bDType: lora.b.dtype },
+      roundToHalf: this.#roundToHalf,
+    };
+    const packed = memory.create(weight.name, packedWeightByteLength(problem), "weights");
+    const staging: GPUBuffer[] = [];
+    try {
+      const stage = async (source: SourceTensor): Promise<GPUBuffer> => {
+        const buffer = memory.create(`${weight.name} (source)`, source.byteLength, "staging");
+        staging.push(buffer);
+        for (let start = 0; start < source.byteLength; start += UPLOAD_CHUNK_BYTES) {
+          const length = Math.min(UPLOAD_CHUNK_BYTES, source.byteLength - start);
+          uploadBytes(this.#gpu, buffer, start, await source.read(start, length, signal));
+        }
+        return buffer;
+      };
+      const operands = {
+        source: await stage(tensor),
+        packed,
+        ...(lora && { lora_a: await stage(lora.a), lora_b: await stage(lora.b) }),
+      };
+      await runPlan(this.#gpu, packWeight.plan(problem, this.#gpu.caps), operands);
+      return packed;
+    } catch (error) {
+      memory.release(packed);
+      throw error;
+    } finally {
+      for (const buffer of staging) memory.release(buffer);
+    }
+  }
+
+  async #loadFloats(weight: Weight, signal?: AbortSignal): Promise<GPUBuffer> {
+    const tensor = this.#source.tensor(weight.name);
+    const values = decodeFloats(tensor.dtype, await tensor.read(0, tensor.byteLength, signal));
+    const packed =
+      weight.layout === "geglu-vector" ? interleaveHalves(values) : padRows(values, weight.shape);
+    const buffer = this.#gpu.memory.create(weight.name, packed.byteLength, "weights");
+    uploadBytes(this.#gpu, buffer, 0, new Uint8Array(packed.buffer));
+    return buffer;
+  }
+}
+
+function weightKey({ name, layout }: Weight): string {
+  return `${layout} ${name}`;
+}
+
+/** Little-endian checkpoint bytes as floats. */
+function decodeFloats(dtype: SourceDType, bytes: Uint8Array<ArrayBufferLike>): Float32Array {
+  const aligned = bytes.slice(); // typed-array views need alignment, slices of a file have none
+  if (dtype === "F32") return new Float32Array(aligned.buffer, 0, aligned.byteLength / 4);
+  const words = new Uint16Array(aligned.buffer, 0, aligned.byteLength / 2);
+  if (dtype === "F16") {
+    const table = halfToFloatTable();
+    return Float32Array.from(words, (bits) => table[bits] as number);
+  }
+  const out = new Uint32Array(words.length);
+  words.forEach((word, i) => (out[i] = word << 16));
+  return new Float32Array(out.buffer);
+}
+
+function padRows(values: Float32Array, shape: readonly number[]): Float32Array<ArrayBuffer> {
+  const channels = shape[shape.length - 1] ?? 1;
+  const stride = paddedChannels(channels);
+  const rows = values.length / channels;
+  const out = new Float32Array(rows * stride);
+  for (let row = 0; row < rows; row++) {
+    out.set(values.subarray(row * channels, (row + 1) * channels), row * stride);
+  }
+  return out;
+}
+
+/** [value | gate] → quads value, gate, value, gate …, as `packWeight` interleaves the columns. */
+function interleaveHalves(values: Float32Array): Float32Array<ArrayBuffer> {
+  const half = values.length / 2;
+  const out = new Float32Array(packedColumnQuads(values.length, true) * 4);
+  for (let quad = 0; quad < quadCount(half); quad++) {
+    for (let lane = 0; lane < 4; lane++) {
+      const index = quad * 4 + lane;
+      if (index >= half) continue;
+      out[quad * 8 + lane] = values[index] as number;
+      out[quad * 8 + 4 + lane] = values[half + index] as number;
+    }
+  }
+  return out;
+}

@@ -1,0 +1,162 @@
+/**
+ * The intermediate representation: a list of nodes in execution order over single-assignment values.
+ *
+ * A value is a tensor with channels innermost: [N, H, W, C], [B, T, C] or [B, C]. Reshaping that keeps the
+ * channel axis costs nothing (NHWC [H, W, C] *is* the token matrix [H·W, C]), so a view is another `Value`
+ * with the same `id`.
+ */
+import type { DType } from "../gpu/dtype.ts";
+import type { Activation } from "../kernels/activation.ts";
+
+/** A handle on a tensor. Equal `id` means equal storage. */
+export interface Value {
+  readonly id: number;
+  readonly shape: readonly number[];
+}
+
+/** How a checkpoint tensor is laid out on the device. */
+export type WeightLayout =
+  /** Conv [O, I, kh, kw] or linear [O, I], `packWeight` order. */
+  | "matrix"
+  /** Linear [2D, I] whose halves are interleaved for GEGLU. */
+  | "geglu-matrix"
+  /** [C] as f32, padded to quads. */
+  | "vector"
+  /** [2D] as f32, interleaved like `geglu-matrix`. */
+  | "geglu-vector"
+  /** [rows, C] as f32, rows padded to quads. */
+  | "table";
+
+/** A parameter the graph reads: a verbatim checkpoint name and the shape the graph needs. */
+export interface Weight {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly layout: WeightLayout;
+}
+
+/** What an operation is, apart from its operands. */
+export type Op =
+  | {
+      readonly kind: "conv2d";
+      readonly weight: Weight;
+      readonly bias: Weight | null;
+      readonly kernelSize: readonly [number, number];
+      readonly stride: number;
+      readonly padding: readonly [number, number, number, number];
+      readonly activation: Activation;
+    }
+  | {
+      readonly kind: "linear";
+      readonly weight: Weight;
+      readonly bias: Weight | null;
+      readonly activation: Activation;
+      readonly geglu: boolean;
+    }
+  | { readonly kind: "channelStats" }
+  | {
+      readonly kind: "groupNormAffine";
+      readonly gamma: Weight;
+      readonly beta: Weight;
+      readonly numGroups: number;
+      readonly eps: number;
+    }
+  | { readonly kind: "affine"; readonly activation: Activation }
+  | { readonly kind: "layerNorm"; readonly gamma: Weight; readonly beta: Weight; readonly eps: number }
+  | {
+      readonly kind: "attention";
+      readonly numHeads: number;
+      readonly headDim: number;
+      readonly scale: number;
+    }
+  | {
+      readonly kind: "elementwise";
+      readonly scaleA: number;
+      readonly scaleB: number;
+      readonly activation: Activation;
+    }
+  | { readonly kind: "channelAdd" }
+  | { readonly kind: "geglu" }
+  | { readonly kind: "upsampleNearest" }
+  | { readonly kind: "concat" }
+  | {
+      readonly kind: "sliceChannels";
+      readonly offset: number;
+      readonly clamp: readonly [number, number] | null;
+    }
+  | { readonly kind: "tokenEmbeddings"; readonly classEmbedding: Weight; readonly position: Weight };
+
+/** Operands of a node. `x` are the main inputs (two where channels are concatenated on the fly). */
+export interface NodeInputs {
+  readonly x: readonly Value[];
+  readonly residual?: Value;
+  readonly channelAdd?: Value;
+}
+
+export interface Node {
+  readonly op: Op;
+  readonly inputs: NodeInputs;
+  readonly output: Value;
+  /** Module path, for messages, profiles and captures. */
+  readonly path: string;
+}
+
+export interface Graph {
+  /** Storage of activations. */
+  readonly dtype: DType;
+  readonly nodes: readonly Node[];
+  readonly inputs: ReadonlyMap<string, Value>;
+  readonly outputs: ReadonlyMap<string, Value>;
+  /** Values by module path, for captures. */
+  readonly named: ReadonlyMap<string, Value>;
+}
+
+/** Every operand of a node. */
+export function nodeInputs({ inputs }: Node): Value[] {
+  const all = [...inputs.x];
+  if (inputs.residual) all.push(inputs.residual);
+  if (inputs.channelAdd) all.push(inputs.channelAdd);
+  return all;
+}
+
+/** The weights of a node, in no particular order. */
+export function nodeWeights({ op }: Node): Weight[] {
+  switch (op.kind) {
+    case "conv2d":
+    case "linear":
+      return op.bias ? [op.weight, op.bias] : [op.weight];
+    case "groupNormAffine":
+    case "layerNorm":
+      return [op.gamma, op.beta];
+    case "tokenEmbeddings":
+      return [op.classEmbedding, op.position];
+    default:
+      return [];
+  }
+}
+
+/** Checkpoint tensors that `graph` reads, each once, in order of first use. */
+export function graphWeights(graph: Pick<Graph, "nodes">): Weight[] {
+  const byName = new Map<string, Weight>();
+  for (const node of graph.nodes) {
+    for (const weight of nodeWeights(node)) {
+      const known = byName.get(weight.name);
+      if (known === undefined) byName.set(weight.name, weight);
+      else if (known.layout !== weight.layout || `${known.shape}` !== `${weight.shape}`) {
+        throw new Error(
+          `internal: weight "${weight.name}" is used as [${known.shape}] ${known.layout} and as [${weight.shape}] ${weight.layout}`,
+        );
+      }
+    }
+  }
+  return [...byName.values()];
+}
+
+/** Size of the channel axis. */
+export function channelsOf(value: Value): number {
+  return value.shape[value.shape.length - 1] as number;
+}
+
+/** Number of channel rows: pixels or tokens over the whole batch. */
+export function rowsOf(value: Value): number {
+  return value.shape.slice(0, -1).reduce((product, size) => product * size, 1);
+}

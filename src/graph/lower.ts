@@ -1,0 +1,397 @@
+/**
+ * From graph nodes to steps: which kernel, which problem, which value or weight is which operand. Needs
+ * only `Caps`, so a graph can be lowered, planned and costed without a GPU.
+ */
+import type { Caps } from "../gpu/caps.ts";
+import type { DType } from "../gpu/dtype.ts";
+import { dtypeByteLength } from "../gpu/dtype.ts";
+import { ShapeError, paddedChannels, quadCount } from "../gpu/shape.ts";
+import { affineActivation } from "../kernels/affine-activation.ts";
+import { attention } from "../kernels/attention.ts";
+import { channelAdd } from "../kernels/channel-add.ts";
+import type { PixelRegion } from "../kernels/channel-stats.ts";
+import { channelStats, channelStatsByteLength, chooseSplits, regionPixels } from "../kernels/channel-stats.ts";
+import { concatChannels } from "../kernels/concat-channels.ts";
+import { conv2d } from "../kernels/conv2d.ts";
+import { elementwise } from "../kernels/elementwise.ts";
+import { geglu } from "../kernels/geglu.ts";
+import { groupNormAffine, groupNormAffineByteLength } from "../kernels/group-norm-affine.ts";
+import type { Cost, Kernel, KernelPlan } from "../kernels/kernel.ts";
+import { layerNorm } from "../kernels/layer-norm.ts";
+import { linear } from "../kernels/linear.ts";
+import { sliceChannels } from "../kernels/slice-channels.ts";
+import { tokenEmbeddings } from "../kernels/token-embeddings.ts";
+import { upsampleNearest } from "../kernels/upsample-nearest.ts";
+import type { Graph, Node, Value, Weight } from "./ir.ts";
+import { channelsOf, rowsOf } from "./ir.ts";
+
+/** What an operand of a kernel is bound to. */
+export type OperandSource =
+  | { readonly kind: "value"; readonly id: number }
+  | { readonly kind: "weight"; readonly weight: Weight }
+  /** The bias of a layer that has none: `byteLength` bytes of zeros. */
+  | { readonly kind: "zeros"; readonly byteLength: number };
+
+/** One kernel plan with its operands. A node lowers to one or more steps. */
+export interface Step {
+  readonly node: Node;
+  readonly kernel: string;
+  readonly plan: KernelPlan;
+  readonly cost: Cost;
+  readonly operands: Readonly<Record<string, OperandSource>>;
+}
+
+export interface LoweredGraph {
+  readonly graph: Graph;
+  readonly steps: readonly Step[];
+  /** Bytes of every value id. */
+  readonly byteLengths: ReadonlyMap<number, number>;
+}
+
+/** Forces a kernel's variant, by kernel name; for oracle runs and measurements. */
+export type VariantChoice = Readonly<Record<string, string>>;
+
+/** Bytes of an activation of this shape: rows × channels padded to quads. */
+export function activationByteLength(shape: readonly number[], dtype: DType): number {
+  const channels = shape[shape.length - 1] ?? 1;
+  const rows = shape.slice(0, -1).reduce((product, size) => product * size, 1);
+  return rows * paddedChannels(channels) * dtypeByteLength(dtype);
+}
+
+/** Lowers every node. Throws `ShapeError` with the module path of the node that no kernel can run. */
+export function lower(graph: Graph, caps: Caps, variants: VariantChoice = {}): LoweredGraph {
+  const byteLengths = new Map<number, number>();
+  for (const value of graph.inputs.values()) {
+    byteLengths.set(value.id, activationByteLength(value.shape, graph.dtype));
+  }
+  const shapes = new Map<number, readonly number[]>([...graph.inputs.values()].map((v) => [v.id, v.shape]));
+  const splits = new Map<number, { readonly splits: number; readonly pixels: number }>();
+  const context: Context = { graph, caps, variants, byteLengths, splits };
+  const steps: Step[] = [];
+  for (const node of graph.nodes) {
+    shapes.set(node.output.id, node.output.shape);
+    try {
+      steps.push(...lowerNode(node, context));
+    } catch (error) {
+      if (error instanceof ShapeError) throw new ShapeError(`${error.message} (${node.path})`);
+      throw error;
+    }
+    if (!byteLengths.has(node.output.id)) {
+      byteLengths.set(node.output.id, activationByteLength(node.output.shape, graph.dtype));
+    }
+  }
+  return { graph, steps, byteLengths };
+}
+
+interface Context {
+  readonly graph: Graph;
+  readonly caps: Caps;
+  readonly variants: VariantChoice;
+  readonly byteLengths: Map<number, number>;
+  readonly splits: Map<number, { readonly splits: number; readonly pixels: number }>;
+}
+
+const value = ({ id }: Value): OperandSource => ({ kind: "value", id });
+const weight = (w: Weight): OperandSource => ({ kind: "weight", weight: w });
+
+/** The statistics step of a GroupNorm over `region` (default: the whole map) of a map of `shape`. */
+export function statsPlan(
+  shape: readonly number[],
+  dtype: DType,
+  caps: Caps,
+  region?: PixelRegion,
+): { readonly plan: KernelPlan; readonly cost: Cost; readonly splits: number; readonly pixels: number } {
+  const [batch = 1, height = 1, width = 1, channels = 1] = shape;
+  const counted = region ?? { y0: 0, y1: height, x0: 0, x1: width };
+  const pixels = regionPixels(counted);
+  const splits = chooseSplits(pixels, channels, caps);
+  const problem = { dtype, batch, height, width, channels, region: counted, splits };
+  return { plan: channelStats.plan(problem, caps), cost: channelStats.cost(problem), splits, pixels };
+}
+
+function lowerNode(node: Node, context: Context): Step[] {
+  const { op, inputs, output } = node;
+  const { graph, caps, variants, byteLengths, splits } = context;
+  const { dtype } = graph;
+  const [x, second, third] = inputs.x as readonly [Value, Value | undefined, Value | undefined];
+  function step<P, V extends string>(
+    kernel: Kernel<P, V>,
+    problem: P,
+    operands: Step["operands"],
+  ): Step {
+    const forced = variants[kernel.name] as V | undefined;
+    const fits = forced !== undefined && kernel.variants.includes(forced);
+    return {
+      node,
+      kernel: kernel.name,
+      plan: fits ? kernel.plan(problem, caps, forced) : kernel.plan(problem, caps),
+      cost: kernel.cost(problem),
+      operands,
+    };
+  }
+  const epilogueOperands = {
+    ...(inputs.channelAdd && { channel_add: value(inputs.channelAdd) }),
+    ...(inputs.residual && { residual: value(inputs.residual) }),
+  };
+  switch (op.kind) {
+    case "conv2d": {
+      const [batch = 1, inHeight = 1, inWidth = 1] = x.shape;
+      const outChannels = channelsOf(output);
+      const epilogue = {
+        channelAdd: inputs.channelAdd !== undefined,
+        residual: inputs.residual !== undefined,
+        activation: op.activation,
+        geglu: false,
+      };
+      const operands = {
+        ...Object.fromEntries(inputs.x.map((source, i) => [`x${i}`, value(source)])),
+        weight: weight(op.weight),
+        bias: biasSource(op.bias, quadCount(outChannels) * 16),
+        ...epilogueOperands,
+        y: value(output),
+      };
+      const inChannels = inputs.x.map(channelsOf);
+      const isPointwise =
+        op.kernelSize[0] === 1 && op.kernelSize[1] === 1 && op.stride === 1 && op.padding.every((p) => p === 0);
+      if (isPointwise) {
+        const rowsPerImage = inHeight * inWidth;
+        return [
+          step(linear, { dtype, rows: batch * rowsPerImage, inChannels, outChannels, rowsPerImage, epilogue }, operands),
+        ];
+      }
+      return [
+        step(
+          conv2d,
+          {
+            dtype,
+            batch,
+            inHeight,
+            inWidth,
+            inChannels,
+            outChannels,
+            kernelSize: op.kernelSize,
+            stride: op.stride,
+            padding: op.padding,
+            epilogue,
+          },
+          operands,
+        ),
+      ];
+    }
+    case "linear": {
+      const outChannels = op.geglu ? 2 * channelsOf(output) : channelsOf(output);
+      const columns = op.geglu ? 2 * quadCount(outChannels / 2) : quadCount(outChannels);
+      const rows = rowsOf(x);
+      return [
+        step(
+          linear,
+          {
+            dtype,
+            rows,
+            inChannels: inputs.x.map(channelsOf),
+            outChannels,
+            rowsPerImage: rows / (x.shape[0] ?? 1),
+            epilogue: {
+              channelAdd: inputs.channelAdd !== undefined,
+              residual: inputs.residual !== undefined,
+              activation: op.activation,
+              geglu: op.geglu,
+            },
+          },
+          {
+            ...Object.fromEntries(inputs.x.map((source, i) => [`x${i}`, value(source)])),
+            weight: weight(op.weight),
+            bias: biasSource(op.bias, columns * 16),
+            ...epilogueOperands,
+            y: value(output),
+          },
+        ),
+      ];
+    }
+    case "channelStats": {
+      const stats = statsPlan(x.shape, dtype, caps);
+      byteLengths.set(output.id, channelStatsByteLength(x.shape[0] ?? 1, stats.splits, channelsOf(x)));
+      splits.set(output.id, { splits: stats.splits, pixels: stats.pixels });
+      return [
+        {
+          node,
+          kernel: "channelStats",
+          plan: stats.plan,
+          cost: stats.cost,
+          operands: { x: value(x), stats: value(output) },
+        },
+      ];
+    }
+    case "groupNormAffine": {
+      const batch = output.shape[0] ?? 1;
+      const sources = inputs.x.map((stats) => {
+        const known = splits.get(stats.id);
+        if (known === undefined) throw new Error(`internal: no statistics for ${node.path}`);
+        return { channels: channelsOf(stats), ...known };
+      });
+      byteLengths.set(output.id, groupNormAffineByteLength(batch, channelsOf(output)));
+      const [first, last] = sources as [(typeof sources)[number], (typeof sources)[number] | undefined];
+      return [
+        step(
+          groupNormAffine,
+          { batch, sources: last ? [first, last] : [first], numGroups: op.numGroups, eps: op.eps },
+          {
+            ...Object.fromEntries(inputs.x.map((stats, i) => [`stats${i}`, value(stats)])),
+            gamma: weight(op.gamma),
+            beta: weight(op.beta),
+            affine: value(output),
+          },
+        ),
+      ];
+    }
+    case "affine": {
+      if (op.activation !== "none" && op.activation !== "silu") {
+        throw new Error(`internal: affine with ${op.activation}`);
+      }
+      const activation = op.activation;
+      const table = inputs.x[inputs.x.length - 1] as Value;
+      let channelOffset = 0;
+      return inputs.x.slice(0, -1).map((source) => {
+        const channels = channelsOf(source);
+        const made = step(
+          affineActivation,
+          {
+            dtype,
+            batch: source.shape[0] ?? 1,
+            pixels: rowsOf(source) / (source.shape[0] ?? 1),
+            channels,
+            channelOffset,
+            totalChannels: channelsOf(output),
+            activation,
+          },
+          { x: value(source), affine: value(table), y: value(output) },
+        );
+        channelOffset += channels;
+        return made;
+      });
+    }
+    case "layerNorm":
+      return [
+        step(
+          layerNorm,
+          { dtype, rows: rowsOf(x), channels: channelsOf(x), eps: op.eps },
+          { x: value(x), gamma: weight(op.gamma), beta: weight(op.beta), y: value(output) },
+        ),
+      ];
+    case "attention": {
+      const k = second as Value;
+      const channels = paddedChannels(channelsOf(x));
+      return [
+        step(
+          attention,
+          {
+            dtype,
+            batch: x.shape[0] ?? 1,
+            queryTokens: x.shape[1] ?? 1,
+            keyTokens: k.shape[1] ?? 1,
+            numHeads: op.numHeads,
+            headDim: op.headDim,
+            scale: op.scale,
+            queryStride: channels,
+            keyStride: channels,
+            valueStride: channels,
+            outputStride: channels,
+            queryOffset: 0,
+            keyOffset: 0,
+            valueOffset: 0,
+          },
+          { q: value(x), k: value(k), v: value(third as Value), y: value(output) },
+        ),
+      ];
+    }
+    case "elementwise":
+      return [
+        step(
+          elementwise,
+          {
+            dtype,
+            quads: rowsOf(x) * quadCount(channelsOf(x)),
+            hasB: second !== undefined,
+            scaleA: op.scaleA,
+            scaleB: op.scaleB,
+            activation: op.activation,
+          },
+          { a: value(x), ...(second && { b: value(second) }), y: value(output) },
+        ),
+      ];
+    case "channelAdd":
+      return [
+        step(
+          channelAdd,
+          {
+            dtype,
+            batch: x.shape[0] ?? 1,
+            pixels: rowsOf(x) / (x.shape[0] ?? 1),
+            channels: channelsOf(x),
+          },
+          { x: value(x), channel_add: value(inputs.channelAdd as Value), y: value(output) },
+        ),
+      ];
+    case "geglu":
+      return [
+        step(
+          geglu,
+          { dtype, rows: rowsOf(x), channels: channelsOf(output) },
+          { x: value(x), y: value(output) },
+        ),
+      ];
+    case "upsampleNearest": {
+      const [batch = 1, inHeight = 1, inWidth = 1, channels = 1] = x.shape;
+      const [, outHeight = 1, outWidth = 1] = output.shape;
+      return [
+        step(
+          upsampleNearest,
+          { dtype, batch, inHeight, inWidth, outHeight, outWidth, channels },
+          { x: value(x), y: value(output) },
+        ),
+      ];
+    }
+    case "concat":
+      return [
+        step(
+          concatChannels,
+          { dtype, rows: rowsOf(x), channels: [channelsOf(x), channelsOf(second as Value)] },
+          { a: value(x), b: value(second as Value), y: value(output) },
+        ),
+      ];
+    case "sliceChannels":
+      return [
+        step(
+          sliceChannels,
+          {
+            dtype,
+            rows: rowsOf(x),
+            channels: channelsOf(x),
+            offset: op.offset,
+            count: channelsOf(output),
+            clamp: op.clamp,
+          },
+          { x: value(x), y: value(output) },
+        ),
+      ];
+    case "tokenEmbeddings":
+      return [
+        step(
+          tokenEmbeddings,
+          { dtype, batch: x.shape[0] ?? 1, patches: x.shape[1] ?? 1, channels: channelsOf(x) },
+          {
+            patches: value(x),
+            class_embedding: weight(op.classEmbedding),
+            position: weight(op.position),
+            y: value(output),
+          },
+        ),
+      ];
+    default:
+      return op satisfies never;
+  }
+}
+
+function biasSource(bias: Weight | null, byteLength: number): OperandSource {
+  return bias ? weight(bias) : { kind: "zeros", byteLength };
+}

@@ -1,0 +1,168 @@
+/**
+ * Rewrites of the graph, each a pure function Graph → Graph that can be switched off by name. All of them
+ * are exact up to rounding: fewer stores to the activation dtype, the same arithmetic.
+ */
+import type { Graph, Node, Op, Value } from "./ir.ts";
+import { channelsOf, nodeInputs } from "./ir.ts";
+
+export type PassName = "fuse-norm-activation" | "fuse-epilogue" | "elide-concat";
+
+/** In execution order. */
+export const PASSES: readonly { readonly name: PassName; readonly run: (graph: Graph) => Graph }[] = [
+  { name: "elide-concat", run: elideConcat },
+  { name: "fuse-norm-activation", run: fuseNormActivation },
+  { name: "fuse-epilogue", run: fuseEpilogue },
+];
+
+/** Runs every pass except those in `without`. */
+export function optimize(graph: Graph, without: readonly PassName[] = []): Graph {
+  return PASSES.reduce((g, pass) => (without.includes(pass.name) ? g : pass.run(g)), graph);
+}
+
+/** How often each value id is read, counting graph outputs and the values in `keep`. */
+function useCounts(graph: Graph): Map<number, number> {
+  const counts = new Map<number, number>();
+  const count = ({ id }: Value): void => void counts.set(id, (counts.get(id) ?? 0) + 1);
+  for (const node of graph.nodes) nodeInputs(node).forEach(count);
+  for (const value of graph.outputs.values()) count(value);
+  return counts;
+}
+
+/**
+ * Replaces pairs (producer, consumer) where the consumer is the only reader of the producer's output and
+ * the value carries no capture name that a pass would lose. `merge` returns the fused node (placed at the
+ * consumer, where all operands exist) or null.
+ */
+function fusePairs(graph: Graph, merge: (producer: Node, consumer: Node) => Node | null): Graph {
+  const counts = useCounts(graph);
+  const namedIds = new Set([...graph.named.values()].map(({ id }) => id));
+  const producers = new Map<number, Node>();
+  const removed = new Set<Node>();
+  const nodes: Node[] = [];
+  for (const node of graph.nodes) {
+    let current = node;
+    for (const input of nodeInputs(node)) {
+      const producer = producers.get(input.id);
+      if (producer === undefined || removed.has(producer)) continue;
+      if (counts.get(input.id) !== 1 || namedIds.has(input.id)) continue;
+      const fused = merge(producer, current);
+      if (fused !== null) {
+        removed.add(producer);
+        current = fused;
+        break;
+      }
+    }
+    nodes.push(current);
+    producers.set(current.output.id, current);
+  }
+  return { ...graph, nodes: nodes.filter((node) => !removed.has(node)) };
+}
+
+/** GroupNorm followed by an activation: the activation moves into the apply kernel. */
+function fuseNormActivation(graph: Graph): Graph {
+  return fusePairs(graph, (producer, consumer) => {
+    if (producer.op.kind !== "affine" || producer.op.activation !== "none") return null;
+    const activation = plainActivation(consumer.op);
+    if (activation !== "silu") return null;
+    return { ...producer, op: { kind: "affine", activation }, output: consumer.output };
+  });
+}
+
+/** conv2d and linear take over a following channel add, activation, residual add, or GEGLU. */
+function fuseEpilogue(graph: Graph): Graph {
+  return fusePairs(graph, (producer, consumer) => {
+    const { op, inputs } = producer;
+    if (op.kind !== "conv2d" && op.kind !== "linear") return null;
+    if (op.kind === "linear" && op.geglu) return null;
+    const fresh = inputs.residual === undefined;
+    const next = consumer.op;
+    const output = consumer.output;
+    // The epilogue's order is fixed: channel add, activation, residual.
+    if (next.kind === "channelAdd" && consumer.inputs.x[0]?.id === producer.output.id) {
+      if (!fresh || op.activation !== "none" || inputs.channelAdd || !consumer.inputs.channelAdd) return null;
+      return { ...producer, inputs: { ...inputs, channelAdd: consumer.inputs.channelAdd }, output };
+    }
+    const activation = plainActivation(next);
+    if (activation !== null && fresh && op.activation === "none") {
+      return { ...producer, op: { ...op, activation }, output };
+    }
+    if (next.kind === "elementwise" && fresh && isPlainAdd(next) && consumer.inputs.x.length === 2) {
+      const [a, b] = consumer.inputs.x as readonly [Value, Value];
+      if (a.id === b.id) return null;
+      const residual = a.id === producer.output.id ? b : a;
+      return { ...producer, inputs: { ...inputs, residual }, output };
+    }
+    if (next.kind === "geglu" && op.kind === "linear" && fresh && op.activation === "none" && !inputs.channelAdd) {
+      return {
+        ...producer,
+        op: {
+          ...op,
+          geglu: true,
+          weight: { ...op.weight, layout: "geglu-matrix" },
+          bias: op.bias && { ...op.bias, layout: "geglu-vector" },
+        },
+        output,
+      };
+    }
+    return null;
+  });
+}
+
+/** Activation of an elementwise node that does nothing else, or null. */
+function plainActivation(op: Op): "silu" | "gelu" | "quick_gelu" | "relu" | null {
+  if (op.kind !== "elementwise" || op.scaleA !== 1 || op.scaleB !== 0) return null;
+  return op.activation === "none" ? null : op.activation;
+}
+
+function isPlainAdd(op: Extract<Op, { kind: "elementwise" }>): boolean {
+  return op.scaleA === 1 && op.scaleB === 1 && op.activation === "none";
+}
+
+/**
+ * A concatenation whose readers can all take two sources is not materialised. Only when the first part is
+ * made of whole quads; else the copy stays.
+ */
+function elideConcat(graph: Graph): Graph {
+  const outputs = new Set([...graph.outputs.values()].map(({ id }) => id));
+  const replaced = new Map<number, readonly [Value, Value]>();
+  for (const node of graph.nodes) {
+    if (node.op.kind !== "concat" || outputs.has(node.output.id)) continue;
+    const [a, b] = node.inputs.x as readonly [Value, Value];
+    if (channelsOf(a) % 4 !== 0 || replaced.has(a.id) || replaced.has(b.id)) continue;
+    const readers = graph.nodes.filter((reader) => nodeInputs(reader).some(({ id }) => id === node.output.id));
+    if (readers.every((reader) => acceptsTwoSources(reader, node.output.id))) {
+      replaced.set(node.output.id, [a, b]);
+    }
+  }
+  if (replaced.size === 0) return graph;
+  const nodes: Node[] = [];
+  let nextId = 1 + Math.max(...graph.nodes.map(({ output }) => output.id), ...[...graph.inputs.values()].map(({ id }) => id));
+  const statsOf = new Map<number, readonly [Value, Value]>();
+  for (const node of graph.nodes) {
+    const [first] = node.inputs.x;
+    const parts = first && replaced.get(first.id);
+    if (replaced.has(node.output.id)) continue;
+    if (node.op.kind === "groupNormAffine" && first && statsOf.has(first.id)) {
+      nodes.push({ ...node, inputs: { x: statsOf.get(first.id) as readonly Value[] } });
+    } else if (!parts) {
+      nodes.push(node);
+    } else if (node.op.kind === "channelStats") {
+      const stats = parts.map((part): Value => {
+        const output: Value = { id: nextId++, shape: [node.output.shape[0] as number, channelsOf(part)] };
+        nodes.push({ ...node, inputs: { x: [part] }, output });
+        return output;
+      });
+      statsOf.set(node.output.id, stats as unknown as readonly [Value, Value]);
+    } else {
+      nodes.push({ ...node, inputs: { ...node.inputs, x: [...parts, ...node.inputs.x.slice(1)] } });
+    }
+  }
+  return { ...graph, nodes };
+}
+
+function acceptsTwoSources(node: Node, id: number): boolean {
+  const { kind } = node.op;
+  if (node.inputs.residual?.id === id || node.inputs.channelAdd?.id === id) return false;
+  if (node.inputs.x[0]?.id !== id || node.inputs.x.slice(1).some((x) => x.id === id)) return false;
+  return kind === "conv2d" || kind === "linear" || kind === "channelStats" || kind === "affine";
+}

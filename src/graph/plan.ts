@@ -1,0 +1,98 @@
+/** Everything about running a graph that can be known without a GPU: fused, lowered, laid out in memory. */
+import type { Caps } from "../gpu/caps.ts";
+import { ShapeError } from "../gpu/shape.ts";
+import type { Graph, Value, Weight } from "./ir.ts";
+import { graphWeights } from "./ir.ts";
+import type { LoweredGraph, Step, VariantChoice } from "./lower.ts";
+import { lower } from "./lower.ts";
+import type { Lifetime, MemoryPlan } from "./memory-plan.ts";
+import { planMemory } from "./memory-plan.ts";
+import type { PassName } from "./passes.ts";
+import { optimize } from "./passes.ts";
+
+export interface PlanOptions {
+  /** Module paths whose outputs stay readable after a run, e.g. `down_blocks.0.resnets.0`. */
+  readonly captures?: readonly string[];
+  /** Passes to leave out. */
+  readonly without?: readonly PassName[];
+  /** Kernel variants to force, by kernel name. */
+  readonly variants?: VariantChoice;
+}
+
+export interface GraphPlan {
+  readonly graph: Graph;
+  readonly steps: readonly Step[];
+  readonly byteLengths: ReadonlyMap<number, number>;
+  /** Values that must stay readable after the run, by name: outputs and captures. */
+  readonly results: ReadonlyMap<string, Value>;
+  readonly memory: MemoryPlan;
+  /** Ids in `memory.slotOf` of a step's scratch buffers, by step index and name. */
+  readonly scratchIds: readonly Readonly<Record<string, number>>[];
+  readonly weights: readonly Weight[];
+}
+
+/** Plans `graph` for a device described by `caps`. Throws `ShapeError` for an unknown capture. */
+export function planGraph(graph: Graph, caps: Caps, options: PlanOptions = {}): GraphPlan {
+  const captured = new Map<string, Value>();
+  for (const path of options.captures ?? []) {
+    const value = graph.named.get(path);
+    if (value === undefined) {
+      const known = [...graph.named.keys()];
+      throw new ShapeError(
+        `graph: nothing is named "${path}". Captures: ${known.slice(0, 12).join(", ")}${known.length > 12 ? " …" : ""}`,
+      );
+    }
+    captured.set(path, value);
+  }
+  // Only captured names block fusion.
+  const optimized = optimize({ ...graph, named: captured }, options.without);
+  const lowered = lower(optimized, caps, options.variants);
+  const results = new Map<string, Value>([...optimized.outputs, ...captured]);
+  const { lifetimes, scratchIds } = lifetimesOf(lowered, results);
+  return {
+    graph: optimized,
+    steps: lowered.steps,
+    byteLengths: lowered.byteLengths,
+    results,
+    memory: planMemory(lifetimes),
+    scratchIds,
+    weights: graphWeights(optimized),
+  };
+}
+
+function lifetimesOf(
+  { graph, steps, byteLengths }: LoweredGraph,
+  results: ReadonlyMap<string, Value>,
+): { lifetimes: Lifetime[]; scratchIds: Record<string, number>[] } {
+  const first = new Map<number, number>();
+  const last = new Map<number, number>();
+  for (const { id } of graph.inputs.values()) first.set(id, 0);
+  steps.forEach((step, index) => {
+    for (const operand of Object.values(step.operands)) {
+      if (operand.kind !== "value") continue;
+      if (!first.has(operand.id)) first.set(operand.id, index);
+      last.set(operand.id, index);
+    }
+  });
+  for (const { id } of results.values()) last.set(id, steps.length);
+  const lifetimes: Lifetime[] = [];
+  for (const [id, firstStep] of first) {
+    lifetimes.push({
+      id,
+      byteLength: byteLengths.get(id) ?? 0,
+      firstStep,
+      lastStep: last.get(id) ?? firstStep,
+    });
+  }
+  // Scratch lives within its step; negative ids keep it apart from graph values.
+  let nextId = -1;
+  const scratchIds = steps.map((step, index) => {
+    const ids: Record<string, number> = {};
+    for (const { name, byteLength } of step.plan.scratch) {
+      ids[name] = nextId;
+      lifetimes.push({ id: nextId--, byteLength, firstStep: index, lastStep: index });
+    }
+    return ids;
+  });
+  return { lifetimes, scratchIds };
+}

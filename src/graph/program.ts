@@ -1,0 +1,383 @@
+/**
+ * A planned graph on a device: pipelines, slots and bind groups made once, then recorded and submitted on
+ * every run. Recording is cheap (set pipeline, set bind group, dispatch); command buffers cannot be reused
+ * in WebGPU.
+ */
+import type { Gpu } from "../gpu/device.ts";
+import { halfToFloatTable } from "../gpu/dtype.ts";
+import { DeviceError } from "../gpu/errors.ts";
+import { BUFFER_USAGE } from "../gpu/memory.ts";
+import type { CompiledPipeline } from "../gpu/pipelines.ts";
+import { ShapeError, paddedChannels } from "../gpu/shape.ts";
+import { readBytes, submittedWorkDone, uploadBytes } from "../gpu/transfer.ts";
+import type { DeviceWeights } from "./device-weights.ts";
+import type { Value } from "./ir.ts";
+import { channelsOf, rowsOf } from "./ir.ts";
+import type { GraphPlan } from "./plan.ts";
+
+/** Work of one submit in flop-equivalents: about 100 ms on a software adapter, on a slow GPU below that. */
+const SUBMIT_WORK_SOFTWARE = 1e8;
+const SUBMIT_WORK = 5e10;
+/** A byte moved counts like this many flops when submits are cut. */
+const FLOPS_PER_BYTE = 8;
+/** Submits under way at once: enough to keep the device busy, few enough to abort soon. */
+const SUBMITS_IN_FLIGHT = 2;
+
+/** An input: packed bytes of the graph's dtype, or a device buffer holding them. */
+export type ProgramInput = Uint8Array<ArrayBufferLike> | GPUBuffer;
+
+export interface RunOptions {
+  readonly signal?: AbortSignal;
+  /** Fraction of this run's work that the device has finished, 0 … 1. */
+  readonly onProgress?: (fraction: number) => void;
+  /** First and one past the last step to run; default all. For segmented execution. */
+  readonly steps?: readonly [number, number];
+}
+
+/** A result on the host: values without channel padding. */
+export interface HostTensor {
+  readonly shape: readonly number[];
+  readonly data: Float32Array<ArrayBuffer>;
+}
+
+/** Device time of one step. */
+export interface StepTime {
+  readonly path: string;
+  readonly kernel: string;
+  readonly label: string;
+  readonly durationMs: number;
+  readonly flops: number;
+  readonly bytes: number;
+}
+
+interface Command {
+  readonly compiled: CompiledPipeline;
+  readonly bindGroup: GPUBindGroup;
+  readonly workgroups: readonly [number, number, number];
+}
+
+export class Program {
+  readonly plan: GraphPlan;
+  readonly #gpu: Gpu;
+  readonly #slots: readonly GPUBuffer[];
+  readonly #params: GPUBuffer;
+  /** Commands of each step. */
+  readonly #commands: readonly (readonly Command[])[];
+  /** Index of a step's first dispatch in the params buffer. */
+  readonly #paramIndex: readonly number[];
+  #disposed = false;
+
+  private constructor(
+    gpu: Gpu,
+    plan: GraphPlan,
+    slots: readonly GPUBuffer[],
+    params: GPUBuffer,
+    commands: readonly (readonly Command[])[],
+    paramIndex: readonly number[],
+  ) {
+    this.#gpu = gpu;
+    this.plan = plan;
+    this.#slots = slots;
+    this.#params = params;
+    this.#commands = commands;
+    this.#paramIndex = paramIndex;
+  }
+
+  /**
+   * Compiles the pipelines and allocates the slots. `weights` must have loaded `plan.weights`. Throws
+   * `DeviceError` naming the kernel that does not compile or the buffer that does not fit.
+   */
+  static async create(gpu: Gpu, plan: GraphPlan, weights: DeviceWeights): Promise<Program> {
+    const { device, memory, pipelines } = gpu;
+    const compiled = await Promise.all(
+      plan.steps.map((step) =>
+        Promise.all(
+          step.plan.dispatches.map(({ label, code, operands }) =>
+            pipelines.get(label, code, [...operands.map(({ access }) => access), "uniform"]),
+          ),
+        ),
+      ),
+    );
+    if (gpu.lostError) throw gpu.lostError;
+    const dispatches = plan.steps.flatMap((step) => step.plan.dispatches);
+    const stride = Math.max(256, gpu.caps.limits.minUniformBufferOffsetAlignment);
+    const owned: GPUBuffer[] = [];
+    try {
+      const params = memory.create(
+        "params",
+        dispatches.length * stride,
+        "params",
+        BUFFER_USAGE.UNIFORM | BUFFER_USAGE.COPY_DST,
+      );
+      owned.push(params);
+      const paramBytes = new Uint8Array(dispatches.length * stride);
+      dispatches.forEach((dispatch, index) => paramBytes.set(dispatch.params, index * stride));
+      uploadBytes(gpu, params, 0, paramBytes);
+      const slots = plan.memory.slotByteLengths.map((byteLength, index) => {
+        const slot = memory.create(`slot ${index}`, byteLength, "activations");
+        owned.push(slot);
+        return slot;
+      });
+      const slotBinding = (id: number, byteLength: number): GPUBufferBinding => {
+        const slot = plan.memory.slotOf.get(id);
+        if (slot === undefined) throw new Error(`internal: value ${id} has no slot`);
+        return { buffer: slots[slot] as GPUBuffer, size: byteLength };
+      };
+      let paramIndex = 0;
+      const firstParam: number[] = [];
+      const commands = plan.steps.map((step, stepIndex) => {
+        firstParam.push(paramIndex);
+        return step.plan.dispatches.map((dispatch, dispatchIndex): Command => {
+          const pipeline = (compiled[stepIndex] as CompiledPipeline[])[dispatchIndex] as CompiledPipeline;
+          const entries = dispatch.operands.map(({ name }, binding): GPUBindGroupEntry => {
+            const operand = step.operands[name];
+            if (operand === undefined) {
+              const scratch = step.plan.scratch.find((s) => s.name === name);
+              const id = plan.scratchIds[stepIndex]?.[name];
+              if (scratch === undefined || id === undefined) {
+                throw new Error(`internal: ${dispatch.label} needs operand "${name}" (${step.node.path})`);
+              }
+              return { binding, resource: slotBinding(id, scratch.byteLength) };
+            }
+            switch (operand.kind) {
+              case "value":
+                return { binding, resource: slotBinding(operand.id, plan.byteLengths.get(operand.id) ?? 0) };
+              case "weight":
+                return { binding, resource: { buffer: weights.buffer(operand.weight) } };
+              case "zeros":
+                return { binding, resource: { buffer: weights.zeros(operand.byteLength) } };
+              default:
+                return operand satisfies never;
+            }
+          });
+          const bindGroup = device.createBindGroup({
+            label: `${step.node.path} ${dispatch.label}`,
+            layout: pipeline.layout,
+            entries: [
+              ...entries,
+              {
+                binding: entries.length,
+                resource: { buffer: params, offset: paramIndex * stride, size: dispatch.params.byteLength },
+              },
+            ],
+          });
+          paramIndex++;
+          return { compiled: pipeline, bindGroup, workgroups: dispatch.workgroups };
+        });
+      });
+      return new Program(gpu, plan, slots, params, commands, firstParam);
+    } catch (error) {
+      for (const buffer of owned) memory.release(buffer);
+      throw error;
+    }
+  }
+
+  /** The device buffer and byte length that hold a result or an input between runs. */
+  binding(value: Value): { readonly buffer: GPUBuffer; readonly size: number } {
+    const slot = this.plan.memory.slotOf.get(value.id);
+    if (slot === undefined) throw new Error(`internal: value ${value.id} has no slot`);
+    return { buffer: this.#slots[slot] as GPUBuffer, size: this.plan.byteLengths.get(value.id) ?? 0 };
+  }
+
+  /** Device buffer of a named result; valid until the next run. */
+  result(name: string): { readonly buffer: GPUBuffer; readonly size: number; readonly value: Value } {
+    const value = this.plan.results.get(name);
+    if (value === undefined) {
+      throw new ShapeError(
+        `program: no result "${name}". Results: ${[...this.plan.results.keys()].join(", ")}`,
+      );
+    }
+    return { ...this.binding(value), value };
+  }
+
+  /** Writes the inputs without running; `run` does it too. */
+  setInputs(inputs: Readonly<Record<string, ProgramInput>>): void {
+    for (const [name, data] of Object.entries(inputs)) {
+      const value = this.plan.graph.inputs.get(name);
+      if (value === undefined) {
+        throw new ShapeError(
+          `program: no input "${name}". Inputs: ${[...this.plan.graph.inputs.keys()].join(", ")}`,
+        );
+      }
+      // An input that nothing reads (after elimination) has no slot to fill.
+      if (!this.plan.memory.slotOf.has(value.id)) continue;
+      const { buffer, size } = this.binding(value);
+      if (data instanceof Uint8Array) {
+        if (data.byteLength !== size) {
+          throw new ShapeError(
+            `program: input "${name}" [${value.shape.join(", ")}] takes ${size} bytes, got ${data.byteLength}`,
+          );
+        }
+        uploadBytes(this.#gpu, buffer, 0, data);
+      } else {
+        const encoder = this.#gpu.device.createCommandEncoder({ label: `input ${name}` });
+        encoder.copyBufferToBuffer(data, 0, buffer, 0, size);
+        this.#gpu.device.queue.submit([encoder.finish()]);
+      }
+    }
+  }
+
+  /** New uniform bytes for the dispatches of one step, e.g. another region of statistics. */
+  setParams(stepIndex: number, params: readonly Uint8Array<ArrayBuffer>[]): void {
+    const stride = Math.max(256, this.#gpu.caps.limits.minUniformBufferOffsetAlignment);
+    params.forEach((bytes, index) => {
+      this.#gpu.device.queue.writeBuffer(
+        this.#params,
+        ((this.#paramIndex[stepIndex] as number) + index) * stride,
+        bytes,
+      );
+    });
+  }
+
+  /**
+   * Runs the program. Resolves when the device has finished; rejects with the signal's reason when aborted
+   * (after the submits under way), with `DeviceLostError` when the device goes.
+   */
+  async run(inputs: Readonly<Record<string, ProgramInput>> = {}, options: RunOptions = {}): Promise<void> {
+    this.#assertUsable();
+    const { signal, onProgress } = options;
+    const [from, to] = options.steps ?? [0, this.plan.steps.length];
+    signal?.throwIfAborted();
+    this.setInputs(inputs);
+    const gpu = this.#gpu;
+    const budget = gpu.caps.isSoftware ? SUBMIT_WORK_SOFTWARE : SUBMIT_WORK;
+    const works = this.plan.steps.map(
+      ({ cost }) => cost.flops + FLOPS_PER_BYTE * (cost.bytesRead + cost.bytesWritten),
+    );
+    const total = works.slice(from, to).reduce((sum, work) => sum + work, 0);
+    const inFlight: { done: Promise<void>; fraction: number }[] = [];
+    const settleOldest = async (): Promise<void> => {
+      const oldest = inFlight.shift();
+      if (oldest === undefined) return;
+      await oldest.done;
+      onProgress?.(oldest.fraction);
+    };
+    let submitted = 0;
+    let start = from;
+    try {
+      while (start < to) {
+        let end = start;
+        let work = 0;
+        while (end < to && (end === start || work + (works[end] as number) <= budget)) {
+          work += works[end++] as number;
+        }
+        const encoder = gpu.device.createCommandEncoder({ label: "program" });
+        const pass = encoder.beginComputePass({ label: "program" });
+        this.#record(pass, start, end);
+        pass.end();
+        gpu.device.queue.submit([encoder.finish()]);
+        submitted += work;
+        const done = submittedWorkDone(gpu);
+        done.catch(() => undefined); // reported by whoever awaits it; never an unhandled rejection
+        inFlight.push({ done, fraction: total > 0 ? submitted / total : 1 });
+        start = end;
+        if (inFlight.length >= SUBMITS_IN_FLIGHT) await settleOldest();
+        signal?.throwIfAborted();
+      }
+      while (inFlight.length > 0) await settleOldest();
+    } catch (error) {
+      await Promise.allSettled(inFlight.map(({ done }) => done));
+      throw error;
+    }
+  }
+
+  /** Runs once with a timestamp pair around every step. Needs `timestamp-query`. */
+  async profile(inputs: Readonly<Record<string, ProgramInput>> = {}): Promise<StepTime[]> {
+    this.#assertUsable();
+    const gpu = this.#gpu;
+    if (!gpu.caps.hasTimestampQuery) {
+      throw new DeviceError("device: profiling needs the feature timestamp-query, which this adapter lacks");
+    }
+    this.setInputs(inputs);
+    const { steps } = this.plan;
+    const times: StepTime[] = [];
+    const perBatch = 1024; // a query set holds at most 4096 queries
+    for (let start = 0; start < steps.length; start += perBatch) {
+      const count = Math.min(perBatch, steps.length - start);
+      const querySet = gpu.device.createQuerySet({ label: "profile", type: "timestamp", count: 2 * count });
+      const resolved = gpu.memory.create("profile", 16 * count, "staging", 0x200 | BUFFER_USAGE.COPY_SRC); // QUERY_RESOLVE
+      try {
+        const encoder = gpu.device.createCommandEncoder({ label: "profile" });
+        for (let i = 0; i < count; i++) {
+          const pass = encoder.beginComputePass({
+            label: steps[start + i]?.node.path ?? "",
+            timestampWrites: { querySet, beginningOfPassWriteIndex: 2 * i, endOfPassWriteIndex: 2 * i + 1 },
+          });
+          this.#record(pass, start + i, start + i + 1);
+          pass.end();
+        }
+        encoder.resolveQuerySet(querySet, 0, 2 * count, resolved, 0);
+        gpu.device.queue.submit([encoder.finish()]);
+        const ticks = new BigUint64Array((await readBytes(gpu, resolved, 0, 16 * count)).buffer);
+        for (let i = 0; i < count; i++) {
+          const step = steps[start + i];
+          if (step === undefined) continue;
+          times.push({
+            path: step.node.path,
+            kernel: step.kernel,
+            label: step.plan.dispatches[0]?.label ?? step.kernel,
+            durationMs: Number((ticks[2 * i + 1] ?? 0n) - (ticks[2 * i] ?? 0n)) / 1e6,
+            flops: step.cost.flops,
+            bytes: step.cost.bytesRead + step.cost.bytesWritten,
+          });
+        }
+      } finally {
+        querySet.destroy();
+        gpu.memory.release(resolved);
+      }
+    }
+    return times;
+  }
+
+  /** A result or capture as floats in its logical shape. */
+  async read(name: string): Promise<HostTensor> {
+    this.#assertUsable();
+    const { buffer, size, value } = this.result(name);
+    const bytes = await readBytes(this.#gpu, buffer, 0, size);
+    return { shape: value.shape, data: unpackActivation(bytes, value, this.plan.graph.dtype) };
+  }
+
+  /** Frees slots and params; weights stay. Idempotent. */
+  dispose(): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    for (const buffer of [...this.#slots, this.#params]) this.#gpu.memory.release(buffer);
+  }
+
+  #record(pass: GPUComputePassEncoder, from: number, to: number): void {
+    for (let step = from; step < to; step++) {
+      for (const { compiled, bindGroup, workgroups } of this.#commands[step] ?? []) {
+        pass.setPipeline(compiled.pipeline);
+        pass.setBindGroup(0, bindGroup);
+        pass.dispatchWorkgroups(...workgroups);
+      }
+    }
+  }
+
+  #assertUsable(): void {
+    if (this.#disposed) throw new DeviceError("device: this program was disposed. Build a new one");
+    if (this.#gpu.lostError) throw this.#gpu.lostError;
+  }
+}
+
+/** Stored bytes of an activation as floats without channel padding. */
+export function unpackActivation(
+  bytes: Uint8Array<ArrayBuffer>,
+  value: Value,
+  dtype: "f32" | "f16",
+): Float32Array<ArrayBuffer> {
+  const channels = channelsOf(value);
+  const stride = paddedChannels(channels);
+  const rows = rowsOf(value);
+  const out = new Float32Array(rows * channels);
+  const table = halfToFloatTable();
+  const floats = dtype === "f32" ? new Float32Array(bytes.buffer, 0, rows * stride) : null;
+  const halves = dtype === "f16" ? new Uint16Array(bytes.buffer, 0, rows * stride) : null;
+  for (let row = 0; row < rows; row++) {
+    for (let c = 0; c < channels; c++) {
+      const at = row * stride + c;
+      out[row * channels + c] = floats ? (floats[at] as number) : (table[(halves as Uint16Array)[at] as number] as number);
+    }
+  }
+  return out;
+}
