@@ -1,0 +1,298 @@
+/**
+ * Configurations as data: diffusers' and transformers' config.json, checked field by field. What this
+ * engine does not implement is refused by name here, before anything is downloaded or allocated.
+ */
+
+/** A config.json that is broken, or asks for what the engine does not have. */
+export class ConfigError extends Error {
+  override readonly name = "ConfigError";
+}
+
+/** diffusers' UNet2DConditionModel, resolved to one entry per level. */
+export interface UNetConfig {
+  readonly inChannels: number;
+  readonly outChannels: number;
+  readonly blockOutChannels: readonly number[];
+  readonly layersPerBlock: number;
+  /** Whether level i has attention on the way down. */
+  readonly downAttention: readonly boolean[];
+  /** Whether up block i (deepest first) has attention. */
+  readonly upAttention: readonly boolean[];
+  readonly midAttention: boolean;
+  /** Attention heads of level i. Trap: older configs call this `attention_head_dim`. */
+  readonly numHeads: readonly number[];
+  readonly crossAttentionDim: number;
+  readonly normNumGroups: number;
+  readonly normEps: number;
+  readonly flipSinToCos: boolean;
+  readonly freqShift: number;
+  readonly downsamplePadding: number;
+}
+
+/** diffusers' AutoencoderKL. */
+export interface VaeConfig {
+  readonly inChannels: number;
+  readonly outChannels: number;
+  readonly blockOutChannels: readonly number[];
+  readonly layersPerBlock: number;
+  readonly latentChannels: number;
+  readonly normNumGroups: number;
+  readonly scalingFactor: number;
+  readonly midAttention: boolean;
+}
+
+/** transformers' CLIPVisionModel. */
+export interface ClipConfig {
+  readonly hiddenSize: number;
+  readonly intermediateSize: number;
+  readonly numLayers: number;
+  readonly numHeads: number;
+  readonly imageSize: number;
+  readonly patchSize: number;
+  readonly layerNormEps: number;
+}
+
+/** What the pipeline itself needs to know (`rcod_config.json`; defaults are RCOD_O's, rcod paper §1). */
+export interface RcodConfig {
+  /** abar of the one-step formula; the same for every timestep. */
+  readonly alpha: number;
+  readonly timesteps: { readonly fidelity: number; readonly neutral: number; readonly realism: number };
+  readonly colorFix: "adain" | "wavelet" | "none";
+  readonly upscale: number;
+  /** Low-resolution inputs with a shorter side are enlarged first. */
+  readonly minSize: number;
+}
+
+export const RCOD_O: RcodConfig = {
+  alpha: 0.7537,
+  timesteps: { fidelity: 249, neutral: 499, realism: 749 },
+  colorFix: "adain",
+  upscale: 4,
+  minSize: 128,
+};
+
+/** Upper bound of any width or count in a config: far above every real model, far below trouble. */
+const MAX_COUNT = 65_536;
+
+/** Reads one JSON object field by field, with the file's name in every message. */
+class Fields {
+  readonly #json: Readonly<Record<string, unknown>>;
+  readonly #name: string;
+
+  constructor(json: unknown, name: string) {
+    if (typeof json !== "object" || json === null || Array.isArray(json)) {
+      throw new ConfigError(`config: ${name} must be a JSON object, got ${JSON.stringify(json)?.slice(0, 60)}`);
+    }
+    this.#json = json as Readonly<Record<string, unknown>>;
+    this.#name = name;
+  }
+
+  has(key: string): boolean {
+    return Object.hasOwn(this.#json, key) && this.#json[key] !== null && this.#json[key] !== undefined;
+  }
+
+  get(key: string): unknown {
+    return Object.hasOwn(this.#json, key) ? this.#json[key] : undefined;
+  }
+
+  fail(key: string, rule: string): never {
+    throw new ConfigError(`config: ${this.#name}: "${key}" ${rule}, got ${JSON.stringify(this.get(key)) ?? "nothing"}`);
+  }
+
+  count(key: string, fallback?: number): number {
+    if (!this.has(key) && fallback !== undefined) return fallback;
+    const value = this.get(key);
+    if (typeof value !== "number" || !Number.isInteger(value) || value < 1 || value > MAX_COUNT) {
+      return this.fail(key, `must be an integer from 1 to ${MAX_COUNT}`);
+    }
+    return value;
+  }
+
+  number(key: string, fallback?: number): number {
+    if (!this.has(key) && fallback !== undefined) return fallback;
+    const value = this.get(key);
+    if (typeof value !== "number" || !Number.isFinite(value)) return this.fail(key, "must be a finite number");
+    return value;
+  }
+
+  positive(key: string, fallback?: number): number {
+    const value = this.number(key, fallback);
+    return value > 0 ? value : this.fail(key, "must be above 0");
+  }
+
+  flag(key: string, fallback: boolean): boolean {
+    if (!this.has(key)) return fallback;
+    const value = this.get(key);
+    return typeof value === "boolean" ? value : this.fail(key, "must be true or false");
+  }
+
+  counts(key: string, fallback?: readonly number[]): readonly number[] {
+    if (!this.has(key) && fallback !== undefined) return fallback;
+    const value = this.get(key);
+    if (
+      !Array.isArray(value) ||
+      value.length < 1 ||
+      value.length > 16 ||
+      !value.every((n) => Number.isInteger(n) && n >= 1 && n <= MAX_COUNT)
+    ) {
+      return this.fail(key, `must be a list of 1 to 16 integers from 1 to ${MAX_COUNT}`);
+    }
+    return value as number[];
+  }
+
+  /** A list of names, each from `allowed`. */
+  names(key: string, allowed: readonly string[], fallback?: readonly string[]): readonly string[] {
+    if (!this.has(key) && fallback !== undefined) return fallback;
+    const value = this.get(key);
+    if (!Array.isArray(value) || !value.every((n) => allowed.includes(n as string))) {
+      return this.fail(key, `must be a list of ${allowed.join(" or ")}`);
+    }
+    return value as string[];
+  }
+
+  /** Refuses any value of `key` but the listed ones (absent is fine). */
+  only(key: string, ...allowed: readonly unknown[]): void {
+    if (this.has(key) && !allowed.includes(this.get(key))) {
+      this.fail(key, `is only supported as ${allowed.map((a) => JSON.stringify(a)).join(" or ")}`);
+    }
+  }
+}
+
+/** Parses `unet/config.json`. */
+export function parseUNetConfig(json: unknown, name = "unet/config.json"): UNetConfig {
+  const f = new Fields(json, name);
+  f.only("act_fn", "silu", "swish");
+  f.only("upcast_attention", false, true); // attention is always accumulated in f32
+  f.only("resnet_time_scale_shift", "default");
+  f.only("time_embedding_type", "positional");
+  f.only("center_input_sample", false);
+  f.only("dual_cross_attention", false);
+  f.only("class_embed_type");
+  f.only("addition_embed_type");
+  f.only("transformer_layers_per_block", 1);
+  f.only("only_cross_attention", false);
+  f.only("mid_block_scale_factor", 1);
+  f.only("resnet_out_scale_factor", 1);
+  f.only("conv_in_kernel", 3);
+  f.only("conv_out_kernel", 3);
+  f.only("mid_block_type", "UNetMidBlock2DCrossAttn");
+  const blockOutChannels = f.counts("block_out_channels");
+  const levels = blockOutChannels.length;
+  const down = f.names("down_block_types", ["CrossAttnDownBlock2D", "DownBlock2D"]);
+  const up = f.names("up_block_types", ["CrossAttnUpBlock2D", "UpBlock2D"]);
+  if (down.length !== levels) f.fail("down_block_types", `must have ${levels} entries like block_out_channels`);
+  if (up.length !== levels) f.fail("up_block_types", `must have ${levels} entries like block_out_channels`);
+  const headsKey = f.has("num_attention_heads") ? "num_attention_heads" : "attention_head_dim";
+  const numHeads = Array.isArray(f.get(headsKey))
+    ? f.counts(headsKey)
+    : blockOutChannels.map(() => f.count(headsKey, 8));
+  if (numHeads.length !== levels) f.fail(headsKey, `must have ${levels} entries like block_out_channels`);
+  const normNumGroups = f.count("norm_num_groups", 32);
+  blockOutChannels.forEach((channels, level) => {
+    if (channels % normNumGroups !== 0) f.fail("block_out_channels", `must be divisible by norm_num_groups ${normNumGroups}`);
+    if (channels % (numHeads[level] as number) !== 0) f.fail("block_out_channels", `must be divisible by the heads [${numHeads.join(", ")}]`);
+  });
+  return {
+    inChannels: f.count("in_channels", 4),
+    outChannels: f.count("out_channels", 4),
+    blockOutChannels,
+    layersPerBlock: f.count("layers_per_block", 2),
+    downAttention: down.map((type) => type.startsWith("CrossAttn")),
+    upAttention: up.map((type) => type.startsWith("CrossAttn")),
+    midAttention: true,
+    numHeads,
+    crossAttentionDim: f.count("cross_attention_dim", 1280),
+    normNumGroups,
+    normEps: f.positive("norm_eps", 1e-5),
+    flipSinToCos: f.flag("flip_sin_to_cos", true),
+    freqShift: f.number("freq_shift", 0),
+    downsamplePadding: f.number("downsample_padding", 1),
+  };
+}
+
+/** Parses `vae/config.json`. */
+export function parseVaeConfig(json: unknown, name = "vae/config.json"): VaeConfig {
+  const f = new Fields(json, name);
+  f.only("act_fn", "silu", "swish");
+  f.only("use_quant_conv", true);
+  f.only("use_post_quant_conv", true);
+  f.only("shift_factor");
+  const blockOutChannels = f.counts("block_out_channels");
+  const levels = blockOutChannels.length;
+  const down = f.names("down_block_types", ["DownEncoderBlock2D"], blockOutChannels.map(() => "DownEncoderBlock2D"));
+  const up = f.names("up_block_types", ["UpDecoderBlock2D"], blockOutChannels.map(() => "UpDecoderBlock2D"));
+  if (down.length !== levels) f.fail("down_block_types", `must have ${levels} entries like block_out_channels`);
+  if (up.length !== levels) f.fail("up_block_types", `must have ${levels} entries like block_out_channels`);
+  const normNumGroups = f.count("norm_num_groups", 32);
+  for (const channels of blockOutChannels) {
+    if (channels % normNumGroups !== 0) f.fail("block_out_channels", `must be divisible by norm_num_groups ${normNumGroups}`);
+  }
+  const inChannels = f.count("in_channels", 3);
+  const outChannels = f.count("out_channels", 3);
+  if (inChannels !== 3) f.fail("in_channels", "must be 3");
+  if (outChannels !== 3) f.fail("out_channels", "must be 3");
+  return {
+    inChannels,
+    outChannels,
+    blockOutChannels,
+    layersPerBlock: f.count("layers_per_block", 1),
+    latentChannels: f.count("latent_channels", 4),
+    normNumGroups,
+    scalingFactor: f.positive("scaling_factor", 0.18215),
+    midAttention: f.flag("mid_block_add_attention", true),
+  };
+}
+
+/** Parses a CLIP config.json: the vision part of a full CLIP (`vision_config`), or a vision config alone. */
+export function parseClipConfig(json: unknown, name = "image_encoder/config.json"): ClipConfig {
+  const whole = new Fields(json, name);
+  const f = whole.has("vision_config") ? new Fields(whole.get("vision_config"), `${name} vision_config`) : whole;
+  f.only("hidden_act", "quick_gelu");
+  f.only("num_channels", 3);
+  const config: ClipConfig = {
+    hiddenSize: f.count("hidden_size", 768),
+    intermediateSize: f.count("intermediate_size", 3072),
+    numLayers: f.count("num_hidden_layers", 12),
+    numHeads: f.count("num_attention_heads", 12),
+    imageSize: f.count("image_size", 224),
+    patchSize: f.count("patch_size", 32),
+    layerNormEps: f.positive("layer_norm_eps", 1e-5),
+  };
+  if (config.hiddenSize % config.numHeads !== 0) f.fail("hidden_size", `must be divisible by num_attention_heads ${config.numHeads}`);
+  if (config.patchSize > config.imageSize) f.fail("patch_size", `must not exceed image_size ${config.imageSize}`);
+  return config;
+}
+
+/** Parses `rcod_config.json`; absent fields are RCOD_O's. */
+export function parseRcodConfig(json: unknown, name = "rcod_config.json"): RcodConfig {
+  const f = new Fields(json, name);
+  f.only("instance", "RCOD_O");
+  const alpha = f.positive("alpha", RCOD_O.alpha);
+  if (alpha >= 1) f.fail("alpha", "must be below 1");
+  const t = new Fields(f.has("timesteps") ? f.get("timesteps") : {}, `${name} timesteps`);
+  const colorFix = f.has("color_fix") ? f.get("color_fix") : RCOD_O.colorFix;
+  if (colorFix !== "adain" && colorFix !== "wavelet" && colorFix !== "none") {
+    return f.fail("color_fix", "must be adain, wavelet or none");
+  }
+  return {
+    alpha,
+    timesteps: {
+      fidelity: t.number("fidelity", RCOD_O.timesteps.fidelity),
+      neutral: t.number("neutral", RCOD_O.timesteps.neutral),
+      realism: t.number("realism", RCOD_O.timesteps.realism),
+    },
+    colorFix,
+    upscale: f.count("upscale", RCOD_O.upscale),
+    minSize: f.count("min_size", RCOD_O.minSize),
+  };
+}
+
+/** Image pixels per latent pixel along a side. */
+export function vaeFactor(config: VaeConfig): number {
+  return 2 ** (config.blockOutChannels.length - 1);
+}
+
+/** Visual tokens, class token included. */
+export function clipTokens(config: ClipConfig): number {
+  return Math.floor(config.imageSize / config.patchSize) ** 2 + 1;
+}
