@@ -34,6 +34,8 @@ export interface Gpu {
   readonly memory: DeviceMemory;
   /** Set once the device is gone; calls that need it throw this. */
   readonly lostError: DeviceLostError | undefined;
+  /** Throws the device's loss, or the first error that no scope caught (out of memory, validation), once. */
+  throwIfFailed(): void;
   /** Resolves when the device is lost for any reason. */
   readonly lost: Promise<DeviceLostError>;
   destroy(): void;
@@ -83,21 +85,28 @@ export async function requestGpu(options: GpuOptions = {}): Promise<Gpu> {
       `device: the adapter refused a device: ${error instanceof Error ? error.message : String(error)}`,
     );
   }
-  return adoptDevice(device, adapter.info);
+  return wrapDevice(device, adapter.info, true);
 }
 
 /**
- * Wraps a device that the caller already has, for sharing it with other WebGPU code. The caller keeps
- * ownership: `destroy()` of the result frees our buffers and then destroys the device only when it came
- * from `requestGpu`.
+ * Wraps a device that the caller already has, for sharing it with other WebGPU code. The caller keeps the
+ * device: `destroy()` of the result frees our buffers only.
  */
 export function adoptDevice(device: GPUDevice, info?: GPUAdapterInfo): Gpu {
+  return wrapDevice(device, info, false);
+}
+
+function wrapDevice(device: GPUDevice, info: GPUAdapterInfo | undefined, ownsDevice: boolean): Gpu {
   const caps = describeDevice(device, info ?? device.adapterInfo);
   const memory = new DeviceMemory(device, caps);
   let lostError: DeviceLostError | undefined;
   const lost = device.lost.then((lostInfo) => {
     lostError = new DeviceLostError(lostInfo.reason ?? "unknown", lostInfo.message);
     return lostError;
+  });
+  let uncaught: string | undefined;
+  device.addEventListener("uncapturederror", (event) => {
+    uncaught ??= event.error.message;
   });
   let destroyed = false;
   return {
@@ -109,11 +118,20 @@ export function adoptDevice(device: GPUDevice, info?: GPUAdapterInfo): Gpu {
     get lostError() {
       return lostError;
     },
+    throwIfFailed() {
+      if (lostError) throw lostError;
+      if (uncaught === undefined) return;
+      const message = uncaught;
+      uncaught = undefined;
+      throw new DeviceError(
+        `device: ${message}. If memory ran out, use a smaller image, a tile, or f16 precision`,
+      );
+    },
     destroy() {
       if (destroyed) return;
       destroyed = true;
       memory.destroyAll();
-      device.destroy();
+      if (ownsDevice) device.destroy();
     },
   };
 }

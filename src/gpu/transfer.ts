@@ -39,7 +39,7 @@ export async function readBytes(
   byteOffset: number,
   byteLength: number,
 ): Promise<Uint8Array<ArrayBuffer>> {
-  if (gpu.lostError) throw gpu.lostError;
+  gpu.throwIfFailed();
   const size = Math.ceil(byteLength / 4) * 4;
   const staging = gpu.memory.create(
     "readback",
@@ -52,11 +52,13 @@ export async function readBytes(
     encoder.copyBufferToBuffer(buffer, byteOffset, staging, 0, size);
     gpu.device.queue.submit([encoder.finish()]);
     await staging.mapAsync(1); // GPUMapMode.READ
+    gpu.throwIfFailed();
     const bytes = new Uint8Array(staging.getMappedRange(0, size).slice(0, byteLength));
     staging.unmap();
     return bytes;
   } catch (error) {
-    if (gpu.lostError) throw gpu.lostError;
+    if (error instanceof DeviceError) throw error;
+    gpu.throwIfFailed();
     throw new DeviceError(
       `device: reading ${byteLength} bytes back failed: ${error instanceof Error ? error.message : String(error)}`,
     );
@@ -67,10 +69,11 @@ export async function readBytes(
 
 /** Resolves when all submitted work is done; rejects with `DeviceLostError` when the device goes first. */
 export async function submittedWorkDone(gpu: Gpu): Promise<void> {
-  if (gpu.lostError) throw gpu.lostError;
+  gpu.throwIfFailed();
   const result = await Promise.race([
     gpu.device.queue.onSubmittedWorkDone().then(() => undefined),
     gpu.lost,
   ]);
   if (result !== undefined) throw result;
+  gpu.throwIfFailed();
 }

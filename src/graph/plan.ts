@@ -26,6 +26,8 @@ export interface GraphPlan {
   /** Values that must stay readable after the run, by name: outputs and captures. */
   readonly results: ReadonlyMap<string, Value>;
   readonly memory: MemoryPlan;
+  /** From when to when each value is needed, in steps. */
+  readonly lifetimes: readonly Lifetime[];
   /** Ids in `memory.slotOf` of a step's scratch buffers, by step index and name. */
   readonly scratchIds: readonly Readonly<Record<string, number>>[];
   readonly weights: readonly Weight[];
@@ -55,6 +57,7 @@ export function planGraph(graph: Graph, caps: Caps, options: PlanOptions = {}): 
     byteLengths: lowered.byteLengths,
     results,
     memory: planMemory(lifetimes),
+    lifetimes,
     scratchIds,
     weights: graphWeights(optimized),
   };

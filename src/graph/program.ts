@@ -13,7 +13,9 @@ import { readBytes, submittedWorkDone, uploadBytes } from "../gpu/transfer.ts";
 import type { DeviceWeights } from "./device-weights.ts";
 import type { Value } from "./ir.ts";
 import { channelsOf, rowsOf } from "./ir.ts";
+import type { Step } from "./lower.ts";
 import type { GraphPlan } from "./plan.ts";
+import { SlotPool } from "./slot-pool.ts";
 
 /** Work of one submit in flop-equivalents: about 100 ms on a software adapter, on a slow GPU below that. */
 const SUBMIT_WORK_SOFTWARE = 1e8;
@@ -52,131 +54,87 @@ export interface StepTime {
 
 interface Command {
   readonly compiled: CompiledPipeline;
-  readonly bindGroup: GPUBindGroup;
   readonly workgroups: readonly [number, number, number];
+}
+
+export interface ProgramOptions {
+  /** Activation memory shared with programs that never run at the same time. Default: memory of its own. */
+  readonly pool?: SlotPool;
 }
 
 export class Program {
   readonly plan: GraphPlan;
   readonly #gpu: Gpu;
-  readonly #slots: readonly GPUBuffer[];
+  readonly #weights: DeviceWeights;
+  readonly #pool: SlotPool;
+  readonly #ownsPool: boolean;
   readonly #params: GPUBuffer;
   /** Commands of each step. */
   readonly #commands: readonly (readonly Command[])[];
-  /** Index of a step's first dispatch in the params buffer. */
-  readonly #paramIndex: readonly number[];
+  /** Bind groups of each step's commands, valid for one generation of the pool. */
+  #bindGroups: readonly (readonly GPUBindGroup[])[] = [];
+  #generation = -1;
   #disposed = false;
 
   private constructor(
     gpu: Gpu,
     plan: GraphPlan,
-    slots: readonly GPUBuffer[],
+    weights: DeviceWeights,
+    pool: SlotPool,
+    ownsPool: boolean,
     params: GPUBuffer,
     commands: readonly (readonly Command[])[],
-    paramIndex: readonly number[],
   ) {
     this.#gpu = gpu;
     this.plan = plan;
-    this.#slots = slots;
+    this.#weights = weights;
+    this.#pool = pool;
+    this.#ownsPool = ownsPool;
     this.#params = params;
     this.#commands = commands;
-    this.#paramIndex = paramIndex;
   }
 
   /**
-   * Compiles the pipelines and allocates the slots. `weights` must have loaded `plan.weights`. Throws
-   * `DeviceError` naming the kernel that does not compile or the buffer that does not fit.
+   * Compiles the pipelines and reserves the slots. `weights` must have loaded `plan.weights` before `run`.
+   * Throws `DeviceError` naming the kernel that does not compile or the buffer that does not fit.
    */
-  static async create(gpu: Gpu, plan: GraphPlan, weights: DeviceWeights): Promise<Program> {
-    const { device, memory, pipelines } = gpu;
-    const compiled = await Promise.all(
+  static async create(
+    gpu: Gpu,
+    plan: GraphPlan,
+    weights: DeviceWeights,
+    options: ProgramOptions = {},
+  ): Promise<Program> {
+    const { memory, pipelines } = gpu;
+    const commands = await Promise.all(
       plan.steps.map((step) =>
         Promise.all(
-          step.plan.dispatches.map(({ label, code, operands }) =>
-            pipelines.get(label, code, [...operands.map(({ access }) => access), "uniform"]),
-          ),
+          step.plan.dispatches.map(async ({ label, code, operands, workgroups }) => ({
+            compiled: await pipelines.get(label, code, [...operands.map(({ access }) => access), "uniform"]),
+            workgroups,
+          })),
         ),
       ),
     );
     if (gpu.lostError) throw gpu.lostError;
+    const pool = options.pool ?? new SlotPool(gpu);
+    pool.reserve(plan.memory.slotByteLengths);
     const dispatches = plan.steps.flatMap((step) => step.plan.dispatches);
-    const stride = Math.max(256, gpu.caps.limits.minUniformBufferOffsetAlignment);
-    const owned: GPUBuffer[] = [];
-    try {
-      const params = memory.create(
-        "params",
-        dispatches.length * stride,
-        "params",
-        BUFFER_USAGE.UNIFORM | BUFFER_USAGE.COPY_DST,
-      );
-      owned.push(params);
-      const paramBytes = new Uint8Array(dispatches.length * stride);
-      dispatches.forEach((dispatch, index) => paramBytes.set(dispatch.params, index * stride));
-      uploadBytes(gpu, params, 0, paramBytes);
-      const slots = plan.memory.slotByteLengths.map((byteLength, index) => {
-        const slot = memory.create(`slot ${index}`, byteLength, "activations");
-        owned.push(slot);
-        return slot;
-      });
-      const slotBinding = (id: number, byteLength: number): GPUBufferBinding => {
-        const slot = plan.memory.slotOf.get(id);
-        if (slot === undefined) throw new Error(`internal: value ${id} has no slot`);
-        return { buffer: slots[slot] as GPUBuffer, size: byteLength };
-      };
-      let paramIndex = 0;
-      const firstParam: number[] = [];
-      const commands = plan.steps.map((step, stepIndex) => {
-        firstParam.push(paramIndex);
-        return step.plan.dispatches.map((dispatch, dispatchIndex): Command => {
-          const pipeline = (compiled[stepIndex] as CompiledPipeline[])[dispatchIndex] as CompiledPipeline;
-          const entries = dispatch.operands.map(({ name }, binding): GPUBindGroupEntry => {
-            const operand = step.operands[name];
-            if (operand === undefined) {
-              const scratch = step.plan.scratch.find((s) => s.name === name);
-              const id = plan.scratchIds[stepIndex]?.[name];
-              if (scratch === undefined || id === undefined) {
-                throw new Error(`internal: ${dispatch.label} needs operand "${name}" (${step.node.path})`);
-              }
-              return { binding, resource: slotBinding(id, scratch.byteLength) };
-            }
-            switch (operand.kind) {
-              case "value":
-                return { binding, resource: slotBinding(operand.id, plan.byteLengths.get(operand.id) ?? 0) };
-              case "weight":
-                return { binding, resource: { buffer: weights.buffer(operand.weight) } };
-              case "zeros":
-                return { binding, resource: { buffer: weights.zeros(operand.byteLength) } };
-              default:
-                return operand satisfies never;
-            }
-          });
-          const bindGroup = device.createBindGroup({
-            label: `${step.node.path} ${dispatch.label}`,
-            layout: pipeline.layout,
-            entries: [
-              ...entries,
-              {
-                binding: entries.length,
-                resource: { buffer: params, offset: paramIndex * stride, size: dispatch.params.byteLength },
-              },
-            ],
-          });
-          paramIndex++;
-          return { compiled: pipeline, bindGroup, workgroups: dispatch.workgroups };
-        });
-      });
-      return new Program(gpu, plan, slots, params, commands, firstParam);
-    } catch (error) {
-      for (const buffer of owned) memory.release(buffer);
-      throw error;
-    }
+    const stride = paramStride(gpu);
+    const paramBytes = new Uint8Array(dispatches.length * stride);
+    dispatches.forEach((dispatch, index) => paramBytes.set(dispatch.params, index * stride));
+    const params = memory.create(
+      "params",
+      paramBytes.byteLength,
+      "params",
+      BUFFER_USAGE.UNIFORM | BUFFER_USAGE.COPY_DST,
+    );
+    uploadBytes(gpu, params, 0, paramBytes);
+    return new Program(gpu, plan, weights, pool, options.pool === undefined, params, commands);
   }
 
-  /** The device buffer and byte length that hold a result or an input between runs. */
-  binding(value: Value): { readonly buffer: GPUBuffer; readonly size: number } {
-    const slot = this.plan.memory.slotOf.get(value.id);
-    if (slot === undefined) throw new Error(`internal: value ${value.id} has no slot`);
-    return { buffer: this.#slots[slot] as GPUBuffer, size: this.plan.byteLengths.get(value.id) ?? 0 };
+  /** The device buffer and byte length that hold a value while it is alive. */
+  binding(value: Pick<Value, "id">): { readonly buffer: GPUBuffer; readonly size: number } {
+    return this.#slotBinding(value.id, this.plan.byteLengths.get(value.id) ?? 0);
   }
 
   /** Device buffer of a named result; valid until the next run. */
@@ -219,13 +177,12 @@ export class Program {
 
   /** New uniform bytes for the dispatches of one step, e.g. another region of statistics. */
   setParams(stepIndex: number, params: readonly Uint8Array<ArrayBuffer>[]): void {
-    const stride = Math.max(256, this.#gpu.caps.limits.minUniformBufferOffsetAlignment);
+    const stride = paramStride(this.#gpu);
+    const first = this.plan.steps
+      .slice(0, stepIndex)
+      .reduce((count, step) => count + step.plan.dispatches.length, 0);
     params.forEach((bytes, index) => {
-      this.#gpu.device.queue.writeBuffer(
-        this.#params,
-        ((this.#paramIndex[stepIndex] as number) + index) * stride,
-        bytes,
-      );
+      this.#gpu.device.queue.writeBuffer(this.#params, (first + index) * stride, bytes);
     });
   }
 
@@ -337,27 +294,94 @@ export class Program {
     return { shape: value.shape, data: unpackActivation(bytes, value, this.plan.graph.dtype) };
   }
 
-  /** Frees slots and params; weights stay. Idempotent. */
+  /** Frees its params, and its slots unless they come from a shared pool; weights stay. Idempotent. */
   dispose(): void {
     if (this.#disposed) return;
     this.#disposed = true;
-    for (const buffer of [...this.#slots, this.#params]) this.#gpu.memory.release(buffer);
+    this.#gpu.memory.release(this.#params);
+    if (this.#ownsPool) this.#pool.dispose();
   }
 
   #record(pass: GPUComputePassEncoder, from: number, to: number): void {
+    if (this.#generation !== this.#pool.generation) this.#bind();
     for (let step = from; step < to; step++) {
-      for (const { compiled, bindGroup, workgroups } of this.#commands[step] ?? []) {
+      this.#commands[step]?.forEach(({ compiled, workgroups }, index) => {
         pass.setPipeline(compiled.pipeline);
-        pass.setBindGroup(0, bindGroup);
+        pass.setBindGroup(0, this.#bindGroups[step]?.[index] as GPUBindGroup);
         pass.dispatchWorkgroups(...workgroups);
-      }
+      });
     }
+  }
+
+  /** Makes the bind groups for the pool's present buffers. */
+  #bind(): void {
+    const { device } = this.#gpu;
+    const stride = paramStride(this.#gpu);
+    let paramIndex = 0;
+    this.#bindGroups = this.plan.steps.map((step, stepIndex) =>
+      step.plan.dispatches.map((dispatch, index) => {
+        const entries = dispatch.operands.map(({ name }, binding): GPUBindGroupEntry => ({
+          binding,
+          resource: this.#operand(stepIndex, name),
+        }));
+        return device.createBindGroup({
+          label: `${step.node.path} ${dispatch.label}`,
+          layout: (this.#commands[stepIndex]?.[index] as Command).compiled.layout,
+          entries: [
+            ...entries,
+            {
+              binding: entries.length,
+              resource: {
+                buffer: this.#params,
+                offset: paramIndex++ * stride,
+                size: dispatch.params.byteLength,
+              },
+            },
+          ],
+        });
+      }),
+    );
+    this.#generation = this.#pool.generation;
+  }
+
+  #operand(stepIndex: number, name: string): GPUBufferBinding {
+    const step = this.plan.steps[stepIndex] as Step;
+    const operand = step.operands[name];
+    if (operand === undefined) {
+      const scratch = step.plan.scratch.find((candidate) => candidate.name === name);
+      const id = this.plan.scratchIds[stepIndex]?.[name];
+      if (scratch === undefined || id === undefined) {
+        throw new Error(`internal: ${step.kernel} needs operand "${name}" (${step.node.path})`);
+      }
+      return this.#slotBinding(id, scratch.byteLength);
+    }
+    switch (operand.kind) {
+      case "value":
+        return this.#slotBinding(operand.id, this.plan.byteLengths.get(operand.id) ?? 0);
+      case "weight":
+        return { buffer: this.#weights.buffer(operand.weight) };
+      case "zeros":
+        return { buffer: this.#weights.zeros(operand.byteLength) };
+      default:
+        return operand satisfies never;
+    }
+  }
+
+  #slotBinding(id: number, byteLength: number): { buffer: GPUBuffer; size: number } {
+    const slot = this.plan.memory.slotOf.get(id);
+    if (slot === undefined) throw new Error(`internal: value ${id} has no slot`);
+    return { buffer: this.#pool.buffer(slot), size: byteLength };
   }
 
   #assertUsable(): void {
     if (this.#disposed) throw new DeviceError("device: this program was disposed. Build a new one");
     if (this.#gpu.lostError) throw this.#gpu.lostError;
   }
+}
+
+/** Bytes between the params of consecutive dispatches. */
+function paramStride(gpu: Gpu): number {
+  return Math.max(256, gpu.caps.limits.minUniformBufferOffsetAlignment);
 }
 
 /** Stored bytes of an activation as floats without channel padding. */

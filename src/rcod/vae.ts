@@ -12,7 +12,12 @@ const CONV3 = { kernelSize: 3, stride: 1, padding: 1, bias: true } as const;
 
 /** image [1, H, W, 3] in −1 … 1 → moments [1, h, w, 2·latentChannels]: mean, then log-variance (not clamped). */
 export function vaeEncoder(g: GraphBuilder, root: WeightScope, image: Value, config: VaeConfig): Value {
-  const { blockOutChannels, layersPerBlock, latentChannels, normNumGroups: numGroups } = config;
+  return vaeEncoderTail(g, root, vaeEncoderHead(g, root, image, config), config);
+}
+
+/** The part of the encoder that only looks around each pixel: conv_in and the down blocks. */
+export function vaeEncoderHead(g: GraphBuilder, root: WeightScope, image: Value, config: VaeConfig): Value {
+  const { blockOutChannels, layersPerBlock, normNumGroups: numGroups } = config;
   const w = root.at("encoder");
   let h = g.conv2d(image, w.at("conv_in"), { ...CONV3, outChannels: blockOutChannels[0] as number });
   g.name(w.at("conv_in").path, h);
@@ -28,7 +33,14 @@ export function vaeEncoder(g: GraphBuilder, root: WeightScope, image: Value, con
       g.name(down.path, h);
     }
   });
-  h = midBlock(g, w.at("mid_block"), h, config);
+  return h;
+}
+
+/** The part of the encoder at latent resolution: mid block (with attention over the whole map), output convs. */
+export function vaeEncoderTail(g: GraphBuilder, root: WeightScope, x: Value, config: VaeConfig): Value {
+  const { latentChannels, normNumGroups: numGroups } = config;
+  const w = root.at("encoder");
+  let h = midBlock(g, w.at("mid_block"), x, config);
   h = normOut(g, w, h, numGroups);
   h = g.conv2d(h, w.at("conv_out"), { ...CONV3, outChannels: 2 * latentChannels });
   g.name(w.at("conv_out").path, h);
@@ -39,15 +51,27 @@ export function vaeEncoder(g: GraphBuilder, root: WeightScope, image: Value, con
 
 /** z [1, h, w, latentChannels] (already divided by the scaling factor) → image [1, H, W, 3], not clamped. */
 export function vaeDecoder(g: GraphBuilder, root: WeightScope, z: Value, config: VaeConfig): Value {
-  const { blockOutChannels, layersPerBlock, latentChannels, normNumGroups: numGroups } = config;
+  return vaeDecoderTail(g, root, vaeDecoderHead(g, root, z, config), config);
+}
+
+/** The part of the decoder at latent resolution: input convs and mid block. */
+export function vaeDecoderHead(g: GraphBuilder, root: WeightScope, z: Value, config: VaeConfig): Value {
+  const { blockOutChannels, latentChannels } = config;
   const w = root.at("decoder");
-  const widths = blockOutChannels.toReversed();
   const postQuant = root.at("post_quant_conv");
   let h = g.conv2d(z, postQuant, { outChannels: latentChannels, kernelSize: 1, stride: 1, padding: 0, bias: true });
   g.name(postQuant.path, h);
-  h = g.conv2d(h, w.at("conv_in"), { ...CONV3, outChannels: widths[0] as number });
+  h = g.conv2d(h, w.at("conv_in"), { ...CONV3, outChannels: blockOutChannels.at(-1) as number });
   g.name(w.at("conv_in").path, h);
-  h = midBlock(g, w.at("mid_block"), h, config);
+  return midBlock(g, w.at("mid_block"), h, config);
+}
+
+/** The part of the decoder that only looks around each pixel: up blocks and conv_out. */
+export function vaeDecoderTail(g: GraphBuilder, root: WeightScope, x: Value, config: VaeConfig): Value {
+  const { blockOutChannels, layersPerBlock, normNumGroups: numGroups } = config;
+  const w = root.at("decoder");
+  const widths = blockOutChannels.toReversed();
+  let h = x;
   widths.forEach((outChannels, level) => {
     const block = w.at(`up_blocks.${level}`);
     for (let layer = 0; layer <= layersPerBlock; layer++) {

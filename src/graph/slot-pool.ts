@@ -1,0 +1,50 @@
+/**
+ * Activation buffers shared by programs that run one after another (encoder, UNet, decoder): slot i is as
+ * large as the largest slot i of any program, so the total is the maximum over the programs and not their
+ * sum. A result in a slot is valid until the next run of *any* program of the pool.
+ */
+import type { Gpu } from "../gpu/device.ts";
+
+export class SlotPool {
+  readonly #gpu: Gpu;
+  readonly #buffers: (GPUBuffer | undefined)[] = [];
+  #generation = 0;
+
+  constructor(gpu: Gpu) {
+    this.#gpu = gpu;
+  }
+
+  /** Changes whenever a buffer was replaced; bind groups of an older generation are stale. */
+  get generation(): number {
+    return this.#generation;
+  }
+
+  get byteLength(): number {
+    return this.#buffers.reduce((sum, buffer) => sum + (buffer?.size ?? 0), 0);
+  }
+
+  /** Makes slot i at least `byteLengths[i]` bytes. Growing a slot drops its contents. */
+  reserve(byteLengths: readonly number[]): void {
+    byteLengths.forEach((byteLength, index) => {
+      const present = this.#buffers[index];
+      if (present !== undefined && present.size >= byteLength) return;
+      if (present !== undefined) this.#gpu.memory.release(present);
+      this.#buffers[index] = undefined; // stays so when the larger one is refused
+      this.#buffers[index] = this.#gpu.memory.create(`slot ${index}`, byteLength, "activations");
+      this.#generation++;
+    });
+  }
+
+  buffer(slot: number): GPUBuffer {
+    const buffer = this.#buffers[slot];
+    if (buffer === undefined) throw new Error(`internal: slot ${slot} of ${this.#buffers.length}`);
+    return buffer;
+  }
+
+  /** Frees everything. Programs of the pool must not run afterwards. */
+  dispose(): void {
+    for (const buffer of this.#buffers) if (buffer) this.#gpu.memory.release(buffer);
+    this.#buffers.length = 0;
+    this.#generation++;
+  }
+}
