@@ -1,0 +1,173 @@
+/**
+ * A folder of files, wherever it lies: a web address, a browser folder input, a directory handle or
+ * memory. Paths inside it are relative, with forward slashes, and cannot leave it.
+ */
+import { quoted, reasonOf, WeightsError } from "./errors.ts";
+import type { HttpOptions } from "./http-client.ts";
+import { openHttp } from "./http-source.ts";
+import { blobSource, bytesSource } from "./source.ts";
+import type { ByteSource } from "./source.ts";
+import { parseStrictJson } from "./strict-json.ts";
+import type { JsonValue } from "./strict-json.ts";
+import { decodeUtf8 } from "./utf8.ts";
+
+/** Opens files by relative path, e.g. `unet/config.json`. */
+export interface FileSet {
+  /** Address or folder name, for messages. */
+  readonly name: string;
+  /**
+   * The file at `path`, which the caller closes, or null when there is none.
+   * @throws WeightsError for paths that could leave the folder, and when opening fails
+   */
+  open(path: string, signal?: AbortSignal): Promise<ByteSource | null>;
+}
+
+/** Largest text file that is read whole, in bytes: an index of 100,000 tensors has about 10 MiB. */
+export const MAX_TEXT_BYTES = 16 * 2 ** 20;
+
+/**
+ * Checks that a path is relative and stays inside its folder.
+ * @throws WeightsError for `..`, `.`, empty parts, a leading slash, drive letters, backslashes, NUL
+ */
+export function checkRelativePath(path: string): void {
+  const parts = path.split("/");
+  const isInside =
+    !/[\\\0]|^[A-Za-z]:/.test(path) &&
+    parts.every((part) => part !== "" && part !== "." && part !== "..");
+  if (isInside) return;
+  throw new WeightsError(
+    `weights: path must be relative with plain parts, got ${quoted(path)}. ` +
+      `Use forward slashes, no "..", no drive`,
+  );
+}
+
+/** Files below a web address, e.g. `https://host/org/model/resolve/main`. */
+export function urlFiles(baseUrl: string, options: HttpOptions = {}): FileSet {
+  if (/[?#]/.test(baseUrl)) {
+    throw new WeightsError(`weights: folder address must have no "?" or "#", got ${baseUrl}`);
+  }
+  const base = baseUrl.replace(/\/+$/, "");
+  return {
+    name: baseUrl,
+    async open(path, signal) {
+      checkRelativePath(path);
+      signal?.throwIfAborted();
+      const url = `${base}/${path.split("/").map(encodeURIComponent).join("/")}`;
+      const opening = await openHttp(url, options, signal);
+      return opening.kind === "open" ? opening.source : null;
+    },
+  };
+}
+
+/**
+ * Files of `<input type="file" webkitdirectory>`, or of a plain file input. The folder that all
+ * files share (the one that was chosen) is not part of the paths.
+ * @throws WeightsError when two files have the same path
+ */
+export function fileListFiles(files: Iterable<File>): FileSet {
+  const entries = Array.from(files, (file) => ({
+    path: file.webkitRelativePath || file.name,
+    file,
+  }));
+  const top = entries[0]?.path.split("/", 1)[0] ?? "";
+  const hasTop = entries.length > 0 && entries.every(({ path }) => path.startsWith(`${top}/`));
+  const byPath = new Map<string, File>();
+  for (const { path, file } of entries) {
+    const inner = hasTop ? path.slice(top.length + 1) : path;
+    if (byPath.has(inner)) {
+      throw new WeightsError(
+        `weights: two files have the path ${quoted(inner)}. Choose one folder`,
+      );
+    }
+    byPath.set(inner, file);
+  }
+  return {
+    name: hasTop ? top : "chosen files",
+    async open(path, signal) {
+      checkRelativePath(path);
+      signal?.throwIfAborted();
+      const file = byPath.get(path);
+      return file === undefined ? null : blobSource(path, file);
+    },
+  };
+}
+
+/** Files below a directory that the user gave access to (`showDirectoryPicker`, or OPFS). */
+export function directoryHandleFiles(directory: FileSystemDirectoryHandle): FileSet {
+  return {
+    name: directory.name,
+    async open(path, signal) {
+      checkRelativePath(path);
+      signal?.throwIfAborted();
+      const folders = path.split("/");
+      const fileName = folders.pop() ?? "";
+      try {
+        let current = directory;
+        for (const folder of folders) current = await current.getDirectoryHandle(folder);
+        const handle = await current.getFileHandle(fileName);
+        return blobSource(path, await handle.getFile());
+      } catch (cause) {
+        const kind = cause instanceof Error ? cause.name : "";
+        // TypeMismatchError: a folder where a file was asked for, or the reverse.
+        if (kind === "NotFoundError" || kind === "TypeMismatchError") return null;
+        throw new WeightsError(
+          `weights: file cannot be opened, got ${reasonOf(cause)} (${quoted(path)}). ` +
+            `Choose the folder again and allow reading`,
+          { cause },
+        );
+      }
+    },
+  };
+}
+
+/** Files that are in memory already; keys are relative paths. */
+export function memoryFiles(files: ReadonlyMap<string, Uint8Array>, name = "memory"): FileSet {
+  return {
+    name,
+    async open(path, signal) {
+      checkRelativePath(path);
+      signal?.throwIfAborted();
+      const bytes = files.get(path);
+      return bytes === undefined ? null : bytesSource(path, bytes);
+    },
+  };
+}
+
+/**
+ * The text of a file of at most 16 MiB.
+ * @throws WeightsError when it is absent, larger, or not UTF-8
+ */
+export async function readText(
+  files: FileSet,
+  path: string,
+  signal?: AbortSignal,
+): Promise<string> {
+  const source = await files.open(path, signal);
+  if (source === null) {
+    throw new WeightsError(`weights: file ${quoted(path)} must exist (${files.name})`);
+  }
+  try {
+    if (source.byteLength > MAX_TEXT_BYTES) {
+      throw new WeightsError(
+        `weights: text file may have ${MAX_TEXT_BYTES} bytes, got ${source.byteLength} ` +
+          `(${quoted(source.name)}). Is it another file?`,
+      );
+    }
+    const bytes = await source.read(0, source.byteLength, signal);
+    return decodeUtf8(bytes, quoted(source.name));
+  } finally {
+    await source.close();
+  }
+}
+
+/**
+ * The JSON value in a file of at most 16 MiB, read strictly (see `parseStrictJson`).
+ * @throws WeightsError when it is absent, larger, not UTF-8, or not JSON
+ */
+export async function readJson(
+  files: FileSet,
+  path: string,
+  signal?: AbortSignal,
+): Promise<JsonValue> {
+  return parseStrictJson(await readText(files, path, signal), quoted(path));
+}

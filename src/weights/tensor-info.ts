@@ -1,0 +1,132 @@
+import { quoted, WeightsError } from "./errors.ts";
+
+/**
+ * Element types of safetensors in the rank order of the format, and their bytes per element.
+ * Writers sort by descending rank. Sub-byte and complex types are not in the table, and so are
+ * refused.
+ */
+const DTYPE_BYTE_LENGTH = {
+  BOOL: 1,
+  U8: 1,
+  I8: 1,
+  F8_E5M2: 1,
+  F8_E4M3: 1,
+  I16: 2,
+  U16: 2,
+  F16: 2,
+  BF16: 2,
+  I32: 4,
+  U32: 4,
+  F32: 4,
+  F64: 8,
+  I64: 8,
+  U64: 8,
+} as const;
+
+/** Element type of a stored tensor, spelled as in a safetensors header. */
+export type TensorDtype = keyof typeof DTYPE_BYTE_LENGTH;
+
+const DTYPES = Object.keys(DTYPE_BYTE_LENGTH) as readonly TensorDtype[];
+const DTYPE_RANK: ReadonlyMap<string, number> = new Map(DTYPES.map((dtype, rank) => [dtype, rank]));
+
+/** Where one tensor lies in its file. Elements are C-contiguous and little-endian. */
+export interface TensorInfo {
+  readonly name: string;
+  readonly dtype: TensorDtype;
+  /** Sizes, slowest dimension first; `[]` is a scalar; a size may be 0. */
+  readonly shape: readonly number[];
+  /** First byte, counted from the start of the file (not of the data buffer). May be unaligned. */
+  readonly byteOffset: number;
+  readonly byteLength: number;
+}
+
+/** A tensor with its bytes: what writers and in-memory stores take. */
+export interface TensorData {
+  readonly dtype: TensorDtype;
+  readonly shape: readonly number[];
+  /** C-contiguous little-endian elements; any alignment. */
+  readonly data: Uint8Array;
+}
+
+/** Whether `text` names an element type that this layer can hold. */
+export function isTensorDtype(text: string): text is TensorDtype {
+  return DTYPE_RANK.has(text);
+}
+
+/** All readable element types, for messages. */
+export function tensorDtypeList(): string {
+  return DTYPES.join(", ");
+}
+
+/** Bytes of one element. */
+export function elementByteLength(dtype: TensorDtype): number {
+  return DTYPE_BYTE_LENGTH[dtype];
+}
+
+/** Position of `dtype` in the order of the format; writers put the highest rank first. */
+export function dtypeRank(dtype: TensorDtype): number {
+  return DTYPE_RANK.get(dtype) ?? -1;
+}
+
+/**
+ * Bytes of a tensor, or `null` when the element count or byte count passes 2^53 − 1 on the way from
+ * left to right (a later 0 does not save a product that overflowed, as in the reference reader).
+ */
+export function tensorByteLength(dtype: TensorDtype, shape: readonly number[]): number | null {
+  let elementCount = 1;
+  for (const size of shape) {
+    elementCount *= size;
+    if (elementCount > Number.MAX_SAFE_INTEGER) return null;
+  }
+  const byteLength = elementCount * elementByteLength(dtype);
+  return byteLength > Number.MAX_SAFE_INTEGER ? null : byteLength;
+}
+
+/** `[320, 4, 3, 3]`; very high ranks are cut. */
+export function shapeText(shape: readonly number[]): string {
+  const MAX_SIZES = 12;
+  if (shape.length <= MAX_SIZES) return `[${shape.join(", ")}]`;
+  return `[${shape.slice(0, MAX_SIZES).join(", ")}, … ${shape.length} sizes]`;
+}
+
+/**
+ * Checks dtype, shape and byte count of a tensor that a caller hands in.
+ * @throws WeightsError naming the tensor
+ */
+export function checkTensorData(name: string, tensor: TensorData): void {
+  const { dtype, shape, data } = tensor;
+  if (!isTensorDtype(dtype)) {
+    throw new WeightsError(
+      `weights: unknown dtype ${quoted(String(dtype))} (tensor ${quoted(name)}). ` +
+        `Use one of ${tensorDtypeList()}`,
+    );
+  }
+  if (!shape.every((size) => Number.isSafeInteger(size) && size >= 0)) {
+    throw new WeightsError(
+      `weights: sizes must be non-negative integers, got ${shapeText(shape)} ` +
+        `(tensor ${quoted(name)})`,
+    );
+  }
+  const expected = tensorByteLength(dtype, shape);
+  if (data.byteLength !== expected) {
+    throw new WeightsError(
+      `weights: ${dtype} ${shapeText(shape)} takes ${expected ?? "more than 2^53"} bytes, ` +
+        `got ${data.byteLength} (tensor ${quoted(name)})`,
+    );
+  }
+}
+
+/**
+ * Checks that `[byteStart, byteStart + byteLength)` lies inside a tensor; both count from its
+ * start.
+ * @throws WeightsError naming the tensor
+ */
+export function checkTensorRange(info: TensorInfo, byteStart: number, byteLength: number): void {
+  const isCount = (value: number): boolean => Number.isSafeInteger(value) && value >= 0;
+  if (isCount(byteStart) && isCount(byteLength) && byteStart + byteLength <= info.byteLength)
+    return;
+  throw new WeightsError(
+    `weights: range must lie inside the tensor, got bytes ${byteStart} + ${byteLength} of ` +
+      `${info.byteLength} (tensor ${quoted(info.name)})`,
+  );
+}

@@ -1,0 +1,217 @@
+/**
+ * Weights in the folder layout of diffusers and transformers: one safetensors file, or shards with
+ * an index, each also in a variant such as `fp16`.
+ */
+import { listSome, quoted, WeightsError } from "./errors.ts";
+import { readText } from "./files.ts";
+import type { FileSet } from "./files.ts";
+import { openSafetensors } from "./safetensors.ts";
+import type { SafetensorsFile } from "./safetensors.ts";
+import { fileEntry, safetensorsStore, tableStore } from "./store.ts";
+import type { StoreEntry, WeightStore } from "./store.ts";
+import { JsonCursor } from "./strict-json.ts";
+
+/** First part of a weight file's name: diffusers models use the long one, transformers `model`. */
+export type WeightStem = "diffusion_pytorch_model" | "model";
+
+/** How to choose among the files of a folder. */
+export interface WeightFolderOptions {
+  /** Preferred variant, e.g. `fp16`. Without it plain files come first, then `fp16`. */
+  readonly variant?: string;
+  readonly signal?: AbortSignal;
+}
+
+/** Most shards that one index may name; each is a file to open. Large models have about 200. */
+export const MAX_SHARDS = 1000;
+
+/**
+ * Opens the weights of one folder (`""` is the top). The headers of all files are read and checked;
+ * data is read on demand.
+ *
+ * Without a variant it takes the first of `<stem>.safetensors`, `<stem>.fp16.safetensors` and their
+ * indices; with one, the files of the variant before the plain ones. The index is the authority
+ * over its shards: a tensor in a shard that the index does not place there is ignored, as the
+ * libraries that write these folders do.
+ * @throws WeightsError listing what was looked for, or all that is wrong between index and shards
+ */
+export async function openWeightFolder(
+  files: FileSet,
+  folder: string,
+  stem: WeightStem,
+  options: WeightFolderOptions = {},
+): Promise<WeightStore> {
+  const { signal } = options;
+  const candidates = candidateNames(stem, options.variant);
+  for (const candidate of candidates) {
+    const path = pathIn(folder, candidate);
+    if (candidate.endsWith(".json")) {
+      const source = await files.open(path, signal);
+      if (source === null) continue;
+      await source.close();
+      return openShards(files, folder, path, signal);
+    }
+    const file = await openFile(files, path, signal);
+    if (file !== null) return safetensorsStore(file);
+  }
+  throw await nothingFound(files, folder, stem, candidates, options);
+}
+
+function candidateNames(stem: WeightStem, variant: string | undefined): string[] {
+  const single = (of: string): string => `${stem}.${of}safetensors`;
+  // The variant stands before the last extension; older exports put it behind the stem.
+  const indices = (of: string): string[] => [
+    `${stem}.safetensors.index.${of}json`,
+    ...(of === "" ? [] : [`${stem}.${of}safetensors.index.json`]),
+  ];
+  if (variant === undefined) {
+    return [single(""), single("fp16."), ...indices(""), ...indices("fp16.")];
+  }
+  if (!/^[A-Za-z0-9_-]+$/.test(variant)) {
+    throw new WeightsError(
+      `weights: variant must be letters, digits, "-" or "_", got ${quoted(variant)}. E.g. fp16`,
+    );
+  }
+  const of = `${variant}.`;
+  return [single(of), ...indices(of), single(""), ...indices("")];
+}
+
+async function openFile(
+  files: FileSet,
+  path: string,
+  signal: AbortSignal | undefined,
+): Promise<SafetensorsFile | null> {
+  const source = await files.open(path, signal);
+  if (source === null) return null;
+  try {
+    return await openSafetensors(source, signal);
+  } catch (error) {
+    await source.close();
+    throw error;
+  }
+}
+
+async function openShards(
+  files: FileSet,
+  folder: string,
+  indexPath: string,
+  signal: AbortSignal | undefined,
+): Promise<WeightStore> {
+  const weightMap = parseIndex(await readText(files, indexPath, signal), quoted(indexPath));
+  const shardNames = new Set(weightMap.values());
+  if (shardNames.size > MAX_SHARDS) {
+    throw new WeightsError(
+      `weights: an index may name ${MAX_SHARDS} shards, got ${shardNames.size} ` +
+        `(${quoted(indexPath)})`,
+    );
+  }
+  const shards = new Map<string, SafetensorsFile | null>();
+  const close = async (): Promise<void> => {
+    await Promise.all(Array.from(shards.values(), (shard) => shard?.close()));
+  };
+  try {
+    for (const shardName of shardNames) {
+      shards.set(shardName, await openFile(files, pathIn(folder, shardName), signal));
+    }
+    return tableStore(
+      `${files.name}: ${indexPath}`,
+      shardEntries(weightMap, shards, indexPath),
+      close,
+    );
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** The entry of every tensor that an index names; lists all that the shards do not hold. */
+function shardEntries(
+  weightMap: ReadonlyMap<string, string>,
+  shards: ReadonlyMap<string, SafetensorsFile | null>,
+  indexPath: string,
+): Map<string, StoreEntry> {
+  const absent = [...shards].filter(([, shard]) => shard === null).map(([name]) => quoted(name));
+  const missing: string[] = [];
+  const entries = new Map<string, StoreEntry>();
+  for (const [tensor, shardName] of weightMap) {
+    const shard = shards.get(shardName) ?? null;
+    if (shard === null) continue;
+    if (shard.tensors.has(tensor)) entries.set(tensor, fileEntry(shard, tensor));
+    else missing.push(`${quoted(tensor)} (${shardName})`);
+  }
+  const problems: string[] = [];
+  if (absent.length > 0) problems.push(`absent files: ${listSome(absent)}`);
+  if (missing.length > 0) problems.push(`tensors not in their file: ${listSome(missing)}`);
+  if (problems.length === 0) return entries;
+  throw new WeightsError(
+    `weights: index and shards must agree, got ${absent.length} absent files, ${missing.length} ` +
+      `tensors not in their file. ${problems.join("; ")} (${quoted(indexPath)}). ` +
+      `The folder is incomplete; download it again`,
+  );
+}
+
+/** The `weight_map` of an index: tensor name to shard, a plain safetensors file name. */
+function parseIndex(text: string, where: string): Map<string, string> {
+  const weightMap = new Map<string, string>();
+  const badNames = new Set<string>();
+  let hasMap = false;
+  const cursor = new JsonCursor(text, where);
+  cursor.object((key) => {
+    if (key !== "weight_map") {
+      cursor.value();
+      return;
+    }
+    hasMap = true;
+    cursor.object((tensor) => {
+      const shardName = cursor.string();
+      if (!isPlainFileName(shardName)) badNames.add(quoted(shardName));
+      weightMap.set(tensor, shardName);
+    });
+  });
+  cursor.end();
+  if (!hasMap) {
+    throw new WeightsError(`weights: index needs "weight_map" (${where}). Is it another file?`);
+  }
+  if (badNames.size > 0) {
+    throw new WeightsError(
+      `weights: shards must be plain names of safetensors files, got ` +
+        `${listSome([...badNames])} (${where}). Do not use this index`,
+    );
+  }
+  return weightMap;
+}
+
+function isPlainFileName(name: string): boolean {
+  return /^[^/\\:\0]+\.safetensors$/.test(name);
+}
+
+async function nothingFound(
+  files: FileSet,
+  folder: string,
+  stem: WeightStem,
+  candidates: readonly string[],
+  options: WeightFolderOptions,
+): Promise<WeightsError> {
+  const rule =
+    `weights: no safetensors weights in ${quoted(folder)}, looked for ${candidates.join(", ")} ` +
+    `(${files.name})`;
+  const pickleStem = stem === "model" ? "pytorch_model" : stem;
+  const variant = options.variant ?? "fp16";
+  const pickles = [
+    `${pickleStem}.bin`,
+    `${pickleStem}.${variant}.bin`,
+    `${pickleStem}.bin.index.json`,
+  ];
+  for (const pickle of pickles) {
+    const source = await files.open(pathIn(folder, pickle), options.signal);
+    if (source === null) continue;
+    await source.close();
+    return new WeightsError(
+      `${rule}. There is ${pickle}, but only safetensors are read here; download or convert to it`,
+    );
+  }
+  return new WeightsError(`${rule}. Check the folder, or download the safetensors files`);
+}
+
+function pathIn(folder: string, fileName: string): string {
+  return folder === "" ? fileName : `${folder}/${fileName}`;
+}

@@ -1,0 +1,35 @@
+/** Per-channel statistics of strips of pixels, in double precision. */
+
+/**
+ * `x` is [batch, height, width, channels]; the pixels of the rectangle, row by row, are dealt into `splits`
+ * runs, the longer ones first. Returns mean and M2 = Σ(x − mean)², each [batch, splits, channels].
+ */
+export function channelStats(
+  x: ArrayLike<number>,
+  shape: readonly [batch: number, height: number, width: number, channels: number],
+  region: { readonly y0: number; readonly y1: number; readonly x0: number; readonly x1: number },
+  splits: number,
+): { readonly mean: Float64Array; readonly m2: Float64Array } {
+  const [batch, height, width, channels] = shape;
+  const pixels: number[] = [];
+  for (let row = region.y0; row < region.y1; row++) {
+    for (let column = region.x0; column < region.x1; column++) pixels.push(row * width + column);
+  }
+  const strips: number[][] = [];
+  for (let rest = splits; rest > 0; rest--) strips.push(pixels.splice(0, Math.ceil(pixels.length / rest)));
+
+  const mean = new Float64Array(batch * splits * channels);
+  const m2 = new Float64Array(batch * splits * channels);
+  for (let n = 0; n < batch; n++) {
+    strips.forEach((strip, split) => {
+      for (let c = 0; c < channels; c++) {
+        const values = strip.map((pixel) => x[(n * height * width + pixel) * channels + c] as number);
+        const average = values.reduce((sum, value) => sum + value, 0) / values.length;
+        const index = (n * splits + split) * channels + c;
+        mean[index] = average;
+        m2[index] = values.reduce((sum, value) => sum + (value - average) ** 2, 0);
+      }
+    });
+  }
+  return { mean, m2 };
+}
