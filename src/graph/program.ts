@@ -137,6 +137,17 @@ export class Program {
     return this.#slotBinding(value.id, this.plan.byteLengths.get(value.id) ?? 0);
   }
 
+  /** Where a named input is written, for kernels that produce it on the device. */
+  input(name: string): { readonly buffer: GPUBuffer; readonly size: number } {
+    const value = this.plan.graph.inputs.get(name);
+    if (value === undefined) {
+      throw new ShapeError(
+        `program: no input "${name}". Inputs: ${[...this.plan.graph.inputs.keys()].join(", ")}`,
+      );
+    }
+    return this.binding(value);
+  }
+
   /** Device buffer of a named result; valid until the next run. */
   result(name: string): { readonly buffer: GPUBuffer; readonly size: number; readonly value: Value } {
     const value = this.plan.results.get(name);
@@ -152,18 +163,11 @@ export class Program {
   setInputs(inputs: Readonly<Record<string, ProgramInput>>): void {
     for (const [name, data] of Object.entries(inputs)) {
       const value = this.plan.graph.inputs.get(name);
-      if (value === undefined) {
-        throw new ShapeError(
-          `program: no input "${name}". Inputs: ${[...this.plan.graph.inputs.keys()].join(", ")}`,
-        );
-      }
-      // An input that nothing reads (after elimination) has no slot to fill.
-      if (!this.plan.memory.slotOf.has(value.id)) continue;
-      const { buffer, size } = this.binding(value);
+      const { buffer, size } = this.input(name);
       if (data instanceof Uint8Array) {
         if (data.byteLength !== size) {
           throw new ShapeError(
-            `program: input "${name}" [${value.shape.join(", ")}] takes ${size} bytes, got ${data.byteLength}`,
+            `program: input "${name}" [${value?.shape.join(", ")}] takes ${size} bytes, got ${data.byteLength}`,
           );
         }
         uploadBytes(this.#gpu, buffer, 0, data);

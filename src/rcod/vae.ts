@@ -110,7 +110,7 @@ export function midBlock(g: GraphBuilder, w: WeightScope, x: Value, config: Pick
 }
 
 /** x [N, H, W, C] + to_out(attention over H·W tokens of group_norm(x)); all four projections have bias. */
-function spatialAttention(g: GraphBuilder, w: WeightScope, x: Value, numGroups: number): Value {
+export function spatialAttention(g: GraphBuilder, w: WeightScope, x: Value, numGroups: number): Value {
   const [batch = 1, height = 1, width = 1, channels = 1] = x.shape;
   const tokens = [batch, height * width, channels];
   const h = g.reshape(g.groupNorm(x, w.at("group_norm"), { numGroups, eps: EPS }), tokens);

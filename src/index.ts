@@ -1,0 +1,19 @@
+/**
+ * rcod-webgpu: RCOD one-step diffusion super-resolution on hand-written WebGPU kernels.
+ *
+ * ```ts
+ * const model = await loadModel("models/rcod-tiny");
+ * const { image } = await model.upscale(imageData, { realism: "neutral" });
+ * model.dispose();
+ * ```
+ */
+export { loadModel } from "./rcod/model.ts";
+export type { ImageInput, LoadOptions, ModelSource, RcodModel } from "./rcod/model.ts";
+export type { Precision, Progress, Stage, UpscaleOptions, UpscaleResult } from "./rcod/options.ts";
+export type { RawImage } from "./rcod/image-ops.ts";
+export { ConfigError } from "./rcod/config.ts";
+export { ShapeError } from "./gpu/shape.ts";
+export { DeviceError, DeviceLostError } from "./gpu/errors.ts";
+export { WeightsError } from "./weights/index.ts";
+export { requestGpu } from "./gpu/device.ts";
+export type { Gpu } from "./gpu/device.ts";

@@ -1,0 +1,143 @@
+/** Whole-image operations on the device, on packed RGBA8: upload, Pillow resizes, colour fixes, readback. */
+import type { Gpu } from "../gpu/device.ts";
+import { ShapeError } from "../gpu/shape.ts";
+import { readBytes, uploadBytes } from "../gpu/transfer.ts";
+import { runPlan } from "../graph/run-plan.ts";
+import { adainColorFix, waveletColorFix } from "../kernels/color-fix.ts";
+import type { Rounding } from "../kernels/image-layout.ts";
+import { imageByteLength } from "../kernels/image-layout.ts";
+import { pillowResizePasses, resizeU8 } from "../kernels/resize-u8.ts";
+import type { PillowFilter } from "../kernels/resample-weights.ts";
+
+/** Interleaved 8-bit sRGB, rows from the top; `data.length` is width · height · channels. */
+export interface RawImage {
+  readonly width: number;
+  readonly height: number;
+  readonly channels: 3 | 4;
+  readonly data: Uint8Array | Uint8ClampedArray;
+}
+
+/** A packed RGBA8 image on the device. Whoever made it releases it. */
+export interface DeviceImage {
+  readonly buffer: GPUBuffer;
+  readonly width: number;
+  readonly height: number;
+}
+
+/** Throws `ShapeError` unless `image` is what it says. */
+export function checkImage({ width, height, channels, data }: RawImage): void {
+  const isSide = (side: number): boolean => Number.isSafeInteger(side) && side >= 1;
+  if (!isSide(width) || !isSide(height) || (channels !== 3 && channels !== 4)) {
+    throw new ShapeError(
+      `image: needs integer sides ≥ 1 and 3 or 4 channels, got ${width}×${height}×${channels}`,
+    );
+  }
+  if (data.length !== width * height * channels) {
+    throw new ShapeError(
+      `image: ${width}×${height}×${channels} needs ${width * height * channels} bytes, got ${data.length}`,
+    );
+  }
+}
+
+export function createImage(gpu: Gpu, label: string, width: number, height: number): DeviceImage {
+  return { buffer: gpu.memory.create(label, imageByteLength(width, height), "images"), width, height };
+}
+
+/** Uploads as RGBA8; missing alpha becomes 255. */
+export function uploadImage(gpu: Gpu, image: RawImage): DeviceImage {
+  const { width, height, channels, data } = image;
+  const device = createImage(gpu, "source image", width, height);
+  if (channels === 4) {
+    uploadBytes(gpu, device.buffer, 0, new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+    return device;
+  }
+  // Row by row: the widened copy of a large photo need not exist at once.
+  const row = new Uint8Array(width * 4).fill(255);
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < width; x++) {
+      const from = (y * width + x) * 3;
+      row[x * 4] = data[from] as number;
+      row[x * 4 + 1] = data[from + 1] as number;
+      row[x * 4 + 2] = data[from + 2] as number;
+    }
+    uploadBytes(gpu, device.buffer, y * width * 4, row);
+  }
+  return device;
+}
+
+/** Pillow's 8-bit resize, bit for bit. Returns a new image, or `image` itself when nothing changes. */
+export async function resizeImage(
+  gpu: Gpu,
+  image: DeviceImage,
+  width: number,
+  height: number,
+  filter: PillowFilter,
+): Promise<DeviceImage> {
+  let current = image;
+  for (const { problem, table } of pillowResizePasses(image.width, image.height, width, height, filter)) {
+    const isHorizontal = problem.axis === "horizontal";
+    const next = createImage(
+      gpu,
+      "resized image",
+      isHorizontal ? problem.outSize : current.width,
+      isHorizontal ? current.height : problem.outSize,
+    );
+    const starts = tableBuffer(gpu, table.starts);
+    const weights = tableBuffer(gpu, table.weights);
+    try {
+      await runPlan(gpu, resizeU8.plan(problem, gpu.caps), {
+        src: current.buffer,
+        starts,
+        weights,
+        dst: next.buffer,
+      });
+    } finally {
+      gpu.memory.release(starts);
+      gpu.memory.release(weights);
+      if (current !== image) gpu.memory.release(current.buffer);
+    }
+    current = next;
+  }
+  return current;
+}
+
+/** A small lookup table on the device. */
+export function tableBuffer(gpu: Gpu, table: Int32Array<ArrayBuffer> | Float32Array<ArrayBuffer>): GPUBuffer {
+  const buffer = gpu.memory.create("table", table.byteLength, "params");
+  uploadBytes(gpu, buffer, 0, new Uint8Array(table.buffer, table.byteOffset, table.byteLength));
+  return buffer;
+}
+
+/** The top left width × height pixels as a new image. */
+export function cropImage(gpu: Gpu, image: DeviceImage, width: number, height: number): DeviceImage {
+  const out = createImage(gpu, "cropped image", width, height);
+  const encoder = gpu.device.createCommandEncoder({ label: "crop" });
+  for (let y = 0; y < height; y++) {
+    encoder.copyBufferToBuffer(image.buffer, y * image.width * 4, out.buffer, y * width * 4, width * 4);
+  }
+  gpu.device.queue.submit([encoder.finish()]);
+  return out;
+}
+
+/** Gives `decoded` the colours of `source` (same size); a new image. */
+export async function fixColors(
+  gpu: Gpu,
+  source: DeviceImage,
+  decoded: DeviceImage,
+  method: "adain" | "wavelet",
+  rounding: Rounding,
+): Promise<DeviceImage> {
+  const { width, height } = decoded;
+  const result = createImage(gpu, "colour-fixed image", width, height);
+  const plan =
+    method === "adain"
+      ? adainColorFix.plan({ pixels: width * height, rounding }, gpu.caps)
+      : waveletColorFix.plan({ width, height, firstRow: 0, rows: height, rounding }, gpu.caps);
+  await runPlan(gpu, plan, { source: source.buffer, decoded: decoded.buffer, result: result.buffer });
+  return result;
+}
+
+/** RGBA8 pixels on the host. */
+export async function readImage(gpu: Gpu, image: DeviceImage): Promise<Uint8Array<ArrayBuffer>> {
+  return readBytes(gpu, image.buffer, 0, imageByteLength(image.width, image.height));
+}

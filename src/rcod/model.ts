@@ -1,0 +1,121 @@
+/** The loaded model: what `loadModel` gives to embedders. */
+import type { Gpu } from "../gpu/device.ts";
+import { adoptDevice, requestGpu } from "../gpu/device.ts";
+import type { Caps } from "../gpu/caps.ts";
+import type { DType } from "../gpu/dtype.ts";
+import type { FileSet } from "../weights/index.ts";
+import { directoryHandleFiles, fileListFiles, urlFiles } from "../weights/index.ts";
+import type { RawImage } from "./image-ops.ts";
+import type { ModelConfigs } from "./load.ts";
+import { loadWeights, readConfigs } from "./load.ts";
+import type { Precision, Progress, UpscaleOptions, UpscaleResult } from "./options.ts";
+import { Pipeline } from "./pipeline.ts";
+
+/** Where a model comes from: a base URL, the files of a folder input, a directory handle, or any `FileSet`. */
+export type ModelSource = string | URL | readonly File[] | FileSystemDirectoryHandle | FileSet;
+
+export interface LoadOptions {
+  /** The device to use: ours, or a GPUDevice shared with other code. Default: a new one. */
+  readonly gpu?: Gpu | GPUDevice;
+  /**
+   * Storage of weights and activations; arithmetic is always f32. "auto" is f16 on GPUs and f32 on software
+   * adapters, which widen halves slowly.
+   */
+  readonly precision?: Precision;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (progress: Progress) => void;
+}
+
+/** Images a model takes. Pixels are sRGB. */
+export type ImageInput = RawImage | ImageData | ImageBitmap;
+
+/** A model on a device. Owns its buffers: call `dispose()` when done. */
+export class RcodModel {
+  readonly precision: DType;
+  readonly caps: Caps;
+  readonly configs: ModelConfigs;
+  readonly #pipeline: Pipeline;
+  readonly #ownedGpu: Gpu | undefined;
+  /** Pixels of the last ImageData or ImageBitmap, so that passing it again hits the encoder's cache. */
+  readonly #converted = new WeakMap<object, RawImage>();
+
+  /** Use `loadModel`. */
+  constructor(pipeline: Pipeline, gpu: Gpu, ownsGpu: boolean) {
+    this.#pipeline = pipeline;
+    this.precision = pipeline.dtype;
+    this.configs = pipeline.configs;
+    this.caps = gpu.caps;
+    this.#ownedGpu = ownsGpu ? gpu : undefined;
+  }
+
+  /**
+   * Enlarges an image ×4 (the model's `upscale`). Calls are queued. Passing the same image object again
+   * with only `realism`, `timestep` or `colorFix` changed reuses its encoding.
+   * @throws ShapeError for an impossible image, DeviceError from the GPU, the signal's reason when aborted
+   */
+  async upscale(image: ImageInput, options: UpscaleOptions = {}): Promise<UpscaleResult> {
+    return this.#pipeline.upscale(this.#pixels(image), options);
+  }
+
+  /** Frees everything on the device, and the device itself when `loadModel` made it. Idempotent. */
+  dispose(): void {
+    this.#pipeline.dispose();
+    this.#ownedGpu?.destroy();
+  }
+
+  #pixels(image: ImageInput): RawImage {
+    if ("channels" in image) return image;
+    let raw = this.#converted.get(image);
+    if (raw === undefined) {
+      raw = "data" in image ? fromImageData(image) : fromBitmap(image);
+      this.#converted.set(image, raw);
+    }
+    return raw;
+  }
+}
+
+/**
+ * Loads a model: configurations first, then every tensor's name and shape is checked, then weights go to the
+ * device one by one.
+ * @throws WeightsError or ConfigError for what is wrong with the files, DeviceError without a usable GPU
+ */
+export async function loadModel(source: ModelSource, options: LoadOptions = {}): Promise<RcodModel> {
+  const { signal, onProgress, precision = "auto" } = options;
+  const files = toFileSet(source);
+  const configs = await readConfigs(files, signal);
+  const given = options.gpu;
+  const gpu = given === undefined ? await requestGpu() : "pipelines" in given ? given : adoptDevice(given);
+  const dtype: DType = precision === "auto" ? (gpu.caps.isSoftware ? "f32" : "f16") : precision;
+  try {
+    const weights = await loadWeights(gpu, files, configs, dtype, {
+      ...(signal && { signal }),
+      onProgress: (bytesLoaded, bytesTotal) => {
+        const fraction = bytesTotal > 0 ? bytesLoaded / bytesTotal : 1;
+        onProgress?.({ stage: "load", stageFraction: fraction, fraction, bytesLoaded, bytesTotal });
+      },
+    });
+    return new RcodModel(new Pipeline(gpu, configs, weights, dtype), gpu, given === undefined);
+  } catch (error) {
+    if (given === undefined) gpu.destroy();
+    throw error;
+  }
+}
+
+function toFileSet(source: ModelSource): FileSet {
+  if (typeof source === "string" || source instanceof URL) return urlFiles(String(source));
+  if (Array.isArray(source)) return fileListFiles(source as readonly File[]);
+  if ("open" in source) return source;
+  return directoryHandleFiles(source as FileSystemDirectoryHandle);
+}
+
+function fromImageData({ width, height, data }: ImageData): RawImage {
+  return { width, height, channels: 4, data: data as Uint8ClampedArray };
+}
+
+function fromBitmap(bitmap: ImageBitmap): RawImage {
+  const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  if (context === null) throw new Error("image: this environment cannot read an ImageBitmap. Pass ImageData");
+  context.drawImage(bitmap, 0, 0);
+  return fromImageData(context.getImageData(0, 0, bitmap.width, bitmap.height));
+}

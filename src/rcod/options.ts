@@ -1,0 +1,57 @@
+/** What callers choose and what they get: the option and result types of the public API. */
+import type { RawImage } from "./image-ops.ts";
+
+/** A stage of the pipeline, in order. */
+export type Stage = "load" | "preprocess" | "tokens" | "encode" | "unet" | "decode" | "color";
+
+export interface Progress {
+  readonly stage: Stage;
+  /** 0 … 1 within the stage. */
+  readonly stageFraction: number;
+  /** 0 … 1 of the whole call, never decreasing. */
+  readonly fraction: number;
+  /** While loading. */
+  readonly bytesLoaded?: number;
+  readonly bytesTotal?: number;
+}
+
+export type Precision = "auto" | "f32" | "f16";
+
+export interface UpscaleOptions {
+  /**
+   * Where between fidelity and realism: a name, or a number from 0 (fidelity, timestep 249) to 1 (realism,
+   * 749). Default "fidelity".
+   */
+  readonly realism?: "fidelity" | "neutral" | "realism" | number;
+  /** The timestep itself, 0 … 999, instead of `realism`. Only 249, 499 and 749 were trained. */
+  readonly timestep?: number;
+  /** Default: what the model's configuration says ("adain" for RCOD_O). */
+  readonly colorFix?: "adain" | "wavelet" | "none";
+  /** Samples the latent posterior with this seed. Default: its mean, which needs no randomness. */
+  readonly seed?: number;
+  /**
+   * Side in output pixels above which, and of tiles into which, the VAE is cut. Default: only where the
+   * untiled pass does not fit the device. The result does not depend on it.
+   */
+  readonly tile?: number;
+  /**
+   * Reproduce the released program's quirks: Lanczos resize to a multiple of 8 instead of padding, 8-bit
+   * truncation instead of rounding, asymmetric tile weights, the approximate VAE tiling at its sizes.
+   */
+  readonly reference?: boolean;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (progress: Progress) => void;
+}
+
+export interface UpscaleResult {
+  /** Channels as in the input; alpha is enlarged by bicubic. */
+  readonly image: RawImage;
+  /** The timestep given to the UNet. */
+  readonly timestep: number;
+  /** Wall time of each stage; a stage served from the cache of the same image takes about 0. */
+  readonly timingsMs: Readonly<Record<Exclude<Stage, "load">, number>>;
+  /** Peak device bytes during the call, weights included. */
+  readonly peakBytes: number;
+  /** Peak device bytes of activations alone. */
+  readonly peakActivationBytes: number;
+}

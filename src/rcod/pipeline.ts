@@ -1,0 +1,687 @@
+/**
+ * RCOD_O, end to end (paper Fig. 2): enlarge → VAE encode and visual prompt tokens → one UNet call at one
+ * timestep → one-step formula → VAE decode → colour fix. Encoding and tokens of the last image are kept, so
+ * that another realism setting reruns only UNet and decoder.
+ */
+import type { Gpu } from "../gpu/device.ts";
+import type { DType } from "../gpu/dtype.ts";
+import { DeviceError } from "../gpu/errors.ts";
+import { ShapeError, quadCount } from "../gpu/shape.ts";
+import { readBytes, uploadBytes } from "../gpu/transfer.ts";
+import type { Graph } from "../graph/ir.ts";
+import { activationByteLength } from "../graph/lower.ts";
+import { packActivation } from "../graph/pack-activation.ts";
+import type { GraphPlan } from "../graph/plan.ts";
+import { planGraph } from "../graph/plan.ts";
+import { Program, unpackActivation } from "../graph/program.ts";
+import { runPlan } from "../graph/run-plan.ts";
+import { SlotPool } from "../graph/slot-pool.ts";
+import { crop } from "../kernels/crop.ts";
+import { elementwise } from "../kernels/elementwise.ts";
+import type { Rounding } from "../kernels/image-layout.ts";
+import { imageToTensor } from "../kernels/image-to-tensor.ts";
+import { bilinearPasses, resizeF32 } from "../kernels/resize-f32.ts";
+import { tensorToImage } from "../kernels/tensor-to-image.ts";
+import { tileAccumulate, tileClear, tileNormalise } from "../kernels/tile-blend.ts";
+import { clipTokens, vaeFactor } from "./config.ts";
+import type { Geometry } from "./geometry.ts";
+import { outputGeometry, parseRealism } from "./geometry.ts";
+import { decoderGraph, encoderGraph, oneStepCoefficients, tokenGraph, unetGraph } from "./graphs.ts";
+import type { DeviceImage, RawImage } from "./image-ops.ts";
+import {
+  checkImage,
+  createImage,
+  cropImage,
+  fixColors,
+  readImage,
+  resizeImage,
+  tableBuffer,
+  uploadImage,
+} from "./image-ops.ts";
+import type { ModelConfigs, ModelWeights } from "./load.ts";
+import { normalNoise } from "./noise.ts";
+import type { Stage, UpscaleOptions, UpscaleResult } from "./options.ts";
+import { StageClock } from "./stage-clock.ts";
+import { TiledVae } from "./tiled-vae.ts";
+import { gaussianTileWeights, latentTiling } from "./tiling.ts";
+import { timestepEmbedding } from "./unet.ts";
+
+/** Latent tiling of the released program. */
+const LATENT_TILE = 96;
+const LATENT_OVERLAP = 32;
+/** VAE tiles of the released program, in input pixels of encoder and decoder. */
+const REFERENCE_VAE_TILE = { encode: 1024, decode: 224 } as const;
+/** Core side of automatic VAE tiles, in output pixels: margins stay a small share, memory below 300 MiB. */
+const AUTO_VAE_TILE = 512;
+/** Activations of an untiled pass beyond this are tiled even where single bindings would fit. */
+const MAX_UNTILED_BYTES = 2 * 1024 ** 3;
+
+type RunStage = Exclude<Stage, "load">;
+
+/** Rough shares of a call, to make one progress figure of the stages; exact shares come from the plans. */
+const FIXED_SHARE = 0.01;
+
+/** Everything of an image that does not depend on realism. */
+interface Encoded {
+  readonly key: string;
+  readonly source: DeviceImage;
+  readonly geometry: Geometry;
+  readonly latents: GPUBuffer;
+  readonly tokens: GPUBuffer;
+  readonly latentHeight: number;
+  readonly latentWidth: number;
+}
+
+export class Pipeline {
+  readonly configs: ModelConfigs;
+  readonly dtype: DType;
+  readonly #gpu: Gpu;
+  readonly #weights: ModelWeights;
+  readonly #pool: SlotPool;
+  readonly #programs = new Map<string, Program>();
+  /** The last image, by identity: callers who mutate pixels in place must pass a new object. */
+  #encodedOf: RawImage | undefined;
+  #encoded: Encoded | undefined;
+  #queue: Promise<unknown> = Promise.resolve();
+  #disposed = false;
+
+  constructor(gpu: Gpu, configs: ModelConfigs, weights: ModelWeights, dtype: DType) {
+    this.#gpu = gpu;
+    this.configs = configs;
+    this.#weights = weights;
+    this.dtype = dtype;
+    this.#pool = new SlotPool(gpu);
+  }
+
+  /** Enlarges one image. Calls on one pipeline run one after another. */
+  upscale(image: RawImage, options: UpscaleOptions = {}): Promise<UpscaleResult> {
+    const run = this.#queue.then(() => this.#upscale(image, options));
+    this.#queue = run.catch(() => undefined);
+    return run;
+  }
+
+  /** Frees everything on the device, weights included. Idempotent. */
+  dispose(): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    this.#dropEncoded();
+    for (const program of this.#programs.values()) program.dispose();
+    this.#pool.dispose();
+    for (const part of Object.values(this.#weights)) part.dispose();
+  }
+
+  async #upscale(image: RawImage, options: UpscaleOptions): Promise<UpscaleResult> {
+    if (this.#disposed) throw new DeviceError("device: this model was disposed. Load it again");
+    checkImage(image);
+    const timestep = this.#timestep(options);
+    const geometry = this.#geometry(image, options.reference === true);
+    const { signal } = options;
+    signal?.throwIfAborted();
+    this.#gpu.memory.resetPeak();
+
+    const clock = new StageClock(this.#shares(geometry), options.onProgress);
+    const encoded = await this.#encode(image, geometry, options, clock);
+    const z = await this.#predict(encoded, timestep, options, clock);
+    let decoded: DeviceImage;
+    try {
+      decoded = await this.#decode(z, encoded, options, clock);
+    } finally {
+      this.#gpu.memory.release(z);
+    }
+    const output = await this.#finish(decoded, encoded, image, options, clock);
+    const use = this.#gpu.memory.use();
+    return {
+      image: output,
+      timestep,
+      timingsMs: clock.finish(),
+      peakBytes: use.peakBytes,
+      peakActivationBytes: use.byPurpose["activations"]?.peak ?? 0,
+    };
+  }
+
+  #timestep({ realism, timestep }: UpscaleOptions): number {
+    if (timestep !== undefined) return parseRealism({ timestep });
+    const { timesteps } = this.configs.rcod;
+    if (realism === undefined) return timesteps.fidelity;
+    return typeof realism === "string" && Object.hasOwn(timesteps, realism) ? timesteps[realism] : parseRealism(realism);
+  }
+
+  #geometry({ width, height }: RawImage, reference: boolean): Geometry {
+    const { rcod, vae } = this.configs;
+    return outputGeometry(width, height, {
+      upscale: rcod.upscale,
+      minSide: rcod.minSize,
+      multiple: vaeFactor(vae),
+      mode: reference ? "reference" : "exact",
+    });
+  }
+
+  /** Work of each stage as a share of the call. */
+  #shares({ workHeight, workWidth }: Geometry): ReadonlyMap<RunStage, number> {
+    const { vae, unet, clip } = this.configs;
+    const factor = vaeFactor(vae);
+    const pixels = workHeight * workWidth;
+    const flops = (graph: Graph): number =>
+      planGraph(graph, this.#gpu.caps).steps.reduce((sum, { cost }) => sum + cost.flops, 0);
+    // Convolutions dominate, so the cost of a small map scaled by area is close enough, and quick to plan.
+    const side = 8 * factor;
+    const scale = pixels / side ** 2;
+    const work: [RunStage, number][] = [
+      ["tokens", flops(tokenGraph(clip, unet.crossAttentionDim, this.dtype))],
+      ["encode", scale * flops(encoderGraph(vae, side, side, this.dtype))],
+      ["unet", scale * flops(unetGraph(unet, 8, 8, clipTokens(clip), this.dtype))],
+      ["decode", scale * flops(decoderGraph(vae, 8, 8, this.dtype))],
+    ];
+    const total = work.reduce((sum, [, amount]) => sum + amount, 0);
+    return new Map<RunStage, number>([
+      ["preprocess", FIXED_SHARE],
+      ...work.map(([stage, amount]): [RunStage, number] => [stage, (1 - 2 * FIXED_SHARE) * (amount / total)]),
+      ["color", FIXED_SHARE],
+    ]);
+  }
+
+  async #encode(
+    image: RawImage,
+    geometry: Geometry,
+    options: UpscaleOptions,
+    clock: StageClock,
+  ): Promise<Encoded> {
+    const key = JSON.stringify([geometry, options.seed ?? null, options.tile ?? null, options.reference === true]);
+    if (this.#encodedOf === image && this.#encoded?.key === key) {
+      for (const stage of ["preprocess", "tokens", "encode"] as const) clock.start(stage);
+      return this.#encoded;
+    }
+    this.#dropEncoded();
+    const gpu = this.#gpu;
+    const owned: GPUBuffer[] = [];
+    try {
+      clock.start("preprocess");
+      const source = await this.#prepare(image, geometry);
+      owned.push(source.buffer);
+      options.signal?.throwIfAborted();
+      const tokens = await this.#tokens(source, options, clock);
+      owned.push(tokens);
+      const factor = vaeFactor(this.configs.vae);
+      const latentHeight = geometry.workHeight / factor;
+      const latentWidth = geometry.workWidth / factor;
+      const latents = await this.#latents(source, geometry, options, clock);
+      this.#encodedOf = image;
+      this.#encoded = { key, source, geometry, latents, tokens, latentHeight, latentWidth };
+      return this.#encoded;
+    } catch (error) {
+      for (const buffer of owned) gpu.memory.release(buffer);
+      throw error;
+    }
+  }
+
+  /** The enlarged 8-bit source: input of the encoder and colour reference. */
+  async #prepare(image: RawImage, { prepare }: Geometry): Promise<DeviceImage> {
+    let current = uploadImage(this.#gpu, image);
+    try {
+      for (const { width, height, filter } of prepare) {
+        const next = await resizeImage(this.#gpu, current, width, height, filter);
+        if (next !== current) this.#gpu.memory.release(current.buffer);
+        current = next;
+      }
+      return current;
+    } catch (error) {
+      this.#gpu.memory.release(current.buffer);
+      throw error;
+    }
+  }
+
+  /** Visual Prompt Injection: CLIP tokens of the enlarged source, without CLIP's normalisation. */
+  async #tokens(source: DeviceImage, options: UpscaleOptions, clock: StageClock): Promise<GPUBuffer> {
+    clock.start("tokens");
+    const gpu = this.#gpu;
+    const { clip, unet } = this.configs;
+    const program = await this.#program("tokens", "clip", () => tokenGraph(clip, unet.crossAttentionDim, this.dtype));
+    const side = clip.imageSize;
+    const pixels = program.input("pixels");
+    const [across, down] = bilinearPasses(
+      { srcType: "rgba8", width: source.width, height: source.height },
+      { dstDType: this.dtype, width: side, height: side },
+      3,
+    );
+    const between = gpu.memory.create("resized rows", side * source.height * 16, "images");
+    const tables: GPUBuffer[] = [];
+    try {
+      const bind = (table: typeof across.table): { starts: GPUBuffer; weights: GPUBuffer } => {
+        const made = { starts: tableBuffer(gpu, table.starts), weights: tableBuffer(gpu, table.weights) };
+        tables.push(made.starts, made.weights);
+        return made;
+      };
+      await runPlan(gpu, resizeF32.plan(across.problem, gpu.caps), { src: source.buffer, dst: between, ...bind(across.table) });
+      await runPlan(gpu, resizeF32.plan(down.problem, gpu.caps), { src: between, dst: pixels, ...bind(down.table) });
+    } finally {
+      for (const buffer of [between, ...tables]) gpu.memory.release(buffer);
+    }
+    await program.run({}, clock.runOptions(options.signal));
+    return this.#keep(program, "tokens");
+  }
+
+  /** Latents [1, h, w, L] times the scaling factor: the posterior's mean, or a seeded sample. */
+  async #latents(
+    source: DeviceImage,
+    { workHeight, workWidth }: Geometry,
+    options: UpscaleOptions,
+    clock: StageClock,
+  ): Promise<GPUBuffer> {
+    clock.start("encode");
+    const gpu = this.#gpu;
+    const { vae } = this.configs;
+    const toTensor = (y: GPUBufferBinding): Promise<void> =>
+      runPlan(
+        gpu,
+        imageToTensor.plan(
+          {
+            dtype: this.dtype,
+            imageWidth: source.width,
+            imageHeight: source.height,
+            x0: 0,
+            y0: 0,
+            width: workWidth,
+            height: workHeight,
+            scale: 2 / 255,
+            offset: -1,
+          },
+          gpu.caps,
+        ),
+        { image: source.buffer, y },
+      );
+    const tile = this.#vaeTile("encode", workHeight, workWidth, options);
+    if (tile === null) {
+      const program = await this.#program(`encode ${workHeight}x${workWidth}`, "vae", () =>
+        encoderGraph(vae, workHeight, workWidth, this.dtype),
+      );
+      await toTensor(program.input("image"));
+      await program.run({}, clock.runOptions(options.signal));
+      if (options.seed === undefined) return this.#keep(program, "latents");
+      const mean = await program.read("latents");
+      const logvar = await program.read("logvar");
+      return this.#upload(sampleLatents(mean.data, logvar.data, vae.scalingFactor, options.seed), vae.latentChannels);
+    }
+    const pixels = await this.#hostPixels(source, workHeight, workWidth);
+    const tiled = new TiledVae(gpu, this.#weights.vae, vae, "encode");
+    const moments = await tiled.run(pixels, workHeight, workWidth, {
+      tileSize: tile,
+      reference: options.reference === true,
+      ...clock.runOptions(options.signal),
+    });
+    const { mean, logvar } = splitMoments(moments.data, vae.latentChannels, vae.scalingFactor);
+    return this.#upload(
+      options.seed === undefined ? mean : sampleLatents(mean, logvar, vae.scalingFactor, options.seed),
+      vae.latentChannels,
+    );
+  }
+
+  /** One UNet call and the one-step formula: z [1, h, w, L], ready for the decoder. */
+  async #predict(encoded: Encoded, timestep: number, options: UpscaleOptions, clock: StageClock): Promise<GPUBuffer> {
+    clock.start("unet");
+    const gpu = this.#gpu;
+    const { unet, vae, rcod, clip } = this.configs;
+    const { latentHeight: height, latentWidth: width, latents, tokens } = encoded;
+    const embedding = timestepEmbedding(timestep, unet, unet.blockOutChannels[0] as number);
+    const timestepBytes = packActivation(embedding, embedding.length, this.dtype);
+    const tiling = latentTiling(width, height, LATENT_TILE, LATENT_OVERLAP);
+    const [tileHeight, tileWidth] = tiling ? [tiling.tile, tiling.tile] : [height, width];
+    const program = await this.#program(`unet ${tileHeight}x${tileWidth}`, "unet", () =>
+      unetGraph(unet, tileHeight, tileWidth, clipTokens(clip), this.dtype),
+    );
+    const shape = [1, height, width, vae.latentChannels];
+    const z = gpu.memory.create("z", activationByteLength(shape, this.dtype), "images");
+    let blended: GPUBuffer | undefined;
+    try {
+      let eps: GPUBufferBinding;
+      if (tiling === null) {
+        await program.run({ latents, tokens, timestep: timestepBytes }, clock.runOptions(options.signal));
+        eps = program.result("eps");
+      } else {
+        blended = await this.#blendTiles(program, encoded, timestepBytes, tiling, options, clock);
+        eps = { buffer: blended };
+      }
+      const { p, q } = oneStepCoefficients(rcod, vae);
+      await runPlan(
+        gpu,
+        elementwise.plan(
+          {
+            dtype: this.dtype,
+            quads: height * width * quadCount(vae.latentChannels),
+            hasB: true,
+            scaleA: p,
+            scaleB: -q,
+            activation: "none",
+          },
+          gpu.caps,
+        ),
+        { a: latents, b: { buffer: eps.buffer, ...(eps.size && { size: eps.size }) }, y: z },
+      );
+      return z;
+    } catch (error) {
+      gpu.memory.release(z);
+      throw error;
+    } finally {
+      if (blended) gpu.memory.release(blended);
+    }
+  }
+
+  /** Runs the UNet on overlapping latent tiles and blends the predictions with Gaussian weights, in f32. */
+  async #blendTiles(
+    program: Program,
+    { latents, tokens, latentHeight: height, latentWidth: width }: Encoded,
+    timestep: Uint8Array<ArrayBuffer>,
+    tiling: NonNullable<ReturnType<typeof latentTiling>>,
+    options: UpscaleOptions,
+    clock: StageClock,
+  ): Promise<GPUBuffer> {
+    const gpu = this.#gpu;
+    const { caps } = gpu;
+    const channels = this.configs.vae.latentChannels;
+    const { tile, xStarts, yStarts } = tiling;
+    const whole = { width, height, channels };
+    const acc = gpu.memory.create("tile sum", height * width * quadCount(channels) * 16, "images");
+    const coverage = gpu.memory.create("tile coverage", height * width * 4, "images");
+    const w = tableBuffer(gpu, gaussianTileWeights(tile, { symmetric: options.reference !== true }));
+    const eps = gpu.memory.create("eps", activationByteLength([height, width, channels], this.dtype), "images");
+    try {
+      await runPlan(gpu, tileClear.plan(whole, caps), { acc, coverage });
+      const count = xStarts.length * yStarts.length;
+      let done = 0;
+      for (const y0 of yStarts) {
+        for (const x0 of xStarts) {
+          const cut = crop.plan(
+            {
+              dtype: this.dtype,
+              channels,
+              srcWidth: width,
+              srcHeight: height,
+              srcX: x0,
+              srcY: y0,
+              width: tile,
+              height: tile,
+              dstWidth: tile,
+              dstHeight: tile,
+              dstX: 0,
+              dstY: 0,
+            },
+            caps,
+          );
+          await runPlan(gpu, cut, { src: latents, dst: program.input("latents") });
+          await program.run({ tokens, timestep }, clock.runOptions(options.signal, done / count, 1 / count));
+          const add = tileAccumulate.plan({ ...whole, dtype: this.dtype, tileWidth: tile, tileHeight: tile, x0, y0 }, caps);
+          const { buffer, size } = program.result("eps");
+          await runPlan(gpu, add, { tile: { buffer, size }, w, acc, coverage });
+          done++;
+        }
+      }
+      await runPlan(gpu, tileNormalise.plan({ ...whole, dtype: this.dtype }, caps), { acc, coverage, y: eps });
+      return eps;
+    } catch (error) {
+      gpu.memory.release(eps);
+      throw error;
+    } finally {
+      for (const buffer of [acc, coverage, w]) gpu.memory.release(buffer);
+    }
+  }
+
+  /** The decoded image at the size of the enlarged source. */
+  async #decode(z: GPUBuffer, encoded: Encoded, options: UpscaleOptions, clock: StageClock): Promise<DeviceImage> {
+    clock.start("decode");
+    const gpu = this.#gpu;
+    const { vae } = this.configs;
+    const { latentHeight, latentWidth, geometry } = encoded;
+    const { workHeight, workWidth, sourceWidth, sourceHeight } = geometry;
+    const decoded = createImage(gpu, "decoded image", sourceWidth, sourceHeight);
+    const toImage = (x: GPUBufferBinding): Promise<void> =>
+      runPlan(
+        gpu,
+        tensorToImage.plan(
+          {
+            dtype: this.dtype,
+            srcWidth: workWidth,
+            srcHeight: workHeight,
+            srcX: 0,
+            srcY: 0,
+            width: sourceWidth,
+            height: sourceHeight,
+            dstWidth: sourceWidth,
+            dstHeight: sourceHeight,
+            dstX: 0,
+            dstY: 0,
+            rounding: roundingOf(options),
+          },
+          gpu.caps,
+        ),
+        { x, image: decoded.buffer },
+      );
+    try {
+      const tile = this.#vaeTile("decode", workHeight, workWidth, options);
+      if (tile === null) {
+        const program = await this.#program(`decode ${latentHeight}x${latentWidth}`, "vae", () =>
+          decoderGraph(vae, latentHeight, latentWidth, this.dtype),
+        );
+        await program.run({ z }, clock.runOptions(options.signal));
+        const { buffer, size } = program.result("image");
+        await toImage({ buffer, size });
+        return decoded;
+      }
+      const latents = await this.#download(z, latentHeight * latentWidth, vae.latentChannels);
+      const tiled = await new TiledVae(gpu, this.#weights.vae, vae, "decode").run(latents, latentHeight, latentWidth, {
+        tileSize: tile,
+        reference: options.reference === true,
+        ...clock.runOptions(options.signal),
+      });
+      const bytes = levels(tiled.data, workWidth, sourceWidth, sourceHeight, roundingOf(options));
+      uploadBytes(gpu, decoded.buffer, 0, bytes);
+      return decoded;
+    } catch (error) {
+      gpu.memory.release(decoded.buffer);
+      throw error;
+    }
+  }
+
+  async #finish(
+    decoded: DeviceImage,
+    { source, geometry }: Encoded,
+    image: RawImage,
+    options: UpscaleOptions,
+    clock: StageClock,
+  ): Promise<RawImage> {
+    clock.start("color");
+    const gpu = this.#gpu;
+    let current = decoded;
+    const replace = (next: DeviceImage): void => {
+      if (next !== current) gpu.memory.release(current.buffer);
+      current = next;
+    };
+    try {
+      const method = options.colorFix ?? this.configs.rcod.colorFix;
+      if (method !== "none") replace(await fixColors(gpu, source, current, method, roundingOf(options)));
+      for (const step of geometry.finish) {
+        if (step.kind === "resize") replace(await resizeImage(gpu, current, step.width, step.height, step.filter));
+        else if (step.width !== current.width || step.height !== current.height) {
+          replace(cropImage(gpu, current, step.width, step.height));
+        }
+      }
+      const { width, height } = current;
+      if (width !== geometry.outWidth || height !== geometry.outHeight) {
+        throw new Error(`internal: ${width}×${height} instead of ${geometry.outWidth}×${geometry.outHeight}`);
+      }
+      const pixels = await readImage(gpu, current);
+      if (image.channels === 3) return { width, height, channels: 3, data: dropAlpha(pixels) };
+      const alpha = await this.#enlargedAlpha(image, width, height);
+      for (let i = 3; i < pixels.length; i += 4) pixels[i] = alpha[i] as number;
+      return { width, height, channels: 4, data: pixels };
+    } finally {
+      gpu.memory.release(current.buffer);
+    }
+  }
+
+  /** RGBA of the source enlarged by bicubic; only its alpha is used. */
+  async #enlargedAlpha(image: RawImage, width: number, height: number): Promise<Uint8Array> {
+    const small = uploadImage(this.#gpu, image);
+    let large = small;
+    try {
+      large = await resizeImage(this.#gpu, small, width, height, "bicubic");
+      return await readImage(this.#gpu, large);
+    } finally {
+      this.#gpu.memory.release(small.buffer);
+      if (large !== small) this.#gpu.memory.release(large.buffer);
+    }
+  }
+
+  /** Tile side in the VAE's input pixels, or null for an untiled pass. */
+  #vaeTile(kind: "encode" | "decode", height: number, width: number, options: UpscaleOptions): number | null {
+    const factor = vaeFactor(this.configs.vae);
+    const toInput = (pixels: number): number => (kind === "encode" ? pixels : Math.ceil(pixels / factor));
+    if (options.tile !== undefined) {
+      if (!Number.isInteger(options.tile) || options.tile < 64) {
+        throw new ShapeError(`upscale: tile must be an integer ≥ 64 output pixels, got ${options.tile}`);
+      }
+      const side = Math.ceil(options.tile / factor) * factor;
+      return Math.max(height, width) > side ? toInput(side) : null;
+    }
+    if (options.reference) {
+      // The hook's own rule: untiled up to tile + 2 · margin.
+      const pad = kind === "encode" ? 32 : 11;
+      const size = REFERENCE_VAE_TILE[kind];
+      return Math.max(toInput(height), toInput(width)) > size + 2 * pad ? size : null;
+    }
+    return this.#fits(kind, height, width) ? null : toInput(AUTO_VAE_TILE);
+  }
+
+  #fits(kind: "encode" | "decode", height: number, width: number): boolean {
+    const { vae } = this.configs;
+    const { limits } = this.#gpu.caps;
+    // The widest map is at full resolution: its bytes rule out most sizes without planning.
+    const widest = vae.blockOutChannels[kind === "decode" ? 1 : 0] ?? vae.blockOutChannels[0] ?? 1;
+    const binding = Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize);
+    if (activationByteLength([height, width, widest], this.dtype) > binding) return false;
+    const factor = vaeFactor(vae);
+    const plan = planGraph(
+      kind === "encode"
+        ? encoderGraph(vae, height, width, this.dtype)
+        : decoderGraph(vae, height / factor, width / factor, this.dtype),
+      this.#gpu.caps,
+    );
+    return plan.memory.totalBytes <= MAX_UNTILED_BYTES && Math.max(...plan.memory.slotByteLengths) <= binding;
+  }
+
+  /** A compiled stage. One size per stage is kept: another size replaces it (pipelines stay cached). */
+  async #program(key: string, part: keyof ModelWeights, build: () => Graph): Promise<Program> {
+    const known = this.#programs.get(key);
+    if (known !== undefined) return known;
+    const stage = key.split(" ", 1)[0] as string;
+    for (const [other, program] of this.#programs) {
+      if (other.split(" ", 1)[0] !== stage) continue;
+      program.dispose();
+      this.#programs.delete(other);
+    }
+    const plan: GraphPlan = planGraph(build(), this.#gpu.caps);
+    const program = await Program.create(this.#gpu, plan, this.#weights[part], { pool: this.#pool });
+    this.#programs.set(key, program);
+    return program;
+  }
+
+  /** A copy of a result that survives the pool's next run. */
+  #keep(program: Program, name: string): GPUBuffer {
+    const { buffer, size } = program.result(name);
+    const copy = this.#gpu.memory.create(name, size, "images");
+    const encoder = this.#gpu.device.createCommandEncoder({ label: name });
+    encoder.copyBufferToBuffer(buffer, 0, copy, 0, size);
+    this.#gpu.device.queue.submit([encoder.finish()]);
+    return copy;
+  }
+
+  #upload(values: Float32Array, channels: number): GPUBuffer {
+    const bytes = packActivation(values, channels, this.dtype);
+    const buffer = this.#gpu.memory.create("latents", bytes.byteLength, "images");
+    uploadBytes(this.#gpu, buffer, 0, bytes);
+    return buffer;
+  }
+
+  async #download(buffer: GPUBuffer, rows: number, channels: number): Promise<Float32Array<ArrayBuffer>> {
+    const size = activationByteLength([rows, channels], this.dtype);
+    const bytes = await readBytes(this.#gpu, buffer, 0, size);
+    return unpackActivation(bytes, { id: 0, shape: [rows, channels] }, this.dtype);
+  }
+
+  /** The encoder's input on the host, for tiles: [H, W, 3] in −1 … 1, edges repeated into the padding. */
+  async #hostPixels(source: DeviceImage, height: number, width: number): Promise<Float32Array<ArrayBuffer>> {
+    const rgba = await readImage(this.#gpu, source);
+    const out = new Float32Array(height * width * 3);
+    for (let y = 0; y < height; y++) {
+      const row = Math.min(y, source.height - 1) * source.width;
+      for (let x = 0; x < width; x++) {
+        const from = (row + Math.min(x, source.width - 1)) * 4;
+        for (let c = 0; c < 3; c++) out[(y * width + x) * 3 + c] = (rgba[from + c] as number) / 127.5 - 1;
+      }
+    }
+    return out;
+  }
+
+  #dropEncoded(): void {
+    if (this.#encoded) {
+      const { source, latents, tokens } = this.#encoded;
+      for (const buffer of [source.buffer, latents, tokens]) this.#gpu.memory.release(buffer);
+    }
+    this.#encoded = undefined;
+    this.#encodedOf = undefined;
+  }
+}
+
+function roundingOf(options: UpscaleOptions): Rounding {
+  return options.reference ? "truncate" : "nearest";
+}
+
+function dropAlpha(rgba: Uint8Array): Uint8Array {
+  const rgb = new Uint8Array((rgba.length / 4) * 3);
+  for (let i = 0, o = 0; i < rgba.length; i += 4) {
+    rgb[o++] = rgba[i] as number;
+    rgb[o++] = rgba[i + 1] as number;
+    rgb[o++] = rgba[i + 2] as number;
+  }
+  return rgb;
+}
+
+/** Moments [.., 2L] → mean times the scaling factor, and clamped log-variance, each [.., L]. */
+function splitMoments(moments: Float32Array, latentChannels: number, scalingFactor: number) {
+  const pixels = moments.length / (2 * latentChannels);
+  const mean = new Float32Array(pixels * latentChannels);
+  const logvar = new Float32Array(pixels * latentChannels);
+  for (let i = 0; i < pixels; i++) {
+    for (let c = 0; c < latentChannels; c++) {
+      mean[i * latentChannels + c] = (moments[i * 2 * latentChannels + c] as number) * scalingFactor;
+      const value = moments[(i * 2 + 1) * latentChannels + c] as number;
+      logvar[i * latentChannels + c] = Math.min(Math.max(value, -30), 20);
+    }
+  }
+  return { mean, logvar };
+}
+
+/** mean + scale · exp(logvar / 2) · n with seeded normal n; `mean` is already scaled. */
+function sampleLatents(mean: Float32Array, logvar: Float32Array, scale: number, seed: number): Float32Array {
+  const noise = normalNoise(mean.length, seed);
+  return mean.map((m, i) => m + scale * Math.exp(0.5 * (logvar[i] as number)) * (noise[i] as number));
+}
+
+/** An image [H, W, 3] in −1 … 1 as RGBA8, cropped to the top left outWidth × outHeight. */
+function levels(
+  image: Float32Array,
+  width: number,
+  outWidth: number,
+  outHeight: number,
+  rounding: Rounding,
+): Uint8Array<ArrayBuffer> {
+  const out = new Uint8Array(outWidth * outHeight * 4).fill(255);
+  const half = rounding === "nearest" ? 0.5 : 0;
+  for (let y = 0; y < outHeight; y++) {
+    for (let x = 0; x < outWidth; x++) {
+      for (let c = 0; c < 3; c++) {
+        const value = Math.min(Math.max(image[(y * width + x) * 3 + c] as number, -1), 1);
+        out[(y * outWidth + x) * 4 + c] = Math.floor(255 * (0.5 * value + 0.5) + half);
+      }
+    }
+  }
+  return out;
+}

@@ -1,0 +1,66 @@
+import type { RunOptions } from "../graph/program.ts";
+import type { Progress, Stage } from "./options.ts";
+
+type RunStage = Exclude<Stage, "load">;
+
+/** Times the stages of one call and turns their progress into one figure that never falls. */
+export class StageClock {
+  readonly #shares: ReadonlyMap<RunStage, number>;
+  readonly #report: ((progress: Progress) => void) | undefined;
+  readonly #timings: Record<RunStage, number> = {
+    preprocess: 0,
+    tokens: 0,
+    encode: 0,
+    unet: 0,
+    decode: 0,
+    color: 0,
+  };
+  #stage: RunStage | undefined;
+  #startedAt = 0;
+  #before = 0;
+  #fraction = 0;
+
+  /** `shares` of the stages add up to 1. */
+  constructor(shares: ReadonlyMap<RunStage, number>, report?: (progress: Progress) => void) {
+    this.#shares = shares;
+    this.#report = report;
+  }
+
+  /** Ends the stage under way and begins the next. */
+  start(stage: RunStage): void {
+    this.#end();
+    this.#stage = stage;
+    this.#startedAt = performance.now();
+    this.progress(0);
+  }
+
+  /** Fraction of the present stage that is done. */
+  progress(stageFraction: number): void {
+    if (this.#stage === undefined) return;
+    const share = this.#shares.get(this.#stage) ?? 0;
+    this.#fraction = Math.min(1, Math.max(this.#fraction, this.#before + share * stageFraction));
+    this.#report?.({ stage: this.#stage, stageFraction, fraction: this.#fraction });
+  }
+
+  /** Options for a program that does the part of the stage from `start`, `length` long. */
+  runOptions(signal: AbortSignal | undefined, start = 0, length = 1): RunOptions {
+    return {
+      onProgress: (fraction) => this.progress(start + length * fraction),
+      ...(signal && { signal }),
+    };
+  }
+
+  /** Ends the last stage; wall milliseconds of each. */
+  finish(): Readonly<Record<RunStage, number>> {
+    this.progress(1);
+    this.#end();
+    return { ...this.#timings };
+  }
+
+  #end(): void {
+    if (this.#stage === undefined) return;
+    this.#timings[this.#stage] += performance.now() - this.#startedAt;
+    this.#before += this.#shares.get(this.#stage) ?? 0;
+    this.#stage = undefined;
+  }
+}
