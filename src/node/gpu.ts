@@ -1,4 +1,5 @@
 /** WebGPU in Node through the npm package `webgpu` (Dawn), or whatever `navigator.gpu` already offers (Deno). */
+import { tmpdir } from "node:os";
 import type { Gpu, GpuOptions } from "../gpu/device.ts";
 import { requestGpu } from "../gpu/device.ts";
 import { DeviceError } from "../gpu/errors.ts";
@@ -13,6 +14,7 @@ const instances: GPU[] = [];
 
 /** The environment's `GPU` object. Throws `DeviceError` when neither Deno's nor the package's exists. */
 export async function nodeGpuProvider(toggles: readonly string[] = []): Promise<GPU> {
+  quietVulkanLoader();
   const builtin = (globalThis.navigator as Navigator | undefined)?.gpu;
   if (builtin !== undefined) return builtin;
   let dawn: typeof import("webgpu");
@@ -25,11 +27,20 @@ export async function nodeGpuProvider(toggles: readonly string[] = []): Promise<
     );
   }
   for (const [name, value] of Object.entries(dawn.globals)) {
-    if (!(name in globalThis)) Object.defineProperty(globalThis, name, { value, configurable: true });
+    if (!(name in globalThis))
+      Object.defineProperty(globalThis, name, { value, configurable: true });
   }
   const gpu = dawn.create(toggles.length > 0 ? [`enable-dawn-features=${toggles.join(",")}`] : []);
   instances.push(gpu);
   return gpu;
+}
+
+/**
+ * Mesa's Vulkan drivers print "XDG_RUNTIME_DIR is invalid or not set" for every driver they try. They want
+ * it for window systems, which we never use, so any existing folder does.
+ */
+function quietVulkanLoader(): void {
+  if (process.platform === "linux") process.env["XDG_RUNTIME_DIR"] ??= tmpdir();
 }
 
 /** A device in Node or Deno; see `requestGpu`. */

@@ -6,9 +6,9 @@
  * process (`cli/launch.ts`) or to test workers (`vitest.config.ts`).
  */
 import { createReadStream } from "node:fs";
-import { access, mkdtemp, rename, rm } from "node:fs/promises";
+import { access, lstat, mkdtemp, rename, rm } from "node:fs/promises";
 import { createRequire } from "node:module";
-import { tmpdir, userInfo } from "node:os";
+import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { createBrotliDecompress } from "node:zlib";
@@ -19,6 +19,9 @@ export const SOFTWARE_NOTICE =
 /** Set in processes started with the software adapter, so that nobody tries twice. */
 export const SOFTWARE_MARKER = "RCOD_SOFTWARE_ADAPTER";
 
+const MANIFEST = "vk_swiftshader_icd.json";
+const FILES = [MANIFEST, "libvk_swiftshader.so", "libvulkan.so.1"];
+
 /**
  * Unpacks the software adapter once per user and package version, and returns the environment variables
  * that select it; null where the package is not installed or the platform has no build (Linux x64 only).
@@ -28,7 +31,7 @@ export async function softwareAdapterEnv(): Promise<Record<string, string> | nul
   const require = createRequire(import.meta.url);
   let archive: string;
   let version: string;
-  let extract: (folder: string) => NodeJS.WritableStream;
+  let extract: (folder: string, options: { chown: boolean }) => NodeJS.WritableStream;
   try {
     // The package exports only its entry, so the archive is found from there: build/esm/ → bin/.
     const entry = require.resolve("@sparticuz/chromium");
@@ -40,18 +43,25 @@ export async function softwareAdapterEnv(): Promise<Record<string, string> | nul
   } catch {
     return null;
   }
-  const folder = join(tmpdir(), `rcod-swiftshader-${version}-${userInfo().uid}`);
-  const icd = join(folder, "vk_swiftshader_icd.json");
-  if (!(await exists(icd))) {
+  // The user id and not the name: in containers a user may have none.
+  const uid = process.getuid?.() ?? 0;
+  let folder = join(tmpdir(), `rcod-swiftshader-${version}-${uid}`);
+  if (!(await isComplete(folder, uid))) {
     // Unpack beside and rename, so that a second process never sees half a library.
     const temporary = await mkdtemp(join(tmpdir(), "rcod-swiftshader-"));
-    await pipeline(createReadStream(archive), createBrotliDecompress(), extract(temporary));
     try {
-      await rename(temporary, folder);
-    } catch {
-      await rm(temporary, { recursive: true, force: true }); // another process was first
+      await pipeline(
+        createReadStream(archive),
+        createBrotliDecompress(),
+        extract(temporary, { chown: false }),
+      );
+    } catch (error) {
+      await rm(temporary, { recursive: true, force: true });
+      throw error;
     }
+    folder = await moveInPlace(temporary, folder, uid);
   }
+  const icd = join(folder, MANIFEST);
   const inherited = process.env["LD_LIBRARY_PATH"];
   return {
     VK_ICD_FILENAMES: icd,
@@ -61,9 +71,32 @@ export async function softwareAdapterEnv(): Promise<Record<string, string> | nul
   };
 }
 
-async function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
+/** Renames `temporary` to `folder` and returns where the files are at the end. */
+async function moveInPlace(temporary: string, folder: string, uid: number): Promise<string> {
+  for (let attempt = 0; attempt < 2; attempt++) {
+    try {
+      await rename(temporary, folder);
+      return folder;
+    } catch {
+      if (await isComplete(folder, uid)) {
+        await rm(temporary, { recursive: true, force: true }); // another process was first
+        return folder;
+      }
+      // What is there has lost files to a cleaner of the temporary folder.
+      await rm(folder, { recursive: true, force: true }).catch(() => undefined);
+    }
+  }
+  return temporary; // somebody else owns the name: never load their libraries
+}
+
+/** Whether all files are there and belong to us: the temporary folder is open to everybody. */
+async function isComplete(folder: string, uid: number): Promise<boolean> {
+  try {
+    const stats = await lstat(folder);
+    if (!stats.isDirectory() || stats.uid !== uid) return false;
+    await Promise.all(FILES.map((name) => access(join(folder, name))));
+    return true;
+  } catch {
+    return false;
+  }
 }

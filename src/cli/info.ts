@@ -1,0 +1,69 @@
+/** `rcod info`: options only; the work is in the module that `load` imports. Needs no GPU. */
+import { Argument, InvalidArgumentError, Option } from "commander";
+import type { RegisterCommand } from "./command.ts";
+import { BUNDLED_MODEL } from "./package-root.ts";
+import type { Terminal } from "./terminal.ts";
+
+export interface InfoOptions {
+  /** Folder in diffusers layout; configs alone (without weights) are enough for a plan. */
+  readonly model: string;
+  /** Output size in pixels, `[width, height]`. */
+  readonly outputSize: readonly [number, number];
+  /** Storage precisions to plan for. */
+  readonly precisions: readonly ("f32" | "f16")[];
+  readonly json: boolean;
+  readonly terminal: Terminal;
+}
+
+/** Returns the exit code. */
+export interface InfoModule {
+  readonly runInfo: (options: InfoOptions) => Promise<number>;
+}
+
+/** Registers `rcod info`, with its work behind `load`. */
+export function infoCommand(load: () => Promise<InfoModule>): RegisterCommand {
+  return (program, { terminal, finish }) => {
+    program
+      .command("info")
+      .summary("a model's modules, parameters, bytes and memory plan")
+      .description(
+        "Shows the modules of a model, their parameters and bytes, and the memory plan and its peak for an output " +
+          "size. Needs no GPU, and no weights beside the configs.",
+      )
+      .addArgument(
+        new Argument("[model]", "folder in diffusers layout").default(
+          BUNDLED_MODEL,
+          "the bundled rcod-tiny",
+        ),
+      )
+      .addOption(
+        new Option("--size <w[xh]>", "output size in pixels")
+          .argParser(parseSize)
+          .default([512, 512], "512x512"),
+      )
+      .addOption(
+        new Option("--precision <p>", "storage precision (default: both)").choices(["f32", "f16"]),
+      )
+      .option("--json", "print one JSON object")
+      .action(async (model: string, options) => {
+        const { runInfo } = await load();
+        const precision = options.precision as "f32" | "f16" | undefined;
+        finish(
+          await runInfo({
+            model,
+            outputSize: options.size as readonly [number, number],
+            precisions: precision === undefined ? ["f32", "f16"] : [precision],
+            json: options.json === true,
+            terminal,
+          }),
+        );
+      });
+  };
+}
+
+/** `512` or `640x480`. */
+function parseSize(text: string): readonly [number, number] {
+  const match = /^([1-9]\d{0,5})(?:x([1-9]\d{0,5}))?$/.exec(text);
+  if (match === null) throw new InvalidArgumentError("It must be a size such as 512 or 640x480.");
+  return [Number(match[1]), Number(match[2] ?? match[1])];
+}

@@ -1,0 +1,29 @@
+/** Where a command writes: results to stdout, everything else to stderr. */
+import { describeError } from "./errors.ts";
+
+export interface Terminal {
+  /** A line of results on stdout. */
+  out(line: string): void;
+  /** A line for the reader on stderr; never part of `--json`. */
+  note(line: string): void;
+  /** The stream a progress bar is drawn on. */
+  readonly progressStream: NodeJS.WritableStream & { readonly isTTY?: boolean };
+}
+
+export const processTerminal: Terminal = {
+  out: (line) => void process.stdout.write(`${line}\n`),
+  note: (line) => void process.stderr.write(`${line}\n`),
+  get progressStream() {
+    return process.stderr;
+  },
+};
+
+/** Tells an error in one line (with its stack under RCOD_DEBUG=1) and returns its exit code. */
+export function reportError(terminal: Terminal, error: unknown, subject?: string): number {
+  const { message, exitCode } = describeError(error);
+  terminal.note(`rcod: ${subject === undefined ? "" : `${subject}: `}${message}`);
+  if (process.env["RCOD_DEBUG"] === "1" && error instanceof Error && error.stack) {
+    terminal.note(error.stack);
+  }
+  return exitCode;
+}

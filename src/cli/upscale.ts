@@ -1,0 +1,378 @@
+/** `rcod upscale`: image files in, image files four times as wide and high out. */
+import { stat } from "node:fs/promises";
+import { InvalidArgumentError, Option } from "commander";
+import type { Caps } from "../gpu/caps.ts";
+import type { Gpu } from "../gpu/device.ts";
+import { DeviceLostError } from "../gpu/errors.ts";
+import type { GlobalOptions, RegisterCommand } from "./command.ts";
+import { parseInteger, parseNumber } from "./command.ts";
+import type {
+  LoadModel,
+  Model,
+  Precision,
+  RawImage,
+  UpscaleOptions,
+  UpscaleResult,
+} from "./engine.ts";
+import { CliError, EXIT, describeError, usageError } from "./errors.ts";
+import { formatBytes, formatMs } from "./format.ts";
+import {
+  checkOutputSize,
+  formatOfPath,
+  hasTransparency,
+  inspectImage,
+  readImage,
+  writeImage,
+} from "./images.ts";
+import type { Job } from "./inputs.ts";
+import { planJobs } from "./inputs.ts";
+import { listenForInterrupt } from "./interrupt.ts";
+import { BUNDLED_MODEL } from "./package-root.ts";
+import type { ProgressDisplay } from "./progress.ts";
+import { createProgress } from "./progress.ts";
+import type { Terminal } from "./terminal.ts";
+import { reportError } from "./terminal.ts";
+
+const REALISM_WORDS = ["fidelity", "neutral", "realism"] as const;
+
+/** The options as commander parses them. */
+export interface UpscaleCliOptions extends GlobalOptions {
+  readonly out?: string;
+  readonly model: string;
+  readonly realism?: (typeof REALISM_WORDS)[number] | number;
+  readonly timestep?: number;
+  readonly color?: "adain" | "wavelet" | "none";
+  readonly precision: Precision;
+  readonly seed?: number;
+  readonly tile?: number;
+  readonly reference?: boolean;
+  readonly force?: boolean;
+  readonly json?: boolean;
+  readonly quiet?: boolean;
+}
+
+/** What the command needs from elsewhere; tests put their own engine here. */
+export interface UpscaleDependencies {
+  readonly terminal: Terminal;
+  /** See `launch.ts`: the exit code of the process that did the work instead, or null. */
+  readonly launch: () => Promise<number | null>;
+  readonly openGpu: (toggles: readonly string[]) => Promise<Gpu>;
+  readonly loadModel: LoadModel;
+}
+
+/** One line of `results` under `--json`. Sizes are `[width, height]`. */
+type JobReport =
+  | {
+      readonly input: string;
+      readonly output: string;
+      readonly inputSize: readonly [number, number];
+      readonly outputSize: readonly [number, number];
+      readonly timestep: number;
+      /** By stage of the engine, with `read` (decoding the file) and `write` (encoding it) around them. */
+      readonly timingsMs: Readonly<Record<string, number>>;
+      readonly totalMs: number;
+      readonly peakBytes: number;
+    }
+  | { readonly input: string; readonly error: string };
+
+/** Registers `rcod upscale`. */
+export const upscaleCommand: RegisterCommand = (program, { terminal, finish }) => {
+  program
+    .command("upscale")
+    .summary("upscale images four times")
+    .description(
+      "Upscales images four times in width and height. PNG, JPEG and WebP files, folders and globs; results " +
+        "go beside the inputs as NAME-x4 in the same format, or where --out says.",
+    )
+    .argument("<input...>", "image files, folders, or globs in quotes")
+    .option("-o, --out <path>", "result file, or a folder (existing, or ending in /) for several")
+    .addOption(
+      new Option("--model <folder>", "model in diffusers layout").default(
+        BUNDLED_MODEL,
+        "the bundled rcod-tiny",
+      ),
+    )
+    .addOption(
+      new Option("--realism <r>", "fidelity, neutral, realism, or a number from 0 to 1").argParser(
+        parseRealism,
+      ),
+    )
+    .addOption(
+      new Option("--timestep <t>", "diffusion timestep from 0 to 999, instead of --realism")
+        .argParser(parseNumber(0, 999))
+        .conflicts("realism"),
+    )
+    .addOption(
+      new Option("--color <method>", "colour correction towards the input").choices([
+        "adain",
+        "wavelet",
+        "none",
+      ]),
+    )
+    .addOption(
+      new Option("--precision <p>", "storage of weights and activations")
+        .choices(["auto", "f32", "f16"])
+        .default("auto"),
+    )
+    .option(
+      "--seed <n>",
+      "sample the encoding with this seed (default: its mode)",
+      parseInteger(0, 2 ** 32 - 1),
+    )
+    .option("--tile <n>", "tile side in latent pixels", parseInteger(1))
+    .option("--reference", "reproduce the reference implementation, quirks included")
+    .option("--force", "replace existing results")
+    .option("--json", "print one JSON object with sizes, timings, adapter and memory")
+    .option("--quiet", "no progress and no summary, only errors")
+    .action(async (inputs: readonly string[], _options, command) => {
+      const { launch } = await import("./launch.ts");
+      const { requestNodeGpu } = await import("../node/gpu.ts");
+      const { engineLoader } = await import("./engine.ts");
+      finish(
+        await runUpscale(inputs, command.optsWithGlobals() as UpscaleCliOptions, {
+          terminal,
+          launch,
+          openGpu: (toggles) => requestNodeGpu({ toggles }),
+          loadModel: async (folder, options) => (await engineLoader())(folder, options),
+        }),
+      );
+    });
+};
+
+function parseRealism(text: string): (typeof REALISM_WORDS)[number] | number {
+  const word = REALISM_WORDS.find((candidate) => candidate === text);
+  if (word !== undefined) return word;
+  try {
+    return parseNumber(0, 1)(text);
+  } catch {
+    throw new InvalidArgumentError(
+      `It must be ${REALISM_WORDS.join(", ")} or a number from 0 to 1.`,
+    );
+  }
+}
+
+/**
+ * Runs the command and returns its exit code: 0; 1 when one of several images failed; for a single image
+ * 2 when the image is to blame and 1 otherwise; 128 + signal when interrupted. Throws what concerns all
+ * images (usage, model, adapter). Everything that can be checked is checked before a GPU is asked for.
+ */
+export async function runUpscale(
+  inputs: readonly string[],
+  options: UpscaleCliOptions,
+  dependencies: UpscaleDependencies,
+): Promise<number> {
+  const jobs = await planJobs(inputs, options.out, options.force ?? false);
+  await checkModelFolder(options.model);
+  const failures = await findBadInputs(jobs);
+  if (failures.size < jobs.length) {
+    const exitCode = await dependencies.launch();
+    if (exitCode !== null) return exitCode;
+  }
+  const interrupt = listenForInterrupt();
+  try {
+    return await new UpscaleRun(options, dependencies, interrupt.signal).run(jobs, failures);
+  } catch (error) {
+    if (interrupt.exitCode === 0) throw error;
+    throw new CliError("interrupted", interrupt.exitCode);
+  } finally {
+    interrupt.stop();
+  }
+}
+
+async function checkModelFolder(folder: string): Promise<void> {
+  const stats = await stat(folder).catch(() => undefined);
+  if (stats === undefined) throw usageError(`model folder ${folder} does not exist`);
+  if (!stats.isDirectory()) {
+    throw usageError(
+      `model ${folder} is a file; give the folder in diffusers layout that holds it`,
+    );
+  }
+}
+
+/** Errors that the files' headers show already, by job. */
+async function findBadInputs(jobs: readonly Job[]): Promise<ReadonlyMap<Job, unknown>> {
+  const failures = new Map<Job, unknown>();
+  for (const job of jobs) {
+    try {
+      checkOutputSize(await inspectImage(job.input), job.output);
+    } catch (error) {
+      failures.set(job, error);
+    }
+  }
+  return failures;
+}
+
+/** State of one call: the engine, loaded for the first image that can be decoded, and what has been done. */
+class UpscaleRun {
+  readonly #options: UpscaleCliOptions;
+  readonly #dependencies: UpscaleDependencies;
+  readonly #signal: AbortSignal;
+  readonly #reports: JobReport[] = [];
+  #engine: { readonly gpu: Gpu; readonly model: Model; readonly loadMs: number } | undefined;
+
+  constructor(options: UpscaleCliOptions, dependencies: UpscaleDependencies, signal: AbortSignal) {
+    this.#options = options;
+    this.#dependencies = dependencies;
+    this.#signal = signal;
+  }
+
+  async run(jobs: readonly Job[], knownFailures: ReadonlyMap<Job, unknown>): Promise<number> {
+    const { terminal } = this.#dependencies;
+    const { json = false, quiet = false } = this.#options;
+    const progress = await createProgress(terminal, quiet);
+    let exitCode: number = EXIT.ok;
+    try {
+      for (const job of jobs) {
+        this.#signal.throwIfAborted();
+        const image = await this.#decode(job, knownFailures.get(job));
+        if ("error" in image) {
+          exitCode = this.#fail(job, image.error, jobs.length);
+          continue;
+        }
+        // A model that does not load concerns every image: it ends the command.
+        const { model } = await this.#load(progress);
+        try {
+          const report = await this.#upscale(job, image, model, progress);
+          this.#reports.push(report);
+          if (!json && !quiet) terminal.out(summary(report));
+        } catch (error) {
+          progress.stop();
+          this.#signal.throwIfAborted();
+          exitCode = this.#fail(job, error, jobs.length);
+          if (error instanceof DeviceLostError) break; // nothing further can work
+        }
+      }
+    } finally {
+      progress.stop();
+      this.#engine?.model.dispose();
+      this.#engine?.gpu.destroy();
+    }
+    if (json) terminal.out(JSON.stringify(this.#result()));
+    return exitCode;
+  }
+
+  async #decode(
+    job: Job,
+    knownFailure: unknown,
+  ): Promise<(RawImage & { readonly readMs: number }) | { readonly error: unknown }> {
+    if (knownFailure !== undefined) return { error: knownFailure };
+    const startedAt = performance.now();
+    try {
+      const image = await readImage(job.input);
+      return { ...image, readMs: performance.now() - startedAt };
+    } catch (error) {
+      return { error };
+    }
+  }
+
+  /** Reports a failed image and returns the command's exit code so far. */
+  #fail(job: Job, error: unknown, jobCount: number): number {
+    const exitCode = reportError(this.#dependencies.terminal, error, job.input);
+    this.#reports.push({ input: job.input, error: describeError(error).message });
+    return jobCount === 1 ? exitCode : EXIT.failed;
+  }
+
+  async #load(progress: ProgressDisplay): Promise<{ readonly model: Model }> {
+    if (this.#engine !== undefined) return this.#engine;
+    const { openGpu, loadModel } = this.#dependencies;
+    const { model: folder, precision, dawnToggles } = this.#options;
+    const gpu = await openGpu(dawnToggles);
+    try {
+      this.#signal.throwIfAborted();
+      progress.start("model");
+      const startedAt = performance.now();
+      const model = await loadModel(folder, {
+        gpu,
+        precision,
+        signal: this.#signal,
+        onProgress: (state) => progress.update(state),
+      });
+      this.#engine = { gpu, model, loadMs: performance.now() - startedAt };
+      return this.#engine;
+    } catch (error) {
+      gpu.destroy();
+      throw error;
+    } finally {
+      progress.stop();
+    }
+  }
+
+  async #upscale(
+    job: Job,
+    image: RawImage & { readonly readMs: number },
+    model: Model,
+    progress: ProgressDisplay,
+  ): Promise<Exclude<JobReport, { readonly error: string }>> {
+    const startedAt = performance.now();
+    progress.start(job.input);
+    const { readMs, ...raw } = image;
+    const result = await model.upscale(raw, {
+      ...engineOptions(this.#options),
+      signal: this.#signal,
+      onProgress: (state) => progress.update(state),
+    });
+    progress.stop();
+    this.#signal.throwIfAborted();
+    this.#noteLostAlpha(job, result);
+    const writeStartedAt = performance.now();
+    await writeImage(job.output, result.image, this.#signal);
+    const endedAt = performance.now();
+    return {
+      input: job.input,
+      output: job.output,
+      inputSize: [raw.width, raw.height],
+      outputSize: [result.image.width, result.image.height],
+      timestep: result.timestep,
+      timingsMs: { read: readMs, ...result.timingsMs, write: endedAt - writeStartedAt },
+      totalMs: readMs + (endedAt - startedAt),
+      peakBytes: result.peakBytes,
+    };
+  }
+
+  #noteLostAlpha(job: Job, { image }: UpscaleResult): void {
+    if (this.#options.quiet || formatOfPath(job.output) !== "jpeg" || !hasTransparency(image))
+      return;
+    this.#dependencies.terminal.note(
+      `rcod: ${job.output}: JPEG has no transparency; transparent parts become white`,
+    );
+  }
+
+  #result(): unknown {
+    const engine = this.#engine;
+    const errors = this.#reports.flatMap((report) => ("error" in report ? [report.error] : []));
+    return {
+      model: this.#options.model,
+      precision: engine?.model.precision ?? null,
+      adapter: engine === undefined ? null : adapterSummary(engine.gpu.caps),
+      loadMs: engine?.loadMs ?? null,
+      results: this.#reports,
+      failed: errors.length,
+      ...(errors[0] !== undefined && { error: errors[0] }),
+    };
+  }
+}
+
+function engineOptions(options: UpscaleCliOptions): UpscaleOptions {
+  const { realism, timestep, color, seed, tile, reference } = options;
+  return {
+    ...(realism !== undefined && { realism }),
+    ...(timestep !== undefined && { timestep }),
+    ...(color !== undefined && { colorFix: color }),
+    ...(seed !== undefined && { seed }),
+    ...(tile !== undefined && { tile }),
+    ...(reference !== undefined && { reference }),
+  };
+}
+
+function adapterSummary(caps: Caps) {
+  const { vendor, architecture, device, description, isSoftware } = caps;
+  return { vendor, architecture, device, description, isSoftware };
+}
+
+function summary(report: Exclude<JobReport, { readonly error: string }>): string {
+  const size = ([width, height]: readonly [number, number]) => `${width} × ${height}`;
+  return (
+    `${report.input} → ${report.output}  ${size(report.inputSize)} → ${size(report.outputSize)}  ` +
+    `${formatMs(report.totalMs)}, GPU memory ${formatBytes(report.peakBytes)}`
+  );
+}

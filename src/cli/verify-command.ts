@@ -1,0 +1,224 @@
+/** `rcod verify`: golden files from disk, a line per output as it comes, and the sum at the end. */
+import { readdir, stat } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import type { Gpu } from "../gpu/device.ts";
+import { requestNodeGpu } from "../node/gpu.ts";
+import type { CaseResult, VerifySource } from "../verify/verify.ts";
+import { verifyFiles } from "../verify/verify.ts";
+import { fileSource } from "../weights/node-source.ts";
+import { EXIT, describeError } from "./errors.ts";
+import { formatMs } from "./format.ts";
+import type { Interrupt } from "./interrupt.ts";
+import { listenForInterrupt } from "./interrupt.ts";
+import type { Terminal } from "./terminal.ts";
+import type { VerifyOptions } from "./verify.ts";
+
+/** A case is told about on stderr when it takes longer than this. */
+const PROGRESS_AFTER_MS = 3000;
+/** Time between two lines of progress. */
+const PROGRESS_EVERY_MS = 5000;
+
+/** One row of `--json`. */
+interface JsonRow {
+  readonly file: string;
+  readonly case: string;
+  readonly output: string;
+  readonly maxAbs: number;
+  readonly relRms: number;
+  readonly limit: number;
+  readonly pass: boolean;
+  /** Only where both precisions run. */
+  readonly precision?: "f32" | "f16";
+}
+
+/** Runs the command. Exit code 0 when every case passes, 1 otherwise, 130 after Ctrl-C. */
+export async function runVerify(options: VerifyOptions): Promise<number> {
+  const { terminal, json } = options;
+  const interrupt = listenForInterrupt();
+  let gpu: Gpu | undefined;
+  try {
+    gpu = await requestNodeGpu({ toggles: options.dawnToggles });
+    const { vendor, architecture, device, description } = gpu.caps;
+    const adapter = [vendor, architecture, device, description].filter((text) => text !== "").join(" ");
+    const report = new Report(terminal, json, options.precisions.length > 1);
+    report.start(adapter);
+    const sources = await findSources(options.paths);
+    for (const precision of options.precisions) {
+      for (const [folder, group] of sources) {
+        const results = verifyFiles(gpu, group, {
+          precision,
+          full: options.full,
+          ...(options.filter !== undefined && { filter: options.filter }),
+          ...(options.variants && { variants: options.variants }),
+          signal: interrupt.signal,
+          findFile: async (name) =>
+            (await isFile(join(folder, name))) ? fileSource(join(folder, name)) : null,
+          onProgress: report.progress,
+        });
+        for await (const result of results) report.add(result, precision);
+      }
+    }
+    return report.finish(adapter);
+  } catch (error) {
+    if (interrupt.exitCode !== 0) return interrupted(interrupt, options);
+    throw error;
+  } finally {
+    interrupt.stop();
+    gpu?.destroy();
+  }
+}
+
+function interrupted(interrupt: Interrupt, { json, terminal }: VerifyOptions): number {
+  if (json) terminal.out(JSON.stringify({ error: "interrupted" }));
+  terminal.note("rcod: interrupted");
+  return interrupt.exitCode;
+}
+
+/** Files by folder, in the order of the paths; of a folder every `.safetensors` directly inside. */
+async function findSources(paths: readonly string[]): Promise<readonly (readonly [string, VerifySource[]])[]> {
+  const byFolder = new Map<string, VerifySource[]>();
+  const add = (path: string, open = () => fileSource(path)): void => {
+    const folder = dirname(path);
+    const group = byFolder.get(folder) ?? [];
+    byFolder.set(folder, group);
+    group.push({ name: basename(path), source: open });
+  };
+  for (const path of paths) {
+    const isFolder = await stat(path).then(
+      (status) => status.isDirectory(),
+      () => false,
+    );
+    if (!isFolder) {
+      add(path);
+      continue;
+    }
+    const names = (await readdir(path)).filter((name) => name.endsWith(".safetensors")).sort();
+    for (const name of names) add(join(path, name));
+    if (names.length === 0) {
+      add(join(path, "*.safetensors"), () => Promise.reject(new Error(`verify: no .safetensors file in ${path}`)));
+    }
+  }
+  return [...byFolder];
+}
+
+async function isFile(path: string): Promise<boolean> {
+  return stat(path).then(
+    (status) => status.isFile(),
+    () => false,
+  );
+}
+
+/** Collects results and prints them. */
+class Report {
+  readonly #terminal: Terminal;
+  readonly #json: boolean;
+  readonly #withPrecision: boolean;
+  readonly #rows: JsonRow[] = [];
+  readonly #skipped = new Set<string>();
+  #cases = 0;
+  #startMs = performance.now();
+  #caseKey = "";
+  #caseStartMs = 0;
+  #toldMs = 0;
+
+  constructor(terminal: Terminal, json: boolean, withPrecision: boolean) {
+    this.#terminal = terminal;
+    this.#json = json;
+    this.#withPrecision = withPrecision;
+  }
+
+  start(adapter: string): void {
+    if (this.#json) return;
+    this.#terminal.out(`adapter: ${adapter}`);
+    this.#terminal.out(row("file", "case", "output", "prec", "max abs", "rel rms", "limit", "pass"));
+  }
+
+  readonly progress = ({ file, case: name, stage, fraction }: VerifyProgressLike): void => {
+    const now = performance.now();
+    const key = `${file} ${name}`;
+    if (key !== this.#caseKey) {
+      this.#caseKey = key;
+      this.#caseStartMs = now;
+      this.#toldMs = now;
+    }
+    if (now - this.#caseStartMs < PROGRESS_AFTER_MS || now - this.#toldMs < PROGRESS_EVERY_MS) return;
+    this.#toldMs = now;
+    const what = stage === "load" ? "loading weights" : "running";
+    this.#terminal.note(`${key}: ${what}, ${Math.round(100 * fraction)} %`);
+  };
+
+  add(result: CaseResult, precision: "f32" | "f16"): void {
+    const { file, case: name, status, outputs, durationMs, note } = result;
+    if (status === "skipped") {
+      this.#skipped.add(file);
+      if (!this.#json) this.#terminal.out(`${file}: skipped (${note ?? ""}; --full includes it)`);
+      return;
+    }
+    this.#cases++;
+    const stem = file.replace(/\.safetensors$/, "");
+    for (const { output, maxAbs, relRms, limit, pass } of outputs) {
+      this.#rows.push({
+        file,
+        case: name,
+        output,
+        maxAbs,
+        relRms,
+        limit: limit.value,
+        pass,
+        ...(this.#withPrecision && { precision }),
+      });
+      if (this.#json) continue;
+      const limitText = limit.on === "relRms" ? `rms ${short(limit.value)}` : `abs ${limit.value}`;
+      this.#terminal.out(
+        row(stem, name, output, precision, short(maxAbs), short(relRms), limitText, pass ? "ok" : "FAIL"),
+      );
+    }
+    if (outputs.length === 0) {
+      const nothing = { output: "", maxAbs: NaN, relRms: NaN, limit: 0, pass: false };
+      this.#rows.push({ file, case: name, ...nothing, ...(this.#withPrecision && { precision }) });
+      if (!this.#json) this.#terminal.out(row(stem, name, "", precision, "", "", "", "FAIL"));
+    }
+    if (note !== undefined) {
+      const text = `  ${stem} ${name}: ${describeError(new Error(note)).message}`;
+      if (this.#json) this.#terminal.note(text);
+      else this.#terminal.out(text);
+    }
+    if (!this.#json && durationMs > PROGRESS_AFTER_MS) {
+      this.#terminal.out(`  ${stem} ${name}: ${formatMs(durationMs)}`);
+    }
+  }
+
+  /** Prints the sum and returns the exit code. */
+  finish(adapter: string): number {
+    const failed = this.#rows.filter(({ pass }) => !pass).length;
+    const skipped = [...this.#skipped];
+    const isEmpty = this.#cases === 0 && skipped.length === 0;
+    if (this.#json) {
+      this.#terminal.out(JSON.stringify({ cases: this.#rows, failed, skipped, adapter }));
+    } else {
+      const parts = [
+        `${this.#rows.length} outputs of ${this.#cases} cases`,
+        `${failed} failed`,
+        ...(skipped.length > 0 ? [`${skipped.length} files skipped`] : []),
+      ];
+      this.#terminal.out(`${parts.join(", ")} in ${formatMs(performance.now() - this.#startMs)}`);
+    }
+    if (isEmpty) this.#terminal.note("rcod: no case has this name");
+    return failed > 0 || isEmpty ? EXIT.failed : EXIT.ok;
+  }
+}
+
+type VerifyProgressLike = Parameters<NonNullable<Parameters<typeof verifyFiles>[2]["onProgress"]>>[0];
+
+const COLUMNS = [22, 32, 20, 4, 9, 9, 12, 4] as const;
+
+function row(...cells: readonly string[]): string {
+  return cells
+    .map((cell, i) => cell.padEnd(COLUMNS[i] ?? 0))
+    .join("  ")
+    .trimEnd();
+}
+
+function short(value: number): string {
+  return value === 0 ? "0" : value.toExponential(2);
+}

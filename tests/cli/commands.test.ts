@@ -1,0 +1,129 @@
+/** Options of the commands whose work is elsewhere. */
+import { Command } from "commander";
+import { describe, expect, it, vi } from "vitest";
+import { benchCommand } from "../../src/cli/bench.ts";
+import type { RegisterCommand } from "../../src/cli/command.ts";
+import { infoCommand } from "../../src/cli/info.ts";
+import { verifyCommand } from "../../src/cli/verify.ts";
+import { BUNDLED_MODEL } from "../../src/cli/package-root.ts";
+import { recordingTerminal } from "./support/terminal.ts";
+
+vi.mock("../../src/cli/launch.ts", () => ({ launch: async () => null }));
+
+const terminal = recordingTerminal();
+
+/** Runs one command line and returns the exit code and the options that the work was called with. */
+async function parse(
+  register: (work: (options: object) => Promise<number>) => RegisterCommand,
+  args: readonly string[],
+) {
+  let exitCode = -1;
+  let received: object = {};
+  const program = new Command("rcod").option("--dawn-toggles <a,b>", "", (text) => [text], []);
+  const work = async (options: object) => {
+    received = options;
+    return 5;
+  };
+  register(work)(program.exitOverride(), { terminal, finish: (code) => (exitCode = code) });
+  for (const command of program.commands) command.exitOverride().configureOutput({ writeErr() {} });
+  await program.parseAsync(args, { from: "user" });
+  return { exitCode, received };
+}
+
+describe("verify", () => {
+  const verify = (...args: string[]) =>
+    parse((runVerify) => verifyCommand(async () => ({ runVerify })), ["verify", ...args]);
+
+  it("means both precisions and no long files unless told", async () => {
+    expect(await verify("goldens")).toEqual({
+      exitCode: 5,
+      received: {
+        paths: ["goldens"],
+        precisions: ["f32", "f16"],
+        full: false,
+        json: false,
+        dawnToggles: [],
+        terminal,
+      },
+    });
+  });
+
+  it("hands every option on", async () => {
+    const { received } = await verify(
+      "a",
+      "b",
+      "--precision",
+      "f16",
+      "--filter",
+      "conv",
+      "--full",
+      "--json",
+      "--dawn-toggles",
+      "x",
+    );
+    expect(received).toEqual({
+      paths: ["a", "b"],
+      precisions: ["f16"],
+      filter: "conv",
+      full: true,
+      json: true,
+      dawnToggles: ["x"],
+      terminal,
+    });
+  });
+
+  it.each([[[]], [["a", "--precision", "f64"]]])("refuses %j", async (args) => {
+    await expect(verify(...args)).rejects.toThrow(/^error: /);
+  });
+});
+
+describe("info", () => {
+  const info = (...args: string[]) =>
+    parse((runInfo) => infoCommand(async () => ({ runInfo })), ["info", ...args]);
+
+  it("plans the bundled model at 512 × 512 in both precisions", async () => {
+    expect(await info()).toEqual({
+      exitCode: 5,
+      received: {
+        model: BUNDLED_MODEL,
+        outputSize: [512, 512],
+        precisions: ["f32", "f16"],
+        json: false,
+        terminal,
+      },
+    });
+  });
+
+  it.each([
+    ["1024", [1024, 1024]],
+    ["640x480", [640, 480]],
+  ])("reads the size %s", async (size, outputSize) => {
+    expect((await info("folder", "--size", size)).received).toMatchObject({
+      model: "folder",
+      outputSize,
+    });
+  });
+
+  it.each(["0", "12x", "big", "-5", "10x0"])("refuses the size %s", async (size) => {
+    await expect(info("--size", size)).rejects.toThrow(/It must be a size such as 512 or 640x480/);
+  });
+});
+
+describe("bench", () => {
+  const bench = (...args: string[]) =>
+    parse((runBench) => benchCommand(async () => ({ runBench })), ["bench", ...args]);
+
+  it("times kernels unless told", async () => {
+    expect((await bench()).received).toEqual({
+      suite: "kernels",
+      json: false,
+      dawnToggles: [],
+      terminal,
+    });
+    expect((await bench("--suite", "model", "--filter", "conv", "--json")).received).toMatchObject({
+      suite: "model",
+      filter: "conv",
+      json: true,
+    });
+  });
+});

@@ -1,0 +1,233 @@
+/** `rcod` as a user runs it: real processes of the compiled program. */
+import { spawnSync } from "node:child_process";
+import { mkdir, readFile, readdir, writeFile } from "node:fs/promises";
+import { describe, expect, it } from "vitest";
+import { noise, plain, save, saveCutOff } from "./support/image-files.ts";
+import { bareEnvironment, run, start, useStage } from "./support/stage.ts";
+import { useFolder } from "./support/terminal.ts";
+
+const stage = useStage();
+const folder = useFolder();
+
+/** An environment in which no adapter can be found: what ends well here has not looked for one. */
+const noAdapter = () => ({
+  ...process.env,
+  VK_ICD_FILENAMES: "/nonexistent",
+  VK_DRIVER_FILES: "/nonexistent",
+  RCOD_SOFTWARE_ADAPTER: "1",
+});
+
+describe("usage", () => {
+  it.each([
+    [["--help"], /^Usage: rcod/],
+    [["upscale", "--help"], /^Usage: rcod upscale.*--dawn-toggles/s],
+    [["--version"], /^\d+\.\d+\.\d+\n$/],
+  ])("%j ends with 0", async (args, output) => {
+    const { exitCode, stdout, stderr } = await run(stage.rcod, args, noAdapter());
+    expect([exitCode, stderr]).toEqual([0, ""]);
+    expect(stdout).toMatch(output);
+  });
+
+  it("shows the help and ends with 2 without a command", async () => {
+    const { exitCode, stdout, stderr } = await run(stage.rcod, [], noAdapter());
+    expect([exitCode, stdout]).toEqual([2, ""]);
+    expect(stderr).toMatch(/^Usage: rcod/);
+  });
+
+  it.each([
+    [["frobnicate"], "rcod: unknown command 'frobnicate'. See rcod --help\n"],
+    [["upscale"], "rcod: missing required argument 'input'. See rcod upscale --help\n"],
+    [
+      ["upscale", "a.png", "--forc"],
+      "rcod: unknown option '--forc' (Did you mean --force?) See rcod upscale --help\n",
+    ],
+    [
+      ["upscale", "a.png", "--seed", "x"],
+      "rcod: option '--seed <n>' argument 'x' is invalid. It must be an integer from 0 to 4294967295. See rcod upscale --help\n",
+    ],
+    [
+      ["upscale", "a.png", "--realism", "2"],
+      "rcod: option '--realism <r>' argument '2' is invalid. It must be fidelity, neutral, realism or a number from 0 to 1. See rcod upscale --help\n",
+    ],
+    [
+      ["upscale", "a.png", "--realism", "1", "--timestep", "5"],
+      "rcod: option '--timestep <t>' cannot be used with option '--realism <r>'. See rcod upscale --help\n",
+    ],
+    [["upscale", "no-such-file.png"], "rcod: no-such-file.png: no such file or folder\n"],
+  ])("%j ends with 2 and one line", async (args, message) => {
+    expect(await run(stage.rcod, args, noAdapter())).toEqual({
+      exitCode: 2,
+      stdout: "",
+      stderr: message,
+    });
+  });
+
+  it("tells errors on stdout too under --json", async () => {
+    const { exitCode, stdout } = await run(
+      stage.rcod,
+      ["upscale", "--json", "no-such-file.png"],
+      noAdapter(),
+    );
+    expect(exitCode).toBe(2);
+    expect(JSON.parse(stdout)).toEqual({ error: "no-such-file.png: no such file or folder" });
+  });
+
+  it("shows a stack only under RCOD_DEBUG=1", async () => {
+    const { stderr } = await run(stage.rcod, ["upscale", "nothing.png"], {
+      ...noAdapter(),
+      RCOD_DEBUG: "1",
+    });
+    expect(stderr).toMatch(/^rcod: nothing\.png: no such file or folder\nCliError: .*\n {4}at /);
+  });
+});
+
+describe("input that is no good", () => {
+  const kinds: readonly [string, (path: string) => Promise<void>, RegExp][] = [
+    ["0 bytes", (path) => writeFile(path, ""), /the file is empty/],
+    ["text", (path) => writeFile(path, "no image"), /not an image/],
+    ["cut off", (path) => saveCutOff(path, noise(64, 64)), /damaged or cut off/],
+    [
+      "20 000 × 1000 pixels",
+      (path) => save(path, plain(20_000, 1000)),
+      /20\.0 megapixels, more than the 16\.8/,
+    ],
+  ];
+  it.each(kinds)("%s: one line, exit code 2, no file", async (_name, write, message) => {
+    await write(folder.file("a.png"));
+    const { exitCode, stdout, stderr } = await run(
+      stage.rcod,
+      ["upscale", folder.file("a.png"), "--model", folder.path],
+      noAdapter(),
+    );
+    expect([exitCode, stdout]).toEqual([2, ""]);
+    expect(stderr).toMatch(message);
+    expect(stderr.trim().split("\n")).toHaveLength(1);
+    expect(await readdir(folder.path)).toEqual(["a.png"]);
+  });
+
+  it("an existing result is kept, before any GPU is asked for", async () => {
+    await save(folder.file("a.png"), plain(2, 2));
+    await writeFile(folder.file("a-x4.png"), "old");
+    const { exitCode, stderr } = await run(
+      stage.rcod,
+      ["upscale", folder.file("a.png"), "--model", folder.path],
+      noAdapter(),
+    );
+    expect(exitCode).toBe(2);
+    expect(stderr).toBe(
+      `rcod: ${folder.file("a-x4.png")} exists already. Use --force to replace it\n`,
+    );
+    expect(await readFile(folder.file("a-x4.png"), "utf8")).toBe("old");
+  });
+});
+
+describe("signals", () => {
+  it.each([
+    ["SIGINT", 130, "here"],
+    ["SIGTERM", 143, "here"],
+    ["SIGINT", 130, "launch"], // on a machine without a GPU: parent and child
+  ] as const)("%s ends with %d and no half file (%s)", async (signal, exitCode, launching) => {
+    await save(folder.file("photo.png"), plain(2, 2));
+    const process = start(
+      stage.driver,
+      [launching, "polite", folder.file("photo.png")],
+      bareEnvironment(),
+    );
+    await process.seen("denoising");
+    process.child.kill(signal);
+    const finished = await process.finished;
+    expect(finished.exitCode, finished.stderr).toBe(exitCode);
+    expect(finished.stderr).toMatch(/^rcod: interrupted$/m);
+    expect(await readdir(folder.path)).toEqual(["photo.png"]);
+  });
+
+  it("takes two signals in quick succession as one", async () => {
+    await save(folder.file("photo.png"), plain(2, 2));
+    const process = start(stage.driver, ["here", "polite", folder.file("photo.png")]);
+    await process.seen("denoising");
+    process.child.kill("SIGINT");
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    process.child.kill("SIGINT");
+    const finished = await process.finished;
+    expect(finished.exitCode).toBe(130);
+    expect(finished.stderr).toMatch(/^rcod: interrupted$/m);
+  });
+
+  it("ends at once at a second Ctrl-C when the engine does not listen", async () => {
+    await save(folder.file("photo.png"), plain(2, 2));
+    const process = start(stage.driver, ["here", "stubborn", folder.file("photo.png")]);
+    await process.seen("denoising");
+    process.child.kill("SIGINT");
+    await new Promise((resolve) => setTimeout(resolve, 1200));
+    process.child.kill("SIGINT");
+    expect((await process.finished).exitCode).toBe(130);
+    expect(await readdir(folder.path)).toEqual(["photo.png"]);
+  });
+
+  it("without one, the driver writes its file", async () => {
+    await save(folder.file("photo.png"), plain(2, 2));
+    const { exitCode, stdout } = await run(stage.driver, [
+      "here",
+      "polite",
+      folder.file("photo.png"),
+    ]);
+    expect(exitCode).toBe(0);
+    expect(stdout).toMatch(/photo-x4\.png/);
+    expect(await readdir(folder.path)).toEqual(["photo-x4.png", "photo.png"]);
+  });
+});
+
+describe("a disk that is full", () => {
+  const mount = spawnSync("unshare", ["-rm", "true"]).status === 0;
+  it.skipIf(!mount)(
+    "is told, and nothing is left on it (skipped where unshare -rm is not allowed)",
+    async () => {
+      await save(folder.file("photo.png"), noise(128, 128)); // the result needs about 400 KiB
+      await mkdir(folder.file("disk"));
+      const script =
+        'mount -t tmpfs -o size=64k tmpfs "$1/disk" && cp "$1/photo.png" "$1/disk" && "$2" "$3" here polite "$1/disk/photo.png"; ' +
+        'echo "exit $?"; ls -A "$1/disk"';
+      const result = spawnSync(
+        "unshare",
+        ["-rm", "sh", "-c", script, "sh", folder.path, process.execPath, stage.driver],
+        { encoding: "utf8" },
+      );
+      expect(result.stderr).toMatch(
+        /^rcod: .*cannot write .*disk\/photo-x4\.png \(.*KiB\): the disk is full$/m,
+      );
+      expect(result.stdout).toBe("exit 1\nphoto.png\n");
+    },
+  );
+});
+
+describe("doctor", () => {
+  it("finds an adapter by itself: a GPU, or the software adapter with one line about it", async () => {
+    const { exitCode, stdout, stderr } = await run(
+      stage.rcod,
+      ["doctor", "--json"],
+      bareEnvironment(),
+    );
+    const report = JSON.parse(stdout) as {
+      ok: boolean;
+      adapter: { description: string; architecture: string };
+    };
+    expect([exitCode, report.ok], stderr).toEqual([0, true]);
+    const isSwiftShader = /swiftshader/i.test(
+      `${report.adapter.description} ${report.adapter.architecture}`,
+    );
+    expect(stderr).toBe(
+      isSwiftShader
+        ? "no GPU found: using the software adapter (SwiftShader), about 1000 times slower\n"
+        : "",
+    );
+  });
+
+  it("works without any adapter: what is wrong, what to do, exit code 1", async () => {
+    const { exitCode, stdout } = await run(stage.rcod, ["doctor"], noAdapter());
+    expect(exitCode).toBe(1);
+    expect(stdout).toMatch(/^adapter +none$/m);
+    expect(stdout).toMatch(
+      /^Verdict: no adapter: rcod cannot compute here\n {2}device: .*\n {2}- \S/m,
+    );
+  });
+});

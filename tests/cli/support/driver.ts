@@ -1,0 +1,38 @@
+/**
+ * A process that runs `rcod upscale` with the fake engine, slowly. Arguments: `launch` or `here` (through the
+ * launcher, or not), `polite` or `stubborn` (an engine that ignores its abort signal), then the inputs.
+ */
+import { launch } from "../../../src/cli/launch.ts";
+import { processTerminal, reportError } from "../../../src/cli/terminal.ts";
+import { runUpscale } from "../../../src/cli/upscale.ts";
+import type { LoadModel } from "../../../src/cli/engine.ts";
+import { fakeEngine } from "./fake-engine.ts";
+
+const [launching, manners, ...inputs] = process.argv.slice(2);
+const engine = fakeEngine({ stageMs: 150 });
+
+const stubborn: LoadModel = async (folder, options) => {
+  const model = await engine.loadModel(folder, options);
+  return {
+    ...model,
+    async upscale(image, upscaleOptions = {}) {
+      const { signal: _ignored, ...rest } = upscaleOptions;
+      for (;;) await model.upscale(image, rest);
+    },
+  };
+};
+
+try {
+  process.exitCode = await runUpscale(
+    inputs,
+    { model: import.meta.dirname, precision: "auto", dawnToggles: [] },
+    {
+      terminal: processTerminal,
+      launch: async () => (launching === "launch" ? launch() : null),
+      openGpu: engine.openGpu,
+      loadModel: manners === "stubborn" ? stubborn : engine.loadModel,
+    },
+  );
+} catch (error) {
+  process.exitCode = reportError(processTerminal, error);
+}
