@@ -71,7 +71,9 @@ type JobReport =
       /** By stage of the engine, with `read` (decoding the file) and `write` (encoding it) around them. */
       readonly timingsMs: Readonly<Record<string, number>>;
       readonly totalMs: number;
+      /** Device memory: weights and activations together, and activations alone. */
       readonly peakBytes: number;
+      readonly peakActivationBytes: number;
     }
   | { readonly input: string; readonly error: string };
 
@@ -326,6 +328,7 @@ class UpscaleRun {
       timingsMs: { read: readMs, ...result.timingsMs, write: endedAt - writeStartedAt },
       totalMs: readMs + (endedAt - startedAt),
       peakBytes: result.peakBytes,
+      peakActivationBytes: result.peakActivationBytes,
     };
   }
 

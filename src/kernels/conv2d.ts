@@ -63,7 +63,7 @@ function check(p: Conv2dProblem): void {
   if (!p.padding.every((pad) => Number.isInteger(pad) && pad >= 0)) {
     throw new ShapeError(`conv2d: padding must be integers ≥ 0, got [${p.padding.join(", ")}]`);
   }
-  if (p.inChannels.length > 2) {
+  if (p.inChannels.length < 1 || p.inChannels.length > 2) {
     throw new ShapeError(`conv2d: takes one or two sources, got ${p.inChannels.length}`);
   }
   if (p.inChannels.length === 2 && (p.inChannels[0] as number) % 4 !== 0) {
@@ -117,6 +117,8 @@ function plan(p: Conv2dProblem, caps: Caps, variant: Conv2dVariant = select(p, c
     u32("out_quads", columns),
     u32("rows_per_image", outHeight * outWidth),
     u32("batch", p.batch),
+    u32("taps", p.kernelSize[0] * p.kernelSize[1]),
+    u32("kernel_width", p.kernelSize[1]),
     i32("in_height", p.inHeight),
     i32("in_width", p.inWidth),
     u32("out_height", outHeight),
@@ -136,12 +138,11 @@ function plan(p: Conv2dProblem, caps: Caps, variant: Conv2dVariant = select(p, c
   switch (variant) {
     case "naive":
       return one(
-        naiveWgsl(p.kernelSize),
+        GATHER_WGSL + NAIVE_WGSL,
         foldWorkgroups(Math.ceil((rows * columns) / REGISTER_WORKGROUP)),
       );
     case "register-8x1":
-    case "register-8x2":
-    case "register-4x4": {
+    case "register-8x2": {
       const [pixels, quads] = ({ "register-8x1": [8, 1], "register-8x2": [8, 2] } as const)[variant];
       const blocks = Math.ceil(outWidth / pixels) * outHeight * p.batch;
       return one(
@@ -151,10 +152,7 @@ function plan(p: Conv2dProblem, caps: Caps, variant: Conv2dVariant = select(p, c
     }
     case "tiled": {
       const groups = Math.ceil(rows / TILE_ROWS) * Math.ceil((columns * 4) / TILE_COLUMNS);
-      return one(
-        gatherWgsl(p.kernelSize[1]) + tiledGemmWgsl(p.kernelSize[0] * p.kernelSize[1], false),
-        foldWorkgroups(groups),
-      );
+      return one(GATHER_WGSL + tiledGemmWgsl("params.taps", false), foldWorkgroups(groups));
     }
     default:
       return variant satisfies never;
@@ -162,8 +160,7 @@ function plan(p: Conv2dProblem, caps: Caps, variant: Conv2dVariant = select(p, c
 }
 
 /** Where an output row (flattened pixel) reads: image base pixel and the top-left input coordinate. */
-function gatherWgsl(kernelWidth: number): string {
-  return /* wgsl */ `
+const GATHER_WGSL = /* wgsl */ `
 struct Row { base: i32, iy: i32, ix: i32 }
 fn k_quads() -> u32 { return params.in_quads0 + params.in_quads1; }
 fn locate(row: u32) -> Row {
@@ -174,16 +171,14 @@ fn locate(row: u32) -> Row {
   return Row(i32(image) * params.in_height, i32(oy) * params.stride - params.pad_top, i32(ox) * params.stride - params.pad_left);
 }
 fn load_tap(row: Row, tap: u32, k: u32) -> vec4<f32> {
-  let iy = row.iy + i32(tap / ${kernelWidth}u);
-  let ix = row.ix + i32(tap % ${kernelWidth}u);
+  let iy = row.iy + i32(tap / params.kernel_width);
+  let ix = row.ix + i32(tap % params.kernel_width);
   if (iy < 0 || ix < 0 || iy >= params.in_height || ix >= params.in_width) { return vec4<f32>(0.0); }
   return load_pixel(u32((row.base + iy) * params.in_width + ix), k);
 }
 `;
-}
 
-function naiveWgsl([kernelHeight, kernelWidth]: Conv2dProblem["kernelSize"]): string {
-  return /* wgsl */ `${gatherWgsl(kernelWidth)}
+const NAIVE_WGSL = /* wgsl */ `
 @compute @workgroup_size(${REGISTER_WORKGROUP})
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>,
         @builtin(local_invocation_index) local: u32) {
@@ -193,7 +188,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
   let nq = index % params.column_quads;
   let source_row = locate(row);
   var sum = vec4<f32>(0.0);
-  for (var tap = 0u; tap < ${kernelHeight * kernelWidth}u; tap++) {
+  for (var tap = 0u; tap < params.taps; tap++) {
     for (var k = 0u; k < k_quads(); k++) {
       let a = load_tap(source_row, tap, k);
       let w = ((tap * k_quads() + k) * params.column_quads + nq) * 4u;
@@ -203,7 +198,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
   finish(sum, row, nq);
 }
 `;
-}
 
 function registerWgsl(
   [kernelHeight, kernelWidth]: Conv2dProblem["kernelSize"],

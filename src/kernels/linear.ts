@@ -46,7 +46,8 @@ export function linearOutChannels(p: Pick<LinearProblem, "outChannels" | "epilog
 function check(p: LinearProblem): void {
   if (!isShape([p.rows, p.outChannels, p.rowsPerImage, ...p.inChannels])) {
     throw new ShapeError(
-      `linear: sizes must be integers ≥ 1, got rows ${p.rows}, in [${p.inChannels}], out ${p.outChannels}`,
+      `linear: sizes must be integers ≥ 1, got rows ${p.rows}, in [${p.inChannels.join(" + ")}], ` +
+        `out ${p.outChannels}, rowsPerImage ${p.rowsPerImage}`,
     );
   }
   if (p.inChannels.length < 1 || p.inChannels.length > 2) {
@@ -143,7 +144,7 @@ fn load_tap(row: Row, tap: u32, k: u32) -> vec4<f32> { return load_a(row.index, 
 `;
       return single(
         variant,
-        dispatch(label, header, load + finish + prepare + tiledGemmWgsl(1, geglu), foldWorkgroups(groups)),
+        dispatch(label, header, load + finish + prepare + tiledGemmWgsl("1u", geglu), foldWorkgroups(groups)),
       );
     }
     default:

@@ -92,6 +92,20 @@ function decoder(name: string, source: SourceDType): string {
   }
 }
 
+/**
+ * To the nearest half, ties to even, ±65504 beyond. By hand, because WGSL leaves the rounding direction of
+ * `pack2x16float` open and its result indeterminate out of range (SwiftShader: NaN): weights are to have
+ * the same bits on every device.
+ */
+const ROUND_TO_HALF_WGSL = /* wgsl */ `fn round_to_half(value: f32) -> f32 {
+  let v = clamp(value, -65504.0, 65504.0);
+  let bits = bitcast<u32>(v);
+  let normal = bitcast<f32>((bits + 0xfffu + ((bits >> 13u) & 1u)) & 0xffffe000u);
+  let subnormal = round(v * 16777216.0) / 16777216.0; // below 2^-14 halves are multiples of 2^-24
+  return select(normal, subnormal, abs(v) < 0.00006103515625);
+}
+`;
+
 function plan(p: PackWeightProblem, caps: Caps): KernelPlan {
   check(p);
   const columns = packedColumnQuads(p.outChannels, p.geglu);
@@ -110,17 +124,16 @@ function plan(p: PackWeightProblem, caps: Caps): KernelPlan {
   }
   w += params.scaling * delta;`
     : "";
-  const rounding = p.roundToHalf
-    ? "value = vec4<f32>(unpack2x16float(pack2x16float(value.xy)), unpack2x16float(pack2x16float(value.zw)));"
-    : "";
+  const roundsToHalf = p.roundToHalf || p.dtype === "f16";
   const body = /* wgsl */ `${decoder("source", p.sourceDType)}
 ${p.lora ? `${decoder("lora_a", p.lora.aDType)}\n${decoder("lora_b", p.lora.bDType)}` : ""}
+${roundsToHalf ? ROUND_TO_HALF_WGSL : ""}
 fn merged(nq: u32, lane: u32, i: u32, tap: u32) -> f32 {
   ${rowOf}
   if (!is_row || i >= params.in_channels) { return 0.0; }
   var w = source_at((row * params.in_channels + i) * params.taps + tap);
   ${merge}
-  return w;
+  return ${roundsToHalf ? "round_to_half(w)" : "w"};
 }
 
 @compute @workgroup_size(${WORKGROUP})
@@ -135,9 +148,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
   let kq = row_block % params.in_quads;
   let tap = row_block / params.in_quads;
   let i = kq * 4u + kk;
-  var value = vec4<f32>(merged(nq, 0u, i, tap), merged(nq, 1u, i, tap), merged(nq, 2u, i, tap), merged(nq, 3u, i, tap));
-  ${rounding}
-  packed[index] = pack(value);
+  packed[index] = pack(vec4<f32>(merged(nq, 0u, i, tap), merged(nq, 1u, i, tap), merged(nq, 2u, i, tap), merged(nq, 3u, i, tap)));
 }
 `;
   return {
@@ -172,11 +183,20 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
   };
 }
 
+function sourceByteLength(elements: number, dtype: SourceDType): number {
+  return elements * (dtype === "F32" ? 4 : 2);
+}
+
 function cost(p: PackWeightProblem): Cost {
-  const count = p.outChannels * p.inChannels * p.taps;
+  const { outChannels, inChannels, taps, lora } = p;
+  const count = outChannels * inChannels * taps;
+  const loraBytes = lora
+    ? sourceByteLength(lora.rank * inChannels * taps, lora.aDType) +
+      sourceByteLength(outChannels * lora.rank, lora.bDType)
+    : 0;
   return {
-    flops: p.lora ? 2 * count * p.lora.rank : 0,
-    bytesRead: count * (p.sourceDType === "F32" ? 4 : 2),
+    flops: lora ? 2 * count * lora.rank : 0,
+    bytesRead: sourceByteLength(count, p.sourceDType) + loraBytes,
     bytesWritten: packedWeightByteLength(p),
   };
 }

@@ -42,8 +42,14 @@ export function fakeEngine(options: FakeOptions = {}): FakeEngine {
         upscaleOptions.onProgress?.(step(stage, index));
         await pause(options.stageMs ?? 0, upscaleOptions.signal);
       }
-      const timingsMs = Object.fromEntries(STAGES.map((stage) => [stage, 1]));
-      return { image: nearest(image), timestep: 499, timingsMs, peakBytes: 1 << 20 };
+      const timingsMs = { preprocess: 1, tokens: 1, encode: 1, unet: 1, decode: 1, color: 1 };
+      return {
+        image: nearest(image),
+        timestep: 499,
+        timingsMs,
+        peakBytes: 1 << 20,
+        peakActivationBytes: 1 << 19,
+      };
     },
   };
   return {

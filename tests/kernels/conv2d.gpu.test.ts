@@ -1,0 +1,232 @@
+/** Every variant of conv2d, with weights packed on the GPU, against the definition. */
+import { beforeAll, describe, expect, it } from "vitest";
+import { F16_MAX, roundToDtype } from "../../src/gpu/dtype.ts";
+import type { Activation } from "../../src/kernels/activation.ts";
+import type { Conv2dProblem } from "../../src/kernels/conv2d.ts";
+import { conv2d, conv2dOutputSize } from "../../src/kernels/conv2d.ts";
+import type { SourceDType } from "../../src/kernels/pack-weight.ts";
+import { conv2d as conv2dReference } from "../reference/conv2d.ts";
+import { finishRows } from "../reference/linear.ts";
+import { mergeLora } from "../reference/pack-weight.ts";
+import { expectClose } from "../support/expect-close.ts";
+import { packRows, runKernel, unpackRows, useGpu } from "../support/gpu.ts";
+import { packBias, packOnGpu, poisonTail, roundToSource } from "../support/packed-weight.ts";
+import { uniformArray } from "../support/random.ts";
+import type { Tolerance } from "../support/tolerance.ts";
+import { contraction } from "../support/tolerance.ts";
+
+const setup = useGpu();
+
+/** Uniform in offset ± scale. */
+type Values = readonly [scale: number, offset: number];
+
+interface Case {
+  readonly batch?: number;
+  readonly size: readonly [height: number, width: number];
+  /** Channels of the one or two sources. */
+  readonly from: readonly number[];
+  readonly to: number;
+  readonly kernel?: number | readonly [height: number, width: number];
+  readonly stride?: number;
+  readonly padding?: Conv2dProblem["padding"];
+  readonly activation?: Activation;
+  readonly channelAdd?: boolean;
+  readonly residual?: boolean;
+  readonly source?: SourceDType;
+  /** Rank of a LoRA update that is merged while packing. */
+  readonly lora?: number;
+  readonly x?: Values;
+  readonly w?: Values;
+  /** The results pass ±65504 on both sides. */
+  readonly overflows?: boolean;
+}
+
+const FULL = { activation: "silu", channelAdd: true, residual: true } as const;
+
+// Few different kernels and epilogues: on SwiftShader compiling a shader takes up to two seconds. The
+// other activations share their code with these and run in linear.gpu.test.ts.
+const CASES: readonly Case[] = [
+  { size: [1, 1], from: [1], to: 1 },
+  { size: [1, 1], from: [1], to: 1, kernel: 1, padding: [0, 0, 0, 0] },
+  { size: [4, 5], from: [5], to: 7, source: "F16" },
+  { size: [3, 9], from: [37], to: 3, source: "BF16" },
+  { size: [5, 6], from: [4], to: 33, batch: 2 },
+  { size: [8, 8], from: [16], to: 64 }, // one tile: 64 rows × 64 columns, 16 channels a step
+  { size: [5, 13], from: [17], to: 65 }, // one more of each
+  { size: [8, 8], from: [6], to: 9, stride: 2 },
+  { size: [7, 9], from: [6], to: 9, stride: 2 },
+  { size: [8, 8], from: [6], to: 9, stride: 2, padding: [0, 1, 0, 1] },
+  { size: [7, 9], from: [6], to: 9, stride: 2, padding: [0, 1, 0, 1], batch: 2 },
+  { size: [28, 42], from: [3], to: 8, kernel: 14, stride: 14, padding: [0, 0, 0, 0] },
+  { size: [6, 11], from: [12], to: 8, kernel: 1, padding: [0, 0, 0, 0], source: "F16" },
+  { size: [9, 4], from: [5], to: 6, kernel: [4, 2], stride: 3, padding: [3, 0, 0, 1] },
+  { size: [2, 3], from: [5], to: 6, padding: [4, 3, 3, 5] }, // whole windows in the padding
+  { size: [5, 6], from: [8, 5], to: 10, batch: 2 },
+  { size: [4, 4], from: [32, 32], to: 32 },
+  { size: [4, 5], from: [8], to: 11, batch: 2, ...FULL },
+  { size: [8, 8], from: [320], to: 320, ...FULL }, // as in unet.down_blocks.0.resnets
+  { size: [4, 3], from: [7], to: 9, lora: 3, source: "F16" },
+  // Hostile values.
+  { size: [2, 2], from: [512], to: 5, x: [0.5, 0.5], w: [0.01, 0.01] }, // one sign
+  { size: [3, 9], from: [36], to: 8, x: [30_000, 0], w: [1, 0], overflows: true },
+  { size: [3, 3], from: [4], to: 5, x: [0, 1.5], w: [0, -0.25] },
+  { size: [3, 3], from: [4], to: 5, x: [0, 0], w: [1, 0] },
+];
+
+interface Row extends Required<Omit<Case, "lora">> {
+  readonly name: string;
+  readonly lora: number | undefined;
+  readonly problem: Conv2dProblem;
+}
+
+const TABLE: readonly Row[] = CASES.flatMap((testCase) => {
+  const { kernel = 3, lora, from, to } = testCase;
+  const row = {
+    batch: 1,
+    stride: 1,
+    padding: [1, 1, 1, 1] as const,
+    activation: "none" as const,
+    channelAdd: false,
+    residual: false,
+    source: "F32" as const,
+    x: [2, 0] as const,
+    w: [2 / Math.sqrt(from.reduce((a, b) => a + b) * 9), 0] as const,
+    overflows: false,
+    ...testCase,
+    kernel: typeof kernel === "number" ? ([kernel, kernel] as const) : kernel,
+    lora,
+  };
+  const input = [row.batch, from.join("+"), ...row.size].join(",");
+  const details = [
+    row.activation === "none" ? "" : ` ${row.activation}`,
+    row.channelAdd ? " +channelAdd" : "",
+    row.residual ? " +residual" : "",
+    lora === undefined ? "" : ` lora ${lora}`,
+    testCase.x ? ` x ${row.x[1]} ± ${row.x[0]}` : "",
+  ].join("");
+  const window = `${row.kernel.join("x")} s${row.stride} p${row.padding.join("")}`;
+  return (["f32", "f16"] as const).map((dtype): Row => ({
+    ...row,
+    name: `conv2d ${dtype} [${input}] → ${to}, ${window}, ${row.source}${details}`,
+    problem: {
+      dtype,
+      batch: row.batch,
+      inHeight: row.size[0],
+      inWidth: row.size[1],
+      inChannels: from,
+      outChannels: to,
+      kernelSize: row.kernel,
+      stride: row.stride,
+      padding: row.padding,
+      epilogue: {
+        channelAdd: row.channelAdd,
+        residual: row.residual,
+        activation: row.activation,
+        geglu: false,
+      },
+    },
+  }));
+});
+
+interface Prepared {
+  readonly inputs: Record<string, Uint8Array<ArrayBuffer>>;
+  readonly outBytes: number;
+  readonly expected: Float64Array;
+  readonly shape: readonly number[];
+  readonly tolerance: Tolerance;
+}
+
+/** Multiples of 1/8 in [-1, 1]: sums and products of a few are exact in every dtype. */
+function eighths(count: number, seed: number): Float64Array {
+  return uniformArray(count, seed, 8).map((value) => Math.round(value) / 8);
+}
+
+/** Weight (and LoRA factors) that source and storage dtype both hold exactly, packed and merged. */
+async function makeWeight({ problem, source, lora: rank, w: [scale, offset] }: Row) {
+  const { dtype, outChannels, kernelSize } = problem;
+  const inChannels = problem.inChannels.reduce((a, b) => a + b);
+  const taps = kernelSize[0] * kernelSize[1];
+  const shape = { dtype, sourceDType: source, outChannels, inChannels, taps, geglu: false };
+  const count = outChannels * inChannels * taps;
+  if (rank === undefined) {
+    const weight = uniformArray(count, 2, scale, offset).map((value) =>
+      roundToDtype(roundToSource(value, source), dtype),
+    );
+    const packProblem = { ...shape, lora: null, roundToHalf: false };
+    return { weight, packed: await packOnGpu(setup.gpu, packProblem, weight) };
+  }
+  const weight = eighths(count, 2);
+  const a = eighths(rank * inChannels * taps, 3);
+  const b = eighths(outChannels * rank, 4);
+  const lora = { rank, scaling: 0.5, aDType: "F16", bDType: "F32" } as const;
+  const packProblem = { ...shape, lora, roundToHalf: false };
+  const packed = await packOnGpu(setup.gpu, packProblem, weight, { a, b });
+  return { weight: mergeLora(weight, a, b, rank, lora.scaling), packed };
+}
+
+async function prepare(row: Row): Promise<Prepared> {
+  const { problem } = row;
+  const { dtype, batch, inHeight, inWidth, outChannels, epilogue } = problem;
+  const stored = (count: number, seed: number, [scale, offset]: Values) =>
+    uniformArray(count, seed, scale, offset).map((value) => roundToDtype(value, dtype));
+  const inChannels = problem.inChannels.reduce((a, b) => a + b);
+  const x = stored(batch * inHeight * inWidth * inChannels, 1, row.x);
+  const { weight, packed } = await makeWeight(row);
+  const bias = uniformArray(outChannels, 5).map(Math.fround);
+  const sums = conv2dReference(x, weight, { ...problem, inChannels });
+  const { outHeight, outWidth } = sums;
+  const shape = [batch, outHeight, outWidth, outChannels];
+  expect(conv2dOutputSize(problem)).toEqual([outHeight, outWidth]);
+  const channelAdd = epilogue.channelAdd ? stored(batch * outChannels, 6, [1, 0]) : null;
+  const residual = epilogue.residual ? stored(sums.y.length, 7, [2, 0]) : null;
+  const finished = finishRows(sums.y, {
+    bias,
+    activation: epilogue.activation,
+    channelAdd,
+    rowsPerImage: outHeight * outWidth,
+    residual,
+  });
+  const limit = dtype === "f16" ? F16_MAX : Infinity;
+  const inputs: Prepared["inputs"] = { weight: packed, bias: packBias(bias, false) };
+  let first = 0;
+  problem.inChannels.forEach((channels, source) => {
+    const part = x.filter((_, i) => i % inChannels >= first && i % inChannels < first + channels);
+    inputs[`x${source}`] = packRows(part, channels, dtype);
+    first += channels;
+  });
+  if (channelAdd) inputs["channel_add"] = packRows(channelAdd, outChannels, dtype);
+  if (residual) inputs["residual"] = packRows(residual, outChannels, dtype);
+  const taps = problem.kernelSize[0] * problem.kernelSize[1];
+  return {
+    inputs: Object.fromEntries(
+      Object.entries(inputs).map(([operand, bytes]) => [operand, poisonTail(bytes)]),
+    ),
+    outBytes: packRows(finished, outChannels, dtype).byteLength,
+    expected: finished.map((value) => Math.min(Math.max(value, -limit), limit)),
+    shape,
+    tolerance: contraction(dtype, inChannels * taps, sums.productRms),
+  };
+}
+
+describe.each(TABLE.map((row) => [row.name, row] as const))("%s", (_, row) => {
+  let prepared: Prepared;
+  beforeAll(async () => {
+    prepared = await prepare(row);
+  });
+
+  it.each(conv2d.variants)("%s", async (variant) => {
+    const { dtype, outChannels } = row.problem;
+    const plan = conv2d.plan(row.problem, setup.caps, variant);
+    const { y } = await runKernel(setup.gpu, plan, prepared.inputs, { y: prepared.outBytes });
+    const got = unpackRows(y as Uint8Array<ArrayBuffer>, outChannels, dtype);
+    expectClose(got, prepared.expected, prepared.shape, prepared.tolerance);
+    if (row.overflows && dtype === "f16") {
+      expect([Math.min(...got), Math.max(...got)]).toEqual([-F16_MAX, F16_MAX]);
+    }
+  });
+});
+
+it("runs the selected variant by default", () => {
+  const { problem } = TABLE[0] as Row;
+  expect(conv2d.plan(problem, setup.caps).variant).toBe(conv2d.select(problem, setup.caps));
+});

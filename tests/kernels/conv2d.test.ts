@@ -1,0 +1,128 @@
+import { describe, expect, it } from "vitest";
+import type { Caps } from "../../src/gpu/caps.ts";
+import { BASELINE_CAPS } from "../../src/gpu/caps.ts";
+import { ShapeError } from "../../src/gpu/shape.ts";
+import type { Conv2dProblem } from "../../src/kernels/conv2d.ts";
+import { conv2d, conv2dOutputSize } from "../../src/kernels/conv2d.ts";
+import { PLAIN_EPILOGUE } from "../../src/kernels/epilogue.ts";
+
+const SOFTWARE: Caps = { ...BASELINE_CAPS, isSoftware: true };
+
+/** unet.conv_in at 64×64 latents. */
+const CONV_IN: Conv2dProblem = {
+  dtype: "f16",
+  batch: 1,
+  inHeight: 64,
+  inWidth: 64,
+  inChannels: [4],
+  outChannels: 320,
+  kernelSize: [3, 3],
+  stride: 1,
+  padding: [1, 1, 1, 1],
+  epilogue: PLAIN_EPILOGUE,
+};
+
+describe("conv2dOutputSize", () => {
+  it.each([
+    [[64, 64], [3, 3], 1, [1, 1, 1, 1], [64, 64]],
+    [[64, 63], [3, 3], 2, [1, 1, 1, 1], [32, 32]],
+    [[64, 63], [3, 3], 2, [0, 1, 0, 1], [32, 31]],
+    [[224, 224], [14, 14], 14, [0, 0, 0, 0], [16, 16]],
+    [[225, 237], [14, 14], 14, [0, 0, 0, 0], [16, 16]],
+    [[1, 1], [1, 1], 1, [0, 0, 0, 0], [1, 1]],
+    [[5, 9], [1, 3], 1, [0, 0, 2, 0], [5, 9]],
+  ] as const)("%j by %j, stride %i, padding %j", (size, kernelSize, stride, padding, expected) => {
+    const [inHeight, inWidth] = size;
+    expect(conv2dOutputSize({ inHeight, inWidth, kernelSize, stride, padding })).toEqual(expected);
+  });
+});
+
+describe("conv2d check", () => {
+  const rejected: readonly (readonly [Partial<Conv2dProblem>, string])[] = [
+    [
+      { inHeight: 0 },
+      "conv2d: sizes must be integers ≥ 1, got input [1, 0, 64, 4], weight [320, …, 3, 3], stride 1",
+    ],
+    [{ stride: 1.5 }, "stride 1.5"],
+    [{ inChannels: [8, 0] }, "got input [1, 64, 64, 8 + 0]"],
+    [{ padding: [0, -1, 0, 0] }, "conv2d: padding must be integers ≥ 0, got [0, -1, 0, 0]"],
+    [{ padding: [0, 0.5, 0, 0] }, "conv2d: padding must be integers ≥ 0, got [0, 0.5, 0, 0]"],
+    [{ inChannels: [] }, "conv2d: takes one or two sources, got 0"],
+    [{ inChannels: [4, 4, 4] }, "conv2d: takes one or two sources, got 3"],
+    [
+      { inChannels: [6, 4] },
+      "conv2d: the first of two sources must have a multiple of 4 channels, got 6. Concatenate by copy",
+    ],
+    [{ epilogue: { ...PLAIN_EPILOGUE, geglu: true } }, "conv2d: GEGLU belongs to linear"],
+    [
+      { inHeight: 2, padding: [0, 0, 1, 1] },
+      "conv2d: the kernel [3, 3] must fit the padded input, got [2, 64] with padding [0, 0, 1, 1]",
+    ],
+  ];
+  it.each(rejected)("refuses %j", (change, message) => {
+    const problem = { ...CONV_IN, ...change };
+    expect(() => conv2d.check(problem)).toThrow(ShapeError);
+    expect(() => conv2d.check(problem)).toThrow(message);
+    expect(() => conv2d.plan(problem, BASELINE_CAPS)).toThrow(message);
+  });
+
+  it("accepts an odd second source", () => {
+    expect(() => conv2d.check({ ...CONV_IN, inChannels: [4, 3] })).not.toThrow();
+  });
+});
+
+describe("conv2d select", () => {
+  it.each([
+    ["a GPU", BASELINE_CAPS, 320, "tiled"],
+    ["a GPU, few columns", BASELINE_CAPS, 3, "tiled"],
+    ["software", SOFTWARE, 320, "register-8x2"],
+    ["software, two quads", SOFTWARE, 5, "register-8x2"],
+    ["software, one quad", SOFTWARE, 4, "register-8x1"],
+  ] as const)("%s: %3$s", (_, caps, outChannels, variant) => {
+    const problem = { ...CONV_IN, outChannels };
+    expect(conv2d.select(problem, caps)).toBe(variant);
+    expect(conv2d.plan(problem, caps).variant).toBe(variant);
+  });
+});
+
+describe("conv2d plan", () => {
+  it.each(conv2d.variants)("%s: operands in binding order", (variant) => {
+    const epilogue = { channelAdd: true, residual: true, activation: "silu", geglu: false } as const;
+    const problem = { ...CONV_IN, inChannels: [8, 4], epilogue };
+    const [step] = conv2d.plan(problem, BASELINE_CAPS, variant).dispatches;
+    const names = step?.operands.map(({ name }) => name);
+    expect(names).toEqual(["x0", "x1", "weight", "bias", "channel_add", "residual", "y"]);
+    expect(step?.label).toBe(`conv2d/${variant} 3x3`);
+  });
+
+  it.each(conv2d.variants)("%s: sizes are no part of the shader", (variant) => {
+    const codeOf = (problem: Conv2dProblem) =>
+      conv2d.plan(problem, BASELINE_CAPS, variant).dispatches[0]?.code;
+    const other = { inHeight: 7, inWidth: 9, inChannels: [37], outChannels: 65, batch: 3 };
+    const padding = [0, 1, 0, 1] as const;
+    expect(codeOf({ ...CONV_IN, ...other, padding })).toBe(codeOf(CONV_IN));
+  });
+
+  it("stays within 65,535 workgroups a dimension at 4096 × 4096", () => {
+    const problem = { ...CONV_IN, inHeight: 4096, inWidth: 4096 };
+    for (const variant of conv2d.variants) {
+      const [step] = conv2d.plan(problem, BASELINE_CAPS, variant).dispatches;
+      expect(Math.max(...(step?.workgroups ?? [Infinity]))).toBeLessThanOrEqual(65_535);
+    }
+  });
+});
+
+describe("conv2d cost", () => {
+  it("counts every operand once", () => {
+    const pixels = 64 * 64;
+    const weightBytes = 9 * 1 * 80 * 16 * 2;
+    expect(conv2d.cost(CONV_IN)).toEqual({
+      flops: 2 * pixels * 320 * 4 * 9,
+      bytesRead: pixels * 4 * 2 + weightBytes,
+      bytesWritten: pixels * 320 * 2,
+    });
+    const residual = { ...CONV_IN, epilogue: { ...PLAIN_EPILOGUE, residual: true } };
+    const more = conv2d.cost(residual).bytesRead - conv2d.cost(CONV_IN).bytesRead;
+    expect(more).toBe(pixels * 320 * 2);
+  });
+});

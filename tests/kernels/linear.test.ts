@@ -1,0 +1,131 @@
+import { describe, expect, it } from "vitest";
+import type { Caps } from "../../src/gpu/caps.ts";
+import { BASELINE_CAPS } from "../../src/gpu/caps.ts";
+import { ShapeError } from "../../src/gpu/shape.ts";
+import { PLAIN_EPILOGUE } from "../../src/kernels/epilogue.ts";
+import type { LinearProblem } from "../../src/kernels/linear.ts";
+import { linear, linearOutChannels } from "../../src/kernels/linear.ts";
+
+const SOFTWARE: Caps = { ...BASELINE_CAPS, isSoftware: true };
+const GEGLU = { ...PLAIN_EPILOGUE, geglu: true };
+
+const PROBLEM: LinearProblem = {
+  dtype: "f16",
+  rows: 4096,
+  inChannels: [320],
+  outChannels: 320,
+  rowsPerImage: 4096,
+  epilogue: PLAIN_EPILOGUE,
+};
+
+describe("linear check", () => {
+  const rejected: readonly (readonly [Partial<LinearProblem>, string])[] = [
+    [{ rows: 0 }, "linear: sizes must be integers ≥ 1, got rows 0, in [320], out 320, rowsPerImage 4096"],
+    [{ outChannels: 2.5 }, "linear: sizes must be integers ≥ 1, got rows 4096, in [320], out 2.5, rowsPerImage 4096"],
+    [
+      { rowsPerImage: 0 },
+      "linear: sizes must be integers ≥ 1, got rows 4096, in [320], out 320, rowsPerImage 0",
+    ],
+    [{ inChannels: [] }, "linear: takes one or two sources, got 0"],
+    [{ inChannels: [4, 4, 4] }, "linear: takes one or two sources, got 3"],
+    [
+      { inChannels: [6, 4] },
+      "linear: the first of two sources must have a multiple of 4 channels, got 6. Concatenate by copy",
+    ],
+    [
+      { epilogue: GEGLU, outChannels: 7 },
+      "linear: GEGLU needs an even number of columns, got 7",
+    ],
+    ...(["channelAdd", "residual"] as const).map(
+      (key) =>
+        [
+          { epilogue: { ...GEGLU, [key]: true } },
+          "linear: GEGLU excludes channelAdd, residual and activation",
+        ] as const,
+    ),
+    [
+      { epilogue: { ...GEGLU, activation: "silu" } },
+      "linear: GEGLU excludes channelAdd, residual and activation",
+    ],
+  ];
+  it.each(rejected)("refuses %j", (change, message) => {
+    const problem = { ...PROBLEM, ...change };
+    expect(() => linear.check(problem)).toThrow(ShapeError);
+    expect(() => linear.check(problem)).toThrow(message);
+    expect(() => linear.plan(problem, BASELINE_CAPS)).toThrow(message);
+  });
+
+  it("refuses GEGLU where a variant holds one column quad", () => {
+    const problem = { ...PROBLEM, epilogue: GEGLU };
+    expect(() => linear.plan(problem, BASELINE_CAPS, "register-4x1")).toThrow(
+      "linear: GEGLU does not run as register-4x1",
+    );
+  });
+});
+
+describe("linear select", () => {
+  const geglu = { epilogue: GEGLU };
+  it.each([
+    ["a GPU", BASELINE_CAPS, {}, "tiled"],
+    ["a GPU, GEGLU", BASELINE_CAPS, geglu, "tiled"],
+    ["a GPU, one row", BASELINE_CAPS, { rows: 1 }, "register-1x2"],
+    ["software", SOFTWARE, {}, "register-8x2"],
+    ["software, one quad of columns", SOFTWARE, { outChannels: 4 }, "register-4x1"],
+    ["software, GEGLU of one quad", SOFTWARE, { ...geglu, outChannels: 8 }, "register-8x2"],
+    ["software, GEGLU of one column", SOFTWARE, { ...geglu, outChannels: 2 }, "register-8x2"],
+    ["software, three rows of GEGLU", SOFTWARE, { ...geglu, rows: 3 }, "register-1x2"],
+    ["software, four rows", SOFTWARE, { rows: 4 }, "register-8x2"],
+  ] as const)("%s", (_, caps, change, variant) => {
+    const problem = { ...PROBLEM, ...change };
+    expect(linear.select(problem, caps)).toBe(variant);
+    expect(linear.plan(problem, caps).variant).toBe(variant);
+  });
+});
+
+describe("linear plan", () => {
+  it.each(linear.variants)("%s: operands in binding order", (variant) => {
+    const epilogue = { channelAdd: true, residual: true, activation: "relu", geglu: false } as const;
+    const problem = { ...PROBLEM, inChannels: [8, 4], epilogue };
+    const [step] = linear.plan(problem, BASELINE_CAPS, variant).dispatches;
+    const names = step?.operands.map(({ name }) => name);
+    expect(names).toEqual(["x0", "x1", "weight", "bias", "channel_add", "residual", "y"]);
+    expect(step?.label).toBe(`linear/${variant}`);
+  });
+
+  it.each(linear.variants)("%s: sizes are no part of the shader", (variant) => {
+    const codeOf = (problem: LinearProblem) =>
+      linear.plan(problem, BASELINE_CAPS, variant).dispatches[0]?.code;
+    const other = { rows: 7, inChannels: [37], outChannels: 65, rowsPerImage: 2 };
+    expect(codeOf({ ...PROBLEM, ...other })).toBe(codeOf(PROBLEM));
+  });
+
+  it("stays within 65,535 workgroups a dimension for a million rows", () => {
+    const problem = { ...PROBLEM, rows: 2 ** 20, inChannels: [1280], outChannels: 1280 };
+    for (const variant of linear.variants) {
+      const [step] = linear.plan(problem, BASELINE_CAPS, variant).dispatches;
+      expect(Math.max(...(step?.workgroups ?? [Infinity]))).toBeLessThanOrEqual(65_535);
+    }
+  });
+});
+
+describe("linear cost", () => {
+  it("halves the output for GEGLU but not the arithmetic", () => {
+    const problem = { ...PROBLEM, outChannels: 2560, epilogue: GEGLU };
+    expect(linearOutChannels(problem)).toBe(1280);
+    expect(linear.cost(problem)).toEqual({
+      flops: 2 * 4096 * 320 * 2560,
+      bytesRead: 4096 * 320 * 2 + 320 * 2560 * 2,
+      bytesWritten: 4096 * 1280 * 2,
+    });
+  });
+
+  it("counts both sources and the residual", () => {
+    const epilogue = { ...PLAIN_EPILOGUE, residual: true };
+    const problem = { ...PROBLEM, dtype: "f32", rows: 10, inChannels: [8, 5], epilogue } as const;
+    expect(linear.cost(problem)).toEqual({
+      flops: 2 * 10 * 13 * 320,
+      bytesRead: 10 * 13 * 4 + 16 * 320 * 4 + 10 * 320 * 4,
+      bytesWritten: 10 * 320 * 4,
+    });
+  });
+});
