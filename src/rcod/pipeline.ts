@@ -39,6 +39,7 @@ import {
   uploadImage,
 } from "./image-ops.ts";
 import type { ModelConfigs, ModelWeights } from "./load.ts";
+import { stageGraphs } from "./load.ts";
 import { normalNoise } from "./noise.ts";
 import type { Stage, UpscaleOptions, UpscaleResult } from "./options.ts";
 import { StageClock } from "./stage-clock.ts";
@@ -58,8 +59,10 @@ const MAX_UNTILED_BYTES = 2 * 1024 ** 3;
 
 type RunStage = Exclude<Stage, "load">;
 
-/** Rough shares of a call, to make one progress figure of the stages; exact shares come from the plans. */
+/** Share of a call's progress for each of preprocessing and colour fix, whose work is no network's. */
 const FIXED_SHARE = 0.01;
+/** Latent side of the small map on which the stages' work is counted. */
+const UNIT_LATENT_SIDE = 8;
 
 /** Everything of an image that does not depend on realism. */
 interface Encoded {
@@ -83,6 +86,7 @@ export class Pipeline {
   #encodedOf: RawImage | undefined;
   #encoded: Encoded | undefined;
   #queue: Promise<unknown> = Promise.resolve();
+  #unitWork: Record<"tokens" | "encode" | "unet" | "decode", number> | undefined;
   #disposed = false;
 
   constructor(gpu: Gpu, configs: ModelConfigs, weights: ModelWeights, dtype: DType) {
@@ -158,19 +162,14 @@ export class Pipeline {
 
   /** Work of each stage as a share of the call. */
   #shares({ workHeight, workWidth }: Geometry): ReadonlyMap<RunStage, number> {
-    const { vae, unet, clip } = this.configs;
-    const factor = vaeFactor(vae);
-    const pixels = workHeight * workWidth;
-    const flops = (graph: Graph): number =>
-      planGraph(graph, this.#gpu.caps).steps.reduce((sum, { cost }) => sum + cost.flops, 0);
-    // Convolutions dominate, so the cost of a small map scaled by area is close enough, and quick to plan.
-    const side = 8 * factor;
-    const scale = pixels / side ** 2;
+    this.#unitWork ??= this.#measureWork();
+    const { tokens, ...perImage } = this.#unitWork;
+    const scale = (workHeight * workWidth) / (UNIT_LATENT_SIDE * vaeFactor(this.configs.vae)) ** 2;
     const work: [RunStage, number][] = [
-      ["tokens", flops(tokenGraph(clip, unet.crossAttentionDim, this.dtype))],
-      ["encode", scale * flops(encoderGraph(vae, side, side, this.dtype))],
-      ["unet", scale * flops(unetGraph(unet, 8, 8, clipTokens(clip), this.dtype))],
-      ["decode", scale * flops(decoderGraph(vae, 8, 8, this.dtype))],
+      ["tokens", tokens],
+      ["encode", scale * perImage.encode],
+      ["unet", scale * perImage.unet],
+      ["decode", scale * perImage.decode],
     ];
     const total = work.reduce((sum, [, amount]) => sum + amount, 0);
     return new Map<RunStage, number>([
@@ -178,6 +177,20 @@ export class Pipeline {
       ...work.map(([stage, amount]): [RunStage, number] => [stage, (1 - 2 * FIXED_SHARE) * (amount / total)]),
       ["color", FIXED_SHARE],
     ]);
+  }
+
+  /** Flops of each stage on a small map. Convolutions dominate, so scaling by area is close enough. */
+  #measureWork(): Record<"tokens" | "encode" | "unet" | "decode", number> {
+    const side = UNIT_LATENT_SIDE * vaeFactor(this.configs.vae);
+    const graphs = stageGraphs(this.configs, side, side, this.dtype);
+    const flops = (graph: Graph): number =>
+      planGraph(graph, this.#gpu.caps).steps.reduce((sum, { cost }) => sum + cost.flops, 0);
+    return {
+      tokens: flops(graphs.tokens),
+      encode: flops(graphs.encode),
+      unet: flops(graphs.unet),
+      decode: flops(graphs.decode),
+    };
   }
 
   async #encode(
