@@ -1,12 +1,24 @@
 /** `rcod bench`: options only; the work is in the module that `load` imports. */
 import { Option } from "commander";
 import type { GlobalOptions, RegisterCommand } from "./command.ts";
+import { parseInteger, parseNumber } from "./command.ts";
+import { usageError } from "./errors.ts";
 import type { Terminal } from "./terminal.ts";
 
 export interface BenchOptions extends GlobalOptions {
   readonly suite: "kernels" | "model";
   /** Only cases whose name contains this. */
   readonly filter?: string;
+  /** Default: f16 on GPUs, f32 on software adapters, as the engine itself. */
+  readonly precision?: "f32" | "f16";
+  /** Kernel variants to time, by kernel name; `"all"` for every one. */
+  readonly variants?: Readonly<Record<string, string>>;
+  /** Default: full on GPUs, small on software adapters. */
+  readonly scale?: "full" | "small";
+  readonly minMs?: number;
+  readonly samples?: number;
+  /** Folder of the model for `--suite model`; default: the bundled one. */
+  readonly model?: string;
   readonly json: boolean;
   readonly terminal: Terminal;
 }
@@ -32,6 +44,19 @@ export function benchCommand(load: () => Promise<BenchModule>): RegisterCommand 
           .default("kernels"),
       )
       .option("--filter <text>", "only cases whose name contains this text")
+      .addOption(
+        new Option("--precision <p>", "storage precision (default: f16, on a CPU f32)").choices(["f32", "f16"]),
+      )
+      .option("--variant <kernel=name...>", "time this variant of a kernel, e.g. conv2d=tiled, or conv2d=all")
+      .addOption(
+        new Option("--scale <s>", "the model's own shapes, or small ones (default: full, on a CPU small)").choices([
+          "full",
+          "small",
+        ]),
+      )
+      .option("--min-ms <n>", "repeat a kernel within a pass for at least this long (default: 10)", parseNumber(0.1, 10_000))
+      .option("--samples <n>", "passes or images to time (default: 20, on a CPU 5; images 3)", parseInteger(1, 1000))
+      .option("--model <folder>", "model for --suite model (default: the bundled rcod-tiny)")
       .option("--json", "print one JSON object")
       .action(async (_options, command) => {
         const { launch } = await import("./launch.ts");
@@ -39,14 +64,20 @@ export function benchCommand(load: () => Promise<BenchModule>): RegisterCommand 
         if (exitCode !== null) return finish(exitCode);
         const options = command.optsWithGlobals() as GlobalOptions & {
           readonly suite: "kernels" | "model";
-          readonly filter?: string;
+          readonly variant?: readonly string[];
           readonly json?: boolean;
-        };
+        } & Pick<BenchOptions, "filter" | "precision" | "scale" | "minMs" | "samples" | "model">;
         const { runBench } = await load();
         finish(
           await runBench({
             suite: options.suite,
             ...(options.filter !== undefined && { filter: options.filter }),
+            ...(options.precision !== undefined && { precision: options.precision }),
+            ...(options.variant && { variants: parseVariants(options.variant) }),
+            ...(options.scale !== undefined && { scale: options.scale }),
+            ...(options.minMs !== undefined && { minMs: options.minMs }),
+            ...(options.samples !== undefined && { samples: options.samples }),
+            ...(options.model !== undefined && { model: options.model }),
             json: options.json ?? false,
             dawnToggles: options.dawnToggles,
             terminal,
@@ -54,4 +85,17 @@ export function benchCommand(load: () => Promise<BenchModule>): RegisterCommand 
         );
       });
   };
+}
+
+/** `["conv2d=tiled"]` → `{ conv2d: "tiled" }`. Throws `CliError` for what is no pair. */
+function parseVariants(texts: readonly string[]): Readonly<Record<string, string>> {
+  return Object.fromEntries(
+    texts.map((text): [string, string] => {
+      const [kernel = "", variant = ""] = text.split("=", 2);
+      if (kernel === "" || variant === "") {
+        throw usageError(`--variant must be kernel=name, e.g. conv2d=tiled, got ${JSON.stringify(text)}`);
+      }
+      return [kernel, variant];
+    }),
+  );
 }

@@ -117,7 +117,7 @@ export async function writeImage(
   try {
     bytes = await encode(encoder, formatOfPath(path) ?? "png");
   } catch (error) {
-    throw new CliError(`cannot encode ${path}: ${oneLine(String((error as Error).message))}`);
+    throw new CliError(`cannot encode ${path}: ${oneLine((error as Error).message)}`);
   }
   signal?.throwIfAborted();
   await writeFileAtomically(path, bytes, signal);

@@ -1,6 +1,6 @@
 /** `rcod info`: options only; the work is in the module that `load` imports. Needs no GPU. */
 import { Argument, InvalidArgumentError, Option } from "commander";
-import type { RegisterCommand } from "./command.ts";
+import type { GlobalOptions, RegisterCommand } from "./command.ts";
 import { BUNDLED_MODEL } from "./package-root.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -12,6 +12,8 @@ export interface InfoOptions {
   /** Storage precisions to plan for. */
   readonly precisions: readonly ("f32" | "f16")[];
   readonly json: boolean;
+  /** Plan for the adapter of this machine instead of the WebGPU defaults: the Dawn switches to ask it with. */
+  readonly adapter?: { readonly dawnToggles: readonly string[] };
   readonly terminal: Terminal;
 }
 
@@ -44,9 +46,16 @@ export function infoCommand(load: () => Promise<InfoModule>): RegisterCommand {
       .addOption(
         new Option("--precision <p>", "storage precision (default: both)").choices(["f32", "f16"]),
       )
+      .option("--adapter", "plan for this machine's adapter, not for the WebGPU defaults")
       .option("--json", "print one JSON object")
-      .action(async (model: string, options) => {
+      .action(async (model: string, options, command) => {
+        if (options.adapter === true) {
+          const { launch } = await import("./launch.ts");
+          const exitCode = await launch();
+          if (exitCode !== null) return finish(exitCode);
+        }
         const { runInfo } = await load();
+        const { dawnToggles } = command.optsWithGlobals() as GlobalOptions;
         const precision = options.precision as "f32" | "f16" | undefined;
         finish(
           await runInfo({
@@ -54,6 +63,7 @@ export function infoCommand(load: () => Promise<InfoModule>): RegisterCommand {
             outputSize: options.size as readonly [number, number],
             precisions: precision === undefined ? ["f32", "f16"] : [precision],
             json: options.json === true,
+            ...(options.adapter === true && { adapter: { dawnToggles } }),
             terminal,
           }),
         );

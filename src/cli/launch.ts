@@ -10,6 +10,7 @@ import { spawn } from "node:child_process";
 import { constants } from "node:os";
 import { fileURLToPath } from "node:url";
 import { DeviceError } from "../gpu/errors.ts";
+import { nodeGpuProvider } from "../node/gpu.ts";
 import { SOFTWARE_MARKER, SOFTWARE_NOTICE, softwareAdapterEnv } from "../node/software-adapter.ts";
 import { driverAdvice } from "./advice.ts";
 import { processTerminal } from "./terminal.ts";
@@ -32,6 +33,7 @@ export async function launch(): Promise<number | null> {
   if (await probeAdapter()) return null;
   const env = await softwareAdapterEnv();
   if (env === null) {
+    await nodeGpuProvider(); // says so where the package "webgpu" is what is missing
     throw new DeviceError(
       `device: no GPU answered and no software adapter is installed. ${driverAdvice().join(". ")}. ` +
         `Or install the software adapter (Linux x64): npm install @sparticuz/chromium tar-fs`,

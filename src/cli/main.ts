@@ -3,10 +3,12 @@
  * interrupted. Results go to stdout, everything else to stderr.
  */
 import { Command, CommanderError, Option } from "commander";
+import { benchCommand } from "./bench.ts";
 import type { CommandContext, RegisterCommand } from "./command.ts";
 import { parseList } from "./command.ts";
 import { doctorCommand } from "./doctor.ts";
 import { CliError, EXIT, describeError, oneLine } from "./errors.ts";
+import { infoCommand } from "./info.ts";
 import { PACKAGE_VERSION } from "./package-root.ts";
 import type { Terminal } from "./terminal.ts";
 import { processTerminal, reportError } from "./terminal.ts";
@@ -16,6 +18,8 @@ import { verifyCommand } from "./verify.ts";
 const COMMANDS: readonly RegisterCommand[] = [
   upscaleCommand,
   verifyCommand(() => import("./verify-command.ts")),
+  infoCommand(() => import("./info-command.ts")),
+  benchCommand(() => import("./bench-command.ts")),
   doctorCommand,
 ];
 

@@ -81,7 +81,7 @@ async function barDisplay(terminal: Terminal): Promise<ProgressDisplay> {
       latest = undefined;
       left = undefined;
       bar = new cliProgress.SingleBar({
-        stream: terminal.progressStream as NodeJS.WriteStream,
+        stream: terminal.progressStream,
         format: render,
         clearOnComplete: true,
         hideCursor: true,

@@ -31,9 +31,9 @@ export function floatToHalfBits(value: number): number {
   if (magnitude < 0x38800000) {
     // Below 2^-14: the half is subnormal. Adding 0.5 aligns the mantissa so that the FPU rounds it.
     scratchBits[0] = magnitude;
-    const aligned = (scratchFloat[0] as number) + 0.5;
+    const aligned = scratchFloat[0] + 0.5;
     scratchFloat[0] = aligned;
-    return sign | ((scratchBits[0] as number) - 0x3f000000);
+    return sign | (scratchBits[0] - 0x3f000000);
   }
   const roundedUp = magnitude + 0xfff + ((magnitude >>> 13) & 1);
   return sign | ((roundedUp - 0x38000000) >>> 13);

@@ -88,6 +88,6 @@ export class DeviceMemory {
   }
 
   destroyAll(): void {
-    for (const buffer of [...this.#live.keys()]) this.release(buffer);
+    for (const buffer of this.#live.keys()) this.release(buffer);
   }
 }

@@ -11,7 +11,7 @@ export function uploadBytes(
   gpu: Gpu,
   buffer: GPUBuffer,
   byteOffset: number,
-  data: Uint8Array<ArrayBufferLike>,
+  data: Uint8Array,
 ): void {
   const { queue } = gpu.device;
   const whole = data.byteLength - (data.byteLength % 4);
@@ -20,7 +20,7 @@ export function uploadBytes(
     queue.writeBuffer(
       buffer,
       byteOffset + start,
-      data.buffer as ArrayBuffer,
+      data.buffer,
       data.byteOffset + start,
       length,
     );

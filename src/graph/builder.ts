@@ -53,6 +53,7 @@ export class GraphBuilder {
     if (!isShape(shape)) {
       throw new ShapeError(`graph: input "${name}" needs sizes ≥ 1, got [${shape.join(", ")}]`);
     }
+    if (this.#inputs.has(name)) throw new ShapeError(`graph: input "${name}" is declared already`);
     const value = this.#value(shape);
     this.#inputs.set(name, value);
     return value;
@@ -95,6 +96,7 @@ export class GraphBuilder {
   conv2d(x: Value, w: WeightScope, options: Conv2dOptions): Value {
     const [batch, inHeight, inWidth, inChannels] = this.#map(x, "conv2d", w.path);
     const { outChannels, kernelSize: k, stride, bias } = options;
+    checkOutChannels("conv2d", outChannels, w);
     const padding =
       typeof options.padding === "number"
         ? ([options.padding, options.padding, options.padding, options.padding] as const)
@@ -129,6 +131,7 @@ export class GraphBuilder {
 
   /** [.., C] → [.., outChannels]. Parameters `weight` [O, C] and `bias` [O]. */
   linear(x: Value, w: WeightScope, outChannels: number, bias: boolean): Value {
+    checkOutChannels("linear", outChannels, w);
     return this.#emit(
       {
         kind: "linear",
@@ -152,7 +155,7 @@ export class GraphBuilder {
         `groupNorm: channels must be divisible by numGroups, got ${channels} and ${numGroups} (${w.path})`,
       );
     }
-    const stats = this.#emit({ kind: "channelStats" }, { x: [x] }, [batch, channels], `${w.path}`);
+    const stats = this.#emit({ kind: "channelStats" }, { x: [x] }, [batch, channels], w.path);
     const affine = this.#emit(
       {
         kind: "groupNormAffine",
@@ -258,6 +261,9 @@ export class GraphBuilder {
   /** Nearest resize to [height, width], source index floor(i · in / out). */
   upsampleNearest(x: Value, height: number, width: number, path: string): Value {
     const [batch, , , channels] = this.#map(x, "upsampleNearest", path);
+    if (!isShape([height, width])) {
+      throw new ShapeError(`upsampleNearest: needs a size ≥ 1, got ${height}×${width} (${path})`);
+    }
     return this.#emit({ kind: "upsampleNearest" }, { x: [x] }, [batch, height, width, channels], path);
   }
 
@@ -292,6 +298,9 @@ export class GraphBuilder {
    */
   tokenEmbeddings(patches: Value, w: WeightScope): Value {
     const [batch = 1, count = 1, channels = 1] = patches.shape;
+    if (patches.shape.length !== 3) {
+      throw new ShapeError(`tokenEmbeddings: needs [B, P, C], got [${patches.shape.join(", ")}] (${w.path})`);
+    }
     return this.#emit(
       {
         kind: "tokenEmbeddings",
@@ -320,5 +329,11 @@ export class GraphBuilder {
     const output = this.#value(shape);
     this.#nodes.push({ op, inputs, output, path });
     return output;
+  }
+}
+
+function checkOutChannels(op: string, outChannels: number, w: WeightScope): void {
+  if (!isShape([outChannels])) {
+    throw new ShapeError(`${op}: outChannels must be an integer ≥ 1, got ${outChannels} (${w.path})`);
   }
 }

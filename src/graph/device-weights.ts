@@ -5,7 +5,7 @@
 import type { DType } from "../gpu/dtype.ts";
 import { halfToFloatTable } from "../gpu/dtype.ts";
 import type { Gpu } from "../gpu/device.ts";
-import { paddedChannels, quadCount } from "../gpu/shape.ts";
+import { ShapeError, elementCount, paddedChannels, quadCount } from "../gpu/shape.ts";
 import { UPLOAD_CHUNK_BYTES, submittedWorkDone, uploadBytes } from "../gpu/transfer.ts";
 import type { SourceDType } from "../kernels/pack-weight.ts";
 import { packWeight, packedColumnQuads, packedWeightByteLength } from "../kernels/pack-weight.ts";
@@ -18,7 +18,7 @@ export interface SourceTensor {
   readonly shape: readonly number[];
   readonly byteLength: number;
   /** Bytes `start … start + length − 1` of the tensor, row-major little-endian. */
-  read(start: number, length: number, signal?: AbortSignal): Promise<Uint8Array<ArrayBufferLike>>;
+  read(start: number, length: number, signal?: AbortSignal): Promise<Uint8Array>;
 }
 
 /** A low-rank update W + scaling · B · A of a matrix. */
@@ -112,6 +112,10 @@ export class DeviceWeights {
   }
 
   async #loadOne(weight: Weight, signal?: AbortSignal): Promise<GPUBuffer> {
+    const { shape } = this.#source.tensor(weight.name);
+    if (elementCount(shape) !== elementCount(weight.shape)) {
+      throw new ShapeError(`weights: shape must be [${weight.shape}], got [${shape}] (${weight.name})`);
+    }
     switch (weight.layout) {
       case "matrix":
       case "geglu-matrix":
@@ -169,6 +173,9 @@ export class DeviceWeights {
 
   async #loadFloats(weight: Weight, signal?: AbortSignal): Promise<GPUBuffer> {
     const tensor = this.#source.tensor(weight.name);
+    if (this.#source.lora(weight.name) !== null) {
+      throw new ShapeError(`weights: LoRA merges into matrices only, got a ${weight.layout} (${weight.name})`);
+    }
     const values = decodeFloats(tensor.dtype, await tensor.read(0, tensor.byteLength, signal));
     const packed =
       weight.layout === "geglu-vector" ? interleaveHalves(values) : padRows(values, weight.shape);
@@ -183,7 +190,7 @@ function weightKey({ name, layout }: Weight): string {
 }
 
 /** Little-endian checkpoint bytes as floats. */
-function decodeFloats(dtype: SourceDType, bytes: Uint8Array<ArrayBufferLike>): Float32Array {
+function decodeFloats(dtype: SourceDType, bytes: Uint8Array): Float32Array {
   const aligned = bytes.slice(); // typed-array views need alignment, slices of a file have none
   if (dtype === "F32") return new Float32Array(aligned.buffer, 0, aligned.byteLength / 4);
   const words = new Uint16Array(aligned.buffer, 0, aligned.byteLength / 2);

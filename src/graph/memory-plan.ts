@@ -27,7 +27,7 @@ export interface MemoryPlan {
 }
 
 export function planMemory(lifetimes: readonly Lifetime[]): MemoryPlan {
-  const order = [...lifetimes].sort((a, b) => b.byteLength - a.byteLength || a.firstStep - b.firstStep);
+  const order = lifetimes.toSorted((a, b) => b.byteLength - a.byteLength || a.firstStep - b.firstStep);
   const slots: { byteLength: number; values: Lifetime[] }[] = [];
   const slotOf = new Map<number, number>();
   for (const value of order) {
@@ -57,7 +57,7 @@ function peakLive(lifetimes: readonly Lifetime[]): number {
   }
   let live = 0;
   let peak = 0;
-  for (const step of [...steps.keys()].sort((a, b) => a - b)) {
+  for (const step of [...steps.keys()].toSorted((a, b) => a - b)) {
     live += steps.get(step) as number;
     peak = Math.max(peak, live);
   }

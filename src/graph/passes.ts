@@ -19,7 +19,7 @@ export function optimize(graph: Graph, without: readonly PassName[] = []): Graph
   return PASSES.reduce((g, pass) => (without.includes(pass.name) ? g : pass.run(g)), graph);
 }
 
-/** How often each value id is read, counting graph outputs and the values in `keep`. */
+/** How often each value id is read, counting graph outputs. */
 function useCounts(graph: Graph): Map<number, number> {
   const counts = new Map<number, number>();
   const count = ({ id }: Value): void => void counts.set(id, (counts.get(id) ?? 0) + 1);
@@ -123,10 +123,10 @@ function isPlainAdd(op: Extract<Op, { kind: "elementwise" }>): boolean {
  * made of whole quads; else the copy stays.
  */
 function elideConcat(graph: Graph): Graph {
-  const outputs = new Set([...graph.outputs.values()].map(({ id }) => id));
+  const kept = new Set([...graph.outputs.values(), ...graph.named.values()].map(({ id }) => id));
   const replaced = new Map<number, readonly [Value, Value]>();
   for (const node of graph.nodes) {
-    if (node.op.kind !== "concat" || outputs.has(node.output.id)) continue;
+    if (node.op.kind !== "concat" || kept.has(node.output.id)) continue;
     const [a, b] = node.inputs.x as readonly [Value, Value];
     if (channelsOf(a) % 4 !== 0 || replaced.has(a.id) || replaced.has(b.id)) continue;
     const readers = graph.nodes.filter((reader) => nodeInputs(reader).some(({ id }) => id === node.output.id));

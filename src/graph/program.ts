@@ -26,7 +26,7 @@ const FLOPS_PER_BYTE = 8;
 const SUBMITS_IN_FLIGHT = 2;
 
 /** An input: packed bytes of the graph's dtype, or a device buffer holding them. */
-export type ProgramInput = Uint8Array<ArrayBufferLike> | GPUBuffer;
+export type ProgramInput = Uint8Array | GPUBuffer;
 
 export interface RunOptions {
   readonly signal?: AbortSignal;
@@ -116,8 +116,6 @@ export class Program {
       ),
     );
     if (gpu.lostError) throw gpu.lostError;
-    const pool = options.pool ?? new SlotPool(gpu);
-    pool.reserve(plan.memory.slotByteLengths);
     const dispatches = plan.steps.flatMap((step) => step.plan.dispatches);
     const stride = paramStride(gpu);
     const paramBytes = new Uint8Array(dispatches.length * stride);
@@ -129,6 +127,14 @@ export class Program {
       BUFFER_USAGE.UNIFORM | BUFFER_USAGE.COPY_DST,
     );
     uploadBytes(gpu, params, 0, paramBytes);
+    const pool = options.pool ?? new SlotPool(gpu);
+    try {
+      pool.reserve(plan.memory.slotByteLengths);
+    } catch (error) {
+      memory.release(params);
+      if (options.pool === undefined) pool.dispose();
+      throw error;
+    }
     return new Program(gpu, plan, weights, pool, options.pool === undefined, params, commands);
   }
 
@@ -164,12 +170,12 @@ export class Program {
     for (const [name, data] of Object.entries(inputs)) {
       const value = this.plan.graph.inputs.get(name);
       const { buffer, size } = this.input(name);
+      // Device buffers are rounded up in size.
+      const given = data instanceof Uint8Array ? data.byteLength : data.size;
+      if (data instanceof Uint8Array ? given !== size : given < size) {
+        throw new ShapeError(`program: input "${name}" [${value?.shape.join(", ")}] takes ${size} bytes, got ${given}`);
+      }
       if (data instanceof Uint8Array) {
-        if (data.byteLength !== size) {
-          throw new ShapeError(
-            `program: input "${name}" [${value?.shape.join(", ")}] takes ${size} bytes, got ${data.byteLength}`,
-          );
-        }
         uploadBytes(this.#gpu, buffer, 0, data);
       } else {
         const encoder = this.#gpu.device.createCommandEncoder({ label: `input ${name}` });
@@ -230,8 +236,8 @@ export class Program {
         submitted += work;
         const done = submittedWorkDone(gpu);
         done.catch(() => undefined); // reported by whoever awaits it; never an unhandled rejection
-        inFlight.push({ done, fraction: total > 0 ? submitted / total : 1 });
         start = end;
+        inFlight.push({ done, fraction: start < to ? Math.min(1, submitted / total) : 1 });
         if (inFlight.length >= SUBMITS_IN_FLIGHT) await settleOldest();
         signal?.throwIfAborted();
       }
@@ -328,9 +334,11 @@ export class Program {
           binding,
           resource: this.#operand(stepIndex, name),
         }));
+        const command = this.#commands[stepIndex]?.[index];
+        if (command === undefined) throw new Error(`internal: no command for ${step.node.path}`);
         return device.createBindGroup({
           label: `${step.node.path} ${dispatch.label}`,
-          layout: (this.#commands[stepIndex]?.[index] as Command).compiled.layout,
+          layout: command.compiled.layout,
           entries: [
             ...entries,
             {
@@ -372,15 +380,22 @@ export class Program {
   }
 
   #slotBinding(id: number, byteLength: number): { buffer: GPUBuffer; size: number } {
+    if (this.#disposed) throw disposedError();
+    // Another program of the pool may have failed to grow a slot and left it empty.
+    if (this.#generation !== this.#pool.generation) this.#pool.reserve(this.plan.memory.slotByteLengths);
     const slot = this.plan.memory.slotOf.get(id);
     if (slot === undefined) throw new Error(`internal: value ${id} has no slot`);
     return { buffer: this.#pool.buffer(slot), size: byteLength };
   }
 
   #assertUsable(): void {
-    if (this.#disposed) throw new DeviceError("device: this program was disposed. Build a new one");
+    if (this.#disposed) throw disposedError();
     if (this.#gpu.lostError) throw this.#gpu.lostError;
   }
+}
+
+function disposedError(): DeviceError {
+  return new DeviceError("device: this program was disposed. Build a new one");
 }
 
 /** Bytes between the params of consecutive dispatches. */

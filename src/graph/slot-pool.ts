@@ -28,10 +28,10 @@ export class SlotPool {
     byteLengths.forEach((byteLength, index) => {
       const present = this.#buffers[index];
       if (present !== undefined && present.size >= byteLength) return;
+      this.#generation++; // before the larger one may be refused: the present one goes either way
       if (present !== undefined) this.#gpu.memory.release(present);
-      this.#buffers[index] = undefined; // stays so when the larger one is refused
+      this.#buffers[index] = undefined;
       this.#buffers[index] = this.#gpu.memory.create(`slot ${index}`, byteLength, "activations");
-      this.#generation++;
     });
   }
 
@@ -41,7 +41,7 @@ export class SlotPool {
     return buffer;
   }
 
-  /** Frees everything. Programs of the pool must not run afterwards. */
+  /** Frees everything. New programs may use the pool again. */
   dispose(): void {
     for (const buffer of this.#buffers) if (buffer) this.#gpu.memory.release(buffer);
     this.#buffers.length = 0;

@@ -1,13 +1,17 @@
 /** Whole-image operations on the device, on packed RGBA8: upload, Pillow resizes, colour fixes, readback. */
 import type { Gpu } from "../gpu/device.ts";
+import type { DType } from "../gpu/dtype.ts";
 import { ShapeError } from "../gpu/shape.ts";
 import { readBytes, uploadBytes } from "../gpu/transfer.ts";
 import { runPlan } from "../graph/run-plan.ts";
 import { adainColorFix, waveletColorFix } from "../kernels/color-fix.ts";
 import type { Rounding } from "../kernels/image-layout.ts";
 import { imageByteLength } from "../kernels/image-layout.ts";
-import { pillowResizePasses, resizeU8 } from "../kernels/resize-u8.ts";
+import { triangleTable } from "../kernels/resample-weights.ts";
 import type { PillowFilter } from "../kernels/resample-weights.ts";
+import type { ResizeF32Problem } from "../kernels/resize-f32.ts";
+import { resizeF32 } from "../kernels/resize-f32.ts";
+import { pillowResizePasses, resizeU8 } from "../kernels/resize-u8.ts";
 
 /** Interleaved 8-bit sRGB, rows from the top; `data.length` is width · height · channels. */
 export interface RawImage {
@@ -76,29 +80,76 @@ export async function resizeImage(
   let current = image;
   for (const { problem, table } of pillowResizePasses(image.width, image.height, width, height, filter)) {
     const isHorizontal = problem.axis === "horizontal";
-    const next = createImage(
-      gpu,
-      "resized image",
-      isHorizontal ? problem.outSize : current.width,
-      isHorizontal ? current.height : problem.outSize,
-    );
-    const starts = tableBuffer(gpu, table.starts);
-    const weights = tableBuffer(gpu, table.weights);
+    const temporary: GPUBuffer[] = current === image ? [] : [current.buffer];
+    const onDevice = (values: Int32Array<ArrayBuffer>): GPUBuffer => {
+      temporary.push(tableBuffer(gpu, values));
+      return temporary.at(-1) as GPUBuffer;
+    };
+    let next: DeviceImage | undefined;
     try {
+      next = createImage(
+        gpu,
+        "resized image",
+        isHorizontal ? problem.outSize : current.width,
+        isHorizontal ? current.height : problem.outSize,
+      );
       await runPlan(gpu, resizeU8.plan(problem, gpu.caps), {
         src: current.buffer,
-        starts,
-        weights,
+        starts: onDevice(table.starts),
+        weights: onDevice(table.weights),
         dst: next.buffer,
       });
+    } catch (error) {
+      if (next) gpu.memory.release(next.buffer);
+      throw error;
     } finally {
-      gpu.memory.release(starts);
-      gpu.memory.release(weights);
-      if (current !== image) gpu.memory.release(current.buffer);
+      for (const buffer of temporary) gpu.memory.release(buffer);
     }
     current = next;
   }
   return current;
+}
+
+/**
+ * PyTorch's antialiased bilinear resize of the colours, in −1 … 1, to a tensor [1, height, width, 3] in `dst`.
+ * The longer side goes first, so that the f32 map in between stays small for any shape of image.
+ */
+export async function resizeToTensor(
+  gpu: Gpu,
+  image: DeviceImage,
+  dst: GPUBufferBinding,
+  { width, height, dtype }: { readonly width: number; readonly height: number; readonly dtype: DType },
+): Promise<void> {
+  const isWide = image.width >= image.height;
+  const betweenSize = isWide ? { width, height: image.height } : { width: image.width, height };
+  const pass = (
+    axis: ResizeF32Problem["axis"],
+    size: { readonly width: number; readonly height: number },
+    types: Pick<ResizeF32Problem, "srcType" | "dstDType">,
+  ) => {
+    const outSize = axis === "horizontal" ? width : height;
+    const table = triangleTable(axis === "horizontal" ? size.width : size.height, outSize);
+    const problem = { ...types, width: size.width, height: size.height, axis, channels: 3, outSize, taps: table.taps };
+    return { table, plan: resizeF32.plan(problem, gpu.caps) };
+  };
+  const first = pass(isWide ? "horizontal" : "vertical", image, { srcType: "rgba8", dstDType: "f32" });
+  const second = pass(isWide ? "vertical" : "horizontal", betweenSize, { srcType: "f32", dstDType: dtype });
+  const between = gpu.memory.create("half-resized image", betweenSize.width * betweenSize.height * 16, "images");
+  const temporary = [between];
+  const onDevice = (values: Int32Array<ArrayBuffer> | Float32Array<ArrayBuffer>): GPUBuffer => {
+    temporary.push(tableBuffer(gpu, values));
+    return temporary.at(-1) as GPUBuffer;
+  };
+  try {
+    for (const [{ plan, table }, src, out] of [
+      [first, image.buffer, between],
+      [second, between, dst],
+    ] as const) {
+      await runPlan(gpu, plan, { src, dst: out, starts: onDevice(table.starts), weights: onDevice(table.weights) });
+    }
+  } finally {
+    for (const buffer of temporary) gpu.memory.release(buffer);
+  }
 }
 
 /** A small lookup table on the device. */
@@ -128,13 +179,18 @@ export async function fixColors(
   rounding: Rounding,
 ): Promise<DeviceImage> {
   const { width, height } = decoded;
-  const result = createImage(gpu, "colour-fixed image", width, height);
   const plan =
     method === "adain"
       ? adainColorFix.plan({ pixels: width * height, rounding }, gpu.caps)
       : waveletColorFix.plan({ width, height, firstRow: 0, rows: height, rounding }, gpu.caps);
-  await runPlan(gpu, plan, { source: source.buffer, decoded: decoded.buffer, result: result.buffer });
-  return result;
+  const result = createImage(gpu, "colour-fixed image", width, height);
+  try {
+    await runPlan(gpu, plan, { source: source.buffer, decoded: decoded.buffer, result: result.buffer });
+    return result;
+  } catch (error) {
+    gpu.memory.release(result.buffer);
+    throw error;
+  }
 }
 
 /** RGBA8 pixels on the host. */

@@ -1,6 +1,7 @@
 /** From a folder of files to a checked model on the device. */
 import type { Gpu } from "../gpu/device.ts";
 import type { DType } from "../gpu/dtype.ts";
+import { submittedWorkDone } from "../gpu/transfer.ts";
 import { DeviceWeights } from "../graph/device-weights.ts";
 import type { Graph, Weight } from "../graph/ir.ts";
 import { graphWeights } from "../graph/ir.ts";
@@ -174,11 +175,13 @@ export async function loadWeights(
       before += bytes;
       return weights;
     };
-    return {
+    const loaded: ModelWeights = {
       clip: await load("clip", totals[0] ?? 0),
       vae: await load("vae", totals[1] ?? 0),
       unet: await load("unet", totals[2] ?? 0),
     };
+    await submittedWorkDone(gpu); // memory that ran out is found here, not by the first image
+    return loaded;
   } catch (error) {
     for (const weights of made) weights.dispose();
     throw error;

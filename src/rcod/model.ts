@@ -109,7 +109,7 @@ function toFileSet(source: ModelSource): FileSet {
 }
 
 function fromImageData({ width, height, data }: ImageData): RawImage {
-  return { width, height, channels: 4, data: data as Uint8ClampedArray };
+  return { width, height, channels: 4, data };
 }
 
 function fromBitmap(bitmap: ImageBitmap): RawImage {

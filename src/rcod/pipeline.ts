@@ -7,7 +7,7 @@ import type { Gpu } from "../gpu/device.ts";
 import type { DType } from "../gpu/dtype.ts";
 import { DeviceError } from "../gpu/errors.ts";
 import { ShapeError, quadCount } from "../gpu/shape.ts";
-import { readBytes, uploadBytes } from "../gpu/transfer.ts";
+import { readBytes, submittedWorkDone, uploadBytes } from "../gpu/transfer.ts";
 import type { Graph } from "../graph/ir.ts";
 import { activationByteLength } from "../graph/lower.ts";
 import { packActivation } from "../graph/pack-activation.ts";
@@ -20,7 +20,6 @@ import { crop } from "../kernels/crop.ts";
 import { elementwise } from "../kernels/elementwise.ts";
 import type { Rounding } from "../kernels/image-layout.ts";
 import { imageToTensor } from "../kernels/image-to-tensor.ts";
-import { bilinearPasses, resizeF32 } from "../kernels/resize-f32.ts";
 import { tensorToImage } from "../kernels/tensor-to-image.ts";
 import { tileAccumulate, tileClear, tileNormalise } from "../kernels/tile-blend.ts";
 import { clipTokens, vaeFactor } from "./config.ts";
@@ -35,6 +34,7 @@ import {
   fixColors,
   readImage,
   resizeImage,
+  resizeToTensor,
   tableBuffer,
   uploadImage,
 } from "./image-ops.ts";
@@ -47,9 +47,14 @@ import { TiledVae } from "./tiled-vae.ts";
 import { gaussianTileWeights, latentTiling } from "./tiling.ts";
 import { timestepEmbedding } from "./unet.ts";
 
+/** Tiles of the UNet, in latent pixels: a map with a larger area than `tile`² is cut. */
+export interface LatentTiles {
+  readonly tile: number;
+  readonly overlap: number;
+}
+
 /** Latent tiling of the released program. */
-const LATENT_TILE = 96;
-const LATENT_OVERLAP = 32;
+const LATENT_TILES: LatentTiles = { tile: 96, overlap: 32 };
 /** VAE tiles of the released program, in input pixels of encoder and decoder. */
 const REFERENCE_VAE_TILE = { encode: 1024, decode: 224 } as const;
 /** Core side of automatic VAE tiles, in output pixels: margins stay a small share, memory below 300 MiB. */
@@ -81,16 +86,21 @@ export class Pipeline {
   readonly #gpu: Gpu;
   readonly #weights: ModelWeights;
   readonly #pool: SlotPool;
+  readonly #latentTiles: LatentTiles;
   readonly #programs = new Map<string, Program>();
   /** The last image, by identity: callers who mutate pixels in place must pass a new object. */
   #encodedOf: RawImage | undefined;
   #encoded: Encoded | undefined;
   #queue: Promise<unknown> = Promise.resolve();
   #unitWork: Record<"tokens" | "encode" | "unet" | "decode", number> | undefined;
-  #disposed = false;
+  /** Calls under way or waiting. */
+  #calls = 0;
+  /** Aborted by `dispose`, which ends the call under way. */
+  readonly #disposal = new AbortController();
 
-  constructor(gpu: Gpu, configs: ModelConfigs, weights: ModelWeights, dtype: DType) {
+  constructor(gpu: Gpu, configs: ModelConfigs, weights: ModelWeights, dtype: DType, latentTiles = LATENT_TILES) {
     this.#gpu = gpu;
+    this.#latentTiles = latentTiles;
     this.configs = configs;
     this.#weights = weights;
     this.dtype = dtype;
@@ -99,28 +109,52 @@ export class Pipeline {
 
   /** Enlarges one image. Calls on one pipeline run one after another. */
   upscale(image: RawImage, options: UpscaleOptions = {}): Promise<UpscaleResult> {
-    const run = this.#queue.then(() => this.#upscale(image, options));
-    this.#queue = run.catch(() => undefined);
+    this.#calls++;
+    const run = this.#queue.then(() => this.#guarded(image, options));
+    this.#queue = run.then(
+      () => void this.#calls--,
+      () => void this.#calls--,
+    );
     return run;
   }
 
-  /** Frees everything on the device, weights included. Idempotent. */
+  /**
+   * Frees everything on the device, weights included; a call under way ends first, with a `DeviceError`.
+   * Idempotent.
+   */
   dispose(): void {
-    if (this.#disposed) return;
-    this.#disposed = true;
-    this.#dropEncoded();
-    for (const program of this.#programs.values()) program.dispose();
-    this.#pool.dispose();
-    for (const part of Object.values(this.#weights)) part.dispose();
+    if (this.#disposal.signal.aborted) return;
+    this.#disposal.abort(new DeviceError("device: this model was disposed. Load it again"));
+    const free = (): void => {
+      this.#dropBuffers();
+      for (const part of Object.values(this.#weights)) part.dispose();
+    };
+    if (this.#calls === 0) free();
+    else void this.#queue.then(free);
+  }
+
+  /** A call that ends with `dispose`, and after whose failure the next one starts afresh. */
+  async #guarded(image: RawImage, options: UpscaleOptions): Promise<UpscaleResult> {
+    const disposal = this.#disposal.signal;
+    try {
+      disposal.throwIfAborted();
+      const signal = options.signal ? AbortSignal.any([options.signal, disposal]) : disposal;
+      return await this.#upscale(image, { ...options, signal });
+    } catch (error) {
+      if (error instanceof DeviceError) {
+        // Buffers made when memory ran out stay invalid, and their errors keep coming: drop both.
+        this.#dropBuffers();
+        await submittedWorkDone(this.#gpu).catch(() => undefined);
+      }
+      throw error;
+    }
   }
 
   async #upscale(image: RawImage, options: UpscaleOptions): Promise<UpscaleResult> {
-    if (this.#disposed) throw new DeviceError("device: this model was disposed. Load it again");
     checkImage(image);
     const timestep = this.#timestep(options);
     const geometry = this.#geometry(image, options.reference === true);
-    const { signal } = options;
-    signal?.throwIfAborted();
+    options.signal?.throwIfAborted();
     this.#gpu.memory.resetPeak();
 
     const clock = new StageClock(this.#shares(geometry), options.onProgress);
@@ -246,29 +280,11 @@ export class Pipeline {
   /** Visual Prompt Injection: CLIP tokens of the enlarged source, without CLIP's normalisation. */
   async #tokens(source: DeviceImage, options: UpscaleOptions, clock: StageClock): Promise<GPUBuffer> {
     clock.start("tokens");
-    const gpu = this.#gpu;
     const { clip, unet } = this.configs;
     const program = await this.#program("tokens", "clip", () => tokenGraph(clip, unet.crossAttentionDim, this.dtype));
     const side = clip.imageSize;
     const pixels = program.input("pixels");
-    const [across, down] = bilinearPasses(
-      { srcType: "rgba8", width: source.width, height: source.height },
-      { dstDType: this.dtype, width: side, height: side },
-      3,
-    );
-    const between = gpu.memory.create("resized rows", side * source.height * 16, "images");
-    const tables: GPUBuffer[] = [];
-    try {
-      const bind = (table: typeof across.table): { starts: GPUBuffer; weights: GPUBuffer } => {
-        const made = { starts: tableBuffer(gpu, table.starts), weights: tableBuffer(gpu, table.weights) };
-        tables.push(made.starts, made.weights);
-        return made;
-      };
-      await runPlan(gpu, resizeF32.plan(across.problem, gpu.caps), { src: source.buffer, dst: between, ...bind(across.table) });
-      await runPlan(gpu, resizeF32.plan(down.problem, gpu.caps), { src: between, dst: pixels, ...bind(down.table) });
-    } finally {
-      for (const buffer of [between, ...tables]) gpu.memory.release(buffer);
-    }
+    await resizeToTensor(this.#gpu, source, pixels, { width: side, height: side, dtype: this.dtype });
     await program.run({}, clock.runOptions(options.signal));
     return this.#keep(program, "tokens");
   }
@@ -336,7 +352,7 @@ export class Pipeline {
     const { latentHeight: height, latentWidth: width, latents, tokens } = encoded;
     const embedding = timestepEmbedding(timestep, unet, unet.blockOutChannels[0] as number);
     const timestepBytes = packActivation(embedding, embedding.length, this.dtype);
-    const tiling = latentTiling(width, height, LATENT_TILE, LATENT_OVERLAP);
+    const tiling = latentTiling(width, height, this.#latentTiles.tile, this.#latentTiles.overlap);
     const [tileHeight, tileWidth] = tiling ? [tiling.tile, tiling.tile] : [height, width];
     const program = await this.#program(`unet ${tileHeight}x${tileWidth}`, "unet", () =>
       unetGraph(unet, tileHeight, tileWidth, clipTokens(clip), this.dtype),
@@ -392,11 +408,17 @@ export class Pipeline {
     const channels = this.configs.vae.latentChannels;
     const { tile, xStarts, yStarts } = tiling;
     const whole = { width, height, channels };
-    const acc = gpu.memory.create("tile sum", height * width * quadCount(channels) * 16, "images");
-    const coverage = gpu.memory.create("tile coverage", height * width * 4, "images");
-    const w = tableBuffer(gpu, gaussianTileWeights(tile, { symmetric: options.reference !== true }));
+    const temporary: GPUBuffer[] = [];
+    const create = (name: string, byteLength: number): GPUBuffer => {
+      temporary.push(gpu.memory.create(name, byteLength, "images"));
+      return temporary.at(-1) as GPUBuffer;
+    };
     const eps = gpu.memory.create("eps", activationByteLength([height, width, channels], this.dtype), "images");
     try {
+      const acc = create("tile sum", height * width * quadCount(channels) * 16);
+      const coverage = create("tile coverage", height * width * 4);
+      const w = tableBuffer(gpu, gaussianTileWeights(tile, { symmetric: options.reference !== true }));
+      temporary.push(w);
       await runPlan(gpu, tileClear.plan(whole, caps), { acc, coverage });
       const count = xStarts.length * yStarts.length;
       let done = 0;
@@ -433,7 +455,7 @@ export class Pipeline {
       gpu.memory.release(eps);
       throw error;
     } finally {
-      for (const buffer of [acc, coverage, w]) gpu.memory.release(buffer);
+      for (const buffer of temporary) gpu.memory.release(buffer);
     }
   }
 
@@ -631,6 +653,14 @@ export class Pipeline {
       }
     }
     return out;
+  }
+
+  /** Forgets the encoded image and all programs, and frees their memory. Weights stay. */
+  #dropBuffers(): void {
+    this.#dropEncoded();
+    for (const program of this.#programs.values()) program.dispose();
+    this.#programs.clear();
+    this.#pool.dispose();
   }
 
   #dropEncoded(): void {

@@ -15,6 +15,7 @@ export class StageClock {
     decode: 0,
     color: 0,
   };
+  readonly #ended = new Set<RunStage>();
   #stage: RunStage | undefined;
   #startedAt = 0;
   #before = 0;
@@ -37,7 +38,7 @@ export class StageClock {
   /** Fraction of the present stage that is done. */
   progress(stageFraction: number): void {
     if (this.#stage === undefined) return;
-    const share = this.#shares.get(this.#stage) ?? 0;
+    const share = this.#share(this.#stage);
     this.#fraction = Math.min(1, Math.max(this.#fraction, this.#before + share * stageFraction));
     this.#report?.({ stage: this.#stage, stageFraction, fraction: this.#fraction });
   }
@@ -52,6 +53,7 @@ export class StageClock {
 
   /** Ends the last stage; wall milliseconds of each. */
   finish(): Readonly<Record<RunStage, number>> {
+    this.#before = 1; // rounding of the shares aside
     this.progress(1);
     this.#end();
     return { ...this.#timings };
@@ -60,7 +62,13 @@ export class StageClock {
   #end(): void {
     if (this.#stage === undefined) return;
     this.#timings[this.#stage] += performance.now() - this.#startedAt;
-    this.#before += this.#shares.get(this.#stage) ?? 0;
+    this.#before += this.#share(this.#stage);
+    this.#ended.add(this.#stage);
     this.#stage = undefined;
+  }
+
+  /** A stage that starts again has spent its share. */
+  #share(stage: RunStage): number {
+    return this.#ended.has(stage) ? 0 : (this.#shares.get(stage) ?? 0);
   }
 }

@@ -29,6 +29,8 @@ export interface TiledVaeOptions {
   readonly reference: boolean;
   /** Margin in input pixels for `reference`; the release has 32 to encode and 11 to decode. */
   readonly pad?: number;
+  /** Device bytes for waiting tiles; the rest waits on the host. Default: 512 MiB. */
+  readonly spillBudgetBytes?: number;
   readonly signal?: AbortSignal;
   readonly onProgress?: (fraction: number) => void;
 }
@@ -76,7 +78,7 @@ export class TiledVae {
   async #tiled(
     input: HostMap,
     part: Part,
-    { tileSize, signal }: TiledVaeOptions,
+    { tileSize, signal, spillBudgetBytes }: TiledVaeOptions,
     onProgress: (fraction: number) => void,
   ): Promise<HostMap> {
     const factor = vaeFactor(this.#config);
@@ -92,15 +94,16 @@ export class TiledVae {
       combine: "exact",
       onProgress,
       ...(signal && { signal }),
+      ...(spillBudgetBytes !== undefined && { spillBudgetBytes }),
     });
   }
 
   async #reference(input: HostMap, options: TiledVaeOptions): Promise<HostMap> {
-    const { tileSize, signal, onProgress } = options;
+    const { tileSize, signal, onProgress, spillBudgetBytes } = options;
     const factor = vaeFactor(this.#config);
     const scale = this.#kind === "encode" ? 1 / factor : factor;
     const pad = options.pad ?? (this.#kind === "encode" ? 32 : 11);
-    const tiles = vaeTiles(input.width, input.height, tileSize, pad, { kind: this.#kind });
+    const tiles = vaeTiles(input.width, input.height, tileSize, pad, { kind: this.#kind, factor });
     return runTiledGraph(this.#gpu, this.#weights, input, {
       build: (height, width) =>
         this.#graph(this.#kind === "encode" ? vaeEncoder : vaeDecoder, height, width, input.channels),
@@ -110,6 +113,7 @@ export class TiledVae {
       outWidth: Math.floor(input.width * scale),
       combine: "reference",
       ...(signal && { signal }),
+      ...(spillBudgetBytes !== undefined && { spillBudgetBytes }),
       ...(onProgress && { onProgress }),
     });
   }

@@ -129,31 +129,29 @@ export interface VaeTile {
   readonly output: Box;
 }
 
-/** Image pixels per latent pixel. */
-const VAE_FACTOR = 8;
-
 /**
  * Tiles of a VAE pass over a width × height input (image pixels for "encode", latent pixels for "decode"),
  * row by row. One tile with the whole map where its longer side is at most tileSize + 2·pad. Where a tile's
- * input was cut from the map, crop its result by `output` − `input` (·8 or /8).
+ * input was cut from the map, crop its result by `output` − `input` (times or by `factor`, the image pixels
+ * per latent pixel: 8 in the full model).
  */
 export function vaeTiles(
   width: number,
   height: number,
   tileSize: number,
   pad: number,
-  { kind }: { readonly kind: "encode" | "decode" },
+  { kind, factor = 8 }: { readonly kind: "encode" | "decode"; readonly factor?: number },
 ): readonly VaeTile[] {
-  checkIntegers("vaeTiles", { width, height, tileSize }, 1);
+  checkIntegers("vaeTiles", { width, height, tileSize, factor }, 1);
   checkIntegers("vaeTiles", { pad }, 0);
   if (kind === "encode") {
     for (const [name, value] of Object.entries({ width, height, tileSize, pad })) {
-      if (value % VAE_FACTOR !== 0) {
-        throw new ShapeError(`vaeTiles: ${name} must be a multiple of 8 to encode, got ${value}`);
+      if (value % factor !== 0) {
+        throw new ShapeError(`vaeTiles: ${name} must be a multiple of ${factor} to encode, got ${value}`);
       }
     }
   }
-  const scaled = (pixels: number) => (kind === "decode" ? pixels * VAE_FACTOR : pixels / VAE_FACTOR);
+  const scaled = (pixels: number) => (kind === "decode" ? pixels * factor : pixels / factor);
   if (Math.max(width, height) <= 2 * pad + tileSize) {
     const input = { x0: 0, x1: width, y0: 0, y1: height };
     return [{ input, output: { x0: 0, x1: scaled(width), y0: 0, y1: scaled(height) } }];

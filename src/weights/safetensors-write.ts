@@ -24,7 +24,7 @@ export function writeSafetensors(
   tensors: Iterable<NamedTensorData>,
   metadata: Iterable<readonly [key: string, value: string]> = [],
 ): Uint8Array<ArrayBuffer> {
-  const sorted = [...tensors].sort(
+  const sorted = [...tensors].toSorted(
     (a, b) => dtypeRank(b.dtype) - dtypeRank(a.dtype) || compareCodePoints(a.name, b.name),
   );
   const fields: string[] = [];
@@ -82,9 +82,10 @@ function metadataObject(metadata: Iterable<readonly [string, string]>): string |
 }
 
 function checkText(text: string): void {
-  if (typeof text === "string" && text.isWellFormed()) return;
+  const given: unknown = text; // callers without type checks pass anything
+  if (typeof given === "string" && given.isWellFormed()) return;
   throw new WeightsError(
-    `weights: names and metadata must be well-formed text, got ${quoted(String(text))}`,
+    `weights: names and metadata must be well-formed text, got ${quoted(String(given))}`,
   );
 }
 

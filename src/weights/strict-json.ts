@@ -125,6 +125,7 @@ export class JsonCursor {
       }
       case '"':
         return this.string();
+      default: // a word, a number, or an error
     }
     const word = this.#match(WORD);
     if (word !== null) return word === "null" ? null : word === "true";

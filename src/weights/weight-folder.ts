@@ -106,7 +106,8 @@ async function openShards(
   }
   const shards = new Map<string, SafetensorsFile | null>();
   const close = async (): Promise<void> => {
-    await Promise.all(Array.from(shards.values(), (shard) => shard?.close()));
+    const opened = [...shards.values()].filter((shard) => shard !== null);
+    await Promise.all(opened.map((shard) => shard.close()));
   };
   try {
     for (const shardName of shardNames) {

@@ -92,14 +92,14 @@ function inWindow(values: Float64Array, channels: number, stride: number, offset
 }
 
 const VARIANTS = attention.variants.flatMap((variant) =>
-  (["f32", "f16"] as const).map((dtype) => ({ variant, dtype })),
+  (["f32", "f16"] as const).map((dtype) => [variant, dtype] as const),
 );
 
-describe.each(VARIANTS)("attention $variant $dtype", ({ variant, dtype }) => {
+describe.each(VARIANTS)("attention %s %s", (variant, dtype) => {
   const cases = CASES.filter(({ only }) => !only || only.includes(variant));
-  it.each(cases.map((testCase) => ({ name: title(testCase), testCase })))(
-    "$name",
-    async ({ testCase }) => {
+  it.each(cases.map((testCase) => [title(testCase), testCase] as const))(
+    "%s",
+    async (_, testCase) => {
       const { batch = 1, h, d, q, k, fused = false } = testCase;
       const channels = h * d;
       const inputs = makeInputs(testCase, dtype);

@@ -41,7 +41,7 @@ describe("splitPixels", () => {
     const strips = Array.from({ length: splits }, (_, split) => splitPixels(pixels, splits, split));
     expect(strips.reduce((sum, strip) => sum + strip, 0)).toBe(pixels);
     expect(Math.max(...strips) - Math.min(...strips)).toBeLessThanOrEqual(1);
-    expect(strips).toEqual([...strips].sort((a, b) => b - a));
+    expect(strips).toEqual(strips.toSorted((a, b) => b - a));
   });
 });
 

@@ -31,27 +31,28 @@ const CASES: readonly Case[] = [
   { rows: 3, channels: 7, offset: 2, count: 5, clamp: [1, 2] }, // the clamp of a zero is no zero
 ];
 
+function title({ rows, channels, offset, count, clamp }: Case): string {
+  const suffix = clamp ? ` clamp ${clamp.join("…")}` : "";
+  return `rows=${rows} ${offset}+${count} of ${channels}${suffix}`;
+}
+
 describe.each<DType>(["f32", "f16"])("sliceChannels %s", (dtype) => {
-  it.each(
-    CASES.map((testCase) => ({
-      name:
-        `rows=${testCase.rows} ${testCase.offset}+${testCase.count} of ${testCase.channels}` +
-        (testCase.clamp ? ` clamp ${testCase.clamp.join("…")}` : ""),
-      testCase,
-    })),
-  )("$name", async ({ testCase }) => {
-    const { rows, channels, offset, count, clamp } = testCase;
-    const tiny = dtype === "f16" ? 2 ** -24 : 2 ** -149;
-    const x = uniformArray(rows * channels, 1, 50).map((value, i) =>
-      roundToDtype(clamp !== null || i % 5 > 1 ? value : i % 5 === 0 ? -0 : tiny, dtype),
-    );
-    const expected = packRows(reference(x, channels, offset, count, clamp), count, dtype);
-    const { y } = await runKernel(
-      setup.gpu,
-      sliceChannels.plan({ dtype, ...testCase }, setup.caps),
-      { x: packRows(x, channels, dtype) },
-      { y: expected.byteLength },
-    );
-    expect(y).toEqual(expected);
-  });
+  it.each(CASES.map((testCase) => [title(testCase), testCase] as const))(
+    "%s",
+    async (_, testCase) => {
+      const { rows, channels, offset, count, clamp } = testCase;
+      const tiny = dtype === "f16" ? 2 ** -24 : 2 ** -149;
+      const x = uniformArray(rows * channels, 1, 50).map((value, i) =>
+        roundToDtype(clamp !== null || i % 5 > 1 ? value : i % 5 === 0 ? -0 : tiny, dtype),
+      );
+      const expected = packRows(reference(x, channels, offset, count, clamp), count, dtype);
+      const { y } = await runKernel(
+        setup.gpu,
+        sliceChannels.plan({ dtype, ...testCase }, setup.caps),
+        { x: packRows(x, channels, dtype) },
+        { y: expected.byteLength },
+      );
+      expect(y).toEqual(expected);
+    },
+  );
 });

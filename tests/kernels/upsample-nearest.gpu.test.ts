@@ -24,14 +24,7 @@ const CASES: readonly Case[] = [
 ];
 
 describe.each<DType>(["f32", "f16"])("upsampleNearest %s", (dtype) => {
-  it.each(
-    CASES.map(([shape, outHeight, outWidth]) => ({
-      name: `[${shape.join(",")}] to ${outHeight}×${outWidth}`,
-      shape,
-      outHeight,
-      outWidth,
-    })),
-  )("$name", async ({ shape, outHeight, outWidth }) => {
+  it.each(CASES)("[%s] to %i×%i", async (...[shape, outHeight, outWidth]) => {
     const [batch, inHeight, inWidth, channels] = shape;
     const x = uniformArray(batch * inHeight * inWidth * channels, 1, 100).map((value) =>
       roundToDtype(value, dtype),

@@ -197,7 +197,7 @@ describe("httpSource", () => {
     const source = await httpSource(`${base}/good`, {
       headers: { authorization: "Bearer x" },
       fetch: (input, init) => {
-        sent.push(String(input));
+        sent.push(input instanceof Request ? input.url : input.toString());
         return fetch(input, init);
       },
     });

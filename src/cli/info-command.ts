@@ -1,0 +1,226 @@
+/** `rcod info`: a model's modules and plans from its configs, and whether its weights, where present, fit them. */
+import { stat } from "node:fs/promises";
+import { join } from "node:path";
+import type { ModuleInfo, PlanInfo } from "../bench/model-plan.ts";
+import { describeModules, describePlan } from "../bench/model-plan.ts";
+import type { Caps } from "../gpu/caps.ts";
+import { BASELINE_CAPS } from "../gpu/caps.ts";
+import { UNUSED_CLIP_TENSORS, withCurrentAttentionNames } from "../rcod/checkpoint.ts";
+import { IMAGE_PROJ } from "../rcod/graphs.ts";
+import type { ModelConfigs, ModelWeights } from "../rcod/load.ts";
+import { modelParameters, readConfigs } from "../rcod/load.ts";
+import type { FileSet, WeightStem, WeightStore } from "../weights/index.ts";
+import { WeightsError, checkTensors, mergeStores, openWeightFolder, renamedStore } from "../weights/index.ts";
+import { folderFiles } from "../weights/node-source.ts";
+import { EXIT } from "./errors.ts";
+import { formatBytes, formatTable } from "./format.ts";
+import type { InfoOptions } from "./info.ts";
+
+/** The weight files of one part. */
+interface WeightsInfo {
+  readonly part: keyof ModelWeights;
+  readonly tensors: number;
+  readonly bytes: number;
+  /** What is missing, misshapen or left over; null when all is right. */
+  readonly problem: string | null;
+}
+
+/** Runs the command. Exit code 0; 2 where the weights do not fit the configs. */
+export async function runInfo(options: InfoOptions): Promise<number> {
+  const { terminal, model } = options;
+  const files = folderFiles(model);
+  const configs = await readConfigs(files);
+  const caps = options.adapter ? await adapterCaps(options.adapter.dawnToggles) : BASELINE_CAPS;
+  const [width, height] = options.outputSize;
+  const modules = describeModules(configs);
+  const plans = options.precisions.map((dtype) => describePlan(configs, width, height, dtype, caps));
+  const weights = await describeWeights(model, files, configs);
+  if (options.json) {
+    const { limits, description } = caps;
+    terminal.out(
+      JSON.stringify({
+        model,
+        outputSize: options.outputSize,
+        configs,
+        modules,
+        plannedFor: { description, ...limits },
+        plans,
+        weights,
+      }),
+    );
+  } else {
+    terminal.out(render(model, modules, plans, caps, weights));
+  }
+  return weights?.some(({ problem }) => problem !== null) ? EXIT.usage : EXIT.ok;
+}
+
+async function adapterCaps(toggles: readonly string[]): Promise<Caps> {
+  const { requestNodeGpu } = await import("../node/gpu.ts");
+  const gpu = await requestNodeGpu({ toggles });
+  const { caps } = gpu;
+  gpu.destroy();
+  return caps;
+}
+
+const FOLDERS: readonly (readonly [folder: string, stem: WeightStem])[] = [
+  ["image_encoder", "model"],
+  ["image_proj", "model"],
+  ["vae", "diffusion_pytorch_model"],
+  ["unet", "diffusion_pytorch_model"],
+];
+
+/** Checks every name and shape of the weights. Null for a folder that holds none at all. */
+async function describeWeights(
+  folder: string,
+  files: FileSet,
+  configs: ModelConfigs,
+): Promise<readonly WeightsInfo[] | null> {
+  const present = await Promise.all(FOLDERS.map(([name, stem]) => hasWeights(join(folder, name), stem)));
+  if (!present.includes(true)) return null;
+  const parameters = modelParameters(configs, "f32");
+  const opened: WeightStore[] = [];
+  const open = async (name: string, stem: WeightStem): Promise<WeightStore> => {
+    const store = await openWeightFolder(files, name, stem);
+    opened.push(store);
+    return store;
+  };
+  const openers: Record<keyof ModelWeights, () => Promise<WeightStore>> = {
+    clip: async () =>
+      mergeStores("image_encoder and image_proj", [
+        await open("image_encoder", "model"),
+        renamedStore(await open("image_proj", "model"), (name) => `${IMAGE_PROJ}.${name}`),
+      ]),
+    vae: async () => withCurrentAttentionNames(await open("vae", "diffusion_pytorch_model")),
+    unet: () => open("unet", "diffusion_pytorch_model"),
+  };
+  try {
+    const infos: WeightsInfo[] = [];
+    for (const part of ["clip", "vae", "unet"] as const) {
+      let [tensors, bytes] = [0, 0];
+      let problem: string | null = null;
+      try {
+        const store = await openers[part]();
+        for (const name of store.names()) {
+          tensors++;
+          bytes += store.info(name).byteLength;
+        }
+        checkTensors(store, parameters[part], { unused: part === "clip" ? UNUSED_CLIP_TENSORS : "error" });
+      } catch (error) {
+        if (!(error instanceof WeightsError)) throw error;
+        problem = error.message;
+      }
+      infos.push({ part, tensors, bytes, problem });
+    }
+    return infos;
+  } finally {
+    await Promise.all(opened.map((store) => store.close()));
+  }
+}
+
+/** Whether a part's folder has safetensors, or an index of them, in any variant. */
+async function hasWeights(folder: string, stem: WeightStem): Promise<boolean> {
+  const names = ["safetensors", "fp16.safetensors", "safetensors.index.json", "safetensors.index.fp16.json"];
+  const found = await Promise.all(
+    names.map((name) => stat(join(folder, `${stem}.${name}`)).then(() => true, () => false)),
+  );
+  return found.includes(true);
+}
+
+function render(
+  model: string,
+  modules: readonly ModuleInfo[],
+  plans: readonly PlanInfo[],
+  caps: Caps,
+  weights: readonly WeightsInfo[] | null,
+): string {
+  const lines = [
+    model,
+    "",
+    "Modules (bytes on the device: matrices in the storage precision, vectors in f32)",
+    modulesTable(modules),
+  ];
+  for (const plan of plans) lines.push("", ...planLines(plan, caps));
+  lines.push("", ...weightLines(weights));
+  return lines.join("\n");
+}
+
+function modulesTable(modules: readonly ModuleInfo[]): string {
+  const total = (pick: (module: ModuleInfo) => number): number => modules.reduce((sum, m) => sum + pick(m), 0);
+  const row = (name: string, pick: (of: (module: ModuleInfo) => number) => number): string[] => [
+    `  ${name}`,
+    String(pick(({ tensors }) => tensors)),
+    grouped(pick(({ parameters }) => parameters)),
+    formatBytes(pick(({ deviceBytes }) => deviceBytes.f16)),
+    formatBytes(pick(({ deviceBytes }) => deviceBytes.f32)),
+  ];
+  return formatTable(
+    [
+      ["  module", "tensors", "parameters", "f16", "f32"],
+      ...modules.map((module) => row(module.name, (of) => of(module))),
+      row("total", total),
+    ],
+    ["left", "right", "right", "right", "right"],
+  );
+}
+
+function planLines(plan: PlanInfo, caps: Caps): readonly string[] {
+  const gflop = (flops: number): string => (flops / 1e9).toFixed(1);
+  const binding = Math.min(caps.limits.maxStorageBufferBindingSize, caps.limits.maxBufferSize);
+  const { largestBinding } = plan;
+  return [
+    `Plan in ${plan.dtype} for ${plan.width} × ${plan.height} output pixels, untiled`,
+    formatTable(
+      [
+        ["  stage", "GFLOP", "dispatches", "pipelines", "slots", "activations", "live peak", "largest slots"],
+        ...plan.stages.map((stage) => [
+          `  ${stage.name}`,
+          gflop(stage.flops),
+          String(stage.dispatches),
+          String(stage.pipelines),
+          String(stage.slotBytes.length),
+          formatBytes(stage.activationBytes),
+          formatBytes(stage.peakLiveBytes),
+          stage.slotBytes.slice(0, 4).map(formatBytes).join(", "),
+        ]),
+        [
+          "  together",
+          gflop(plan.flops),
+          String(plan.dispatches),
+          String(plan.pipelines),
+          String(plan.poolSlotBytes.length),
+          formatBytes(plan.poolBytes),
+          "",
+          plan.poolSlotBytes.slice(0, 4).map(formatBytes).join(", "),
+        ],
+      ],
+      ["left", "right", "right", "right", "right", "right", "right", "left"],
+    ),
+    "  (stages run one after another in one pool: slot i is as large as the largest slot i)",
+    `  weights ${formatBytes(plan.weightBytes)} + activations ${formatBytes(plan.poolBytes)} = ` +
+      formatBytes(plan.weightBytes + plan.poolBytes),
+    `  largest binding ${formatBytes(largestBinding.bytes)} (${largestBinding.name}), ` +
+      `${caps.description || "this adapter"} allows ${formatBytes(binding)}` +
+      (plan.fits ? "" : ": does not fit, the VAE is tiled there"),
+  ];
+}
+
+function weightLines(weights: readonly WeightsInfo[] | null): readonly string[] {
+  if (weights === null) return ["Weights: none in this folder (configs are enough for a plan)"];
+  return [
+    "Weights",
+    formatTable(
+      weights.map(({ part, tensors, bytes, problem }) => [
+        `  ${part}`,
+        `${tensors} tensors`,
+        formatBytes(bytes),
+        problem === null ? "names and shapes match" : problem,
+      ]),
+      ["left", "right", "right", "left"],
+    ),
+  ];
+}
+
+/** `865,910,724` */
+function grouped(count: number): string {
+  return count.toLocaleString("en-US");
+}

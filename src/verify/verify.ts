@@ -1,0 +1,200 @@
+/**
+ * Runs golden files: every case of every file, each compared with its stored outputs. Free of Node, so that a
+ * page can do what `rcod verify` does.
+ */
+import type { DType } from "../gpu/dtype.ts";
+import type { Gpu } from "../gpu/device.ts";
+import type { VariantChoice } from "../graph/lower.ts";
+import type { SafetensorsFile } from "../weights/safetensors.ts";
+import { openSafetensors } from "../weights/safetensors.ts";
+import type { ByteSource } from "../weights/source.ts";
+import { BLOCK_CASES } from "./block-cases.ts";
+import type { OutputResult } from "./compare.ts";
+import type { GoldenCase } from "./golden-file.ts";
+import { GoldenError, UnsupportedCaseError, openGoldenFile } from "./golden-file.ts";
+import { IMAGE_CASES } from "./image-cases.ts";
+import { loraOp } from "./lora-op-cases.ts";
+import { MODEL_CASES } from "./model-cases.ts";
+import { OP_CASES } from "./op-cases.ts";
+import { isPipeline, pipelineCase } from "./pipeline-case.ts";
+import type { CaseRunner, FindFile } from "./run-case.ts";
+import { Session } from "./session.ts";
+import { TILING_MODELS, TILING_OPS } from "./tiling-cases.ts";
+import { traceCase } from "./trace.ts";
+
+/** A golden file: its name without folders, and its bytes, opened when its turn comes. */
+export interface VerifySource {
+  readonly name: string;
+  readonly source: ByteSource | (() => Promise<ByteSource>);
+}
+
+export interface VerifyOptions {
+  readonly precision: DType;
+  /** Only cases where `<file>/<case>` contains this text. */
+  readonly filter?: string;
+  /** Include full-size networks: files named `full_*` and `e2e_*`. */
+  readonly full?: boolean;
+  /** Kernel variants to force, by kernel name. */
+  readonly variants?: VariantChoice;
+  readonly signal?: AbortSignal;
+  /** Opens a file that a case refers to and that is not among the sources; null where there is none. */
+  readonly findFile?: (fileName: string) => Promise<ByteSource | null>;
+  readonly onProgress?: (progress: VerifyProgress) => void;
+}
+
+export interface VerifyProgress {
+  readonly file: string;
+  readonly case: string;
+  /** Weights being made and uploaded, or the graph running. */
+  readonly stage: "load" | "run";
+  readonly fraction: number;
+}
+
+/** A case, or a file that could not be run as a whole (`case` is then empty). */
+export interface CaseResult {
+  readonly file: string;
+  readonly case: string;
+  readonly status: "pass" | "fail" | "skipped";
+  /** One per compared output; empty where the case threw, and for skipped files. */
+  readonly outputs: readonly OutputResult[];
+  readonly durationMs: number;
+  /** Why there are no outputs, or where a failing network goes wrong first. */
+  readonly note?: string;
+}
+
+/** Whether a file holds full-size networks, which take minutes on a software adapter. */
+export function isFullSizeFile(name: string): boolean {
+  return /^(full|e2e)_/.test(name);
+}
+
+/**
+ * Runs all cases in order; a broken case or file is a failing result, and the next one goes on. Throws only
+ * when aborted.
+ */
+export async function* verifyFiles(
+  gpu: Gpu,
+  sources: readonly VerifySource[],
+  options: VerifyOptions,
+): AsyncGenerator<CaseResult, void, void> {
+  for (const source of sources) {
+    if (isFullSizeFile(source.name) && !options.full) {
+      yield { file: source.name, case: "", status: "skipped", outputs: [], durationMs: 0, note: "full size" };
+    } else {
+      yield* verifyFile(gpu, source, sources, options);
+    }
+  }
+}
+
+async function* verifyFile(
+  gpu: Gpu,
+  source: VerifySource,
+  sources: readonly VerifySource[],
+  options: VerifyOptions,
+): AsyncGenerator<CaseResult, void, void> {
+  const opened: { close(): Promise<void> }[] = [];
+  const open = async ({ source: bytes }: VerifySource): Promise<ByteSource> => {
+    if (typeof bytes !== "function") return bytes;
+    const byteSource = await bytes();
+    opened.push(byteSource);
+    return byteSource;
+  };
+  const findFile = openedOnce(async (name) => {
+    const known = sources.find((other) => other.name === name);
+    const bytes = known ? await open(known) : await options.findFile?.(name);
+    if (!bytes) return null;
+    if (!known) opened.push(bytes);
+    return openSafetensors(bytes);
+  });
+  let current = "";
+  const { onProgress } = options;
+  const session = new Session(gpu, {
+    dtype: options.precision,
+    ...(options.variants && { variants: options.variants }),
+    ...(options.signal && { signal: options.signal }),
+    onProgress: (stage, fraction) => onProgress?.({ file: source.name, case: current, stage, fraction }),
+  });
+  try {
+    const file = await openGoldenFile(source.name, await open(source));
+    for (const golden of file.cases) {
+      if (!`${file.name}/${golden.name}`.includes(options.filter ?? "")) continue;
+      current = golden.name;
+      yield await verifyCase(session, golden, findFile);
+    }
+  } catch (error) {
+    options.signal?.throwIfAborted();
+    yield failed(source.name, current, error, 0);
+  } finally {
+    session.dispose();
+    for (const bytes of opened) await bytes.close().catch(() => undefined);
+  }
+}
+
+/** Opens every file once. */
+function openedOnce(findFile: FindFile): FindFile {
+  const files = new Map<string, Promise<SafetensorsFile | null>>();
+  return (name) => {
+    const file = files.get(name) ?? findFile(name);
+    files.set(name, file);
+    return file;
+  };
+}
+
+async function verifyCase(
+  session: Session,
+  golden: GoldenCase,
+  findFile: FindFile,
+): Promise<CaseResult> {
+  const start = performance.now();
+  session.takeJobs();
+  try {
+    const run = caseRunner(golden);
+    const outputs = await run({ golden, session, findFile });
+    const missing = golden.outputs.filter((name) => !outputs.some(({ output }) => output === name));
+    if (missing.length > 0 || outputs.length === 0) {
+      throw new GoldenError(`verify: no result for outputs ${missing.join(", ") || "(none stored)"}`);
+    }
+    const pass = outputs.every((output) => output.pass);
+    const note = pass ? null : await traceCase(session, golden, session.takeJobs());
+    return {
+      file: golden.file.name,
+      case: golden.name,
+      status: pass ? "pass" : "fail",
+      outputs,
+      durationMs: performance.now() - start,
+      ...(note !== null && { note }),
+    };
+  } catch (error) {
+    session.signal?.throwIfAborted();
+    return failed(golden.file.name, golden.name, error, performance.now() - start);
+  }
+}
+
+/** What runs a case, by its `op`, `block` or `model`; never by its name. */
+function caseRunner(golden: GoldenCase): CaseRunner {
+  const { parameters } = golden;
+  const find = (table: Readonly<Record<string, CaseRunner>>, key: string): CaseRunner | undefined =>
+    Object.hasOwn(table, key) ? table[key] : undefined;
+  let runner: CaseRunner | undefined;
+  if (parameters.has("op")) {
+    const op = parameters.text("op");
+    const isLora = parameters.has("r") && (op === "linear" || op === "conv");
+    runner = isLora ? loraOp : find({ ...OP_CASES, ...IMAGE_CASES, ...TILING_OPS }, op);
+  } else if (parameters.has("block")) {
+    runner = find(BLOCK_CASES, parameters.text("block"));
+  } else if (parameters.has("model")) {
+    const [model = ""] = parameters.text("model").split(" ");
+    runner = find({ ...MODEL_CASES, ...TILING_MODELS }, model);
+  } else if (isPipeline({ golden })) {
+    runner = pipelineCase;
+  }
+  if (runner !== undefined) return runner;
+  const kind = ["op", "block", "model"].find((key) => parameters.has(key)) ?? "case";
+  throw new UnsupportedCaseError(
+    `verify: unsupported ${kind} ${JSON.stringify(parameters.get(kind) ?? golden.name)}`,
+  );
+}
+
+function failed(file: string, caseName: string, error: unknown, durationMs: number): CaseResult {
+  const note = error instanceof Error ? error.message : String(error);
+  return { file, case: caseName, status: "fail", outputs: [], durationMs, note };
+}

@@ -1,0 +1,65 @@
+import { describe, expect, it } from "vitest";
+import { DeviceError } from "../../src/gpu/errors.ts";
+import { PipelineCache } from "../../src/gpu/pipelines.ts";
+import { submittedWorkDone } from "../../src/gpu/transfer.ts";
+import { useGpu } from "../support/gpu.ts";
+
+const setup = useGpu();
+
+const shader = (value: string): string => /* wgsl */ `
+@group(0) @binding(0) var<storage, read_write> y: array<f32>;
+@compute @workgroup_size(1) fn main() { y[0] = ${value}; }
+`;
+
+describe("PipelineCache", () => {
+  it("compiles equal code once, whatever it is called", async () => {
+    const cache = new PipelineCache(setup.gpu.device);
+    const [a, b] = await Promise.all([
+      cache.get("first", shader("1.0"), ["read_write"]),
+      cache.get("second", shader("1.0"), ["read_write"]),
+    ]);
+    expect(b).toBe(a);
+    expect(await cache.get("third", shader("1.0"), ["read_write"])).toBe(a);
+    expect(cache.size).toBe(1);
+    const other = await cache.get("first", shader("2.0"), ["read_write"]);
+    expect(other.pipeline).not.toBe(a.pipeline);
+    expect(other.layout).toBe(a.layout); // one layout for equal bindings: bind groups fit both
+    expect(cache.size).toBe(2);
+    expect(cache.compileMs).toBeGreaterThan(0);
+  });
+
+  it("has a slot for an operand that the code leaves out", async () => {
+    const cache = new PipelineCache(setup.gpu.device);
+    await cache.get("unused operands", shader("3.0"), ["read_write", "read", "uniform"]);
+  });
+
+  it.each([
+    ["text that is no WGSL", "fn main( {", ["read_write"]],
+    ["a type error", shader("1u + 1.0"), ["read_write"]],
+    ["no entry point", shader("1.0").replace("fn main", "fn start"), ["read_write"]],
+    ["another access than the layout's", shader("1.0"), ["read"]],
+    ["a binding that the layout lacks", shader("1.0"), []],
+  ] as const)("names the kernel for %s", async (_, code, bindings) => {
+    const { gpu } = setup;
+    const cache = new PipelineCache(gpu.device);
+    const failure: unknown = await cache
+      .get("conv2d/register 3x3", code, bindings)
+      .catch((error: unknown) => error);
+    expect(failure).toBeInstanceOf(DeviceError);
+    expect((failure as Error).message).toMatch(
+      /^device: kernel "conv2d\/register 3x3" does not compile here: ./,
+    );
+    // Told once, here: it must not come back as an uncaught error of the device.
+    await submittedWorkDone(gpu);
+  });
+
+  it("blames the broken one of two that compile together", async () => {
+    const cache = new PipelineCache(setup.gpu.device);
+    const [good, bad] = await Promise.allSettled([
+      cache.get("good", shader("4.0"), ["read_write"]),
+      cache.get("bad", shader("nonsense"), ["read_write"]),
+    ]);
+    expect([good.status, bad.status]).toEqual(["fulfilled", "rejected"]);
+    expect(bad).toMatchObject({ reason: { message: expect.stringMatching(/kernel "bad"/) } });
+  });
+});

@@ -1,0 +1,74 @@
+/** Small graphs of the model's blocks, for passes and programs. */
+import type { DType } from "../../src/gpu/dtype.ts";
+import { GraphBuilder, WeightScope } from "../../src/graph/builder.ts";
+import type { Graph } from "../../src/graph/ir.ts";
+import { clipEncoderLayer } from "../../src/rcod/clip-vision.ts";
+import { resnetBlock } from "../../src/rcod/resnet.ts";
+import { transformer2d } from "../../src/rcod/transformer.ts";
+
+const root = new WeightScope();
+const CONV = { outChannels: 8, kernelSize: 3, stride: 1, padding: 1, bias: true };
+
+export const blocks = {
+  /** With time embedding and a shortcut, 8 → 12 channels. */
+  resnet(dtype: DType, height = 5, width = 7): Graph {
+    const g = new GraphBuilder(dtype);
+    const x = g.input("x", [1, height, width, 8]);
+    const siluTemb = g.input("temb", [1, 20]);
+    g.output("y", resnetBlock(g, root.at("resnet"), x, { outChannels: 12, numGroups: 2, eps: 1e-5, siluTemb }));
+    return g.build();
+  },
+
+  /** The UNet's up-path resnet over [first | second] channels. */
+  concatResnet(dtype: DType, first: number, second: number): Graph {
+    const g = new GraphBuilder(dtype);
+    const x = g.concat(g.input("a", [1, 4, 5, first]), g.input("b", [1, 4, 5, second]), "cat");
+    const siluTemb = g.input("temb", [1, 20]);
+    g.output("y", resnetBlock(g, root.at("resnet"), x, { outChannels: 12, numGroups: 2, eps: 1e-5, siluTemb }));
+    return g.build();
+  },
+
+  /** GroupNorm, self- and cross-attention, GEGLU. */
+  transformer(dtype: DType): Graph {
+    const g = new GraphBuilder(dtype);
+    const x = g.input("x", [1, 3, 5, 16]);
+    g.output("y", transformer2d(g, root.at("attn"), x, g.input("context", [1, 7, 12]), { numHeads: 2, numGroups: 4 }));
+    return g.build();
+  },
+
+  /** GEGLU whose halves are no whole quads. */
+  oddGeglu(dtype: DType): Graph {
+    const g = new GraphBuilder(dtype);
+    const x = g.input("x", [1, 9, 6]);
+    const h = g.geglu(g.linear(x, root.at("proj"), 2 * 7, true), "ff");
+    g.output("y", g.linear(h, root.at("out"), 5, false));
+    return g.build();
+  },
+
+  clipLayer(dtype: DType): Graph {
+    const g = new GraphBuilder(dtype);
+    const x = g.input("x", [1, 5, 12]);
+    g.output("y", clipEncoderLayer(g, root.at("layer"), x, { numHeads: 3, intermediateSize: 20, layerNormEps: 1e-5 }));
+    return g.build();
+  },
+
+  /** Named values that fusion would lose: a convolution before SiLU, a norm before SiLU, a concatenation. */
+  named(dtype: DType): Graph {
+    const g = new GraphBuilder(dtype);
+    const x = g.input("x", [1, 4, 6, 8]);
+    const conv = g.name("conv", g.conv2d(x, root.at("conv"), CONV));
+    const norm = g.name("norm", g.groupNorm(g.activation(conv, "silu", "act"), root.at("norm"), { numGroups: 2, eps: 1e-5 }));
+    const cat = g.name("cat", g.concat(g.activation(norm, "silu", "act2"), x, "cat"));
+    g.output("y", g.conv2d(cat, root.at("out"), CONV));
+    return g.build();
+  },
+
+  /** A chain of cheap operations on a large map: many submits on a software adapter. */
+  chain(dtype: DType, length = 16): Graph {
+    const g = new GraphBuilder(dtype);
+    let x = g.input("x", [1, 128, 512, 8]);
+    for (let i = 0; i < length; i++) x = g.scale(x, i % 2 === 0 ? 2 : 0.5, `scale.${i}`);
+    g.output("y", x);
+    return g.build();
+  },
+};

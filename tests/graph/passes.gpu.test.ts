@@ -1,0 +1,54 @@
+import { describe, expect, it } from "vitest";
+import type { DType } from "../../src/gpu/dtype.ts";
+import type { PassName } from "../../src/graph/passes.ts";
+import { PASSES } from "../../src/graph/passes.ts";
+import { useGpu } from "../support/gpu.ts";
+import { blocks } from "./blocks.ts";
+import { relativeRms, runGraph } from "./support.ts";
+
+const setup = useGpu();
+const ALL = PASSES.map(({ name }) => name);
+
+const GRAPHS = [
+  ["resnet", blocks.resnet],
+  ["transformer", blocks.transformer],
+  ["concat 8 + 6", (dtype: DType) => blocks.concatResnet(dtype, 8, 6)],
+  ["concat 6 + 8", (dtype: DType) => blocks.concatResnet(dtype, 6, 8)],
+  ["odd geglu", blocks.oddGeglu],
+  ["clip layer", blocks.clipLayer],
+  ["named", blocks.named],
+] as const;
+
+describe.each(GRAPHS)("%s", (_name, build) => {
+  // f16: fusion leaves out roundings of intermediates, 2⁻¹¹ each.
+  it.each<[DType, number]>([
+    ["f32", 2e-6],
+    ["f16", 2e-3],
+  ])("fused equals unfused in %s", async (dtype, limit) => {
+    const result = async (without: readonly PassName[]) => {
+      const { shape, data } = (await runGraph(setup.gpu, build(dtype), { without })).get("y") as NonNullable<
+        ReturnType<Awaited<ReturnType<typeof runGraph>>["get"]>
+      >;
+      return { shape, data };
+    };
+    const plain = await result(ALL);
+    expect(Math.max(...plain.data.map(Math.abs))).toBeGreaterThan(0.1);
+    const single = ALL.map((only) => ALL.filter((name) => name !== only));
+    for (const without of dtype === "f32" ? [[], ...single] : [[]]) {
+      const fused = await result(without);
+      expect(fused.shape).toEqual(plain.shape);
+      expect(relativeRms(fused.data, plain.data), `without ${without.join(", ")}`).toBeLessThanOrEqual(limit);
+    }
+  });
+});
+
+it("captures hold what the unfused graph computes there", async () => {
+  const captures = ["conv", "norm", "cat"];
+  const plain = await runGraph(setup.gpu, blocks.named("f32"), { captures, without: ALL });
+  const fused = await runGraph(setup.gpu, blocks.named("f32"), { captures });
+  expect([...fused.keys()].toSorted()).toEqual(["cat", "conv", "norm", "y"]);
+  for (const [name, { shape, data }] of plain) {
+    expect(fused.get(name)?.shape, name).toEqual(shape);
+    expect(relativeRms(fused.get(name)?.data ?? [], data), name).toBeLessThanOrEqual(2e-6);
+  }
+});

@@ -1,0 +1,36 @@
+/** Every entry of the package as its types see it; checked by the compiler in pack.test.ts, never run. */
+import type { Gpu, ImageInput, RcodModel, UpscaleResult } from "rcod-webgpu";
+import { loadModel, requestGpu } from "rcod-webgpu";
+import { BASELINE_CAPS } from "rcod-webgpu/gpu";
+import type { GraphPlan } from "rcod-webgpu/graph";
+import { GraphBuilder, WeightScope, planGraph } from "rcod-webgpu/graph";
+import type { KernelPlan } from "rcod-webgpu/kernels";
+import { elementwise } from "rcod-webgpu/kernels";
+import { folderFiles, requestNodeGpu } from "rcod-webgpu/node";
+import type { SafetensorsFile } from "rcod-webgpu/weights";
+import { bytesSource, openSafetensors } from "rcod-webgpu/weights";
+
+export async function upscale(image: ImageInput, inNode: boolean): Promise<UpscaleResult> {
+  const gpu: Gpu = inNode ? await requestNodeGpu() : await requestGpu();
+  const device: GPUDevice = gpu.device;
+  const model: RcodModel = await loadModel(folderFiles("models/rcod-tiny"), { gpu: device });
+  return model.upscale(image, { realism: 0.25 });
+}
+
+export function plan(): GraphPlan {
+  const g = new GraphBuilder("f32");
+  const x = g.input("x", [1, 8, 8, 4]);
+  g.output("y", g.groupNorm(x, new WeightScope("norm"), { numGroups: 2, eps: 1e-5 }));
+  return planGraph(g.build(), BASELINE_CAPS);
+}
+
+export const scaled: KernelPlan = elementwise.plan(
+  { dtype: "f32", quads: 4, hasB: false, scaleA: 2, scaleB: 0, activation: "none" },
+  BASELINE_CAPS,
+);
+
+export const read = (bytes: Uint8Array): Promise<SafetensorsFile> =>
+  openSafetensors(bytesSource("bytes", bytes));
+
+// @ts-expect-error: types must be there at all; `any` would let this pass
+elementwise.check({ dtype: "f64" });
