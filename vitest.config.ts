@@ -1,6 +1,10 @@
 import { defineConfig } from "vitest/config";
 import { hasAdapter } from "./src/node/gpu.ts";
-import { SOFTWARE_MARKER, SOFTWARE_NOTICE, softwareAdapterEnv } from "./src/node/software-adapter.ts";
+import {
+  SOFTWARE_MARKER,
+  SOFTWARE_NOTICE,
+  softwareAdapterEnv,
+} from "./src/node/software-adapter.ts";
 
 // Workers are child processes ("forks") and inherit these variables; threads would not see them.
 if (!process.env[SOFTWARE_MARKER] && !(await hasAdapter())) {

@@ -1,7 +1,12 @@
 /** `rcod bench`: a line per case as it comes, the sums at the end, or one JSON object. */
 import { join } from "node:path";
 import type { CaseRecord, KernelSuiteSettings, VariantRecord } from "../bench/kernel-suite.ts";
-import { casePasses, imageEstimateMs, runKernelSuite } from "../bench/kernel-suite.ts";
+import {
+  casePasses,
+  imageEstimateMs,
+  knownVariants,
+  runKernelSuite,
+} from "../bench/kernel-suite.ts";
 import type { ModelSuiteResult } from "../bench/model-suite.ts";
 import { runModelSuite } from "../bench/model-suite.ts";
 import { elementReader } from "../bench/test-data.ts";
@@ -11,7 +16,7 @@ import { requestNodeGpu } from "../node/gpu.ts";
 import type { RawImage } from "../rcod/image-ops.ts";
 import { folderFiles } from "../weights/node-source.ts";
 import type { BenchOptions } from "./bench.ts";
-import { EXIT } from "./errors.ts";
+import { EXIT, usageError } from "./errors.ts";
 import { formatBytes, formatMs, formatTable } from "./format.ts";
 import { readImage } from "./images.ts";
 import type { Interrupt } from "./interrupt.ts";
@@ -20,6 +25,7 @@ import { BUNDLED_MODEL, PACKAGE_VERSION } from "./package-root.ts";
 
 /** Runs the command. Exit code 0; 1 when anything computes wrong or fails; 128 + signal when interrupted. */
 export async function runBench(options: BenchOptions): Promise<number> {
+  checkVariants(options.variants ?? {});
   const interrupt = listenForInterrupt();
   let gpu: Gpu | undefined;
   try {
@@ -38,6 +44,24 @@ export async function runBench(options: BenchOptions): Promise<number> {
   }
 }
 
+/** Throws `CliError` for a kernel or variant that does not exist. */
+function checkVariants(variants: Readonly<Record<string, string>>): void {
+  const known = knownVariants();
+  for (const [kernel, variant] of Object.entries(variants)) {
+    const names = known.get(kernel);
+    if (names === undefined) {
+      throw usageError(
+        `--variant: no kernel "${kernel}". Kernels: ${[...known.keys()].join(", ")}`,
+      );
+    }
+    if (variant !== "all" && !names.includes(variant)) {
+      throw usageError(
+        `--variant: ${kernel} has no variant "${variant}". Variants: ${names.join(", ")}, all`,
+      );
+    }
+  }
+}
+
 /** What every record of a run carries. */
 function runRecord(caps: Caps) {
   const { limits: _limits, ...adapter } = caps;
@@ -51,10 +75,18 @@ function runRecord(caps: Caps) {
 }
 
 function adapterName({ vendor, architecture, device, description }: Caps): string {
-  return [...new Set([vendor, architecture, device, description].filter((text) => text !== ""))].join(", ") || "unnamed";
+  return (
+    [...new Set([vendor, architecture, device, description].filter((text) => text !== ""))].join(
+      ", ",
+    ) || "unnamed"
+  );
 }
 
-async function benchKernels(gpu: Gpu, options: BenchOptions, interrupt: Interrupt): Promise<number> {
+async function benchKernels(
+  gpu: Gpu,
+  options: BenchOptions,
+  interrupt: Interrupt,
+): Promise<number> {
   const { terminal, json } = options;
   const dtype = options.precision ?? (gpu.caps.isSoftware ? "f32" : "f16");
   const { settings, cases } = await runKernelSuite(
@@ -79,7 +111,15 @@ async function benchKernels(gpu: Gpu, options: BenchOptions, interrupt: Interrup
   const estimateMs = imageEstimateMs(cases);
   if (json) {
     terminal.out(
-      JSON.stringify({ suite: "kernels", ...runRecord(gpu.caps), precision: dtype, ...settings, cases, failed, estimateMs }),
+      JSON.stringify({
+        suite: "kernels",
+        ...runRecord(gpu.caps),
+        precision: dtype,
+        ...settings,
+        cases,
+        failed,
+        estimateMs,
+      }),
     );
   } else {
     const scaled = cases.some(({ scaledFrom }) => scaledFrom !== undefined);
@@ -99,20 +139,39 @@ function kernelHeading(settings: KernelSuiteSettings, caps: Caps): string {
     `clock: ${clock} (${clockReason}); passes of ${minMs} ms and more, ${samples} samples where they fit`,
     `roofline in this run: copy ${rate(roofline.copyGbps)} GB/s, f32 multiply-add ${rate(roofline.fmaGflops)} GFLOP/s`,
     ...(scale === "small"
-      ? ["shapes are cut down to about 20 MFLOP each (marked ~): rates compare, times do not. --scale full for the model's own"]
+      ? [
+          "shapes are cut down to about 20 MFLOP each (marked ~): rates compare, times do not. --scale full for the model's own",
+          "small operands stay in the CPU's cache, so what is bound by memory may pass 100 % of the roofline",
+        ]
       : []),
     "",
-    row("case", "n", "variant", "check", "compile", "first", "median", "p10–p90", "s×r", "GFLOP/s", "GB/s", "roof"),
+    row(
+      "case",
+      "n",
+      "variant",
+      "check",
+      "compile",
+      "first",
+      "median",
+      "p10–p90",
+      "s×r",
+      "GFLOP/s",
+      "GB/s",
+      "roof",
+    ),
   ].join("\n");
 }
 
 function caseLines(record: CaseRecord): string {
-  const { case: name, count, scaledFrom, variants, error } = record;
+  const { case: name, count, scaledFrom, variants, skipped = [], error } = record;
   const title = `${scaledFrom ? "~" : ""}${name}`;
   if (error !== undefined) return row(title, String(count), "", "FAIL") + `  ${error}`;
-  return variants
-    .map((variant, i) => variantLine(i === 0 ? title : "", i === 0 ? String(count) : "", variant))
-    .join("\n");
+  return [
+    ...variants.map((variant, i) =>
+      variantLine(i === 0 ? title : "", i === 0 ? String(count) : "", variant),
+    ),
+    ...skipped.map((variant) => `${row("", "", variant)}  left out: it would run for seconds`),
+  ].join("\n");
 }
 
 function variantLine(title: string, count: string, record: VariantRecord): string {
@@ -120,7 +179,9 @@ function variantLine(title: string, count: string, record: VariantRecord): strin
   const cells = [title, count, variant, check.pass ? `ok ${check.worstShare.toFixed(2)}` : "FAIL"];
   if (timing === undefined) {
     const { worst } = check;
-    const where = worst && `row ${worst.row}, channel ${worst.channel}: got ${worst.got}, expected ${worst.expected}`;
+    const where =
+      worst &&
+      `row ${worst.row}, channel ${worst.channel}: got ${worst.got}, expected ${worst.expected}`;
     return `${row(...cells)}  ${where ?? ""}`;
   }
   return row(
@@ -166,7 +227,10 @@ async function benchModel(gpu: Gpu, options: BenchOptions, interrupt: Interrupt)
     signal: interrupt.signal,
     onProgress: note,
   });
-  if (json) terminal.out(JSON.stringify({ suite: "model", ...runRecord(gpu.caps), model, image: name, ...result }));
+  if (json)
+    terminal.out(
+      JSON.stringify({ suite: "model", ...runRecord(gpu.caps), model, image: name, ...result }),
+    );
   else terminal.out(modelReport(result, gpu.caps, model, name));
   return EXIT.ok;
 }
@@ -178,7 +242,14 @@ async function benchImage(): Promise<{ readonly image: RawImage; readonly name: 
     const { width, height, channels, data } = await readImage(path);
     return { image: { width, height, channels, data }, name: "boats.png" };
   } catch {
-    const read = elementReader({ name: "image", dtype: "f32", rows: 1, channels: 1, scale: 1, seed: 5 });
+    const read = elementReader({
+      name: "image",
+      dtype: "f32",
+      rows: 1,
+      channels: 1,
+      scale: 1,
+      seed: 5,
+    });
     const data = Uint8Array.from({ length: 128 * 128 * 3 }, (_, i) => 127.5 * (1 + read(i)));
     return { image: { width: 128, height: 128, channels: 3, data }, name: "noise" };
   }
@@ -206,10 +277,18 @@ function modelReport(result: ModelSuiteResult, caps: Caps, model: string, image:
     formatTable(
       [
         ["  load", formatMs(result.loadMs)],
-        ["  compile", formatMs(result.compileMs), `${result.pipelines} pipelines, summed; part of load and first image`],
+        [
+          "  compile",
+          formatMs(result.compileMs),
+          `${result.pipelines} pipelines, summed; part of load and first image`,
+        ],
         ["  first image", formatMs(result.firstImageMs)],
         ["  warm image", formatMs(result.warmImageMs), `median of ${result.warmSamples}`],
-        ["  peak", formatBytes(result.peakBytes), `of which activations ${formatBytes(result.peakActivationBytes)}`],
+        [
+          "  peak",
+          formatBytes(result.peakBytes),
+          `of which activations ${formatBytes(result.peakActivationBytes)}`,
+        ],
       ],
       ["left", "right", "left"],
     ),

@@ -45,17 +45,31 @@ export function benchCommand(load: () => Promise<BenchModule>): RegisterCommand 
       )
       .option("--filter <text>", "only cases whose name contains this text")
       .addOption(
-        new Option("--precision <p>", "storage precision (default: f16, on a CPU f32)").choices(["f32", "f16"]),
-      )
-      .option("--variant <kernel=name...>", "time this variant of a kernel, e.g. conv2d=tiled, or conv2d=all")
-      .addOption(
-        new Option("--scale <s>", "the model's own shapes, or small ones (default: full, on a CPU small)").choices([
-          "full",
-          "small",
+        new Option("--precision <p>", "storage precision (default: f16, on a CPU f32)").choices([
+          "f32",
+          "f16",
         ]),
       )
-      .option("--min-ms <n>", "repeat a kernel within a pass for at least this long (default: 10)", parseNumber(0.1, 10_000))
-      .option("--samples <n>", "passes or images to time (default: 20, on a CPU 5; images 3)", parseInteger(1, 1000))
+      .option(
+        "--variant <kernel=name...>",
+        "time this variant of a kernel, e.g. conv2d=tiled, or conv2d=all",
+      )
+      .addOption(
+        new Option(
+          "--scale <s>",
+          "the model's own shapes, or small ones (default: full, on a CPU small)",
+        ).choices(["full", "small"]),
+      )
+      .option(
+        "--min-ms <n>",
+        "repeat a kernel within a pass for at least this long (default: 10)",
+        parseNumber(0.1, 10_000),
+      )
+      .option(
+        "--samples <n>",
+        "passes or images to time (default: 20, on a CPU 5; images 3)",
+        parseInteger(1, 1000),
+      )
       .option("--model <folder>", "model for --suite model (default: the bundled rcod-tiny)")
       .option("--json", "print one JSON object")
       .action(async (_options, command) => {
@@ -93,7 +107,9 @@ function parseVariants(texts: readonly string[]): Readonly<Record<string, string
     texts.map((text): [string, string] => {
       const [kernel = "", variant = ""] = text.split("=", 2);
       if (kernel === "" || variant === "") {
-        throw usageError(`--variant must be kernel=name, e.g. conv2d=tiled, got ${JSON.stringify(text)}`);
+        throw usageError(
+          `--variant must be kernel=name, e.g. conv2d=tiled, got ${JSON.stringify(text)}`,
+        );
       }
       return [kernel, variant];
     }),

@@ -10,7 +10,13 @@ import { IMAGE_PROJ } from "../rcod/graphs.ts";
 import type { ModelConfigs, ModelWeights } from "../rcod/load.ts";
 import { modelParameters, readConfigs } from "../rcod/load.ts";
 import type { FileSet, WeightStem, WeightStore } from "../weights/index.ts";
-import { WeightsError, checkTensors, mergeStores, openWeightFolder, renamedStore } from "../weights/index.ts";
+import {
+  WeightsError,
+  checkTensors,
+  mergeStores,
+  openWeightFolder,
+  renamedStore,
+} from "../weights/index.ts";
 import { folderFiles } from "../weights/node-source.ts";
 import { EXIT } from "./errors.ts";
 import { formatBytes, formatTable } from "./format.ts";
@@ -33,7 +39,9 @@ export async function runInfo(options: InfoOptions): Promise<number> {
   const caps = options.adapter ? await adapterCaps(options.adapter.dawnToggles) : BASELINE_CAPS;
   const [width, height] = options.outputSize;
   const modules = describeModules(configs);
-  const plans = options.precisions.map((dtype) => describePlan(configs, width, height, dtype, caps));
+  const plans = options.precisions.map((dtype) =>
+    describePlan(configs, width, height, dtype, caps),
+  );
   const weights = await describeWeights(model, files, configs);
   if (options.json) {
     const { limits, description } = caps;
@@ -75,7 +83,9 @@ async function describeWeights(
   files: FileSet,
   configs: ModelConfigs,
 ): Promise<readonly WeightsInfo[] | null> {
-  const present = await Promise.all(FOLDERS.map(([name, stem]) => hasWeights(join(folder, name), stem)));
+  const present = await Promise.all(
+    FOLDERS.map(([name, stem]) => hasWeights(join(folder, name), stem)),
+  );
   if (!present.includes(true)) return null;
   const parameters = modelParameters(configs, "f32");
   const opened: WeightStore[] = [];
@@ -104,7 +114,9 @@ async function describeWeights(
           tensors++;
           bytes += store.info(name).byteLength;
         }
-        checkTensors(store, parameters[part], { unused: part === "clip" ? UNUSED_CLIP_TENSORS : "error" });
+        checkTensors(store, parameters[part], {
+          unused: part === "clip" ? UNUSED_CLIP_TENSORS : "error",
+        });
       } catch (error) {
         if (!(error instanceof WeightsError)) throw error;
         problem = error.message;
@@ -119,9 +131,19 @@ async function describeWeights(
 
 /** Whether a part's folder has safetensors, or an index of them, in any variant. */
 async function hasWeights(folder: string, stem: WeightStem): Promise<boolean> {
-  const names = ["safetensors", "fp16.safetensors", "safetensors.index.json", "safetensors.index.fp16.json"];
+  const names = [
+    "safetensors",
+    "fp16.safetensors",
+    "safetensors.index.json",
+    "safetensors.index.fp16.json",
+  ];
   const found = await Promise.all(
-    names.map((name) => stat(join(folder, `${stem}.${name}`)).then(() => true, () => false)),
+    names.map((name) =>
+      stat(join(folder, `${stem}.${name}`)).then(
+        () => true,
+        () => false,
+      ),
+    ),
   );
   return found.includes(true);
 }
@@ -145,7 +167,8 @@ function render(
 }
 
 function modulesTable(modules: readonly ModuleInfo[]): string {
-  const total = (pick: (module: ModuleInfo) => number): number => modules.reduce((sum, m) => sum + pick(m), 0);
+  const total = (pick: (module: ModuleInfo) => number): number =>
+    modules.reduce((sum, m) => sum + pick(m), 0);
   const row = (name: string, pick: (of: (module: ModuleInfo) => number) => number): string[] => [
     `  ${name}`,
     String(pick(({ tensors }) => tensors)),
@@ -171,7 +194,16 @@ function planLines(plan: PlanInfo, caps: Caps): readonly string[] {
     `Plan in ${plan.dtype} for ${plan.width} × ${plan.height} output pixels, untiled`,
     formatTable(
       [
-        ["  stage", "GFLOP", "dispatches", "pipelines", "slots", "activations", "live peak", "largest slots"],
+        [
+          "  stage",
+          "GFLOP",
+          "dispatches",
+          "pipelines",
+          "slots",
+          "activations",
+          "live peak",
+          "largest slots",
+        ],
         ...plan.stages.map((stage) => [
           `  ${stage.name}`,
           gflop(stage.flops),

@@ -39,7 +39,8 @@ export async function runVerify(options: VerifyOptions): Promise<number> {
   try {
     gpu = await requestNodeGpu({ toggles: options.dawnToggles });
     const { vendor, architecture, device, description } = gpu.caps;
-    const adapter = [vendor, architecture, device, description].filter((text) => text !== "").join(" ");
+    const adapter =
+      description || [vendor, architecture, device].filter((text) => text !== "").join(" ");
     const report = new Report(terminal, json, options.precisions.length > 1);
     report.start(adapter);
     const sources = await findSources(options.paths);
@@ -75,7 +76,9 @@ function interrupted(interrupt: Interrupt, { json, terminal }: VerifyOptions): n
 }
 
 /** Files by folder, in the order of the paths; of a folder every `.safetensors` directly inside. */
-async function findSources(paths: readonly string[]): Promise<readonly (readonly [string, VerifySource[]])[]> {
+async function findSources(
+  paths: readonly string[],
+): Promise<readonly (readonly [string, VerifySource[]])[]> {
   const byFolder = new Map<string, VerifySource[]>();
   const add = (path: string, open = () => fileSource(path)): void => {
     const folder = dirname(path);
@@ -92,10 +95,12 @@ async function findSources(paths: readonly string[]): Promise<readonly (readonly
       add(path);
       continue;
     }
-    const names = (await readdir(path)).filter((name) => name.endsWith(".safetensors")).sort();
+    const names = (await readdir(path)).filter((name) => name.endsWith(".safetensors")).toSorted();
     for (const name of names) add(join(path, name));
     if (names.length === 0) {
-      add(join(path, "*.safetensors"), () => Promise.reject(new Error(`verify: no .safetensors file in ${path}`)));
+      add(join(path, "*.safetensors"), () =>
+        Promise.reject(new Error(`verify: no .safetensors file in ${path}`)),
+      );
     }
   }
   return [...byFolder];
@@ -130,7 +135,9 @@ class Report {
   start(adapter: string): void {
     if (this.#json) return;
     this.#terminal.out(`adapter: ${adapter}`);
-    this.#terminal.out(row("file", "case", "output", "prec", "max abs", "rel rms", "limit", "pass"));
+    this.#terminal.out(
+      row("file", "case", "output", "prec", "max abs", "rel rms", "limit", "pass"),
+    );
   }
 
   readonly progress = ({ file, case: name, stage, fraction }: VerifyProgressLike): void => {
@@ -141,7 +148,8 @@ class Report {
       this.#caseStartMs = now;
       this.#toldMs = now;
     }
-    if (now - this.#caseStartMs < PROGRESS_AFTER_MS || now - this.#toldMs < PROGRESS_EVERY_MS) return;
+    if (now - this.#caseStartMs < PROGRESS_AFTER_MS || now - this.#toldMs < PROGRESS_EVERY_MS)
+      return;
     this.#toldMs = now;
     const what = stage === "load" ? "loading weights" : "running";
     this.#terminal.note(`${key}: ${what}, ${Math.round(100 * fraction)} %`);
@@ -170,7 +178,16 @@ class Report {
       if (this.#json) continue;
       const limitText = limit.on === "relRms" ? `rms ${short(limit.value)}` : `abs ${limit.value}`;
       this.#terminal.out(
-        row(stem, name, output, precision, short(maxAbs), short(relRms), limitText, pass ? "ok" : "FAIL"),
+        row(
+          stem,
+          name,
+          output,
+          precision,
+          short(maxAbs),
+          short(relRms),
+          limitText,
+          pass ? "ok" : "FAIL",
+        ),
       );
     }
     if (outputs.length === 0) {
@@ -208,7 +225,9 @@ class Report {
   }
 }
 
-type VerifyProgressLike = Parameters<NonNullable<Parameters<typeof verifyFiles>[2]["onProgress"]>>[0];
+type VerifyProgressLike = Parameters<
+  NonNullable<Parameters<typeof verifyFiles>[2]["onProgress"]>
+>[0];
 
 const COLUMNS = [22, 32, 20, 4, 9, 9, 12, 4] as const;
 

@@ -62,7 +62,9 @@ export async function requestGpu(options: GpuOptions = {}): Promise<Gpu> {
     );
   }
   const refused = new Set(options.withoutFeatures ?? []);
-  const features = WANTED_FEATURES.filter((name) => adapter.features.has(name) && !refused.has(name));
+  const features = WANTED_FEATURES.filter(
+    (name) => adapter.features.has(name) && !refused.has(name),
+  );
   const requiredLimits: Record<string, number> = {};
   if (!options.defaultLimits) {
     for (const name of Object.keys(DEFAULT_LIMITS) as (keyof CapsLimits)[]) {

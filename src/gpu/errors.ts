@@ -10,7 +10,9 @@ export class DeviceLostError extends DeviceError {
   readonly reason: string;
 
   constructor(reason: string, message: string) {
-    super(`device: lost (${reason}): ${message || "no message"}. Create a new device and load again`);
+    super(
+      `device: lost (${reason}): ${message || "no message"}. Create a new device and load again`,
+    );
     this.reason = reason;
   }
 }

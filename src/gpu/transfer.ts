@@ -17,13 +17,7 @@ export function uploadBytes(
   const whole = data.byteLength - (data.byteLength % 4);
   for (let start = 0; start < whole; start += UPLOAD_CHUNK_BYTES) {
     const length = Math.min(UPLOAD_CHUNK_BYTES, whole - start);
-    queue.writeBuffer(
-      buffer,
-      byteOffset + start,
-      data.buffer,
-      data.byteOffset + start,
-      length,
-    );
+    queue.writeBuffer(buffer, byteOffset + start, data.buffer, data.byteOffset + start, length);
   }
   if (whole < data.byteLength) {
     const tail = new Uint8Array(4);

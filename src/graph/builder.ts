@@ -71,7 +71,8 @@ export class GraphBuilder {
   }
 
   build(): Graph {
-    if (this.#outputs.size === 0) throw new ShapeError("graph: has no output. Call output(name, value)");
+    if (this.#outputs.size === 0)
+      throw new ShapeError("graph: has no output. Call output(name, value)");
     return {
       dtype: this.dtype,
       nodes: [...this.#nodes],
@@ -191,7 +192,13 @@ export class GraphBuilder {
    * softmax(scale·q kᵀ) v per head. q [B, Tq, H·d], k and v [B, Tk, H·d] → [B, Tq, H·d]; head h owns channels
    * h·d … h·d + d − 1.
    */
-  attention(q: Value, k: Value, v: Value, options: { numHeads: number; scale: number }, path: string): Value {
+  attention(
+    q: Value,
+    k: Value,
+    v: Value,
+    options: { numHeads: number; scale: number },
+    path: string,
+  ): Value {
     const channels = channelsOf(q);
     const { numHeads, scale } = options;
     if (channels % numHeads !== 0) {
@@ -199,7 +206,12 @@ export class GraphBuilder {
         `attention: channels must be divisible by numHeads, got ${channels} and ${numHeads} (${path})`,
       );
     }
-    if (q.shape.length !== 3 || `${k.shape}` !== `${v.shape}` || channelsOf(k) !== channels || k.shape[0] !== q.shape[0]) {
+    if (
+      q.shape.length !== 3 ||
+      `${k.shape}` !== `${v.shape}` ||
+      channelsOf(k) !== channels ||
+      k.shape[0] !== q.shape[0]
+    ) {
       throw new ShapeError(
         `attention: needs q [B, Tq, C] and k, v [B, Tk, C], got [${q.shape}], [${k.shape}], [${v.shape}] (${path})`,
       );
@@ -214,7 +226,12 @@ export class GraphBuilder {
 
   /** activate(x), elementwise. */
   activation(x: Value, activation: Activation, path: string): Value {
-    return this.#emit({ kind: "elementwise", scaleA: 1, scaleB: 0, activation }, { x: [x] }, x.shape, path);
+    return this.#emit(
+      { kind: "elementwise", scaleA: 1, scaleB: 0, activation },
+      { x: [x] },
+      x.shape,
+      path,
+    );
   }
 
   /** a + b, equal shapes. */
@@ -225,9 +242,16 @@ export class GraphBuilder {
   /** scaleA·a + scaleB·b, equal shapes. */
   combine(a: Value, scaleA: number, b: Value, scaleB: number, path: string): Value {
     if (`${a.shape}` !== `${b.shape}`) {
-      throw new ShapeError(`add: shapes must be equal, got [${a.shape}] and [${b.shape}] (${path})`);
+      throw new ShapeError(
+        `add: shapes must be equal, got [${a.shape}] and [${b.shape}] (${path})`,
+      );
     }
-    return this.#emit({ kind: "elementwise", scaleA, scaleB, activation: "none" }, { x: [a, b] }, a.shape, path);
+    return this.#emit(
+      { kind: "elementwise", scaleA, scaleB, activation: "none" },
+      { x: [a, b] },
+      a.shape,
+      path,
+    );
   }
 
   /** scale·x. */
@@ -254,7 +278,8 @@ export class GraphBuilder {
   /** value · gelu(gate) with [value | gate] = x [.., 2D] → [.., D]. */
   geglu(x: Value, path: string): Value {
     const channels = channelsOf(x);
-    if (channels % 2 !== 0) throw new ShapeError(`geglu: needs an even channel count, got ${channels} (${path})`);
+    if (channels % 2 !== 0)
+      throw new ShapeError(`geglu: needs an even channel count, got ${channels} (${path})`);
     return this.#emit({ kind: "geglu" }, { x: [x] }, [...x.shape.slice(0, -1), channels / 2], path);
   }
 
@@ -264,16 +289,28 @@ export class GraphBuilder {
     if (!isShape([height, width])) {
       throw new ShapeError(`upsampleNearest: needs a size ≥ 1, got ${height}×${width} (${path})`);
     }
-    return this.#emit({ kind: "upsampleNearest" }, { x: [x] }, [batch, height, width, channels], path);
+    return this.#emit(
+      { kind: "upsampleNearest" },
+      { x: [x] },
+      [batch, height, width, channels],
+      path,
+    );
   }
 
   /** Channel concatenation of a and b. */
   concat(a: Value, b: Value, path: string): Value {
     const rowShape = a.shape.slice(0, -1);
     if (`${rowShape}` !== `${b.shape.slice(0, -1)}`) {
-      throw new ShapeError(`concat: all but the channel axis must agree, got [${a.shape}] and [${b.shape}] (${path})`);
+      throw new ShapeError(
+        `concat: all but the channel axis must agree, got [${a.shape}] and [${b.shape}] (${path})`,
+      );
     }
-    return this.#emit({ kind: "concat" }, { x: [a, b] }, [...rowShape, channelsOf(a) + channelsOf(b)], path);
+    return this.#emit(
+      { kind: "concat" },
+      { x: [a, b] },
+      [...rowShape, channelsOf(a) + channelsOf(b)],
+      path,
+    );
   }
 
   /** Channels offset … offset + count − 1 of x, optionally clamped. */
@@ -289,7 +326,12 @@ export class GraphBuilder {
         `sliceChannels: ${offset} … ${offset + count} is outside [${x.shape}] (${path})`,
       );
     }
-    return this.#emit({ kind: "sliceChannels", offset, clamp }, { x: [x] }, [...x.shape.slice(0, -1), count], path);
+    return this.#emit(
+      { kind: "sliceChannels", offset, clamp },
+      { x: [x] },
+      [...x.shape.slice(0, -1), count],
+      path,
+    );
   }
 
   /**
@@ -299,7 +341,9 @@ export class GraphBuilder {
   tokenEmbeddings(patches: Value, w: WeightScope): Value {
     const [batch = 1, count = 1, channels = 1] = patches.shape;
     if (patches.shape.length !== 3) {
-      throw new ShapeError(`tokenEmbeddings: needs [B, P, C], got [${patches.shape.join(", ")}] (${w.path})`);
+      throw new ShapeError(
+        `tokenEmbeddings: needs [B, P, C], got [${patches.shape.join(", ")}] (${w.path})`,
+      );
     }
     return this.#emit(
       {
@@ -315,7 +359,13 @@ export class GraphBuilder {
 
   #map(x: Value, op: string, path: string): readonly [number, number, number, number] {
     const [n, h, w, c, ...rest] = x.shape;
-    if (n === undefined || h === undefined || w === undefined || c === undefined || rest.length > 0) {
+    if (
+      n === undefined ||
+      h === undefined ||
+      w === undefined ||
+      c === undefined ||
+      rest.length > 0
+    ) {
       throw new ShapeError(`${op}: needs [N, H, W, C], got [${x.shape.join(", ")}] (${path})`);
     }
     return [n, h, w, c];
@@ -334,6 +384,8 @@ export class GraphBuilder {
 
 function checkOutChannels(op: string, outChannels: number, w: WeightScope): void {
   if (!isShape([outChannels])) {
-    throw new ShapeError(`${op}: outChannels must be an integer ≥ 1, got ${outChannels} (${w.path})`);
+    throw new ShapeError(
+      `${op}: outChannels must be an integer ≥ 1, got ${outChannels} (${w.path})`,
+    );
   }
 }

@@ -106,7 +106,8 @@ export class DeviceWeights {
   }
 
   dispose(): void {
-    for (const buffer of [...this.#buffers.values(), ...this.#zeros.values()]) this.#gpu.memory.release(buffer);
+    for (const buffer of [...this.#buffers.values(), ...this.#zeros.values()])
+      this.#gpu.memory.release(buffer);
     this.#buffers.clear();
     this.#zeros.clear();
   }
@@ -114,7 +115,9 @@ export class DeviceWeights {
   async #loadOne(weight: Weight, signal?: AbortSignal): Promise<GPUBuffer> {
     const { shape } = this.#source.tensor(weight.name);
     if (elementCount(shape) !== elementCount(weight.shape)) {
-      throw new ShapeError(`weights: shape must be [${weight.shape}], got [${shape}] (${weight.name})`);
+      throw new ShapeError(
+        `weights: shape must be [${weight.shape}], got [${shape}] (${weight.name})`,
+      );
     }
     switch (weight.layout) {
       case "matrix":
@@ -141,7 +144,12 @@ export class DeviceWeights {
       inChannels,
       taps: kernelHeight * kernelWidth,
       geglu: weight.layout === "geglu-matrix",
-      lora: lora && { rank: lora.rank, scaling: lora.scaling, aDType: lora.a.dtype, bDType: lora.b.dtype },
+      lora: lora && {
+        rank: lora.rank,
+        scaling: lora.scaling,
+        aDType: lora.a.dtype,
+        bDType: lora.b.dtype,
+      },
       roundToHalf: this.#roundToHalf,
     };
     const packed = memory.create(weight.name, packedWeightByteLength(problem), "weights");
@@ -174,7 +182,9 @@ export class DeviceWeights {
   async #loadFloats(weight: Weight, signal?: AbortSignal): Promise<GPUBuffer> {
     const tensor = this.#source.tensor(weight.name);
     if (this.#source.lora(weight.name) !== null) {
-      throw new ShapeError(`weights: LoRA merges into matrices only, got a ${weight.layout} (${weight.name})`);
+      throw new ShapeError(
+        `weights: LoRA merges into matrices only, got a ${weight.layout} (${weight.name})`,
+      );
     }
     const values = decodeFloats(tensor.dtype, await tensor.read(0, tensor.byteLength, signal));
     const packed =

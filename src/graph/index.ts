@@ -16,7 +16,12 @@
 export { GraphBuilder, WeightScope } from "./builder.ts";
 export type { Conv2dOptions } from "./builder.ts";
 export { DeviceWeights } from "./device-weights.ts";
-export type { DeviceWeightsOptions, LoraUpdate, SourceTensor, TensorSource } from "./device-weights.ts";
+export type {
+  DeviceWeightsOptions,
+  LoraUpdate,
+  SourceTensor,
+  TensorSource,
+} from "./device-weights.ts";
 export type { Graph, Node, Op, Value, Weight, WeightLayout } from "./ir.ts";
 export { graphWeights } from "./ir.ts";
 export { activationByteLength } from "./lower.ts";

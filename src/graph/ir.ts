@@ -61,7 +61,12 @@ export type Op =
       readonly eps: number;
     }
   | { readonly kind: "affine"; readonly activation: Activation }
-  | { readonly kind: "layerNorm"; readonly gamma: Weight; readonly beta: Weight; readonly eps: number }
+  | {
+      readonly kind: "layerNorm";
+      readonly gamma: Weight;
+      readonly beta: Weight;
+      readonly eps: number;
+    }
   | {
       readonly kind: "attention";
       readonly numHeads: number;
@@ -83,7 +88,11 @@ export type Op =
       readonly offset: number;
       readonly clamp: readonly [number, number] | null;
     }
-  | { readonly kind: "tokenEmbeddings"; readonly classEmbedding: Weight; readonly position: Weight };
+  | {
+      readonly kind: "tokenEmbeddings";
+      readonly classEmbedding: Weight;
+      readonly position: Weight;
+    };
 
 /** Operands of a node. `x` are the main inputs (two where channels are concatenated on the fly). */
 export interface NodeInputs {

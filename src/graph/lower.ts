@@ -10,7 +10,12 @@ import { affineActivation } from "../kernels/affine-activation.ts";
 import { attention } from "../kernels/attention.ts";
 import { channelAdd } from "../kernels/channel-add.ts";
 import type { PixelRegion } from "../kernels/channel-stats.ts";
-import { channelStats, channelStatsByteLength, chooseSplits, regionPixels } from "../kernels/channel-stats.ts";
+import {
+  channelStats,
+  channelStatsByteLength,
+  chooseSplits,
+  regionPixels,
+} from "../kernels/channel-stats.ts";
 import { concatChannels } from "../kernels/concat-channels.ts";
 import { conv2d } from "../kernels/conv2d.ts";
 import { elementwise } from "../kernels/elementwise.ts";
@@ -64,7 +69,9 @@ export function lower(graph: Graph, caps: Caps, variants: VariantChoice = {}): L
   for (const value of graph.inputs.values()) {
     byteLengths.set(value.id, activationByteLength(value.shape, graph.dtype));
   }
-  const shapes = new Map<number, readonly number[]>([...graph.inputs.values()].map((v) => [v.id, v.shape]));
+  const shapes = new Map<number, readonly number[]>(
+    [...graph.inputs.values()].map((v) => [v.id, v.shape]),
+  );
   const splits = new Map<number, { readonly splits: number; readonly pixels: number }>();
   const context: Context = { graph, caps, variants, byteLengths, splits };
   const steps: Step[] = [];
@@ -100,13 +107,23 @@ export function statsPlan(
   dtype: DType,
   caps: Caps,
   region?: PixelRegion,
-): { readonly plan: KernelPlan; readonly cost: Cost; readonly splits: number; readonly pixels: number } {
+): {
+  readonly plan: KernelPlan;
+  readonly cost: Cost;
+  readonly splits: number;
+  readonly pixels: number;
+} {
   const [batch = 1, height = 1, width = 1, channels = 1] = shape;
   const counted = region ?? { y0: 0, y1: height, x0: 0, x1: width };
   const pixels = regionPixels(counted);
   const splits = chooseSplits(pixels, channels, caps);
   const problem = { dtype, batch, height, width, channels, region: counted, splits };
-  return { plan: channelStats.plan(problem, caps), cost: channelStats.cost(problem), splits, pixels };
+  return {
+    plan: channelStats.plan(problem, caps),
+    cost: channelStats.cost(problem),
+    splits,
+    pixels,
+  };
 }
 
 function lowerNode(node: Node, context: Context): Step[] {
@@ -152,11 +169,18 @@ function lowerNode(node: Node, context: Context): Step[] {
       };
       const inChannels = inputs.x.map(channelsOf);
       const isPointwise =
-        op.kernelSize[0] === 1 && op.kernelSize[1] === 1 && op.stride === 1 && op.padding.every((p) => p === 0);
+        op.kernelSize[0] === 1 &&
+        op.kernelSize[1] === 1 &&
+        op.stride === 1 &&
+        op.padding.every((p) => p === 0);
       if (isPointwise) {
         const rowsPerImage = inHeight * inWidth;
         return [
-          step(linear, { dtype, rows: batch * rowsPerImage, inChannels, outChannels, rowsPerImage, epilogue }, operands),
+          step(
+            linear,
+            { dtype, rows: batch * rowsPerImage, inChannels, outChannels, rowsPerImage, epilogue },
+            operands,
+          ),
         ];
       }
       return [
@@ -210,7 +234,10 @@ function lowerNode(node: Node, context: Context): Step[] {
     }
     case "channelStats": {
       const stats = statsPlan(x.shape, dtype, caps);
-      byteLengths.set(output.id, channelStatsByteLength(x.shape[0] ?? 1, stats.splits, channelsOf(x)));
+      byteLengths.set(
+        output.id,
+        channelStatsByteLength(x.shape[0] ?? 1, stats.splits, channelsOf(x)),
+      );
       splits.set(output.id, { splits: stats.splits, pixels: stats.pixels });
       return [
         {
@@ -230,7 +257,10 @@ function lowerNode(node: Node, context: Context): Step[] {
         return { channels: channelsOf(stats), ...known };
       });
       byteLengths.set(output.id, groupNormAffineByteLength(batch, channelsOf(output)));
-      const [first, last] = sources as [(typeof sources)[number], (typeof sources)[number] | undefined];
+      const [first, last] = sources as [
+        (typeof sources)[number],
+        (typeof sources)[number] | undefined,
+      ];
       return [
         step(
           groupNormAffine,

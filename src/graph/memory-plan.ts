@@ -27,7 +27,9 @@ export interface MemoryPlan {
 }
 
 export function planMemory(lifetimes: readonly Lifetime[]): MemoryPlan {
-  const order = lifetimes.toSorted((a, b) => b.byteLength - a.byteLength || a.firstStep - b.firstStep);
+  const order = lifetimes.toSorted(
+    (a, b) => b.byteLength - a.byteLength || a.firstStep - b.firstStep,
+  );
   const slots: { byteLength: number; values: Lifetime[] }[] = [];
   const slotOf = new Map<number, number>();
   for (const value of order) {

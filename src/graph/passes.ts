@@ -8,11 +8,12 @@ import { channelsOf, nodeInputs } from "./ir.ts";
 export type PassName = "fuse-norm-activation" | "fuse-epilogue" | "elide-concat";
 
 /** In execution order. */
-export const PASSES: readonly { readonly name: PassName; readonly run: (graph: Graph) => Graph }[] = [
-  { name: "elide-concat", run: elideConcat },
-  { name: "fuse-norm-activation", run: fuseNormActivation },
-  { name: "fuse-epilogue", run: fuseEpilogue },
-];
+export const PASSES: readonly { readonly name: PassName; readonly run: (graph: Graph) => Graph }[] =
+  [
+    { name: "elide-concat", run: elideConcat },
+    { name: "fuse-norm-activation", run: fuseNormActivation },
+    { name: "fuse-epilogue", run: fuseEpilogue },
+  ];
 
 /** Runs every pass except those in `without`. */
 export function optimize(graph: Graph, without: readonly PassName[] = []): Graph {
@@ -79,20 +80,32 @@ function fuseEpilogue(graph: Graph): Graph {
     const output = consumer.output;
     // The epilogue's order is fixed: channel add, activation, residual.
     if (next.kind === "channelAdd" && consumer.inputs.x[0]?.id === producer.output.id) {
-      if (!fresh || op.activation !== "none" || inputs.channelAdd || !consumer.inputs.channelAdd) return null;
+      if (!fresh || op.activation !== "none" || inputs.channelAdd || !consumer.inputs.channelAdd)
+        return null;
       return { ...producer, inputs: { ...inputs, channelAdd: consumer.inputs.channelAdd }, output };
     }
     const activation = plainActivation(next);
     if (activation !== null && fresh && op.activation === "none") {
       return { ...producer, op: { ...op, activation }, output };
     }
-    if (next.kind === "elementwise" && fresh && isPlainAdd(next) && consumer.inputs.x.length === 2) {
+    if (
+      next.kind === "elementwise" &&
+      fresh &&
+      isPlainAdd(next) &&
+      consumer.inputs.x.length === 2
+    ) {
       const [a, b] = consumer.inputs.x as readonly [Value, Value];
       if (a.id === b.id) return null;
       const residual = a.id === producer.output.id ? b : a;
       return { ...producer, inputs: { ...inputs, residual }, output };
     }
-    if (next.kind === "geglu" && op.kind === "linear" && fresh && op.activation === "none" && !inputs.channelAdd) {
+    if (
+      next.kind === "geglu" &&
+      op.kind === "linear" &&
+      fresh &&
+      op.activation === "none" &&
+      !inputs.channelAdd
+    ) {
       return {
         ...producer,
         op: {
@@ -129,14 +142,21 @@ function elideConcat(graph: Graph): Graph {
     if (node.op.kind !== "concat" || kept.has(node.output.id)) continue;
     const [a, b] = node.inputs.x as readonly [Value, Value];
     if (channelsOf(a) % 4 !== 0 || replaced.has(a.id) || replaced.has(b.id)) continue;
-    const readers = graph.nodes.filter((reader) => nodeInputs(reader).some(({ id }) => id === node.output.id));
+    const readers = graph.nodes.filter((reader) =>
+      nodeInputs(reader).some(({ id }) => id === node.output.id),
+    );
     if (readers.every((reader) => acceptsTwoSources(reader, node.output.id))) {
       replaced.set(node.output.id, [a, b]);
     }
   }
   if (replaced.size === 0) return graph;
   const nodes: Node[] = [];
-  let nextId = 1 + Math.max(...graph.nodes.map(({ output }) => output.id), ...[...graph.inputs.values()].map(({ id }) => id));
+  let nextId =
+    1 +
+    Math.max(
+      ...graph.nodes.map(({ output }) => output.id),
+      ...[...graph.inputs.values()].map(({ id }) => id),
+    );
   const statsOf = new Map<number, readonly [Value, Value]>();
   for (const node of graph.nodes) {
     const [first] = node.inputs.x;
@@ -148,7 +168,10 @@ function elideConcat(graph: Graph): Graph {
       nodes.push(node);
     } else if (node.op.kind === "channelStats") {
       const stats = parts.map((part): Value => {
-        const output: Value = { id: nextId++, shape: [node.output.shape[0] as number, channelsOf(part)] };
+        const output: Value = {
+          id: nextId++,
+          shape: [node.output.shape[0] as number, channelsOf(part)],
+        };
         nodes.push({ ...node, inputs: { x: [part] }, output });
         return output;
       });

@@ -109,7 +109,10 @@ export class Program {
       plan.steps.map((step) =>
         Promise.all(
           step.plan.dispatches.map(async ({ label, code, operands, workgroups }) => ({
-            compiled: await pipelines.get(label, code, [...operands.map(({ access }) => access), "uniform"]),
+            compiled: await pipelines.get(label, code, [
+              ...operands.map(({ access }) => access),
+              "uniform",
+            ]),
             workgroups,
           })),
         ),
@@ -155,7 +158,11 @@ export class Program {
   }
 
   /** Device buffer of a named result; valid until the next run. */
-  result(name: string): { readonly buffer: GPUBuffer; readonly size: number; readonly value: Value } {
+  result(name: string): {
+    readonly buffer: GPUBuffer;
+    readonly size: number;
+    readonly value: Value;
+  } {
     const value = this.plan.results.get(name);
     if (value === undefined) {
       throw new ShapeError(
@@ -173,7 +180,9 @@ export class Program {
       // Device buffers are rounded up in size.
       const given = data instanceof Uint8Array ? data.byteLength : data.size;
       if (data instanceof Uint8Array ? given !== size : given < size) {
-        throw new ShapeError(`program: input "${name}" [${value?.shape.join(", ")}] takes ${size} bytes, got ${given}`);
+        throw new ShapeError(
+          `program: input "${name}" [${value?.shape.join(", ")}] takes ${size} bytes, got ${given}`,
+        );
       }
       if (data instanceof Uint8Array) {
         uploadBytes(this.#gpu, buffer, 0, data);
@@ -200,7 +209,10 @@ export class Program {
    * Runs the program. Resolves when the device has finished; rejects with the signal's reason when aborted
    * (after the submits under way), with `DeviceLostError` when the device goes.
    */
-  async run(inputs: Readonly<Record<string, ProgramInput>> = {}, options: RunOptions = {}): Promise<void> {
+  async run(
+    inputs: Readonly<Record<string, ProgramInput>> = {},
+    options: RunOptions = {},
+  ): Promise<void> {
     this.#assertUsable();
     const { signal, onProgress } = options;
     const [from, to] = options.steps ?? [0, this.plan.steps.length];
@@ -253,7 +265,9 @@ export class Program {
     this.#assertUsable();
     const gpu = this.#gpu;
     if (!gpu.caps.hasTimestampQuery) {
-      throw new DeviceError("device: profiling needs the feature timestamp-query, which this adapter lacks");
+      throw new DeviceError(
+        "device: profiling needs the feature timestamp-query, which this adapter lacks",
+      );
     }
     this.setInputs(inputs);
     const { steps } = this.plan;
@@ -261,14 +275,27 @@ export class Program {
     const perBatch = 1024; // a query set holds at most 4096 queries
     for (let start = 0; start < steps.length; start += perBatch) {
       const count = Math.min(perBatch, steps.length - start);
-      const querySet = gpu.device.createQuerySet({ label: "profile", type: "timestamp", count: 2 * count });
-      const resolved = gpu.memory.create("profile", 16 * count, "staging", 0x200 | BUFFER_USAGE.COPY_SRC); // QUERY_RESOLVE
+      const querySet = gpu.device.createQuerySet({
+        label: "profile",
+        type: "timestamp",
+        count: 2 * count,
+      });
+      const resolved = gpu.memory.create(
+        "profile",
+        16 * count,
+        "staging",
+        0x200 | BUFFER_USAGE.COPY_SRC,
+      ); // QUERY_RESOLVE
       try {
         const encoder = gpu.device.createCommandEncoder({ label: "profile" });
         for (let i = 0; i < count; i++) {
           const pass = encoder.beginComputePass({
             label: steps[start + i]?.node.path ?? "",
-            timestampWrites: { querySet, beginningOfPassWriteIndex: 2 * i, endOfPassWriteIndex: 2 * i + 1 },
+            timestampWrites: {
+              querySet,
+              beginningOfPassWriteIndex: 2 * i,
+              endOfPassWriteIndex: 2 * i + 1,
+            },
           });
           this.#record(pass, start + i, start + i + 1);
           pass.end();
@@ -382,7 +409,8 @@ export class Program {
   #slotBinding(id: number, byteLength: number): { buffer: GPUBuffer; size: number } {
     if (this.#disposed) throw disposedError();
     // Another program of the pool may have failed to grow a slot and left it empty.
-    if (this.#generation !== this.#pool.generation) this.#pool.reserve(this.plan.memory.slotByteLengths);
+    if (this.#generation !== this.#pool.generation)
+      this.#pool.reserve(this.plan.memory.slotByteLengths);
     const slot = this.plan.memory.slotOf.get(id);
     if (slot === undefined) throw new Error(`internal: value ${id} has no slot`);
     return { buffer: this.#pool.buffer(slot), size: byteLength };
@@ -419,7 +447,9 @@ export function unpackActivation(
   for (let row = 0; row < rows; row++) {
     for (let c = 0; c < channels; c++) {
       const at = row * stride + c;
-      out[row * channels + c] = floats ? (floats[at] as number) : (table[(halves as Uint16Array)[at] as number] as number);
+      out[row * channels + c] = floats
+        ? (floats[at] as number)
+        : (table[(halves as Uint16Array)[at] as number] as number);
     }
   }
   return out;

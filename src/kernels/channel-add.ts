@@ -22,7 +22,9 @@ const WORKGROUP = 64;
 
 function check({ batch, pixels, channels }: ChannelAddProblem): void {
   if (!isShape([batch, pixels, channels])) {
-    throw new ShapeError(`channelAdd: sizes must be integers ≥ 1, got [${batch}, ${pixels}, ${channels}]`);
+    throw new ShapeError(
+      `channelAdd: sizes must be integers ≥ 1, got [${batch}, ${pixels}, ${channels}]`,
+    );
   }
 }
 

@@ -86,8 +86,12 @@ function check(problem: ChannelStatsProblem): void {
   }
   const isInside =
     [y0, y1, x0, x1].every(Number.isSafeInteger) &&
-    0 <= y0 && y0 < y1 && y1 <= height &&
-    0 <= x0 && x0 < x1 && x1 <= width;
+    0 <= y0 &&
+    y0 < y1 &&
+    y1 <= height &&
+    0 <= x0 &&
+    x0 < x1 &&
+    x1 <= width;
   if (!isInside) {
     throw new ShapeError(
       `channelStats: region must be a non-empty rectangle within ${height}x${width}, ` +

@@ -244,11 +244,7 @@ fn blurred(at: vec2<i32>) -> vec3<i32> {
 }
 `;
 
-function waveletStep(
-  problem: WaveletProblem,
-  caps: Caps,
-  level: 0 | 1 | 2 | 3 | 4,
-): Dispatch {
+function waveletStep(problem: WaveletProblem, caps: Caps, level: 0 | 1 | 2 | 3 | 4): Dispatch {
   const { width, height, firstRow, rows, rounding } = problem;
   const isFirst = level === 0;
   const isLast = level === 4;
@@ -309,7 +305,12 @@ ${
 function planWavelet(problem: WaveletProblem, caps: Caps): KernelPlan {
   checkWavelet(problem);
   const byteLength = problem.width * problem.height * LOW_BYTES;
-  checkBindings("waveletColorFix", { low: byteLength }, caps, "Run it in stripes, see waveletStripes");
+  checkBindings(
+    "waveletColorFix",
+    { low: byteLength },
+    caps,
+    "Run it in stripes, see waveletStripes",
+  );
   return {
     variant: "integer",
     scratch: [

@@ -53,7 +53,15 @@ export function conv2dOutputSize(
 }
 
 function check(p: Conv2dProblem): void {
-  const sizes = [p.batch, p.inHeight, p.inWidth, p.outChannels, p.stride, ...p.inChannels, ...p.kernelSize];
+  const sizes = [
+    p.batch,
+    p.inHeight,
+    p.inWidth,
+    p.outChannels,
+    p.stride,
+    ...p.inChannels,
+    ...p.kernelSize,
+  ];
   if (!isShape(sizes)) {
     throw new ShapeError(
       `conv2d: sizes must be integers ≥ 1, got input [${p.batch}, ${p.inHeight}, ${p.inWidth}, ` +
@@ -128,7 +136,8 @@ function plan(p: Conv2dProblem, caps: Caps, variant: Conv2dVariant = select(p, c
     i32("pad_left", p.padding[2]),
   ];
   const header = { caps, dtype: p.dtype, operands, params };
-  const shared = (p.inChannels.length === 1 ? PIXEL_WGSL_ONE : PIXEL_WGSL_TWO) + epilogueWgsl(p.epilogue);
+  const shared =
+    (p.inChannels.length === 1 ? PIXEL_WGSL_ONE : PIXEL_WGSL_TWO) + epilogueWgsl(p.epilogue);
   const label = `conv2d/${variant} ${p.kernelSize.join("x")}${p.stride > 1 ? ` s${p.stride}` : ""}`;
   const one = (body: string, workgroups: Dispatch["workgroups"]): KernelPlan => ({
     variant,
@@ -143,7 +152,9 @@ function plan(p: Conv2dProblem, caps: Caps, variant: Conv2dVariant = select(p, c
       );
     case "register-8x1":
     case "register-8x2": {
-      const [pixels, quads] = ({ "register-8x1": [8, 1], "register-8x2": [8, 2] } as const)[variant];
+      const [pixels, quads] = ({ "register-8x1": [8, 1], "register-8x2": [8, 2] } as const)[
+        variant
+      ];
       const blocks = Math.ceil(outWidth / pixels) * outHeight * p.batch;
       return one(
         registerWgsl(p.kernelSize, p.stride, pixels, quads),
@@ -255,9 +266,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
     }
   }
   let row0 = (image * params.out_height + oy) * params.out_width + ox0;
-  ${lines(pixels, (r) => `if (ox0 + ${r}u < params.out_width) {
+  ${lines(
+    pixels,
+    (r) => `if (ox0 + ${r}u < params.out_width) {
     ${lines(quads, (q) => (q === 0 ? `finish(acc${r}_0, row0 + ${r}u, nq0);` : `if (nq0 + ${q}u < params.column_quads) { finish(acc${r}_${q}, row0 + ${r}u, nq0 + ${q}u); }`))}
-  }`)}
+  }`,
+  )}
 }
 `;
 }
@@ -272,7 +286,13 @@ function cost(p: Conv2dProblem): Cost {
     flops: 2 * p.batch * outHeight * outWidth * p.outChannels * inChannels * taps,
     bytesRead:
       p.batch * p.inHeight * p.inWidth * inChannels * element +
-      packedWeightByteLength({ dtype: p.dtype, inChannels, outChannels: p.outChannels, taps, geglu: false }) +
+      packedWeightByteLength({
+        dtype: p.dtype,
+        inChannels,
+        outChannels: p.outChannels,
+        taps,
+        geglu: false,
+      }) +
       (p.epilogue.residual ? outBytes : 0),
     bytesWritten: outBytes,
   };

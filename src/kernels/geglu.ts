@@ -25,7 +25,9 @@ const WORKGROUP = 64;
 
 function check({ rows, channels }: GegluProblem): void {
   if (!isShape([rows, channels])) {
-    throw new ShapeError(`geglu: sizes must be integers ≥ 1, got rows ${rows}, channels ${channels}`);
+    throw new ShapeError(
+      `geglu: sizes must be integers ≥ 1, got rows ${rows}, channels ${channels}`,
+    );
   }
 }
 

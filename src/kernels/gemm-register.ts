@@ -16,7 +16,12 @@ export function lines(count: number, line: (index: number) => string): string {
 }
 
 /** Multiply-adds of loaded quads `a<r>` with the four weight quads of column quad `q` into `acc<r>_<q>`. */
-export function multiplyAddWgsl(rows: number, quad: number, firstA = "a", aIndex = (r: number) => r): string {
+export function multiplyAddWgsl(
+  rows: number,
+  quad: number,
+  firstA = "a",
+  aIndex = (r: number) => r,
+): string {
   return lines(
     rows,
     (r) =>
@@ -34,7 +39,11 @@ export function loadBlockWgsl(block: string): string {
 /** Body of linear with R = `rows`, Q = `quads`; needs `load_a` and the epilogue. GEGLU needs Q = 2. */
 export function linearRegisterWgsl(rows: number, quads: number, geglu: boolean): string {
   const store = geglu
-    ? lines(rows, (r) => `if (row0 + ${r}u < params.rows) { finish_pair(acc${r}_0, acc${r}_1, row0 + ${r}u, nq0 / 2u); }`)
+    ? lines(
+        rows,
+        (r) =>
+          `if (row0 + ${r}u < params.rows) { finish_pair(acc${r}_0, acc${r}_1, row0 + ${r}u, nq0 / 2u); }`,
+      )
     : lines(rows, (r) =>
         [
           `if (row0 + ${r}u < params.rows) {`,

@@ -60,18 +60,23 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
       workgroupBarrier();
       for (var k = 0u; k < ${K_QUADS}u; k++) {
         ${lines(4, (r) => `let a${r} = tile_a[k * ${TILE_ROWS}u + my_row + ${r}u];`)}
-        ${lines(2, (q) => `{
+        ${lines(
+          2,
+          (q) => `{
           let at = k * 64u + my_quad + ${q}u;
           let w0 = tile_w[at]; let w1 = tile_w[at + 16u]; let w2 = tile_w[at + 32u]; let w3 = tile_w[at + 48u];
           ${multiplyAddWgsl(4, q)}
-        }`)}
+        }`,
+        )}
       }
       workgroupBarrier();
     }
   }
   let nq = nq0 + my_quad;
   if (nq >= params.column_quads) { return; }
-  ${lines(4, (r) => `{
+  ${lines(
+    4,
+    (r) => `{
     let row = row0 + my_row + ${r}u;
     if (row < params.rows) {
       ${
@@ -81,7 +86,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
       if (nq + 1u < params.column_quads) { finish(acc${r}_1, row, nq + 1u); }`
       }
     }
-  }`)}
+  }`,
+  )}
 }
 `;
 }

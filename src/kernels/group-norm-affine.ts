@@ -293,7 +293,13 @@ export function groupMoments(
           const quad = (image * splits + split) * quadCount(channels) + Math.floor(c / 4);
           const index = quad * 8 + (c % 4);
           const count = splitPixels(pixels, splits, split);
-          mergeInto(moments, group, count, stats[index] as number, (stats[index + 4] as number) / count);
+          mergeInto(
+            moments,
+            group,
+            count,
+            stats[index] as number,
+            (stats[index + 4] as number) / count,
+          );
         }
       }
     });
@@ -342,7 +348,8 @@ function mergeInto(
   const oldVariance = moments.variance[group] as number;
   const delta = mean - oldMean;
   moments.mean[group] = oldMean + delta * share;
-  moments.variance[group] = oldVariance + (variance - oldVariance) * share + delta * delta * share * (1 - share);
+  moments.variance[group] =
+    oldVariance + (variance - oldVariance) * share + delta * delta * share * (1 - share);
   moments.count[group] = total;
 }
 

@@ -20,7 +20,9 @@ export function imageByteLength(width: number, height: number): number {
 export function checkSides(op: string, sides: Readonly<Record<string, number>>): void {
   for (const [name, value] of Object.entries(sides)) {
     if (!Number.isSafeInteger(value) || value < 1 || value > MAX_IMAGE_SIDE) {
-      throw new ShapeError(`${op}: ${name} must be an integer in 1 … ${MAX_IMAGE_SIDE}, got ${value}`);
+      throw new ShapeError(
+        `${op}: ${name} must be an integer in 1 … ${MAX_IMAGE_SIDE}, got ${value}`,
+      );
     }
   }
 }

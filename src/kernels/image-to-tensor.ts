@@ -57,7 +57,12 @@ function byteLengths({ dtype, imageWidth, imageHeight, width, height }: ImageToT
 
 function plan(problem: ImageToTensorProblem, caps: Caps): KernelPlan {
   check(problem);
-  checkBindings("imageToTensor", byteLengths(problem), caps, "Convert it in tiles, or upload a part");
+  checkBindings(
+    "imageToTensor",
+    byteLengths(problem),
+    caps,
+    "Convert it in tiles, or upload a part",
+  );
   const { dtype, imageWidth, imageHeight, width, height } = problem;
   const body = /* wgsl */ `${MAP_POSITION}${RGBA8}
 @compute @workgroup_size(${MAP_WORKGROUP})

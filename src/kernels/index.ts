@@ -40,7 +40,11 @@ export type { SliceChannelsProblem } from "./slice-channels.ts";
 export { tensorToImage } from "./tensor-to-image.ts";
 export type { TensorToImageProblem } from "./tensor-to-image.ts";
 export { tileClear, tileAccumulate, tileNormalise } from "./tile-blend.ts";
-export type { TileClearProblem, TileAccumulateProblem, TileNormaliseProblem } from "./tile-blend.ts";
+export type {
+  TileClearProblem,
+  TileAccumulateProblem,
+  TileNormaliseProblem,
+} from "./tile-blend.ts";
 export { tokenEmbeddings } from "./token-embeddings.ts";
 export type { TokenEmbeddingsProblem } from "./token-embeddings.ts";
 export { upsampleNearest } from "./upsample-nearest.ts";

@@ -70,7 +70,11 @@ export function dispatch(
 }
 
 /** Shorthands for operand lists. */
-export const reads = (name: string, element = "Quad"): Operand => ({ name, element, access: "read" });
+export const reads = (name: string, element = "Quad"): Operand => ({
+  name,
+  element,
+  access: "read",
+});
 export const writes = (name: string, element = "Quad"): Operand => ({
   name,
   element,

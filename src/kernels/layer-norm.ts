@@ -142,7 +142,12 @@ function plan(
         {
           caps,
           dtype,
-          operands: [reads("x"), reads("gamma", "vec4<f32>"), reads("beta", "vec4<f32>"), writes("y")],
+          operands: [
+            reads("x"),
+            reads("gamma", "vec4<f32>"),
+            reads("beta", "vec4<f32>"),
+            writes("y"),
+          ],
           params: [
             u32("rows", rows),
             u32("channels", channels),

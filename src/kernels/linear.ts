@@ -122,17 +122,26 @@ function plan(p: LinearProblem, caps: Caps, variant: LinearVariant = select(p, c
   switch (variant) {
     case "naive": {
       const quads = p.rows * quadCount(linearOutChannels(p));
-      return single(variant, dispatch(label, header, load + finish + naiveWgsl(geglu), grid(quads)));
+      return single(
+        variant,
+        dispatch(label, header, load + finish + naiveWgsl(geglu), grid(quads)),
+      );
     }
     case "register-1x2":
     case "register-4x1":
     case "register-8x2": {
-      const [rows, quads] = variant === "register-1x2" ? [1, 2] : variant === "register-4x1" ? [4, 1] : [8, 2];
+      const [rows, quads] =
+        variant === "register-1x2" ? [1, 2] : variant === "register-4x1" ? [4, 1] : [8, 2];
       if (geglu && quads !== 2) throw new ShapeError(`linear: GEGLU does not run as ${variant}`);
       const invocations = Math.ceil(p.rows / rows) * Math.ceil(columns / quads);
       return single(
         variant,
-        dispatch(label, header, load + finish + linearRegisterWgsl(rows, quads, geglu), grid(invocations)),
+        dispatch(
+          label,
+          header,
+          load + finish + linearRegisterWgsl(rows, quads, geglu),
+          grid(invocations),
+        ),
       );
     }
     case "tiled": {
@@ -144,7 +153,12 @@ fn load_tap(row: Row, tap: u32, k: u32) -> vec4<f32> { return load_a(row.index, 
 `;
       return single(
         variant,
-        dispatch(label, header, load + finish + prepare + tiledGemmWgsl("1u", geglu), foldWorkgroups(groups)),
+        dispatch(
+          label,
+          header,
+          load + finish + prepare + tiledGemmWgsl("1u", geglu),
+          foldWorkgroups(groups),
+        ),
       );
     }
     default:

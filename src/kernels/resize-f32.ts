@@ -122,7 +122,12 @@ function loadExpression(srcType: DType | "rgba8", index: string): string {
 
 function plan(problem: ResizeF32Problem, caps: Caps): KernelPlan {
   check(problem);
-  checkBindings("resizeF32", byteLengths(problem), caps, "Run the horizontal pass in stripes of rows");
+  checkBindings(
+    "resizeF32",
+    byteLengths(problem),
+    caps,
+    "Run the horizontal pass in stripes of rows",
+  );
   const { srcType, dstDType, axis, width, height, outSize } = problem;
   const quads = quadCount(problem.channels);
   const horizontal = axis === "horizontal";

@@ -106,7 +106,7 @@ export function resizeStripes(
   const outRows = rowLimit(outWidth);
   const inRows = rowLimit(Math.max(inWidth, outWidth));
   const stripes: ResizeStripe[] = [];
-  for (let outFrom = 0; outFrom < outHeight; ) {
+  for (let outFrom = 0; outFrom < outHeight;) {
     let outTo = Math.min(outFrom + outRows, outHeight);
     let [inFrom, inTo] = range(outFrom, Math.max(outTo, outFrom + 1)) as [number, number];
     // Largest stripe whose input fits: the input end never decreases, so search by halving.
@@ -219,7 +219,8 @@ function cost(problem: ResizeU8Problem): Cost {
   const [outWidth, outHeight] = outputSize(problem);
   return {
     flops: outWidth * outHeight * 4 * 2 * problem.taps,
-    bytesRead: imageByteLength(problem.width, problem.height) + problem.outSize * (problem.taps + 1) * 4,
+    bytesRead:
+      imageByteLength(problem.width, problem.height) + problem.outSize * (problem.taps + 1) * 4,
     bytesWritten: imageByteLength(outWidth, outHeight),
   };
 }

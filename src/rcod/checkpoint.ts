@@ -99,7 +99,7 @@ export function withLora(base: TensorSource, adapters: WeightStore, alpha = DEFA
       continue;
     }
     const fits =
-      b.shape[1] === rank && b.shape[0] === shape[0] && `${a.shape.slice(1)}` === `${shape.slice(1)}`;
+      shape.length >= 2 && rank >= 1 && b.shape[1] === rank && b.shape[0] === shape[0] && `${a.shape.slice(1)}` === `${shape.slice(1)}`;
     if (!fits) {
       problems.push(`"${module}": A [${a.shape}] and B [${b.shape}] do not fit [${shape}]`);
       continue;

@@ -19,6 +19,7 @@ export function clipVisionModel(g: GraphBuilder, root: WeightScope, pixels: Valu
     padding: 0,
     bias: false,
   });
+  g.name(embeddings.at("patch_embedding").path, patches);
   const [batch = 1, rows = 1, columns = 1] = patches.shape;
   let h = g.tokenEmbeddings(g.reshape(patches, [batch, rows * columns, hiddenSize]), embeddings);
   g.name(embeddings.path, h);

@@ -73,6 +73,8 @@ export const RCOD_O: RcodConfig = {
 
 /** Upper bound of any width or count in a config: far above every real model, far below trouble. */
 const MAX_COUNT = 65_536;
+const MAX_LAYERS_PER_BLOCK = 64;
+const MAX_CLIP_LAYERS = 256;
 
 /** Reads one JSON object field by field, with the file's name in every message. */
 class Fields {
@@ -106,6 +108,12 @@ class Fields {
       return this.fail(key, `must be an integer from 1 to ${MAX_COUNT}`);
     }
     return value;
+  }
+
+  /** A count of layers: graphs grow with it. */
+  layers(key: string, fallback: number, most: number): number {
+    const value = this.count(key, fallback);
+    return value <= most ? value : this.fail(key, `must be at most ${most}`);
   }
 
   number(key: string, fallback?: number): number {
@@ -152,9 +160,9 @@ class Fields {
 
   /** Refuses any value of `key` but the listed ones (absent is fine). */
   only(key: string, ...allowed: readonly unknown[]): void {
-    if (this.has(key) && !allowed.includes(this.get(key))) {
-      this.fail(key, `is only supported as ${allowed.map((a) => JSON.stringify(a)).join(" or ")}`);
-    }
+    if (!this.has(key) || allowed.includes(this.get(key))) return;
+    if (allowed.length === 0) this.fail(key, "is not supported");
+    this.fail(key, `is only supported as ${allowed.map((a) => JSON.stringify(a)).join(" or ")}`);
   }
 }
 
@@ -187,16 +195,17 @@ export function parseUNetConfig(json: unknown, name = "unet/config.json"): UNetC
     ? f.counts(headsKey)
     : blockOutChannels.map(() => f.count(headsKey, 8));
   if (numHeads.length !== levels) f.fail(headsKey, `must have ${levels} entries like block_out_channels`);
+  f.only("downsample_padding", 0, 1);
   const normNumGroups = f.count("norm_num_groups", 32);
   blockOutChannels.forEach((channels, level) => {
     if (channels % normNumGroups !== 0) f.fail("block_out_channels", `must be divisible by norm_num_groups ${normNumGroups}`);
-    if (channels % (numHeads[level] as number) !== 0) f.fail("block_out_channels", `must be divisible by the heads [${numHeads.join(", ")}]`);
+    if (channels % (numHeads[level] as number) !== 0) f.fail("block_out_channels", `must be divisible by its ${numHeads[level]} heads`);
   });
   return {
     inChannels: f.count("in_channels", 4),
     outChannels: f.count("out_channels", 4),
     blockOutChannels,
-    layersPerBlock: f.count("layers_per_block", 2),
+    layersPerBlock: f.layers("layers_per_block", 2, MAX_LAYERS_PER_BLOCK),
     downAttention: down.map((type) => type.startsWith("CrossAttn")),
     upAttention: up.map((type) => type.startsWith("CrossAttn")),
     midAttention: true,
@@ -235,7 +244,7 @@ export function parseVaeConfig(json: unknown, name = "vae/config.json"): VaeConf
     inChannels,
     outChannels,
     blockOutChannels,
-    layersPerBlock: f.count("layers_per_block", 1),
+    layersPerBlock: f.layers("layers_per_block", 1, MAX_LAYERS_PER_BLOCK),
     latentChannels: f.count("latent_channels", 4),
     normNumGroups,
     scalingFactor: f.positive("scaling_factor", 0.18215),
@@ -252,7 +261,7 @@ export function parseClipConfig(json: unknown, name = "image_encoder/config.json
   const config: ClipConfig = {
     hiddenSize: f.count("hidden_size", 768),
     intermediateSize: f.count("intermediate_size", 3072),
-    numLayers: f.count("num_hidden_layers", 12),
+    numLayers: f.layers("num_hidden_layers", 12, MAX_CLIP_LAYERS),
     numHeads: f.count("num_attention_heads", 12),
     imageSize: f.count("image_size", 224),
     patchSize: f.count("patch_size", 32),
@@ -270,6 +279,10 @@ export function parseRcodConfig(json: unknown, name = "rcod_config.json"): RcodC
   const alpha = f.positive("alpha", RCOD_O.alpha);
   if (alpha >= 1) f.fail("alpha", "must be below 1");
   const t = new Fields(f.has("timesteps") ? f.get("timesteps") : {}, `${name} timesteps`);
+  const timestep = (key: keyof RcodConfig["timesteps"]): number => {
+    const value = t.number(key, RCOD_O.timesteps[key]);
+    return value >= 0 && value <= 999 ? value : t.fail(key, "must be from 0 to 999");
+  };
   const colorFix = f.has("color_fix") ? f.get("color_fix") : RCOD_O.colorFix;
   if (colorFix !== "adain" && colorFix !== "wavelet" && colorFix !== "none") {
     return f.fail("color_fix", "must be adain, wavelet or none");
@@ -277,9 +290,9 @@ export function parseRcodConfig(json: unknown, name = "rcod_config.json"): RcodC
   return {
     alpha,
     timesteps: {
-      fidelity: t.number("fidelity", RCOD_O.timesteps.fidelity),
-      neutral: t.number("neutral", RCOD_O.timesteps.neutral),
-      realism: t.number("realism", RCOD_O.timesteps.realism),
+      fidelity: timestep("fidelity"),
+      neutral: timestep("neutral"),
+      realism: timestep("realism"),
     },
     colorFix,
     upscale: f.count("upscale", RCOD_O.upscale),

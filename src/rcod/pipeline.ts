@@ -311,7 +311,7 @@ export class Pipeline {
             y0: 0,
             width: workWidth,
             height: workHeight,
-            scale: 2 / 255,
+            scale: 2, // of levels in 0 … 1
             offset: -1,
           },
           gpu.caps,

@@ -9,7 +9,8 @@ export function toChannelsLast(data: Float32Array, shape: readonly number[]): Fl
   for (let n = 0; n < batch; n++) {
     const start = n * channels * pixels;
     for (let c = 0; c < channels; c++) {
-      for (let p = 0; p < pixels; p++) out[start + p * channels + c] = data[start + c * pixels + p] as number;
+      for (let p = 0; p < pixels; p++)
+        out[start + p * channels + c] = data[start + c * pixels + p] as number;
     }
   }
   return out;
@@ -24,7 +25,8 @@ export function toChannelsFirst(data: Float32Array, shape: readonly number[]): F
   for (let n = 0; n < batch; n++) {
     const start = n * channels * pixels;
     for (let c = 0; c < channels; c++) {
-      for (let p = 0; p < pixels; p++) out[start + c * pixels + p] = data[start + p * channels + c] as number;
+      for (let p = 0; p < pixels; p++)
+        out[start + c * pixels + p] = data[start + p * channels + c] as number;
     }
   }
   return out;

@@ -27,7 +27,8 @@ async function runBlock(
   );
   const results = await session.run({
     weights: caseWeights(golden),
-    build: (g) => build(g, Object.fromEntries(inputs.map(({ name, shape }) => [name, g.input(name, shape)]))),
+    build: (g) =>
+      build(g, Object.fromEntries(inputs.map(({ name, shape }) => [name, g.input(name, shape)]))),
     inputs: Object.fromEntries(inputs.map(({ name, data }) => [name, data])),
   });
   return compareResults(golden, session.dtype, results);
@@ -96,7 +97,10 @@ const vaeMid: CaseRunner = (run) =>
     const normNumGroups = run.golden.parameters.number("groups", NUM_GROUPS);
     g.output("y", midBlock(g, ROOT, x as Value, { midAttention: true, normNumGroups }));
     if (run.golden.has("outputs/attention_only")) {
-      g.output("attention_only", spatialAttention(g, ROOT.at("attentions.0"), x as Value, normNumGroups));
+      g.output(
+        "attention_only",
+        spatialAttention(g, ROOT.at("attentions.0"), x as Value, normNumGroups),
+      );
     }
   });
 

@@ -90,7 +90,9 @@ export function storedTensor(file: SafetensorsFile, name: string): SourceTensor 
   if (info === undefined) return null;
   const { dtype, shape, byteLength } = info;
   if (dtype !== "F32" && dtype !== "F16" && dtype !== "BF16") {
-    throw new GoldenError(`verify: weights must be F32, F16 or BF16, "${name}" is ${dtype} (${file.name})`);
+    throw new GoldenError(
+      `verify: weights must be F32, F16 or BF16, "${name}" is ${dtype} (${file.name})`,
+    );
   }
   return {
     dtype: dtype satisfies SourceDType,

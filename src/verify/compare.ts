@@ -55,5 +55,11 @@ export function compareOutput(
   }
   const relRms = errorSum === 0 ? 0 : Math.sqrt(errorSum / expectedSum);
   const measured = limit.on === "relRms" ? relRms : maxAbs;
-  return { output, maxAbs, relRms, limit, pass: Number.isFinite(maxAbs) && measured <= limit.value };
+  return {
+    output,
+    maxAbs,
+    relRms,
+    limit,
+    pass: Number.isFinite(maxAbs) && measured <= limit.value,
+  };
 }

@@ -69,7 +69,9 @@ export class CaseParameters {
 
   number(key: string, fallback?: number): number {
     const value = this.get(key) ?? fallback;
-    return typeof value === "number" && Number.isFinite(value) ? value : this.fail(key, "must be a number");
+    return typeof value === "number" && Number.isFinite(value)
+      ? value
+      : this.fail(key, "must be a number");
   }
 
   text(key: string, fallback?: string): string {
@@ -129,18 +131,24 @@ export async function openGoldenFile(name: string, source: ByteSource): Promise<
   try {
     json = JSON.parse(text);
   } catch (cause) {
-    throw new GoldenError(`verify: metadata "cases" is no JSON: ${String(cause)} (${name})`, { cause });
+    throw new GoldenError(`verify: metadata "cases" is no JSON: ${String(cause)} (${name})`, {
+      cause,
+    });
   }
-  if (!isObject(json)) throw new GoldenError(`verify: metadata "cases" must be a JSON object (${name})`);
+  if (!isObject(json))
+    throw new GoldenError(`verify: metadata "cases" must be a JSON object (${name})`);
   const variantText = safetensors.metadata.get("seed_xor") ?? "0";
   const variant = Number(variantText);
   if (!/^(0x[0-9a-f]{1,8}|\d+)$/i.test(variantText) || variant > 0xffffffff) {
-    throw new GoldenError(`verify: seed_xor must be 32 bits in hex, got "${variantText}" (${name})`);
+    throw new GoldenError(
+      `verify: seed_xor must be 32 bits in hex, got "${variantText}" (${name})`,
+    );
   }
   const cases: GoldenCase[] = [];
   const file: GoldenFile = { name, safetensors, variant, cases };
   for (const [caseName, value] of Object.entries(json)) {
-    if (!isObject(value)) throw new GoldenError(`verify: case "${caseName}" must be an object (${name})`);
+    if (!isObject(value))
+      throw new GoldenError(`verify: case "${caseName}" must be an object (${name})`);
     cases.push(goldenCase(file, caseName, value));
   }
   if (cases.length === 0) throw new GoldenError(`verify: file has no cases (${name})`);
@@ -156,7 +164,8 @@ function goldenCase(
   const prefix = `${name}/outputs/`;
   const where = `${file.name} ${name}`;
   const full = (tensor: string): string => `${name}/${tensor}`;
-  const read = (tensor: string): Promise<GoldenTensor> => readTensor(file.safetensors, full(tensor));
+  const read = (tensor: string): Promise<GoldenTensor> =>
+    readTensor(file.safetensors, full(tensor));
   const { metrics, intermediates } = json;
   return {
     name,
@@ -174,7 +183,8 @@ function goldenCase(
     output: (tensor) => read(`outputs/${tensor}`),
     shape(tensor) {
       const info = tensors.get(full(tensor));
-      if (info === undefined) throw new GoldenError(`verify: tensor "${full(tensor)}" is missing (${file.name})`);
+      if (info === undefined)
+        throw new GoldenError(`verify: tensor "${full(tensor)}" is missing (${file.name})`);
       return info.shape;
     },
   };
@@ -182,7 +192,8 @@ function goldenCase(
 
 async function readTensor(file: SafetensorsFile, name: string): Promise<GoldenTensor> {
   const info = file.tensors.get(name);
-  if (info === undefined) throw new GoldenError(`verify: tensor "${name}" is missing (${file.name})`);
+  if (info === undefined)
+    throw new GoldenError(`verify: tensor "${name}" is missing (${file.name})`);
   const bytes = await file.read(name);
   const { dtype, shape } = info;
   switch (dtype) {

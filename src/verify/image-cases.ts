@@ -23,14 +23,20 @@ async function uploadInput(
   const { shape, data } = await golden.input(name);
   const [height = 1, width = 1, channels = 1] = shape;
   if (shape.length !== 3 || (channels !== 3 && channels !== 4)) {
-    throw new GoldenError(`verify: images must be [H, W, 3] or [H, W, 4], got [${shape.join(", ")}] (${name})`);
+    throw new GoldenError(
+      `verify: images must be [H, W, 3] or [H, W, 4], got [${shape.join(", ")}] (${name})`,
+    );
   }
   const image = uploadImage(session.gpu, { width, height, channels, data: Uint8Array.from(data) });
   return { ...image, channels };
 }
 
 /** The first `channels` of each RGBA8 pixel. */
-async function downloadImage(session: Session, image: DeviceImage, channels: number): Promise<Uint8Array> {
+async function downloadImage(
+  session: Session,
+  image: DeviceImage,
+  channels: number,
+): Promise<Uint8Array> {
   const rgba = await readImage(session.gpu, image);
   const out = new Uint8Array((rgba.length / 4) * channels);
   for (let i = 0; i < out.length; i++) {
@@ -43,7 +49,8 @@ async function downloadImage(session: Session, image: DeviceImage, channels: num
 const pillowResize: CaseRunner = async ({ golden, session }) => {
   const { memory } = session.gpu;
   const filter = golden.parameters.text("filter");
-  if (filter !== "bicubic" && filter !== "lanczos") golden.parameters.fail("filter", "must be bicubic or lanczos");
+  if (filter !== "bicubic" && filter !== "lanczos")
+    golden.parameters.fail("filter", "must be bicubic or lanczos");
   const [height = 1, width = 1] = golden.shape("outputs/image");
   const image = await uploadInput({ golden, session }, "image");
   const resized = await resizeImage(session.gpu, image, width, height, filter as PillowFilter);
@@ -65,7 +72,10 @@ const colorFix =
     const fixed = await fixColors(session.gpu, source, decoded, method, "truncate");
     try {
       const got = await downloadImage(session, fixed, decoded.channels);
-      const limit = { on: "maxAbs", value: golden.parameters.number("max_level_difference", 1) } as const;
+      const limit = {
+        on: "maxAbs",
+        value: golden.parameters.number("max_level_difference", 1),
+      } as const;
       return [await compareValues(golden, session.dtype, "image", got, limit)];
     } finally {
       for (const { buffer } of [source, decoded, fixed]) session.gpu.memory.release(buffer);
@@ -86,7 +96,11 @@ const antialiasedBilinear: CaseRunner = async ({ golden, session }) => {
   const outShape = [1, height, width, channels];
   const buffers = [
     gpu.memory.create("x", activationByteLength(x.shape, "f32"), "images"),
-    gpu.memory.create("between", activationByteLength([1, inHeight, width, channels], "f32"), "images"),
+    gpu.memory.create(
+      "between",
+      activationByteLength([1, inHeight, width, channels], "f32"),
+      "images",
+    ),
     gpu.memory.create("y", activationByteLength(outShape, dtype), "images"),
   ] as const;
   try {
@@ -94,13 +108,21 @@ const antialiasedBilinear: CaseRunner = async ({ golden, session }) => {
     for (const [index, { problem, table }] of passes.entries()) {
       const starts = tableBuffer(gpu, table.starts);
       const weights = tableBuffer(gpu, table.weights);
-      const operands = { src: buffers[index] as GPUBuffer, starts, weights, dst: buffers[index + 1] as GPUBuffer };
+      const operands = {
+        src: buffers[index] as GPUBuffer,
+        starts,
+        weights,
+        dst: buffers[index + 1] as GPUBuffer,
+      };
       await runPlan(gpu, resizeF32.plan(problem, gpu.caps), operands);
       gpu.memory.release(starts);
       gpu.memory.release(weights);
     }
     const bytes = await readBytes(gpu, buffers[2], 0, activationByteLength(outShape, dtype));
-    const got = toChannelsFirst(unpackActivation(bytes, { id: 0, shape: outShape }, dtype), outShape);
+    const got = toChannelsFirst(
+      unpackActivation(bytes, { id: 0, shape: outShape }, dtype),
+      outShape,
+    );
     return [await compareValues(golden, dtype, "y", got)];
   } finally {
     for (const buffer of buffers) gpu.memory.release(buffer);

@@ -32,12 +32,15 @@ export const loraOp: CaseRunner = async (run) => {
     recipePrefix: `lora_ops/${golden.name}/`,
     lora: {
       scaling: parameters.number("scaling", parameters.number("alpha", 8) / parameters.number("r")),
-      factors: (weight) => (weight === "weight" ? { a: "lora_A.weight", b: "lora_B.weight" } : null),
+      factors: (weight) =>
+        weight === "weight" ? { a: "lora_A.weight", b: "lora_B.weight" } : null,
     },
   });
   const rounded: WeightSet = { ...weights, key: `${weights.key}/rounded`, roundToHalf: true };
   if (golden.has("outputs/y")) {
-    compared.push(...(await compareResults(golden, session.dtype, await runLayer(run, rounded, "y"))));
+    compared.push(
+      ...(await compareResults(golden, session.dtype, await runLayer(run, rounded, "y"))),
+    );
   }
   if (golden.has("outputs/merged_weight_fp16")) {
     const shape = golden.shape("outputs/merged_weight_fp16");
@@ -45,7 +48,9 @@ export const loraOp: CaseRunner = async (run) => {
     const device = session.deviceWeights(rounded, [weight]);
     await device.load([weight]);
     const values = await readMatrix(session.gpu, device, weight);
-    compared.push(await compareValues(golden, session.dtype, "merged_weight_fp16", values, MERGED_LIMIT));
+    compared.push(
+      await compareValues(golden, session.dtype, "merged_weight_fp16", values, MERGED_LIMIT),
+    );
   }
   if (golden.has("outputs/y_unmerged_exact")) {
     const results = await runLayer(run, weights, "y_unmerged_exact");
@@ -91,7 +96,8 @@ export async function readMatrix(
   const elementBytes = weights.dtype === "f32" ? 4 : 2;
   const byteLength = taps * inQuads * outQuads * 16 * elementBytes;
   const { buffer } = await readBytes(gpu, weights.buffer(weight), 0, byteLength);
-  const packed = weights.dtype === "f32" ? new Float32Array(buffer) : halvesToFloats(new Uint16Array(buffer));
+  const packed =
+    weights.dtype === "f32" ? new Float32Array(buffer) : halvesToFloats(new Uint16Array(buffer));
   const out = new Float32Array(outChannels * inChannels * taps);
   for (let o = 0; o < outChannels; o++) {
     for (let i = 0; i < inChannels; i++) {

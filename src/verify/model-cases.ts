@@ -125,7 +125,11 @@ const vae: CaseRunner = async (run) => {
 };
 
 /** Graph of a decoder with input `z`. */
-export function buildDecoder(g: GraphBuilder, config: VaeConfig, z: Pick<CaseInput, "shape">): Value {
+export function buildDecoder(
+  g: GraphBuilder,
+  config: VaeConfig,
+  z: Pick<CaseInput, "shape">,
+): Value {
   return vaeDecoder(g, ROOT, g.input("z", z.shape), config);
 }
 

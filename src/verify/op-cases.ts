@@ -21,7 +21,9 @@ async function runOp(
     weights: caseWeights(golden),
     build: (g) =>
       g.output("y", build(g, ...names.map((name, i) => g.input(name, inputs[i]?.shape ?? [])))),
-    inputs: Object.fromEntries(names.map((name, i) => [name, inputs[i]?.data ?? new Float32Array()])),
+    inputs: Object.fromEntries(
+      names.map((name, i) => [name, inputs[i]?.data ?? new Float32Array()]),
+    ),
   });
   return compareResults(golden, session.dtype, results);
 }
@@ -40,7 +42,9 @@ function outChannels({ golden }: CaseRun): number {
 
 const conv2d: CaseRunner = (run) => {
   const { parameters } = run.golden;
-  const [left = 0, right = 0, top = 0, bottom = 0] = parameters.numbers("pad_left_right_top_bottom");
+  const [left = 0, right = 0, top = 0, bottom = 0] = parameters.numbers(
+    "pad_left_right_top_bottom",
+  );
   return runOp(run, ["x"], (g, x) =>
     g.conv2d(x, ROOT, {
       outChannels: outChannels(run),
@@ -110,7 +114,8 @@ const timesteps: CaseRunner = async ({ golden, session }) => {
   t.data.forEach((step, row) => embeddings.set(timestepEmbedding(step, config, dim), row * dim));
   const results = await session.run({
     weights: caseWeights(golden),
-    build: (g) => g.output("y", g.scale(g.input("embedding", [t.data.length, dim]), 1, "timesteps")),
+    build: (g) =>
+      g.output("y", g.scale(g.input("embedding", [t.data.length, dim]), 1, "timesteps")),
     inputs: { embedding: embeddings },
   });
   return compareResults(golden, session.dtype, results);

@@ -80,7 +80,8 @@ export const pipelineCase: CaseRunner = async ({ golden, session }) => {
     },
     async ({ run, read }) => {
       for (const t of timesteps) {
-        if (!golden.outputs.includes(`out_t${t}`) && !golden.outputs.includes(`raw_t${t}`)) continue;
+        if (!golden.outputs.includes(`out_t${t}`) && !golden.outputs.includes(`raw_t${t}`))
+          continue;
         await run({ x0: (results[`x0_t${t}`] as HostTensor).data });
         const raw = await read("raw");
         results[`raw_t${t}`] = raw;

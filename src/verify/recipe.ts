@@ -78,7 +78,11 @@ export function recipeHalves(
 }
 
 /** A recipe tensor that makes its values when they are read. `name` is the hashed name, prefix included. */
-export function recipeTensor(name: string, shape: readonly number[], variant: number): SourceTensor {
+export function recipeTensor(
+  name: string,
+  shape: readonly number[],
+  variant: number,
+): SourceTensor {
   return {
     dtype: "F16",
     shape,
@@ -86,7 +90,13 @@ export function recipeTensor(name: string, shape: readonly number[], variant: nu
     async read(start, length, signal) {
       signal?.throwIfAborted();
       const first = Math.floor(start / 2);
-      const halves = recipeHalves(name, shape, variant, first, Math.ceil((start + length) / 2) - first);
+      const halves = recipeHalves(
+        name,
+        shape,
+        variant,
+        first,
+        Math.ceil((start + length) / 2) - first,
+      );
       return new Uint8Array(halves.buffer, start - 2 * first, length);
     },
   };

@@ -35,8 +35,14 @@ export async function readInput(golden: GoldenCase, name: string): Promise<CaseI
 }
 
 /** Weights of one case alone (ops, blocks): keys `<case>/<key>` in the recipe unless `recipe_prefix` says else. */
-export function caseWeights(golden: GoldenCase, options: Partial<CaseWeightsOptions> = {}): WeightSet {
-  const recipePrefix = golden.parameters.text("recipe_prefix", options.recipePrefix ?? `${golden.name}/`);
+export function caseWeights(
+  golden: GoldenCase,
+  options: Partial<CaseWeightsOptions> = {},
+): WeightSet {
+  const recipePrefix = golden.parameters.text(
+    "recipe_prefix",
+    options.recipePrefix ?? `${golden.name}/`,
+  );
   return {
     key: `${golden.file.name}/${golden.name}`,
     source: new CaseWeights(golden, { ...options, recipePrefix }),

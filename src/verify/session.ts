@@ -42,8 +42,8 @@ export interface GraphJob {
 export interface OpenProgram {
   readonly program: Program;
   /** Runs with these inputs (channels last). */
-  run(inputs: Readonly<Record<string, Float32Array>>): Promise<void>;
-  read(name: string): Promise<HostTensor>;
+  readonly run: (inputs: Readonly<Record<string, Float32Array>>) => Promise<void>;
+  readonly read: (name: string) => Promise<HostTensor>;
 }
 
 export class Session {
@@ -72,7 +72,8 @@ export class Session {
       async (opened) => {
         await opened.run(job.inputs);
         const outputs: Record<string, HostTensor> = {};
-        for (const name of opened.program.plan.results.keys()) outputs[name] = await opened.read(name);
+        for (const name of opened.program.plan.results.keys())
+          outputs[name] = await opened.read(name);
         return outputs;
       },
       captures,

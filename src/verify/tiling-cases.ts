@@ -24,7 +24,12 @@ const EXACT = { on: "maxAbs", value: 0 } as const;
 
 /** The weight map is made on the host and stays f32 in both precisions. */
 const tileWeights: CaseRunner = async ({ golden, session }) => [
-  await compareValues(golden, session.dtype, "w", gaussianTileWeights(golden.parameters.number("T"))),
+  await compareValues(
+    golden,
+    session.dtype,
+    "w",
+    gaussianTileWeights(golden.parameters.number("T")),
+  ),
 ];
 
 /** Rows [axis, tile, overlap] → number of tiles, and their starts padded with −1. */
@@ -65,11 +70,20 @@ const tiledUNet: CaseRunner = async ({ golden, session }) => {
   const weights = networkWeights(golden, `tiled_unet ${JSON.stringify(config)}`);
   const job = { weights, config, latent, context, timestep: parameters.number("timestep") };
   const [, height = 1, width = 1] = latent.shape;
-  const tiling = latentTiling(width, height, parameters.number("tile"), parameters.number("overlap"));
+  const tiling = latentTiling(
+    width,
+    height,
+    parameters.number("tile"),
+    parameters.number("overlap"),
+  );
   const whole = await session.run({
     weights,
     build: (g) => g.output("eps_untiled", buildUNet(g, config, latent.shape, context.shape).eps),
-    inputs: { latent: latent.data, context: context.data, embedding: unetEmbedding(job.timestep, config) },
+    inputs: {
+      latent: latent.data,
+      context: context.data,
+      embedding: unetEmbedding(job.timestep, config),
+    },
   });
   const compared: OutputResult[] = await compareResults(golden, session.dtype, whole);
   if (tiling === null) {
@@ -126,7 +140,10 @@ async function blendTiles(
             await run({ latent: cutTile(latent, tile, x0, y0), context: context.data, embedding });
             const { buffer, size } = program.result("eps");
             const problem = { ...map, dtype, tileWidth: tile, tileHeight: tile, x0, y0 };
-            await runPlan(gpu, tileAccumulate.plan(problem, caps), { ...buffers, tile: { buffer, size } });
+            await runPlan(gpu, tileAccumulate.plan(problem, caps), {
+              ...buffers,
+              tile: { buffer, size },
+            });
           }
         }
       },

@@ -39,11 +39,16 @@ export async function traceCase(
 function divergence(expected: Intermediate, { shape, data }: HostTensor): number {
   const values = toChannelsFirst(data, shape);
   const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
-  const std = Math.sqrt(values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / values.length);
+  const std = Math.sqrt(
+    values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / values.length,
+  );
   const differences = [
     Math.abs(mean - expected.mean),
     Math.abs(std - expected.std),
     ...expected.first8.map((value, i) => Math.abs((values[i] ?? NaN) - value)),
   ];
-  return differences.reduce((a, b) => (Number.isNaN(b) || b > a ? b : a), 0) / Math.max(expected.std, 1e-12);
+  return (
+    differences.reduce((a, b) => (Number.isNaN(b) || b > a ? b : a), 0) /
+    Math.max(expected.std, 1e-12)
+  );
 }

@@ -78,7 +78,14 @@ export async function* verifyFiles(
 ): AsyncGenerator<CaseResult, void, void> {
   for (const source of sources) {
     if (isFullSizeFile(source.name) && !options.full) {
-      yield { file: source.name, case: "", status: "skipped", outputs: [], durationMs: 0, note: "full size" };
+      yield {
+        file: source.name,
+        case: "",
+        status: "skipped",
+        outputs: [],
+        durationMs: 0,
+        note: "full size",
+      };
     } else {
       yield* verifyFile(gpu, source, sources, options);
     }
@@ -111,7 +118,8 @@ async function* verifyFile(
     dtype: options.precision,
     ...(options.variants && { variants: options.variants }),
     ...(options.signal && { signal: options.signal }),
-    onProgress: (stage, fraction) => onProgress?.({ file: source.name, case: current, stage, fraction }),
+    onProgress: (stage, fraction) =>
+      onProgress?.({ file: source.name, case: current, stage, fraction }),
   });
   try {
     const file = await openGoldenFile(source.name, await open(source));
@@ -151,7 +159,9 @@ async function verifyCase(
     const outputs = await run({ golden, session, findFile });
     const missing = golden.outputs.filter((name) => !outputs.some(({ output }) => output === name));
     if (missing.length > 0 || outputs.length === 0) {
-      throw new GoldenError(`verify: no result for outputs ${missing.join(", ") || "(none stored)"}`);
+      throw new GoldenError(
+        `verify: no result for outputs ${missing.join(", ") || "(none stored)"}`,
+      );
     }
     const pass = outputs.every((output) => output.pass);
     const note = pass ? null : await traceCase(session, golden, session.takeJobs());

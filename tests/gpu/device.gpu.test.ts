@@ -25,7 +25,7 @@ describe("a device", () => {
       expect(device.limits[name as keyof typeof caps.limits], name).toBe(value);
     }
     expect(device.features.has("shader-f16")).toBe(caps.hasShaderF16);
-    expect(device.features.has("subgroups" as GPUFeatureName)).toBe(caps.hasSubgroups);
+    expect(device.features.has("subgroups")).toBe(caps.hasSubgroups);
     expect(device.features.has("timestamp-query")).toBe(caps.hasTimestampQuery);
   });
 
@@ -33,7 +33,9 @@ describe("a device", () => {
     const withoutFeatures = ["shader-f16", "subgroups", "timestamp-query"];
     const { device, caps } = await open({ defaultLimits: true, withoutFeatures });
     expect(caps.limits).toEqual(DEFAULT_LIMITS);
-    expect(withoutFeatures.filter((name) => device.features.has(name as GPUFeatureName))).toEqual([]);
+    expect(withoutFeatures.filter((name) => device.features.has(name as GPUFeatureName))).toEqual(
+      [],
+    );
     expect([caps.hasShaderF16, caps.hasSubgroups, caps.hasTimestampQuery]).toEqual([
       false,
       false,
@@ -70,7 +72,9 @@ describe("a lost device", () => {
     const error = await gpu.lost;
     expect(error).toBeInstanceOf(DeviceLostError);
     expect(error.reason).toBe("destroyed");
-    expect(error.message).toMatch(/^device: lost \(destroyed\): .*Create a new device and load again$/s);
+    expect(error.message).toMatch(
+      /^device: lost \(destroyed\): .*Create a new device and load again$/s,
+    );
     expect(gpu.lostError).toBe(error);
     expect(() => gpu.throwIfFailed()).toThrow(error);
     await expect(readBytes(gpu, buffer, 0, 16)).rejects.toBe(error);

@@ -59,7 +59,9 @@ describe("requestGpu says what to do", () => {
   it("where no adapter answers", async () => {
     const gpu = { requestAdapter: () => Promise.resolve(null) } as unknown as GPU;
     await expect(requestGpu({ gpu })).rejects.toThrow(DeviceError);
-    await expect(requestGpu({ gpu })).rejects.toThrow(/no adapter answered. Check the graphics driver/);
+    await expect(requestGpu({ gpu })).rejects.toThrow(
+      /no adapter answered. Check the graphics driver/,
+    );
   });
 
   it("where the adapter gives no device", async () => {
@@ -89,7 +91,11 @@ describe("requestGpu asks", () => {
     const { gpu, asked } = fakeGpu({ features });
     const { caps } = await requestGpu({ gpu });
     expect(asked[0]?.requiredFeatures).toEqual(["shader-f16", "subgroups", "timestamp-query"]);
-    expect([caps.hasShaderF16, caps.hasSubgroups, caps.hasTimestampQuery]).toEqual([true, true, true]);
+    expect([caps.hasShaderF16, caps.hasSubgroups, caps.hasTimestampQuery]).toEqual([
+      true,
+      true,
+      true,
+    ]);
   });
 
   it("for none that it is told to leave out", async () => {

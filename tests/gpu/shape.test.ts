@@ -1,5 +1,11 @@
 import { describe, expect, it } from "vitest";
-import { ShapeError, elementCount, isShape, paddedChannels, quadCount } from "../../src/gpu/shape.ts";
+import {
+  ShapeError,
+  elementCount,
+  isShape,
+  paddedChannels,
+  quadCount,
+} from "../../src/gpu/shape.ts";
 
 describe("shapes", () => {
   it.each([

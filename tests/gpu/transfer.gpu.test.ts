@@ -22,17 +22,20 @@ const pattern = (length: number): Uint8Array<ArrayBuffer> =>
   Uint8Array.from({ length }, (_, i) => (i * 167 + (i >> 8) * 13 + (i >> 16) * 7) & 0xff);
 
 describe("uploadBytes", () => {
-  it.each([1, 2, 3, 4, 5, 7, 8, 1021])("writes %i bytes and zeros up to the next word", async (n) => {
-    const { gpu } = setup;
-    const buffer = poisoned(1040);
-    const data = pattern(n);
-    uploadBytes(gpu, buffer, 8, data);
-    const got = await readBytes(gpu, buffer, 0, 1040);
-    const expected = new Uint8Array(1040).fill(0xee);
-    expected.fill(0, 8, 8 + Math.ceil(n / 4) * 4);
-    expected.set(data, 8);
-    expect(got).toEqual(expected);
-  });
+  it.each([1, 2, 3, 4, 5, 7, 8, 1021])(
+    "writes %i bytes and zeros up to the next word",
+    async (n) => {
+      const { gpu } = setup;
+      const buffer = poisoned(1040);
+      const data = pattern(n);
+      uploadBytes(gpu, buffer, 8, data);
+      const got = await readBytes(gpu, buffer, 0, 1040);
+      const expected = new Uint8Array(1040).fill(0xee);
+      expected.fill(0, 8, 8 + Math.ceil(n / 4) * 4);
+      expected.set(data, 8);
+      expect(got).toEqual(expected);
+    },
+  );
 
   it("writes nothing for no bytes", async () => {
     const buffer = poisoned(16);

@@ -15,7 +15,10 @@ export const blocks = {
     const g = new GraphBuilder(dtype);
     const x = g.input("x", [1, height, width, 8]);
     const siluTemb = g.input("temb", [1, 20]);
-    g.output("y", resnetBlock(g, root.at("resnet"), x, { outChannels: 12, numGroups: 2, eps: 1e-5, siluTemb }));
+    g.output(
+      "y",
+      resnetBlock(g, root.at("resnet"), x, { outChannels: 12, numGroups: 2, eps: 1e-5, siluTemb }),
+    );
     return g.build();
   },
 
@@ -24,7 +27,10 @@ export const blocks = {
     const g = new GraphBuilder(dtype);
     const x = g.concat(g.input("a", [1, 4, 5, first]), g.input("b", [1, 4, 5, second]), "cat");
     const siluTemb = g.input("temb", [1, 20]);
-    g.output("y", resnetBlock(g, root.at("resnet"), x, { outChannels: 12, numGroups: 2, eps: 1e-5, siluTemb }));
+    g.output(
+      "y",
+      resnetBlock(g, root.at("resnet"), x, { outChannels: 12, numGroups: 2, eps: 1e-5, siluTemb }),
+    );
     return g.build();
   },
 
@@ -32,7 +38,13 @@ export const blocks = {
   transformer(dtype: DType): Graph {
     const g = new GraphBuilder(dtype);
     const x = g.input("x", [1, 3, 5, 16]);
-    g.output("y", transformer2d(g, root.at("attn"), x, g.input("context", [1, 7, 12]), { numHeads: 2, numGroups: 4 }));
+    g.output(
+      "y",
+      transformer2d(g, root.at("attn"), x, g.input("context", [1, 7, 12]), {
+        numHeads: 2,
+        numGroups: 4,
+      }),
+    );
     return g.build();
   },
 
@@ -48,7 +60,14 @@ export const blocks = {
   clipLayer(dtype: DType): Graph {
     const g = new GraphBuilder(dtype);
     const x = g.input("x", [1, 5, 12]);
-    g.output("y", clipEncoderLayer(g, root.at("layer"), x, { numHeads: 3, intermediateSize: 20, layerNormEps: 1e-5 }));
+    g.output(
+      "y",
+      clipEncoderLayer(g, root.at("layer"), x, {
+        numHeads: 3,
+        intermediateSize: 20,
+        layerNormEps: 1e-5,
+      }),
+    );
     return g.build();
   },
 
@@ -57,7 +76,10 @@ export const blocks = {
     const g = new GraphBuilder(dtype);
     const x = g.input("x", [1, 4, 6, 8]);
     const conv = g.name("conv", g.conv2d(x, root.at("conv"), CONV));
-    const norm = g.name("norm", g.groupNorm(g.activation(conv, "silu", "act"), root.at("norm"), { numGroups: 2, eps: 1e-5 }));
+    const norm = g.name(
+      "norm",
+      g.groupNorm(g.activation(conv, "silu", "act"), root.at("norm"), { numGroups: 2, eps: 1e-5 }),
+    );
     const cat = g.name("cat", g.concat(g.activation(norm, "silu", "act2"), x, "cat"));
     g.output("y", g.conv2d(cat, root.at("out"), CONV));
     return g.build();

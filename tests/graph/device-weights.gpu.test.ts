@@ -30,15 +30,26 @@ async function floats(weights: DeviceWeights, weight: Weight, dtype: DType): Pro
   const bytes = await readBytes(setup.gpu, buffer, 0, buffer.size);
   if (dtype === "f32") return new Float32Array(bytes.buffer);
   const { halfToFloatTable } = await import("../../src/gpu/dtype.ts");
-  return Float32Array.from(new Uint16Array(bytes.buffer), (bits) => halfToFloatTable()[bits] as number);
+  return Float32Array.from(
+    new Uint16Array(bytes.buffer),
+    (bits) => halfToFloatTable()[bits] as number,
+  );
 }
 
 /** Where W[o, i, tap] lies, from the documented layout. */
-function packedIndex([outChannels = 1, inChannels = 1]: readonly number[], o: number, i: number, tap: number, geglu = false): number {
+function packedIndex(
+  [outChannels = 1, inChannels = 1]: readonly number[],
+  o: number,
+  i: number,
+  tap: number,
+  geglu = false,
+): number {
   const rows = packedRows(outChannels, geglu);
   const column = rows.indexOf(o);
   const [columnQuads, inQuads] = [rows.length / 4, Math.ceil(inChannels / 4)];
-  return (((tap * inQuads + (i >> 2)) * columnQuads + (column >> 2)) * 4 + (i & 3)) * 4 + (column & 3);
+  return (
+    (((tap * inQuads + (i >> 2)) * columnQuads + (column >> 2)) * 4 + (i & 3)) * 4 + (column & 3)
+  );
 }
 
 describe.each<DType>(["f32", "f16"])("DeviceWeights in %s", (dtype) => {
@@ -56,10 +67,16 @@ describe.each<DType>(["f32", "f16"])("DeviceWeights in %s", (dtype) => {
         for (let o = 0; o < outChannels; o++) {
           for (let i = 0; i < inChannels; i++) {
             for (let tap = 0; tap < taps; tap++) {
-              const value = roundToSource(values[(o * inChannels + i) * taps + tap] as number, source);
+              const value = roundToSource(
+                values[(o * inChannels + i) * taps + tap] as number,
+                source,
+              );
               const expected = roundToDtype(value, dtype);
               sum += Math.abs(expected);
-              expect(packed[packedIndex(weight.shape, o, i, tap, geglu)], `${weight.name} ${o} ${i} ${tap}`).toBe(expected);
+              expect(
+                packed[packedIndex(weight.shape, o, i, tap, geglu)],
+                `${weight.name} ${o} ${i} ${tap}`,
+              ).toBe(expected);
             }
           }
         }
@@ -67,7 +84,9 @@ describe.each<DType>(["f32", "f16"])("DeviceWeights in %s", (dtype) => {
         expect(packed.reduce((total, value) => total + Math.abs(value), 0)).toBeCloseTo(sum, 3);
       }
       const vector = (weight: Weight): number[] =>
-        [...parameterValues({ ...weight, layout: weight.layout === "table" ? "table" : "vector" })].map((value) => roundToSource(value, source));
+        [
+          ...parameterValues({ ...weight, layout: weight.layout === "table" ? "table" : "vector" }),
+        ].map((value) => roundToSource(value, source));
       expect([...(await floats(weights, bias, "f32"))]).toEqual([...vector(bias), 0, 0]);
       const rows = vector(table);
       expect([...(await floats(weights, table, "f32"))]).toEqual(
@@ -110,7 +129,11 @@ describe.each<DType>(["f32", "f16"])("DeviceWeights in %s", (dtype) => {
 
   it("merges LoRA at load: W + alpha/rank · B · A, rounded once", async () => {
     const rank = 2;
-    const held = (values: Float64Array, shape: readonly number[]): TensorData => ({ dtype: "F32", shape, data: sourceBytes(values, "F32") });
+    const held = (values: Float64Array, shape: readonly number[]): TensorData => ({
+      dtype: "F32",
+      shape,
+      data: sourceBytes(values, "F32"),
+    });
     const values = uniformArray(6 * 5 * 9, 1);
     const a = uniformArray(rank * 5 * 9, 2);
     const b = uniformArray(6 * rank, 3);
@@ -132,7 +155,9 @@ describe.each<DType>(["f32", "f16"])("DeviceWeights in %s", (dtype) => {
         for (let tap = 0; tap < 9; tap++) {
           let delta = 0;
           for (let k = 0; k < rank; k++) {
-            delta += Math.fround(b[o * rank + k] as number) * Math.fround(a[(k * 5 + i) * 9 + tap] as number);
+            delta +=
+              Math.fround(b[o * rank + k] as number) *
+              Math.fround(a[(k * 5 + i) * 9 + tap] as number);
           }
           const expected = (values[(o * 5 + i) * 9 + tap] as number) + (8 / rank) * delta;
           const got = packed[packedIndex(matrix.shape, o, i, tap)] as number;
@@ -145,10 +170,18 @@ describe.each<DType>(["f32", "f16"])("DeviceWeights in %s", (dtype) => {
 });
 
 describe("errors", () => {
-  const sourceOf = (tensor: SourceTensor, lora: LoraUpdate | null = null) => ({ tensor: () => tensor, lora: () => lora });
+  const sourceOf = (tensor: SourceTensor, lora: LoraUpdate | null = null) => ({
+    tensor: () => tensor,
+    lora: () => lora,
+  });
   const tensor = (shape: readonly number[]): SourceTensor => {
     const bytes = new Uint8Array(4 * shape.reduce((product, size) => product * size, 1));
-    return { dtype: "F32", shape, byteLength: bytes.byteLength, read: async (start, length) => bytes.slice(start, start + length) };
+    return {
+      dtype: "F32",
+      shape,
+      byteLength: bytes.byteLength,
+      read: async (start, length) => bytes.slice(start, start + length),
+    };
   };
 
   it("a tensor of another size is refused before it reaches the device", async () => {
@@ -165,12 +198,17 @@ describe("errors", () => {
   it("LoRA of a table or a vector is refused, not left out", async () => {
     const lora = { rank: 1, scaling: 1, a: tensor([1, 6]), b: tensor([3, 1]) };
     const weights = new DeviceWeights(setup.gpu, sourceOf(tensor([3, 6]), lora), { dtype: "f32" });
-    await expect(weights.load([table])).rejects.toThrow("weights: LoRA merges into matrices only, got a table (position.weight)");
+    await expect(weights.load([table])).rejects.toThrow(
+      "weights: LoRA merges into matrices only, got a table (position.weight)",
+    );
   });
 
   it("a failing or aborted read leaves nothing behind", async () => {
     const before = setup.gpu.memory.use().currentBytes;
-    const broken = { ...tensor(matrix.shape), read: () => Promise.reject(new Error("disk on fire")) };
+    const broken = {
+      ...tensor(matrix.shape),
+      read: () => Promise.reject(new Error("disk on fire")),
+    };
     const weights = new DeviceWeights(setup.gpu, sourceOf(broken), { dtype: "f32" });
     await expect(weights.load([matrix])).rejects.toThrow("disk on fire");
     expect(setup.gpu.memory.use().currentBytes).toBe(before);

@@ -12,9 +12,21 @@ import { CLIP_L_JSON, SD21_UNET_JSON, SD_VAE_JSON } from "./full-configs.ts";
 
 describe("planMemory", () => {
   const lifetimes = fc
-    .array(fc.record({ byteLength: fc.integer({ min: 1, max: 1000 }), firstStep: fc.nat(30), length: fc.nat(12) }), { maxLength: 60 })
+    .array(
+      fc.record({
+        byteLength: fc.integer({ min: 1, max: 1000 }),
+        firstStep: fc.nat(30),
+        length: fc.nat(12),
+      }),
+      { maxLength: 60 },
+    )
     .map((values) =>
-      values.map(({ byteLength, firstStep, length }, id): Lifetime => ({ id, byteLength, firstStep, lastStep: firstStep + length })),
+      values.map(({ byteLength, firstStep, length }, id): Lifetime => ({
+        id,
+        byteLength,
+        firstStep,
+        lastStep: firstStep + length,
+      })),
     );
 
   it("values that are alive together never share a slot, and every slot is large enough", () => {
@@ -40,12 +52,19 @@ describe("planMemory", () => {
         const { totalBytes, peakLiveBytes, slotByteLengths } = planMemory(values);
         let peak = 0;
         for (let step = 0; step <= 50; step++) {
-          const live = values.filter(({ firstStep, lastStep }) => firstStep <= step && step <= lastStep);
-          peak = Math.max(peak, live.reduce((sum, { byteLength }) => sum + byteLength, 0));
+          const live = values.filter(
+            ({ firstStep, lastStep }) => firstStep <= step && step <= lastStep,
+          );
+          peak = Math.max(
+            peak,
+            live.reduce((sum, { byteLength }) => sum + byteLength, 0),
+          );
         }
         expect(peakLiveBytes).toBe(peak);
         expect(totalBytes).toBeGreaterThanOrEqual(peak);
-        expect(totalBytes).toBeLessThanOrEqual(values.reduce((sum, { byteLength }) => sum + byteLength, 0));
+        expect(totalBytes).toBeLessThanOrEqual(
+          values.reduce((sum, { byteLength }) => sum + byteLength, 0),
+        );
         expect(totalBytes).toBe(slotByteLengths.reduce((sum, bytes) => sum + bytes, 0));
       }),
       { numRuns: 300 },
@@ -76,7 +95,9 @@ const configs = {
 
 function plansOf(height: number, width: number, dtype: DType): Record<string, GraphPlan> {
   const graphs = stageGraphs(configs, height, width, dtype);
-  return Object.fromEntries(Object.entries(graphs).map(([stage, graph]) => [stage, planGraph(graph, BASELINE_CAPS)]));
+  return Object.fromEntries(
+    Object.entries(graphs).map(([stage, graph]) => [stage, planGraph(graph, BASELINE_CAPS)]),
+  );
 }
 
 describe("full-size RCOD_O at 512²", () => {
@@ -88,16 +109,23 @@ describe("full-size RCOD_O at 512²", () => {
     for (const [stage, { steps, memory, scratchIds }] of Object.entries(plans)) {
       steps.forEach((step, index) => {
         const written = new Set(
-          step.plan.dispatches.flatMap(({ operands }) => operands.filter(({ access }) => access === "read_write").map(({ name }) => name)),
+          step.plan.dispatches.flatMap(({ operands }) =>
+            operands.filter(({ access }) => access === "read_write").map(({ name }) => name),
+          ),
         );
         const slots = new Map<string, number>();
         for (const [name, operand] of Object.entries(step.operands)) {
           if (operand.kind === "value") slots.set(name, memory.slotOf.get(operand.id) as number);
         }
-        for (const [name, id] of Object.entries(scratchIds[index] ?? {})) slots.set(name, memory.slotOf.get(id) as number);
+        for (const [name, id] of Object.entries(scratchIds[index] ?? {}))
+          slots.set(name, memory.slotOf.get(id) as number);
         for (const name of written) {
           for (const [other, slot] of slots) {
-            if (other !== name) expect(slot, `${stage} step ${index} ${step.node.path}: ${other} and ${name}`).not.toBe(slots.get(name));
+            if (other !== name)
+              expect(
+                slot,
+                `${stage} step ${index} ${step.node.path}: ${other} and ${name}`,
+              ).not.toBe(slots.get(name));
           }
         }
       });
@@ -108,12 +136,18 @@ describe("full-size RCOD_O at 512²", () => {
     for (const { steps, memory, byteLengths, scratchIds } of Object.values(plans)) {
       steps.forEach((step, index) => {
         for (const { operands } of step.plan.dispatches) {
-          for (const { name } of operands) expect(name in step.operands || name in (scratchIds[index] ?? {}), `${step.node.path} ${name}`).toBe(true);
+          for (const { name } of operands)
+            expect(
+              name in step.operands || name in (scratchIds[index] ?? {}),
+              `${step.node.path} ${name}`,
+            ).toBe(true);
         }
         for (const operand of Object.values(step.operands)) {
           if (operand.kind !== "value") continue;
           const slot = memory.slotOf.get(operand.id) as number;
-          expect(memory.slotByteLengths[slot]).toBeGreaterThanOrEqual(byteLengths.get(operand.id) as number);
+          expect(memory.slotByteLengths[slot]).toBeGreaterThanOrEqual(
+            byteLengths.get(operand.id) as number,
+          );
         }
       });
     }
@@ -132,18 +166,25 @@ describe("full-size RCOD_O at 512²", () => {
       memory.slotByteLengths.forEach((bytes, i) => (slots[i] = Math.max(slots[i] ?? 0, bytes)));
     }
     const pool = slots.reduce((sum, bytes) => sum + bytes, 0);
-    process.stderr.write(`${table.map((row) => JSON.stringify(row)).join("\n")}\npool ${mib(pool)} MiB, planned in ${planningMs.toFixed(0)} ms\n`);
+    process.stderr.write(
+      `${table.map((row) => JSON.stringify(row)).join("\n")}\npool ${mib(pool)} MiB, planned in ${planningMs.toFixed(0)} ms\n`,
+    );
     for (const { stage, total, live } of table) {
       expect(total, stage).toBeLessThanOrEqual(400);
       expect(total, stage).toBeLessThanOrEqual(live * 1.6);
     }
     expect(mib(pool)).toBeLessThanOrEqual(400);
-    expect(Math.max(...slots)).toBeLessThanOrEqual(BASELINE_CAPS.limits.maxStorageBufferBindingSize);
+    expect(Math.max(...slots)).toBeLessThanOrEqual(
+      BASELINE_CAPS.limits.maxStorageBufferBindingSize,
+    );
   });
 
   it("has few dispatches, and none out of range", () => {
     const counts = Object.fromEntries(
-      Object.entries(plans).map(([stage, { steps }]) => [stage, steps.reduce((sum, { plan }) => sum + plan.dispatches.length, 0)]),
+      Object.entries(plans).map(([stage, { steps }]) => [
+        stage,
+        steps.reduce((sum, { plan }) => sum + plan.dispatches.length, 0),
+      ]),
     );
     // Before fusion the UNet alone has over 1000.
     expect(counts["unet"]).toBeLessThan(700);
@@ -164,7 +205,11 @@ describe("full-size RCOD_O at 512²", () => {
     const parameters = (...stages: string[]): number => {
       const sizes = new Map<string, number>();
       for (const stage of stages) {
-        for (const { name, shape } of plans[stage]?.weights ?? []) sizes.set(name, shape.reduce((product, size) => product * size, 1));
+        for (const { name, shape } of plans[stage]?.weights ?? [])
+          sizes.set(
+            name,
+            shape.reduce((product, size) => product * size, 1),
+          );
       }
       return [...sizes.values()].reduce((sum, count) => sum + count, 0);
     };

@@ -26,9 +26,9 @@ describe.each(GRAPHS)("%s", (_name, build) => {
     ["f16", 2e-3],
   ])("fused equals unfused in %s", async (dtype, limit) => {
     const result = async (without: readonly PassName[]) => {
-      const { shape, data } = (await runGraph(setup.gpu, build(dtype), { without })).get("y") as NonNullable<
-        ReturnType<Awaited<ReturnType<typeof runGraph>>["get"]>
-      >;
+      const { shape, data } = (await runGraph(setup.gpu, build(dtype), { without })).get(
+        "y",
+      ) as NonNullable<ReturnType<Awaited<ReturnType<typeof runGraph>>["get"]>>;
       return { shape, data };
     };
     const plain = await result(ALL);
@@ -37,7 +37,10 @@ describe.each(GRAPHS)("%s", (_name, build) => {
     for (const without of dtype === "f32" ? [[], ...single] : [[]]) {
       const fused = await result(without);
       expect(fused.shape).toEqual(plain.shape);
-      expect(relativeRms(fused.data, plain.data), `without ${without.join(", ")}`).toBeLessThanOrEqual(limit);
+      expect(
+        relativeRms(fused.data, plain.data),
+        `without ${without.join(", ")}`,
+      ).toBeLessThanOrEqual(limit);
     }
   });
 });

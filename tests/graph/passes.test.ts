@@ -18,11 +18,22 @@ const bare = (graph: Graph): Graph => ({ ...graph, named: new Map() });
 describe("fused structure", () => {
   it("resnet: norm + SiLU, conv + time embedding, conv + residual", () => {
     const fused = optimize(bare(blocks.resnet("f32")));
-    expect(kinds(fused)).toEqual({ channelStats: 2, groupNormAffine: 2, affine: 2, conv2d: 3, linear: 1 });
+    expect(kinds(fused)).toEqual({
+      channelStats: 2,
+      groupNormAffine: 2,
+      affine: 2,
+      conv2d: 3,
+      linear: 1,
+    });
     const affines = fused.nodes.filter(({ op }) => op.kind === "affine");
-    expect(affines.map(({ op }) => op.kind === "affine" && op.activation)).toEqual(["silu", "silu"]);
+    expect(affines.map(({ op }) => op.kind === "affine" && op.activation)).toEqual([
+      "silu",
+      "silu",
+    ]);
     const epilogues = fused.nodes.flatMap(({ op, inputs }) =>
-      op.kind === "conv2d" ? [[inputs.channelAdd !== undefined, inputs.residual !== undefined]] : [],
+      op.kind === "conv2d"
+        ? [[inputs.channelAdd !== undefined, inputs.residual !== undefined]]
+        : [],
     );
     expect(epilogues).toContainEqual([true, false]);
     expect(epilogues.filter(([, residual]) => residual)).toHaveLength(1);
@@ -39,16 +50,24 @@ describe("fused structure", () => {
       attention: 2,
     });
     const geglu = fused.nodes.filter(({ op }) => op.kind === "linear" && op.geglu);
-    expect(geglu.map(({ op }) => op.kind === "linear" && [op.weight.layout, op.bias?.layout])).toEqual([
-      ["geglu-matrix", "geglu-vector"],
-    ]);
+    expect(
+      geglu.map(({ op }) => op.kind === "linear" && [op.weight.layout, op.bias?.layout]),
+    ).toEqual([["geglu-matrix", "geglu-vector"]]);
     expect(fused.nodes.filter(({ inputs }) => inputs.residual)).toHaveLength(4);
   });
 
   it("concat of whole quads disappears, the statistics split", () => {
     const fused = optimize(bare(blocks.concatResnet("f32", 8, 6)));
-    expect(kinds(fused)).toEqual({ channelStats: 3, groupNormAffine: 2, affine: 2, conv2d: 3, linear: 1 });
-    expect(fused.nodes.filter(({ op, inputs }) => op.kind === "conv2d" && inputs.x.length === 2)).toHaveLength(1);
+    expect(kinds(fused)).toEqual({
+      channelStats: 3,
+      groupNormAffine: 2,
+      affine: 2,
+      conv2d: 3,
+      linear: 1,
+    });
+    expect(
+      fused.nodes.filter(({ op, inputs }) => op.kind === "conv2d" && inputs.x.length === 2),
+    ).toHaveLength(1);
   });
 
   it("concat after a first part of broken quads stays a copy", () => {
@@ -56,28 +75,44 @@ describe("fused structure", () => {
   });
 
   it("quick_gelu moves into its linear", () => {
-    expect(kinds(optimize(bare(blocks.clipLayer("f32"))))).toEqual({ layerNorm: 2, linear: 6, attention: 1 });
+    expect(kinds(optimize(bare(blocks.clipLayer("f32"))))).toEqual({
+      layerNorm: 2,
+      linear: 6,
+      attention: 1,
+    });
   });
 
   it("a pass that is switched off leaves its nodes", () => {
     const graph = bare(blocks.concatResnet("f32", 8, 6));
     expect(kinds(optimize(graph, ["elide-concat"])).concat).toBe(1);
     expect(kinds(optimize(graph, ["fuse-norm-activation"])).elementwise).toBe(2);
-    expect(kinds(optimize(graph, ["fuse-epilogue"]))).toMatchObject({ channelAdd: 1, elementwise: 1 });
-    expect(kinds(optimize(graph, ["elide-concat", "fuse-norm-activation", "fuse-epilogue"]))).toEqual(kinds(graph));
+    expect(kinds(optimize(graph, ["fuse-epilogue"]))).toMatchObject({
+      channelAdd: 1,
+      elementwise: 1,
+    });
+    expect(
+      kinds(optimize(graph, ["elide-concat", "fuse-norm-activation", "fuse-epilogue"])),
+    ).toEqual(kinds(graph));
   });
 });
 
 describe("captures", () => {
   it("block the fusion of what they name, and nothing else", () => {
     const graph = blocks.named("f32");
-    const count = (captures: readonly string[]) => planGraph(graph, BASELINE_CAPS, { captures }).graph.nodes.length;
+    const count = (captures: readonly string[]) =>
+      planGraph(graph, BASELINE_CAPS, { captures }).graph.nodes.length;
     const all = count([]);
     expect(count(["conv"])).toBe(all + 1);
     expect(count(["norm"])).toBe(all + 1);
     expect(count(["cat"])).toBe(all + 1);
-    expect(planGraph(graph, BASELINE_CAPS, { captures: ["cat"] }).graph.nodes.some(({ op }) => op.kind === "concat")).toBe(true);
-    expect(planGraph(graph, BASELINE_CAPS).graph.nodes.some(({ op }) => op.kind === "concat")).toBe(false);
+    expect(
+      planGraph(graph, BASELINE_CAPS, { captures: ["cat"] }).graph.nodes.some(
+        ({ op }) => op.kind === "concat",
+      ),
+    ).toBe(true);
+    expect(planGraph(graph, BASELINE_CAPS).graph.nodes.some(({ op }) => op.kind === "concat")).toBe(
+      false,
+    );
   });
 
   it("an unknown name lists the known ones", () => {

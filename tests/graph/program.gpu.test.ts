@@ -21,18 +21,26 @@ afterEach(() => {
   for (const cleanup of cleanups.splice(0).toReversed()) cleanup();
 });
 
-async function make(graph: Graph, options: ProgramOptions = {}, gpu: Gpu = setup.gpu): Promise<Program> {
+async function make(
+  graph: Graph,
+  options: ProgramOptions = {},
+  gpu: Gpu = setup.gpu,
+): Promise<Program> {
   const plan = planGraph(graph, gpu.caps);
   const weights = new DeviceWeights(gpu, randomSource(plan.weights), { dtype: graph.dtype });
   await weights.load(plan.weights);
   const program = await Program.create(gpu, plan, weights, options);
-  cleanups.push(() => weights.dispose(), () => program.dispose());
+  cleanups.push(
+    () => weights.dispose(),
+    () => program.dispose(),
+  );
   return program;
 }
 
 const inputsOf = (program: Program, seed = 1) => randomInputs(program.plan.graph, seed);
 /** All bits of the result; comparing these is fast for large maps too. */
-const output = async (program: Program) => Buffer.from((await program.read("y")).data.buffer).toString("base64");
+const output = async (program: Program) =>
+  Buffer.from((await program.read("y")).data.buffer).toString("base64");
 
 describe("running", () => {
   it("a replay equals the first run bit for bit, also after other inputs", async () => {
@@ -91,7 +99,10 @@ describe("running", () => {
     program.setInputs(inputsOf(program));
     const seen: number[] = [];
     await program.run({}, { steps: [0, 3], onProgress: (fraction) => seen.push(fraction) });
-    await program.run({}, { steps: [3, program.plan.steps.length], onProgress: (fraction) => seen.push(fraction) });
+    await program.run(
+      {},
+      { steps: [3, program.plan.steps.length], onProgress: (fraction) => seen.push(fraction) },
+    );
     expect(await output(program)).toBe(whole);
     expect(seen).toEqual([1, 1]);
   });
@@ -104,11 +115,17 @@ describe("running", () => {
     const index = steps.findIndex(({ kernel }) => kernel === "channelStats");
     const region = { y0: 0, y1: 5, x0: 0, x1: 4 };
     const part = statsPlan([1, 5, 7, 8], "f32", setup.caps, region);
-    program.setParams(index, part.plan.dispatches.map(({ params }) => params));
+    program.setParams(
+      index,
+      part.plan.dispatches.map(({ params }) => params),
+    );
     await program.run(inputsOf(program));
     const changed = await output(program);
     expect(changed).not.toBe(whole);
-    program.setParams(index, (steps[index] as (typeof steps)[number]).plan.dispatches.map(({ params }) => params));
+    program.setParams(
+      index,
+      (steps[index] as (typeof steps)[number]).plan.dispatches.map(({ params }) => params),
+    );
     await program.run(inputsOf(program));
     expect(await output(program)).toBe(whole);
   });
@@ -146,7 +163,9 @@ describe("errors", () => {
   it("names of inputs, results and captures, and sizes", async () => {
     const program = await make(blocks.resnet("f32"));
     const { temb } = inputsOf(program);
-    await expect(program.run({ X: new Uint8Array(4) })).rejects.toThrow('program: no input "X". Inputs: x, temb');
+    await expect(program.run({ X: new Uint8Array(4) })).rejects.toThrow(
+      'program: no input "X". Inputs: x, temb',
+    );
     await expect(program.run({ x: new Uint8Array(12), temb: temb as Uint8Array })).rejects.toThrow(
       'program: input "x" [1, 5, 7, 8] takes 1120 bytes, got 12',
     );
@@ -158,14 +177,18 @@ describe("errors", () => {
     const program = await make(blocks.resnet("f32"));
     const buffer = setup.gpu.memory.create("short", 64, "images");
     cleanups.push(() => setup.gpu.memory.release(buffer));
-    await expect(program.run({ x: buffer })).rejects.toThrow('program: input "x" [1, 5, 7, 8] takes 1120 bytes, got 64');
+    await expect(program.run({ x: buffer })).rejects.toThrow(
+      'program: input "x" [1, 5, 7, 8] takes 1120 bytes, got 64',
+    );
   });
 
   it("a program that was disposed, twice", async () => {
     const program = await make(blocks.oddGeglu("f32"));
     program.dispose();
     program.dispose();
-    await expect(program.run(inputsOf(program))).rejects.toThrow("device: this program was disposed. Build a new one");
+    await expect(program.run(inputsOf(program))).rejects.toThrow(
+      "device: this program was disposed. Build a new one",
+    );
     await expect(program.read("y")).rejects.toThrow(DeviceError);
     await expect(program.profile()).rejects.toThrow("disposed");
     expect(() => program.input("x")).toThrow("disposed");
@@ -175,8 +198,13 @@ describe("errors", () => {
     const plan = planGraph(blocks.oddGeglu("f32"), setup.caps);
     const weights = new DeviceWeights(setup.gpu, randomSource(plan.weights), { dtype: "f32" });
     const program = await Program.create(setup.gpu, plan, weights);
-    cleanups.push(() => weights.dispose(), () => program.dispose());
-    await expect(program.run(randomInputs(plan.graph))).rejects.toThrow('weight "proj.weight" is not loaded');
+    cleanups.push(
+      () => weights.dispose(),
+      () => program.dispose(),
+    );
+    await expect(program.run(randomInputs(plan.graph))).rejects.toThrow(
+      'weight "proj.weight" is not loaded',
+    );
   });
 });
 
@@ -193,7 +221,9 @@ describe("SlotPool", () => {
     const largest = large.plan.memory.slotByteLengths.map((bytes, i) =>
       Math.max(bytes, small.plan.memory.slotByteLengths[i] ?? 0),
     );
-    expect(pool.byteLength).toBeLessThan(1.05 * largest.reduce((sum, bytes) => sum + bytes, 0) + 16 * largest.length);
+    expect(pool.byteLength).toBeLessThan(
+      1.05 * largest.reduce((sum, bytes) => sum + bytes, 0) + 16 * largest.length,
+    );
     await large.run(inputsOf(large));
     const largeResult = await output(large);
     await small.run(inputsOf(small));
@@ -209,7 +239,9 @@ describe("SlotPool", () => {
     await small.run(inputsOf(small));
     const expected = await output(small);
     const sizes = small.plan.memory.slotByteLengths;
-    expect(() => pool.reserve([(sizes[0] as number) * 2, 2 ** 50])).toThrow('device: buffer "slot 1" needs');
+    expect(() => pool.reserve([(sizes[0] as number) * 2, 2 ** 50])).toThrow(
+      'device: buffer "slot 1" needs',
+    );
     await small.run(inputsOf(small));
     expect(await output(small)).toBe(expected);
   });
@@ -247,7 +279,9 @@ it("profile() times every step, or says what is missing", async () => {
   const program = await make(blocks.transformer("f32"));
   if (!setup.caps.hasTimestampQuery) {
     process.stderr.write("no timestamp-query on this adapter: only the refusal is tested\n");
-    await expect(program.profile(inputsOf(program))).rejects.toThrow("profiling needs the feature timestamp-query");
+    await expect(program.profile(inputsOf(program))).rejects.toThrow(
+      "profiling needs the feature timestamp-query",
+    );
     return;
   }
   const staging = setup.gpu.memory.use().byPurpose["staging"]?.current ?? 0;
@@ -281,9 +315,9 @@ describe("device loss", () => {
     await expect(run).rejects.toBeInstanceOf(DeviceLostError);
     await expect(program.run(inputsOf(program))).rejects.toBeInstanceOf(DeviceLostError);
     await expect(program.read("y")).rejects.toBeInstanceOf(DeviceLostError);
-    await expect(Program.create(gpu, program.plan, new DeviceWeights(gpu, randomSource([]), { dtype: "f32" }))).rejects.toBeInstanceOf(
-      DeviceError,
-    );
+    await expect(
+      Program.create(gpu, program.plan, new DeviceWeights(gpu, randomSource([]), { dtype: "f32" })),
+    ).rejects.toBeInstanceOf(DeviceError);
     for (const cleanup of cleanups.splice(0).toReversed()) cleanup();
     gpu.destroy();
   });

@@ -24,7 +24,12 @@ export function tensorOf(
 ): SourceTensor {
   const bytes = sourceBytes(values, dtype);
   const byteLength = values.length * (dtype === "F32" ? 4 : 2);
-  return { dtype, shape, byteLength, read: async (start, length) => bytes.slice(start, start + length) };
+  return {
+    dtype,
+    shape,
+    byteLength,
+    read: async (start, length) => bytes.slice(start, start + length),
+  };
 }
 
 function seedOf(name: string): number {
@@ -34,7 +39,11 @@ function seedOf(name: string): number {
 }
 
 /** Values of a parameter that keep activations near 1: matrices by fan-in, norm weights around 1. */
-export function parameterValues({ name, shape, layout }: Pick<Weight, "name" | "shape" | "layout">): Float64Array {
+export function parameterValues({
+  name,
+  shape,
+  layout,
+}: Pick<Weight, "name" | "shape" | "layout">): Float64Array {
   const count = shape.reduce((product, size) => product * size, 1);
   const isNormWeight = name.endsWith("weight") && layout === "vector";
   const fanIn = count / (shape[0] ?? 1);
@@ -53,7 +62,11 @@ export function randomSource(
       const weight = byName.get(name);
       if (weight === undefined) throw new Error(`no parameter ${name}`);
       // GEGLU layouts are about the device; the checkpoint's values do not depend on them.
-      const layout = weight.layout.endsWith("matrix") ? "matrix" : weight.layout === "geglu-vector" ? "vector" : weight.layout;
+      const layout = weight.layout.endsWith("matrix")
+        ? "matrix"
+        : weight.layout === "geglu-vector"
+          ? "vector"
+          : weight.layout;
       return tensorOf(parameterValues({ ...weight, layout }), weight.shape, options.dtype);
     },
     lora: (name) => options.lora?.get(name) ?? null,
@@ -83,9 +96,15 @@ export function deviceByteLength({ shape, layout }: Weight, dtype: DType): numbe
 }
 
 /** Random values for every input of a graph, packed, by name. */
-export function randomInputs(graph: Pick<Graph, "inputs" | "dtype">, seed = 1): Record<string, Uint8Array<ArrayBuffer>> {
+export function randomInputs(
+  graph: Pick<Graph, "inputs" | "dtype">,
+  seed = 1,
+): Record<string, Uint8Array<ArrayBuffer>> {
   return Object.fromEntries(
-    [...graph.inputs].map(([name, value], index) => [name, packedRandom(value, graph.dtype, seed + index)]),
+    [...graph.inputs].map(([name, value], index) => [
+      name,
+      packedRandom(value, graph.dtype, seed + index),
+    ]),
   );
 }
 
@@ -117,7 +136,8 @@ export async function runGraph(
 
 /** Root of Σ(got − expected)² / Σexpected². NaN when anything is not finite. */
 export function relativeRms(got: ArrayLike<number>, expected: ArrayLike<number>): number {
-  if (got.length !== expected.length) throw new Error(`${got.length} values instead of ${expected.length}`);
+  if (got.length !== expected.length)
+    throw new Error(`${got.length} values instead of ${expected.length}`);
   let errors = 0;
   let squares = 0;
   for (let i = 0; i < expected.length; i++) {

@@ -45,7 +45,9 @@ const TABLE = CASES.flatMap(({ batch = 1, pixels, sources, scale = 4 }) =>
 describe("affineActivation", () => {
   it.each(TABLE)("%s", async (_, { dtype, batch, pixels, sources, scale, activation }) => {
     const totalChannels = sources.reduce((sum, count) => sum + count, 0);
-    const x = uniformArray(batch * pixels * totalChannels, 21, scale).map((value) => roundToDtype(value, dtype));
+    const x = uniformArray(batch * pixels * totalChannels, 21, scale).map((value) =>
+      roundToDtype(value, dtype),
+    );
     // Rows [batch][a, b] of totalChannels.
     const table = uniformArray(batch * 2 * totalChannels, 22, 1.5).map(Math.fround);
     const affine = packRows(table, totalChannels, "f32");
@@ -57,7 +59,13 @@ describe("affineActivation", () => {
       const [from, to] = [channelOffset, channelOffset + channels];
       const part = x.filter((_value, i) => i % totalChannels >= from && i % totalChannels < to);
       const problem: AffineActivationProblem = {
-        dtype, batch, pixels, channels, channelOffset, totalChannels, activation,
+        dtype,
+        batch,
+        pixels,
+        channels,
+        channelOffset,
+        totalChannels,
+        activation,
       };
       ({ y } = await runKernel(
         setup.gpu,
@@ -71,7 +79,10 @@ describe("affineActivation", () => {
     const expected = x.map((value, i) => {
       const c = i % totalChannels;
       const row = Math.floor(i / (pixels * totalChannels)) * 2;
-      const [a, b] = [table[row * totalChannels + c] as number, table[(row + 1) * totalChannels + c] as number];
+      const [a, b] = [
+        table[row * totalChannels + c] as number,
+        table[(row + 1) * totalChannels + c] as number,
+      ];
       const result = activationReference(activation, a * value + b);
       return dtype === "f16" ? Math.min(Math.max(result, -65504), 65504) : result;
     });

@@ -40,8 +40,16 @@ describe("affineActivation.check", () => {
 });
 
 it("affineActivation.plan shares one pipeline between sizes and folds large grids", () => {
-  const large = { ...PROBLEM, pixels: 1 << 22, channels: 128, channelOffset: 0, totalChannels: 128 };
-  const [small, big] = [PROBLEM, large].map((p) => affineActivation.plan(p, BASELINE_CAPS).dispatches[0]);
+  const large = {
+    ...PROBLEM,
+    pixels: 1 << 22,
+    channels: 128,
+    channelOffset: 0,
+    totalChannels: 128,
+  };
+  const [small, big] = [PROBLEM, large].map(
+    (p) => affineActivation.plan(p, BASELINE_CAPS).dispatches[0],
+  );
   expect(big?.code).toBe(small?.code);
   expect(big?.workgroups).toEqual([58_255, 9, 1]);
 });

@@ -23,27 +23,32 @@ const CASES: readonly (readonly [number, number, number, number])[] = [
 ];
 
 describe.each<DType>(["f32", "f16"])("channelAdd %s", (dtype) => {
-  it.each(CASES)("batch=%i pixels=%i channels=%i magnitude=%d", async (batch, pixels, channels, magnitude) => {
-    const round = (value: number) => roundToDtype(value, dtype);
-    const x = uniformArray(batch * pixels * channels, pixels, magnitude).map(round);
-    const v = uniformArray(batch * channels, 99, magnitude, 0.5).map(round);
-    const bytes = packRows(x, channels, dtype);
-    const { y } = await runKernel(
-      setup.gpu,
-      channelAdd.plan({ dtype, batch, pixels, channels }, setup.caps),
-      { x: bytes, channel_add: packRows(v, channels, dtype) },
-      { y: bytes.byteLength },
-    );
-    expectClose(
-      unpackRows(y as Uint8Array<ArrayBuffer>, channels, dtype),
-      reference(x, v, batch, channels),
-      [batch, pixels, channels],
-      pointwise(dtype),
-    );
-  });
+  it.each(CASES)(
+    "batch=%i pixels=%i channels=%i magnitude=%d",
+    async (batch, pixels, channels, magnitude) => {
+      const round = (value: number) => roundToDtype(value, dtype);
+      const x = uniformArray(batch * pixels * channels, pixels, magnitude).map(round);
+      const v = uniformArray(batch * channels, 99, magnitude, 0.5).map(round);
+      const bytes = packRows(x, channels, dtype);
+      const { y } = await runKernel(
+        setup.gpu,
+        channelAdd.plan({ dtype, batch, pixels, channels }, setup.caps),
+        { x: bytes, channel_add: packRows(v, channels, dtype) },
+        { y: bytes.byteLength },
+      );
+      expectClose(
+        unpackRows(y as Uint8Array<ArrayBuffer>, channels, dtype),
+        reference(x, v, batch, channels),
+        [batch, pixels, channels],
+        pointwise(dtype),
+      );
+    },
+  );
 });
 
 it("refuses an empty tensor", () => {
   const problem = { dtype: "f32", batch: 1, pixels: 0, channels: 4 } as const;
-  expect(() => channelAdd.check(problem)).toThrow("channelAdd: sizes must be integers ≥ 1, got [1, 0, 4]");
+  expect(() => channelAdd.check(problem)).toThrow(
+    "channelAdd: sizes must be integers ≥ 1, got [1, 0, 4]",
+  );
 });

@@ -48,9 +48,19 @@ const TABLE = CASES.flatMap(({ shape, splits, region, scale = 2, offset = 0, onl
   const [batch, height, width, channels] = shape;
   const counted = region ?? { y0: 0, y1: height, x0: 0, x1: width };
   return DTYPES.filter((dtype) => only === undefined || dtype === only).map((dtype) => {
-    const problem: ChannelStatsProblem = { dtype, batch, height, width, channels, region: counted, splits };
+    const problem: ChannelStatsProblem = {
+      dtype,
+      batch,
+      height,
+      width,
+      channels,
+      region: counted,
+      splits,
+    };
     const values = `${offset} ± ${scale}`;
-    const part = region ? ` rows ${region.y0}..${region.y1} columns ${region.x0}..${region.x1}` : "";
+    const part = region
+      ? ` rows ${region.y0}..${region.y1} columns ${region.x0}..${region.x1}`
+      : "";
     const name = `channelStats ${dtype} [${shape.join(",")}]${part} splits=${splits}, ${values}`;
     return [name, { shape, problem, scale, offset }] as const;
   });
@@ -84,13 +94,24 @@ describe("channelStats", () => {
     const shape = [1, 16, 16, 12] as const;
     const [batch, height, width, channels] = shape;
     const problem: ChannelStatsProblem = {
-      dtype: "f32", batch, height, width, channels, splits: 5, region: { y0: 0, y1: height, x0: 0, x1: width },
+      dtype: "f32",
+      batch,
+      height,
+      width,
+      channels,
+      splits: 5,
+      region: { y0: 0, y1: height, x0: 0, x1: width },
     };
     const x = packRows(uniformArray(256 * channels, 3), channels, "f32");
     const run = () =>
-      runKernel(setup.gpu, channelStats.plan(problem, setup.caps), { x }, {
-        stats: channelStatsByteLength(batch, problem.splits, channels),
-      });
+      runKernel(
+        setup.gpu,
+        channelStats.plan(problem, setup.caps),
+        { x },
+        {
+          stats: channelStatsByteLength(batch, problem.splits, channels),
+        },
+      );
     expect(await run()).toEqual(await run());
   });
 });
@@ -99,6 +120,10 @@ describe("channelStats", () => {
 function separate(stats: Uint8Array<ArrayBuffer>, channels: number): [Float64Array, Float64Array] {
   const quads = new Float32Array(stats.buffer, stats.byteOffset, stats.byteLength / 4);
   const pick = (part: number) =>
-    unpackRows(new Uint8Array(quads.filter((_, i) => Math.floor(i / 4) % 2 === part).buffer), channels, "f32");
+    unpackRows(
+      new Uint8Array(quads.filter((_, i) => Math.floor(i / 4) % 2 === part).buffer),
+      channels,
+      "f32",
+    );
   return [pick(0), pick(1)];
 }

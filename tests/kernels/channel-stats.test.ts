@@ -29,7 +29,10 @@ describe("channelStats.check", () => {
     [{ region: { y0: 3, y1: 3, x0: 0, x1: 10 } }, "region must be a non-empty rectangle"],
     [{ region: { y0: -1, y1: 3, x0: 0, x1: 10 } }, "region must be a non-empty rectangle"],
     [{ region: { y0: 0, y1: 1.5, x0: 0, x1: 10 } }, "region must be a non-empty rectangle"],
-    [{ splits: 43 }, "channelStats: splits must be an integer from 1 to the 42 pixels of the region, got 43"],
+    [
+      { splits: 43 },
+      "channelStats: splits must be an integer from 1 to the 42 pixels of the region, got 43",
+    ],
     [{ splits: 0 }, "got 0"],
   ])("refuses %o", (change, message) => {
     expect(() => channelStats.check({ ...PROBLEM, ...change })).toThrow(message);
@@ -37,7 +40,13 @@ describe("channelStats.check", () => {
 });
 
 describe("splitPixels", () => {
-  it.each([[1, 1], [7, 3], [42, 4], [42, 42], [4096, 129]])("deals %i pixels into %i strips", (pixels, splits) => {
+  it.each([
+    [1, 1],
+    [7, 3],
+    [42, 4],
+    [42, 42],
+    [4096, 129],
+  ])("deals %i pixels into %i strips", (pixels, splits) => {
     const strips = Array.from({ length: splits }, (_, split) => splitPixels(pixels, splits, split));
     expect(strips.reduce((sum, strip) => sum + strip, 0)).toBe(pixels);
     expect(Math.max(...strips) - Math.min(...strips)).toBeLessThanOrEqual(1);
@@ -70,7 +79,14 @@ describe("channelStats.plan", () => {
   });
 
   it("folds large grids", () => {
-    const problem = { ...PROBLEM, batch: 2, height: 1024, width: 1024, channels: 32, splits: 1 << 19 };
+    const problem = {
+      ...PROBLEM,
+      batch: 2,
+      height: 1024,
+      width: 1024,
+      channels: 32,
+      splits: 1 << 19,
+    };
     const region = { y0: 0, y1: 1024, x0: 0, x1: 1024 };
     const { dispatches } = channelStats.plan({ ...problem, region }, BASELINE_CAPS);
     expect(dispatches[0]?.workgroups).toEqual([43_691, 3, 1]);

@@ -1,9 +1,19 @@
 import { describe, expect, it } from "vitest";
 import { adainColorFix, waveletColorFix, waveletStripes } from "../../src/kernels/color-fix.ts";
-import { colorMerge, colorMoments, MOMENTS_BYTES, momentBlocks } from "../../src/kernels/color-moments.ts";
+import {
+  colorMerge,
+  colorMoments,
+  MOMENTS_BYTES,
+  momentBlocks,
+} from "../../src/kernels/color-moments.ts";
 import { adain, channelStatistics, toLevel, wavelet } from "../reference/color-fix.ts";
 import { runKernel, useGpu } from "../support/gpu.ts";
-import { byteDifference, imageFixture, rgbaFromRgb, rgbFromRgba } from "../support/image-fixture.ts";
+import {
+  byteDifference,
+  imageFixture,
+  rgbaFromRgb,
+  rgbFromRgba,
+} from "../support/image-fixture.ts";
 import { uniformSource } from "../support/random.ts";
 
 const setup = useGpu();
@@ -23,7 +33,12 @@ async function runAdain(
   rounding: "truncate" | "nearest",
 ) {
   const plan = adainColorFix.plan({ pixels: source.length / 4, rounding }, setup.caps);
-  const { result } = await runKernel(setup.gpu, plan, { source, decoded }, { result: source.length });
+  const { result } = await runKernel(
+    setup.gpu,
+    plan,
+    { source, decoded },
+    { result: source.length },
+  );
   return result as Uint8Array<ArrayBuffer>;
 }
 
@@ -33,8 +48,16 @@ async function runWavelet(
   [width, height]: readonly [number, number],
   rounding: "truncate" | "nearest",
 ) {
-  const plan = waveletColorFix.plan({ width, height, firstRow: 0, rows: height, rounding }, setup.caps);
-  const { result } = await runKernel(setup.gpu, plan, { source, decoded }, { result: source.length });
+  const plan = waveletColorFix.plan(
+    { width, height, firstRow: 0, rows: height, rounding },
+    setup.caps,
+  );
+  const { result } = await runKernel(
+    setup.gpu,
+    plan,
+    { source, decoded },
+    { result: source.length },
+  );
   return result as Uint8Array<ArrayBuffer>;
 }
 
@@ -131,7 +154,8 @@ it("wavelet stripes give the same image as one piece", async () => {
   expect(stripes.length).toBeGreaterThan(3);
   const parts: number[] = [];
   for (const { inFrom, inTo, outFrom, outTo } of stripes) {
-    const cut = (image: Uint8Array<ArrayBuffer>) => image.slice(inFrom * width * 4, inTo * width * 4);
+    const cut = (image: Uint8Array<ArrayBuffer>) =>
+      image.slice(inFrom * width * 4, inTo * width * 4);
     const plan = waveletColorFix.plan(
       {
         width,

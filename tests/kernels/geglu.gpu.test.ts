@@ -30,17 +30,27 @@ const CASES: readonly (readonly [number, number, number, number])[] = [
 ];
 
 describe.each<DType>(["f32", "f16"])("geglu %s", (dtype) => {
-  it.each(CASES)("rows=%i channels=%i magnitude=%d offset=%d", async (rows, channels, magnitude, offset) => {
-    const x = uniformArray(rows * 2 * channels, rows + channels, magnitude, offset).map((value) => roundToDtype(value, dtype));
-    const expected = reference(x, rows, channels);
-    const { y } = await runKernel(
-      setup.gpu,
-      geglu.plan({ dtype, rows, channels }, setup.caps),
-      { x: packRows(x, 2 * channels, dtype) },
-      { y: packRows(expected, channels, dtype).byteLength },
-    );
-    expectClose(unpackRows(y as Uint8Array<ArrayBuffer>, channels, dtype), expected, [rows, channels], pointwise(dtype));
-  });
+  it.each(CASES)(
+    "rows=%i channels=%i magnitude=%d offset=%d",
+    async (rows, channels, magnitude, offset) => {
+      const x = uniformArray(rows * 2 * channels, rows + channels, magnitude, offset).map((value) =>
+        roundToDtype(value, dtype),
+      );
+      const expected = reference(x, rows, channels);
+      const { y } = await runKernel(
+        setup.gpu,
+        geglu.plan({ dtype, rows, channels }, setup.caps),
+        { x: packRows(x, 2 * channels, dtype) },
+        { y: packRows(expected, channels, dtype).byteLength },
+      );
+      expectClose(
+        unpackRows(y as Uint8Array<ArrayBuffer>, channels, dtype),
+        expected,
+        [rows, channels],
+        pointwise(dtype),
+      );
+    },
+  );
 });
 
 it("f16 products beyond the largest half clamp and stay finite", async () => {
@@ -56,5 +66,7 @@ it("f16 products beyond the largest half clamp and stay finite", async () => {
 
 it("refuses an empty tensor", () => {
   const problem = { dtype: "f32", rows: 0, channels: 4 } as const;
-  expect(() => geglu.check(problem)).toThrow("geglu: sizes must be integers ≥ 1, got rows 0, channels 4");
+  expect(() => geglu.check(problem)).toThrow(
+    "geglu: sizes must be integers ≥ 1, got rows 0, channels 4",
+  );
 });

@@ -45,15 +45,24 @@ describe("groupNormAffine.plan", () => {
     groupNormAffine.plan(problem, BASELINE_CAPS).dispatches[0];
 
   it("binds one or two sources", () => {
-    const names = (problem: GroupNormAffineProblem) => dispatchOf(problem)?.operands.map(({ name }) => name);
+    const names = (problem: GroupNormAffineProblem) =>
+      dispatchOf(problem)?.operands.map(({ name }) => name);
     expect(names(PROBLEM)).toEqual(["stats0", "stats1", "gamma", "beta", "affine"]);
-    expect(names({ ...PROBLEM, sources: [FIRST], numGroups: 2 })).toEqual(["stats0", "gamma", "beta", "affine"]);
+    expect(names({ ...PROBLEM, sources: [FIRST], numGroups: 2 })).toEqual([
+      "stats0",
+      "gamma",
+      "beta",
+      "affine",
+    ]);
   });
 
   it("shares one pipeline between sizes", () => {
     const other: GroupNormAffineProblem = {
       batch: 2,
-      sources: [{ channels: 640, splits: 4, pixels: 64 }, { channels: 320, splits: 8, pixels: 64 }],
+      sources: [
+        { channels: 640, splits: 4, pixels: 64 },
+        { channels: 320, splits: 8, pixels: 64 },
+      ],
       numGroups: 32,
       eps: 1e-6,
     };
@@ -74,7 +83,10 @@ it("groupNormAffine.cost counts every operand once", () => {
 describe("moments on the CPU", () => {
   // Two strips (2 and 1 pixels) of one channel with values 1, 3 | 8: mean 4, variance (9 + 1 + 16) / 3.
   const problem: GroupNormAffineProblem = {
-    batch: 1, sources: [{ channels: 1, splits: 2, pixels: 3 }], numGroups: 1, eps: 1e-5,
+    batch: 1,
+    sources: [{ channels: 1, splits: 2, pixels: 3 }],
+    numGroups: 1,
+    eps: 1e-5,
   };
   const partials = Float32Array.from([2, 0, 0, 0, 2, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0]);
 
@@ -87,7 +99,9 @@ describe("moments on the CPU", () => {
 
   it("merges tiles, whatever their sizes", () => {
     const part = (mean: number, variance: number, count: number) => ({
-      mean: Float64Array.of(mean), variance: Float64Array.of(variance), count: Float64Array.of(count),
+      mean: Float64Array.of(mean),
+      variance: Float64Array.of(variance),
+      count: Float64Array.of(count),
     });
     const merged = mergeGroupMoments([part(0, 0, 0), part(2, 1, 2), part(8, 0, 1)]);
     expect(merged.mean[0]).toBeCloseTo(4, 14);
@@ -107,7 +121,12 @@ describe("moments on the CPU", () => {
 
   it("makes the table with zeros in the padding", () => {
     const affine = affineFromMoments(
-      Float64Array.of(1, -2), Float64Array.of(3, 15), [1, 2, 3, 4, 5, 6], [0, 0, 1, 0, 0, 1], 2, 1,
+      Float64Array.of(1, -2),
+      Float64Array.of(3, 15),
+      [1, 2, 3, 4, 5, 6],
+      [0, 0, 1, 0, 0, 1],
+      2,
+      1,
     );
     expect([...affine]).toEqual([0.5, 1, 1.5, 1, 1.25, 1.5, 0, 0, -0.5, -1, -0.5, 2, 2.5, 4, 0, 0]);
   });

@@ -5,8 +5,15 @@ import type { DType } from "../../src/gpu/dtype.ts";
 import { dtypeByteLength, roundToDtype } from "../../src/gpu/dtype.ts";
 import { paddedChannels } from "../../src/gpu/shape.ts";
 import { affineActivation } from "../../src/kernels/affine-activation.ts";
-import { channelStats, channelStatsByteLength, chooseSplits } from "../../src/kernels/channel-stats.ts";
-import type { GroupNormAffineProblem, GroupNormSource } from "../../src/kernels/group-norm-affine.ts";
+import {
+  channelStats,
+  channelStatsByteLength,
+  chooseSplits,
+} from "../../src/kernels/channel-stats.ts";
+import type {
+  GroupNormAffineProblem,
+  GroupNormSource,
+} from "../../src/kernels/group-norm-affine.ts";
 import {
   affineFromMoments,
   groupMoments,
@@ -77,7 +84,16 @@ interface Row extends Required<Omit<Case, "splits" | "only">> {
 }
 
 const TABLE: readonly Row[] = CASES.flatMap((testCase) => {
-  const { batch = 1, eps = 1e-5, activation = "none", scale = 2, offset = 0, splits, only, ...rest } = testCase;
+  const {
+    batch = 1,
+    eps = 1e-5,
+    activation = "none",
+    scale = 2,
+    offset = 0,
+    splits,
+    only,
+    ...rest
+  } = testCase;
   return DTYPES.filter((dtype) => only === undefined || dtype === only).map((dtype) => {
     const shape = [batch, testCase.sources.join("+"), testCase.height, testCase.width].join(",");
     const details = `${splits === undefined ? "" : ` splits=${splits}`}, ${offset} ± ${scale}, eps ${eps}`;
@@ -101,7 +117,12 @@ function makeInputs({ dtype, batch, height, width, sources, scale, offset }: Row
 }
 
 /** Channels `from` to `from + count` of rows of `channels`. */
-function sliceChannels(x: Float64Array, channels: number, from: number, count: number): Float64Array {
+function sliceChannels(
+  x: Float64Array,
+  channels: number,
+  from: number,
+  count: number,
+): Float64Array {
   return x.filter((_, i) => i % channels >= from && i % channels < from + count);
 }
 
@@ -154,11 +175,21 @@ async function runGroupNorm(row: Row, caps: Caps): Promise<Float64Array> {
   for (const part of second === undefined ? [first] : [first, second]) {
     const plan = affineActivation.plan(
       {
-        dtype, batch, pixels, channels: part.source.channels, channelOffset, totalChannels: channels, activation,
+        dtype,
+        batch,
+        pixels,
+        channels: part.source.channels,
+        channelOffset,
+        totalChannels: channels,
+        activation,
       },
       caps,
     );
-    const inputs = { x: part.bytes, affine: affine as Uint8Array<ArrayBuffer>, ...(y === undefined ? {} : { y }) };
+    const inputs = {
+      x: part.bytes,
+      affine: affine as Uint8Array<ArrayBuffer>,
+      ...(y === undefined ? {} : { y }),
+    };
     ({ y } = await runKernel(setup.gpu, plan, inputs, { y: yByteLength }));
     channelOffset += part.source.channels;
   }
@@ -194,14 +225,25 @@ describe("splits and workgroup sizes for the other kind of adapter", () => {
 // roundings of shift·a, b, a·x and the sum allow 4·u32·|b|; measured 2.0·u32·|b| on SwiftShader and on llvmpipe,
 // which is 5e-4 at −1000 ± 1. The element limit decides; NMSE says nothing new.
 describe("f32 loses no more than the rounding of b where the offset is far larger than the spread", () => {
-  it.each([[100, 2], [1000, 1], [-1000, 1], [1000, 0]])("%d ± %d", (offset, scale) => {
-    const row: Row = { ...(TABLE.find(({ name }) => name.includes("1000 ± 100")) as Row), offset, scale };
+  it.each([
+    [100, 2],
+    [1000, 1],
+    [-1000, 1],
+    [1000, 0],
+  ])("%d ± %d", (offset, scale) => {
+    const row: Row = {
+      ...(TABLE.find(({ name }) => name.includes("1000 ± 100")) as Row),
+      offset,
+      scale,
+    };
     const { batch, height, width, groups, eps } = row;
     const { channels, x, gamma } = makeInputs(row);
     const { mean, variance } = groupStatistics(x, batch, height * width, channels, groups);
     const b = gamma.map((value, c) => {
       const group = Math.floor(c / (channels / groups));
-      return Math.abs(value * (mean[group] as number)) / Math.sqrt((variance[group] as number) + eps);
+      return (
+        Math.abs(value * (mean[group] as number)) / Math.sqrt((variance[group] as number) + eps)
+      );
     });
     const bound = 4 * 2 ** -24 * Math.max(...b);
     return check(row, setup.caps, { rtol: 1e-5, atol: bound, nmse: Infinity });
@@ -212,13 +254,24 @@ it("groupNormAffine runs on a folded grid with surplus workgroups", async () => 
   const row = TABLE.find(({ name }) => name.includes("f32 [2,45,5,7] g=9")) as Row;
   const { channels, x, gamma, beta } = makeInputs(row);
   const { source, stats } = await runStats(row, x, channels, setup.caps);
-  const problem: GroupNormAffineProblem = { batch: 2, sources: [source], numGroups: row.groups, eps: row.eps };
+  const problem: GroupNormAffineProblem = {
+    batch: 2,
+    sources: [source],
+    numGroups: row.groups,
+    eps: row.eps,
+  };
   const plan = groupNormAffine.plan(problem, setup.caps);
   const folded = plan.dispatches.map((step) => ({ ...step, workgroups: [7, 3, 1] as const })); // 21 for 18
-  const inputs = { stats0: stats, gamma: packRows(gamma, channels, "f32"), beta: packRows(beta, channels, "f32") };
+  const inputs = {
+    stats0: stats,
+    gamma: packRows(gamma, channels, "f32"),
+    beta: packRows(beta, channels, "f32"),
+  };
   const outputs = { affine: groupNormAffineByteLength(2, channels) };
   const flat = await runKernel(setup.gpu, plan, inputs, outputs);
-  expect(await runKernel(setup.gpu, { ...plan, dispatches: folded }, inputs, outputs)).toEqual(flat);
+  expect(await runKernel(setup.gpu, { ...plan, dispatches: folded }, inputs, outputs)).toEqual(
+    flat,
+  );
 });
 
 describe("groupMoments and affineFromMoments", () => {
@@ -244,9 +297,19 @@ describe("groupMoments and affineFromMoments", () => {
     );
     const reference = groupStatistics(x, batch, height * width, channels, groups);
     const largest = x.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
-    expectClose(moments.mean, reference.mean, [batch, groups], { rtol: 1e-6, atol: largest * 2 ** -24, nmse: 1e-12 });
-    expectClose(moments.variance, reference.variance, [batch, groups], { rtol: 1e-5, atol: 1e-12, nmse: 1e-10 });
-    expect(moments.count.every((count) => count === (height * width * channels) / groups)).toBe(true);
+    expectClose(moments.mean, reference.mean, [batch, groups], {
+      rtol: 1e-6,
+      atol: largest * 2 ** -24,
+      nmse: 1e-12,
+    });
+    expectClose(moments.variance, reference.variance, [batch, groups], {
+      rtol: 1e-5,
+      atol: 1e-12,
+      nmse: 1e-10,
+    });
+    expect(moments.count.every((count) => count === (height * width * channels) / groups)).toBe(
+      true,
+    );
 
     if (batch > 1) return;
     const affine = affineFromMoments(moments.mean, moments.variance, gamma, beta, groups, eps);
@@ -277,9 +340,14 @@ it("merged moments of two tiles are those of the whole image", async () => {
       { dtype: "f32", batch: 1, height: bottom - top, width, channels, region, splits: 3 },
       setup.caps,
     );
-    const { stats } = await runKernel(setup.gpu, plan, { x: packRows(rows, channels, "f32") }, {
-      stats: channelStatsByteLength(1, 3, channels),
-    });
+    const { stats } = await runKernel(
+      setup.gpu,
+      plan,
+      { x: packRows(rows, channels, "f32") },
+      {
+        stats: channelStatsByteLength(1, 3, channels),
+      },
+    );
     return groupMoments([new Float32Array((stats as Uint8Array<ArrayBuffer>).buffer)], {
       batch: 1,
       sources: [{ channels, splits: 3, pixels: (y1 - y0) * width }],

@@ -21,7 +21,9 @@ describe("pillowResizePasses", () => {
 
   it("names the limit of a device for an image that is too large", () => {
     const [vertical] = pillowResizePasses(6000, 1500, 6000, 6000, "bicubic").map(
-      ({ problem }) => () => resizeU8.plan(problem, BASELINE_CAPS),
+      ({ problem }) =>
+        () =>
+          resizeU8.plan(problem, BASELINE_CAPS),
     );
     expect(vertical).toThrow(
       'resizeU8: operand "dst" must fit one binding of 134217728 bytes (maxStorageBufferBindingSize), ' +
@@ -89,23 +91,39 @@ describe("waveletStripes", () => {
 
 describe("guards", () => {
   it("name the limit and what to do", () => {
-    const wavelet = { width: 5000, height: 5000, firstRow: 0, rows: 5000, rounding: "nearest" } as const;
+    const wavelet = {
+      width: 5000,
+      height: 5000,
+      firstRow: 0,
+      rows: 5000,
+      rounding: "nearest",
+    } as const;
     expect(() => waveletColorFix.plan(wavelet, BASELINE_CAPS)).toThrow("see waveletStripes");
     expect(() => waveletColorFix.check({ ...wavelet, firstRow: 1 })).toThrow(
       "waveletColorFix: result rows must lie inside 0 … 5000, got offset 1 and length 5000",
     );
-    expect(() => adainColorFix.plan({ pixels: 6000 * 6000, rounding: "nearest" }, BASELINE_CAPS)).toThrow(
-      "by stripes",
-    );
+    expect(() =>
+      adainColorFix.plan({ pixels: 6000 * 6000, rounding: "nearest" }, BASELINE_CAPS),
+    ).toThrow("by stripes");
     expect(() => adainColorFix.check({ pixels: 0, rounding: "nearest" })).toThrow("got 0");
   });
 
   it("refuse rectangles and sides that make no sense", () => {
-    const rectangle = { dtype: "f32", imageWidth: 4, imageHeight: 4, x0: 0, y0: 0, width: 4, height: 4 } as const;
+    const rectangle = {
+      dtype: "f32",
+      imageWidth: 4,
+      imageHeight: 4,
+      x0: 0,
+      y0: 0,
+      width: 4,
+      height: 4,
+    } as const;
     expect(() => imageToTensor.check({ ...rectangle, width: 0, scale: 2, offset: -1 })).toThrow(
       "imageToTensor: width must be an integer in 1 … 1000000, got 0",
     );
-    expect(() => imageToTensor.check({ ...rectangle, x0: NaN, scale: 2, offset: -1 })).toThrow("got NaN");
+    expect(() => imageToTensor.check({ ...rectangle, x0: NaN, scale: 2, offset: -1 })).toThrow(
+      "got NaN",
+    );
     const target = { srcWidth: 8, srcHeight: 8, srcX: 0, srcY: 0, width: 8, height: 8 };
     expect(() =>
       tensorToImage.check({

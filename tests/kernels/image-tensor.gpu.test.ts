@@ -56,7 +56,17 @@ describe.each(DTYPES)("imageToTensor %s", (dtype) => {
     const { y } = await runKernel(
       setup.gpu,
       imageToTensor.plan(
-        { dtype, imageWidth: 1, imageHeight: 1, x0: 0, y0: 0, width: 1, height: 1, scale: -4, offset: 3 },
+        {
+          dtype,
+          imageWidth: 1,
+          imageHeight: 1,
+          x0: 0,
+          y0: 0,
+          width: 1,
+          height: 1,
+          scale: -4,
+          offset: 3,
+        },
         setup.caps,
       ),
       { image },
@@ -111,7 +121,14 @@ describe.each(DTYPES)("tensorToImage %s", (dtype) => {
   it("nearest brings every level of 8 bits back", async () => {
     const levels = Float64Array.from({ length: 256 * 3 }, (_, i) => Math.floor(i / 3));
     const x = levels.map((level) => roundToDtype((2 * level) / 255 - 1, dtype));
-    const size = { srcWidth: 16, srcHeight: 16, dstWidth: 16, dstHeight: 16, width: 16, height: 16 };
+    const size = {
+      srcWidth: 16,
+      srcHeight: 16,
+      dstWidth: 16,
+      dstHeight: 16,
+      width: 16,
+      height: 16,
+    };
     const start = { srcX: 0, srcY: 0, dstX: 0, dstY: 0 };
     const { image } = await runKernel(
       setup.gpu,

@@ -56,9 +56,15 @@ interface Values {
   readonly offset: number;
 }
 
-async function check(problem: LayerNormProblem, plan: KernelPlan, { scale, offset }: Values): Promise<void> {
+async function check(
+  problem: LayerNormProblem,
+  plan: KernelPlan,
+  { scale, offset }: Values,
+): Promise<void> {
   const { dtype, rows, channels, eps } = problem;
-  const x = uniformArray(rows * channels, 31, scale, offset).map((value) => roundToDtype(value, dtype));
+  const x = uniformArray(rows * channels, 31, scale, offset).map((value) =>
+    roundToDtype(value, dtype),
+  );
   const gamma = uniformArray(channels, 32, 0.5, 1).map(Math.fround);
   const beta = uniformArray(channels, 33, 0.5).map(Math.fround);
   const bytes = packRows(x, channels, dtype);
@@ -78,7 +84,12 @@ describe.each(layerNorm.variants)("%s", (variant) => {
   );
 
   it("runs on a folded grid with a surplus workgroup", () => {
-    const problem: LayerNormProblem = { dtype: "f16", rows: variant === "row" ? 300 : 5, channels: 45, eps: 1e-5 };
+    const problem: LayerNormProblem = {
+      dtype: "f16",
+      rows: variant === "row" ? 300 : 5,
+      channels: 45,
+      eps: 1e-5,
+    };
     const { dispatches, ...plan } = layerNorm.plan(problem, setup.caps, variant);
     const folded = dispatches.map((step) => ({ ...step, workgroups: [3, 2, 1] as const }));
     return check(problem, { ...plan, dispatches: folded }, { scale: 2, offset: 0 });

@@ -23,13 +23,15 @@ it("layerNorm.select: a workgroup per row on a GPU, except for short rows; a row
 
 describe("layerNorm.plan", () => {
   it.each(layerNorm.variants)("%s shares one pipeline between sizes", (variant) => {
-    const code = (problem: LayerNormProblem) => layerNorm.plan(problem, BASELINE_CAPS, variant).dispatches[0]?.code;
+    const code = (problem: LayerNormProblem) =>
+      layerNorm.plan(problem, BASELINE_CAPS, variant).dispatches[0]?.code;
     expect(code({ ...PROBLEM, rows: 5, channels: 45, eps: 1e-6 })).toBe(code(PROBLEM));
   });
 
   it("folds large grids", () => {
     const workgroups = (variant: "row" | "workgroup") =>
-      layerNorm.plan({ ...PROBLEM, rows: 70_000 }, BASELINE_CAPS, variant).dispatches[0]?.workgroups;
+      layerNorm.plan({ ...PROBLEM, rows: 70_000 }, BASELINE_CAPS, variant).dispatches[0]
+        ?.workgroups;
     expect(workgroups("row")).toEqual([1094, 1, 1]);
     expect(workgroups("workgroup")).toEqual([35_000, 2, 1]);
   });

@@ -51,7 +51,15 @@ const CASES: readonly Case[] = [
   { rows: 16, from: [32, 32], to: 32 },
   { rows: 1, from: [320], to: 24, activation: "silu" }, // time_embedding.linear_1
   { rows: 10, from: [6], to: 9, rowsPerImage: 5, activation: "relu", channelAdd: true },
-  { rows: 6, from: [6], to: 9, rowsPerImage: 2, activation: "gelu", channelAdd: true, residual: true },
+  {
+    rows: 6,
+    from: [6],
+    to: 9,
+    rowsPerImage: 2,
+    activation: "gelu",
+    channelAdd: true,
+    residual: true,
+  },
   { rows: 5, from: [8], to: 12, activation: "quick_gelu", residual: true },
   { rows: 1, from: [1], to: 2, geglu: true },
   { rows: 9, from: [12], to: 70, geglu: true, source: "BF16" }, // 35 columns: padding inside both halves

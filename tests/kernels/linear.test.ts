@@ -20,8 +20,14 @@ const PROBLEM: LinearProblem = {
 
 describe("linear check", () => {
   const rejected: readonly (readonly [Partial<LinearProblem>, string])[] = [
-    [{ rows: 0 }, "linear: sizes must be integers ≥ 1, got rows 0, in [320], out 320, rowsPerImage 4096"],
-    [{ outChannels: 2.5 }, "linear: sizes must be integers ≥ 1, got rows 4096, in [320], out 2.5, rowsPerImage 4096"],
+    [
+      { rows: 0 },
+      "linear: sizes must be integers ≥ 1, got rows 0, in [320], out 320, rowsPerImage 4096",
+    ],
+    [
+      { outChannels: 2.5 },
+      "linear: sizes must be integers ≥ 1, got rows 4096, in [320], out 2.5, rowsPerImage 4096",
+    ],
     [
       { rowsPerImage: 0 },
       "linear: sizes must be integers ≥ 1, got rows 4096, in [320], out 320, rowsPerImage 0",
@@ -32,10 +38,7 @@ describe("linear check", () => {
       { inChannels: [6, 4] },
       "linear: the first of two sources must have a multiple of 4 channels, got 6. Concatenate by copy",
     ],
-    [
-      { epilogue: GEGLU, outChannels: 7 },
-      "linear: GEGLU needs an even number of columns, got 7",
-    ],
+    [{ epilogue: GEGLU, outChannels: 7 }, "linear: GEGLU needs an even number of columns, got 7"],
     ...(["channelAdd", "residual"] as const).map(
       (key) =>
         [
@@ -84,7 +87,12 @@ describe("linear select", () => {
 
 describe("linear plan", () => {
   it.each(linear.variants)("%s: operands in binding order", (variant) => {
-    const epilogue = { channelAdd: true, residual: true, activation: "relu", geglu: false } as const;
+    const epilogue = {
+      channelAdd: true,
+      residual: true,
+      activation: "relu",
+      geglu: false,
+    } as const;
     const problem = { ...PROBLEM, inChannels: [8, 4], epilogue };
     const [step] = linear.plan(problem, BASELINE_CAPS, variant).dispatches;
     const names = step?.operands.map(({ name }) => name);

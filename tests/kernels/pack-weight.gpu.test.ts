@@ -56,7 +56,8 @@ function toProblem(
 
 function expectedBytes(p: PackWeightProblem, weight: Float64Array): Uint8Array {
   const packed = packReference(weight, p.outChannels, p.inChannels, p.taps, p.geglu);
-  const stored = p.dtype === "f32" ? Float32Array.from(packed) : Uint16Array.from(packed, floatToHalfBits);
+  const stored =
+    p.dtype === "f32" ? Float32Array.from(packed) : Uint16Array.from(packed, floatToHalfBits);
   return new Uint8Array(stored.buffer);
 }
 
@@ -92,7 +93,9 @@ describe("packWeight", () => {
     const a = eighths(lora.rank * inChannels * taps, 2);
     const b = eighths(outChannels * lora.rank, 3);
     const merged = mergeLora(weight, a, b, lora.rank, lora.scaling);
-    expect(await packOnGpu(setup.gpu, problem, weight, { a, b })).toEqual(expectedBytes(problem, merged));
+    expect(await packOnGpu(setup.gpu, problem, weight, { a, b })).toEqual(
+      expectedBytes(problem, merged),
+    );
   });
 
   it("merges a LoRA of rank 64 whose products round", async () => {
@@ -118,7 +121,13 @@ function roundingProbes(): Float64Array {
   const near = [1 + u16 + 2 ** -23, 1 + u16 - 2 ** -23, 65519, 0.1, Math.PI, 1.2e-5, 5e-8, 1e-8];
   const carries = [2 - u16 / 2, 2 ** -14 - 2 ** -26, 1023.5 * 2 ** -24, 4095.9];
   const random = [1, 1e-3, 1e-4, 1e-5, 1e-7, 3e4].map((scale, i) => uniformArray(64, i, scale));
-  const probes = [...exact, ...ties, ...near, ...carries, ...random.flatMap((values) => [...values])];
+  const probes = [
+    ...exact,
+    ...ties,
+    ...near,
+    ...carries,
+    ...random.flatMap((values) => [...values]),
+  ];
   return Float64Array.from(probes, Math.fround);
 }
 
@@ -156,4 +165,3 @@ describe.each<DType>(["f32", "f16"])("packWeight roundToHalf → %s", (dtype) =>
     expect(got).toEqual(expectedBytes(problem, expected));
   });
 });
-

@@ -25,14 +25,8 @@ describe("packWeight check", () => {
   const rejected: readonly (readonly [Partial<PackWeightProblem>, string])[] = [
     [{ taps: 0 }, "packWeight: sizes must be integers ≥ 1, got out 320, in 4, taps 0"],
     [{ inChannels: 1.5 }, "packWeight: sizes must be integers ≥ 1, got out 320, in 1.5, taps 9"],
-    [
-      { geglu: true, outChannels: 7 },
-      "packWeight: GEGLU needs an even number of rows, got 7",
-    ],
-    [
-      { lora: { ...LORA, rank: 0 } },
-      "packWeight: LoRA rank must be an integer ≥ 1, got 0",
-    ],
+    [{ geglu: true, outChannels: 7 }, "packWeight: GEGLU needs an even number of rows, got 7"],
+    [{ lora: { ...LORA, rank: 0 } }, "packWeight: LoRA rank must be an integer ≥ 1, got 0"],
   ];
   it.each(rejected)("refuses %j", (change, message) => {
     const problem = { ...PROBLEM, ...change };

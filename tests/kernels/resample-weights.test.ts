@@ -37,7 +37,9 @@ describe.each(["bicubic", "lanczos", "triangle"] as const)("%s table", (filter) 
       const { first, weights: reference } = windowOf(filter, inSize, outSize, i);
       reference.forEach((w, k) => {
         expected[first + k] =
-          filter === "triangle" ? Math.fround(w) : Math.sign(w) * Math.floor(Math.abs(w) * 2 ** 22 + 0.5);
+          filter === "triangle"
+            ? Math.fround(w)
+            : Math.sign(w) * Math.floor(Math.abs(w) * 2 ** 22 + 0.5);
       });
       const start = starts[i] as number;
       if (start < 0 || start + taps > inSize) expect.fail(`output ${i} starts at ${start}`);
@@ -109,5 +111,7 @@ it.each([
   [1.5, 4],
   [NaN, 4],
 ])("refuses %d → %d", (inSize, outSize) => {
-  expect(() => quantisedTable(inSize, outSize, "bicubic")).toThrow(/^resample: (in|out)Size must be/);
+  expect(() => quantisedTable(inSize, outSize, "bicubic")).toThrow(
+    /^resample: (in|out)Size must be/,
+  );
 });

@@ -71,7 +71,13 @@ describe.each(TYPES)("resizeF32 %s → %s", (srcType, dstDType) => {
       dstDType,
       [outWidth, outHeight],
     );
-    const expected = resize(src, [width, height, channels], [outWidth, outHeight], "triangle", "double");
+    const expected = resize(
+      src,
+      [width, height, channels],
+      [outWidth, outHeight],
+      "triangle",
+      "double",
+    );
     const tolerance = contraction(dstDType, 12, 3);
     expectClose(got, expected, [outHeight, outWidth, channels], { ...tolerance, nmse: 1e-6 });
   });
@@ -96,11 +102,19 @@ it("equals PyTorch's antialiased bilinear resize to 224 × 224", async () => {
   const pixels = Float64Array.from({ length: data.length }, (_, i) => {
     return data[(i % 3) * height * width + Math.floor(i / 3)] as number;
   });
-  const got = await bilinear(packRows(pixels, 3, "f32"), "f32", [width, height, 3], "f32", [224, 224]);
+  const got = await bilinear(
+    packRows(pixels, 3, "f32"),
+    "f32",
+    [width, height, 3],
+    "f32",
+    [224, 224],
+  );
   const rows = [0, 32, 64, 96, 128, 160, 192, 223];
   const expected = imageFixture("clip_resize_64x64/outputs/rows").data;
   const chosen = [0, 1, 2].flatMap((c) =>
-    rows.flatMap((row) => Array.from({ length: 224 }, (_, x) => got[(row * 224 + x) * 3 + c] as number)),
+    rows.flatMap((row) =>
+      Array.from({ length: 224 }, (_, x) => got[(row * 224 + x) * 3 + c] as number),
+    ),
   );
   // PyTorch computes the weights themselves in f32: measured 5e-6.
   expectClose(chosen, expected, [3, rows.length, 224], { rtol: 0, atol: 1e-5, nmse: 1e-10 });

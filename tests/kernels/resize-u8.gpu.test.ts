@@ -4,7 +4,12 @@ import { pillowResizePasses, resizeStripes, resizeU8 } from "../../src/kernels/r
 import type { PillowFilter } from "../../src/kernels/resample-weights.ts";
 import { resize } from "../reference/resample.ts";
 import { runKernel, useGpu } from "../support/gpu.ts";
-import { byteDifference, imageFixture, rgbaFromRgb, rgbFromRgba } from "../support/image-fixture.ts";
+import {
+  byteDifference,
+  imageFixture,
+  rgbaFromRgb,
+  rgbFromRgba,
+} from "../support/image-fixture.ts";
 import { uniformSource } from "../support/random.ts";
 
 const setup = useGpu();

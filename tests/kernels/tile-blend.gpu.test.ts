@@ -25,20 +25,29 @@ describe.each<DType>(["f32", "f16"])("tile blending %s", (dtype) => {
   it.each(CASES)("%s", async (_, width, height, channels, tile, overlap) => {
     const weights = gaussianTileWeights(tile);
     const size = { width, height, channels };
-    const bytes = { acc: width * height * paddedChannels(channels) * 4, coverage: width * height * 4 };
+    const bytes = {
+      acc: width * height * paddedChannels(channels) * 4,
+      coverage: width * height * 4,
+    };
     let state = await runKernel(setup.gpu, tileClear.plan(size, setup.caps), {}, bytes);
-    for (const cleared of Object.values(state)) expect(cleared.every((byte) => byte === 0)).toBe(true);
+    for (const cleared of Object.values(state))
+      expect(cleared.every((byte) => byte === 0)).toBe(true);
     const tiles = tileStarts(height, tile, overlap).flatMap((y0) =>
       tileStarts(width, tile, overlap).map((x0) => ({
         x0,
         y0,
-        values: uniformArray(tile * tile * channels, x0 * 100 + y0, 3).map((v) => roundToDtype(v, dtype)),
+        values: uniformArray(tile * tile * channels, x0 * 100 + y0, 3).map((v) =>
+          roundToDtype(v, dtype),
+        ),
       })),
     );
     for (const { x0, y0, values } of tiles) {
       state = await runKernel(
         setup.gpu,
-        tileAccumulate.plan({ ...size, dtype, tileWidth: tile, tileHeight: tile, x0, y0 }, setup.caps),
+        tileAccumulate.plan(
+          { ...size, dtype, tileWidth: tile, tileHeight: tile, x0, y0 },
+          setup.caps,
+        ),
         { tile: packRows(values, channels, dtype), w: new Uint8Array(weights.buffer), ...state },
         bytes,
       );
@@ -56,7 +65,14 @@ describe.each<DType>(["f32", "f16"])("tile blending %s", (dtype) => {
 });
 
 it("refuses a tile that leaves the map", () => {
-  const problem = { dtype: "f32", width: 20, height: 20, channels: 4, tileWidth: 16, tileHeight: 16 } as const;
+  const problem = {
+    dtype: "f32",
+    width: 20,
+    height: 20,
+    channels: 4,
+    tileWidth: 16,
+    tileHeight: 16,
+  } as const;
   expect(() => tileAccumulate.check({ ...problem, x0: 5, y0: 0 })).toThrow(
     "tileAccumulate: tile columns must lie inside 0 … 20, got offset 5 and length 16",
   );

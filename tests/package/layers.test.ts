@@ -41,13 +41,30 @@ const RULES: readonly (readonly [file: string, allowed: string[], refused: strin
   ],
   [
     "src/rcod/a.ts",
-    ["./unet.ts", "../gpu/device.ts", "../graph/ir.ts", "../kernels/crop.ts", "../weights/index.ts"],
-    ["../verify/verify.ts", "../cli/main.ts", "../node/gpu.ts", "../weights/node-source.ts", "node:fs"],
+    [
+      "./unet.ts",
+      "../gpu/device.ts",
+      "../graph/ir.ts",
+      "../kernels/crop.ts",
+      "../weights/index.ts",
+    ],
+    [
+      "../verify/verify.ts",
+      "../cli/main.ts",
+      "../node/gpu.ts",
+      "../weights/node-source.ts",
+      "node:fs",
+    ],
   ],
   [
     "src/verify/a.ts",
     ["./verify.ts", "../rcod/unet.ts", "../graph/ir.ts", "../weights/index.ts"],
     ["../cli/main.ts", "../node/gpu.ts", "../index.ts", "node:fs"],
+  ],
+  [
+    "src/bench/a.ts",
+    ["./cases.ts", "../rcod/unet.ts", "../kernels/linear.ts", "../weights/index.ts"],
+    ["../cli/main.ts", "../verify/verify.ts", "../node/gpu.ts", "node:fs"],
   ],
   [
     "src/node/a.ts",
@@ -62,7 +79,14 @@ const RULES: readonly (readonly [file: string, allowed: string[], refused: strin
   [
     "src/index.ts",
     ["./rcod/model.ts", "./gpu/device.ts", "./weights/index.ts"],
-    ["./cli/main.ts", "./node/gpu.ts", "./graph/ir.ts", "./weights/node-source.ts", "node:fs", "sharp"],
+    [
+      "./cli/main.ts",
+      "./node/gpu.ts",
+      "./graph/ir.ts",
+      "./weights/node-source.ts",
+      "node:fs",
+      "sharp",
+    ],
   ],
   ["tests/reference/a.ts", ["./activation.ts"], ["../../src/gpu/dtype.ts", "../support/random.ts"]],
   ["demo/a.ts", ["./page.ts", "../src/index.ts"], ["../src/gpu/device.ts", "../src/rcod/model.ts"]],

@@ -83,7 +83,7 @@ describe("parseUNetConfig", () => {
     ["widths that groups do not divide", { norm_num_groups: 24 }, '"block_out_channels" must be divisible by norm_num_groups 24'],
     ["heads that do not divide", { attention_head_dim: [3, 3] }, "must be divisible by its 3 heads"],
     ["too few heads", { attention_head_dim: [4] }, '"attention_head_dim" must have 2 entries like block_out_channels'],
-    ["a fractional padding", { downsample_padding: 0.5 }, '"downsample_padding" must be'],
+    ["a fractional padding", { downsample_padding: 0.5 }, '"downsample_padding" is only supported as 0 or 1, got 0.5'],
   ];
   it.each(refused)("refuses %s by name", (_name, fields, message) => {
     const parse = () => parseUNetConfig({ ...UNET, ...fields });

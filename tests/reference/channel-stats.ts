@@ -16,14 +16,17 @@ export function channelStats(
     for (let column = region.x0; column < region.x1; column++) pixels.push(row * width + column);
   }
   const strips: number[][] = [];
-  for (let rest = splits; rest > 0; rest--) strips.push(pixels.splice(0, Math.ceil(pixels.length / rest)));
+  for (let rest = splits; rest > 0; rest--)
+    strips.push(pixels.splice(0, Math.ceil(pixels.length / rest)));
 
   const mean = new Float64Array(batch * splits * channels);
   const m2 = new Float64Array(batch * splits * channels);
   for (let n = 0; n < batch; n++) {
     strips.forEach((strip, split) => {
       for (let c = 0; c < channels; c++) {
-        const values = strip.map((pixel) => x[(n * height * width + pixel) * channels + c] as number);
+        const values = strip.map(
+          (pixel) => x[(n * height * width + pixel) * channels + c] as number,
+        );
         const average = values.reduce((sum, value) => sum + value, 0) / values.length;
         const index = (n * splits + split) * channels + c;
         mean[index] = average;

@@ -21,7 +21,9 @@ export function adain(source: ArrayLike<number>, decoded: ArrayLike<number>): nu
   return Array.from(decoded, (p, i) => {
     const from = d[i % 3] as (typeof d)[number];
     const to = s[i % 3] as (typeof s)[number];
-    return ((p - from.mean) / Math.sqrt(from.variance + eps)) * Math.sqrt(to.variance + eps) + to.mean;
+    return (
+      ((p - from.mean) / Math.sqrt(from.variance + eps)) * Math.sqrt(to.variance + eps) + to.mean
+    );
   });
 }
 
@@ -54,10 +56,7 @@ export function wavelet(
     [1, 2, 4, 8, 16].reduce((level, d) => blur(level, width, height, d), Array.from(image));
   const lowSource = low(source);
   const lowDecoded = low(decoded);
-  return Array.from(
-    decoded,
-    (p, i) => p - (lowDecoded[i] as number) + (lowSource[i] as number),
-  );
+  return Array.from(decoded, (p, i) => p - (lowDecoded[i] as number) + (lowSource[i] as number));
 }
 
 /** A level of an unrounded value. */

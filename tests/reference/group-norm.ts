@@ -44,7 +44,8 @@ export function groupNorm(
     const c = i % channels;
     const n = Math.floor(i / (pixels * channels));
     const group = n * numGroups + Math.floor(c / (channels / numGroups));
-    const normal = ((x[i] as number) - (mean[group] as number)) / Math.sqrt((variance[group] as number) + eps);
+    const normal =
+      ((x[i] as number) - (mean[group] as number)) / Math.sqrt((variance[group] as number) + eps);
     return normal * (gamma[c] as number) + (beta[c] as number);
   });
 }

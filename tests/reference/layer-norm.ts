@@ -12,7 +12,8 @@ export function layerNorm(
     const mean = row.reduce((sum, value) => sum + value, 0) / channels;
     const variance = row.reduce((sum, value) => sum + (value - mean) ** 2, 0) / channels;
     row.forEach((value, c) => {
-      y[start + c] = ((value - mean) / Math.sqrt(variance + eps)) * (gamma[c] as number) + (beta[c] as number);
+      y[start + c] =
+        ((value - mean) / Math.sqrt(variance + eps)) * (gamma[c] as number) + (beta[c] as number);
     });
   }
   return y;

@@ -9,7 +9,11 @@ export interface ContractionResult {
 }
 
 /** `sums[row, n] = Σ_k x[row, k] · weight[n, k]`. */
-export function matmul(x: Float64Array, weight: Float64Array, inChannels: number): ContractionResult {
+export function matmul(
+  x: Float64Array,
+  weight: Float64Array,
+  inChannels: number,
+): ContractionResult {
   const rows = x.length / inChannels;
   const columns = weight.length / inChannels;
   const y = new Float64Array(rows * columns);
@@ -18,7 +22,8 @@ export function matmul(x: Float64Array, weight: Float64Array, inChannels: number
     for (let n = 0; n < columns; n++) {
       let sum = 0;
       for (let k = 0; k < inChannels; k++) {
-        const product = (x[row * inChannels + k] as number) * (weight[n * inChannels + k] as number);
+        const product =
+          (x[row * inChannels + k] as number) * (weight[n * inChannels + k] as number);
         sum += product;
         squares += product * product;
       }

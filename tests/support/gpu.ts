@@ -47,10 +47,15 @@ export function packRows(
 }
 
 /** Inverse of `packRows`. Fails the test where padding is not zero. */
-export function unpackRows(bytes: Uint8Array<ArrayBuffer>, channels: number, dtype: DType): Float64Array {
+export function unpackRows(
+  bytes: Uint8Array<ArrayBuffer>,
+  channels: number,
+  dtype: DType,
+): Float64Array {
   const stride = paddedChannels(channels);
   const stored =
-    dtype === "f32" ? new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4)
+    dtype === "f32"
+      ? new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4)
       : Float32Array.from(
           new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 2),
           (bits) => halfToFloatTable()[bits] as number,
@@ -61,7 +66,8 @@ export function unpackRows(bytes: Uint8Array<ArrayBuffer>, channels: number, dty
     for (let c = 0; c < stride; c++) {
       const value = stored[row * stride + c] as number;
       if (c < channels) out[row * channels + c] = value;
-      else if (value !== 0) throw new Error(`padding of row ${row}, channel ${c} is ${value}, not 0`);
+      else if (value !== 0)
+        throw new Error(`padding of row ${row}, channel ${c} is ${value}, not 0`);
     }
   }
   return out;

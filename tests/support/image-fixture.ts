@@ -27,7 +27,10 @@ export function readTensors(path: string | URL): (name: string) => Fixture {
     if (entry === undefined) throw new Error(`fixture ${name} is missing`);
     const [begin, end] = entry.data_offsets;
     const bytes = file.slice(8 + headerBytes + begin, 8 + headerBytes + end);
-    return { shape: entry.shape, data: entry.dtype === "F32" ? new Float32Array(bytes.buffer) : bytes };
+    return {
+      shape: entry.shape,
+      data: entry.dtype === "F32" ? new Float32Array(bytes.buffer) : bytes,
+    };
   };
 }
 

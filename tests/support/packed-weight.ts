@@ -57,12 +57,16 @@ export async function packOnGpu(
       : {}),
   };
   const plan = packWeight.plan(problem, gpu.caps);
-  const { packed } = await runKernel(gpu, plan, inputs, { packed: packedWeightByteLength(problem) });
+  const { packed } = await runKernel(gpu, plan, inputs, {
+    packed: packedWeightByteLength(problem),
+  });
   return packed as Uint8Array<ArrayBuffer>;
 }
 
 /** Bias as conv2d and linear bind it: f32 in the order of the packed columns, zeros in the padding. */
 export function packBias(bias: Float64Array, geglu: boolean): Uint8Array<ArrayBuffer> {
   const rows = packedRows(bias.length, geglu);
-  return new Uint8Array(Float32Array.from(rows, (row) => (row < 0 ? 0 : (bias[row] as number))).buffer);
+  return new Uint8Array(
+    Float32Array.from(rows, (row) => (row < 0 ? 0 : (bias[row] as number))).buffer,
+  );
 }

@@ -6,7 +6,10 @@ const EXACT = { on: "maxAbs", value: 0 } as const;
 
 describe("compareOutput", () => {
   test("errors by hand", () => {
-    const { maxAbs, relRms, pass } = compareOutput("y", [3, 4.5], [3, 4], { on: "relRms", value: 0.1 });
+    const { maxAbs, relRms, pass } = compareOutput("y", [3, 4.5], [3, 4], {
+      on: "relRms",
+      value: 0.1,
+    });
     expect(maxAbs).toBe(0.5);
     expect(relRms).toBeCloseTo(0.1, 12);
     expect(pass).toBe(true);

@@ -5,7 +5,9 @@ import { bytesSource } from "../../src/weights/source.ts";
 
 const folder = new URL("../fixtures/goldens/", import.meta.url);
 
-export const GOLDEN_FILES: readonly string[] = readdirSync(folder).filter((name) => name.endsWith(".safetensors"));
+export const GOLDEN_FILES: readonly string[] = readdirSync(folder).filter((name) =>
+  name.endsWith(".safetensors"),
+);
 
 export function goldenBytes(name: string): Uint8Array<ArrayBuffer> {
   return Uint8Array.from(readFileSync(new URL(name, folder)));
@@ -20,7 +22,11 @@ interface Header {
 }
 
 /** A copy of a file in which the first value of an F32 tensor has `delta` added. */
-export function withChangedValue(bytes: Uint8Array<ArrayBuffer>, tensor: string, delta: number): Uint8Array {
+export function withChangedValue(
+  bytes: Uint8Array<ArrayBuffer>,
+  tensor: string,
+  delta: number,
+): Uint8Array {
   const copy = bytes.slice();
   const view = new DataView(copy.buffer);
   const headerBytes = Number(view.getBigUint64(0, true));
@@ -32,16 +38,31 @@ export function withChangedValue(bytes: Uint8Array<ArrayBuffer>, tensor: string,
   return copy;
 }
 
-/** A copy of a file with a text of the header replaced by one of the same length. */
-export function withChangedHeader(bytes: Uint8Array<ArrayBuffer>, from: string, to: string): Uint8Array {
-  if (from.length !== to.length) throw new Error("lengths differ");
-  const copy = bytes.slice();
-  const headerBytes = Number(new DataView(copy.buffer).getBigUint64(0, true));
-  const text = new TextDecoder("latin1").decode(copy.subarray(8, 8 + headerBytes));
-  if (!text.includes(from)) throw new Error(`header has no ${from}`);
-  const changed = text.replaceAll(from, to);
-  for (let i = 0; i < changed.length; i++) copy[8 + i] = changed.charCodeAt(i);
-  return copy;
+type Json = Record<string, unknown>;
+const METADATA = "__metadata__";
+
+/** A copy of a file whose metadata `change` may rewrite; `cases` is given as an object. */
+export function withChangedMetadata(
+  bytes: Uint8Array<ArrayBuffer>,
+  change: (metadata: Record<string, string>, cases: Record<string, Json>) => void,
+): Uint8Array {
+  const headerBytes = Number(new DataView(bytes.buffer).getBigUint64(0, true));
+  const header = JSON.parse(new TextDecoder().decode(bytes.subarray(8, 8 + headerBytes))) as {
+    [METADATA]: Record<string, string>;
+  };
+  const metadata = header[METADATA];
+  const cases = JSON.parse(metadata["cases"] ?? "{}") as Record<string, Json>;
+  metadata["cases"] = "";
+  change(metadata, cases);
+  if (metadata["cases"] === "") metadata["cases"] = JSON.stringify(cases);
+  const text = new TextEncoder().encode(JSON.stringify(header));
+  const data = bytes.subarray(8 + headerBytes);
+  const start = 8 + Math.ceil(text.length / 8) * 8;
+  const out = new Uint8Array(start + data.length).fill(0x20, 8, start);
+  new DataView(out.buffer).setBigUint64(0, BigInt(start - 8), true);
+  out.set(text, 8);
+  out.set(data, start);
+  return out;
 }
 
 export async function collect(results: AsyncIterable<CaseResult>): Promise<CaseResult[]> {
@@ -57,7 +78,10 @@ export function describeFailures(results: readonly CaseResult[]): string[] {
     .map(({ file, case: name, outputs, note }) => {
       const failing = outputs
         .filter(({ pass }) => !pass)
-        .map((o) => `${o.output}: max abs ${o.maxAbs}, rel rms ${o.relRms}, limit ${o.limit.on} ${o.limit.value}`);
+        .map(
+          (o) =>
+            `${o.output}: max abs ${o.maxAbs}, rel rms ${o.relRms}, limit ${o.limit.on} ${o.limit.value}`,
+        );
       return `${file} ${name}: ${[...failing, note ?? ""].join("; ")}`;
     });
 }

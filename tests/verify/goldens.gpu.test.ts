@@ -4,10 +4,20 @@ import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { verifyFiles } from "../../src/verify/verify.ts";
 import { useGpu } from "../support/gpu.ts";
-import { GOLDEN_FILES, collect, describeFailures, goldenBytes, goldenSource } from "./golden-fixtures.ts";
+import {
+  GOLDEN_FILES,
+  collect,
+  describeFailures,
+  goldenBytes,
+  goldenSource,
+} from "./golden-fixtures.ts";
 
 interface Manifest {
-  readonly files: readonly { readonly file: string; readonly sha256: string; readonly cases: readonly string[] }[];
+  readonly files: readonly {
+    readonly file: string;
+    readonly sha256: string;
+    readonly cases: readonly string[];
+  }[];
 }
 
 const manifest = JSON.parse(

@@ -1,0 +1,96 @@
+/** Shapes of benchmark cases as plain data, independent of dtype and device, and how they are made smaller. */
+
+export type CaseShape =
+  | {
+      /** 3×3 convolution of a square map with bias, and a residual where stride is 1. */
+      readonly kind: "conv2d";
+      readonly size: number;
+      readonly from: number;
+      readonly to: number;
+      readonly stride: 1 | 2;
+      /** `[top, bottom, left, right]` */
+      readonly padding: readonly [number, number, number, number];
+    }
+  | {
+      readonly kind: "linear";
+      readonly rows: number;
+      /** Input channels by source. */
+      readonly from: readonly number[];
+      /** Stored columns; GEGLU has twice as many weight rows. */
+      readonly to: number;
+      readonly epilogue: "bias" | "residual" | "quick_gelu" | "geglu";
+    }
+  | {
+      readonly kind: "attention";
+      readonly queryTokens: number;
+      readonly keyTokens: number;
+      readonly numHeads: number;
+      readonly headDim: number;
+    }
+  | {
+      readonly kind: "group-norm-silu";
+      readonly size: number;
+      readonly channels: number;
+      readonly numGroups: number;
+      readonly eps: number;
+    }
+  | { readonly kind: "layer-norm"; readonly rows: number; readonly channels: number }
+  | { readonly kind: "add"; readonly rows: number; readonly channels: number }
+  | { readonly kind: "upsample"; readonly size: number; readonly channels: number };
+
+/** Sides and counts below which a scaled case no longer says anything about its kernel. */
+const MIN_SIZE = 8;
+const MIN_ROWS = 64;
+const MIN_CHANNELS = 64;
+
+/**
+ * The same case with about half the work: first fewer pixels or tokens, then fewer channels or heads. Null
+ * where it is as small as is sensible.
+ */
+export function shrink(shape: CaseShape): CaseShape | null {
+  switch (shape.kind) {
+    case "conv2d": {
+      if (shape.size > MIN_SIZE)
+        return { ...shape, size: Math.max(MIN_SIZE, Math.ceil(shape.size / 2)) };
+      const { from, to } = shape;
+      if (from > MIN_CHANNELS || to > MIN_CHANNELS)
+        return { ...shape, from: half(from), to: half(to) };
+      return null;
+    }
+    case "linear": {
+      if (shape.rows > MIN_ROWS)
+        return { ...shape, rows: Math.max(MIN_ROWS, Math.ceil(shape.rows / 2)) };
+      const { from, to } = shape;
+      if (Math.max(...from, to) > MIN_CHANNELS)
+        return { ...shape, from: from.map(half), to: half(to) };
+      return null;
+    }
+    case "attention": {
+      const { queryTokens, keyTokens, numHeads } = shape;
+      if (Math.max(queryTokens, keyTokens) > MIN_ROWS) {
+        const fewer = (tokens: number): number =>
+          tokens > MIN_ROWS ? Math.max(MIN_ROWS, Math.ceil(tokens / 2)) : tokens;
+        return { ...shape, queryTokens: fewer(queryTokens), keyTokens: fewer(keyTokens) };
+      }
+      return numHeads > 1 ? { ...shape, numHeads: Math.ceil(numHeads / 2) } : null;
+    }
+    case "group-norm-silu":
+    case "upsample":
+      return shape.size > MIN_SIZE
+        ? { ...shape, size: Math.max(MIN_SIZE, Math.ceil(shape.size / 2)) }
+        : null;
+    case "layer-norm":
+    case "add":
+      return shape.rows > MIN_ROWS
+        ? { ...shape, rows: Math.max(MIN_ROWS, Math.ceil(shape.rows / 2)) }
+        : null;
+    default:
+      return shape satisfies never;
+  }
+}
+
+/** Half as many channels, in multiples of 32 (the number of groups) where there were such; few stay as they are. */
+function half(channels: number): number {
+  if (channels <= MIN_CHANNELS) return channels;
+  return Math.max(MIN_CHANNELS, Math.ceil(channels / 2 / 32) * 32);
+}

@@ -1,0 +1,163 @@
+/**
+ * The shapes of RCOD_O on SD 2.1 with CLIP ViT-L/14 for a 512² image (see `bench/configs/sd21-clip-l`), each
+ * with how often one image runs it. A test holds the counts against the planned graphs.
+ */
+import type { CaseShape } from "./case-shape.ts";
+
+export interface BenchCase {
+  readonly name: string;
+  /** Runs per image. 0: only where fusion is switched off. */
+  readonly count: number;
+  readonly shape: CaseShape;
+}
+
+type Linear = Extract<CaseShape, { kind: "linear" }>;
+
+function conv(size: number, from: number, to: number, count: number): BenchCase {
+  return {
+    name: `conv3x3 ${from}→${to} @${size}²`,
+    count,
+    shape: { kind: "conv2d", size, from, to, stride: 1, padding: [1, 1, 1, 1] },
+  };
+}
+
+/** `size` is that of the input; the VAE pads on one side only. */
+function downsample(size: number, channels: number, part: "unet" | "vae"): BenchCase {
+  const padding = part === "vae" ? ([0, 1, 0, 1] as const) : ([1, 1, 1, 1] as const);
+  return {
+    name: `conv3x3 s2 ${channels} @${size}²`,
+    count: 1,
+    shape: { kind: "conv2d", size, from: channels, to: channels, stride: 2, padding },
+  };
+}
+
+function linear(
+  rows: number,
+  from: number,
+  to: number,
+  count: number,
+  epilogue: Linear["epilogue"] = "bias",
+): BenchCase {
+  const name = `linear ${rows}×${from}→${to}${epilogue === "bias" || epilogue === "residual" ? "" : ` ${epilogue}`}`;
+  return { name, count, shape: { kind: "linear", rows, from: [from], to, epilogue } };
+}
+
+function attention(
+  queryTokens: number,
+  keyTokens: number,
+  numHeads: number,
+  headDim: number,
+  count: number,
+): BenchCase {
+  return {
+    name: `attention ${queryTokens}×${keyTokens} h${numHeads} d${headDim}`,
+    count,
+    shape: { kind: "attention", queryTokens, keyTokens, numHeads, headDim },
+  };
+}
+
+function groupNorm(size: number, channels: number, count: number): BenchCase {
+  return {
+    name: `groupnorm+silu ${channels} @${size}²`,
+    count,
+    shape: { kind: "group-norm-silu", size, channels, numGroups: 32, eps: 1e-5 },
+  };
+}
+
+function layerNorm(rows: number, channels: number, count: number): BenchCase {
+  return {
+    name: `layernorm ${rows}×${channels}`,
+    count,
+    shape: { kind: "layer-norm", rows, channels },
+  };
+}
+
+function add(size: number, channels: number): BenchCase {
+  return {
+    name: `add ${channels} @${size}²`,
+    count: 0,
+    shape: { kind: "add", rows: size * size, channels },
+  };
+}
+
+function upsample(size: number, channels: number): BenchCase {
+  return {
+    name: `upsample ${channels} @${size}²`,
+    count: 1,
+    shape: { kind: "upsample", size, channels },
+  };
+}
+
+export const CASES: readonly BenchCase[] = [
+  // 3×3 convolutions of the VAE: 80 % of all arithmetic.
+  conv(512, 128, 128, 9),
+  conv(512, 256, 256, 1),
+  conv(512, 256, 128, 1),
+  conv(256, 256, 256, 8),
+  conv(256, 512, 512, 1),
+  conv(256, 512, 256, 1),
+  conv(256, 128, 256, 1),
+  conv(128, 512, 512, 10),
+  conv(128, 256, 512, 1),
+  conv(64, 512, 512, 18),
+  // of the UNet
+  conv(64, 320, 320, 7),
+  conv(64, 640, 320, 2),
+  conv(32, 640, 640, 6),
+  conv(32, 1280, 1280, 1),
+  conv(16, 1280, 1280, 7),
+  conv(16, 2560, 1280, 2),
+  conv(8, 1280, 1280, 11),
+  conv(8, 2560, 1280, 3),
+  // few channels on one side
+  conv(512, 3, 128, 1),
+  conv(512, 128, 3, 1),
+  downsample(512, 128, "vae"),
+  downsample(64, 320, "unet"),
+  downsample(16, 1280, "unet"),
+  // Matrix products
+  linear(4096, 320, 320, 40, "residual"),
+  linear(4096, 320, 1280, 5, "geglu"),
+  linear(4096, 1280, 320, 5, "residual"),
+  linear(4096, 512, 512, 8),
+  linear(1024, 640, 640, 40, "residual"),
+  linear(1024, 640, 2560, 5, "geglu"),
+  linear(256, 1280, 1280, 40, "residual"),
+  linear(256, 1280, 5120, 5, "geglu"),
+  linear(64, 1280, 1280, 8, "residual"),
+  linear(257, 1024, 1280, 12),
+  linear(257, 1024, 1024, 97),
+  linear(257, 1024, 4096, 24, "quick_gelu"),
+  linear(257, 4096, 1024, 24, "residual"),
+  linear(1, 1280, 1280, 13),
+  {
+    name: "conv1x1 (1280+640)→640 @32²",
+    count: 1,
+    shape: { kind: "linear", rows: 1024, from: [1280, 640], to: 640, epilogue: "bias" },
+  },
+  // Attention
+  attention(4096, 4096, 5, 64, 5),
+  attention(1024, 1024, 10, 64, 5),
+  attention(256, 256, 20, 64, 5),
+  attention(4096, 257, 5, 64, 5),
+  attention(1024, 257, 10, 64, 5),
+  attention(256, 257, 20, 64, 5),
+  attention(257, 257, 16, 64, 24),
+  attention(4096, 4096, 1, 512, 2),
+  // Bound by memory
+  groupNorm(512, 128, 10),
+  groupNorm(512, 256, 1),
+  groupNorm(256, 256, 8),
+  groupNorm(128, 512, 9),
+  groupNorm(64, 512, 19),
+  groupNorm(64, 320, 8),
+  groupNorm(32, 640, 6),
+  groupNorm(16, 1280, 6),
+  layerNorm(4096, 320, 15),
+  layerNorm(1024, 640, 15),
+  layerNorm(256, 1280, 15),
+  layerNorm(257, 1024, 49),
+  add(512, 128),
+  add(64, 320),
+  upsample(256, 256),
+];

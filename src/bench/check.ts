@@ -1,0 +1,130 @@
+/**
+ * Checks a result on samples: rows spread over the whole result, a few channels of each, against the definition
+ * in double precision. The result is poisoned with NaN first, so that what a kernel skips is seen.
+ */
+import type { Gpu } from "../gpu/device.ts";
+import { dtypeByteLength, halfBitsToFloat } from "../gpu/dtype.ts";
+import { paddedChannels } from "../gpu/shape.ts";
+import { readBytes } from "../gpu/transfer.ts";
+import { elementReader, mix } from "./test-data.ts";
+import type { Reader, Workload } from "./workload.ts";
+
+export interface SamplePoint {
+  readonly row: number;
+  readonly channel: number;
+}
+
+export interface CheckResult {
+  readonly pass: boolean;
+  readonly samples: number;
+  /** Largest error as a share of what rounding may explain: passes up to 1. Infinity for NaN. */
+  readonly worstShare: number;
+  /** Largest absolute error. */
+  readonly maxAbs: number;
+  /** The worst sample, where the check fails. */
+  readonly worst?: SamplePoint & { readonly got: number; readonly expected: number };
+}
+
+const SAMPLED_ROWS = 16;
+const CHANNELS_PER_ROW = 4;
+
+/**
+ * 64 elements: 16 rows, one from each sixteenth of the result and always the first and the last; of each
+ * four channels, all in one group (the reference's work is shared there).
+ */
+export function samplePoints({
+  rows,
+  channels,
+  groupChannels,
+}: Workload["output"]): readonly SamplePoint[] {
+  const groups = channels / groupChannels;
+  const points = new Map<string, SamplePoint>();
+  const add = (row: number, channel: number): void =>
+    void points.set(`${row} ${channel}`, { row, channel });
+  for (let i = 0; i < SAMPLED_ROWS; i++) {
+    const [from, to] = [
+      Math.floor((i * rows) / SAMPLED_ROWS),
+      Math.floor(((i + 1) * rows) / SAMPLED_ROWS),
+    ];
+    const inside = to > from ? mix(2 * i + 1) % (to - from) : 0;
+    const row = i === 0 ? 0 : i === SAMPLED_ROWS - 1 ? rows - 1 : from + inside;
+    const group = mix(2 * i + 2) % groups;
+    // Groups of one channel share nothing: spread over all of them.
+    const [first, width] =
+      groupChannels > 1 ? [group * groupChannels, groupChannels] : [0, channels];
+    for (let j = 0; j < CHANNELS_PER_ROW; j++) {
+      const start = Math.floor((j * width) / CHANNELS_PER_ROW);
+      const end = Math.floor(((j + 1) * width) / CHANNELS_PER_ROW);
+      add(row, first + start + (end > start ? mix(97 * i + j) % (end - start) : 0));
+    }
+  }
+  add(rows - 1, channels - 1);
+  return [...points.values()];
+}
+
+/** Elements of the result buffer at `points`. Copies only their words. */
+export async function readPoints(
+  gpu: Gpu,
+  buffer: GPUBuffer,
+  { dtype, channels }: Workload["output"],
+  points: readonly SamplePoint[],
+): Promise<readonly number[]> {
+  const picked = gpu.memory.create("bench samples", points.length * 4, "staging");
+  try {
+    const encoder = gpu.device.createCommandEncoder({ label: "bench samples" });
+    const element = dtypeByteLength(dtype);
+    const offsets = points.map(
+      ({ row, channel }) => (row * paddedChannels(channels) + channel) * element,
+    );
+    offsets.forEach((offset, i) =>
+      encoder.copyBufferToBuffer(buffer, offset - (offset % 4), picked, i * 4, 4),
+    );
+    gpu.device.queue.submit([encoder.finish()]);
+    const view = new DataView((await readBytes(gpu, picked, 0, points.length * 4)).buffer);
+    return offsets.map((offset, i) =>
+      dtype === "f32"
+        ? view.getFloat32(i * 4, true)
+        : halfBitsToFloat(view.getUint16(i * 4 + (offset % 4), true)),
+    );
+  } finally {
+    gpu.memory.release(picked);
+  }
+}
+
+/** What the result should be at `points`, in double precision. */
+export function expectedAt(workload: Workload, points: readonly SamplePoint[]): readonly number[] {
+  const readers = new Map<string, Reader>();
+  for (const tensor of workload.inputs) readers.set(tensor.name, elementReader(tensor));
+  if (workload.weight) readers.set("source", elementReader(workload.weight.source));
+  const at = workload.reference((name) => {
+    const reader = readers.get(name);
+    if (reader === undefined)
+      throw new Error(`internal: workload ${workload.kernel} has no input "${name}"`);
+    return reader;
+  });
+  return points.map(({ row, channel }) => at(row, channel));
+}
+
+/** Compares samples with what they should be. */
+export function compareSamples(
+  points: readonly SamplePoint[],
+  got: readonly number[],
+  expected: readonly number[],
+  { rtol, atol }: Workload["tolerance"],
+): CheckResult {
+  let worstShare = 0;
+  let maxAbs = 0;
+  let worst: CheckResult["worst"];
+  points.forEach((point, i) => {
+    const [g, e] = [got[i] as number, expected[i] as number];
+    const error = Number.isFinite(g) ? Math.abs(g - e) : Infinity;
+    const share = error === 0 ? 0 : error / (atol + rtol * Math.abs(e));
+    maxAbs = Math.max(maxAbs, error);
+    if (share > worstShare) {
+      worstShare = share;
+      worst = { ...point, got: g, expected: e };
+    }
+  });
+  const pass = worstShare <= 1;
+  return { pass, samples: points.length, worstShare, maxAbs, ...(!pass && worst && { worst }) };
+}

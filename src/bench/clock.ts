@@ -1,0 +1,103 @@
+/**
+ * How long a pass takes on the device: by timestamp queries where they are available and agree with the wall,
+ * else by the wall, from submit until the queue is empty. Browsers round timestamps to 100 µs, hence passes of
+ * 10 ms and more.
+ */
+import type { Gpu } from "../gpu/device.ts";
+import { BUFFER_USAGE } from "../gpu/memory.ts";
+import { readBytes, submittedWorkDone } from "../gpu/transfer.ts";
+
+export type RecordPass = (pass: GPUComputePassEncoder) => void;
+
+export interface Clock {
+  readonly kind: "timestamp-query" | "wall";
+  /** Milliseconds of one pass with what `record` puts into it. */
+  measure(record: RecordPass): Promise<number>;
+  dispose(): void;
+}
+
+export function wallClock(gpu: Gpu): Clock {
+  return {
+    kind: "wall",
+    async measure(record) {
+      const startedAt = performance.now();
+      const encoder = gpu.device.createCommandEncoder({ label: "bench" });
+      const pass = encoder.beginComputePass({ label: "bench" });
+      record(pass);
+      pass.end();
+      gpu.device.queue.submit([encoder.finish()]);
+      await submittedWorkDone(gpu);
+      return performance.now() - startedAt;
+    },
+    dispose() {},
+  };
+}
+
+/** Needs the feature timestamp-query. */
+export function timestampClock(gpu: Gpu): Clock {
+  const querySet = gpu.device.createQuerySet({ label: "bench", type: "timestamp", count: 2 });
+  const resolved = gpu.memory.create(
+    "bench timestamps",
+    16,
+    "staging",
+    0x200 | BUFFER_USAGE.COPY_SRC,
+  ); // QUERY_RESOLVE
+  return {
+    kind: "timestamp-query",
+    async measure(record) {
+      const encoder = gpu.device.createCommandEncoder({ label: "bench" });
+      const pass = encoder.beginComputePass({
+        label: "bench",
+        timestampWrites: { querySet, beginningOfPassWriteIndex: 0, endOfPassWriteIndex: 1 },
+      });
+      record(pass);
+      pass.end();
+      encoder.resolveQuerySet(querySet, 0, 2, resolved, 0);
+      gpu.device.queue.submit([encoder.finish()]);
+      const [start = 0n, end = 0n] = new BigUint64Array(
+        (await readBytes(gpu, resolved, 0, 16)).buffer,
+      );
+      return Number(end - start) / 1e6;
+    },
+    dispose() {
+      querySet.destroy();
+      gpu.memory.release(resolved);
+    },
+  };
+}
+
+/** Timestamps count when they show at least this share of the wall time of a long pass, and not more than it. */
+const LEAST_SHARE = 0.5;
+const MOST_SHARE = 1.05;
+const MOST_REPEATS = 4096;
+
+/** Long enough that what surrounds a pass (submitting, reading back) does not count: a few ms at most. */
+const COMPARED_MS = 50;
+
+/**
+ * The better clock of this device. `record` puts a short load into a pass a given number of times. Some
+ * adapters stamp when work is recorded, or give zeros; those are found by comparing with the wall.
+ */
+export async function chooseClock(
+  gpu: Gpu,
+  record: (pass: GPUComputePassEncoder, repeats: number) => void,
+): Promise<{ readonly clock: Clock; readonly reason: string }> {
+  const wall = wallClock(gpu);
+  if (!gpu.caps.hasTimestampQuery) return { clock: wall, reason: "no timestamp-query here" };
+  let repeats = 1;
+  while (
+    (await wall.measure((pass) => record(pass, repeats))) < COMPARED_MS &&
+    repeats < MOST_REPEATS
+  ) {
+    repeats *= 4;
+  }
+  const stamps = timestampClock(gpu);
+  // Both look at the same pass, so that a busy machine does not make them differ.
+  const startedAt = performance.now();
+  const stamped = await stamps.measure((pass) => record(pass, repeats));
+  const share = stamped / (performance.now() - startedAt);
+  const percent = `timestamps show ${(100 * share).toFixed(0)} % of the wall time`;
+  if (share >= LEAST_SHARE && share <= MOST_SHARE) return { clock: stamps, reason: percent };
+  stamps.dispose();
+  return { clock: wall, reason: `${percent}: not used` };
+}

@@ -1,0 +1,214 @@
+/** conv2d and linear as workloads. The reference is the definition: a loop over taps and channels in doubles. */
+import type { DType } from "../gpu/dtype.ts";
+import type { Activation } from "../kernels/activation.ts";
+import type { Conv2dProblem } from "../kernels/conv2d.ts";
+import { conv2d, conv2dOutputSize } from "../kernels/conv2d.ts";
+import type { Epilogue } from "../kernels/epilogue.ts";
+import type { LinearProblem } from "../kernels/linear.ts";
+import { linear } from "../kernels/linear.ts";
+import type { PackWeightProblem } from "../kernels/pack-weight.ts";
+import type { CaseShape } from "./case-shape.ts";
+import type { TestTensor } from "./test-data.ts";
+import type { Reader, Workload } from "./workload.ts";
+import { UNIT_PRODUCT_RMS, contractionTolerance } from "./workload.ts";
+
+const PLAIN: Epilogue = { channelAdd: false, residual: false, activation: "none", geglu: false };
+
+export function conv2dWorkload(
+  shape: Extract<CaseShape, { kind: "conv2d" }>,
+  dtype: DType,
+): Workload {
+  const { size, from, to, stride, padding } = shape;
+  const residual = stride === 1;
+  const problem: Conv2dProblem = {
+    dtype,
+    batch: 1,
+    inHeight: size,
+    inWidth: size,
+    inChannels: [from],
+    outChannels: to,
+    kernelSize: [3, 3],
+    stride,
+    padding,
+    epilogue: { ...PLAIN, residual },
+  };
+  const [outHeight, outWidth] = conv2dOutputSize(problem);
+  const rows = outHeight * outWidth;
+  const taps = 9;
+  const reductionLength = taps * from;
+  const scale = weightScale(reductionLength);
+  return {
+    kernel: conv2d.name,
+    variants: conv2d.variants,
+    select: (caps) => conv2d.select(problem, caps),
+    plan: (caps, variant) => [
+      {
+        kernel: conv2d.name,
+        plan: conv2d.plan(problem, caps, variant as (typeof conv2d.variants)[number]),
+      },
+    ],
+    cost: conv2d.cost(problem),
+    inputs: [
+      { name: "x0", dtype, rows: size * size, channels: from, scale: 1, seed: 1 },
+      { name: "bias", dtype: "f32", rows: 1, channels: to, scale: 1, seed: 2 },
+      ...(residual ? [residualTensor(dtype, rows, to)] : []),
+    ],
+    weight: weightOf(dtype, to, from, taps, false, scale),
+    temporaries: {},
+    output: { dtype, rows, channels: to, groupChannels: 1 },
+    tolerance: contractionTolerance(dtype, reductionLength, scale * UNIT_PRODUCT_RMS),
+    reference(read) {
+      const [x, w, bias] = [read("x0"), read("source"), read("bias")];
+      const added: Reader = residual ? read("residual") : () => 0;
+      return (row, o) => {
+        const oy = Math.floor(row / outWidth);
+        const ox = row % outWidth;
+        let sum = bias(o);
+        for (let tap = 0; tap < taps; tap++) {
+          const iy = oy * stride + Math.floor(tap / 3) - padding[0];
+          const ix = ox * stride + (tap % 3) - padding[2];
+          if (iy < 0 || ix < 0 || iy >= size || ix >= size) continue;
+          const pixel = (iy * size + ix) * from;
+          for (let i = 0; i < from; i++) sum += x(pixel + i) * w((o * from + i) * taps + tap);
+        }
+        return sum + added(row * to + o);
+      };
+    },
+  };
+}
+
+export function linearWorkload(
+  shape: Extract<CaseShape, { kind: "linear" }>,
+  dtype: DType,
+): Workload {
+  const { rows, from, to } = shape;
+  const geglu = shape.epilogue === "geglu";
+  const residual = shape.epilogue === "residual";
+  const activation: Activation = shape.epilogue === "quick_gelu" ? "quick_gelu" : "none";
+  const outChannels = geglu ? 2 * to : to;
+  const problem: LinearProblem = {
+    dtype,
+    rows,
+    inChannels: from,
+    outChannels,
+    rowsPerImage: rows,
+    epilogue: { ...PLAIN, residual, activation, geglu },
+  };
+  const reductionLength = from.reduce((sum, channels) => sum + channels, 0);
+  const scale = weightScale(reductionLength);
+  const exact = contractionTolerance(dtype, reductionLength, scale * UNIT_PRODUCT_RMS);
+  return {
+    kernel: linear.name,
+    variants: linear.variants.filter((variant) => !(geglu && variant === "register-4x1")),
+    select: (caps) => linear.select(problem, caps),
+    plan: (caps, variant) => [
+      {
+        kernel: linear.name,
+        plan: linear.plan(problem, caps, variant as (typeof linear.variants)[number]),
+      },
+    ],
+    cost: linear.cost(problem),
+    inputs: [
+      ...from.map((channels, i): TestTensor => ({
+        name: `x${i}`,
+        dtype,
+        rows,
+        channels,
+        scale: 1,
+        seed: 11 + i,
+      })),
+      // Multiples of 4 in all our cases, so the order of the packed columns has no gaps: see `interleaved`.
+      { name: "bias", dtype: "f32", rows: 1, channels: outChannels, scale: 1, seed: 2 },
+      ...(residual ? [residualTensor(dtype, rows, to)] : []),
+    ],
+    weight: weightOf(dtype, outChannels, reductionLength, 1, geglu, scale),
+    temporaries: {},
+    output: { dtype, rows, channels: to, groupChannels: 1 },
+    // An activation's slope is below 1.2; GEGLU multiplies two sums of size 4 at most, each with its own error.
+    tolerance: {
+      rtol: exact.rtol,
+      atol: exact.atol * (geglu ? 8 : activation === "none" ? 1 : 1.2),
+    },
+    reference(read) {
+      const x = from.map((_, i) => read(`x${i}`));
+      const [w, bias] = [read("source"), read("bias")];
+      const added: Reader = residual ? read("residual") : () => 0;
+      const dot = (row: number, o: number): number => {
+        let sum = bias(geglu ? interleaved(o, to) : o);
+        let k = o * reductionLength;
+        from.forEach((channels, i) => {
+          const source = x[i] as Reader;
+          for (let c = 0; c < channels; c++) sum += source(row * channels + c) * w(k++);
+        });
+        return sum;
+      };
+      return (row, o) => {
+        if (geglu) return dot(row, o) * gelu(dot(row, to + o));
+        const sum = dot(row, o);
+        return (
+          (activation === "quick_gelu" ? sum / (1 + Math.exp(-1.702 * sum)) : sum) +
+          added(row * to + o)
+        );
+      };
+    },
+  };
+}
+
+/** A power of two that brings sums of K products with unit inputs to about 0.5. */
+function weightScale(reductionLength: number): number {
+  return 2 ** -Math.round(Math.log2(Math.sqrt(reductionLength) / 2));
+}
+
+function residualTensor(dtype: DType, rows: number, channels: number): TestTensor {
+  return { name: "residual", dtype, rows, channels, scale: 1, seed: 3 };
+}
+
+function weightOf(
+  dtype: DType,
+  outChannels: number,
+  inChannels: number,
+  taps: number,
+  geglu: boolean,
+  scale: number,
+): NonNullable<Workload["weight"]> {
+  const problem: PackWeightProblem = {
+    dtype,
+    sourceDType: "F32",
+    outChannels,
+    inChannels,
+    taps,
+    geglu,
+    lora: null,
+    roundToHalf: false,
+  };
+  // One row: the checkpoint's layout has no padding.
+  const channels = outChannels * inChannels * taps;
+  return { source: { name: "source", dtype: "f32", rows: 1, channels, scale, seed: 4 }, problem };
+}
+
+/** Position of row `o` of a GEGLU bias [value | gate], `half` each, among interleaved quads. */
+function interleaved(o: number, half: number): number {
+  const [row, gate] = o < half ? [o, 0] : [o - half, 4];
+  return Math.floor(row / 4) * 8 + gate + (row % 4);
+}
+
+function gelu(x: number): number {
+  return 0.5 * x * (1 + erf(x / Math.SQRT2));
+}
+
+/** Maclaurin series up to 3, continued fraction of erfc beyond: double precision. */
+function erf(x: number): number {
+  const z = Math.abs(x);
+  if (z < 3) {
+    let term = z;
+    let sum = z;
+    for (let n = 1; n < 80; n++) {
+      term *= -(z * z) / n;
+      sum += term / (2 * n + 1);
+    }
+    return Math.sign(x) * (2 / Math.sqrt(Math.PI)) * sum;
+  }
+  let fraction = 0;
+  for (let n = 60; n >= 1; n--) fraction = n / 2 / (z + fraction);
+  return Math.sign(x) * (1 - Math.exp(-z * z) / Math.sqrt(Math.PI) / (z + fraction));
+}

@@ -1,0 +1,350 @@
+/**
+ * The kernel benchmark. For every case: results first, against double precision on samples; then the first
+ * run with its compile time; then the steady state, the selected variant beside the naive one. A variant that
+ * computes wrong is reported and not timed. Runs wherever WebGPU does; imports nothing of Node.
+ */
+import type { Caps } from "../gpu/caps.ts";
+import type { Gpu } from "../gpu/device.ts";
+import type { DType } from "../gpu/dtype.ts";
+import { dtypeByteLength } from "../gpu/dtype.ts";
+import { paddedChannels } from "../gpu/shape.ts";
+import { submittedWorkDone } from "../gpu/transfer.ts";
+import { runPlan } from "../graph/run-plan.ts";
+import { packWeight, packedWeightByteLength } from "../kernels/pack-weight.ts";
+import type { CaseShape } from "./case-shape.ts";
+import type { BenchCase } from "./cases.ts";
+import { CASES } from "./cases.ts";
+import type { CheckResult } from "./check.ts";
+import { compareSamples, expectedAt, readPoints, samplePoints } from "./check.ts";
+import type { Clock } from "./clock.ts";
+import type { Buffers } from "./recorder.ts";
+import { Recorder } from "./recorder.ts";
+import type { Roofline, RooflineSizes } from "./roofline.ts";
+import { measureRoofline, rooflineMs, rooflineSizes } from "./roofline.ts";
+import type { SamplingOptions, Timing } from "./sampling.ts";
+import { sample } from "./sampling.ts";
+import { fillPlan, poisonPlan, testTensorByteLength } from "./test-data.ts";
+import { bufferByteLengths, fitShape, workloadOf } from "./workload-of.ts";
+import type { BoundPlan, Workload } from "./workload.ts";
+
+export interface KernelSuiteOptions {
+  readonly dtype: DType;
+  /** Only cases whose name contains this. */
+  readonly filter?: string;
+  /** Variants to time, by kernel name: one, or `"all"`. Default: the selected one and the naive one. */
+  readonly variants?: Readonly<Record<string, string>>;
+  /** "full" runs the model's shapes, "small" cuts them down. Default: small on software adapters. */
+  readonly scale?: "full" | "small";
+  readonly minMs?: number;
+  readonly samples?: number;
+  readonly signal?: AbortSignal;
+  /** Cases to run; default: the model's. */
+  readonly cases?: readonly BenchCase[];
+  readonly rooflineSizes?: RooflineSizes;
+}
+
+/** One variant of one case. */
+export interface VariantRecord {
+  readonly variant: string;
+  /** Whether the engine takes it on this device. */
+  readonly selected: boolean;
+  readonly check: CheckResult;
+  /** Pipeline creation; 0 where an earlier case had the same code. */
+  readonly compileMs: number;
+  /** From nothing to a finished result: creation, binding and one run. */
+  readonly firstRunMs: number;
+  readonly timing?: Timing;
+  readonly gflops?: number;
+  readonly gbps?: number;
+  /** Share of what the roofline allows for this work, in percent. */
+  readonly rooflinePercent?: number;
+}
+
+export interface CaseRecord {
+  readonly case: string;
+  readonly kernel: string;
+  readonly count: number;
+  readonly shape: CaseShape;
+  /** Present when the shape was cut down: the model's own. */
+  readonly scaledFrom?: CaseShape;
+  readonly dtype: DType;
+  readonly flops: number;
+  readonly bytes: number;
+  /** Copies of the operands that timed runs take in turn. */
+  readonly bufferSets: number;
+  readonly variants: readonly VariantRecord[];
+  /** Variants that would have kept the GPU busy for too long. */
+  readonly skipped?: readonly string[];
+  /** Why the case did not run. */
+  readonly error?: string;
+}
+
+export interface KernelSuiteSettings {
+  readonly dtype: DType;
+  readonly scale: "full" | "small";
+  readonly minMs: number;
+  readonly samples: number;
+  readonly clock: Clock["kind"];
+  readonly clockReason: string;
+  readonly roofline: Roofline;
+}
+
+/** Flop-equivalents of a case in the small scale: about 20 ms on SwiftShader on two cores. */
+export const SMALL_WORK = 2e7;
+/** Operands are repeated up to this many bytes, more than a GPU's cache holds. */
+const ROTATION_BYTES = 128 * 2 ** 20;
+const MAX_SETS = 8;
+/**
+ * The oracle is left out where it would run for longer than this, judged at 20 times the selected variant:
+ * Windows resets a GPU that is busy for about 2 s.
+ */
+const NAIVE_LIMIT_MS = 1500;
+const NAIVE_FACTOR = 20;
+
+/** Runs the suite; each case is handed to `onCase` as soon as it is done. */
+export async function runKernelSuite(
+  gpu: Gpu,
+  options: KernelSuiteOptions,
+  events: {
+    readonly onStart?: (settings: KernelSuiteSettings) => void;
+    readonly onCase?: (record: CaseRecord) => void;
+  } = {},
+): Promise<{ readonly settings: KernelSuiteSettings; readonly cases: readonly CaseRecord[] }> {
+  const { caps } = gpu;
+  const { dtype, filter = "", signal } = options;
+  const scale = options.scale ?? (caps.isSoftware ? "small" : "full");
+  const sampling: SamplingOptions = {
+    minMs: options.minMs ?? 10,
+    samples: options.samples ?? (caps.isSoftware ? 5 : 20),
+    maxSeriesMs: caps.isSoftware ? 500 : 4000,
+  };
+  const { roofline, clock, clockReason } = await measureRoofline(
+    gpu,
+    options.rooflineSizes ?? rooflineSizes(caps),
+    sampling,
+  );
+  try {
+    const { minMs, samples } = sampling;
+    const settings = { dtype, scale, minMs, samples, clock: clock.kind, clockReason, roofline };
+    events.onStart?.(settings);
+    const records: CaseRecord[] = [];
+    for (const benchCase of options.cases ?? CASES) {
+      if (!benchCase.name.includes(filter)) continue;
+      signal?.throwIfAborted();
+      const record = await runCase(gpu, benchCase, {
+        dtype,
+        scale,
+        clock,
+        roofline,
+        sampling,
+        chosen: options.variants ?? {},
+      });
+      records.push(record);
+      events.onCase?.(record);
+    }
+    return { settings, cases: records };
+  } finally {
+    clock.dispose();
+  }
+}
+
+/** Whether everything in a record was computed right. */
+export function casePasses({ error, variants }: CaseRecord): boolean {
+  return error === undefined && variants.every(({ check }) => check.pass);
+}
+
+/** Count × median of the first variant, summed: what these kernels take of one image. */
+export function imageEstimateMs(records: readonly CaseRecord[]): number {
+  return records.reduce(
+    (sum, { count, variants }) => sum + count * (variants[0]?.timing?.medianMs ?? 0),
+    0,
+  );
+}
+
+interface CaseContext {
+  readonly dtype: DType;
+  readonly scale: "full" | "small";
+  readonly clock: Clock;
+  readonly roofline: Roofline;
+  readonly sampling: SamplingOptions;
+  readonly chosen: Readonly<Record<string, string>>;
+}
+
+async function runCase(
+  gpu: Gpu,
+  { name, count, shape }: BenchCase,
+  context: CaseContext,
+): Promise<CaseRecord> {
+  const { dtype, scale } = context;
+  const fitted = fitShape(shape, dtype, gpu.caps, scale === "small" ? SMALL_WORK : Infinity);
+  const workload = workloadOf(fitted, dtype);
+  const { flops, bytesRead, bytesWritten } = workload.cost;
+  const setBytes = bufferByteLengths(workload).reduce((sum, bytes) => sum + bytes, 0);
+  const bufferSets = gpu.caps.isSoftware
+    ? 1
+    : Math.max(1, Math.min(MAX_SETS, Math.ceil(ROTATION_BYTES / setBytes)));
+  const base = {
+    case: name,
+    kernel: workload.kernel,
+    count,
+    shape: fitted,
+    ...(fitted !== shape && { scaledFrom: shape }),
+    dtype,
+    flops,
+    bytes: bytesRead + bytesWritten,
+    bufferSets,
+  };
+  try {
+    const variants = variantsToRun(workload, gpu.caps, context.chosen[workload.kernel]);
+    const measured = await runWorkload(gpu, workload, variants, bufferSets, context);
+    const skipped = variants.filter((asked) => !measured.some(({ variant }) => variant === asked));
+    return { ...base, variants: measured, ...(skipped.length > 0 && { skipped }) };
+  } catch (error) {
+    if (gpu.lostError) throw error;
+    return { ...base, variants: [], error: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+/** Variants by kernel name, for those who choose. */
+export function knownVariants(
+  cases: readonly BenchCase[] = CASES,
+): ReadonlyMap<string, readonly string[]> {
+  const known = new Map<string, readonly string[]>();
+  for (const { shape } of cases) {
+    const { kernel, variants } = workloadOf(shape, "f32");
+    known.set(kernel, [...new Set([...(known.get(kernel) ?? []), ...variants])]);
+  }
+  return known;
+}
+
+/** The first is the one the engine takes, or the one asked for. */
+export function variantsToRun(workload: Workload, caps: Caps, chosen?: string): readonly string[] {
+  const first =
+    chosen !== undefined && workload.variants.includes(chosen) ? chosen : workload.select(caps);
+  const others = workload.variants.filter((variant) => chosen === "all" || variant === "naive");
+  return [...new Set([first, ...others])];
+}
+
+/** Checks and times variants of a workload on buffers of its own. */
+export async function runWorkload(
+  gpu: Gpu,
+  workload: Workload,
+  variants: readonly string[],
+  bufferSets: number,
+  { clock, roofline, sampling }: Pick<CaseContext, "clock" | "roofline" | "sampling">,
+): Promise<readonly VariantRecord[]> {
+  const sets: Buffers[] = [];
+  const recorders: Recorder[] = [];
+  try {
+    for (let i = 0; i < bufferSets; i++) sets.push(await createBuffers(gpu, workload));
+    await submittedWorkDone(gpu);
+    const points = samplePoints(workload.output);
+    const expected = expectedAt(workload, points);
+    const records: VariantRecord[] = [];
+    const runMs: number[] = [];
+    for (const variant of variants) {
+      const isOracle = variant === "naive";
+      const isRisky = !gpu.caps.isSoftware && (runMs[0] ?? 0) * NAIVE_FACTOR > NAIVE_LIMIT_MS;
+      if (isOracle && isRisky) continue;
+      const output = (sets[0] as Buffers)["y"] as GPUBuffer;
+      await poison(gpu, output);
+      const plans: readonly BoundPlan[] = workload.plan(gpu.caps, variant);
+      const compiledBefore = gpu.pipelines.compileMs;
+      const startedAt = performance.now();
+      const recorder = await Recorder.create(gpu, plans, sets);
+      recorders.push(recorder);
+      const firstMs = await runOnce(gpu, recorder);
+      const firstRunMs = performance.now() - startedAt;
+      const got = await readPoints(gpu, output, workload.output, points);
+      // Of the slow oracle the first run has to do; others compile lazily in it.
+      runMs.push(isOracle ? firstMs : await runOnce(gpu, recorder));
+      records.push({
+        variant,
+        selected: variant === workload.select(gpu.caps),
+        check: compareSamples(points, got, expected, workload.tolerance),
+        compileMs: gpu.pipelines.compileMs - compiledBefore,
+        firstRunMs,
+      });
+    }
+    const isLong = (i: number): boolean => (runMs[i] ?? 0) > sampling.maxSeriesMs;
+    const timed = recorders.filter((_, i) => records[i]?.check.pass && !isLong(i));
+    const timings = timed.length > 0 ? await sample(clock, timed, sampling) : [];
+    return records.map((record, i) => {
+      if (!record.check.pass) return record;
+      const timing = isLong(i)
+        ? singleTiming(runMs[i] as number)
+        : (timings[timed.indexOf(recorders[i] as Recorder)] as Timing);
+      return { ...record, ...rates(workload, timing, roofline) };
+    });
+  } finally {
+    for (const recorder of recorders) recorder.dispose();
+    for (const set of sets) for (const buffer of Object.values(set)) gpu.memory.release(buffer);
+  }
+}
+
+function rates(
+  { cost }: Workload,
+  timing: Timing,
+  roofline: Roofline,
+): Pick<VariantRecord, "timing" | "gflops" | "gbps" | "rooflinePercent"> {
+  const { medianMs } = timing;
+  return {
+    timing,
+    gflops: cost.flops / (medianMs * 1e6),
+    gbps: (cost.bytesRead + cost.bytesWritten) / (medianMs * 1e6),
+    rooflinePercent: (100 * rooflineMs(cost, roofline)) / medianMs,
+  };
+}
+
+/** A run that took longer than a series may is its own only sample. */
+function singleTiming(ms: number): Timing {
+  return { medianMs: ms, p10Ms: ms, p90Ms: ms, samples: 1, repeats: 1 };
+}
+
+/** Runs on the first set of buffers; wall milliseconds. */
+async function runOnce(gpu: Gpu, recorder: Recorder): Promise<number> {
+  const startedAt = performance.now();
+  recorder.rewind();
+  const encoder = gpu.device.createCommandEncoder({ label: "bench first run" });
+  const pass = encoder.beginComputePass({ label: "bench first run" });
+  recorder.record(pass, 1);
+  pass.end();
+  gpu.device.queue.submit([encoder.finish()]);
+  await submittedWorkDone(gpu);
+  return performance.now() - startedAt;
+}
+
+async function poison(gpu: Gpu, buffer: GPUBuffer): Promise<void> {
+  await runPlan(gpu, poisonPlan(buffer.size, gpu.caps), { y: buffer });
+}
+
+/** Inputs filled on the device, weights packed by the engine's kernel; temporaries and the result are empty. */
+async function createBuffers(gpu: Gpu, workload: Workload): Promise<Buffers> {
+  const { memory, caps } = gpu;
+  const { inputs, weight, temporaries, output } = workload;
+  const made: Record<string, GPUBuffer> = {};
+  const create = (name: string, byteLength: number): GPUBuffer =>
+    (made[name] = memory.create(`bench ${name}`, byteLength, "activations"));
+  let source: GPUBuffer | undefined;
+  try {
+    for (const tensor of inputs) {
+      await runPlan(gpu, fillPlan(tensor, caps), {
+        y: create(tensor.name, testTensorByteLength(tensor)),
+      });
+    }
+    for (const [name, byteLength] of Object.entries(temporaries)) create(name, byteLength);
+    create("y", output.rows * paddedChannels(output.channels) * dtypeByteLength(output.dtype));
+    if (weight) {
+      source = memory.create("bench source", testTensorByteLength(weight.source), "staging");
+      await runPlan(gpu, fillPlan(weight.source, caps), { y: source });
+      const packed = create("weight", packedWeightByteLength(weight.problem));
+      await runPlan(gpu, packWeight.plan(weight.problem, caps), { source, packed });
+    }
+    return made;
+  } catch (error) {
+    for (const buffer of Object.values(made)) memory.release(buffer);
+    throw error;
+  } finally {
+    if (source) memory.release(source);
+  }
+}

@@ -1,0 +1,195 @@
+/**
+ * A whole model, end to end: load, compile, first image, warm image, peak bytes, always together; wall time by
+ * stage, and device time by class of operation where timestamps exist. Imports nothing of Node.
+ */
+import type { Gpu } from "../gpu/device.ts";
+import type { StepTime } from "../graph/program.ts";
+import { Program } from "../graph/program.ts";
+import { planGraph } from "../graph/plan.ts";
+import { SlotPool } from "../graph/slot-pool.ts";
+import { vaeFactor } from "../rcod/config.ts";
+import type { RawImage } from "../rcod/image-ops.ts";
+import type { ModelConfigs } from "../rcod/load.ts";
+import { loadWeights, stageGraphs } from "../rcod/load.ts";
+import { loadModel } from "../rcod/model.ts";
+import type { Precision, Progress, Stage } from "../rcod/options.ts";
+import type { FileSet } from "../weights/index.ts";
+import { elementReader } from "./test-data.ts";
+import { quantile } from "./sampling.ts";
+
+export interface ModelSuiteOptions {
+  readonly files: FileSet;
+  readonly image: RawImage;
+  readonly precision: Precision;
+  /** Warm images to time; the median counts. */
+  readonly samples: number;
+  readonly signal?: AbortSignal;
+  /** Called with what is going on, for a progress line. */
+  readonly onProgress?: (what: string, fraction: number) => void;
+}
+
+/** Device time of all steps with the same kernel and shader label. */
+export interface OpClassTime {
+  readonly label: string;
+  readonly steps: number;
+  readonly durationMs: number;
+  readonly gflops: number;
+  readonly gbps: number;
+}
+
+export interface ModelSuiteResult {
+  readonly precision: "f32" | "f16";
+  readonly inputSize: readonly [width: number, height: number];
+  readonly outputSize: readonly [width: number, height: number];
+  /** From the folder to checked weights on the device. */
+  readonly loadMs: number;
+  /** Pipeline creation up to the end of the first image, summed over pipelines (they may overlap). */
+  readonly compileMs: number;
+  readonly pipelines: number;
+  /** Wall time of the first image, compiling included. */
+  readonly firstImageMs: number;
+  readonly warmImageMs: number;
+  readonly warmSamples: number;
+  readonly peakBytes: number;
+  readonly peakActivationBytes: number;
+  /** Wall time by stage of the warm image in the middle. */
+  readonly stagesMs: Readonly<Record<Exclude<Stage, "load">, number>>;
+  /** Largest first; null without timestamp-query. */
+  readonly opClasses: readonly OpClassTime[] | null;
+}
+
+/** Runs the model on the image. The device stays with the caller. */
+export async function runModelSuite(
+  gpu: Gpu,
+  options: ModelSuiteOptions,
+): Promise<ModelSuiteResult> {
+  const { files, image, samples, signal, onProgress } = options;
+  const watch = (what: string) => ({
+    ...(signal && { signal }),
+    onProgress: ({ fraction }: Progress) => onProgress?.(what, fraction),
+  });
+  const timed = async <T>(run: () => Promise<T>): Promise<readonly [T, number]> => {
+    const startedAt = performance.now();
+    return [await run(), performance.now() - startedAt];
+  };
+  const [model, loadMs] = await timed(() =>
+    loadModel(files, { gpu, precision: options.precision, ...watch("loading") }),
+  );
+  try {
+    // A new object every time: the pipeline keeps the encoding of the last one.
+    const upscale = (what: string) => timed(() => model.upscale({ ...image }, watch(what)));
+    const [first, firstImageMs] = await upscale("first image");
+    const compileMs = gpu.pipelines.compileMs;
+    const pipelines = gpu.pipelines.size;
+    const warm: (readonly [typeof first, number])[] = [];
+    for (let i = 0; i < samples; i++) warm.push(await upscale(`warm image ${i + 1} of ${samples}`));
+    const middle =
+      warm.toSorted(([, a], [, b]) => a - b)[Math.floor(warm.length / 2)] ??
+      ([first, firstImageMs] as const);
+    const { precision, configs } = model;
+    model.dispose();
+    const { width, height } = first.image;
+    return {
+      precision,
+      inputSize: [image.width, image.height],
+      outputSize: [width, height],
+      loadMs,
+      compileMs,
+      pipelines,
+      firstImageMs,
+      warmImageMs: quantile(
+        warm.map(([, ms]) => ms),
+        0.5,
+      ),
+      warmSamples: warm.length,
+      peakBytes: Math.max(first.peakBytes, ...warm.map(([{ peakBytes }]) => peakBytes)),
+      peakActivationBytes: first.peakActivationBytes,
+      stagesMs: middle[0].timingsMs,
+      opClasses: gpu.caps.hasTimestampQuery
+        ? await profileByClass(gpu, files, configs, width, height, precision, signal)
+        : null,
+    };
+  } finally {
+    model.dispose();
+  }
+}
+
+/** Device time of the four stages by class, from one profiled run of each after a warm-up. */
+async function profileByClass(
+  gpu: Gpu,
+  files: FileSet,
+  configs: ModelConfigs,
+  width: number,
+  height: number,
+  dtype: "f32" | "f16",
+  signal?: AbortSignal,
+): Promise<readonly OpClassTime[]> {
+  const factor = vaeFactor(configs.vae);
+  const up = (side: number): number => Math.ceil(side / factor) * factor;
+  const graphs = stageGraphs(configs, up(height), up(width), dtype);
+  const weights = await loadWeights(gpu, files, configs, dtype, signal ? { signal } : {});
+  const pool = new SlotPool(gpu);
+  const times: StepTime[] = [];
+  try {
+    for (const [graph, part] of [
+      [graphs.tokens, weights.clip],
+      [graphs.encode, weights.vae],
+      [graphs.unet, weights.unet],
+      [graphs.decode, weights.vae],
+    ] as const) {
+      signal?.throwIfAborted();
+      const program = await Program.create(gpu, planGraph(graph, gpu.caps), part, { pool });
+      try {
+        times.push(...(await program.profile(noiseInputs(program))));
+      } finally {
+        program.dispose();
+      }
+    }
+  } finally {
+    pool.dispose();
+    for (const part of Object.values(weights)) part.dispose();
+  }
+  return groupByClass(times);
+}
+
+/** Small finite values for every input: what is in recycled memory could be slow to compute with. */
+function noiseInputs(program: Program): Record<string, Uint8Array> {
+  const inputs: Record<string, Uint8Array> = {};
+  const read = elementReader({
+    name: "noise",
+    dtype: "f32",
+    rows: 1,
+    channels: 1,
+    scale: 1,
+    seed: 7,
+  });
+  for (const name of program.plan.graph.inputs.keys()) {
+    const words = new Uint16Array(program.input(name).size / 2);
+    // Sign and exponent bits of about 1 in either dtype's upper half; the rest does not matter.
+    for (let i = 0; i < words.length; i++) words[i] = read(i) < 0 ? 0xb800 : 0x3800;
+    inputs[name] = new Uint8Array(words.buffer);
+  }
+  return inputs;
+}
+
+/** Sums step times by shader label, largest first. */
+export function groupByClass(times: readonly StepTime[]): readonly OpClassTime[] {
+  const classes = new Map<string, { steps: number; ms: number; flops: number; bytes: number }>();
+  for (const { label, durationMs, flops, bytes } of times) {
+    const entry = classes.get(label) ?? { steps: 0, ms: 0, flops: 0, bytes: 0 };
+    entry.steps++;
+    entry.ms += durationMs;
+    entry.flops += flops;
+    entry.bytes += bytes;
+    classes.set(label, entry);
+  }
+  return [...classes]
+    .map(([label, { steps, ms, flops, bytes }]) => ({
+      label,
+      steps,
+      durationMs: ms,
+      gflops: ms > 0 ? flops / (ms * 1e6) : 0,
+      gbps: ms > 0 ? bytes / (ms * 1e6) : 0,
+    }))
+    .toSorted((a, b) => b.durationMs - a.durationMs);
+}

@@ -1,0 +1,145 @@
+/**
+ * What this device reaches at most, measured in the same run as the kernels: a copy for bandwidth, chains of
+ * f32 multiply-adds for arithmetic (our kernels always accumulate in f32).
+ */
+import type { Caps } from "../gpu/caps.ts";
+import type { Gpu } from "../gpu/device.ts";
+import { foldWorkgroups } from "../gpu/wgsl.ts";
+import type { Cost, KernelPlan } from "../kernels/kernel.ts";
+import { dispatch, reads, u32, writes } from "../kernels/kernel.ts";
+import type { Clock } from "./clock.ts";
+import { chooseClock } from "./clock.ts";
+import { Recorder } from "./recorder.ts";
+import type { SamplingOptions } from "./sampling.ts";
+import { sample } from "./sampling.ts";
+
+export interface Roofline {
+  /** Bytes read plus written per second of a copy, in GB/s. */
+  readonly copyGbps: number;
+  /** f32 multiply-adds, two operations each, in GFLOP/s. */
+  readonly fmaGflops: number;
+}
+
+const WORKGROUP = 256;
+
+const COPY = /* wgsl */ `
+@compute @workgroup_size(${WORKGROUP})
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>,
+        @builtin(local_invocation_index) local: u32) {
+  let i = flat_group(group, counts) * ${WORKGROUP}u + local;
+  if (i >= params.total) { return; }
+  y[i] = x[i];
+}
+`;
+
+/** Copies `total` quads from `x` to `y`. */
+export function copyPlan(total: number, caps: Caps): KernelPlan {
+  const header = {
+    caps,
+    dtype: "f32" as const,
+    operands: [reads("x"), writes("y")],
+    params: [u32("total", total)],
+  };
+  const workgroups = foldWorkgroups(Math.ceil(total / WORKGROUP));
+  return {
+    variant: "copy",
+    scratch: [],
+    dispatches: [dispatch("bench copy", header, COPY, workgroups)],
+  };
+}
+
+/** Independent chains of an invocation: enough to hide the latency of a multiply-add. */
+const CHAINS = 8;
+
+const chains = (line: (i: number) => string, separator = "\n    "): string =>
+  Array.from({ length: CHAINS }, (_, i) => line(i)).join(separator);
+
+/** The factor comes from memory, so that nothing folds; 0.5 keeps values finite. */
+const FMA = /* wgsl */ `
+@compute @workgroup_size(${WORKGROUP})
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>,
+        @builtin(local_invocation_index) local: u32) {
+  let i = flat_group(group, counts) * ${WORKGROUP}u + local;
+  let a = x[local % 4u] * 0.25 + vec4<f32>(0.5);
+  let b = vec4<f32>(f32(local));
+  ${chains((c) => `var v${c} = b + vec4<f32>(${c}.0);`, "\n  ")}
+  for (var step = 0u; step < params.steps; step++) {
+    ${chains((c) => `v${c} = fma(v${c}, a, b);`)}
+  }
+  y[i] = ${chains((c) => `v${c}`, " + ")};
+}
+`;
+
+function fmaPlan(workgroups: number, steps: number, caps: Caps): KernelPlan {
+  const header = {
+    caps,
+    dtype: "f32" as const,
+    operands: [reads("x"), writes("y")],
+    params: [u32("steps", steps)],
+  };
+  return {
+    variant: "fma",
+    scratch: [],
+    dispatches: [dispatch("bench fma", header, FMA, foldWorkgroups(workgroups))],
+  };
+}
+
+export interface RooflineSizes {
+  readonly copyBytes: number;
+  readonly fmaWorkgroups: number;
+  readonly fmaSteps: number;
+}
+
+/** Larger than any cache on GPUs; on the CPU enough for a few milliseconds. */
+export function rooflineSizes(caps: Caps): RooflineSizes {
+  return caps.isSoftware
+    ? { copyBytes: 16 * 2 ** 20, fmaWorkgroups: 16, fmaSteps: 64 }
+    : { copyBytes: 128 * 2 ** 20, fmaWorkgroups: 8192, fmaSteps: 512 };
+}
+
+/** Measures both bounds and chooses the clock for everything after. */
+export async function measureRoofline(
+  gpu: Gpu,
+  sizes: RooflineSizes,
+  options: SamplingOptions,
+): Promise<{ readonly roofline: Roofline; readonly clock: Clock; readonly clockReason: string }> {
+  const { copyBytes, fmaWorkgroups, fmaSteps } = sizes;
+  const { memory, caps } = gpu;
+  const buffers = {
+    x: memory.create("bench copy from", copyBytes, "activations"),
+    y: memory.create(
+      "bench copy to",
+      Math.max(copyBytes, fmaWorkgroups * WORKGROUP * 16),
+      "activations",
+    ),
+  };
+  const recorders: Recorder[] = [];
+  try {
+    for (const plan of [copyPlan(copyBytes / 16, caps), fmaPlan(fmaWorkgroups, fmaSteps, caps)]) {
+      recorders.push(await Recorder.create(gpu, [{ kernel: "bench", plan }], [buffers]));
+    }
+    const [copy, fma] = recorders as [Recorder, Recorder];
+    const { clock, reason } = await chooseClock(gpu, (pass, repeats) => copy.record(pass, repeats));
+    const [copied, computed] = await sample(clock, [copy, fma], options);
+    const flops = fmaWorkgroups * WORKGROUP * fmaSteps * CHAINS * 4 * 2;
+    return {
+      roofline: {
+        copyGbps: (2 * copyBytes) / ((copied?.medianMs ?? NaN) * 1e6),
+        fmaGflops: flops / ((computed?.medianMs ?? NaN) * 1e6),
+      },
+      clock,
+      clockReason: reason,
+    };
+  } finally {
+    for (const recorder of recorders) recorder.dispose();
+    for (const buffer of Object.values(buffers)) memory.release(buffer);
+  }
+}
+
+/** Least milliseconds that the work can take on this roofline: the longer of arithmetic and memory. */
+export function rooflineMs(
+  { flops, bytesRead, bytesWritten }: Cost,
+  { copyGbps, fmaGflops }: Roofline,
+): number {
+  return Math.max(flops / fmaGflops, (bytesRead + bytesWritten) / copyGbps) / 1e6;
+}

@@ -1,0 +1,83 @@
+/** Repeated measurements: warm-up, repeats within a pass until it is long enough, interleaved series, quantiles. */
+import type { Clock } from "./clock.ts";
+import type { Recorder } from "./recorder.ts";
+
+export interface SamplingOptions {
+  /** A pass is repeated within itself until it takes this long. */
+  readonly minMs: number;
+  /** Passes to time. */
+  readonly samples: number;
+  /** Fewer samples (at least 3) are taken of what would take longer than this. */
+  readonly maxSeriesMs: number;
+}
+
+/** Milliseconds of one run. */
+export interface Timing {
+  readonly medianMs: number;
+  readonly p10Ms: number;
+  readonly p90Ms: number;
+  readonly samples: number;
+  /** Runs within one timed pass. */
+  readonly repeats: number;
+}
+
+const MAX_REPEATS = 4096;
+const LEAST_SAMPLES = 3;
+
+/** Times several recorders in turn (A B A B …), so that a change of clock speed meets all of them. */
+export async function sample(
+  clock: Clock,
+  recorders: readonly Recorder[],
+  options: SamplingOptions,
+): Promise<readonly Timing[]> {
+  const series: {
+    readonly recorder: Recorder;
+    repeats: number;
+    wanted: number;
+    readonly ms: number[];
+  }[] = [];
+  for (const recorder of recorders) {
+    const { repeats, passMs } = await findRepeats(clock, recorder, options.minMs);
+    const affordable = Math.floor(options.maxSeriesMs / Math.max(passMs, 1e-3));
+    const wanted = Math.min(options.samples, Math.max(LEAST_SAMPLES, affordable));
+    series.push({ recorder, repeats, wanted, ms: [] });
+  }
+  for (let i = 0; i < Math.max(...series.map(({ wanted }) => wanted)); i++) {
+    for (const { recorder, repeats, wanted, ms } of series) {
+      if (i >= wanted) continue;
+      ms.push((await clock.measure((pass) => recorder.record(pass, repeats))) / repeats);
+    }
+  }
+  return series.map(({ repeats, ms }) => ({
+    medianMs: quantile(ms, 0.5),
+    p10Ms: quantile(ms, 0.1),
+    p90Ms: quantile(ms, 0.9),
+    samples: ms.length,
+    repeats,
+  }));
+}
+
+/** Warms up, and finds how many runs fill `minMs`. */
+async function findRepeats(
+  clock: Clock,
+  recorder: Recorder,
+  minMs: number,
+): Promise<{ readonly repeats: number; readonly passMs: number }> {
+  let repeats = 1;
+  for (;;) {
+    const ms = await clock.measure((pass) => recorder.record(pass, repeats));
+    if (ms >= minMs || repeats >= MAX_REPEATS) return { repeats, passMs: ms };
+    // A little more than needed, at most ×16: short passes are dominated by what is constant.
+    const factor = ms > 0 ? Math.min(16, (1.2 * minMs) / ms) : 16;
+    repeats = Math.min(MAX_REPEATS, Math.ceil(repeats * Math.max(factor, 1.5)));
+  }
+}
+
+/** Linear interpolation between the sorted values; `q` from 0 to 1. NaN for none. */
+export function quantile(values: readonly number[], q: number): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  const at = q * (sorted.length - 1);
+  const below = sorted[Math.floor(at)] ?? NaN;
+  const above = sorted[Math.ceil(at)] ?? NaN;
+  return below + (above - below) * (at - Math.floor(at));
+}

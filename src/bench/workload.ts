@@ -1,0 +1,73 @@
+/**
+ * A problem that can be run, checked and timed: its kernels, its operands, and its definition in double
+ * precision for single elements of the result.
+ */
+import type { Caps } from "../gpu/caps.ts";
+import type { DType } from "../gpu/dtype.ts";
+import type { Cost, KernelPlan } from "../kernels/kernel.ts";
+import type { PackWeightProblem } from "../kernels/pack-weight.ts";
+import type { TestTensor } from "./test-data.ts";
+
+/** A kernel plan and the buffer that each of its operands is; operands not listed have the buffer of their name. */
+export interface BoundPlan {
+  readonly kernel: string;
+  readonly plan: KernelPlan;
+  readonly buffers?: Readonly<Record<string, string>>;
+}
+
+/** Reads one element of an input, by `row · channels + channel`. */
+export type Reader = (index: number) => number;
+
+/** Errors that rounding explains: |got − expected| ≤ atol + rtol·|expected|. */
+export interface Tolerance {
+  readonly rtol: number;
+  readonly atol: number;
+}
+
+export interface Workload {
+  /** Kernel whose variants are compared. */
+  readonly kernel: string;
+  /** Variants that can run this problem, the oracle `naive` included where there is one. */
+  readonly variants: readonly string[];
+  /** The variant the engine would take. */
+  select(caps: Caps): string;
+  /** Dispatches in order. */
+  plan(caps: Caps, variant: string): readonly BoundPlan[];
+  readonly cost: Cost;
+  readonly inputs: readonly TestTensor[];
+  /** A weight: `source` [outChannels, inChannels, taps] in f32 is packed by the engine's own kernel. */
+  readonly weight: { readonly source: TestTensor; readonly problem: PackWeightProblem } | null;
+  /** Buffers between the kernels. */
+  readonly temporaries: Readonly<Record<string, number>>;
+  /** The result, buffer `y`. */
+  readonly output: {
+    readonly dtype: DType;
+    readonly rows: number;
+    readonly channels: number;
+    /** Channels whose elements share most of the reference's work: a head, a group. */
+    readonly groupChannels: number;
+  };
+  /** Element of the result in double precision. `read` gives the readers of inputs and weight source. */
+  reference(read: (name: string) => Reader): (row: number, channel: number) => number;
+  readonly tolerance: Tolerance;
+}
+
+const U32 = 2 ** -24;
+const U16 = 2 ** -11;
+/** rms of a product of two uniform values within −1 … 1. */
+export const UNIT_PRODUCT_RMS = 1 / 3;
+
+/** Limits as in `tests/support/tolerance.ts`: f32 accumulation of K products of this rms, one rounding of the result. */
+export function contractionTolerance(
+  dtype: DType,
+  reductionLength: number,
+  productRms: number,
+): Tolerance {
+  const atol = Math.max(1e-6, 4 * U32 * reductionLength * productRms);
+  return dtype === "f32" ? { rtol: 1e-5, atol } : { rtol: 2 * U16, atol: atol + 1e-6 };
+}
+
+/** Limits as in `tests/support/tolerance.ts`: norms, softmax, activations; f32 inside, one rounding. */
+export function pointwiseTolerance(dtype: DType): Tolerance {
+  return dtype === "f32" ? { rtol: 1e-5, atol: 2e-5 } : { rtol: 2 * U16, atol: 1e-4 };
+}

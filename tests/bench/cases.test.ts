@@ -1,0 +1,99 @@
+/** The table of cases against the model that it stands for, without a GPU. */
+import { describe, expect, it } from "vitest";
+import { fitShape, workOf, workloadOf } from "../../src/bench/workload-of.ts";
+import { shrink } from "../../src/bench/case-shape.ts";
+import { CASES } from "../../src/bench/cases.ts";
+import { SMALL_WORK, variantsToRun } from "../../src/bench/kernel-suite.ts";
+import { BASELINE_CAPS } from "../../src/gpu/caps.ts";
+import { planGraph } from "../../src/graph/plan.ts";
+import { readConfigs, stageGraphs } from "../../src/rcod/load.ts";
+import { folderFiles } from "../../src/weights/node-source.ts";
+
+const SOFTWARE = { ...BASELINE_CAPS, isSoftware: true };
+
+describe("the table of cases", async () => {
+  const configs = await readConfigs(folderFiles("bench/configs/sd21-clip-l"));
+  const steps = Object.values(stageGraphs(configs, 512, 512, "f16")).flatMap(
+    (graph) => planGraph(graph, BASELINE_CAPS).steps,
+  );
+  const totalFlops = steps.reduce((sum, { cost }) => sum + cost.flops, 0);
+
+  it("has unique names", () => {
+    expect(new Set(CASES.map(({ name }) => name)).size).toBe(CASES.length);
+  });
+
+  it.each(CASES.map((benchCase) => [benchCase.name, benchCase] as const))(
+    "%s is run as often as the plan of the full-size model runs it",
+    (_name, { shape, count }) => {
+      const workload = workloadOf(shape, "f16");
+      // Of GroupNorm the last of three kernels is counted. Equal params and grid are the same shape.
+      const last = workload.plan(BASELINE_CAPS, workload.select(BASELINE_CAPS)).at(-1);
+      const [dispatch] = last?.plan.dispatches ?? [];
+      const same = steps.filter(
+        ({ kernel, plan }) =>
+          kernel === last?.kernel &&
+          `${plan.dispatches[0]?.params}` === `${dispatch?.params}` &&
+          `${plan.dispatches[0]?.workgroups}` === `${dispatch?.workgroups}`,
+      );
+      // silu and none share their shape: the norm in front of attention is not GroupNorm + SiLU.
+      const labelled = same.filter(
+        ({ plan }) =>
+          shape.kind !== "group-norm-silu" || plan.dispatches[0]?.label === dispatch?.label,
+      );
+      expect(labelled).toHaveLength(count);
+    },
+  );
+
+  it("covers the arithmetic of the model", () => {
+    const covered = CASES.reduce(
+      (sum, { shape, count }) => sum + count * workloadOf(shape, "f16").cost.flops,
+      0,
+    );
+    expect(covered / totalFlops).toBeGreaterThan(0.9);
+    expect(covered / totalFlops).toBeLessThan(1.01);
+  });
+
+  it.each(CASES.map((benchCase) => [benchCase.name, benchCase] as const))(
+    "%s plans in both precisions and both scales, in every variant that is offered",
+    (_name, { shape }) => {
+      for (const caps of [BASELINE_CAPS, SOFTWARE]) {
+        for (const dtype of ["f32", "f16"] as const) {
+          for (const maxWork of [Infinity, SMALL_WORK]) {
+            const workload = workloadOf(fitShape(shape, dtype, caps, maxWork), dtype);
+            expect(workload.variants).toContain(workload.select(caps));
+            for (const variant of variantsToRun(workload, caps, "all")) {
+              for (const { plan, buffers = {} } of workload.plan(caps, variant)) {
+                const known = [
+                  ...workload.inputs.map(({ name }) => name),
+                  ...Object.keys(workload.temporaries),
+                  ...(workload.weight ? ["weight"] : []),
+                  "y",
+                ];
+                for (const { name } of plan.dispatches.flatMap(({ operands }) => operands)) {
+                  expect(known).toContain(buffers[name] ?? name);
+                }
+              }
+            }
+          }
+        }
+      }
+    },
+  );
+
+  it("becomes small enough for a software adapter, and stops getting smaller", () => {
+    for (const { name, shape } of CASES) {
+      const work = workOf(workloadOf(fitShape(shape, "f32", SOFTWARE, SMALL_WORK), "f32"));
+      expect(work, name).toBeLessThanOrEqual(SMALL_WORK);
+      let [steps_, smaller] = [0, shrink(shape)];
+      while (smaller !== null && steps_ < 100) [steps_, smaller] = [steps_ + 1, shrink(smaller)];
+      expect(smaller, name).toBeNull();
+    }
+  });
+
+  it("is cut down where a binding would not fit", () => {
+    const shape = CASES.find(({ name }) => name === "conv3x3 256→256 @512²")?.shape;
+    if (shape?.kind !== "conv2d") throw new Error("case missing");
+    expect(fitShape(shape, "f16", BASELINE_CAPS, Infinity)).toEqual(shape); // exactly 128 MiB
+    expect(fitShape(shape, "f32", BASELINE_CAPS, Infinity)).toEqual({ ...shape, size: 256 });
+  });
+});

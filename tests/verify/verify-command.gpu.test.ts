@@ -1,0 +1,110 @@
+/** `rcod verify` on files: what it prints and how it ends. */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import type { VerifyOptions } from "../../src/cli/verify.ts";
+import { runVerify } from "../../src/cli/verify-command.ts";
+import { goldenBytes, withChangedValue } from "./golden-fixtures.ts";
+
+const goldens = fileURLToPath(new URL("../fixtures/goldens/", import.meta.url));
+const RESIZE = "ops_resize_time.safetensors";
+
+let folder = "";
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), "rcod-verify-"));
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+async function run(paths: readonly string[], options: Partial<VerifyOptions> = {}) {
+  const out: string[] = [];
+  const notes: string[] = [];
+  const exitCode = await runVerify({
+    paths,
+    precisions: ["f32"],
+    full: false,
+    json: false,
+    dawnToggles: [],
+    terminal: {
+      out: (line) => void out.push(line),
+      note: (line) => void notes.push(line),
+      progressStream: process.stderr,
+    },
+    ...options,
+  });
+  return { exitCode, out, notes };
+}
+
+interface Printed {
+  readonly cases: readonly Record<string, unknown>[];
+  readonly failed: number;
+  readonly skipped: readonly string[];
+  readonly adapter: string;
+}
+
+test("--json prints one object, and nothing else on stdout", async () => {
+  const { exitCode, out } = await run([join(goldens, RESIZE)], { json: true });
+  expect(exitCode).toBe(0);
+  expect(out.length).toBe(1);
+  const printed = JSON.parse(out[0] ?? "") as Printed;
+  expect(Object.keys(printed)).toEqual(["cases", "failed", "skipped", "adapter"]);
+  expect(Object.keys(printed.cases[0] ?? {})).toEqual([
+    "file",
+    "case",
+    "output",
+    "maxAbs",
+    "relRms",
+    "limit",
+    "pass",
+  ]);
+  expect(printed.cases[0]).toMatchObject({
+    file: RESIZE,
+    case: "nearest_x2_a",
+    output: "y",
+    maxAbs: 0,
+    pass: true,
+  });
+  expect(printed.failed).toBe(0);
+});
+
+test("both precisions tell which row is which", async () => {
+  const { out } = await run([join(goldens, RESIZE)], {
+    json: true,
+    precisions: ["f32", "f16"],
+    filter: "nearest_x2_a",
+  });
+  const { cases } = JSON.parse(out[0] ?? "") as Printed;
+  expect(cases.map(({ precision }) => precision)).toEqual(["f32", "f16"]);
+});
+
+test("a folder with a failing, a broken and a full-size file: exit code 1, a table, a sum", async () => {
+  const bad = withChangedValue(goldenBytes(RESIZE), "nearest_x2_a/outputs/y", 1);
+  writeFileSync(join(folder, "a_bad.safetensors"), bad);
+  writeFileSync(join(folder, "b_broken.safetensors"), "no tensors");
+  writeFileSync(join(folder, "full_clip.safetensors"), bad);
+  writeFileSync(join(folder, "notes.txt"), "not a golden file");
+  const { exitCode, out } = await run([folder], { filter: "nearest" });
+  expect(exitCode).toBe(1);
+  expect(out.filter((line) => line.endsWith("FAIL")).map((line) => line.split(/\s+/, 2))).toEqual([
+    ["a_bad", "nearest_x2_a"],
+    ["b_broken", "f32"],
+  ]);
+  expect(out.find((line) => line.includes("full_clip"))).toMatch(/skipped/);
+  expect(out.at(-1)).toMatch(/^6 outputs of 6 cases, 2 failed, 1 files skipped in /);
+});
+
+test.each([
+  ["a file that is not there", () => join(folder, "absent.safetensors")],
+  ["a folder without golden files", () => mkdtempSync(join(folder, "empty-"))],
+])("%s fails", async (_name, path) => {
+  const { exitCode, out } = await run([path()], { json: true });
+  expect(exitCode).toBe(1);
+  expect((JSON.parse(out[0] ?? "") as Printed).failed).toBe(1);
+});
+
+test("a filter that fits nothing fails", async () => {
+  const { exitCode, notes } = await run([join(goldens, RESIZE)], { filter: "no such case" });
+  expect(exitCode).toBe(1);
+  expect(notes).toEqual(["rcod: no case has this name"]);
+});
