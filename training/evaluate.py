@@ -105,6 +105,7 @@ def main():
     parser.add_argument("--long-side", type=int, default=1280, help="originals are reduced to this first")
     parser.add_argument("--seed", type=int, default=1, help="seed of the mild degradation")
     parser.add_argument("--color-fix", choices=["adain", "none"], default=RCOD_CONFIG["color_fix"])
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--per-image", action="store_true")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     args = parser.parse_args()
@@ -113,7 +114,7 @@ def main():
         paths = sorted(path for path in args.originals.iterdir() if path.suffix.lower() in SUFFIXES)
     else:
         paths = data.manifest_photos(args.root, "validation")
-    torch.set_num_threads(2)
+    torch.set_num_threads(args.threads)
     pipeline = load_folder(args.model)
     timesteps = RCOD_CONFIG["timesteps"].values()
     result = evaluate(

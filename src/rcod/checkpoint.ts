@@ -16,7 +16,10 @@ const OLD_ATTENTION_NAMES: readonly (readonly [RegExp, string])[] = [
 /** A VAE store whose mid-block attention has today's names, whichever the file uses. */
 export function withCurrentAttentionNames(store: WeightStore): WeightStore {
   return renamedStore(store, (name) =>
-    OLD_ATTENTION_NAMES.reduce((renamed, [pattern, replacement]) => renamed.replace(pattern, replacement), name),
+    OLD_ATTENTION_NAMES.reduce(
+      (renamed, [pattern, replacement]) => renamed.replace(pattern, replacement),
+      name,
+    ),
   );
 }
 
@@ -70,7 +73,11 @@ function storedTensor(store: WeightStore, name: string): SourceTensor {
  * and `M.lora_B[.adapter].weight` becomes W + alpha/rank · B · A. Throws `WeightsError` for an A without B, a
  * rank that differs between them, or a module the base does not have.
  */
-export function withLora(base: TensorSource, adapters: WeightStore, alpha = DEFAULT_LORA_ALPHA): TensorSource {
+export function withLora(
+  base: TensorSource,
+  adapters: WeightStore,
+  alpha = DEFAULT_LORA_ALPHA,
+): TensorSource {
   const updates = new Map<string, LoraUpdate>();
   const names = new Set(adapters.names());
   const problems: string[] = [];
@@ -79,7 +86,8 @@ export function withLora(base: TensorSource, adapters: WeightStore, alpha = DEFA
     if (match === null) {
       const isB = /\.lora_B(\.[^.]+)?\.weight$/.test(name);
       if (!isB) problems.push(`"${name}" is no LoRA tensor`);
-      else if (!names.has(name.replace(".lora_B", ".lora_A"))) problems.push(`"${name}" has no lora_A`);
+      else if (!names.has(name.replace(".lora_B", ".lora_A")))
+        problems.push(`"${name}" has no lora_A`);
       continue;
     }
     const [, module = "", adapter = ""] = match;
@@ -99,7 +107,11 @@ export function withLora(base: TensorSource, adapters: WeightStore, alpha = DEFA
       continue;
     }
     const fits =
-      shape.length >= 2 && rank >= 1 && b.shape[1] === rank && b.shape[0] === shape[0] && `${a.shape.slice(1)}` === `${shape.slice(1)}`;
+      shape.length >= 2 &&
+      rank >= 1 &&
+      b.shape[1] === rank &&
+      b.shape[0] === shape[0] &&
+      `${a.shape.slice(1)}` === `${shape.slice(1)}`;
     if (!fits) {
       problems.push(`"${module}": A [${a.shape}] and B [${b.shape}] do not fit [${shape}]`);
       continue;
@@ -111,5 +123,8 @@ export function withLora(base: TensorSource, adapters: WeightStore, alpha = DEFA
       `weights: ${problems.length} LoRA problem${problems.length > 1 ? "s" : ""}: ${problems.slice(0, 8).join("; ")} (${adapters.name})`,
     );
   }
-  return { tensor: (name) => base.tensor(name), lora: (name) => updates.get(name) ?? base.lora(name) };
+  return {
+    tensor: (name) => base.tensor(name),
+    lora: (name) => updates.get(name) ?? base.lora(name),
+  };
 }

@@ -8,7 +8,12 @@ import { channelsOf } from "../graph/ir.ts";
 import type { ClipConfig } from "./config.ts";
 
 /** pixels [1, S, S, 3] → last_hidden_state [1, T, hiddenSize]. Scope: the root of the checkpoint. */
-export function clipVisionModel(g: GraphBuilder, root: WeightScope, pixels: Value, config: ClipConfig): Value {
+export function clipVisionModel(
+  g: GraphBuilder,
+  root: WeightScope,
+  pixels: Value,
+  config: ClipConfig,
+): Value {
   const w = root.at("vision_model");
   const { hiddenSize, patchSize, layerNormEps } = config;
   const embeddings = w.at("embeddings");
@@ -45,7 +50,13 @@ export function clipEncoderLayer(
   const q = g.linear(normed, attn.at("q_proj"), channels, true);
   const k = g.linear(normed, attn.at("k_proj"), channels, true);
   const v = g.linear(normed, attn.at("v_proj"), channels, true);
-  const attended = g.attention(q, k, v, { numHeads, scale: (channels / numHeads) ** -0.5 }, attn.path);
+  const attended = g.attention(
+    q,
+    k,
+    v,
+    { numHeads, scale: (channels / numHeads) ** -0.5 },
+    attn.path,
+  );
   let h = g.add(x, g.linear(attended, attn.at("out_proj"), channels, true), w.path);
   let mlp = g.layerNorm(h, w.at("layer_norm2"), layerNormEps);
   mlp = g.linear(mlp, w.at("mlp").at("fc1"), intermediateSize, true);
@@ -56,6 +67,11 @@ export function clipEncoderLayer(
 }
 
 /** The token projection: hidden states [1, T, C] → tokens [1, T, outChannels]. */
-export function imageProjection(g: GraphBuilder, w: WeightScope, x: Value, outChannels: number): Value {
+export function imageProjection(
+  g: GraphBuilder,
+  w: WeightScope,
+  x: Value,
+  outChannels: number,
+): Value {
   return g.linear(x, w, outChannels, true);
 }

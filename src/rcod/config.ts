@@ -56,7 +56,11 @@ export interface ClipConfig {
 export interface RcodConfig {
   /** abar of the one-step formula; the same for every timestep. */
   readonly alpha: number;
-  readonly timesteps: { readonly fidelity: number; readonly neutral: number; readonly realism: number };
+  readonly timesteps: {
+    readonly fidelity: number;
+    readonly neutral: number;
+    readonly realism: number;
+  };
   readonly colorFix: "adain" | "wavelet" | "none";
   readonly upscale: number;
   /** Low-resolution inputs with a shorter side are enlarged first. */
@@ -83,14 +87,18 @@ class Fields {
 
   constructor(json: unknown, name: string) {
     if (typeof json !== "object" || json === null || Array.isArray(json)) {
-      throw new ConfigError(`config: ${name} must be a JSON object, got ${JSON.stringify(json)?.slice(0, 60)}`);
+      throw new ConfigError(
+        `config: ${name} must be a JSON object, got ${JSON.stringify(json)?.slice(0, 60)}`,
+      );
     }
     this.#json = json as Readonly<Record<string, unknown>>;
     this.#name = name;
   }
 
   has(key: string): boolean {
-    return Object.hasOwn(this.#json, key) && this.#json[key] !== null && this.#json[key] !== undefined;
+    return (
+      Object.hasOwn(this.#json, key) && this.#json[key] !== null && this.#json[key] !== undefined
+    );
   }
 
   get(key: string): unknown {
@@ -98,7 +106,9 @@ class Fields {
   }
 
   fail(key: string, rule: string): never {
-    throw new ConfigError(`config: ${this.#name}: "${key}" ${rule}, got ${JSON.stringify(this.get(key)) ?? "nothing"}`);
+    throw new ConfigError(
+      `config: ${this.#name}: "${key}" ${rule}, got ${JSON.stringify(this.get(key)) ?? "nothing"}`,
+    );
   }
 
   count(key: string, fallback?: number): number {
@@ -119,7 +129,8 @@ class Fields {
   number(key: string, fallback?: number): number {
     if (!this.has(key) && fallback !== undefined) return fallback;
     const value = this.get(key);
-    if (typeof value !== "number" || !Number.isFinite(value)) return this.fail(key, "must be a finite number");
+    if (typeof value !== "number" || !Number.isFinite(value))
+      return this.fail(key, "must be a finite number");
     return value;
   }
 
@@ -188,18 +199,23 @@ export function parseUNetConfig(json: unknown, name = "unet/config.json"): UNetC
   const levels = blockOutChannels.length;
   const down = f.names("down_block_types", ["CrossAttnDownBlock2D", "DownBlock2D"]);
   const up = f.names("up_block_types", ["CrossAttnUpBlock2D", "UpBlock2D"]);
-  if (down.length !== levels) f.fail("down_block_types", `must have ${levels} entries like block_out_channels`);
-  if (up.length !== levels) f.fail("up_block_types", `must have ${levels} entries like block_out_channels`);
+  if (down.length !== levels)
+    f.fail("down_block_types", `must have ${levels} entries like block_out_channels`);
+  if (up.length !== levels)
+    f.fail("up_block_types", `must have ${levels} entries like block_out_channels`);
   const headsKey = f.has("num_attention_heads") ? "num_attention_heads" : "attention_head_dim";
   const numHeads = Array.isArray(f.get(headsKey))
     ? f.counts(headsKey)
     : blockOutChannels.map(() => f.count(headsKey, 8));
-  if (numHeads.length !== levels) f.fail(headsKey, `must have ${levels} entries like block_out_channels`);
+  if (numHeads.length !== levels)
+    f.fail(headsKey, `must have ${levels} entries like block_out_channels`);
   f.only("downsample_padding", 0, 1);
   const normNumGroups = f.count("norm_num_groups", 32);
   blockOutChannels.forEach((channels, level) => {
-    if (channels % normNumGroups !== 0) f.fail("block_out_channels", `must be divisible by norm_num_groups ${normNumGroups}`);
-    if (channels % (numHeads[level] as number) !== 0) f.fail("block_out_channels", `must be divisible by its ${numHeads[level]} heads`);
+    if (channels % normNumGroups !== 0)
+      f.fail("block_out_channels", `must be divisible by norm_num_groups ${normNumGroups}`);
+    if (channels % (numHeads[level] as number) !== 0)
+      f.fail("block_out_channels", `must be divisible by its ${numHeads[level]} heads`);
   });
   return {
     inChannels: f.count("in_channels", 4),
@@ -228,13 +244,24 @@ export function parseVaeConfig(json: unknown, name = "vae/config.json"): VaeConf
   f.only("shift_factor");
   const blockOutChannels = f.counts("block_out_channels");
   const levels = blockOutChannels.length;
-  const down = f.names("down_block_types", ["DownEncoderBlock2D"], blockOutChannels.map(() => "DownEncoderBlock2D"));
-  const up = f.names("up_block_types", ["UpDecoderBlock2D"], blockOutChannels.map(() => "UpDecoderBlock2D"));
-  if (down.length !== levels) f.fail("down_block_types", `must have ${levels} entries like block_out_channels`);
-  if (up.length !== levels) f.fail("up_block_types", `must have ${levels} entries like block_out_channels`);
+  const down = f.names(
+    "down_block_types",
+    ["DownEncoderBlock2D"],
+    blockOutChannels.map(() => "DownEncoderBlock2D"),
+  );
+  const up = f.names(
+    "up_block_types",
+    ["UpDecoderBlock2D"],
+    blockOutChannels.map(() => "UpDecoderBlock2D"),
+  );
+  if (down.length !== levels)
+    f.fail("down_block_types", `must have ${levels} entries like block_out_channels`);
+  if (up.length !== levels)
+    f.fail("up_block_types", `must have ${levels} entries like block_out_channels`);
   const normNumGroups = f.count("norm_num_groups", 32);
   for (const channels of blockOutChannels) {
-    if (channels % normNumGroups !== 0) f.fail("block_out_channels", `must be divisible by norm_num_groups ${normNumGroups}`);
+    if (channels % normNumGroups !== 0)
+      f.fail("block_out_channels", `must be divisible by norm_num_groups ${normNumGroups}`);
   }
   const inChannels = f.count("in_channels", 3);
   const outChannels = f.count("out_channels", 3);
@@ -255,7 +282,9 @@ export function parseVaeConfig(json: unknown, name = "vae/config.json"): VaeConf
 /** Parses a CLIP config.json: the vision part of a full CLIP (`vision_config`), or a vision config alone. */
 export function parseClipConfig(json: unknown, name = "image_encoder/config.json"): ClipConfig {
   const whole = new Fields(json, name);
-  const f = whole.has("vision_config") ? new Fields(whole.get("vision_config"), `${name} vision_config`) : whole;
+  const f = whole.has("vision_config")
+    ? new Fields(whole.get("vision_config"), `${name} vision_config`)
+    : whole;
   f.only("hidden_act", "quick_gelu");
   f.only("num_channels", 3);
   const config: ClipConfig = {
@@ -267,8 +296,10 @@ export function parseClipConfig(json: unknown, name = "image_encoder/config.json
     patchSize: f.count("patch_size", 32),
     layerNormEps: f.positive("layer_norm_eps", 1e-5),
   };
-  if (config.hiddenSize % config.numHeads !== 0) f.fail("hidden_size", `must be divisible by num_attention_heads ${config.numHeads}`);
-  if (config.patchSize > config.imageSize) f.fail("patch_size", `must not exceed image_size ${config.imageSize}`);
+  if (config.hiddenSize % config.numHeads !== 0)
+    f.fail("hidden_size", `must be divisible by num_attention_heads ${config.numHeads}`);
+  if (config.patchSize > config.imageSize)
+    f.fail("patch_size", `must not exceed image_size ${config.imageSize}`);
   return config;
 }
 

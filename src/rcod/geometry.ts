@@ -148,7 +148,11 @@ function checkWork(workWidth: number, workHeight: number, width: number, height:
 /** A named setting, a number from 0 (fidelity) to 1 (realism), or the timestep itself. */
 export type Realism = "fidelity" | "neutral" | "realism" | number | { readonly timestep: number };
 
-const NAMED_TIMESTEPS: Readonly<Record<string, number>> = { fidelity: 249, neutral: 499, realism: 749 };
+const NAMED_TIMESTEPS: Readonly<Record<string, number>> = {
+  fidelity: 249,
+  neutral: 499,
+  realism: 749,
+};
 /** The paper's spelling of the trained timesteps. */
 const ALIASES: ReadonlyMap<number, number> = new Map([
   [250, 249],
@@ -177,7 +181,9 @@ export function parseRealism(realism: Realism): number {
     );
   }
   const hint =
-    typeof realism === "number" && realism > 1 ? `. Write { timestep: ${realism} } for a timestep` : "";
+    typeof realism === "number" && realism > 1
+      ? `. Write { timestep: ${realism} } for a timestep`
+      : "";
   throw new RangeError(
     `realism: must be "fidelity", "neutral", "realism", a number in 0 … 1 or { timestep }, ` +
       `got ${typeof realism === "string" ? JSON.stringify(realism) : String(realism)}${hint}`,

@@ -30,12 +30,21 @@ export function encoderGraph(vae: VaeConfig, height: number, width: number, dtyp
   const moments = vaeEncoder(g, new WeightScope(), g.input("image", [1, height, width, 3]), vae);
   const mean = g.sliceChannels(moments, 0, latentChannels, null, "posterior.mean");
   g.output("latents", g.scale(mean, scalingFactor, "posterior.latents"));
-  g.output("logvar", g.sliceChannels(moments, latentChannels, latentChannels, [-30, 20], "posterior.logvar"));
+  g.output(
+    "logvar",
+    g.sliceChannels(moments, latentChannels, latentChannels, [-30, 20], "posterior.logvar"),
+  );
   return g.build();
 }
 
 /** "latents" [1, h, w, L], "tokens" [1, T, D], "timestep" [1, C] → "eps" [1, h, w, L]. */
-export function unetGraph(unet: UNetConfig, height: number, width: number, tokens: number, dtype: DType): Graph {
+export function unetGraph(
+  unet: UNetConfig,
+  height: number,
+  width: number,
+  tokens: number,
+  dtype: DType,
+): Graph {
   const g = new GraphBuilder(dtype);
   const eps = unet2dConditionModel(
     g,
@@ -54,7 +63,10 @@ export function unetGraph(unet: UNetConfig, height: number, width: number, token
 /** "z" [1, h, w, L], already divided by the scaling factor → "image" [1, H, W, 3], not clamped. */
 export function decoderGraph(vae: VaeConfig, height: number, width: number, dtype: DType): Graph {
   const g = new GraphBuilder(dtype);
-  g.output("image", vaeDecoder(g, new WeightScope(), g.input("z", [1, height, width, vae.latentChannels]), vae));
+  g.output(
+    "image",
+    vaeDecoder(g, new WeightScope(), g.input("z", [1, height, width, vae.latentChannels]), vae),
+  );
   return g.build();
 }
 
@@ -62,7 +74,10 @@ export function decoderGraph(vae: VaeConfig, height: number, width: number, dtyp
  * Coefficients of the one-step formula with the decoder's division folded in (rcod paper Eq. 2; one constant
  * alpha for every timestep): z = p·latents − q·eps, p = 1/(√a·s), q = √(1−a)/(√a·s).
  */
-export function oneStepCoefficients({ alpha }: RcodConfig, { scalingFactor }: VaeConfig): { p: number; q: number } {
+export function oneStepCoefficients(
+  { alpha }: RcodConfig,
+  { scalingFactor }: VaeConfig,
+): { p: number; q: number } {
   const root = Math.sqrt(alpha);
   return { p: 1 / (root * scalingFactor), q: Math.sqrt(1 - alpha) / (root * scalingFactor) };
 }

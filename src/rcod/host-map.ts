@@ -21,8 +21,19 @@ function pixelBytes({ channels, dtype }: Pick<HostMap, "channels" | "dtype">): n
 }
 
 /** A map of zeros. */
-export function emptyHostMap(height: number, width: number, channels: number, dtype: DType): HostMap {
-  return { height, width, channels, dtype, bytes: new Uint8Array(height * width * pixelBytes({ channels, dtype })) };
+export function emptyHostMap(
+  height: number,
+  width: number,
+  channels: number,
+  dtype: DType,
+): HostMap {
+  return {
+    height,
+    width,
+    channels,
+    dtype,
+    bytes: new Uint8Array(height * width * pixelBytes({ channels, dtype })),
+  };
 }
 
 /** A map from floats [height, width, channels]. */
@@ -37,7 +48,13 @@ export function hostMapFromFloats(
 }
 
 /** The map as floats [height, width, channels]. */
-export function hostMapToFloats({ bytes, height, width, channels, dtype }: HostMap): Float32Array<ArrayBuffer> {
+export function hostMapToFloats({
+  bytes,
+  height,
+  width,
+  channels,
+  dtype,
+}: HostMap): Float32Array<ArrayBuffer> {
   return unpackActivation(bytes, { id: 0, shape: [1, height, width, channels] }, dtype);
 }
 
@@ -49,7 +66,13 @@ export function cropHostMap(map: HostMap, box: Box): HostMap {
 }
 
 /** Copies the rectangle of `source` that starts at (x, y) onto `box` of `target`. */
-export function copyRectangle(source: HostMap, x: number, y: number, target: HostMap, box: Box): void {
+export function copyRectangle(
+  source: HostMap,
+  x: number,
+  y: number,
+  target: HostMap,
+  box: Box,
+): void {
   const pixel = pixelBytes(source);
   const rowBytes = (box.x1 - box.x0) * pixel;
   for (let row = 0; row < box.y1 - box.y0; row++) {

@@ -44,7 +44,11 @@ export function checkImage({ width, height, channels, data }: RawImage): void {
 }
 
 export function createImage(gpu: Gpu, label: string, width: number, height: number): DeviceImage {
-  return { buffer: gpu.memory.create(label, imageByteLength(width, height), "images"), width, height };
+  return {
+    buffer: gpu.memory.create(label, imageByteLength(width, height), "images"),
+    width,
+    height,
+  };
 }
 
 /** Uploads as RGBA8; missing alpha becomes 255. */
@@ -52,7 +56,12 @@ export function uploadImage(gpu: Gpu, image: RawImage): DeviceImage {
   const { width, height, channels, data } = image;
   const device = createImage(gpu, "source image", width, height);
   if (channels === 4) {
-    uploadBytes(gpu, device.buffer, 0, new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+    uploadBytes(
+      gpu,
+      device.buffer,
+      0,
+      new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
+    );
     return device;
   }
   // Row by row: the widened copy of a large photo need not exist at once.
@@ -78,7 +87,13 @@ export async function resizeImage(
   filter: PillowFilter,
 ): Promise<DeviceImage> {
   let current = image;
-  for (const { problem, table } of pillowResizePasses(image.width, image.height, width, height, filter)) {
+  for (const { problem, table } of pillowResizePasses(
+    image.width,
+    image.height,
+    width,
+    height,
+    filter,
+  )) {
     const isHorizontal = problem.axis === "horizontal";
     const temporary: GPUBuffer[] = current === image ? [] : [current.buffer];
     const onDevice = (values: Int32Array<ArrayBuffer>): GPUBuffer => {
@@ -118,7 +133,11 @@ export async function resizeToTensor(
   gpu: Gpu,
   image: DeviceImage,
   dst: GPUBufferBinding,
-  { width, height, dtype }: { readonly width: number; readonly height: number; readonly dtype: DType },
+  {
+    width,
+    height,
+    dtype,
+  }: { readonly width: number; readonly height: number; readonly dtype: DType },
 ): Promise<void> {
   const isWide = image.width >= image.height;
   const betweenSize = isWide ? { width, height: image.height } : { width: image.width, height };
@@ -129,12 +148,30 @@ export async function resizeToTensor(
   ) => {
     const outSize = axis === "horizontal" ? width : height;
     const table = triangleTable(axis === "horizontal" ? size.width : size.height, outSize);
-    const problem = { ...types, width: size.width, height: size.height, axis, channels: 3, outSize, taps: table.taps };
+    const problem = {
+      ...types,
+      width: size.width,
+      height: size.height,
+      axis,
+      channels: 3,
+      outSize,
+      taps: table.taps,
+    };
     return { table, plan: resizeF32.plan(problem, gpu.caps) };
   };
-  const first = pass(isWide ? "horizontal" : "vertical", image, { srcType: "rgba8", dstDType: "f32" });
-  const second = pass(isWide ? "vertical" : "horizontal", betweenSize, { srcType: "f32", dstDType: dtype });
-  const between = gpu.memory.create("half-resized image", betweenSize.width * betweenSize.height * 16, "images");
+  const first = pass(isWide ? "horizontal" : "vertical", image, {
+    srcType: "rgba8",
+    dstDType: "f32",
+  });
+  const second = pass(isWide ? "vertical" : "horizontal", betweenSize, {
+    srcType: "f32",
+    dstDType: dtype,
+  });
+  const between = gpu.memory.create(
+    "half-resized image",
+    betweenSize.width * betweenSize.height * 16,
+    "images",
+  );
   const temporary = [between];
   const onDevice = (values: Int32Array<ArrayBuffer> | Float32Array<ArrayBuffer>): GPUBuffer => {
     temporary.push(tableBuffer(gpu, values));
@@ -145,7 +182,12 @@ export async function resizeToTensor(
       [first, image.buffer, between],
       [second, between, dst],
     ] as const) {
-      await runPlan(gpu, plan, { src, dst: out, starts: onDevice(table.starts), weights: onDevice(table.weights) });
+      await runPlan(gpu, plan, {
+        src,
+        dst: out,
+        starts: onDevice(table.starts),
+        weights: onDevice(table.weights),
+      });
     }
   } finally {
     for (const buffer of temporary) gpu.memory.release(buffer);
@@ -153,18 +195,32 @@ export async function resizeToTensor(
 }
 
 /** A small lookup table on the device. */
-export function tableBuffer(gpu: Gpu, table: Int32Array<ArrayBuffer> | Float32Array<ArrayBuffer>): GPUBuffer {
+export function tableBuffer(
+  gpu: Gpu,
+  table: Int32Array<ArrayBuffer> | Float32Array<ArrayBuffer>,
+): GPUBuffer {
   const buffer = gpu.memory.create("table", table.byteLength, "params");
   uploadBytes(gpu, buffer, 0, new Uint8Array(table.buffer, table.byteOffset, table.byteLength));
   return buffer;
 }
 
 /** The top left width × height pixels as a new image. */
-export function cropImage(gpu: Gpu, image: DeviceImage, width: number, height: number): DeviceImage {
+export function cropImage(
+  gpu: Gpu,
+  image: DeviceImage,
+  width: number,
+  height: number,
+): DeviceImage {
   const out = createImage(gpu, "cropped image", width, height);
   const encoder = gpu.device.createCommandEncoder({ label: "crop" });
   for (let y = 0; y < height; y++) {
-    encoder.copyBufferToBuffer(image.buffer, y * image.width * 4, out.buffer, y * width * 4, width * 4);
+    encoder.copyBufferToBuffer(
+      image.buffer,
+      y * image.width * 4,
+      out.buffer,
+      y * width * 4,
+      width * 4,
+    );
   }
   gpu.device.queue.submit([encoder.finish()]);
   return out;
@@ -185,7 +241,11 @@ export async function fixColors(
       : waveletColorFix.plan({ width, height, firstRow: 0, rows: height, rounding }, gpu.caps);
   const result = createImage(gpu, "colour-fixed image", width, height);
   try {
-    await runPlan(gpu, plan, { source: source.buffer, decoded: decoded.buffer, result: result.buffer });
+    await runPlan(gpu, plan, {
+      source: source.buffer,
+      decoded: decoded.buffer,
+      result: result.buffer,
+    });
     return result;
   } catch (error) {
     gpu.memory.release(result.buffer);

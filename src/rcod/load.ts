@@ -7,7 +7,14 @@ import type { Graph, Weight } from "../graph/ir.ts";
 import { graphWeights } from "../graph/ir.ts";
 import { optimize } from "../graph/passes.ts";
 import type { FileSet, WeightStore } from "../weights/index.ts";
-import { WeightsError, checkTensors, mergeStores, openWeightFolder, readJson, renamedStore } from "../weights/index.ts";
+import {
+  WeightsError,
+  checkTensors,
+  mergeStores,
+  openWeightFolder,
+  readJson,
+  renamedStore,
+} from "../weights/index.ts";
 import { UNUSED_CLIP_TENSORS, storeSource, withCurrentAttentionNames } from "./checkpoint.ts";
 import type { ClipConfig, RcodConfig, UNetConfig, VaeConfig } from "./config.ts";
 import {
@@ -91,7 +98,12 @@ export function stageGraphs(
   height: number,
   width: number,
   dtype: DType,
-): { readonly tokens: Graph; readonly encode: Graph; readonly unet: Graph; readonly decode: Graph } {
+): {
+  readonly tokens: Graph;
+  readonly encode: Graph;
+  readonly unet: Graph;
+  readonly decode: Graph;
+} {
   const factor = vaeFactor(vae);
   const [h, w] = [height / factor, width / factor];
   return {
@@ -103,11 +115,16 @@ export function stageGraphs(
 }
 
 /** The parameters of each part, in the layouts that the fused graphs read. They do not depend on sizes. */
-export function modelParameters(configs: ModelConfigs, dtype: DType): Readonly<Record<keyof ModelWeights, readonly Weight[]>> {
+export function modelParameters(
+  configs: ModelConfigs,
+  dtype: DType,
+): Readonly<Record<keyof ModelWeights, readonly Weight[]>> {
   const side = 8 * vaeFactor(configs.vae);
   const graphs = stageGraphs(configs, side, side, dtype);
   const weights = (...parts: readonly Graph[]): Weight[] =>
-    graphWeights({ nodes: parts.flatMap((graph) => optimize({ ...graph, named: new Map() }).nodes) });
+    graphWeights({
+      nodes: parts.flatMap((graph) => optimize({ ...graph, named: new Map() }).nodes),
+    });
   return {
     clip: weights(graphs.tokens),
     vae: weights(graphs.encode, graphs.decode),

@@ -79,12 +79,16 @@ export class RcodModel {
  * device one by one.
  * @throws WeightsError or ConfigError for what is wrong with the files, DeviceError without a usable GPU
  */
-export async function loadModel(source: ModelSource, options: LoadOptions = {}): Promise<RcodModel> {
+export async function loadModel(
+  source: ModelSource,
+  options: LoadOptions = {},
+): Promise<RcodModel> {
   const { signal, onProgress, precision = "auto" } = options;
   const files = toFileSet(source);
   const configs = await readConfigs(files, signal);
   const given = options.gpu;
-  const gpu = given === undefined ? await requestGpu() : "pipelines" in given ? given : adoptDevice(given);
+  const gpu =
+    given === undefined ? await requestGpu() : "pipelines" in given ? given : adoptDevice(given);
   const dtype: DType = precision === "auto" ? (gpu.caps.isSoftware ? "f32" : "f16") : precision;
   try {
     const weights = await loadWeights(gpu, files, configs, dtype, {
@@ -115,7 +119,8 @@ function fromImageData({ width, height, data }: ImageData): RawImage {
 function fromBitmap(bitmap: ImageBitmap): RawImage {
   const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
   const context = canvas.getContext("2d", { willReadFrequently: true });
-  if (context === null) throw new Error("image: this environment cannot read an ImageBitmap. Pass ImageData");
+  if (context === null)
+    throw new Error("image: this environment cannot read an ImageBitmap. Pass ImageData");
   context.drawImage(bitmap, 0, 0);
   return fromImageData(context.getImageData(0, 0, bitmap.width, bitmap.height));
 }

@@ -25,7 +25,13 @@ import { tileAccumulate, tileClear, tileNormalise } from "../kernels/tile-blend.
 import { clipTokens, vaeFactor } from "./config.ts";
 import type { Geometry } from "./geometry.ts";
 import { outputGeometry, parseRealism } from "./geometry.ts";
-import { decoderGraph, encoderGraph, oneStepCoefficients, tokenGraph, unetGraph } from "./graphs.ts";
+import {
+  decoderGraph,
+  encoderGraph,
+  oneStepCoefficients,
+  tokenGraph,
+  unetGraph,
+} from "./graphs.ts";
 import type { DeviceImage, RawImage } from "./image-ops.ts";
 import {
   checkImage,
@@ -98,7 +104,13 @@ export class Pipeline {
   /** Aborted by `dispose`, which ends the call under way. */
   readonly #disposal = new AbortController();
 
-  constructor(gpu: Gpu, configs: ModelConfigs, weights: ModelWeights, dtype: DType, latentTiles = LATENT_TILES) {
+  constructor(
+    gpu: Gpu,
+    configs: ModelConfigs,
+    weights: ModelWeights,
+    dtype: DType,
+    latentTiles = LATENT_TILES,
+  ) {
     this.#gpu = gpu;
     this.#latentTiles = latentTiles;
     this.configs = configs;
@@ -181,7 +193,9 @@ export class Pipeline {
     if (timestep !== undefined) return parseRealism({ timestep });
     const { timesteps } = this.configs.rcod;
     if (realism === undefined) return timesteps.fidelity;
-    return typeof realism === "string" && Object.hasOwn(timesteps, realism) ? timesteps[realism] : parseRealism(realism);
+    return typeof realism === "string" && Object.hasOwn(timesteps, realism)
+      ? timesteps[realism]
+      : parseRealism(realism);
   }
 
   #geometry({ width, height }: RawImage, reference: boolean): Geometry {
@@ -208,7 +222,10 @@ export class Pipeline {
     const total = work.reduce((sum, [, amount]) => sum + amount, 0);
     return new Map<RunStage, number>([
       ["preprocess", FIXED_SHARE],
-      ...work.map(([stage, amount]): [RunStage, number] => [stage, (1 - 2 * FIXED_SHARE) * (amount / total)]),
+      ...work.map(([stage, amount]): [RunStage, number] => [
+        stage,
+        (1 - 2 * FIXED_SHARE) * (amount / total),
+      ]),
       ["color", FIXED_SHARE],
     ]);
   }
@@ -233,7 +250,12 @@ export class Pipeline {
     options: UpscaleOptions,
     clock: StageClock,
   ): Promise<Encoded> {
-    const key = JSON.stringify([geometry, options.seed ?? null, options.tile ?? null, options.reference === true]);
+    const key = JSON.stringify([
+      geometry,
+      options.seed ?? null,
+      options.tile ?? null,
+      options.reference === true,
+    ]);
     if (this.#encodedOf === image && this.#encoded?.key === key) {
       for (const stage of ["preprocess", "tokens", "encode"] as const) clock.start(stage);
       return this.#encoded;
@@ -278,13 +300,23 @@ export class Pipeline {
   }
 
   /** Visual Prompt Injection: CLIP tokens of the enlarged source, without CLIP's normalisation. */
-  async #tokens(source: DeviceImage, options: UpscaleOptions, clock: StageClock): Promise<GPUBuffer> {
+  async #tokens(
+    source: DeviceImage,
+    options: UpscaleOptions,
+    clock: StageClock,
+  ): Promise<GPUBuffer> {
     clock.start("tokens");
     const { clip, unet } = this.configs;
-    const program = await this.#program("tokens", "clip", () => tokenGraph(clip, unet.crossAttentionDim, this.dtype));
+    const program = await this.#program("tokens", "clip", () =>
+      tokenGraph(clip, unet.crossAttentionDim, this.dtype),
+    );
     const side = clip.imageSize;
     const pixels = program.input("pixels");
-    await resizeToTensor(this.#gpu, source, pixels, { width: side, height: side, dtype: this.dtype });
+    await resizeToTensor(this.#gpu, source, pixels, {
+      width: side,
+      height: side,
+      dtype: this.dtype,
+    });
     await program.run({}, clock.runOptions(options.signal));
     return this.#keep(program, "tokens");
   }
@@ -328,7 +360,10 @@ export class Pipeline {
       if (options.seed === undefined) return this.#keep(program, "latents");
       const mean = await program.read("latents");
       const logvar = await program.read("logvar");
-      return this.#upload(sampleLatents(mean.data, logvar.data, vae.scalingFactor, options.seed), vae.latentChannels);
+      return this.#upload(
+        sampleLatents(mean.data, logvar.data, vae.scalingFactor, options.seed),
+        vae.latentChannels,
+      );
     }
     const pixels = await this.#hostPixels(source, workHeight, workWidth);
     const tiled = new TiledVae(gpu, this.#weights.vae, vae, "encode");
@@ -339,13 +374,20 @@ export class Pipeline {
     });
     const { mean, logvar } = splitMoments(moments.data, vae.latentChannels, vae.scalingFactor);
     return this.#upload(
-      options.seed === undefined ? mean : sampleLatents(mean, logvar, vae.scalingFactor, options.seed),
+      options.seed === undefined
+        ? mean
+        : sampleLatents(mean, logvar, vae.scalingFactor, options.seed),
       vae.latentChannels,
     );
   }
 
   /** One UNet call and the one-step formula: z [1, h, w, L], ready for the decoder. */
-  async #predict(encoded: Encoded, timestep: number, options: UpscaleOptions, clock: StageClock): Promise<GPUBuffer> {
+  async #predict(
+    encoded: Encoded,
+    timestep: number,
+    options: UpscaleOptions,
+    clock: StageClock,
+  ): Promise<GPUBuffer> {
     clock.start("unet");
     const gpu = this.#gpu;
     const { unet, vae, rcod, clip } = this.configs;
@@ -363,7 +405,10 @@ export class Pipeline {
     try {
       let eps: GPUBufferBinding;
       if (tiling === null) {
-        await program.run({ latents, tokens, timestep: timestepBytes }, clock.runOptions(options.signal));
+        await program.run(
+          { latents, tokens, timestep: timestepBytes },
+          clock.runOptions(options.signal),
+        );
         eps = program.result("eps");
       } else {
         blended = await this.#blendTiles(program, encoded, timestepBytes, tiling, options, clock);
@@ -413,11 +458,18 @@ export class Pipeline {
       temporary.push(gpu.memory.create(name, byteLength, "images"));
       return temporary.at(-1) as GPUBuffer;
     };
-    const eps = gpu.memory.create("eps", activationByteLength([height, width, channels], this.dtype), "images");
+    const eps = gpu.memory.create(
+      "eps",
+      activationByteLength([height, width, channels], this.dtype),
+      "images",
+    );
     try {
       const acc = create("tile sum", height * width * quadCount(channels) * 16);
       const coverage = create("tile coverage", height * width * 4);
-      const w = tableBuffer(gpu, gaussianTileWeights(tile, { symmetric: options.reference !== true }));
+      const w = tableBuffer(
+        gpu,
+        gaussianTileWeights(tile, { symmetric: options.reference !== true }),
+      );
       temporary.push(w);
       await runPlan(gpu, tileClear.plan(whole, caps), { acc, coverage });
       const count = xStarts.length * yStarts.length;
@@ -442,14 +494,24 @@ export class Pipeline {
             caps,
           );
           await runPlan(gpu, cut, { src: latents, dst: program.input("latents") });
-          await program.run({ tokens, timestep }, clock.runOptions(options.signal, done / count, 1 / count));
-          const add = tileAccumulate.plan({ ...whole, dtype: this.dtype, tileWidth: tile, tileHeight: tile, x0, y0 }, caps);
+          await program.run(
+            { tokens, timestep },
+            clock.runOptions(options.signal, done / count, 1 / count),
+          );
+          const add = tileAccumulate.plan(
+            { ...whole, dtype: this.dtype, tileWidth: tile, tileHeight: tile, x0, y0 },
+            caps,
+          );
           const { buffer, size } = program.result("eps");
           await runPlan(gpu, add, { tile: { buffer, size }, w, acc, coverage });
           done++;
         }
       }
-      await runPlan(gpu, tileNormalise.plan({ ...whole, dtype: this.dtype }, caps), { acc, coverage, y: eps });
+      await runPlan(gpu, tileNormalise.plan({ ...whole, dtype: this.dtype }, caps), {
+        acc,
+        coverage,
+        y: eps,
+      });
       return eps;
     } catch (error) {
       gpu.memory.release(eps);
@@ -460,7 +522,12 @@ export class Pipeline {
   }
 
   /** The decoded image at the size of the enlarged source. */
-  async #decode(z: GPUBuffer, encoded: Encoded, options: UpscaleOptions, clock: StageClock): Promise<DeviceImage> {
+  async #decode(
+    z: GPUBuffer,
+    encoded: Encoded,
+    options: UpscaleOptions,
+    clock: StageClock,
+  ): Promise<DeviceImage> {
     clock.start("decode");
     const gpu = this.#gpu;
     const { vae } = this.configs;
@@ -501,11 +568,16 @@ export class Pipeline {
         return decoded;
       }
       const latents = await this.#download(z, latentHeight * latentWidth, vae.latentChannels);
-      const tiled = await new TiledVae(gpu, this.#weights.vae, vae, "decode").run(latents, latentHeight, latentWidth, {
-        tileSize: tile,
-        reference: options.reference === true,
-        ...clock.runOptions(options.signal),
-      });
+      const tiled = await new TiledVae(gpu, this.#weights.vae, vae, "decode").run(
+        latents,
+        latentHeight,
+        latentWidth,
+        {
+          tileSize: tile,
+          reference: options.reference === true,
+          ...clock.runOptions(options.signal),
+        },
+      );
       const bytes = levels(tiled.data, workWidth, sourceWidth, sourceHeight, roundingOf(options));
       uploadBytes(gpu, decoded.buffer, 0, bytes);
       return decoded;
@@ -531,16 +603,20 @@ export class Pipeline {
     };
     try {
       const method = options.colorFix ?? this.configs.rcod.colorFix;
-      if (method !== "none") replace(await fixColors(gpu, source, current, method, roundingOf(options)));
+      if (method !== "none")
+        replace(await fixColors(gpu, source, current, method, roundingOf(options)));
       for (const step of geometry.finish) {
-        if (step.kind === "resize") replace(await resizeImage(gpu, current, step.width, step.height, step.filter));
+        if (step.kind === "resize")
+          replace(await resizeImage(gpu, current, step.width, step.height, step.filter));
         else if (step.width !== current.width || step.height !== current.height) {
           replace(cropImage(gpu, current, step.width, step.height));
         }
       }
       const { width, height } = current;
       if (width !== geometry.outWidth || height !== geometry.outHeight) {
-        throw new Error(`internal: ${width}×${height} instead of ${geometry.outWidth}×${geometry.outHeight}`);
+        throw new Error(
+          `internal: ${width}×${height} instead of ${geometry.outWidth}×${geometry.outHeight}`,
+        );
       }
       const pixels = await readImage(gpu, current);
       if (image.channels === 3) return { width, height, channels: 3, data: dropAlpha(pixels) };
@@ -566,12 +642,20 @@ export class Pipeline {
   }
 
   /** Tile side in the VAE's input pixels, or null for an untiled pass. */
-  #vaeTile(kind: "encode" | "decode", height: number, width: number, options: UpscaleOptions): number | null {
+  #vaeTile(
+    kind: "encode" | "decode",
+    height: number,
+    width: number,
+    options: UpscaleOptions,
+  ): number | null {
     const factor = vaeFactor(this.configs.vae);
-    const toInput = (pixels: number): number => (kind === "encode" ? pixels : Math.ceil(pixels / factor));
+    const toInput = (pixels: number): number =>
+      kind === "encode" ? pixels : Math.ceil(pixels / factor);
     if (options.tile !== undefined) {
       if (!Number.isInteger(options.tile) || options.tile < 64) {
-        throw new ShapeError(`upscale: tile must be an integer ≥ 64 output pixels, got ${options.tile}`);
+        throw new ShapeError(
+          `upscale: tile must be an integer ≥ 64 output pixels, got ${options.tile}`,
+        );
       }
       const side = Math.ceil(options.tile / factor) * factor;
       return Math.max(height, width) > side ? toInput(side) : null;
@@ -599,7 +683,10 @@ export class Pipeline {
         : decoderGraph(vae, height / factor, width / factor, this.dtype),
       this.#gpu.caps,
     );
-    return plan.memory.totalBytes <= MAX_UNTILED_BYTES && Math.max(...plan.memory.slotByteLengths) <= binding;
+    return (
+      plan.memory.totalBytes <= MAX_UNTILED_BYTES &&
+      Math.max(...plan.memory.slotByteLengths) <= binding
+    );
   }
 
   /** A compiled stage. One size per stage is kept: another size replaces it (pipelines stay cached). */
@@ -613,7 +700,9 @@ export class Pipeline {
       this.#programs.delete(other);
     }
     const plan: GraphPlan = planGraph(build(), this.#gpu.caps);
-    const program = await Program.create(this.#gpu, plan, this.#weights[part], { pool: this.#pool });
+    const program = await Program.create(this.#gpu, plan, this.#weights[part], {
+      pool: this.#pool,
+    });
     this.#programs.set(key, program);
     return program;
   }
@@ -635,21 +724,30 @@ export class Pipeline {
     return buffer;
   }
 
-  async #download(buffer: GPUBuffer, rows: number, channels: number): Promise<Float32Array<ArrayBuffer>> {
+  async #download(
+    buffer: GPUBuffer,
+    rows: number,
+    channels: number,
+  ): Promise<Float32Array<ArrayBuffer>> {
     const size = activationByteLength([rows, channels], this.dtype);
     const bytes = await readBytes(this.#gpu, buffer, 0, size);
     return unpackActivation(bytes, { id: 0, shape: [rows, channels] }, this.dtype);
   }
 
   /** The encoder's input on the host, for tiles: [H, W, 3] in −1 … 1, edges repeated into the padding. */
-  async #hostPixels(source: DeviceImage, height: number, width: number): Promise<Float32Array<ArrayBuffer>> {
+  async #hostPixels(
+    source: DeviceImage,
+    height: number,
+    width: number,
+  ): Promise<Float32Array<ArrayBuffer>> {
     const rgba = await readImage(this.#gpu, source);
     const out = new Float32Array(height * width * 3);
     for (let y = 0; y < height; y++) {
       const row = Math.min(y, source.height - 1) * source.width;
       for (let x = 0; x < width; x++) {
         const from = (row + Math.min(x, source.width - 1)) * 4;
-        for (let c = 0; c < 3; c++) out[(y * width + x) * 3 + c] = (rgba[from + c] as number) / 127.5 - 1;
+        for (let c = 0; c < 3; c++)
+          out[(y * width + x) * 3 + c] = (rgba[from + c] as number) / 127.5 - 1;
       }
     }
     return out;
@@ -694,7 +792,8 @@ function splitMoments(moments: Float32Array, latentChannels: number, scalingFact
   const logvar = new Float32Array(pixels * latentChannels);
   for (let i = 0; i < pixels; i++) {
     for (let c = 0; c < latentChannels; c++) {
-      mean[i * latentChannels + c] = (moments[i * 2 * latentChannels + c] as number) * scalingFactor;
+      mean[i * latentChannels + c] =
+        (moments[i * 2 * latentChannels + c] as number) * scalingFactor;
       const value = moments[(i * 2 + 1) * latentChannels + c] as number;
       logvar[i * latentChannels + c] = Math.min(Math.max(value, -30), 20);
     }
@@ -703,9 +802,16 @@ function splitMoments(moments: Float32Array, latentChannels: number, scalingFact
 }
 
 /** mean + scale · exp(logvar / 2) · n with seeded normal n; `mean` is already scaled. */
-function sampleLatents(mean: Float32Array, logvar: Float32Array, scale: number, seed: number): Float32Array {
+function sampleLatents(
+  mean: Float32Array,
+  logvar: Float32Array,
+  scale: number,
+  seed: number,
+): Float32Array {
   const noise = normalNoise(mean.length, seed);
-  return mean.map((m, i) => m + scale * Math.exp(0.5 * (logvar[i] as number)) * (noise[i] as number));
+  return mean.map(
+    (m, i) => m + scale * Math.exp(0.5 * (logvar[i] as number)) * (noise[i] as number),
+  );
 }
 
 /** An image [H, W, 3] in −1 … 1 as RGBA8, cropped to the top left outWidth × outHeight. */

@@ -15,7 +15,12 @@ export interface ResnetOptions {
 }
 
 /** x [N, H, W, C] → [N, H, W, outChannels]. */
-export function resnetBlock(g: GraphBuilder, w: WeightScope, x: Value, options: ResnetOptions): Value {
+export function resnetBlock(
+  g: GraphBuilder,
+  w: WeightScope,
+  x: Value,
+  options: ResnetOptions,
+): Value {
   const { outChannels, numGroups, eps, siluTemb } = options;
   const conv = { outChannels, kernelSize: 3, stride: 1, padding: 1, bias: true };
   let h = g.groupNorm(x, w.at("norm1"), { numGroups, eps });
@@ -31,6 +36,12 @@ export function resnetBlock(g: GraphBuilder, w: WeightScope, x: Value, options: 
   const shortcut =
     channelsOf(x) === outChannels
       ? x
-      : g.conv2d(x, w.at("conv_shortcut"), { outChannels, kernelSize: 1, stride: 1, padding: 0, bias: true });
+      : g.conv2d(x, w.at("conv_shortcut"), {
+          outChannels,
+          kernelSize: 1,
+          stride: 1,
+          padding: 0,
+          bias: true,
+        });
   return g.name(w.path, g.add(shortcut, h, w.path));
 }

@@ -18,7 +18,11 @@ import { Program } from "../graph/program.ts";
 import { SlotPool } from "../graph/slot-pool.ts";
 import { channelStatsByteLength } from "../kernels/channel-stats.ts";
 import type { GroupMoments } from "../kernels/group-norm-affine.ts";
-import { affineFromMoments, groupMoments, mergeGroupMoments } from "../kernels/group-norm-affine.ts";
+import {
+  affineFromMoments,
+  groupMoments,
+  mergeGroupMoments,
+} from "../kernels/group-norm-affine.ts";
 import type { HostMap } from "./host-map.ts";
 import { copyRectangle, cropHostMap, emptyHostMap } from "./host-map.ts";
 import type { Box } from "./tiling.ts";
@@ -115,7 +119,8 @@ export async function runTiledGraph(
           spill.release(saved.get(tile) ?? []);
           saved.delete(tile);
           const target = plan.steps[start - 1]?.node.output;
-          if (target && affine) uploadBytes(gpu, program.binding(target).buffer, 0, new Uint8Array(affine.buffer));
+          if (target && affine)
+            uploadBytes(gpu, program.binding(target).buffer, 0, new Uint8Array(affine.buffer));
         }
         if (end === undefined) {
           await program.run({}, { steps: [start, plan.steps.length], ...(signal && { signal }) });
@@ -172,7 +177,13 @@ interface CountedRegion {
 }
 
 /** The statistics step that feeds the GroupNorm at `cut`, restricted to the tile's counted pixels. */
-function countedRegion(plan: GraphPlan, cut: number, tile: Tile, dtype: DType, gpu: Gpu): CountedRegion {
+function countedRegion(
+  plan: GraphPlan,
+  cut: number,
+  tile: Tile,
+  dtype: DType,
+  gpu: Gpu,
+): CountedRegion {
   const stats = plan.steps[cut]?.node.inputs.x[0];
   const step = plan.steps.findIndex(({ node }) => node.output.id === stats?.id);
   const shape = plan.steps[step]?.node.inputs.x[0]?.shape;
@@ -180,7 +191,11 @@ function countedRegion(plan: GraphPlan, cut: number, tile: Tile, dtype: DType, g
   // Feature maps within the network are an integer factor larger or smaller than the tile.
   const factor = (shape[1] as number) / (tile.input.y1 - tile.input.y0);
   const at = (position: number, origin: number): number => Math.round((position - origin) * factor);
-  const { plan: restricted, splits, pixels } = statsPlan(shape, dtype, gpu.caps, {
+  const {
+    plan: restricted,
+    splits,
+    pixels,
+  } = statsPlan(shape, dtype, gpu.caps, {
     y0: at(tile.counted.y0, tile.input.y0),
     y1: at(tile.counted.y1, tile.input.y0),
     x0: at(tile.counted.x0, tile.input.x0),
@@ -189,13 +204,21 @@ function countedRegion(plan: GraphPlan, cut: number, tile: Tile, dtype: DType, g
   return { step, params: restricted.dispatches.map(({ params }) => params), splits, pixels };
 }
 
-async function readMoments(gpu: Gpu, program: Program, cut: number, region: CountedRegion): Promise<GroupMoments> {
+async function readMoments(
+  gpu: Gpu,
+  program: Program,
+  cut: number,
+  region: CountedRegion,
+): Promise<GroupMoments> {
   const { node } = program.plan.steps[cut] ?? {};
   const stats = node?.inputs.x[0];
-  if (node?.op.kind !== "groupNormAffine" || stats === undefined) throw new Error("internal: a cut is no GroupNorm");
+  if (node?.op.kind !== "groupNormAffine" || stats === undefined)
+    throw new Error("internal: a cut is no GroupNorm");
   const channels = channelsOf(stats);
   const byteLength = channelStatsByteLength(1, region.splits, channels);
-  const partials = new Float32Array((await readBytes(gpu, program.binding(stats).buffer, 0, byteLength)).buffer);
+  const partials = new Float32Array(
+    (await readBytes(gpu, program.binding(stats).buffer, 0, byteLength)).buffer,
+  );
   return groupMoments([partials], {
     batch: 1,
     sources: [{ channels, splits: region.splits, pixels: region.pixels }],
@@ -210,7 +233,8 @@ function averageMoments(parts: readonly GroupMoments[]): GroupMoments {
   const mean = new Float64Array(groups);
   const variance = new Float64Array(groups);
   const count = new Float64Array(groups);
-  for (const part of parts) for (let g = 0; g < groups; g++) count[g] = (count[g] as number) + (part.count[g] as number);
+  for (const part of parts)
+    for (let g = 0; g < groups; g++) count[g] = (count[g] as number) + (part.count[g] as number);
   for (const part of parts) {
     for (let g = 0; g < groups; g++) {
       const weight = (part.count[g] as number) / (count[g] as number);
@@ -226,7 +250,13 @@ async function readVector(gpu: Gpu, weights: DeviceWeights, weight: Weight): Pro
   return new Float32Array((await readBytes(gpu, weights.buffer(weight), 0, count * 4)).buffer);
 }
 
-async function pasteOutput(gpu: Gpu, program: Program, tile: Tile, scale: number, output: HostMap): Promise<void> {
+async function pasteOutput(
+  gpu: Gpu,
+  program: Program,
+  tile: Tile,
+  scale: number,
+  output: HostMap,
+): Promise<void> {
   const { buffer, size, value } = program.result("y");
   const [, height = 1, width = 1] = value.shape;
   const bytes = await readBytes(gpu, buffer, 0, size);

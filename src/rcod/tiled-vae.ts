@@ -20,7 +20,14 @@ import { hostMapFromFloats, hostMapToFloats } from "./host-map.ts";
 import type { Tile } from "./tiled-graph.ts";
 import { runTiledGraph } from "./tiled-graph.ts";
 import { vaeTiles } from "./tiling.ts";
-import { vaeDecoder, vaeDecoderHead, vaeDecoderTail, vaeEncoder, vaeEncoderHead, vaeEncoderTail } from "./vae.ts";
+import {
+  vaeDecoder,
+  vaeDecoderHead,
+  vaeDecoderTail,
+  vaeEncoder,
+  vaeEncoderHead,
+  vaeEncoderTail,
+} from "./vae.ts";
 
 export interface TiledVaeOptions {
   /** Core side of a tile in pixels of the input: image pixels to encode, latent pixels to decode. */
@@ -59,20 +66,36 @@ export class TiledVae {
   }
 
   /** Runs over `input` [height, width, channels]: an image in −1 … 1, or latents divided by the scaling factor. */
-  async run(input: Float32Array, height: number, width: number, options: TiledVaeOptions): Promise<TiledVaeResult> {
+  async run(
+    input: Float32Array,
+    height: number,
+    width: number,
+    options: TiledVaeOptions,
+  ): Promise<TiledVaeResult> {
     const map = hostMapFromFloats(input, height, width, this.#weights.dtype);
-    const out = options.reference ? await this.#reference(map, options) : await this.#exact(map, options);
-    return { data: hostMapToFloats(out), height: out.height, width: out.width, channels: out.channels };
+    const out = options.reference
+      ? await this.#reference(map, options)
+      : await this.#exact(map, options);
+    return {
+      data: hostMapToFloats(out),
+      height: out.height,
+      width: out.width,
+      channels: out.channels,
+    };
   }
 
   async #exact(input: HostMap, options: TiledVaeOptions): Promise<HostMap> {
     const { onProgress } = options;
     if (this.#kind === "encode") {
-      const features = await this.#tiled(input, vaeEncoderHead, options, (fraction) => onProgress?.(0.9 * fraction));
+      const features = await this.#tiled(input, vaeEncoderHead, options, (fraction) =>
+        onProgress?.(0.9 * fraction),
+      );
       return this.#whole(features, vaeEncoderTail, options.signal);
     }
     const features = await this.#whole(input, vaeDecoderHead, options.signal);
-    return this.#tiled(features, vaeDecoderTail, options, (fraction) => onProgress?.(0.1 + 0.9 * fraction));
+    return this.#tiled(features, vaeDecoderTail, options, (fraction) =>
+      onProgress?.(0.1 + 0.9 * fraction),
+    );
   }
 
   async #tiled(
@@ -106,7 +129,12 @@ export class TiledVae {
     const tiles = vaeTiles(input.width, input.height, tileSize, pad, { kind: this.#kind, factor });
     return runTiledGraph(this.#gpu, this.#weights, input, {
       build: (height, width) =>
-        this.#graph(this.#kind === "encode" ? vaeEncoder : vaeDecoder, height, width, input.channels),
+        this.#graph(
+          this.#kind === "encode" ? vaeEncoder : vaeDecoder,
+          height,
+          width,
+          input.channels,
+        ),
       tiles: tiles.map((tile) => ({ ...tile, counted: tile.input })),
       scale,
       outHeight: Math.floor(input.height * scale),
@@ -120,7 +148,10 @@ export class TiledVae {
 
   /** A part on the whole map, at latent resolution. */
   async #whole(input: HostMap, part: Part, signal?: AbortSignal): Promise<HostMap> {
-    const plan = planGraph(this.#graph(part, input.height, input.width, input.channels), this.#gpu.caps);
+    const plan = planGraph(
+      this.#graph(part, input.height, input.width, input.channels),
+      this.#gpu.caps,
+    );
     await this.#weights.load(plan.weights, signal ? { signal } : {});
     const program = await Program.create(this.#gpu, plan, this.#weights);
     try {
@@ -135,7 +166,10 @@ export class TiledVae {
 
   #graph(part: Part, height: number, width: number, channels: number): Graph {
     const g = new GraphBuilder(this.#weights.dtype);
-    g.output("y", part(g, new WeightScope(), g.input("x", [1, height, width, channels]), this.#config));
+    g.output(
+      "y",
+      part(g, new WeightScope(), g.input("x", [1, height, width, channels]), this.#config),
+    );
     return g.build();
   }
 }

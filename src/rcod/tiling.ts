@@ -6,7 +6,11 @@
  */
 import { ShapeError } from "../gpu/shape.ts";
 
-function checkIntegers(op: string, values: Readonly<Record<string, number>>, minimum: number): void {
+function checkIntegers(
+  op: string,
+  values: Readonly<Record<string, number>>,
+  minimum: number,
+): void {
   for (const [name, value] of Object.entries(values)) {
     if (!Number.isSafeInteger(value) || value < minimum) {
       throw new ShapeError(`${op}: ${name} must be an integer ≥ ${minimum}, got ${value}`);
@@ -147,7 +151,9 @@ export function vaeTiles(
   if (kind === "encode") {
     for (const [name, value] of Object.entries({ width, height, tileSize, pad })) {
       if (value % factor !== 0) {
-        throw new ShapeError(`vaeTiles: ${name} must be a multiple of ${factor} to encode, got ${value}`);
+        throw new ShapeError(
+          `vaeTiles: ${name} must be a multiple of ${factor} to encode, got ${value}`,
+        );
       }
     }
   }

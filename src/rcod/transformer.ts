@@ -47,7 +47,17 @@ export function basicTransformerBlock(
   let h = x;
   const self = g.layerNorm(h, w.at("norm1"), LAYER_NORM_EPS);
   h = g.add(h, crossAttention(g, w.at("attn1"), self, self, numHeads), w.path);
-  h = g.add(h, crossAttention(g, w.at("attn2"), g.layerNorm(h, w.at("norm2"), LAYER_NORM_EPS), context, numHeads), w.path);
+  h = g.add(
+    h,
+    crossAttention(
+      g,
+      w.at("attn2"),
+      g.layerNorm(h, w.at("norm2"), LAYER_NORM_EPS),
+      context,
+      numHeads,
+    ),
+    w.path,
+  );
   let ff = g.layerNorm(h, w.at("norm3"), LAYER_NORM_EPS);
   const net = w.at("ff").at("net");
   ff = g.linear(ff, net.at("0").at("proj"), 8 * channels, true); // [B, T, value 4C | gate 4C]

@@ -27,7 +27,10 @@ export function unet2dConditionModel(
   config: UNetConfig,
 ): Value {
   const { blockOutChannels, layersPerBlock, normNumGroups: numGroups, normEps: eps } = config;
-  if (channelsOf(sample) !== config.inChannels || channelsOf(context) !== config.crossAttentionDim) {
+  if (
+    channelsOf(sample) !== config.inChannels ||
+    channelsOf(context) !== config.crossAttentionDim
+  ) {
     throw new ShapeError(
       `unet: needs a sample of ${config.inChannels} channels and tokens of ${config.crossAttentionDim}, ` +
         `got ${channelsOf(sample)} and ${channelsOf(context)}`,

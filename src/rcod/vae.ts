@@ -11,15 +11,28 @@ const EPS = 1e-6;
 const CONV3 = { kernelSize: 3, stride: 1, padding: 1, bias: true } as const;
 
 /** image [1, H, W, 3] in −1 … 1 → moments [1, h, w, 2·latentChannels]: mean, then log-variance (not clamped). */
-export function vaeEncoder(g: GraphBuilder, root: WeightScope, image: Value, config: VaeConfig): Value {
+export function vaeEncoder(
+  g: GraphBuilder,
+  root: WeightScope,
+  image: Value,
+  config: VaeConfig,
+): Value {
   return vaeEncoderTail(g, root, vaeEncoderHead(g, root, image, config), config);
 }
 
 /** The part of the encoder that only looks around each pixel: conv_in and the down blocks. */
-export function vaeEncoderHead(g: GraphBuilder, root: WeightScope, image: Value, config: VaeConfig): Value {
+export function vaeEncoderHead(
+  g: GraphBuilder,
+  root: WeightScope,
+  image: Value,
+  config: VaeConfig,
+): Value {
   const { blockOutChannels, layersPerBlock, normNumGroups: numGroups } = config;
   const w = root.at("encoder");
-  let h = g.conv2d(image, w.at("conv_in"), { ...CONV3, outChannels: blockOutChannels[0] as number });
+  let h = g.conv2d(image, w.at("conv_in"), {
+    ...CONV3,
+    outChannels: blockOutChannels[0] as number,
+  });
   g.name(w.at("conv_in").path, h);
   blockOutChannels.forEach((outChannels, level) => {
     const block = w.at(`down_blocks.${level}`);
@@ -29,7 +42,13 @@ export function vaeEncoderHead(g: GraphBuilder, root: WeightScope, image: Value,
     if (level < blockOutChannels.length - 1) {
       const down = block.at("downsamplers.0");
       // One zero row below and one zero column to the right, unlike the UNet's symmetric padding.
-      h = g.conv2d(h, down.at("conv"), { outChannels, kernelSize: 3, stride: 2, padding: [0, 1, 0, 1], bias: true });
+      h = g.conv2d(h, down.at("conv"), {
+        outChannels,
+        kernelSize: 3,
+        stride: 2,
+        padding: [0, 1, 0, 1],
+        bias: true,
+      });
       g.name(down.path, h);
     }
   });
@@ -37,7 +56,12 @@ export function vaeEncoderHead(g: GraphBuilder, root: WeightScope, image: Value,
 }
 
 /** The part of the encoder at latent resolution: mid block (with attention over the whole map), output convs. */
-export function vaeEncoderTail(g: GraphBuilder, root: WeightScope, x: Value, config: VaeConfig): Value {
+export function vaeEncoderTail(
+  g: GraphBuilder,
+  root: WeightScope,
+  x: Value,
+  config: VaeConfig,
+): Value {
   const { latentChannels, normNumGroups: numGroups } = config;
   const w = root.at("encoder");
   let h = midBlock(g, w.at("mid_block"), x, config);
@@ -45,7 +69,13 @@ export function vaeEncoderTail(g: GraphBuilder, root: WeightScope, x: Value, con
   h = g.conv2d(h, w.at("conv_out"), { ...CONV3, outChannels: 2 * latentChannels });
   g.name(w.at("conv_out").path, h);
   const quant = root.at("quant_conv");
-  h = g.conv2d(h, quant, { outChannels: 2 * latentChannels, kernelSize: 1, stride: 1, padding: 0, bias: true });
+  h = g.conv2d(h, quant, {
+    outChannels: 2 * latentChannels,
+    kernelSize: 1,
+    stride: 1,
+    padding: 0,
+    bias: true,
+  });
   return g.name(quant.path, h);
 }
 
@@ -55,11 +85,22 @@ export function vaeDecoder(g: GraphBuilder, root: WeightScope, z: Value, config:
 }
 
 /** The part of the decoder at latent resolution: input convs and mid block. */
-export function vaeDecoderHead(g: GraphBuilder, root: WeightScope, z: Value, config: VaeConfig): Value {
+export function vaeDecoderHead(
+  g: GraphBuilder,
+  root: WeightScope,
+  z: Value,
+  config: VaeConfig,
+): Value {
   const { blockOutChannels, latentChannels } = config;
   const w = root.at("decoder");
   const postQuant = root.at("post_quant_conv");
-  let h = g.conv2d(z, postQuant, { outChannels: latentChannels, kernelSize: 1, stride: 1, padding: 0, bias: true });
+  let h = g.conv2d(z, postQuant, {
+    outChannels: latentChannels,
+    kernelSize: 1,
+    stride: 1,
+    padding: 0,
+    bias: true,
+  });
   g.name(postQuant.path, h);
   h = g.conv2d(h, w.at("conv_in"), { ...CONV3, outChannels: blockOutChannels.at(-1) as number });
   g.name(w.at("conv_in").path, h);
@@ -67,7 +108,12 @@ export function vaeDecoderHead(g: GraphBuilder, root: WeightScope, z: Value, con
 }
 
 /** The part of the decoder that only looks around each pixel: up blocks and conv_out. */
-export function vaeDecoderTail(g: GraphBuilder, root: WeightScope, x: Value, config: VaeConfig): Value {
+export function vaeDecoderTail(
+  g: GraphBuilder,
+  root: WeightScope,
+  x: Value,
+  config: VaeConfig,
+): Value {
   const { blockOutChannels, layersPerBlock, normNumGroups: numGroups } = config;
   const w = root.at("decoder");
   const widths = blockOutChannels.toReversed();
@@ -89,7 +135,13 @@ export function vaeDecoderTail(g: GraphBuilder, root: WeightScope, x: Value, con
   return g.name(w.at("conv_out").path, h);
 }
 
-function resnet(g: GraphBuilder, w: WeightScope, x: Value, outChannels: number, numGroups: number): Value {
+function resnet(
+  g: GraphBuilder,
+  w: WeightScope,
+  x: Value,
+  outChannels: number,
+  numGroups: number,
+): Value {
   return resnetBlock(g, w, x, { outChannels, numGroups, eps: EPS, siluTemb: null });
 }
 
@@ -100,7 +152,12 @@ function normOut(g: GraphBuilder, w: WeightScope, x: Value, numGroups: number): 
 }
 
 /** resnet, attention (one head as wide as the block; left out by some small models), resnet. */
-export function midBlock(g: GraphBuilder, w: WeightScope, x: Value, config: Pick<VaeConfig, "midAttention" | "normNumGroups">): Value {
+export function midBlock(
+  g: GraphBuilder,
+  w: WeightScope,
+  x: Value,
+  config: Pick<VaeConfig, "midAttention" | "normNumGroups">,
+): Value {
   const { midAttention, normNumGroups: numGroups } = config;
   const channels = channelsOf(x);
   let h = resnet(g, w.at("resnets.0"), x, channels, numGroups);
@@ -110,7 +167,12 @@ export function midBlock(g: GraphBuilder, w: WeightScope, x: Value, config: Pick
 }
 
 /** x [N, H, W, C] + to_out(attention over H·W tokens of group_norm(x)); all four projections have bias. */
-export function spatialAttention(g: GraphBuilder, w: WeightScope, x: Value, numGroups: number): Value {
+export function spatialAttention(
+  g: GraphBuilder,
+  w: WeightScope,
+  x: Value,
+  numGroups: number,
+): Value {
   const [batch = 1, height = 1, width = 1, channels = 1] = x.shape;
   const tokens = [batch, height * width, channels];
   const h = g.reshape(g.groupNorm(x, w.at("group_norm"), { numGroups, eps: EPS }), tokens);

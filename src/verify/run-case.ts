@@ -68,16 +68,25 @@ export function networkWeights(
   };
 }
 
-/** Compares results (channels last) with the stored outputs of the same names; the others are left out. */
+/**
+ * Compares results (channels last) with the stored outputs of the same names; the others are left out.
+ * `relatives` names, for outputs without stored errors of their own, those whose limits they share.
+ */
 export async function compareResults(
   golden: GoldenCase,
   dtype: DType,
   results: Readonly<Record<string, HostTensor>>,
+  relatives: Readonly<Record<string, readonly string[]>> = {},
 ): Promise<OutputResult[]> {
   const compared: OutputResult[] = [];
   for (const [name, { shape, data }] of Object.entries(results)) {
     if (!golden.outputs.includes(name)) continue;
-    compared.push(await compareValues(golden, dtype, name, toChannelsFirst(data, shape)));
+    const judges = golden.metrics[name] === undefined ? (relatives[name] ?? []) : [];
+    const limit = [name, ...judges]
+      .map((judge) => floatLimit(golden.metrics[judge], dtype))
+      .reduce((a, b) => (b.value > a.value ? b : a));
+    const values = toChannelsFirst(data, shape);
+    compared.push(await compareValues(golden, dtype, name, values, limit));
   }
   return compared;
 }

@@ -68,7 +68,7 @@ describe("shapes", () => {
 
   it("parameters have verbatim names and the shapes of the checkpoint", () => {
     const { g: fresh, map: x, tokens: t } = builder();
-    fresh.conv2d(x, new WeightScope("conv_in"), conv);
+    fresh.conv2d(x, new WeightScope("conv_in"), { ...conv, outChannels: 10 });
     fresh.linear(t, new WeightScope("to_q"), 4, false);
     fresh.tokenEmbeddings(t, new WeightScope("vision_model.embeddings"));
     fresh.groupNorm(x, new WeightScope("norm"), { numGroups: 2, eps: 1e-6 });
@@ -76,8 +76,8 @@ describe("shapes", () => {
     expect(
       graphWeights(fresh.build()).map(({ name, shape, layout }) => `${name} [${shape}] ${layout}`),
     ).toEqual([
-      "conv_in.weight [6,6,3,3] matrix",
-      "conv_in.bias [6] vector",
+      "conv_in.weight [10,6,3,3] matrix",
+      "conv_in.bias [10] vector",
       "to_q.weight [4,8] matrix",
       "vision_model.embeddings.class_embedding [8] vector",
       "vision_model.embeddings.position_embedding.weight [10,8] table",

@@ -40,7 +40,12 @@ describe("parseUNetConfig", () => {
   });
 
   it("fills what is absent or null with diffusers' defaults", () => {
-    const config = parseUNetConfig({ ...UNET, num_class_embeds: null, act_fn: null, sample_size: 96 });
+    const config = parseUNetConfig({
+      ...UNET,
+      num_class_embeds: null,
+      act_fn: null,
+      sample_size: 96,
+    });
     expect(config).toMatchObject({
       inChannels: 4,
       outChannels: 4,
@@ -57,33 +62,113 @@ describe("parseUNetConfig", () => {
 
   it("takes one head count for all levels, and prefers num_attention_heads", () => {
     expect(parseUNetConfig({ ...UNET, attention_head_dim: 4 }).numHeads).toEqual([4, 4]);
-    expect(parseUNetConfig({ ...UNET, attention_head_dim: 4, num_attention_heads: [2, 8] }).numHeads).toEqual([2, 8]);
-    expect(parseUNetConfig({ ...UNET, attention_head_dim: [4, 8], num_attention_heads: null }).numHeads).toEqual([4, 8]);
+    expect(
+      parseUNetConfig({ ...UNET, attention_head_dim: 4, num_attention_heads: [2, 8] }).numHeads,
+    ).toEqual([2, 8]);
+    expect(
+      parseUNetConfig({ ...UNET, attention_head_dim: [4, 8], num_attention_heads: null }).numHeads,
+    ).toEqual([4, 8]);
   });
 
   const refused: readonly [string, object, string][] = [
-    ["another activation", { act_fn: "gelu" }, '"act_fn" is only supported as "silu" or "swish", got "gelu"'],
-    ["class embeddings", { class_embed_type: "timestep" }, '"class_embed_type" is not supported, got "timestep"'],
-    ["SDXL's embeddings", { addition_embed_type: "text_time" }, '"addition_embed_type" is not supported'],
-    ["SDXL's depths", { transformer_layers_per_block: [1, 2] }, '"transformer_layers_per_block" is only supported as 1, got [1,2]'],
-    ["scale and shift", { resnet_time_scale_shift: "scale_shift" }, '"resnet_time_scale_shift" is only supported as "default"'],
-    ["another block type", { down_block_types: ["AttnDownBlock2D", "DownBlock2D"] }, '"down_block_types" must be a list of'],
-    ["too few block types", { up_block_types: ["UpBlock2D"] }, '"up_block_types" must have 2 entries like block_out_channels'],
-    ["no widths", { block_out_channels: undefined }, '"block_out_channels" must be a list of 1 to 16 integers from 1 to 65536, got nothing'],
-    ["an empty list", { block_out_channels: [] }, '"block_out_channels" must be a list of 1 to 16 integers'],
-    ["a giant width", { block_out_channels: [1e9, 1e9] }, '"block_out_channels" must be a list of 1 to 16 integers from 1 to 65536, got [1000000000,1000000000]'],
-    ["many levels", { block_out_channels: Array.from({ length: 17 }, () => 32) }, "must be a list of 1 to 16 integers"],
+    [
+      "another activation",
+      { act_fn: "gelu" },
+      '"act_fn" is only supported as "silu" or "swish", got "gelu"',
+    ],
+    [
+      "class embeddings",
+      { class_embed_type: "timestep" },
+      '"class_embed_type" is not supported, got "timestep"',
+    ],
+    [
+      "SDXL's embeddings",
+      { addition_embed_type: "text_time" },
+      '"addition_embed_type" is not supported',
+    ],
+    [
+      "SDXL's depths",
+      { transformer_layers_per_block: [1, 2] },
+      '"transformer_layers_per_block" is only supported as 1, got [1,2]',
+    ],
+    [
+      "scale and shift",
+      { resnet_time_scale_shift: "scale_shift" },
+      '"resnet_time_scale_shift" is only supported as "default"',
+    ],
+    [
+      "another block type",
+      { down_block_types: ["AttnDownBlock2D", "DownBlock2D"] },
+      '"down_block_types" must be a list of',
+    ],
+    [
+      "too few block types",
+      { up_block_types: ["UpBlock2D"] },
+      '"up_block_types" must have 2 entries like block_out_channels',
+    ],
+    [
+      "no widths",
+      { block_out_channels: undefined },
+      '"block_out_channels" must be a list of 1 to 16 integers from 1 to 65536, got nothing',
+    ],
+    [
+      "an empty list",
+      { block_out_channels: [] },
+      '"block_out_channels" must be a list of 1 to 16 integers',
+    ],
+    [
+      "a giant width",
+      { block_out_channels: [1e9, 1e9] },
+      '"block_out_channels" must be a list of 1 to 16 integers from 1 to 65536, got [1000000000,1000000000]',
+    ],
+    [
+      "many levels",
+      { block_out_channels: Array.from({ length: 17 }, () => 32) },
+      "must be a list of 1 to 16 integers",
+    ],
     ["a text for a list", { block_out_channels: "320" }, '"block_out_channels" must be a list'],
-    ["a fraction", { layers_per_block: 1.5 }, '"layers_per_block" must be an integer from 1 to 65536, got 1.5'],
-    ["a negative count", { in_channels: -4 }, '"in_channels" must be an integer from 1 to 65536, got -4'],
-    ["a thousand layers", { layers_per_block: 60_000 }, '"layers_per_block" must be at most 64, got 60000'],
+    [
+      "a fraction",
+      { layers_per_block: 1.5 },
+      '"layers_per_block" must be an integer from 1 to 65536, got 1.5',
+    ],
+    [
+      "a negative count",
+      { in_channels: -4 },
+      '"in_channels" must be an integer from 1 to 65536, got -4',
+    ],
+    [
+      "a thousand layers",
+      { layers_per_block: 60_000 },
+      '"layers_per_block" must be at most 64, got 60000',
+    ],
     ["a text for a number", { norm_eps: "1e-5" }, '"norm_eps" must be a finite number, got "1e-5"'],
     ["eps 0", { norm_eps: 0 }, '"norm_eps" must be above 0, got 0'],
-    ["a text for a flag", { flip_sin_to_cos: "yes" }, '"flip_sin_to_cos" must be true or false, got "yes"'],
-    ["widths that groups do not divide", { norm_num_groups: 24 }, '"block_out_channels" must be divisible by norm_num_groups 24'],
-    ["heads that do not divide", { attention_head_dim: [3, 3] }, "must be divisible by its 3 heads"],
-    ["too few heads", { attention_head_dim: [4] }, '"attention_head_dim" must have 2 entries like block_out_channels'],
-    ["a fractional padding", { downsample_padding: 0.5 }, '"downsample_padding" is only supported as 0 or 1, got 0.5'],
+    [
+      "a text for a flag",
+      { flip_sin_to_cos: "yes" },
+      '"flip_sin_to_cos" must be true or false, got "yes"',
+    ],
+    [
+      "widths that groups do not divide",
+      { norm_num_groups: 24 },
+      '"block_out_channels" must be divisible by norm_num_groups 24',
+    ],
+    [
+      "heads that do not divide",
+      { attention_head_dim: [3, 3] },
+      "must be divisible by its 3 heads",
+    ],
+    [
+      "too few heads",
+      { attention_head_dim: [4] },
+      '"attention_head_dim" must have 2 entries like block_out_channels',
+    ],
+    [
+      "a fractional padding",
+      { downsample_padding: 0.5 },
+      '"downsample_padding" is only supported as 0 or 1, got 0.5',
+    ],
   ];
   it.each(refused)("refuses %s by name", (_name, fields, message) => {
     const parse = () => parseUNetConfig({ ...UNET, ...fields });
@@ -98,8 +183,15 @@ describe("parseUNetConfig", () => {
 
   it("takes nothing from prototypes", () => {
     const inherited = Object.create({ layers_per_block: 5, in_channels: 99 }) as object;
-    expect(parseUNetConfig(Object.assign(inherited, UNET))).toMatchObject({ layersPerBlock: 2, inChannels: 4 });
-    const hostile = JSON.parse('{"__proto__":{"layers_per_block":7},"constructor":1,"toString":2}') as object;
+    expect(parseUNetConfig(Object.assign(inherited, UNET))).toMatchObject({
+      layersPerBlock: 2,
+      inChannels: 4,
+    });
+    const widths = Object.create({ block_out_channels: [32] }) as object;
+    expect(() => parseVaeConfig(widths)).toThrow('"block_out_channels" must be a list');
+    const hostile = JSON.parse(
+      '{"__proto__":{"layers_per_block":7},"constructor":1,"toString":2}',
+    ) as object;
     expect(parseUNetConfig({ ...hostile, ...UNET })).toMatchObject({ layersPerBlock: 2 });
     expect(({} as Record<string, unknown>)["layers_per_block"]).toBeUndefined();
   });
@@ -122,17 +214,35 @@ describe("parseVaeConfig", () => {
   });
 
   it("fills in the defaults", () => {
-    expect(parseVaeConfig(VAE)).toMatchObject({ layersPerBlock: 1, latentChannels: 4, normNumGroups: 32, scalingFactor: 0.18215, midAttention: true });
+    expect(parseVaeConfig(VAE)).toMatchObject({
+      layersPerBlock: 1,
+      latentChannels: 4,
+      normNumGroups: 32,
+      scalingFactor: 0.18215,
+      midAttention: true,
+    });
     expect(parseVaeConfig({ ...VAE, mid_block_add_attention: false }).midAttention).toBe(false);
   });
 
   const refused: readonly [string, object, string][] = [
-    ["no quant_conv", { use_quant_conv: false }, '"use_quant_conv" is only supported as true, got false'],
-    ["no post_quant_conv", { use_post_quant_conv: false }, '"use_post_quant_conv" is only supported as true, got false'],
+    [
+      "no quant_conv",
+      { use_quant_conv: false },
+      '"use_quant_conv" is only supported as true, got false',
+    ],
+    [
+      "no post_quant_conv",
+      { use_post_quant_conv: false },
+      '"use_post_quant_conv" is only supported as true, got false',
+    ],
     ["a shift", { shift_factor: 0.1159 }, '"shift_factor" is not supported, got 0.1159'],
     ["grey images", { in_channels: 1 }, '"in_channels" must be 3, got 1'],
     ["alpha", { out_channels: 4 }, '"out_channels" must be 3, got 4'],
-    ["attention in the blocks", { down_block_types: ["AttnDownEncoderBlock2D", "DownEncoderBlock2D"] }, '"down_block_types" must be a list of DownEncoderBlock2D'],
+    [
+      "attention in the blocks",
+      { down_block_types: ["AttnDownEncoderBlock2D", "DownEncoderBlock2D"] },
+      '"down_block_types" must be a list of DownEncoderBlock2D',
+    ],
     ["a scale of 0", { scaling_factor: 0 }, '"scaling_factor" must be above 0'],
     ["infinity", { scaling_factor: Infinity }, '"scaling_factor" must be a finite number'],
   ];
@@ -173,10 +283,22 @@ describe("parseClipConfig", () => {
 
   const refused: readonly [string, unknown, string][] = [
     ["gelu", { hidden_act: "gelu" }, '"hidden_act" is only supported as "quick_gelu", got "gelu"'],
-    ["heads", { hidden_size: 10, num_attention_heads: 3 }, '"hidden_size" must be divisible by num_attention_heads 3, got 10'],
+    [
+      "heads",
+      { hidden_size: 10, num_attention_heads: 3 },
+      '"hidden_size" must be divisible by num_attention_heads 3, got 10',
+    ],
     ["patches", { patch_size: 300 }, '"patch_size" must not exceed image_size 224, got 300'],
-    ["a nested text", { vision_config: "small" }, 'image_encoder/config.json vision_config must be a JSON object, got "small"'],
-    ["a giant depth", { num_hidden_layers: 50_000 }, '"num_hidden_layers" must be at most 256, got 50000'],
+    [
+      "a nested text",
+      { vision_config: "small" },
+      'image_encoder/config.json vision_config must be a JSON object, got "small"',
+    ],
+    [
+      "a giant depth",
+      { num_hidden_layers: 50_000 },
+      '"num_hidden_layers" must be at most 256, got 50000',
+    ],
   ];
   it.each(refused)("refuses %s", (_name, json, message) => {
     expect(() => parseClipConfig(json)).toThrow(ConfigError);
@@ -200,7 +322,11 @@ describe("parseRcodConfig", () => {
     ["alpha 1", { alpha: 1 }, '"alpha" must be below 1, got 1'],
     ["a colour fix", { color_fix: "lab" }, '"color_fix" must be adain, wavelet or none, got "lab"'],
     ["timesteps", { timesteps: [1, 2, 3] }, "rcod_config.json timesteps must be a JSON object"],
-    ["a late timestep", { timesteps: { neutral: 1e6 } }, '"neutral" must be from 0 to 999, got 1000000'],
+    [
+      "a late timestep",
+      { timesteps: { neutral: 1e6 } },
+      '"neutral" must be from 0 to 999, got 1000000',
+    ],
     ["a text", { timesteps: { neutral: "499" } }, '"neutral" must be a finite number, got "499"'],
     ["upscale 0", { upscale: 0 }, '"upscale" must be an integer'],
   ];

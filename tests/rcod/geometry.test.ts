@@ -35,7 +35,9 @@ describe("reference geometry", () => {
       { kind: "resize", filter: "bicubic", width: 128, height: 170 },
       { kind: "resize", filter: "bicubic", width: 512, height: 680 },
     ]);
-    expect(geometry.finish).toEqual([{ kind: "resize", filter: "bicubic", width: 240, height: 320 }]);
+    expect(geometry.finish).toEqual([
+      { kind: "resize", filter: "bicubic", width: 240, height: 320 },
+    ]);
     expect([geometry.outWidth, geometry.outHeight]).toEqual([240, 320]);
   });
 

@@ -17,7 +17,10 @@ const text = (json: unknown): Uint8Array => new TextEncoder().encode(JSON.string
 async function failure(files: ReadonlyMap<string, Uint8Array>): Promise<Error> {
   const before = setup.gpu.memory.use().currentBytes;
   setup.gpu.memory.resetPeak();
-  const error = await loadModel(memoryFiles(files, "folder x"), { gpu: setup.gpu, precision: "f32" }).then(
+  const error = await loadModel(memoryFiles(files, "folder x"), {
+    gpu: setup.gpu,
+    precision: "f32",
+  }).then(
     () => expect.unreachable("loaded"),
     (reason: unknown) => reason,
   );
@@ -39,23 +42,35 @@ describe("what is wrong with a folder is said before any buffer is made", () => 
   it("a part is missing", async () => {
     const files = await minimalFiles();
     files.delete("vae/config.json");
-    expect((await failure(files)).message).toContain("weights: no model in folder x: vae/config.json is missing.");
+    expect((await failure(files)).message).toContain(
+      "weights: no model in folder x: vae/config.json is missing.",
+    );
     const noWeights = await minimalFiles();
     noWeights.delete("image_proj/model.safetensors");
-    expect((await failure(noWeights)).message).toContain('weights: no safetensors weights in "image_proj", looked for model.safetensors');
+    expect((await failure(noWeights)).message).toContain(
+      'weights: no safetensors weights in "image_proj", looked for model.safetensors',
+    );
   });
 
   it("the folder of another model", async () => {
     const files = await minimalFiles();
-    files.set("unet/config.json", text({ block_out_channels: [8, 16], _class_name: "Transformer2DModel" }));
+    files.set(
+      "unet/config.json",
+      text({ block_out_channels: [8, 16], _class_name: "Transformer2DModel" }),
+    );
     const error = await failure(files);
     expect(error).toBeInstanceOf(ConfigError);
-    expect(error.message).toContain('config: unet/config.json: "down_block_types" must be a list of');
+    expect(error.message).toContain(
+      'config: unet/config.json: "down_block_types" must be a list of',
+    );
   });
 
   it("latents that do not fit", async () => {
     const files = await minimalFiles();
-    files.set("vae/config.json", text({ block_out_channels: [8, 8], norm_num_groups: 4, latent_channels: 8 }));
+    files.set(
+      "vae/config.json",
+      text({ block_out_channels: [8, 8], norm_num_groups: 4, latent_channels: 8 }),
+    );
     expect((await failure(files)).message).toBe(
       "config: the UNet must take and give the VAE's 8 latent channels, got 4 and 4",
     );
@@ -81,15 +96,29 @@ describe("what is wrong with a folder is said before any buffer is made", () => 
   });
 
   it("missing and left-over tensors of several parts, in one message", async () => {
-    const extra = (name: string): NamedTensorData => ({ name, dtype: "F32", shape: [1], data: new Uint8Array(4) });
+    const extra = (name: string): NamedTensorData => ({
+      name,
+      dtype: "F32",
+      shape: [1],
+      data: new Uint8Array(4),
+    });
     const files = await minimalFiles({}, (part, list) => {
-      if (part === "unet") return [...list.filter(({ name }) => name !== "conv_in.bias"), extra("conv_in.biases")];
+      if (part === "unet")
+        return [...list.filter(({ name }) => name !== "conv_in.bias"), extra("conv_in.biases")];
       if (part === "vae") return list.filter(({ name }) => !name.startsWith("quant_conv"));
-      if (part === "image_encoder") return [...list, extra("text_model.final_layer_norm.weight"), extra("logit_scale"), extra("odd")];
+      if (part === "image_encoder")
+        return [
+          ...list,
+          extra("text_model.final_layer_norm.weight"),
+          extra("logit_scale"),
+          extra("odd"),
+        ];
       return list;
     });
     const { message } = await failure(files);
-    expect(message).toContain("1 tensor missing, 1 unused. missing: conv_in.bias; unused: conv_in.biases");
+    expect(message).toContain(
+      "1 tensor missing, 1 unused. missing: conv_in.bias; unused: conv_in.biases",
+    );
     expect(message).toContain("2 tensors missing");
     expect(message).toContain("quant_conv.weight");
     expect(message).toContain("1 tensor unused. unused: odd");
@@ -99,7 +128,9 @@ describe("what is wrong with a folder is said before any buffer is made", () => 
   it("a wrong shape", async () => {
     const files = await minimalFiles({}, (part, list) =>
       list.map((tensor) =>
-        part === "unet" && tensor.name === "conv_out.bias" ? { ...tensor, shape: [2], data: new Uint8Array(4) } : tensor,
+        part === "unet" && tensor.name === "conv_out.bias"
+          ? { ...tensor, shape: [2], data: new Uint8Array(4) }
+          : tensor,
       ),
     );
     expect((await failure(files)).message).toContain("conv_out.bias (got [2], expected [4])");
@@ -109,7 +140,13 @@ describe("what is wrong with a folder is said before any buffer is made", () => 
 describe("loading", () => {
   it("uses old attention names, ignores CLIP's text part, and stores weights exactly once", async () => {
     const rename = (name: string): string =>
-      name.replace(/(mid_block\.attentions\.0)\.to_(q|k|v)\./, (_all, head: string, which: "q" | "k" | "v") => `${head}.${{ q: "query", k: "key", v: "value" }[which]}.`).replace(/(mid_block\.attentions\.0)\.to_out\.0\./, "$1.proj_attn.");
+      name
+        .replace(
+          /(mid_block\.attentions\.0)\.to_(q|k|v)\./,
+          (_all, head: string, which: "q" | "k" | "v") =>
+            `${head}.${{ q: "query", k: "key", v: "value" }[which]}.`,
+        )
+        .replace(/(mid_block\.attentions\.0)\.to_out\.0\./, "$1.proj_attn.");
     let renamed = 0;
     const files = memoryFiles(
       await minimalFiles({}, (part, list) =>
@@ -126,13 +163,17 @@ describe("loading", () => {
     const configs = await readConfigs(files);
     const before = setup.gpu.memory.use();
     const seen: number[] = [];
-    const weights = await loadWeights(setup.gpu, files, configs, "f16", { onProgress: (loaded, total) => seen.push(loaded / total) });
+    const weights = await loadWeights(setup.gpu, files, configs, "f16", {
+      onProgress: (loaded, total) => seen.push(loaded / total),
+    });
     const after = setup.gpu.memory.use();
     const parameters = modelParameters(configs, "f16");
     const expected = Object.values(parameters)
       .flat()
       .reduce((sum, weight) => sum + deviceByteLength(weight, "f16"), 0);
-    expect((after.byPurpose["weights"]?.current ?? 0) - (before.byPurpose["weights"]?.current ?? 0)).toBe(expected);
+    expect(
+      (after.byPurpose["weights"]?.current ?? 0) - (before.byPurpose["weights"]?.current ?? 0),
+    ).toBe(expected);
     expect(after.currentBytes - before.currentBytes).toBe(expected);
     expect(seen).toEqual(seen.toSorted((a, b) => a - b));
     expect(seen.at(-1)).toBe(1);

@@ -11,9 +11,14 @@ import { packActivation } from "../../src/graph/pack-activation.ts";
 import { planGraph } from "../../src/graph/plan.ts";
 import { Program } from "../../src/graph/program.ts";
 import { requestNodeGpu } from "../../src/node/gpu.ts";
-import { decoderGraph, encoderGraph, oneStepCoefficients, unetGraph } from "../../src/rcod/graphs.ts";
+import {
+  decoderGraph,
+  encoderGraph,
+  oneStepCoefficients,
+  unetGraph,
+} from "../../src/rcod/graphs.ts";
 import { loadWeights, readConfigs } from "../../src/rcod/load.ts";
-import { gaussianTileWeights } from "../../src/rcod/tiling.ts";
+import { gaussianTileWeights, latentTiling } from "../../src/rcod/tiling.ts";
 import { timestepEmbedding } from "../../src/rcod/unet.ts";
 import { memoryFiles } from "../../src/weights/index.ts";
 import { useGpu } from "../support/gpu.ts";
@@ -27,7 +32,10 @@ beforeAll(async () => {
 afterAll(() => pipeline.dispose());
 
 /** A pipeline of its own for one test. */
-async function withPipeline<T>(use: (own: Pipeline) => Promise<T>, ...options: Parameters<typeof minimalPipeline> extends [Gpu, ...infer R] ? R : never): Promise<T> {
+async function withPipeline<T>(
+  use: (own: Pipeline) => Promise<T>,
+  ...options: Parameters<typeof minimalPipeline> extends [Gpu, ...infer R] ? R : never
+): Promise<T> {
   const own = (await minimalPipeline(setup.gpu, ...options)).pipeline;
   try {
     return await use(own);
@@ -50,20 +58,26 @@ describe("sizes", () => {
     expect(new Set(image.data).size).toBeGreaterThan(1);
   });
 
-  it.each([[0, 4], [4, 0], [2.5, 2]])("%d×%d is refused before anything is allocated", async (width, height) => {
+  it.each([
+    [0, 4],
+    [4, 0],
+    [2.5, 2],
+  ])("%d×%d is refused before anything is allocated", async (width, height) => {
     const before = setup.gpu.memory.use().currentBytes;
     const image = { width, height, channels: 3, data: new Uint8Array(width * height * 3) } as const;
-    await expect(pipeline.upscale(image)).rejects.toThrow(`image: needs integer sides ≥ 1 and 3 or 4 channels, got ${width}×${height}×3`);
+    await expect(pipeline.upscale(image)).rejects.toThrow(
+      `image: needs integer sides ≥ 1 and 3 or 4 channels, got ${width}×${height}×3`,
+    );
     expect(setup.gpu.memory.use().currentBytes).toBe(before);
   });
 
   it("too few pixels, and too many after enlarging, are refused", async () => {
-    await expect(pipeline.upscale({ width: 2, height: 2, channels: 3, data: new Uint8Array(11) })).rejects.toThrow(
-      "image: 2×2×3 needs 12 bytes, got 11",
-    );
-    await expect(pipeline.upscale({ width: 30_000, height: 1, channels: 3, data: new Uint8Array(90_000) })).rejects.toThrow(
-      "the enlarged image must have sides of at most",
-    );
+    await expect(
+      pipeline.upscale({ width: 2, height: 2, channels: 3, data: new Uint8Array(11) }),
+    ).rejects.toThrow("image: 2×2×3 needs 12 bytes, got 11");
+    await expect(
+      pipeline.upscale({ width: 30_000, height: 1, channels: 3, data: new Uint8Array(90_000) }),
+    ).rejects.toThrow("the enlarged image must have sides of at most");
   });
 });
 
@@ -77,13 +91,17 @@ describe("alpha", () => {
     const opaque = (await pipeline.upscale(rgb)).image;
     for (let i = 0; i < 24 * 20; i++) {
       expect(image.data[4 * i + 3]).toBe(77);
-      expect([...image.data.subarray(4 * i, 4 * i + 3)]).toEqual([...opaque.data.subarray(3 * i, 3 * i + 3)]);
+      expect([...image.data.subarray(4 * i, 4 * i + 3)]).toEqual([
+        ...opaque.data.subarray(3 * i, 3 * i + 3),
+      ]);
     }
   });
 
   it("an edge in alpha stays an edge", async () => {
     const source = testImage(8, 4, 4);
-    const data = source.data.map((value, i) => (i % 4 === 3 ? ((i >> 2) % 8 < 4 ? 0 : 255) : value));
+    const data = source.data.map((value, i) =>
+      i % 4 === 3 ? ((i >> 2) % 8 < 4 ? 0 : 255) : value,
+    );
     const { image } = await pipeline.upscale({ ...source, data });
     const alpha = (x: number): number => image.data[(5 * 32 + x) * 4 + 3] as number;
     expect([alpha(0), alpha(12), alpha(20), alpha(31)]).toEqual([0, 0, 255, 255]);
@@ -93,7 +111,8 @@ describe("alpha", () => {
 describe("realism", () => {
   it("names, numbers and timesteps", async () => {
     const image = testImage(4, 4);
-    const timestep = async (options: object): Promise<number> => (await pipeline.upscale(image, options)).timestep;
+    const timestep = async (options: object): Promise<number> =>
+      (await pipeline.upscale(image, options)).timestep;
     expect(await timestep({})).toBe(249);
     expect(await timestep({ realism: "neutral" })).toBe(499);
     expect(await timestep({ realism: "realism" })).toBe(749);
@@ -102,7 +121,9 @@ describe("realism", () => {
     expect(await timestep({ timestep: 12.5, realism: "neutral" })).toBe(12.5);
     await expect(timestep({ realism: 2 })).rejects.toThrow("realism: must be");
     await expect(timestep({ realism: "toString" })).rejects.toThrow("realism: must be");
-    await expect(timestep({ timestep: 1000 })).rejects.toThrow("realism: timestep must be a number in 0 … 999, got 1000");
+    await expect(timestep({ timestep: 1000 })).rejects.toThrow(
+      "realism: timestep must be a number in 0 … 999, got 1000",
+    );
   });
 
   it("changes the picture, and the second call reuses tokens and encoding bit for bit", async () => {
@@ -110,7 +131,9 @@ describe("realism", () => {
     const first = await pipeline.upscale(image, { realism: "fidelity" });
     const second = await pipeline.upscale(image, { realism: "realism" });
     expect(first.timingsMs.encode).toBeGreaterThan(0.5);
-    expect(second.timingsMs.tokens + second.timingsMs.encode + second.timingsMs.preprocess).toBeLessThan(
+    expect(
+      second.timingsMs.tokens + second.timingsMs.encode + second.timingsMs.preprocess,
+    ).toBeLessThan(
       0.2 * (first.timingsMs.tokens + first.timingsMs.encode + first.timingsMs.preprocess),
     );
     expect(second.image.data).not.toEqual(first.image.data);
@@ -134,7 +157,10 @@ describe("calls", () => {
   it("queue, each with its own options", async () => {
     const [a, b] = [testImage(5, 5, 3, 3), testImage(7, 4, 3, 4)];
     const alone = [await pipeline.upscale(a), await pipeline.upscale(b, { realism: "realism" })];
-    const together = await Promise.all([pipeline.upscale(a), pipeline.upscale(b, { realism: "realism" })]);
+    const together = await Promise.all([
+      pipeline.upscale(a),
+      pipeline.upscale(b, { realism: "realism" }),
+    ]);
     together.forEach(({ image, timestep }, i) => {
       expect(image.data).toEqual(alone[i]?.image.data);
       expect(timestep).toBe(alone[i]?.timestep);
@@ -149,21 +175,24 @@ describe("calls", () => {
     expect((await next).image.width).toBe(20);
   });
 
-  it.each(["preprocess", "tokens", "encode", "unet", "decode"] as const)("abort during %s, then run again", async (stage) => {
-    const image = testImage(9, 7);
-    expectedAfterAbort ??= (await pipeline.upscale({ ...image })).image.data;
-    const before = setup.gpu.memory.use().currentBytes;
-    const controller = new AbortController();
-    const run = pipeline.upscale(image, {
-      signal: controller.signal,
-      onProgress: (progress) => {
-        if (progress.stage === stage) controller.abort(new Error("stop it"));
-      },
-    });
-    await expect(run).rejects.toThrow("stop it");
-    expect(setup.gpu.memory.use().currentBytes).toBeLessThanOrEqual(before);
-    expect((await pipeline.upscale(image)).image.data).toEqual(expectedAfterAbort);
-  });
+  it.each(["preprocess", "tokens", "encode", "unet", "decode"] as const)(
+    "abort during %s, then run again",
+    async (stage) => {
+      const image = testImage(9, 7);
+      expectedAfterAbort ??= (await pipeline.upscale({ ...image })).image.data;
+      const before = setup.gpu.memory.use().currentBytes;
+      const controller = new AbortController();
+      const run = pipeline.upscale(image, {
+        signal: controller.signal,
+        onProgress: (progress) => {
+          if (progress.stage === stage) controller.abort(new Error("stop it"));
+        },
+      });
+      await expect(run).rejects.toThrow("stop it");
+      expect(setup.gpu.memory.use().currentBytes).toBeLessThanOrEqual(before);
+      expect((await pipeline.upscale(image)).image.data).toEqual(expectedAfterAbort);
+    },
+  );
 
   it("progress never falls, names the stages in order and ends at 1", async () => {
     const image = testImage(9, 7);
@@ -173,14 +202,30 @@ describe("calls", () => {
       const fractions = seen.map(({ fraction }) => fraction);
       expect(fractions).toEqual(fractions.toSorted((a, b) => a - b));
       expect(fractions.at(-1)).toBe(1);
-      expect([...new Set(seen.map(({ stage }) => stage))]).toEqual(["preprocess", "tokens", "encode", "unet", "decode", "color"]);
-      expect(seen.every(({ stageFraction }) => stageFraction >= 0 && stageFraction <= 1)).toBe(true);
+      expect([...new Set(seen.map(({ stage }) => stage))]).toEqual([
+        "preprocess",
+        "tokens",
+        "encode",
+        "unet",
+        "decode",
+        "color",
+      ]);
+      expect(seen.every(({ stageFraction }) => stageFraction >= 0 && stageFraction <= 1)).toBe(
+        true,
+      );
     }
   });
 
   it("reports times of every stage and peaks of memory", async () => {
     const { timingsMs, peakBytes, peakActivationBytes } = await pipeline.upscale(testImage(8, 8));
-    expect(Object.keys(timingsMs)).toEqual(["preprocess", "tokens", "encode", "unet", "decode", "color"]);
+    expect(Object.keys(timingsMs)).toEqual([
+      "preprocess",
+      "tokens",
+      "encode",
+      "unet",
+      "decode",
+      "color",
+    ]);
     expect(Object.values(timingsMs).every((ms) => ms > 0)).toBe(true);
     expect(peakActivationBytes).toBeGreaterThan(32 * 32 * 8 * 4);
     expect(peakBytes).toBeGreaterThan(peakActivationBytes);
@@ -204,8 +249,13 @@ describe("options", () => {
   it("colour fixes give the result the colours of the source", async () => {
     const image = testImage(10, 8);
     const mean = ({ data }: { data: ArrayLike<number> }): number[] =>
-      [0, 1, 2].map((c) => Array.from(data).reduce((sum, value, i) => sum + (i % 3 === c ? value : 0), 0) / (data.length / 3));
-    const distance = (a: number[], b: number[]): number => Math.max(...a.map((value, c) => Math.abs(value - (b[c] as number))));
+      [0, 1, 2].map(
+        (c) =>
+          Array.from(data).reduce((sum, value, i) => sum + (i % 3 === c ? value : 0), 0) /
+          (data.length / 3),
+      );
+    const distance = (a: number[], b: number[]): number =>
+      Math.max(...a.map((value, c) => Math.abs(value - (b[c] as number))));
     const source = mean(image);
     const none = await pipeline.upscale(image, { colorFix: "none" });
     const adain = await pipeline.upscale(image, { colorFix: "adain" });
@@ -229,7 +279,11 @@ describe("options", () => {
   it("reference: sides whose ×4 is no multiple of the VAE's factor lose pixels", async () => {
     await withPipeline(
       async (own) => {
-        const size = async (width: number, height: number, reference: boolean): Promise<number[]> => {
+        const size = async (
+          width: number,
+          height: number,
+          reference: boolean,
+        ): Promise<number[]> => {
           const { image } = await own.upscale(testImage(width, height), { reference });
           return [image.width, image.height];
         };
@@ -248,31 +302,58 @@ describe("latent tiles", () => {
     // No enlarging and no attention to tokens: what the tiles must give can be computed outside the pipeline.
     const files = memoryFiles(
       await minimalFiles({ upscale: 1, minSize: 1 }, (_part, list) =>
-        list.map((tensor) => (tensor.name.endsWith("attn2.to_v.weight") ? { ...tensor, data: tensor.data.map(() => 0) } : tensor)),
+        list.map((tensor) =>
+          tensor.name.endsWith("attn2.to_v.weight")
+            ? { ...tensor, data: tensor.data.map(() => 0) }
+            : tensor,
+        ),
       ),
     );
     const configs = await readConfigs(files);
     const weights = await loadWeights(setup.gpu, files, configs, "f32");
     const own = new Pipeline(setup.gpu, configs, weights, "f32", { tile: 8, overlap: 3 });
-    const image = testImage(28, 18); // latents 14 × 9: starts 0, 5, 6 and 0, 1
+    const image = testImage(28, 18); // latents 14 × 9: 2 × 2 tiles
     const [width, height, tile] = [14, 9, 8];
-    const stage = async (graph: Graph, part: DeviceWeights, inputs: Record<string, [ArrayLike<number>, number]>, name: string) => {
+    const tiling = latentTiling(width, height, tile, 3) as NonNullable<
+      ReturnType<typeof latentTiling>
+    >;
+    const stage = async (
+      graph: Graph,
+      part: DeviceWeights,
+      inputs: Record<string, [ArrayLike<number>, number]>,
+      name: string,
+    ) => {
       const program = await Program.create(setup.gpu, planGraph(graph, setup.caps), part);
-      await program.run(Object.fromEntries(Object.entries(inputs).map(([key, [values, channels]]) => [key, packActivation(values, channels, "f32")])));
+      await program.run(
+        Object.fromEntries(
+          Object.entries(inputs).map(([key, [values, channels]]) => [
+            key,
+            packActivation(values, channels, "f32"),
+          ]),
+        ),
+      );
       const { data } = await program.read(name);
       program.dispose();
       return data;
     };
     try {
       const pixels = Float64Array.from(image.data, (level) => level / 127.5 - 1);
-      const latents = await stage(encoderGraph(configs.vae, 18, 28, "f32"), weights.vae, { image: [pixels, 3] }, "latents");
+      const latents = await stage(
+        encoderGraph(configs.vae, 18, 28, "f32"),
+        weights.vae,
+        { image: [pixels, 3] },
+        "latents",
+      );
       const embedding = timestepEmbedding(249, configs.unet, 8);
       const [sums, coverage] = [new Float64Array(latents.length), new Float64Array(width * height)];
       const w = gaussianTileWeights(tile, { symmetric: true });
-      for (const y0 of [0, 1]) {
-        for (const x0 of [0, 5, 6]) {
+      for (const y0 of tiling.yStarts) {
+        for (const x0 of tiling.xStarts) {
           const at = (i: number): number => (y0 + Math.floor(i / tile)) * width + x0 + (i % tile);
-          const cut = Float32Array.from({ length: tile * tile * 4 }, (_, i) => latents[at(i >> 2) * 4 + (i & 3)] as number);
+          const cut = Float32Array.from(
+            { length: tile * tile * 4 },
+            (_, i) => latents[at(i >> 2) * 4 + (i & 3)] as number,
+          );
           const eps = await stage(
             unetGraph(configs.unet, tile, tile, 5, "f32"),
             weights.unet,
@@ -282,14 +363,25 @@ describe("latent tiles", () => {
           for (let i = 0; i < tile * tile; i++) {
             const weight = w[i] as number;
             coverage[at(i)] = (coverage[at(i)] as number) + weight;
-            for (let c = 0; c < 4; c++) sums[at(i) * 4 + c] = (sums[at(i) * 4 + c] as number) + weight * (eps[i * 4 + c] as number);
+            for (let c = 0; c < 4; c++)
+              sums[at(i) * 4 + c] =
+                (sums[at(i) * 4 + c] as number) + weight * (eps[i * 4 + c] as number);
           }
         }
       }
       const { p, q } = oneStepCoefficients(configs.rcod, configs.vae);
-      const z = latents.map((value, i) => p * value - (q * (sums[i] as number)) / (coverage[i >> 2] as number));
-      const decoded = await stage(decoderGraph(configs.vae, height, width, "f32"), weights.vae, { z: [z, 4] }, "image");
-      const expected = Uint8Array.from(decoded, (v) => Math.floor(255 * (0.5 * Math.min(Math.max(v, -1), 1) + 0.5) + 0.5));
+      const z = latents.map(
+        (value, i) => p * value - (q * (sums[i] as number)) / (coverage[i >> 2] as number),
+      );
+      const decoded = await stage(
+        decoderGraph(configs.vae, height, width, "f32"),
+        weights.vae,
+        { z: [z, 4] },
+        "image",
+      );
+      const expected = Uint8Array.from(decoded, (v) =>
+        Math.floor(255 * (0.5 * Math.min(Math.max(v, -1), 1) + 0.5) + 0.5),
+      );
       const seen: number[] = [];
       const tiled = await own.upscale(image, { onProgress: ({ fraction }) => seen.push(fraction) });
       expect(largestDifference(tiled.image, { ...image, data: expected })).toBeLessThanOrEqual(1);
@@ -310,7 +402,8 @@ describe("failure and disposal", () => {
       const run = own.upscale(image, {
         onProgress: ({ stage }) => {
           // An error that no scope catches, as running out of memory is one.
-          if (stage === "unet") setup.gpu.device.createBuffer({ label: "broken", size: 16, usage: 0xffff });
+          if (stage === "unet")
+            setup.gpu.device.createBuffer({ label: "broken", size: 16, usage: 0xffff });
         },
       });
       await expect(run).rejects.toThrow(DeviceError);
@@ -326,11 +419,19 @@ describe("failure and disposal", () => {
     idle.dispose();
     idle.dispose();
     expect(setup.gpu.memory.use().currentBytes).toBe(before);
-    await expect(idle.upscale(testImage(5, 5))).rejects.toThrow("device: this model was disposed. Load it again");
+    await expect(idle.upscale(testImage(5, 5))).rejects.toThrow(
+      "device: this model was disposed. Load it again",
+    );
 
     const { pipeline: busy } = await minimalPipeline(setup.gpu);
-    const runs = [busy.upscale(testImage(5, 5), { onProgress: ({ stage }) => stage === "encode" && busy.dispose() }), busy.upscale(testImage(5, 5))];
-    for (const run of runs) await expect(run).rejects.toThrow("device: this model was disposed. Load it again");
+    const runs = [
+      busy.upscale(testImage(5, 5), {
+        onProgress: ({ stage }) => stage === "encode" && busy.dispose(),
+      }),
+      busy.upscale(testImage(5, 5)),
+    ];
+    for (const run of runs)
+      await expect(run).rejects.toThrow("device: this model was disposed. Load it again");
     await new Promise((resolve) => setTimeout(resolve, 0));
     expect(setup.gpu.memory.use().currentBytes).toBe(before);
   });
@@ -340,12 +441,21 @@ describe("loadModel", () => {
   it("takes ImageData like a RawImage, and caches by object", async () => {
     const files = memoryFiles(await minimalFiles());
     const seen: Progress[] = [];
-    const model = await loadModel(files, { gpu: setup.gpu, precision: "f32", onProgress: (progress) => seen.push(progress) });
+    const model = await loadModel(files, {
+      gpu: setup.gpu,
+      precision: "f32",
+      onProgress: (progress) => seen.push(progress),
+    });
     try {
       expect(model).toBeInstanceOf(RcodModel);
       expect(seen.at(-1)).toMatchObject({ stage: "load", fraction: 1 });
       const raw = testImage(6, 4, 4);
-      const imageData = { width: 6, height: 4, data: new Uint8ClampedArray(raw.data), colorSpace: "srgb" } as unknown as ImageData;
+      const imageData = {
+        width: 6,
+        height: 4,
+        data: new Uint8ClampedArray(raw.data),
+        colorSpace: "srgb",
+      } as unknown as ImageData;
       const fromRaw = await model.upscale(raw);
       const fromData = await model.upscale(imageData);
       expect(fromData.image.data).toEqual(fromRaw.image.data);

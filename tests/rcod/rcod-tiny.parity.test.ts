@@ -14,7 +14,12 @@ import { oneStepCoefficients } from "../../src/rcod/graphs.ts";
 import { loadWeights, readConfigs, stageGraphs } from "../../src/rcod/load.ts";
 import { loadModel } from "../../src/rcod/model.ts";
 import { timestepEmbedding } from "../../src/rcod/unet.ts";
-import { bytesSource, openSafetensors, safetensorsStore, toFloat32 } from "../../src/weights/index.ts";
+import {
+  bytesSource,
+  openSafetensors,
+  safetensorsStore,
+  toFloat32,
+} from "../../src/weights/index.ts";
 import type { WeightStore } from "../../src/weights/index.ts";
 import { useGpu } from "../support/gpu.ts";
 import { relativeRms } from "../graph/support.ts";
@@ -24,12 +29,16 @@ const fixturePath = new URL("tests/fixtures/rcod-tiny/parity.safetensors", root)
 const modelPath = new URL("models/rcod-tiny/", root);
 
 const isThere = existsSync(fixturePath) && existsSync(new URL("unet/config.json", modelPath));
-if (!isThere) process.stderr.write("rcod-tiny parity is skipped: the model or its fixture is missing\n");
-if (!isThere && process.env["REQUIRE_GPU"] === "1") throw new Error("rcod-tiny or its fixture is missing");
+if (!isThere)
+  process.stderr.write("rcod-tiny parity is skipped: the model or its fixture is missing\n");
+if (!isThere && process.env["REQUIRE_GPU"] === "1")
+  throw new Error("rcod-tiny or its fixture is missing");
 
 /** relRms of PyTorch's own fp16-storage run, where the fixture has it (NaN where it does not). */
 interface Metrics {
-  readonly [output: string]: { readonly fp16_storage_vs_ref?: { readonly rel_rms?: number | null } };
+  readonly [output: string]: {
+    readonly fp16_storage_vs_ref?: { readonly rel_rms?: number | null };
+  };
 }
 
 const setup = useGpu();
@@ -38,7 +47,9 @@ let metrics: Metrics;
 
 beforeAll(async () => {
   if (!isThere) return;
-  const file = await openSafetensors(bytesSource("parity", new Uint8Array(readFileSync(fixturePath))));
+  const file = await openSafetensors(
+    bytesSource("parity", new Uint8Array(readFileSync(fixturePath))),
+  );
   fixture = safetensorsStore(file);
   // Python writes NaN, which is no JSON.
   const cases = JSON.parse((file.metadata.get("cases") ?? "{}").replaceAll(/\bNaN\b/g, "null")) as {
@@ -48,7 +59,9 @@ beforeAll(async () => {
 });
 
 /** A tensor of the fixture, NCHW as channels last. */
-async function channelsLast(name: string): Promise<{ shape: readonly number[]; data: Float32Array }> {
+async function channelsLast(
+  name: string,
+): Promise<{ shape: readonly number[]; data: Float32Array }> {
   const info = fixture.info(`pipeline/${name}`);
   const values = toFloat32(info, await fixture.read(info.name));
   const [n = 1, c = 1, h = 1, w = 1] = info.shape;
@@ -56,7 +69,8 @@ async function channelsLast(name: string): Promise<{ shape: readonly number[]; d
   const data = new Float32Array(values.length);
   for (let i = 0; i < n * h * w; i++) {
     const [image, pixel] = [Math.floor(i / (h * w)), i % (h * w)];
-    for (let channel = 0; channel < c; channel++) data[i * c + channel] = values[(image * c + channel) * h * w + pixel] as number;
+    for (let channel = 0; channel < c; channel++)
+      data[i * c + channel] = values[(image * c + channel) * h * w + pixel] as number;
   }
   return { shape: [n, h, w, c], data };
 }
@@ -70,13 +84,22 @@ function limitOf(output: string, dtype: DType): number {
 it.skipIf(!isThere)("rcod-tiny from photo to picture: within a level of PyTorch", async () => {
   const [height = 1, width = 1] = fixture.info("pipeline/inputs/lq").shape;
   const data = (await fixture.read("pipeline/inputs/lq")).slice();
-  const model = await loadModel(folderFiles(modelPath.pathname), { gpu: setup.gpu, precision: "f32" });
+  const model = await loadModel(folderFiles(modelPath.pathname), {
+    gpu: setup.gpu,
+    precision: "f32",
+  });
   try {
-    const { image } = await model.upscale({ width, height, channels: 3, data }, { colorFix: "none" });
+    const { image } = await model.upscale(
+      { width, height, channels: 3, data },
+      { colorFix: "none" },
+    );
     const { shape, data: out } = await channelsLast("outputs/out_t249");
     expect([image.height, image.width]).toEqual(shape.slice(1, 3));
     let largest = 0;
-    out.forEach((value, i) => (largest = Math.max(largest, Math.abs(127.5 * (value + 1) - (image.data[i] as number)))));
+    out.forEach(
+      (value, i) =>
+        (largest = Math.max(largest, Math.abs(127.5 * (value + 1) - (image.data[i] as number)))),
+    );
     expect(largest).toBeLessThanOrEqual(1);
   } finally {
     model.dispose();
@@ -100,7 +123,9 @@ describe.skipIf(!isThere).each<DType>(["f32", "f16"])("rcod-tiny in %s", (dtype)
     const check = async (output: string, got: Float32Array): Promise<void> => {
       const error = relativeRms(got, (await channelsLast(`outputs/${output}`)).data);
       const limit = limitOf(output, dtype);
-      process.stderr.write(`rcod-tiny ${dtype} ${output}: rel rms ${error.toExponential(2)}, limit ${limit.toExponential(1)}\n`);
+      process.stderr.write(
+        `rcod-tiny ${dtype} ${output}: rel rms ${error.toExponential(2)}, limit ${limit.toExponential(1)}\n`,
+      );
       if (!(error <= limit)) failures.push(`${output}: rel rms ${error} above ${limit}`);
     };
     const z = gpu.memory.create("z", height * width * 64, "images");
@@ -118,7 +143,11 @@ describe.skipIf(!isThere).each<DType>(["f32", "f16"])("rcod-tiny in %s", (dtype)
       for (const name of fixture.names()) {
         const timestep = /^pipeline\/outputs\/eps_t(\d+)$/.exec(name)?.[1];
         if (timestep === undefined) continue;
-        const embedding = timestepEmbedding(Number(timestep), configs.unet, configs.unet.blockOutChannels[0] as number);
+        const embedding = timestepEmbedding(
+          Number(timestep),
+          configs.unet,
+          configs.unet.blockOutChannels[0] as number,
+        );
         const unet = await stage("unet", "unet");
         await unet.run({
           latents: packedLatents,
@@ -132,14 +161,20 @@ describe.skipIf(!isThere).each<DType>(["f32", "f16"])("rcod-tiny in %s", (dtype)
         gpu.device.queue.writeBuffer(a, 0, packedLatents);
         const { buffer, size: epsSize } = unet.result("eps");
         const quads = size / (dtype === "f32" ? 16 : 8);
-        const plan = elementwise.plan({ dtype, quads, hasB: true, scaleA: p, scaleB: -q, activation: "none" }, gpu.caps);
+        const plan = elementwise.plan(
+          { dtype, quads, hasB: true, scaleA: p, scaleB: -q, activation: "none" },
+          gpu.caps,
+        );
         await runPlan(gpu, plan, { a, b: { buffer, size: epsSize }, y: z });
         gpu.memory.release(a);
         const decode = await stage("decode", "vae");
         await decode.run({ z });
         const image = decode.result("image");
         const bytes = await readBytes(gpu, image.buffer, 0, image.size);
-        await check(`out_t${timestep}`, unpackActivation(bytes, image.value, dtype).map((v) => Math.min(Math.max(v, -1), 1)));
+        await check(
+          `out_t${timestep}`,
+          unpackActivation(bytes, image.value, dtype).map((v) => Math.min(Math.max(v, -1), 1)),
+        );
         unet.dispose();
         decode.dispose();
       }

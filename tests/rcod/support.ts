@@ -23,7 +23,12 @@ export interface MinimalOptions {
 const IMAGE_PROJ = "image_proj.";
 
 /** The config.json files of the minimal model by path. */
-export function minimalConfigs({ vaeWidths = [8, 8], midAttention = true, minSize = 4, upscale = 4 }: MinimalOptions = {}): Record<string, unknown> {
+export function minimalConfigs({
+  vaeWidths = [8, 8],
+  midAttention = true,
+  minSize = 4,
+  upscale = 4,
+}: MinimalOptions = {}): Record<string, unknown> {
   return {
     "unet/config.json": {
       block_out_channels: [8, 16],
@@ -54,7 +59,15 @@ export function minimalConfigs({ vaeWidths = [8, 8], midAttention = true, minSiz
 }
 
 function halfTensor(name: string, { shape, ...rest }: Weight): NamedTensorData {
-  const values = parameterValues({ ...rest, shape, layout: rest.layout.endsWith("matrix") ? "matrix" : rest.layout === "table" ? "table" : "vector" });
+  const values = parameterValues({
+    ...rest,
+    shape,
+    layout: rest.layout.endsWith("matrix")
+      ? "matrix"
+      : rest.layout === "table"
+        ? "table"
+        : "vector",
+  });
   const words = Uint16Array.from(values, floatToHalfBits);
   return { name, dtype: "F16", shape, data: new Uint8Array(words.buffer) };
 }
@@ -69,7 +82,12 @@ export async function minimalFiles(
     files.set(path, new TextEncoder().encode(JSON.stringify(json)));
   }
   const parameters = modelParameters(await readConfigs(memoryFiles(files)), "f32");
-  const parts: Record<string, NamedTensorData[]> = { unet: [], vae: [], image_encoder: [], image_proj: [] };
+  const parts: Record<string, NamedTensorData[]> = {
+    unet: [],
+    vae: [],
+    image_encoder: [],
+    image_proj: [],
+  };
   for (const weight of parameters.unet) parts["unet"]?.push(halfTensor(weight.name, weight));
   for (const weight of parameters.vae) parts["vae"]?.push(halfTensor(weight.name, weight));
   for (const weight of parameters.clip) {
@@ -108,15 +126,19 @@ export function testImage(width: number, height: number, channels: 3 | 4 = 3, se
   for (let i = 0; i < data.length; i++) {
     const x = Math.floor(i / channels) % width;
     const y = Math.floor(i / channels / width);
-    data[i] = Math.round(127 + 80 * Math.sin((x + (i % channels)) / 3) * Math.cos(y / 4) + 40 * (next() - 0.5));
+    data[i] = Math.round(
+      127 + 80 * Math.sin((x + (i % channels)) / 3) * Math.cos(y / 4) + 40 * (next() - 0.5),
+    );
   }
   return { width, height, channels, data };
 }
 
 /** Largest difference of two images' bytes. */
 export function largestDifference(a: RawImage, b: RawImage): number {
-  if (a.data.length !== b.data.length) throw new Error(`${a.data.length} bytes and ${b.data.length}`);
+  if (a.data.length !== b.data.length)
+    throw new Error(`${a.data.length} bytes and ${b.data.length}`);
   let largest = 0;
-  for (let i = 0; i < a.data.length; i++) largest = Math.max(largest, Math.abs((a.data[i] as number) - (b.data[i] as number)));
+  for (let i = 0; i < a.data.length; i++)
+    largest = Math.max(largest, Math.abs((a.data[i] as number) - (b.data[i] as number)));
   return largest;
 }

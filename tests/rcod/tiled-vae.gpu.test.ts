@@ -38,7 +38,13 @@ function wholeGraph(kind: Kind, height: number, width: number, dtype: DType, con
   return planGraph(g.build(), setup.caps);
 }
 
-async function untiled(weights: DeviceWeights, kind: Kind, input: Float64Array, height: number, width: number): Promise<Float32Array> {
+async function untiled(
+  weights: DeviceWeights,
+  kind: Kind,
+  input: Float64Array,
+  height: number,
+  width: number,
+): Promise<Float32Array> {
   const plan = wholeGraph(kind, height, width, weights.dtype);
   await weights.load(plan.weights);
   const program = await Program.create(setup.gpu, plan, weights);
@@ -53,7 +59,9 @@ async function untiled(weights: DeviceWeights, kind: Kind, input: Float64Array, 
 function inputOf(kind: Kind, height: number, width: number): Float64Array {
   // A gradient besides the noise: tiles differ in their means, which only exact statistics get right.
   const channels = kind === "encode" ? 3 : CONFIG.latentChannels;
-  return uniformArray(height * width * channels, 3, 0.5).map((v, i) => v + Math.floor(i / channels / width) / height - 0.5);
+  return uniformArray(height * width * channels, 3, 0.5).map(
+    (v, i) => v + Math.floor(i / channels / width) / height - 0.5,
+  );
 }
 
 describe("vaeReach", () => {
@@ -73,27 +81,39 @@ describe("exactTiles", () => {
     [12, 200, 64, 32, 4, 1 / 4],
     [17, 9, 5, 4, 1, 4],
     [3, 3, 8, 4, 1, 4],
-  ])("%i×%i, tile %i, margin %i, multiple %i: cores partition the map", (width, height, tileSize, margin, multiple, scale) => {
-    const tiles = exactTiles({ width, height }, tileSize, margin, multiple, scale);
-    const seen = new Uint8Array(width * height);
-    const out = new Uint8Array(width * scale * height * scale);
-    for (const { input, counted, output } of tiles) {
-      for (let y = counted.y0; y < counted.y1; y++) for (let x = counted.x0; x < counted.x1; x++) seen[y * width + x] = (seen[y * width + x] as number) + 1;
-      for (let y = output.y0; y < output.y1; y++) for (let x = output.x0; x < output.x1; x++) out[y * width * scale + x] = (out[y * width * scale + x] as number) + 1;
-      expect(input.x0 % multiple + (input.y0 % multiple)).toBe(0);
-      expect(counted.x0 - input.x0 === margin || input.x0 === 0).toBe(true);
-      expect(input.x1 - counted.x1 === margin || input.x1 === width).toBe(true);
-      expect(counted.x1 - counted.x0).toBeLessThanOrEqual(Math.ceil(tileSize / multiple) * multiple);
-    }
-    expect(seen.every((count) => count === 1)).toBe(true);
-    expect(out.every((count) => count === 1)).toBe(true);
-  });
+  ])(
+    "%i×%i, tile %i, margin %i, multiple %i: cores partition the map",
+    (width, height, tileSize, margin, multiple, scale) => {
+      const tiles = exactTiles({ width, height }, tileSize, margin, multiple, scale);
+      const seen = new Uint8Array(width * height);
+      const out = new Uint8Array(width * scale * height * scale);
+      for (const { input, counted, output } of tiles) {
+        for (let y = counted.y0; y < counted.y1; y++)
+          for (let x = counted.x0; x < counted.x1; x++)
+            seen[y * width + x] = (seen[y * width + x] as number) + 1;
+        for (let y = output.y0; y < output.y1; y++)
+          for (let x = output.x0; x < output.x1; x++)
+            out[y * width * scale + x] = (out[y * width * scale + x] as number) + 1;
+        expect((input.x0 % multiple) + (input.y0 % multiple)).toBe(0);
+        expect(counted.x0 - input.x0 === margin || input.x0 === 0).toBe(true);
+        expect(input.x1 - counted.x1 === margin || input.x1 === width).toBe(true);
+        expect(counted.x1 - counted.x0).toBeLessThanOrEqual(
+          Math.ceil(tileSize / multiple) * multiple,
+        );
+      }
+      expect(seen.every((count) => count === 1)).toBe(true);
+      expect(out.every((count) => count === 1)).toBe(true);
+    },
+  );
 });
 
 describe("exact tiles equal the untiled network", () => {
   let weights: DeviceWeights;
   beforeAll(async () => {
-    const parameters = [...wholeGraph("encode", 16, 16, "f32").weights, ...wholeGraph("decode", 8, 8, "f32").weights];
+    const parameters = [
+      ...wholeGraph("encode", 16, 16, "f32").weights,
+      ...wholeGraph("decode", 8, 8, "f32").weights,
+    ];
     weights = new DeviceWeights(setup.gpu, randomSource(parameters), { dtype: "f32" });
     await weights.load(parameters);
   });
@@ -111,16 +131,26 @@ describe("exact tiles equal the untiled network", () => {
     const before = setup.gpu.memory.use().currentBytes;
     const tiled = new TiledVae(setup.gpu, weights, CONFIG, kind);
     const seen: number[] = [];
-    const options = { tileSize, reference: false, onProgress: (fraction: number) => seen.push(fraction) };
+    const options = {
+      tileSize,
+      reference: false,
+      onProgress: (fraction: number) => seen.push(fraction),
+    };
     const result = await tiled.run(Float32Array.from(input), height, width, options);
     const factor = vaeFactor(CONFIG);
-    expect([result.height, result.width]).toEqual(kind === "encode" ? [height / factor, width / factor] : [height * factor, width * factor]);
+    expect([result.height, result.width]).toEqual(
+      kind === "encode" ? [height / factor, width / factor] : [height * factor, width * factor],
+    );
     expect(relativeRms(result.data, expected)).toBeLessThanOrEqual(1e-5);
     expect(seen).toEqual(seen.toSorted((a, b) => a - b));
     expect(setup.gpu.memory.use().currentBytes).toBe(before);
     // Waiting tiles on the host instead of the device: the same bits.
     if (height === 11 || height === 28) {
-      const spilled = await tiled.run(Float32Array.from(input), height, width, { ...options, onProgress: () => undefined, spillBudgetBytes: 0 });
+      const spilled = await tiled.run(Float32Array.from(input), height, width, {
+        ...options,
+        onProgress: () => undefined,
+        spillBudgetBytes: 0,
+      });
       expect(spilled.data).toEqual(result.data);
     }
   });
@@ -128,11 +158,16 @@ describe("exact tiles equal the untiled network", () => {
   it("reference mode differs: local attention, averaged statistics", async () => {
     const input = inputOf("decode", 6, 16);
     const expected = await untiled(weights, "decode", input, 6, 16);
-    const { data, height, width } = await new TiledVae(setup.gpu, weights, CONFIG, "decode").run(Float32Array.from(input), 6, 16, {
-      tileSize: 8,
-      pad: 2,
-      reference: true,
-    });
+    const { data, height, width } = await new TiledVae(setup.gpu, weights, CONFIG, "decode").run(
+      Float32Array.from(input),
+      6,
+      16,
+      {
+        tileSize: 8,
+        pad: 2,
+        reference: true,
+      },
+    );
     expect([height, width]).toEqual([24, 64]);
     const error = relativeRms(data, expected);
     expect(error).toBeGreaterThan(1e-4);
@@ -142,12 +177,17 @@ describe("exact tiles equal the untiled network", () => {
   it("aborts between tiles and frees everything", async () => {
     const before = setup.gpu.memory.use().currentBytes;
     const controller = new AbortController();
-    const run = new TiledVae(setup.gpu, weights, CONFIG, "decode").run(Float32Array.from(inputOf("decode", 8, 12)), 8, 12, {
-      tileSize: 6,
-      reference: false,
-      signal: controller.signal,
-      onProgress: (fraction) => fraction > 0.3 && controller.abort(new Error("stop")),
-    });
+    const run = new TiledVae(setup.gpu, weights, CONFIG, "decode").run(
+      Float32Array.from(inputOf("decode", 8, 12)),
+      8,
+      12,
+      {
+        tileSize: 6,
+        reference: false,
+        signal: controller.signal,
+        onProgress: (fraction) => fraction > 0.3 && controller.abort(new Error("stop")),
+      },
+    );
     await expect(run).rejects.toThrow("stop");
     expect(setup.gpu.memory.use().currentBytes).toBe(before);
   });
@@ -186,7 +226,9 @@ describe("upscale with a tile", () => {
       // The released hook at this factor, cut into tiles: another picture of the same size.
       const reference = await pipeline.upscale(image, { reference: true, tile: 64 });
       expect([reference.image.width, reference.image.height]).toEqual([68, 20]);
-      await expect(pipeline.upscale(image, { tile: 32 })).rejects.toThrow("upscale: tile must be an integer ≥ 64 output pixels, got 32");
+      await expect(pipeline.upscale(image, { tile: 32 })).rejects.toThrow(
+        "upscale: tile must be an integer ≥ 64 output pixels, got 32",
+      );
     } finally {
       pipeline.dispose();
     }

@@ -37,7 +37,9 @@ describe("tileStarts", () => {
   });
 
   it("refuses an overlap as large as the tile, and a tile larger than the axis", () => {
-    expect(() => tileStarts(100, 32, 32)).toThrow("overlap must be smaller than the tile, got 32 and 32");
+    expect(() => tileStarts(100, 32, 32)).toThrow(
+      "overlap must be smaller than the tile, got 32 and 32",
+    );
     expect(() => tileStarts(10, 16, 4)).toThrow("tile must be at most the axis, got 16 and 10");
     expect(() => tileCount(NaN, 16, 4)).toThrow("got NaN");
   });
@@ -125,7 +127,12 @@ describe("vaeTiles", () => {
       expect(tiles.length).toBe(1);
       expect(tiles[0]?.input).toEqual({ x0: 0, x1: c.width, y0: 0, y1: c.height });
     } else {
-      const flat = (box: { x0: number; x1: number; y0: number; y1: number }) => [box.x0, box.x1, box.y0, box.y1];
+      const flat = (box: { x0: number; x1: number; y0: number; y1: number }) => [
+        box.x0,
+        box.x1,
+        box.y0,
+        box.y1,
+      ];
       expect(tiles.map((tile) => flat(tile.input))).toEqual(c.inputBoxes);
       expect(tiles.map((tile) => flat(tile.output))).toEqual(c.outputBoxes);
     }

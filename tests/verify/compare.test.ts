@@ -1,6 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { channelsLastShape, toChannelsFirst, toChannelsLast } from "../../src/verify/axis-order.ts";
 import { compareOutput, floatLimit } from "../../src/verify/compare.ts";
+import type { GoldenCase } from "../../src/verify/golden-file.ts";
+import { compareResults } from "../../src/verify/run-case.ts";
 
 const EXACT = { on: "maxAbs", value: 0 } as const;
 
@@ -56,4 +58,22 @@ test("channels move behind the pixels and back", () => {
   expect(channelsLastShape(shape)).toEqual([2, 2, 2, 3]);
   expect([...last.subarray(0, 6)]).toEqual([0, 4, 8, 1, 5, 9]);
   expect(toChannelsFirst(last, [2, 2, 2, 3])).toEqual(data);
+});
+
+test("an output without stored errors shares the limits of its relatives, one with them does not", async () => {
+  const metrics = {
+    own: { fp16_storage_vs_ref: { rel_rms: 1e-3 } },
+    wide: { fp16_storage_vs_ref: { rel_rms: 1e-2 } },
+  };
+  const golden = {
+    metrics,
+    outputs: ["own", "bare"],
+    output: async () => ({ dtype: "F32", shape: [1], data: new Float32Array([1]) }),
+  } as unknown as GoldenCase;
+  const value = { shape: [1], data: new Float32Array([1]) };
+  const results = { own: value, bare: value, unstored: value };
+  const limits = async (relatives?: Record<string, string[]>) =>
+    (await compareResults(golden, "f16", results, relatives)).map(({ limit }) => limit.value);
+  expect(await limits()).toEqual([4e-3, 5e-4]);
+  expect(await limits({ own: ["wide"], bare: ["own", "wide"] })).toEqual([4e-3, 4e-2]);
 });
