@@ -5,18 +5,10 @@ import type { ModuleInfo, PlanInfo } from "../bench/model-plan.ts";
 import { describeModules, describePlan } from "../bench/model-plan.ts";
 import type { Caps } from "../gpu/caps.ts";
 import { BASELINE_CAPS } from "../gpu/caps.ts";
-import { UNUSED_CLIP_TENSORS, withCurrentAttentionNames } from "../rcod/checkpoint.ts";
-import { IMAGE_PROJ } from "../rcod/graphs.ts";
 import type { ModelConfigs, ModelWeights } from "../rcod/load.ts";
-import { modelParameters, readConfigs } from "../rcod/load.ts";
+import { MODEL_PARTS, checkPart, modelParameters, openPart, readConfigs } from "../rcod/load.ts";
 import type { FileSet, WeightStem, WeightStore } from "../weights/index.ts";
-import {
-  WeightsError,
-  checkTensors,
-  mergeStores,
-  openWeightFolder,
-  renamedStore,
-} from "../weights/index.ts";
+import { WeightsError } from "../weights/index.ts";
 import { folderFiles } from "../weights/node-source.ts";
 import { EXIT } from "./errors.ts";
 import { formatBytes, formatTable } from "./format.ts";
@@ -88,45 +80,27 @@ async function describeWeights(
   );
   if (!present.includes(true)) return null;
   const parameters = modelParameters(configs, "f32");
-  const opened: WeightStore[] = [];
-  const open = async (name: string, stem: WeightStem): Promise<WeightStore> => {
-    const store = await openWeightFolder(files, name, stem);
-    opened.push(store);
-    return store;
-  };
-  const openers: Record<keyof ModelWeights, () => Promise<WeightStore>> = {
-    clip: async () =>
-      mergeStores("image_encoder and image_proj", [
-        await open("image_encoder", "model"),
-        renamedStore(await open("image_proj", "model"), (name) => `${IMAGE_PROJ}.${name}`),
-      ]),
-    vae: async () => withCurrentAttentionNames(await open("vae", "diffusion_pytorch_model")),
-    unet: () => open("unet", "diffusion_pytorch_model"),
-  };
-  try {
-    const infos: WeightsInfo[] = [];
-    for (const part of ["clip", "vae", "unet"] as const) {
-      let [tensors, bytes] = [0, 0];
-      let problem: string | null = null;
-      try {
-        const store = await openers[part]();
-        for (const name of store.names()) {
-          tensors++;
-          bytes += store.info(name).byteLength;
-        }
-        checkTensors(store, parameters[part], {
-          unused: part === "clip" ? UNUSED_CLIP_TENSORS : "error",
-        });
-      } catch (error) {
-        if (!(error instanceof WeightsError)) throw error;
-        problem = error.message;
+  const infos: WeightsInfo[] = [];
+  for (const part of MODEL_PARTS) {
+    let [tensors, bytes] = [0, 0];
+    let problem: string | null = null;
+    let store: WeightStore | undefined;
+    try {
+      store = await openPart(files, part);
+      for (const name of store.names()) {
+        tensors++;
+        bytes += store.info(name).byteLength;
       }
-      infos.push({ part, tensors, bytes, problem });
+      checkPart(store, part, parameters[part]);
+    } catch (error) {
+      if (!(error instanceof WeightsError)) throw error;
+      problem = error.message;
+    } finally {
+      await store?.close();
     }
-    return infos;
-  } finally {
-    await Promise.all(opened.map((store) => store.close()));
+    infos.push({ part, tensors, bytes, problem });
   }
+  return infos;
 }
 
 /** Whether a part's folder has safetensors, or an index of them, in any variant. */

@@ -106,9 +106,9 @@ function wrapDevice(device: GPUDevice, info: GPUAdapterInfo | undefined, ownsDev
     lostError = new DeviceLostError(lostInfo.reason ?? "unknown", lostInfo.message);
     return lostError;
   });
-  let uncaught: string | undefined;
+  let uncaught: GPUError | undefined;
   device.addEventListener("uncapturederror", (event) => {
-    uncaught ??= event.error.message;
+    uncaught ??= event.error;
   });
   let destroyed = false;
   return {
@@ -123,10 +123,12 @@ function wrapDevice(device: GPUDevice, info: GPUAdapterInfo | undefined, ownsDev
     throwIfFailed() {
       if (lostError) throw lostError;
       if (uncaught === undefined) return;
-      const message = uncaught;
+      const { message, constructor } = uncaught;
       uncaught = undefined;
       throw new DeviceError(
-        `device: ${message}. If memory ran out, use a smaller image, a tile, or f16 precision`,
+        /OutOfMemory/.test(constructor.name)
+          ? `device: out of memory: ${message}. Use a smaller image, a tile, or f16 precision`
+          : `device: ${message}`,
       );
     },
     destroy() {

@@ -6,7 +6,7 @@ import { DeviceWeights } from "../graph/device-weights.ts";
 import type { Graph, Weight } from "../graph/ir.ts";
 import { graphWeights } from "../graph/ir.ts";
 import { optimize } from "../graph/passes.ts";
-import type { FileSet, WeightStore } from "../weights/index.ts";
+import type { FileSet, WeightStem, WeightStore } from "../weights/index.ts";
 import {
   WeightsError,
   checkTensors,
@@ -43,14 +43,6 @@ export interface ModelWeights {
   readonly vae: DeviceWeights;
   readonly unet: DeviceWeights;
 }
-
-/** Where a part lies in a model folder, and what its weight files are called. */
-const PARTS = {
-  unet: { folder: "unet", stem: "diffusion_pytorch_model" },
-  vae: { folder: "vae", stem: "diffusion_pytorch_model" },
-  clip: { folder: "image_encoder", stem: "model" },
-  proj: { folder: "image_proj", stem: "model" },
-} as const;
 
 /**
  * Reads the configurations of a model folder (`unet/`, `vae/`, `image_encoder/config.json`; optional
@@ -132,6 +124,56 @@ export function modelParameters(
   };
 }
 
+/** The parts of a model that have weights of their own on the device. */
+export const MODEL_PARTS = [
+  "clip",
+  "vae",
+  "unet",
+] as const satisfies readonly (keyof ModelWeights)[];
+
+/**
+ * Opens the weight files of one part of a model folder, under the names that the graphs use. The caller
+ * closes the store. Throws `WeightsError` for absent or broken files.
+ */
+export async function openPart(
+  files: FileSet,
+  part: keyof ModelWeights,
+  signal?: AbortSignal,
+): Promise<WeightStore> {
+  const open = (folder: string, stem: WeightStem): Promise<WeightStore> =>
+    openWeightFolder(files, folder, stem, signal ? { signal } : {});
+  switch (part) {
+    case "unet":
+      return open("unet", "diffusion_pytorch_model");
+    case "vae":
+      return withCurrentAttentionNames(await open("vae", "diffusion_pytorch_model"));
+    case "clip": {
+      const tower = await open("image_encoder", "model");
+      try {
+        const projection = renamedStore(
+          await open("image_proj", "model"),
+          (name) => `${IMAGE_PROJ}.${name}`,
+        );
+        return mergeStores("image_encoder and image_proj", [tower, projection]);
+      } catch (error) {
+        await tower.close();
+        throw error;
+      }
+    }
+    default:
+      return part satisfies never;
+  }
+}
+
+/** Checks names, shapes and dtypes of a part's store. Throws one `WeightsError` with all that is wrong. */
+export function checkPart(
+  store: WeightStore,
+  part: keyof ModelWeights,
+  parameters: readonly Weight[],
+): void {
+  checkTensors(store, parameters, { unused: part === "clip" ? UNUSED_CLIP_TENSORS : "error" });
+}
+
 export interface LoadWeightsOptions {
   readonly signal?: AbortSignal;
   readonly onProgress?: (bytesLoaded: number, bytesTotal: number) => void;
@@ -149,53 +191,41 @@ export async function loadWeights(
   options: LoadWeightsOptions = {},
 ): Promise<ModelWeights> {
   const { signal, onProgress } = options;
-  const opened: WeightStore[] = [];
-  const open = async (part: keyof typeof PARTS): Promise<WeightStore> => {
-    const { folder, stem } = PARTS[part];
-    const store = await openWeightFolder(files, folder, stem, signal ? { signal } : {});
-    opened.push(store);
-    return store;
-  };
+  const stores = new Map<keyof ModelWeights, WeightStore>();
   const made: DeviceWeights[] = [];
   try {
     const parameters = modelParameters(configs, dtype);
-    const projection = renamedStore(await open("proj"), (name) => `${IMAGE_PROJ}.${name}`);
-    const stores: Record<keyof ModelWeights, WeightStore> = {
-      clip: mergeStores("image_encoder and image_proj", [await open("clip"), projection]),
-      vae: withCurrentAttentionNames(await open("vae")),
-      unet: await open("unet"),
-    };
     const problems: string[] = [];
-    for (const part of ["clip", "vae", "unet"] as const) {
+    for (const part of MODEL_PARTS) {
+      const store = await openPart(files, part, signal);
+      stores.set(part, store);
       try {
-        checkTensors(stores[part], parameters[part], {
-          unused: part === "clip" ? UNUSED_CLIP_TENSORS : "error",
-        });
+        checkPart(store, part, parameters[part]);
       } catch (error) {
         if (!(error instanceof WeightsError)) throw error;
         problems.push(error.message);
       }
     }
     if (problems.length > 0) throw new WeightsError(problems.join("; "));
-    const totals = (["clip", "vae", "unet"] as const).map((part) =>
-      parameters[part].reduce((sum, { name }) => sum + stores[part].info(name).byteLength, 0),
-    );
-    const total = totals.reduce((sum, bytes) => sum + bytes, 0);
+    const storeOf = (part: keyof ModelWeights): WeightStore => stores.get(part) as WeightStore;
+    const bytesOf = (part: keyof ModelWeights): number =>
+      parameters[part].reduce((sum, { name }) => sum + storeOf(part).info(name).byteLength, 0);
+    const total = MODEL_PARTS.reduce((sum, part) => sum + bytesOf(part), 0);
     let before = 0;
-    const load = async (part: keyof ModelWeights, bytes: number): Promise<DeviceWeights> => {
-      const weights = new DeviceWeights(gpu, storeSource(stores[part]), { dtype });
+    const load = async (part: keyof ModelWeights): Promise<DeviceWeights> => {
+      const weights = new DeviceWeights(gpu, storeSource(storeOf(part)), { dtype });
       made.push(weights);
       await weights.load(parameters[part], {
         onProgress: (loaded) => onProgress?.(before + loaded, total),
         ...(signal && { signal }),
       });
-      before += bytes;
+      before += bytesOf(part);
       return weights;
     };
     const loaded: ModelWeights = {
-      clip: await load("clip", totals[0] ?? 0),
-      vae: await load("vae", totals[1] ?? 0),
-      unet: await load("unet", totals[2] ?? 0),
+      clip: await load("clip"),
+      vae: await load("vae"),
+      unet: await load("unet"),
     };
     await submittedWorkDone(gpu); // memory that ran out is found here, not by the first image
     return loaded;
@@ -203,6 +233,6 @@ export async function loadWeights(
     for (const weights of made) weights.dispose();
     throw error;
   } finally {
-    await Promise.all(opened.map((store) => store.close()));
+    await Promise.all([...stores.values()].map((store) => store.close()));
   }
 }
