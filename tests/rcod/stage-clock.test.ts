@@ -18,7 +18,9 @@ it("adds up shares, never falls and ends at exactly 1", () => {
   clock.runOptions(undefined, 0.5, 0.5).onProgress?.(0.5);
   clock.start("decode");
   const timings = clock.finish();
-  expect(seen.map(({ fraction }) => Math.round(fraction * 1000) / 1000)).toEqual([0, 0.15, 0.15, 0.3, 0.525, 0.6, 1]);
+  expect(seen.map(({ fraction }) => Math.round(fraction * 1000) / 1000)).toEqual([
+    0, 0.15, 0.15, 0.3, 0.525, 0.6, 1,
+  ]);
   expect(seen.at(-1)?.fraction).toBe(1);
   expect(timings.tokens).toBe(0);
 });
