@@ -1,5 +1,5 @@
 /** `rcod bench`: a line per case as it comes, the sums at the end, or one JSON object. */
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import type { CaseRecord, KernelSuiteSettings, VariantRecord } from "../bench/kernel-suite.ts";
 import {
   casePasses,
@@ -216,11 +216,12 @@ function rate(value: number): string {
 const WARM_IMAGES = 3;
 
 async function benchModel(gpu: Gpu, options: BenchOptions, interrupt: Interrupt): Promise<number> {
-  const { terminal, json, model = BUNDLED_MODEL } = options;
+  const { terminal, json, model: folder = BUNDLED_MODEL } = options;
+  const model = basename(folder); // records are published: no paths of this machine
   const { image, name } = await benchImage();
   const note = progressNotes((line) => terminal.note(line));
   const result = await runModelSuite(gpu, {
-    files: folderFiles(model),
+    files: folderFiles(folder),
     image,
     precision: options.precision ?? "auto",
     samples: options.samples ?? WARM_IMAGES,
