@@ -6,22 +6,18 @@
 import type { Gpu } from "../gpu/device.ts";
 import type { DType } from "../gpu/dtype.ts";
 import { DeviceError } from "../gpu/errors.ts";
-import { ShapeError, quadCount } from "../gpu/shape.ts";
+import { quadCount } from "../gpu/shape.ts";
 import { readBytes, submittedWorkDone, uploadBytes } from "../gpu/transfer.ts";
 import type { Graph } from "../graph/ir.ts";
 import { activationByteLength } from "../graph/lower.ts";
 import { packActivation } from "../graph/pack-activation.ts";
-import type { GraphPlan } from "../graph/plan.ts";
 import { planGraph } from "../graph/plan.ts";
-import { Program, unpackActivation } from "../graph/program.ts";
+import { unpackActivation } from "../graph/program.ts";
 import { runPlan } from "../graph/run-plan.ts";
-import { SlotPool } from "../graph/slot-pool.ts";
-import { crop } from "../kernels/crop.ts";
 import { elementwise } from "../kernels/elementwise.ts";
 import type { Rounding } from "../kernels/image-layout.ts";
 import { imageToTensor } from "../kernels/image-to-tensor.ts";
 import { tensorToImage } from "../kernels/tensor-to-image.ts";
-import { tileAccumulate, tileClear, tileNormalise } from "../kernels/tile-blend.ts";
 import { clipTokens, vaeFactor } from "./config.ts";
 import type { Geometry } from "./geometry.ts";
 import { outputGeometry, parseRealism } from "./geometry.ts";
@@ -41,16 +37,19 @@ import {
   readImage,
   resizeImage,
   resizeToTensor,
-  tableBuffer,
   uploadImage,
 } from "./image-ops.ts";
 import type { ModelConfigs, ModelWeights } from "./load.ts";
 import { stageGraphs } from "./load.ts";
-import { normalNoise } from "./noise.ts";
 import type { Stage, UpscaleOptions, UpscaleResult } from "./options.ts";
+import { dropAlpha, hostPixels, levels } from "./host-pixels.ts";
+import { blendLatentTiles } from "./latent-blend.ts";
+import { sampleLatents, splitMoments } from "./posterior.ts";
 import { StageClock } from "./stage-clock.ts";
+import { StagePrograms } from "./stage-programs.ts";
+import { chooseVaeTile } from "./vae-tile-choice.ts";
 import { TiledVae } from "./tiled-vae.ts";
-import { gaussianTileWeights, latentTiling } from "./tiling.ts";
+import { latentTiling } from "./tiling.ts";
 import { timestepEmbedding } from "./unet.ts";
 
 /** Tiles of the UNet, in latent pixels: a map with a larger area than `tile`² is cut. */
@@ -61,12 +60,6 @@ export interface LatentTiles {
 
 /** Latent tiling of the released program. */
 const LATENT_TILES: LatentTiles = { tile: 96, overlap: 32 };
-/** VAE tiles of the released program, in input pixels of encoder and decoder. */
-const REFERENCE_VAE_TILE = { encode: 1024, decode: 224 } as const;
-/** Core side of automatic VAE tiles, in output pixels: margins stay a small share, memory below 300 MiB. */
-const AUTO_VAE_TILE = 512;
-/** Activations of an untiled pass beyond this are tiled even where single bindings would fit. */
-const MAX_UNTILED_BYTES = 2 * 1024 ** 3;
 
 type RunStage = Exclude<Stage, "load">;
 
@@ -91,9 +84,8 @@ export class Pipeline {
   readonly dtype: DType;
   readonly #gpu: Gpu;
   readonly #weights: ModelWeights;
-  readonly #pool: SlotPool;
   readonly #latentTiles: LatentTiles;
-  readonly #programs = new Map<string, Program>();
+  readonly #programs: StagePrograms;
   /** The last image, by identity: callers who mutate pixels in place must pass a new object. */
   #encodedOf: RawImage | undefined;
   #encoded: Encoded | undefined;
@@ -116,7 +108,7 @@ export class Pipeline {
     this.configs = configs;
     this.#weights = weights;
     this.dtype = dtype;
-    this.#pool = new SlotPool(gpu);
+    this.#programs = new StagePrograms(gpu, weights);
   }
 
   /** Enlarges one image. Calls on one pipeline run one after another. */
@@ -307,7 +299,7 @@ export class Pipeline {
   ): Promise<GPUBuffer> {
     clock.start("tokens");
     const { clip, unet } = this.configs;
-    const program = await this.#program("tokens", "clip", () =>
+    const program = await this.#programs.get("tokens", "clip", () =>
       tokenGraph(clip, unet.crossAttentionDim, this.dtype),
     );
     const side = clip.imageSize;
@@ -318,7 +310,7 @@ export class Pipeline {
       dtype: this.dtype,
     });
     await program.run({}, clock.runOptions(options.signal));
-    return this.#keep(program, "tokens");
+    return this.#programs.keep(program, "tokens");
   }
 
   /** Latents [1, h, w, L] times the scaling factor: the posterior's mean, or a seeded sample. */
@@ -350,14 +342,14 @@ export class Pipeline {
         ),
         { image: source.buffer, y },
       );
-    const tile = this.#vaeTile("encode", workHeight, workWidth, options);
+    const tile = chooseVaeTile(vae, gpu.caps, this.dtype, "encode", workHeight, workWidth, options);
     if (tile === null) {
-      const program = await this.#program(`encode ${workHeight}x${workWidth}`, "vae", () =>
+      const program = await this.#programs.get(`encode ${workHeight}x${workWidth}`, "vae", () =>
         encoderGraph(vae, workHeight, workWidth, this.dtype),
       );
       await toTensor(program.input("image"));
       await program.run({}, clock.runOptions(options.signal));
-      if (options.seed === undefined) return this.#keep(program, "latents");
+      if (options.seed === undefined) return this.#programs.keep(program, "latents");
       const mean = await program.read("latents");
       const logvar = await program.read("logvar");
       return this.#upload(
@@ -365,7 +357,7 @@ export class Pipeline {
         vae.latentChannels,
       );
     }
-    const pixels = await this.#hostPixels(source, workHeight, workWidth);
+    const pixels = await hostPixels(gpu, source, workHeight, workWidth);
     const tiled = new TiledVae(gpu, this.#weights.vae, vae, "encode");
     const moments = await tiled.run(pixels, workHeight, workWidth, {
       tileSize: tile,
@@ -396,7 +388,7 @@ export class Pipeline {
     const timestepBytes = packActivation(embedding, embedding.length, this.dtype);
     const tiling = latentTiling(width, height, this.#latentTiles.tile, this.#latentTiles.overlap);
     const [tileHeight, tileWidth] = tiling ? [tiling.tile, tiling.tile] : [height, width];
-    const program = await this.#program(`unet ${tileHeight}x${tileWidth}`, "unet", () =>
+    const program = await this.#programs.get(`unet ${tileHeight}x${tileWidth}`, "unet", () =>
       unetGraph(unet, tileHeight, tileWidth, clipTokens(clip), this.dtype),
     );
     const shape = [1, height, width, vae.latentChannels];
@@ -411,7 +403,17 @@ export class Pipeline {
         );
         eps = program.result("eps");
       } else {
-        blended = await this.#blendTiles(program, encoded, timestepBytes, tiling, options, clock);
+        const { latentChannels: channels } = vae;
+        blended = await blendLatentTiles(
+          gpu,
+          program,
+          { latents, tokens, timestep: timestepBytes, height, width, channels, dtype: this.dtype },
+          tiling,
+          {
+            symmetric: options.reference !== true,
+            runOptions: (start, length) => clock.runOptions(options.signal, start, length),
+          },
+        );
         eps = { buffer: blended };
       }
       const { p, q } = oneStepCoefficients(rcod, vae);
@@ -436,88 +438,6 @@ export class Pipeline {
       throw error;
     } finally {
       if (blended) gpu.memory.release(blended);
-    }
-  }
-
-  /** Runs the UNet on overlapping latent tiles and blends the predictions with Gaussian weights, in f32. */
-  async #blendTiles(
-    program: Program,
-    { latents, tokens, latentHeight: height, latentWidth: width }: Encoded,
-    timestep: Uint8Array<ArrayBuffer>,
-    tiling: NonNullable<ReturnType<typeof latentTiling>>,
-    options: UpscaleOptions,
-    clock: StageClock,
-  ): Promise<GPUBuffer> {
-    const gpu = this.#gpu;
-    const { caps } = gpu;
-    const channels = this.configs.vae.latentChannels;
-    const { tile, xStarts, yStarts } = tiling;
-    const whole = { width, height, channels };
-    const temporary: GPUBuffer[] = [];
-    const create = (name: string, byteLength: number): GPUBuffer => {
-      temporary.push(gpu.memory.create(name, byteLength, "images"));
-      return temporary.at(-1) as GPUBuffer;
-    };
-    const eps = gpu.memory.create(
-      "eps",
-      activationByteLength([height, width, channels], this.dtype),
-      "images",
-    );
-    try {
-      const acc = create("tile sum", height * width * quadCount(channels) * 16);
-      const coverage = create("tile coverage", height * width * 4);
-      const w = tableBuffer(
-        gpu,
-        gaussianTileWeights(tile, { symmetric: options.reference !== true }),
-      );
-      temporary.push(w);
-      await runPlan(gpu, tileClear.plan(whole, caps), { acc, coverage });
-      const count = xStarts.length * yStarts.length;
-      let done = 0;
-      for (const y0 of yStarts) {
-        for (const x0 of xStarts) {
-          const cut = crop.plan(
-            {
-              dtype: this.dtype,
-              channels,
-              srcWidth: width,
-              srcHeight: height,
-              srcX: x0,
-              srcY: y0,
-              width: tile,
-              height: tile,
-              dstWidth: tile,
-              dstHeight: tile,
-              dstX: 0,
-              dstY: 0,
-            },
-            caps,
-          );
-          await runPlan(gpu, cut, { src: latents, dst: program.input("latents") });
-          await program.run(
-            { tokens, timestep },
-            clock.runOptions(options.signal, done / count, 1 / count),
-          );
-          const add = tileAccumulate.plan(
-            { ...whole, dtype: this.dtype, tileWidth: tile, tileHeight: tile, x0, y0 },
-            caps,
-          );
-          const { buffer, size } = program.result("eps");
-          await runPlan(gpu, add, { tile: { buffer, size }, w, acc, coverage });
-          done++;
-        }
-      }
-      await runPlan(gpu, tileNormalise.plan({ ...whole, dtype: this.dtype }, caps), {
-        acc,
-        coverage,
-        y: eps,
-      });
-      return eps;
-    } catch (error) {
-      gpu.memory.release(eps);
-      throw error;
-    } finally {
-      for (const buffer of temporary) gpu.memory.release(buffer);
     }
   }
 
@@ -557,10 +477,20 @@ export class Pipeline {
         { x, image: decoded.buffer },
       );
     try {
-      const tile = this.#vaeTile("decode", workHeight, workWidth, options);
+      const tile = chooseVaeTile(
+        vae,
+        gpu.caps,
+        this.dtype,
+        "decode",
+        workHeight,
+        workWidth,
+        options,
+      );
       if (tile === null) {
-        const program = await this.#program(`decode ${latentHeight}x${latentWidth}`, "vae", () =>
-          decoderGraph(vae, latentHeight, latentWidth, this.dtype),
+        const program = await this.#programs.get(
+          `decode ${latentHeight}x${latentWidth}`,
+          "vae",
+          () => decoderGraph(vae, latentHeight, latentWidth, this.dtype),
         );
         await program.run({ z }, clock.runOptions(options.signal));
         const { buffer, size } = program.result("image");
@@ -641,82 +571,6 @@ export class Pipeline {
     }
   }
 
-  /** Tile side in the VAE's input pixels, or null for an untiled pass. */
-  #vaeTile(
-    kind: "encode" | "decode",
-    height: number,
-    width: number,
-    options: UpscaleOptions,
-  ): number | null {
-    const factor = vaeFactor(this.configs.vae);
-    const toInput = (pixels: number): number =>
-      kind === "encode" ? pixels : Math.ceil(pixels / factor);
-    if (options.tile !== undefined) {
-      if (!Number.isInteger(options.tile) || options.tile < 64) {
-        throw new ShapeError(
-          `upscale: tile must be an integer ≥ 64 output pixels, got ${options.tile}`,
-        );
-      }
-      const side = Math.ceil(options.tile / factor) * factor;
-      return Math.max(height, width) > side ? toInput(side) : null;
-    }
-    if (options.reference) {
-      // The hook's own rule: untiled up to tile + 2 · margin.
-      const pad = kind === "encode" ? 32 : 11;
-      const size = REFERENCE_VAE_TILE[kind];
-      return Math.max(toInput(height), toInput(width)) > size + 2 * pad ? size : null;
-    }
-    return this.#fits(kind, height, width) ? null : toInput(AUTO_VAE_TILE);
-  }
-
-  #fits(kind: "encode" | "decode", height: number, width: number): boolean {
-    const { vae } = this.configs;
-    const { limits } = this.#gpu.caps;
-    // The widest map is at full resolution: its bytes rule out most sizes without planning.
-    const widest = vae.blockOutChannels[kind === "decode" ? 1 : 0] ?? vae.blockOutChannels[0] ?? 1;
-    const binding = Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize);
-    if (activationByteLength([height, width, widest], this.dtype) > binding) return false;
-    const factor = vaeFactor(vae);
-    const plan = planGraph(
-      kind === "encode"
-        ? encoderGraph(vae, height, width, this.dtype)
-        : decoderGraph(vae, height / factor, width / factor, this.dtype),
-      this.#gpu.caps,
-    );
-    return (
-      plan.memory.totalBytes <= MAX_UNTILED_BYTES &&
-      Math.max(...plan.memory.slotByteLengths) <= binding
-    );
-  }
-
-  /** A compiled stage. One size per stage is kept: another size replaces it (pipelines stay cached). */
-  async #program(key: string, part: keyof ModelWeights, build: () => Graph): Promise<Program> {
-    const known = this.#programs.get(key);
-    if (known !== undefined) return known;
-    const stage = key.split(" ", 1)[0] as string;
-    for (const [other, program] of this.#programs) {
-      if (other.split(" ", 1)[0] !== stage) continue;
-      program.dispose();
-      this.#programs.delete(other);
-    }
-    const plan: GraphPlan = planGraph(build(), this.#gpu.caps);
-    const program = await Program.create(this.#gpu, plan, this.#weights[part], {
-      pool: this.#pool,
-    });
-    this.#programs.set(key, program);
-    return program;
-  }
-
-  /** A copy of a result that survives the pool's next run. */
-  #keep(program: Program, name: string): GPUBuffer {
-    const { buffer, size } = program.result(name);
-    const copy = this.#gpu.memory.create(name, size, "images");
-    const encoder = this.#gpu.device.createCommandEncoder({ label: name });
-    encoder.copyBufferToBuffer(buffer, 0, copy, 0, size);
-    this.#gpu.device.queue.submit([encoder.finish()]);
-    return copy;
-  }
-
   #upload(values: Float32Array, channels: number): GPUBuffer {
     const bytes = packActivation(values, channels, this.dtype);
     const buffer = this.#gpu.memory.create("latents", bytes.byteLength, "images");
@@ -734,31 +588,10 @@ export class Pipeline {
     return unpackActivation(bytes, { id: 0, shape: [rows, channels] }, this.dtype);
   }
 
-  /** The encoder's input on the host, for tiles: [H, W, 3] in −1 … 1, edges repeated into the padding. */
-  async #hostPixels(
-    source: DeviceImage,
-    height: number,
-    width: number,
-  ): Promise<Float32Array<ArrayBuffer>> {
-    const rgba = await readImage(this.#gpu, source);
-    const out = new Float32Array(height * width * 3);
-    for (let y = 0; y < height; y++) {
-      const row = Math.min(y, source.height - 1) * source.width;
-      for (let x = 0; x < width; x++) {
-        const from = (row + Math.min(x, source.width - 1)) * 4;
-        for (let c = 0; c < 3; c++)
-          out[(y * width + x) * 3 + c] = (rgba[from + c] as number) / 127.5 - 1;
-      }
-    }
-    return out;
-  }
-
   /** Forgets the encoded image and all programs, and frees their memory. Weights stay. */
   #dropBuffers(): void {
     this.#dropEncoded();
-    for (const program of this.#programs.values()) program.dispose();
     this.#programs.clear();
-    this.#pool.dispose();
   }
 
   #dropEncoded(): void {
@@ -773,64 +606,4 @@ export class Pipeline {
 
 function roundingOf(options: UpscaleOptions): Rounding {
   return options.reference ? "truncate" : "nearest";
-}
-
-function dropAlpha(rgba: Uint8Array): Uint8Array {
-  const rgb = new Uint8Array((rgba.length / 4) * 3);
-  for (let i = 0, o = 0; i < rgba.length; i += 4) {
-    rgb[o++] = rgba[i] as number;
-    rgb[o++] = rgba[i + 1] as number;
-    rgb[o++] = rgba[i + 2] as number;
-  }
-  return rgb;
-}
-
-/** Moments [.., 2L] → mean times the scaling factor, and clamped log-variance, each [.., L]. */
-function splitMoments(moments: Float32Array, latentChannels: number, scalingFactor: number) {
-  const pixels = moments.length / (2 * latentChannels);
-  const mean = new Float32Array(pixels * latentChannels);
-  const logvar = new Float32Array(pixels * latentChannels);
-  for (let i = 0; i < pixels; i++) {
-    for (let c = 0; c < latentChannels; c++) {
-      mean[i * latentChannels + c] =
-        (moments[i * 2 * latentChannels + c] as number) * scalingFactor;
-      const value = moments[(i * 2 + 1) * latentChannels + c] as number;
-      logvar[i * latentChannels + c] = Math.min(Math.max(value, -30), 20);
-    }
-  }
-  return { mean, logvar };
-}
-
-/** mean + scale · exp(logvar / 2) · n with seeded normal n; `mean` is already scaled. */
-function sampleLatents(
-  mean: Float32Array,
-  logvar: Float32Array,
-  scale: number,
-  seed: number,
-): Float32Array {
-  const noise = normalNoise(mean.length, seed);
-  return mean.map(
-    (m, i) => m + scale * Math.exp(0.5 * (logvar[i] as number)) * (noise[i] as number),
-  );
-}
-
-/** An image [H, W, 3] in −1 … 1 as RGBA8, cropped to the top left outWidth × outHeight. */
-function levels(
-  image: Float32Array,
-  width: number,
-  outWidth: number,
-  outHeight: number,
-  rounding: Rounding,
-): Uint8Array<ArrayBuffer> {
-  const out = new Uint8Array(outWidth * outHeight * 4).fill(255);
-  const half = rounding === "nearest" ? 0.5 : 0;
-  for (let y = 0; y < outHeight; y++) {
-    for (let x = 0; x < outWidth; x++) {
-      for (let c = 0; c < 3; c++) {
-        const value = Math.min(Math.max(image[(y * width + x) * 3 + c] as number, -1), 1);
-        out[(y * outWidth + x) * 4 + c] = Math.floor(255 * (0.5 * value + 0.5) + half);
-      }
-    }
-  }
-  return out;
 }

@@ -1,0 +1,55 @@
+/** The compiled stages of a model and the activation memory that they share. */
+import type { Gpu } from "../gpu/device.ts";
+import type { Graph } from "../graph/ir.ts";
+import { planGraph } from "../graph/plan.ts";
+import { Program } from "../graph/program.ts";
+import { SlotPool } from "../graph/slot-pool.ts";
+import type { ModelWeights } from "./load.ts";
+
+export class StagePrograms {
+  readonly #gpu: Gpu;
+  readonly #weights: ModelWeights;
+  readonly #pool: SlotPool;
+  readonly #programs = new Map<string, Program>();
+
+  constructor(gpu: Gpu, weights: ModelWeights) {
+    this.#gpu = gpu;
+    this.#weights = weights;
+    this.#pool = new SlotPool(gpu);
+  }
+
+  /** A compiled stage. One size per stage is kept: another size replaces it (pipelines stay cached). */
+  async get(key: string, part: keyof ModelWeights, build: () => Graph): Promise<Program> {
+    const known = this.#programs.get(key);
+    if (known !== undefined) return known;
+    const stage = key.split(" ", 1)[0] as string;
+    for (const [other, program] of this.#programs) {
+      if (other.split(" ", 1)[0] !== stage) continue;
+      program.dispose();
+      this.#programs.delete(other);
+    }
+    const plan = planGraph(build(), this.#gpu.caps);
+    const program = await Program.create(this.#gpu, plan, this.#weights[part], {
+      pool: this.#pool,
+    });
+    this.#programs.set(key, program);
+    return program;
+  }
+
+  /** A copy of a result that survives the pool's next run. */
+  keep(program: Program, name: string): GPUBuffer {
+    const { buffer, size } = program.result(name);
+    const copy = this.#gpu.memory.create(name, size, "images");
+    const encoder = this.#gpu.device.createCommandEncoder({ label: name });
+    encoder.copyBufferToBuffer(buffer, 0, copy, 0, size);
+    this.#gpu.device.queue.submit([encoder.finish()]);
+    return copy;
+  }
+
+  /** Frees all programs and their memory; the next `get` starts afresh. Weights stay. */
+  clear(): void {
+    for (const program of this.#programs.values()) program.dispose();
+    this.#programs.clear();
+    this.#pool.dispose();
+  }
+}
