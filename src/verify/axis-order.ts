@@ -4,29 +4,24 @@
 export function toChannelsLast(data: Float32Array, shape: readonly number[]): Float32Array {
   if (shape.length !== 4) return data;
   const [batch, channels, height, width] = shape as readonly [number, number, number, number];
-  const pixels = height * width;
-  const out = new Float32Array(data.length);
-  for (let n = 0; n < batch; n++) {
-    const start = n * channels * pixels;
-    for (let c = 0; c < channels; c++) {
-      for (let p = 0; p < pixels; p++)
-        out[start + p * channels + c] = data[start + c * pixels + p] as number;
-    }
-  }
-  return out;
+  return transpose(data, batch, channels, height * width);
 }
 
 /** A tensor [N, H, W, C] as [N, C, H, W]. Other ranks are returned as they are. */
 export function toChannelsFirst(data: Float32Array, shape: readonly number[]): Float32Array {
   if (shape.length !== 4) return data;
   const [batch, height, width, channels] = shape as readonly [number, number, number, number];
-  const pixels = height * width;
+  return transpose(data, batch, height * width, channels);
+}
+
+/** [batch, rows, columns] as [batch, columns, rows]. */
+function transpose(data: Float32Array, batch: number, rows: number, columns: number): Float32Array {
   const out = new Float32Array(data.length);
   for (let n = 0; n < batch; n++) {
-    const start = n * channels * pixels;
-    for (let c = 0; c < channels; c++) {
-      for (let p = 0; p < pixels; p++)
-        out[start + c * pixels + p] = data[start + p * channels + c] as number;
+    const start = n * rows * columns;
+    for (let r = 0; r < rows; r++) {
+      for (let c = 0; c < columns; c++)
+        out[start + c * rows + r] = data[start + r * columns + c] as number;
     }
   }
   return out;
