@@ -1,6 +1,8 @@
 import type { DType } from "../gpu/dtype.ts";
-import { F16_MAX, floatToHalfBits } from "../gpu/dtype.ts";
+import { F16_MAX, floatToHalfBits, halfToFloatTable } from "../gpu/dtype.ts";
 import { paddedChannels } from "../gpu/shape.ts";
+import type { Value } from "./ir.ts";
+import { channelsOf, rowsOf } from "./ir.ts";
 
 /**
  * Values [rows, channels] (row-major, channels innermost) as the device stores them: channels padded with
@@ -25,4 +27,28 @@ export function packActivation(
     }
   }
   return new Uint8Array(out.buffer);
+}
+
+/** Stored bytes of an activation as floats without channel padding. */
+export function unpackActivation(
+  bytes: Uint8Array<ArrayBuffer>,
+  value: Value,
+  dtype: "f32" | "f16",
+): Float32Array<ArrayBuffer> {
+  const channels = channelsOf(value);
+  const stride = paddedChannels(channels);
+  const rows = rowsOf(value);
+  const out = new Float32Array(rows * channels);
+  const table = halfToFloatTable();
+  const floats = dtype === "f32" ? new Float32Array(bytes.buffer, 0, rows * stride) : null;
+  const halves = dtype === "f16" ? new Uint16Array(bytes.buffer, 0, rows * stride) : null;
+  for (let row = 0; row < rows; row++) {
+    for (let c = 0; c < channels; c++) {
+      const at = row * stride + c;
+      out[row * channels + c] = floats
+        ? (floats[at] as number)
+        : (table[(halves as Uint16Array)[at] as number] as number);
+    }
+  }
+  return out;
 }

@@ -4,15 +4,14 @@
  * in WebGPU.
  */
 import type { Gpu } from "../gpu/device.ts";
-import { halfToFloatTable } from "../gpu/dtype.ts";
 import { DeviceError } from "../gpu/errors.ts";
 import { BUFFER_USAGE } from "../gpu/memory.ts";
 import type { CompiledPipeline } from "../gpu/pipelines.ts";
-import { ShapeError, paddedChannels } from "../gpu/shape.ts";
+import { ShapeError } from "../gpu/shape.ts";
 import { readBytes, submittedWorkDone, uploadBytes } from "../gpu/transfer.ts";
 import type { DeviceWeights } from "./device-weights.ts";
 import type { Value } from "./ir.ts";
-import { channelsOf, rowsOf } from "./ir.ts";
+import { unpackActivation } from "./pack-activation.ts";
 import type { Step } from "./lower.ts";
 import type { GraphPlan } from "./plan.ts";
 import { SlotPool } from "./slot-pool.ts";
@@ -429,28 +428,4 @@ function disposedError(): DeviceError {
 /** Bytes between the params of consecutive dispatches. */
 function paramStride(gpu: Gpu): number {
   return Math.max(256, gpu.caps.limits.minUniformBufferOffsetAlignment);
-}
-
-/** Stored bytes of an activation as floats without channel padding. */
-export function unpackActivation(
-  bytes: Uint8Array<ArrayBuffer>,
-  value: Value,
-  dtype: "f32" | "f16",
-): Float32Array<ArrayBuffer> {
-  const channels = channelsOf(value);
-  const stride = paddedChannels(channels);
-  const rows = rowsOf(value);
-  const out = new Float32Array(rows * channels);
-  const table = halfToFloatTable();
-  const floats = dtype === "f32" ? new Float32Array(bytes.buffer, 0, rows * stride) : null;
-  const halves = dtype === "f16" ? new Uint16Array(bytes.buffer, 0, rows * stride) : null;
-  for (let row = 0; row < rows; row++) {
-    for (let c = 0; c < channels; c++) {
-      const at = row * stride + c;
-      out[row * channels + c] = floats
-        ? (floats[at] as number)
-        : (table[(halves as Uint16Array)[at] as number] as number);
-    }
-  }
-  return out;
 }

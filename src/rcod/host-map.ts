@@ -2,8 +2,7 @@
 import type { DType } from "../gpu/dtype.ts";
 import { dtypeByteLength } from "../gpu/dtype.ts";
 import { paddedChannels } from "../gpu/shape.ts";
-import { packActivation } from "../graph/pack-activation.ts";
-import { unpackActivation } from "../graph/program.ts";
+import { packActivation, unpackActivation } from "../graph/pack-activation.ts";
 import type { Box } from "./tiling.ts";
 
 /** One image [height, width, channels], channels padded to quads, elements of `dtype`. */

@@ -1,8 +1,7 @@
 /** Image operators: Pillow's resizes (bit for bit), the antialiased resize of the visual prompt, colour fixes. */
 import { readBytes, uploadBytes } from "../gpu/transfer.ts";
 import { activationByteLength } from "../graph/lower.ts";
-import { packActivation } from "../graph/pack-activation.ts";
-import { unpackActivation } from "../graph/program.ts";
+import { packActivation, unpackActivation } from "../graph/pack-activation.ts";
 import { runPlan } from "../graph/run-plan.ts";
 import type { PillowFilter } from "../kernels/resample-weights.ts";
 import { bilinearPasses, resizeF32 } from "../kernels/resize-f32.ts";

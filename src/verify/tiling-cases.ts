@@ -1,11 +1,11 @@
 /** Tiles of the UNet and of the VAE, in the reference's arithmetic. */
+import { unpackActivation } from "../graph/pack-activation.ts";
 import { readBytes, uploadBytes } from "../gpu/transfer.ts";
 import { WeightScope } from "../graph/builder.ts";
 import { GraphBuilder } from "../graph/builder.ts";
 import { graphWeights } from "../graph/ir.ts";
 import { activationByteLength } from "../graph/lower.ts";
 import type { HostTensor } from "../graph/program.ts";
-import { unpackActivation } from "../graph/program.ts";
 import { runPlan } from "../graph/run-plan.ts";
 import { tileAccumulate, tileClear, tileNormalise } from "../kernels/tile-blend.ts";
 import type { UNetConfig } from "../rcod/config.ts";
