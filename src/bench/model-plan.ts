@@ -71,6 +71,7 @@ export function describeModules(configs: ModelConfigs): readonly ModuleInfo[] {
     moduleInfo("VAE encoder", fusedWeights(graphs.encode)),
     moduleInfo("UNet", fusedWeights(graphs.unet)),
     moduleInfo("VAE decoder", fusedWeights(graphs.decode)),
+    ...(graphs.mem ? [moduleInfo("metric estimation", fusedWeights(graphs.mem))] : []),
   ];
 }
 
@@ -168,6 +169,7 @@ export function describePlan(
     stage("encode", graphs.encode),
     stage("unet", graphs.unet),
     stage("decode", graphs.decode),
+    ...(graphs.mem ? [stage("mem", graphs.mem)] : []),
   ];
   const sum = (pick: (s: StageInfo) => number): number =>
     stages.reduce((total, s) => total + pick(s), 0);

@@ -5,8 +5,9 @@ import type { ModuleInfo, PlanInfo } from "../bench/model-plan.ts";
 import { describeModules, describePlan } from "../bench/model-plan.ts";
 import type { Caps } from "../gpu/caps.ts";
 import { BASELINE_CAPS } from "../gpu/caps.ts";
-import type { ModelConfigs, ModelWeights } from "../rcod/load.ts";
-import { MODEL_PARTS, checkPart, modelParameters, openPart, readConfigs } from "../rcod/load.ts";
+import type { ModelConfigs, ModelPart } from "../rcod/load.ts";
+import { checkPart, modelParameters, modelParts, openPart, readConfigs } from "../rcod/load.ts";
+import { loraUpdates, openCheckpoint } from "../rcod/rcod-checkpoint.ts";
 import type { FileSet, WeightStem, WeightStore } from "../weights/index.ts";
 import { WeightsError } from "../weights/index.ts";
 import { folderFiles } from "../weights/node-source.ts";
@@ -14,9 +15,9 @@ import { EXIT } from "./errors.ts";
 import { formatBytes, formatTable } from "./format.ts";
 import type { InfoOptions } from "./info.ts";
 
-/** The weight files of one part. */
+/** The weight files of one part, or the checkpoint. */
 interface WeightsInfo {
-  readonly part: keyof ModelWeights;
+  readonly part: ModelPart | "checkpoint";
   readonly tensors: number;
   readonly bytes: number;
   /** What is missing, misshapen or left over; null when all is right. */
@@ -69,7 +70,10 @@ const FOLDERS: readonly (readonly [folder: string, stem: WeightStem])[] = [
   ["unet", "diffusion_pytorch_model"],
 ];
 
-/** Checks every name and shape of the weights. Null for a folder that holds none at all. */
+/**
+ * Checks every name and shape of the weights. Null for a folder that holds none at all. Throws `WeightsError`
+ * when the checkpoint does not open: without it the parts are incomplete.
+ */
 async function describeWeights(
   folder: string,
   files: FileSet,
@@ -80,27 +84,44 @@ async function describeWeights(
   );
   if (!present.includes(true)) return null;
   const parameters = modelParameters(configs, "f32");
+  const { rcod } = configs;
+  const checkpoint = rcod.checkpoint === null ? null : await openCheckpoint(files, rcod.checkpoint);
   const infos: WeightsInfo[] = [];
-  for (const part of MODEL_PARTS) {
-    let [tensors, bytes] = [0, 0];
-    let problem: string | null = null;
-    let store: WeightStore | undefined;
-    try {
-      store = await openPart(files, part);
-      for (const name of store.names()) {
-        tensors++;
-        bytes += store.info(name).byteLength;
-      }
-      checkPart(store, part, parameters[part]);
-    } catch (error) {
-      if (!(error instanceof WeightsError)) throw error;
-      problem = error.message;
-    } finally {
-      await store?.close();
-    }
-    infos.push({ part, tensors, bytes, problem });
+  for (const part of modelParts(configs)) {
+    const open = (): Promise<WeightStore> => openPart(files, part, checkpoint);
+    const check = (store: WeightStore): void => checkPart(store, part, parameters[part]);
+    infos.push(await describeStore(part, open, check));
+  }
+  if (checkpoint) {
+    const check = (): unknown => loraUpdates(checkpoint, parameters, rcod.loraAlpha);
+    infos.push(await describeStore("checkpoint", async () => checkpoint.store, check));
   }
   return infos;
+}
+
+/** Opens, measures, checks and closes a store. */
+async function describeStore(
+  part: WeightsInfo["part"],
+  open: () => Promise<WeightStore>,
+  check: (store: WeightStore) => unknown,
+): Promise<WeightsInfo> {
+  let [tensors, bytes] = [0, 0];
+  let problem: string | null = null;
+  let store: WeightStore | undefined;
+  try {
+    store = await open();
+    for (const name of store.names()) {
+      tensors++;
+      bytes += store.info(name).byteLength;
+    }
+    check(store);
+  } catch (error) {
+    if (!(error instanceof WeightsError)) throw error;
+    problem = error.message;
+  } finally {
+    await store?.close();
+  }
+  return { part, tensors, bytes, problem };
 }
 
 /** Whether a part's folder has safetensors, or an index of them, in any variant. */

@@ -1,5 +1,6 @@
 /** `rcod upscale`: image files in, image files four times as wide and high out. */
 import { stat } from "node:fs/promises";
+import { join } from "node:path";
 import { InvalidArgumentError, Option } from "commander";
 import type { Caps } from "../gpu/caps.ts";
 import type { Gpu } from "../gpu/device.ts";
@@ -33,7 +34,7 @@ import { createProgress } from "./progress.ts";
 import type { Terminal } from "./terminal.ts";
 import { reportError } from "./terminal.ts";
 
-const REALISM_WORDS = ["fidelity", "neutral", "realism"] as const;
+const REALISM_WORDS = ["fidelity", "neutral", "realism", "auto"] as const;
 
 /** The options as commander parses them. */
 export interface UpscaleCliOptions extends GlobalOptions {
@@ -68,6 +69,8 @@ type JobReport =
       readonly inputSize: readonly [number, number];
       readonly outputSize: readonly [number, number];
       readonly timestep: number;
+      /** Under `--realism auto`: what the timestep was chosen by. */
+      readonly predictedMetric?: number;
       /** By stage of the engine, with `read` (decoding the file) and `write` (encoding it) around them. */
       readonly timingsMs: Readonly<Record<string, number>>;
       readonly totalMs: number;
@@ -95,9 +98,10 @@ export const upscaleCommand: RegisterCommand = (program, { terminal, finish }) =
       ),
     )
     .addOption(
-      new Option("--realism <r>", "fidelity, neutral, realism, or a number from 0 to 1").argParser(
-        parseRealism,
-      ),
+      new Option(
+        "--realism <r>",
+        "fidelity, neutral, realism, auto (chosen for each image), or a number from 0 to 1",
+      ).argParser(parseRealism),
     )
     .addOption(
       new Option("--timestep <t>", "diffusion timestep from 0 to 999, instead of --realism")
@@ -164,7 +168,7 @@ export async function runUpscale(
   dependencies: UpscaleDependencies,
 ): Promise<number> {
   const jobs = await planJobs(inputs, options.out, options.force ?? false);
-  await checkModelFolder(options.model);
+  await checkModelFolder(options.model, options.realism === "auto");
   const failures = await findBadInputs(jobs);
   if (failures.size < jobs.length) {
     const exitCode = await dependencies.launch();
@@ -181,12 +185,19 @@ export async function runUpscale(
   }
 }
 
-async function checkModelFolder(folder: string): Promise<void> {
+async function checkModelFolder(folder: string, needsMem: boolean): Promise<void> {
   const stats = await stat(folder).catch(() => undefined);
   if (stats === undefined) throw usageError(`model folder ${folder} does not exist`);
   if (!stats.isDirectory()) {
     throw usageError(
       `model ${folder} is a file; give the folder in diffusers layout that holds it`,
+    );
+  }
+  if (!needsMem) return;
+  const mem = await stat(join(folder, "mem", "config.json")).catch(() => undefined);
+  if (mem === undefined) {
+    throw usageError(
+      `--realism auto: model ${folder} has no mem/; choose fidelity, neutral, realism or a number from 0 to 1`,
     );
   }
 }
@@ -325,6 +336,7 @@ class UpscaleRun {
       inputSize: [raw.width, raw.height],
       outputSize: [result.image.width, result.image.height],
       timestep: result.timestep,
+      ...(result.predictedMetric !== undefined && { predictedMetric: result.predictedMetric }),
       timingsMs: { read: readMs, ...result.timingsMs, write: endedAt - writeStartedAt },
       totalMs: readMs + (endedAt - startedAt),
       peakBytes: result.peakBytes,
@@ -374,8 +386,13 @@ function adapterSummary(caps: Caps) {
 
 function summary(report: Exclude<JobReport, { readonly error: string }>): string {
   const size = ([width, height]: readonly [number, number]) => `${width} × ${height}`;
+  const { timestep, predictedMetric } = report;
+  const choice =
+    predictedMetric === undefined
+      ? ""
+      : `timestep ${timestep} for a predicted metric of ${predictedMetric.toFixed(4)}  `;
   return (
-    `${report.input} → ${report.output}  ${size(report.inputSize)} → ${size(report.outputSize)}  ` +
+    `${report.input} → ${report.output}  ${size(report.inputSize)} → ${size(report.outputSize)}  ${choice}` +
     `${formatMs(report.totalMs)}, GPU memory ${formatBytes(report.peakBytes)}`
   );
 }

@@ -52,6 +52,14 @@ export interface ClipConfig {
   readonly layerNormEps: number;
 }
 
+/** RCOD's Metric Estimation Module in our small form (`mem.ts`). */
+export interface MemConfig {
+  /** The VAE's latent channels. */
+  readonly inChannels: number;
+  /** Width after each convolution, all of stride 2. */
+  readonly blockOutChannels: readonly number[];
+}
+
 /** What the pipeline itself needs to know (`rcod_config.json`; defaults are RCOD_O's, rcod paper §1). */
 export interface RcodConfig {
   /** abar of the one-step formula; the same for every timestep. */
@@ -61,6 +69,15 @@ export interface RcodConfig {
     readonly neutral: number;
     readonly realism: number;
   };
+  /**
+   * Latent metric M_L below which the automatic choice is `timesteps.realism`, and from which on it is
+   * `timesteps.fidelity`. 0 ≤ first < second ≤ 1.
+   */
+  readonly thresholds: readonly [number, number];
+  /** File in the model folder with what was trained on top of its frozen base, or null. */
+  readonly checkpoint: string | null;
+  /** The checkpoint's LoRA is scaled by this over its rank; the file does not store it. */
+  readonly loraAlpha: number;
   readonly colorFix: "adain" | "wavelet" | "none";
   readonly upscale: number;
   /** Low-resolution inputs with a shorter side are enlarged first. */
@@ -70,6 +87,9 @@ export interface RcodConfig {
 export const RCOD_O: RcodConfig = {
   alpha: 0.7537,
   timesteps: { fidelity: 249, neutral: 499, realism: 749 },
+  thresholds: [0.5, 0.7],
+  checkpoint: null,
+  loraAlpha: 8, // PEFT's default
   colorFix: "adain",
   upscale: 4,
   minSize: 128,
@@ -303,6 +323,16 @@ export function parseClipConfig(json: unknown, name = "image_encoder/config.json
   return config;
 }
 
+/** Parses `mem/config.json`. */
+export function parseMemConfig(json: unknown, name = "mem/config.json"): MemConfig {
+  const f = new Fields(json, name);
+  f.only("_class_name", "MetricEstimationModule");
+  return {
+    inChannels: f.count("in_channels"),
+    blockOutChannels: f.counts("block_out_channels"),
+  };
+}
+
 /** Parses `rcod_config.json`; absent fields are RCOD_O's. */
 export function parseRcodConfig(json: unknown, name = "rcod_config.json"): RcodConfig {
   const f = new Fields(json, name);
@@ -318,6 +348,13 @@ export function parseRcodConfig(json: unknown, name = "rcod_config.json"): RcodC
   if (colorFix !== "adain" && colorFix !== "wavelet" && colorFix !== "none") {
     return f.fail("color_fix", "must be adain, wavelet or none");
   }
+  const checkpoint = f.has("checkpoint") ? f.get("checkpoint") : RCOD_O.checkpoint;
+  if (
+    checkpoint !== null &&
+    (typeof checkpoint !== "string" || !/^[^/\\:\0]+\.safetensors$/.test(checkpoint))
+  ) {
+    return f.fail("checkpoint", "must be the name of a .safetensors file in the model folder");
+  }
   return {
     alpha,
     timesteps: {
@@ -325,10 +362,24 @@ export function parseRcodConfig(json: unknown, name = "rcod_config.json"): RcodC
       neutral: timestep("neutral"),
       realism: timestep("realism"),
     },
+    thresholds: parseThresholds(f),
+    checkpoint,
+    loraAlpha: f.positive("lora_alpha", RCOD_O.loraAlpha),
     colorFix,
     upscale: f.count("upscale", RCOD_O.upscale),
     minSize: f.count("min_size", RCOD_O.minSize),
   };
+}
+
+function parseThresholds(f: Fields): readonly [number, number] {
+  if (!f.has("thresholds")) return RCOD_O.thresholds;
+  const value = f.get("thresholds");
+  const [low, high, ...rest] = Array.isArray(value) ? (value as unknown[]) : [];
+  const isRange =
+    typeof low === "number" && typeof high === "number" && low >= 0 && low < high && high <= 1;
+  return isRange && rest.length === 0
+    ? [low, high]
+    : f.fail("thresholds", "must be two rising numbers in 0 … 1");
 }
 
 /** Image pixels per latent pixel along a side. */

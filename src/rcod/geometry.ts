@@ -164,7 +164,7 @@ const LAST_TIMESTEP = 999;
 /**
  * The timestep for a realism setting: 249, 499, 749 for the names, 249 + 500·r for a number r in 0 … 1, or
  * `{ timestep }` as it is (0 … 999, fractions allowed; 250, 500 and 750 mean 249, 499 and 749). Only
- * 249, 499 and 749 were trained. Throws `RangeError`.
+ * 249, 499 and 749 were trained. "auto" depends on the image and is the pipeline's. Throws `RangeError`.
  */
 export function parseRealism(realism: Realism): number {
   if (typeof realism === "string" && Object.hasOwn(NAMED_TIMESTEPS, realism)) {
@@ -185,7 +185,7 @@ export function parseRealism(realism: Realism): number {
       ? `. Write { timestep: ${realism} } for a timestep`
       : "";
   throw new RangeError(
-    `realism: must be "fidelity", "neutral", "realism", a number in 0 … 1 or { timestep }, ` +
+    `realism: must be "fidelity", "neutral", "realism", "auto", a number in 0 … 1 or { timestep }, ` +
       `got ${typeof realism === "string" ? JSON.stringify(realism) : String(realism)}${hint}`,
   );
 }

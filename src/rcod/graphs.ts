@@ -1,9 +1,10 @@
-/** The four graphs of RCOD_O, each a stage of the pipeline with named inputs and outputs. */
+/** The graphs of RCOD_O, each a stage of the pipeline with named inputs and outputs. */
 import type { DType } from "../gpu/dtype.ts";
 import { GraphBuilder, WeightScope } from "../graph/builder.ts";
 import type { Graph } from "../graph/ir.ts";
 import { clipVisionModel, imageProjection } from "./clip-vision.ts";
-import type { ClipConfig, RcodConfig, UNetConfig, VaeConfig } from "./config.ts";
+import type { ClipConfig, MemConfig, RcodConfig, UNetConfig, VaeConfig } from "./config.ts";
+import { metricMap } from "./mem.ts";
 import { unet2dConditionModel } from "./unet.ts";
 import { vaeDecoder, vaeEncoder } from "./vae.ts";
 
@@ -34,6 +35,14 @@ export function encoderGraph(vae: VaeConfig, height: number, width: number, dtyp
     "logvar",
     g.sliceChannels(moments, latentChannels, latentChannels, [-30, 20], "posterior.logvar"),
   );
+  return g.build();
+}
+
+/** "latents" [1, h, w, L] → "metric" [1, h', w', 1], whose mean is the predicted metric (`metricOfMap`). */
+export function memGraph(mem: MemConfig, height: number, width: number, dtype: DType): Graph {
+  const g = new GraphBuilder(dtype);
+  const latents = g.input("latents", [1, height, width, mem.inChannels]);
+  g.output("metric", metricMap(g, new WeightScope(), latents, mem));
   return g.build();
 }
 

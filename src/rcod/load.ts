@@ -2,6 +2,7 @@
 import type { Gpu } from "../gpu/device.ts";
 import type { DType } from "../gpu/dtype.ts";
 import { submittedWorkDone } from "../gpu/transfer.ts";
+import type { TensorSource } from "../graph/device-weights.ts";
 import { DeviceWeights } from "../graph/device-weights.ts";
 import type { Graph, Weight } from "../graph/ir.ts";
 import { graphWeights } from "../graph/ir.ts";
@@ -16,18 +17,28 @@ import {
   renamedStore,
 } from "../weights/index.ts";
 import { UNUSED_CLIP_TENSORS, storeSource, withCurrentAttentionNames } from "./checkpoint.ts";
-import type { ClipConfig, RcodConfig, UNetConfig, VaeConfig } from "./config.ts";
+import type { ClipConfig, MemConfig, RcodConfig, UNetConfig, VaeConfig } from "./config.ts";
 import {
   RCOD_O,
   clipTokens,
   parseClipConfig,
+  parseMemConfig,
   parseRcodConfig,
   parseUNetConfig,
   parseVaeConfig,
   vaeFactor,
 } from "./config.ts";
 import { ConfigError } from "./config.ts";
-import { IMAGE_PROJ, decoderGraph, encoderGraph, tokenGraph, unetGraph } from "./graphs.ts";
+import {
+  IMAGE_PROJ,
+  decoderGraph,
+  encoderGraph,
+  memGraph,
+  tokenGraph,
+  unetGraph,
+} from "./graphs.ts";
+import type { RcodCheckpoint } from "./rcod-checkpoint.ts";
+import { loraUpdates, openCheckpoint, withTrainedTensors } from "./rcod-checkpoint.ts";
 
 /** All configurations of a model folder. */
 export interface ModelConfigs {
@@ -35,6 +46,8 @@ export interface ModelConfigs {
   readonly unet: UNetConfig;
   readonly vae: VaeConfig;
   readonly clip: ClipConfig;
+  /** Null for a model without `mem/`: it cannot choose the timestep itself. */
+  readonly mem: MemConfig | null;
 }
 
 /** The weights of each part on the device. */
@@ -42,11 +55,15 @@ export interface ModelWeights {
   readonly clip: DeviceWeights;
   readonly vae: DeviceWeights;
   readonly unet: DeviceWeights;
+  readonly mem?: DeviceWeights;
 }
+
+/** The parts of a model that have weights of their own on the device. */
+export type ModelPart = keyof ModelWeights;
 
 /**
  * Reads the configurations of a model folder (`unet/`, `vae/`, `image_encoder/config.json`; optional
- * `rcod_config.json`). Throws `WeightsError` for absent files, `ConfigError` for what cannot be run.
+ * `rcod_config.json` and `mem/config.json`). Throws `WeightsError` for absent files, `ConfigError` for what cannot be run.
  */
 export async function readConfigs(files: FileSet, signal?: AbortSignal): Promise<ModelConfigs> {
   const missing: string[] = [];
@@ -65,28 +82,36 @@ export async function readConfigs(files: FileSet, signal?: AbortSignal): Promise
   if (missing.length > 0) {
     throw new WeightsError(
       `weights: no model in ${files.name}: ${missing.join(", ")} ${missing.length > 1 ? "are" : "is"} missing. ` +
-        "A model folder holds unet/, vae/, image_encoder/ and image_proj/, each with weights, the first three with config.json",
+        "A model folder holds unet/, vae/ and image_encoder/, each with weights and config.json, and the weights " +
+        "of image_proj/ or a checkpoint",
     );
   }
   const rcodJson = await read("rcod_config.json");
+  const memJson = await read("mem/config.json");
   const configs: ModelConfigs = {
     rcod: rcodJson === null ? RCOD_O : parseRcodConfig(rcodJson),
     unet: parseUNetConfig(unetJson),
     vae: parseVaeConfig(vaeJson),
     clip: parseClipConfig(clipJson),
+    mem: memJson === null ? null : parseMemConfig(memJson),
   };
-  const { unet, vae } = configs;
+  const { unet, vae, mem } = configs;
   if (unet.inChannels !== vae.latentChannels || unet.outChannels !== vae.latentChannels) {
     throw new ConfigError(
       `config: the UNet must take and give the VAE's ${vae.latentChannels} latent channels, got ${unet.inChannels} and ${unet.outChannels}`,
     );
   }
+  if (mem !== null && mem.inChannels !== vae.latentChannels) {
+    throw new ConfigError(
+      `config: mem/ must take the VAE's ${vae.latentChannels} latent channels, got ${mem.inChannels}`,
+    );
+  }
   return configs;
 }
 
-/** Graphs of the four stages for an output of width × height pixels (multiples of the VAE's factor). */
+/** Graphs of the stages for an output of width × height pixels (multiples of the VAE's factor). */
 export function stageGraphs(
-  { unet, vae, clip }: ModelConfigs,
+  { unet, vae, clip, mem }: ModelConfigs,
   height: number,
   width: number,
   dtype: DType,
@@ -95,6 +120,7 @@ export function stageGraphs(
   readonly encode: Graph;
   readonly unet: Graph;
   readonly decode: Graph;
+  readonly mem?: Graph;
 } {
   const factor = vaeFactor(vae);
   const [h, w] = [height / factor, width / factor];
@@ -103,14 +129,18 @@ export function stageGraphs(
     encode: encoderGraph(vae, height, width, dtype),
     unet: unetGraph(unet, h, w, clipTokens(clip), dtype),
     decode: decoderGraph(vae, h, w, dtype),
+    ...(mem && { mem: memGraph(mem, h, w, dtype) }),
   };
 }
 
-/** The parameters of each part, in the layouts that the fused graphs read. They do not depend on sizes. */
+/**
+ * The parameters of each part, in the layouts that the fused graphs read; none for an absent `mem/`. They do
+ * not depend on sizes.
+ */
 export function modelParameters(
   configs: ModelConfigs,
   dtype: DType,
-): Readonly<Record<keyof ModelWeights, readonly Weight[]>> {
+): Readonly<Record<ModelPart, readonly Weight[]>> {
   const side = 8 * vaeFactor(configs.vae);
   const graphs = stageGraphs(configs, side, side, dtype);
   const weights = (...parts: readonly Graph[]): Weight[] =>
@@ -121,34 +151,38 @@ export function modelParameters(
     clip: weights(graphs.tokens),
     vae: weights(graphs.encode, graphs.decode),
     unet: weights(graphs.unet),
+    mem: graphs.mem ? weights(graphs.mem) : [],
   };
 }
 
-/** The parts of a model that have weights of their own on the device. */
-export const MODEL_PARTS = [
-  "clip",
-  "vae",
-  "unet",
-] as const satisfies readonly (keyof ModelWeights)[];
+/** The parts that a model has. */
+export function modelParts({ mem }: ModelConfigs): readonly ModelPart[] {
+  return mem ? ["clip", "vae", "unet", "mem"] : ["clip", "vae", "unet"];
+}
 
 /**
- * Opens the weight files of one part of a model folder, under the names that the graphs use. The caller
- * closes the store. Throws `WeightsError` for absent or broken files.
+ * Opens the weight files of one part of a model folder, under the names that the graphs use, with what the
+ * checkpoint trained in full in its place: with a checkpoint `image_proj/` is not read. The caller closes the
+ * store, and after it the checkpoint. Throws `WeightsError` for absent or broken files.
  */
 export async function openPart(
   files: FileSet,
-  part: keyof ModelWeights,
+  part: ModelPart,
+  checkpoint: RcodCheckpoint | null,
   signal?: AbortSignal,
 ): Promise<WeightStore> {
   const open = (folder: string, stem: WeightStem): Promise<WeightStore> =>
     openWeightFolder(files, folder, stem, signal ? { signal } : {});
   switch (part) {
-    case "unet":
-      return open("unet", "diffusion_pytorch_model");
+    case "unet": {
+      const base = await open("unet", "diffusion_pytorch_model");
+      return checkpoint ? withTrainedTensors(base, checkpoint, "unet") : base;
+    }
     case "vae":
       return withCurrentAttentionNames(await open("vae", "diffusion_pytorch_model"));
     case "clip": {
       const tower = await open("image_encoder", "model");
+      if (checkpoint) return withTrainedTensors(tower, checkpoint, "clip");
       try {
         const projection = renamedStore(
           await open("image_proj", "model"),
@@ -160,6 +194,8 @@ export async function openPart(
         throw error;
       }
     }
+    case "mem":
+      return open("mem", "model");
     default:
       return part satisfies never;
   }
@@ -168,7 +204,7 @@ export async function openPart(
 /** Checks names, shapes and dtypes of a part's store. Throws one `WeightsError` with all that is wrong. */
 export function checkPart(
   store: WeightStore,
-  part: keyof ModelWeights,
+  part: ModelPart,
   parameters: readonly Weight[],
 ): void {
   checkTensors(store, parameters, { unused: part === "clip" ? UNUSED_CLIP_TENSORS : "error" });
@@ -180,8 +216,8 @@ export interface LoadWeightsOptions {
 }
 
 /**
- * Opens the weight files, checks every name and shape of all parts, and only then uploads and packs.
- * Throws `WeightsError` with everything that is missing, misshapen or left over.
+ * Opens the weight files, checks every name and shape of all parts and of the checkpoint, and only then
+ * uploads, merges and packs. Throws `WeightsError` with everything that is missing, misshapen or left over.
  */
 export async function loadWeights(
   gpu: Gpu,
@@ -191,48 +227,56 @@ export async function loadWeights(
   options: LoadWeightsOptions = {},
 ): Promise<ModelWeights> {
   const { signal, onProgress } = options;
-  const stores = new Map<keyof ModelWeights, WeightStore>();
+  const { rcod } = configs;
+  const parts = modelParts(configs);
+  const opened: WeightStore[] = [];
   const made: DeviceWeights[] = [];
   try {
     const parameters = modelParameters(configs, dtype);
     const problems: string[] = [];
-    for (const part of MODEL_PARTS) {
-      const store = await openPart(files, part, signal);
-      stores.set(part, store);
+    const checked = <T>(check: () => T): T | undefined => {
       try {
-        checkPart(store, part, parameters[part]);
+        return check();
       } catch (error) {
         if (!(error instanceof WeightsError)) throw error;
         problems.push(error.message);
+        return undefined;
       }
+    };
+    const checkpoint =
+      rcod.checkpoint === null ? null : await openCheckpoint(files, rcod.checkpoint, signal);
+    if (checkpoint) opened.push(checkpoint.store);
+    const lora = checkpoint && checked(() => loraUpdates(checkpoint, parameters, rcod.loraAlpha));
+    const sources = new Map<ModelPart, TensorSource>();
+    for (const part of parts) {
+      const store = await openPart(files, part, checkpoint, signal);
+      opened.push(store);
+      checked(() => checkPart(store, part, parameters[part]));
+      sources.set(part, storeSource(store, lora?.get(part)));
     }
     if (problems.length > 0) throw new WeightsError(problems.join("; "));
-    const storeOf = (part: keyof ModelWeights): WeightStore => stores.get(part) as WeightStore;
-    const bytesOf = (part: keyof ModelWeights): number =>
-      parameters[part].reduce((sum, { name }) => sum + storeOf(part).info(name).byteLength, 0);
-    const total = MODEL_PARTS.reduce((sum, part) => sum + bytesOf(part), 0);
+    const sourceOf = (part: ModelPart): TensorSource => sources.get(part) as TensorSource;
+    const bytesOf = (part: ModelPart): number =>
+      parameters[part].reduce((sum, { name }) => sum + sourceOf(part).tensor(name).byteLength, 0);
+    const total = parts.reduce((sum, part) => sum + bytesOf(part), 0);
     let before = 0;
-    const load = async (part: keyof ModelWeights): Promise<DeviceWeights> => {
-      const weights = new DeviceWeights(gpu, storeSource(storeOf(part)), { dtype });
+    const loaded: Partial<Record<ModelPart, DeviceWeights>> = {};
+    for (const part of parts) {
+      const weights = new DeviceWeights(gpu, sourceOf(part), { dtype });
       made.push(weights);
       await weights.load(parameters[part], {
-        onProgress: (loaded) => onProgress?.(before + loaded, total),
+        onProgress: (bytes) => onProgress?.(before + bytes, total),
         ...(signal && { signal }),
       });
       before += bytesOf(part);
-      return weights;
-    };
-    const loaded: ModelWeights = {
-      clip: await load("clip"),
-      vae: await load("vae"),
-      unet: await load("unet"),
-    };
+      loaded[part] = weights;
+    }
     await submittedWorkDone(gpu); // memory that ran out is found here, not by the first image
-    return loaded;
+    return loaded as ModelWeights;
   } catch (error) {
     for (const weights of made) weights.dispose();
     throw error;
   } finally {
-    await Promise.all([...stores.values()].map((store) => store.close()));
+    await Promise.all(opened.map((store) => store.close()));
   }
 }

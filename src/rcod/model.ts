@@ -34,6 +34,8 @@ export class RcodModel {
   readonly precision: DType;
   readonly caps: Caps;
   readonly configs: ModelConfigs;
+  /** Whether `realism: "auto"` works: the model has a `mem/`. */
+  readonly supportsAuto: boolean;
   readonly #pipeline: Pipeline;
   readonly #ownedGpu: Gpu | undefined;
   /** Pixels of the last ImageData or ImageBitmap, so that passing it again hits the encoder's cache. */
@@ -44,6 +46,7 @@ export class RcodModel {
     this.#pipeline = pipeline;
     this.precision = pipeline.dtype;
     this.configs = pipeline.configs;
+    this.supportsAuto = pipeline.configs.mem !== null;
     this.caps = gpu.caps;
     this.#ownedGpu = ownsGpu ? gpu : undefined;
   }
@@ -51,7 +54,8 @@ export class RcodModel {
   /**
    * Enlarges an image ×4 (the model's `upscale`). Calls are queued. Passing the same image object again
    * with only `realism`, `timestep` or `colorFix` changed reuses its encoding.
-   * @throws ShapeError for an impossible image, DeviceError from the GPU, the signal's reason when aborted
+   * @throws ShapeError for an impossible image, RangeError for an impossible `realism` or `timestep`,
+   * DeviceError from the GPU, the signal's reason when aborted
    */
   async upscale(image: ImageInput, options: UpscaleOptions = {}): Promise<UpscaleResult> {
     return this.#pipeline.upscale(this.#pixels(image), options);

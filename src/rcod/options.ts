@@ -20,9 +20,10 @@ export type Precision = "auto" | "f32" | "f16";
 export interface UpscaleOptions {
   /**
    * Where between fidelity and realism: a name, or a number from 0 (fidelity, timestep 249) to 1 (realism,
-   * 749). Default "fidelity".
+   * 749). "auto" predicts from the image how far it is degraded and takes the timestep that was trained for
+   * that; only where the model has a `mem/` (`supportsAuto`). Default "fidelity".
    */
-  readonly realism?: "fidelity" | "neutral" | "realism" | number;
+  readonly realism?: "fidelity" | "neutral" | "realism" | "auto" | number;
   /** The timestep itself, 0 … 999, instead of `realism`. Only 249, 499 and 749 were trained. */
   readonly timestep?: number;
   /** Default: what the model's configuration says ("adain" for RCOD_O). */
@@ -48,7 +49,15 @@ export interface UpscaleResult {
   readonly image: RawImage;
   /** The timestep given to the UNet. */
   readonly timestep: number;
-  /** Wall time of each stage; a stage served from the cache of the same image takes about 0. */
+  /**
+   * What "auto" decided by: the predicted latent metric M_L ≥ 0, the cosine similarity of the latents of this
+   * image and of the unknown perfect one. Absent for other settings.
+   */
+  readonly predictedMetric?: number;
+  /**
+   * Wall time of each stage; a stage served from the cache of the same image takes about 0. The prediction of
+   * "auto" counts as encoding.
+   */
   readonly timingsMs: Readonly<Record<Exclude<Stage, "load">, number>>;
   /** Peak device bytes during the call, weights included. */
   readonly peakBytes: number;

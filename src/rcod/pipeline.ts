@@ -1,7 +1,7 @@
 /**
  * RCOD_O, end to end (paper Fig. 2): enlarge → VAE encode and visual prompt tokens → one UNet call at one
- * timestep → one-step formula → VAE decode → colour fix. Encoding and tokens of the last image are kept, so
- * that another realism setting reruns only UNet and decoder.
+ * timestep → one-step formula → VAE decode → colour fix. Encoding, tokens and predicted metric of the last
+ * image are kept, so that another realism setting reruns only UNet and decoder.
  */
 import type { Gpu } from "../gpu/device.ts";
 import type { DType } from "../gpu/dtype.ts";
@@ -23,6 +23,7 @@ import { outputGeometry, parseRealism } from "./geometry.ts";
 import {
   decoderGraph,
   encoderGraph,
+  memGraph,
   oneStepCoefficients,
   tokenGraph,
   unetGraph,
@@ -43,6 +44,7 @@ import { stageGraphs } from "./load.ts";
 import type { Stage, UpscaleOptions, UpscaleResult } from "./options.ts";
 import { dropAlpha, hostPixels, levels } from "./host-pixels.ts";
 import { blendLatentTiles } from "./latent-blend.ts";
+import { metricOfMap, timestepOfMetric } from "./mem.ts";
 import { sampleLatents, splitMoments } from "./posterior.ts";
 import { StageClock } from "./stage-clock.ts";
 import { StagePrograms } from "./stage-programs.ts";
@@ -76,6 +78,8 @@ interface Encoded {
   readonly tokens: GPUBuffer;
   readonly latentHeight: number;
   readonly latentWidth: number;
+  /** Filled by the first call with "auto". */
+  predictedMetric?: number;
 }
 
 export class Pipeline {
@@ -155,13 +159,16 @@ export class Pipeline {
 
   async #upscale(image: RawImage, options: UpscaleOptions): Promise<UpscaleResult> {
     checkImage(image);
-    const timestep = this.#timestep(options);
+    const setting = this.#timestep(options);
     const geometry = this.#geometry(image, options.reference === true);
     options.signal?.throwIfAborted();
     this.#gpu.memory.resetPeak();
 
     const clock = new StageClock(this.#shares(geometry), options.onProgress);
     const encoded = await this.#encode(image, geometry, options, clock);
+    const chosen =
+      setting === "auto" ? await this.#chooseTimestep(encoded, options) : { timestep: setting };
+    const { timestep } = chosen;
     const z = await this.#predict(encoded, timestep, options, clock);
     let decoded: DeviceImage;
     try {
@@ -173,17 +180,25 @@ export class Pipeline {
     const use = this.#gpu.memory.use();
     return {
       image: output,
-      timestep,
+      ...chosen,
       timingsMs: clock.finish(),
       peakBytes: use.peakBytes,
       peakActivationBytes: use.byPurpose["activations"]?.peak ?? 0,
     };
   }
 
-  #timestep({ realism, timestep }: UpscaleOptions): number {
+  /** The timestep of a setting, or "auto" where it depends on the encoded image. */
+  #timestep({ realism, timestep }: UpscaleOptions): number | "auto" {
     if (timestep !== undefined) return parseRealism({ timestep });
     const { timesteps } = this.configs.rcod;
     if (realism === undefined) return timesteps.fidelity;
+    if (realism === "auto") {
+      if (this.configs.mem !== null) return "auto";
+      throw new RangeError(
+        'realism: "auto" needs a model with mem/, got one without. ' +
+          'Choose "fidelity", "neutral", "realism" or a number in 0 … 1',
+      );
+    }
     return typeof realism === "string" && Object.hasOwn(timesteps, realism)
       ? timesteps[realism]
       : parseRealism(realism);
@@ -370,6 +385,25 @@ export class Pipeline {
         : sampleLatents(mean, logvar, vae.scalingFactor, options.seed),
       vae.latentChannels,
     );
+  }
+
+  /** "auto": predicts the metric from the latents, once per image. Its time counts as encoding. */
+  async #chooseTimestep(
+    encoded: Encoded,
+    { signal }: UpscaleOptions,
+  ): Promise<{ readonly timestep: number; readonly predictedMetric: number }> {
+    const { mem, rcod } = this.configs;
+    if (mem === null) throw new Error("internal: this model has no mem");
+    if (encoded.predictedMetric === undefined) {
+      const { latentHeight: height, latentWidth: width, latents } = encoded;
+      const program = await this.#programs.get(`mem ${height}x${width}`, "mem", () =>
+        memGraph(mem, height, width, this.dtype),
+      );
+      await program.run({ latents }, signal ? { signal } : {});
+      encoded.predictedMetric = metricOfMap((await program.read("metric")).data);
+    }
+    const { predictedMetric } = encoded;
+    return { timestep: timestepOfMetric(predictedMetric, rcod), predictedMetric };
   }
 
   /** One UNet call and the one-step formula: z [1, h, w, L], ready for the decoder. */

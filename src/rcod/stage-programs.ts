@@ -4,7 +4,7 @@ import type { Graph } from "../graph/ir.ts";
 import { planGraph } from "../graph/plan.ts";
 import { Program } from "../graph/program.ts";
 import { SlotPool } from "../graph/slot-pool.ts";
-import type { ModelWeights } from "./load.ts";
+import type { ModelPart, ModelWeights } from "./load.ts";
 
 export class StagePrograms {
   readonly #gpu: Gpu;
@@ -19,7 +19,7 @@ export class StagePrograms {
   }
 
   /** A compiled stage. One size per stage is kept: another size replaces it (pipelines stay cached). */
-  async get(key: string, part: keyof ModelWeights, build: () => Graph): Promise<Program> {
+  async get(key: string, part: ModelPart, build: () => Graph): Promise<Program> {
     const known = this.#programs.get(key);
     if (known !== undefined) return known;
     const stage = key.split(" ", 1)[0] as string;
@@ -28,10 +28,10 @@ export class StagePrograms {
       program.dispose();
       this.#programs.delete(other);
     }
+    const weights = this.#weights[part];
+    if (weights === undefined) throw new Error(`internal: this model has no ${part}`);
     const plan = planGraph(build(), this.#gpu.caps);
-    const program = await Program.create(this.#gpu, plan, this.#weights[part], {
-      pool: this.#pool,
-    });
+    const program = await Program.create(this.#gpu, plan, weights, { pool: this.#pool });
     this.#programs.set(key, program);
     return program;
   }

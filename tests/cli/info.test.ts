@@ -1,10 +1,11 @@
 /** `rcod info` on the full-size configs (no weights) and on the bundled model. */
-import { cp, rm, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { cp, mkdir, rm, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
 import type { ModuleInfo, PlanInfo } from "../../src/bench/model-plan.ts";
 import { runInfo } from "../../src/cli/info-command.ts";
 import { BUNDLED_MODEL } from "../../src/cli/package-root.ts";
+import { adaptedModel } from "../rcod/adapted-model.ts";
 import { recordingTerminal, useFolder } from "./support/terminal.ts";
 
 const FULL_SIZE = join(import.meta.dirname, "../../bench/configs/sd21-clip-l");
@@ -107,11 +108,8 @@ describe("the bundled model", () => {
   it("has weights that match its configs", async () => {
     const { exitCode, json } = await info(BUNDLED_MODEL, [130, 70]);
     expect(exitCode).toBe(0);
-    expect(json.weights?.map(({ part, problem }) => [part, problem])).toEqual([
-      ["clip", null],
-      ["vae", null],
-      ["unet", null],
-    ]);
+    expect(json.weights?.slice(0, 3).map(({ part }) => part)).toEqual(["clip", "vae", "unet"]);
+    expect(json.weights?.filter(({ problem }) => problem !== null)).toEqual([]);
     expect(json.plans[0]).toMatchObject({ width: 132, height: 72 }); // multiples of the VAE's factor 4
   });
 
@@ -139,15 +137,56 @@ describe("a broken folder", () => {
 
   it("is told by part, with exit code 2", async () => {
     await cp(BUNDLED_MODEL, folder.path, { recursive: true });
-    await rm(folder.file("image_proj"), { recursive: true });
+    await rm(folder.file("image_encoder", "model.safetensors"));
     await writeFile(folder.file("vae", "diffusion_pytorch_model.safetensors"), "not a model");
     const { exitCode, json } = await info(folder.path, [64, 64]);
     expect(exitCode).toBe(2);
     const problems = Object.fromEntries(
       (json.weights ?? []).map(({ part, problem }) => [part, problem]),
     );
-    expect(problems["clip"]).toMatch(/no safetensors weights in "image_proj"/);
+    expect(problems["clip"]).toMatch(/no safetensors weights in "image_encoder"/);
     expect(problems["vae"]).toMatch(/^weights: /);
     expect(problems["unet"]).toBeNull();
+  });
+});
+
+describe("a folder with a checkpoint and mem/", () => {
+  const folder = useFolder();
+
+  async function write(change?: Parameters<typeof adaptedModel>[0]) {
+    const { files } = await adaptedModel(change, { mem: [8, 12] });
+    for (const [path, bytes] of files) {
+      await mkdir(dirname(folder.file(path)), { recursive: true });
+      await writeFile(folder.file(path), bytes);
+    }
+  }
+
+  it("lists them as parts, modules and a stage", async () => {
+    await write();
+    const { exitCode, json } = await info(folder.path, [64, 64]);
+    expect(exitCode).toBe(0);
+    expect(json.weights?.map(({ part, problem }) => [part, problem])).toEqual([
+      ["clip", null],
+      ["vae", null],
+      ["unet", null],
+      ["mem", null],
+      ["checkpoint", null],
+    ]);
+    const mem = 9 * 4 * 8 + 8 + 9 * 8 * 12 + 12 + 12 + 1;
+    expect(json.modules.at(-1)).toMatchObject({ name: "metric estimation", parameters: mem });
+    expect(json.plans[0]?.stages.at(-1)?.name).toBe("mem");
+  });
+
+  it("tells what is wrong with the checkpoint, with exit code 2", async () => {
+    await write(({ tensors }) => tensors.delete("state_dict_unet.conv_in.base_layer.bias"));
+    const { exitCode, json } = await info(folder.path, [64, 64]);
+    expect(exitCode).toBe(2);
+    expect(json.weights?.at(-1)?.problem).toContain(
+      "1 tensor missing. missing: state_dict_unet.conv_in.base_layer.bias (",
+    );
+    await rm(folder.file("rcod_lora.safetensors"));
+    await expect(info(folder.path)).rejects.toThrow(
+      `weights: the checkpoint "rcod_lora.safetensors" of rcod_config.json must exist (${folder.path})`,
+    );
   });
 });

@@ -47,13 +47,17 @@ describe("usage", () => {
     ],
     [
       ["upscale", "a.png", "--realism", "2"],
-      "rcod: option '--realism <r>' argument '2' is invalid. It must be fidelity, neutral, realism or a number from 0 to 1. See rcod upscale --help\n",
+      "rcod: option '--realism <r>' argument '2' is invalid. It must be fidelity, neutral, realism, auto or a number from 0 to 1. See rcod upscale --help\n",
     ],
     [
       ["upscale", "a.png", "--realism", "1", "--timestep", "5"],
       "rcod: option '--timestep <t>' cannot be used with option '--realism <r>'. See rcod upscale --help\n",
     ],
     [["upscale", "no-such-file.png"], "rcod: no-such-file.png: no such file or folder\n"],
+    [
+      ["upscale", "no-such-file.png", "--realism", "auto"],
+      "rcod: no-such-file.png: no such file or folder\n",
+    ],
   ])("%j ends with 2 and one line", async (args, message) => {
     expect(await run(stage.rcod, args, noAdapter())).toEqual({
       exitCode: 2,

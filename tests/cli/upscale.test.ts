@@ -1,4 +1,4 @@
-import { readFile, readdir, writeFile } from "node:fs/promises";
+import { mkdir, readFile, readdir, writeFile } from "node:fs/promises";
 import sharp from "sharp";
 import { describe, expect, it } from "vitest";
 import { CliError } from "../../src/cli/errors.ts";
@@ -133,6 +133,41 @@ describe("runUpscale", () => {
       "color",
       "write",
     ]);
+  });
+
+  it("tells for each image what auto chose, and by what", async () => {
+    await mkdir(folder.file("mem"));
+    await writeFile(folder.file("mem", "config.json"), "{}");
+    await save(folder.file("a.png"), plain(5, 3));
+    await save(folder.file("b.png"), plain(4, 1));
+    const text = await run(["a.png", "b.png"], { realism: "auto" });
+    expect(text.stdout).toEqual([
+      expect.stringMatching(/ {2}timestep 499 for a predicted metric of 0\.6250 {2}.* m?s, GPU/),
+      expect.stringMatching(/ {2}timestep 499 for a predicted metric of 0\.5000 {2}.* m?s, GPU/),
+    ]);
+    expect(text.engine.calls[0]).toMatchObject({ realism: "auto" });
+    const json = await run(["a.png", "b.png"], { realism: "auto", json: true, force: true });
+    expect(JSON.parse(json.stdout[0] as string)).toMatchObject({
+      results: [
+        { timestep: 499, predictedMetric: 0.625 },
+        { timestep: 499, predictedMetric: 0.5 },
+      ],
+    });
+    const fixed = await run(["a.png"], { json: true, force: true });
+    expect(fixed.stdout[0]).not.toContain("predictedMetric");
+  });
+
+  it("refuses auto without mem/ before a GPU is asked for", async () => {
+    await save(folder.file("photo.png"), plain(2, 2));
+    const engine = fakeEngine();
+    const error = await run(["photo.png"], { realism: "auto" }, engine).catch(
+      (caught: unknown) => caught,
+    );
+    expect(error).toMatchObject({
+      exitCode: 2,
+      message: `--realism auto: model ${folder.path} has no mem/; choose fidelity, neutral, realism or a number from 0 to 1`,
+    });
+    expect(engine.events).toEqual([]);
   });
 
   it("goes on with the other images when one is bad, and fails at the end", async () => {

@@ -5,7 +5,7 @@ import { readBytes } from "../../src/gpu/transfer.ts";
 import type { LoraUpdate, SourceTensor } from "../../src/graph/device-weights.ts";
 import { DeviceWeights } from "../../src/graph/device-weights.ts";
 import type { Weight } from "../../src/graph/ir.ts";
-import { storeSource, withLora } from "../../src/rcod/checkpoint.ts";
+import { storeSource, storedTensor } from "../../src/rcod/checkpoint.ts";
 import type { TensorData } from "../../src/weights/index.ts";
 import { memoryStore } from "../../src/weights/index.ts";
 import type { SourceDType } from "../../src/kernels/pack-weight.ts";
@@ -141,11 +141,18 @@ describe.each<DType>(["f32", "f16"])("DeviceWeights in %s", (dtype) => {
     const adapters = memoryStore(
       "adapter",
       new Map([
-        ["conv.lora_A.default.weight", held(a, [rank, 5, 3, 3])],
-        ["conv.lora_B.default.weight", held(b, [6, rank, 1, 1])],
+        ["conv.lora_A.weight", held(a, [rank, 5, 3, 3])],
+        ["conv.lora_B.weight", held(b, [6, rank, 1, 1])],
       ]),
     );
-    const weights = new DeviceWeights(setup.gpu, withLora(storeSource(base), adapters), { dtype });
+    const update: LoraUpdate = {
+      rank,
+      scaling: 8 / rank,
+      a: storedTensor(adapters, "conv.lora_A.weight"),
+      b: storedTensor(adapters, "conv.lora_B.weight"),
+    };
+    const source = storeSource(base, new Map([["conv.weight", update]]));
+    const weights = new DeviceWeights(setup.gpu, source, { dtype });
     await weights.load([matrix]);
     const packed = await floats(weights, matrix, dtype);
     weights.dispose();

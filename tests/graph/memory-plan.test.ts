@@ -91,6 +91,7 @@ const configs = {
   unet: parseUNetConfig(SD21_UNET_JSON),
   vae: parseVaeConfig(SD_VAE_JSON),
   clip: parseClipConfig(CLIP_L_JSON),
+  mem: null,
 };
 
 function plansOf(height: number, width: number, dtype: DType): Record<string, GraphPlan> {

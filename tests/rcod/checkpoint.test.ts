@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { storeSource, withCurrentAttentionNames, withLora } from "../../src/rcod/checkpoint.ts";
+import { storeSource, withCurrentAttentionNames } from "../../src/rcod/checkpoint.ts";
 import type { TensorData } from "../../src/weights/index.ts";
 import { WeightsError, memoryStore } from "../../src/weights/index.ts";
 
@@ -50,68 +50,6 @@ describe("withCurrentAttentionNames", () => {
       "a.mid_block.attentions.0.to_q.weight": [1],
     });
     expect(() => withCurrentAttentionNames(both)).toThrow(WeightsError);
-  });
-});
-
-describe("withLora", () => {
-  const base = storeSource(
-    store({ "to_q.weight": [6, 5], "conv.weight": [4, 3, 3, 3], "norm.weight": [4] }),
-  );
-
-  it("pairs A and B, with and without an adapter's name, scaled by alpha / rank", () => {
-    const source = withLora(
-      base,
-      store({
-        "to_q.lora_A.default.weight": [2, 5],
-        "to_q.lora_B.default.weight": [6, 2],
-        "conv.lora_A.weight": [4, 3, 3, 3],
-        "conv.lora_B.weight": [4, 4, 1, 1],
-      }),
-    );
-    expect(source.lora("to_q.weight")).toMatchObject({ rank: 2, scaling: 4 });
-    expect(source.lora("conv.weight")).toMatchObject({ rank: 4, scaling: 2 });
-    expect(source.lora("norm.weight")).toBeNull();
-    expect(source.tensor("to_q.weight").shape).toEqual([6, 5]);
-    expect(
-      withLora(base, store({ "to_q.lora_A.weight": [2, 5], "to_q.lora_B.weight": [6, 2] }), 2).lora(
-        "to_q.weight",
-      )?.scaling,
-    ).toBe(1);
-  });
-
-  const broken: readonly [string, Record<string, readonly number[]>, string][] = [
-    ["A without B", { "to_q.lora_A.weight": [2, 5] }, '"to_q.lora_A.weight" has no lora_B'],
-    ["B without A", { "to_q.lora_B.weight": [6, 2] }, '"to_q.lora_B.weight" has no lora_A'],
-    [
-      "ranks that differ",
-      { "to_q.lora_A.weight": [2, 5], "to_q.lora_B.weight": [6, 3] },
-      '"to_q": A [2,5] and B [6,3] do not fit [6,5]',
-    ],
-    [
-      "another input",
-      { "to_q.lora_A.weight": [2, 4], "to_q.lora_B.weight": [6, 2] },
-      "do not fit [6,5]",
-    ],
-    ["no rank", { "to_q.lora_A.weight": [0, 5], "to_q.lora_B.weight": [6, 0] }, "do not fit [6,5]"],
-    ["a vector", { "norm.lora_A.weight": [2], "norm.lora_B.weight": [4, 2] }, "do not fit [4]"],
-    [
-      "an unknown module",
-      { "to_k.lora_A.weight": [2, 5], "to_k.lora_B.weight": [6, 2] },
-      '"to_k" is no module of the base',
-    ],
-    ["no LoRA at all", { "to_q.weight": [6, 5] }, '"to_q.weight" is no LoRA tensor'],
-  ];
-  it.each(broken)("refuses %s", (_name, tensors, message) => {
-    const merge = () => withLora(base, store(tensors, "adapter.safetensors"));
-    expect(merge).toThrow(WeightsError);
-    expect(merge).toThrow(message);
-    expect(merge).toThrow("(adapter.safetensors)");
-  });
-
-  it("lists several problems at once", () => {
-    expect(() =>
-      withLora(base, store({ "a.lora_A.weight": [1, 1], "b.lora_B.weight": [1, 1] })),
-    ).toThrow("weights: 2 LoRA problems: ");
   });
 });
 

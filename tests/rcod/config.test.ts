@@ -4,6 +4,7 @@ import {
   RCOD_O,
   clipTokens,
   parseClipConfig,
+  parseMemConfig,
   parseRcodConfig,
   parseUNetConfig,
   parseVaeConfig,
@@ -306,9 +307,34 @@ describe("parseClipConfig", () => {
   });
 });
 
+describe("parseMemConfig", () => {
+  const MEM = { _class_name: "MetricEstimationModule", in_channels: 12, block_out_channels: [32] };
+
+  it("reads widths", () => {
+    expect(parseMemConfig(MEM)).toEqual({ inChannels: 12, blockOutChannels: [32] });
+  });
+
+  const refused: readonly [string, object, string][] = [
+    [
+      "another class",
+      { _class_name: "DEResNet" },
+      '"_class_name" is only supported as "MetricEstimationModule", got "DEResNet"',
+    ],
+    ["no channels", { in_channels: undefined }, '"in_channels" must be an integer from 1 to 65536'],
+    ["no widths", { block_out_channels: [] }, '"block_out_channels" must be a list of 1 to 16'],
+  ];
+  it.each(refused)("refuses %s", (_name, fields, message) => {
+    expect(() => parseMemConfig({ ...MEM, ...fields })).toThrow(ConfigError);
+    expect(() => parseMemConfig({ ...MEM, ...fields })).toThrow(
+      `config: mem/config.json: ${message}`,
+    );
+  });
+});
+
 describe("parseRcodConfig", () => {
   it("is RCOD_O where nothing is said", () => {
     expect(parseRcodConfig({})).toEqual(RCOD_O);
+    expect(RCOD_O).toMatchObject({ thresholds: [0.5, 0.7], checkpoint: null, loraAlpha: 8 });
     expect(parseRcodConfig({ timesteps: { realism: 800 }, min_size: 16 })).toEqual({
       ...RCOD_O,
       timesteps: { ...RCOD_O.timesteps, realism: 800 },
@@ -316,7 +342,52 @@ describe("parseRcodConfig", () => {
     });
   });
 
+  it("names the checkpoint, its alpha, and the thresholds", () => {
+    const json = { checkpoint: "rcod_lora.safetensors", lora_alpha: 2.5, thresholds: [0, 1] };
+    expect(parseRcodConfig(json)).toEqual({
+      ...RCOD_O,
+      checkpoint: "rcod_lora.safetensors",
+      loraAlpha: 2.5,
+      thresholds: [0, 1],
+    });
+    const nulls = { checkpoint: null, lora_alpha: null, thresholds: null };
+    expect(parseRcodConfig(nulls)).toEqual(RCOD_O);
+  });
+
+  it.each([
+    "../lora.safetensors",
+    "sub/lora.safetensors",
+    "sub\\lora.safetensors",
+    "c:lora.safetensors",
+    "a\0.safetensors",
+    ".safetensors",
+    "rcod_o.pkl",
+    7,
+    ["a.safetensors"],
+  ])("refuses the checkpoint %j", (checkpoint) => {
+    expect(() => parseRcodConfig({ checkpoint })).toThrow(
+      'config: rcod_config.json: "checkpoint" must be the name of a .safetensors file in the model folder, got ',
+    );
+  });
+
+  it.each([[[0.5]], [[0.7, 0.5]], [[0.5, 0.5]], [[-0.1, 0.5]], [[0.5, 1.1]], [[0.1, 0.2, 0.3]]])(
+    "refuses the thresholds %j",
+    (thresholds) => {
+      expect(() => parseRcodConfig({ thresholds })).toThrow(
+        `"thresholds" must be two rising numbers in 0 … 1, got ${JSON.stringify(thresholds)}`,
+      );
+    },
+  );
+  it.each([0.5, "0.5", [0.5, "0.7"], [null, 0.7], { 0: 0.5, 1: 0.7 }])(
+    "refuses the thresholds %j",
+    (thresholds) => {
+      expect(() => parseRcodConfig({ thresholds })).toThrow(ConfigError);
+    },
+  );
+
   const refused: readonly [string, unknown, string][] = [
+    ["no LoRA alpha", { lora_alpha: 0 }, '"lora_alpha" must be above 0, got 0'],
+    ["a text for LoRA's alpha", { lora_alpha: "8" }, '"lora_alpha" must be a finite number'],
     ["RCOD_S", { instance: "RCOD_S" }, '"instance" is only supported as "RCOD_O", got "RCOD_S"'],
     ["alpha 0", { alpha: 0 }, '"alpha" must be above 0'],
     ["alpha 1", { alpha: 1 }, '"alpha" must be below 1, got 1'],

@@ -76,6 +76,20 @@ describe("what is wrong with a folder is said before any buffer is made", () => 
     );
   });
 
+  it("a metric estimation module for other latents, or without weights", async () => {
+    const files = await minimalFiles({ mem: [8] });
+    files.set("mem/config.json", text({ in_channels: 12, block_out_channels: [8] }));
+    const error = await failure(files);
+    expect(error).toBeInstanceOf(ConfigError);
+    expect(error.message).toBe("config: mem/ must take the VAE's 4 latent channels, got 12");
+    const other = await minimalFiles({ mem: [8] }, (part, list) =>
+      part === "mem" ? list.filter(({ name }) => name !== "head.bias") : list,
+    );
+    expect((await failure(other)).message).toContain("1 tensor missing. missing: head.bias");
+    other.delete("mem/model.safetensors");
+    expect((await failure(other)).message).toContain('no safetensors weights in "mem"');
+  });
+
   it("broken JSON", async () => {
     const files = await minimalFiles();
     files.set("unet/config.json", new TextEncoder().encode('{"block_out_channels": [8, 16]'));
@@ -149,7 +163,7 @@ describe("loading", () => {
         .replace(/(mid_block\.attentions\.0)\.to_out\.0\./, "$1.proj_attn.");
     let renamed = 0;
     const files = memoryFiles(
-      await minimalFiles({}, (part, list) =>
+      await minimalFiles({ mem: [8] }, (part, list) =>
         part === "vae"
           ? list.map((tensor) => {
               const name = rename(tensor.name);

@@ -1,4 +1,5 @@
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { roundToDtype } from "../../src/gpu/dtype.ts";
 import { DeviceError } from "../../src/gpu/errors.ts";
 import type { Gpu } from "../../src/gpu/device.ts";
 import { RcodModel, loadModel } from "../../src/rcod/model.ts";
@@ -17,10 +18,13 @@ import {
   oneStepCoefficients,
   unetGraph,
 } from "../../src/rcod/graphs.ts";
-import { loadWeights, readConfigs } from "../../src/rcod/load.ts";
+import { loadWeights, modelParameters, readConfigs } from "../../src/rcod/load.ts";
 import { gaussianTileWeights, latentTiling } from "../../src/rcod/tiling.ts";
 import { timestepEmbedding } from "../../src/rcod/unet.ts";
+import type { NamedTensorData } from "../../src/weights/index.ts";
 import { memoryFiles } from "../../src/weights/index.ts";
+import { parameterValues } from "../graph/support.ts";
+import { metric as metricReference } from "../reference/metric.ts";
 import { useGpu } from "../support/gpu.ts";
 import { largestDifference, minimalFiles, minimalPipeline, testImage } from "./support.ts";
 
@@ -148,6 +152,106 @@ describe("realism", () => {
     const other = await pipeline.upscale(b);
     expect(other.image.data).not.toEqual(first.image.data);
     expect((await pipeline.upscale(a)).image.data).toEqual(first.image.data);
+  });
+});
+
+describe("auto", () => {
+  /** Sets the bias of the head; its weights stay, or become zero so that the metric is the bias. */
+  const withHead =
+    (bias: number, isConstant: boolean) =>
+    (_part: string, list: NamedTensorData[]): NamedTensorData[] =>
+      list.map((tensor) => {
+        if (tensor.name === "head.weight" && isConstant)
+          return { ...tensor, data: tensor.data.map(() => 0) };
+        if (tensor.name !== "head.bias") return tensor;
+        const data = new Uint8Array(Float32Array.of(bias).buffer);
+        return { name: tensor.name, dtype: "F32", shape: [1], data };
+      });
+
+  it("predicts the metric from the latents that the UNet gets, once per image", async () => {
+    const files = memoryFiles(
+      await minimalFiles({ upscale: 1, minSize: 1, mem: [8, 12] }, withHead(1, false)),
+    );
+    const configs = await readConfigs(files);
+    const weights = await loadWeights(setup.gpu, files, configs, "f32");
+    const own = new Pipeline(setup.gpu, configs, weights, "f32");
+    const image = testImage(14, 10);
+    const program = await Program.create(
+      setup.gpu,
+      planGraph(encoderGraph(configs.vae, 10, 14, "f32"), setup.caps),
+      weights.vae,
+    );
+    try {
+      const pixels = Float64Array.from(image.data, (level) => level / 127.5 - 1);
+      await program.run({ image: packActivation(pixels, 3, "f32") });
+      const latents = await program.read("latents");
+      const mem = modelParameters(configs, "f32").mem;
+      const values = new Map(
+        mem.map((weight) => [
+          weight.name,
+          parameterValues(weight).map((v) => roundToDtype(v, "f16")),
+        ]),
+      );
+      values.set("head.bias", Float64Array.of(1));
+      const expected = metricReference(Float64Array.from(latents.data), [5, 7, 4], values);
+      expect(expected).toBeGreaterThan(0.1); // not the ReLU's zero
+      expect(Math.abs(expected - 1)).toBeGreaterThan(0.01); // nor the bias alone
+      const auto = await own.upscale(image, { realism: "auto" });
+      expect(auto.predictedMetric).toBeCloseTo(expected, 5);
+      const fixed = await own.upscale(image, { timestep: auto.timestep });
+      expect(fixed).not.toHaveProperty("predictedMetric");
+      expect(fixed.image.data).toEqual(auto.image.data);
+
+      const run = vi.spyOn(Program.prototype, "run");
+      const again = await own.upscale(image, { realism: "auto" });
+      expect(again.predictedMetric).toBe(auto.predictedMetric);
+      expect(run).toHaveBeenCalledTimes(2); // UNet and decoder
+      run.mockRestore();
+      const other = await own.upscale(testImage(14, 10, 3, 9), { realism: "auto" });
+      expect(other.predictedMetric).not.toBe(auto.predictedMetric);
+    } finally {
+      program.dispose();
+      own.dispose();
+    }
+  });
+
+  it.each([
+    [0.3, 749],
+    [0.6, 499],
+    [0.9, 249],
+  ])("a metric of %d selects timestep %i", async (metric, timestep) => {
+    const files = memoryFiles(await minimalFiles({ mem: [4] }, withHead(metric, true)));
+    const model = await loadModel(files, { gpu: setup.gpu, precision: "f32" });
+    try {
+      expect(model.supportsAuto).toBe(true);
+      const result = await model.upscale(testImage(4, 4), { realism: "auto" });
+      expect(result.predictedMetric).toBeCloseTo(metric, 3);
+      expect(result.timestep).toBe(timestep);
+    } finally {
+      model.dispose();
+    }
+  });
+
+  it("is refused without mem/ before anything is allocated, unless a timestep is given", async () => {
+    const model = await loadModel(memoryFiles(await minimalFiles()), { gpu: setup.gpu });
+    try {
+      expect(model.supportsAuto).toBe(false);
+      const before = setup.gpu.memory.use().currentBytes;
+      setup.gpu.memory.resetPeak();
+      const error = await model
+        .upscale(testImage(4, 4), { realism: "auto" })
+        .catch((reason: unknown) => reason);
+      expect(error).toBeInstanceOf(RangeError);
+      expect((error as Error).message).toBe(
+        'realism: "auto" needs a model with mem/, got one without. Choose "fidelity", "neutral", "realism" or a number in 0 … 1',
+      );
+      expect(setup.gpu.memory.use().peakBytes).toBe(before);
+    } finally {
+      model.dispose();
+    }
+    const own = await pipeline.upscale(testImage(4, 4), { realism: "auto", timestep: 499 });
+    expect(own.timestep).toBe(499);
+    expect(own).not.toHaveProperty("predictedMetric");
   });
 });
 

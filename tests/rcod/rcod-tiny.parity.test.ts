@@ -117,7 +117,10 @@ describe.skipIf(!isThere).each<DType>(["f32", "f16"])("rcod-tiny in %s", (dtype)
     const [, height = 1, width = 1] = x.shape;
     const graphs = stageGraphs(configs, height, width, dtype);
     const pool = new SlotPool(gpu);
-    const stage = (name: keyof typeof graphs, part: keyof typeof weights): Promise<Program> =>
+    const stage = (
+      name: "tokens" | "encode" | "unet" | "decode",
+      part: "clip" | "vae" | "unet",
+    ): Promise<Program> =>
       Program.create(gpu, planGraph(graphs[name], gpu.caps), weights[part], { pool });
     const failures: string[] = [];
     const check = async (output: string, got: Float32Array): Promise<void> => {

@@ -18,6 +18,8 @@ export interface MinimalOptions {
   readonly midAttention?: boolean;
   readonly minSize?: number;
   readonly upscale?: number;
+  /** Widths of mem/. Default: no such folder. */
+  readonly mem?: readonly number[];
 }
 
 const IMAGE_PROJ = "image_proj.";
@@ -28,6 +30,7 @@ export function minimalConfigs({
   midAttention = true,
   minSize = 4,
   upscale = 4,
+  mem,
 }: MinimalOptions = {}): Record<string, unknown> {
   return {
     "unet/config.json": {
@@ -55,6 +58,13 @@ export function minimalConfigs({
       patch_size: 14,
     },
     "rcod_config.json": { min_size: minSize, upscale, color_fix: "none" },
+    ...(mem && {
+      "mem/config.json": {
+        _class_name: "MetricEstimationModule",
+        in_channels: 4,
+        block_out_channels: mem,
+      },
+    }),
   };
 }
 
@@ -87,9 +97,11 @@ export async function minimalFiles(
     vae: [],
     image_encoder: [],
     image_proj: [],
+    ...(options.mem && { mem: [] }),
   };
   for (const weight of parameters.unet) parts["unet"]?.push(halfTensor(weight.name, weight));
   for (const weight of parameters.vae) parts["vae"]?.push(halfTensor(weight.name, weight));
+  for (const weight of parameters.mem) parts["mem"]?.push(halfTensor(weight.name, weight));
   for (const weight of parameters.clip) {
     const isProjection = weight.name.startsWith(IMAGE_PROJ);
     const name = isProjection ? weight.name.slice(IMAGE_PROJ.length) : weight.name;

@@ -46,6 +46,7 @@ export function fakeEngine(options: FakeOptions = {}): FakeEngine {
       return {
         image: nearest(image),
         timestep: 499,
+        ...(upscaleOptions.realism === "auto" && { predictedMetric: image.width / 8 }),
         timingsMs,
         peakBytes: 1 << 20,
         peakActivationBytes: 1 << 19,

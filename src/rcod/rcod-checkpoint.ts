@@ -1,0 +1,231 @@
+/**
+ * RCOD's checkpoint: what was trained on top of a frozen base, as one safetensors file in the model folder.
+ * Names are those of the released dictionary, flattened:
+ *
+ *   state_dict_unet.<module>.lora_A.<adapter>.weight   [rank, in] or [rank, in, kh, kw]
+ *   state_dict_unet.<module>.lora_B.<adapter>.weight   [out, rank] or [out, rank, 1, 1]
+ *   state_dict_unet.conv_in.base_layer.weight, .bias   trained in full, in place of the base's; its LoRA comes on top
+ *   state_dict_vae.<module>.lora_A …, lora_B …         as for the UNet
+ *   state_dict_proj.weight, .bias                      the token projection, in place of image_proj/
+ *
+ * The metadata holds the ranks and, per adapter, the list of its modules.
+ */
+import type { LoraUpdate } from "../graph/device-weights.ts";
+import type { Weight } from "../graph/ir.ts";
+import { listSome, quoted } from "../weights/errors.ts";
+import type { ExpectedTensor, FileSet, WeightStore } from "../weights/index.ts";
+import {
+  WeightsError,
+  checkTensors,
+  mergeStores,
+  openSafetensors,
+  parseStrictJson,
+  renamedStore,
+  safetensorsStore,
+} from "../weights/index.ts";
+import { storedTensor } from "./checkpoint.ts";
+import { IMAGE_PROJ } from "./graphs.ts";
+
+/** An open checkpoint. Whoever opens it closes its store. */
+export interface RcodCheckpoint {
+  readonly store: WeightStore;
+  readonly metadata: ReadonlyMap<string, string>;
+}
+
+/** The parts with LoRA. */
+const LORA_PARTS = ["unet", "vae"] as const;
+type LoraPart = (typeof LORA_PARTS)[number];
+
+/** The released checkpoints leave the decoder as it is and do not have this list; a small model may adapt it. */
+const DECODER_LIST = "vae_lora_decoder_modules";
+
+/** Adapters of each part, with the metadata key that lists their modules. */
+const ADAPTERS: Readonly<Record<LoraPart, Readonly<Record<string, string>>>> = {
+  unet: {
+    default_encoder: "unet_lora_encoder_modules",
+    default_decoder: "unet_lora_decoder_modules",
+    default_others: "unet_lora_others_modules",
+  },
+  vae: { default_encoder: "vae_lora_encoder_modules", default_decoder: DECODER_LIST },
+};
+
+/** Parameters that were trained in full, with the checkpoint's name for each. */
+const TRAINED: Readonly<Record<"unet" | "clip", Readonly<Record<string, string>>>> = {
+  unet: {
+    "conv_in.weight": "state_dict_unet.conv_in.base_layer.weight",
+    "conv_in.bias": "state_dict_unet.conv_in.base_layer.bias",
+  },
+  clip: {
+    [`${IMAGE_PROJ}.weight`]: "state_dict_proj.weight",
+    [`${IMAGE_PROJ}.bias`]: "state_dict_proj.bias",
+  },
+};
+
+/** The parameters of the parts that a checkpoint changes. */
+export type TrainedParameters = Readonly<Record<"unet" | "vae" | "clip", readonly Weight[]>>;
+
+/** Opens the checkpoint `name` of a model folder. Throws `WeightsError` where it is absent or broken. */
+export async function openCheckpoint(
+  files: FileSet,
+  name: string,
+  signal?: AbortSignal,
+): Promise<RcodCheckpoint> {
+  const source = await files.open(name, signal);
+  if (source === null) {
+    throw new WeightsError(
+      `weights: the checkpoint ${quoted(name)} of rcod_config.json must exist (${files.name}). ` +
+        "Add the file, or name another",
+    );
+  }
+  try {
+    const file = await openSafetensors(source, signal);
+    return { store: safetensorsStore(file), metadata: file.metadata };
+  } catch (error) {
+    await source.close();
+    throw error;
+  }
+}
+
+/** `base` with what the checkpoint trained in full in its place. Takes over `base`, not the checkpoint. */
+export function withTrainedTensors(
+  base: WeightStore,
+  { store }: RcodCheckpoint,
+  part: "unet" | "clip",
+): WeightStore {
+  const parameters = new Map(Object.entries(TRAINED[part]).map(([own, name]) => [name, own]));
+  const borrowed: WeightStore = { ...store, close: async () => undefined };
+  const trained = renamedStore(borrowed, (name) => parameters.get(name) ?? null);
+  const frozen = renamedStore(base, (name) => (trained.has(name) ? null : name));
+  return mergeStores(base.name, [frozen, trained]);
+}
+
+/** A module with LoRA. */
+interface LoraModule {
+  readonly part: LoraPart;
+  /** Its parameter. */
+  readonly weight: string;
+  readonly rank: number;
+  /** Names of the factors in the checkpoint. */
+  readonly a: string;
+  readonly b: string;
+}
+
+/**
+ * The updates to merge into each part by the parameter's name, scaled by alpha / rank. Reads no tensor.
+ * Throws one `WeightsError` with all that is wrong: metadata, unknown modules, tensors that are missing (A
+ * without B, a listed module without either, conv_in, the projection), of another shape or rank, or left over.
+ */
+export function loraUpdates(
+  { store, metadata }: RcodCheckpoint,
+  parameters: TrainedParameters,
+  alpha: number,
+): ReadonlyMap<string, ReadonlyMap<string, LoraUpdate>> {
+  const problems: string[] = [];
+  const expected: ExpectedTensor[] = trainedTensors(parameters);
+  const modules: LoraModule[] = [];
+  const unjudged: RegExp[] = []; // without its metadata nothing can be said of a part
+  for (const part of LORA_PARTS) {
+    const adapted = readAdapters(metadata, part, problems);
+    if (adapted === null) {
+      unjudged.push(new RegExp(`^state_dict_${part}\\.`));
+      continue;
+    }
+    const shapes = new Map(
+      parameters[part]
+        .filter(({ layout }) => layout.endsWith("matrix"))
+        .map(({ name, shape }) => [name, shape]),
+    );
+    for (const [module, adapter] of adapted.adapters) {
+      const { rank } = adapted;
+      const weight = `${module}.weight`;
+      const shape = shapes.get(weight);
+      if (shape === undefined) {
+        problems.push(`the ${part} has no layer ${quoted(module)} for ${adapter}`);
+        continue;
+      }
+      const a = `state_dict_${part}.${module}.lora_A.${adapter}.weight`;
+      const b = `state_dict_${part}.${module}.lora_B.${adapter}.weight`;
+      expected.push({ name: a, shape: [rank, ...shape.slice(1)] });
+      expected.push({ name: b, shape: [shape[0] as number, rank] });
+      modules.push({ part, weight, rank, a, b });
+    }
+  }
+  const messages: string[] = [];
+  if (problems.length > 0) {
+    messages.push(
+      `weights: ${problems.length} problem${problems.length > 1 ? "s" : ""} in the checkpoint's metadata: ` +
+        `${listSome(problems)} (${store.name})`,
+    );
+  }
+  try {
+    checkTensors(store, expected, { unused: unjudged });
+  } catch (error) {
+    if (!(error instanceof WeightsError)) throw error;
+    messages.push(error.message);
+  }
+  if (messages.length > 0) {
+    throw new WeightsError(
+      `${messages.join("; ")}. The checkpoint's metadata must list exactly the modules that it has lora_A and ` +
+        "lora_B for, all of rank_unet or rank_vae, and all in the base model. Use the base that it was trained " +
+        "on, or export it again",
+    );
+  }
+  const updatesOf = (part: LoraPart): ReadonlyMap<string, LoraUpdate> =>
+    new Map(
+      modules
+        .filter((module) => module.part === part)
+        .map(({ weight, rank, a, b }) => [
+          weight,
+          { rank, scaling: alpha / rank, a: storedTensor(store, a), b: storedTensor(store, b) },
+        ]),
+    );
+  return new Map(LORA_PARTS.map((part) => [part, updatesOf(part)]));
+}
+
+/** What the checkpoint must hold in full, shaped as the parameters that it replaces. */
+function trainedTensors(parameters: TrainedParameters): ExpectedTensor[] {
+  return (["unet", "clip"] as const).flatMap((part) =>
+    parameters[part].flatMap(({ name, shape }) => {
+      const tensor = TRAINED[part][name];
+      return tensor === undefined ? [] : [{ name: tensor, shape }];
+    }),
+  );
+}
+
+/** Rank and adapter of every module of a part that the metadata lists, or null and what is wrong with them. */
+function readAdapters(
+  metadata: ReadonlyMap<string, string>,
+  part: LoraPart,
+  problems: string[],
+): { readonly rank: number; readonly adapters: ReadonlyMap<string, string> } | null {
+  const before = problems.length;
+  const refuse = (key: string, rule: string): void => {
+    const value = metadata.get(key);
+    problems.push(`${quoted(key)} ${rule}, got ${value === undefined ? "nothing" : quoted(value)}`);
+  };
+  const rank = metadata.get(`rank_${part}`) ?? "";
+  if (!/^[1-9]\d{0,4}$/.test(rank)) refuse(`rank_${part}`, "must be an integer ≥ 1");
+  const adapters = new Map<string, string>();
+  for (const [adapter, key] of Object.entries(ADAPTERS[part])) {
+    if (key === DECODER_LIST && !metadata.has(key)) continue;
+    const names = parseNames(metadata.get(key));
+    if (names === null) refuse(key, "must be a JSON list of module names");
+    for (const module of new Set(names)) {
+      const other = adapters.get(module);
+      if (other !== undefined)
+        problems.push(`${quoted(module)} must have one adapter, got ${other} and ${adapter}`);
+      adapters.set(module, adapter);
+    }
+  }
+  return problems.length > before ? null : { rank: Number(rank), adapters };
+}
+
+/** A JSON list of texts, or null. */
+function parseNames(text = ""): readonly string[] | null {
+  try {
+    const value = parseStrictJson(text, "modules");
+    return Array.isArray(value) && value.every((name) => typeof name === "string") ? value : null;
+  } catch {
+    return null;
+  }
+}
