@@ -9,10 +9,11 @@ import type { ModelConfigs, ModelPart } from "../rcod/load.ts";
 import { checkPart, modelParameters, modelParts, openPart, readConfigs } from "../rcod/load.ts";
 import { loraUpdates, openCheckpoint } from "../rcod/rcod-checkpoint.ts";
 import type { FileSet, WeightStem, WeightStore } from "../weights/index.ts";
-import { WeightsError } from "../weights/index.ts";
+import { WeightsError, weightFileNames } from "../weights/index.ts";
 import { folderFiles } from "../weights/node-source.ts";
 import { EXIT } from "./errors.ts";
 import { formatBytes, formatTable } from "./format.ts";
+import { runFileInfo } from "./info-file.ts";
 import type { InfoOptions } from "./info.ts";
 
 /** The weight files of one part, or the checkpoint. */
@@ -24,9 +25,10 @@ interface WeightsInfo {
   readonly problem: string | null;
 }
 
-/** Runs the command. Exit code 0; 2 where the weights do not fit the configs. */
+/** Runs the command. Exit code 0; 2 where the weights do not fit the configs, or a file is refused. */
 export async function runInfo(options: InfoOptions): Promise<number> {
   const { terminal, model } = options;
+  if ((await stat(model).catch(() => null))?.isFile() === true) return runFileInfo(model, options);
   const files = folderFiles(model);
   const configs = await readConfigs(files);
   const caps = options.adapter ? await adapterCaps(options.adapter.dawnToggles) : BASELINE_CAPS;
@@ -124,17 +126,11 @@ async function describeStore(
   return { part, tensors, bytes, problem };
 }
 
-/** Whether a part's folder has safetensors, or an index of them, in any variant. */
+/** Whether a part's folder has a weight file, or an index of them, in the plain form or `fp16`. */
 async function hasWeights(folder: string, stem: WeightStem): Promise<boolean> {
-  const names = [
-    "safetensors",
-    "fp16.safetensors",
-    "safetensors.index.json",
-    "safetensors.index.fp16.json",
-  ];
   const found = await Promise.all(
-    names.map((name) =>
-      stat(join(folder, `${stem}.${name}`)).then(
+    weightFileNames(stem).map((name) =>
+      stat(join(folder, name)).then(
         () => true,
         () => false,
       ),

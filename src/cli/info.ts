@@ -5,7 +5,7 @@ import { BUNDLED_MODEL } from "./package-root.ts";
 import type { Terminal } from "./terminal.ts";
 
 export interface InfoOptions {
-  /** Folder in diffusers layout; configs alone (without weights) are enough for a plan. */
+  /** Folder in diffusers layout (configs alone are enough for a plan), or a single file to list. */
   readonly model: string;
   /** Output size in pixels, `[width, height]`. */
   readonly outputSize: readonly [number, number];
@@ -27,13 +27,14 @@ export function infoCommand(load: () => Promise<InfoModule>): RegisterCommand {
   return (program, { terminal, finish }) => {
     program
       .command("info")
-      .summary("a model's modules, parameters, bytes and memory plan")
+      .summary("a model's modules, parameters, bytes and memory plan, or what a file holds")
       .description(
         "Shows the modules of a model, their parameters and bytes, and the memory plan and its peak for an output " +
-          "size. Needs no GPU, and no weights beside the configs.",
+          "size. Needs no GPU, and no weights beside the configs. Of a single file (.safetensors, .pkl, .pth, .pt, " +
+          ".bin, an index or a config) it lists the tensors and other values; nothing in it is executed.",
       )
       .addArgument(
-        new Argument("[model]", "folder in diffusers layout").default(
+        new Argument("[model]", "folder in diffusers layout, or one file").default(
           BUNDLED_MODEL,
           "the bundled rcod-tiny",
         ),

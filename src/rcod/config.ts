@@ -79,6 +79,8 @@ export interface RcodConfig {
   /** The checkpoint's LoRA is scaled by this over its rank; the file does not store it. */
   readonly loraAlpha: number;
   readonly colorFix: "adain" | "wavelet" | "none";
+  /** The UNet sees a latent map with an area above `tile`² in tiles of that side that share `overlap` pixels. */
+  readonly latentTiles: { readonly tile: number; readonly overlap: number };
   readonly upscale: number;
   /** Low-resolution inputs with a shorter side are enlarged first. */
   readonly minSize: number;
@@ -91,6 +93,7 @@ export const RCOD_O: RcodConfig = {
   checkpoint: null,
   loraAlpha: 8, // PEFT's default
   colorFix: "adain",
+  latentTiles: { tile: 96, overlap: 32 },
   upscale: 4,
   minSize: 128,
 };
@@ -351,9 +354,11 @@ export function parseRcodConfig(json: unknown, name = "rcod_config.json"): RcodC
   const checkpoint = f.has("checkpoint") ? f.get("checkpoint") : RCOD_O.checkpoint;
   if (
     checkpoint !== null &&
-    (typeof checkpoint !== "string" || !/^[^/\\:\0]+\.safetensors$/.test(checkpoint))
+    (typeof checkpoint !== "string" ||
+      !/^[^/\\:\0]+\.(?:safetensors|pkl|pth|bin)$/.test(checkpoint))
   ) {
-    return f.fail("checkpoint", "must be the name of a .safetensors file in the model folder");
+    const rule = "must be the name of a .safetensors, .pkl, .pth or .bin file in the model folder";
+    return f.fail("checkpoint", rule);
   }
   return {
     alpha,
@@ -366,9 +371,18 @@ export function parseRcodConfig(json: unknown, name = "rcod_config.json"): RcodC
     checkpoint,
     loraAlpha: f.positive("lora_alpha", RCOD_O.loraAlpha),
     colorFix,
+    latentTiles: parseLatentTiles(f),
     upscale: f.count("upscale", RCOD_O.upscale),
     minSize: f.count("min_size", RCOD_O.minSize),
   };
+}
+
+function parseLatentTiles(f: Fields): RcodConfig["latentTiles"] {
+  const tile = f.count("latent_tile", RCOD_O.latentTiles.tile);
+  const overlap = f.count("latent_overlap", Math.min(RCOD_O.latentTiles.overlap, tile >> 1));
+  return overlap <= tile / 2
+    ? { tile, overlap }
+    : f.fail("latent_overlap", `must be at most half of latent_tile ${tile}`);
 }
 
 function parseThresholds(f: Fields): readonly [number, number] {

@@ -1,6 +1,6 @@
 /**
- * RCOD's checkpoint: what was trained on top of a frozen base, as one safetensors file in the model folder.
- * Names are those of the released dictionary, flattened:
+ * RCOD's checkpoint: what was trained on top of a frozen base, as one file in the model folder: the released
+ * dictionary as torch.save wrote it, or safetensors with the same names, flattened:
  *
  *   state_dict_unet.<module>.lora_A.<adapter>.weight   [rank, in] or [rank, in, kh, kw]
  *   state_dict_unet.<module>.lora_B.<adapter>.weight   [out, rank] or [out, rank, 1, 1]
@@ -8,7 +8,8 @@
  *   state_dict_vae.<module>.lora_A …, lora_B …         as for the UNet
  *   state_dict_proj.weight, .bias                      the token projection, in place of image_proj/
  *
- * The metadata holds the ranks and, per adapter, the list of its modules.
+ * The metadata (in the dictionary: values beside the tensors) holds the ranks and, per adapter, the list of its
+ * modules.
  */
 import type { LoraUpdate } from "../graph/device-weights.ts";
 import type { Weight } from "../graph/ir.ts";
@@ -18,10 +19,9 @@ import {
   WeightsError,
   checkTensors,
   mergeStores,
-  openSafetensors,
+  openWeightFile,
   parseStrictJson,
   renamedStore,
-  safetensorsStore,
 } from "../weights/index.ts";
 import { storedTensor } from "./checkpoint.ts";
 import { IMAGE_PROJ } from "./graphs.ts";
@@ -29,6 +29,7 @@ import { IMAGE_PROJ } from "./graphs.ts";
 /** An open checkpoint. Whoever opens it closes its store. */
 export interface RcodCheckpoint {
   readonly store: WeightStore;
+  /** Numbers and lists as JSON texts, as safetensors has them. */
   readonly metadata: ReadonlyMap<string, string>;
 }
 
@@ -70,20 +71,18 @@ export async function openCheckpoint(
   name: string,
   signal?: AbortSignal,
 ): Promise<RcodCheckpoint> {
-  const source = await files.open(name, signal);
-  if (source === null) {
+  const file = await openWeightFile(files, name, signal);
+  if (file === null) {
     throw new WeightsError(
       `weights: the checkpoint ${quoted(name)} of rcod_config.json must exist (${files.name}). ` +
         "Add the file, or name another",
     );
   }
-  try {
-    const file = await openSafetensors(source, signal);
-    return { store: safetensorsStore(file), metadata: file.metadata };
-  } catch (error) {
-    await source.close();
-    throw error;
-  }
+  const texts = [...file.values].map(([key, value]): [string, string] => [
+    key,
+    typeof value === "string" ? value : JSON.stringify(value),
+  ]);
+  return { store: file.store, metadata: new Map(texts) };
 }
 
 /** `base` with what the checkpoint trained in full in its place. Takes over `base`, not the checkpoint. */

@@ -25,16 +25,20 @@ export interface FileSet {
 /** Largest text file that is read whole, in bytes: an index of 100,000 tensors has about 10 MiB. */
 export const MAX_TEXT_BYTES = 16 * 2 ** 20;
 
+/** Whether a path is relative and stays inside its folder; see `checkRelativePath`. */
+export function isRelativePath(path: string): boolean {
+  return (
+    !/[\\\0]|^[A-Za-z]:/.test(path) &&
+    path.split("/").every((part) => part !== "" && part !== "." && part !== "..")
+  );
+}
+
 /**
  * Checks that a path is relative and stays inside its folder.
  * @throws WeightsError for `..`, `.`, empty parts, a leading slash, drive letters, backslashes, NUL
  */
 export function checkRelativePath(path: string): void {
-  const parts = path.split("/");
-  const isInside =
-    !/[\\\0]|^[A-Za-z]:/.test(path) &&
-    parts.every((part) => part !== "" && part !== "." && part !== "..");
-  if (isInside) return;
+  if (isRelativePath(path)) return;
   throw new WeightsError(
     `weights: path must be relative with plain parts, got ${quoted(path)}. ` +
       `Use forward slashes, no "..", no drive`,

@@ -6,6 +6,7 @@ import { listSome, quoted, WeightsError } from "./errors.ts";
 import type { SafetensorsFile } from "./safetensors.ts";
 import { checkTensorData, checkTensorRange } from "./tensor-info.ts";
 import type { TensorData, TensorInfo } from "./tensor-info.ts";
+import type { TorchFile } from "./torch-file.ts";
 
 /** A tensor in a store: its place in one of the files behind it. */
 export interface StoredTensorInfo extends TensorInfo {
@@ -93,24 +94,30 @@ export function tableStore(
 /** All tensors of one open safetensors file, which the store takes over. */
 export function safetensorsStore(file: SafetensorsFile): WeightStore {
   const entries = new Map<string, StoreEntry>();
-  for (const name of file.tensors.keys()) entries.set(name, fileEntry(file, name));
+  for (const [name, info] of file.tensors) {
+    entries.set(name, {
+      info: { ...info, file: file.name },
+      readRange: (byteStart, byteLength, signal) =>
+        file.readRange(name, byteStart, byteLength, signal),
+    });
+  }
   return tableStore(file.name, entries, () => file.close());
 }
 
 /**
- * The entry of one tensor of an open safetensors file.
- * @throws WeightsError when the file has no such tensor
+ * All tensors of an open file of torch.save, which the store takes over. Their `byteOffset` is 0:
+ * not every one of them lies in one piece.
  */
-export function fileEntry(file: SafetensorsFile, name: string): StoreEntry {
-  const info = file.tensors.get(name);
-  if (info === undefined) {
-    throw new WeightsError(`weights: no tensor ${quoted(name)} (${quoted(file.name)})`);
+export function torchStore(file: TorchFile): WeightStore {
+  const entries = new Map<string, StoreEntry>();
+  for (const [name, tensor] of file.tensors) {
+    const { dtype, shape, byteLength } = tensor;
+    entries.set(name, {
+      info: { name, dtype, shape, byteOffset: 0, byteLength, file: file.name },
+      readRange: (byteStart, length, signal) => file.readRange(tensor, byteStart, length, signal),
+    });
   }
-  return {
-    info: { ...info, file: file.name },
-    readRange: (byteStart, byteLength, signal) =>
-      file.readRange(name, byteStart, byteLength, signal),
-  };
+  return tableStore(file.name, entries, () => file.close());
 }
 
 /**
@@ -190,7 +197,8 @@ export function renamedStore(
   return tableStore(store.name, entries, () => store.close());
 }
 
-function storeEntry(store: WeightStore, oldName: string, newName: string): StoreEntry {
+/** The entry of one tensor of another store, under a name of its own. */
+export function storeEntry(store: WeightStore, oldName: string, newName: string): StoreEntry {
   return {
     info: { ...store.info(oldName), name: newName },
     readRange: (byteStart, byteLength, signal) =>

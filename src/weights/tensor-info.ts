@@ -121,7 +121,11 @@ export function checkTensorData(name: string, tensor: TensorData): void {
  * start.
  * @throws WeightsError naming the tensor
  */
-export function checkTensorRange(info: TensorInfo, byteStart: number, byteLength: number): void {
+export function checkTensorRange(
+  info: Pick<TensorInfo, "name" | "byteLength">,
+  byteStart: number,
+  byteLength: number,
+): void {
   const isCount = (value: number): boolean => Number.isSafeInteger(value) && value >= 0;
   if (isCount(byteStart) && isCount(byteLength) && byteStart + byteLength <= info.byteLength)
     return;

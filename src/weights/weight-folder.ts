@@ -1,15 +1,14 @@
 /**
- * Weights in the folder layout of diffusers and transformers: one safetensors file, or shards with
- * an index, each also in a variant such as `fp16`.
+ * Weights in the folder layout of diffusers and transformers: one file, or shards with an index,
+ * each also in a variant such as `fp16`. Files are safetensors, or in older folders of torch.save.
  */
 import { listSome, quoted, WeightsError } from "./errors.ts";
 import { readText } from "./files.ts";
 import type { FileSet } from "./files.ts";
-import { openSafetensors } from "./safetensors.ts";
-import type { SafetensorsFile } from "./safetensors.ts";
-import { fileEntry, safetensorsStore, tableStore } from "./store.ts";
+import { storeEntry, tableStore } from "./store.ts";
 import type { StoreEntry, WeightStore } from "./store.ts";
 import { JsonCursor } from "./strict-json.ts";
+import { openWeightFile } from "./weight-file.ts";
 
 /** First part of a weight file's name: diffusers models use the long one, transformers `model`. */
 export type WeightStem = "diffusion_pytorch_model" | "model";
@@ -29,9 +28,10 @@ export const MAX_SHARDS = 1000;
  * data is read on demand.
  *
  * Without a variant it takes the first of `<stem>.safetensors`, `<stem>.fp16.safetensors` and their
- * indices; with one, the files of the variant before the plain ones. The index is the authority
- * over its shards: a tensor in a shard that the index does not place there is ignored, as the
- * libraries that write these folders do.
+ * indices; with one, the files of the variant before the plain ones. Only where there are none, the
+ * same with `.bin`, whose stem in transformers is `pytorch_model`. The index is the authority over
+ * its shards: a tensor in a shard that the index does not place there is ignored, as the libraries
+ * that write these folders do.
  * @throws WeightsError listing what was looked for, or all that is wrong between index and shards
  */
 export async function openWeightFolder(
@@ -41,61 +41,62 @@ export async function openWeightFolder(
   options: WeightFolderOptions = {},
 ): Promise<WeightStore> {
   const { signal } = options;
-  const candidates = candidateNames(stem, options.variant);
+  const candidates = weightFileNames(stem, options.variant);
   for (const candidate of candidates) {
     const path = pathIn(folder, candidate);
     if (candidate.endsWith(".json")) {
       const source = await files.open(path, signal);
       if (source === null) continue;
       await source.close();
-      return openShards(files, folder, path, signal);
+      return openWeightIndex(files, path, signal);
     }
-    const file = await openFile(files, path, signal);
-    if (file !== null) return safetensorsStore(file);
+    const file = await openWeightFile(files, path, signal);
+    if (file !== null) return file.store;
   }
-  throw await nothingFound(files, folder, stem, candidates, options);
+  throw new WeightsError(
+    `weights: no weights in ${quoted(folder)}, looked for ${candidates.join(", ")} ` +
+      `(${files.name}). Check the folder, or download the weight files`,
+  );
 }
 
-function candidateNames(stem: WeightStem, variant: string | undefined): string[] {
-  const single = (of: string): string => `${stem}.${of}safetensors`;
-  // The variant stands before the last extension; older exports put it behind the stem.
-  const indices = (of: string): string[] => [
-    `${stem}.safetensors.index.${of}json`,
-    ...(of === "" ? [] : [`${stem}.${of}safetensors.index.json`]),
-  ];
-  if (variant === undefined) {
-    return [single(""), single("fp16."), ...indices(""), ...indices("fp16.")];
-  }
-  if (!/^[A-Za-z0-9_-]+$/.test(variant)) {
+/**
+ * Names under which the weights of a folder may be, in order of preference.
+ * @throws WeightsError for a variant that could be part of a path
+ */
+export function weightFileNames(stem: WeightStem, variant?: string): readonly string[] {
+  if (variant !== undefined && !/^[A-Za-z0-9_-]+$/.test(variant)) {
     throw new WeightsError(
       `weights: variant must be letters, digits, "-" or "_", got ${quoted(variant)}. E.g. fp16`,
     );
+  }
+  const binStem = stem === "model" ? "pytorch_model" : stem;
+  return [...namesOf(stem, "safetensors", variant), ...namesOf(binStem, "bin", variant)];
+}
+
+function namesOf(stem: string, extension: string, variant: string | undefined): string[] {
+  const single = (of: string): string => `${stem}.${of}${extension}`;
+  // The variant stands before the last extension; older exports put it behind the stem.
+  const indices = (of: string): string[] => [
+    `${stem}.${extension}.index.${of}json`,
+    ...(of === "" ? [] : [`${stem}.${of}${extension}.index.json`]),
+  ];
+  if (variant === undefined) {
+    return [single(""), single("fp16."), ...indices(""), ...indices("fp16.")];
   }
   const of = `${variant}.`;
   return [single(of), ...indices(of), single(""), ...indices("")];
 }
 
-async function openFile(
+/**
+ * Opens all shards of an index, which lie beside it.
+ * @throws WeightsError for a broken index, and listing all that is wrong between it and the shards
+ */
+export async function openWeightIndex(
   files: FileSet,
-  path: string,
-  signal: AbortSignal | undefined,
-): Promise<SafetensorsFile | null> {
-  const source = await files.open(path, signal);
-  if (source === null) return null;
-  try {
-    return await openSafetensors(source, signal);
-  } catch (error) {
-    await source.close();
-    throw error;
-  }
-}
-
-async function openShards(
-  files: FileSet,
-  folder: string,
   indexPath: string,
-  signal: AbortSignal | undefined,
+  signal?: AbortSignal,
 ): Promise<WeightStore> {
+  const folder = indexPath.slice(0, indexPath.lastIndexOf("/") + 1);
   const weightMap = parseIndex(await readText(files, indexPath, signal), quoted(indexPath));
   const shardNames = new Set(weightMap.values());
   if (shardNames.size > MAX_SHARDS) {
@@ -104,14 +105,15 @@ async function openShards(
         `(${quoted(indexPath)})`,
     );
   }
-  const shards = new Map<string, SafetensorsFile | null>();
+  const shards = new Map<string, WeightStore | null>();
   const close = async (): Promise<void> => {
     const opened = [...shards.values()].filter((shard) => shard !== null);
     await Promise.all(opened.map((shard) => shard.close()));
   };
   try {
     for (const shardName of shardNames) {
-      shards.set(shardName, await openFile(files, pathIn(folder, shardName), signal));
+      const file = await openWeightFile(files, `${folder}${shardName}`, signal);
+      shards.set(shardName, file?.store ?? null);
     }
     return tableStore(
       `${files.name}: ${indexPath}`,
@@ -127,7 +129,7 @@ async function openShards(
 /** The entry of every tensor that an index names; lists all that the shards do not hold. */
 function shardEntries(
   weightMap: ReadonlyMap<string, string>,
-  shards: ReadonlyMap<string, SafetensorsFile | null>,
+  shards: ReadonlyMap<string, WeightStore | null>,
   indexPath: string,
 ): Map<string, StoreEntry> {
   const absent = [...shards].filter(([, shard]) => shard === null).map(([name]) => quoted(name));
@@ -136,7 +138,7 @@ function shardEntries(
   for (const [tensor, shardName] of weightMap) {
     const shard = shards.get(shardName) ?? null;
     if (shard === null) continue;
-    if (shard.tensors.has(tensor)) entries.set(tensor, fileEntry(shard, tensor));
+    if (shard.has(tensor)) entries.set(tensor, storeEntry(shard, tensor, tensor));
     else missing.push(`${quoted(tensor)} (${shardName})`);
   }
   const problems: string[] = [];
@@ -150,7 +152,7 @@ function shardEntries(
   );
 }
 
-/** The `weight_map` of an index: tensor name to shard, a plain safetensors file name. */
+/** The `weight_map` of an index: tensor name to shard, a plain name of a weight file. */
 function parseIndex(text: string, where: string): Map<string, string> {
   const weightMap = new Map<string, string>();
   const badNames = new Set<string>();
@@ -174,7 +176,7 @@ function parseIndex(text: string, where: string): Map<string, string> {
   }
   if (badNames.size > 0) {
     throw new WeightsError(
-      `weights: shards must be plain names of safetensors files, got ` +
+      `weights: shards must be plain names of .safetensors or .bin files, got ` +
         `${listSome([...badNames])} (${where}). Do not use this index`,
     );
   }
@@ -182,35 +184,7 @@ function parseIndex(text: string, where: string): Map<string, string> {
 }
 
 function isPlainFileName(name: string): boolean {
-  return /^[^/\\:\0]+\.safetensors$/.test(name);
-}
-
-async function nothingFound(
-  files: FileSet,
-  folder: string,
-  stem: WeightStem,
-  candidates: readonly string[],
-  options: WeightFolderOptions,
-): Promise<WeightsError> {
-  const rule =
-    `weights: no safetensors weights in ${quoted(folder)}, looked for ${candidates.join(", ")} ` +
-    `(${files.name})`;
-  const pickleStem = stem === "model" ? "pytorch_model" : stem;
-  const variant = options.variant ?? "fp16";
-  const pickles = [
-    `${pickleStem}.bin`,
-    `${pickleStem}.${variant}.bin`,
-    `${pickleStem}.bin.index.json`,
-  ];
-  for (const pickle of pickles) {
-    const source = await files.open(pathIn(folder, pickle), options.signal);
-    if (source === null) continue;
-    await source.close();
-    return new WeightsError(
-      `${rule}. There is ${pickle}, but only safetensors are read here; download or convert to it`,
-    );
-  }
-  return new WeightsError(`${rule}. Check the folder, or download the safetensors files`);
+  return /^[^/\\:\0]+\.(?:safetensors|bin)$/.test(name);
 }
 
 function pathIn(folder: string, fileName: string): string {

@@ -144,7 +144,7 @@ describe("a broken folder", () => {
     const problems = Object.fromEntries(
       (json.weights ?? []).map(({ part, problem }) => [part, problem]),
     );
-    expect(problems["clip"]).toMatch(/no safetensors weights in "image_encoder"/);
+    expect(problems["clip"]).toMatch(/no weights in "image_encoder"/);
     expect(problems["vae"]).toMatch(/^weights: /);
     expect(problems["unet"]).toBeNull();
   });

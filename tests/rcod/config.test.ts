@@ -342,6 +342,16 @@ describe("parseRcodConfig", () => {
     });
   });
 
+  it("sizes the tiles of the latent map", () => {
+    expect(parseRcodConfig({}).latentTiles).toEqual({ tile: 96, overlap: 32 });
+    expect(parseRcodConfig({ latent_tile: 160 }).latentTiles).toEqual({ tile: 160, overlap: 32 });
+    expect(parseRcodConfig({ latent_tile: 41 }).latentTiles).toEqual({ tile: 41, overlap: 20 });
+    expect(() => parseRcodConfig({ latent_tile: 40, latent_overlap: 21 })).toThrow(
+      '"latent_overlap" must be at most half of latent_tile 40, got 21',
+    );
+    expect(() => parseRcodConfig({ latent_tile: 0 })).toThrow('"latent_tile" must be an integer');
+  });
+
   it("names the checkpoint, its alpha, and the thresholds", () => {
     const json = { checkpoint: "rcod_lora.safetensors", lora_alpha: 2.5, thresholds: [0, 1] };
     expect(parseRcodConfig(json)).toEqual({
@@ -354,6 +364,13 @@ describe("parseRcodConfig", () => {
     expect(parseRcodConfig(nulls)).toEqual(RCOD_O);
   });
 
+  it.each(["a.safetensors", "rcod_o.pkl", "b.pth", "c d.bin"])(
+    "takes the name %j",
+    (checkpoint) => {
+      expect(parseRcodConfig({ checkpoint }).checkpoint).toBe(checkpoint);
+    },
+  );
+
   it.each([
     "../lora.safetensors",
     "sub/lora.safetensors",
@@ -361,12 +378,14 @@ describe("parseRcodConfig", () => {
     "c:lora.safetensors",
     "a\0.safetensors",
     ".safetensors",
-    "rcod_o.pkl",
+    "../rcod_o.pkl",
+    "rcod_o.pkl/x",
+    "rcod_o.onnx",
     7,
     ["a.safetensors"],
   ])("refuses the checkpoint %j", (checkpoint) => {
     expect(() => parseRcodConfig({ checkpoint })).toThrow(
-      'config: rcod_config.json: "checkpoint" must be the name of a .safetensors file in the model folder, got ',
+      'config: rcod_config.json: "checkpoint" must be the name of a .safetensors, .pkl, .pth or .bin file in the model folder, got ',
     );
   });
 

@@ -5,6 +5,7 @@ import { writeSafetensors } from "../../src/weights/safetensors-write.ts";
 import { openWeightFolder } from "../../src/weights/weight-folder.ts";
 import type { WeightFolderOptions, WeightStem } from "../../src/weights/weight-folder.ts";
 import { failureOf, fileOf, headerOf, utf8 } from "./samples.ts";
+import { archiveOf, global, named, storage, tensor } from "./torch-samples.ts";
 
 const STEM = "diffusion_pytorch_model";
 
@@ -18,6 +19,13 @@ const shard = (tensors: Record<string, number>): Uint8Array =>
       data: Uint8Array.of(value),
     })),
   );
+
+/** A file of torch.save with one-byte tensors. */
+const torchBytes = (tensors: Record<string, number>): Uint8Array => {
+  const of = Object.keys(tensors).map((name) => [name, tensor(storage("Byte", name, 1), [1])]);
+  const data = Object.entries(tensors).map(([name, value]) => [name, Uint8Array.of(value)]);
+  return archiveOf(named(Object.fromEntries(of)), Object.fromEntries(data));
+};
 
 const index = (weightMap: Record<string, string>, metadata: unknown = { total_size: 2 }) =>
   utf8(JSON.stringify({ metadata, weight_map: weightMap }));
@@ -174,14 +182,15 @@ describe("openWeightFolder", () => {
     "a\\s.safetensors",
     "..",
     "",
-    "s.bin",
+    "s.pkl",
+    "../s.bin",
     ".safetensors",
     "C:s.safetensors",
     "s\0.safetensors",
   ])("refuses the shard name %j", async (name) => {
     const files = folderOf({ [plainIndex]: index({ a: name }), "s.safetensors": shard({ a: 1 }) });
     expect(await failureOf(() => openWeightFolder(files, "unet", STEM))).toMatch(
-      /shards must be plain names of safetensors files, got ".*" \("unet\/.*index\.json"\)/,
+      /shards must be plain names of \.safetensors or \.bin files, got ".*" \("unet\/.*index\.json"\)/,
     );
     expect(files.opened.every((path) => path.startsWith(`unet/${STEM}.`))).toBe(true);
   });
@@ -209,13 +218,15 @@ describe("openWeightFolder", () => {
 
   test("says what it looked for", async () => {
     expect(await failureOf(() => openIn({}))).toBe(
-      `weights: no safetensors weights in "unet", looked for ${STEM}.safetensors, ` +
+      `weights: no weights in "unet", looked for ${STEM}.safetensors, ` +
         `${STEM}.fp16.safetensors, ${STEM}.safetensors.index.json, ` +
-        `${STEM}.safetensors.index.fp16.json, ${STEM}.fp16.safetensors.index.json (samples). ` +
-        "Check the folder, or download the safetensors files",
+        `${STEM}.safetensors.index.fp16.json, ${STEM}.fp16.safetensors.index.json, ` +
+        `${STEM}.bin, ${STEM}.fp16.bin, ${STEM}.bin.index.json, ` +
+        `${STEM}.bin.index.fp16.json, ${STEM}.fp16.bin.index.json (samples). ` +
+        "Check the folder, or download the weight files",
     );
     expect(await failureOf(() => openIn({}, { variant: "bf16" }))).toMatch(
-      /looked for \w+\.bf16\.safetensors, .*, \w+\.safetensors, \w+\.safetensors\.index\.json \(/,
+      /looked for \w+\.bf16\.safetensors, .*, \w+\.safetensors, \w+\.safetensors\.index\.json, \w+\.bf16\.bin, /,
     );
   });
 
@@ -224,12 +235,33 @@ describe("openWeightFolder", () => {
     [STEM, `${STEM}.fp16.bin`, undefined],
     [STEM, `${STEM}.bf16.bin`, "bf16"],
     ["model", "pytorch_model.bin", undefined],
-    ["model", "pytorch_model.bin.index.json", undefined],
-  ])("says that only safetensors are read: %s, %s", async (stem, pickle, variant) => {
-    const files = folderOf({ [`unet/${pickle}`]: utf8("x") });
+  ])("reads a file of torch.save where there are no others: %s, %s", async (stem, bin, variant) => {
     const options = variant === undefined ? {} : { variant };
-    expect(await failureOf(() => openWeightFolder(files, "unet", stem, options))).toContain(
-      `There is ${pickle}, but only safetensors are read here; download or convert to it`,
+    const content = { [`unet/${bin}`]: torchBytes({ a: 1, b: 2 }) };
+    const store = await openIn(content, options, stem);
+    expect([...store.names()]).toEqual(["a", "b"]);
+    expect([...(await store.read("b"))]).toEqual([2]);
+    const both = { ...content, [`unet/${stem}.safetensors`]: shard({ a: 7 }) };
+    expect([...(await (await openIn(both, options, stem)).read("a"))]).toEqual([7]);
+  });
+
+  test("reads shards of torch.save, also beside safetensors", async () => {
+    const files = folderOf({
+      "unet/pytorch_model.bin.index.json": index({ a: "s1.bin", b: "s2.safetensors" }),
+      "unet/s1.bin": torchBytes({ a: 1, b: 9 }),
+      "unet/s2.safetensors": shard({ b: 2 }),
+    });
+    const store = await openWeightFolder(files, "unet", "model");
+    expect([...(await store.read("a")), ...(await store.read("b"))]).toEqual([1, 2]);
+    expect(store.info("a").file).toBe("unet/s1.bin");
+    await store.close();
+    expect(files.openCount()).toBe(0);
+  });
+
+  test("closes a file of torch.save that is refused", async () => {
+    const files = folderOf({ [`unet/${STEM}.bin`]: archiveOf(global("os", "system")) });
+    expect(await failureOf(() => openWeightFolder(files, "unet", STEM))).toMatch(
+      /pickle asks for os\.system; refused/,
     );
     expect(files.openCount()).toBe(0);
   });
