@@ -53,15 +53,6 @@ import { TiledVae } from "./tiled-vae.ts";
 import { latentTiling } from "./tiling.ts";
 import { timestepEmbedding } from "./unet.ts";
 
-/** Tiles of the UNet, in latent pixels: a map with a larger area than `tile`² is cut. */
-export interface LatentTiles {
-  readonly tile: number;
-  readonly overlap: number;
-}
-
-/** Latent tiling of the released program. */
-const LATENT_TILES: LatentTiles = { tile: 96, overlap: 32 };
-
 type RunStage = Exclude<Stage, "load">;
 
 /** Share of a call's progress for each of preprocessing and colour fix, whose work is no network's. */
@@ -87,7 +78,6 @@ export class Pipeline {
   readonly dtype: DType;
   readonly #gpu: Gpu;
   readonly #weights: ModelWeights;
-  readonly #latentTiles: LatentTiles;
   readonly #programs: StagePrograms;
   /** The last image, by identity: callers who mutate pixels in place must pass a new object. */
   #encodedOf: RawImage | undefined;
@@ -99,15 +89,8 @@ export class Pipeline {
   /** Aborted by `dispose`, which ends the call under way. */
   readonly #disposal = new AbortController();
 
-  constructor(
-    gpu: Gpu,
-    configs: ModelConfigs,
-    weights: ModelWeights,
-    dtype: DType,
-    latentTiles = LATENT_TILES,
-  ) {
+  constructor(gpu: Gpu, configs: ModelConfigs, weights: ModelWeights, dtype: DType) {
     this.#gpu = gpu;
-    this.#latentTiles = latentTiles;
     this.configs = configs;
     this.#weights = weights;
     this.dtype = dtype;
@@ -419,7 +402,7 @@ export class Pipeline {
     const { latentHeight: height, latentWidth: width, latents, tokens } = encoded;
     const embedding = timestepEmbedding(timestep, unet, unet.blockOutChannels[0] as number);
     const timestepBytes = packActivation(embedding, embedding.length, this.dtype);
-    const tiling = latentTiling(width, height, this.#latentTiles.tile, this.#latentTiles.overlap);
+    const tiling = latentTiling(width, height, rcod.latentTiles.tile, rcod.latentTiles.overlap);
     const [tileHeight, tileWidth] = tiling ? [tiling.tile, tiling.tile] : [height, width];
     const program = await this.#programs.get(`unet ${tileHeight}x${tileWidth}`, "unet", () =>
       unetGraph(unet, tileHeight, tileWidth, clipTokens(clip), this.dtype),

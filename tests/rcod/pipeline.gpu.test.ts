@@ -413,9 +413,10 @@ describe("latent tiles", () => {
         ),
       ),
     );
-    const configs = await readConfigs(files);
+    const read = await readConfigs(files);
+    const configs = { ...read, rcod: { ...read.rcod, latentTiles: { tile: 8, overlap: 3 } } };
     const weights = await loadWeights(setup.gpu, files, configs, "f32");
-    const own = new Pipeline(setup.gpu, configs, weights, "f32", { tile: 8, overlap: 3 });
+    const own = new Pipeline(setup.gpu, configs, weights, "f32");
     const image = testImage(28, 18); // latents 14 × 9: 2 × 2 tiles
     const [width, height, tile] = [14, 9, 8];
     const tiling = latentTiling(width, height, tile, 3) as NonNullable<

@@ -3,10 +3,10 @@ import { floatToHalfBits } from "../../src/gpu/dtype.ts";
 import type { Gpu } from "../../src/gpu/device.ts";
 import type { DType } from "../../src/gpu/dtype.ts";
 import type { Weight } from "../../src/graph/ir.ts";
+import type { RcodConfig } from "../../src/rcod/config.ts";
 import type { RawImage } from "../../src/rcod/image-ops.ts";
 import type { ModelConfigs } from "../../src/rcod/load.ts";
 import { loadWeights, modelParameters, readConfigs } from "../../src/rcod/load.ts";
-import type { LatentTiles } from "../../src/rcod/pipeline.ts";
 import { Pipeline } from "../../src/rcod/pipeline.ts";
 import type { NamedTensorData } from "../../src/weights/index.ts";
 import { memoryFiles, writeSafetensors } from "../../src/weights/index.ts";
@@ -123,12 +123,13 @@ export async function minimalPipeline(
   gpu: Gpu,
   dtype: DType = "f32",
   options: MinimalOptions = {},
-  latentTiles?: LatentTiles,
+  latentTiles?: RcodConfig["latentTiles"],
 ): Promise<MinimalPipeline> {
   const files = memoryFiles(await minimalFiles(options));
-  const configs = await readConfigs(files);
+  const read = await readConfigs(files);
+  const configs = latentTiles ? { ...read, rcod: { ...read.rcod, latentTiles } } : read;
   const weights = await loadWeights(gpu, files, configs, dtype);
-  return { configs, pipeline: new Pipeline(gpu, configs, weights, dtype, latentTiles) };
+  return { configs, pipeline: new Pipeline(gpu, configs, weights, dtype) };
 }
 
 /** A smooth image with some noise. */
