@@ -1,9 +1,12 @@
-"""PSNR, SSIM and sharpness of a trained model against bicubic, on photographs it has not seen.
+"""Figures of a trained model on photographs that it has not seen, against bicubic enlargement.
 
-Every original gives centred, non-overlapping crops; each crop is reduced to a quarter, once by
-plain bicubic and once by the mild degradation of data.py with a fixed seed, and restored at every
-timestep. All measures are taken on 8-bit RGB: PSNR over all channels, SSIM on luma (Gaussian
-window 11, sigma 1.5), sharpness = mean absolute difference of neighbouring luma pixels (levels).
+Every original is reduced to `--long-side` and cut into centred, non-overlapping crops; each crop is made
+small twice, by plain bicubic and by the benchmark degradation (Gaussian blur of sigma 1.2, bicubic, Gaussian
+noise of 8/255, JPEG 50; fixed seed), and restored at five timesteps, colour fix included.
+
+PSNR and SSIM (Gaussian window 11, sigma 1.5) are taken on the luma of 8-bit pictures. Sharpness is the mean
+gradient magnitude of luma over the original's. Shift is the largest difference of a channel's mean to the
+enlarged input, in levels. Means are over crops.
 """
 import argparse
 import json
@@ -12,13 +15,14 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
 
 import data
-from export import load_folder
+from degradations import benchmark, degrade, from_image, shrink, to_image
 from model import RCOD_CONFIG, adain
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
+TIMESTEPS = (249, 374, 499, 624, 749)
+DEGRADATIONS = {"benchmark": benchmark, "bicubic": lambda tensor, rng: shrink(tensor)}
 
 
 def to_levels(tensor):
@@ -31,8 +35,8 @@ def luma(levels):
     return (0.299 * red + 0.587 * green + 0.114 * blue)[:, None]
 
 
-def psnr(image, reference):
-    return float(10 * torch.log10(255**2 / (image - reference).square().mean()))
+def psnr(a, b):
+    return float(10 * torch.log10(255**2 / (luma(a) - luma(b)).square().mean()))
 
 
 def ssim(image, reference):
@@ -49,9 +53,18 @@ def ssim(image, reference):
     return float((score / ((mean_a.square() + mean_b.square() + c1) * (var_a + var_b + c2))).mean())
 
 
-def sharpness(image):
+def gradient(image):
     y = luma(image)
-    return float((y.diff(dim=2).abs().mean() + y.diff(dim=3).abs().mean()) / 2)
+    return float((y.diff(dim=3)[:, :, :-1].square() + y.diff(dim=2)[:, :, :, :-1].square()).sqrt().mean())
+
+
+def measures(image, reference, source):
+    return {
+        "psnr": psnr(image, reference),
+        "ssim": ssim(image, reference),
+        "sharpness": gradient(image) / gradient(reference),
+        "shift": float((image.mean((2, 3)) - source.mean((2, 3))).abs().max()),
+    }
 
 
 @torch.no_grad()
@@ -70,30 +83,67 @@ def centred_crops(image, side):
             yield image.crop((x, y, x + side, y + side))
 
 
-def evaluate(pipeline, paths, timesteps, crop=512, long_side=1280, seed=1, color_fix="adain", per_image=False):
-    """{degradation: {method: {psnr, ssim, sharpness}}}, means over all crops"""
-    rows = {}
-
-    def note(kind, method, image, target):
-        measures = (psnr(image, target), ssim(image, target), sharpness(image))
-        rows.setdefault(kind, {}).setdefault(method, []).append(measures)
-
+def pairs(paths, crop, long_side, seed):
+    """(path, degradation, input [1,3,H,W] in [-1,1], original in levels)"""
     for index, path in enumerate(paths):
         rng = np.random.default_rng([seed, index])
-        for target in centred_crops(data.load_photo(path, long_side), crop):
-            reference = to_levels(data.to_tensor([target]) * 0.5 + 0.5)
-            for kind, low in (("plain", data.plain(target)), ("mild", data.degrade(target, rng)[0])):
-                kind = f"{kind} {path.parent.name}/{path.name}" if per_image else kind
-                x = data.to_tensor([data.upsample(low)])
-                note(kind, "original", reference, reference)
-                note(kind, "bicubic", to_levels(x * 0.5 + 0.5), reference)
-                for timestep in timesteps:
-                    note(kind, f"t={timestep}", restore(pipeline, x, timestep, color_fix), reference)
-    names = ("psnr", "ssim", "sharpness")
+        for original in centred_crops(data.load_photo(path, long_side), crop):
+            reference = from_image(original)
+            for name, make in DEGRADATIONS.items():
+                x = data.to_tensor([data.upsample(to_image(make(reference, rng)))])
+                yield path, name, x, reference * 255
+
+
+def evaluate(pipeline, paths, timesteps=TIMESTEPS, crop=512, long_side=1280, seed=1, color_fix="adain", per_image=False):
+    """{degradation: {method: {psnr, ssim, sharpness, shift}}}, means over all crops"""
+    rows = {}
+    for path, kind, x, reference in pairs(paths, crop, long_side, seed):
+        kind = f"{kind} {path.parent.name}/{path.name}" if per_image else kind
+        source = to_levels(x * 0.5 + 0.5)
+        images = {"bicubic": source, **{f"t={t}": restore(pipeline, x, t, color_fix) for t in timesteps}}
+        for method, image in images.items():
+            rows.setdefault(kind, {}).setdefault(method, []).append(measures(image, reference, source))
     return {
-        kind: {method: dict(zip(names, np.mean(values, axis=0).tolist())) for method, values in methods.items()}
+        kind: {
+            method: {key: float(np.mean([value[key] for value in values])) for key in values[0]}
+            for method, values in methods.items()
+        }
         for kind, methods in rows.items()
     }
+
+
+def summary(pipeline, paths):
+    """Few figures for a training log: gains over bicubic at fidelity, and what realism costs and brings"""
+    figures = {}
+    for kind, methods in evaluate(pipeline, paths, (249, 749), crop=384, long_side=1024).items():
+        base, faithful, real = methods["bicubic"], methods["t=249"], methods["t=749"]
+        figures[kind] = (
+            round(faithful["psnr"] - base["psnr"], 3),
+            round(faithful["ssim"] - base["ssim"], 4),
+            round(faithful["sharpness"], 3),
+            round(real["psnr"] - faithful["psnr"], 3),
+            round(real["sharpness"], 3),
+        )
+    return figures
+
+
+@torch.no_grad()
+def auto_accuracy(pipeline, original_vae, paths, thresholds, crop=512, long_side=1280, seed=1):
+    """Share of degraded crops whose group by the predicted metric is that of the true one, and both groups' counts"""
+    from stage_rcod import grouped_timesteps, metric  # it imports this module
+
+    true, predicted = [], []
+    for index, path in enumerate(paths):
+        rng = np.random.default_rng([seed, 7, index])
+        for original in centred_crops(data.load_photo(path, long_side), crop):
+            for _ in range(4):
+                x = data.to_tensor([data.upsample(degrade(original, rng))])
+                target = data.to_tensor([original])
+                true.append(metric(original_vae.encode(x)[0], original_vae.encode(target)[0]))
+                predicted.append(pipeline.mem(pipeline.vae.encode(x)[0]))
+    groups = [grouped_timesteps(torch.cat(values), thresholds) for values in (true, predicted)]
+    table = {(a, b): int(((groups[0] == a) & (groups[1] == b)).sum()) for a in (249, 499, 749) for b in (249, 499, 749)}
+    return float((groups[0] == groups[1]).float().mean()), table
 
 
 def main():
@@ -103,31 +153,42 @@ def main():
     parser.add_argument("--model", type=Path, default=Path(__file__).parents[1] / "models/rcod-tiny")
     parser.add_argument("--crop", type=int, default=512)
     parser.add_argument("--long-side", type=int, default=1280, help="originals are reduced to this first")
-    parser.add_argument("--seed", type=int, default=1, help="seed of the mild degradation")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the degradations' noise")
     parser.add_argument("--color-fix", choices=["adain", "none"], default=RCOD_CONFIG["color_fix"])
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--per-image", action="store_true")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     args = parser.parse_args()
+
+    from export import load_base_vae, load_folder
 
     if args.originals:
         paths = sorted(path for path in args.originals.iterdir() if path.suffix.lower() in SUFFIXES)
     else:
         paths = data.manifest_photos(args.root, "validation")
     torch.set_num_threads(args.threads)
-    pipeline = load_folder(args.model)
-    timesteps = RCOD_CONFIG["timesteps"].values()
+    pipeline, config = load_folder(args.model)
     result = evaluate(
-        pipeline, paths, timesteps, args.crop, args.long_side, args.seed, args.color_fix, args.per_image
+        pipeline, paths, TIMESTEPS, args.crop, args.long_side, args.seed, args.color_fix, args.per_image
+    )
+    accuracy, table = auto_accuracy(
+        pipeline, load_base_vae(args.model), paths, config["thresholds"], args.crop, args.long_side, args.seed
     )
     if args.json:
-        print(json.dumps(result, indent=1))
+        counts = {f"{a} as {b}": count for (a, b), count in table.items()}
+        print(json.dumps({**result, "auto": {"accuracy": accuracy, "counts": counts}}, indent=1))
         return
     print(f"{len(paths)} photos, crops of {args.crop}, long side {args.long_side}, colour fix {args.color_fix}")
-    print(f"{'input':10s} {'method':10s} {'PSNR dB':>8s} {'SSIM':>7s} {'sharpness':>10s}")
+    print(f"{'input':10s} {'method':8s} {'PSNR-Y dB':>10s} {'gain':>6s} {'SSIM-Y':>7s} {'gain':>7s} {'sharpness':>10s} {'shift':>6s}")
     for kind, methods in result.items():
+        base = methods["bicubic"]
         for method, m in methods.items():
-            print(f"{kind:10s} {method:10s} {m['psnr']:8.3f} {m['ssim']:7.4f} {m['sharpness']:10.3f}")
+            print(
+                f"{kind:10s} {method:8s} {m['psnr']:10.3f} {m['psnr'] - base['psnr']:+6.2f} {m['ssim']:7.4f} "
+                f"{m['ssim'] - base['ssim']:+7.4f} {m['sharpness']:10.3f} {m['shift']:6.2f}"
+            )
+    print(f"auto picks the group of the true metric for {100 * accuracy:.1f} % of degraded crops; true as predicted:")
+    print("  " + ", ".join(f"{a} as {b}: {count}" for (a, b), count in table.items()))
 
 
 if __name__ == "__main__":

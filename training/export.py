@@ -1,7 +1,14 @@
-"""Writes a training checkpoint as a diffusers folder (fp16 safetensors) and as the engine's golden file.
+"""Writes the trained model as users get it, and the references of the engine's tests.
 
-The golden outputs are fp32 results of fp32 arithmetic on the fp16-rounded weights, that is what an
-engine with exact arithmetic gets from the exported files.
+    unet/ vae/ image_encoder/   the frozen base in diffusers' and transformers' layout,
+    image_proj/                 with its own token projection, which further training needs and an engine does not
+    rcod_lora.safetensors       what stage c trained, in the key layout of RCOD's own checkpoint
+    mem/                        the metric estimation module
+    rcod_config.json            alpha, timesteps, thresholds
+
+All fp16. `--unpack` goes the other way and writes the training's checkpoints from a model folder, for more
+training with --resume. References are fp32 results of fp32 arithmetic on the fp16-rounded weights: what an engine with
+exact arithmetic gets from the exported files.
 """
 import argparse
 import json
@@ -14,7 +21,12 @@ from PIL import Image
 from torch import nn
 
 import data
-from model import CLIP_CONFIG, RCOD_CONFIG, UNET_CONFIG, VAE_CONFIG, RCODPipeline
+import lora
+from degradations import to_image
+from evaluate import restore
+from model import CLIP_CONFIG, MEM_CONFIG, RCOD_CONFIG, UNET_CONFIG, VAE_CONFIG, AutoencoderKL, Prompted, RCODPipeline
+from model import MetricEstimationModule
+from stage_rcod import RANK_UNET, RANK_VAE, Generator, load_base, merged_pipeline
 
 MODEL_INDEX = {
     "_class_name": "RCODPipeline",
@@ -22,13 +34,15 @@ MODEL_INDEX = {
     "vae": ["diffusers", "AutoencoderKL"],
     "image_encoder": ["transformers", "CLIPVisionModel"],
 }
-# pipeline attribute -> (weights file, config)
-PARTS = {
-    "unet": ("diffusion_pytorch_model.safetensors", UNET_CONFIG),
-    "vae": ("diffusion_pytorch_model.safetensors", VAE_CONFIG),
-    "image_encoder": ("model.safetensors", CLIP_CONFIG),
-    "image_proj": ("model.safetensors", None),
+CHECKPOINT = "rcod_lora.safetensors"
+WEIGHTS = {
+    "unet": "diffusion_pytorch_model",
+    "vae": "diffusion_pytorch_model",
+    "image_encoder": "model",
+    "image_proj": "model",
+    "mem": "model",
 }
+CONFIGS = {"unet": UNET_CONFIG, "vae": VAE_CONFIG, "image_encoder": CLIP_CONFIG, "mem": MEM_CONFIG}
 DTYPES = {"F32": np.float32, "F16": np.float16, "U8": np.uint8}
 # 24x20 low-resolution pixels with hard edges: 96x80 output, a side of 80 leaves odd sizes at the deepest level
 PARITY_CROP = (20, 24)
@@ -61,7 +75,8 @@ def read_safetensors(path):
     for name, entry in json.loads(content[8:start]).items():
         if name != "__metadata__":
             begin, end = (start + offset for offset in entry["data_offsets"])
-            tensors[name] = np.frombuffer(content[begin:end], DTYPES[entry["dtype"]]).reshape(entry["shape"])
+            array = np.frombuffer(content[begin:end], DTYPES[entry["dtype"]]).reshape(entry["shape"])
+            tensors[name] = torch.from_numpy(array.astype(np.float32))
     return tensors
 
 
@@ -70,36 +85,122 @@ def write_json(path, value):
     path.write_text(json.dumps(value, indent=2) + "\n")
 
 
-def write_folder(pipeline, folder):
+def halves(tensors, part):
+    result = {key: value.detach().numpy().astype(np.float16) for key, value in tensors.items()}
+    for key, value in result.items():
+        if not np.isfinite(value).all():
+            raise ValueError(f"{part}: {key} does not fit fp16")
+    return result
+
+
+def write_folder(folder, base, checkpoint, config):
+    """base: {part: state dict}; checkpoint: (tensors, metadata)"""
     write_json(folder / "model_index.json", MODEL_INDEX)
-    write_json(folder / "rcod_config.json", RCOD_CONFIG)
-    for part, (name, config) in PARTS.items():
-        tensors = {key: value.numpy().astype(np.float16) for key, value in getattr(pipeline, part).state_dict().items()}
-        for key, value in tensors.items():
-            if not np.isfinite(value).all():
-                raise ValueError(f"{part}.{key} does not fit fp16")
-        write_safetensors(folder / part / name, tensors, {"format": "pt"})
-        if config:
-            write_json(folder / part / "config.json", config)
+    write_json(folder / "rcod_config.json", config)
+    for part, state in base.items():
+        write_safetensors(folder / part / f"{WEIGHTS[part]}.safetensors", halves(state, part), {"format": "pt"})
+        if part in CONFIGS:
+            write_json(folder / part / "config.json", CONFIGS[part])
+    tensors, metadata = checkpoint
+    write_safetensors(folder / CHECKPOINT, halves(tensors, "checkpoint"), metadata)
+
+
+def official_checkpoint(generator):
+    """Tensors and metadata in the layout of rcod_o.pkl, its dictionaries flattened with a dot"""
+    prompted = generator.prompted
+    tensors = {
+        f"state_dict_unet.{name}": value
+        for name, value in prompted.unet.state_dict().items()
+        if "lora" in name or "conv_in" in name
+    }
+    tensors.update({f"state_dict_vae.{n}": v for n, v in generator.vae.state_dict().items() if "lora" in n})
+    tensors.update({f"state_dict_proj.{name}": value for name, value in prompted.image_proj.state_dict().items()})
+    groups = generator.modules_of["unet"]
+    metadata = {
+        "format": "pt",
+        "rank_unet": str(RANK_UNET),
+        "rank_vae": str(RANK_VAE),
+        **{f"vae_lora_{g}_modules": json.dumps(generator.modules_of["vae"][f"default_{g}"]) for g in ("encoder", "decoder")},
+        **{f"unet_lora_{g}_modules": json.dumps(groups[f"default_{g}"]) for g in ("encoder", "decoder", "others")},
+    }
+    return tensors, metadata
+
+
+def export(runs, name, folder):
+    vae, prompted = load_base(runs)
+    mem = MetricEstimationModule(MEM_CONFIG)
+    mem.load_state_dict(torch.load(runs / "mem.pt", map_location="cpu"))
+    base = {
+        "unet": prompted.unet.state_dict(),
+        "vae": vae.state_dict(),
+        "image_encoder": prompted.image_encoder.state_dict(),
+        "image_proj": prompted.image_proj.state_dict(),
+        "mem": mem.state_dict(),
+    }
+    base = {part: {key: value.clone() for key, value in state.items()} for part, state in base.items()}
+    state = torch.load(runs / f"{name}.pt", map_location="cpu")
+    generator = Generator(vae, prompted)
+    generator.load_state_dict(state["generator"])
+    config = {**RCOD_CONFIG, "checkpoint": CHECKPOINT, "lora_alpha": lora.ALPHA, "thresholds": state["thresholds"]}
+    write_folder(folder, base, official_checkpoint(generator), config)
+
+
+def read_part(folder, part):
+    return read_safetensors(folder / part / f"{WEIGHTS[part]}.safetensors")
+
+
+def load_base_vae(folder):
+    vae = AutoencoderKL(VAE_CONFIG)
+    vae.load_state_dict(read_part(folder, "vae"))
+    return vae.eval().requires_grad_(False)
+
+
+def load_base_prompted(folder):
+    prompted = Prompted()
+    for part in ("unet", "image_encoder", "image_proj"):
+        getattr(prompted, part).load_state_dict(read_part(folder, part))
+    return prompted
+
+
+def load_generator(folder):
+    """The exported base and checkpoint, adapters in place"""
+    generator = Generator(load_base_vae(folder), load_base_prompted(folder))
+    checkpoint = read_safetensors(folder / CHECKPOINT)
+    if checkpoint.keys() != official_checkpoint(generator)[0].keys():
+        raise ValueError(f"{folder / CHECKPOINT} does not hold what this configuration trains")
+    prompted = generator.prompted
+    for prefix, module in (("unet", prompted.unet), ("vae", generator.vae), ("proj", prompted.image_proj)):
+        start = f"state_dict_{prefix}."
+        state = {key[len(start) :]: value for key, value in checkpoint.items() if key.startswith(start)}
+        module.load_state_dict(state, strict=False)
+    return generator
+
+
+def unpack(folder, runs, name):
+    runs.mkdir(parents=True, exist_ok=True)
+    generator = load_generator(folder)
+    config = json.loads((folder / "rcod_config.json").read_text())
+    torch.save({"vae": load_base_vae(folder).state_dict()}, runs / "vae.pt")
+    torch.save(load_base_prompted(folder).state_dict(), runs / "prior.pt")
+    torch.save({"generator": generator.state_dict(), "thresholds": config["thresholds"]}, runs / f"{name}.pt")
+    torch.save(read_part(folder, "mem"), runs / "mem.pt")
 
 
 def load_folder(folder):
-    """The exported model, fp16 weights in fp32 arithmetic"""
-    pipeline = RCODPipeline()
-    for part, (name, _) in PARTS.items():
-        tensors = read_safetensors(folder / part / name)
-        state = {key: torch.from_numpy(value.astype(np.float32)) for key, value in tensors.items()}
-        getattr(pipeline, part).load_state_dict(state)
-    return pipeline.eval().requires_grad_(False)
+    """The exported model with its adapters merged, fp16 weights in fp32 arithmetic; and its configuration"""
+    pipeline = merged_pipeline(load_generator(folder))
+    pipeline.mem.load_state_dict(read_part(folder, "mem"))
+    return pipeline, json.loads((folder / "rcod_config.json").read_text())
 
 
+@torch.no_grad()
 def parity_outputs(pipeline, x):
     outputs = {}
     for timestep in PARITY_TIMESTEPS:
         stages = pipeline.stages(x, torch.tensor([timestep]))
         outputs[f"eps_t{timestep}"] = stages["eps"]
         outputs[f"out_t{timestep}"] = stages["out"].clamp(-1, 1)
-    return {"tokens": stages["tokens"], "latent": stages["latent"], **outputs}, stages["pixel_values"]
+    return {"tokens": stages["tokens"], "latent": stages["latent"], **outputs, "metric": pipeline.mem(stages["latent"])}
 
 
 def with_fp16_storage(pipeline, x):
@@ -110,7 +211,7 @@ def with_fp16_storage(pipeline, x):
         for module in pipeline.modules()
         if isinstance(module, leaves)
     ]
-    outputs = parity_outputs(pipeline, x)[0]
+    outputs = parity_outputs(pipeline, x)
     for hook in hooks:
         hook.remove()
     return outputs
@@ -118,7 +219,7 @@ def with_fp16_storage(pipeline, x):
 
 def write_parity(pipeline, low, path):
     x = data.to_tensor([data.upsample(low)])
-    outputs, pixel_values = parity_outputs(pipeline, x)
+    outputs = parity_outputs(pipeline, x)
     metrics = {}
     for name, rounded in with_fp16_storage(pipeline, x).items():
         reference, error = outputs[name], rounded - outputs[name]
@@ -138,6 +239,7 @@ def write_parity(pipeline, low, path):
         "timesteps": PARITY_TIMESTEPS,
         "metrics": metrics,
     }
+    pixel_values = pipeline.prompted.pixel_values(x)
     tensors = {"inputs/lq": np.asarray(low), "inputs/x": x.numpy(), "inputs/pixel_values": pixel_values.numpy()}
     tensors.update({f"outputs/{name}": value.numpy() for name, value in outputs.items()})
     metadata = {
@@ -150,25 +252,48 @@ def write_parity(pipeline, low, path):
     write_safetensors(path, {f"pipeline/{name}": value for name, value in tensors.items()}, metadata)
 
 
+def write_photo_parity(pipeline, paths, timestep, path):
+    """Ten photographs: low-resolution crops and the 8-bit pictures that PyTorch makes of them, colour fix included"""
+    lows, outs = [], []
+    width, height = PARITY_CROP
+    for photo in paths:
+        image = data.load_photo(photo, 640)
+        left, top = (image.width - 4 * width) // 2, (image.height - 4 * height) // 2
+        crop = image.crop((left, top, left + 4 * width, top + 4 * height))
+        low = crop.resize((width, height), Image.Resampling.BICUBIC)
+        lows.append(np.asarray(low))
+        restored = restore(pipeline, data.to_tensor([data.upsample(low)]), timestep) / 255
+        outs.append(np.asarray(to_image(restored)))
+    tensors = {"lq": np.stack(lows), "out": np.stack(outs)}
+    photos = json.dumps([f"{photo.parent.name}/{photo.name}" for photo in paths])
+    write_safetensors(path, tensors, {"timestep": str(timestep), "photos": photos, "layout": "NHWC, 8-bit RGB"})
+
+
 def main():
     repository = Path(__file__).parents[1]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--checkpoint", type=Path, default=Path("rcod-tiny.pt"))
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of the training's checkpoints")
+    parser.add_argument("--name", default="rcod", help="stage c's checkpoint in it")
     parser.add_argument("--model", type=Path, default=repository / "models/rcod-tiny")
     parser.add_argument("--photo", type=Path, default=repository / "examples/photos/boats.png")
-    parser.add_argument("--parity", type=Path, default=repository / "tests/fixtures/rcod-tiny/parity.safetensors")
+    parser.add_argument("--root", type=Path, default=Path("/usr/share"), help="root of the manifest's paths")
+    parser.add_argument("--fixtures", type=Path, default=repository / "tests/fixtures/rcod-tiny")
+    parser.add_argument("--references-only", action="store_true", help="write the fixtures of the model as it is")
+    parser.add_argument("--unpack", action="store_true", help="only write the training's checkpoints, from --model")
     args = parser.parse_args()
 
-    trained = RCODPipeline()
-    trained.load_state_dict(torch.load(args.checkpoint)["average"])
-    write_folder(trained, args.model)
-
-    pipeline = load_folder(args.model)  # what was written is what the golden file describes
+    if args.unpack:
+        return unpack(args.model, args.runs, args.name)
+    if not args.references_only:
+        export(args.runs, args.name, args.model)
+    pipeline, _ = load_folder(args.model)  # what was written is what the references describe
     width, height = PARITY_CROP
     photo = Image.open(args.photo).convert("RGB")
     left, top = (photo.width - width) // 2, (photo.height - height) // 2
-    write_parity(pipeline, photo.crop((left, top, left + width, top + height)), args.parity)
-    for path in sorted([*args.model.rglob("*.safetensors"), args.parity]):
+    write_parity(pipeline, photo.crop((left, top, left + width, top + height)), args.fixtures / "parity.safetensors")
+    photos = [path for split in ("validation", "train") for path in data.manifest_photos(args.root, split)][:10]
+    write_photo_parity(pipeline, photos, 249, args.fixtures / "photos.safetensors")
+    for path in sorted([*args.model.rglob("*.safetensors"), *args.fixtures.glob("*.safetensors")]):
         print(f"{path.stat().st_size:>9,} {path}")
 
 

@@ -15,23 +15,24 @@ from torch import nn
 UNET_CONFIG = {
     "_class_name": "UNet2DConditionModel",
     "act_fn": "silu",
-    "attention_head_dim": [1, 2, 3],  # legacy meaning: head COUNTS per level; 96 channels in 3 heads of 32
-    "block_out_channels": [32, 48, 96],
+    "attention_head_dim": [2, 2, 2],  # legacy meaning: head COUNTS per level; 64 channels in 2 heads of 32
+    "block_out_channels": [64, 64, 64],
     "center_input_sample": False,
     "cross_attention_dim": 64,
-    "down_block_types": ["DownBlock2D", "DownBlock2D", "CrossAttnDownBlock2D"],
+    # The visual prompt enters at the deepest level only: self-attention over larger maps would cost more than the rest.
+    "down_block_types": ["DownBlock2D"] * 3,
     "downsample_padding": 1,
     "flip_sin_to_cos": True,
     "freq_shift": 0,
     "in_channels": 12,
-    "layers_per_block": 1,
+    "layers_per_block": 2,
     "mid_block_scale_factor": 1,
     "mid_block_type": "UNetMidBlock2DCrossAttn",
     "norm_eps": 1e-5,
-    "norm_num_groups": 4,
+    "norm_num_groups": 2,  # few groups: with few channels in a group, the norm wipes out brightness
     "out_channels": 12,
     "sample_size": 128,
-    "up_block_types": ["CrossAttnUpBlock2D", "UpBlock2D", "UpBlock2D"],
+    "up_block_types": ["UpBlock2D"] * 3,
     "use_linear_projection": True,
 }
 
@@ -47,7 +48,7 @@ VAE_CONFIG = {
     "norm_num_groups": 2,  # >= 4 channels per group: smaller groups normalise brightness away
     "out_channels": 3,
     "sample_size": 512,
-    "scaling_factor": 0.5,
+    "scaling_factor": 1.0,  # the training folds the latents' deviation into the weights
     "up_block_types": ["UpDecoderBlock2D"] * 3,
 }
 
@@ -67,6 +68,12 @@ CLIP_CONFIG = {
     "projection_dim": 64,
 }
 
+MEM_CONFIG = {
+    "_class_name": "MetricEstimationModule",
+    "block_out_channels": [32, 48, 64],
+    "in_channels": 12,
+}
+
 RCOD_CONFIG = {
     "instance": "RCOD_O",
     "alpha": 0.7537,
@@ -74,7 +81,21 @@ RCOD_CONFIG = {
     "color_fix": "adain",
     "upscale": 4,
     "min_size": 16,
+    "latent_tile": 160,  # 640 pixels: the usual picture goes through the U-Net whole
+    "latent_overlap": 32,
 }
+
+
+def convolve(x, weight, bias, stride, padding):
+    """1x1 as a matrix product over channels-last pixels: PyTorch's own path for it is slow on one thread"""
+    if weight.shape[2:] == (1, 1):
+        return F.linear(x.permute(0, 2, 3, 1), weight.flatten(1), bias).permute(0, 3, 1, 2)
+    return F.conv2d(x, weight, bias, stride, padding)
+
+
+class Conv2d(nn.Conv2d):
+    def _conv_forward(self, x, weight, bias):
+        return convolve(x, weight, bias, self.stride, self.padding)
 
 
 def multi_head_attention(q, k, v, heads):
@@ -93,13 +114,13 @@ class ResnetBlock2D(nn.Module):
     def __init__(self, in_channels, out_channels, groups, eps, temb_channels=None):
         super().__init__()
         self.norm1 = nn.GroupNorm(groups, in_channels, eps)
-        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, padding=1)
+        self.conv1 = Conv2d(in_channels, out_channels, 3, padding=1)
         if temb_channels:
             self.time_emb_proj = nn.Linear(temb_channels, out_channels)
         self.norm2 = nn.GroupNorm(groups, out_channels, eps)
-        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
+        self.conv2 = Conv2d(out_channels, out_channels, 3, padding=1)
         if in_channels != out_channels:
-            self.conv_shortcut = nn.Conv2d(in_channels, out_channels, 1)
+            self.conv_shortcut = Conv2d(in_channels, out_channels, 1)
         # Every block starts close to its shortcut, which lets the deep stack train from the first step.
         with torch.no_grad():
             self.conv2.weight.mul_(0.1)
@@ -117,7 +138,7 @@ class Downsample2D(nn.Module):
     def __init__(self, channels, padding):
         super().__init__()
         self.padding = padding
-        self.conv = nn.Conv2d(channels, channels, 3, stride=2, padding=padding)
+        self.conv = Conv2d(channels, channels, 3, stride=2, padding=padding)
 
     def forward(self, x):
         # padding 0 is the VAE encoder's convention: one zero column right, one zero row below.
@@ -127,7 +148,7 @@ class Downsample2D(nn.Module):
 class Upsample2D(nn.Module):
     def __init__(self, channels):
         super().__init__()
-        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv = Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, x, size=None):
         if size is None:
@@ -249,7 +270,7 @@ class UNet2DConditionModel(nn.Module):
                 channels[level], config["cross_attention_dim"], config["attention_head_dim"][level], groups
             )
 
-        self.conv_in = nn.Conv2d(config["in_channels"], channels[0], 3, padding=1)
+        self.conv_in = Conv2d(config["in_channels"], channels[0], 3, padding=1)
         self.time_embedding = TimestepEmbedding(channels[0], temb)
 
         self.down_blocks = nn.ModuleList()
@@ -281,7 +302,7 @@ class UNet2DConditionModel(nn.Module):
             self.up_blocks.append(block)
 
         self.conv_norm_out = nn.GroupNorm(groups, channels[0], eps)
-        self.conv_out = nn.Conv2d(channels[0], config["out_channels"], 3, padding=1)
+        self.conv_out = Conv2d(channels[0], config["out_channels"], 3, padding=1)
         # eps = 0 at the start: training begins as a plain autoencoder and grows the restoration from there.
         nn.init.zeros_(self.conv_out.weight)
         nn.init.zeros_(self.conv_out.bias)
@@ -332,7 +353,7 @@ class Encoder(nn.Module):
         def resnet(cin, cout):
             return ResnetBlock2D(cin, cout, groups, 1e-6)
 
-        self.conv_in = nn.Conv2d(config["in_channels"], channels[0], 3, padding=1)
+        self.conv_in = Conv2d(config["in_channels"], channels[0], 3, padding=1)
         self.down_blocks = nn.ModuleList()
         for level, width in enumerate(channels):
             before = channels[max(level - 1, 0)]
@@ -342,7 +363,7 @@ class Encoder(nn.Module):
             self.down_blocks.append(block)
         self.mid_block = VaeBlock([resnet(channels[-1], channels[-1]) for _ in range(2)])
         self.conv_norm_out = nn.GroupNorm(groups, channels[-1], 1e-6)
-        self.conv_out = nn.Conv2d(channels[-1], 2 * config["latent_channels"], 3, padding=1)
+        self.conv_out = Conv2d(channels[-1], 2 * config["latent_channels"], 3, padding=1)
 
     def forward(self, x):
         h = self.conv_in(x)
@@ -359,7 +380,7 @@ class Decoder(nn.Module):
         def resnet(cin, cout):
             return ResnetBlock2D(cin, cout, groups, 1e-6)
 
-        self.conv_in = nn.Conv2d(config["latent_channels"], channels[0], 3, padding=1)
+        self.conv_in = Conv2d(config["latent_channels"], channels[0], 3, padding=1)
         self.mid_block = VaeBlock([resnet(channels[0], channels[0]) for _ in range(2)])
         self.up_blocks = nn.ModuleList()
         for level, width in enumerate(channels):
@@ -370,7 +391,7 @@ class Decoder(nn.Module):
                 block.upsamplers = nn.ModuleList([Upsample2D(width)])
             self.up_blocks.append(block)
         self.conv_norm_out = nn.GroupNorm(groups, channels[-1], 1e-6)
-        self.conv_out = nn.Conv2d(channels[-1], config["out_channels"], 3, padding=1)
+        self.conv_out = Conv2d(channels[-1], config["out_channels"], 3, padding=1)
 
     def forward(self, z):
         h = self.mid_block(self.conv_in(z))
@@ -386,16 +407,16 @@ class AutoencoderKL(nn.Module):
         latent = config["latent_channels"]
         self.encoder = Encoder(config)
         self.decoder = Decoder(config)
-        self.quant_conv = nn.Conv2d(2 * latent, 2 * latent, 1)
-        self.post_quant_conv = nn.Conv2d(latent, latent, 1)
-        # Only the posterior mean is ever used or trained. The log-variance half is a constant
-        # (std = exp(-10)), so that a caller that samples the posterior gets the same picture.
-        with torch.no_grad():
+        self.quant_conv = Conv2d(2 * latent, 2 * latent, 1)
+        self.post_quant_conv = Conv2d(latent, latent, 1)
+        with torch.no_grad():  # a narrow posterior to start with: std = exp(-3)
             self.quant_conv.weight[latent:].zero_()
-            self.quant_conv.bias[latent:].fill_(-20.0)
+            self.quant_conv.bias[latent:].fill_(-6.0)
 
-    def encode_mean(self, x):
-        return self.quant_conv(self.encoder(x))[:, : self.config["latent_channels"]]
+    def encode(self, x):
+        """Mean and log-variance of the posterior"""
+        mean, logvar = self.quant_conv(self.encoder(x)).chunk(2, dim=1)
+        return mean, logvar.clamp(-30, 20)
 
     def decode(self, z):
         return self.decoder(self.post_quant_conv(z))
@@ -406,7 +427,7 @@ class CLIPVisionEmbeddings(nn.Module):
         super().__init__()
         hidden, patch = config["hidden_size"], config["patch_size"]
         self.class_embedding = nn.Parameter(0.02 * torch.randn(hidden))
-        self.patch_embedding = nn.Conv2d(3, hidden, patch, stride=patch, bias=False)
+        self.patch_embedding = Conv2d(3, hidden, patch, stride=patch, bias=False)
         self.position_embedding = nn.Embedding((config["image_size"] // patch) ** 2 + 1, hidden)
         nn.init.normal_(self.position_embedding.weight, std=0.02)
 
@@ -487,11 +508,12 @@ class CLIPVisionModel(nn.Module):
         return self.vision_model(pixel_values)
 
 
-class RCODPipeline(nn.Module):
+class Prompted(nn.Module):
+    """The U-Net with its visual prompt: what stage b trains and stage c adapts"""
+
     def __init__(self):
         super().__init__()
         self.unet = UNet2DConditionModel(UNET_CONFIG)
-        self.vae = AutoencoderKL(VAE_CONFIG)
         self.image_encoder = CLIPVisionModel(CLIP_CONFIG)
         self.image_proj = nn.Linear(CLIP_CONFIG["hidden_size"], UNET_CONFIG["cross_attention_dim"])
 
@@ -500,16 +522,47 @@ class RCODPipeline(nn.Module):
         # [-1, 1] goes in as it is: RCOD applies no CLIP mean/std normalisation.
         return F.interpolate(x, size=(size, size), mode="bilinear", align_corners=False, antialias=True)
 
+    def tokens(self, x):
+        return self.image_proj(self.image_encoder(self.pixel_values(x)))
+
+
+def one_step(latent, eps):
+    """RCOD's z_H from z_L and the predicted noise, one alpha for every timestep"""
+    alpha = RCOD_CONFIG["alpha"]
+    return (latent - math.sqrt(1 - alpha) * eps) / math.sqrt(alpha)
+
+
+class MetricEstimationModule(nn.Module):
+    """Predicts M_L, the cosine similarity of low- and high-quality latents, from the low-quality latents."""
+
+    def __init__(self, config):
+        super().__init__()
+        widths = [config["in_channels"], *config["block_out_channels"]]
+        self.convs = nn.ModuleList(Conv2d(a, b, 3, stride=2, padding=1) for a, b in zip(widths, widths[1:]))
+        self.head = nn.Linear(widths[-1], 1)
+
+    def forward(self, latent):
+        h = latent
+        for conv in self.convs:
+            h = F.silu(conv(h))
+        return F.relu(self.head(h.mean((2, 3))))[:, 0]
+
+
+class RCODPipeline(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.vae = AutoencoderKL(VAE_CONFIG)
+        self.prompted = Prompted()
+        self.mem = MetricEstimationModule(MEM_CONFIG)
+
     def stages(self, x, timestep):
         """Every intermediate that a parity test compares. x: [N,3,H,W] in [-1,1], timestep: [N]."""
-        scaling, alpha = VAE_CONFIG["scaling_factor"], RCOD_CONFIG["alpha"]
-        pixel_values = self.pixel_values(x)
-        tokens = self.image_proj(self.image_encoder(pixel_values))
-        latent = self.vae.encode_mean(x) * scaling
-        eps = self.unet(latent, timestep, tokens)
-        clean = (latent - math.sqrt(1 - alpha) * eps) / math.sqrt(alpha)
-        out = self.vae.decode(clean / scaling)
-        return {"pixel_values": pixel_values, "tokens": tokens, "latent": latent, "eps": eps, "out": out}
+        scaling = VAE_CONFIG["scaling_factor"]
+        tokens = self.prompted.tokens(x)
+        latent = self.vae.encode(x)[0] * scaling
+        eps = self.prompted.unet(latent, timestep, tokens)
+        out = self.vae.decode(one_step(latent, eps) / scaling)
+        return {"tokens": tokens, "latent": latent, "eps": eps, "out": out}
 
     def forward(self, x, timestep):
         return self.stages(x, timestep)["out"]
@@ -543,9 +596,9 @@ def count_flops(pipeline, side=512):
         return lambda module, inputs: stage.update(name=name)
 
     roots = {
-        "image_encoder": [pipeline.image_encoder, pipeline.image_proj],
+        "image_encoder": [pipeline.prompted.image_encoder, pipeline.prompted.image_proj],
         "vae_encoder": [pipeline.vae.encoder, pipeline.vae.quant_conv],
-        "unet": [pipeline.unet],
+        "unet": [pipeline.prompted.unet],
         "vae_decoder": [pipeline.vae.post_quant_conv, pipeline.vae.decoder],
     }
     hooks = [m.register_forward_pre_hook(enter(name)) for name, modules in roots.items() for m in modules]

@@ -1,0 +1,37 @@
+"""Stage d: the metric estimation module, all else frozen. Predicts M_L from the low-quality latents, for `--realism auto`."""
+import copy
+
+import torch
+
+import data
+from loop import DEVICE, Average, Loop, seed_worker, to_device, workers
+from model import MEM_CONFIG, MetricEstimationModule
+from stage_rcod import Generator, grouped_timesteps, load_base, metric
+
+
+def train(args):
+    torch.manual_seed(args.seed)
+    vae, prompted = load_base(args.runs)
+    original_vae = copy.deepcopy(vae).requires_grad_(False)
+    state = torch.load(args.runs / f"{args.name}.pt", map_location="cpu")
+    generator = Generator(vae, prompted)
+    generator.load_state_dict(state["generator"])
+    generator.requires_grad_(False)
+    mem = MetricEstimationModule(MEM_CONFIG)
+    torch.nn.init.constant_(mem.head.bias, sum(state["thresholds"]) / 2)  # a ReLU that starts dead stays dead
+    for module in (original_vae, generator, mem):
+        module.to(DEVICE, memory_format=torch.channels_last)
+    average = Average(mem)
+    loop = Loop("mem", args, [{"params": mem.parameters(), "peak": 2e-3}], lambda: average.module.state_dict())
+    # Whole pictures are what it will see: crops as large as the time allows.
+    source = data.batches(data.manifest_photos(args.root, "train"), [*seed_worker(args), 3], lambda: (6 // workers(), 256))
+    for _ in loop.steps():
+        x, target = (to_device(tensor) for tensor in next(source))
+        with torch.no_grad():
+            m = metric(original_vae.encode(x)[0], original_vae.encode(target)[0])
+            latent = generator.vae.encode(x)[0]
+        predicted = mem(latent)
+        groups = [grouped_timesteps(values, state["thresholds"]) for values in (predicted, m)]
+        # The paper's squared error, on values that are all close to 1: scaled so that Adam's epsilon is far away.
+        loop.update(100 * (predicted - m).square().mean(), agree=(groups[0] == groups[1]).float().mean())
+        average.update(mem)

@@ -1,0 +1,208 @@
+"""Stage c: RCOD. The prior and the autoencoder are frozen; LoRA on U-Net and autoencoder, conv_in and the token projection
+learn to restore in one step, with the timestep as the knob between fidelity and realism.
+
+Unlike RCOD the decoder is adapted too: this small one has no capacity to spare for what no restored picture holds.
+"""
+import copy
+import time
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+import data
+import evaluate
+import lora
+from degradations import degrade
+from loop import DEVICE, Average, Loop, average_gradients, rank, seed_worker, to_device, workers
+from losses import das_timesteps, detail_distance, distillation, realism_of, regularizer_loss, squared_error
+from model import RCOD_CONFIG, VAE_CONFIG, AutoencoderKL, Prompted, RCODPipeline, one_step
+from stage_prior import alphas_cumprod
+
+RANK_UNET, RANK_VAE, RANK_REGULARIZER = 28, 16, 8
+# (from this fraction of the time, crops per step, crop side): larger crops at the end bring the statistics of the norms
+# and the lengths of the attention closer to whole pictures.
+CROPS = ((0.0, 16, 96), (0.6, 8, 128), (0.85, 2, 256))
+# How a sample gets its timestep: by its latent domain group, fidelity, or anything between the ends.
+TIMESTEP_SHARES = {"group": 0.3, "fidelity": 0.45, "between": 0.25}
+DETAIL_WEIGHT, DISTILLATION_WEIGHT = 0.8, 0.03
+DISTILL_EVERY = 3
+SQUARE_FLOOR = 2e-4  # 43 dB: below it a crop is good enough
+
+
+def metric(z_low, z_high):
+    """M_L, [N]: cosine similarity of the latents"""
+    return F.cosine_similarity(z_low.flatten(1), z_high.flatten(1), eps=1e-8)
+
+
+def grouped_timesteps(m, thresholds):
+    """RCOD's table for n = 3 with this model's thresholds: the more similar, the more faithful"""
+    low, high = thresholds
+    steps = torch.full_like(m, 749, dtype=torch.long)
+    steps[m >= low] = 499
+    steps[m >= high] = 249
+    return steps
+
+
+def draw_timesteps(m, thresholds, rng, without):
+    if "ldg" in without:
+        return torch.full((len(m),), 249)
+    choice = rng.choice(len(TIMESTEP_SHARES), len(m), p=list(TIMESTEP_SHARES.values()))
+    options = (grouped_timesteps(m, thresholds).numpy(), np.full(len(m), 249), rng.integers(249, 750, len(m)))
+    return torch.from_numpy(np.choose(choice, options))
+
+
+@torch.no_grad()
+def measure_thresholds(vae, paths, seed, count=600):
+    """Tertiles of M_L over the training degradations, on the frozen autoencoder, [low, high]"""
+    sampler = data.CropSampler(paths, seed)
+    values = []
+    for _ in range(count // 10):
+        originals = [sampler.crop(128) for _ in range(10)]
+        inputs = [data.upsample(degrade(image, sampler.rng)) for image in originals]
+        latents = [vae.encode(to_device(data.to_tensor(images)))[0] for images in (inputs, originals)]
+        values.append(metric(*latents))
+    values = torch.cat(values).cpu()
+    if rank() == 0:
+        print("M_L deciles:", [round(float(q), 4) for q in torch.quantile(values, torch.linspace(0, 1, 11))])
+    return [round(float(q), 4) for q in torch.quantile(values, torch.tensor([1 / 3, 2 / 3]))]
+
+
+@torch.no_grad()
+def scale_latents(quant_conv):
+    """Sets the low-rank update of quant_conv so that z_L starts at sqrt(alpha) times the autoencoder's latents.
+
+    Then eps = 0 hands the input through the one-step formula unchanged, and the U-Net predicts a correction. A
+    GroupNorm network that had to reproduce a multiple of its input as well would lose contrast.
+    """
+    channels = VAE_CONFIG["latent_channels"]
+    (into,), (out,) = quant_conv.lora_A.values(), quant_conv.lora_B.values()
+    into.weight[:channels] = quant_conv.base_layer.weight[:channels]
+    factor = (RCOD_CONFIG["alpha"] ** 0.5 - 1) / quant_conv.scaling
+    out.weight[range(channels), range(channels)] = factor
+
+
+class Generator(torch.nn.Module):
+    """vae and prompted with adapters, under the attribute names of RCODPipeline"""
+
+    def __init__(self, vae, prompted):
+        super().__init__()
+        self.vae, self.prompted = vae, prompted
+        prompted.requires_grad_(False)
+        self.modules_of = {"vae": lora.add_adapters(vae, lora.VAE_TARGETS, RANK_VAE, lora.vae_adapter)}
+        self.modules_of["unet"] = lora.add_adapters(prompted.unet, lora.UNET_TARGETS, RANK_UNET, lora.unet_adapter)
+        scale_latents(vae.quant_conv)
+        prompted.unet.conv_in.base_layer.requires_grad_(True)
+        prompted.image_proj.requires_grad_(True)
+
+    def forward(self, x, timestep, without=()):
+        z_low = self.vae.encode(x)[0] * VAE_CONFIG["scaling_factor"]
+        # The ablation's constant tokens: those of a grey picture.
+        tokens = self.prompted.tokens(torch.zeros_like(x) if "vpim" in without else x)
+        z = one_step(z_low, self.prompted.unet(z_low, timestep, tokens))
+        return z, self.vae.decode(z / VAE_CONFIG["scaling_factor"])
+
+
+def load_base(runs):
+    vae, prompted = AutoencoderKL(VAE_CONFIG), Prompted()
+    vae.load_state_dict(torch.load(runs / "vae.pt")["vae"])
+    prompted.load_state_dict(torch.load(runs / "prior.pt"))
+    return vae, prompted
+
+
+def merged_pipeline(generator):
+    """The generator as the pipeline that evaluation and export know"""
+    pipeline = RCODPipeline()
+    merged = lora.merge(copy.deepcopy(generator).to("cpu"))
+    pipeline.vae, pipeline.prompted = merged.vae, merged.prompted
+    return pipeline.eval().requires_grad_(False)
+
+
+def train(args):
+    torch.manual_seed(args.seed)
+    abar = alphas_cumprod()
+    train_paths = data.manifest_photos(args.root, "train")
+    validation = data.manifest_photos(args.root, "validation")
+    vae, prompted = load_base(args.runs)
+    original_vae = copy.deepcopy(vae).requires_grad_(False)
+    teacher = copy.deepcopy(prompted).requires_grad_(False)
+    regularizer = copy.deepcopy(prompted.unet)
+    lora.add_adapters(regularizer, lora.UNET_TARGETS, RANK_REGULARIZER, lambda name: "regularizer")
+    generator = Generator(vae, prompted)
+    for module in (original_vae, teacher, regularizer, generator):
+        module.to(DEVICE, memory_format=torch.channels_last)
+    thresholds = measure_thresholds(original_vae, train_paths, args.seed)
+    if args.resume:
+        state = torch.load(args.runs / f"{args.name}.pt", map_location=DEVICE)
+        generator.load_state_dict(state["generator"])
+        if "regularizer" in state:  # not in checkpoints that were unpacked from a model folder
+            regularizer.load_state_dict(state["regularizer"])
+        thresholds = state["thresholds"]
+    average = Average(generator)
+    low_rank = lora.lora_parameters(generator)
+    whole = [*generator.prompted.unet.conv_in.base_layer.parameters(), *generator.prompted.image_proj.parameters()]
+    imitating = lora.lora_parameters(regularizer)
+    imitator = torch.optim.Adam(imitating, 5e-4, betas=(0.9, 0.99), foreach=True)
+    loop = Loop(
+        args.name,
+        args,
+        [{"params": low_rank, "peak": args.peak}, {"params": whole, "peak": args.peak / 4}],
+        lambda: {
+            "generator": average.module.state_dict(),
+            "regularizer": regularizer.state_dict(),
+            "thresholds": thresholds,
+            "modules": generator.modules_of,
+        },
+        lambda: evaluate.summary(merged_pipeline(average.module), validation),
+    )
+    begin = time.time()
+
+    def plan():
+        progress = (time.time() - begin) / (60 * args.minutes)
+        _, count, side = [stage for stage in CROPS if stage[0] <= progress][-1]
+        return count // workers(), side
+
+    seeds = [*seed_worker(args), 2, int(args.resume)]
+    rng = np.random.default_rng(seeds)
+    source = data.batches(train_paths, seeds, plan)
+    for step in loop.steps():
+        x, target = (to_device(tensor) for tensor in next(source))
+        with torch.no_grad():
+            z_high = original_vae.encode(target)[0]
+            m = metric(original_vae.encode(x)[0], z_high)
+        timestep = draw_timesteps(m.cpu(), thresholds, rng, args.without).to(DEVICE)
+        realism = realism_of(timestep)
+
+        z, out = generator(x, timestep, args.without)
+        pixel, square = (out - target).abs().mean((1, 2, 3)), squared_error(out, target)
+        detail = detail_distance(out, target)
+        faithful = 0.5 * pixel + 0.1 * (square + SQUARE_FLOOR).log()
+        loss = ((1 - 0.5 * realism) * faithful + DETAIL_WEIGHT * realism * detail).mean()
+
+        distilled = torch.zeros(())
+        if step % DISTILL_EVERY == 0 and "ldg" not in args.without:
+            # The samples that ask most for realism
+            chosen = realism.argsort(descending=True)[: (3 * len(z) + 4) // 8]
+            with torch.no_grad():
+                tokens = teacher.tokens(target[chosen])
+            near = das_timesteps(timestep[chosen], "das" not in args.without)
+            per_sample = distillation(z[chosen], near, teacher.unet, regularizer, tokens, abar)
+            distilled = (realism[chosen] * per_sample).mean()
+            loss = loss + DISTILLATION_WEIGHT * distilled
+        loop.update(
+            loss,
+            pixel=pixel.mean(),
+            square=square.mean(),
+            bicubic=squared_error(x, target).mean(),
+            # PSNR over bicubic of the faithful samples, dB
+            gain=10 * (squared_error(x, target) / square)[realism == 0].log10().sum() / max(1, (realism == 0).sum()),
+            detail=detail.mean(),
+            distilled=distilled,
+            m=m.mean(),
+        )
+        average.update(generator)
+        if step % DISTILL_EVERY == 0 and "ldg" not in args.without:
+            imitator.zero_grad(set_to_none=True)
+            regularizer_loss(z[chosen], regularizer, tokens, abar).backward()
+            average_gradients(imitating)
+            imitator.step()
