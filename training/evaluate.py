@@ -83,6 +83,11 @@ def centred_crops(image, side):
             yield image.crop((x, y, x + side, y + side))
 
 
+def short_name(path):
+    """Its last four parts: the names of the files alone are not unique"""
+    return "/".join(path.parts[-4:])
+
+
 def pairs(paths, crop, long_side, seed):
     """(path, degradation, input [1,3,H,W] in [-1,1], original in levels)"""
     for index, path in enumerate(paths):
@@ -98,7 +103,7 @@ def evaluate(pipeline, paths, timesteps=TIMESTEPS, crop=512, long_side=1280, see
     """{degradation: {method: {psnr, ssim, sharpness, shift}}}, means over all crops"""
     rows = {}
     for path, kind, x, reference in pairs(paths, crop, long_side, seed):
-        kind = f"{kind} {path.parent.name}/{path.name}" if per_image else kind
+        kind = f"{kind} {short_name(path)}" if per_image else kind
         source = to_levels(x * 0.5 + 0.5)
         images = {"bicubic": source, **{f"t={t}": restore(pipeline, x, t, color_fix) for t in timesteps}}
         for method, image in images.items():

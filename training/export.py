@@ -23,7 +23,7 @@ from torch import nn
 import data
 import lora
 from degradations import to_image
-from evaluate import restore
+from evaluate import restore, short_name
 from model import CLIP_CONFIG, MEM_CONFIG, RCOD_CONFIG, UNET_CONFIG, VAE_CONFIG, AutoencoderKL, Prompted, RCODPipeline
 from model import MetricEstimationModule
 from stage_rcod import RANK_UNET, RANK_VAE, Generator, load_base, merged_pipeline
@@ -265,7 +265,7 @@ def write_photo_parity(pipeline, paths, timestep, path):
         restored = restore(pipeline, data.to_tensor([data.upsample(low)]), timestep) / 255
         outs.append(np.asarray(to_image(restored)))
     tensors = {"lq": np.stack(lows), "out": np.stack(outs)}
-    photos = json.dumps([f"{photo.parent.name}/{photo.name}" for photo in paths])
+    photos = json.dumps([short_name(photo) for photo in paths])
     write_safetensors(path, tensors, {"timestep": str(timestep), "photos": photos, "layout": "NHWC, 8-bit RGB"})
 
 

@@ -85,17 +85,17 @@ class Loop:
         self.optimizer = torch.optim.Adam(groups, 1e-3, betas=(0.9, 0.99), foreach=True)
         self.seconds, self.save_seconds = 60 * args.minutes, 60 * args.save_minutes
         self.checkpoint, self.validate = checkpoint, validate
-        self.rows, self.step, self.progress = [], 0, 0.0
+        self.rows, self.step, self.begin, self.progress = [], 0, args.begin, args.begin
 
     def steps(self):
         self.start = time.time()
-        next_save = self.save_seconds
+        next_save = self.start + self.save_seconds
         while self.progress < 1:
             factor = 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * self.progress))
             for group in self.optimizer.param_groups:
                 group["lr"] = group["peak"] * factor * min(1, (self.step + 1) / WARM_UP_STEPS)
             yield self.step
-            if self.progress * self.seconds > next_save:
+            if time.time() > next_save:
                 next_save += self.save_seconds
                 self.save()
         self.save()
@@ -105,11 +105,12 @@ class Loop:
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         # The first worker's clock travels with the gradients, so that all have one schedule and stop together.
-        elapsed = torch.tensor(min((time.time() - self.start) / self.seconds, 1.0), dtype=torch.float64)
+        elapsed = min((time.time() - self.start) / self.seconds, 1.0)
+        progress = torch.tensor(self.begin + (1 - self.begin) * elapsed, dtype=torch.float64)
         if workers() > 1:
-            dist.broadcast(elapsed, 0)
+            dist.broadcast(progress, 0)
         average_gradients(self.parameters)
-        self.progress = float(elapsed)
+        self.progress = float(progress)
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
         if not torch.isfinite(norm):
             raise FloatingPointError(f"gradient is not finite at step {self.step}; last figures {figures}")

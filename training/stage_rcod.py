@@ -15,7 +15,8 @@ import evaluate
 import lora
 from degradations import degrade
 from loop import DEVICE, Average, Loop, average_gradients, rank, seed_worker, to_device, workers
-from losses import das_timesteps, detail_distance, distillation, realism_of, regularizer_loss, squared_error
+from losses import das_timesteps, detail_distance, distillation, grid_energy, realism_of, regularizer_loss
+from losses import squared_error
 from model import RCOD_CONFIG, VAE_CONFIG, AutoencoderKL, Prompted, RCODPipeline, one_step
 from stage_prior import alphas_cumprod
 
@@ -25,7 +26,7 @@ RANK_UNET, RANK_VAE, RANK_REGULARIZER = 28, 16, 8
 CROPS = ((0.0, 16, 96), (0.6, 8, 128), (0.85, 2, 256))
 # How a sample gets its timestep: by its latent domain group, fidelity, or anything between the ends.
 TIMESTEP_SHARES = {"group": 0.3, "fidelity": 0.45, "between": 0.25}
-DETAIL_WEIGHT, DISTILLATION_WEIGHT = 0.8, 0.03
+DETAIL_WEIGHT, GRID_WEIGHT, DISTILLATION_WEIGHT = 0.8, 2.0, 0.03
 DISTILL_EVERY = 3
 SQUARE_FLOOR = 2e-4  # 43 dB: below it a crop is good enough
 
@@ -155,10 +156,10 @@ def train(args):
         },
         lambda: evaluate.summary(merged_pipeline(average.module), validation),
     )
-    begin = time.time()
+    start = time.time()
 
     def plan():
-        progress = (time.time() - begin) / (60 * args.minutes)
+        progress = args.begin + (1 - args.begin) * (time.time() - start) / (60 * args.minutes)
         _, count, side = [stage for stage in CROPS if stage[0] <= progress][-1]
         return count // workers(), side
 
@@ -177,12 +178,14 @@ def train(args):
         pixel, square = (out - target).abs().mean((1, 2, 3)), squared_error(out, target)
         detail = detail_distance(out, target)
         faithful = 0.5 * pixel + 0.1 * (square + SQUARE_FLOOR).log()
-        loss = ((1 - 0.5 * realism) * faithful + DETAIL_WEIGHT * realism * detail).mean()
+        grid = grid_energy(out)
+        loss = (1 - 0.5 * realism) * faithful + realism * (DETAIL_WEIGHT * detail + GRID_WEIGHT * grid)
+        loss = loss.mean()
 
         distilled = torch.zeros(())
         if step % DISTILL_EVERY == 0 and "ldg" not in args.without:
             # The samples that ask most for realism
-            chosen = realism.argsort(descending=True)[: (3 * len(z) + 4) // 8]
+            chosen = realism.argsort(descending=True)[: (3 * len(z) + 7) // 8]
             with torch.no_grad():
                 tokens = teacher.tokens(target[chosen])
             near = das_timesteps(timestep[chosen], "das" not in args.without)
@@ -197,6 +200,7 @@ def train(args):
             # PSNR over bicubic of the faithful samples, dB
             gain=10 * (squared_error(x, target) / square)[realism == 0].log10().sum() / max(1, (realism == 0).sum()),
             detail=detail.mean(),
+            grid=(realism * grid).mean(),
             distilled=distilled,
             m=m.mean(),
         )

@@ -18,6 +18,7 @@ def main():
     parser.add_argument("--save-minutes", type=float, default=10)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=1 if DEVICE.type == "cuda" else os.cpu_count())
+    parser.add_argument("--begin", type=float, default=0.0, help="fraction of the schedule to begin at, after --resume")
     parser.add_argument("--resume", action="store_true", help="start from the averaged weights of this stage's checkpoint")
     rcod = parser.add_argument_group("stage rcod")
     rcod.add_argument("--name", default="rcod", help="name of the checkpoint and logs")
