@@ -48,7 +48,7 @@ describe("what is wrong with a folder is said before any buffer is made", () => 
     const noWeights = await minimalFiles();
     noWeights.delete("image_proj/model.safetensors");
     expect((await failure(noWeights)).message).toContain(
-      'weights: no safetensors weights in "image_proj", looked for model.safetensors',
+      'weights: no weights in "image_proj", looked for model.safetensors',
     );
   });
 
@@ -87,7 +87,7 @@ describe("what is wrong with a folder is said before any buffer is made", () => 
     );
     expect((await failure(other)).message).toContain("1 tensor missing. missing: head.bias");
     other.delete("mem/model.safetensors");
-    expect((await failure(other)).message).toContain('no safetensors weights in "mem"');
+    expect((await failure(other)).message).toContain('no weights in "mem"');
   });
 
   it("broken JSON", async () => {

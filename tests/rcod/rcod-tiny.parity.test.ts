@@ -83,7 +83,8 @@ async function channelsLast(
 
 function limitOf(output: string, dtype: DType): number {
   if (dtype === "f32") return 3e-5;
-  const measured = metrics[output]?.fp16_storage_vs_ref?.rel_rms;
+  // The metric is one number, so PyTorch's own error of it is chance; it is as exact as the latents it reads.
+  const measured = metrics[output === "metric" ? "latent" : output]?.fp16_storage_vs_ref?.rel_rms;
   return measured ? Math.max(5e-4, 4 * measured) : 4e-3;
 }
 
