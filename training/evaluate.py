@@ -18,6 +18,7 @@ import torch.nn.functional as F
 
 import data
 from degradations import benchmark, degrade, from_image, shrink, to_image
+from losses import luma
 from model import RCOD_CONFIG, adain
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
@@ -28,11 +29,6 @@ DEGRADATIONS = {"benchmark": benchmark, "bicubic": lambda tensor, rng: shrink(te
 def to_levels(tensor):
     """[N,3,H,W] in [0,1] -> the 8-bit levels an image file would hold, as floats"""
     return (tensor * 255).add(0.5).floor().clamp(0, 255)
-
-
-def luma(levels):
-    red, green, blue = levels.unbind(1)
-    return (0.299 * red + 0.587 * green + 0.114 * blue)[:, None]
 
 
 def psnr(a, b):
@@ -135,7 +131,7 @@ def summary(pipeline, paths):
 @torch.no_grad()
 def auto_accuracy(pipeline, original_vae, paths, thresholds, crop=512, long_side=1280, seed=1):
     """Share of degraded crops whose group by the predicted metric is that of the true one, and both groups' counts"""
-    from stage_rcod import grouped_timesteps, metric  # it imports this module
+    from stage_rcod import grouped_timesteps, pair_metric  # it imports this module
 
     true, predicted = [], []
     for index, path in enumerate(paths):
@@ -144,7 +140,7 @@ def auto_accuracy(pipeline, original_vae, paths, thresholds, crop=512, long_side
             for _ in range(4):
                 x = data.to_tensor([data.upsample(degrade(original, rng))])
                 target = data.to_tensor([original])
-                true.append(metric(original_vae.encode(x)[0], original_vae.encode(target)[0]))
+                true.append(pair_metric(original_vae, x, target))
                 predicted.append(pipeline.mem(pipeline.vae.encode(x)[0]))
     groups = [grouped_timesteps(torch.cat(values), thresholds) for values in (true, predicted)]
     table = {(a, b): int(((groups[0] == a) & (groups[1] == b)).sum()) for a in (249, 499, 749) for b in (249, 499, 749)}

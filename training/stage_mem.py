@@ -7,7 +7,7 @@ import torch.nn.functional as F
 import data
 from loop import DEVICE, Average, Loop, seed_worker, to_device, workers
 from model import MEM_CONFIG, MetricEstimationModule
-from stage_rcod import Generator, grouped_timesteps, load_base, metric
+from stage_rcod import Generator, grouped_timesteps, load_base, pair_metric
 
 
 def train(args):
@@ -31,7 +31,7 @@ def train(args):
     for _ in loop.steps():
         x, target = (to_device(tensor) for tensor in next(source))
         with torch.no_grad():
-            m = metric(original_vae.encode(x)[0], original_vae.encode(target)[0])
+            m = pair_metric(original_vae, x, target)
             latent = generator.vae.encode(x)[0]
         predicted = mem(latent)
         groups = [grouped_timesteps(values, state["thresholds"]) for values in (predicted, m)]

@@ -36,6 +36,11 @@ def metric(z_low, z_high):
     return F.cosine_similarity(z_low.flatten(1), z_high.flatten(1), eps=1e-8)
 
 
+def pair_metric(vae, x, target):
+    """M_L of inputs and originals, [N,3,H,W] each"""
+    return metric(vae.encode(x)[0], vae.encode(target)[0])
+
+
 def grouped_timesteps(m, thresholds):
     """RCOD's table for n = 3 with this model's thresholds: the more similar, the more faithful"""
     low, high = thresholds
@@ -61,8 +66,7 @@ def measure_thresholds(vae, paths, seed, count=600):
     for _ in range(count // 10):
         originals = [sampler.crop(128) for _ in range(10)]
         inputs = [data.upsample(degrade(image, sampler.rng)) for image in originals]
-        latents = [vae.encode(to_device(data.to_tensor(images)))[0] for images in (inputs, originals)]
-        values.append(metric(*latents))
+        values.append(pair_metric(vae, *(to_device(data.to_tensor(images)) for images in (inputs, originals))))
     values = torch.cat(values).cpu()
     if rank() == 0:
         print("M_L deciles:", [round(float(q), 4) for q in torch.quantile(values, torch.linspace(0, 1, 11))])
@@ -132,13 +136,14 @@ def train(args):
     generator = Generator(vae, prompted)
     for module in (original_vae, teacher, regularizer, generator):
         module.to(DEVICE, memory_format=torch.channels_last)
-    thresholds = measure_thresholds(original_vae, train_paths, args.seed)
     if args.resume:
         state = torch.load(args.runs / f"{args.name}.pt", map_location=DEVICE)
         generator.load_state_dict(state["generator"])
         if "regularizer" in state:  # not in checkpoints that were unpacked from a model folder
             regularizer.load_state_dict(state["regularizer"])
         thresholds = state["thresholds"]
+    else:
+        thresholds = measure_thresholds(original_vae, train_paths, args.seed)
     average = Average(generator)
     low_rank = lora.lora_parameters(generator)
     whole = [*generator.prompted.unet.conv_in.base_layer.parameters(), *generator.prompted.image_proj.parameters()]
@@ -152,7 +157,6 @@ def train(args):
             "generator": average.module.state_dict(),
             "regularizer": regularizer.state_dict(),
             "thresholds": thresholds,
-            "modules": generator.modules_of,
         },
         lambda: evaluate.summary(merged_pipeline(average.module), validation),
     )
@@ -169,12 +173,12 @@ def train(args):
     for step in loop.steps():
         x, target = (to_device(tensor) for tensor in next(source))
         with torch.no_grad():
-            z_high = original_vae.encode(target)[0]
-            m = metric(original_vae.encode(x)[0], z_high)
+            m = pair_metric(original_vae, x, target)
         timestep = draw_timesteps(m.cpu(), thresholds, rng, args.without).to(DEVICE)
         realism = realism_of(timestep)
 
         z, out = generator(x, timestep, args.without)
+        bicubic = squared_error(x, target)
         pixel, square = (out - target).abs().mean((1, 2, 3)), squared_error(out, target)
         detail = detail_distance(out, target)
         faithful = 0.5 * pixel + 0.1 * (square + SQUARE_FLOOR).log()
@@ -183,7 +187,8 @@ def train(args):
         loss = loss.mean()
 
         distilled = torch.zeros(())
-        if step % DISTILL_EVERY == 0 and "ldg" not in args.without:
+        distils = step % DISTILL_EVERY == 0 and "ldg" not in args.without
+        if distils:
             # The samples that ask most for realism
             chosen = realism.argsort(descending=True)[: (3 * len(z) + 7) // 8]
             with torch.no_grad():
@@ -196,16 +201,16 @@ def train(args):
             loss,
             pixel=pixel.mean(),
             square=square.mean(),
-            bicubic=squared_error(x, target).mean(),
+            bicubic=bicubic.mean(),
             # PSNR over bicubic of the faithful samples, dB
-            gain=10 * (squared_error(x, target) / square)[realism == 0].log10().sum() / max(1, (realism == 0).sum()),
+            gain=10 * (bicubic / square)[realism == 0].log10().sum() / max(1, (realism == 0).sum()),
             detail=detail.mean(),
             grid=(realism * grid).mean(),
             distilled=distilled,
             m=m.mean(),
         )
         average.update(generator)
-        if step % DISTILL_EVERY == 0 and "ldg" not in args.without:
+        if distils:
             imitator.zero_grad(set_to_none=True)
             regularizer_loss(z[chosen], regularizer, tokens, abar).backward()
             average_gradients(imitating)
