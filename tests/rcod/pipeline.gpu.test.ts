@@ -537,8 +537,7 @@ describe("failure and disposal", () => {
     ];
     for (const run of runs)
       await expect(run).rejects.toThrow("device: this model was disposed. Load it again");
-    await new Promise((resolve) => setTimeout(resolve, 0));
-    expect(setup.gpu.memory.use().currentBytes).toBe(before);
+    await expect.poll(() => setup.gpu.memory.use().currentBytes).toBe(before);
   });
 });
 

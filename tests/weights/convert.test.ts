@@ -85,9 +85,12 @@ describe("toFloat32", () => {
 
   test("converts four million halves in well under a second", () => {
     const bytes = new Uint8Array(8 * 2 ** 20);
-    toFloat32({ name: "t", dtype: "F16" }, bytes);
-    const start = performance.now();
-    toFloat32({ name: "t", dtype: "F16" }, bytes);
-    expect(performance.now() - start).toBeLessThan(1000);
+    const milliseconds = Array.from({ length: 5 }, () => {
+      const start = performance.now();
+      toFloat32({ name: "t", dtype: "F16" }, bytes);
+      return performance.now() - start;
+    });
+    // The best of five: a busy machine stretches single ones.
+    expect(Math.min(...milliseconds)).toBeLessThan(1000);
   });
 });

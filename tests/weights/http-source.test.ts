@@ -141,12 +141,14 @@ const answers: Record<string, Answer> = {
 
 let server: Server;
 let base = "";
+let onRequest: (count: number) => void = () => {};
 let requests: { method: string; url: string; headers: IncomingMessage["headers"] }[] = [];
 
 beforeAll(async () => {
   server = createServer((request, response) => {
     const url = request.url ?? "";
     requests.push({ method: request.method ?? "", url, headers: request.headers });
+    onRequest(requests.length);
     const tries = requests.filter((earlier) => earlier.url === url).length;
     (answers[url] ?? status(404))(request, response, tries);
   });
@@ -158,6 +160,7 @@ afterAll(async () => {
   await new Promise((resolve) => server.close(resolve));
 });
 beforeEach(() => {
+  onRequest = () => {};
   requests = [];
 });
 
@@ -292,9 +295,12 @@ describe("httpSource", () => {
 
 describe("httpSource stops with the reason of a signal", () => {
   const reason = new Error("stop");
-  const soon = (): AbortSignal => {
+  // A little after the server has seen that request: what it answers at once has mostly arrived.
+  const after = (count: number): AbortSignal => {
     const controller = new AbortController();
-    setTimeout(() => controller.abort(reason), 30);
+    onRequest = (seen) => {
+      if (seen === count) setTimeout(() => controller.abort(reason), 30);
+    };
     return controller.signal;
   };
 
@@ -307,22 +313,22 @@ describe("httpSource stops with the reason of a signal", () => {
   });
 
   test("while opening", async () => {
-    await expect(httpSource(`${base}/stuck`, { signal: soon() })).rejects.toBe(reason);
+    await expect(httpSource(`${base}/stuck`, { signal: after(1) })).rejects.toBe(reason);
   });
 
   test.each(["/stuck-later", "/slow-body"])("while reading %s", async (path) => {
     const source = await open(path);
-    await expect(source.read(10, 10, soon())).rejects.toBe(reason);
+    await expect(source.read(10, 10, after(2))).rejects.toBe(reason);
     expect(requests.length).toBe(2);
   });
 
   test("given at opening, while reading", async () => {
-    const source = await httpSource(`${base}/slow-body`, { signal: soon() });
+    const source = await httpSource(`${base}/slow-body`, { signal: after(2) });
     await expect(source.read(10, 10, new AbortController().signal)).rejects.toBe(reason);
   });
 
   test("while waiting for the next try", async () => {
-    const options = { retryDelayMs: 60_000, signal: soon() };
+    const options = { retryDelayMs: 60_000, signal: after(1) };
     await expect(httpSource(`${base}/broken`, options)).rejects.toBe(reason);
     expect(requests.length).toBe(1);
   });
