@@ -35,6 +35,12 @@ def load_photo(path, long_side):
     return image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.LANCZOS)
 
 
+def centre(image, width, height):
+    """The middle of an image"""
+    left, top = (image.width - width) // 2, (image.height - height) // 2
+    return image.crop((left, top, left + width, top + height))
+
+
 def upsample(image):
     """The network's input: Pillow bicubic x4 to 8 bit, as at inference."""
     return image.resize((image.width * UPSCALE, image.height * UPSCALE), Image.Resampling.BICUBIC)

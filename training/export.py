@@ -257,9 +257,7 @@ def write_photo_parity(pipeline, paths, timestep, path):
     lows, outs = [], []
     width, height = PARITY_CROP
     for photo in paths:
-        image = data.load_photo(photo, 640)
-        left, top = (image.width - 4 * width) // 2, (image.height - 4 * height) // 2
-        crop = image.crop((left, top, left + 4 * width, top + 4 * height))
+        crop = data.centre(data.load_photo(photo, 640), 4 * width, 4 * height)
         low = crop.resize((width, height), Image.Resampling.BICUBIC)
         lows.append(np.asarray(low))
         restored = restore(pipeline, data.to_tensor([data.upsample(low)]), timestep) / 255
@@ -287,10 +285,8 @@ def main():
     if not args.references_only:
         export(args.runs, args.name, args.model)
     pipeline, _ = load_folder(args.model)  # what was written is what the references describe
-    width, height = PARITY_CROP
-    photo = Image.open(args.photo).convert("RGB")
-    left, top = (photo.width - width) // 2, (photo.height - height) // 2
-    write_parity(pipeline, photo.crop((left, top, left + width, top + height)), args.fixtures / "parity.safetensors")
+    low = data.centre(Image.open(args.photo).convert("RGB"), *PARITY_CROP)
+    write_parity(pipeline, low, args.fixtures / "parity.safetensors")
     photos = [path for split in ("validation", "train") for path in data.manifest_photos(args.root, split)][:10]
     write_photo_parity(pipeline, photos, 249, args.fixtures / "photos.safetensors")
     for path in sorted([*args.model.rglob("*.safetensors"), *args.fixtures.glob("*.safetensors")]):

@@ -17,6 +17,8 @@ import time
 import torch
 import torch.distributed as dist
 
+from muon import Muon
+
 WARM_UP_STEPS = 100
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
@@ -73,16 +75,18 @@ class Average:
 class Loop:
     """Iterates steps until the time is up; sets the learning rate; logs means of every 100 steps.
 
-    `groups` are Adam's parameter groups with a "peak" learning rate each. `checkpoint()` gives what is saved,
+    `groups` are parameter groups with a "peak" learning rate each, for Adam or, with "muon", for Muon. `checkpoint()` gives what is saved,
     `validate()` a dict of figures; both run in the first worker every `save_minutes` and at the end.
     """
 
     def __init__(self, name, args, groups, checkpoint, validate=None):
         self.path, self.log_path = args.runs / f"{name}.pt", args.runs / f"{name}.csv"
         args.runs.mkdir(parents=True, exist_ok=True)
-        groups = [{**group, "params": list(group["params"])} for group in groups]
+        groups = [{"muon": False, **group, "params": list(group["params"])} for group in groups]
         self.parameters = [p for group in groups for p in group["params"]]
-        self.optimizer = torch.optim.Adam(groups, 1e-3, betas=(0.9, 0.99), foreach=True)
+        adam, muon = ([group for group in groups if group["muon"] == kind] for kind in (False, True))
+        self.optimizers = [torch.optim.Adam(adam, 1e-3, betas=(0.9, 0.99), foreach=True)] if adam else []
+        self.optimizers += [Muon(muon)] if muon else []
         self.seconds, self.save_seconds = 60 * args.minutes, 60 * args.save_minutes
         self.checkpoint, self.validate = checkpoint, validate
         self.rows, self.step, self.begin, self.progress = [], 0, args.begin, args.begin
@@ -92,8 +96,9 @@ class Loop:
         next_save = self.start + self.save_seconds
         while self.progress < 1:
             factor = 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * self.progress))
-            for group in self.optimizer.param_groups:
-                group["lr"] = group["peak"] * factor * min(1, (self.step + 1) / WARM_UP_STEPS)
+            for optimizer in self.optimizers:
+                for group in optimizer.param_groups:
+                    group["lr"] = group["peak"] * factor * min(1, (self.step + 1) / WARM_UP_STEPS)
             yield self.step
             if time.time() > next_save:
                 next_save += self.save_seconds
@@ -102,7 +107,8 @@ class Loop:
 
     def update(self, loss, **figures):
         """One optimiser step; figures go to the log"""
-        self.optimizer.zero_grad(set_to_none=True)
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=True)
         loss.backward()
         # The first worker's clock travels with the gradients, so that all have one schedule and stop together.
         elapsed = min((time.time() - self.start) / self.seconds, 1.0)
@@ -114,9 +120,10 @@ class Loop:
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
         if not torch.isfinite(norm):
             raise FloatingPointError(f"gradient is not finite at step {self.step}; last figures {figures}")
-        self.optimizer.step()
+        for optimizer in self.optimizers:
+            optimizer.step()
         self.step += 1
-        self.rows.append({"loss": float(loss), "gradient": float(norm), **{k: float(v) for k, v in figures.items()}})
+        self.rows.append({"loss": float(loss.detach()), "gradient": float(norm), **{k: float(v) for k, v in figures.items()}})
         if self.step % 100 == 0:
             means = {key: sum(row[key] for row in self.rows) / len(self.rows) for key in self.rows[0]}
             self.rows = []

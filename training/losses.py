@@ -1,4 +1,4 @@
-"""Losses of stage c: pixels, local detail energy, and the distillation of the prior."""
+"""Losses of stage c: pixels, local spectra, and the distillation of the prior."""
 import torch
 import torch.nn.functional as F
 
@@ -25,38 +25,21 @@ def squared_error(out, target):
     return 0.5 * (error.square().mean((1, 2, 3)) + luma(error).square().mean((1, 2, 3)))
 
 
-def smooth(image, dilation):
-    """3x3 binomial blur with holes"""
-    line = torch.tensor([0.25, 0.5, 0.25], device=image.device)
-    kernel = (line[:, None] * line).expand(image.shape[1], 1, 3, 3)
-    padded = F.pad(image, (dilation,) * 4, mode="replicate")
-    return F.conv2d(padded, kernel, dilation=dilation, groups=image.shape[1])
+def spectra(image, size=16, step=8):
+    """[N, frequencies, rows, columns]: amplitudes of luma in windows of 16 pixels, root-mean-square of 3 x 3 windows.
+    Blind to the exact place of an edge, and of no use to a regular pattern: that has its energy in few frequencies."""
+    window = torch.hann_window(size, device=image.device)
+    window = window / window.square().sum().sqrt()
+    patches = luma(image)[:, 0].unfold(1, size, step).unfold(2, size, step) * (window[:, None] * window)
+    powers = torch.view_as_real(torch.fft.rfft2(patches)).square().sum(-1)
+    high = torch.maximum(torch.fft.fftfreq(size, 1 / size).abs()[:, None], torch.fft.rfftfreq(size, 1 / size)) >= 2
+    powers = powers[..., high.to(image.device)].permute(0, 3, 1, 2)
+    return (F.avg_pool2d(powers, 3, 1) + 1e-4).sqrt()
 
 
-def detail_energies(image):
-    """Local root-mean-square of two detail bands of luma. Blind to the exact place of an edge."""
-    image = luma(image)
-    energies = []
-    for dilation, window in ((1, 5), (2, 9)):
-        low = smooth(image, dilation)
-        energies.append((F.avg_pool2d((image - low).square(), window, 1) + 1e-5).sqrt())
-        image = low
-    return energies
-
-
-def detail_distance(out, target):
-    """[N]: how much the detail energies differ"""
-    pairs = zip(detail_energies(out), detail_energies(target))
-    return sum((a - b).abs().mean((1, 2, 3)) for a, b in pairs)
-
-
-def grid_energy(image):
-    """[N]: what repeats every four pixels in the fine detail of luma, averaged over 5 x 5 repeats. Natural texture cancels;
-    a pattern on the grid of the latents, the cheapest way to raise detail energy, stays."""
-    image = luma(image)
-    detail = image - smooth(smooth(image, 1), 2)  # the two blurs together have a zero at period four
-    kernel = detail.new_full((1, 1, 5, 5), 1 / 25)
-    return F.conv2d(detail, kernel, dilation=4).abs().mean((1, 2, 3))
+def spectrum_distance(out, target):
+    """[N]: mean difference of the amplitudes, from an eighth of the sampling frequency up"""
+    return (spectra(out) - spectra(target)).abs().mean((1, 2, 3))
 
 
 def das_timesteps(timestep, enabled=True):

@@ -70,7 +70,7 @@ CLIP_CONFIG = {
 
 MEM_CONFIG = {
     "_class_name": "MetricEstimationModule",
-    "block_out_channels": [32, 48, 64],
+    "block_out_channels": [48, 64, 96],
     "in_channels": 12,
 }
 

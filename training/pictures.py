@@ -53,13 +53,9 @@ def main():
     for column, title in enumerate(titles):
         draw.text((column * cell + 4, 5), title, fill="black", font=ImageFont.load_default())
     for row, path in enumerate(paths):
-        image = data.load_photo(path, args.long_side)
-        left, top = (image.width - args.crop) // 2, (image.height - args.crop) // 2
-        original = image.crop((left, top, left + args.crop, top + args.crop))
-        edge = (args.crop - args.show) // 2
+        original = data.centre(data.load_photo(path, args.long_side), args.crop, args.crop)
         for column, picture in enumerate(restored_row(pipeline, original, [1, row])):
-            part = picture.crop((edge, edge, edge + args.show, edge + args.show))
-            sheet.paste(part, (column * cell, HEADING + row * cell))
+            sheet.paste(data.centre(picture, args.show, args.show), (column * cell, HEADING + row * cell))
     sheet.save(args.out)
     print(args.out, sheet.size)
 

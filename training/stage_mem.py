@@ -10,6 +10,14 @@ from model import MEM_CONFIG, MetricEstimationModule
 from stage_rcod import Generator, grouped_timesteps, load_base, pair_metric
 
 
+def threshold_loss(predicted, m, thresholds, sharpness=100):
+    """What counts is the side of the thresholds: a regression alone draws the uncertain ones to the middle group"""
+    return sum(
+        F.binary_cross_entropy_with_logits(sharpness * (predicted - threshold), (m >= threshold).float())
+        for threshold in thresholds
+    )
+
+
 def train(args):
     torch.manual_seed(args.seed)
     vae, prompted = load_base(args.runs)
@@ -27,7 +35,7 @@ def train(args):
     average = Average(mem)
     loop = Loop("mem", args, [{"params": mem.parameters(), "peak": 2e-3}], lambda: average.module.state_dict())
     # Whole pictures are what it will see: crops as large as the time allows.
-    source = data.batches(data.manifest_photos(args.root, "train"), [*seed_worker(args), 3], lambda: (6 // workers(), 256))
+    source = data.batches(data.manifest_photos(args.root, "train"), [*seed_worker(args), 3], lambda: (8 // workers(), 224))
     for _ in loop.steps():
         x, target = (to_device(tensor) for tensor in next(source))
         with torch.no_grad():
@@ -35,7 +43,6 @@ def train(args):
             latent = generator.vae.encode(x)[0]
         predicted = mem(latent)
         groups = [grouped_timesteps(values, state["thresholds"]) for values in (predicted, m)]
-        # Squares only up to an error of 0.02: what counts is the side of a threshold, not the rare heavily degraded crop.
-        loss = F.smooth_l1_loss(100 * predicted, 100 * m, beta=2.0)
+        loss = F.smooth_l1_loss(100 * predicted, 100 * m, beta=2.0) + threshold_loss(predicted, m, state["thresholds"])
         loop.update(loss, error=(predicted - m).abs().mean(), agree=(groups[0] == groups[1]).float().mean())
         average.update(mem)

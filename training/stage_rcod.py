@@ -13,20 +13,20 @@ import torch.nn.functional as F
 import data
 import evaluate
 import lora
+from adversary import PatchCritic, adversarial_push, critic_loss
 from degradations import degrade
 from loop import DEVICE, Average, Loop, average_gradients, rank, seed_worker, to_device, workers
-from losses import das_timesteps, detail_distance, distillation, grid_energy, realism_of, regularizer_loss
-from losses import squared_error
+from losses import das_timesteps, distillation, realism_of, regularizer_loss, spectrum_distance, squared_error
 from model import RCOD_CONFIG, VAE_CONFIG, AutoencoderKL, Prompted, RCODPipeline, one_step
 from stage_prior import alphas_cumprod
 
 RANK_UNET, RANK_VAE, RANK_REGULARIZER = 28, 16, 8
 # (from this fraction of the time, crops per step, crop side): larger crops at the end bring the statistics of the norms
 # and the lengths of the attention closer to whole pictures.
-CROPS = ((0.0, 16, 96), (0.6, 8, 128), (0.85, 2, 256))
+CROPS = ((0.0, 16, 96), (0.8, 4, 192))
 # How a sample gets its timestep: by its latent domain group, fidelity, or anything between the ends.
-TIMESTEP_SHARES = {"group": 0.3, "fidelity": 0.45, "between": 0.25}
-DETAIL_WEIGHT, GRID_WEIGHT, DISTILLATION_WEIGHT = 0.8, 2.0, 0.03
+TIMESTEP_SHARES = {"group": 0.25, "fidelity": 0.5, "between": 0.25}
+SPECTRUM_WEIGHT, ADVERSARIAL_WEIGHT, DISTILLATION_WEIGHT = 1.2, 0.3, 0.03
 DISTILL_EVERY = 3
 SQUARE_FLOOR = 2e-4  # 43 dB: below it a crop is good enough
 
@@ -50,12 +50,18 @@ def grouped_timesteps(m, thresholds):
     return steps
 
 
-def draw_timesteps(m, thresholds, rng, without):
+@torch.no_grad()
+def draw_timesteps(vae, x, target, thresholds, rng, without):
+    """[N]; only the samples that go by their latent domain group pay for the metric"""
+    count = len(x)
     if "ldg" in without:
-        return torch.full((len(m),), 249)
-    choice = rng.choice(len(TIMESTEP_SHARES), len(m), p=list(TIMESTEP_SHARES.values()))
-    options = (grouped_timesteps(m, thresholds).numpy(), np.full(len(m), 249), rng.integers(249, 750, len(m)))
-    return torch.from_numpy(np.choose(choice, options))
+        return torch.full((count,), 249)
+    choice = rng.choice(list(TIMESTEP_SHARES), count, p=list(TIMESTEP_SHARES.values()))
+    steps = torch.from_numpy(np.where(choice == "fidelity", 249, rng.integers(249, 750, count)))
+    grouped = torch.from_numpy(choice == "group")
+    if grouped.any():
+        steps[grouped] = grouped_timesteps(pair_metric(vae, x[grouped], target[grouped]), thresholds).cpu()
+    return steps
 
 
 @torch.no_grad()
@@ -123,6 +129,14 @@ def merged_pipeline(generator):
     return pipeline.eval().requires_grad_(False)
 
 
+def follow(optimizer, parameters, loss):
+    """One step of a network that watches the generator"""
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    average_gradients(list(parameters))
+    optimizer.step()
+
+
 def train(args):
     torch.manual_seed(args.seed)
     abar = alphas_cumprod()
@@ -134,13 +148,15 @@ def train(args):
     regularizer = copy.deepcopy(prompted.unet)
     lora.add_adapters(regularizer, lora.UNET_TARGETS, RANK_REGULARIZER, lambda name: "regularizer")
     generator = Generator(vae, prompted)
-    for module in (original_vae, teacher, regularizer, generator):
+    critic = PatchCritic()
+    for module in (original_vae, teacher, regularizer, generator, critic):
         module.to(DEVICE, memory_format=torch.channels_last)
     if args.resume:
         state = torch.load(args.runs / f"{args.name}.pt", map_location=DEVICE)
         generator.load_state_dict(state["generator"])
-        if "regularizer" in state:  # not in checkpoints that were unpacked from a model folder
-            regularizer.load_state_dict(state["regularizer"])
+        for name, module in (("regularizer", regularizer), ("critic", critic)):
+            if name in state:  # not in checkpoints that were unpacked from a model folder
+                module.load_state_dict(state[name])
         thresholds = state["thresholds"]
     else:
         thresholds = measure_thresholds(original_vae, train_paths, args.seed)
@@ -149,17 +165,20 @@ def train(args):
     whole = [*generator.prompted.unet.conv_in.base_layer.parameters(), *generator.prompted.image_proj.parameters()]
     imitating = lora.lora_parameters(regularizer)
     imitator = torch.optim.Adam(imitating, 5e-4, betas=(0.9, 0.99), foreach=True)
+    judge = torch.optim.Adam(critic.parameters(), 4e-4, betas=(0.5, 0.99), foreach=True)
     loop = Loop(
         args.name,
         args,
-        [{"params": low_rank, "peak": args.peak}, {"params": whole, "peak": args.peak / 4}],
+        [{"params": low_rank, "peak": args.peak, "muon": True}, {"params": whole, "peak": args.peak / 4}],
         lambda: {
             "generator": average.module.state_dict(),
             "regularizer": regularizer.state_dict(),
+            "critic": critic.state_dict(),
             "thresholds": thresholds,
         },
         lambda: evaluate.summary(merged_pipeline(average.module), validation),
     )
+    judgement = torch.zeros(())  # of the step before
     start = time.time()
 
     def plan():
@@ -172,25 +191,24 @@ def train(args):
     source = data.batches(train_paths, seeds, plan)
     for step in loop.steps():
         x, target = (to_device(tensor) for tensor in next(source))
-        with torch.no_grad():
-            m = pair_metric(original_vae, x, target)
-        timestep = draw_timesteps(m.cpu(), thresholds, rng, args.without).to(DEVICE)
+        timestep = draw_timesteps(original_vae, x, target, thresholds, rng, args.without).to(DEVICE)
         realism = realism_of(timestep)
 
         z, out = generator(x, timestep, args.without)
         bicubic = squared_error(x, target)
         pixel, square = (out - target).abs().mean((1, 2, 3)), squared_error(out, target)
-        detail = detail_distance(out, target)
+        spectrum = spectrum_distance(out, target)
         faithful = 0.5 * pixel + 0.1 * (square + SQUARE_FLOOR).log()
-        grid = grid_energy(out)
-        loss = (1 - 0.5 * realism) * faithful + realism * (DETAIL_WEIGHT * detail + GRID_WEIGHT * grid)
-        loss = loss.mean()
+        loss = ((1 - 0.5 * realism) * faithful + SPECTRUM_WEIGHT * realism * spectrum).mean()
 
+        # The samples that ask most for realism
+        chosen = realism.argsort(descending=True)[: (len(z) + 1) // 2]
+        judged = "ldg" not in args.without
+        if judged:
+            loss = loss + ADVERSARIAL_WEIGHT * (realism[chosen] * adversarial_push(critic, out[chosen])).mean()
+        distils = judged and step % DISTILL_EVERY == 0
         distilled = torch.zeros(())
-        distils = step % DISTILL_EVERY == 0 and "ldg" not in args.without
         if distils:
-            # The samples that ask most for realism
-            chosen = realism.argsort(descending=True)[: (3 * len(z) + 7) // 8]
             with torch.no_grad():
                 tokens = teacher.tokens(target[chosen])
             near = das_timesteps(timestep[chosen], "das" not in args.without)
@@ -203,15 +221,14 @@ def train(args):
             square=square.mean(),
             bicubic=bicubic.mean(),
             # PSNR over bicubic of the faithful samples, dB
-            gain=10 * (bicubic / square)[realism == 0].log10().sum() / max(1, (realism == 0).sum()),
-            detail=detail.mean(),
-            grid=(realism * grid).mean(),
+            gain=10 * ((bicubic + SQUARE_FLOOR) / (square + SQUARE_FLOOR))[realism == 0].log10().mean().nan_to_num(),
+            spectrum=spectrum.mean(),
             distilled=distilled,
-            m=m.mean(),
+            judgement=judgement.detach(),
         )
         average.update(generator)
+        if judged:
+            judgement = critic_loss(critic, out[chosen], target[chosen])
+            follow(judge, critic.parameters(), judgement)
         if distils:
-            imitator.zero_grad(set_to_none=True)
-            regularizer_loss(z[chosen], regularizer, tokens, abar).backward()
-            average_gradients(imitating)
-            imitator.step()
+            follow(imitator, imitating, regularizer_loss(z[chosen], regularizer, tokens, abar))

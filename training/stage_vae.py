@@ -126,12 +126,8 @@ def reconstruction_psnr(vae, photos):
 
 
 def centre_crops(paths, side=512, long_side=1280):
-    images = []
-    for path in paths:
-        image = data.load_photo(path, long_side)
-        left, top = (image.width - side) // 2, (image.height - side) // 2
-        images.append(to_device(data.to_tensor([image.crop((left, top, left + side, top + side))])))
-    return images
+    crops = (data.centre(data.load_photo(path, long_side), side, side) for path in paths)
+    return [to_device(data.to_tensor([crop])) for crop in crops]
 
 
 def train(args):

@@ -22,7 +22,7 @@ def main():
     parser.add_argument("--resume", action="store_true", help="start from the averaged weights of this stage's checkpoint")
     rcod = parser.add_argument_group("stage rcod")
     rcod.add_argument("--name", default="rcod", help="name of the checkpoint and logs")
-    rcod.add_argument("--peak", type=float, default=2e-3, help="peak learning rate")
+    rcod.add_argument("--peak", type=float, default=1.5e-3, help="peak learning rate")
     rcod.add_argument("--without", nargs="*", default=[], choices=["ldg", "das", "vpim"], help="ablations")
     args = parser.parse_args()
     args.minutes = args.minutes or DEFAULT_MINUTES[args.stage]
