@@ -2,7 +2,6 @@
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-// Imported here and not where they are used: the launcher loads this file by a module runner that is closed by then.
 import chromium from "@sparticuz/chromium";
 import type { Browser, Page } from "puppeteer-core";
 import { launch } from "puppeteer-core";
