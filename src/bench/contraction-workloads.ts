@@ -30,6 +30,7 @@ export function conv2dWorkload(
     kernelSize: [3, 3],
     stride,
     padding,
+    upsample: false,
     epilogue: { ...PLAIN, residual },
   };
   const [outHeight, outWidth] = conv2dOutputSize(problem);
@@ -179,6 +180,7 @@ function weightOf(
     taps,
     geglu,
     lora: null,
+    upsample: false,
     roundToHalf: false,
   };
   // One row: the checkpoint's layout has no padding.

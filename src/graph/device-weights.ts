@@ -10,6 +10,7 @@ import { UPLOAD_CHUNK_BYTES, submittedWorkDone, uploadBytes } from "../gpu/trans
 import type { SourceDType } from "../kernels/pack-weight.ts";
 import { packWeight, packedColumnQuads, packedWeightByteLength } from "../kernels/pack-weight.ts";
 import type { Weight } from "./ir.ts";
+import { weightKey } from "./ir.ts";
 import { runPlan } from "./run-plan.ts";
 
 /** A tensor as it lies in a checkpoint. */
@@ -87,15 +88,15 @@ export class DeviceWeights {
     options: { signal?: AbortSignal; onProgress?: (loaded: number, total: number) => void } = {},
   ): Promise<void> {
     const missing = weights.filter((weight) => !this.#buffers.has(weightKey(weight)));
-    const total = missing.reduce((sum, { name }) => sum + this.#source.tensor(name).byteLength, 0);
+    const bytesOf = (weight: Weight): number => sourceByteLength(weight, this.#source);
+    const total = missing.reduce((sum, weight) => sum + bytesOf(weight), 0);
     let loaded = 0;
     let sinceSync = 0;
     for (const weight of missing) {
       options.signal?.throwIfAborted();
       this.#buffers.set(weightKey(weight), await this.#loadOne(weight, options.signal));
-      const { byteLength } = this.#source.tensor(weight.name);
-      loaded += byteLength;
-      sinceSync += byteLength;
+      loaded += bytesOf(weight);
+      sinceSync += bytesOf(weight);
       if (sinceSync > 16 * UPLOAD_CHUNK_BYTES) {
         // Uploads queue faster than the device drains them; waiting bounds the queue's copies.
         await submittedWorkDone(this.#gpu);
@@ -122,6 +123,7 @@ export class DeviceWeights {
     switch (weight.layout) {
       case "matrix":
       case "geglu-matrix":
+      case "upsample-matrix":
         return this.#loadMatrix(weight, signal);
       case "vector":
       case "geglu-vector":
@@ -144,6 +146,7 @@ export class DeviceWeights {
       inChannels,
       taps: kernelHeight * kernelWidth,
       geglu: weight.layout === "geglu-matrix",
+      upsample: weight.layout === "upsample-matrix",
       lora: lora && {
         rank: lora.rank,
         scaling: lora.scaling,
@@ -195,8 +198,9 @@ export class DeviceWeights {
   }
 }
 
-function weightKey({ name, layout }: Weight): string {
-  return `${layout} ${name}`;
+/** Bytes of a checkpoint that loading `weight` reads, without LoRA. */
+export function sourceByteLength(weight: Weight, source: TensorSource): number {
+  return source.tensor(weight.name).byteLength;
 }
 
 /** Little-endian checkpoint bytes as floats. */

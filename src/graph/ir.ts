@@ -20,6 +20,8 @@ export type WeightLayout =
   | "matrix"
   /** Linear [2D, I] whose halves are interleaved for GEGLU. */
   | "geglu-matrix"
+  /** Conv [O, I, 3, 3] folded with a doubling of the map before it: 16 taps. */
+  | "upsample-matrix"
   /** [C] as f32, padded to quads. */
   | "vector"
   /** [2D] as f32, interleaved like `geglu-matrix`. */
@@ -43,6 +45,8 @@ export type Op =
       readonly kernelSize: readonly [number, number];
       readonly stride: number;
       readonly padding: readonly [number, number, number, number];
+      /** Doubles the map by nearest neighbour first; the weight's layout is `upsample-matrix`. */
+      readonly upsample: boolean;
       readonly activation: Activation;
     }
   | {
@@ -143,21 +147,26 @@ export function nodeWeights({ op }: Node): Weight[] {
   }
 }
 
-/** Checkpoint tensors that `graph` reads, each once, in order of first use. */
+/** Names a weight in its layout: a tensor may be needed in several. */
+export function weightKey({ name, layout }: Weight): string {
+  return `${layout} ${name}`;
+}
+
+/** What `graph` reads, each once, in order of first use. */
 export function graphWeights(graph: Pick<Graph, "nodes">): Weight[] {
-  const byName = new Map<string, Weight>();
-  for (const node of graph.nodes) {
-    for (const weight of nodeWeights(node)) {
-      const known = byName.get(weight.name);
-      if (known === undefined) byName.set(weight.name, weight);
-      else if (known.layout !== weight.layout || `${known.shape}` !== `${weight.shape}`) {
-        throw new Error(
-          `internal: weight "${weight.name}" is used as [${known.shape}] ${known.layout} and as [${weight.shape}] ${weight.layout}`,
-        );
-      }
+  const byKey = new Map<string, Weight>();
+  const shapes = new Map<string, readonly number[]>();
+  for (const weight of graph.nodes.flatMap(nodeWeights)) {
+    const shape = shapes.get(weight.name) ?? weight.shape;
+    if (`${shape}` !== `${weight.shape}`) {
+      throw new Error(
+        `internal: weight "${weight.name}" is used as [${shape}] and as [${weight.shape}]`,
+      );
     }
+    shapes.set(weight.name, shape);
+    byKey.set(weightKey(weight), weight);
   }
-  return [...byName.values()];
+  return [...byKey.values()];
 }
 
 /** Size of the channel axis. */

@@ -196,6 +196,7 @@ function lowerNode(node: Node, context: Context): Step[] {
             kernelSize: op.kernelSize,
             stride: op.stride,
             padding: op.padding,
+            upsample: op.upsample,
             epilogue,
           },
           operands,

@@ -9,6 +9,11 @@
  * Variants as in `linear.ts`: `naive`; `register-PxQ` with P neighbouring pixels of a row and Q column
  * quads per invocation, reusing a loaded row segment for all kx; `tiled` implicit GEMM in workgroup memory.
  * A 1×1 convolution with stride 1 and no padding is a `linear` over pixels; the graph lowers it so.
+ *
+ * `upsample`: a 3×3 convolution of the map doubled by nearest neighbour, without the doubled map. Output row
+ * 2i sees input rows i − 1, i, i and row 2i + 1 sees i, i, i + 1, columns alike; so the outputs of each of the
+ * four phases (row parity, column parity) are a 2×2 convolution of the small map, with taps that are sums of
+ * the 3×3 ones (`packWeight`). Phases are the grid's z axis; borders agree, as a pixel outside is zero in both.
  */
 import type { Caps } from "../gpu/caps.ts";
 import type { DType } from "../gpu/dtype.ts";
@@ -36,6 +41,8 @@ export interface Conv2dProblem {
   readonly stride: number;
   /** Zero rows and columns added: `[top, bottom, left, right]`. */
   readonly padding: readonly [number, number, number, number];
+  /** Doubles the map by nearest neighbour first. Takes 3×3, stride 1, padding 1 and a weight packed for it. */
+  readonly upsample: boolean;
   readonly epilogue: Epilogue;
 }
 
@@ -43,13 +50,19 @@ export type Conv2dVariant = "naive" | "register-8x1" | "register-8x2" | "tiled";
 
 /** `[height, width]` of the output. */
 export function conv2dOutputSize(
-  p: Pick<Conv2dProblem, "inHeight" | "inWidth" | "kernelSize" | "stride" | "padding">,
+  p: Pick<Conv2dProblem, "inHeight" | "inWidth" | "kernelSize" | "stride" | "padding" | "upsample">,
 ): readonly [number, number] {
   const [top, bottom, left, right] = p.padding;
+  const scale = p.upsample ? 2 : 1;
   return [
-    Math.floor((p.inHeight + top + bottom - p.kernelSize[0]) / p.stride) + 1,
-    Math.floor((p.inWidth + left + right - p.kernelSize[1]) / p.stride) + 1,
+    Math.floor((scale * p.inHeight + top + bottom - p.kernelSize[0]) / p.stride) + 1,
+    Math.floor((scale * p.inWidth + left + right - p.kernelSize[1]) / p.stride) + 1,
   ];
+}
+
+/** The window that is slid over the stored map. */
+function effectiveKernel(p: Conv2dProblem): Conv2dProblem["kernelSize"] {
+  return p.upsample ? [2, 2] : p.kernelSize;
 }
 
 function check(p: Conv2dProblem): void {
@@ -77,6 +90,15 @@ function check(p: Conv2dProblem): void {
   if (p.inChannels.length === 2 && (p.inChannels[0] as number) % 4 !== 0) {
     throw new ShapeError(
       `conv2d: the first of two sources must have a multiple of 4 channels, got ${p.inChannels[0]}. Concatenate by copy`,
+    );
+  }
+  if (
+    p.upsample &&
+    (p.stride !== 1 || p.kernelSize.some((k) => k !== 3) || p.padding.some((k) => k !== 1))
+  ) {
+    throw new ShapeError(
+      `conv2d: after upsampling the kernel must be 3×3 with stride 1 and padding 1, got ` +
+        `[${p.kernelSize.join(", ")}], stride ${p.stride}, padding [${p.padding.join(", ")}]`,
     );
   }
   if (p.epilogue.geglu) throw new ShapeError("conv2d: GEGLU belongs to linear");
@@ -108,7 +130,10 @@ function plan(p: Conv2dProblem, caps: Caps, variant: Conv2dVariant = select(p, c
   check(p);
   const [outHeight, outWidth] = conv2dOutputSize(p);
   const [first = 1, second = 0] = p.inChannels;
-  const rows = p.batch * outHeight * outWidth;
+  const step = p.upsample ? 2 : 1;
+  const [gridHeight, gridWidth] = [outHeight / step, outWidth / step];
+  const kernelSize = effectiveKernel(p);
+  const rows = p.batch * gridHeight * gridWidth;
   const columns = quadCount(p.outChannels);
   const operands: Operand[] = [
     ...p.inChannels.map((_, source) => reads(`x${source}`)),
@@ -125,24 +150,27 @@ function plan(p: Conv2dProblem, caps: Caps, variant: Conv2dVariant = select(p, c
     u32("out_quads", columns),
     u32("rows_per_image", outHeight * outWidth),
     u32("batch", p.batch),
-    u32("taps", p.kernelSize[0] * p.kernelSize[1]),
-    u32("kernel_width", p.kernelSize[1]),
+    u32("taps", kernelSize[0] * kernelSize[1]),
+    u32("kernel_width", kernelSize[1]),
     i32("in_height", p.inHeight),
     i32("in_width", p.inWidth),
-    u32("out_height", outHeight),
-    u32("out_width", outWidth),
+    u32("grid_height", gridHeight),
+    u32("grid_width", gridWidth),
+    u32("step", step),
     i32("stride", p.stride),
     i32("pad_top", p.padding[0]),
     i32("pad_left", p.padding[2]),
   ];
   const header = { caps, dtype: p.dtype, operands, params };
   const shared =
-    (p.inChannels.length === 1 ? PIXEL_WGSL_ONE : PIXEL_WGSL_TWO) + epilogueWgsl(p.epilogue);
-  const label = `conv2d/${variant} ${p.kernelSize.join("x")}${p.stride > 1 ? ` s${p.stride}` : ""}`;
-  const one = (body: string, workgroups: Dispatch["workgroups"]): KernelPlan => ({
+    (p.inChannels.length === 1 ? PIXEL_WGSL_ONE : PIXEL_WGSL_TWO) +
+    PHASE_WGSL +
+    epilogueWgsl(p.epilogue);
+  const label = `conv2d/${variant} ${p.kernelSize.join("x")}${p.stride > 1 ? ` s${p.stride}` : ""}${p.upsample ? " up" : ""}`;
+  const one = (body: string, [x, y]: Dispatch["workgroups"]): KernelPlan => ({
     variant,
     scratch: [],
-    dispatches: [dispatch(label, header, shared + body, workgroups)],
+    dispatches: [dispatch(label, header, shared + body, [x, y, step * step])],
   });
   switch (variant) {
     case "naive":
@@ -155,9 +183,9 @@ function plan(p: Conv2dProblem, caps: Caps, variant: Conv2dVariant = select(p, c
       const [pixels, quads] = ({ "register-8x1": [8, 1], "register-8x2": [8, 2] } as const)[
         variant
       ];
-      const blocks = Math.ceil(outWidth / pixels) * outHeight * p.batch;
+      const blocks = Math.ceil(gridWidth / pixels) * gridHeight * p.batch;
       return one(
-        registerWgsl(p.kernelSize, p.stride, pixels, quads),
+        registerWgsl(kernelSize, p.stride, pixels, quads),
         foldWorkgroups(Math.ceil((blocks * Math.ceil(columns / quads)) / REGISTER_WORKGROUP)),
       );
     }
@@ -170,16 +198,30 @@ function plan(p: Conv2dProblem, caps: Caps, variant: Conv2dVariant = select(p, c
   }
 }
 
-/** Where an output row (flattened pixel) reads: image base pixel and the top-left input coordinate. */
+/**
+ * A row is a pixel of the grid, which is the output map or, upsampled, one of its four phases: output pixel
+ * (2·y + phase / 2, 2·x + phase % 2). Without upsampling the phase is 0 and the step 1.
+ */
+const PHASE_WGSL = /* wgsl */ `
+fn pad_top(phase: u32) -> i32 { return params.pad_top - i32(phase >> 1u); }
+fn pad_left(phase: u32) -> i32 { return params.pad_left - i32(phase & 1u); }
+fn output_row(row: u32, phase: u32) -> u32 {
+  let line = row / params.grid_width; // over all images
+  let x = row - line * params.grid_width;
+  return ((line * params.step + (phase >> 1u)) * params.grid_width + x) * params.step + (phase & 1u);
+}
+`;
+
+/** Where a row reads: image base pixel and the top-left input coordinate. */
 const GATHER_WGSL = /* wgsl */ `
 struct Row { base: i32, iy: i32, ix: i32 }
 fn k_quads() -> u32 { return params.in_quads0 + params.in_quads1; }
-fn locate(row: u32) -> Row {
-  let image = row / params.rows_per_image;
-  let pixel = row - image * params.rows_per_image;
-  let oy = pixel / params.out_width;
-  let ox = pixel - oy * params.out_width;
-  return Row(i32(image) * params.in_height, i32(oy) * params.stride - params.pad_top, i32(ox) * params.stride - params.pad_left);
+fn locate(row: u32, phase: u32) -> Row {
+  let line = row / params.grid_width;
+  let ox = row - line * params.grid_width;
+  let image = line / params.grid_height;
+  let oy = line - image * params.grid_height;
+  return Row(i32(image) * params.in_height, i32(oy) * params.stride - pad_top(phase), i32(ox) * params.stride - pad_left(phase));
 }
 fn load_tap(row: Row, tap: u32, k: u32) -> vec4<f32> {
   let iy = row.iy + i32(tap / params.kernel_width);
@@ -197,16 +239,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
   if (index >= params.rows * params.column_quads) { return; }
   let row = index / params.column_quads;
   let nq = index % params.column_quads;
-  let source_row = locate(row);
+  let source_row = locate(row, group.z);
+  let first_tap = group.z * params.taps;
   var sum = vec4<f32>(0.0);
   for (var tap = 0u; tap < params.taps; tap++) {
     for (var k = 0u; k < k_quads(); k++) {
       let a = load_tap(source_row, tap, k);
-      let w = ((tap * k_quads() + k) * params.column_quads + nq) * 4u;
+      let w = (((first_tap + tap) * k_quads() + k) * params.column_quads + nq) * 4u;
       sum += a.x * unpack(weight[w]) + a.y * unpack(weight[w + 1u]) + a.z * unpack(weight[w + 2u]) + a.w * unpack(weight[w + 3u]);
     }
   }
-  finish(sum, row, nq);
+  finish(sum, output_row(row, group.z), nq);
 }
 `;
 
@@ -230,7 +273,7 @@ function registerWgsl(
     return lines(
       quads,
       (q) => `{
-        ${loadBlockWgsl(`((ky * ${kernelWidth}u + ${kx}) * k_quads + k) * params.column_quads + column${q}`)}
+        ${loadBlockWgsl(`((first_tap + ky * ${kernelWidth}u + ${kx}) * k_quads + k) * params.column_quads + column${q}`)}
         ${multiplyAddWgsl(pixels, q, "a", aIndex)}
       }`,
     );
@@ -244,16 +287,18 @@ fn load_at(line: i32, ix: i32, k: u32) -> vec4<f32> {
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>,
         @builtin(local_invocation_index) local: u32) {
   let index = flat_group(group, counts) * ${REGISTER_WORKGROUP}u + local;
-  let x_blocks = (params.out_width + ${pixels - 1}u) / ${pixels}u;
-  let blocks = x_blocks * params.out_height * params.batch;
+  let phase = group.z;
+  let first_tap = phase * ${kernelHeight * kernelWidth}u;
+  let x_blocks = (params.grid_width + ${pixels - 1}u) / ${pixels}u;
+  let blocks = x_blocks * params.grid_height * params.batch;
   let nq0 = (index / blocks) * ${quads}u;
   if (nq0 >= params.column_quads) { return; }
   let block = index % blocks;
   let ox0 = (block % x_blocks) * ${pixels}u;
-  let oy = (block / x_blocks) % params.out_height;
-  let image = block / (x_blocks * params.out_height);
-  let ix0 = i32(ox0) * params.stride - params.pad_left;
-  let iy0 = i32(oy) * params.stride - params.pad_top;
+  let oy = (block / x_blocks) % params.grid_height;
+  let image = block / (x_blocks * params.grid_height);
+  let ix0 = i32(ox0) * params.stride - pad_left(phase);
+  let iy0 = i32(oy) * params.stride - pad_top(phase);
   let k_quads = params.in_quads0 + params.in_quads1;
   ${lines(quads, (q) => `let column${q} = min(nq0 + ${q}u, params.column_quads - 1u);`)}
   ${lines(pixels, (r) => lines(quads, (q) => `var acc${r}_${q} = vec4<f32>(0.0);`))}
@@ -265,11 +310,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
       ${inner}
     }
   }
-  let row0 = (image * params.out_height + oy) * params.out_width + ox0;
+  let row0 = output_row((image * params.grid_height + oy) * params.grid_width + ox0, phase);
   ${lines(
     pixels,
-    (r) => `if (ox0 + ${r}u < params.out_width) {
-    ${lines(quads, (q) => (q === 0 ? `finish(acc${r}_0, row0 + ${r}u, nq0);` : `if (nq0 + ${q}u < params.column_quads) { finish(acc${r}_${q}, row0 + ${r}u, nq0 + ${q}u); }`))}
+    (r) => `if (ox0 + ${r}u < params.grid_width) {
+    let row = row0 + ${r}u * params.step;
+    ${lines(quads, (q) => (q === 0 ? `finish(acc${r}_0, row, nq0);` : `if (nq0 + ${q}u < params.column_quads) { finish(acc${r}_${q}, row, nq0 + ${q}u); }`))}
   }`,
   )}
 }
@@ -279,7 +325,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
 function cost(p: Conv2dProblem): Cost {
   const [outHeight, outWidth] = conv2dOutputSize(p);
   const inChannels = p.inChannels.reduce((sum, channels) => sum + channels, 0);
-  const taps = p.kernelSize[0] * p.kernelSize[1];
+  const [kernelHeight, kernelWidth] = effectiveKernel(p);
+  const taps = kernelHeight * kernelWidth;
   const element = dtypeByteLength(p.dtype);
   const outBytes = p.batch * outHeight * outWidth * p.outChannels * element;
   return {
@@ -290,8 +337,9 @@ function cost(p: Conv2dProblem): Cost {
         dtype: p.dtype,
         inChannels,
         outChannels: p.outChannels,
-        taps,
+        taps: p.kernelSize[0] * p.kernelSize[1],
         geglu: false,
+        upsample: p.upsample,
       }) +
       (p.epilogue.residual ? outBytes : 0),
     bytesWritten: outBytes,

@@ -6,8 +6,11 @@
  * are spelled out: an array indexed by loop variables ran 1.7 times slower on SwiftShader. For conv2d the
  * K axis is (tap, channel): `load_tap` gathers the shifted pixel and gives zeros in the padding.
  *
- * The includer provides: `k_quads()`, `struct Row`, `locate(row) -> Row` (row already clamped to range),
- * `load_tap(Row, tap, k) -> vec4<f32>`, the epilogue, and params `rows`, `column_quads`.
+ * The grid's z axis are phases, each with taps of its own: the parities of an upsampled output, else one.
+ *
+ * The includer provides: `k_quads()`, `struct Row`, `locate(row, phase) -> Row` (row already clamped to
+ * range), `load_tap(Row, tap, k) -> vec4<f32>`, `output_row(row, phase)`, the epilogue, and params `rows`,
+ * `column_quads`.
  */
 import { lines, multiplyAddWgsl } from "./gemm-register.ts";
 
@@ -32,7 +35,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
   // Staging: lanes 0..63 take rows, twice two quads each; computing: 16 × 8 invocations.
   let stage_row = local & 63u;
   let stage_k = (local >> 6u) * 2u;
-  let source_row = locate(min(row0 + stage_row, params.rows - 1u));
+  let source_row = locate(min(row0 + stage_row, params.rows - 1u), group.z);
+  let first_tap = group.z * ${taps};
   let my_row = (local >> 3u) * 4u;
   let my_quad = (local & 7u) * 2u;
   let quads_in = k_quads();
@@ -53,7 +57,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
         let k = k0 + (kk >> 2u);
         var w = vec4<f32>(0.0);
         if (k < quads_in && nq < params.column_quads) {
-          w = unpack(weight[((tap * quads_in + k) * params.column_quads + nq) * 4u + (kk & 3u)]);
+          w = unpack(weight[(((first_tap + tap) * quads_in + k) * params.column_quads + nq) * 4u + (kk & 3u)]);
         }
         tile_w[slot] = w;
       }
@@ -77,8 +81,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
   ${lines(
     4,
     (r) => `{
-    let row = row0 + my_row + ${r}u;
-    if (row < params.rows) {
+    let grid_row = row0 + my_row + ${r}u;
+    if (grid_row < params.rows) {
+      let row = output_row(grid_row, group.z);
       ${
         geglu
           ? `finish_pair(acc${r}_0, acc${r}_1, row, nq / 2u);`

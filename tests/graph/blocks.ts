@@ -57,6 +57,16 @@ export const blocks = {
     return g.build();
   },
 
+  /** Nearest resize and convolution, as in up blocks, with a residual at the end. */
+  upsample(dtype: DType, outHeight: number, outWidth: number): Graph {
+    const g = new GraphBuilder(dtype);
+    const x = g.input("x", [1, 4, 5, 6]);
+    const up = g.upsampleNearest(x, outHeight, outWidth, "up");
+    const h = g.activation(g.conv2d(up, root.at("conv"), CONV), "silu", "act");
+    g.output("y", g.add(h, g.input("r", [1, outHeight, outWidth, 8]), "add"));
+    return g.build();
+  },
+
   clipLayer(dtype: DType): Graph {
     const g = new GraphBuilder(dtype);
     const x = g.input("x", [1, 5, 12]);

@@ -15,6 +15,8 @@ const GRAPHS = [
   ["concat 8 + 6", (dtype: DType) => blocks.concatResnet(dtype, 8, 6)],
   ["concat 6 + 8", (dtype: DType) => blocks.concatResnet(dtype, 6, 8)],
   ["odd geglu", blocks.oddGeglu],
+  ["upsample × 2", (dtype: DType) => blocks.upsample(dtype, 8, 10)],
+  ["upsample to odd", (dtype: DType) => blocks.upsample(dtype, 7, 10)],
   ["clip layer", blocks.clipLayer],
   ["named", blocks.named],
 ] as const;

@@ -74,6 +74,30 @@ describe("fused structure", () => {
     expect(kinds(optimize(bare(blocks.concatResnet("f32", 6, 8)))).concat).toBe(1);
   });
 
+  it("upsampling by exactly 2 goes into its convolution", () => {
+    const fused = optimize(bare(blocks.upsample("f32", 8, 10)));
+    expect(kinds(fused)).toEqual({ conv2d: 1 });
+    const [conv] = fused.nodes;
+    expect(conv?.op).toMatchObject({
+      upsample: true,
+      activation: "silu",
+      weight: { name: "conv.weight", shape: [8, 6, 3, 3], layout: "upsample-matrix" },
+    });
+    expect(conv?.inputs.x[0]?.shape).toEqual([1, 4, 5, 6]);
+    expect(conv?.inputs.residual).toBeDefined();
+  });
+
+  it.each([
+    [7, 10],
+    [8, 9],
+    [4, 5],
+    [16, 20],
+  ])("upsampling 4 × 5 to %i × %i keeps its plain form", (height, width) => {
+    const fused = optimize(bare(blocks.upsample("f32", height, width)));
+    expect(kinds(fused)).toEqual({ upsampleNearest: 1, conv2d: 1 });
+    expect(fused.nodes[1]?.op).toMatchObject({ upsample: false, weight: { layout: "matrix" } });
+  });
+
   it("quick_gelu moves into its linear", () => {
     expect(kinds(optimize(bare(blocks.clipLayer("f32"))))).toEqual({
       layerNorm: 2,
@@ -85,6 +109,8 @@ describe("fused structure", () => {
   it("a pass that is switched off leaves its nodes", () => {
     const graph = bare(blocks.concatResnet("f32", 8, 6));
     expect(kinds(optimize(graph, ["elide-concat"])).concat).toBe(1);
+    const up = bare(blocks.upsample("f32", 8, 10));
+    expect(kinds(optimize(up, ["fold-upsample"]))).toEqual({ upsampleNearest: 1, conv2d: 1 });
     expect(kinds(optimize(graph, ["fuse-norm-activation"])).elementwise).toBe(2);
     expect(kinds(optimize(graph, ["fuse-epilogue"]))).toMatchObject({
       channelAdd: 1,

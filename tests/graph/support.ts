@@ -79,8 +79,10 @@ export function deviceByteLength({ shape, layout }: Weight, dtype: DType): numbe
   const size = (bytes: number): number => Math.max(16, Math.ceil(bytes / 16) * 16);
   switch (layout) {
     case "matrix":
-    case "geglu-matrix": {
-      const taps = kernel.reduce((product, side) => product * side, 1);
+    case "geglu-matrix":
+    case "upsample-matrix": {
+      const taps =
+        layout === "upsample-matrix" ? 16 : kernel.reduce((product, side) => product * side, 1);
       const columns = packedColumnQuads(first, layout === "geglu-matrix");
       return size(taps * quadCount(second) * columns * 16 * (dtype === "f32" ? 4 : 2));
     }

@@ -8,6 +8,7 @@ import type { SourceDType } from "../../src/kernels/pack-weight.ts";
 import { conv2d as conv2dReference } from "../reference/conv2d.ts";
 import { finishRows } from "../reference/linear.ts";
 import { mergeLora } from "../reference/pack-weight.ts";
+import { upsampleNearest } from "../reference/upsample-nearest.ts";
 import { expectClose } from "../support/expect-close.ts";
 import { packRows, runKernel, unpackRows, useGpu } from "../support/gpu.ts";
 import { packBias, packOnGpu, poisonTail, roundToSource } from "../support/packed-weight.ts";
@@ -29,6 +30,8 @@ interface Case {
   readonly kernel?: number | readonly [height: number, width: number];
   readonly stride?: number;
   readonly padding?: Conv2dProblem["padding"];
+  /** The convolution sees the map doubled by nearest neighbour; weights are eighths, whose sums are exact. */
+  readonly upsample?: boolean;
   readonly activation?: Activation;
   readonly channelAdd?: boolean;
   readonly residual?: boolean;
@@ -66,6 +69,12 @@ const CASES: readonly Case[] = [
   { size: [4, 5], from: [8], to: 11, batch: 2, ...FULL },
   { size: [8, 8], from: [320], to: 320, ...FULL }, // as in unet.down_blocks.0.resnets
   { size: [4, 3], from: [7], to: 9, lora: 3, source: "F16" },
+  { size: [1, 1], from: [1], to: 1, upsample: true },
+  { size: [3, 5], from: [5], to: 7, batch: 2, upsample: true, source: "F16" },
+  { size: [8, 8], from: [16], to: 64, upsample: true }, // one tile a phase
+  { size: [5, 13], from: [17], to: 65, upsample: true, ...FULL },
+  { size: [2, 9], from: [8, 5], to: 10, batch: 2, upsample: true, ...FULL },
+  { size: [4, 3], from: [7], to: 9, upsample: true, lora: 3, source: "F16" },
   // Hostile values.
   { size: [2, 2], from: [512], to: 5, x: [0.5, 0.5], w: [0.01, 0.01] }, // one sign
   { size: [3, 9], from: [36], to: 8, x: [30_000, 0], w: [1, 0], overflows: true },
@@ -85,6 +94,7 @@ const TABLE: readonly Row[] = CASES.flatMap((testCase) => {
     batch: 1,
     stride: 1,
     padding: [1, 1, 1, 1] as const,
+    upsample: false,
     activation: "none" as const,
     channelAdd: false,
     residual: false,
@@ -98,6 +108,7 @@ const TABLE: readonly Row[] = CASES.flatMap((testCase) => {
   };
   const input = [row.batch, from.join("+"), ...row.size].join(",");
   const details = [
+    row.upsample ? " upsampled" : "",
     row.activation === "none" ? "" : ` ${row.activation}`,
     row.channelAdd ? " +channelAdd" : "",
     row.residual ? " +residual" : "",
@@ -118,6 +129,7 @@ const TABLE: readonly Row[] = CASES.flatMap((testCase) => {
       kernelSize: row.kernel,
       stride: row.stride,
       padding: row.padding,
+      upsample: row.upsample,
       epilogue: {
         channelAdd: row.channelAdd,
         residual: row.residual,
@@ -143,23 +155,25 @@ function eighths(count: number, seed: number): Float64Array {
 
 /** Weight (and LoRA factors) that source and storage dtype both hold exactly, packed and merged. */
 async function makeWeight({ problem, source, lora: rank, w: [scale, offset] }: Row) {
-  const { dtype, outChannels, kernelSize } = problem;
+  const { dtype, outChannels, kernelSize, upsample } = problem;
   const inChannels = problem.inChannels.reduce((a, b) => a + b);
   const taps = kernelSize[0] * kernelSize[1];
   const shape = { dtype, sourceDType: source, outChannels, inChannels, taps, geglu: false };
   const count = outChannels * inChannels * taps;
   if (rank === undefined) {
-    const weight = uniformArray(count, 2, scale, offset).map((value) =>
-      roundToDtype(roundToSource(value, source), dtype),
-    );
-    const packProblem = { ...shape, lora: null, roundToHalf: false };
+    const weight = upsample
+      ? eighths(count, 2)
+      : uniformArray(count, 2, scale, offset).map((value) =>
+          roundToDtype(roundToSource(value, source), dtype),
+        );
+    const packProblem = { ...shape, lora: null, upsample, roundToHalf: false };
     return { weight, packed: await packOnGpu(setup.gpu, packProblem, weight) };
   }
   const weight = eighths(count, 2);
   const a = eighths(rank * inChannels * taps, 3);
   const b = eighths(outChannels * rank, 4);
   const lora = { rank, scaling: 0.5, aDType: "F16", bDType: "F32" } as const;
-  const packProblem = { ...shape, lora, roundToHalf: false };
+  const packProblem = { ...shape, lora, upsample, roundToHalf: false };
   const packed = await packOnGpu(setup.gpu, packProblem, weight, { a, b });
   return { weight: mergeLora(weight, a, b, rank, lora.scaling), packed };
 }
@@ -173,7 +187,19 @@ async function prepare(row: Row): Promise<Prepared> {
   const x = stored(batch * inHeight * inWidth * inChannels, 1, row.x);
   const { weight, packed } = await makeWeight(row);
   const bias = uniformArray(outChannels, 5).map(Math.fround);
-  const sums = conv2dReference(x, weight, { ...problem, inChannels });
+  const [seen, height, width] = problem.upsample
+    ? [
+        upsampleNearest(x, [batch, inHeight, inWidth, inChannels], 2 * inHeight, 2 * inWidth),
+        2 * inHeight,
+        2 * inWidth,
+      ]
+    : [x, inHeight, inWidth];
+  const sums = conv2dReference(seen, weight, {
+    ...problem,
+    inHeight: height,
+    inWidth: width,
+    inChannels,
+  });
   const { outHeight, outWidth } = sums;
   const shape = [batch, outHeight, outWidth, outChannels];
   expect(conv2dOutputSize(problem)).toEqual([outHeight, outWidth]);
