@@ -181,6 +181,7 @@ function weightOf(
     geglu,
     lora: null,
     upsample: false,
+    place: null,
     roundToHalf: false,
   };
   // One row: the checkpoint's layout has no padding.

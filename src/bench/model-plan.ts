@@ -1,10 +1,10 @@
 /** What a model is and what it takes, from its configurations alone: parameters, bytes, plans. No GPU, no weights. */
 import type { Caps } from "../gpu/caps.ts";
 import type { DType } from "../gpu/dtype.ts";
-import { elementCount, paddedChannels } from "../gpu/shape.ts";
+import { elementCount } from "../gpu/shape.ts";
 import type { Graph, Weight } from "../graph/ir.ts";
 import { planGraph } from "../graph/plan.ts";
-import { packedColumnQuads, packedWeightByteLength } from "../kernels/pack-weight.ts";
+import { weightByteLength } from "../graph/weight-layout.ts";
 import { vaeFactor } from "../rcod/config.ts";
 import { IMAGE_PROJ } from "../rcod/graphs.ts";
 import type { ModelConfigs, ModelPart } from "../rcod/load.ts";
@@ -67,7 +67,7 @@ export function describeModules(configs: ModelConfigs): readonly ModuleInfo[] {
     const deviceBytes = (dtype: DType): number =>
       weights[dtype][part]
         .filter(belongs)
-        .reduce((sum, weight) => sum + deviceByteLength(weight, dtype), 0);
+        .reduce((sum, weight) => sum + weightByteLength(weight, dtype), 0);
     return {
       name,
       tensors: own.length,
@@ -85,33 +85,6 @@ export function describeModules(configs: ModelConfigs): readonly ModuleInfo[] {
     info("VAE decoder", "vae", (weight) => !isEncoder(weight)),
     ...(configs.mem ? [info("metric estimation", "mem", () => true)] : []),
   ];
-}
-
-/** Bytes of a weight as `DeviceWeights` stores it. */
-function deviceByteLength({ layout, shape }: Weight, dtype: DType): number {
-  const [rows = 1, inChannels = 1, kernelHeight = 1, kernelWidth = 1] = shape;
-  switch (layout) {
-    case "matrix":
-    case "geglu-matrix":
-    case "upsample-matrix":
-      return packedWeightByteLength({
-        dtype,
-        outChannels: rows,
-        inChannels,
-        taps: kernelHeight * kernelWidth,
-        geglu: layout === "geglu-matrix",
-        upsample: layout === "upsample-matrix",
-      });
-    case "geglu-vector":
-      return packedColumnQuads(rows, true) * 16;
-    case "vector":
-    case "table": {
-      const channels = shape[shape.length - 1] ?? 1;
-      return (elementCount(shape) / channels) * paddedChannels(channels) * 4;
-    }
-    default:
-      return layout satisfies never;
-  }
 }
 
 /** Plans all stages untiled for an output of width × height pixels on a device described by `caps`. */
@@ -162,7 +135,7 @@ export function describePlan(
   ];
   let weightBytes = 0;
   for (const weight of Object.values(modelWeights(configs, dtype)).flat()) {
-    const bytes = deviceByteLength(weight, dtype);
+    const bytes = weightByteLength(weight, dtype);
     weightBytes += bytes;
     bindingOf(weight.name, bytes);
   }

@@ -219,7 +219,7 @@ export class GraphBuilder {
       );
     }
     return this.#emit(
-      { kind: "attention", numHeads, headDim: channels / numHeads, scale },
+      { kind: "attention", numHeads, headDim: channels / numHeads, scale, offsets: [0, 0, 0] },
       { x: [q, k, v] },
       q.shape,
       path,

@@ -8,10 +8,12 @@ import type { Gpu } from "../gpu/device.ts";
 import { ShapeError, elementCount, paddedChannels, quadCount } from "../gpu/shape.ts";
 import { UPLOAD_CHUNK_BYTES, submittedWorkDone, uploadBytes } from "../gpu/transfer.ts";
 import type { SourceDType } from "../kernels/pack-weight.ts";
-import { packWeight, packedColumnQuads, packedWeightByteLength } from "../kernels/pack-weight.ts";
+import { packWeight, packedColumnQuads } from "../kernels/pack-weight.ts";
 import type { Weight } from "./ir.ts";
-import { weightKey } from "./ir.ts";
+import { weightKey, weightParts } from "./ir.ts";
 import { runPlan } from "./run-plan.ts";
+import type { PackedPart } from "./weight-layout.ts";
+import { packedParts, weightByteLength } from "./weight-layout.ts";
 
 /** A tensor as it lies in a checkpoint. */
 export interface SourceTensor {
@@ -114,18 +116,20 @@ export class DeviceWeights {
   }
 
   async #loadOne(weight: Weight, signal?: AbortSignal): Promise<GPUBuffer> {
-    const { shape } = this.#source.tensor(weight.name);
-    if (elementCount(shape) !== elementCount(weight.shape)) {
-      throw new ShapeError(
-        `weights: shape must be [${weight.shape}], got [${shape}] (${weight.name})`,
-      );
+    for (const { name, shape: needed } of weightParts(weight)) {
+      const { shape } = this.#source.tensor(name);
+      if (elementCount(shape) !== elementCount(needed)) {
+        throw new ShapeError(`weights: shape must be [${needed}], got [${shape}] (${name})`);
+      }
     }
     switch (weight.layout) {
       case "matrix":
       case "geglu-matrix":
       case "upsample-matrix":
+      case "stacked-matrix":
         return this.#loadMatrix(weight, signal);
       case "vector":
+      case "stacked-vector":
       case "geglu-vector":
       case "table":
         return this.#loadFloats(weight, signal);
@@ -136,30 +140,26 @@ export class DeviceWeights {
 
   async #loadMatrix(weight: Weight, signal?: AbortSignal): Promise<GPUBuffer> {
     const { memory } = this.#gpu;
-    const [outChannels = 1, inChannels = 1, kernelHeight = 1, kernelWidth = 1] = weight.shape;
-    const tensor = this.#source.tensor(weight.name);
-    const lora = this.#source.lora(weight.name);
-    const problem = {
-      dtype: this.dtype,
-      sourceDType: tensor.dtype,
-      outChannels,
-      inChannels,
-      taps: kernelHeight * kernelWidth,
-      geglu: weight.layout === "geglu-matrix",
-      upsample: weight.layout === "upsample-matrix",
-      lora: lora && {
-        rank: lora.rank,
-        scaling: lora.scaling,
-        aDType: lora.a.dtype,
-        bDType: lora.b.dtype,
-      },
-      roundToHalf: this.#roundToHalf,
-    };
-    const packed = memory.create(weight.name, packedWeightByteLength(problem), "weights");
+    const packed = memory.create(weight.name, weightByteLength(weight, this.dtype), "weights");
+    try {
+      for (const part of packedParts(weight)) await this.#packPart(part, packed, signal);
+      return packed;
+    } catch (error) {
+      memory.release(packed);
+      throw error;
+    }
+  }
+
+  /** Packs a tensor, with its LoRA, into its place in `packed`. */
+  async #packPart(part: PackedPart, packed: GPUBuffer, signal?: AbortSignal): Promise<void> {
+    const { memory } = this.#gpu;
+    const { name } = part.tensor;
+    const tensor = this.#source.tensor(name);
+    const lora = this.#source.lora(name);
     const staging: GPUBuffer[] = [];
     try {
       const stage = async (source: SourceTensor): Promise<GPUBuffer> => {
-        const buffer = memory.create(`${weight.name} (source)`, source.byteLength, "staging");
+        const buffer = memory.create(`${name} (source)`, source.byteLength, "staging");
         staging.push(buffer);
         for (let start = 0; start < source.byteLength; start += UPLOAD_CHUNK_BYTES) {
           const length = Math.min(UPLOAD_CHUNK_BYTES, source.byteLength - start);
@@ -172,35 +172,55 @@ export class DeviceWeights {
         packed,
         ...(lora && { lora_a: await stage(lora.a), lora_b: await stage(lora.b) }),
       };
+      const problem = {
+        dtype: this.dtype,
+        sourceDType: tensor.dtype,
+        ...part.layout,
+        lora: lora && {
+          rank: lora.rank,
+          scaling: lora.scaling,
+          aDType: lora.a.dtype,
+          bDType: lora.b.dtype,
+        },
+        roundToHalf: this.#roundToHalf,
+      };
       await runPlan(this.#gpu, packWeight.plan(problem, this.#gpu.caps), operands);
-      return packed;
-    } catch (error) {
-      memory.release(packed);
-      throw error;
     } finally {
       for (const buffer of staging) memory.release(buffer);
     }
   }
 
   async #loadFloats(weight: Weight, signal?: AbortSignal): Promise<GPUBuffer> {
-    const tensor = this.#source.tensor(weight.name);
-    if (this.#source.lora(weight.name) !== null) {
-      throw new ShapeError(
-        `weights: LoRA merges into matrices only, got a ${weight.layout} (${weight.name})`,
+    const rows: Float32Array<ArrayBuffer>[] = [];
+    for (const { name, shape } of weightParts(weight)) {
+      if (this.#source.lora(name) !== null) {
+        throw new ShapeError(
+          `weights: LoRA merges into matrices only, got a ${weight.layout} (${name})`,
+        );
+      }
+      const tensor = this.#source.tensor(name);
+      const values = decodeFloats(tensor.dtype, await tensor.read(0, tensor.byteLength, signal));
+      rows.push(
+        weight.layout === "geglu-vector" ? interleaveHalves(values) : padRows(values, shape),
       );
     }
-    const values = decodeFloats(tensor.dtype, await tensor.read(0, tensor.byteLength, signal));
-    const packed =
-      weight.layout === "geglu-vector" ? interleaveHalves(values) : padRows(values, weight.shape);
-    const buffer = this.#gpu.memory.create(weight.name, packed.byteLength, "weights");
-    uploadBytes(this.#gpu, buffer, 0, new Uint8Array(packed.buffer));
+    const buffer = this.#gpu.memory.create(
+      weight.name,
+      weightByteLength(weight, this.dtype),
+      "weights",
+    );
+    let offset = 0;
+    for (const row of rows) {
+      uploadBytes(this.#gpu, buffer, offset, new Uint8Array(row.buffer));
+      offset += row.byteLength;
+    }
     return buffer;
   }
 }
 
 /** Bytes of a checkpoint that loading `weight` reads, without LoRA. */
 export function sourceByteLength(weight: Weight, source: TensorSource): number {
-  return source.tensor(weight.name).byteLength;
+  return weightParts(weight).reduce((sum, { name }) => sum + source.tensor(name).byteLength, 0);
 }
 
 /** Little-endian checkpoint bytes as floats. */

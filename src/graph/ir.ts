@@ -22,18 +22,26 @@ export type WeightLayout =
   | "geglu-matrix"
   /** Conv [O, I, 3, 3] folded with a doubling of the map before it: 16 taps. */
   | "upsample-matrix"
+  /** The rows of `parts`, linear [O, I] of whole quads each, one after another. */
+  | "stacked-matrix"
   /** [C] as f32, padded to quads. */
   | "vector"
+  /** `parts` [C] one after another; whole quads each. */
+  | "stacked-vector"
   /** [2D] as f32, interleaved like `geglu-matrix`. */
   | "geglu-vector"
   /** [rows, C] as f32, rows padded to quads. */
   | "table";
 
-/** A parameter the graph reads: a verbatim checkpoint name and the shape the graph needs. */
+/**
+ * A parameter the graph reads: a verbatim checkpoint name and the shape the graph needs. Or several in one
+ * buffer (`parts`, in plain layouts); then the name is no checkpoint's, but still this weight's own.
+ */
 export interface Weight {
   readonly name: string;
   readonly shape: readonly number[];
   readonly layout: WeightLayout;
+  readonly parts?: readonly Weight[];
 }
 
 /** What an operation is, apart from its operands. */
@@ -76,6 +84,8 @@ export type Op =
       readonly numHeads: number;
       readonly headDim: number;
       readonly scale: number;
+      /** First channel of q, k and v in their values, which may be one. */
+      readonly offsets: readonly [q: number, k: number, v: number];
     }
   | {
       readonly kind: "elementwise";
@@ -152,6 +162,11 @@ export function weightKey({ name, layout }: Weight): string {
   return `${layout} ${name}`;
 }
 
+/** The checkpoint's tensors in a weight. */
+export function weightParts(weight: Weight): readonly Weight[] {
+  return weight.parts ?? [weight];
+}
+
 /** What `graph` reads, each once, in order of first use. */
 export function graphWeights(graph: Pick<Graph, "nodes">): Weight[] {
   const byKey = new Map<string, Weight>();
@@ -167,6 +182,13 @@ export function graphWeights(graph: Pick<Graph, "nodes">): Weight[] {
     byKey.set(weightKey(weight), weight);
   }
   return [...byKey.values()];
+}
+
+/** Ids that no value of the graph has. */
+export function freshIds({ nodes, inputs }: Graph): () => number {
+  const values = [...inputs.values(), ...nodes.map(({ output }) => output)];
+  let next = 1 + values.reduce((largest, { id }) => Math.max(largest, id), -1);
+  return () => next++;
 }
 
 /** Size of the channel axis. */

@@ -310,8 +310,8 @@ function lowerNode(node: Node, context: Context): Step[] {
         ),
       ];
     case "attention": {
-      const k = second as Value;
-      const channels = paddedChannels(channelsOf(x));
+      const [k, v] = [second, third] as [Value, Value];
+      const stride = (tokens: Value): number => paddedChannels(channelsOf(tokens));
       return [
         step(
           attention,
@@ -323,15 +323,15 @@ function lowerNode(node: Node, context: Context): Step[] {
             numHeads: op.numHeads,
             headDim: op.headDim,
             scale: op.scale,
-            queryStride: channels,
-            keyStride: channels,
-            valueStride: channels,
-            outputStride: channels,
-            queryOffset: 0,
-            keyOffset: 0,
-            valueOffset: 0,
+            queryStride: stride(x),
+            keyStride: stride(k),
+            valueStride: stride(v),
+            outputStride: stride(output),
+            queryOffset: op.offsets[0],
+            keyOffset: op.offsets[1],
+            valueOffset: op.offsets[2],
           },
-          { q: value(x), k: value(k), v: value(third as Value), y: value(output) },
+          { q: value(x), k: value(k), v: value(v), y: value(output) },
         ),
       ];
     }

@@ -3,16 +3,23 @@
  * are exact up to rounding: fewer stores to the activation dtype, the same arithmetic.
  */
 import type { Graph, Node, Op, Value } from "./ir.ts";
-import { channelsOf, nodeInputs } from "./ir.ts";
+import { channelsOf, freshIds, nodeInputs } from "./ir.ts";
 import { fusePairs } from "./fuse-pairs.ts";
 import { foldUpsample } from "./fold-upsample.ts";
+import { stackProjections } from "./stack-projections.ts";
 
-export type PassName = "fold-upsample" | "fuse-norm-activation" | "fuse-epilogue" | "elide-concat";
+export type PassName =
+  | "fold-upsample"
+  | "stack-projections"
+  | "elide-concat"
+  | "fuse-norm-activation"
+  | "fuse-epilogue";
 
 /** In execution order. */
 export const PASSES: readonly { readonly name: PassName; readonly run: (graph: Graph) => Graph }[] =
   [
     { name: "fold-upsample", run: foldUpsample },
+    { name: "stack-projections", run: stackProjections },
     { name: "elide-concat", run: elideConcat },
     { name: "fuse-norm-activation", run: fuseNormActivation },
     { name: "fuse-epilogue", run: fuseEpilogue },
@@ -115,12 +122,7 @@ function elideConcat(graph: Graph): Graph {
   }
   if (replaced.size === 0) return graph;
   const nodes: Node[] = [];
-  let nextId =
-    1 +
-    Math.max(
-      ...graph.nodes.map(({ output }) => output.id),
-      ...[...graph.inputs.values()].map(({ id }) => id),
-    );
+  const nextId = freshIds(graph);
   const statsOf = new Map<number, readonly [Value, Value]>();
   for (const node of graph.nodes) {
     const [first] = node.inputs.x;
@@ -133,7 +135,7 @@ function elideConcat(graph: Graph): Graph {
     } else if (node.op.kind === "channelStats") {
       const stats = parts.map((part): Value => {
         const output: Value = {
-          id: nextId++,
+          id: nextId(),
           shape: [node.output.shape[0] as number, channelsOf(part)],
         };
         nodes.push({ ...node, inputs: { x: [part] }, output });

@@ -44,6 +44,11 @@ export interface PackWeightProblem {
     readonly aDType: SourceDType;
     readonly bDType: SourceDType;
   } | null;
+  /**
+   * Where it lies in a buffer that it shares: quads before it, and the buffer's columns in quads (those of
+   * weights stacked along the output axis together). Null: a buffer of its own.
+   */
+  readonly place: { readonly firstQuad: number; readonly columnQuads: number } | null;
   /** Round to f16 even where the storage is f32: reproduces a merge that was saved in fp16. */
   readonly roundToHalf: boolean;
 }
@@ -82,6 +87,12 @@ function check(p: PackWeightProblem): void {
   }
   if (p.upsample && p.taps !== 9) {
     throw new ShapeError(`packWeight: upsampling needs a kernel of 9 taps, got ${p.taps}`);
+  }
+  const columns = packedColumnQuads(p.outChannels, p.geglu);
+  if (p.place && !(p.place.firstQuad >= 0 && p.place.columnQuads >= columns)) {
+    throw new ShapeError(
+      `packWeight: a place needs firstQuad ≥ 0 and columnQuads ≥ ${columns}, got ${p.place.firstQuad} and ${p.place.columnQuads}`,
+    );
   }
   if (p.lora !== null && !isShape([p.lora.rank])) {
     throw new ShapeError(`packWeight: LoRA rank must be an integer ≥ 1, got ${p.lora.rank}`);
@@ -181,7 +192,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
   let kq = row_block % params.in_quads;
   let tap = row_block / params.in_quads;
   let i = kq * 4u + kk;
-  packed[index] = pack(vec4<f32>(merged(nq, 0u, i, tap), merged(nq, 1u, i, tap), merged(nq, 2u, i, tap), merged(nq, 3u, i, tap)));
+  let at = params.first_quad + (row_block * params.stride_quads + nq) * 4u + kk;
+  packed[at] = pack(vec4<f32>(merged(nq, 0u, i, tap), merged(nq, 1u, i, tap), merged(nq, 2u, i, tap), merged(nq, 3u, i, tap)));
 }
 `;
   return {
@@ -205,6 +217,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
             u32("taps", p.taps),
             u32("in_quads", quadCount(p.inChannels)),
             u32("column_quads", columns),
+            u32("first_quad", p.place?.firstQuad ?? 0),
+            u32("stride_quads", p.place?.columnQuads ?? columns),
             u32("rank", p.lora?.rank ?? 0),
             f32("scaling", p.lora?.scaling ?? 0),
           ],

@@ -4,7 +4,7 @@ import { GraphBuilder, WeightScope } from "../../src/graph/builder.ts";
 import type { Graph } from "../../src/graph/ir.ts";
 import { clipEncoderLayer } from "../../src/rcod/clip-vision.ts";
 import { resnetBlock } from "../../src/rcod/resnet.ts";
-import { transformer2d } from "../../src/rcod/transformer.ts";
+import { basicTransformerBlock, transformer2d } from "../../src/rcod/transformer.ts";
 
 const root = new WeightScope();
 const CONV = { outChannels: 8, kernelSize: 3, stride: 1, padding: 1, bias: true };
@@ -45,6 +45,17 @@ export const blocks = {
         numGroups: 4,
       }),
     );
+    return g.build();
+  },
+
+  /** Two layers of self- and cross-attention over one context, of different widths. */
+  crossAttentions(dtype: DType, numHeads = 2): Graph {
+    const g = new GraphBuilder(dtype);
+    const context = g.input("context", [1, 7, 12]);
+    const x = g.input("x", [1, 9, 8]);
+    const first = basicTransformerBlock(g, root.at("first"), x, context, numHeads);
+    const wide = g.linear(first, root.at("widen"), 16, true);
+    g.output("y", basicTransformerBlock(g, root.at("second"), wide, context, numHeads));
     return g.build();
   },
 

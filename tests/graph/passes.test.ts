@@ -45,7 +45,7 @@ describe("fused structure", () => {
       channelStats: 1,
       groupNormAffine: 1,
       affine: 1,
-      linear: 12,
+      linear: 9,
       layerNorm: 3,
       attention: 2,
     });
@@ -101,7 +101,7 @@ describe("fused structure", () => {
   it("quick_gelu moves into its linear", () => {
     expect(kinds(optimize(bare(blocks.clipLayer("f32"))))).toEqual({
       layerNorm: 2,
-      linear: 6,
+      linear: 4,
       attention: 1,
     });
   });

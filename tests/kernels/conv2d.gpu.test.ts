@@ -166,14 +166,14 @@ async function makeWeight({ problem, source, lora: rank, w: [scale, offset] }: R
       : uniformArray(count, 2, scale, offset).map((value) =>
           roundToDtype(roundToSource(value, source), dtype),
         );
-    const packProblem = { ...shape, lora: null, upsample, roundToHalf: false };
+    const packProblem = { ...shape, lora: null, upsample, place: null, roundToHalf: false };
     return { weight, packed: await packOnGpu(setup.gpu, packProblem, weight) };
   }
   const weight = eighths(count, 2);
   const a = eighths(rank * inChannels * taps, 3);
   const b = eighths(outChannels * rank, 4);
   const lora = { rank, scaling: 0.5, aDType: "F16", bDType: "F32" } as const;
-  const packProblem = { ...shape, lora, upsample, roundToHalf: false };
+  const packProblem = { ...shape, lora, upsample, place: null, roundToHalf: false };
   const packed = await packOnGpu(setup.gpu, packProblem, weight, { a, b });
   return { weight: mergeLora(weight, a, b, rank, lora.scaling), packed };
 }

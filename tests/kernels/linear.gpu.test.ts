@@ -135,6 +135,7 @@ async function makeWeight({ problem, source, lora: rank, w: [scale, offset] }: R
     geglu: epilogue.geglu,
     lora: null,
     upsample: false,
+    place: null,
     roundToHalf: false,
   };
   const count = outChannels * inChannels;

@@ -3,10 +3,11 @@ import { describe, expect, it } from "vitest";
 import type { DType } from "../../src/gpu/dtype.ts";
 import { floatToHalfBits, roundToDtype } from "../../src/gpu/dtype.ts";
 import type { PackWeightProblem, SourceDType } from "../../src/kernels/pack-weight.ts";
+import { packWeight, packedWeightByteLength } from "../../src/kernels/pack-weight.ts";
 import { mergeLora, packWeight as packReference, upsampleTaps } from "../reference/pack-weight.ts";
 import { expectClose } from "../support/expect-close.ts";
-import { useGpu } from "../support/gpu.ts";
-import { packOnGpu, roundToSource } from "../support/packed-weight.ts";
+import { runKernel, useGpu } from "../support/gpu.ts";
+import { packOnGpu, roundToSource, sourceBytes } from "../support/packed-weight.ts";
 import { uniformArray } from "../support/random.ts";
 import { contraction } from "../support/tolerance.ts";
 
@@ -56,7 +57,7 @@ function toProblem(
 ): PackWeightProblem {
   const lora = rank === undefined ? null : { rank, scaling: 0.75, aDType, bDType };
   const shape = { outChannels: out, inChannels, taps, geglu };
-  return { dtype, sourceDType, ...shape, upsample, lora, roundToHalf: false };
+  return { dtype, sourceDType, ...shape, upsample, lora, place: null, roundToHalf: false };
 }
 
 function expectedBytes(p: PackWeightProblem, weight: Float64Array): Uint8Array {
@@ -105,6 +106,31 @@ describe("packWeight", () => {
     expect(await packOnGpu(setup.gpu, problem, weight, { a, b })).toEqual(
       expectedBytes(problem, merged),
     );
+  });
+
+  it.each<DType>(["f32", "f16"])("stacks weights in one buffer → %s", async (dtype) => {
+    const [inChannels, heights] = [5, [8, 4, 12]];
+    const weight = eighths(24 * inChannels, 1);
+    const sources = ["F32", "F32", "F32"] as const;
+    const whole = toProblem({ out: 24, in: inChannels }, dtype, sources);
+    const place = { firstQuad: 0, columnQuads: 6 };
+    let packed: Uint8Array<ArrayBuffer> | undefined;
+    let row = 0;
+    for (const out of heights) {
+      const rows = weight.slice(row * inChannels, (row + out) * inChannels);
+      const problem = {
+        ...toProblem({ out, in: inChannels }, dtype, sources),
+        place: { ...place, firstQuad: row },
+      };
+      const plan = packWeight.plan(problem, setup.caps);
+      const inputs = { source: sourceBytes(rows, "F32"), ...(packed && { packed }) };
+      const results = await runKernel(setup.gpu, plan, inputs, {
+        packed: packedWeightByteLength(whole),
+      });
+      packed = results["packed"];
+      row += out;
+    }
+    expect(packed).toEqual(expectedBytes(whole, weight));
   });
 
   it("merges a LoRA of rank 64 whose products round", async () => {

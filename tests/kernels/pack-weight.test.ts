@@ -18,6 +18,7 @@ const PROBLEM: PackWeightProblem = {
   geglu: false,
   lora: null,
   upsample: false,
+  place: null,
   roundToHalf: false,
 };
 const LORA = { rank: 4, scaling: 1, aDType: "F32", bDType: "F32" } as const;
@@ -28,6 +29,10 @@ describe("packWeight check", () => {
     [{ inChannels: 1.5 }, "packWeight: sizes must be integers ≥ 1, got out 320, in 1.5, taps 9"],
     [{ geglu: true, outChannels: 7 }, "packWeight: GEGLU needs an even number of rows, got 7"],
     [{ upsample: true, taps: 4 }, "packWeight: upsampling needs a kernel of 9 taps, got 4"],
+    [
+      { place: { firstQuad: 0, columnQuads: 79 } },
+      "packWeight: a place needs firstQuad ≥ 0 and columnQuads ≥ 80, got 0 and 79",
+    ],
     [{ lora: { ...LORA, rank: 0 } }, "packWeight: LoRA rank must be an integer ≥ 1, got 0"],
   ];
   it.each(rejected)("refuses %j", (change, message) => {
