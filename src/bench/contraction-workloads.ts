@@ -31,6 +31,7 @@ export function conv2dWorkload(
     stride,
     padding,
     upsample: false,
+    shortcutChannels: [],
     epilogue: { ...PLAIN, residual },
   };
   const [outHeight, outWidth] = conv2dOutputSize(problem);

@@ -127,9 +127,11 @@ export class DeviceWeights {
       case "geglu-matrix":
       case "upsample-matrix":
       case "stacked-matrix":
+      case "shortcut-matrix":
         return this.#loadMatrix(weight, signal);
       case "vector":
       case "stacked-vector":
+      case "summed-vector":
       case "geglu-vector":
       case "table":
         return this.#loadFloats(weight, signal);
@@ -210,7 +212,7 @@ export class DeviceWeights {
       "weights",
     );
     let offset = 0;
-    for (const row of rows) {
+    for (const row of weight.layout === "summed-vector" ? [sumOf(rows)] : rows) {
       uploadBytes(this.#gpu, buffer, offset, new Uint8Array(row.buffer));
       offset += row.byteLength;
     }
@@ -235,6 +237,13 @@ function decodeFloats(dtype: SourceDType, bytes: Uint8Array): Float32Array {
   const out = new Uint32Array(words.length);
   words.forEach((word, i) => (out[i] = word << 16));
   return new Float32Array(out.buffer);
+}
+
+/** Elementwise sum of equally long arrays, in doubles, rounded once. */
+function sumOf(rows: readonly Float32Array[]): Float32Array<ArrayBuffer> {
+  return Float32Array.from(rows[0] ?? [], (_, i) =>
+    rows.reduce((sum, row) => sum + (row[i] as number), 0),
+  );
 }
 
 function padRows(values: Float32Array, shape: readonly number[]): Float32Array<ArrayBuffer> {

@@ -3,7 +3,7 @@ import type { Graph, Node, Value } from "./ir.ts";
 import { nodeInputs } from "./ir.ts";
 
 /** How often each value id is read, counting graph outputs. */
-function useCounts(graph: Graph): Map<number, number> {
+export function useCounts(graph: Graph): Map<number, number> {
   const counts = new Map<number, number>();
   const count = ({ id }: Value): void => void counts.set(id, (counts.get(id) ?? 0) + 1);
   for (const node of graph.nodes) nodeInputs(node).forEach(count);

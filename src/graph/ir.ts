@@ -24,10 +24,14 @@ export type WeightLayout =
   | "upsample-matrix"
   /** The rows of `parts`, linear [O, I] of whole quads each, one after another. */
   | "stacked-matrix"
+  /** `parts`: conv [O, I, kh, kw], and behind its taps conv or linear [O, J] as one more. */
+  | "shortcut-matrix"
   /** [C] as f32, padded to quads. */
   | "vector"
   /** `parts` [C] one after another; whole quads each. */
   | "stacked-vector"
+  /** The sum of `parts` [C]. */
+  | "summed-vector"
   /** [2D] as f32, interleaved like `geglu-matrix`. */
   | "geglu-vector"
   /** [rows, C] as f32, rows padded to quads. */
@@ -113,6 +117,8 @@ export interface NodeInputs {
   readonly x: readonly Value[];
   readonly residual?: Value;
   readonly channelAdd?: Value;
+  /** One or two sources of a 1×1 convolution that conv2d adds; the weight's layout is `shortcut-matrix`. */
+  readonly shortcut?: readonly Value[];
 }
 
 export interface Node {
@@ -138,6 +144,7 @@ export function nodeInputs({ inputs }: Node): Value[] {
   const all = [...inputs.x];
   if (inputs.residual) all.push(inputs.residual);
   if (inputs.channelAdd) all.push(inputs.channelAdd);
+  if (inputs.shortcut) all.push(...inputs.shortcut);
   return all;
 }
 

@@ -5,6 +5,7 @@
 import type { Graph, Node, Op, Value } from "./ir.ts";
 import { channelsOf, freshIds, nodeInputs } from "./ir.ts";
 import { fusePairs } from "./fuse-pairs.ts";
+import { foldShortcut } from "./fold-shortcut.ts";
 import { foldUpsample } from "./fold-upsample.ts";
 import { stackProjections } from "./stack-projections.ts";
 
@@ -12,6 +13,7 @@ export type PassName =
   | "fold-upsample"
   | "stack-projections"
   | "elide-concat"
+  | "fold-shortcut"
   | "fuse-norm-activation"
   | "fuse-epilogue";
 
@@ -21,6 +23,7 @@ export const PASSES: readonly { readonly name: PassName; readonly run: (graph: G
     { name: "fold-upsample", run: foldUpsample },
     { name: "stack-projections", run: stackProjections },
     { name: "elide-concat", run: elideConcat },
+    { name: "fold-shortcut", run: foldShortcut }, // after elide-concat: the shortcut may read two parts
     { name: "fuse-norm-activation", run: fuseNormActivation },
     { name: "fuse-epilogue", run: fuseEpilogue },
   ];
@@ -46,7 +49,7 @@ function fuseEpilogue(graph: Graph): Graph {
     const { op, inputs } = producer;
     if (op.kind !== "conv2d" && op.kind !== "linear") return null;
     if (op.kind === "linear" && op.geglu) return null;
-    const fresh = inputs.residual === undefined;
+    const fresh = inputs.residual === undefined && inputs.shortcut === undefined;
     const next = consumer.op;
     const output = consumer.output;
     // The epilogue's order is fixed: channel add, activation, residual.

@@ -21,17 +21,20 @@ export interface PackedPart {
 /** The tensors of a matrix, each with its place in the buffer. */
 export function packedParts(weight: Weight): readonly PackedPart[] {
   const columnQuads = quadCount(weight.shape[0] ?? 1);
-  let row = 0;
+  let firstQuad = 0;
   return weightParts(weight).map((tensor) => {
     const [outChannels = 1, inChannels = 1, kernelHeight = 1, kernelWidth = 1] = tensor.shape;
-    const place = weight.layout === "stacked-matrix" ? { firstQuad: row, columnQuads } : null;
-    row += outChannels; // a column quad of a block is four quads, one for each of its input channels
+    const taps = kernelHeight * kernelWidth;
+    const place = weight.parts ? { firstQuad, columnQuads } : null;
+    // Blocks are four quads, one for each input channel: the next columns, or all blocks of the next rows.
+    if (weight.layout === "stacked-matrix") firstQuad += 4 * quadCount(outChannels);
+    else firstQuad += 4 * taps * quadCount(inChannels) * columnQuads;
     return {
       tensor,
       layout: {
         outChannels,
         inChannels,
-        taps: kernelHeight * kernelWidth,
+        taps,
         geglu: weight.layout === "geglu-matrix",
         upsample: weight.layout === "upsample-matrix",
         place,
@@ -48,6 +51,7 @@ export function weightByteLength(weight: Weight, dtype: DType): number {
     case "geglu-matrix":
     case "upsample-matrix":
     case "stacked-matrix":
+    case "shortcut-matrix":
       return packedParts(weight).reduce(
         (sum, part) => sum + packedWeightByteLength({ dtype, ...part.layout }),
         0,
@@ -56,6 +60,7 @@ export function weightByteLength(weight: Weight, dtype: DType): number {
       return packedColumnQuads(shape[0] ?? 1, true) * 16;
     case "vector":
     case "stacked-vector":
+    case "summed-vector":
     case "table": {
       const channels = shape[shape.length - 1] ?? 1;
       const rows = shape.slice(0, -1).reduce((product, size) => product * size, 1);

@@ -147,6 +147,7 @@ function plan(p: LinearProblem, caps: Caps, variant: LinearVariant = select(p, c
     case "tiled": {
       const groups = Math.ceil(p.rows / TILE_ROWS) * Math.ceil((columns * 4) / TILE_COLUMNS);
       const prepare = `fn k_quads() -> u32 { return params.in_quads0 + params.in_quads1; }
+fn tap_quads(tap: u32) -> u32 { return k_quads(); }
 struct Row { index: u32 }
 fn locate(row: u32, phase: u32) -> Row { return Row(row); }
 fn output_row(row: u32, phase: u32) -> u32 { return row; }

@@ -158,6 +158,33 @@ describe.each<DType>(["f32", "f16"])("DeviceWeights in %s", (dtype) => {
     }
   });
 
+  it("appends a shortcut behind the taps and adds the biases", async () => {
+    const main: Weight = { name: "conv.weight", shape: [6, 5, 3, 3], layout: "matrix" };
+    const side: Weight = { name: "side.weight", shape: [6, 9, 1, 1], layout: "matrix" };
+    const other: Weight = { name: "side.bias", shape: [6], layout: "vector" };
+    const both: Weight = { ...main, name: "m", layout: "shortcut-matrix", parts: [main, side] };
+    const sum: Weight = { ...bias, name: "b", layout: "summed-vector", parts: [bias, other] };
+    const weights = new DeviceWeights(setup.gpu, randomSource([both, sum]), { dtype });
+    await weights.load([both, main, side, sum]);
+    try {
+      const [whole, first, second] = await Promise.all(
+        [both, main, side].map((weight) => floats(weights, weight, dtype)),
+      );
+      expect([...(whole ?? [])]).toEqual([...(first ?? []), ...(second ?? [])]);
+      const [a, b] = [bias, other].map((weight) => parameterValues(weight)) as [
+        Float64Array,
+        Float64Array,
+      ];
+      expect([...(await floats(weights, sum, "f32"))]).toEqual([
+        ...a.map((value, i) => Math.fround(Math.fround(value) + Math.fround(b[i] as number))),
+        0,
+        0,
+      ]);
+    } finally {
+      weights.dispose();
+    }
+  });
+
   it("stores every weight exactly once and frees all", async () => {
     const { memory } = setup.gpu;
     const before = memory.use();

@@ -86,7 +86,10 @@ export function deviceByteLength({ shape, layout, parts }: Weight, dtype: DType)
       const columns = packedColumnQuads(first, layout === "geglu-matrix");
       return size(taps * quadCount(second) * columns * 16 * (dtype === "f32" ? 4 : 2));
     }
+    case "summed-vector":
+      return size(paddedChannels(first) * 4);
     case "stacked-matrix":
+    case "shortcut-matrix":
     case "stacked-vector":
       return (parts ?? []).reduce((sum, part) => sum + deviceByteLength(part, dtype), 0);
     case "vector":

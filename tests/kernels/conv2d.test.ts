@@ -20,6 +20,7 @@ const CONV_IN: Conv2dProblem = {
   stride: 1,
   padding: [1, 1, 1, 1],
   upsample: false,
+  shortcutChannels: [],
   epilogue: PLAIN_EPILOGUE,
 };
 
@@ -69,6 +70,24 @@ describe("conv2d check", () => {
     [{ upsample: true, padding: [0, 1, 0, 1] }, "stride 1, padding [0, 1, 0, 1]"],
     [{ upsample: true, kernelSize: [3, 1] }, "got [3, 1], stride 1"],
     [
+      { shortcutChannels: [6, 4] },
+      "conv2d: a shortcut takes one or two sources, the first of two a multiple of 4 channels, got 6 + 4",
+    ],
+    [{ shortcutChannels: [4, 4, 4] }, "conv2d: a shortcut takes one or two sources"],
+    [
+      { shortcutChannels: [4], epilogue: { ...PLAIN_EPILOGUE, residual: true } },
+      "conv2d: a shortcut excludes upsampling, residual and activation",
+    ],
+    [
+      { shortcutChannels: [4], epilogue: { ...PLAIN_EPILOGUE, activation: "silu" } },
+      "conv2d: a shortcut excludes",
+    ],
+    [{ shortcutChannels: [4], upsample: true }, "conv2d: a shortcut excludes"],
+    [
+      { shortcutChannels: [4], stride: 2 },
+      "conv2d: a shortcut needs an output as large as the input, got [32, 32] and [64, 64]",
+    ],
+    [
       { inHeight: 2, padding: [0, 0, 1, 1] },
       "conv2d: the kernel [3, 3] must fit the padded input, got [2, 64] with padding [0, 0, 1, 1]",
     ],
@@ -114,6 +133,23 @@ describe("conv2d plan", () => {
     expect(step?.label).toBe(`conv2d/${variant} 3x3`);
   });
 
+  it.each(conv2d.variants)("%s: at most 8 storage buffers with a shortcut", (variant) => {
+    const epilogue = { ...PLAIN_EPILOGUE, channelAdd: true };
+    const problem = { ...CONV_IN, inChannels: [8, 4], shortcutChannels: [8, 4], epilogue };
+    const [step] = conv2d.plan(problem, BASELINE_CAPS, variant).dispatches;
+    expect(step?.operands.map(({ name }) => name)).toEqual([
+      "x0",
+      "x1",
+      "weight",
+      "bias",
+      "channel_add",
+      "shortcut0",
+      "shortcut1",
+      "y",
+    ]);
+    expect(step?.label).toBe(`conv2d/${variant} 3x3 + 1x1`);
+  });
+
   it.each(conv2d.variants)("%s: sizes are no part of the shader", (variant) => {
     const codeOf = (problem: Conv2dProblem) =>
       conv2d.plan(problem, BASELINE_CAPS, variant).dispatches[0]?.code;
@@ -152,6 +188,12 @@ describe("conv2d cost", () => {
       flops: 2 * (4 * pixels) * 320 * 4 * 4,
       bytesRead: pixels * 4 * 2 + 16 * 1 * 80 * 16 * 2,
       bytesWritten: 4 * pixels * 320 * 2,
+    });
+    const shortcut = conv2d.cost({ ...CONV_IN, shortcutChannels: [8] });
+    expect(shortcut).toEqual({
+      flops: 2 * pixels * 320 * (4 * 9 + 8),
+      bytesRead: pixels * (4 + 8) * 2 + weightBytes + 2 * 80 * 16 * 2,
+      bytesWritten: pixels * 320 * 2,
     });
     const residual = { ...CONV_IN, epilogue: { ...PLAIN_EPILOGUE, residual: true } };
     const more = conv2d.cost(residual).bytesRead - conv2d.cost(CONV_IN).bytesRead;
