@@ -30,6 +30,8 @@ export function conv2dWorkload(
     kernelSize: [3, 3],
     stride,
     padding,
+    upsample: false,
+    shortcutChannels: [],
     epilogue: { ...PLAIN, residual },
   };
   const [outHeight, outWidth] = conv2dOutputSize(problem);
@@ -179,6 +181,8 @@ function weightOf(
     taps,
     geglu,
     lora: null,
+    upsample: false,
+    place: null,
     roundToHalf: false,
   };
   // One row: the checkpoint's layout has no padding.

@@ -85,7 +85,7 @@ async function describeWeights(
     FOLDERS.map(([name, stem]) => hasWeights(join(folder, name), stem)),
   );
   if (!present.includes(true)) return null;
-  const parameters = modelParameters(configs, "f32");
+  const parameters = modelParameters(configs);
   const { rcod } = configs;
   const checkpoint = rcod.checkpoint === null ? null : await openCheckpoint(files, rcod.checkpoint);
   const infos: WeightsInfo[] = [];

@@ -108,6 +108,7 @@ export class GraphBuilder {
       kernelSize: [k, k],
       stride,
       padding,
+      upsample: false,
     });
     if (outHeight < 1 || outWidth < 1) {
       throw new ShapeError(
@@ -122,6 +123,7 @@ export class GraphBuilder {
         kernelSize: [k, k],
         stride,
         padding,
+        upsample: false,
         activation: "none",
       },
       { x: [x] },
@@ -217,7 +219,7 @@ export class GraphBuilder {
       );
     }
     return this.#emit(
-      { kind: "attention", numHeads, headDim: channels / numHeads, scale },
+      { kind: "attention", numHeads, headDim: channels / numHeads, scale, offsets: [0, 0, 0] },
       { x: [q, k, v] },
       q.shape,
       path,

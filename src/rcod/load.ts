@@ -3,7 +3,7 @@ import type { Gpu } from "../gpu/device.ts";
 import type { DType } from "../gpu/dtype.ts";
 import { submittedWorkDone } from "../gpu/transfer.ts";
 import type { TensorSource } from "../graph/device-weights.ts";
-import { DeviceWeights } from "../graph/device-weights.ts";
+import { DeviceWeights, sourceByteLength } from "../graph/device-weights.ts";
 import type { Graph, Weight } from "../graph/ir.ts";
 import { graphWeights } from "../graph/ir.ts";
 import { optimize } from "../graph/passes.ts";
@@ -133,16 +133,32 @@ export function stageGraphs(
   };
 }
 
+/** Something of each part of a model; empty for an absent `mem/`. */
+type ByPart<T> = Readonly<Record<ModelPart, readonly T[]>>;
+
+/** The checkpoint's parameters of each part, in plain layouts. They do not depend on sizes. */
+export function modelParameters(configs: ModelConfigs): ByPart<Weight> {
+  const side = vaeFactor(configs.vae);
+  const graphs = stageGraphs(configs, side, side, "f32");
+  return {
+    clip: graphWeights(graphs.tokens),
+    vae: graphWeights({ nodes: [...graphs.encode.nodes, ...graphs.decode.nodes] }),
+    unet: graphWeights(graphs.unet),
+    mem: graphs.mem ? graphWeights(graphs.mem) : [],
+  };
+}
+
 /**
- * The parameters of each part, in the layouts that the fused graphs read; none for an absent `mem/`. They do
- * not depend on sizes.
+ * What each part loads: the parameters in the layouts that the fused graphs read, whatever the size. An
+ * up-sampler of the UNet that does not double exactly reads another layout than one that does; both are loaded.
  */
-export function modelParameters(
-  configs: ModelConfigs,
-  dtype: DType,
-): Readonly<Record<ModelPart, readonly Weight[]>> {
-  const side = 8 * vaeFactor(configs.vae);
-  const graphs = stageGraphs(configs, side, side, dtype);
+export function modelWeights(configs: ModelConfigs, dtype: DType): ByPart<Weight> {
+  const { unet, vae, clip } = configs;
+  // Halved once a level with rounding up, 2^n stays even and 2^n + 1 odd.
+  const side = 2 ** unet.blockOutChannels.length;
+  const [height, width] = [side * vaeFactor(vae), side * vaeFactor(vae)];
+  const graphs = stageGraphs(configs, height, width, dtype);
+  const oddUNet = unetGraph(unet, side + 1, side + 1, clipTokens(clip), dtype);
   const weights = (...parts: readonly Graph[]): Weight[] =>
     graphWeights({
       nodes: parts.flatMap((graph) => optimize({ ...graph, named: new Map() }).nodes),
@@ -150,7 +166,7 @@ export function modelParameters(
   return {
     clip: weights(graphs.tokens),
     vae: weights(graphs.encode, graphs.decode),
-    unet: weights(graphs.unet),
+    unet: weights(graphs.unet, oddUNet),
     mem: graphs.mem ? weights(graphs.mem) : [],
   };
 }
@@ -232,7 +248,8 @@ export async function loadWeights(
   const opened: WeightStore[] = [];
   const made: DeviceWeights[] = [];
   try {
-    const parameters = modelParameters(configs, dtype);
+    const parameters = modelParameters(configs);
+    const needed = modelWeights(configs, dtype);
     const problems: string[] = [];
     const checked = <T>(check: () => T): T | undefined => {
       try {
@@ -257,14 +274,14 @@ export async function loadWeights(
     if (problems.length > 0) throw new WeightsError(problems.join("; "));
     const sourceOf = (part: ModelPart): TensorSource => sources.get(part) as TensorSource;
     const bytesOf = (part: ModelPart): number =>
-      parameters[part].reduce((sum, { name }) => sum + sourceOf(part).tensor(name).byteLength, 0);
+      needed[part].reduce((sum, weight) => sum + sourceByteLength(weight, sourceOf(part)), 0);
     const total = parts.reduce((sum, part) => sum + bytesOf(part), 0);
     let before = 0;
     const loaded: Partial<Record<ModelPart, DeviceWeights>> = {};
     for (const part of parts) {
       const weights = new DeviceWeights(gpu, sourceOf(part), { dtype });
       made.push(weights);
-      await weights.load(parameters[part], {
+      await weights.load(needed[part], {
         onProgress: (bytes) => onProgress?.(before + bytes, total),
         ...(signal && { signal }),
       });
