@@ -11,6 +11,7 @@ import type { FileSet, WeightStem, WeightStore } from "../weights/index.ts";
 import {
   WeightsError,
   checkTensors,
+  hasWeights,
   mergeStores,
   openWeightFolder,
   readJson,
@@ -83,7 +84,8 @@ export async function readConfigs(files: FileSet, signal?: AbortSignal): Promise
     throw new WeightsError(
       `weights: no model in ${files.name}: ${missing.join(", ")} ${missing.length > 1 ? "are" : "is"} missing. ` +
         "A model folder holds unet/, vae/ and image_encoder/, each with weights and config.json, and the weights " +
-        "of image_proj/ or a checkpoint",
+        "of image_proj/ or a checkpoint. Pieces of different origin are given one by one: model (unet/ and vae/), " +
+        "clip, checkpoint",
     );
   }
   const rcodJson = await read("rcod_config.json");
@@ -191,7 +193,11 @@ export async function openPart(
         return mergeStores("image_encoder and image_proj", [tower, projection]);
       } catch (error) {
         await tower.close();
-        throw error;
+        if (await hasWeights(files, "image_proj", "model", signal)) throw error;
+        throw new WeightsError(
+          `weights: the token projection must come from a checkpoint or from image_proj/, got neither ` +
+            `(${files.name}). Give the checkpoint, or add the folder`,
+        );
       }
     }
     case "mem":
