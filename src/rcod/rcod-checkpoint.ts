@@ -21,6 +21,7 @@ import {
   mergeStores,
   openWeightFile,
   parseStrictJson,
+  readAheadFiles,
   renamedStore,
 } from "../weights/index.ts";
 import { storedTensor } from "./checkpoint.ts";
@@ -74,7 +75,7 @@ export async function openCheckpoint(
   name: string,
   signal?: AbortSignal,
 ): Promise<RcodCheckpoint> {
-  const file = await openWeightFile(files, name, signal);
+  const file = await openWeightFile(readAheadFiles(files), name, signal);
   if (file === null) {
     throw new WeightsError(
       `weights: the checkpoint ${quoted(name)} of rcod_config.json must exist (${files.name}). ` +

@@ -30,6 +30,7 @@ export {
 export type { FileSet } from "./files.ts";
 export type { HttpOptions } from "./http-client.ts";
 export { httpSource } from "./http-source.ts";
+export { readAheadFiles } from "./read-ahead.ts";
 export { openSafetensors } from "./safetensors.ts";
 export type { SafetensorsFile } from "./safetensors.ts";
 export { writeSafetensors } from "./safetensors-write.ts";
