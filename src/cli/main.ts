@@ -6,6 +6,7 @@ import { Command, CommanderError, Option } from "commander";
 import { benchCommand } from "./bench.ts";
 import type { CommandContext, RegisterCommand } from "./command.ts";
 import { parseList } from "./command.ts";
+import { convertCommand } from "./convert.ts";
 import { doctorCommand } from "./doctor.ts";
 import { CliError, EXIT, describeError, oneLine } from "./errors.ts";
 import { infoCommand } from "./info.ts";
@@ -18,6 +19,7 @@ import { verifyCommand } from "./verify.ts";
 const COMMANDS: readonly RegisterCommand[] = [
   upscaleCommand,
   verifyCommand(() => import("./verify-command.ts")),
+  convertCommand(() => import("./convert-command.ts")),
   infoCommand(() => import("./info-command.ts")),
   benchCommand(() => import("./bench-command.ts")),
   doctorCommand,

@@ -11,6 +11,7 @@ import type { FileSet, WeightStem, WeightStore } from "../weights/index.ts";
 import {
   WeightsError,
   checkTensors,
+  hasWeights,
   mergeStores,
   openWeightFolder,
   readJson,
@@ -83,7 +84,8 @@ export async function readConfigs(files: FileSet, signal?: AbortSignal): Promise
     throw new WeightsError(
       `weights: no model in ${files.name}: ${missing.join(", ")} ${missing.length > 1 ? "are" : "is"} missing. ` +
         "A model folder holds unet/, vae/ and image_encoder/, each with weights and config.json, and the weights " +
-        "of image_proj/ or a checkpoint",
+        "of image_proj/ or a checkpoint. Pieces of different origin are given one by one: model (unet/ and vae/), " +
+        "clip, checkpoint",
     );
   }
   const rcodJson = await read("rcod_config.json");
@@ -207,7 +209,11 @@ export async function openPart(
         return mergeStores("image_encoder and image_proj", [tower, projection]);
       } catch (error) {
         await tower.close();
-        throw error;
+        if (await hasWeights(files, "image_proj", "model", signal)) throw error;
+        throw new WeightsError(
+          `weights: the token projection must come from a checkpoint or from image_proj/, got neither ` +
+            `(${files.name}). Give the checkpoint, or add the folder`,
+        );
       }
     }
     case "mem":
@@ -226,30 +232,29 @@ export function checkPart(
   checkTensors(store, parameters, { unused: part === "clip" ? UNUSED_CLIP_TENSORS : "error" });
 }
 
-export interface LoadWeightsOptions {
-  readonly signal?: AbortSignal;
-  readonly onProgress?: (bytesLoaded: number, bytesTotal: number) => void;
+/** The checked weights of all parts of a model, open for reading. Whoever opens it closes it. */
+export interface OpenModel {
+  /** By part; the checkpoint's tensors are in place, its LoRA comes with them. */
+  readonly sources: ReadonlyMap<ModelPart, TensorSource>;
+  readonly close: () => Promise<void>;
 }
 
 /**
- * Opens the weight files, checks every name and shape of all parts and of the checkpoint, and only then
- * uploads, merges and packs. Throws `WeightsError` with everything that is missing, misshapen or left over.
+ * Opens the weight files and checks every name and shape of all parts and of the checkpoint; reads no data.
+ * Throws one `WeightsError` with everything that is missing, misshapen or left over.
  */
-export async function loadWeights(
-  gpu: Gpu,
+export async function openModel(
   files: FileSet,
   configs: ModelConfigs,
-  dtype: DType,
-  options: LoadWeightsOptions = {},
-): Promise<ModelWeights> {
-  const { signal, onProgress } = options;
+  parameters: Readonly<Record<ModelPart, readonly Weight[]>>,
+  signal?: AbortSignal,
+): Promise<OpenModel> {
   const { rcod } = configs;
-  const parts = modelParts(configs);
   const opened: WeightStore[] = [];
-  const made: DeviceWeights[] = [];
+  const close = async (): Promise<void> => {
+    await Promise.all(opened.map((store) => store.close()));
+  };
   try {
-    const parameters = modelParameters(configs);
-    const needed = modelWeights(configs, dtype);
     const problems: string[] = [];
     const checked = <T>(check: () => T): T | undefined => {
       try {
@@ -265,27 +270,51 @@ export async function loadWeights(
     if (checkpoint) opened.push(checkpoint.store);
     const lora = checkpoint && checked(() => loraUpdates(checkpoint, parameters, rcod.loraAlpha));
     const sources = new Map<ModelPart, TensorSource>();
-    for (const part of parts) {
+    for (const part of modelParts(configs)) {
       const store = await openPart(files, part, checkpoint, signal);
       opened.push(store);
       checked(() => checkPart(store, part, parameters[part]));
       sources.set(part, storeSource(store, lora?.get(part)));
     }
     if (problems.length > 0) throw new WeightsError(problems.join("; "));
-    const sourceOf = (part: ModelPart): TensorSource => sources.get(part) as TensorSource;
-    const bytesOf = (part: ModelPart): number =>
-      needed[part].reduce((sum, weight) => sum + sourceByteLength(weight, sourceOf(part)), 0);
-    const total = parts.reduce((sum, part) => sum + bytesOf(part), 0);
+    return { sources, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+export interface LoadWeightsOptions {
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (bytesLoaded: number, bytesTotal: number) => void;
+}
+
+/** Opens and checks all weights (`openModel`), and only then uploads, merges and packs. */
+export async function loadWeights(
+  gpu: Gpu,
+  files: FileSet,
+  configs: ModelConfigs,
+  dtype: DType,
+  options: LoadWeightsOptions = {},
+): Promise<ModelWeights> {
+  const { signal, onProgress } = options;
+  const needed = modelWeights(configs, dtype);
+  const { sources, close } = await openModel(files, configs, modelParameters(configs), signal);
+  const made: DeviceWeights[] = [];
+  try {
+    const bytesOf = (part: ModelPart, source: TensorSource): number =>
+      needed[part].reduce((sum, weight) => sum + sourceByteLength(weight, source), 0);
+    const total = [...sources].reduce((sum, [part, source]) => sum + bytesOf(part, source), 0);
     let before = 0;
     const loaded: Partial<Record<ModelPart, DeviceWeights>> = {};
-    for (const part of parts) {
-      const weights = new DeviceWeights(gpu, sourceOf(part), { dtype });
+    for (const [part, source] of sources) {
+      const weights = new DeviceWeights(gpu, source, { dtype });
       made.push(weights);
       await weights.load(needed[part], {
         onProgress: (bytes) => onProgress?.(before + bytes, total),
         ...(signal && { signal }),
       });
-      before += bytesOf(part);
+      before += bytesOf(part, source);
       loaded[part] = weights;
     }
     await submittedWorkDone(gpu); // memory that ran out is found here, not by the first image
@@ -294,6 +323,6 @@ export async function loadWeights(
     for (const weights of made) weights.dispose();
     throw error;
   } finally {
-    await Promise.all(opened.map((store) => store.close()));
+    await close();
   }
 }

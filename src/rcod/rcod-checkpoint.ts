@@ -21,6 +21,7 @@ import {
   mergeStores,
   openWeightFile,
   parseStrictJson,
+  readAheadFiles,
   renamedStore,
 } from "../weights/index.ts";
 import { storedTensor } from "./checkpoint.ts";
@@ -39,6 +40,9 @@ type LoraPart = (typeof LORA_PARTS)[number];
 
 /** The released checkpoints leave the decoder as it is and do not have this list; a small model may adapt it. */
 const DECODER_LIST = "vae_lora_decoder_modules";
+
+/** RCOD_S lists its modules by the ends of their names instead; its LoRA changes with every image. */
+const RCOD_S_ONLY = "unet_lora_target_modules";
 
 /** Adapters of each part, with the metadata key that lists their modules. */
 const ADAPTERS: Readonly<Record<LoraPart, Readonly<Record<string, string>>>> = {
@@ -65,17 +69,24 @@ const TRAINED: Readonly<Record<"unet" | "clip", Readonly<Record<string, string>>
 /** The parameters of the parts that a checkpoint changes. */
 export type TrainedParameters = Readonly<Record<"unet" | "vae" | "clip", readonly Weight[]>>;
 
-/** Opens the checkpoint `name` of a model folder. Throws `WeightsError` where it is absent or broken. */
+/** Opens the checkpoint `name` of a model folder. Throws `WeightsError` where it is absent, broken, or RCOD_S's. */
 export async function openCheckpoint(
   files: FileSet,
   name: string,
   signal?: AbortSignal,
 ): Promise<RcodCheckpoint> {
-  const file = await openWeightFile(files, name, signal);
+  const file = await openWeightFile(readAheadFiles(files), name, signal);
   if (file === null) {
     throw new WeightsError(
       `weights: the checkpoint ${quoted(name)} of rcod_config.json must exist (${files.name}). ` +
         "Add the file, or name another",
+    );
+  }
+  if (file.values.has(RCOD_S_ONLY)) {
+    await file.store.close();
+    throw new WeightsError(
+      `weights: the checkpoint must be RCOD_O's, got RCOD_S's: it has ${quoted(RCOD_S_ONLY)} ` +
+        `(${file.store.name}). RCOD_S does not run yet; use rcod_o.pkl`,
     );
   }
   const texts = [...file.values].map(([key, value]): [string, string] => [

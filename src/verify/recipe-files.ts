@@ -34,7 +34,7 @@ export async function recipeFiles(configs: FileSet): Promise<FileSet> {
         `(${configs.name}). Remove it from rcod_config.json`,
     );
   }
-  const parameters = modelParameters(parsed, "f16");
+  const parameters = modelParameters(parsed);
   const prefix = `${IMAGE_PROJ}.`;
   const isProjection = ({ name }: Weight): boolean => name.startsWith(prefix);
   const entries = (weights: readonly Weight[], cut = 0): readonly RecipeEntry[] =>

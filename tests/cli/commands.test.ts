@@ -94,6 +94,11 @@ describe("info", () => {
     });
   });
 
+  it("takes the pieces of a model", async () => {
+    const { received } = await info("sd", "--clip", "clip-l", "--checkpoint", "rcod_o.pkl");
+    expect(received).toMatchObject({ model: "sd", clip: "clip-l", checkpoint: "rcod_o.pkl" });
+  });
+
   it.each([
     ["1024", [1024, 1024]],
     ["640x480", [640, 480]],

@@ -48,7 +48,7 @@ describe("what is wrong with a folder is said before any buffer is made", () => 
     const noWeights = await minimalFiles();
     noWeights.delete("image_proj/model.safetensors");
     expect((await failure(noWeights)).message).toContain(
-      'weights: no weights in "image_proj", looked for model.safetensors',
+      "weights: the token projection must come from a checkpoint or from image_proj/, got neither (folder x). Give the checkpoint",
     );
   });
 

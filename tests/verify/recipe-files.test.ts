@@ -18,7 +18,7 @@ const full = folderFiles(`${root}bench/configs/sd21-clip-l`);
 it("offers every tensor of the full-size model, of the right shape, and no other", async () => {
   const files = await recipeFiles(full);
   const configs = await readConfigs(files);
-  const parameters = modelParameters(configs, "f16");
+  const parameters = modelParameters(configs);
   for (const part of modelParts(configs)) {
     const store = await openPart(files, part, null);
     checkPart(store, part, parameters[part]);
