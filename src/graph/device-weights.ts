@@ -10,6 +10,7 @@ import { UPLOAD_CHUNK_BYTES, submittedWorkDone, uploadBytes } from "../gpu/trans
 import type { SourceDType } from "../kernels/pack-weight.ts";
 import { packWeight, packedColumnQuads, packedWeightByteLength } from "../kernels/pack-weight.ts";
 import type { Weight } from "./ir.ts";
+import { ModulatedWeight } from "./modulated-weight.ts";
 import { runPlan } from "./run-plan.ts";
 
 /** A tensor as it lies in a checkpoint. */
@@ -21,7 +22,7 @@ export interface SourceTensor {
   read(start: number, length: number, signal?: AbortSignal): Promise<Uint8Array>;
 }
 
-/** A low-rank update W + scaling · B · A of a matrix. */
+/** A low-rank update W + scaling · B · A of a matrix, or, modulated, W + scaling · (B·Mᵀ) · A. */
 export interface LoraUpdate {
   readonly rank: number;
   readonly scaling: number;
@@ -29,6 +30,8 @@ export interface LoraUpdate {
   readonly a: SourceTensor;
   /** [out, rank] or [out, rank, 1, 1]. */
   readonly b: SourceTensor;
+  /** Number of its rank × rank matrix M in `modulate`; absent for an update that never changes. */
+  readonly block?: number;
 }
 
 /** Where graph parameters come from. Names are verbatim checkpoint names. */
@@ -45,6 +48,10 @@ export interface DeviceWeightsOptions {
   readonly roundToHalf?: boolean;
 }
 
+/** Merges in flight at once, in flops: enough to keep the device busy, few enough to abort soon. */
+const MERGE_FLOPS_SOFTWARE = 1e8;
+const MERGE_FLOPS = 5e10;
+
 /** Owns the weight buffers. `dispose` frees them; programs that use them must not run afterwards. */
 export class DeviceWeights {
   readonly dtype: DType;
@@ -53,6 +60,7 @@ export class DeviceWeights {
   readonly #roundToHalf: boolean;
   readonly #buffers = new Map<string, GPUBuffer>();
   readonly #zeros = new Map<number, GPUBuffer>();
+  readonly #modulated = new Map<string, ModulatedWeight>();
 
   constructor(gpu: Gpu, source: TensorSource, options: DeviceWeightsOptions) {
     this.#gpu = gpu;
@@ -105,7 +113,41 @@ export class DeviceWeights {
     }
   }
 
+  /**
+   * Merges the modulated updates of all loaded weights anew. Until the first call their matrices are zero.
+   * `matrices` is f32 [blocks, rank²] as a graph's output has it: row-major matrices, each padded to quads.
+   * Resolves when the device has finished; after an abort some weights are of the old and some of the new
+   * matrices.
+   */
+  async modulate(matrices: GPUBuffer, options: { signal?: AbortSignal } = {}): Promise<void> {
+    const { memory, caps } = this.#gpu;
+    const weights = [...this.#modulated.values()];
+    if (weights.length === 0) return;
+    const scratch = memory.create(
+      "modulated LoRA",
+      Math.max(...weights.map(({ scratchByteLength }) => scratchByteLength)),
+      "staging",
+    );
+    const budget = caps.isSoftware ? MERGE_FLOPS_SOFTWARE : MERGE_FLOPS;
+    try {
+      let inFlight = 0;
+      for (const weight of weights) {
+        options.signal?.throwIfAborted();
+        await weight.merge(this.#gpu, matrices, scratch);
+        inFlight += weight.flops;
+        if (inFlight < budget) continue;
+        await submittedWorkDone(this.#gpu);
+        inFlight = 0;
+      }
+      await submittedWorkDone(this.#gpu);
+    } finally {
+      memory.release(scratch);
+    }
+  }
+
   dispose(): void {
+    for (const weight of this.#modulated.values()) weight.dispose(this.#gpu);
+    this.#modulated.clear();
     for (const buffer of [...this.#buffers.values(), ...this.#zeros.values()])
       this.#gpu.memory.release(buffer);
     this.#buffers.clear();
@@ -156,7 +198,8 @@ export class DeviceWeights {
     const staging: GPUBuffer[] = [];
     try {
       const stage = async (source: SourceTensor): Promise<GPUBuffer> => {
-        const buffer = memory.create(`${weight.name} (source)`, source.byteLength, "staging");
+        const purpose = lora?.block === undefined ? "staging" : "weights";
+        const buffer = memory.create(`${weight.name} (source)`, source.byteLength, purpose);
         staging.push(buffer);
         for (let start = 0; start < source.byteLength; start += UPLOAD_CHUNK_BYTES) {
           const length = Math.min(UPLOAD_CHUNK_BYTES, source.byteLength - start);
@@ -164,12 +207,24 @@ export class DeviceWeights {
         }
         return buffer;
       };
+      const source = await stage(tensor);
+      if (lora === null) {
+        await runPlan(this.#gpu, packWeight.plan(problem, this.#gpu.caps), { source, packed });
+        return packed;
+      }
       const operands = {
-        source: await stage(tensor),
+        source,
         packed,
-        ...(lora && { lora_a: await stage(lora.a), lora_b: await stage(lora.b) }),
+        lora_a: await stage(lora.a),
+        lora_b: await stage(lora.b),
       };
-      await runPlan(this.#gpu, packWeight.plan(problem, this.#gpu.caps), operands);
+      if (lora.block === undefined) {
+        await runPlan(this.#gpu, packWeight.plan(problem, this.#gpu.caps), operands);
+      } else {
+        const modulated = new ModulatedWeight(problem, lora.block, operands);
+        this.#modulated.set(weightKey(weight), modulated);
+        staging.length = 0; // its tensors stay
+      }
       return packed;
     } catch (error) {
       memory.release(packed);

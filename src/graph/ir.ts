@@ -53,6 +53,7 @@ export type Op =
       readonly geglu: boolean;
     }
   | { readonly kind: "channelStats" }
+  | { readonly kind: "channelMean" }
   | {
       readonly kind: "groupNormAffine";
       readonly gamma: Weight;
