@@ -72,6 +72,10 @@ export function describeModules(configs: ModelConfigs): readonly ModuleInfo[] {
     moduleInfo("UNet", fusedWeights(graphs.unet)),
     moduleInfo("VAE decoder", fusedWeights(graphs.decode)),
     ...(graphs.mem ? [moduleInfo("metric estimation", fusedWeights(graphs.mem))] : []),
+    ...(graphs.estimator
+      ? [moduleInfo("degradation estimator", fusedWeights(graphs.estimator))]
+      : []),
+    ...(graphs.modulation ? [moduleInfo("LoRA modulation", fusedWeights(graphs.modulation))] : []),
   ];
 }
 
@@ -170,6 +174,8 @@ export function describePlan(
     stage("unet", graphs.unet),
     stage("decode", graphs.decode),
     ...(graphs.mem ? [stage("mem", graphs.mem)] : []),
+    ...(graphs.estimator ? [stage("degradation", graphs.estimator)] : []),
+    ...(graphs.modulation ? [stage("modulation", graphs.modulation)] : []),
   ];
   const sum = (pick: (s: StageInfo) => number): number =>
     stages.reduce((total, s) => total + pick(s), 0);

@@ -3,23 +3,28 @@ import type { Gpu } from "../gpu/device.ts";
 import type { DType } from "../gpu/dtype.ts";
 import { uploadBytes } from "../gpu/transfer.ts";
 import { packActivation } from "../graph/pack-activation.ts";
-import { runPlan } from "../graph/run-plan.ts";
-import { imageToTensor } from "../kernels/image-to-tensor.ts";
+import type { RunOptions } from "../graph/program.ts";
 import { vaeFactor } from "./config.ts";
+import { adaptToImage } from "./degradation-stage.ts";
+import type { EnlargedSource } from "./enlarged-source.ts";
+import { bilinearSource, pillowSource } from "./enlarged-source.ts";
 import type { Geometry } from "./geometry.ts";
 import { encoderGraph, memGraph, tokenGraph } from "./graphs.ts";
-import { hostPixels } from "./host-pixels.ts";
-import type { DeviceImage, RawImage } from "./image-ops.ts";
-import { resizeImage, resizeToTensor, uploadImage } from "./image-ops.ts";
+import type { RawImage } from "./image-ops.ts";
+import { resizeToTensor } from "./image-ops.ts";
 import { metricOfMap } from "./mem.ts";
 import type { UpscaleOptions } from "./options.ts";
 import { sampleLatents, splitMoments } from "./posterior.ts";
 import type { StageClock } from "./stage-clock.ts";
 import type { Encoded, StageContext } from "./stage-context.ts";
+import { roundingOf } from "./stage-context.ts";
 import { TiledVae } from "./tiled-vae.ts";
 import { chooseVaeTile } from "./vae-tile-choice.ts";
 
-/** Stages "preprocess", "tokens" and "encode". */
+/** Share of RCOD_S's encoding that looks at the degradation and merges. */
+const ADAPT_SHARE = 0.2;
+
+/** Stages "preprocess", "tokens" and "encode". With RCOD_S the weights are those for this image afterwards. */
 export async function encodeImage(
   context: StageContext,
   image: RawImage,
@@ -29,50 +34,46 @@ export async function encodeImage(
 ): Promise<Encoded> {
   const { gpu, configs } = context;
   const owned: GPUBuffer[] = [];
+  let source: EnlargedSource | undefined;
   try {
     clock.start("preprocess");
-    const source = await enlargedSource(context, image, geometry);
-    owned.push(source.buffer);
+    source = configs.degradation
+      ? await bilinearSource(gpu, image, geometry, roundingOf(options))
+      : await pillowSource(gpu, image, geometry);
+    owned.push(source.image.buffer);
     options.signal?.throwIfAborted();
     clock.start("tokens");
     const tokens = await visualTokens(context, source, options, clock);
     owned.push(tokens);
     clock.start("encode");
-    const latents = await encodeLatents(context, source, geometry, options, clock);
+    const adapted = configs.degradation
+      ? await adaptToImage(context, image, clock.runOptions(options.signal, 0, ADAPT_SHARE))
+      : null;
+    const latents = await encodeLatents(context, source, geometry, options, (signal) =>
+      adapted ? clock.runOptions(signal, ADAPT_SHARE, 1 - ADAPT_SHARE) : clock.runOptions(signal),
+    );
     const factor = vaeFactor(configs.vae);
-    const latentHeight = geometry.workHeight / factor;
-    const latentWidth = geometry.workWidth / factor;
-    return { source, geometry, latents, tokens, latentHeight, latentWidth };
+    return {
+      source: source.image,
+      geometry,
+      latents,
+      tokens,
+      latentHeight: geometry.workHeight / factor,
+      latentWidth: geometry.workWidth / factor,
+      ...(adapted?.metric !== undefined && { predictedMetric: adapted.metric }),
+    };
   } catch (error) {
     for (const buffer of owned) gpu.memory.release(buffer);
     throw error;
-  }
-}
-
-/** The enlarged 8-bit source: input of the encoder and colour reference. */
-async function enlargedSource(
-  { gpu }: StageContext,
-  image: RawImage,
-  { prepare }: Geometry,
-): Promise<DeviceImage> {
-  let current = uploadImage(gpu, image);
-  try {
-    for (const { width, height, filter } of prepare) {
-      const next = await resizeImage(gpu, current, width, height, filter);
-      if (next !== current) gpu.memory.release(current.buffer);
-      current = next;
-    }
-    return current;
-  } catch (error) {
-    gpu.memory.release(current.buffer);
-    throw error;
+  } finally {
+    source?.release();
   }
 }
 
 /** Visual Prompt Injection: CLIP tokens of the enlarged source, without CLIP's normalisation. */
 async function visualTokens(
   { gpu, configs, programs, dtype }: StageContext,
-  source: DeviceImage,
+  source: EnlargedSource,
   options: UpscaleOptions,
   clock: StageClock,
 ): Promise<GPUBuffer> {
@@ -82,46 +83,27 @@ async function visualTokens(
   );
   const side = clip.imageSize;
   const pixels = program.input("pixels");
-  await resizeToTensor(gpu, source, pixels, { width: side, height: side, dtype });
+  await resizeToTensor(gpu, source.pixels, pixels, { width: side, height: side, dtype });
   await program.run({}, clock.runOptions(options.signal));
   return programs.keep(program, "tokens");
 }
 
 /** Latents [1, h, w, L] times the scaling factor: the posterior's mean, or a seeded sample. */
-async function encodeLatents(
+export async function encodeLatents(
   { gpu, configs, weights, programs, dtype }: StageContext,
-  source: DeviceImage,
+  source: EnlargedSource,
   { workHeight, workWidth }: Geometry,
   options: UpscaleOptions,
-  clock: StageClock,
+  runOptions: (signal: AbortSignal | undefined) => RunOptions,
 ): Promise<GPUBuffer> {
   const { vae } = configs;
-  const toTensor = (y: GPUBufferBinding): Promise<void> =>
-    runPlan(
-      gpu,
-      imageToTensor.plan(
-        {
-          dtype,
-          imageWidth: source.width,
-          imageHeight: source.height,
-          x0: 0,
-          y0: 0,
-          width: workWidth,
-          height: workHeight,
-          scale: 2, // of levels in 0 … 1
-          offset: -1,
-        },
-        gpu.caps,
-      ),
-      { image: source.buffer, y },
-    );
   const tile = chooseVaeTile(vae, gpu.caps, dtype, "encode", workHeight, workWidth, options);
   if (tile === null) {
     const program = await programs.get(`encode ${workHeight}x${workWidth}`, "vae", () =>
       encoderGraph(vae, workHeight, workWidth, dtype),
     );
-    await toTensor(program.input("image"));
-    await program.run({}, clock.runOptions(options.signal));
+    await source.toTensor(program.input("image"), dtype);
+    await program.run({}, runOptions(options.signal));
     if (options.seed === undefined) return programs.keep(program, "latents");
     const mean = await program.read("latents");
     const logvar = await program.read("logvar");
@@ -132,12 +114,12 @@ async function encodeLatents(
       dtype,
     );
   }
-  const pixels = await hostPixels(gpu, source, workHeight, workWidth);
+  const pixels = await source.toHost();
   const tiled = new TiledVae(gpu, weights.vae, vae, "encode");
   const moments = await tiled.run(pixels, workHeight, workWidth, {
     tileSize: tile,
     reference: options.reference === true,
-    ...clock.runOptions(options.signal),
+    ...runOptions(options.signal),
   });
   const { mean, logvar } = splitMoments(moments.data, vae.latentChannels, vae.scalingFactor);
   return uploadLatents(
@@ -158,7 +140,10 @@ function uploadLatents(gpu: Gpu, values: Float32Array, channels: number, dtype: 
   return buffer;
 }
 
-/** "auto": predicts the metric from the latents, once per image. Its time counts as encoding. */
+/**
+ * "auto": the metric, predicted once per image. RCOD_S has it from encoding; otherwise it is predicted from the
+ * latents now, which counts as encoding.
+ */
 export async function predictMetric(
   { configs, programs, dtype }: StageContext,
   encoded: Encoded,

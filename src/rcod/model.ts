@@ -7,7 +7,7 @@ import type { FileSet } from "../weights/index.ts";
 import { directoryHandleFiles, fileListFiles, urlFiles } from "../weights/index.ts";
 import type { RawImage } from "./image-ops.ts";
 import type { ModelConfigs } from "./load.ts";
-import { loadWeights, readConfigs } from "./load.ts";
+import { loadWeights, predictsMetric, readConfigs } from "./load.ts";
 import type { Precision, Progress, UpscaleOptions, UpscaleResult } from "./options.ts";
 import { Pipeline } from "./pipeline.ts";
 
@@ -34,7 +34,7 @@ export class RcodModel {
   readonly precision: DType;
   readonly caps: Caps;
   readonly configs: ModelConfigs;
-  /** Whether `realism: "auto"` works: the model has a `mem/`. */
+  /** Whether `realism: "auto"` works: the model has a metric estimation module. */
   readonly supportsAuto: boolean;
   readonly #pipeline: Pipeline;
   readonly #ownedGpu: Gpu | undefined;
@@ -46,7 +46,7 @@ export class RcodModel {
     this.#pipeline = pipeline;
     this.precision = pipeline.dtype;
     this.configs = pipeline.configs;
-    this.supportsAuto = pipeline.configs.mem !== null;
+    this.supportsAuto = predictsMetric(pipeline.configs);
     this.caps = gpu.caps;
     this.#ownedGpu = ownsGpu ? gpu : undefined;
   }

@@ -1,7 +1,8 @@
 /**
- * RCOD_O, end to end (paper Fig. 2): enlarge → VAE encode and visual prompt tokens → one UNet call at one
+ * RCOD, end to end (paper Fig. 2): enlarge → VAE encode and visual prompt tokens → one UNet call at one
  * timestep → one-step formula → VAE decode → colour fix. Encoding, tokens and predicted metric of the last
- * image are kept, so that another realism setting reruns only UNet and decoder.
+ * image are kept, with RCOD_S also the weights that were merged for it, so that another realism setting reruns
+ * only UNet and decoder.
  */
 import type { Gpu } from "../gpu/device.ts";
 import type { DType } from "../gpu/dtype.ts";
@@ -12,10 +13,11 @@ import { decodeLatents } from "./decode-stage.ts";
 import { encodeImage, predictMetric } from "./encode-stage.ts";
 import { finishImage } from "./finish-stage.ts";
 import type { Geometry } from "./geometry.ts";
-import { outputGeometry, parseRealism } from "./geometry.ts";
+import { outputGeometry, paddedGeometry, parseRealism } from "./geometry.ts";
 import type { DeviceImage, RawImage } from "./image-ops.ts";
 import { checkImage } from "./image-ops.ts";
 import type { ModelConfigs, ModelWeights } from "./load.ts";
+import { modelParts, predictsMetric } from "./load.ts";
 import { timestepOfMetric } from "./mem.ts";
 import type { UpscaleOptions, UpscaleResult } from "./options.ts";
 import { StageClock } from "./stage-clock.ts";
@@ -24,6 +26,9 @@ import { StagePrograms } from "./stage-programs.ts";
 import { predictLatents } from "./unet-stage.ts";
 import type { UnitWork } from "./work-shares.ts";
 import { measureUnitWork, workShares } from "./work-shares.ts";
+
+/** Sides of RCOD_S's working image are multiples of this. */
+const RCOD_S_MULTIPLE = 64;
 
 export class Pipeline {
   readonly configs: ModelConfigs;
@@ -67,7 +72,8 @@ export class Pipeline {
     this.#disposal.abort(new DeviceError("device: this model was disposed. Load it again"));
     const free = (): void => {
       this.#dropBuffers();
-      for (const part of Object.values(this.#context.weights)) part.dispose();
+      const { configs, weights } = this.#context;
+      for (const part of modelParts(configs)) weights[part]?.dispose();
     };
     if (this.#calls === 0) free();
     else void this.#queue.then(free);
@@ -127,9 +133,10 @@ export class Pipeline {
     const { timesteps } = this.configs.rcod;
     if (realism === undefined) return timesteps.fidelity;
     if (realism === "auto") {
-      if (this.configs.mem !== null) return "auto";
+      if (predictsMetric(this.configs)) return "auto";
+      const needed = this.configs.degradation ? "the file mem_checkpoint" : "mem/";
       throw new RangeError(
-        'realism: "auto" needs a model with mem/, got one without. ' +
+        `realism: "auto" needs a model with ${needed}, got one without. ` +
           'Choose "fidelity", "neutral", "realism" or a number in 0 … 1',
       );
     }
@@ -139,11 +146,17 @@ export class Pipeline {
   }
 
   #geometry({ width, height }: RawImage, reference: boolean): Geometry {
-    const { rcod, vae } = this.configs;
+    const { rcod, vae, degradation } = this.configs;
+    const { upscale } = rcod;
+    const factor = vaeFactor(vae);
+    if (degradation !== null) {
+      const multiple = Math.ceil(RCOD_S_MULTIPLE / factor) * factor;
+      return paddedGeometry(width, height, { upscale, multiple });
+    }
     return outputGeometry(width, height, {
-      upscale: rcod.upscale,
+      upscale,
       minSide: rcod.minSize,
-      multiple: vaeFactor(vae),
+      multiple: factor,
       mode: reference ? "reference" : "exact",
     });
   }

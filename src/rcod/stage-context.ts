@@ -4,14 +4,14 @@ import type { DType } from "../gpu/dtype.ts";
 import type { Rounding } from "../kernels/image-layout.ts";
 import type { Geometry } from "./geometry.ts";
 import type { DeviceImage } from "./image-ops.ts";
-import type { ModelConfigs, ModelWeights } from "./load.ts";
+import type { LoadedWeights, ModelConfigs } from "./load.ts";
 import type { UpscaleOptions } from "./options.ts";
 import type { StagePrograms } from "./stage-programs.ts";
 
 export interface StageContext {
   readonly gpu: Gpu;
   readonly configs: ModelConfigs;
-  readonly weights: ModelWeights;
+  readonly weights: LoadedWeights;
   readonly programs: StagePrograms;
   /** Storage of activations. */
   readonly dtype: DType;
@@ -28,7 +28,7 @@ export interface Encoded {
   readonly tokens: GPUBuffer;
   readonly latentHeight: number;
   readonly latentWidth: number;
-  /** Filled by the first call with "auto". */
+  /** RCOD_S: filled by encoding; RCOD_O: by the first call with "auto". */
   predictedMetric?: number;
 }
 

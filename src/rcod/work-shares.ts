@@ -27,7 +27,7 @@ export function measureUnitWork(configs: ModelConfigs, caps: Caps, dtype: DType)
     planGraph(graph, caps).steps.reduce((sum, { cost }) => sum + cost.flops, 0);
   return {
     tokens: flops(graphs.tokens),
-    encode: flops(graphs.encode),
+    encode: flops(graphs.encode) + (graphs.estimator ? flops(graphs.estimator) : 0),
     unet: flops(graphs.unet),
     decode: flops(graphs.decode),
   };
