@@ -8,6 +8,7 @@ import type { CommandContext, RegisterCommand } from "./command.ts";
 import { parseList } from "./command.ts";
 import { doctorCommand } from "./doctor.ts";
 import { CliError, EXIT, describeError, oneLine } from "./errors.ts";
+import { groupCommand } from "./group.ts";
 import { infoCommand } from "./info.ts";
 import { PACKAGE_VERSION } from "./package-root.ts";
 import type { Terminal } from "./terminal.ts";
@@ -20,6 +21,7 @@ const COMMANDS: readonly RegisterCommand[] = [
   verifyCommand(() => import("./verify-command.ts")),
   infoCommand(() => import("./info-command.ts")),
   benchCommand(() => import("./bench-command.ts")),
+  groupCommand(() => import("./group-command.ts")),
   doctorCommand,
 ];
 
