@@ -4,6 +4,7 @@ import { loadWeights, modelParts, readConfigs } from "../../src/rcod/load.ts";
 import { adaptToImage } from "../../src/rcod/degradation-stage.ts";
 import { loadModel } from "../../src/rcod/model.ts";
 import type { RawImage } from "../../src/rcod/image-ops.ts";
+import { PairMetric } from "../../src/rcod/metric-of-pair.ts";
 import { StagePrograms } from "../../src/rcod/stage-programs.ts";
 import {
   WeightsError,
@@ -92,6 +93,18 @@ it("estimates PyTorch's degradation scores", async () => {
   degrees.forEach((degree, d) => expect(degree).toBeCloseTo(scores[d] as number, 6));
   programs.clear();
   for (const part of modelParts(configs)) weights[part]?.dispose();
+}, 600_000);
+
+it("a pair's metric is under the encoder for the low-quality image", async () => {
+  const encoder = await PairMetric.load(setup.gpu, memoryFiles(await rcodSFiles()), "f32");
+  try {
+    const image = await lowResolution();
+    expect(await encoder.of(image, image)).toBeCloseTo(1, 6);
+    const other = testImage(4 * WIDTH, 4 * HEIGHT);
+    expect(Math.abs(await encoder.of(image, other))).toBeLessThan(0.99);
+  } finally {
+    encoder.dispose();
+  }
 }, 600_000);
 
 it("refuses what does not fit before any buffer is made, all parts in one report", async () => {
