@@ -84,6 +84,7 @@ export function describeModules(configs: ModelConfigs): readonly ModuleInfo[] {
     info("UNet", "unet", () => true),
     info("VAE decoder", "vae", (weight) => !isEncoder(weight)),
     ...(configs.mem ? [info("metric estimation", "mem", () => true)] : []),
+    ...(configs.degradation ? [info("degradation estimator", "degradation", () => true)] : []),
   ];
 }
 
@@ -132,6 +133,8 @@ export function describePlan(
     stage("unet", graphs.unet),
     stage("decode", graphs.decode),
     ...(graphs.mem ? [stage("mem", graphs.mem)] : []),
+    ...(graphs.estimator ? [stage("degradation", graphs.estimator)] : []),
+    ...(graphs.modulation ? [stage("modulation", graphs.modulation)] : []),
   ];
   let weightBytes = 0;
   for (const weight of Object.values(modelWeights(configs, dtype)).flat()) {

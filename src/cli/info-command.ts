@@ -5,8 +5,15 @@ import { describeModules, describePlan } from "../bench/model-plan.ts";
 import type { Caps } from "../gpu/caps.ts";
 import { BASELINE_CAPS } from "../gpu/caps.ts";
 import type { ModelConfigs, ModelPart } from "../rcod/load.ts";
-import { checkPart, modelParameters, modelParts, openPart, readConfigs } from "../rcod/load.ts";
-import { loraUpdates, openCheckpoint } from "../rcod/rcod-checkpoint.ts";
+import {
+  checkPart,
+  checkpointUpdates,
+  modelParameters,
+  modelParts,
+  openPart,
+  readConfigs,
+} from "../rcod/load.ts";
+import { openCheckpoint } from "../rcod/rcod-checkpoint.ts";
 import type { FileSet, WeightStem, WeightStore } from "../weights/index.ts";
 import { WeightsError, hasWeights } from "../weights/index.ts";
 import { EXIT } from "./errors.ts";
@@ -87,7 +94,8 @@ async function describeWeights(
   if (!present.includes(true)) return null;
   const parameters = modelParameters(configs);
   const { rcod } = configs;
-  const checkpoint = rcod.checkpoint === null ? null : await openCheckpoint(files, rcod.checkpoint);
+  const checkpoint =
+    rcod.checkpoint === null ? null : await openCheckpoint(files, rcod.checkpoint, undefined, rcod);
   const infos: WeightsInfo[] = [];
   for (const part of modelParts(configs)) {
     const open = (): Promise<WeightStore> => openPart(files, part, checkpoint);
@@ -95,7 +103,7 @@ async function describeWeights(
     infos.push(await describeStore(part, open, check));
   }
   if (checkpoint) {
-    const check = (): unknown => loraUpdates(checkpoint, parameters, rcod.loraAlpha);
+    const check = (): unknown => checkpointUpdates(checkpoint, parameters, configs);
     infos.push(await describeStore("checkpoint", async () => checkpoint.store, check));
   }
   return infos;

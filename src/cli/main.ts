@@ -9,6 +9,7 @@ import { parseList } from "./command.ts";
 import { convertCommand } from "./convert.ts";
 import { doctorCommand } from "./doctor.ts";
 import { CliError, EXIT, describeError, oneLine } from "./errors.ts";
+import { groupCommand } from "./group.ts";
 import { infoCommand } from "./info.ts";
 import { PACKAGE_VERSION } from "./package-root.ts";
 import type { Terminal } from "./terminal.ts";
@@ -22,6 +23,7 @@ const COMMANDS: readonly RegisterCommand[] = [
   convertCommand(() => import("./convert-command.ts")),
   infoCommand(() => import("./info-command.ts")),
   benchCommand(() => import("./bench-command.ts")),
+  groupCommand(() => import("./group-command.ts")),
   doctorCommand,
 ];
 

@@ -1,5 +1,5 @@
 /** `rcod upscale`: image files in, image files four times as wide and high out. */
-import { stat } from "node:fs/promises";
+import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { InvalidArgumentError, Option } from "commander";
 import type { Caps } from "../gpu/caps.ts";
@@ -191,10 +191,16 @@ export async function runUpscale(
 
 async function checkHasMem(folder: string): Promise<void> {
   const mem = await stat(join(folder, "mem", "config.json")).catch(() => undefined);
-  if (mem !== undefined) return;
+  if (mem !== undefined || (await isRcodS(folder))) return;
   throw usageError(
     `--realism auto: model ${folder} has no mem/; choose fidelity, neutral, realism or a number from 0 to 1`,
   );
+}
+
+/** Whether a folder says that it is RCOD_S, whose metric estimation module is no folder. */
+async function isRcodS(folder: string): Promise<boolean> {
+  const text = await readFile(join(folder, "rcod_config.json"), "utf8").catch(() => "");
+  return /"instance"\s*:\s*"RCOD_S"/.test(text);
 }
 
 /** Errors that the files' headers show already, by job. */

@@ -174,6 +174,13 @@ export class GraphBuilder {
     return this.#emit({ kind: "affine", activation: "none" }, { x: [x, affine] }, x.shape, w.path);
   }
 
+  /** Mean over the pixels of [N, H, W, C] → [N, C]. */
+  globalAveragePool(x: Value, path: string): Value {
+    const [batch, , , channels] = this.#map(x, "globalAveragePool", path);
+    const stats = this.#emit({ kind: "channelStats" }, { x: [x] }, [batch, channels], path);
+    return this.#emit({ kind: "channelMean" }, { x: [stats] }, [batch, channels], path);
+  }
+
   /** Layer normalisation over the channel axis with parameters `weight`, `bias` [C]. */
   layerNorm(x: Value, w: WeightScope, eps: number): Value {
     const channels = channelsOf(x);

@@ -11,6 +11,7 @@ import type { SourceDType } from "../kernels/pack-weight.ts";
 import { packWeight, packedColumnQuads } from "../kernels/pack-weight.ts";
 import type { Weight } from "./ir.ts";
 import { weightKey, weightParts } from "./ir.ts";
+import { ModulatedWeight } from "./modulated-weight.ts";
 import { runPlan } from "./run-plan.ts";
 import type { PackedPart } from "./weight-layout.ts";
 import { packedParts, weightByteLength } from "./weight-layout.ts";
@@ -24,7 +25,7 @@ export interface SourceTensor {
   read(start: number, length: number, signal?: AbortSignal): Promise<Uint8Array>;
 }
 
-/** A low-rank update W + scaling · B · A of a matrix. */
+/** A low-rank update W + scaling · B · A of a matrix, or, modulated, W + scaling · (B·Mᵀ) · A. */
 export interface LoraUpdate {
   readonly rank: number;
   readonly scaling: number;
@@ -32,6 +33,8 @@ export interface LoraUpdate {
   readonly a: SourceTensor;
   /** [out, rank] or [out, rank, 1, 1]. */
   readonly b: SourceTensor;
+  /** Number of its rank × rank matrix M in `modulate`; absent for an update that never changes. */
+  readonly block?: number;
 }
 
 /** Where graph parameters come from. Names are verbatim checkpoint names. */
@@ -48,6 +51,10 @@ export interface DeviceWeightsOptions {
   readonly roundToHalf?: boolean;
 }
 
+/** Merges in flight at once, in flops: enough to keep the device busy, few enough to abort soon. */
+const MERGE_FLOPS_SOFTWARE = 1e8;
+const MERGE_FLOPS = 5e10;
+
 /** Owns the weight buffers. `dispose` frees them; programs that use them must not run afterwards. */
 export class DeviceWeights {
   readonly dtype: DType;
@@ -56,6 +63,7 @@ export class DeviceWeights {
   readonly #roundToHalf: boolean;
   readonly #buffers = new Map<string, GPUBuffer>();
   readonly #zeros = new Map<number, GPUBuffer>();
+  readonly #modulated = new Map<string, ModulatedWeight>();
 
   constructor(gpu: Gpu, source: TensorSource, options: DeviceWeightsOptions) {
     this.#gpu = gpu;
@@ -108,7 +116,41 @@ export class DeviceWeights {
     }
   }
 
+  /**
+   * Merges the modulated updates of all loaded weights anew. Until the first call their matrices are zero.
+   * `matrices` is f32 [blocks, rank²] as a graph's output has it: row-major matrices, each padded to quads.
+   * Resolves when the device has finished; after an abort some weights are of the old and some of the new
+   * matrices.
+   */
+  async modulate(matrices: GPUBuffer, options: { signal?: AbortSignal } = {}): Promise<void> {
+    const { memory, caps } = this.#gpu;
+    const weights = [...this.#modulated.values()];
+    if (weights.length === 0) return;
+    const scratch = memory.create(
+      "modulated LoRA",
+      Math.max(...weights.map(({ scratchByteLength }) => scratchByteLength)),
+      "staging",
+    );
+    const budget = caps.isSoftware ? MERGE_FLOPS_SOFTWARE : MERGE_FLOPS;
+    try {
+      let inFlight = 0;
+      for (const weight of weights) {
+        options.signal?.throwIfAborted();
+        await weight.merge(this.#gpu, matrices, scratch);
+        inFlight += weight.flops;
+        if (inFlight < budget) continue;
+        await submittedWorkDone(this.#gpu);
+        inFlight = 0;
+      }
+      await submittedWorkDone(this.#gpu);
+    } finally {
+      memory.release(scratch);
+    }
+  }
+
   dispose(): void {
+    for (const weight of this.#modulated.values()) weight.dispose(this.#gpu);
+    this.#modulated.clear();
     for (const buffer of [...this.#buffers.values(), ...this.#zeros.values()])
       this.#gpu.memory.release(buffer);
     this.#buffers.clear();
@@ -144,7 +186,9 @@ export class DeviceWeights {
     const { memory } = this.#gpu;
     const packed = memory.create(weight.name, weightByteLength(weight, this.dtype), "weights");
     try {
-      for (const part of packedParts(weight)) await this.#packPart(part, packed, signal);
+      for (const part of packedParts(weight)) {
+        await this.#packPart(weightKey(weight), part, packed, signal);
+      }
       return packed;
     } catch (error) {
       memory.release(packed);
@@ -152,8 +196,13 @@ export class DeviceWeights {
     }
   }
 
-  /** Packs a tensor, with its LoRA, into its place in `packed`. */
-  async #packPart(part: PackedPart, packed: GPUBuffer, signal?: AbortSignal): Promise<void> {
+  /** Packs a tensor, with its LoRA, into its place in `packed`, the buffer of the weight `key`. */
+  async #packPart(
+    key: string,
+    part: PackedPart,
+    packed: GPUBuffer,
+    signal?: AbortSignal,
+  ): Promise<void> {
     const { memory } = this.#gpu;
     const { name } = part.tensor;
     const tensor = this.#source.tensor(name);
@@ -161,18 +210,14 @@ export class DeviceWeights {
     const staging: GPUBuffer[] = [];
     try {
       const stage = async (source: SourceTensor): Promise<GPUBuffer> => {
-        const buffer = memory.create(`${name} (source)`, source.byteLength, "staging");
+        const purpose = lora?.block === undefined ? "staging" : "weights";
+        const buffer = memory.create(`${name} (source)`, source.byteLength, purpose);
         staging.push(buffer);
         for (let start = 0; start < source.byteLength; start += UPLOAD_CHUNK_BYTES) {
           const length = Math.min(UPLOAD_CHUNK_BYTES, source.byteLength - start);
           uploadBytes(this.#gpu, buffer, start, await source.read(start, length, signal));
         }
         return buffer;
-      };
-      const operands = {
-        source: await stage(tensor),
-        packed,
-        ...(lora && { lora_a: await stage(lora.a), lora_b: await stage(lora.b) }),
       };
       const problem = {
         dtype: this.dtype,
@@ -186,7 +231,24 @@ export class DeviceWeights {
         },
         roundToHalf: this.#roundToHalf,
       };
-      await runPlan(this.#gpu, packWeight.plan(problem, this.#gpu.caps), operands);
+      const source = await stage(tensor);
+      if (lora === null) {
+        await runPlan(this.#gpu, packWeight.plan(problem, this.#gpu.caps), { source, packed });
+        return;
+      }
+      const operands = {
+        source,
+        packed,
+        lora_a: await stage(lora.a),
+        lora_b: await stage(lora.b),
+      };
+      if (lora.block === undefined) {
+        await runPlan(this.#gpu, packWeight.plan(problem, this.#gpu.caps), operands);
+      } else {
+        const modulated = new ModulatedWeight(problem, lora.block, operands);
+        this.#modulated.set(`${key} ${name}`, modulated);
+        staging.length = 0; // its tensors stay
+      }
     } finally {
       for (const buffer of staging) memory.release(buffer);
     }

@@ -69,6 +69,7 @@ export type Op =
       readonly geglu: boolean;
     }
   | { readonly kind: "channelStats" }
+  | { readonly kind: "channelMean" }
   | {
       readonly kind: "groupNormAffine";
       readonly gamma: Weight;

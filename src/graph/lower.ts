@@ -9,6 +9,7 @@ import { ShapeError, paddedChannels, quadCount } from "../gpu/shape.ts";
 import { affineActivation } from "../kernels/affine-activation.ts";
 import { attention } from "../kernels/attention.ts";
 import { channelAdd } from "../kernels/channel-add.ts";
+import { channelMean } from "../kernels/channel-mean.ts";
 import type { PixelRegion } from "../kernels/channel-stats.ts";
 import {
   channelStats,
@@ -131,13 +132,22 @@ function lowerNode(node: Node, context: LowerContext): Step[] {
         },
       ];
     }
+    case "channelMean": {
+      const problem = { dtype, batch: x.shape[0] ?? 1, channels: channelsOf(x) };
+      return [
+        step(
+          channelMean,
+          { ...problem, ...knownStats(x, context, node) },
+          { stats: value(x), y: value(output) },
+        ),
+      ];
+    }
     case "groupNormAffine": {
       const batch = output.shape[0] ?? 1;
-      const sources = inputs.x.map((stats) => {
-        const known = splits.get(stats.id);
-        if (known === undefined) throw new Error(`internal: no statistics for ${node.path}`);
-        return { channels: channelsOf(stats), ...known };
-      });
+      const sources = inputs.x.map((stats) => ({
+        channels: channelsOf(stats),
+        ...knownStats(stats, context, node),
+      }));
       byteLengths.set(output.id, groupNormAffineByteLength(batch, channelsOf(output)));
       const [first, last] = sources as [
         (typeof sources)[number],
@@ -302,4 +312,15 @@ function lowerNode(node: Node, context: LowerContext): Step[] {
     default:
       return op satisfies never;
   }
+}
+
+/** How the statistics in `stats` were counted. */
+function knownStats(
+  stats: Value,
+  { splits }: LowerContext,
+  { path }: Node,
+): { readonly splits: number; readonly pixels: number } {
+  const known = splits.get(stats.id);
+  if (known === undefined) throw new Error(`internal: no statistics for ${path}`);
+  return known;
 }

@@ -119,7 +119,12 @@ function elideConcat(graph: Graph): Graph {
     const readers = graph.nodes.filter((reader) =>
       nodeInputs(reader).some(({ id }) => id === node.output.id),
     );
-    if (readers.every((reader) => acceptsTwoSources(reader, node.output.id))) {
+    const isPooled = readers.some(({ output }) =>
+      graph.nodes.some(
+        ({ op, inputs }) => op.kind === "channelMean" && inputs.x[0]?.id === output.id,
+      ),
+    );
+    if (!isPooled && readers.every((reader) => acceptsTwoSources(reader, node.output.id))) {
       replaced.set(node.output.id, [a, b]);
     }
   }

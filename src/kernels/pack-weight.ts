@@ -100,7 +100,7 @@ function check(p: PackWeightProblem): void {
 }
 
 /** WGSL `fn <name>_at(i)`: element `i` of a raw operand as f32. */
-function decoder(name: string, source: SourceDType): string {
+export function sourceDecoder(name: string, source: SourceDType): string {
   switch (source) {
     case "F32":
       return `fn ${name}_at(i: u32) -> f32 { return bitcast<f32>(${name}[i]); }`;
@@ -165,8 +165,8 @@ function plan(p: PackWeightProblem, caps: Caps): KernelPlan {
   }`
     : "let w = merged_tap(row, i, tap);";
   const roundsToHalf = p.roundToHalf || p.dtype === "f16";
-  const body = /* wgsl */ `${decoder("source", p.sourceDType)}
-${p.lora ? `${decoder("lora_a", p.lora.aDType)}\n${decoder("lora_b", p.lora.bDType)}` : ""}
+  const body = /* wgsl */ `${sourceDecoder("source", p.sourceDType)}
+${p.lora ? `${sourceDecoder("lora_a", p.lora.aDType)}\n${sourceDecoder("lora_b", p.lora.bDType)}` : ""}
 ${roundsToHalf ? ROUND_TO_HALF_WGSL : ""}
 fn merged_tap(row: u32, i: u32, tap: u32) -> f32 {
   var w = source_at((row * params.in_channels + i) * params.taps + tap);
@@ -230,7 +230,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
   };
 }
 
-function sourceByteLength(elements: number, dtype: SourceDType): number {
+/** Bytes of `elements` checkpoint values. */
+export function sourceByteLength(elements: number, dtype: SourceDType): number {
   return elements * (dtype === "F32" ? 4 : 2);
 }
 

@@ -58,6 +58,12 @@ interface ConvertedPart {
 export async function planConversion(files: FileSet, options: ConvertOptions): Promise<Conversion> {
   const { dtype, shardBytes, signal } = options;
   const configs = await readConfigs(files, signal);
+  if (configs.degradation) {
+    throw new WeightsError(
+      `weights: only RCOD_O converts, got RCOD_S: its LoRA merges anew for each image (${files.name}). ` +
+        "Use the folder as it is",
+    );
+  }
   const json = (path: string, value: unknown): ConvertedFile =>
     textFile(path, `${JSON.stringify(value, null, 2)}\n`);
   const copy = async (path: string): Promise<ConvertedFile> =>

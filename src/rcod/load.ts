@@ -38,8 +38,17 @@ import {
   tokenGraph,
   unetGraph,
 } from "./graphs.ts";
-import type { RcodCheckpoint } from "./rcod-checkpoint.ts";
+import type { DegradationConfig } from "./degradation.ts";
+import {
+  DEGRADATION_DTYPE,
+  estimatorGraph,
+  modulationGraph,
+  readDegradationConfig,
+} from "./degradation.ts";
+import type { DegradationTables } from "./modulation.ts";
+import type { RcodCheckpoint, TrainedParameters } from "./rcod-checkpoint.ts";
 import { loraUpdates, openCheckpoint, withTrainedTensors } from "./rcod-checkpoint.ts";
+import { blockCounts, modulatedUpdates, openDegradation, readTables } from "./rcod-s-checkpoint.ts";
 
 /** All configurations of a model folder. */
 export interface ModelConfigs {
@@ -49,6 +58,13 @@ export interface ModelConfigs {
   readonly clip: ClipConfig;
   /** Null for a model without `mem/`: it cannot choose the timestep itself. */
   readonly mem: MemConfig | null;
+  /** What makes RCOD_S depend on the image; null for RCOD_O. */
+  readonly degradation: DegradationConfig | null;
+}
+
+/** Whether the model predicts the metric that `realism: "auto"` decides by. */
+export function predictsMetric({ mem, degradation }: ModelConfigs): boolean {
+  return mem !== null || degradation?.hasMem === true;
 }
 
 /** The weights of each part on the device. */
@@ -57,10 +73,16 @@ export interface ModelWeights {
   readonly vae: DeviceWeights;
   readonly unet: DeviceWeights;
   readonly mem?: DeviceWeights;
+  readonly degradation?: DeviceWeights;
+  /** With `degradation`: its part on the host. */
+  readonly tables?: DegradationTables;
 }
 
+/** Weights of a model of which only some parts are needed. */
+export type LoadedWeights = Partial<ModelWeights> & Pick<ModelWeights, "vae">;
+
 /** The parts of a model that have weights of their own on the device. */
-export type ModelPart = keyof ModelWeights;
+export type ModelPart = Exclude<keyof ModelWeights, "tables">;
 
 /**
  * Reads the configurations of a model folder (`unet/`, `vae/`, `image_encoder/config.json`; optional
@@ -90,12 +112,20 @@ export async function readConfigs(files: FileSet, signal?: AbortSignal): Promise
   }
   const rcodJson = await read("rcod_config.json");
   const memJson = await read("mem/config.json");
+  const rcod = rcodJson === null ? RCOD_O : parseRcodConfig(rcodJson);
+  const isModulated = rcod.instance === "RCOD_S";
+  if (isModulated && memJson !== null) {
+    throw new ConfigError(
+      "config: an RCOD_S model has its metric estimation module in mem_checkpoint, got mem/ too. Remove mem/",
+    );
+  }
   const configs: ModelConfigs = {
-    rcod: rcodJson === null ? RCOD_O : parseRcodConfig(rcodJson),
+    rcod,
     unet: parseUNetConfig(unetJson),
     vae: parseVaeConfig(vaeJson),
     clip: parseClipConfig(clipJson),
     mem: memJson === null ? null : parseMemConfig(memJson),
+    degradation: isModulated ? await readDegradationConfig(files, rcod, signal) : null,
   };
   const { unet, vae, mem } = configs;
   if (unet.inChannels !== vae.latentChannels || unet.outChannels !== vae.latentChannels) {
@@ -113,7 +143,7 @@ export async function readConfigs(files: FileSet, signal?: AbortSignal): Promise
 
 /** Graphs of the stages for an output of width × height pixels (multiples of the VAE's factor). */
 export function stageGraphs(
-  { unet, vae, clip, mem }: ModelConfigs,
+  { rcod, unet, vae, clip, mem, degradation }: ModelConfigs,
   height: number,
   width: number,
   dtype: DType,
@@ -123,6 +153,8 @@ export function stageGraphs(
   readonly unet: Graph;
   readonly decode: Graph;
   readonly mem?: Graph;
+  readonly estimator?: Graph;
+  readonly modulation?: Graph;
 } {
   const factor = vaeFactor(vae);
   const [h, w] = [height / factor, width / factor];
@@ -132,6 +164,14 @@ export function stageGraphs(
     unet: unetGraph(unet, h, w, clipTokens(clip), dtype),
     decode: decoderGraph(vae, h, w, dtype),
     ...(mem && { mem: memGraph(mem, h, w, dtype) }),
+    ...(degradation && {
+      estimator: estimatorGraph(
+        degradation,
+        Math.ceil(height / rcod.upscale),
+        Math.ceil(width / rcod.upscale),
+      ),
+      modulation: modulationGraph(degradation, blockCounts({ unet, vae })),
+    }),
   };
 }
 
@@ -147,6 +187,10 @@ export function modelParameters(configs: ModelConfigs): ByPart<Weight> {
     vae: graphWeights({ nodes: [...graphs.encode.nodes, ...graphs.decode.nodes] }),
     unet: graphWeights(graphs.unet),
     mem: graphs.mem ? graphWeights(graphs.mem) : [],
+    degradation:
+      graphs.estimator && graphs.modulation
+        ? graphWeights({ nodes: [...graphs.estimator.nodes, ...graphs.modulation.nodes] })
+        : [],
   };
 }
 
@@ -170,12 +214,20 @@ export function modelWeights(configs: ModelConfigs, dtype: DType): ByPart<Weight
     vae: weights(graphs.encode, graphs.decode),
     unet: weights(graphs.unet, oddUNet),
     mem: graphs.mem ? weights(graphs.mem) : [],
+    degradation:
+      graphs.estimator && graphs.modulation ? weights(graphs.estimator, graphs.modulation) : [],
   };
 }
 
 /** The parts that a model has. */
-export function modelParts({ mem }: ModelConfigs): readonly ModelPart[] {
-  return mem ? ["clip", "vae", "unet", "mem"] : ["clip", "vae", "unet"];
+export function modelParts({ mem, degradation }: ModelConfigs): readonly ModelPart[] {
+  return [
+    "clip",
+    "vae",
+    "unet",
+    ...(mem ? ["mem" as const] : []),
+    ...(degradation ? ["degradation" as const] : []),
+  ];
 }
 
 /**
@@ -218,6 +270,9 @@ export async function openPart(
     }
     case "mem":
       return open("mem", "model");
+    case "degradation":
+      if (checkpoint === null) throw new Error("internal: RCOD_S without a checkpoint");
+      return openDegradation(files, checkpoint, signal);
     default:
       return part satisfies never;
   }
@@ -232,22 +287,38 @@ export function checkPart(
   checkTensors(store, parameters, { unused: part === "clip" ? UNUSED_CLIP_TENSORS : "error" });
 }
 
-/** The checked weights of all parts of a model, open for reading. Whoever opens it closes it. */
+/**
+ * The updates that a checkpoint brings, by part and parameter. Throws one `WeightsError` with all that is wrong
+ * with it; the layers of `openDegradation` are a part of their own.
+ */
+export function checkpointUpdates(
+  checkpoint: RcodCheckpoint,
+  parameters: TrainedParameters,
+  { unet, vae, degradation, rcod }: ModelConfigs,
+): ReturnType<typeof loraUpdates> {
+  return degradation
+    ? modulatedUpdates(checkpoint, parameters, { unet, vae, degradation }, rcod.loraAlpha)
+    : loraUpdates(checkpoint, parameters, rcod.loraAlpha);
+}
+
+/** The checked weights of a model, open for reading. Whoever opens it closes it. */
 export interface OpenModel {
   /** By part; the checkpoint's tensors are in place, its LoRA comes with them. */
   readonly sources: ReadonlyMap<ModelPart, TensorSource>;
+  readonly checkpoint: RcodCheckpoint | null;
   readonly close: () => Promise<void>;
 }
 
 /**
- * Opens the weight files and checks every name and shape of all parts and of the checkpoint; reads no data.
- * Throws one `WeightsError` with everything that is missing, misshapen or left over.
+ * Opens the weight files and checks every name and shape of `parts` (default: all) and of the checkpoint; reads
+ * no data. Throws one `WeightsError` with everything that is missing, misshapen or left over.
  */
 export async function openModel(
   files: FileSet,
   configs: ModelConfigs,
   parameters: Readonly<Record<ModelPart, readonly Weight[]>>,
   signal?: AbortSignal,
+  parts: readonly ModelPart[] = modelParts(configs),
 ): Promise<OpenModel> {
   const { rcod } = configs;
   const opened: WeightStore[] = [];
@@ -266,18 +337,18 @@ export async function openModel(
       }
     };
     const checkpoint =
-      rcod.checkpoint === null ? null : await openCheckpoint(files, rcod.checkpoint, signal);
+      rcod.checkpoint === null ? null : await openCheckpoint(files, rcod.checkpoint, signal, rcod);
     if (checkpoint) opened.push(checkpoint.store);
-    const lora = checkpoint && checked(() => loraUpdates(checkpoint, parameters, rcod.loraAlpha));
+    const lora = checkpoint && checked(() => checkpointUpdates(checkpoint, parameters, configs));
     const sources = new Map<ModelPart, TensorSource>();
-    for (const part of modelParts(configs)) {
+    for (const part of parts) {
       const store = await openPart(files, part, checkpoint, signal);
       opened.push(store);
       checked(() => checkPart(store, part, parameters[part]));
       sources.set(part, storeSource(store, lora?.get(part)));
     }
     if (problems.length > 0) throw new WeightsError(problems.join("; "));
-    return { sources, close };
+    return { sources, checkpoint, close };
   } catch (error) {
     await close();
     throw error;
@@ -285,6 +356,8 @@ export async function openModel(
 }
 
 export interface LoadWeightsOptions {
+  /** Parts to load and to check, `vae` among them. Default: all. */
+  readonly parts?: readonly ModelPart[];
   readonly signal?: AbortSignal;
   readonly onProgress?: (bytesLoaded: number, bytesTotal: number) => void;
 }
@@ -297,9 +370,10 @@ export async function loadWeights(
   dtype: DType,
   options: LoadWeightsOptions = {},
 ): Promise<ModelWeights> {
-  const { signal, onProgress } = options;
+  const { signal, onProgress, parts } = options;
   const needed = modelWeights(configs, dtype);
-  const { sources, close } = await openModel(files, configs, modelParameters(configs), signal);
+  const model = await openModel(files, configs, modelParameters(configs), signal, parts);
+  const { sources, checkpoint, close } = model;
   const made: DeviceWeights[] = [];
   try {
     const bytesOf = (part: ModelPart, source: TensorSource): number =>
@@ -308,7 +382,8 @@ export async function loadWeights(
     let before = 0;
     const loaded: Partial<Record<ModelPart, DeviceWeights>> = {};
     for (const [part, source] of sources) {
-      const weights = new DeviceWeights(gpu, source, { dtype });
+      const storage = part === "degradation" ? DEGRADATION_DTYPE : dtype;
+      const weights = new DeviceWeights(gpu, source, { dtype: storage });
       made.push(weights);
       await weights.load(needed[part], {
         onProgress: (bytes) => onProgress?.(before + bytes, total),
@@ -317,8 +392,10 @@ export async function loadWeights(
       before += bytesOf(part, source);
       loaded[part] = weights;
     }
+    const tables =
+      configs.degradation && checkpoint ? { tables: await readTables(checkpoint, signal) } : {};
     await submittedWorkDone(gpu); // memory that ran out is found here, not by the first image
-    return loaded as ModelWeights;
+    return { ...(loaded as ModelWeights), ...tables };
   } catch (error) {
     for (const weights of made) weights.dispose();
     throw error;

@@ -5,7 +5,7 @@ import type { Caps } from "../gpu/caps.ts";
 import type { DType } from "../gpu/dtype.ts";
 import type { RawImage } from "./image-ops.ts";
 import type { ModelConfigs } from "./load.ts";
-import { loadWeights, readConfigs } from "./load.ts";
+import { loadWeights, predictsMetric, readConfigs } from "./load.ts";
 import type { ModelSource } from "./model-source.ts";
 import { modelFiles } from "./model-source.ts";
 import type { Precision, Progress, UpscaleOptions, UpscaleResult } from "./options.ts";
@@ -31,7 +31,7 @@ export class RcodModel {
   readonly precision: DType;
   readonly caps: Caps;
   readonly configs: ModelConfigs;
-  /** Whether `realism: "auto"` works: the model has a `mem/`. */
+  /** Whether `realism: "auto"` works: the model has a metric estimation module. */
   readonly supportsAuto: boolean;
   readonly #pipeline: Pipeline;
   readonly #ownedGpu: Gpu | undefined;
@@ -43,7 +43,7 @@ export class RcodModel {
     this.#pipeline = pipeline;
     this.precision = pipeline.dtype;
     this.configs = pipeline.configs;
-    this.supportsAuto = pipeline.configs.mem !== null;
+    this.supportsAuto = predictsMetric(pipeline.configs);
     this.caps = gpu.caps;
     this.#ownedGpu = ownsGpu ? gpu : undefined;
   }

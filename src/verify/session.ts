@@ -30,6 +30,8 @@ export interface WeightSet {
   readonly source: CaseWeights;
   /** Round merged matrices to f16 also in f32 storage. */
   readonly roundToHalf?: boolean;
+  /** What is left to do once the weights of a graph are loaded. */
+  readonly prepare?: (device: DeviceWeights) => Promise<void>;
 }
 
 /** A graph with its weights and its inputs (channels last). */
@@ -100,6 +102,7 @@ export class Session {
       ...(signal && { signal }),
       onProgress: (loaded, total) => onProgress?.("load", loaded / total),
     });
+    await weights.prepare?.(device);
     const program = await Program.create(this.gpu, plan, device);
     try {
       return await use({

@@ -92,6 +92,7 @@ const configs = {
   vae: parseVaeConfig(SD_VAE_JSON),
   clip: parseClipConfig(CLIP_L_JSON),
   mem: null,
+  degradation: null,
 };
 
 function plansOf(height: number, width: number, dtype: DType): Record<string, GraphPlan> {

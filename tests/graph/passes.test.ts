@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { BASELINE_CAPS } from "../../src/gpu/caps.ts";
+import { GraphBuilder } from "../../src/graph/builder.ts";
 import type { Graph, Op } from "../../src/graph/ir.ts";
 import { PASSES, optimize } from "../../src/graph/passes.ts";
 import { planGraph } from "../../src/graph/plan.ts";
@@ -149,4 +150,11 @@ describe("captures", () => {
       'graph: nothing is named "conv_". Captures: conv, norm, cat',
     );
   });
+});
+
+it("a concatenation whose mean is taken stays, because a mean has one source", () => {
+  const g = new GraphBuilder("f32");
+  const [a, b] = [g.input("a", [1, 3, 3, 8]), g.input("b", [1, 3, 3, 4])];
+  g.output("y", g.globalAveragePool(g.concat(a, b, "cat"), "pool"));
+  expect(kinds(optimize(g.build()))).toEqual({ concat: 1, channelStats: 1, channelMean: 1 });
 });

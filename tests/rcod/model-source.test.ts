@@ -172,7 +172,7 @@ describe("what is wrong is said with its place", () => {
     const blob = new File([bytes], "rcod_s.pkl");
     expect(await failure(open(BASE, blob))).toBe(
       "weights: the checkpoint must be RCOD_O's, got RCOD_S's: it has \"unet_lora_target_modules\" " +
-        "(rcod_s.pkl). RCOD_S does not run yet; use rcod_o.pkl",
+        "(rcod_s.pkl). Use rcod_o.pkl, or a model folder whose rcod_config.json names the instance RCOD_S",
     );
   });
 
