@@ -1,12 +1,16 @@
 /** `rcod upscale --model --clip --checkpoint` on files as other programs wrote them, against PyTorch's images. */
-import { readFile, symlink, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import sharp from "sharp";
-import { beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { runConvert } from "../../src/cli/convert-command.ts";
 import { engineLoader } from "../../src/cli/engine.ts";
 import { readImage } from "../../src/cli/images.ts";
 import { runInfo } from "../../src/cli/info-command.ts";
 import type { UpscaleCliOptions } from "../../src/cli/upscale.ts";
 import { runUpscale } from "../../src/cli/upscale.ts";
+import type { RcodModel } from "../../src/index.ts";
 import { loadModel } from "../../src/index.ts";
 import { diskFile, folderFiles } from "../../src/node/index.ts";
 import type { RawImage } from "../../src/rcod/image-ops.ts";
@@ -43,15 +47,30 @@ const rgb = ({ width, height, channels, data }: RawImage): RawImage => ({
   data: data.filter((_value, i) => i % channels < 3),
 });
 
-// Compiling the pipelines of the sample's sizes is what takes time: once, before the tests.
+// Compiling the pipelines of the sample's sizes is what takes time on a software adapter: once, before the tests,
+// and in steps, each with a timeout of its own.
+let pieces: RcodModel | undefined;
+/** What the pieces give at timestep 749. */
+let unconverted: RawImage | undefined;
 beforeAll(async () => {
-  const model = await loadModel(
+  pieces = await loadModel(
     { model: sampleSdFiles(), clip: folderFiles(SAMPLE_CLIP), checkpoint: diskFile(ARCHIVE) },
     { gpu: setup.gpu, precision: "f32" },
   );
-  await model.upscale(await sampleImage("inputs/image_u8_hwc"));
-  model.dispose();
 });
+for (const last of ["encode", "unet", null]) {
+  beforeAll(async () => {
+    const controller = new AbortController();
+    const work = pieces?.upscale(await sampleImage("inputs/image_u8_hwc"), {
+      timestep: 749,
+      signal: controller.signal,
+      onProgress: ({ stage }) => stage === last && controller.abort("compiled"),
+    });
+    if (last === null) unconverted = (await work)?.image;
+    else await work?.catch((reason: unknown) => expect(reason).toBe("compiled"));
+  });
+}
+afterAll(() => pieces?.dispose());
 
 describe("rcod upscale", () => {
   async function run(options: Pick<UpscaleCliOptions, "clip" | "checkpoint" | "timestep">) {
@@ -149,6 +168,30 @@ describe("rcod info", () => {
     await expect(
       runInfo({ ...options, model: `${SAMPLE_CLIP}/config.json`, terminal }),
     ).rejects.toThrow("config.json is a file; give the folder");
+  });
+});
+
+describe.each([
+  ["fp32", 0],
+  ["fp16", 2],
+] as const)("rcod convert --dtype %s", (dtype, levels) => {
+  let parent = "";
+  beforeAll(async () => {
+    parent = await mkdtemp(join(tmpdir(), "rcod-test-"));
+    const sources = { model: SAMPLE_SD, clip: SAMPLE_CLIP, checkpoint: LEGACY };
+    const options = { ...sources, out: join(parent, "out"), dtype, shardSize: 5e5, quiet: true };
+    expect(await runConvert(options, recordingTerminal())).toBe(0);
+    await writeFile(join(parent, "out", "rcod_config.json"), JSON.stringify(SAMPLE_RCOD_CONFIG));
+  });
+  afterAll(() => rm(parent, { recursive: true, force: true }));
+
+  it(`gives a folder with the image of the pieces but for ${levels} levels`, async () => {
+    const source = folderFiles(join(parent, "out"));
+    const converted = await loadModel(source, { gpu: setup.gpu, precision: "f32" });
+    const input = await sampleImage("inputs/image_u8_hwc");
+    const { image } = await converted.upscale(input, { timestep: 749 });
+    converted.dispose();
+    expect(largestDifference(image, unconverted as RawImage)).toBeLessThanOrEqual(levels);
   });
 });
 
