@@ -54,6 +54,7 @@ export async function serveRepository(port = 0): Promise<{
     root: ROOT,
     configFile: false,
     logLevel: "error",
+    appType: "mpa", // an absent file is 404, not some page
     // A cache of its own: nothing is optimised, and the checkout stays clean.
     cacheDir: join(tmpdir(), "rcod-bench-vite"),
     optimizeDeps: { noDiscovery: true, include: [] },

@@ -14,7 +14,8 @@ import {
 } from "../../src/cli/bench-report.ts";
 import type { Gpu } from "../../src/gpu/device.ts";
 import type { RawImage } from "../../src/rcod/image-ops.ts";
-import { urlFiles } from "../../src/weights/index.ts";
+import type { FileSet } from "../../src/weights/index.ts";
+import { bytesSource } from "../../src/weights/index.ts";
 import type { CompareRecord } from "../compare/run.ts";
 import type { PageMessage, PageSettings } from "./settings.ts";
 
@@ -101,7 +102,7 @@ async function model(
 ): Promise<Result> {
   let last = "";
   const result = await runModelSuite(gpu, {
-    files: urlFiles(new URL("/models/rcod-tiny", location.href).href),
+    files: wholeFiles("/models/rcod-tiny"),
     image: await examplePhoto(),
     precision: precision ?? "auto",
     samples: samples ?? 3,
@@ -113,6 +114,18 @@ async function model(
   const [name, image] = ["rcod-tiny", "boats.png"];
   report({ kind: "line", text: modelReport(record.version, result, gpu.caps, name, image) });
   return { kind: "result", passed: true, record: { ...record, model: name, image, ...result } };
+}
+
+/** Files fetched whole: Vite's server answers a range of one byte with the whole file. */
+function wholeFiles(folder: string): FileSet {
+  return {
+    name: folder,
+    async open(path, signal) {
+      const response = await fetch(`${folder}/${path}`, signal ? { signal } : {});
+      if (!response.ok) return null;
+      return bytesSource(path, new Uint8Array(await response.arrayBuffer()));
+    },
+  };
 }
 
 /** The photo of the repository as RGB. A page decodes images with alpha, which this one has not. */
