@@ -25,6 +25,7 @@ import {
   sampleSdFiles,
 } from "../support/samples.ts";
 import { adaptedModel } from "./adapted-model.ts";
+import { rcodSFiles } from "./rcod-s-sample.ts";
 import { minimalFiles } from "./support.ts";
 
 const OPTIONS: ConvertOptions = { dtype: "f32", shardBytes: 1e9 };
@@ -247,4 +248,9 @@ describe("what cannot be converted is refused", () => {
       "1 tensor missing. missing: state_dict_proj.bias",
     );
   });
+});
+
+it("refuses RCOD_S, whose weights are not the same for all images", async () => {
+  const files = memoryFiles(await rcodSFiles());
+  await expect(planConversion(files, OPTIONS)).rejects.toThrow(/only RCOD_O converts, got RCOD_S/);
 });
