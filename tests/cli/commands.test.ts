@@ -122,6 +122,7 @@ describe("bench", () => {
   it("times kernels unless told", async () => {
     expect((await bench()).received).toEqual({
       suite: "kernels",
+      recipeWeights: false,
       json: false,
       dawnToggles: [],
       terminal,
