@@ -13,10 +13,13 @@ import { folderFiles } from "../../src/weights/node-source.ts";
 
 const SOFTWARE = { ...BASELINE_CAPS, isSoftware: true };
 
-/** Layers read other windows of shared rows at the same cost: their keys' and values' offsets do not count. */
+/** Layers read other windows of shared rows at the same cost: where they begin does not count, their distance does. */
 function anyWindow(shape: CaseShape, params: Dispatch["params"]): string {
   const words = [...new Uint32Array(params.buffer, params.byteOffset, params.byteLength / 4)];
-  if (shape.kind === "attention" && typeof shape.stacked === "object") words.fill(0, 7, 9);
+  if (shape.kind === "attention" && typeof shape.stacked === "object") {
+    const [keyOffset = 0, valueOffset = 0] = words.slice(7, 9);
+    words.splice(7, 2, valueOffset - keyOffset);
+  }
   return `${words}`;
 }
 
