@@ -7,11 +7,12 @@ import type { TestTensor } from "./test-data.ts";
 import type { Workload } from "./workload.ts";
 import { pointwiseTolerance } from "./workload.ts";
 
-export function attentionWorkload(
-  shape: Extract<CaseShape, { kind: "attention" }>,
-  dtype: DType,
-): Workload {
+type AttentionShape = Extract<CaseShape, { kind: "attention" }>;
+
+export function attentionWorkload(shape: AttentionShape, dtype: DType): Workload {
   const { queryTokens, keyTokens, numHeads, headDim } = shape;
+  const { q, k, v } = windowsOf(shape, dtype);
+  const { rtol, atol } = pointwiseTolerance(dtype);
   const channels = numHeads * headDim;
   const scale = headDim ** -0.5;
   const problem: AttentionProblem = {
@@ -22,23 +23,14 @@ export function attentionWorkload(
     numHeads,
     headDim,
     scale,
-    queryStride: channels,
-    keyStride: channels,
-    valueStride: channels,
+    queryStride: q.tensor.channels,
+    keyStride: k.tensor.channels,
+    valueStride: v.tensor.channels,
     outputStride: channels,
-    queryOffset: 0,
-    keyOffset: 0,
-    valueOffset: 0,
+    queryOffset: q.offset,
+    keyOffset: k.offset,
+    valueOffset: v.offset,
   };
-  // Scores with a standard deviation of 2.7: a softmax that is neither flat nor a single key.
-  const tensor = (name: string, rows: number, size: number, seed: number): TestTensor => ({
-    name,
-    dtype,
-    rows,
-    channels,
-    scale: size,
-    seed,
-  });
   return {
     kernel: attention.name,
     variants: attention.variants,
@@ -47,20 +39,22 @@ export function attentionWorkload(
       {
         kernel: attention.name,
         plan: attention.plan(problem, caps, variant as (typeof attention.variants)[number]),
+        buffers: { q: q.tensor.name, k: k.tensor.name, v: v.tensor.name },
       },
     ],
     cost: attention.cost(problem),
-    inputs: [
-      tensor("q", queryTokens, 4, 21),
-      tensor("k", keyTokens, 2, 22),
-      tensor("v", keyTokens, 1, 23),
-    ],
-    weight: null,
+    inputs: [...new Set([q.tensor, k.tensor, v.tensor])],
+    weight: [],
     temporaries: {},
     output: { dtype, rows: queryTokens, channels, groupChannels: headDim },
-    tolerance: pointwiseTolerance(dtype),
+    tolerance: { rtol, atol: atol * v.tensor.scale },
     reference(read) {
-      const [q, k, v] = [read("q"), read("k"), read("v")];
+      const elements = ({ tensor, offset }: Window) => {
+        const element = read(tensor.name);
+        return (token: number, channel: number) =>
+          element(token * tensor.channels + offset + channel);
+      };
+      const [queryAt, keyAt, valueAt] = [elements(q), elements(k), elements(v)];
       let known: { readonly key: string; readonly weights: Float64Array } | undefined;
       const weightsOf = (query: number, head: number): Float64Array => {
         const key = `${query} ${head}`;
@@ -68,13 +62,12 @@ export function attentionWorkload(
         const first = head * headDim;
         const queryRow = Float64Array.from(
           { length: headDim },
-          (_, d) => q(query * channels + first + d) * scale,
+          (_, d) => queryAt(query, first + d) * scale,
         );
         const weights = new Float64Array(keyTokens);
         for (let j = 0; j < keyTokens; j++) {
           let score = 0;
-          for (let d = 0; d < headDim; d++)
-            score += (queryRow[d] as number) * k(j * channels + first + d);
+          for (let d = 0; d < headDim; d++) score += (queryRow[d] as number) * keyAt(j, first + d);
           weights[j] = score;
         }
         const highest = weights.reduce((a, b) => Math.max(a, b), -Infinity);
@@ -88,9 +81,57 @@ export function attentionWorkload(
       return (query, channel) => {
         const weights = weightsOf(query, Math.floor(channel / headDim));
         let y = 0;
-        for (let j = 0; j < keyTokens; j++) y += (weights[j] as number) * v(j * channels + channel);
+        for (let j = 0; j < keyTokens; j++) y += (weights[j] as number) * valueAt(j, channel);
         return y;
       };
     },
+  };
+}
+
+/** Where an operand lies: a tensor, and the first of its channels. */
+interface Window {
+  readonly tensor: TestTensor;
+  readonly offset: number;
+}
+
+/**
+ * Scores have a standard deviation of 2.7 (1.3 where queries, keys and values are of one size): a softmax that
+ * is neither flat nor a single key.
+ */
+function windowsOf(
+  { queryTokens, keyTokens, numHeads, headDim, stacked }: AttentionShape,
+  dtype: DType,
+): Readonly<Record<"q" | "k" | "v", Window>> {
+  const channels = numHeads * headDim;
+  const queries: TestTensor = {
+    name: "q",
+    dtype,
+    rows: queryTokens,
+    channels,
+    scale: 4,
+    seed: 21,
+  };
+  const keys: TestTensor = { ...queries, name: "k", rows: keyTokens, scale: 2, seed: 22 };
+  if (stacked === undefined) {
+    const values: TestTensor = { ...keys, name: "v", scale: 1, seed: 23 };
+    return {
+      q: { tensor: queries, offset: 0 },
+      k: { tensor: keys, offset: 0 },
+      v: { tensor: values, offset: 0 },
+    };
+  }
+  if (stacked === "qkv") {
+    const tensor: TestTensor = { ...keys, name: "qkv", channels: 3 * channels };
+    return {
+      q: { tensor, offset: 0 },
+      k: { tensor, offset: channels },
+      v: { tensor, offset: 2 * channels },
+    };
+  }
+  const tensor: TestTensor = { ...keys, name: "kv", channels: stacked.kvChannels };
+  return {
+    q: { tensor: queries, offset: 0 },
+    k: { tensor, offset: tensor.channels - 2 * channels },
+    v: { tensor, offset: tensor.channels - channels },
   };
 }

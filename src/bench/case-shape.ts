@@ -2,7 +2,10 @@
 
 export type CaseShape =
   | {
-      /** 3×3 convolution of a square map with bias, and a residual where stride is 1. */
+      /**
+       * 3×3 convolution of a square map with bias, and a residual where stride is 1 and neither of `upsample`
+       * and `shortcut` is there.
+       */
       readonly kind: "conv2d";
       readonly size: number;
       readonly from: number;
@@ -10,6 +13,10 @@ export type CaseShape =
       readonly stride: 1 | 2;
       /** `[top, bottom, left, right]` */
       readonly padding: readonly [number, number, number, number];
+      /** Of the map doubled by nearest neighbour; `size` is that of the stored map. */
+      readonly upsample?: true;
+      /** Input channels by source of a 1×1 convolution that is added. */
+      readonly shortcut?: readonly number[];
     }
   | {
       readonly kind: "linear";
@@ -26,6 +33,11 @@ export type CaseShape =
       readonly keyTokens: number;
       readonly numHeads: number;
       readonly headDim: number;
+      /**
+       * Windows of stacked rows: "qkv" has all three side by side, `kvChannels` are those of the keys and values
+       * of several layers, of which the last is taken. Absent: three tensors.
+       */
+      readonly stacked?: "qkv" | { readonly kvChannels: number };
     }
   | {
       readonly kind: "group-norm-silu";
@@ -52,9 +64,11 @@ export function shrink(shape: CaseShape): CaseShape | null {
     case "conv2d": {
       if (shape.size > MIN_SIZE)
         return { ...shape, size: Math.max(MIN_SIZE, Math.ceil(shape.size / 2)) };
-      const { from, to } = shape;
-      if (from > MIN_CHANNELS || to > MIN_CHANNELS)
-        return { ...shape, from: half(from), to: half(to) };
+      const { from, to, shortcut } = shape;
+      if (Math.max(from, to, ...(shortcut ?? [])) > MIN_CHANNELS) {
+        const halved = { ...shape, from: half(from), to: half(to) };
+        return shortcut ? { ...halved, shortcut: shortcut.map(half) } : halved;
+      }
       return null;
     }
     case "linear": {

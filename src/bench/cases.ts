@@ -21,6 +21,46 @@ function conv(size: number, from: number, to: number, count: number): BenchCase 
   };
 }
 
+/** With a 1×1 convolution of one or two other maps added. */
+function shortcutConv(
+  size: number,
+  channels: number,
+  shortcut: readonly number[],
+  count: number,
+): BenchCase {
+  const sources = shortcut.length > 1 ? `(${shortcut.join("+")})` : `${shortcut[0]}`;
+  return {
+    name: `conv3x3 ${channels} + 1x1 ${sources}→${channels} @${size}²`,
+    count,
+    shape: {
+      kind: "conv2d",
+      size,
+      from: channels,
+      to: channels,
+      stride: 1,
+      padding: [1, 1, 1, 1],
+      shortcut,
+    },
+  };
+}
+
+/** `size` is that of the input. */
+function upsamplingConv(size: number, channels: number): BenchCase {
+  return {
+    name: `conv3x3 up ${channels} @${size}²`,
+    count: 1,
+    shape: {
+      kind: "conv2d",
+      size,
+      from: channels,
+      to: channels,
+      stride: 1,
+      padding: [1, 1, 1, 1],
+      upsample: true,
+    },
+  };
+}
+
 /** `size` is that of the input; the VAE pads on one side only. */
 function downsample(size: number, channels: number, part: "unet" | "vae"): BenchCase {
   const padding = part === "vae" ? ([0, 1, 0, 1] as const) : ([1, 1, 1, 1] as const);
@@ -42,18 +82,39 @@ function linear(
   return { name, count, shape: { kind: "linear", rows, from: [from], to, epilogue } };
 }
 
+type Attention = Extract<CaseShape, { kind: "attention" }>;
+
+/** Channels of the keys and values of all cross-attention layers. */
+const KV_CHANNELS = 24_960;
+
 function attention(
   queryTokens: number,
   keyTokens: number,
   numHeads: number,
   headDim: number,
   count: number,
+  stacked?: Attention["stacked"],
 ): BenchCase {
   return {
     name: `attention ${queryTokens}×${keyTokens} h${numHeads} d${headDim}`,
     count,
-    shape: { kind: "attention", queryTokens, keyTokens, numHeads, headDim },
+    shape: {
+      kind: "attention",
+      queryTokens,
+      keyTokens,
+      numHeads,
+      headDim,
+      ...(stacked !== undefined && { stacked }),
+    },
   };
+}
+
+function selfAttention(tokens: number, numHeads: number, count: number): BenchCase {
+  return attention(tokens, tokens, numHeads, 64, count, "qkv");
+}
+
+function crossAttention(queryTokens: number, numHeads: number, count: number): BenchCase {
+  return attention(queryTokens, 257, numHeads, 64, count, { kvChannels: KV_CHANNELS });
 }
 
 function groupNorm(size: number, channels: number, count: number): BenchCase {
@@ -83,66 +144,79 @@ function add(size: number, channels: number): BenchCase {
 function upsample(size: number, channels: number): BenchCase {
   return {
     name: `upsample ${channels} @${size}²`,
-    count: 1,
+    count: 0,
     shape: { kind: "upsample", size, channels },
   };
 }
 
 export const CASES: readonly BenchCase[] = [
   // 3×3 convolutions of the VAE: 80 % of all arithmetic.
-  conv(512, 128, 128, 9),
-  conv(512, 256, 256, 1),
+  conv(512, 128, 128, 8),
   conv(512, 256, 128, 1),
-  conv(256, 256, 256, 8),
-  conv(256, 512, 512, 1),
+  conv(256, 256, 256, 6),
   conv(256, 512, 256, 1),
   conv(256, 128, 256, 1),
-  conv(128, 512, 512, 10),
+  conv(128, 512, 512, 8),
   conv(128, 256, 512, 1),
   conv(64, 512, 512, 18),
+  shortcutConv(512, 128, [256], 1),
+  shortcutConv(256, 256, [512], 1),
+  shortcutConv(256, 256, [128], 1),
+  shortcutConv(128, 512, [256], 1),
+  upsamplingConv(256, 256),
+  upsamplingConv(128, 512),
+  upsamplingConv(64, 512),
   // of the UNet
-  conv(64, 320, 320, 7),
+  conv(64, 320, 320, 4),
   conv(64, 640, 320, 2),
-  conv(32, 640, 640, 6),
-  conv(32, 1280, 1280, 1),
-  conv(16, 1280, 1280, 7),
+  conv(64, 960, 320, 1),
+  conv(32, 640, 640, 2),
+  conv(32, 1920, 640, 1),
+  conv(16, 1280, 1280, 2),
   conv(16, 2560, 1280, 2),
-  conv(8, 1280, 1280, 11),
+  conv(8, 1280, 1280, 8),
   conv(8, 2560, 1280, 3),
+  shortcutConv(64, 320, [320, 320], 2),
+  shortcutConv(64, 320, [640, 320], 1),
+  shortcutConv(32, 640, [1280, 640], 1),
+  shortcutConv(16, 1280, [1280, 1280], 2),
+  shortcutConv(8, 1280, [1280, 1280], 3),
+  upsamplingConv(32, 640),
+  upsamplingConv(16, 1280),
+  upsamplingConv(8, 1280),
   // few channels on one side
   conv(512, 3, 128, 1),
   conv(512, 128, 3, 1),
   downsample(512, 128, "vae"),
   downsample(64, 320, "unet"),
   downsample(16, 1280, "unet"),
-  // Matrix products
-  linear(4096, 320, 320, 40, "residual"),
+  // Matrix products; ×3 are Q, K and V of a self-attention in one
+  linear(4096, 320, 320, 25, "residual"),
+  linear(4096, 320, 960, 5),
   linear(4096, 320, 1280, 5, "geglu"),
   linear(4096, 1280, 320, 5, "residual"),
   linear(4096, 512, 512, 8),
-  linear(1024, 640, 640, 40, "residual"),
+  linear(1024, 640, 640, 25, "residual"),
+  linear(1024, 640, 1920, 5),
   linear(1024, 640, 2560, 5, "geglu"),
-  linear(256, 1280, 1280, 40, "residual"),
+  linear(256, 1280, 1280, 25, "residual"),
+  linear(256, 1280, 3840, 5),
   linear(256, 1280, 5120, 5, "geglu"),
-  linear(64, 1280, 1280, 8, "residual"),
-  linear(257, 1024, 1280, 12),
-  linear(257, 1024, 1024, 97),
+  linear(64, 1280, 1280, 5, "residual"),
+  linear(257, 1024, KV_CHANNELS, 1),
+  linear(257, 1024, 3072, 24),
+  linear(257, 1024, 1024, 25),
   linear(257, 1024, 4096, 24, "quick_gelu"),
   linear(257, 4096, 1024, 24, "residual"),
   linear(1, 1280, 1280, 13),
-  {
-    name: "conv1x1 (1280+640)→640 @32²",
-    count: 1,
-    shape: { kind: "linear", rows: 1024, from: [1280, 640], to: 640, epilogue: "bias" },
-  },
   // Attention
-  attention(4096, 4096, 5, 64, 5),
-  attention(1024, 1024, 10, 64, 5),
-  attention(256, 256, 20, 64, 5),
-  attention(4096, 257, 5, 64, 5),
-  attention(1024, 257, 10, 64, 5),
-  attention(256, 257, 20, 64, 5),
-  attention(257, 257, 16, 64, 24),
+  selfAttention(4096, 5, 5),
+  selfAttention(1024, 10, 5),
+  selfAttention(256, 20, 5),
+  crossAttention(4096, 5, 5),
+  crossAttention(1024, 10, 5),
+  crossAttention(256, 20, 5),
+  selfAttention(257, 16, 24),
   attention(4096, 4096, 1, 512, 2),
   // Bound by memory
   groupNorm(512, 128, 10),

@@ -95,7 +95,7 @@ export async function readPoints(
 export function expectedAt(workload: Workload, points: readonly SamplePoint[]): readonly number[] {
   const readers = new Map<string, Reader>();
   for (const tensor of workload.inputs) readers.set(tensor.name, elementReader(tensor));
-  if (workload.weight) readers.set("source", elementReader(workload.weight.source));
+  for (const { source } of workload.weight) readers.set(source.name, elementReader(source));
   const at = workload.reference((name) => {
     const reader = readers.get(name);
     if (reader === undefined)

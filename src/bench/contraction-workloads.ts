@@ -1,16 +1,17 @@
 /** conv2d and linear as workloads. The reference is the definition: a loop over taps and channels in doubles. */
 import type { DType } from "../gpu/dtype.ts";
+import type { Weight } from "../graph/ir.ts";
+import { packedParts } from "../graph/weight-layout.ts";
 import type { Activation } from "../kernels/activation.ts";
 import type { Conv2dProblem } from "../kernels/conv2d.ts";
 import { conv2d, conv2dOutputSize } from "../kernels/conv2d.ts";
 import type { Epilogue } from "../kernels/epilogue.ts";
 import type { LinearProblem } from "../kernels/linear.ts";
 import { linear } from "../kernels/linear.ts";
-import type { PackWeightProblem } from "../kernels/pack-weight.ts";
 import type { CaseShape } from "./case-shape.ts";
 import type { TestTensor } from "./test-data.ts";
 import type { Reader, Workload } from "./workload.ts";
-import { UNIT_PRODUCT_RMS, contractionTolerance } from "./workload.ts";
+import { UNIT_PRODUCT_RMS, contractionTolerance, roundedWeightError } from "./workload.ts";
 
 const PLAIN: Epilogue = { channelAdd: false, residual: false, activation: "none", geglu: false };
 
@@ -18,8 +19,9 @@ export function conv2dWorkload(
   shape: Extract<CaseShape, { kind: "conv2d" }>,
   dtype: DType,
 ): Workload {
-  const { size, from, to, stride, padding } = shape;
-  const residual = stride === 1;
+  const { size, from, to, stride, padding, upsample = false, shortcut = [] } = shape;
+  const shortcutChannels = total(shortcut);
+  const residual = stride === 1 && !upsample && shortcutChannels === 0;
   const problem: Conv2dProblem = {
     dtype,
     batch: 1,
@@ -30,13 +32,22 @@ export function conv2dWorkload(
     kernelSize: [3, 3],
     stride,
     padding,
+    upsample,
+    shortcutChannels: shortcut,
     epilogue: { ...PLAIN, residual },
   };
   const [outHeight, outWidth] = conv2dOutputSize(problem);
   const rows = outHeight * outWidth;
   const taps = 9;
-  const reductionLength = taps * from;
+  const reductionLength = taps * from + shortcutChannels;
   const scale = weightScale(reductionLength);
+  const [main, pointwise] = [
+    matrix([to, from, 3, 3], upsample ? "upsample-matrix" : "matrix"),
+    matrix([to, shortcutChannels], "matrix"),
+  ];
+  const weight: Weight =
+    shortcutChannels > 0 ? { ...main, layout: "shortcut-matrix", parts: [main, pointwise] } : main;
+  const { rtol, atol } = contractionTolerance(dtype, reductionLength, scale * UNIT_PRODUCT_RMS);
   return {
     kernel: conv2d.name,
     variants: conv2d.variants,
@@ -51,27 +62,35 @@ export function conv2dWorkload(
     inputs: [
       { name: "x0", dtype, rows: size * size, channels: from, scale: 1, seed: 1 },
       { name: "bias", dtype: "f32", rows: 1, channels: to, scale: 1, seed: 2 },
+      ...shortcut.map((channels, i) => sourceTensor(`shortcut${i}`, dtype, rows, channels, 31 + i)),
       ...(residual ? [residualTensor(dtype, rows, to)] : []),
     ],
-    weight: weightOf(dtype, to, from, taps, false, scale),
+    weight: weightOf(dtype, weight, scale),
     temporaries: {},
     output: { dtype, rows, channels: to, groupChannels: 1 },
-    tolerance: contractionTolerance(dtype, reductionLength, scale * UNIT_PRODUCT_RMS),
+    // Sums of taps are rounded to f16 once more.
+    tolerance: {
+      rtol,
+      atol: atol + (upsample ? roundedWeightError(dtype, reductionLength, scale) : 0),
+    },
     reference(read) {
-      const [x, w, bias] = [read("x0"), read("source"), read("bias")];
+      const [x, w, bias] = [read("x0"), read("source0"), read("bias")];
       const added: Reader = residual ? read("residual") : () => 0;
+      const shortcutAt = shortcutChannels > 0 ? dotOf(read, "shortcut", shortcut, "source1") : null;
+      // Without doubling, a pixel of the map is itself.
+      const [mapSize, each] = upsample ? [2 * size, 2] : [size, 1];
       return (row, o) => {
         const oy = Math.floor(row / outWidth);
         const ox = row % outWidth;
-        let sum = bias(o);
+        let result = bias(o);
         for (let tap = 0; tap < taps; tap++) {
           const iy = oy * stride + Math.floor(tap / 3) - padding[0];
           const ix = ox * stride + (tap % 3) - padding[2];
-          if (iy < 0 || ix < 0 || iy >= size || ix >= size) continue;
-          const pixel = (iy * size + ix) * from;
-          for (let i = 0; i < from; i++) sum += x(pixel + i) * w((o * from + i) * taps + tap);
+          if (iy < 0 || ix < 0 || iy >= mapSize || ix >= mapSize) continue;
+          const pixel = (Math.floor(iy / each) * size + Math.floor(ix / each)) * from;
+          for (let i = 0; i < from; i++) result += x(pixel + i) * w((o * from + i) * taps + tap);
         }
-        return sum + added(row * to + o);
+        return result + (shortcutAt?.(row, o) ?? 0) + added(row * to + o);
       };
     },
   };
@@ -94,7 +113,7 @@ export function linearWorkload(
     rowsPerImage: rows,
     epilogue: { ...PLAIN, residual, activation, geglu },
   };
-  const reductionLength = from.reduce((sum, channels) => sum + channels, 0);
+  const reductionLength = total(from);
   const scale = weightScale(reductionLength);
   const exact = contractionTolerance(dtype, reductionLength, scale * UNIT_PRODUCT_RMS);
   return {
@@ -109,19 +128,16 @@ export function linearWorkload(
     ],
     cost: linear.cost(problem),
     inputs: [
-      ...from.map((channels, i): TestTensor => ({
-        name: `x${i}`,
-        dtype,
-        rows,
-        channels,
-        scale: 1,
-        seed: 11 + i,
-      })),
+      ...from.map((channels, i) => sourceTensor(`x${i}`, dtype, rows, channels, 11 + i)),
       // Multiples of 4 in all our cases, so the order of the packed columns has no gaps: see `interleaved`.
       { name: "bias", dtype: "f32", rows: 1, channels: outChannels, scale: 1, seed: 2 },
       ...(residual ? [residualTensor(dtype, rows, to)] : []),
     ],
-    weight: weightOf(dtype, outChannels, reductionLength, 1, geglu, scale),
+    weight: weightOf(
+      dtype,
+      matrix([outChannels, reductionLength], geglu ? "geglu-matrix" : "matrix"),
+      scale,
+    ),
     temporaries: {},
     output: { dtype, rows, channels: to, groupChannels: 1 },
     // An activation's slope is below 1.2; GEGLU multiplies two sums of size 4 at most, each with its own error.
@@ -130,24 +146,16 @@ export function linearWorkload(
       atol: exact.atol * (geglu ? 8 : activation === "none" ? 1 : 1.2),
     },
     reference(read) {
-      const x = from.map((_, i) => read(`x${i}`));
-      const [w, bias] = [read("source"), read("bias")];
+      const bias = read("bias");
       const added: Reader = residual ? read("residual") : () => 0;
-      const dot = (row: number, o: number): number => {
-        let sum = bias(geglu ? interleaved(o, to) : o);
-        let k = o * reductionLength;
-        from.forEach((channels, i) => {
-          const source = x[i] as Reader;
-          for (let c = 0; c < channels; c++) sum += source(row * channels + c) * w(k++);
-        });
-        return sum;
-      };
+      const product = dotOf(read, "x", from, "source0");
+      const dot = (row: number, o: number): number =>
+        bias(geglu ? interleaved(o, to) : o) + product(row, o);
       return (row, o) => {
         if (geglu) return dot(row, o) * gelu(dot(row, to + o));
-        const sum = dot(row, o);
+        const z = dot(row, o);
         return (
-          (activation === "quick_gelu" ? sum / (1 + Math.exp(-1.702 * sum)) : sum) +
-          added(row * to + o)
+          (activation === "quick_gelu" ? z / (1 + Math.exp(-1.702 * z)) : z) + added(row * to + o)
         );
       };
     },
@@ -163,27 +171,55 @@ function residualTensor(dtype: DType, rows: number, channels: number): TestTenso
   return { name: "residual", dtype, rows, channels, scale: 1, seed: 3 };
 }
 
-function weightOf(
+function sourceTensor(
+  name: string,
   dtype: DType,
-  outChannels: number,
-  inChannels: number,
-  taps: number,
-  geglu: boolean,
-  scale: number,
-): NonNullable<Workload["weight"]> {
-  const problem: PackWeightProblem = {
-    dtype,
-    sourceDType: "F32",
-    outChannels,
-    inChannels,
-    taps,
-    geglu,
-    lora: null,
-    roundToHalf: false,
+  rows: number,
+  channels: number,
+  seed: number,
+): TestTensor {
+  return { name, dtype, rows, channels, scale: 1, seed };
+}
+
+function total(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0);
+}
+
+/** Row times column of a matrix [out, in]; the row is that of several sources, `name`0, `name`1 … */
+function dotOf(
+  read: (name: string) => Reader,
+  name: string,
+  channels: readonly number[],
+  matrixName: string,
+): (row: number, column: number) => number {
+  const sources = channels.map((count, i) => ({ count, at: read(`${name}${i}`) }));
+  const w = read(matrixName);
+  const length = total(channels);
+  return (row, column) => {
+    let result = 0;
+    let k = column * length;
+    for (const { count, at } of sources) {
+      for (let c = 0; c < count; c++) result += at(row * count + c) * w(k++);
+    }
+    return result;
   };
-  // One row: the checkpoint's layout has no padding.
-  const channels = outChannels * inChannels * taps;
-  return { source: { name: "source", dtype: "f32", rows: 1, channels, scale, seed: 4 }, problem };
+}
+
+function matrix(shape: readonly number[], layout: Weight["layout"]): Weight {
+  return { name: "weight", shape, layout };
+}
+
+/** As the engine lays it out: sources `source0`, `source1` … in the order of the parts. */
+function weightOf(dtype: DType, weight: Weight, scale: number): Workload["weight"] {
+  return packedParts(weight).map(({ layout }, i) => {
+    const { outChannels, inChannels, taps } = layout;
+    // One row: the checkpoint's layout has no padding.
+    const channels = outChannels * inChannels * taps;
+    return {
+      source: { name: `source${i}`, dtype: "f32", rows: 1, channels, scale, seed: 4 + 100 * i },
+      problem: { dtype, sourceDType: "F32", lora: null, roundToHalf: false, ...layout },
+    };
+  });
 }
 
 /** Position of row `o` of a GEGLU bias [value | gate], `half` each, among interleaved quads. */

@@ -10,7 +10,7 @@ import { dtypeByteLength } from "../gpu/dtype.ts";
 import { paddedChannels } from "../gpu/shape.ts";
 import { submittedWorkDone } from "../gpu/transfer.ts";
 import { runPlan } from "../graph/run-plan.ts";
-import { packWeight, packedWeightByteLength } from "../kernels/pack-weight.ts";
+import { packWeight } from "../kernels/pack-weight.ts";
 import type { CaseShape } from "./case-shape.ts";
 import type { BenchCase } from "./cases.ts";
 import { CASES } from "./cases.ts";
@@ -24,7 +24,7 @@ import { measureRoofline, rooflineMs, rooflineSizes } from "./roofline.ts";
 import type { SamplingOptions, Timing } from "./sampling.ts";
 import { sample } from "./sampling.ts";
 import { fillPlan, poisonPlan, testTensorByteLength } from "./test-data.ts";
-import { bufferByteLengths, fitShape, workloadOf } from "./workload-of.ts";
+import { bufferByteLengths, fitShape, packedByteLength, workloadOf } from "./workload-of.ts";
 import type { BoundPlan, Workload } from "./workload.ts";
 
 export interface KernelSuiteOptions {
@@ -325,7 +325,7 @@ async function createBuffers(gpu: Gpu, workload: Workload): Promise<Buffers> {
   const made: Record<string, GPUBuffer> = {};
   const create = (name: string, byteLength: number): GPUBuffer =>
     (made[name] = memory.create(`bench ${name}`, byteLength, "activations"));
-  let source: GPUBuffer | undefined;
+  const sources: GPUBuffer[] = [];
   try {
     for (const tensor of inputs) {
       await runPlan(gpu, fillPlan(tensor, caps), {
@@ -334,17 +334,20 @@ async function createBuffers(gpu: Gpu, workload: Workload): Promise<Buffers> {
     }
     for (const [name, byteLength] of Object.entries(temporaries)) create(name, byteLength);
     create("y", output.rows * paddedChannels(output.channels) * dtypeByteLength(output.dtype));
-    if (weight) {
-      source = memory.create("bench source", testTensorByteLength(weight.source), "staging");
-      await runPlan(gpu, fillPlan(weight.source, caps), { y: source });
-      const packed = create("weight", packedWeightByteLength(weight.problem));
-      await runPlan(gpu, packWeight.plan(weight.problem, caps), { source, packed });
+    if (weight.length > 0) {
+      const packed = create("weight", packedByteLength(workload));
+      for (const part of weight) {
+        const source = memory.create("bench source", testTensorByteLength(part.source), "staging");
+        sources.push(source);
+        await runPlan(gpu, fillPlan(part.source, caps), { y: source });
+        await runPlan(gpu, packWeight.plan(part.problem, caps), { source, packed });
+      }
     }
     return made;
   } catch (error) {
     for (const buffer of Object.values(made)) memory.release(buffer);
     throw error;
   } finally {
-    if (source) memory.release(source);
+    for (const source of sources) memory.release(source);
   }
 }

@@ -30,7 +30,7 @@ function single<P, V extends string>(
       { kernel: kernel.name, plan: kernel.plan(problem, caps, variant as V) },
     ],
     cost: kernel.cost(problem),
-    weight: null,
+    weight: [],
     temporaries: {},
   };
 }
@@ -91,7 +91,7 @@ export function groupNormSiluWorkload(
       { name: "gamma", dtype: "f32", rows: 1, channels, scale: 1, seed: 32 },
       { name: "beta", dtype: "f32", rows: 1, channels, scale: 1, seed: 33 },
     ],
-    weight: null,
+    weight: [],
     // One strip a pixel would be the most that any device asks for; the cut is at 32 pixels a strip.
     temporaries: {
       stats: channelStatsByteLength(1, Math.max(1, Math.floor(pixels / 32)), channels),

@@ -1,16 +1,14 @@
 /** What a model is and what it takes, from its configurations alone: parameters, bytes, plans. No GPU, no weights. */
 import type { Caps } from "../gpu/caps.ts";
 import type { DType } from "../gpu/dtype.ts";
-import { elementCount, paddedChannels } from "../gpu/shape.ts";
+import { elementCount } from "../gpu/shape.ts";
 import type { Graph, Weight } from "../graph/ir.ts";
-import { graphWeights } from "../graph/ir.ts";
-import { optimize } from "../graph/passes.ts";
 import { planGraph } from "../graph/plan.ts";
-import { packedColumnQuads, packedWeightByteLength } from "../kernels/pack-weight.ts";
+import { weightByteLength } from "../graph/weight-layout.ts";
 import { vaeFactor } from "../rcod/config.ts";
 import { IMAGE_PROJ } from "../rcod/graphs.ts";
-import type { ModelConfigs } from "../rcod/load.ts";
-import { stageGraphs } from "../rcod/load.ts";
+import type { ModelConfigs, ModelPart } from "../rcod/load.ts";
+import { modelParameters, modelWeights, stageGraphs } from "../rcod/load.ts";
 
 /** A part of the model as a checkpoint knows it. */
 export interface ModuleInfo {
@@ -58,65 +56,36 @@ export interface PlanInfo {
 
 /** The parts of a model, in the order of the pipeline. */
 export function describeModules(configs: ModelConfigs): readonly ModuleInfo[] {
-  const side = 8 * vaeFactor(configs.vae);
-  const graphs = stageGraphs(configs, side, side, "f32");
-  const isProjection = ({ name }: Weight): boolean => name.startsWith(`${IMAGE_PROJ}.`);
-  const tokens = fusedWeights(graphs.tokens);
-  return [
-    moduleInfo(
-      "CLIP vision",
-      tokens.filter((weight) => !isProjection(weight)),
-    ),
-    moduleInfo("token projection", tokens.filter(isProjection)),
-    moduleInfo("VAE encoder", fusedWeights(graphs.encode)),
-    moduleInfo("UNet", fusedWeights(graphs.unet)),
-    moduleInfo("VAE decoder", fusedWeights(graphs.decode)),
-    ...(graphs.mem ? [moduleInfo("metric estimation", fusedWeights(graphs.mem))] : []),
-  ];
-}
-
-function moduleInfo(name: string, weights: readonly Weight[]): ModuleInfo {
-  const total = (bytes: (weight: Weight) => number): number =>
-    weights.reduce((sum, w) => sum + bytes(w), 0);
-  return {
-    name,
-    tensors: weights.length,
-    parameters: total(({ shape }) => elementCount(shape)),
-    deviceBytes: {
-      f16: total((weight) => deviceByteLength(weight, "f16")),
-      f32: total((weight) => deviceByteLength(weight, "f32")),
-    },
+  const parameters = modelParameters(configs);
+  const weights = { f16: modelWeights(configs, "f16"), f32: modelWeights(configs, "f32") };
+  const info = (
+    name: string,
+    part: ModelPart,
+    belongs: (weight: Weight) => boolean,
+  ): ModuleInfo => {
+    const own = parameters[part].filter(belongs);
+    const deviceBytes = (dtype: DType): number =>
+      weights[dtype][part]
+        .filter(belongs)
+        .reduce((sum, weight) => sum + weightByteLength(weight, dtype), 0);
+    return {
+      name,
+      tensors: own.length,
+      parameters: own.reduce((sum, { shape }) => sum + elementCount(shape), 0),
+      deviceBytes: { f16: deviceBytes("f16"), f32: deviceBytes("f32") },
+    };
   };
-}
-
-/** The weights in the layouts that the fused graph reads. */
-function fusedWeights(graph: Graph): readonly Weight[] {
-  return graphWeights(optimize({ ...graph, named: new Map() }));
-}
-
-/** Bytes of a weight as `DeviceWeights` stores it. */
-function deviceByteLength({ layout, shape }: Weight, dtype: DType): number {
-  const [rows = 1, inChannels = 1, kernelHeight = 1, kernelWidth = 1] = shape;
-  switch (layout) {
-    case "matrix":
-    case "geglu-matrix":
-      return packedWeightByteLength({
-        dtype,
-        outChannels: rows,
-        inChannels,
-        taps: kernelHeight * kernelWidth,
-        geglu: layout === "geglu-matrix",
-      });
-    case "geglu-vector":
-      return packedColumnQuads(rows, true) * 16;
-    case "vector":
-    case "table": {
-      const channels = shape[shape.length - 1] ?? 1;
-      return (elementCount(shape) / channels) * paddedChannels(channels) * 4;
-    }
-    default:
-      return layout satisfies never;
-  }
+  const isProjection = ({ name }: Weight): boolean => name.startsWith(`${IMAGE_PROJ}.`);
+  const isEncoder = ({ name }: Weight): boolean => /^(encoder|quant_conv)\./.test(name);
+  return [
+    info("CLIP vision", "clip", (weight) => !isProjection(weight)),
+    info("token projection", "clip", isProjection),
+    info("VAE encoder", "vae", isEncoder),
+    info("UNet", "unet", () => true),
+    info("VAE decoder", "vae", (weight) => !isEncoder(weight)),
+    ...(configs.mem ? [info("metric estimation", "mem", () => true)] : []),
+    ...(configs.degradation ? [info("degradation estimator", "degradation", () => true)] : []),
+  ];
 }
 
 /** Plans all stages untiled for an output of width × height pixels on a device described by `caps`. */
@@ -137,20 +106,14 @@ export function describePlan(
     if (bytes > largestBinding.bytes) largestBinding = { name, bytes };
   };
   const poolSlotBytes: number[] = [];
-  const weights = new Map<string, number>();
   const stage = (name: string, graph: Graph): StageInfo => {
-    const { steps, memory, weights: read } = planGraph(graph, caps);
+    const { steps, memory } = planGraph(graph, caps);
     const dispatches = steps.flatMap((step) => step.plan.dispatches);
     const own = new Set(dispatches.map(({ code }) => code));
     for (const code of own) codes.add(code);
     memory.slotByteLengths.forEach(
       (bytes, i) => (poolSlotBytes[i] = Math.max(poolSlotBytes[i] ?? 0, bytes)),
     );
-    for (const weight of read) {
-      const bytes = deviceByteLength(weight, dtype);
-      weights.set(`${name} ${weight.name}`, bytes);
-      bindingOf(weight.name, bytes);
-    }
     const largest = Math.max(...memory.slotByteLengths);
     bindingOf(`activation of ${name}`, largest);
     return {
@@ -170,7 +133,15 @@ export function describePlan(
     stage("unet", graphs.unet),
     stage("decode", graphs.decode),
     ...(graphs.mem ? [stage("mem", graphs.mem)] : []),
+    ...(graphs.estimator ? [stage("degradation", graphs.estimator)] : []),
+    ...(graphs.modulation ? [stage("modulation", graphs.modulation)] : []),
   ];
+  let weightBytes = 0;
+  for (const weight of Object.values(modelWeights(configs, dtype)).flat()) {
+    const bytes = weightByteLength(weight, dtype);
+    weightBytes += bytes;
+    bindingOf(weight.name, bytes);
+  }
   const sum = (pick: (s: StageInfo) => number): number =>
     stages.reduce((total, s) => total + pick(s), 0);
   const binding = Math.min(caps.limits.maxStorageBufferBindingSize, caps.limits.maxBufferSize);
@@ -184,7 +155,7 @@ export function describePlan(
     pipelines: codes.size,
     poolSlotBytes,
     poolBytes: poolSlotBytes.reduce((total, bytes) => total + bytes, 0),
-    weightBytes: [...weights.values()].reduce((total, bytes) => total + bytes, 0),
+    weightBytes,
     largestBinding,
     fits: largestBinding.bytes <= binding,
   };

@@ -24,28 +24,43 @@ export interface Timing {
 const MAX_REPEATS = 4096;
 const LEAST_SAMPLES = 3;
 
+/** Milliseconds that `repeats` runs in a row take. */
+export type Measure = (repeats: number) => Promise<number>;
+
 /** Times several recorders in turn (A B A B …), so that a change of clock speed meets all of them. */
 export async function sample(
   clock: Clock,
   recorders: readonly Recorder[],
   options: SamplingOptions,
 ): Promise<readonly Timing[]> {
+  return sampleInTurn(
+    recorders.map(
+      (recorder) => (repeats) => clock.measure((pass) => recorder.record(pass, repeats)),
+    ),
+    options,
+  );
+}
+
+/** The same for anything that can be run a number of times. */
+export async function sampleInTurn(
+  measures: readonly Measure[],
+  options: SamplingOptions,
+): Promise<readonly Timing[]> {
   const series: {
-    readonly recorder: Recorder;
+    readonly measure: Measure;
     repeats: number;
     wanted: number;
     readonly ms: number[];
   }[] = [];
-  for (const recorder of recorders) {
-    const { repeats, passMs } = await findRepeats(clock, recorder, options.minMs);
+  for (const measure of measures) {
+    const { repeats, passMs } = await findRepeats(measure, options.minMs);
     const affordable = Math.floor(options.maxSeriesMs / Math.max(passMs, 1e-3));
     const wanted = Math.min(options.samples, Math.max(LEAST_SAMPLES, affordable));
-    series.push({ recorder, repeats, wanted, ms: [] });
+    series.push({ measure, repeats, wanted, ms: [] });
   }
   for (let i = 0; i < Math.max(...series.map(({ wanted }) => wanted)); i++) {
-    for (const { recorder, repeats, wanted, ms } of series) {
-      if (i >= wanted) continue;
-      ms.push((await clock.measure((pass) => recorder.record(pass, repeats))) / repeats);
+    for (const { measure, repeats, wanted, ms } of series) {
+      if (i < wanted) ms.push((await measure(repeats)) / repeats);
     }
   }
   return series.map(({ repeats, ms }) => ({
@@ -59,13 +74,12 @@ export async function sample(
 
 /** Warms up, and finds how many runs fill `minMs`. */
 async function findRepeats(
-  clock: Clock,
-  recorder: Recorder,
+  measure: Measure,
   minMs: number,
 ): Promise<{ readonly repeats: number; readonly passMs: number }> {
   let repeats = 1;
   for (;;) {
-    const ms = await clock.measure((pass) => recorder.record(pass, repeats));
+    const ms = await measure(repeats);
     if (ms >= minMs || repeats >= MAX_REPEATS) return { repeats, passMs: ms };
     // A little more than needed, at most ×16: short passes are dominated by what is constant.
     const factor = ms > 0 ? Math.min(16, (1.2 * minMs) / ms) : 16;

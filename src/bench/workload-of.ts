@@ -46,14 +46,18 @@ export function workOf({ cost }: Workload): number {
   return cost.flops + FLOPS_PER_BYTE * (cost.bytesRead + cost.bytesWritten);
 }
 
-/** Bytes of every buffer of a workload: inputs, weight (source and packed), temporaries and result. */
+/** Bytes of the packed weight; 0 without one. */
+export function packedByteLength({ weight }: Workload): number {
+  return weight.reduce((sum, { problem }) => sum + packedWeightByteLength(problem), 0);
+}
+
+/** Bytes of every buffer of a workload: inputs, weight (sources and packed), temporaries and result. */
 export function bufferByteLengths(workload: Workload): readonly number[] {
   const { inputs, weight, temporaries, output } = workload;
   return [
     ...inputs.map(testTensorByteLength),
-    ...(weight
-      ? [testTensorByteLength(weight.source), packedWeightByteLength(weight.problem)]
-      : []),
+    ...weight.map(({ source }) => testTensorByteLength(source)),
+    packedByteLength(workload),
     ...Object.values(temporaries),
     output.rows * paddedChannels(output.channels) * dtypeByteLength(output.dtype),
   ];

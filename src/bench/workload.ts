@@ -24,6 +24,12 @@ export interface Tolerance {
   readonly atol: number;
 }
 
+/** A tensor of a weight and how it is packed. */
+export interface WeightPart {
+  readonly source: TestTensor;
+  readonly problem: PackWeightProblem;
+}
+
 export interface Workload {
   /** Kernel whose variants are compared. */
   readonly kernel: string;
@@ -35,8 +41,8 @@ export interface Workload {
   plan(caps: Caps, variant: string): readonly BoundPlan[];
   readonly cost: Cost;
   readonly inputs: readonly TestTensor[];
-  /** A weight: `source` [outChannels, inChannels, taps] in f32 is packed by the engine's own kernel. */
-  readonly weight: { readonly source: TestTensor; readonly problem: PackWeightProblem } | null;
+  /** Parts of buffer `weight`: each `source` [outChannels, inChannels, taps] in f32 is packed by the engine's own kernel. */
+  readonly weight: readonly WeightPart[];
   /** Buffers between the kernels. */
   readonly temporaries: Readonly<Record<string, number>>;
   /** The result, buffer `y`. */
@@ -65,6 +71,11 @@ export function contractionTolerance(
 ): Tolerance {
   const atol = Math.max(1e-6, 4 * U32 * reductionLength * productRms);
   return dtype === "f32" ? { rtol: 1e-5, atol } : { rtol: 2 * U16, atol: atol + 1e-6 };
+}
+
+/** Absolute error of a sum of K products whose weights, of this scale, are rounded to `dtype`: errors of random sign. */
+export function roundedWeightError(dtype: DType, reductionLength: number, scale: number): number {
+  return dtype === "f32" ? 0 : 2 * U16 * Math.sqrt(reductionLength) * scale * UNIT_PRODUCT_RMS;
 }
 
 /** Limits as in `tests/support/tolerance.ts`: norms, softmax, activations; f32 inside, one rounding. */

@@ -1,23 +1,30 @@
 /** `rcod bench`: a line per case as it comes, the sums at the end, or one JSON object. */
 import { basename, join } from "node:path";
-import type { CaseRecord, KernelSuiteSettings, VariantRecord } from "../bench/kernel-suite.ts";
 import {
   casePasses,
   imageEstimateMs,
   knownVariants,
   runKernelSuite,
 } from "../bench/kernel-suite.ts";
-import type { ModelSuiteResult } from "../bench/model-suite.ts";
 import { runModelSuite } from "../bench/model-suite.ts";
+import { kernelPoints, rooflineSvg } from "../bench/roofline-plot.ts";
 import { elementReader } from "../bench/test-data.ts";
 import type { Caps } from "../gpu/caps.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { requestNodeGpu } from "../node/gpu.ts";
 import type { RawImage } from "../rcod/image-ops.ts";
+import { recipeFiles } from "../verify/recipe-files.ts";
 import { folderFiles } from "../weights/node-source.ts";
+import { writeFileAtomically } from "./atomic-write.ts";
 import type { BenchOptions } from "./bench.ts";
+import {
+  adapterName,
+  caseLines,
+  kernelHeading,
+  kernelSummary,
+  modelReport,
+} from "./bench-report.ts";
 import { EXIT, usageError } from "./errors.ts";
-import { formatBytes, formatMs, formatTable } from "./format.ts";
 import { readImage } from "./images.ts";
 import type { Interrupt } from "./interrupt.ts";
 import { listenForInterrupt } from "./interrupt.ts";
@@ -74,14 +81,6 @@ function runRecord(caps: Caps) {
   };
 }
 
-function adapterName({ vendor, architecture, device, description }: Caps): string {
-  return (
-    [...new Set([vendor, architecture, device, description].filter((text) => text !== ""))].join(
-      ", ",
-    ) || "unnamed"
-  );
-}
-
 async function benchKernels(
   gpu: Gpu,
   options: BenchOptions,
@@ -103,7 +102,7 @@ async function benchKernels(
     json
       ? {}
       : {
-          onStart: (started) => terminal.out(kernelHeading(started, gpu.caps)),
+          onStart: (started) => terminal.out(kernelHeading(PACKAGE_VERSION, started, gpu.caps)),
           onCase: (record) => terminal.out(caseLines(record)),
         },
   );
@@ -121,95 +120,16 @@ async function benchKernels(
         estimateMs,
       }),
     );
-  } else {
-    const scaled = cases.some(({ scaledFrom }) => scaledFrom !== undefined);
-    terminal.out(
-      `${cases.length} cases, ${failed} failed` +
-        (scaled ? "" : `; count × median = ${formatMs(estimateMs)} of one 512 × 512 image`),
+  } else terminal.out(kernelSummary(cases));
+  if (options.svg !== undefined) {
+    const title = `rcod ${PACKAGE_VERSION}, ${adapterName(gpu.caps)}, ${dtype}`;
+    await writeFileAtomically(
+      options.svg,
+      new TextEncoder().encode(rooflineSvg(title, settings.roofline, kernelPoints(cases))),
     );
   }
   if (cases.length === 0) terminal.note("rcod: no case has this name");
   return failed > 0 || cases.length === 0 ? EXIT.failed : EXIT.ok;
-}
-
-function kernelHeading(settings: KernelSuiteSettings, caps: Caps): string {
-  const { dtype, scale, minMs, samples, clock, clockReason, roofline } = settings;
-  return [
-    `rcod ${PACKAGE_VERSION}, ${adapterName(caps)}, ${dtype}, ${new Date().toISOString()}`,
-    `clock: ${clock} (${clockReason}); passes of ${minMs} ms and more, ${samples} samples where they fit`,
-    `roofline in this run: copy ${rate(roofline.copyGbps)} GB/s, f32 multiply-add ${rate(roofline.fmaGflops)} GFLOP/s`,
-    ...(scale === "small"
-      ? [
-          "shapes are cut down to about 20 MFLOP each (marked ~): rates compare, times do not. --scale full for the model's own",
-          "small operands stay in the CPU's cache, so what is bound by memory may pass 100 % of the roofline",
-        ]
-      : []),
-    "",
-    row(
-      "case",
-      "n",
-      "variant",
-      "check",
-      "compile",
-      "first",
-      "median",
-      "p10–p90",
-      "s×r",
-      "GFLOP/s",
-      "GB/s",
-      "roof",
-    ),
-  ].join("\n");
-}
-
-function caseLines(record: CaseRecord): string {
-  const { case: name, count, scaledFrom, variants, skipped = [], error } = record;
-  const title = `${scaledFrom ? "~" : ""}${name}`;
-  if (error !== undefined) return row(title, String(count), "", "FAIL") + `  ${error}`;
-  return [
-    ...variants.map((variant, i) =>
-      variantLine(i === 0 ? title : "", i === 0 ? String(count) : "", variant),
-    ),
-    ...skipped.map((variant) => `${row("", "", variant)}  left out: it would run for seconds`),
-  ].join("\n");
-}
-
-function variantLine(title: string, count: string, record: VariantRecord): string {
-  const { variant, check, compileMs, firstRunMs, timing, gflops, gbps, rooflinePercent } = record;
-  const cells = [title, count, variant, check.pass ? `ok ${check.worstShare.toFixed(2)}` : "FAIL"];
-  if (timing === undefined) {
-    const { worst } = check;
-    const where =
-      worst &&
-      `row ${worst.row}, channel ${worst.channel}: got ${worst.got}, expected ${worst.expected}`;
-    return `${row(...cells)}  ${where ?? ""}`;
-  }
-  return row(
-    ...cells,
-    compileMs === 0 ? "–" : formatMs(compileMs),
-    formatMs(firstRunMs),
-    formatMs(timing.medianMs),
-    `${formatMs(timing.p10Ms)}–${formatMs(timing.p90Ms)}`,
-    `${timing.samples}×${timing.repeats}`,
-    rate(gflops ?? 0),
-    rate(gbps ?? 0),
-    `${(rooflinePercent ?? 0).toFixed(rooflinePercent !== undefined && rooflinePercent < 10 ? 1 : 0)} %`,
-  );
-}
-
-const COLUMNS = [30, 3, 12, 8, 8, 8, 8, 18, 7, 8, 7, 6] as const;
-const LEFT = new Set([0, 2, 3]);
-
-function row(...cells: readonly string[]): string {
-  return cells
-    .map((cell, i) => (LEFT.has(i) ? cell.padEnd(COLUMNS[i] ?? 0) : cell.padStart(COLUMNS[i] ?? 0)))
-    .join("  ")
-    .trimEnd();
-}
-
-function rate(value: number): string {
-  if (value >= 100) return value.toFixed(0);
-  return value >= 10 ? value.toFixed(1) : value.toFixed(2);
 }
 
 /** Warm images to time unless told. */
@@ -221,7 +141,7 @@ async function benchModel(gpu: Gpu, options: BenchOptions, interrupt: Interrupt)
   const { image, name } = await benchImage();
   const note = progressNotes((line) => terminal.note(line));
   const result = await runModelSuite(gpu, {
-    files: folderFiles(folder),
+    files: options.recipeWeights ? await recipeFiles(folderFiles(folder)) : folderFiles(folder),
     image,
     precision: options.precision ?? "auto",
     samples: options.samples ?? WARM_IMAGES,
@@ -230,9 +150,16 @@ async function benchModel(gpu: Gpu, options: BenchOptions, interrupt: Interrupt)
   });
   if (json)
     terminal.out(
-      JSON.stringify({ suite: "model", ...runRecord(gpu.caps), model, image: name, ...result }),
+      JSON.stringify({
+        suite: "model",
+        ...runRecord(gpu.caps),
+        model,
+        weights: options.recipeWeights ? "recipe" : "stored",
+        image: name,
+        ...result,
+      }),
     );
-  else terminal.out(modelReport(result, gpu.caps, model, name));
+  else terminal.out(modelReport(PACKAGE_VERSION, result, gpu.caps, model, name));
   return EXIT.ok;
 }
 
@@ -267,61 +194,4 @@ function progressNotes(note: (line: string) => void): (what: string, fraction: n
     last = what;
     toldMs = now;
   };
-}
-
-function modelReport(result: ModelSuiteResult, caps: Caps, model: string, image: string): string {
-  const { inputSize, outputSize, stagesMs, opClasses } = result;
-  const lines = [
-    `rcod ${PACKAGE_VERSION}, ${adapterName(caps)}, ${result.precision}, ${new Date().toISOString()}`,
-    `${model}, ${image} ${inputSize.join(" × ")} → ${outputSize.join(" × ")}`,
-    "",
-    formatTable(
-      [
-        ["  load", formatMs(result.loadMs)],
-        [
-          "  compile",
-          formatMs(result.compileMs),
-          `${result.pipelines} pipelines, summed; part of load and first image`,
-        ],
-        ["  first image", formatMs(result.firstImageMs)],
-        ["  warm image", formatMs(result.warmImageMs), `median of ${result.warmSamples}`],
-        [
-          "  peak",
-          formatBytes(result.peakBytes),
-          `of which activations ${formatBytes(result.peakActivationBytes)}`,
-        ],
-      ],
-      ["left", "right", "left"],
-    ),
-    "",
-    "Stages of a warm image, wall time",
-    formatTable(
-      Object.entries(stagesMs).map(([stage, ms]) => [`  ${stage}`, formatMs(ms)]),
-      ["left", "right"],
-    ),
-  ];
-  if (opClasses === null) {
-    lines.push("", "No timestamp-query here: no times by operation");
-    return lines.join("\n");
-  }
-  const total = opClasses.reduce((sum, { durationMs }) => sum + durationMs, 0);
-  lines.push(
-    "",
-    `Operations, timestamps around every step, ${formatMs(total)} in all`,
-    formatTable(
-      [
-        ["  operation", "steps", "time", "share", "GFLOP/s", "GB/s"],
-        ...opClasses.map(({ label, steps, durationMs, gflops, gbps }) => [
-          `  ${label}`,
-          String(steps),
-          formatMs(durationMs),
-          `${((100 * durationMs) / total).toFixed(1)} %`,
-          rate(gflops),
-          rate(gbps),
-        ]),
-      ],
-      ["left", "right", "right", "right", "right", "right"],
-    ),
-  );
-  return lines.join("\n");
 }

@@ -19,6 +19,10 @@ export interface BenchOptions extends GlobalOptions {
   readonly samples?: number;
   /** Folder of the model for `--suite model`; default: the bundled one. */
   readonly model?: string;
+  /** Make the model's weights on the spot: `model` then holds configurations only. */
+  readonly recipeWeights?: boolean;
+  /** File for a roofline plot of `--suite kernels`. */
+  readonly svg?: string;
   readonly json: boolean;
   readonly terminal: Terminal;
 }
@@ -71,6 +75,11 @@ export function benchCommand(load: () => Promise<BenchModule>): RegisterCommand 
         parseInteger(1, 1000),
       )
       .option("--model <folder>", "model for --suite model (default: the bundled rcod-tiny)")
+      .option(
+        "--recipe-weights",
+        "make the weights of --model on the spot; the folder needs configurations only",
+      )
+      .option("--svg <file>", "write a roofline plot of --suite kernels")
       .option("--json", "print one JSON object")
       .action(async (_options, command) => {
         const { launch } = await import("./launch.ts");
@@ -80,7 +89,17 @@ export function benchCommand(load: () => Promise<BenchModule>): RegisterCommand 
           readonly suite: "kernels" | "model";
           readonly variant?: readonly string[];
           readonly json?: boolean;
-        } & Pick<BenchOptions, "filter" | "precision" | "scale" | "minMs" | "samples" | "model">;
+        } & Pick<
+            BenchOptions,
+            | "filter"
+            | "precision"
+            | "scale"
+            | "minMs"
+            | "samples"
+            | "model"
+            | "recipeWeights"
+            | "svg"
+          >;
         const { runBench } = await load();
         finish(
           await runBench({
@@ -92,6 +111,8 @@ export function benchCommand(load: () => Promise<BenchModule>): RegisterCommand 
             ...(options.minMs !== undefined && { minMs: options.minMs }),
             ...(options.samples !== undefined && { samples: options.samples }),
             ...(options.model !== undefined && { model: options.model }),
+            recipeWeights: options.recipeWeights ?? false,
+            ...(options.svg !== undefined && { svg: options.svg }),
             json: options.json ?? false,
             dawnToggles: options.dawnToggles,
             terminal,

@@ -2,6 +2,8 @@
 import type { Gpu } from "../gpu/device.ts";
 import type { RawImage } from "../rcod/image-ops.ts";
 import type { Precision, Progress, UpscaleOptions, UpscaleResult } from "../rcod/options.ts";
+import type { ModelPaths } from "./model-paths.ts";
+import { modelFilesAt } from "./model-paths.ts";
 
 export type { RawImage } from "../rcod/image-ops.ts";
 export type { Precision, Progress, Stage, UpscaleOptions, UpscaleResult } from "../rcod/options.ts";
@@ -14,7 +16,7 @@ export interface Model {
 }
 
 export type LoadModel = (
-  folder: string,
+  paths: ModelPaths,
   options: {
     readonly gpu: Gpu;
     readonly precision?: Precision;
@@ -28,9 +30,6 @@ export const SCALE = 4;
 
 /** The engine's loader, imported only once a command needs it. */
 export async function engineLoader(): Promise<LoadModel> {
-  const [{ loadModel }, { folderFiles }] = await Promise.all([
-    import("../rcod/model.ts"),
-    import("../weights/node-source.ts"),
-  ]);
-  return (folder, options) => loadModel(folderFiles(folder), options);
+  const { loadModel } = await import("../rcod/model.ts");
+  return async (paths, options) => loadModel(await modelFilesAt(paths), options);
 }

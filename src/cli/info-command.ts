@@ -1,20 +1,26 @@
 /** `rcod info`: a model's modules and plans from its configs, and whether its weights, where present, fit them. */
 import { stat } from "node:fs/promises";
-import { join } from "node:path";
 import type { ModuleInfo, PlanInfo } from "../bench/model-plan.ts";
 import { describeModules, describePlan } from "../bench/model-plan.ts";
 import type { Caps } from "../gpu/caps.ts";
 import { BASELINE_CAPS } from "../gpu/caps.ts";
 import type { ModelConfigs, ModelPart } from "../rcod/load.ts";
-import { checkPart, modelParameters, modelParts, openPart, readConfigs } from "../rcod/load.ts";
-import { loraUpdates, openCheckpoint } from "../rcod/rcod-checkpoint.ts";
+import {
+  checkPart,
+  checkpointUpdates,
+  modelParameters,
+  modelParts,
+  openPart,
+  readConfigs,
+} from "../rcod/load.ts";
+import { openCheckpoint } from "../rcod/rcod-checkpoint.ts";
 import type { FileSet, WeightStem, WeightStore } from "../weights/index.ts";
-import { WeightsError, weightFileNames } from "../weights/index.ts";
-import { folderFiles } from "../weights/node-source.ts";
+import { WeightsError, hasWeights } from "../weights/index.ts";
 import { EXIT } from "./errors.ts";
 import { formatBytes, formatTable } from "./format.ts";
 import { runFileInfo } from "./info-file.ts";
 import type { InfoOptions } from "./info.ts";
+import { checkModelPaths, modelFilesAt, modelPaths } from "./model-paths.ts";
 
 /** The weight files of one part, or the checkpoint. */
 interface WeightsInfo {
@@ -28,8 +34,12 @@ interface WeightsInfo {
 /** Runs the command. Exit code 0; 2 where the weights do not fit the configs, or a file is refused. */
 export async function runInfo(options: InfoOptions): Promise<number> {
   const { terminal, model } = options;
-  if ((await stat(model).catch(() => null))?.isFile() === true) return runFileInfo(model, options);
-  const files = folderFiles(model);
+  const isWhole = options.clip === undefined && options.checkpoint === undefined;
+  if (isWhole && (await stat(model).catch(() => null))?.isFile() === true) {
+    return runFileInfo(model, options);
+  }
+  await checkModelPaths(options);
+  const files = await modelFilesAt(options);
   const configs = await readConfigs(files);
   const caps = options.adapter ? await adapterCaps(options.adapter.dawnToggles) : BASELINE_CAPS;
   const [width, height] = options.outputSize;
@@ -37,12 +47,12 @@ export async function runInfo(options: InfoOptions): Promise<number> {
   const plans = options.precisions.map((dtype) =>
     describePlan(configs, width, height, dtype, caps),
   );
-  const weights = await describeWeights(model, files, configs);
+  const weights = await describeWeights(files, configs);
   if (options.json) {
     const { limits, description } = caps;
     terminal.out(
       JSON.stringify({
-        model,
+        ...modelPaths(options),
         outputSize: options.outputSize,
         configs,
         modules,
@@ -52,7 +62,7 @@ export async function runInfo(options: InfoOptions): Promise<number> {
       }),
     );
   } else {
-    terminal.out(render(model, modules, plans, caps, weights));
+    terminal.out(render(files.name, modules, plans, caps, weights));
   }
   return weights?.some(({ problem }) => problem !== null) ? EXIT.usage : EXIT.ok;
 }
@@ -77,17 +87,15 @@ const FOLDERS: readonly (readonly [folder: string, stem: WeightStem])[] = [
  * when the checkpoint does not open: without it the parts are incomplete.
  */
 async function describeWeights(
-  folder: string,
   files: FileSet,
   configs: ModelConfigs,
 ): Promise<readonly WeightsInfo[] | null> {
-  const present = await Promise.all(
-    FOLDERS.map(([name, stem]) => hasWeights(join(folder, name), stem)),
-  );
+  const present = await Promise.all(FOLDERS.map(([name, stem]) => hasWeights(files, name, stem)));
   if (!present.includes(true)) return null;
-  const parameters = modelParameters(configs, "f32");
+  const parameters = modelParameters(configs);
   const { rcod } = configs;
-  const checkpoint = rcod.checkpoint === null ? null : await openCheckpoint(files, rcod.checkpoint);
+  const checkpoint =
+    rcod.checkpoint === null ? null : await openCheckpoint(files, rcod.checkpoint, undefined, rcod);
   const infos: WeightsInfo[] = [];
   for (const part of modelParts(configs)) {
     const open = (): Promise<WeightStore> => openPart(files, part, checkpoint);
@@ -95,7 +103,7 @@ async function describeWeights(
     infos.push(await describeStore(part, open, check));
   }
   if (checkpoint) {
-    const check = (): unknown => loraUpdates(checkpoint, parameters, rcod.loraAlpha);
+    const check = (): unknown => checkpointUpdates(checkpoint, parameters, configs);
     infos.push(await describeStore("checkpoint", async () => checkpoint.store, check));
   }
   return infos;
@@ -124,19 +132,6 @@ async function describeStore(
     await store?.close();
   }
   return { part, tensors, bytes, problem };
-}
-
-/** Whether a part's folder has a weight file, or an index of them, in the plain form or `fp16`. */
-async function hasWeights(folder: string, stem: WeightStem): Promise<boolean> {
-  const found = await Promise.all(
-    weightFileNames(stem).map((name) =>
-      stat(join(folder, name)).then(
-        () => true,
-        () => false,
-      ),
-    ),
-  );
-  return found.includes(true);
 }
 
 function render(

@@ -1,12 +1,13 @@
 /** `rcod info`: options only; the work is in the module that `load` imports. Needs no GPU. */
 import { Argument, InvalidArgumentError, Option } from "commander";
 import type { GlobalOptions, RegisterCommand } from "./command.ts";
+import type { ModelPaths } from "./model-paths.ts";
+import { checkpointOption, clipOption, modelPaths } from "./model-paths.ts";
 import { BUNDLED_MODEL } from "./package-root.ts";
 import type { Terminal } from "./terminal.ts";
 
-export interface InfoOptions {
-  /** Folder in diffusers layout (configs alone are enough for a plan), or a single file to list. */
-  readonly model: string;
+/** `model` is a folder in diffusers layout (configs alone are enough for a plan), or a single file to list. */
+export interface InfoOptions extends ModelPaths {
   /** Output size in pixels, `[width, height]`. */
   readonly outputSize: readonly [number, number];
   /** Storage precisions to plan for. */
@@ -39,6 +40,8 @@ export function infoCommand(load: () => Promise<InfoModule>): RegisterCommand {
           "the bundled rcod-tiny",
         ),
       )
+      .addOption(clipOption())
+      .addOption(checkpointOption())
       .addOption(
         new Option("--size <w[xh]>", "output size in pixels")
           .argParser(parseSize)
@@ -60,7 +63,7 @@ export function infoCommand(load: () => Promise<InfoModule>): RegisterCommand {
         const precision = options.precision as "f32" | "f16" | undefined;
         finish(
           await runInfo({
-            model,
+            ...modelPaths({ ...(command.opts() as Omit<ModelPaths, "model">), model }),
             outputSize: options.size as readonly [number, number],
             precisions: precision === undefined ? ["f32", "f16"] : [precision],
             json: options.json === true,

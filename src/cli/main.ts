@@ -6,8 +6,10 @@ import { Command, CommanderError, Option } from "commander";
 import { benchCommand } from "./bench.ts";
 import type { CommandContext, RegisterCommand } from "./command.ts";
 import { parseList } from "./command.ts";
+import { convertCommand } from "./convert.ts";
 import { doctorCommand } from "./doctor.ts";
 import { CliError, EXIT, describeError, oneLine } from "./errors.ts";
+import { groupCommand } from "./group.ts";
 import { infoCommand } from "./info.ts";
 import { PACKAGE_VERSION } from "./package-root.ts";
 import type { Terminal } from "./terminal.ts";
@@ -18,8 +20,10 @@ import { verifyCommand } from "./verify.ts";
 const COMMANDS: readonly RegisterCommand[] = [
   upscaleCommand,
   verifyCommand(() => import("./verify-command.ts")),
+  convertCommand(() => import("./convert-command.ts")),
   infoCommand(() => import("./info-command.ts")),
   benchCommand(() => import("./bench-command.ts")),
+  groupCommand(() => import("./group-command.ts")),
   doctorCommand,
 ];
 

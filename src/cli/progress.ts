@@ -25,8 +25,8 @@ const ESTIMATE_MIN_MS = 500;
 
 /** Shows one operation after the other. `stop` is idempotent and leaves the terminal as it was. */
 export interface ProgressDisplay {
-  /** Begins an operation; `subject` says on what, e.g. the file's name. */
-  start(subject: string): void;
+  /** Begins an operation; `subject` says on what, e.g. the file's name, `label` what is done, if no stage of the engine. */
+  start(subject: string, label?: string): void;
   update(progress: Progress): void;
   stop(): void;
 }
@@ -46,6 +46,7 @@ export function estimateLeftMs(elapsedMs: number, fraction: number): number | un
 async function barDisplay(terminal: Terminal): Promise<ProgressDisplay> {
   const { default: cliProgress } = await import("cli-progress");
   let subject = "";
+  let ownLabel: string | undefined;
   let startedAt = 0;
   let latest: Progress | undefined;
   let left: { readonly ms: number; readonly at: number } | undefined;
@@ -55,7 +56,8 @@ async function barDisplay(terminal: Terminal): Promise<ProgressDisplay> {
     const fraction = clamp(latest?.fraction ?? 0);
     const filled = Math.round(fraction * BAR_WIDTH);
     const cells = "█".repeat(filled) + "░".repeat(BAR_WIDTH - filled);
-    const label = (latest ? STAGE_LABEL[latest.stage] : NO_STAGE_LABEL).padEnd(LABEL_WIDTH);
+    const stageLabel = latest ? STAGE_LABEL[latest.stage] : NO_STAGE_LABEL;
+    const label = (ownLabel ?? stageLabel).padEnd(LABEL_WIDTH);
     const percent = `${Math.floor(fraction * 100)}`.padStart(3);
     // The clock runs on between two reports of the engine.
     const time =
@@ -73,10 +75,11 @@ async function barDisplay(terminal: Terminal): Promise<ProgressDisplay> {
   };
 
   return {
-    start(next) {
+    start(next, label) {
       stop();
       process.on("exit", stop);
       subject = next;
+      ownLabel = label;
       startedAt = performance.now();
       latest = undefined;
       left = undefined;
@@ -102,11 +105,13 @@ async function barDisplay(terminal: Terminal): Promise<ProgressDisplay> {
 
 function lineDisplay(terminal: Terminal): ProgressDisplay {
   let subject = "";
+  let ownLabel: string | undefined;
   let startedAt = 0;
   let stage: Stage | undefined;
   return {
-    start(next) {
+    start(next, label) {
       subject = next;
+      ownLabel = label;
       startedAt = performance.now();
       stage = undefined;
     },
@@ -116,7 +121,8 @@ function lineDisplay(terminal: Terminal): ProgressDisplay {
       const fraction = clamp(progress.fraction);
       const left = estimateLeftMs(performance.now() - startedAt, fraction);
       const time = left === undefined ? "" : `, about ${formatLeft(left)} left`;
-      terminal.note(`${subject}: ${STAGE_LABEL[stage]} (${Math.floor(fraction * 100)} %${time})`);
+      const label = ownLabel ?? STAGE_LABEL[stage];
+      terminal.note(`${subject}: ${label} (${Math.floor(fraction * 100)} %${time})`);
     },
     stop() {},
   };

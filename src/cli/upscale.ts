@@ -1,5 +1,5 @@
 /** `rcod upscale`: image files in, image files four times as wide and high out. */
-import { stat } from "node:fs/promises";
+import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { InvalidArgumentError, Option } from "commander";
 import type { Caps } from "../gpu/caps.ts";
@@ -28,7 +28,14 @@ import {
 import type { Job } from "./inputs.ts";
 import { planJobs } from "./inputs.ts";
 import { listenForInterrupt } from "./interrupt.ts";
-import { BUNDLED_MODEL } from "./package-root.ts";
+import type { ModelPaths } from "./model-paths.ts";
+import {
+  checkModelPaths,
+  checkpointOption,
+  clipOption,
+  modelOption,
+  modelPaths,
+} from "./model-paths.ts";
 import type { ProgressDisplay } from "./progress.ts";
 import { createProgress } from "./progress.ts";
 import type { Terminal } from "./terminal.ts";
@@ -37,9 +44,8 @@ import { reportError } from "./terminal.ts";
 const REALISM_WORDS = ["fidelity", "neutral", "realism", "auto"] as const;
 
 /** The options as commander parses them. */
-export interface UpscaleCliOptions extends GlobalOptions {
+export interface UpscaleCliOptions extends GlobalOptions, ModelPaths {
   readonly out?: string;
-  readonly model: string;
   readonly realism?: (typeof REALISM_WORDS)[number] | number;
   readonly timestep?: number;
   readonly color?: "adain" | "wavelet" | "none";
@@ -91,12 +97,9 @@ export const upscaleCommand: RegisterCommand = (program, { terminal, finish }) =
     )
     .argument("<input...>", "image files, folders, or globs in quotes")
     .option("-o, --out <path>", "result file, or a folder (existing, or ending in /) for several")
-    .addOption(
-      new Option("--model <folder>", "model in diffusers layout").default(
-        BUNDLED_MODEL,
-        "the bundled rcod-tiny",
-      ),
-    )
+    .addOption(modelOption())
+    .addOption(clipOption())
+    .addOption(checkpointOption())
     .addOption(
       new Option(
         "--realism <r>",
@@ -139,7 +142,7 @@ export const upscaleCommand: RegisterCommand = (program, { terminal, finish }) =
           terminal,
           launch,
           openGpu: (toggles) => requestNodeGpu({ toggles }),
-          loadModel: async (folder, options) => (await engineLoader())(folder, options),
+          loadModel: async (paths, options) => (await engineLoader())(paths, options),
         }),
       );
     });
@@ -168,7 +171,8 @@ export async function runUpscale(
   dependencies: UpscaleDependencies,
 ): Promise<number> {
   const jobs = await planJobs(inputs, options.out, options.force ?? false);
-  await checkModelFolder(options.model, options.realism === "auto");
+  await checkModelPaths(options);
+  if (options.realism === "auto") await checkHasMem(options.model);
   const failures = await findBadInputs(jobs);
   if (failures.size < jobs.length) {
     const exitCode = await dependencies.launch();
@@ -185,21 +189,18 @@ export async function runUpscale(
   }
 }
 
-async function checkModelFolder(folder: string, needsMem: boolean): Promise<void> {
-  const stats = await stat(folder).catch(() => undefined);
-  if (stats === undefined) throw usageError(`model folder ${folder} does not exist`);
-  if (!stats.isDirectory()) {
-    throw usageError(
-      `model ${folder} is a file; give the folder in diffusers layout that holds it`,
-    );
-  }
-  if (!needsMem) return;
+async function checkHasMem(folder: string): Promise<void> {
   const mem = await stat(join(folder, "mem", "config.json")).catch(() => undefined);
-  if (mem === undefined) {
-    throw usageError(
-      `--realism auto: model ${folder} has no mem/; choose fidelity, neutral, realism or a number from 0 to 1`,
-    );
-  }
+  if (mem !== undefined || (await isRcodS(folder))) return;
+  throw usageError(
+    `--realism auto: model ${folder} has no mem/; choose fidelity, neutral, realism or a number from 0 to 1`,
+  );
+}
+
+/** Whether a folder says that it is RCOD_S, whose metric estimation module is no folder. */
+async function isRcodS(folder: string): Promise<boolean> {
+  const text = await readFile(join(folder, "rcod_config.json"), "utf8").catch(() => "");
+  return /"instance"\s*:\s*"RCOD_S"/.test(text);
 }
 
 /** Errors that the files' headers show already, by job. */
@@ -288,13 +289,13 @@ class UpscaleRun {
   async #load(progress: ProgressDisplay): Promise<{ readonly model: Model }> {
     if (this.#engine !== undefined) return this.#engine;
     const { openGpu, loadModel } = this.#dependencies;
-    const { model: folder, precision, dawnToggles } = this.#options;
+    const { precision, dawnToggles } = this.#options;
     const gpu = await openGpu(dawnToggles);
     try {
       this.#signal.throwIfAborted();
       progress.start("model");
       const startedAt = performance.now();
-      const model = await loadModel(folder, {
+      const model = await loadModel(modelPaths(this.#options), {
         gpu,
         precision,
         signal: this.#signal,
@@ -356,7 +357,7 @@ class UpscaleRun {
     const engine = this.#engine;
     const errors = this.#reports.flatMap((report) => ("error" in report ? [report.error] : []));
     return {
-      model: this.#options.model,
+      ...modelPaths(this.#options),
       precision: engine?.model.precision ?? null,
       adapter: engine === undefined ? null : adapterSummary(engine.gpu.caps),
       loadMs: engine?.loadMs ?? null,

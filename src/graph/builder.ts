@@ -108,6 +108,7 @@ export class GraphBuilder {
       kernelSize: [k, k],
       stride,
       padding,
+      upsample: false,
     });
     if (outHeight < 1 || outWidth < 1) {
       throw new ShapeError(
@@ -122,6 +123,7 @@ export class GraphBuilder {
         kernelSize: [k, k],
         stride,
         padding,
+        upsample: false,
         activation: "none",
       },
       { x: [x] },
@@ -172,6 +174,13 @@ export class GraphBuilder {
     return this.#emit({ kind: "affine", activation: "none" }, { x: [x, affine] }, x.shape, w.path);
   }
 
+  /** Mean over the pixels of [N, H, W, C] → [N, C]. */
+  globalAveragePool(x: Value, path: string): Value {
+    const [batch, , , channels] = this.#map(x, "globalAveragePool", path);
+    const stats = this.#emit({ kind: "channelStats" }, { x: [x] }, [batch, channels], path);
+    return this.#emit({ kind: "channelMean" }, { x: [stats] }, [batch, channels], path);
+  }
+
   /** Layer normalisation over the channel axis with parameters `weight`, `bias` [C]. */
   layerNorm(x: Value, w: WeightScope, eps: number): Value {
     const channels = channelsOf(x);
@@ -217,7 +226,7 @@ export class GraphBuilder {
       );
     }
     return this.#emit(
-      { kind: "attention", numHeads, headDim: channels / numHeads, scale },
+      { kind: "attention", numHeads, headDim: channels / numHeads, scale, offsets: [0, 0, 0] },
       { x: [q, k, v] },
       q.shape,
       path,

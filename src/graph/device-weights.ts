@@ -8,9 +8,13 @@ import type { Gpu } from "../gpu/device.ts";
 import { ShapeError, elementCount, paddedChannels, quadCount } from "../gpu/shape.ts";
 import { UPLOAD_CHUNK_BYTES, submittedWorkDone, uploadBytes } from "../gpu/transfer.ts";
 import type { SourceDType } from "../kernels/pack-weight.ts";
-import { packWeight, packedColumnQuads, packedWeightByteLength } from "../kernels/pack-weight.ts";
+import { packWeight, packedColumnQuads } from "../kernels/pack-weight.ts";
 import type { Weight } from "./ir.ts";
+import { weightKey, weightParts } from "./ir.ts";
+import { ModulatedWeight } from "./modulated-weight.ts";
 import { runPlan } from "./run-plan.ts";
+import type { PackedPart } from "./weight-layout.ts";
+import { packedParts, weightByteLength } from "./weight-layout.ts";
 
 /** A tensor as it lies in a checkpoint. */
 export interface SourceTensor {
@@ -21,7 +25,7 @@ export interface SourceTensor {
   read(start: number, length: number, signal?: AbortSignal): Promise<Uint8Array>;
 }
 
-/** A low-rank update W + scaling · B · A of a matrix. */
+/** A low-rank update W + scaling · B · A of a matrix, or, modulated, W + scaling · (B·Mᵀ) · A. */
 export interface LoraUpdate {
   readonly rank: number;
   readonly scaling: number;
@@ -29,6 +33,8 @@ export interface LoraUpdate {
   readonly a: SourceTensor;
   /** [out, rank] or [out, rank, 1, 1]. */
   readonly b: SourceTensor;
+  /** Number of its rank × rank matrix M in `modulate`; absent for an update that never changes. */
+  readonly block?: number;
 }
 
 /** Where graph parameters come from. Names are verbatim checkpoint names. */
@@ -45,6 +51,10 @@ export interface DeviceWeightsOptions {
   readonly roundToHalf?: boolean;
 }
 
+/** Merges in flight at once, in flops: enough to keep the device busy, few enough to abort soon. */
+const MERGE_FLOPS_SOFTWARE = 1e8;
+const MERGE_FLOPS = 5e10;
+
 /** Owns the weight buffers. `dispose` frees them; programs that use them must not run afterwards. */
 export class DeviceWeights {
   readonly dtype: DType;
@@ -53,6 +63,7 @@ export class DeviceWeights {
   readonly #roundToHalf: boolean;
   readonly #buffers = new Map<string, GPUBuffer>();
   readonly #zeros = new Map<number, GPUBuffer>();
+  readonly #modulated = new Map<string, ModulatedWeight>();
 
   constructor(gpu: Gpu, source: TensorSource, options: DeviceWeightsOptions) {
     this.#gpu = gpu;
@@ -87,15 +98,15 @@ export class DeviceWeights {
     options: { signal?: AbortSignal; onProgress?: (loaded: number, total: number) => void } = {},
   ): Promise<void> {
     const missing = weights.filter((weight) => !this.#buffers.has(weightKey(weight)));
-    const total = missing.reduce((sum, { name }) => sum + this.#source.tensor(name).byteLength, 0);
+    const bytesOf = (weight: Weight): number => sourceByteLength(weight, this.#source);
+    const total = missing.reduce((sum, weight) => sum + bytesOf(weight), 0);
     let loaded = 0;
     let sinceSync = 0;
     for (const weight of missing) {
       options.signal?.throwIfAborted();
       this.#buffers.set(weightKey(weight), await this.#loadOne(weight, options.signal));
-      const { byteLength } = this.#source.tensor(weight.name);
-      loaded += byteLength;
-      sinceSync += byteLength;
+      loaded += bytesOf(weight);
+      sinceSync += bytesOf(weight);
       if (sinceSync > 16 * UPLOAD_CHUNK_BYTES) {
         // Uploads queue faster than the device drains them; waiting bounds the queue's copies.
         await submittedWorkDone(this.#gpu);
@@ -105,7 +116,41 @@ export class DeviceWeights {
     }
   }
 
+  /**
+   * Merges the modulated updates of all loaded weights anew. Until the first call their matrices are zero.
+   * `matrices` is f32 [blocks, rank²] as a graph's output has it: row-major matrices, each padded to quads.
+   * Resolves when the device has finished; after an abort some weights are of the old and some of the new
+   * matrices.
+   */
+  async modulate(matrices: GPUBuffer, options: { signal?: AbortSignal } = {}): Promise<void> {
+    const { memory, caps } = this.#gpu;
+    const weights = [...this.#modulated.values()];
+    if (weights.length === 0) return;
+    const scratch = memory.create(
+      "modulated LoRA",
+      Math.max(...weights.map(({ scratchByteLength }) => scratchByteLength)),
+      "staging",
+    );
+    const budget = caps.isSoftware ? MERGE_FLOPS_SOFTWARE : MERGE_FLOPS;
+    try {
+      let inFlight = 0;
+      for (const weight of weights) {
+        options.signal?.throwIfAborted();
+        await weight.merge(this.#gpu, matrices, scratch);
+        inFlight += weight.flops;
+        if (inFlight < budget) continue;
+        await submittedWorkDone(this.#gpu);
+        inFlight = 0;
+      }
+      await submittedWorkDone(this.#gpu);
+    } finally {
+      memory.release(scratch);
+    }
+  }
+
   dispose(): void {
+    for (const weight of this.#modulated.values()) weight.dispose(this.#gpu);
+    this.#modulated.clear();
     for (const buffer of [...this.#buffers.values(), ...this.#zeros.values()])
       this.#gpu.memory.release(buffer);
     this.#buffers.clear();
@@ -113,17 +158,22 @@ export class DeviceWeights {
   }
 
   async #loadOne(weight: Weight, signal?: AbortSignal): Promise<GPUBuffer> {
-    const { shape } = this.#source.tensor(weight.name);
-    if (elementCount(shape) !== elementCount(weight.shape)) {
-      throw new ShapeError(
-        `weights: shape must be [${weight.shape}], got [${shape}] (${weight.name})`,
-      );
+    for (const { name, shape: needed } of weightParts(weight)) {
+      const { shape } = this.#source.tensor(name);
+      if (elementCount(shape) !== elementCount(needed)) {
+        throw new ShapeError(`weights: shape must be [${needed}], got [${shape}] (${name})`);
+      }
     }
     switch (weight.layout) {
       case "matrix":
       case "geglu-matrix":
+      case "upsample-matrix":
+      case "stacked-matrix":
+      case "shortcut-matrix":
         return this.#loadMatrix(weight, signal);
       case "vector":
+      case "stacked-vector":
+      case "summed-vector":
       case "geglu-vector":
       case "table":
         return this.#loadFloats(weight, signal);
@@ -134,29 +184,34 @@ export class DeviceWeights {
 
   async #loadMatrix(weight: Weight, signal?: AbortSignal): Promise<GPUBuffer> {
     const { memory } = this.#gpu;
-    const [outChannels = 1, inChannels = 1, kernelHeight = 1, kernelWidth = 1] = weight.shape;
-    const tensor = this.#source.tensor(weight.name);
-    const lora = this.#source.lora(weight.name);
-    const problem = {
-      dtype: this.dtype,
-      sourceDType: tensor.dtype,
-      outChannels,
-      inChannels,
-      taps: kernelHeight * kernelWidth,
-      geglu: weight.layout === "geglu-matrix",
-      lora: lora && {
-        rank: lora.rank,
-        scaling: lora.scaling,
-        aDType: lora.a.dtype,
-        bDType: lora.b.dtype,
-      },
-      roundToHalf: this.#roundToHalf,
-    };
-    const packed = memory.create(weight.name, packedWeightByteLength(problem), "weights");
+    const packed = memory.create(weight.name, weightByteLength(weight, this.dtype), "weights");
+    try {
+      for (const part of packedParts(weight)) {
+        await this.#packPart(weightKey(weight), part, packed, signal);
+      }
+      return packed;
+    } catch (error) {
+      memory.release(packed);
+      throw error;
+    }
+  }
+
+  /** Packs a tensor, with its LoRA, into its place in `packed`, the buffer of the weight `key`. */
+  async #packPart(
+    key: string,
+    part: PackedPart,
+    packed: GPUBuffer,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    const { memory } = this.#gpu;
+    const { name } = part.tensor;
+    const tensor = this.#source.tensor(name);
+    const lora = this.#source.lora(name);
     const staging: GPUBuffer[] = [];
     try {
       const stage = async (source: SourceTensor): Promise<GPUBuffer> => {
-        const buffer = memory.create(`${weight.name} (source)`, source.byteLength, "staging");
+        const purpose = lora?.block === undefined ? "staging" : "weights";
+        const buffer = memory.create(`${name} (source)`, source.byteLength, purpose);
         staging.push(buffer);
         for (let start = 0; start < source.byteLength; start += UPLOAD_CHUNK_BYTES) {
           const length = Math.min(UPLOAD_CHUNK_BYTES, source.byteLength - start);
@@ -164,39 +219,72 @@ export class DeviceWeights {
         }
         return buffer;
       };
-      const operands = {
-        source: await stage(tensor),
-        packed,
-        ...(lora && { lora_a: await stage(lora.a), lora_b: await stage(lora.b) }),
+      const problem = {
+        dtype: this.dtype,
+        sourceDType: tensor.dtype,
+        ...part.layout,
+        lora: lora && {
+          rank: lora.rank,
+          scaling: lora.scaling,
+          aDType: lora.a.dtype,
+          bDType: lora.b.dtype,
+        },
+        roundToHalf: this.#roundToHalf,
       };
-      await runPlan(this.#gpu, packWeight.plan(problem, this.#gpu.caps), operands);
-      return packed;
-    } catch (error) {
-      memory.release(packed);
-      throw error;
+      const source = await stage(tensor);
+      if (lora === null) {
+        await runPlan(this.#gpu, packWeight.plan(problem, this.#gpu.caps), { source, packed });
+        return;
+      }
+      const operands = {
+        source,
+        packed,
+        lora_a: await stage(lora.a),
+        lora_b: await stage(lora.b),
+      };
+      if (lora.block === undefined) {
+        await runPlan(this.#gpu, packWeight.plan(problem, this.#gpu.caps), operands);
+      } else {
+        const modulated = new ModulatedWeight(problem, lora.block, operands);
+        this.#modulated.set(`${key} ${name}`, modulated);
+        staging.length = 0; // its tensors stay
+      }
     } finally {
       for (const buffer of staging) memory.release(buffer);
     }
   }
 
   async #loadFloats(weight: Weight, signal?: AbortSignal): Promise<GPUBuffer> {
-    const tensor = this.#source.tensor(weight.name);
-    if (this.#source.lora(weight.name) !== null) {
-      throw new ShapeError(
-        `weights: LoRA merges into matrices only, got a ${weight.layout} (${weight.name})`,
+    const rows: Float32Array<ArrayBuffer>[] = [];
+    for (const { name, shape } of weightParts(weight)) {
+      if (this.#source.lora(name) !== null) {
+        throw new ShapeError(
+          `weights: LoRA merges into matrices only, got a ${weight.layout} (${name})`,
+        );
+      }
+      const tensor = this.#source.tensor(name);
+      const values = decodeFloats(tensor.dtype, await tensor.read(0, tensor.byteLength, signal));
+      rows.push(
+        weight.layout === "geglu-vector" ? interleaveHalves(values) : padRows(values, shape),
       );
     }
-    const values = decodeFloats(tensor.dtype, await tensor.read(0, tensor.byteLength, signal));
-    const packed =
-      weight.layout === "geglu-vector" ? interleaveHalves(values) : padRows(values, weight.shape);
-    const buffer = this.#gpu.memory.create(weight.name, packed.byteLength, "weights");
-    uploadBytes(this.#gpu, buffer, 0, new Uint8Array(packed.buffer));
+    const buffer = this.#gpu.memory.create(
+      weight.name,
+      weightByteLength(weight, this.dtype),
+      "weights",
+    );
+    let offset = 0;
+    for (const row of weight.layout === "summed-vector" ? [sumOf(rows)] : rows) {
+      uploadBytes(this.#gpu, buffer, offset, new Uint8Array(row.buffer));
+      offset += row.byteLength;
+    }
     return buffer;
   }
 }
 
-function weightKey({ name, layout }: Weight): string {
-  return `${layout} ${name}`;
+/** Bytes of a checkpoint that loading `weight` reads, without LoRA. */
+export function sourceByteLength(weight: Weight, source: TensorSource): number {
+  return weightParts(weight).reduce((sum, { name }) => sum + source.tensor(name).byteLength, 0);
 }
 
 /** Little-endian checkpoint bytes as floats. */
@@ -211,6 +299,13 @@ function decodeFloats(dtype: SourceDType, bytes: Uint8Array): Float32Array {
   const out = new Uint32Array(words.length);
   words.forEach((word, i) => (out[i] = word << 16));
   return new Float32Array(out.buffer);
+}
+
+/** Elementwise sum of equally long arrays, in doubles, rounded once. */
+function sumOf(rows: readonly Float32Array[]): Float32Array<ArrayBuffer> {
+  return Float32Array.from(rows[0] ?? [], (_, i) =>
+    rows.reduce((sum, row) => sum + (row[i] as number), 0),
+  );
 }
 
 function padRows(values: Float32Array, shape: readonly number[]): Float32Array<ArrayBuffer> {

@@ -20,18 +20,32 @@ export type WeightLayout =
   | "matrix"
   /** Linear [2D, I] whose halves are interleaved for GEGLU. */
   | "geglu-matrix"
+  /** Conv [O, I, 3, 3] folded with a doubling of the map before it: 16 taps. */
+  | "upsample-matrix"
+  /** The rows of `parts`, linear [O, I] of whole quads each, one after another. */
+  | "stacked-matrix"
+  /** `parts`: conv [O, I, kh, kw], and behind its taps conv or linear [O, J] as one more. */
+  | "shortcut-matrix"
   /** [C] as f32, padded to quads. */
   | "vector"
+  /** `parts` [C] one after another; whole quads each. */
+  | "stacked-vector"
+  /** The sum of `parts` [C]. */
+  | "summed-vector"
   /** [2D] as f32, interleaved like `geglu-matrix`. */
   | "geglu-vector"
   /** [rows, C] as f32, rows padded to quads. */
   | "table";
 
-/** A parameter the graph reads: a verbatim checkpoint name and the shape the graph needs. */
+/**
+ * A parameter the graph reads: a verbatim checkpoint name and the shape the graph needs. Or several in one
+ * buffer (`parts`, in plain layouts); then the name is no checkpoint's, but still this weight's own.
+ */
 export interface Weight {
   readonly name: string;
   readonly shape: readonly number[];
   readonly layout: WeightLayout;
+  readonly parts?: readonly Weight[];
 }
 
 /** What an operation is, apart from its operands. */
@@ -43,6 +57,8 @@ export type Op =
       readonly kernelSize: readonly [number, number];
       readonly stride: number;
       readonly padding: readonly [number, number, number, number];
+      /** Doubles the map by nearest neighbour first; the weight's layout is `upsample-matrix`. */
+      readonly upsample: boolean;
       readonly activation: Activation;
     }
   | {
@@ -53,6 +69,7 @@ export type Op =
       readonly geglu: boolean;
     }
   | { readonly kind: "channelStats" }
+  | { readonly kind: "channelMean" }
   | {
       readonly kind: "groupNormAffine";
       readonly gamma: Weight;
@@ -72,6 +89,8 @@ export type Op =
       readonly numHeads: number;
       readonly headDim: number;
       readonly scale: number;
+      /** First channel of q, k and v in their values, which may be one. */
+      readonly offsets: readonly [q: number, k: number, v: number];
     }
   | {
       readonly kind: "elementwise";
@@ -99,6 +118,8 @@ export interface NodeInputs {
   readonly x: readonly Value[];
   readonly residual?: Value;
   readonly channelAdd?: Value;
+  /** One or two sources of a 1×1 convolution that conv2d adds; the weight's layout is `shortcut-matrix`. */
+  readonly shortcut?: readonly Value[];
 }
 
 export interface Node {
@@ -124,6 +145,7 @@ export function nodeInputs({ inputs }: Node): Value[] {
   const all = [...inputs.x];
   if (inputs.residual) all.push(inputs.residual);
   if (inputs.channelAdd) all.push(inputs.channelAdd);
+  if (inputs.shortcut) all.push(...inputs.shortcut);
   return all;
 }
 
@@ -143,21 +165,38 @@ export function nodeWeights({ op }: Node): Weight[] {
   }
 }
 
-/** Checkpoint tensors that `graph` reads, each once, in order of first use. */
+/** Names a weight in its layout: a tensor may be needed in several. */
+export function weightKey({ name, layout }: Weight): string {
+  return `${layout} ${name}`;
+}
+
+/** The checkpoint's tensors in a weight. */
+export function weightParts(weight: Weight): readonly Weight[] {
+  return weight.parts ?? [weight];
+}
+
+/** What `graph` reads, each once, in order of first use. */
 export function graphWeights(graph: Pick<Graph, "nodes">): Weight[] {
-  const byName = new Map<string, Weight>();
-  for (const node of graph.nodes) {
-    for (const weight of nodeWeights(node)) {
-      const known = byName.get(weight.name);
-      if (known === undefined) byName.set(weight.name, weight);
-      else if (known.layout !== weight.layout || `${known.shape}` !== `${weight.shape}`) {
-        throw new Error(
-          `internal: weight "${weight.name}" is used as [${known.shape}] ${known.layout} and as [${weight.shape}] ${weight.layout}`,
-        );
-      }
+  const byKey = new Map<string, Weight>();
+  const shapes = new Map<string, readonly number[]>();
+  for (const weight of graph.nodes.flatMap(nodeWeights)) {
+    const shape = shapes.get(weight.name) ?? weight.shape;
+    if (`${shape}` !== `${weight.shape}`) {
+      throw new Error(
+        `internal: weight "${weight.name}" is used as [${shape}] and as [${weight.shape}]`,
+      );
     }
+    shapes.set(weight.name, shape);
+    byKey.set(weightKey(weight), weight);
   }
-  return [...byName.values()];
+  return [...byKey.values()];
+}
+
+/** Ids that no value of the graph has. */
+export function freshIds({ nodes, inputs }: Graph): () => number {
+  const values = [...inputs.values(), ...nodes.map(({ output }) => output)];
+  let next = 1 + values.reduce((largest, { id }) => Math.max(largest, id), -1);
+  return () => next++;
 }
 
 /** Size of the channel axis. */

@@ -9,6 +9,7 @@ import { ShapeError, paddedChannels, quadCount } from "../gpu/shape.ts";
 import { affineActivation } from "../kernels/affine-activation.ts";
 import { attention } from "../kernels/attention.ts";
 import { channelAdd } from "../kernels/channel-add.ts";
+import { channelMean } from "../kernels/channel-mean.ts";
 import type { PixelRegion } from "../kernels/channel-stats.ts";
 import {
   channelStats,
@@ -17,34 +18,21 @@ import {
   regionPixels,
 } from "../kernels/channel-stats.ts";
 import { concatChannels } from "../kernels/concat-channels.ts";
-import { conv2d } from "../kernels/conv2d.ts";
 import { elementwise } from "../kernels/elementwise.ts";
 import { geglu } from "../kernels/geglu.ts";
 import { groupNormAffine, groupNormAffineByteLength } from "../kernels/group-norm-affine.ts";
 import type { Cost, Kernel, KernelPlan } from "../kernels/kernel.ts";
 import { layerNorm } from "../kernels/layer-norm.ts";
-import { linear } from "../kernels/linear.ts";
 import { sliceChannels } from "../kernels/slice-channels.ts";
 import { tokenEmbeddings } from "../kernels/token-embeddings.ts";
 import { upsampleNearest } from "../kernels/upsample-nearest.ts";
-import type { Graph, Node, Value, Weight } from "./ir.ts";
+import type { Graph, Node, Value } from "./ir.ts";
 import { channelsOf, rowsOf } from "./ir.ts";
+import { lowerConv2d, lowerLinear } from "./lower-contraction.ts";
+import type { LowerContext, Step, VariantChoice } from "./step.ts";
+import { makeStep, value, weight } from "./step.ts";
 
-/** What an operand of a kernel is bound to. */
-export type OperandSource =
-  | { readonly kind: "value"; readonly id: number }
-  | { readonly kind: "weight"; readonly weight: Weight }
-  /** The bias of a layer that has none: `byteLength` bytes of zeros. */
-  | { readonly kind: "zeros"; readonly byteLength: number };
-
-/** One kernel plan with its operands. A node lowers to one or more steps. */
-export interface Step {
-  readonly node: Node;
-  readonly kernel: string;
-  readonly plan: KernelPlan;
-  readonly cost: Cost;
-  readonly operands: Readonly<Record<string, OperandSource>>;
-}
+export type { OperandSource, Step, VariantChoice } from "./step.ts";
 
 export interface LoweredGraph {
   readonly graph: Graph;
@@ -52,9 +40,6 @@ export interface LoweredGraph {
   /** Bytes of every value id. */
   readonly byteLengths: ReadonlyMap<number, number>;
 }
-
-/** Forces a kernel's variant, by kernel name; for oracle runs and measurements. */
-export type VariantChoice = Readonly<Record<string, string>>;
 
 /** Bytes of an activation of this shape: rows × channels padded to quads. */
 export function activationByteLength(shape: readonly number[], dtype: DType): number {
@@ -66,14 +51,14 @@ export function activationByteLength(shape: readonly number[], dtype: DType): nu
 /** Lowers every node. Throws `ShapeError` with the module path of the node that no kernel can run. */
 export function lower(graph: Graph, caps: Caps, variants: VariantChoice = {}): LoweredGraph {
   const byteLengths = new Map<number, number>();
-  for (const value of graph.inputs.values()) {
-    byteLengths.set(value.id, activationByteLength(value.shape, graph.dtype));
+  for (const input of graph.inputs.values()) {
+    byteLengths.set(input.id, activationByteLength(input.shape, graph.dtype));
   }
   const shapes = new Map<number, readonly number[]>(
     [...graph.inputs.values()].map((v) => [v.id, v.shape]),
   );
   const splits = new Map<number, { readonly splits: number; readonly pixels: number }>();
-  const context: Context = { graph, caps, variants, byteLengths, splits };
+  const context: LowerContext = { graph, caps, variants, byteLengths, splits };
   const steps: Step[] = [];
   for (const node of graph.nodes) {
     shapes.set(node.output.id, node.output.shape);
@@ -89,17 +74,6 @@ export function lower(graph: Graph, caps: Caps, variants: VariantChoice = {}): L
   }
   return { graph, steps, byteLengths };
 }
-
-interface Context {
-  readonly graph: Graph;
-  readonly caps: Caps;
-  readonly variants: VariantChoice;
-  readonly byteLengths: Map<number, number>;
-  readonly splits: Map<number, { readonly splits: number; readonly pixels: number }>;
-}
-
-const value = ({ id }: Value): OperandSource => ({ kind: "value", id });
-const weight = (w: Weight): OperandSource => ({ kind: "weight", weight: w });
 
 /** The statistics step of a GroupNorm over `region` (default: the whole map) of a map of `shape`. */
 export function statsPlan(
@@ -126,112 +100,21 @@ export function statsPlan(
   };
 }
 
-function lowerNode(node: Node, context: Context): Step[] {
+function lowerNode(node: Node, context: LowerContext): Step[] {
   const { op, inputs, output } = node;
-  const { graph, caps, variants, byteLengths, splits } = context;
+  const { graph, caps, byteLengths, splits } = context;
   const { dtype } = graph;
   const [x, second, third] = inputs.x as readonly [Value, Value | undefined, Value | undefined];
-  function step<P, V extends string>(
+  const step = <P, V extends string>(
     kernel: Kernel<P, V>,
     problem: P,
     operands: Step["operands"],
-  ): Step {
-    const forced = variants[kernel.name] as V | undefined;
-    const fits = forced !== undefined && kernel.variants.includes(forced);
-    return {
-      node,
-      kernel: kernel.name,
-      plan: fits ? kernel.plan(problem, caps, forced) : kernel.plan(problem, caps),
-      cost: kernel.cost(problem),
-      operands,
-    };
-  }
-  const epilogueOperands = {
-    ...(inputs.channelAdd && { channel_add: value(inputs.channelAdd) }),
-    ...(inputs.residual && { residual: value(inputs.residual) }),
-  };
+  ): Step => makeStep(node, context, kernel, problem, operands);
   switch (op.kind) {
-    case "conv2d": {
-      const [batch = 1, inHeight = 1, inWidth = 1] = x.shape;
-      const outChannels = channelsOf(output);
-      const epilogue = {
-        channelAdd: inputs.channelAdd !== undefined,
-        residual: inputs.residual !== undefined,
-        activation: op.activation,
-        geglu: false,
-      };
-      const operands = {
-        ...Object.fromEntries(inputs.x.map((source, i) => [`x${i}`, value(source)])),
-        weight: weight(op.weight),
-        bias: biasSource(op.bias, quadCount(outChannels) * 16),
-        ...epilogueOperands,
-        y: value(output),
-      };
-      const inChannels = inputs.x.map(channelsOf);
-      const isPointwise =
-        op.kernelSize[0] === 1 &&
-        op.kernelSize[1] === 1 &&
-        op.stride === 1 &&
-        op.padding.every((p) => p === 0);
-      if (isPointwise) {
-        const rowsPerImage = inHeight * inWidth;
-        return [
-          step(
-            linear,
-            { dtype, rows: batch * rowsPerImage, inChannels, outChannels, rowsPerImage, epilogue },
-            operands,
-          ),
-        ];
-      }
-      return [
-        step(
-          conv2d,
-          {
-            dtype,
-            batch,
-            inHeight,
-            inWidth,
-            inChannels,
-            outChannels,
-            kernelSize: op.kernelSize,
-            stride: op.stride,
-            padding: op.padding,
-            epilogue,
-          },
-          operands,
-        ),
-      ];
-    }
-    case "linear": {
-      const outChannels = op.geglu ? 2 * channelsOf(output) : channelsOf(output);
-      const columns = op.geglu ? 2 * quadCount(outChannels / 2) : quadCount(outChannels);
-      const rows = rowsOf(x);
-      return [
-        step(
-          linear,
-          {
-            dtype,
-            rows,
-            inChannels: inputs.x.map(channelsOf),
-            outChannels,
-            rowsPerImage: rows / (x.shape[0] ?? 1),
-            epilogue: {
-              channelAdd: inputs.channelAdd !== undefined,
-              residual: inputs.residual !== undefined,
-              activation: op.activation,
-              geglu: op.geglu,
-            },
-          },
-          {
-            ...Object.fromEntries(inputs.x.map((source, i) => [`x${i}`, value(source)])),
-            weight: weight(op.weight),
-            bias: biasSource(op.bias, columns * 16),
-            ...epilogueOperands,
-            y: value(output),
-          },
-        ),
-      ];
-    }
+    case "conv2d":
+      return [lowerConv2d(node, op, context)];
+    case "linear":
+      return [lowerLinear(node, op, context)];
     case "channelStats": {
       const stats = statsPlan(x.shape, dtype, caps);
       byteLengths.set(
@@ -249,13 +132,22 @@ function lowerNode(node: Node, context: Context): Step[] {
         },
       ];
     }
+    case "channelMean": {
+      const problem = { dtype, batch: x.shape[0] ?? 1, channels: channelsOf(x) };
+      return [
+        step(
+          channelMean,
+          { ...problem, ...knownStats(x, context, node) },
+          { stats: value(x), y: value(output) },
+        ),
+      ];
+    }
     case "groupNormAffine": {
       const batch = output.shape[0] ?? 1;
-      const sources = inputs.x.map((stats) => {
-        const known = splits.get(stats.id);
-        if (known === undefined) throw new Error(`internal: no statistics for ${node.path}`);
-        return { channels: channelsOf(stats), ...known };
-      });
+      const sources = inputs.x.map((stats) => ({
+        channels: channelsOf(stats),
+        ...knownStats(stats, context, node),
+      }));
       byteLengths.set(output.id, groupNormAffineByteLength(batch, channelsOf(output)));
       const [first, last] = sources as [
         (typeof sources)[number],
@@ -309,8 +201,8 @@ function lowerNode(node: Node, context: Context): Step[] {
         ),
       ];
     case "attention": {
-      const k = second as Value;
-      const channels = paddedChannels(channelsOf(x));
+      const [k, v] = [second, third] as [Value, Value];
+      const stride = (tokens: Value): number => paddedChannels(channelsOf(tokens));
       return [
         step(
           attention,
@@ -322,15 +214,15 @@ function lowerNode(node: Node, context: Context): Step[] {
             numHeads: op.numHeads,
             headDim: op.headDim,
             scale: op.scale,
-            queryStride: channels,
-            keyStride: channels,
-            valueStride: channels,
-            outputStride: channels,
-            queryOffset: 0,
-            keyOffset: 0,
-            valueOffset: 0,
+            queryStride: stride(x),
+            keyStride: stride(k),
+            valueStride: stride(v),
+            outputStride: stride(output),
+            queryOffset: op.offsets[0],
+            keyOffset: op.offsets[1],
+            valueOffset: op.offsets[2],
           },
-          { q: value(x), k: value(k), v: value(third as Value), y: value(output) },
+          { q: value(x), k: value(k), v: value(v), y: value(output) },
         ),
       ];
     }
@@ -422,6 +314,13 @@ function lowerNode(node: Node, context: Context): Step[] {
   }
 }
 
-function biasSource(bias: Weight | null, byteLength: number): OperandSource {
-  return bias ? weight(bias) : { kind: "zeros", byteLength };
+/** How the statistics in `stats` were counted. */
+function knownStats(
+  stats: Value,
+  { splits }: LowerContext,
+  { path }: Node,
+): { readonly splits: number; readonly pixels: number } {
+  const known = splits.get(stats.id);
+  if (known === undefined) throw new Error(`internal: no statistics for ${path}`);
+  return known;
 }

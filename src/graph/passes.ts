@@ -3,14 +3,27 @@
  * are exact up to rounding: fewer stores to the activation dtype, the same arithmetic.
  */
 import type { Graph, Node, Op, Value } from "./ir.ts";
-import { channelsOf, nodeInputs } from "./ir.ts";
+import { channelsOf, freshIds, nodeInputs } from "./ir.ts";
+import { fusePairs } from "./fuse-pairs.ts";
+import { foldShortcut } from "./fold-shortcut.ts";
+import { foldUpsample } from "./fold-upsample.ts";
+import { stackProjections } from "./stack-projections.ts";
 
-export type PassName = "fuse-norm-activation" | "fuse-epilogue" | "elide-concat";
+export type PassName =
+  | "fold-upsample"
+  | "stack-projections"
+  | "elide-concat"
+  | "fold-shortcut"
+  | "fuse-norm-activation"
+  | "fuse-epilogue";
 
 /** In execution order. */
 export const PASSES: readonly { readonly name: PassName; readonly run: (graph: Graph) => Graph }[] =
   [
+    { name: "fold-upsample", run: foldUpsample },
+    { name: "stack-projections", run: stackProjections },
     { name: "elide-concat", run: elideConcat },
+    { name: "fold-shortcut", run: foldShortcut }, // after elide-concat: the shortcut may read two parts
     { name: "fuse-norm-activation", run: fuseNormActivation },
     { name: "fuse-epilogue", run: fuseEpilogue },
   ];
@@ -18,45 +31,6 @@ export const PASSES: readonly { readonly name: PassName; readonly run: (graph: G
 /** Runs every pass except those in `without`. */
 export function optimize(graph: Graph, without: readonly PassName[] = []): Graph {
   return PASSES.reduce((g, pass) => (without.includes(pass.name) ? g : pass.run(g)), graph);
-}
-
-/** How often each value id is read, counting graph outputs. */
-function useCounts(graph: Graph): Map<number, number> {
-  const counts = new Map<number, number>();
-  const count = ({ id }: Value): void => void counts.set(id, (counts.get(id) ?? 0) + 1);
-  for (const node of graph.nodes) nodeInputs(node).forEach(count);
-  for (const value of graph.outputs.values()) count(value);
-  return counts;
-}
-
-/**
- * Replaces pairs (producer, consumer) where the consumer is the only reader of the producer's output and
- * the value carries no capture name that a pass would lose. `merge` returns the fused node (placed at the
- * consumer, where all operands exist) or null.
- */
-function fusePairs(graph: Graph, merge: (producer: Node, consumer: Node) => Node | null): Graph {
-  const counts = useCounts(graph);
-  const namedIds = new Set([...graph.named.values()].map(({ id }) => id));
-  const producers = new Map<number, Node>();
-  const removed = new Set<Node>();
-  const nodes: Node[] = [];
-  for (const node of graph.nodes) {
-    let current = node;
-    for (const input of nodeInputs(node)) {
-      const producer = producers.get(input.id);
-      if (producer === undefined || removed.has(producer)) continue;
-      if (counts.get(input.id) !== 1 || namedIds.has(input.id)) continue;
-      const fused = merge(producer, current);
-      if (fused !== null) {
-        removed.add(producer);
-        current = fused;
-        break;
-      }
-    }
-    nodes.push(current);
-    producers.set(current.output.id, current);
-  }
-  return { ...graph, nodes: nodes.filter((node) => !removed.has(node)) };
 }
 
 /** GroupNorm followed by an activation: the activation moves into the apply kernel. */
@@ -75,7 +49,7 @@ function fuseEpilogue(graph: Graph): Graph {
     const { op, inputs } = producer;
     if (op.kind !== "conv2d" && op.kind !== "linear") return null;
     if (op.kind === "linear" && op.geglu) return null;
-    const fresh = inputs.residual === undefined;
+    const fresh = inputs.residual === undefined && inputs.shortcut === undefined;
     const next = consumer.op;
     const output = consumer.output;
     // The epilogue's order is fixed: channel add, activation, residual.
@@ -145,18 +119,18 @@ function elideConcat(graph: Graph): Graph {
     const readers = graph.nodes.filter((reader) =>
       nodeInputs(reader).some(({ id }) => id === node.output.id),
     );
-    if (readers.every((reader) => acceptsTwoSources(reader, node.output.id))) {
+    const isPooled = readers.some(({ output }) =>
+      graph.nodes.some(
+        ({ op, inputs }) => op.kind === "channelMean" && inputs.x[0]?.id === output.id,
+      ),
+    );
+    if (!isPooled && readers.every((reader) => acceptsTwoSources(reader, node.output.id))) {
       replaced.set(node.output.id, [a, b]);
     }
   }
   if (replaced.size === 0) return graph;
   const nodes: Node[] = [];
-  let nextId =
-    1 +
-    Math.max(
-      ...graph.nodes.map(({ output }) => output.id),
-      ...[...graph.inputs.values()].map(({ id }) => id),
-    );
+  const nextId = freshIds(graph);
   const statsOf = new Map<number, readonly [Value, Value]>();
   for (const node of graph.nodes) {
     const [first] = node.inputs.x;
@@ -169,7 +143,7 @@ function elideConcat(graph: Graph): Graph {
     } else if (node.op.kind === "channelStats") {
       const stats = parts.map((part): Value => {
         const output: Value = {
-          id: nextId++,
+          id: nextId(),
           shape: [node.output.shape[0] as number, channelsOf(part)],
         };
         nodes.push({ ...node, inputs: { x: [part] }, output });

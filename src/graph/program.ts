@@ -259,6 +259,12 @@ export class Program {
     }
   }
 
+  /** Records one run, without inputs, into a pass of the caller's. Large programs want the pieces of `run`. */
+  record(pass: GPUComputePassEncoder): void {
+    this.#assertUsable();
+    this.#record(pass, 0, this.plan.steps.length);
+  }
+
   /** Runs once with a timestamp pair around every step. Needs `timestamp-query`. */
   async profile(inputs: Readonly<Record<string, ProgramInput>> = {}): Promise<StepTime[]> {
     this.#assertUsable();

@@ -9,6 +9,14 @@
  * Variants as in `linear.ts`: `naive`; `register-PxQ` with P neighbouring pixels of a row and Q column
  * quads per invocation, reusing a loaded row segment for all kx; `tiled` implicit GEMM in workgroup memory.
  * A 1×1 convolution with stride 1 and no padding is a `linear` over pixels; the graph lowers it so.
+ *
+ * `upsample`: a 3×3 convolution of the map doubled by nearest neighbour, without the doubled map. Output row
+ * 2i sees input rows i − 1, i, i and row 2i + 1 sees i, i, i + 1, columns alike; so the outputs of each of the
+ * four phases (row parity, column parity) are a 2×2 convolution of the small map, with taps that are sums of
+ * the 3×3 ones (`packWeight`). Phases are the grid's z axis; borders agree, as a pixel outside is zero in both.
+ *
+ * `shortcutChannels`: adds a 1×1 convolution of another map, of the output's size, to the sum before it is
+ * finished; its rows of the weight follow those of the last tap. The shortcut of a resnet, without a store.
  */
 import type { Caps } from "../gpu/caps.ts";
 import type { DType } from "../gpu/dtype.ts";
@@ -18,8 +26,9 @@ import type { Operand, Param } from "../gpu/wgsl.ts";
 import { foldWorkgroups } from "../gpu/wgsl.ts";
 import type { Epilogue } from "./epilogue.ts";
 import { epilogueOperands, epilogueWgsl } from "./epilogue.ts";
-import { REGISTER_WORKGROUP, lines, loadBlockWgsl, multiplyAddWgsl } from "./gemm-register.ts";
-import { TILE_COLUMNS, TILE_ROWS, tiledGemmWgsl } from "./gemm-tiled.ts";
+import { conv2dLoadsWgsl, gatheringConv2dWgsl, registerConv2dWgsl } from "./conv2d-wgsl.ts";
+import { REGISTER_WORKGROUP } from "./gemm-register.ts";
+import { TILE_COLUMNS, TILE_ROWS } from "./gemm-tiled.ts";
 import type { Cost, Dispatch, Kernel, KernelPlan } from "./kernel.ts";
 import { dispatch, i32, reads, u32, writes } from "./kernel.ts";
 import { packedWeightByteLength } from "./pack-weight.ts";
@@ -36,6 +45,10 @@ export interface Conv2dProblem {
   readonly stride: number;
   /** Zero rows and columns added: `[top, bottom, left, right]`. */
   readonly padding: readonly [number, number, number, number];
+  /** Doubles the map by nearest neighbour first. Takes 3×3, stride 1, padding 1 and a weight packed for it. */
+  readonly upsample: boolean;
+  /** Channels of the shortcut's one or two sources, operands `shortcut0`, `shortcut1`; empty without one. */
+  readonly shortcutChannels: readonly number[];
   readonly epilogue: Epilogue;
 }
 
@@ -43,13 +56,19 @@ export type Conv2dVariant = "naive" | "register-8x1" | "register-8x2" | "tiled";
 
 /** `[height, width]` of the output. */
 export function conv2dOutputSize(
-  p: Pick<Conv2dProblem, "inHeight" | "inWidth" | "kernelSize" | "stride" | "padding">,
+  p: Pick<Conv2dProblem, "inHeight" | "inWidth" | "kernelSize" | "stride" | "padding" | "upsample">,
 ): readonly [number, number] {
   const [top, bottom, left, right] = p.padding;
+  const scale = p.upsample ? 2 : 1;
   return [
-    Math.floor((p.inHeight + top + bottom - p.kernelSize[0]) / p.stride) + 1,
-    Math.floor((p.inWidth + left + right - p.kernelSize[1]) / p.stride) + 1,
+    Math.floor((scale * p.inHeight + top + bottom - p.kernelSize[0]) / p.stride) + 1,
+    Math.floor((scale * p.inWidth + left + right - p.kernelSize[1]) / p.stride) + 1,
   ];
+}
+
+/** The window that is slid over the stored map. */
+function effectiveKernel(p: Conv2dProblem): Conv2dProblem["kernelSize"] {
+  return p.upsample ? [2, 2] : p.kernelSize;
 }
 
 function check(p: Conv2dProblem): void {
@@ -60,6 +79,7 @@ function check(p: Conv2dProblem): void {
     p.outChannels,
     p.stride,
     ...p.inChannels,
+    ...p.shortcutChannels,
     ...p.kernelSize,
   ];
   if (!isShape(sizes)) {
@@ -79,12 +99,43 @@ function check(p: Conv2dProblem): void {
       `conv2d: the first of two sources must have a multiple of 4 channels, got ${p.inChannels[0]}. Concatenate by copy`,
     );
   }
+  if (
+    p.upsample &&
+    (p.stride !== 1 || p.kernelSize.some((k) => k !== 3) || p.padding.some((k) => k !== 1))
+  ) {
+    throw new ShapeError(
+      `conv2d: after upsampling the kernel must be 3×3 with stride 1 and padding 1, got ` +
+        `[${p.kernelSize.join(", ")}], stride ${p.stride}, padding [${p.padding.join(", ")}]`,
+    );
+  }
   if (p.epilogue.geglu) throw new ShapeError("conv2d: GEGLU belongs to linear");
   const [height, width] = conv2dOutputSize(p);
+  if (p.shortcutChannels.length > 0) checkShortcut(p, height, width);
   if (height < 1 || width < 1) {
     throw new ShapeError(
       `conv2d: the kernel [${p.kernelSize.join(", ")}] must fit the padded input, got ` +
         `[${p.inHeight}, ${p.inWidth}] with padding [${p.padding.join(", ")}]`,
+    );
+  }
+}
+
+/** The pixels of the shortcut are those of the output, and it takes the place of the residual. */
+function checkShortcut(p: Conv2dProblem, outHeight: number, outWidth: number): void {
+  const { shortcutChannels, epilogue } = p;
+  if (
+    shortcutChannels.length > 2 ||
+    (shortcutChannels[1] && (shortcutChannels[0] ?? 0) % 4 !== 0)
+  ) {
+    throw new ShapeError(
+      `conv2d: a shortcut takes one or two sources, the first of two a multiple of 4 channels, got ${shortcutChannels.join(" + ")}`,
+    );
+  }
+  if (p.upsample || epilogue.residual || epilogue.activation !== "none") {
+    throw new ShapeError("conv2d: a shortcut excludes upsampling, residual and activation");
+  }
+  if (outHeight !== p.inHeight || outWidth !== p.inWidth) {
+    throw new ShapeError(
+      `conv2d: a shortcut needs an output as large as the input, got [${outHeight}, ${outWidth}] and [${p.inHeight}, ${p.inWidth}]`,
     );
   }
 }
@@ -94,60 +145,59 @@ function select(p: Conv2dProblem, caps: Caps): Conv2dVariant {
   return quadCount(p.outChannels) === 1 ? "register-8x1" : "register-8x2";
 }
 
-const PIXEL_WGSL_ONE = /* wgsl */ `fn load_pixel(pixel: u32, k: u32) -> vec4<f32> {
-  return unpack(x0[pixel * params.in_quads0 + k]);
-}
-`;
-const PIXEL_WGSL_TWO = /* wgsl */ `fn load_pixel(pixel: u32, k: u32) -> vec4<f32> {
-  if (k < params.in_quads0) { return unpack(x0[pixel * params.in_quads0 + k]); }
-  return unpack(x1[pixel * params.in_quads1 + (k - params.in_quads0)]);
-}
-`;
-
 function plan(p: Conv2dProblem, caps: Caps, variant: Conv2dVariant = select(p, caps)): KernelPlan {
   check(p);
   const [outHeight, outWidth] = conv2dOutputSize(p);
   const [first = 1, second = 0] = p.inChannels;
-  const rows = p.batch * outHeight * outWidth;
+  const [shortcut0 = 0, shortcut1 = 0] = p.shortcutChannels;
+  const shortcut = p.shortcutChannels.length > 0;
+  const step = p.upsample ? 2 : 1;
+  const [gridHeight, gridWidth] = [outHeight / step, outWidth / step];
+  const kernelSize = effectiveKernel(p);
+  const rows = p.batch * gridHeight * gridWidth;
   const columns = quadCount(p.outChannels);
   const operands: Operand[] = [
     ...p.inChannels.map((_, source) => reads(`x${source}`)),
     reads("weight"),
     reads("bias", "vec4<f32>"),
     ...epilogueOperands(p.epilogue),
+    ...p.shortcutChannels.map((_, source) => reads(`shortcut${source}`)),
     writes("y"),
   ];
   const params: Param[] = [
     u32("rows", rows),
     u32("in_quads0", quadCount(first)),
     u32("in_quads1", quadCount(second)),
+    u32("shortcut_quads0", quadCount(shortcut0)),
+    u32("shortcut_quads1", quadCount(shortcut1)),
     u32("column_quads", columns),
     u32("out_quads", columns),
     u32("rows_per_image", outHeight * outWidth),
     u32("batch", p.batch),
-    u32("taps", p.kernelSize[0] * p.kernelSize[1]),
-    u32("kernel_width", p.kernelSize[1]),
+    u32("taps", kernelSize[0] * kernelSize[1]),
+    u32("kernel_width", kernelSize[1]),
     i32("in_height", p.inHeight),
     i32("in_width", p.inWidth),
-    u32("out_height", outHeight),
-    u32("out_width", outWidth),
+    u32("grid_height", gridHeight),
+    u32("grid_width", gridWidth),
+    u32("step", step),
     i32("stride", p.stride),
     i32("pad_top", p.padding[0]),
     i32("pad_left", p.padding[2]),
   ];
   const header = { caps, dtype: p.dtype, operands, params };
   const shared =
-    (p.inChannels.length === 1 ? PIXEL_WGSL_ONE : PIXEL_WGSL_TWO) + epilogueWgsl(p.epilogue);
-  const label = `conv2d/${variant} ${p.kernelSize.join("x")}${p.stride > 1 ? ` s${p.stride}` : ""}`;
-  const one = (body: string, workgroups: Dispatch["workgroups"]): KernelPlan => ({
+    conv2dLoadsWgsl(p.inChannels.length, p.shortcutChannels.length) + epilogueWgsl(p.epilogue);
+  const label = `conv2d/${variant} ${p.kernelSize.join("x")}${p.stride > 1 ? ` s${p.stride}` : ""}${p.upsample ? " up" : ""}${shortcut ? " + 1x1" : ""}`;
+  const one = (body: string, [x, y]: Dispatch["workgroups"]): KernelPlan => ({
     variant,
     scratch: [],
-    dispatches: [dispatch(label, header, shared + body, workgroups)],
+    dispatches: [dispatch(label, header, shared + body, [x, y, step * step])],
   });
   switch (variant) {
     case "naive":
       return one(
-        GATHER_WGSL + NAIVE_WGSL,
+        gatheringConv2dWgsl(variant, shortcut),
         foldWorkgroups(Math.ceil((rows * columns) / REGISTER_WORKGROUP)),
       );
     case "register-8x1":
@@ -155,144 +205,47 @@ function plan(p: Conv2dProblem, caps: Caps, variant: Conv2dVariant = select(p, c
       const [pixels, quads] = ({ "register-8x1": [8, 1], "register-8x2": [8, 2] } as const)[
         variant
       ];
-      const blocks = Math.ceil(outWidth / pixels) * outHeight * p.batch;
+      const blocks = Math.ceil(gridWidth / pixels) * gridHeight * p.batch;
       return one(
-        registerWgsl(p.kernelSize, p.stride, pixels, quads),
+        registerConv2dWgsl(kernelSize, p.stride, pixels, quads, shortcut),
         foldWorkgroups(Math.ceil((blocks * Math.ceil(columns / quads)) / REGISTER_WORKGROUP)),
       );
     }
     case "tiled": {
       const groups = Math.ceil(rows / TILE_ROWS) * Math.ceil((columns * 4) / TILE_COLUMNS);
-      return one(GATHER_WGSL + tiledGemmWgsl("params.taps", false), foldWorkgroups(groups));
+      return one(gatheringConv2dWgsl(variant, shortcut), foldWorkgroups(groups));
     }
     default:
       return variant satisfies never;
   }
 }
 
-/** Where an output row (flattened pixel) reads: image base pixel and the top-left input coordinate. */
-const GATHER_WGSL = /* wgsl */ `
-struct Row { base: i32, iy: i32, ix: i32 }
-fn k_quads() -> u32 { return params.in_quads0 + params.in_quads1; }
-fn locate(row: u32) -> Row {
-  let image = row / params.rows_per_image;
-  let pixel = row - image * params.rows_per_image;
-  let oy = pixel / params.out_width;
-  let ox = pixel - oy * params.out_width;
-  return Row(i32(image) * params.in_height, i32(oy) * params.stride - params.pad_top, i32(ox) * params.stride - params.pad_left);
-}
-fn load_tap(row: Row, tap: u32, k: u32) -> vec4<f32> {
-  let iy = row.iy + i32(tap / params.kernel_width);
-  let ix = row.ix + i32(tap % params.kernel_width);
-  if (iy < 0 || ix < 0 || iy >= params.in_height || ix >= params.in_width) { return vec4<f32>(0.0); }
-  return load_pixel(u32((row.base + iy) * params.in_width + ix), k);
-}
-`;
-
-const NAIVE_WGSL = /* wgsl */ `
-@compute @workgroup_size(${REGISTER_WORKGROUP})
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>,
-        @builtin(local_invocation_index) local: u32) {
-  let index = flat_group(group, counts) * ${REGISTER_WORKGROUP}u + local;
-  if (index >= params.rows * params.column_quads) { return; }
-  let row = index / params.column_quads;
-  let nq = index % params.column_quads;
-  let source_row = locate(row);
-  var sum = vec4<f32>(0.0);
-  for (var tap = 0u; tap < params.taps; tap++) {
-    for (var k = 0u; k < k_quads(); k++) {
-      let a = load_tap(source_row, tap, k);
-      let w = ((tap * k_quads() + k) * params.column_quads + nq) * 4u;
-      sum += a.x * unpack(weight[w]) + a.y * unpack(weight[w + 1u]) + a.z * unpack(weight[w + 2u]) + a.w * unpack(weight[w + 3u]);
-    }
-  }
-  finish(sum, row, nq);
-}
-`;
-
-function registerWgsl(
-  [kernelHeight, kernelWidth]: Conv2dProblem["kernelSize"],
-  stride: number,
-  pixels: number,
-  quads: number,
-): string {
-  // A segment of the input row serves all kx when the windows of neighbouring pixels overlap.
-  const overlaps = stride < kernelWidth;
-  const span = (pixels - 1) * stride + kernelWidth;
-  const inner = overlaps
-    ? `${lines(span, (j) => `let a${j} = load_at(line, ix0 + ${j}, k);`)}
-      ${lines(kernelWidth, (kx) => tapWgsl(`${kx}u`, (r) => r * stride + kx))}`
-    : `for (var kx = 0u; kx < ${kernelWidth}u; kx++) {
-        ${lines(pixels, (r) => `let a${r} = load_at(line, ix0 + ${r * stride} + i32(kx), k);`)}
-        ${tapWgsl("kx", (r) => r)}
-      }`;
-  function tapWgsl(kx: string, aIndex: (r: number) => number): string {
-    return lines(
-      quads,
-      (q) => `{
-        ${loadBlockWgsl(`((ky * ${kernelWidth}u + ${kx}) * k_quads + k) * params.column_quads + column${q}`)}
-        ${multiplyAddWgsl(pixels, q, "a", aIndex)}
-      }`,
-    );
-  }
-  return /* wgsl */ `
-fn load_at(line: i32, ix: i32, k: u32) -> vec4<f32> {
-  let v = load_pixel(u32(line + clamp(ix, 0, params.in_width - 1)), k);
-  return select(vec4<f32>(0.0), v, ix >= 0 && ix < params.in_width);
-}
-@compute @workgroup_size(${REGISTER_WORKGROUP})
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>,
-        @builtin(local_invocation_index) local: u32) {
-  let index = flat_group(group, counts) * ${REGISTER_WORKGROUP}u + local;
-  let x_blocks = (params.out_width + ${pixels - 1}u) / ${pixels}u;
-  let blocks = x_blocks * params.out_height * params.batch;
-  let nq0 = (index / blocks) * ${quads}u;
-  if (nq0 >= params.column_quads) { return; }
-  let block = index % blocks;
-  let ox0 = (block % x_blocks) * ${pixels}u;
-  let oy = (block / x_blocks) % params.out_height;
-  let image = block / (x_blocks * params.out_height);
-  let ix0 = i32(ox0) * params.stride - params.pad_left;
-  let iy0 = i32(oy) * params.stride - params.pad_top;
-  let k_quads = params.in_quads0 + params.in_quads1;
-  ${lines(quads, (q) => `let column${q} = min(nq0 + ${q}u, params.column_quads - 1u);`)}
-  ${lines(pixels, (r) => lines(quads, (q) => `var acc${r}_${q} = vec4<f32>(0.0);`))}
-  for (var ky = 0u; ky < ${kernelHeight}u; ky++) {
-    let iy = iy0 + i32(ky);
-    if (iy < 0 || iy >= params.in_height) { continue; }
-    let line = (i32(image) * params.in_height + iy) * params.in_width;
-    for (var k = 0u; k < k_quads; k++) {
-      ${inner}
-    }
-  }
-  let row0 = (image * params.out_height + oy) * params.out_width + ox0;
-  ${lines(
-    pixels,
-    (r) => `if (ox0 + ${r}u < params.out_width) {
-    ${lines(quads, (q) => (q === 0 ? `finish(acc${r}_0, row0 + ${r}u, nq0);` : `if (nq0 + ${q}u < params.column_quads) { finish(acc${r}_${q}, row0 + ${r}u, nq0 + ${q}u); }`))}
-  }`,
-  )}
-}
-`;
-}
-
 function cost(p: Conv2dProblem): Cost {
   const [outHeight, outWidth] = conv2dOutputSize(p);
-  const inChannels = p.inChannels.reduce((sum, channels) => sum + channels, 0);
-  const taps = p.kernelSize[0] * p.kernelSize[1];
+  const total = (channels: readonly number[]): number => channels.reduce((sum, c) => sum + c, 0);
+  const inChannels = total(p.inChannels);
+  const shortcutChannels = total(p.shortcutChannels);
+  const [kernelHeight, kernelWidth] = effectiveKernel(p);
+  const products = inChannels * kernelHeight * kernelWidth + shortcutChannels;
   const element = dtypeByteLength(p.dtype);
-  const outBytes = p.batch * outHeight * outWidth * p.outChannels * element;
+  const outPixels = p.batch * outHeight * outWidth;
+  const outBytes = outPixels * p.outChannels * element;
+  const weightBytes = (channels: number, taps: number): number =>
+    packedWeightByteLength({
+      dtype: p.dtype,
+      inChannels: channels,
+      outChannels: p.outChannels,
+      taps,
+      geglu: false,
+      upsample: p.upsample,
+    });
   return {
-    flops: 2 * p.batch * outHeight * outWidth * p.outChannels * inChannels * taps,
+    flops: 2 * outPixels * p.outChannels * products,
     bytesRead:
       p.batch * p.inHeight * p.inWidth * inChannels * element +
-      packedWeightByteLength({
-        dtype: p.dtype,
-        inChannels,
-        outChannels: p.outChannels,
-        taps,
-        geglu: false,
-      }) +
+      outPixels * shortcutChannels * element +
+      weightBytes(inChannels, p.kernelSize[0] * p.kernelSize[1]) +
+      (shortcutChannels > 0 ? weightBytes(shortcutChannels, 1) : 0) +
       (p.epilogue.residual ? outBytes : 0),
     bytesWritten: outBytes,
   };

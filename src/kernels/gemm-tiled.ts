@@ -6,8 +6,12 @@
  * are spelled out: an array indexed by loop variables ran 1.7 times slower on SwiftShader. For conv2d the
  * K axis is (tap, channel): `load_tap` gathers the shifted pixel and gives zeros in the padding.
  *
- * The includer provides: `k_quads()`, `struct Row`, `locate(row) -> Row` (row already clamped to range),
- * `load_tap(Row, tap, k) -> vec4<f32>`, the epilogue, and params `rows`, `column_quads`.
+ * The grid's z axis are phases, each with taps of its own: the parities of an upsampled output, else one.
+ *
+ * The includer provides: `k_quads()` (rows of blocks in the weight from tap to tap), `tap_quads(tap)` (those
+ * that a tap has), `struct Row`, `locate(row, phase) -> Row` (row already clamped to
+ * range), `load_tap(Row, tap, k) -> vec4<f32>`, `output_row(row, phase)`, the epilogue, and params `rows`,
+ * `column_quads`.
  */
 import { lines, multiplyAddWgsl } from "./gemm-register.ts";
 
@@ -32,17 +36,19 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
   // Staging: lanes 0..63 take rows, twice two quads each; computing: 16 × 8 invocations.
   let stage_row = local & 63u;
   let stage_k = (local >> 6u) * 2u;
-  let source_row = locate(min(row0 + stage_row, params.rows - 1u));
+  let source_row = locate(min(row0 + stage_row, params.rows - 1u), group.z);
+  let first_tap = group.z * ${taps};
   let my_row = (local >> 3u) * 4u;
   let my_quad = (local & 7u) * 2u;
   let quads_in = k_quads();
   ${lines(4, (r) => `var acc${r}_0 = vec4<f32>(0.0); var acc${r}_1 = vec4<f32>(0.0);`)}
   for (var tap = 0u; tap < ${taps}; tap++) {
-    for (var k0 = 0u; k0 < quads_in; k0 += ${K_QUADS}u) {
+    let quads = tap_quads(tap);
+    for (var k0 = 0u; k0 < quads; k0 += ${K_QUADS}u) {
       for (var s = 0u; s < 2u; s++) {
         let k = k0 + stage_k + s;
         var a = vec4<f32>(0.0);
-        if (k < quads_in) { a = load_tap(source_row, tap, k); }
+        if (k < quads) { a = load_tap(source_row, tap, k); }
         tile_a[(stage_k + s) * ${TILE_ROWS}u + stage_row] = a;
       }
       // 16 weight rows × 16 column quads = 256 quads; two per invocation.
@@ -52,8 +58,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
         let nq = nq0 + (slot & 15u);
         let k = k0 + (kk >> 2u);
         var w = vec4<f32>(0.0);
-        if (k < quads_in && nq < params.column_quads) {
-          w = unpack(weight[((tap * quads_in + k) * params.column_quads + nq) * 4u + (kk & 3u)]);
+        if (k < quads && nq < params.column_quads) {
+          w = unpack(weight[(((first_tap + tap) * quads_in + k) * params.column_quads + nq) * 4u + (kk & 3u)]);
         }
         tile_w[slot] = w;
       }
@@ -77,8 +83,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
   ${lines(
     4,
     (r) => `{
-    let row = row0 + my_row + ${r}u;
-    if (row < params.rows) {
+    let grid_row = row0 + my_row + ${r}u;
+    if (grid_row < params.rows) {
+      let row = output_row(grid_row, group.z);
       ${
         geglu
           ? `finish_pair(acc${r}_0, acc${r}_1, row, nq / 2u);`

@@ -147,8 +147,10 @@ function plan(p: LinearProblem, caps: Caps, variant: LinearVariant = select(p, c
     case "tiled": {
       const groups = Math.ceil(p.rows / TILE_ROWS) * Math.ceil((columns * 4) / TILE_COLUMNS);
       const prepare = `fn k_quads() -> u32 { return params.in_quads0 + params.in_quads1; }
+fn tap_quads(tap: u32) -> u32 { return k_quads(); }
 struct Row { index: u32 }
-fn locate(row: u32) -> Row { return Row(row); }
+fn locate(row: u32, phase: u32) -> Row { return Row(row); }
+fn output_row(row: u32, phase: u32) -> u32 { return row; }
 fn load_tap(row: Row, tap: u32, k: u32) -> vec4<f32> { return load_a(row.index, k); }
 `;
       return single(
@@ -212,6 +214,7 @@ function cost(p: LinearProblem): Cost {
         outChannels: p.outChannels,
         taps: 1,
         geglu: p.epilogue.geglu,
+        upsample: false,
       }) +
       (p.epilogue.residual ? outBytes : 0),
     bytesWritten: outBytes,

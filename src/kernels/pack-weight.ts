@@ -10,6 +10,9 @@
  *
  * with KQ, NQ the quads of input and output channels. A run of nq is contiguous in memory for every kq,
  * which is what both the register and the tiled GEMM stream. One invocation per destination quad.
+ *
+ * `upsample` makes the 16 taps of conv2d's `upsample` out of the 9 of a 3×3 kernel: tap 4·phase + 2·u + v,
+ * phase = 2·py + px, is the sum over rows {0}, {1, 2} (py = 0) or {0, 1}, {2} (py = 1), columns alike.
  */
 import type { Caps } from "../gpu/caps.ts";
 import type { DType } from "../gpu/dtype.ts";
@@ -32,6 +35,8 @@ export interface PackWeightProblem {
   readonly taps: number;
   /** Interleave quads of the first half of the rows (value) with the second half (gate). */
   readonly geglu: boolean;
+  /** Fold the kernel (3 × 3) with a nearest-neighbour doubling of the map before it. */
+  readonly upsample: boolean;
   /** Low-rank update from operands `lora_a` [rank, in, kh, kw] and `lora_b` [out, rank], or null. */
   readonly lora: {
     readonly rank: number;
@@ -39,6 +44,11 @@ export interface PackWeightProblem {
     readonly aDType: SourceDType;
     readonly bDType: SourceDType;
   } | null;
+  /**
+   * Where it lies in a buffer that it shares: quads before it, and the buffer's columns in quads (those of
+   * weights stacked along the output axis together). Null: a buffer of its own.
+   */
+  readonly place: { readonly firstQuad: number; readonly columnQuads: number } | null;
   /** Round to f16 even where the storage is f32: reproduces a merge that was saved in fp16. */
   readonly roundToHalf: boolean;
 }
@@ -50,12 +60,20 @@ export function packedColumnQuads(outChannels: number, geglu: boolean): number {
   return geglu ? 2 * quadCount(outChannels / 2) : quadCount(outChannels);
 }
 
+/** Taps of the packed weight. */
+function packedTaps({ taps, upsample }: Pick<PackWeightProblem, "taps" | "upsample">): number {
+  return upsample ? 16 : taps;
+}
+
 /** Bytes of the packed weight. */
 export function packedWeightByteLength(
-  p: Pick<PackWeightProblem, "dtype" | "outChannels" | "inChannels" | "taps" | "geglu">,
+  p: Pick<
+    PackWeightProblem,
+    "dtype" | "outChannels" | "inChannels" | "taps" | "geglu" | "upsample"
+  >,
 ): number {
   const columns = packedColumnQuads(p.outChannels, p.geglu);
-  return p.taps * quadCount(p.inChannels) * columns * 16 * dtypeByteLength(p.dtype);
+  return packedTaps(p) * quadCount(p.inChannels) * columns * 16 * dtypeByteLength(p.dtype);
 }
 
 function check(p: PackWeightProblem): void {
@@ -67,13 +85,22 @@ function check(p: PackWeightProblem): void {
   if (p.geglu && p.outChannels % 2 !== 0) {
     throw new ShapeError(`packWeight: GEGLU needs an even number of rows, got ${p.outChannels}`);
   }
+  if (p.upsample && p.taps !== 9) {
+    throw new ShapeError(`packWeight: upsampling needs a kernel of 9 taps, got ${p.taps}`);
+  }
+  const columns = packedColumnQuads(p.outChannels, p.geglu);
+  if (p.place && !(p.place.firstQuad >= 0 && p.place.columnQuads >= columns)) {
+    throw new ShapeError(
+      `packWeight: a place needs firstQuad ≥ 0 and columnQuads ≥ ${columns}, got ${p.place.firstQuad} and ${p.place.columnQuads}`,
+    );
+  }
   if (p.lora !== null && !isShape([p.lora.rank])) {
     throw new ShapeError(`packWeight: LoRA rank must be an integer ≥ 1, got ${p.lora.rank}`);
   }
 }
 
 /** WGSL `fn <name>_at(i)`: element `i` of a raw operand as f32. */
-function decoder(name: string, source: SourceDType): string {
+export function sourceDecoder(name: string, source: SourceDType): string {
   switch (source) {
     case "F32":
       return `fn ${name}_at(i: u32) -> f32 { return bitcast<f32>(${name}[i]); }`;
@@ -109,7 +136,7 @@ const ROUND_TO_HALF_WGSL = /* wgsl */ `fn round_to_half(value: f32) -> f32 {
 function plan(p: PackWeightProblem, caps: Caps): KernelPlan {
   check(p);
   const columns = packedColumnQuads(p.outChannels, p.geglu);
-  const total = p.taps * quadCount(p.inChannels) * columns * 4;
+  const total = packedTaps(p) * quadCount(p.inChannels) * columns * 4;
   const rowOf = p.geglu
     ? `let half = params.out_channels / 2u;
   let lane_row = (nq / 2u) * 4u + lane;
@@ -124,16 +151,33 @@ function plan(p: PackWeightProblem, caps: Caps): KernelPlan {
   }
   w += params.scaling * delta;`
     : "";
+  const rounded = (expression: string, rounds: boolean): string =>
+    rounds ? `round_to_half(${expression})` : expression;
+  // A merge that was saved in fp16 was rounded before anything is summed.
+  const tapSum = p.upsample
+    ? `let py = tap >> 3u;
+  let px = (tap >> 2u) & 1u;
+  let u = (tap >> 1u) & 1u;
+  let v = tap & 1u;
+  var w = 0.0;
+  for (var ky = u * (1u + py); ky <= u + max(u, py); ky++) {
+    for (var kx = v * (1u + px); kx <= v + max(v, px); kx++) { w += merged_tap(row, i, 3u * ky + kx); }
+  }`
+    : "let w = merged_tap(row, i, tap);";
   const roundsToHalf = p.roundToHalf || p.dtype === "f16";
-  const body = /* wgsl */ `${decoder("source", p.sourceDType)}
-${p.lora ? `${decoder("lora_a", p.lora.aDType)}\n${decoder("lora_b", p.lora.bDType)}` : ""}
+  const body = /* wgsl */ `${sourceDecoder("source", p.sourceDType)}
+${p.lora ? `${sourceDecoder("lora_a", p.lora.aDType)}\n${sourceDecoder("lora_b", p.lora.bDType)}` : ""}
 ${roundsToHalf ? ROUND_TO_HALF_WGSL : ""}
+fn merged_tap(row: u32, i: u32, tap: u32) -> f32 {
+  var w = source_at((row * params.in_channels + i) * params.taps + tap);
+  ${merge}
+  return ${rounded("w", p.roundToHalf)};
+}
 fn merged(nq: u32, lane: u32, i: u32, tap: u32) -> f32 {
   ${rowOf}
   if (!is_row || i >= params.in_channels) { return 0.0; }
-  var w = source_at((row * params.in_channels + i) * params.taps + tap);
-  ${merge}
-  return ${roundsToHalf ? "round_to_half(w)" : "w"};
+  ${tapSum}
+  return ${rounded("w", p.dtype === "f16")};
 }
 
 @compute @workgroup_size(${WORKGROUP})
@@ -148,7 +192,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
   let kq = row_block % params.in_quads;
   let tap = row_block / params.in_quads;
   let i = kq * 4u + kk;
-  packed[index] = pack(vec4<f32>(merged(nq, 0u, i, tap), merged(nq, 1u, i, tap), merged(nq, 2u, i, tap), merged(nq, 3u, i, tap)));
+  let at = params.first_quad + (row_block * params.stride_quads + nq) * 4u + kk;
+  packed[at] = pack(vec4<f32>(merged(nq, 0u, i, tap), merged(nq, 1u, i, tap), merged(nq, 2u, i, tap), merged(nq, 3u, i, tap)));
 }
 `;
   return {
@@ -156,7 +201,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
     scratch: [],
     dispatches: [
       dispatch(
-        `packWeight ${p.sourceDType}${p.lora ? " + LoRA" : ""}`,
+        `packWeight ${p.sourceDType}${p.lora ? " + LoRA" : ""}${p.upsample ? " up" : ""}`,
         {
           caps,
           dtype: p.dtype,
@@ -172,6 +217,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
             u32("taps", p.taps),
             u32("in_quads", quadCount(p.inChannels)),
             u32("column_quads", columns),
+            u32("first_quad", p.place?.firstQuad ?? 0),
+            u32("stride_quads", p.place?.columnQuads ?? columns),
             u32("rank", p.lora?.rank ?? 0),
             f32("scaling", p.lora?.scaling ?? 0),
           ],
@@ -183,7 +230,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
   };
 }
 
-function sourceByteLength(elements: number, dtype: SourceDType): number {
+/** Bytes of `elements` checkpoint values. */
+export function sourceByteLength(elements: number, dtype: SourceDType): number {
   return elements * (dtype === "F32" ? 4 : 2);
 }
 

@@ -67,6 +67,24 @@ export function triangleTable(
   return { taps, starts, weights: Float32Array.from(weights) };
 }
 
+/**
+ * `table` continued to `outSize` outputs by reflection about its last one (PyTorch's "reflect" padding), and on
+ * about the first one where the padding is as long as the axis or longer. Its starts do not rise any more.
+ */
+export function reflectedTable(
+  { taps, starts, weights }: ResampleTable<Float32Array<ArrayBuffer>>,
+  outSize: number,
+): ResampleTable<Float32Array<ArrayBuffer>> {
+  const period = Math.max(1, 2 * starts.length - 2);
+  const out = { taps, starts: new Int32Array(outSize), weights: new Float32Array(outSize * taps) };
+  for (let i = 0; i < outSize; i++) {
+    const from = Math.min(i % period, period - (i % period));
+    out.starts[i] = starts[from] as number;
+    out.weights.set(weights.subarray(from * taps, (from + 1) * taps), i * taps);
+  }
+  return out;
+}
+
 function exactTable(inSize: number, outSize: number, filter: ResampleFilter) {
   for (const [name, size] of Object.entries({ inSize, outSize })) {
     if (!Number.isSafeInteger(size) || size < 1) {

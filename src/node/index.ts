@@ -1,4 +1,4 @@
 /** What only Node (and Deno) has: Dawn through the npm package `webgpu`, and files on disk. */
 export { nodeGpuProvider, requestNodeGpu } from "./gpu.ts";
 export type { NodeGpuOptions } from "./gpu.ts";
-export { fileSource, folderFiles } from "../weights/node-source.ts";
+export { diskFile, fileSource, folderFiles } from "../weights/node-source.ts";

@@ -2,11 +2,9 @@
  * Configurations as data: diffusers' and transformers' config.json, checked field by field. What this
  * engine does not implement is refused by name here, before anything is downloaded or allocated.
  */
+import { Fields } from "./config-fields.ts";
 
-/** A config.json that is broken, or asks for what the engine does not have. */
-export class ConfigError extends Error {
-  override readonly name = "ConfigError";
-}
+export { ConfigError } from "./config-fields.ts";
 
 /** diffusers' UNet2DConditionModel, resolved to one entry per level. */
 export interface UNetConfig {
@@ -60,8 +58,13 @@ export interface MemConfig {
   readonly blockOutChannels: readonly number[];
 }
 
-/** What the pipeline itself needs to know (`rcod_config.json`; defaults are RCOD_O's, rcod paper §1). */
+/** What the pipeline itself needs to know (`rcod_config.json`; defaults are those of its instance, rcod paper §1). */
 export interface RcodConfig {
+  /**
+   * RCOD_O stands on OSEDiff: one model for all images. RCOD_S stands on S3Diff: the LoRA of UNet and encoder
+   * depends on how an image is degraded.
+   */
+  readonly instance: "RCOD_O" | "RCOD_S";
   /** abar of the one-step formula; the same for every timestep. */
   readonly alpha: number;
   readonly timesteps: {
@@ -76,6 +79,10 @@ export interface RcodConfig {
   readonly thresholds: readonly [number, number];
   /** File in the model folder with what was trained on top of its frozen base, or null. */
   readonly checkpoint: string | null;
+  /** RCOD_S: file with the weights of the degradation estimator, or null. */
+  readonly degradationEstimator: string | null;
+  /** RCOD_S: file with the metric estimation module; a model without that file has no "auto". */
+  readonly memCheckpoint: string | null;
   /** The checkpoint's LoRA is scaled by this over its rank; the file does not store it. */
   readonly loraAlpha: number;
   readonly colorFix: "adain" | "wavelet" | "none";
@@ -87,10 +94,13 @@ export interface RcodConfig {
 }
 
 export const RCOD_O: RcodConfig = {
+  instance: "RCOD_O",
   alpha: 0.7537,
   timesteps: { fidelity: 249, neutral: 499, realism: 749 },
   thresholds: [0.5, 0.7],
   checkpoint: null,
+  degradationEstimator: null,
+  memCheckpoint: null,
   loraAlpha: 8, // PEFT's default
   colorFix: "adain",
   latentTiles: { tile: 96, overlap: 32 },
@@ -98,107 +108,20 @@ export const RCOD_O: RcodConfig = {
   minSize: 128,
 };
 
-/** Upper bound of any width or count in a config: far above every real model, far below trouble. */
-const MAX_COUNT = 65_536;
+/** Names are those of the released files. */
+export const RCOD_S: RcodConfig = {
+  ...RCOD_O,
+  instance: "RCOD_S",
+  alpha: 0.6754,
+  checkpoint: "rcod_s.pkl",
+  degradationEstimator: "de_net.pth",
+  memCheckpoint: "rcod_s_mem.pkl",
+  colorFix: "wavelet",
+  minSize: 1,
+};
+
 const MAX_LAYERS_PER_BLOCK = 64;
 const MAX_CLIP_LAYERS = 256;
-
-/** Reads one JSON object field by field, with the file's name in every message. */
-class Fields {
-  readonly #json: Readonly<Record<string, unknown>>;
-  readonly #name: string;
-
-  constructor(json: unknown, name: string) {
-    if (typeof json !== "object" || json === null || Array.isArray(json)) {
-      throw new ConfigError(
-        `config: ${name} must be a JSON object, got ${JSON.stringify(json)?.slice(0, 60)}`,
-      );
-    }
-    this.#json = json as Readonly<Record<string, unknown>>;
-    this.#name = name;
-  }
-
-  has(key: string): boolean {
-    return (
-      Object.hasOwn(this.#json, key) && this.#json[key] !== null && this.#json[key] !== undefined
-    );
-  }
-
-  get(key: string): unknown {
-    return Object.hasOwn(this.#json, key) ? this.#json[key] : undefined;
-  }
-
-  fail(key: string, rule: string): never {
-    throw new ConfigError(
-      `config: ${this.#name}: "${key}" ${rule}, got ${JSON.stringify(this.get(key)) ?? "nothing"}`,
-    );
-  }
-
-  count(key: string, fallback?: number): number {
-    if (!this.has(key) && fallback !== undefined) return fallback;
-    const value = this.get(key);
-    if (typeof value !== "number" || !Number.isInteger(value) || value < 1 || value > MAX_COUNT) {
-      return this.fail(key, `must be an integer from 1 to ${MAX_COUNT}`);
-    }
-    return value;
-  }
-
-  /** A count of layers: graphs grow with it. */
-  layers(key: string, fallback: number, most: number): number {
-    const value = this.count(key, fallback);
-    return value <= most ? value : this.fail(key, `must be at most ${most}`);
-  }
-
-  number(key: string, fallback?: number): number {
-    if (!this.has(key) && fallback !== undefined) return fallback;
-    const value = this.get(key);
-    if (typeof value !== "number" || !Number.isFinite(value))
-      return this.fail(key, "must be a finite number");
-    return value;
-  }
-
-  positive(key: string, fallback?: number): number {
-    const value = this.number(key, fallback);
-    return value > 0 ? value : this.fail(key, "must be above 0");
-  }
-
-  flag(key: string, fallback: boolean): boolean {
-    if (!this.has(key)) return fallback;
-    const value = this.get(key);
-    return typeof value === "boolean" ? value : this.fail(key, "must be true or false");
-  }
-
-  counts(key: string, fallback?: readonly number[]): readonly number[] {
-    if (!this.has(key) && fallback !== undefined) return fallback;
-    const value = this.get(key);
-    if (
-      !Array.isArray(value) ||
-      value.length < 1 ||
-      value.length > 16 ||
-      !value.every((n) => Number.isInteger(n) && n >= 1 && n <= MAX_COUNT)
-    ) {
-      return this.fail(key, `must be a list of 1 to 16 integers from 1 to ${MAX_COUNT}`);
-    }
-    return value as number[];
-  }
-
-  /** A list of names, each from `allowed`. */
-  names(key: string, allowed: readonly string[], fallback?: readonly string[]): readonly string[] {
-    if (!this.has(key) && fallback !== undefined) return fallback;
-    const value = this.get(key);
-    if (!Array.isArray(value) || !value.every((n) => allowed.includes(n as string))) {
-      return this.fail(key, `must be a list of ${allowed.join(" or ")}`);
-    }
-    return value as string[];
-  }
-
-  /** Refuses any value of `key` but the listed ones (absent is fine). */
-  only(key: string, ...allowed: readonly unknown[]): void {
-    if (!this.has(key) || allowed.includes(this.get(key))) return;
-    if (allowed.length === 0) this.fail(key, "is not supported");
-    this.fail(key, `is only supported as ${allowed.map((a) => JSON.stringify(a)).join(" or ")}`);
-  }
-}
 
 /** Parses `unet/config.json`. */
 export function parseUNetConfig(json: unknown, name = "unet/config.json"): UNetConfig {
@@ -336,31 +259,28 @@ export function parseMemConfig(json: unknown, name = "mem/config.json"): MemConf
   };
 }
 
-/** Parses `rcod_config.json`; absent fields are RCOD_O's. */
+/** Parses `rcod_config.json`; absent fields are those of its instance, which is RCOD_O where none is named. */
 export function parseRcodConfig(json: unknown, name = "rcod_config.json"): RcodConfig {
   const f = new Fields(json, name);
-  f.only("instance", "RCOD_O");
-  const alpha = f.positive("alpha", RCOD_O.alpha);
+  f.only("instance", "RCOD_O", "RCOD_S");
+  const preset = f.get("instance") === "RCOD_S" ? RCOD_S : RCOD_O;
+  const alpha = f.positive("alpha", preset.alpha);
   if (alpha >= 1) f.fail("alpha", "must be below 1");
   const t = new Fields(f.has("timesteps") ? f.get("timesteps") : {}, `${name} timesteps`);
   const timestep = (key: keyof RcodConfig["timesteps"]): number => {
     const value = t.number(key, RCOD_O.timesteps[key]);
     return value >= 0 && value <= 999 ? value : t.fail(key, "must be from 0 to 999");
   };
-  const colorFix = f.has("color_fix") ? f.get("color_fix") : RCOD_O.colorFix;
+  const colorFix = f.has("color_fix") ? f.get("color_fix") : preset.colorFix;
   if (colorFix !== "adain" && colorFix !== "wavelet" && colorFix !== "none") {
     return f.fail("color_fix", "must be adain, wavelet or none");
   }
-  const checkpoint = f.has("checkpoint") ? f.get("checkpoint") : RCOD_O.checkpoint;
-  if (
-    checkpoint !== null &&
-    (typeof checkpoint !== "string" ||
-      !/^[^/\\:\0]+\.(?:safetensors|pkl|pth|bin)$/.test(checkpoint))
-  ) {
-    const rule = "must be the name of a .safetensors, .pkl, .pth or .bin file in the model folder";
-    return f.fail("checkpoint", rule);
+  if (preset.instance === "RCOD_O") {
+    f.only("degradation_estimator");
+    f.only("mem_checkpoint");
   }
   return {
+    instance: preset.instance,
     alpha,
     timesteps: {
       fidelity: timestep("fidelity"),
@@ -368,13 +288,27 @@ export function parseRcodConfig(json: unknown, name = "rcod_config.json"): RcodC
       realism: timestep("realism"),
     },
     thresholds: parseThresholds(f),
-    checkpoint,
-    loraAlpha: f.positive("lora_alpha", RCOD_O.loraAlpha),
+    checkpoint: parseFileName(f, "checkpoint", preset.checkpoint),
+    degradationEstimator: parseFileName(f, "degradation_estimator", preset.degradationEstimator),
+    memCheckpoint: parseFileName(f, "mem_checkpoint", preset.memCheckpoint),
+    loraAlpha: f.positive("lora_alpha", preset.loraAlpha),
     colorFix,
     latentTiles: parseLatentTiles(f),
-    upscale: f.count("upscale", RCOD_O.upscale),
-    minSize: f.count("min_size", RCOD_O.minSize),
+    upscale: f.count("upscale", preset.upscale),
+    minSize: f.count("min_size", preset.minSize),
   };
+}
+
+/** A weight file of the model folder. */
+function parseFileName(f: Fields, key: string, fallback: string | null): string | null {
+  if (!f.has(key)) return fallback;
+  const value = f.get(key);
+  return typeof value === "string" && /^[^/\\:\0]+\.(?:safetensors|pkl|pth|bin)$/.test(value)
+    ? value
+    : f.fail(
+        key,
+        "must be the name of a .safetensors, .pkl, .pth or .bin file in the model folder",
+      );
 }
 
 function parseLatentTiles(f: Fields): RcodConfig["latentTiles"] {

@@ -130,6 +130,19 @@ export function outputGeometry(width: number, height: number, options: GeometryO
   };
 }
 
+/**
+ * RCOD_S's sizes for a source of width × height pixels: enlarged ×upscale by the caller, padded on the right and
+ * below to a multiple of `multiple`, cropped again. No smallest size. Throws `ShapeError` as `outputGeometry`.
+ */
+export function paddedGeometry(
+  width: number,
+  height: number,
+  { upscale, multiple }: Pick<GeometryOptions, "upscale" | "multiple">,
+): Geometry {
+  const options = { upscale, multiple, minSide: 1, mode: "exact" } as const;
+  return { ...outputGeometry(width, height, options), prepare: [] };
+}
+
 function checkSize(what: string, value: number, given: string): void {
   if (!Number.isSafeInteger(value) || value < 1 || value > MAX_SIDE) {
     throw new ShapeError(`geometry: ${what} must be an integer in 1 … ${MAX_SIDE}, got ${given}`);

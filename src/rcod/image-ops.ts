@@ -8,7 +8,7 @@ import { adainColorFix, waveletColorFix } from "../kernels/color-fix.ts";
 import type { Rounding } from "../kernels/image-layout.ts";
 import { imageByteLength } from "../kernels/image-layout.ts";
 import { triangleTable } from "../kernels/resample-weights.ts";
-import type { PillowFilter } from "../kernels/resample-weights.ts";
+import type { PillowFilter, ResampleTable } from "../kernels/resample-weights.ts";
 import type { ResizeF32Problem } from "../kernels/resize-f32.ts";
 import { resizeF32 } from "../kernels/resize-f32.ts";
 import { pillowResizePasses, resizeU8 } from "../kernels/resize-u8.ts";
@@ -125,19 +125,37 @@ export async function resizeImage(
   return current;
 }
 
+/** Colours that `resizeToTensor` reads: a packed image, or an f32 map [1, height, width, 3] in −1 … 1. */
+export interface ResizeSource extends DeviceImage {
+  readonly type: "rgba8" | "f32";
+}
+
+/** The table of an axis; by default antialiased bilinear. */
+export type AxisTable = (
+  axis: ResizeF32Problem["axis"],
+  inSize: number,
+  outSize: number,
+) => ResampleTable<Float32Array<ArrayBuffer>>;
+
 /**
  * PyTorch's antialiased bilinear resize of the colours, in −1 … 1, to a tensor [1, height, width, 3] in `dst`.
  * The longer side goes first, so that the f32 map in between stays small for any shape of image.
  */
 export async function resizeToTensor(
   gpu: Gpu,
-  image: DeviceImage,
+  image: ResizeSource,
   dst: GPUBufferBinding,
   {
     width,
     height,
     dtype,
-  }: { readonly width: number; readonly height: number; readonly dtype: DType },
+    tableOf = (_, inSize, outSize) => triangleTable(inSize, outSize),
+  }: {
+    readonly width: number;
+    readonly height: number;
+    readonly dtype: DType;
+    readonly tableOf?: AxisTable;
+  },
 ): Promise<void> {
   const isWide = image.width >= image.height;
   const betweenSize = isWide ? { width, height: image.height } : { width: image.width, height };
@@ -147,7 +165,7 @@ export async function resizeToTensor(
     types: Pick<ResizeF32Problem, "srcType" | "dstDType">,
   ) => {
     const outSize = axis === "horizontal" ? width : height;
-    const table = triangleTable(axis === "horizontal" ? size.width : size.height, outSize);
+    const table = tableOf(axis, axis === "horizontal" ? size.width : size.height, outSize);
     const problem = {
       ...types,
       width: size.width,
@@ -160,7 +178,7 @@ export async function resizeToTensor(
     return { table, plan: resizeF32.plan(problem, gpu.caps) };
   };
   const first = pass(isWide ? "horizontal" : "vertical", image, {
-    srcType: "rgba8",
+    srcType: image.type,
     dstDType: "f32",
   });
   const second = pass(isWide ? "vertical" : "horizontal", betweenSize, {

@@ -3,7 +3,7 @@ import type { Gpu } from "../gpu/device.ts";
 import type { DType } from "../gpu/dtype.ts";
 import { submittedWorkDone } from "../gpu/transfer.ts";
 import type { TensorSource } from "../graph/device-weights.ts";
-import { DeviceWeights } from "../graph/device-weights.ts";
+import { DeviceWeights, sourceByteLength } from "../graph/device-weights.ts";
 import type { Graph, Weight } from "../graph/ir.ts";
 import { graphWeights } from "../graph/ir.ts";
 import { optimize } from "../graph/passes.ts";
@@ -11,6 +11,7 @@ import type { FileSet, WeightStem, WeightStore } from "../weights/index.ts";
 import {
   WeightsError,
   checkTensors,
+  hasWeights,
   mergeStores,
   openWeightFolder,
   readJson,
@@ -37,8 +38,17 @@ import {
   tokenGraph,
   unetGraph,
 } from "./graphs.ts";
-import type { RcodCheckpoint } from "./rcod-checkpoint.ts";
+import type { DegradationConfig } from "./degradation.ts";
+import {
+  DEGRADATION_DTYPE,
+  estimatorGraph,
+  modulationGraph,
+  readDegradationConfig,
+} from "./degradation.ts";
+import type { DegradationTables } from "./modulation.ts";
+import type { RcodCheckpoint, TrainedParameters } from "./rcod-checkpoint.ts";
 import { loraUpdates, openCheckpoint, withTrainedTensors } from "./rcod-checkpoint.ts";
+import { blockCounts, modulatedUpdates, openDegradation, readTables } from "./rcod-s-checkpoint.ts";
 
 /** All configurations of a model folder. */
 export interface ModelConfigs {
@@ -48,6 +58,13 @@ export interface ModelConfigs {
   readonly clip: ClipConfig;
   /** Null for a model without `mem/`: it cannot choose the timestep itself. */
   readonly mem: MemConfig | null;
+  /** What makes RCOD_S depend on the image; null for RCOD_O. */
+  readonly degradation: DegradationConfig | null;
+}
+
+/** Whether the model predicts the metric that `realism: "auto"` decides by. */
+export function predictsMetric({ mem, degradation }: ModelConfigs): boolean {
+  return mem !== null || degradation?.hasMem === true;
 }
 
 /** The weights of each part on the device. */
@@ -56,10 +73,16 @@ export interface ModelWeights {
   readonly vae: DeviceWeights;
   readonly unet: DeviceWeights;
   readonly mem?: DeviceWeights;
+  readonly degradation?: DeviceWeights;
+  /** With `degradation`: its part on the host. */
+  readonly tables?: DegradationTables;
 }
 
+/** Weights of a model of which only some parts are needed. */
+export type LoadedWeights = Partial<ModelWeights> & Pick<ModelWeights, "vae">;
+
 /** The parts of a model that have weights of their own on the device. */
-export type ModelPart = keyof ModelWeights;
+export type ModelPart = Exclude<keyof ModelWeights, "tables">;
 
 /**
  * Reads the configurations of a model folder (`unet/`, `vae/`, `image_encoder/config.json`; optional
@@ -83,17 +106,26 @@ export async function readConfigs(files: FileSet, signal?: AbortSignal): Promise
     throw new WeightsError(
       `weights: no model in ${files.name}: ${missing.join(", ")} ${missing.length > 1 ? "are" : "is"} missing. ` +
         "A model folder holds unet/, vae/ and image_encoder/, each with weights and config.json, and the weights " +
-        "of image_proj/ or a checkpoint",
+        "of image_proj/ or a checkpoint. Pieces of different origin are given one by one: model (unet/ and vae/), " +
+        "clip, checkpoint",
     );
   }
   const rcodJson = await read("rcod_config.json");
   const memJson = await read("mem/config.json");
+  const rcod = rcodJson === null ? RCOD_O : parseRcodConfig(rcodJson);
+  const isModulated = rcod.instance === "RCOD_S";
+  if (isModulated && memJson !== null) {
+    throw new ConfigError(
+      "config: an RCOD_S model has its metric estimation module in mem_checkpoint, got mem/ too. Remove mem/",
+    );
+  }
   const configs: ModelConfigs = {
-    rcod: rcodJson === null ? RCOD_O : parseRcodConfig(rcodJson),
+    rcod,
     unet: parseUNetConfig(unetJson),
     vae: parseVaeConfig(vaeJson),
     clip: parseClipConfig(clipJson),
     mem: memJson === null ? null : parseMemConfig(memJson),
+    degradation: isModulated ? await readDegradationConfig(files, rcod, signal) : null,
   };
   const { unet, vae, mem } = configs;
   if (unet.inChannels !== vae.latentChannels || unet.outChannels !== vae.latentChannels) {
@@ -111,7 +143,7 @@ export async function readConfigs(files: FileSet, signal?: AbortSignal): Promise
 
 /** Graphs of the stages for an output of width × height pixels (multiples of the VAE's factor). */
 export function stageGraphs(
-  { unet, vae, clip, mem }: ModelConfigs,
+  { rcod, unet, vae, clip, mem, degradation }: ModelConfigs,
   height: number,
   width: number,
   dtype: DType,
@@ -121,6 +153,8 @@ export function stageGraphs(
   readonly unet: Graph;
   readonly decode: Graph;
   readonly mem?: Graph;
+  readonly estimator?: Graph;
+  readonly modulation?: Graph;
 } {
   const factor = vaeFactor(vae);
   const [h, w] = [height / factor, width / factor];
@@ -130,19 +164,47 @@ export function stageGraphs(
     unet: unetGraph(unet, h, w, clipTokens(clip), dtype),
     decode: decoderGraph(vae, h, w, dtype),
     ...(mem && { mem: memGraph(mem, h, w, dtype) }),
+    ...(degradation && {
+      estimator: estimatorGraph(
+        degradation,
+        Math.ceil(height / rcod.upscale),
+        Math.ceil(width / rcod.upscale),
+      ),
+      modulation: modulationGraph(degradation, blockCounts({ unet, vae })),
+    }),
+  };
+}
+
+/** Something of each part of a model; empty for an absent `mem/`. */
+type ByPart<T> = Readonly<Record<ModelPart, readonly T[]>>;
+
+/** The checkpoint's parameters of each part, in plain layouts. They do not depend on sizes. */
+export function modelParameters(configs: ModelConfigs): ByPart<Weight> {
+  const side = vaeFactor(configs.vae);
+  const graphs = stageGraphs(configs, side, side, "f32");
+  return {
+    clip: graphWeights(graphs.tokens),
+    vae: graphWeights({ nodes: [...graphs.encode.nodes, ...graphs.decode.nodes] }),
+    unet: graphWeights(graphs.unet),
+    mem: graphs.mem ? graphWeights(graphs.mem) : [],
+    degradation:
+      graphs.estimator && graphs.modulation
+        ? graphWeights({ nodes: [...graphs.estimator.nodes, ...graphs.modulation.nodes] })
+        : [],
   };
 }
 
 /**
- * The parameters of each part, in the layouts that the fused graphs read; none for an absent `mem/`. They do
- * not depend on sizes.
+ * What each part loads: the parameters in the layouts that the fused graphs read, whatever the size. An
+ * up-sampler of the UNet that does not double exactly reads another layout than one that does; both are loaded.
  */
-export function modelParameters(
-  configs: ModelConfigs,
-  dtype: DType,
-): Readonly<Record<ModelPart, readonly Weight[]>> {
-  const side = 8 * vaeFactor(configs.vae);
-  const graphs = stageGraphs(configs, side, side, dtype);
+export function modelWeights(configs: ModelConfigs, dtype: DType): ByPart<Weight> {
+  const { unet, vae, clip } = configs;
+  // Halved once a level with rounding up, 2^n stays even and 2^n + 1 odd.
+  const side = 2 ** unet.blockOutChannels.length;
+  const [height, width] = [side * vaeFactor(vae), side * vaeFactor(vae)];
+  const graphs = stageGraphs(configs, height, width, dtype);
+  const oddUNet = unetGraph(unet, side + 1, side + 1, clipTokens(clip), dtype);
   const weights = (...parts: readonly Graph[]): Weight[] =>
     graphWeights({
       nodes: parts.flatMap((graph) => optimize({ ...graph, named: new Map() }).nodes),
@@ -150,14 +212,22 @@ export function modelParameters(
   return {
     clip: weights(graphs.tokens),
     vae: weights(graphs.encode, graphs.decode),
-    unet: weights(graphs.unet),
+    unet: weights(graphs.unet, oddUNet),
     mem: graphs.mem ? weights(graphs.mem) : [],
+    degradation:
+      graphs.estimator && graphs.modulation ? weights(graphs.estimator, graphs.modulation) : [],
   };
 }
 
 /** The parts that a model has. */
-export function modelParts({ mem }: ModelConfigs): readonly ModelPart[] {
-  return mem ? ["clip", "vae", "unet", "mem"] : ["clip", "vae", "unet"];
+export function modelParts({ mem, degradation }: ModelConfigs): readonly ModelPart[] {
+  return [
+    "clip",
+    "vae",
+    "unet",
+    ...(mem ? ["mem" as const] : []),
+    ...(degradation ? ["degradation" as const] : []),
+  ];
 }
 
 /**
@@ -191,11 +261,18 @@ export async function openPart(
         return mergeStores("image_encoder and image_proj", [tower, projection]);
       } catch (error) {
         await tower.close();
-        throw error;
+        if (await hasWeights(files, "image_proj", "model", signal)) throw error;
+        throw new WeightsError(
+          `weights: the token projection must come from a checkpoint or from image_proj/, got neither ` +
+            `(${files.name}). Give the checkpoint, or add the folder`,
+        );
       }
     }
     case "mem":
       return open("mem", "model");
+    case "degradation":
+      if (checkpoint === null) throw new Error("internal: RCOD_S without a checkpoint");
+      return openDegradation(files, checkpoint, signal);
     default:
       return part satisfies never;
   }
@@ -210,29 +287,45 @@ export function checkPart(
   checkTensors(store, parameters, { unused: part === "clip" ? UNUSED_CLIP_TENSORS : "error" });
 }
 
-export interface LoadWeightsOptions {
-  readonly signal?: AbortSignal;
-  readonly onProgress?: (bytesLoaded: number, bytesTotal: number) => void;
+/**
+ * The updates that a checkpoint brings, by part and parameter. Throws one `WeightsError` with all that is wrong
+ * with it; the layers of `openDegradation` are a part of their own.
+ */
+export function checkpointUpdates(
+  checkpoint: RcodCheckpoint,
+  parameters: TrainedParameters,
+  { unet, vae, degradation, rcod }: ModelConfigs,
+): ReturnType<typeof loraUpdates> {
+  return degradation
+    ? modulatedUpdates(checkpoint, parameters, { unet, vae, degradation }, rcod.loraAlpha)
+    : loraUpdates(checkpoint, parameters, rcod.loraAlpha);
+}
+
+/** The checked weights of a model, open for reading. Whoever opens it closes it. */
+export interface OpenModel {
+  /** By part; the checkpoint's tensors are in place, its LoRA comes with them. */
+  readonly sources: ReadonlyMap<ModelPart, TensorSource>;
+  readonly checkpoint: RcodCheckpoint | null;
+  readonly close: () => Promise<void>;
 }
 
 /**
- * Opens the weight files, checks every name and shape of all parts and of the checkpoint, and only then
- * uploads, merges and packs. Throws `WeightsError` with everything that is missing, misshapen or left over.
+ * Opens the weight files and checks every name and shape of `parts` (default: all) and of the checkpoint; reads
+ * no data. Throws one `WeightsError` with everything that is missing, misshapen or left over.
  */
-export async function loadWeights(
-  gpu: Gpu,
+export async function openModel(
   files: FileSet,
   configs: ModelConfigs,
-  dtype: DType,
-  options: LoadWeightsOptions = {},
-): Promise<ModelWeights> {
-  const { signal, onProgress } = options;
+  parameters: Readonly<Record<ModelPart, readonly Weight[]>>,
+  signal?: AbortSignal,
+  parts: readonly ModelPart[] = modelParts(configs),
+): Promise<OpenModel> {
   const { rcod } = configs;
-  const parts = modelParts(configs);
   const opened: WeightStore[] = [];
-  const made: DeviceWeights[] = [];
+  const close = async (): Promise<void> => {
+    await Promise.all(opened.map((store) => store.close()));
+  };
   try {
-    const parameters = modelParameters(configs, dtype);
     const problems: string[] = [];
     const checked = <T>(check: () => T): T | undefined => {
       try {
@@ -244,9 +337,9 @@ export async function loadWeights(
       }
     };
     const checkpoint =
-      rcod.checkpoint === null ? null : await openCheckpoint(files, rcod.checkpoint, signal);
+      rcod.checkpoint === null ? null : await openCheckpoint(files, rcod.checkpoint, signal, rcod);
     if (checkpoint) opened.push(checkpoint.store);
-    const lora = checkpoint && checked(() => loraUpdates(checkpoint, parameters, rcod.loraAlpha));
+    const lora = checkpoint && checked(() => checkpointUpdates(checkpoint, parameters, configs));
     const sources = new Map<ModelPart, TensorSource>();
     for (const part of parts) {
       const store = await openPart(files, part, checkpoint, signal);
@@ -255,28 +348,58 @@ export async function loadWeights(
       sources.set(part, storeSource(store, lora?.get(part)));
     }
     if (problems.length > 0) throw new WeightsError(problems.join("; "));
-    const sourceOf = (part: ModelPart): TensorSource => sources.get(part) as TensorSource;
-    const bytesOf = (part: ModelPart): number =>
-      parameters[part].reduce((sum, { name }) => sum + sourceOf(part).tensor(name).byteLength, 0);
-    const total = parts.reduce((sum, part) => sum + bytesOf(part), 0);
+    return { sources, checkpoint, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+export interface LoadWeightsOptions {
+  /** Parts to load and to check, `vae` among them. Default: all. */
+  readonly parts?: readonly ModelPart[];
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (bytesLoaded: number, bytesTotal: number) => void;
+}
+
+/** Opens and checks all weights (`openModel`), and only then uploads, merges and packs. */
+export async function loadWeights(
+  gpu: Gpu,
+  files: FileSet,
+  configs: ModelConfigs,
+  dtype: DType,
+  options: LoadWeightsOptions = {},
+): Promise<ModelWeights> {
+  const { signal, onProgress, parts } = options;
+  const needed = modelWeights(configs, dtype);
+  const model = await openModel(files, configs, modelParameters(configs), signal, parts);
+  const { sources, checkpoint, close } = model;
+  const made: DeviceWeights[] = [];
+  try {
+    const bytesOf = (part: ModelPart, source: TensorSource): number =>
+      needed[part].reduce((sum, weight) => sum + sourceByteLength(weight, source), 0);
+    const total = [...sources].reduce((sum, [part, source]) => sum + bytesOf(part, source), 0);
     let before = 0;
     const loaded: Partial<Record<ModelPart, DeviceWeights>> = {};
-    for (const part of parts) {
-      const weights = new DeviceWeights(gpu, sourceOf(part), { dtype });
+    for (const [part, source] of sources) {
+      const storage = part === "degradation" ? DEGRADATION_DTYPE : dtype;
+      const weights = new DeviceWeights(gpu, source, { dtype: storage });
       made.push(weights);
-      await weights.load(parameters[part], {
+      await weights.load(needed[part], {
         onProgress: (bytes) => onProgress?.(before + bytes, total),
         ...(signal && { signal }),
       });
-      before += bytesOf(part);
+      before += bytesOf(part, source);
       loaded[part] = weights;
     }
+    const tables =
+      configs.degradation && checkpoint ? { tables: await readTables(checkpoint, signal) } : {};
     await submittedWorkDone(gpu); // memory that ran out is found here, not by the first image
-    return loaded as ModelWeights;
+    return { ...(loaded as ModelWeights), ...tables };
   } catch (error) {
     for (const weights of made) weights.dispose();
     throw error;
   } finally {
-    await Promise.all(opened.map((store) => store.close()));
+    await close();
   }
 }

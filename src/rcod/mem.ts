@@ -10,6 +10,7 @@
 import type { GraphBuilder, WeightScope } from "../graph/builder.ts";
 import type { Value } from "../graph/ir.ts";
 import type { MemConfig, RcodConfig } from "./config.ts";
+import { timestepOfGroups } from "./latent-groups.ts";
 
 /** latents [1, h, w, L] → the head at every pixel [1, h', w', 1], a side of n giving ⌈n / 2⌉ per convolution. */
 export function metricMap(
@@ -39,13 +40,12 @@ export function metricOfMap(map: ArrayLike<number>): number {
 
 /**
  * The timestep for a predicted M_L: realism below the first threshold, fidelity from the second one on,
- * neutral between them, and for NaN. Compared in f32, as the released program does: there 0.69999999 is 0.7.
+ * neutral between them, and for NaN.
  */
 export function timestepOfMetric(
   metric: number,
   { timesteps, thresholds }: Pick<RcodConfig, "timesteps" | "thresholds">,
 ): number {
-  const [low, high] = thresholds;
-  if (Math.fround(metric) < Math.fround(low)) return timesteps.realism;
-  return Math.fround(metric) >= Math.fround(high) ? timesteps.fidelity : timesteps.neutral;
+  const { realism, neutral, fidelity } = timesteps;
+  return timestepOfGroups(metric, { thresholds, timesteps: [realism, neutral, fidelity] });
 }

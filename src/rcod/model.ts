@@ -3,16 +3,13 @@ import type { Gpu } from "../gpu/device.ts";
 import { adoptDevice, requestGpu } from "../gpu/device.ts";
 import type { Caps } from "../gpu/caps.ts";
 import type { DType } from "../gpu/dtype.ts";
-import type { FileSet } from "../weights/index.ts";
-import { directoryHandleFiles, fileListFiles, urlFiles } from "../weights/index.ts";
 import type { RawImage } from "./image-ops.ts";
 import type { ModelConfigs } from "./load.ts";
-import { loadWeights, readConfigs } from "./load.ts";
+import { loadWeights, predictsMetric, readConfigs } from "./load.ts";
+import type { ModelSource } from "./model-source.ts";
+import { modelFiles } from "./model-source.ts";
 import type { Precision, Progress, UpscaleOptions, UpscaleResult } from "./options.ts";
 import { Pipeline } from "./pipeline.ts";
-
-/** Where a model comes from: a base URL, the files of a folder input, a directory handle, or any `FileSet`. */
-export type ModelSource = string | URL | readonly File[] | FileSystemDirectoryHandle | FileSet;
 
 export interface LoadOptions {
   /** The device to use: ours, or a GPUDevice shared with other code. Default: a new one. */
@@ -34,7 +31,7 @@ export class RcodModel {
   readonly precision: DType;
   readonly caps: Caps;
   readonly configs: ModelConfigs;
-  /** Whether `realism: "auto"` works: the model has a `mem/`. */
+  /** Whether `realism: "auto"` works: the model has a metric estimation module. */
   readonly supportsAuto: boolean;
   readonly #pipeline: Pipeline;
   readonly #ownedGpu: Gpu | undefined;
@@ -46,7 +43,7 @@ export class RcodModel {
     this.#pipeline = pipeline;
     this.precision = pipeline.dtype;
     this.configs = pipeline.configs;
-    this.supportsAuto = pipeline.configs.mem !== null;
+    this.supportsAuto = predictsMetric(pipeline.configs);
     this.caps = gpu.caps;
     this.#ownedGpu = ownsGpu ? gpu : undefined;
   }
@@ -79,8 +76,15 @@ export class RcodModel {
 }
 
 /**
- * Loads a model: configurations first, then every tensor's name and shape is checked, then weights go to the
- * device one by one.
+ * Loads a model from one folder, or from a base model, CLIP and a checkpoint of different origin:
+ *
+ * ```ts
+ * const base = "https://host/stable-diffusion-2-1-base"; // unet/ and vae/
+ * const model = await loadModel({ model: base, clip: clipFolder, checkpoint: rcodFile });
+ * ```
+ *
+ * Configurations are read first, then every tensor's name and shape is checked, then weights go to the device
+ * one by one.
  * @throws WeightsError or ConfigError for what is wrong with the files, DeviceError without a usable GPU
  */
 export async function loadModel(
@@ -88,7 +92,7 @@ export async function loadModel(
   options: LoadOptions = {},
 ): Promise<RcodModel> {
   const { signal, onProgress, precision = "auto" } = options;
-  const files = toFileSet(source);
+  const files = modelFiles(source);
   const configs = await readConfigs(files, signal);
   const given = options.gpu;
   const gpu =
@@ -107,13 +111,6 @@ export async function loadModel(
     if (given === undefined) gpu.destroy();
     throw error;
   }
-}
-
-function toFileSet(source: ModelSource): FileSet {
-  if (typeof source === "string" || source instanceof URL) return urlFiles(String(source));
-  if (Array.isArray(source)) return fileListFiles(source as readonly File[]);
-  if ("open" in source) return source;
-  return directoryHandleFiles(source as FileSystemDirectoryHandle);
 }
 
 function fromImageData({ width, height, data }: ImageData): RawImage {

@@ -21,14 +21,27 @@ import {
   mergeStores,
   openWeightFile,
   parseStrictJson,
+  readAheadFiles,
   renamedStore,
 } from "../weights/index.ts";
 import { storedTensor } from "./checkpoint.ts";
+import type { RcodConfig } from "./config.ts";
+import { RCOD_O } from "./config.ts";
 import { IMAGE_PROJ } from "./graphs.ts";
+
+/** The parts of which some parameters were trained in full. */
+type TrainedPart = "unet" | "clip";
+
+export type CheckpointConfig = Pick<
+  RcodConfig,
+  "instance" | "degradationEstimator" | "memCheckpoint"
+>;
 
 /** An open checkpoint. Whoever opens it closes its store. */
 export interface RcodCheckpoint {
   readonly store: WeightStore;
+  /** What it is, and the files beside it. */
+  readonly config: CheckpointConfig;
   /** Numbers and lists as JSON texts, as safetensors has them. */
   readonly metadata: ReadonlyMap<string, string>;
 }
@@ -40,6 +53,9 @@ type LoraPart = (typeof LORA_PARTS)[number];
 /** The released checkpoints leave the decoder as it is and do not have this list; a small model may adapt it. */
 const DECODER_LIST = "vae_lora_decoder_modules";
 
+/** RCOD_S lists its modules by the ends of their names instead; its LoRA changes with every image. */
+const RCOD_S_ONLY = "unet_lora_target_modules";
+
 /** Adapters of each part, with the metadata key that lists their modules. */
 const ADAPTERS: Readonly<Record<LoraPart, Readonly<Record<string, string>>>> = {
   unet: {
@@ -50,60 +66,84 @@ const ADAPTERS: Readonly<Record<LoraPart, Readonly<Record<string, string>>>> = {
   vae: { default_encoder: "vae_lora_encoder_modules", default_decoder: DECODER_LIST },
 };
 
+type TrainedNames = Readonly<Record<TrainedPart, Readonly<Record<string, string>>>>;
+
 /** Parameters that were trained in full, with the checkpoint's name for each. */
-const TRAINED: Readonly<Record<"unet" | "clip", Readonly<Record<string, string>>>> = {
-  unet: {
-    "conv_in.weight": "state_dict_unet.conv_in.base_layer.weight",
-    "conv_in.bias": "state_dict_unet.conv_in.base_layer.bias",
-  },
-  clip: {
-    [`${IMAGE_PROJ}.weight`]: "state_dict_proj.weight",
-    [`${IMAGE_PROJ}.bias`]: "state_dict_proj.bias",
-  },
+const TRAINED: Readonly<Record<RcodConfig["instance"], TrainedNames>> = {
+  RCOD_O: trainedNames("state_dict_unet.conv_in.base_layer", "state_dict_proj"),
+  RCOD_S: trainedNames("state_dict_unet.conv_in", "state_dict_clip_proj"),
 };
+
+function trainedNames(convIn: string, projection: string): TrainedNames {
+  const both = (own: string, name: string): Readonly<Record<string, string>> => ({
+    [`${own}.weight`]: `${name}.weight`,
+    [`${own}.bias`]: `${name}.bias`,
+  });
+  return { unet: both("conv_in", convIn), clip: both(IMAGE_PROJ, projection) };
+}
 
 /** The parameters of the parts that a checkpoint changes. */
 export type TrainedParameters = Readonly<Record<"unet" | "vae" | "clip", readonly Weight[]>>;
 
-/** Opens the checkpoint `name` of a model folder. Throws `WeightsError` where it is absent or broken. */
+/**
+ * Opens the checkpoint `name` of a model folder with this configuration. Throws `WeightsError` where it is absent,
+ * broken, or RCOD_S's where the configuration is RCOD_O's.
+ */
 export async function openCheckpoint(
   files: FileSet,
   name: string,
   signal?: AbortSignal,
+  config: CheckpointConfig = RCOD_O,
 ): Promise<RcodCheckpoint> {
-  const file = await openWeightFile(files, name, signal);
+  const file = await openWeightFile(readAheadFiles(files), name, signal);
   if (file === null) {
     throw new WeightsError(
       `weights: the checkpoint ${quoted(name)} of rcod_config.json must exist (${files.name}). ` +
         "Add the file, or name another",
     );
   }
+  if (config.instance === "RCOD_O" && file.values.has(RCOD_S_ONLY)) {
+    await file.store.close();
+    throw new WeightsError(
+      `weights: the checkpoint must be RCOD_O's, got RCOD_S's: it has ${quoted(RCOD_S_ONLY)} ` +
+        `(${file.store.name}). Use rcod_o.pkl, or a model folder whose rcod_config.json names the instance RCOD_S`,
+    );
+  }
   const texts = [...file.values].map(([key, value]): [string, string] => [
     key,
     typeof value === "string" ? value : JSON.stringify(value),
   ]);
-  return { store: file.store, metadata: new Map(texts) };
+  return { store: file.store, config, metadata: new Map(texts) };
 }
 
 /** `base` with what the checkpoint trained in full in its place. Takes over `base`, not the checkpoint. */
 export function withTrainedTensors(
   base: WeightStore,
-  { store }: RcodCheckpoint,
-  part: "unet" | "clip",
+  checkpoint: RcodCheckpoint,
+  part: TrainedPart,
 ): WeightStore {
-  const parameters = new Map(Object.entries(TRAINED[part]).map(([own, name]) => [name, own]));
-  const borrowed: WeightStore = { ...store, close: async () => undefined };
+  const names = Object.entries(TRAINED[checkpoint.config.instance][part]);
+  const parameters = new Map(names.map(([own, name]) => [name, own]));
+  const borrowed = borrowedStore(checkpoint.store);
   const trained = renamedStore(borrowed, (name) => parameters.get(name) ?? null);
   const frozen = renamedStore(base, (name) => (trained.has(name) ? null : name));
   return mergeStores(base.name, [frozen, trained]);
 }
 
+/** A store whose owner closes it. */
+export function borrowedStore(store: WeightStore): WeightStore {
+  return { ...store, close: async () => undefined };
+}
+
 /** A module with LoRA. */
-interface LoraModule {
+export interface LoraModule {
   readonly part: LoraPart;
-  /** Its parameter. */
+  /** Its parameter, and that one's shape. */
   readonly weight: string;
+  readonly shape: readonly number[];
   readonly rank: number;
+  /** Its modulation matrix, where it has one. */
+  readonly block?: number;
   /** Names of the factors in the checkpoint. */
   readonly a: string;
   readonly b: string;
@@ -115,16 +155,15 @@ interface LoraModule {
  * without B, a listed module without either, conv_in, the projection), of another shape or rank, or left over.
  */
 export function loraUpdates(
-  { store, metadata }: RcodCheckpoint,
+  checkpoint: RcodCheckpoint,
   parameters: TrainedParameters,
   alpha: number,
 ): ReadonlyMap<string, ReadonlyMap<string, LoraUpdate>> {
   const problems: string[] = [];
-  const expected: ExpectedTensor[] = trainedTensors(parameters);
   const modules: LoraModule[] = [];
   const unjudged: RegExp[] = []; // without its metadata nothing can be said of a part
   for (const part of LORA_PARTS) {
-    const adapted = readAdapters(metadata, part, problems);
+    const adapted = readAdapters(checkpoint.metadata, part, problems);
     if (adapted === null) {
       unjudged.push(new RegExp(`^state_dict_${part}\\.`));
       continue;
@@ -135,7 +174,6 @@ export function loraUpdates(
         .map(({ name, shape }) => [name, shape]),
     );
     for (const [module, adapter] of adapted.adapters) {
-      const { rank } = adapted;
       const weight = `${module}.weight`;
       const shape = shapes.get(weight);
       if (shape === undefined) {
@@ -144,11 +182,46 @@ export function loraUpdates(
       }
       const a = `state_dict_${part}.${module}.lora_A.${adapter}.weight`;
       const b = `state_dict_${part}.${module}.lora_B.${adapter}.weight`;
-      expected.push({ name: a, shape: [rank, ...shape.slice(1)] });
-      expected.push({ name: b, shape: [shape[0] as number, rank] });
-      modules.push({ part, weight, rank, a, b });
+      modules.push({ part, weight, shape, rank: adapted.rank, a, b });
     }
   }
+  return checkedUpdates(checkpoint, modules, {
+    expected: trainedTensors(checkpoint, parameters),
+    unjudged,
+    problems,
+    alpha,
+    advice:
+      "The checkpoint's metadata must list exactly the modules that it has lora_A and lora_B for, all of " +
+      "rank_unet or rank_vae, and all in the base model. Use the base that it was trained on",
+  });
+}
+
+/**
+ * The updates of `modules` by part and parameter, once the checkpoint is known to hold exactly their factors and
+ * the `expected` tensors; `unjudged` ones may be there. Throws one `WeightsError` with what is wrong and the
+ * `problems` found before.
+ */
+export function checkedUpdates(
+  { store }: RcodCheckpoint,
+  modules: readonly LoraModule[],
+  {
+    expected,
+    unjudged,
+    problems,
+    alpha,
+    advice,
+  }: {
+    readonly expected: readonly ExpectedTensor[];
+    readonly unjudged: readonly RegExp[];
+    readonly problems: readonly string[];
+    readonly alpha: number;
+    readonly advice: string;
+  },
+): ReadonlyMap<string, ReadonlyMap<string, LoraUpdate>> {
+  const factors = modules.flatMap(({ a, b, rank, shape }): ExpectedTensor[] => [
+    { name: a, shape: [rank, ...shape.slice(1)] },
+    { name: b, shape: [shape[0] as number, rank] },
+  ]);
   const messages: string[] = [];
   if (problems.length > 0) {
     messages.push(
@@ -157,35 +230,40 @@ export function loraUpdates(
     );
   }
   try {
-    checkTensors(store, expected, { unused: unjudged });
+    checkTensors(store, [...expected, ...factors], { unused: unjudged });
   } catch (error) {
     if (!(error instanceof WeightsError)) throw error;
     messages.push(error.message);
   }
   if (messages.length > 0) {
-    throw new WeightsError(
-      `${messages.join("; ")}. The checkpoint's metadata must list exactly the modules that it has lora_A and ` +
-        "lora_B for, all of rank_unet or rank_vae, and all in the base model. Use the base that it was trained " +
-        "on, or export it again",
-    );
+    throw new WeightsError(`${messages.join("; ")}. ${advice}, or export it again`);
   }
   const updatesOf = (part: LoraPart): ReadonlyMap<string, LoraUpdate> =>
     new Map(
       modules
         .filter((module) => module.part === part)
-        .map(({ weight, rank, a, b }) => [
+        .map(({ weight, rank, block, a, b }) => [
           weight,
-          { rank, scaling: alpha / rank, a: storedTensor(store, a), b: storedTensor(store, b) },
+          {
+            rank,
+            scaling: alpha / rank,
+            a: storedTensor(store, a),
+            b: storedTensor(store, b),
+            ...(block !== undefined && { block }),
+          },
         ]),
     );
   return new Map(LORA_PARTS.map((part) => [part, updatesOf(part)]));
 }
 
 /** What the checkpoint must hold in full, shaped as the parameters that it replaces. */
-function trainedTensors(parameters: TrainedParameters): ExpectedTensor[] {
+export function trainedTensors(
+  { config }: RcodCheckpoint,
+  parameters: TrainedParameters,
+): ExpectedTensor[] {
   return (["unet", "clip"] as const).flatMap((part) =>
     parameters[part].flatMap(({ name, shape }) => {
-      const tensor = TRAINED[part][name];
+      const tensor = TRAINED[config.instance][part][name];
       return tensor === undefined ? [] : [{ name: tensor, shape }];
     }),
   );

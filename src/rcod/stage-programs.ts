@@ -4,15 +4,15 @@ import type { Graph } from "../graph/ir.ts";
 import { planGraph } from "../graph/plan.ts";
 import { Program } from "../graph/program.ts";
 import { SlotPool } from "../graph/slot-pool.ts";
-import type { ModelPart, ModelWeights } from "./load.ts";
+import type { LoadedWeights, ModelPart } from "./load.ts";
 
 export class StagePrograms {
   readonly #gpu: Gpu;
-  readonly #weights: ModelWeights;
+  readonly #weights: LoadedWeights;
   readonly #pool: SlotPool;
   readonly #programs = new Map<string, Program>();
 
-  constructor(gpu: Gpu, weights: ModelWeights) {
+  constructor(gpu: Gpu, weights: LoadedWeights) {
     this.#gpu = gpu;
     this.#weights = weights;
     this.#pool = new SlotPool(gpu);

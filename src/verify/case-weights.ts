@@ -13,8 +13,15 @@ import { recipeTensor } from "./recipe.ts";
 /** A low-rank update that a case asks for. */
 export interface LoraParameters {
   readonly scaling: number;
-  /** Names of the factors of a weight, or null where it has none. */
-  factors(weight: string): { readonly a: string; readonly b: string } | null;
+  /** Rank of factors that are made by the recipe; stored ones say it themselves. */
+  readonly rank?: number;
+  /**
+   * Names of the factors of a weight, and the number of its modulation matrix where it has one; null where it
+   * has no factors.
+   */
+  factors(
+    weight: string,
+  ): { readonly a: string; readonly b: string; readonly block?: number } | null;
 }
 
 export interface CaseWeightsOptions {
@@ -40,6 +47,7 @@ export class CaseWeights implements TensorSource {
   expect(weights: readonly Weight[]): void {
     for (const { name, shape } of weights) {
       this.#shapes.set(name, shape);
+      this.#expectFactors(name, shape);
       const stored = this.#stored(name);
       if (stored !== null && !sameMatrix(stored.shape, shape)) {
         throw new GoldenError(
@@ -65,7 +73,22 @@ export class CaseWeights implements TensorSource {
     const factors = lora?.factors(name) ?? null;
     if (!lora || factors === null) return null;
     const a = this.tensor(factors.a);
-    return { rank: a.shape[0] as number, scaling: lora.scaling, a, b: this.tensor(factors.b) };
+    const update = {
+      rank: a.shape[0] as number,
+      scaling: lora.scaling,
+      a,
+      b: this.tensor(factors.b),
+    };
+    return factors.block === undefined ? update : { ...update, block: factors.block };
+  }
+
+  #expectFactors(name: string, shape: readonly number[]): void {
+    const { lora } = this.#options;
+    const rank = lora?.rank;
+    const names = lora?.factors(name) ?? null;
+    if (names === null || rank === undefined) return;
+    this.#shapes.set(names.a, [rank, ...shape.slice(1)]);
+    this.#shapes.set(names.b, [shape[0] as number, rank]);
   }
 
   get #where(): string {

@@ -1,6 +1,7 @@
 /** One layer with a low-rank update: the merge kernel, and the layer on what it merged. */
 import { readBytes } from "../gpu/transfer.ts";
 import { WeightScope } from "../graph/builder.ts";
+import type { HostTensor } from "../graph/program.ts";
 import type { DeviceWeights } from "../graph/device-weights.ts";
 import type { Weight } from "../graph/ir.ts";
 import { quadCount } from "../gpu/shape.ts";
@@ -59,7 +60,13 @@ export const loraOp: CaseRunner = async (run) => {
   return compared;
 };
 
-async function runLayer({ golden, session }: CaseRun, weights: WeightSet, output: string) {
+/** The layer of a case on `weights`; `kind` is "linear" or a convolution's. */
+export async function runLayer(
+  { golden, session }: CaseRun,
+  weights: WeightSet,
+  output: string,
+  kind = golden.parameters.text("op"),
+): Promise<Record<string, HostTensor>> {
   const { parameters } = golden;
   const x = await readInput(golden, "x");
   const outputShape = golden.shape(`outputs/${output}`);
@@ -69,7 +76,7 @@ async function runLayer({ golden, session }: CaseRun, weights: WeightSet, output
     build(g) {
       const input = g.input("x", x.shape);
       const y =
-        parameters.text("op") === "linear"
+        kind === "linear"
           ? g.linear(input, ROOT, outputShape[outputShape.length - 1] as number, bias)
           : g.conv2d(input, ROOT, {
               outChannels: outputShape[1] as number,

@@ -7,6 +7,7 @@ import type { Gpu } from "../gpu/device.ts";
 import { GraphBuilder } from "../graph/builder.ts";
 import { DeviceWeights } from "../graph/device-weights.ts";
 import type { Graph, Weight } from "../graph/ir.ts";
+import { graphWeights } from "../graph/ir.ts";
 import { channelsOf } from "../graph/ir.ts";
 import type { VariantChoice } from "../graph/lower.ts";
 import { packActivation } from "../graph/pack-activation.ts";
@@ -29,6 +30,8 @@ export interface WeightSet {
   readonly source: CaseWeights;
   /** Round merged matrices to f16 also in f32 storage. */
   readonly roundToHalf?: boolean;
+  /** What is left to do once the weights of a graph are loaded. */
+  readonly prepare?: (device: DeviceWeights) => Promise<void>;
 }
 
 /** A graph with its weights and its inputs (channels last). */
@@ -94,11 +97,12 @@ export class Session {
       captures: captures.filter((name) => graph.named.has(name)),
       ...(variants && { variants }),
     });
-    const device = this.deviceWeights(weights, plan.weights);
+    const device = this.deviceWeights(weights, graphWeights(graph));
     await device.load(plan.weights, {
       ...(signal && { signal }),
       onProgress: (loaded, total) => onProgress?.("load", loaded / total),
     });
+    await weights.prepare?.(device);
     const program = await Program.create(this.gpu, plan, device);
     try {
       return await use({
@@ -121,7 +125,7 @@ export class Session {
     }
   }
 
-  /** The device's copy of a weight set, which `needed` may be loaded from; frees the set before. */
+  /** The device's copy of a weight set, whose source must have `needed`; frees the set before. */
   deviceWeights(set: WeightSet, needed: readonly Weight[]): DeviceWeights {
     if (this.#weights?.set.key !== set.key) {
       this.#weights?.device.dispose();

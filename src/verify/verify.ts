@@ -17,6 +17,8 @@ import { loraOp } from "./lora-op-cases.ts";
 import { MODEL_CASES } from "./model-cases.ts";
 import { OP_CASES } from "./op-cases.ts";
 import { isPipeline, pipelineCase } from "./pipeline-case.ts";
+import { RCOD_S_MODELS, RCOD_S_OPS } from "./rcod-s-cases.ts";
+import { generatorCase } from "./rcod-s-generator.ts";
 import type { CaseRunner, FindFile } from "./run-case.ts";
 import { Session } from "./session.ts";
 import { TILING_MODELS, TILING_OPS } from "./tiling-cases.ts";
@@ -124,6 +126,7 @@ async function* verifyFile(
   try {
     const file = await openGoldenFile(source.name, await open(source));
     for (const golden of file.cases) {
+      if (isInputsOnly(golden)) continue;
       if (!`${file.name}/${golden.name}`.includes(options.filter ?? "")) continue;
       current = golden.name;
       yield await verifyCase(session, golden, findFile);
@@ -179,6 +182,11 @@ async function verifyCase(
   }
 }
 
+/** Whether a case only holds inputs that others share. */
+function isInputsOnly({ parameters }: GoldenCase): boolean {
+  return parameters.get("op") === "inputs_only";
+}
+
 /** What runs a case, by its `op`, `block` or `model`; never by its name. */
 function caseRunner(golden: GoldenCase): CaseRunner {
   const { parameters } = golden;
@@ -188,12 +196,17 @@ function caseRunner(golden: GoldenCase): CaseRunner {
   if (parameters.has("op")) {
     const op = parameters.text("op");
     const isLora = parameters.has("r") && (op === "linear" || op === "conv");
-    runner = isLora ? loraOp : find({ ...OP_CASES, ...IMAGE_CASES, ...TILING_OPS }, op);
+    runner = isLora
+      ? loraOp
+      : find({ ...OP_CASES, ...IMAGE_CASES, ...TILING_OPS, ...RCOD_S_OPS }, op);
   } else if (parameters.has("block")) {
     runner = find(BLOCK_CASES, parameters.text("block"));
   } else if (parameters.has("model")) {
     const [model = ""] = parameters.text("model").split(" ");
-    runner = find({ ...MODEL_CASES, ...TILING_MODELS }, model);
+    runner = find(
+      { ...MODEL_CASES, ...TILING_MODELS, ...RCOD_S_MODELS, RCOD_S: generatorCase },
+      model,
+    );
   } else if (isPipeline({ golden })) {
     runner = pipelineCase;
   }

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { quoted, reasonOf, WeightsError } from "./errors.ts";
 import { checkRelativePath } from "./files.ts";
 import type { FileSet } from "./files.ts";
+import type { SingleFile } from "./single-file.ts";
 import { allocateBytes, checkSourceRange, closedError } from "./source.ts";
 import type { ByteSource } from "./source.ts";
 
@@ -29,6 +30,17 @@ export function folderFiles(directory: string): FileSet {
       checkRelativePath(path);
       signal?.throwIfAborted();
       return openFile(join(directory, path));
+    },
+  };
+}
+
+/** A file on disk that can be opened more than once. */
+export function diskFile(path: string): SingleFile {
+  return {
+    name: path,
+    async open(signal) {
+      signal?.throwIfAborted();
+      return openFile(path);
     },
   };
 }

@@ -1,7 +1,7 @@
 import { quoted, WeightsError } from "./errors.ts";
 import { LENGTH_BYTES, MAX_HEADER_BYTES, METADATA_KEY } from "./safetensors.ts";
 import { allocateBytes } from "./source.ts";
-import { checkTensorData, dtypeRank } from "./tensor-info.ts";
+import { checkTensorData, checkedByteLength, dtypeRank } from "./tensor-info.ts";
 import type { TensorData } from "./tensor-info.ts";
 
 /** A tensor to write. */
@@ -12,18 +12,30 @@ export interface NamedTensorData extends TensorData {
 /** The header is padded so that the data buffer, and with it every tensor, is aligned. */
 const HEADER_ALIGNMENT = 8;
 
+/** A tensor whose data comes later. */
+export type TensorPlace = Pick<NamedTensorData, "name" | "dtype" | "shape">;
+
+/** What comes first in a safetensors file, and the tensors in the order in which their data follows. */
+export interface SafetensorsLayout<T extends TensorPlace> {
+  /** Length and header, padded: the data begins behind it. */
+  readonly start: Uint8Array<ArrayBuffer>;
+  readonly tensors: readonly T[];
+  /** Of the whole file. */
+  readonly byteLength: number;
+}
+
 /**
- * A safetensors file in memory, laid out as other writers do it: tensors by descending dtype rank,
- * then by name; header padded with spaces to a multiple of 8 bytes. So the same tensors always give
- * the same bytes, and each tensor is aligned to its element size.
+ * Lays a file out as other writers do it: tensors by descending dtype rank, then by name; header padded with
+ * spaces to a multiple of 8 bytes. So the same tensors always give the same bytes, and each tensor is aligned
+ * to its element size.
  *
  * `metadata` holds pairs of texts (a `Map`, or `Object.entries`).
- * @throws WeightsError for wrong sizes, equal names, or texts that are not well-formed Unicode
+ * @throws WeightsError for impossible sizes, equal names, or texts that are not well-formed Unicode
  */
-export function writeSafetensors(
-  tensors: Iterable<NamedTensorData>,
+export function layoutSafetensors<T extends TensorPlace>(
+  tensors: Iterable<T>,
   metadata: Iterable<readonly [key: string, value: string]> = [],
-): Uint8Array<ArrayBuffer> {
+): SafetensorsLayout<T> {
   const sorted = [...tensors].toSorted(
     (a, b) => dtypeRank(b.dtype) - dtypeRank(a.dtype) || compareCodePoints(a.name, b.name),
   );
@@ -32,9 +44,7 @@ export function writeSafetensors(
   if (metadataText !== null) fields.push(`${JSON.stringify(METADATA_KEY)}:${metadataText}`);
   const names = new Set<string>([METADATA_KEY]);
   let dataLength = 0;
-  for (const tensor of sorted) {
-    const { name, dtype, shape, data } = tensor;
-    checkTensorData(name, tensor);
+  for (const { name, dtype, shape } of sorted) {
     checkText(name);
     if (names.has(name)) {
       throw new WeightsError(
@@ -42,9 +52,10 @@ export function writeSafetensors(
       );
     }
     names.add(name);
-    const data_offsets = [dataLength, dataLength + data.byteLength];
+    const end = dataLength + checkedByteLength(name, dtype, shape);
+    const data_offsets = [dataLength, end];
     fields.push(`${JSON.stringify(name)}:${JSON.stringify({ dtype, shape, data_offsets })}`);
-    dataLength += data.byteLength;
+    dataLength = end;
   }
   const header = new TextEncoder().encode(`{${fields.join(",")}}`);
   const headerLength = Math.ceil(header.byteLength / HEADER_ALIGNMENT) * HEADER_ALIGNMENT;
@@ -54,13 +65,27 @@ export function writeSafetensors(
         `Write fewer tensors or less metadata`,
     );
   }
-  const dataOffset = LENGTH_BYTES + headerLength;
-  const file = allocateBytes(dataOffset + dataLength, "new safetensors file");
-  new DataView(file.buffer).setBigUint64(0, BigInt(headerLength), true);
-  file.set(header, LENGTH_BYTES);
-  file.fill(0x20, LENGTH_BYTES + header.byteLength, dataOffset);
-  let position = dataOffset;
-  for (const { data } of sorted) {
+  const start = new Uint8Array(LENGTH_BYTES + headerLength).fill(0x20);
+  new DataView(start.buffer).setBigUint64(0, BigInt(headerLength), true);
+  start.set(header, LENGTH_BYTES);
+  return { start, tensors: sorted, byteLength: start.byteLength + dataLength };
+}
+
+/**
+ * A safetensors file in memory; see `layoutSafetensors`.
+ * @throws WeightsError for wrong sizes, equal names, or texts that are not well-formed Unicode
+ */
+export function writeSafetensors(
+  tensors: Iterable<NamedTensorData>,
+  metadata: Iterable<readonly [key: string, value: string]> = [],
+): Uint8Array<ArrayBuffer> {
+  const all = [...tensors];
+  for (const tensor of all) checkTensorData(tensor.name, tensor);
+  const layout = layoutSafetensors(all, metadata);
+  const file = allocateBytes(layout.byteLength, "new safetensors file");
+  file.set(layout.start);
+  let position = layout.start.byteLength;
+  for (const { data } of layout.tensors) {
     file.set(data, position);
     position += data.byteLength;
   }

@@ -90,11 +90,14 @@ export function shapeText(shape: readonly number[]): string {
 }
 
 /**
- * Checks dtype, shape and byte count of a tensor that a caller hands in.
- * @throws WeightsError naming the tensor
+ * Bytes of a tensor that a caller describes.
+ * @throws WeightsError naming the tensor for an unknown dtype, or sizes that are no counts or too large
  */
-export function checkTensorData(name: string, tensor: TensorData): void {
-  const { dtype, shape, data } = tensor;
+export function checkedByteLength(
+  name: string,
+  dtype: TensorDtype,
+  shape: readonly number[],
+): number {
   if (!isTensorDtype(dtype)) {
     throw new WeightsError(
       `weights: unknown dtype ${quoted(String(dtype))} (tensor ${quoted(name)}). ` +
@@ -107,13 +110,24 @@ export function checkTensorData(name: string, tensor: TensorData): void {
         `(tensor ${quoted(name)})`,
     );
   }
-  const expected = tensorByteLength(dtype, shape);
-  if (data.byteLength !== expected) {
-    throw new WeightsError(
-      `weights: ${dtype} ${shapeText(shape)} takes ${expected ?? "more than 2^53"} bytes, ` +
-        `got ${data.byteLength} (tensor ${quoted(name)})`,
-    );
-  }
+  const byteLength = tensorByteLength(dtype, shape);
+  if (byteLength !== null) return byteLength;
+  throw new WeightsError(
+    `weights: ${dtype} ${shapeText(shape)} takes more than 2^53 bytes (tensor ${quoted(name)})`,
+  );
+}
+
+/**
+ * Checks dtype, shape and byte count of a tensor that a caller hands in.
+ * @throws WeightsError naming the tensor
+ */
+export function checkTensorData(name: string, { dtype, shape, data }: TensorData): void {
+  const expected = checkedByteLength(name, dtype, shape);
+  if (data.byteLength === expected) return;
+  throw new WeightsError(
+    `weights: ${dtype} ${shapeText(shape)} takes ${expected} bytes, ` +
+      `got ${data.byteLength} (tensor ${quoted(name)})`,
+  );
 }
 
 /**

@@ -59,6 +59,21 @@ export async function openWeightFolder(
   );
 }
 
+/** Whether a folder has a weight file, or an index of them, that `openWeightFolder` would open. */
+export async function hasWeights(
+  files: FileSet,
+  folder: string,
+  stem: WeightStem,
+  signal?: AbortSignal,
+): Promise<boolean> {
+  for (const name of weightFileNames(stem)) {
+    const source = await files.open(pathIn(folder, name), signal);
+    await source?.close();
+    if (source !== null) return true;
+  }
+  return false;
+}
+
 /**
  * Names under which the weights of a folder may be, in order of preference.
  * @throws WeightsError for a variant that could be part of a path

@@ -1,15 +1,27 @@
 /** The table of cases against the model that it stands for, without a GPU. */
 import { describe, expect, it } from "vitest";
 import { fitShape, workOf, workloadOf } from "../../src/bench/workload-of.ts";
+import type { CaseShape } from "../../src/bench/case-shape.ts";
 import { shrink } from "../../src/bench/case-shape.ts";
 import { CASES } from "../../src/bench/cases.ts";
 import { SMALL_WORK, variantsToRun } from "../../src/bench/kernel-suite.ts";
 import { BASELINE_CAPS } from "../../src/gpu/caps.ts";
 import { planGraph } from "../../src/graph/plan.ts";
+import type { Dispatch } from "../../src/kernels/kernel.ts";
 import { readConfigs, stageGraphs } from "../../src/rcod/load.ts";
 import { folderFiles } from "../../src/weights/node-source.ts";
 
 const SOFTWARE = { ...BASELINE_CAPS, isSoftware: true };
+
+/** Layers read other windows of shared rows at the same cost: where they begin does not count, their distance does. */
+function anyWindow(shape: CaseShape, params: Dispatch["params"]): string {
+  const words = [...new Uint32Array(params.buffer, params.byteOffset, params.byteLength / 4)];
+  if (shape.kind === "attention" && typeof shape.stacked === "object") {
+    const [keyOffset = 0, valueOffset = 0] = words.slice(7, 9);
+    words.splice(7, 2, valueOffset - keyOffset);
+  }
+  return `${words}`;
+}
 
 describe("the table of cases", async () => {
   const configs = await readConfigs(folderFiles("bench/configs/sd21-clip-l"));
@@ -29,11 +41,12 @@ describe("the table of cases", async () => {
       // Of GroupNorm the last of three kernels is counted. Equal params and grid are the same shape.
       const last = workload.plan(BASELINE_CAPS, workload.select(BASELINE_CAPS)).at(-1);
       const [dispatch] = last?.plan.dispatches ?? [];
+      const key = ({ params, workgroups }: Dispatch): string =>
+        `${anyWindow(shape, params)} ${workgroups}`;
       const same = steps.filter(
         ({ kernel, plan }) =>
           kernel === last?.kernel &&
-          `${plan.dispatches[0]?.params}` === `${dispatch?.params}` &&
-          `${plan.dispatches[0]?.workgroups}` === `${dispatch?.workgroups}`,
+          key(plan.dispatches[0] as Dispatch) === key(dispatch as Dispatch),
       );
       // silu and none share their shape: the norm in front of attention is not GroupNorm + SiLU.
       const labelled = same.filter(
@@ -66,7 +79,7 @@ describe("the table of cases", async () => {
                 const known = [
                   ...workload.inputs.map(({ name }) => name),
                   ...Object.keys(workload.temporaries),
-                  ...(workload.weight ? ["weight"] : []),
+                  ...(workload.weight.length > 0 ? ["weight"] : []),
                   "y",
                 ];
                 for (const { name } of plan.dispatches.flatMap(({ operands }) => operands)) {
@@ -91,9 +104,9 @@ describe("the table of cases", async () => {
   });
 
   it("is cut down where a binding would not fit", () => {
-    const shape = CASES.find(({ name }) => name === "conv3x3 256→256 @512²")?.shape;
+    const shape = CASES.find(({ name }) => name === "conv3x3 up 256 @256²")?.shape;
     if (shape?.kind !== "conv2d") throw new Error("case missing");
     expect(fitShape(shape, "f16", BASELINE_CAPS, Infinity)).toEqual(shape); // exactly 128 MiB
-    expect(fitShape(shape, "f32", BASELINE_CAPS, Infinity)).toEqual({ ...shape, size: 256 });
+    expect(fitShape(shape, "f32", BASELINE_CAPS, Infinity)).toEqual({ ...shape, size: 128 });
   });
 });

@@ -38,6 +38,10 @@ const ATTENTION: CaseShape = {
   numHeads: 2,
   headDim: 16,
 };
+const SHORTCUT: CaseShape = { ...CONV, shortcut: [8, 6] };
+const UPSAMPLING: CaseShape = { ...CONV, upsample: true };
+const SELF_ATTENTION: CaseShape = { ...ATTENTION, queryTokens: 33, stacked: "qkv" };
+const CROSS_ATTENTION: CaseShape = { ...ATTENTION, stacked: { kvChannels: 144 } };
 const ADD: CaseShape = { kind: "add", rows: 7, channels: 6 };
 
 const SHAPES: readonly (readonly [string, CaseShape])[] = [
@@ -47,11 +51,16 @@ const SHAPES: readonly (readonly [string, CaseShape])[] = [
     { kind: "conv2d", size: 9, from: 3, to: 5, stride: 1, padding: [1, 1, 1, 1] },
   ],
   ["conv2d s2", { kind: "conv2d", size: 8, from: 4, to: 8, stride: 2, padding: [0, 1, 0, 1] }],
+  ["conv2d + shortcut", SHORTCUT],
+  ["conv2d + shortcut of one source", { ...CONV, shortcut: [6] }],
+  ["conv2d up", UPSAMPLING],
   ["linear", LINEAR],
   ["linear of two sources", { kind: "linear", rows: 5, from: [8, 6], to: 8, epilogue: "bias" }],
   ["linear geglu", { kind: "linear", rows: 9, from: [12], to: 8, epilogue: "geglu" }],
   ["linear quick_gelu", { kind: "linear", rows: 4, from: [16], to: 8, epilogue: "quick_gelu" }],
   ["attention", ATTENTION],
+  ["attention over stacked q, k and v", SELF_ATTENTION],
+  ["attention over a window of stacked k and v", CROSS_ATTENTION],
   ["groupnorm + silu", { kind: "group-norm-silu", size: 9, channels: 16, numGroups: 4, eps: 1e-5 }],
   ["layernorm", { kind: "layer-norm", rows: 5, channels: 20 }],
   ["add", ADD],
@@ -59,7 +68,14 @@ const SHAPES: readonly (readonly [string, CaseShape])[] = [
 ];
 
 /** Also run in the variant that the device selects; each costs a second of compiling on SwiftShader. */
-const WITH_SELECTED: ReadonlySet<string> = new Set(["conv2d", "linear", "attention"]);
+const WITH_SELECTED: ReadonlySet<string> = new Set([
+  "conv2d",
+  "conv2d + shortcut",
+  "conv2d up",
+  "linear",
+  "attention",
+  "attention over a window of stacked k and v",
+]);
 
 describe.each(["f32", "f16"] as const)("in %s", (dtype) => {
   it.each(SHAPES)("the reference agrees with %s", async (name, shape) => {
@@ -101,6 +117,32 @@ describe("the check", () => {
     ["a bias that is left out", CONV, replace("sum + bias[nq]", "sum")],
     ["a tap that is left out", CONV, replace("tap < params.taps", "tap + 1u < params.taps")],
     ["a column of the weight that is wrong", CONV, replace("weight[w + 1u]", "weight[w + 2u]")],
+    [
+      "a shortcut that reads its first source alone",
+      SHORTCUT,
+      replace("params.shortcut_quads0 + params.shortcut_quads1", "params.shortcut_quads0"),
+    ],
+    [
+      "a shortcut that reads other pixels",
+      SHORTCUT,
+      replace("load_shortcut(row.pixel, k)", "load_shortcut(row.pixel / 2u, k)"),
+    ],
+    ["phases that share their taps", UPSAMPLING, replace("group.z * params.taps", "0u")],
+    [
+      "phases that share their borders",
+      UPSAMPLING,
+      replace("params.pad_top - i32(phase >> 1u)", "params.pad_top"),
+    ],
+    [
+      "a window of the keys that is another layer's",
+      CROSS_ATTENTION,
+      replace("params.key_offset", "0u"),
+    ],
+    [
+      "values that are read where keys are",
+      SELF_ATTENTION,
+      replace("params.value_offset", "params.key_offset"),
+    ],
     [
       "sums that lose their lower bits",
       LINEAR,

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { compareSamples, samplePoints } from "../../src/bench/check.ts";
 import { groupByClass } from "../../src/bench/model-suite.ts";
 import { rooflineMs } from "../../src/bench/roofline.ts";
-import { quantile } from "../../src/bench/sampling.ts";
+import { quantile, sampleInTurn } from "../../src/bench/sampling.ts";
 import { elementReader } from "../../src/bench/test-data.ts";
 import { roundToDtype } from "../../src/gpu/dtype.ts";
 
@@ -120,5 +120,23 @@ describe("groupByClass", () => {
       { label: "b", steps: 1, durationMs: 5, gflops: 400, gbps: 200 },
       { label: "a", steps: 2, durationMs: 4, gflops: 1000, gbps: 500 },
     ]);
+  });
+});
+
+describe("sampleInTurn", () => {
+  it("times runs one by one, whatever a sample repeats, and takes turns", async () => {
+    const order: string[] = [];
+    const measure = (name: string, ms: number) => async (repeats: number) => {
+      order.push(name);
+      return ms * repeats;
+    };
+    const options = { minMs: 10, samples: 4, maxSeriesMs: 1000 };
+    const timings = await sampleInTurn([measure("a", 20), measure("b", 2)], options);
+    expect(timings).toMatchObject([
+      { medianMs: 20, samples: 4, repeats: 1 },
+      { medianMs: 2, samples: 4 },
+    ]);
+    expect(timings[1]?.repeats).toBeGreaterThanOrEqual(5);
+    expect(order.slice(-8).join("")).toBe("abababab");
   });
 });

@@ -3,6 +3,7 @@ import { Command } from "commander";
 import { describe, expect, it, vi } from "vitest";
 import { benchCommand } from "../../src/cli/bench.ts";
 import type { RegisterCommand } from "../../src/cli/command.ts";
+import { groupCommand } from "../../src/cli/group.ts";
 import { infoCommand } from "../../src/cli/info.ts";
 import { verifyCommand } from "../../src/cli/verify.ts";
 import { BUNDLED_MODEL } from "../../src/cli/package-root.ts";
@@ -94,6 +95,11 @@ describe("info", () => {
     });
   });
 
+  it("takes the pieces of a model", async () => {
+    const { received } = await info("sd", "--clip", "clip-l", "--checkpoint", "rcod_o.pkl");
+    expect(received).toMatchObject({ model: "sd", clip: "clip-l", checkpoint: "rcod_o.pkl" });
+  });
+
   it.each([
     ["1024", [1024, 1024]],
     ["640x480", [640, 480]],
@@ -116,6 +122,7 @@ describe("bench", () => {
   it("times kernels unless told", async () => {
     expect((await bench()).received).toEqual({
       suite: "kernels",
+      recipeWeights: false,
       json: false,
       dawnToggles: [],
       terminal,
@@ -125,5 +132,31 @@ describe("bench", () => {
       filter: "conv",
       json: true,
     });
+  });
+});
+
+describe("group", () => {
+  const group = (...args: string[]) =>
+    parse((work) => groupCommand(async () => ({ runGroup: work })), ["group", ...args]);
+
+  it("uses the bundled model and prints text unless told", async () => {
+    expect(await group("lq", "hq")).toEqual({
+      exitCode: 5,
+      received: {
+        low: "lq",
+        high: "hq",
+        model: BUNDLED_MODEL,
+        precision: "auto",
+        json: false,
+        dawnToggles: [],
+        terminal,
+      },
+    });
+    const { received } = await group("a", "b", "--json", "-o", "x.svg", "--model", "m");
+    expect(received).toMatchObject({ json: true, out: "x.svg", model: "m" });
+  });
+
+  it("needs two paths", async () => {
+    await expect(group("lq")).rejects.toThrow("missing required argument 'hq'");
   });
 });

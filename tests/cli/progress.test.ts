@@ -29,11 +29,14 @@ describe("createProgress", () => {
     vi.advanceTimersByTime(30_000);
     display.update(at("unet", 0.25));
     display.update(at("decode", 0.5));
+    display.start("folder", "converting");
+    display.update(at("load", 0.5));
     display.stop();
     expect(terminal.stderr).toEqual([
       "photo.png: encoding (0 %)",
       "photo.png: denoising (25 %, about 1 min 30 s left)",
       "photo.png: decoding (50 %, about 30 s left)",
+      "folder: converting (50 %)",
     ]);
   });
 

@@ -170,6 +170,14 @@ describe("runUpscale", () => {
     expect(engine.events).toEqual([]);
   });
 
+  it("leaves auto to the engine with RCOD_S, whose module is no folder", async () => {
+    await save(folder.file("photo.png"), plain(2, 2));
+    await writeFile(folder.file("rcod_config.json"), '{ "instance": "RCOD_S" }');
+    const { exitCode, engine } = await run(["photo.png"], { realism: "auto" });
+    expect(exitCode).toBe(0);
+    expect(engine.calls[0]).toMatchObject({ realism: "auto" });
+  });
+
   it("goes on with the other images when one is bad, and fails at the end", async () => {
     await save(folder.file("a.png"), plain(2, 2));
     await writeFile(folder.file("b.png"), "");

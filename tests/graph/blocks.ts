@@ -4,7 +4,7 @@ import { GraphBuilder, WeightScope } from "../../src/graph/builder.ts";
 import type { Graph } from "../../src/graph/ir.ts";
 import { clipEncoderLayer } from "../../src/rcod/clip-vision.ts";
 import { resnetBlock } from "../../src/rcod/resnet.ts";
-import { transformer2d } from "../../src/rcod/transformer.ts";
+import { basicTransformerBlock, transformer2d } from "../../src/rcod/transformer.ts";
 
 const root = new WeightScope();
 const CONV = { outChannels: 8, kernelSize: 3, stride: 1, padding: 1, bias: true };
@@ -48,12 +48,33 @@ export const blocks = {
     return g.build();
   },
 
+  /** Two layers of self- and cross-attention over one context, of different widths. */
+  crossAttentions(dtype: DType, numHeads = 2): Graph {
+    const g = new GraphBuilder(dtype);
+    const context = g.input("context", [1, 7, 12]);
+    const x = g.input("x", [1, 9, 8]);
+    const first = basicTransformerBlock(g, root.at("first"), x, context, numHeads);
+    const wide = g.linear(first, root.at("widen"), 16, true);
+    g.output("y", basicTransformerBlock(g, root.at("second"), wide, context, numHeads));
+    return g.build();
+  },
+
   /** GEGLU whose halves are no whole quads. */
   oddGeglu(dtype: DType): Graph {
     const g = new GraphBuilder(dtype);
     const x = g.input("x", [1, 9, 6]);
     const h = g.geglu(g.linear(x, root.at("proj"), 2 * 7, true), "ff");
     g.output("y", g.linear(h, root.at("out"), 5, false));
+    return g.build();
+  },
+
+  /** Nearest resize and convolution, as in up blocks, with a residual at the end. */
+  upsample(dtype: DType, outHeight: number, outWidth: number): Graph {
+    const g = new GraphBuilder(dtype);
+    const x = g.input("x", [1, 4, 5, 6]);
+    const up = g.upsampleNearest(x, outHeight, outWidth, "up");
+    const h = g.activation(g.conv2d(up, root.at("conv"), CONV), "silu", "act");
+    g.output("y", g.add(h, g.input("r", [1, outHeight, outWidth, 8]), "add"));
     return g.build();
   },
 

@@ -214,7 +214,7 @@ describe("errors name the rule, the values and the module", () => {
     fresh.output("a", fresh.linear(t, w, 3, false));
     fresh.output("b", fresh.linear(t, w, 4, false));
     expect(() => graphWeights(fresh.build())).toThrow(
-      'weight "down_blocks.0.norm1.weight" is used as [3,8] matrix and as [4,8] matrix',
+      'weight "down_blocks.0.norm1.weight" is used as [3,8] and as [4,8]',
     );
   });
 

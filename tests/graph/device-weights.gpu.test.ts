@@ -13,7 +13,7 @@ import { packedRows } from "../reference/pack-weight.ts";
 import { roundToSource, sourceBytes } from "../support/packed-weight.ts";
 import { useGpu } from "../support/gpu.ts";
 import { uniformArray } from "../support/random.ts";
-import { deviceByteLength, parameterValues, randomSource } from "./support.ts";
+import { deviceByteLength, parameterValues, randomSource, tensorOf } from "./support.ts";
 
 const setup = useGpu();
 
@@ -96,6 +96,90 @@ describe.each<DType>(["f32", "f16"])("DeviceWeights in %s", (dtype) => {
       expect([...(await floats(weights, gegluBias, "f32"))]).toEqual(
         packedRows(14, true).map((row) => (row < 0 ? 0 : (halves[row] as number))),
       );
+    } finally {
+      weights.dispose();
+    }
+  });
+
+  it("stacks matrices and vectors, each with its own LoRA and source dtype", async () => {
+    const parts = [8, 4].map((rows): Weight => ({
+      name: `part ${rows}`,
+      shape: [rows, 5],
+      layout: "matrix",
+    }));
+    const biases = [8, 4].map((rows): Weight => ({
+      name: `bias ${rows}`,
+      shape: [rows],
+      layout: "vector",
+    }));
+    const stack: Weight = { name: "s", shape: [12, 5], layout: "stacked-matrix", parts };
+    const bias12: Weight = { name: "b", shape: [12], layout: "stacked-vector", parts: biases };
+    const [whole, update] = [uniformArray(60, 1), uniformArray(20, 2)].map(
+      (values) => values.map((value) => Math.round(value * 8) / 8 + 0), // + 0: no −0, which a sum would lose
+    ) as [Float64Array, Float64Array];
+    // Rank 1 on the second part only: W + 2 · B · A with B = 1 is A, doubled, added to every row.
+    const lora: LoraUpdate = {
+      rank: 1,
+      scaling: 2,
+      a: tensorOf(update.slice(0, 5), [1, 5], "F16"),
+      b: tensorOf(new Float64Array(4).fill(1), [4, 1]),
+    };
+    const tensors = new Map([
+      ["part 8", tensorOf(whole.slice(0, 40), [8, 5], "BF16")],
+      ["part 4", tensorOf(whole.slice(40), [4, 5])],
+      ["bias 8", tensorOf(whole.slice(0, 8), [8], "F16")],
+      ["bias 4", tensorOf(whole.slice(8, 12), [4])],
+    ]);
+    const weights = new DeviceWeights(
+      setup.gpu,
+      {
+        tensor: (name) => tensors.get(name) as SourceTensor,
+        lora: (name) => (name === "part 4" ? lora : null),
+      },
+      { dtype },
+    );
+    const seen: [number, number][] = [];
+    await weights.load([stack, bias12], { onProgress: (...bytes) => seen.push(bytes) });
+    try {
+      const packed = await floats(weights, stack, dtype);
+      expect(packed).toHaveLength(12 * 8);
+      for (let o = 0; o < 12; o++) {
+        for (let i = 0; i < 5; i++) {
+          const added = o < 8 ? 0 : 2 * (update[i] as number);
+          const expected = (whole[o * 5 + i] as number) + added;
+          expect(packed[packedIndex(stack.shape, o, i, 0)], `${o} ${i}`).toBe(expected);
+        }
+      }
+      expect([...(await floats(weights, bias12, "f32"))]).toEqual([...whole.subarray(0, 12)]);
+      const total = 40 * 2 + 20 * 4 + 8 * 2 + 4 * 4;
+      expect(seen.at(-1)).toEqual([total, total]);
+    } finally {
+      weights.dispose();
+    }
+  });
+
+  it("appends a shortcut behind the taps and adds the biases", async () => {
+    const main: Weight = { name: "conv.weight", shape: [6, 5, 3, 3], layout: "matrix" };
+    const side: Weight = { name: "side.weight", shape: [6, 9, 1, 1], layout: "matrix" };
+    const other: Weight = { name: "side.bias", shape: [6], layout: "vector" };
+    const both: Weight = { ...main, name: "m", layout: "shortcut-matrix", parts: [main, side] };
+    const sum: Weight = { ...bias, name: "b", layout: "summed-vector", parts: [bias, other] };
+    const weights = new DeviceWeights(setup.gpu, randomSource([both, sum]), { dtype });
+    await weights.load([both, main, side, sum]);
+    try {
+      const [whole, first, second] = await Promise.all(
+        [both, main, side].map((weight) => floats(weights, weight, dtype)),
+      );
+      expect([...(whole ?? [])]).toEqual([...(first ?? []), ...(second ?? [])]);
+      const [a, b] = [bias, other].map((weight) => parameterValues(weight)) as [
+        Float64Array,
+        Float64Array,
+      ];
+      expect([...(await floats(weights, sum, "f32"))]).toEqual([
+        ...a.map((value, i) => Math.fround(Math.fround(value) + Math.fround(b[i] as number))),
+        0,
+        0,
+      ]);
     } finally {
       weights.dispose();
     }

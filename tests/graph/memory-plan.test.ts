@@ -4,6 +4,7 @@ import { BASELINE_CAPS } from "../../src/gpu/caps.ts";
 import type { DType } from "../../src/gpu/dtype.ts";
 import type { Lifetime } from "../../src/graph/memory-plan.ts";
 import { planMemory } from "../../src/graph/memory-plan.ts";
+import { weightParts } from "../../src/graph/ir.ts";
 import type { GraphPlan } from "../../src/graph/plan.ts";
 import { planGraph } from "../../src/graph/plan.ts";
 import { parseClipConfig, parseUNetConfig, parseVaeConfig, RCOD_O } from "../../src/rcod/config.ts";
@@ -92,6 +93,7 @@ const configs = {
   vae: parseVaeConfig(SD_VAE_JSON),
   clip: parseClipConfig(CLIP_L_JSON),
   mem: null,
+  degradation: null,
 };
 
 function plansOf(height: number, width: number, dtype: DType): Record<string, GraphPlan> {
@@ -206,7 +208,7 @@ describe("full-size RCOD_O at 512²", () => {
     const parameters = (...stages: string[]): number => {
       const sizes = new Map<string, number>();
       for (const stage of stages) {
-        for (const { name, shape } of plans[stage]?.weights ?? [])
+        for (const { name, shape } of (plans[stage]?.weights ?? []).flatMap(weightParts))
           sizes.set(
             name,
             shape.reduce((product, size) => product * size, 1),

@@ -12,9 +12,12 @@ const ALL = PASSES.map(({ name }) => name);
 const GRAPHS = [
   ["resnet", blocks.resnet],
   ["transformer", blocks.transformer],
+  ["cross-attention × 2", blocks.crossAttentions],
   ["concat 8 + 6", (dtype: DType) => blocks.concatResnet(dtype, 8, 6)],
   ["concat 6 + 8", (dtype: DType) => blocks.concatResnet(dtype, 6, 8)],
   ["odd geglu", blocks.oddGeglu],
+  ["upsample × 2", (dtype: DType) => blocks.upsample(dtype, 8, 10)],
+  ["upsample to odd", (dtype: DType) => blocks.upsample(dtype, 7, 10)],
   ["clip layer", blocks.clipLayer],
   ["named", blocks.named],
 ] as const;

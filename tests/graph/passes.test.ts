@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { BASELINE_CAPS } from "../../src/gpu/caps.ts";
+import { GraphBuilder } from "../../src/graph/builder.ts";
 import type { Graph, Op } from "../../src/graph/ir.ts";
-import { optimize } from "../../src/graph/passes.ts";
+import { PASSES, optimize } from "../../src/graph/passes.ts";
 import { planGraph } from "../../src/graph/plan.ts";
 import { blocks } from "./blocks.ts";
 
@@ -16,13 +17,13 @@ function kinds({ nodes }: Graph): Partial<Record<Op["kind"], number>> {
 const bare = (graph: Graph): Graph => ({ ...graph, named: new Map() });
 
 describe("fused structure", () => {
-  it("resnet: norm + SiLU, conv + time embedding, conv + residual", () => {
+  it("resnet: norm + SiLU, conv + time embedding, conv + shortcut", () => {
     const fused = optimize(bare(blocks.resnet("f32")));
     expect(kinds(fused)).toEqual({
       channelStats: 2,
       groupNormAffine: 2,
       affine: 2,
-      conv2d: 3,
+      conv2d: 2,
       linear: 1,
     });
     const affines = fused.nodes.filter(({ op }) => op.kind === "affine");
@@ -31,12 +32,12 @@ describe("fused structure", () => {
       "silu",
     ]);
     const epilogues = fused.nodes.flatMap(({ op, inputs }) =>
-      op.kind === "conv2d"
-        ? [[inputs.channelAdd !== undefined, inputs.residual !== undefined]]
-        : [],
+      op.kind === "conv2d" ? [Object.keys(inputs).filter((name) => name !== "x")] : [],
     );
-    expect(epilogues).toContainEqual([true, false]);
-    expect(epilogues.filter(([, residual]) => residual)).toHaveLength(1);
+    expect(epilogues).toEqual([["channelAdd"], ["shortcut"]]);
+    const residual = optimize(bare(blocks.resnet("f32")), ["fold-shortcut"]);
+    expect(kinds(residual).conv2d).toBe(3);
+    expect(residual.nodes.filter(({ inputs }) => inputs.residual)).toHaveLength(1);
   });
 
   it("transformer: every residual add and GEGLU become epilogues", () => {
@@ -45,7 +46,7 @@ describe("fused structure", () => {
       channelStats: 1,
       groupNormAffine: 1,
       affine: 1,
-      linear: 12,
+      linear: 9,
       layerNorm: 3,
       attention: 2,
     });
@@ -62,22 +63,44 @@ describe("fused structure", () => {
       channelStats: 3,
       groupNormAffine: 2,
       affine: 2,
-      conv2d: 3,
+      conv2d: 2,
       linear: 1,
     });
-    expect(
-      fused.nodes.filter(({ op, inputs }) => op.kind === "conv2d" && inputs.x.length === 2),
-    ).toHaveLength(1);
+    expect(fused.nodes.filter(({ inputs }) => inputs.shortcut?.length === 2)).toHaveLength(1);
   });
 
   it("concat after a first part of broken quads stays a copy", () => {
     expect(kinds(optimize(bare(blocks.concatResnet("f32", 6, 8)))).concat).toBe(1);
   });
 
+  it("upsampling by exactly 2 goes into its convolution", () => {
+    const fused = optimize(bare(blocks.upsample("f32", 8, 10)));
+    expect(kinds(fused)).toEqual({ conv2d: 1 });
+    const [conv] = fused.nodes;
+    expect(conv?.op).toMatchObject({
+      upsample: true,
+      activation: "silu",
+      weight: { name: "conv.weight", shape: [8, 6, 3, 3], layout: "upsample-matrix" },
+    });
+    expect(conv?.inputs.x[0]?.shape).toEqual([1, 4, 5, 6]);
+    expect(conv?.inputs.residual).toBeDefined();
+  });
+
+  it.each([
+    [7, 10],
+    [8, 9],
+    [4, 5],
+    [16, 20],
+  ])("upsampling 4 × 5 to %i × %i keeps its plain form", (height, width) => {
+    const fused = optimize(bare(blocks.upsample("f32", height, width)));
+    expect(kinds(fused)).toEqual({ upsampleNearest: 1, conv2d: 1 });
+    expect(fused.nodes[1]?.op).toMatchObject({ upsample: false, weight: { layout: "matrix" } });
+  });
+
   it("quick_gelu moves into its linear", () => {
     expect(kinds(optimize(bare(blocks.clipLayer("f32"))))).toEqual({
       layerNorm: 2,
-      linear: 6,
+      linear: 4,
       attention: 1,
     });
   });
@@ -85,13 +108,20 @@ describe("fused structure", () => {
   it("a pass that is switched off leaves its nodes", () => {
     const graph = bare(blocks.concatResnet("f32", 8, 6));
     expect(kinds(optimize(graph, ["elide-concat"])).concat).toBe(1);
+    expect(kinds(optimize(graph, ["fold-shortcut"])).conv2d).toBe(3);
+    expect(kinds(optimize(bare(blocks.clipLayer("f32")), ["stack-projections"])).linear).toBe(6);
+    const up = bare(blocks.upsample("f32", 8, 10));
+    expect(kinds(optimize(up, ["fold-upsample"]))).toEqual({ upsampleNearest: 1, conv2d: 1 });
     expect(kinds(optimize(graph, ["fuse-norm-activation"])).elementwise).toBe(2);
-    expect(kinds(optimize(graph, ["fuse-epilogue"]))).toMatchObject({
-      channelAdd: 1,
-      elementwise: 1,
-    });
+    expect(kinds(optimize(graph, ["fuse-epilogue"])).channelAdd).toBe(1);
+    expect(kinds(optimize(graph, ["fuse-epilogue", "fold-shortcut"])).elementwise).toBe(1);
     expect(
-      kinds(optimize(graph, ["elide-concat", "fuse-norm-activation", "fuse-epilogue"])),
+      kinds(
+        optimize(
+          graph,
+          PASSES.map(({ name }) => name),
+        ),
+      ),
     ).toEqual(kinds(graph));
   });
 });
@@ -120,4 +150,11 @@ describe("captures", () => {
       'graph: nothing is named "conv_". Captures: conv, norm, cat',
     );
   });
+});
+
+it("a concatenation whose mean is taken stays, because a mean has one source", () => {
+  const g = new GraphBuilder("f32");
+  const [a, b] = [g.input("a", [1, 3, 3, 8]), g.input("b", [1, 3, 3, 4])];
+  g.output("y", g.globalAveragePool(g.concat(a, b, "cat"), "pool"));
+  expect(kinds(optimize(g.build()))).toEqual({ concat: 1, channelStats: 1, channelMean: 1 });
 });

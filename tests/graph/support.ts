@@ -5,7 +5,7 @@ import { paddedChannels, quadCount } from "../../src/gpu/shape.ts";
 import type { LoraUpdate, SourceTensor, TensorSource } from "../../src/graph/device-weights.ts";
 import { DeviceWeights } from "../../src/graph/device-weights.ts";
 import type { Graph, Value, Weight } from "../../src/graph/ir.ts";
-import { channelsOf } from "../../src/graph/ir.ts";
+import { channelsOf, weightParts } from "../../src/graph/ir.ts";
 import { packActivation } from "../../src/graph/pack-activation.ts";
 import type { PlanOptions } from "../../src/graph/plan.ts";
 import { planGraph } from "../../src/graph/plan.ts";
@@ -56,7 +56,7 @@ export function randomSource(
   weights: readonly Weight[],
   options: { readonly dtype?: SourceDType; readonly lora?: ReadonlyMap<string, LoraUpdate> } = {},
 ): TensorSource {
-  const byName = new Map(weights.map((weight) => [weight.name, weight]));
+  const byName = new Map(weights.flatMap(weightParts).map((weight) => [weight.name, weight]));
   return {
     tensor(name) {
       const weight = byName.get(name);
@@ -74,16 +74,24 @@ export function randomSource(
 }
 
 /** Bytes that a parameter takes on the device. */
-export function deviceByteLength({ shape, layout }: Weight, dtype: DType): number {
+export function deviceByteLength({ shape, layout, parts }: Weight, dtype: DType): number {
   const [first = 1, second = 1, ...kernel] = shape;
   const size = (bytes: number): number => Math.max(16, Math.ceil(bytes / 16) * 16);
   switch (layout) {
     case "matrix":
-    case "geglu-matrix": {
-      const taps = kernel.reduce((product, side) => product * side, 1);
+    case "geglu-matrix":
+    case "upsample-matrix": {
+      const taps =
+        layout === "upsample-matrix" ? 16 : kernel.reduce((product, side) => product * side, 1);
       const columns = packedColumnQuads(first, layout === "geglu-matrix");
       return size(taps * quadCount(second) * columns * 16 * (dtype === "f32" ? 4 : 2));
     }
+    case "summed-vector":
+      return size(paddedChannels(first) * 4);
+    case "stacked-matrix":
+    case "shortcut-matrix":
+    case "stacked-vector":
+      return (parts ?? []).reduce((sum, part) => sum + deviceByteLength(part, dtype), 0);
     case "vector":
       return size(paddedChannels(first) * 4);
     case "geglu-vector":

@@ -6,8 +6,9 @@ import type { Conv2dProblem } from "../../src/kernels/conv2d.ts";
 import { conv2d, conv2dOutputSize } from "../../src/kernels/conv2d.ts";
 import type { SourceDType } from "../../src/kernels/pack-weight.ts";
 import { conv2d as conv2dReference } from "../reference/conv2d.ts";
-import { finishRows } from "../reference/linear.ts";
+import { finishRows, matmul } from "../reference/linear.ts";
 import { mergeLora } from "../reference/pack-weight.ts";
+import { upsampleNearest } from "../reference/upsample-nearest.ts";
 import { expectClose } from "../support/expect-close.ts";
 import { packRows, runKernel, unpackRows, useGpu } from "../support/gpu.ts";
 import { packBias, packOnGpu, poisonTail, roundToSource } from "../support/packed-weight.ts";
@@ -29,6 +30,10 @@ interface Case {
   readonly kernel?: number | readonly [height: number, width: number];
   readonly stride?: number;
   readonly padding?: Conv2dProblem["padding"];
+  /** Channels of the sources of a 1×1 convolution that is added. */
+  readonly shortcut?: readonly number[];
+  /** The convolution sees the map doubled by nearest neighbour; weights are eighths, whose sums are exact. */
+  readonly upsample?: boolean;
   readonly activation?: Activation;
   readonly channelAdd?: boolean;
   readonly residual?: boolean;
@@ -66,6 +71,18 @@ const CASES: readonly Case[] = [
   { size: [4, 5], from: [8], to: 11, batch: 2, ...FULL },
   { size: [8, 8], from: [320], to: 320, ...FULL }, // as in unet.down_blocks.0.resnets
   { size: [4, 3], from: [7], to: 9, lora: 3, source: "F16" },
+  { size: [1, 1], from: [1], to: 1, upsample: true },
+  { size: [3, 5], from: [5], to: 7, batch: 2, upsample: true, source: "F16" },
+  { size: [8, 8], from: [16], to: 64, upsample: true }, // one tile a phase
+  { size: [5, 13], from: [17], to: 65, upsample: true, ...FULL },
+  { size: [2, 9], from: [8, 5], to: 10, batch: 2, upsample: true, ...FULL },
+  { size: [4, 3], from: [7], to: 9, upsample: true, lora: 3, source: "F16" },
+  { size: [1, 1], from: [1], to: 1, shortcut: [1] },
+  { size: [4, 5], from: [5], to: 7, batch: 2, shortcut: [11], source: "F16" },
+  { size: [8, 8], from: [16], to: 64, shortcut: [16] }, // one tile
+  { size: [5, 13], from: [17], to: 65, shortcut: [8, 13], channelAdd: true },
+  { size: [3, 9], from: [8, 5], to: 10, batch: 2, shortcut: [4, 3], channelAdd: true },
+  { size: [2, 2], from: [4], to: 5, shortcut: [512], x: [0.5, 0.5], w: [0.01, 0.01] }, // one sign
   // Hostile values.
   { size: [2, 2], from: [512], to: 5, x: [0.5, 0.5], w: [0.01, 0.01] }, // one sign
   { size: [3, 9], from: [36], to: 8, x: [30_000, 0], w: [1, 0], overflows: true },
@@ -85,6 +102,8 @@ const TABLE: readonly Row[] = CASES.flatMap((testCase) => {
     batch: 1,
     stride: 1,
     padding: [1, 1, 1, 1] as const,
+    upsample: false,
+    shortcut: [],
     activation: "none" as const,
     channelAdd: false,
     residual: false,
@@ -98,6 +117,8 @@ const TABLE: readonly Row[] = CASES.flatMap((testCase) => {
   };
   const input = [row.batch, from.join("+"), ...row.size].join(",");
   const details = [
+    row.upsample ? " upsampled" : "",
+    row.shortcut.length > 0 ? ` shortcut ${row.shortcut.join("+")}` : "",
     row.activation === "none" ? "" : ` ${row.activation}`,
     row.channelAdd ? " +channelAdd" : "",
     row.residual ? " +residual" : "",
@@ -118,6 +139,8 @@ const TABLE: readonly Row[] = CASES.flatMap((testCase) => {
       kernelSize: row.kernel,
       stride: row.stride,
       padding: row.padding,
+      upsample: row.upsample,
+      shortcutChannels: row.shortcut,
       epilogue: {
         channelAdd: row.channelAdd,
         residual: row.residual,
@@ -143,25 +166,78 @@ function eighths(count: number, seed: number): Float64Array {
 
 /** Weight (and LoRA factors) that source and storage dtype both hold exactly, packed and merged. */
 async function makeWeight({ problem, source, lora: rank, w: [scale, offset] }: Row) {
-  const { dtype, outChannels, kernelSize } = problem;
+  const { dtype, outChannels, kernelSize, upsample } = problem;
   const inChannels = problem.inChannels.reduce((a, b) => a + b);
   const taps = kernelSize[0] * kernelSize[1];
   const shape = { dtype, sourceDType: source, outChannels, inChannels, taps, geglu: false };
   const count = outChannels * inChannels * taps;
   if (rank === undefined) {
-    const weight = uniformArray(count, 2, scale, offset).map((value) =>
-      roundToDtype(roundToSource(value, source), dtype),
-    );
-    const packProblem = { ...shape, lora: null, roundToHalf: false };
+    const weight = upsample
+      ? eighths(count, 2)
+      : uniformArray(count, 2, scale, offset).map((value) =>
+          roundToDtype(roundToSource(value, source), dtype),
+        );
+    const packProblem = { ...shape, lora: null, upsample, place: null, roundToHalf: false };
     return { weight, packed: await packOnGpu(setup.gpu, packProblem, weight) };
   }
   const weight = eighths(count, 2);
   const a = eighths(rank * inChannels * taps, 3);
   const b = eighths(outChannels * rank, 4);
   const lora = { rank, scaling: 0.5, aDType: "F16", bDType: "F32" } as const;
-  const packProblem = { ...shape, lora, roundToHalf: false };
+  const packProblem = { ...shape, lora, upsample, place: null, roundToHalf: false };
   const packed = await packOnGpu(setup.gpu, packProblem, weight, { a, b });
   return { weight: mergeLora(weight, a, b, rank, lora.scaling), packed };
+}
+
+/** The sources of the 1×1 convolution, its packed weight and its result. */
+async function makeShortcut({ problem, source, x: [scale, offset], w }: Row) {
+  const { dtype, batch, inHeight, inWidth, outChannels, shortcutChannels } = problem;
+  if (shortcutChannels.length === 0) return null;
+  const inChannels = shortcutChannels.reduce((a, b) => a + b);
+  const rounded = (value: number): number => roundToDtype(value, dtype);
+  const x = uniformArray(batch * inHeight * inWidth * inChannels, 8, scale, offset).map(rounded);
+  const weight = uniformArray(outChannels * inChannels, 9, w[0], w[1]).map((value) =>
+    rounded(roundToSource(value, source)),
+  );
+  const packed = await packOnGpu(
+    setup.gpu,
+    {
+      dtype,
+      sourceDType: source,
+      outChannels,
+      inChannels,
+      taps: 1,
+      geglu: false,
+      lora: null,
+      upsample: false,
+      place: null,
+      roundToHalf: false,
+    },
+    weight,
+  );
+  return { x, packed, inChannels, ...matmul(x, weight, inChannels) };
+}
+
+function joined(...parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  return Uint8Array.from(parts.flatMap((part) => [...part]));
+}
+
+/** The operands `<name>0`, `<name>1` of rows whose channels come from so many sources. */
+function sources(
+  name: string,
+  x: Float64Array,
+  channels: readonly number[],
+  dtype: "f32" | "f16",
+): Record<string, Uint8Array<ArrayBuffer>> {
+  const total = channels.reduce((a, b) => a + b);
+  let first = 0;
+  return Object.fromEntries(
+    channels.map((count, source) => {
+      const part = x.filter((_, i) => i % total >= first && i % total < first + count);
+      first += count;
+      return [`${name}${source}`, packRows(part, count, dtype)];
+    }),
+  );
 }
 
 async function prepare(row: Row): Promise<Prepared> {
@@ -172,9 +248,23 @@ async function prepare(row: Row): Promise<Prepared> {
   const inChannels = problem.inChannels.reduce((a, b) => a + b);
   const x = stored(batch * inHeight * inWidth * inChannels, 1, row.x);
   const { weight, packed } = await makeWeight(row);
+  const shortcut = await makeShortcut(row);
   const bias = uniformArray(outChannels, 5).map(Math.fround);
-  const sums = conv2dReference(x, weight, { ...problem, inChannels });
+  const [seen, height, width] = problem.upsample
+    ? [
+        upsampleNearest(x, [batch, inHeight, inWidth, inChannels], 2 * inHeight, 2 * inWidth),
+        2 * inHeight,
+        2 * inWidth,
+      ]
+    : [x, inHeight, inWidth];
+  const sums = conv2dReference(seen, weight, {
+    ...problem,
+    inHeight: height,
+    inWidth: width,
+    inChannels,
+  });
   const { outHeight, outWidth } = sums;
+  shortcut?.y.forEach((value, i) => (sums.y[i] = (sums.y[i] as number) + value));
   const shape = [batch, outHeight, outWidth, outChannels];
   expect(conv2dOutputSize(problem)).toEqual([outHeight, outWidth]);
   const channelAdd = epilogue.channelAdd ? stored(batch * outChannels, 6, [1, 0]) : null;
@@ -187,13 +277,12 @@ async function prepare(row: Row): Promise<Prepared> {
     residual,
   });
   const limit = dtype === "f16" ? F16_MAX : Infinity;
-  const inputs: Prepared["inputs"] = { weight: packed, bias: packBias(bias, false) };
-  let first = 0;
-  problem.inChannels.forEach((channels, source) => {
-    const part = x.filter((_, i) => i % inChannels >= first && i % inChannels < first + channels);
-    inputs[`x${source}`] = packRows(part, channels, dtype);
-    first += channels;
-  });
+  const inputs: Prepared["inputs"] = {
+    weight: shortcut ? joined(packed, shortcut.packed) : packed,
+    bias: packBias(bias, false),
+    ...sources("x", x, problem.inChannels, dtype),
+    ...(shortcut && sources("shortcut", shortcut.x, problem.shortcutChannels, dtype)),
+  };
   if (channelAdd) inputs["channel_add"] = packRows(channelAdd, outChannels, dtype);
   if (residual) inputs["residual"] = packRows(residual, outChannels, dtype);
   const taps = problem.kernelSize[0] * problem.kernelSize[1];
@@ -204,7 +293,11 @@ async function prepare(row: Row): Promise<Prepared> {
     outBytes: packRows(finished, outChannels, dtype).byteLength,
     expected: finished.map((value) => Math.min(Math.max(value, -limit), limit)),
     shape,
-    tolerance: contraction(dtype, inChannels * taps, sums.productRms),
+    tolerance: contraction(
+      dtype,
+      inChannels * taps + (shortcut?.inChannels ?? 0),
+      Math.max(sums.productRms, shortcut?.productRms ?? 0),
+    ),
   };
 }
 

@@ -19,6 +19,8 @@ const CONV_IN: Conv2dProblem = {
   kernelSize: [3, 3],
   stride: 1,
   padding: [1, 1, 1, 1],
+  upsample: false,
+  shortcutChannels: [],
   epilogue: PLAIN_EPILOGUE,
 };
 
@@ -33,7 +35,14 @@ describe("conv2dOutputSize", () => {
     [[5, 9], [1, 3], 1, [0, 0, 2, 0], [5, 9]],
   ] as const)("%j by %j, stride %i, padding %j", (size, kernelSize, stride, padding, expected) => {
     const [inHeight, inWidth] = size;
-    expect(conv2dOutputSize({ inHeight, inWidth, kernelSize, stride, padding })).toEqual(expected);
+    const upsample = false;
+    expect(conv2dOutputSize({ inHeight, inWidth, kernelSize, stride, padding, upsample })).toEqual(
+      expected,
+    );
+  });
+
+  it("doubles the map when upsampling", () => {
+    expect(conv2dOutputSize({ ...CONV_IN, inWidth: 7, upsample: true })).toEqual([128, 14]);
   });
 });
 
@@ -54,6 +63,30 @@ describe("conv2d check", () => {
       "conv2d: the first of two sources must have a multiple of 4 channels, got 6. Concatenate by copy",
     ],
     [{ epilogue: { ...PLAIN_EPILOGUE, geglu: true } }, "conv2d: GEGLU belongs to linear"],
+    [
+      { upsample: true, stride: 2 },
+      "conv2d: after upsampling the kernel must be 3×3 with stride 1 and padding 1, got [3, 3], stride 2, padding [1, 1, 1, 1]",
+    ],
+    [{ upsample: true, padding: [0, 1, 0, 1] }, "stride 1, padding [0, 1, 0, 1]"],
+    [{ upsample: true, kernelSize: [3, 1] }, "got [3, 1], stride 1"],
+    [
+      { shortcutChannels: [6, 4] },
+      "conv2d: a shortcut takes one or two sources, the first of two a multiple of 4 channels, got 6 + 4",
+    ],
+    [{ shortcutChannels: [4, 4, 4] }, "conv2d: a shortcut takes one or two sources"],
+    [
+      { shortcutChannels: [4], epilogue: { ...PLAIN_EPILOGUE, residual: true } },
+      "conv2d: a shortcut excludes upsampling, residual and activation",
+    ],
+    [
+      { shortcutChannels: [4], epilogue: { ...PLAIN_EPILOGUE, activation: "silu" } },
+      "conv2d: a shortcut excludes",
+    ],
+    [{ shortcutChannels: [4], upsample: true }, "conv2d: a shortcut excludes"],
+    [
+      { shortcutChannels: [4], stride: 2 },
+      "conv2d: a shortcut needs an output as large as the input, got [32, 32] and [64, 64]",
+    ],
     [
       { inHeight: 2, padding: [0, 0, 1, 1] },
       "conv2d: the kernel [3, 3] must fit the padded input, got [2, 64] with padding [0, 0, 1, 1]",
@@ -100,12 +133,36 @@ describe("conv2d plan", () => {
     expect(step?.label).toBe(`conv2d/${variant} 3x3`);
   });
 
+  it.each(conv2d.variants)("%s: at most 8 storage buffers with a shortcut", (variant) => {
+    const epilogue = { ...PLAIN_EPILOGUE, channelAdd: true };
+    const problem = { ...CONV_IN, inChannels: [8, 4], shortcutChannels: [8, 4], epilogue };
+    const [step] = conv2d.plan(problem, BASELINE_CAPS, variant).dispatches;
+    expect(step?.operands.map(({ name }) => name)).toEqual([
+      "x0",
+      "x1",
+      "weight",
+      "bias",
+      "channel_add",
+      "shortcut0",
+      "shortcut1",
+      "y",
+    ]);
+    expect(step?.label).toBe(`conv2d/${variant} 3x3 + 1x1`);
+  });
+
   it.each(conv2d.variants)("%s: sizes are no part of the shader", (variant) => {
     const codeOf = (problem: Conv2dProblem) =>
       conv2d.plan(problem, BASELINE_CAPS, variant).dispatches[0]?.code;
     const other = { inHeight: 7, inWidth: 9, inChannels: [37], outChannels: 65, batch: 3 };
     const padding = [0, 1, 0, 1] as const;
     expect(codeOf({ ...CONV_IN, ...other, padding })).toBe(codeOf(CONV_IN));
+  });
+
+  it.each(["tiled", "naive"] as const)("%s: upsampling is no part of the shader", (variant) => {
+    const [plain] = conv2d.plan(CONV_IN, BASELINE_CAPS, variant).dispatches;
+    const [up] = conv2d.plan({ ...CONV_IN, upsample: true }, BASELINE_CAPS, variant).dispatches;
+    expect(up?.code).toBe(plain?.code);
+    expect([plain?.workgroups[2], up?.workgroups[2]]).toEqual([1, 4]);
   });
 
   it("stays within 65,535 workgroups a dimension at 4096 × 4096", () => {
@@ -124,6 +181,18 @@ describe("conv2d cost", () => {
     expect(conv2d.cost(CONV_IN)).toEqual({
       flops: 2 * pixels * 320 * 4 * 9,
       bytesRead: pixels * 4 * 2 + weightBytes,
+      bytesWritten: pixels * 320 * 2,
+    });
+    // Four phases of 2×2 taps: 4/9 of the multiplications of a 3×3 kernel on the doubled map.
+    expect(conv2d.cost({ ...CONV_IN, upsample: true })).toEqual({
+      flops: 2 * (4 * pixels) * 320 * 4 * 4,
+      bytesRead: pixels * 4 * 2 + 16 * 1 * 80 * 16 * 2,
+      bytesWritten: 4 * pixels * 320 * 2,
+    });
+    const shortcut = conv2d.cost({ ...CONV_IN, shortcutChannels: [8] });
+    expect(shortcut).toEqual({
+      flops: 2 * pixels * 320 * (4 * 9 + 8),
+      bytesRead: pixels * (4 + 8) * 2 + weightBytes + 2 * 80 * 16 * 2,
       bytesWritten: pixels * 320 * 2,
     });
     const residual = { ...CONV_IN, epilogue: { ...PLAIN_EPILOGUE, residual: true } };

@@ -130,7 +130,14 @@ async function makeWeight({ problem, source, lora: rank, w: [scale, offset] }: R
   const { dtype, outChannels, epilogue } = problem;
   const inChannels = problem.inChannels.reduce((a, b) => a + b);
   const shape = { dtype, sourceDType: source, outChannels, inChannels, taps: 1 };
-  const packProblem = { ...shape, geglu: epilogue.geglu, lora: null, roundToHalf: false };
+  const packProblem = {
+    ...shape,
+    geglu: epilogue.geglu,
+    lora: null,
+    upsample: false,
+    place: null,
+    roundToHalf: false,
+  };
   const count = outChannels * inChannels;
   if (rank === undefined) {
     const weight = uniformArray(count, 2, scale, offset).map((value) =>

@@ -3,10 +3,11 @@ import { describe, expect, it } from "vitest";
 import type { DType } from "../../src/gpu/dtype.ts";
 import { floatToHalfBits, roundToDtype } from "../../src/gpu/dtype.ts";
 import type { PackWeightProblem, SourceDType } from "../../src/kernels/pack-weight.ts";
-import { mergeLora, packWeight as packReference } from "../reference/pack-weight.ts";
+import { packWeight, packedWeightByteLength } from "../../src/kernels/pack-weight.ts";
+import { mergeLora, packWeight as packReference, upsampleTaps } from "../reference/pack-weight.ts";
 import { expectClose } from "../support/expect-close.ts";
-import { useGpu } from "../support/gpu.ts";
-import { packOnGpu, roundToSource } from "../support/packed-weight.ts";
+import { runKernel, useGpu } from "../support/gpu.ts";
+import { packOnGpu, roundToSource, sourceBytes } from "../support/packed-weight.ts";
 import { uniformArray } from "../support/random.ts";
 import { contraction } from "../support/tolerance.ts";
 
@@ -18,6 +19,8 @@ interface Case {
   readonly taps?: number;
   readonly geglu?: boolean;
   readonly rank?: number;
+  /** Folded with a doubling of the map. */
+  readonly upsample?: boolean;
 }
 
 const CASES: readonly Case[] = [
@@ -35,6 +38,9 @@ const CASES: readonly Case[] = [
   { out: 7, in: 5, taps: 9, rank: 3 }, // A and B have odd element counts
   { out: 10, in: 6, geglu: true, rank: 5 },
   { out: 16, in: 12, rank: 4 },
+  { out: 1, in: 1, taps: 9, upsample: true },
+  { out: 9, in: 6, taps: 9, upsample: true },
+  { out: 7, in: 5, taps: 9, rank: 3, upsample: true },
 ];
 
 /** Element types of the weight and of the LoRA factors A and B. */
@@ -45,17 +51,18 @@ const SOURCES: readonly (readonly [SourceDType, SourceDType, SourceDType])[] = [
 ];
 
 function toProblem(
-  { out, in: inChannels, taps = 1, geglu = false, rank }: Case,
+  { out, in: inChannels, taps = 1, geglu = false, rank, upsample = false }: Case,
   dtype: DType,
   [sourceDType, aDType, bDType]: (typeof SOURCES)[number],
 ): PackWeightProblem {
   const lora = rank === undefined ? null : { rank, scaling: 0.75, aDType, bDType };
   const shape = { outChannels: out, inChannels, taps, geglu };
-  return { dtype, sourceDType, ...shape, lora, roundToHalf: false };
+  return { dtype, sourceDType, ...shape, upsample, lora, place: null, roundToHalf: false };
 }
 
 function expectedBytes(p: PackWeightProblem, weight: Float64Array): Uint8Array {
-  const packed = packReference(weight, p.outChannels, p.inChannels, p.taps, p.geglu);
+  const [taps, folded] = p.upsample ? [16, upsampleTaps(weight)] : [p.taps, weight];
+  const packed = packReference(folded, p.outChannels, p.inChannels, taps, p.geglu);
   const stored =
     p.dtype === "f32" ? Float32Array.from(packed) : Uint16Array.from(packed, floatToHalfBits);
   return new Uint8Array(stored.buffer);
@@ -65,10 +72,13 @@ const ROWS = CASES.flatMap((testCase) =>
   (["f32", "f16"] as const).flatMap((dtype) =>
     SOURCES.map((sources) => {
       const problem = toProblem(testCase, dtype, sources);
-      const { outChannels, inChannels, taps, geglu, lora } = problem;
+      const { outChannels, inChannels, taps, geglu, upsample, lora } = problem;
       const update = lora ? ` + ${lora.bDType} [${outChannels},${lora.rank}] × ${lora.aDType}` : "";
       const name = `[${outChannels},${inChannels},${taps}] ${sources[0]}${update}`;
-      return [`${name} → ${dtype}${geglu ? " geglu" : ""}`, problem] as const;
+      return [
+        `${name} → ${dtype}${geglu ? " geglu" : ""}${upsample ? " upsample" : ""}`,
+        problem,
+      ] as const;
     }),
   ),
 );
@@ -83,9 +93,9 @@ describe("packWeight", () => {
     const { dtype, sourceDType, outChannels, inChannels, taps, lora } = problem;
     const count = outChannels * inChannels * taps;
     if (lora === null) {
-      const weight = uniformArray(count, 1).map((value) =>
-        roundToDtype(roundToSource(value, sourceDType), dtype),
-      );
+      // Sums of eighths are exact; other values are not.
+      const values = problem.upsample ? eighths(count, 1) : uniformArray(count, 1);
+      const weight = values.map((value) => roundToDtype(roundToSource(value, sourceDType), dtype));
       expect(await packOnGpu(setup.gpu, problem, weight)).toEqual(expectedBytes(problem, weight));
       return;
     }
@@ -96,6 +106,31 @@ describe("packWeight", () => {
     expect(await packOnGpu(setup.gpu, problem, weight, { a, b })).toEqual(
       expectedBytes(problem, merged),
     );
+  });
+
+  it.each<DType>(["f32", "f16"])("stacks weights in one buffer → %s", async (dtype) => {
+    const [inChannels, heights] = [5, [8, 4, 12]];
+    const weight = eighths(24 * inChannels, 1);
+    const sources = ["F32", "F32", "F32"] as const;
+    const whole = toProblem({ out: 24, in: inChannels }, dtype, sources);
+    const place = { firstQuad: 0, columnQuads: 6 };
+    let packed: Uint8Array<ArrayBuffer> | undefined;
+    let row = 0;
+    for (const out of heights) {
+      const rows = weight.slice(row * inChannels, (row + out) * inChannels);
+      const problem = {
+        ...toProblem({ out, in: inChannels }, dtype, sources),
+        place: { ...place, firstQuad: row },
+      };
+      const plan = packWeight.plan(problem, setup.caps);
+      const inputs = { source: sourceBytes(rows, "F32"), ...(packed && { packed }) };
+      const results = await runKernel(setup.gpu, plan, inputs, {
+        packed: packedWeightByteLength(whole),
+      });
+      packed = results["packed"];
+      row += out;
+    }
+    expect(packed).toEqual(expectedBytes(whole, weight));
   });
 
   it("merges a LoRA of rank 64 whose products round", async () => {
@@ -150,6 +185,21 @@ describe.each<DType>(["f32", "f16"])("packWeight roundToHalf → %s", (dtype) =>
     };
     const clamped = Float64Array.of(65504, -65504, 65504, -65504);
     expect(await packOnGpu(setup.gpu, problem, weight)).toEqual(expectedBytes(problem, clamped));
+  });
+
+  it("an upsampling sums unrounded taps, or those of a merge that was rounded", async () => {
+    // Half an ulp at 1 is 2⁻¹¹. 1 + 3·2⁻¹³ rounds to 1; with 2⁻¹², its neighbour in one tap, to 1 + 2⁻¹⁰.
+    const kernel = (middle: number): Float64Array =>
+      Float64Array.of(0, 0, 0, 0, middle, 0, 0, 2 ** -12, 0);
+    const weight = kernel(1 + 3 * 2 ** -13);
+    const problem = toProblem({ out: 1, in: 1, taps: 9, upsample: true }, dtype, [
+      "F32",
+      "F32",
+      "F32",
+    ]);
+    expect(await packOnGpu(setup.gpu, problem, weight)).toEqual(expectedBytes(problem, weight));
+    const rounded = { ...problem, roundToHalf: true };
+    expect(await packOnGpu(setup.gpu, rounded, weight)).toEqual(expectedBytes(rounded, kernel(1)));
   });
 
   it("rounds after the merge, not before", async () => {

@@ -17,6 +17,8 @@ const PROBLEM: PackWeightProblem = {
   taps: 9,
   geglu: false,
   lora: null,
+  upsample: false,
+  place: null,
   roundToHalf: false,
 };
 const LORA = { rank: 4, scaling: 1, aDType: "F32", bDType: "F32" } as const;
@@ -26,6 +28,11 @@ describe("packWeight check", () => {
     [{ taps: 0 }, "packWeight: sizes must be integers ≥ 1, got out 320, in 4, taps 0"],
     [{ inChannels: 1.5 }, "packWeight: sizes must be integers ≥ 1, got out 320, in 1.5, taps 9"],
     [{ geglu: true, outChannels: 7 }, "packWeight: GEGLU needs an even number of rows, got 7"],
+    [{ upsample: true, taps: 4 }, "packWeight: upsampling needs a kernel of 9 taps, got 4"],
+    [
+      { place: { firstQuad: 0, columnQuads: 79 } },
+      "packWeight: a place needs firstQuad ≥ 0 and columnQuads ≥ 80, got 0 and 79",
+    ],
     [{ lora: { ...LORA, rank: 0 } }, "packWeight: LoRA rank must be an integer ≥ 1, got 0"],
   ];
   it.each(rejected)("refuses %j", (change, message) => {
@@ -59,12 +66,16 @@ describe("packed sizes", () => {
     ["f32", 1, 1, 1, false, 64],
     ["f16", 10, 6, 1, true, 2 * 4 * 32],
   ] as const)("%s [%i,%i,%i] geglu %s", (dtype, outChannels, inChannels, taps, geglu, bytes) => {
-    const problem = { dtype, outChannels, inChannels, taps, geglu };
+    const problem = { dtype, outChannels, inChannels, taps, geglu, upsample: false };
     expect(packedWeightByteLength(problem)).toBe(bytes);
     const weight = new Float64Array(outChannels * inChannels * taps);
     const elements = packReference(weight, outChannels, inChannels, taps, geglu).length;
     expect(elements * (dtype === "f32" ? 4 : 2)).toBe(bytes);
   });
+});
+
+it("16 taps when folded with an upsampling", () => {
+  expect(packedWeightByteLength({ ...PROBLEM, upsample: true })).toBe(16 * 1 * 80 * 32);
 });
 
 describe("packWeight plan and cost", () => {

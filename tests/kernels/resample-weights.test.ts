@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import {
   inputRange,
   quantisedTable,
+  reflectedTable,
   triangleTable,
   WEIGHT_BITS,
 } from "../../src/kernels/resample-weights.ts";
@@ -114,4 +115,34 @@ it.each([
   expect(() => quantisedTable(inSize, outSize, "bicubic")).toThrow(
     /^resample: (in|out)Size must be/,
   );
+});
+
+describe("reflectedTable", () => {
+  /** Which output of the table each output of the longer one repeats. */
+  const rows = (count: number, outSize: number): number[] => {
+    const weights = Float32Array.from({ length: 2 * count }, (_, i) => i);
+    const table = {
+      taps: 2,
+      starts: Int32Array.from({ length: count }, (_, i) => 10 * i),
+      weights,
+    };
+    const out = reflectedTable(table, outSize);
+    expect(out.taps).toBe(2);
+    return [...out.starts].map((start, i) => {
+      const from = start / 10;
+      expect([...out.weights.subarray(2 * i, 2 * i + 2)]).toEqual([2 * from, 2 * from + 1]);
+      return from;
+    });
+  };
+
+  it("goes on without repeating the edge, as PyTorch's reflect padding", () => {
+    expect(rows(4, 4)).toEqual([0, 1, 2, 3]);
+    expect(rows(4, 7)).toEqual([0, 1, 2, 3, 2, 1, 0]);
+  });
+
+  it("reflects again where the axis is shorter than the padding", () => {
+    expect(rows(3, 9)).toEqual([0, 1, 2, 1, 0, 1, 2, 1, 0]);
+    expect(rows(2, 5)).toEqual([0, 1, 0, 1, 0]);
+    expect(rows(1, 3)).toEqual([0, 0, 0]);
+  });
 });

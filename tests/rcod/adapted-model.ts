@@ -62,7 +62,7 @@ export async function adaptedModel(
     base.set(part, list);
     return list;
   });
-  const parameters = modelParameters(await readConfigs(memoryFiles(files)), "f32");
+  const parameters = modelParameters(await readConfigs(memoryFiles(files)));
   const tensors = new Map<string, TensorData>();
   const lists = new Map(
     ["unet_encoder", "unet_decoder", "unet_others", "vae_encoder", "vae_decoder"].map((key) => [

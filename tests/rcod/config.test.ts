@@ -407,7 +407,11 @@ describe("parseRcodConfig", () => {
   const refused: readonly [string, unknown, string][] = [
     ["no LoRA alpha", { lora_alpha: 0 }, '"lora_alpha" must be above 0, got 0'],
     ["a text for LoRA's alpha", { lora_alpha: "8" }, '"lora_alpha" must be a finite number'],
-    ["RCOD_S", { instance: "RCOD_S" }, '"instance" is only supported as "RCOD_O", got "RCOD_S"'],
+    [
+      "another instance",
+      { instance: "RCOD_X" },
+      '"instance" is only supported as "RCOD_O" or "RCOD_S", got "RCOD_X"',
+    ],
     ["alpha 0", { alpha: 0 }, '"alpha" must be above 0'],
     ["alpha 1", { alpha: 1 }, '"alpha" must be below 1, got 1'],
     ["a colour fix", { color_fix: "lab" }, '"color_fix" must be adain, wavelet or none, got "lab"'],

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { outputGeometry, parseRealism } from "../../src/rcod/geometry.ts";
+import { outputGeometry, paddedGeometry, parseRealism } from "../../src/rcod/geometry.ts";
 import type { GeometryOptions, Realism } from "../../src/rcod/geometry.ts";
 
 const reference: GeometryOptions = { upscale: 4, minSide: 128, multiple: 8, mode: "reference" };
@@ -155,5 +155,23 @@ describe("parseRealism", () => {
   ])("refuses %j", (realism, message) => {
     expect(() => parseRealism(realism as Realism)).toThrow(message);
     expect(() => parseRealism(realism as Realism)).toThrow(RangeError);
+  });
+});
+
+describe("padded geometry", () => {
+  it("pads the enlarged source to the multiple and crops to exactly ×4, whatever the size", () => {
+    const options = { upscale: 4, multiple: 64 };
+    expect(paddedGeometry(16, 24, options)).toEqual({
+      prepare: [],
+      sourceWidth: 64,
+      sourceHeight: 96,
+      workWidth: 64,
+      workHeight: 128,
+      finish: [{ kind: "crop", width: 64, height: 96 }],
+      outWidth: 64,
+      outHeight: 96,
+    });
+    expect(paddedGeometry(1, 17, options)).toMatchObject({ workWidth: 64, workHeight: 128 });
+    expect(() => paddedGeometry(0, 4, options)).toThrow("geometry: source side");
   });
 });

@@ -12,7 +12,12 @@ async function resized(image: RawImage, width: number, height: number): Promise<
   const source = uploadImage(gpu, image);
   const dst = gpu.memory.create("dst", width * height * 16, "images");
   try {
-    await resizeToTensor(gpu, source, { buffer: dst }, { width, height, dtype: "f32" });
+    await resizeToTensor(
+      gpu,
+      { ...source, type: "rgba8" },
+      { buffer: dst },
+      { width, height, dtype: "f32" },
+    );
     return new Float32Array((await readBytes(gpu, dst, 0, width * height * 16)).buffer);
   } finally {
     gpu.memory.release(source.buffer);

@@ -6,7 +6,7 @@ import { WeightsError, memoryFiles } from "../../src/weights/index.ts";
 import type { NamedTensorData } from "../../src/weights/index.ts";
 import { useGpu } from "../support/gpu.ts";
 import { deviceByteLength } from "../graph/support.ts";
-import { modelParameters } from "../../src/rcod/load.ts";
+import { modelWeights } from "../../src/rcod/load.ts";
 import { minimalFiles } from "./support.ts";
 
 const setup = useGpu();
@@ -48,7 +48,7 @@ describe("what is wrong with a folder is said before any buffer is made", () => 
     const noWeights = await minimalFiles();
     noWeights.delete("image_proj/model.safetensors");
     expect((await failure(noWeights)).message).toContain(
-      'weights: no weights in "image_proj", looked for model.safetensors',
+      "weights: the token projection must come from a checkpoint or from image_proj/, got neither (folder x). Give the checkpoint",
     );
   });
 
@@ -181,7 +181,7 @@ describe("loading", () => {
       onProgress: (loaded, total) => seen.push(loaded / total),
     });
     const after = setup.gpu.memory.use();
-    const parameters = modelParameters(configs, "f16");
+    const parameters = modelWeights(configs, "f16");
     const expected = Object.values(parameters)
       .flat()
       .reduce((sum, weight) => sum + deviceByteLength(weight, "f16"), 0);

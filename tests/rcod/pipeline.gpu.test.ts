@@ -185,7 +185,7 @@ describe("auto", () => {
       const pixels = Float64Array.from(image.data, (level) => level / 127.5 - 1);
       await program.run({ image: packActivation(pixels, 3, "f32") });
       const latents = await program.read("latents");
-      const mem = modelParameters(configs, "f32").mem;
+      const mem = modelParameters(configs).mem;
       const values = new Map(
         mem.map((weight) => [
           weight.name,

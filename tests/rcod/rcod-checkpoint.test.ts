@@ -47,7 +47,7 @@ async function updatesOf(files: ReadonlyMap<string, Uint8Array>): Promise<Update
   const set = memoryFiles(files);
   const configs = await readConfigs(set);
   const checkpoint = await openCheckpoint(set, configs.rcod.checkpoint ?? expect.fail("none"));
-  return loraUpdates(checkpoint, modelParameters(configs, "f32"), configs.rcod.loraAlpha);
+  return loraUpdates(checkpoint, modelParameters(configs), configs.rcod.loraAlpha);
 }
 
 describe("a tiny checkpoint with the names of the released one", () => {

@@ -91,7 +91,7 @@ export async function minimalFiles(
   for (const [path, json] of Object.entries(minimalConfigs(options))) {
     files.set(path, new TextEncoder().encode(JSON.stringify(json)));
   }
-  const parameters = modelParameters(await readConfigs(memoryFiles(files)), "f32");
+  const parameters = modelParameters(await readConfigs(memoryFiles(files)));
   const parts: Record<string, NamedTensorData[]> = {
     unet: [],
     vae: [],

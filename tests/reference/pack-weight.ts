@@ -62,3 +62,24 @@ export function packWeight(
   }
   return Float64Array.from(packed);
 }
+
+/**
+ * weight [rest, 3, 3] → [rest, 16]: the taps of the four phases of a convolution after nearest doubling,
+ * found by asking which pixel of the small map each tap of the 3×3 kernel meets.
+ */
+export function upsampleTaps(weight: Float64Array): Float64Array {
+  const folded = new Float64Array((weight.length / 9) * 16);
+  weight.forEach((value, index) => {
+    const [kernel, ky, kx] = [Math.floor(index / 9), Math.floor((index % 9) / 3), index % 3];
+    for (const py of [0, 1]) {
+      for (const px of [0, 1]) {
+        // Output row 2i + py meets row 2i + py + ky − 1 of the doubled map, which is row i + … of the small one.
+        const u = Math.floor((py + ky - 1) / 2) + (1 - py);
+        const v = Math.floor((px + kx - 1) / 2) + (1 - px);
+        const at = kernel * 16 + (2 * py + px) * 4 + 2 * u + v;
+        folded[at] = (folded[at] as number) + value;
+      }
+    }
+  });
+  return folded;
+}

@@ -11,8 +11,8 @@ import { fakeEngine } from "./fake-engine.ts";
 const [launching, manners, ...inputs] = process.argv.slice(2);
 const engine = fakeEngine({ stageMs: 150 });
 
-const stubborn: LoadModel = async (folder, options) => {
-  const model = await engine.loadModel(folder, options);
+const stubborn: LoadModel = async (paths, options) => {
+  const model = await engine.loadModel(paths, options);
   return {
     ...model,
     async upscale(image, upscaleOptions = {}) {

@@ -15,7 +15,7 @@ const STAGES: readonly Stage[] = ["preprocess", "tokens", "encode", "unet", "dec
 export interface FakeEngine {
   readonly loadModel: LoadModel;
   readonly openGpu: () => Promise<Gpu>;
-  /** What has happened, in order: `openGpu`, `load <folder> <precision>`, `upscale 3x2x4`, `dispose`, `destroy`. */
+  /** What has happened, in order: `openGpu`, `load <paths> <precision>`, `upscale 3x2x4`, `dispose`, `destroy`. */
   readonly events: string[];
   /** Options of every upscale call. */
   readonly calls: UpscaleOptions[];
@@ -60,8 +60,8 @@ export function fakeEngine(options: FakeOptions = {}): FakeEngine {
       events.push("openGpu");
       return { caps: BASELINE_CAPS, destroy: () => events.push("destroy") } as unknown as Gpu;
     },
-    loadModel: async (folder, { precision, signal, onProgress }) => {
-      events.push(`load ${folder} ${precision}`);
+    loadModel: async ({ model: folder, clip, checkpoint }, { precision, signal, onProgress }) => {
+      events.push(["load", folder, clip, checkpoint, precision].filter(Boolean).join(" "));
       options.onLoad?.();
       onProgress?.({ ...step("load", 0), bytesLoaded: 1000, bytesTotal: 2000 });
       await pause(options.stageMs ?? 0, signal);

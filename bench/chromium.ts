@@ -1,0 +1,91 @@
+/** A page in a headless Chromium with WebGPU, and the server it loads from. */
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import chromium from "@sparticuz/chromium";
+import type { Browser, Page } from "puppeteer-core";
+import { launch } from "puppeteer-core";
+import type { ViteDevServer } from "vite";
+import { createServer } from "vite";
+
+const ROOT = fileURLToPath(new URL("../", import.meta.url));
+
+/** A browser of one's own, to measure on its GPU: path of the executable. */
+const EXECUTABLE_VARIABLE = "RCOD_CHROMIUM";
+
+const FLAGS = [
+  "--no-sandbox", // containers run as root
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+  "--enable-unsafe-webgpu",
+  // Timestamps to the nanosecond instead of 100 µs.
+  "--enable-webgpu-developer-features",
+];
+
+export interface BrowserChoice {
+  readonly executablePath: string;
+  readonly flags: readonly string[];
+}
+
+/** The browser to start: `RCOD_CHROMIUM` on its own GPU, or the npm package's on SwiftShader; null where neither is. */
+export async function findChromium(): Promise<BrowserChoice | null> {
+  const own = process.env[EXECUTABLE_VARIABLE];
+  if (own) return { executablePath: own, flags: FLAGS };
+  if (process.platform !== "linux" || process.arch !== "x64") return null;
+  try {
+    return {
+      executablePath: await chromium.executablePath(),
+      flags: [...FLAGS, "--use-webgpu-adapter=swiftshader"],
+    };
+  } catch {
+    return null;
+  }
+}
+
+/** Serves the repository; threads and exact clocks need the two isolation headers. */
+export async function serveRepository(port = 0): Promise<{
+  readonly address: string;
+  readonly close: () => Promise<void>;
+}> {
+  const server: ViteDevServer = await createServer({
+    root: ROOT,
+    configFile: false,
+    logLevel: "error",
+    appType: "mpa", // an absent file is 404, not some page
+    // A cache of its own: nothing is optimised, and the checkout stays clean.
+    cacheDir: join(tmpdir(), "rcod-bench-vite"),
+    optimizeDeps: { noDiscovery: true, include: [] },
+    server: {
+      host: "127.0.0.1",
+      port,
+      hmr: false,
+      watch: null,
+      headers: {
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "Cross-Origin-Embedder-Policy": "require-corp",
+      },
+    },
+  });
+  await server.listen();
+  const address = server.resolvedUrls?.local[0];
+  if (address === undefined) throw new Error("bench: the server has no address");
+  return { address, close: () => server.close() };
+}
+
+/** Opens a blank page; `close` ends the browser. */
+export async function openPage({
+  executablePath,
+  flags,
+}: BrowserChoice): Promise<{ readonly page: Page; readonly close: () => Promise<void> }> {
+  const browser: Browser = await launch({
+    executablePath,
+    args: [...flags],
+    // The npm package is the headless shell, which knows no other mode.
+    headless: /headless|sparticuz|tmp\/chromium$/.test(executablePath) ? "shell" : true,
+    protocolTimeout: 0, // a suite is one long call
+  });
+  return { page: await browser.newPage(), close: () => browser.close() };
+}

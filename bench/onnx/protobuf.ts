@@ -1,0 +1,54 @@
+/** Writes protocol buffers: the three wire types that ONNX files use. */
+
+/** A field of a message, by its number in the `.proto` file. */
+export type Field = readonly [number: number, value: bigint | number | string | Uint8Array | Float];
+
+/** A 32-bit float field; plain numbers are integers. */
+export class Float {
+  readonly value: number;
+
+  constructor(value: number) {
+    this.value = value;
+  }
+}
+
+const VARINT = 0;
+const LENGTH_DELIMITED = 2;
+const FIXED32 = 5;
+
+/** The bytes of a message. Repeated fields are given one by one, messages within it as their bytes. */
+export function message(fields: Iterable<Field>): Uint8Array<ArrayBuffer> {
+  const parts: Uint8Array[] = [];
+  for (const [number, value] of fields) {
+    if (value instanceof Float) {
+      parts.push(
+        varint((number << 3) | FIXED32),
+        new Uint8Array(Float32Array.of(value.value).buffer),
+      );
+    } else if (typeof value === "number" || typeof value === "bigint") {
+      parts.push(varint((number << 3) | VARINT), varint(value));
+    } else {
+      const bytes = typeof value === "string" ? new TextEncoder().encode(value) : value;
+      parts.push(varint((number << 3) | LENGTH_DELIMITED), varint(bytes.byteLength), bytes);
+    }
+  }
+  const out = new Uint8Array(parts.reduce((sum, part) => sum + part.byteLength, 0));
+  let at = 0;
+  for (const part of parts) {
+    out.set(part, at);
+    at += part.byteLength;
+  }
+  return out;
+}
+
+/** Seven bits a byte, least significant first; negative numbers as 64-bit two's complement. */
+function varint(value: number | bigint): Uint8Array {
+  let rest = BigInt.asUintN(64, BigInt(value));
+  const bytes: number[] = [];
+  do {
+    const low = Number(rest & 0x7fn);
+    rest >>= 7n;
+    bytes.push(rest > 0n ? low | 0x80 : low);
+  } while (rest > 0n);
+  return Uint8Array.from(bytes);
+}

@@ -1,0 +1,44 @@
+/** The bench page: runs what its address asks for, shows it, and hands it to the driver where there is one. */
+import { requestGpu } from "../../src/gpu/device.ts";
+import packageJson from "../../package.json" with { type: "json" };
+import type { PageMessage } from "./settings.ts";
+import { fromQuery } from "./settings.ts";
+import { runSuite } from "./suites.ts";
+
+declare global {
+  /** Exposed by the driver; absent in a browser that a person has opened. */
+  var rcodBenchReport: ((message: PageMessage) => void) | undefined;
+}
+
+function report(message: PageMessage): void {
+  globalThis.rcodBenchReport?.(message);
+  const shown = document.querySelector("#report");
+  const plot = document.querySelector("#plot");
+  switch (message.kind) {
+    case "line":
+    case "note":
+    case "error":
+      shown?.append(`${message.text}\n`);
+      return;
+    case "result":
+      shown?.append(`\n${JSON.stringify(message.record)}\n`);
+      if (plot && message.svg !== undefined) plot.innerHTML = message.svg;
+      return;
+    default:
+      message satisfies never;
+  }
+}
+
+try {
+  const settings = fromQuery(location.search);
+  if (settings !== null) {
+    const gpu = await requestGpu();
+    try {
+      report(await runSuite(gpu, settings, packageJson.version, report));
+    } finally {
+      gpu.destroy();
+    }
+  }
+} catch (error) {
+  report({ kind: "error", text: error instanceof Error ? error.message : String(error) });
+}

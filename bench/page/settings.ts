@@ -1,0 +1,68 @@
+/** What the page is asked for, as its address says it: the driver writes it, the page reads it. */
+
+export const SUITES = ["kernels", "model", "compare"] as const;
+export type SuiteName = (typeof SUITES)[number];
+
+export interface PageSettings {
+  readonly suite: SuiteName;
+  readonly filter?: string;
+  readonly precision?: "f32" | "f16";
+  /** `tiny` is for `compare`: that everything runs. */
+  readonly scale?: "full" | "small" | "tiny";
+  readonly minMs?: number;
+  readonly samples?: number;
+}
+
+/** What the page hands over, in this order: lines as they come, then one result or error. */
+export type PageMessage =
+  | { readonly kind: "line"; readonly text: string }
+  | { readonly kind: "note"; readonly text: string }
+  | {
+      readonly kind: "result";
+      readonly passed: boolean;
+      readonly record: Readonly<Record<string, unknown>>;
+      /** A roofline plot, where the suite has one. */
+      readonly svg?: string;
+    }
+  | { readonly kind: "error"; readonly text: string };
+
+/** Settings as the query part of an address. */
+export function toQuery(settings: PageSettings): string {
+  const pairs = Object.entries(settings).filter(([, value]) => value !== undefined);
+  return new URLSearchParams(pairs.map(([key, value]) => [key, String(value)])).toString();
+}
+
+/** Settings from the query part, or null without a suite. Throws for what is none. */
+export function fromQuery(query: string): PageSettings | null {
+  const given = new URLSearchParams(query);
+  const oneOf = <T extends string>(key: string, known: readonly T[]): T | undefined => {
+    const value = given.get(key);
+    const found = known.find((name) => name === value);
+    if (value !== null && found === undefined) {
+      throw new Error(`bench page: ${key} must be one of ${known.join(", ")}, got "${value}"`);
+    }
+    return found;
+  };
+  const number = (key: string): number | undefined => {
+    const value = given.get(key);
+    if (value === null) return undefined;
+    if (!(Number(value) > 0)) {
+      throw new Error(`bench page: ${key} must be a number above 0, got "${value}"`);
+    }
+    return Number(value);
+  };
+  const suite = oneOf("suite", SUITES);
+  if (suite === undefined) return null;
+  const filter = given.get("filter");
+  const precision = oneOf("precision", ["f32", "f16"]);
+  const scale = oneOf("scale", ["full", "small", "tiny"]);
+  const [minMs, samples] = [number("minMs"), number("samples")];
+  return {
+    suite,
+    ...(filter !== null && { filter }),
+    ...(precision && { precision }),
+    ...(scale && { scale }),
+    ...(minMs !== undefined && { minMs }),
+    ...(samples !== undefined && { samples }),
+  };
+}

@@ -1,0 +1,204 @@
+/** The suites in a page: the same code as in Node, on the device of `navigator.gpu`. */
+import { casePasses, imageEstimateMs, runKernelSuite } from "../../src/bench/kernel-suite.ts";
+import { runModelSuite } from "../../src/bench/model-suite.ts";
+import { kernelPoints, rooflineSvg } from "../../src/bench/roofline-plot.ts";
+import { measureRoofline, rooflineSizes } from "../../src/bench/roofline.ts";
+import type { SamplingOptions } from "../../src/bench/sampling.ts";
+import {
+  adapterName,
+  caseLines,
+  kernelHeading,
+  kernelSummary,
+  modelReport,
+  rate,
+} from "../../src/cli/bench-report.ts";
+import type { Gpu } from "../../src/gpu/device.ts";
+import type { RawImage } from "../../src/rcod/image-ops.ts";
+import type { FileSet } from "../../src/weights/index.ts";
+import { bytesSource } from "../../src/weights/index.ts";
+import type { CompareRecord } from "../compare/run.ts";
+import type { PageMessage, PageSettings } from "./settings.ts";
+
+export type Report = (message: PageMessage) => void;
+type Result = Extract<PageMessage, { kind: "result" }>;
+
+/** Runs a suite; lines go to `report` as they come. */
+export async function runSuite(
+  gpu: Gpu,
+  settings: PageSettings,
+  version: string,
+  report: Report,
+): Promise<Result> {
+  const { limits: _limits, ...adapter } = gpu.caps;
+  const record = {
+    suite: settings.suite,
+    version,
+    date: new Date().toISOString(),
+    runtime: navigator.userAgent,
+    adapter,
+  };
+  const line = (text: string): void => report({ kind: "line", text });
+  switch (settings.suite) {
+    case "kernels":
+      return kernels(gpu, settings, record, line);
+    case "model":
+      return model(gpu, settings, record, report);
+    case "compare":
+      return compare(gpu, settings, record, line);
+    default:
+      return settings.suite satisfies never;
+  }
+}
+
+type RunRecord = Readonly<Record<string, unknown>> & { readonly version: string };
+
+async function kernels(
+  gpu: Gpu,
+  { filter, precision, scale, minMs, samples }: PageSettings,
+  record: RunRecord,
+  line: (text: string) => void,
+): Promise<Result> {
+  const dtype = precision ?? (gpu.caps.isSoftware ? "f32" : "f16");
+  const { settings, cases } = await runKernelSuite(
+    gpu,
+    {
+      dtype,
+      ...(filter !== undefined && { filter }),
+      ...(scale && { scale: scale === "full" ? "full" : "small" }),
+      ...(minMs !== undefined && { minMs }),
+      ...(samples !== undefined && { samples }),
+    },
+    {
+      onStart: (started) => line(kernelHeading(record.version, started, gpu.caps)),
+      onCase: (done) => line(caseLines(done)),
+    },
+  );
+  line(kernelSummary(cases));
+  const failed = cases.filter((done) => !casePasses(done)).length;
+  return {
+    kind: "result",
+    passed: failed === 0 && cases.length > 0,
+    record: {
+      ...record,
+      precision: dtype,
+      ...settings,
+      cases,
+      failed,
+      estimateMs: imageEstimateMs(cases),
+    },
+    svg: rooflineSvg(title(gpu, record, dtype), settings.roofline, kernelPoints(cases)),
+  };
+}
+
+function title(gpu: Gpu, { version }: RunRecord, dtype: string): string {
+  return `rcod ${version}, ${adapterName(gpu.caps)}, ${dtype}, in a page`;
+}
+
+async function model(
+  gpu: Gpu,
+  { precision, samples }: PageSettings,
+  record: RunRecord,
+  report: Report,
+): Promise<Result> {
+  let last = "";
+  const result = await runModelSuite(gpu, {
+    files: wholeFiles("/models/rcod-tiny"),
+    image: await examplePhoto(),
+    precision: precision ?? "auto",
+    samples: samples ?? 3,
+    onProgress(what) {
+      if (what !== last) report({ kind: "note", text: what });
+      last = what;
+    },
+  });
+  const [name, image] = ["rcod-tiny", "boats.png"];
+  report({ kind: "line", text: modelReport(record.version, result, gpu.caps, name, image) });
+  return { kind: "result", passed: true, record: { ...record, model: name, image, ...result } };
+}
+
+/** Files fetched whole: Vite's server answers a range of one byte with the whole file. */
+function wholeFiles(folder: string): FileSet {
+  return {
+    name: folder,
+    async open(path, signal) {
+      const response = await fetch(`${folder}/${path}`, signal ? { signal } : {});
+      if (!response.ok) return null;
+      return bytesSource(path, new Uint8Array(await response.arrayBuffer()));
+    },
+  };
+}
+
+/** The photo of the repository as RGB. A page decodes images with alpha, which this one has not. */
+async function examplePhoto(): Promise<RawImage> {
+  const response = await fetch("/examples/photos/boats.png");
+  const bitmap = await createImageBitmap(await response.blob(), { colorSpaceConversion: "none" });
+  const { width, height } = bitmap;
+  const context = new OffscreenCanvas(width, height).getContext("2d");
+  if (context === null) throw new Error("bench page: no 2d canvas here");
+  context.drawImage(bitmap, 0, 0);
+  const { data } = context.getImageData(0, 0, width, height);
+  const rgb = Uint8Array.from({ length: width * height * 3 }, (_, i) => {
+    return data[Math.floor(i / 3) * 4 + (i % 3)] as number;
+  });
+  return { width, height, channels: 3, data: rgb };
+}
+
+async function compare(
+  gpu: Gpu,
+  { filter = "", scale, minMs, samples }: PageSettings,
+  record: RunRecord,
+  line: (text: string) => void,
+): Promise<Result> {
+  // Loaded only here: the other suites need no other runtime.
+  const [{ COMPARE_CASES, TINY_CASES }, run, ort, { compareLines, comparePoints }] =
+    await Promise.all([
+      import("../compare/cases.ts"),
+      import("../compare/run.ts"),
+      import("../compare/ort-engine.ts"),
+      import("../compare/report.ts"),
+    ]);
+  const { threads } = ort.configureOrt();
+  const sampling: SamplingOptions = {
+    minMs: minMs ?? 50,
+    samples: samples ?? 9,
+    maxSeriesMs: 60_000,
+  };
+  const { roofline, clock } = await measureRoofline(gpu, rooflineSizes(gpu.caps), {
+    ...sampling,
+    minMs: 10,
+  });
+  clock.dispose();
+  line(
+    [
+      `rcod ${record.version}, ${adapterName(gpu.caps)}, f32, onnxruntime-web ${ort.ORT_VERSION}, ${threads} WASM threads`,
+      `roofline in this run: copy ${rate(roofline.copyGbps)} GB/s, f32 multiply-add ${rate(roofline.fmaGflops)} GFLOP/s`,
+      "wall time from the first submit until the device is done, engines in turn; check: relative rms error",
+      "engine, check, first run, median, p10–p90, samples×runs, rate",
+      "",
+    ].join("\n"),
+  );
+  const records: CompareRecord[] = [];
+  for (const named of scale === "tiny" ? TINY_CASES : COMPARE_CASES) {
+    if (!named.name.includes(filter)) continue;
+    const done = await run.runCompareCase(named, (made) => run.enginesFor(gpu, made), sampling);
+    records.push(done);
+    line(compareLines(done));
+  }
+  const failed = records.filter((done) => !run.comparePasses(done)).length;
+  line(`${records.length} cases, ${failed} of ours failed`);
+  return {
+    kind: "result",
+    passed: failed === 0 && records.length > 0,
+    record: {
+      ...record,
+      precision: "f32",
+      onnxruntime: ort.ORT_VERSION,
+      threads,
+      ...sampling,
+      roofline,
+      cases: records,
+      failed,
+    },
+    svg: rooflineSvg(title(gpu, record, "f32"), roofline, comparePoints(records)),
+  };
+}

@@ -1,0 +1,96 @@
+/** Lowering of conv2d and linear. */
+import { quadCount } from "../gpu/shape.ts";
+import { conv2d } from "../kernels/conv2d.ts";
+import type { Epilogue } from "../kernels/epilogue.ts";
+import { linear } from "../kernels/linear.ts";
+import { packedColumnQuads } from "../kernels/pack-weight.ts";
+import type { Node, Op, Value, Weight } from "./ir.ts";
+import { channelsOf, rowsOf } from "./ir.ts";
+import type { LowerContext, OperandSource, Step } from "./step.ts";
+import { makeStep, value, weight } from "./step.ts";
+
+type ConvOp = Extract<Op, { kind: "conv2d" }>;
+type LinearOp = Extract<Op, { kind: "linear" }>;
+
+export function lowerConv2d(node: Node, op: ConvOp, context: LowerContext): Step {
+  const { inputs, output } = node;
+  const { dtype } = context.graph;
+  const [batch = 1, inHeight = 1, inWidth = 1] = inputs.x[0]?.shape ?? [];
+  const outChannels = channelsOf(output);
+  const inChannels = inputs.x.map(channelsOf);
+  const epilogue = epilogueOf(node, op, false);
+  const operands = operandsOf(node, op, quadCount(outChannels));
+  const isPointwise =
+    op.kernelSize.every((size) => size === 1) &&
+    op.stride === 1 &&
+    op.padding.every((p) => p === 0);
+  if (isPointwise) {
+    const rowsPerImage = inHeight * inWidth;
+    const rows = batch * rowsPerImage;
+    const problem = { dtype, rows, inChannels, outChannels, rowsPerImage, epilogue };
+    return makeStep(node, context, linear, problem, operands);
+  }
+  const problem = {
+    dtype,
+    batch,
+    inHeight,
+    inWidth,
+    inChannels,
+    outChannels,
+    kernelSize: op.kernelSize,
+    stride: op.stride,
+    padding: op.padding,
+    upsample: op.upsample,
+    shortcutChannels: (inputs.shortcut ?? []).map(channelsOf),
+    epilogue,
+  };
+  return makeStep(node, context, conv2d, problem, operands);
+}
+
+export function lowerLinear(node: Node, op: LinearOp, context: LowerContext): Step {
+  const { inputs, output } = node;
+  const [x] = inputs.x as readonly [Value];
+  const outChannels = op.geglu ? 2 * channelsOf(output) : channelsOf(output);
+  const rows = rowsOf(x);
+  const problem = {
+    dtype: context.graph.dtype,
+    rows,
+    inChannels: inputs.x.map(channelsOf),
+    outChannels,
+    rowsPerImage: rows / (x.shape[0] ?? 1),
+    epilogue: epilogueOf(node, op, op.geglu),
+  };
+  const operands = operandsOf(node, op, packedColumnQuads(outChannels, op.geglu));
+  return makeStep(node, context, linear, problem, operands);
+}
+
+function epilogueOf({ inputs }: Node, op: ConvOp | LinearOp, isGeglu: boolean): Epilogue {
+  return {
+    channelAdd: inputs.channelAdd !== undefined,
+    residual: inputs.residual !== undefined,
+    activation: op.activation,
+    geglu: isGeglu,
+  };
+}
+
+function operandsOf(
+  { inputs, output }: Node,
+  op: ConvOp | LinearOp,
+  columnQuads: number,
+): Step["operands"] {
+  const numbered = (name: string, sources: readonly Value[] = []) =>
+    Object.fromEntries(sources.map((source, i) => [`${name}${i}`, value(source)]));
+  return {
+    ...numbered("x", inputs.x),
+    weight: weight(op.weight),
+    bias: biasSource(op.bias, columnQuads * 16),
+    ...(inputs.channelAdd && { channel_add: value(inputs.channelAdd) }),
+    ...(inputs.residual && { residual: value(inputs.residual) }),
+    ...numbered("shortcut", inputs.shortcut),
+    y: value(output),
+  };
+}
+
+function biasSource(bias: Weight | null, byteLength: number): OperandSource {
+  return bias ? weight(bias) : { kind: "zeros", byteLength };
+}

@@ -1,0 +1,134 @@
+/**
+ * Linear layers over one input whose results only attention reads become one: Q, K and V of self-attention,
+ * and K and V of all cross-attention layers, which see the same visual tokens. Their weights are stacked along
+ * the output axis at load; attention reads its windows of the common rows by offset and stride, without copies.
+ */
+import type { Graph, Node, Op, Value, Weight } from "./ir.ts";
+import { channelsOf, freshIds, nodeInputs } from "./ir.ts";
+import { weightByteLength } from "./weight-layout.ts";
+
+/**
+ * Bytes of a stacked weight: what every WebGPU device can bind. The layouts of a model must not depend on the
+ * device or on the size of the image, so that weights serve every plan.
+ */
+const MAX_WEIGHT_BYTES = 128 * 1024 * 1024;
+
+type LinearNode = Node & { readonly op: Extract<Op, { kind: "linear" }> };
+type AttentionNode = Node & { readonly op: Extract<Op, { kind: "attention" }> };
+
+export function stackProjections(graph: Graph): Graph {
+  const windows = new Map<number, Window>();
+  const stacks = new Map<Node, Node>();
+  const removed = new Set<Node>();
+  const nextId = freshIds(graph);
+  for (const group of groups(graph)) {
+    const [first] = group as [LinearNode];
+    const channels = group.reduce((sum, { output }) => sum + channelsOf(output), 0);
+    const output: Value = {
+      id: nextId(),
+      shape: [...first.output.shape.slice(0, -1), channels],
+    };
+    let offset = 0;
+    for (const node of group) {
+      windows.set(node.output.id, { id: output.id, channels, offset });
+      offset += channelsOf(node.output);
+      removed.add(node);
+    }
+    const weight = stacked(
+      group.map(({ op }) => op.weight),
+      "stacked-matrix",
+    );
+    const biases = group.flatMap(({ op }) => op.bias ?? []);
+    const bias = biases.length > 0 ? stacked(biases, "stacked-vector") : null;
+    stacks.set(first, { ...first, op: { ...first.op, weight, bias }, output });
+  }
+  if (stacks.size === 0) return graph;
+  const nodes = graph.nodes.flatMap((node): Node[] => {
+    const stack = stacks.get(node);
+    if (stack) return [stack];
+    if (removed.has(node)) return [];
+    return [isAttention(node) ? throughWindows(node, windows) : node];
+  });
+  return { ...graph, nodes };
+}
+
+/** Where a former value lies in a stacked one. */
+interface Window {
+  readonly id: number;
+  readonly channels: number;
+  readonly offset: number;
+}
+
+function throughWindows(node: AttentionNode, windows: ReadonlyMap<number, Window>): Node {
+  const offsets = [...node.op.offsets] as [number, number, number];
+  const x = node.inputs.x.map((value, index): Value => {
+    const window = windows.get(value.id);
+    if (window === undefined) return value;
+    offsets[index] = window.offset;
+    return { id: window.id, shape: [...value.shape.slice(0, -1), window.channels] };
+  });
+  return { ...node, op: { ...node.op, offsets }, inputs: { ...node.inputs, x } };
+}
+
+/** Layers to stack, in the order of the graph, two or more each. */
+function groups(graph: Graph): LinearNode[][] {
+  const kept = new Set([...graph.outputs.values(), ...graph.named.values()].map(({ id }) => id));
+  const readers = new Map<number, Node[]>();
+  for (const node of graph.nodes) {
+    for (const { id } of nodeInputs(node)) readers.set(id, [...(readers.get(id) ?? []), node]);
+  }
+  const open = new Map<string, LinearNode[]>();
+  const all: LinearNode[][] = [];
+  for (const node of graph.nodes) {
+    if (!isPlainLinear(node) || kept.has(node.output.id)) continue;
+    if (channelsOf(node.output) % 4 !== 0) continue; // windows are whole quads
+    if (!(readers.get(node.output.id) ?? []).every(isMultiHead)) continue;
+    const [x] = node.inputs.x as readonly [Value];
+    const key = `${x.id} [${x.shape}] ${node.op.bias !== null}`;
+    const group = open.get(key);
+    if (group && weightBytes([...group, node], graph) <= MAX_WEIGHT_BYTES) {
+      group.push(node);
+    } else {
+      const fresh = [node];
+      open.set(key, fresh);
+      all.push(fresh);
+    }
+  }
+  return all.filter((group) => group.length > 1);
+}
+
+function isPlainLinear(node: Node): node is LinearNode {
+  const { op, inputs } = node;
+  return (
+    op.kind === "linear" &&
+    op.activation === "none" &&
+    !op.geglu &&
+    op.weight.layout === "matrix" &&
+    inputs.x.length === 1 &&
+    !inputs.residual &&
+    !inputs.channelAdd
+  );
+}
+
+function isAttention(node: Node): node is AttentionNode {
+  return node.op.kind === "attention";
+}
+
+/**
+ * The one head of the VAE looks over the pixels of the whole image: three matrices in one binding would end
+ * where the image is a third as large.
+ */
+function isMultiHead(node: Node): boolean {
+  return isAttention(node) && node.op.numHeads > 1;
+}
+
+function weightBytes(group: readonly LinearNode[], { dtype }: Graph): number {
+  return group.reduce((sum, { op }) => sum + weightByteLength(op.weight, dtype), 0);
+}
+
+function stacked(parts: readonly Weight[], layout: "stacked-matrix" | "stacked-vector"): Weight {
+  const [first] = parts as readonly [Weight];
+  const rows = parts.reduce((sum, { shape }) => sum + (shape[0] ?? 1), 0);
+  const name = `${first.name} and ${parts.length - 1} more`;
+  return { name, shape: [rows, ...first.shape.slice(1)], layout, parts };
+}

@@ -1,0 +1,82 @@
+/** RCOD_S: makes the model's weights those for one image. */
+import type { RunOptions } from "../graph/program.ts";
+import { packActivation } from "../graph/pack-activation.ts";
+import { runPlan } from "../graph/run-plan.ts";
+import { imageToTensor } from "../kernels/image-to-tensor.ts";
+import { degreesOfLogits } from "./de-resnet.ts";
+import { DEGRADATION_DTYPE, estimatorGraph, modulationGraph } from "./degradation.ts";
+import type { RawImage } from "./image-ops.ts";
+import { uploadImage } from "./image-ops.ts";
+import { MODULATED_PARTS, fourierEmbedding, repeatRows } from "./modulation.ts";
+import { blockCounts } from "./rcod-s-checkpoint.ts";
+import type { StageContext } from "./stage-context.ts";
+
+/** What the degradation estimator says of an image. */
+export interface Degradation {
+  /** Scores in 0 … 1. */
+  readonly degrees: readonly number[];
+  /** The predicted latent metric M_L ≥ 0, where the model has the module for it. */
+  readonly metric?: number;
+}
+
+/**
+ * Estimates how the low-resolution `image` is degraded and merges the LoRA of encoder and UNet for it. What
+ * they held before is gone, also after an abort.
+ */
+export async function adaptToImage(
+  context: StageContext,
+  image: RawImage,
+  options: RunOptions,
+): Promise<Degradation> {
+  const { gpu, configs, programs, weights } = context;
+  const { degradation: config } = configs;
+  const { tables } = weights;
+  if (config === null || tables === undefined) throw new Error("internal: not RCOD_S");
+  const { width, height } = image;
+  const estimator = await programs.get(`degradation ${height}x${width}`, "degradation", () =>
+    estimatorGraph(config, height, width),
+  );
+  const source = uploadImage(gpu, image);
+  try {
+    const problem = {
+      dtype: DEGRADATION_DTYPE,
+      imageWidth: width,
+      imageHeight: height,
+      x0: 0,
+      y0: 0,
+      width,
+      height,
+      scale: 1, // not the encoder's −1 … 1
+      offset: 0,
+    } as const;
+    const y = estimator.input("image");
+    await runPlan(gpu, imageToTensor.plan(problem, gpu.caps), { image: source.buffer, y });
+  } finally {
+    gpu.memory.release(source.buffer);
+  }
+  await estimator.run({}, options);
+  const degrees = degreesOfLogits((await estimator.read("logits")).data);
+  const metric = config.hasMem ? (await estimator.read("metric")).data[0] : undefined;
+
+  const blocks = blockCounts(configs);
+  const embedding = fourierEmbedding(degrees, tables.w);
+  const pack = (values: Float32Array, channels: number): Uint8Array =>
+    packActivation(values, channels, DEGRADATION_DTYPE);
+  const modulation = await programs.get("modulation", "degradation", () =>
+    modulationGraph(config, blocks),
+  );
+  const signal = options.signal ? { signal: options.signal } : {};
+  await modulation.run(
+    Object.fromEntries(
+      MODULATED_PARTS.flatMap((part) => [
+        [`${part}_embedding`, pack(repeatRows(embedding, blocks[part]), embedding.length)],
+        [`${part}_blocks`, pack(tables.blocks[part], config.blockEmbedding)],
+      ]),
+    ),
+    signal,
+  );
+  for (const part of MODULATED_PARTS) {
+    await weights[part]?.modulate(modulation.result(part).buffer, signal);
+  }
+  return { degrees, ...(metric !== undefined && { metric }) };
+}

@@ -1,0 +1,163 @@
+/** From an image to what does not depend on realism: enlarged source, visual tokens, latents. */
+import type { Gpu } from "../gpu/device.ts";
+import type { DType } from "../gpu/dtype.ts";
+import { uploadBytes } from "../gpu/transfer.ts";
+import { packActivation } from "../graph/pack-activation.ts";
+import type { RunOptions } from "../graph/program.ts";
+import { vaeFactor } from "./config.ts";
+import { adaptToImage } from "./degradation-stage.ts";
+import type { EnlargedSource } from "./enlarged-source.ts";
+import { bilinearSource, pillowSource } from "./enlarged-source.ts";
+import type { Geometry } from "./geometry.ts";
+import { encoderGraph, memGraph, tokenGraph } from "./graphs.ts";
+import type { RawImage } from "./image-ops.ts";
+import { resizeToTensor } from "./image-ops.ts";
+import { metricOfMap } from "./mem.ts";
+import type { UpscaleOptions } from "./options.ts";
+import { sampleLatents, splitMoments } from "./posterior.ts";
+import type { StageClock } from "./stage-clock.ts";
+import type { Encoded, StageContext } from "./stage-context.ts";
+import { roundingOf } from "./stage-context.ts";
+import { TiledVae } from "./tiled-vae.ts";
+import { chooseVaeTile } from "./vae-tile-choice.ts";
+
+/** Share of RCOD_S's encoding that looks at the degradation and merges. */
+const ADAPT_SHARE = 0.2;
+
+/** Stages "preprocess", "tokens" and "encode". With RCOD_S the weights are those for this image afterwards. */
+export async function encodeImage(
+  context: StageContext,
+  image: RawImage,
+  geometry: Geometry,
+  options: UpscaleOptions,
+  clock: StageClock,
+): Promise<Encoded> {
+  const { gpu, configs } = context;
+  const owned: GPUBuffer[] = [];
+  let source: EnlargedSource | undefined;
+  try {
+    clock.start("preprocess");
+    source = configs.degradation
+      ? await bilinearSource(gpu, image, geometry, roundingOf(options))
+      : await pillowSource(gpu, image, geometry);
+    owned.push(source.image.buffer);
+    options.signal?.throwIfAborted();
+    clock.start("tokens");
+    const tokens = await visualTokens(context, source, options, clock);
+    owned.push(tokens);
+    clock.start("encode");
+    const adapted = configs.degradation
+      ? await adaptToImage(context, image, clock.runOptions(options.signal, 0, ADAPT_SHARE))
+      : null;
+    const latents = await encodeLatents(context, source, geometry, options, (signal) =>
+      adapted ? clock.runOptions(signal, ADAPT_SHARE, 1 - ADAPT_SHARE) : clock.runOptions(signal),
+    );
+    const factor = vaeFactor(configs.vae);
+    return {
+      source: source.image,
+      geometry,
+      latents,
+      tokens,
+      latentHeight: geometry.workHeight / factor,
+      latentWidth: geometry.workWidth / factor,
+      ...(adapted?.metric !== undefined && { predictedMetric: adapted.metric }),
+    };
+  } catch (error) {
+    for (const buffer of owned) gpu.memory.release(buffer);
+    throw error;
+  } finally {
+    source?.release();
+  }
+}
+
+/** Visual Prompt Injection: CLIP tokens of the enlarged source, without CLIP's normalisation. */
+async function visualTokens(
+  { gpu, configs, programs, dtype }: StageContext,
+  source: EnlargedSource,
+  options: UpscaleOptions,
+  clock: StageClock,
+): Promise<GPUBuffer> {
+  const { clip, unet } = configs;
+  const program = await programs.get("tokens", "clip", () =>
+    tokenGraph(clip, unet.crossAttentionDim, dtype),
+  );
+  const side = clip.imageSize;
+  const pixels = program.input("pixels");
+  await resizeToTensor(gpu, source.pixels, pixels, { width: side, height: side, dtype });
+  await program.run({}, clock.runOptions(options.signal));
+  return programs.keep(program, "tokens");
+}
+
+/** Latents [1, h, w, L] times the scaling factor: the posterior's mean, or a seeded sample. */
+export async function encodeLatents(
+  { gpu, configs, weights, programs, dtype }: StageContext,
+  source: EnlargedSource,
+  { workHeight, workWidth }: Geometry,
+  options: UpscaleOptions,
+  runOptions: (signal: AbortSignal | undefined) => RunOptions,
+): Promise<GPUBuffer> {
+  const { vae } = configs;
+  const tile = chooseVaeTile(vae, gpu.caps, dtype, "encode", workHeight, workWidth, options);
+  if (tile === null) {
+    const program = await programs.get(`encode ${workHeight}x${workWidth}`, "vae", () =>
+      encoderGraph(vae, workHeight, workWidth, dtype),
+    );
+    await source.toTensor(program.input("image"), dtype);
+    await program.run({}, runOptions(options.signal));
+    if (options.seed === undefined) return programs.keep(program, "latents");
+    const mean = await program.read("latents");
+    const logvar = await program.read("logvar");
+    return uploadLatents(
+      gpu,
+      sampleLatents(mean.data, logvar.data, vae.scalingFactor, options.seed),
+      vae.latentChannels,
+      dtype,
+    );
+  }
+  const pixels = await source.toHost();
+  const tiled = new TiledVae(gpu, weights.vae, vae, "encode");
+  const moments = await tiled.run(pixels, workHeight, workWidth, {
+    tileSize: tile,
+    reference: options.reference === true,
+    ...runOptions(options.signal),
+  });
+  const { mean, logvar } = splitMoments(moments.data, vae.latentChannels, vae.scalingFactor);
+  return uploadLatents(
+    gpu,
+    options.seed === undefined
+      ? mean
+      : sampleLatents(mean, logvar, vae.scalingFactor, options.seed),
+    vae.latentChannels,
+    dtype,
+  );
+}
+
+/** Values [.., channels] as a device buffer of packed activations. */
+function uploadLatents(gpu: Gpu, values: Float32Array, channels: number, dtype: DType): GPUBuffer {
+  const bytes = packActivation(values, channels, dtype);
+  const buffer = gpu.memory.create("latents", bytes.byteLength, "images");
+  uploadBytes(gpu, buffer, 0, bytes);
+  return buffer;
+}
+
+/**
+ * "auto": the metric, predicted once per image. RCOD_S has it from encoding; otherwise it is predicted from the
+ * latents now, which counts as encoding.
+ */
+export async function predictMetric(
+  { configs, programs, dtype }: StageContext,
+  encoded: Encoded,
+  { signal }: UpscaleOptions,
+): Promise<number> {
+  if (encoded.predictedMetric === undefined) {
+    const { mem } = configs;
+    if (mem === null) throw new Error("internal: this model has no mem");
+    const { latentHeight: height, latentWidth: width, latents } = encoded;
+    const program = await programs.get(`mem ${height}x${width}`, "mem", () =>
+      memGraph(mem, height, width, dtype),
+    );
+    await program.run({ latents }, signal ? { signal } : {});
+    encoded.predictedMetric = metricOfMap((await program.read("metric")).data);
+  }
+  return encoded.predictedMetric;
+}

@@ -1,0 +1,122 @@
+/**
+ * The latent metric M_L of a low-quality image and its original, as training computes it: the cosine similarity
+ * of their latents under the model's encoder. Training compares samples of the posterior; these are its means.
+ */
+import type { Gpu } from "../gpu/device.ts";
+import type { DType } from "../gpu/dtype.ts";
+import { ShapeError } from "../gpu/shape.ts";
+import { readBytes } from "../gpu/transfer.ts";
+import { activationByteLength } from "../graph/lower.ts";
+import { unpackActivation } from "../graph/pack-activation.ts";
+import { vaeFactor } from "./config.ts";
+import { adaptToImage } from "./degradation-stage.ts";
+import { encodeLatents } from "./encode-stage.ts";
+import type { EnlargedSource } from "./enlarged-source.ts";
+import { bilinearSource, pillowSource } from "./enlarged-source.ts";
+import { outputGeometry, paddedGeometry } from "./geometry.ts";
+import type { RawImage } from "./image-ops.ts";
+import { checkImage } from "./image-ops.ts";
+import type { LatentGroups } from "./latent-groups.ts";
+import { cosineSimilarity } from "./latent-groups.ts";
+import type { LoadWeightsOptions, ModelConfigs, ModelPart } from "./load.ts";
+import { loadWeights, readConfigs } from "./load.ts";
+import type { StageContext } from "./stage-context.ts";
+import { StagePrograms } from "./stage-programs.ts";
+import type { FileSet } from "../weights/index.ts";
+
+/** The groups that a model's configuration says: its thresholds and timesteps. */
+export function groupsOf({ rcod }: ModelConfigs): LatentGroups {
+  const { realism, neutral, fidelity } = rcod.timesteps;
+  return { thresholds: rcod.thresholds, timesteps: [realism, neutral, fidelity] };
+}
+
+/** A model's encoder, for metrics of pairs. Owns its buffers: call `dispose()` when done. */
+export class PairMetric {
+  readonly configs: ModelConfigs;
+  readonly #context: StageContext;
+
+  private constructor(context: StageContext) {
+    this.configs = context.configs;
+    this.#context = context;
+  }
+
+  /**
+   * Loads what encoding needs of a model folder. Throws `WeightsError` or `ConfigError` for what is wrong with
+   * the files.
+   */
+  static async load(
+    gpu: Gpu,
+    files: FileSet,
+    dtype: DType,
+    options: Omit<LoadWeightsOptions, "parts"> = {},
+  ): Promise<PairMetric> {
+    const configs = await readConfigs(files, options.signal);
+    const parts: readonly ModelPart[] = configs.degradation ? ["vae", "degradation"] : ["vae"];
+    const weights = await loadWeights(gpu, files, configs, dtype, { ...options, parts });
+    const programs = new StagePrograms(gpu, weights);
+    return new PairMetric({ gpu, configs, weights, programs, dtype });
+  }
+
+  /**
+   * M_L in −1 … 1. `low` has the size of `high`, or is `upscale` times smaller and is enlarged as the model
+   * enlarges. With RCOD_S both are encoded by the encoder for `low`. Throws `ShapeError` for other sizes.
+   */
+  async of(low: RawImage, high: RawImage, signal?: AbortSignal): Promise<number> {
+    checkImage(low);
+    checkImage(high);
+    const { upscale } = this.configs.rcod;
+    const scale = [1, upscale].find(
+      (factor) => low.width * factor === high.width && low.height * factor === high.height,
+    );
+    if (scale === undefined) {
+      throw new ShapeError(
+        `metric: the low-quality image must be as large as its original or ${upscale} times smaller, ` +
+          `got ${low.width}×${low.height} and ${high.width}×${high.height}`,
+      );
+    }
+    if (this.configs.degradation) {
+      await adaptToImage(this.#context, low, signal ? { signal } : {});
+    }
+    const a = await this.#latents(low, scale, signal);
+    return cosineSimilarity(a, await this.#latents(high, 1, signal));
+  }
+
+  /** Frees everything on the device. Idempotent. */
+  dispose(): void {
+    const { programs, weights } = this.#context;
+    programs.clear();
+    weights.vae.dispose();
+    weights.degradation?.dispose();
+  }
+
+  async #latents(
+    image: RawImage,
+    upscale: number,
+    signal: AbortSignal | undefined,
+  ): Promise<Float32Array> {
+    const { gpu, configs, dtype } = this.#context;
+    const multiple = vaeFactor(configs.vae);
+    const { width, height } = image;
+    const sizes = { upscale, multiple };
+    const geometry = configs.degradation
+      ? paddedGeometry(width, height, sizes)
+      : outputGeometry(width, height, { ...sizes, minSide: 1, mode: "exact" });
+    const source: EnlargedSource = configs.degradation
+      ? await bilinearSource(gpu, image, geometry, "nearest")
+      : await pillowSource(gpu, image, geometry);
+    const { workHeight, workWidth } = geometry;
+    const shape = [workHeight / multiple, workWidth / multiple, configs.vae.latentChannels];
+    let latents: GPUBuffer | undefined;
+    try {
+      latents = await encodeLatents(this.#context, source, geometry, {}, () =>
+        signal ? { signal } : {},
+      );
+      const bytes = await readBytes(gpu, latents, 0, activationByteLength(shape, dtype));
+      return unpackActivation(bytes, { id: 0, shape }, dtype);
+    } finally {
+      source.release();
+      gpu.memory.release(source.image.buffer);
+      if (latents) gpu.memory.release(latents);
+    }
+  }
+}

@@ -1,0 +1,37 @@
+/** What every stage of the pipeline works with. */
+import type { Gpu } from "../gpu/device.ts";
+import type { DType } from "../gpu/dtype.ts";
+import type { Rounding } from "../kernels/image-layout.ts";
+import type { Geometry } from "./geometry.ts";
+import type { DeviceImage } from "./image-ops.ts";
+import type { LoadedWeights, ModelConfigs } from "./load.ts";
+import type { UpscaleOptions } from "./options.ts";
+import type { StagePrograms } from "./stage-programs.ts";
+
+export interface StageContext {
+  readonly gpu: Gpu;
+  readonly configs: ModelConfigs;
+  readonly weights: LoadedWeights;
+  readonly programs: StagePrograms;
+  /** Storage of activations. */
+  readonly dtype: DType;
+}
+
+/** Everything of an image that does not depend on realism. Whoever made it releases its buffers. */
+export interface Encoded {
+  /** The colour reference: the enlarged source. */
+  readonly source: DeviceImage;
+  readonly geometry: Geometry;
+  /** [1, latentHeight, latentWidth, L] times the scaling factor. */
+  readonly latents: GPUBuffer;
+  /** [1, T, D]. */
+  readonly tokens: GPUBuffer;
+  readonly latentHeight: number;
+  readonly latentWidth: number;
+  /** RCOD_S: filled by encoding; RCOD_O: by the first call with "auto". */
+  predictedMetric?: number;
+}
+
+export function roundingOf(options: UpscaleOptions): Rounding {
+  return options.reference ? "truncate" : "nearest";
+}

@@ -1,0 +1,100 @@
+/**
+ * A model folder without weight files: its configurations, and safetensors files whose values the recipe makes
+ * while they are read. A model of a billion parameters can so be loaded, run and timed from a few kilobytes.
+ */
+import { elementCount } from "../gpu/shape.ts";
+import type { Weight } from "../graph/ir.ts";
+import { IMAGE_PROJ } from "../rcod/graphs.ts";
+import { modelParameters, readConfigs } from "../rcod/load.ts";
+import type { ByteSource, FileSet } from "../weights/index.ts";
+import { WeightsError } from "../weights/index.ts";
+import { checkSourceRange } from "../weights/source.ts";
+import { recipeHalves } from "./recipe.ts";
+
+/** The recipe's 32-bit variant of these weights. */
+const VARIANT = 0;
+
+interface RecipeEntry {
+  /** Name in the file. */
+  readonly name: string;
+  /** Name that is hashed: the graph's. */
+  readonly hashed: string;
+  readonly shape: readonly number[];
+}
+
+/**
+ * `configs` with recipe weights in f16. Throws `WeightsError` or `ConfigError` for what is no model, and for
+ * a folder that names a checkpoint, whose tensors are not a function of the configurations.
+ */
+export async function recipeFiles(configs: FileSet): Promise<FileSet> {
+  const parsed = await readConfigs(configs);
+  if (parsed.rcod.checkpoint !== null) {
+    throw new WeightsError(
+      `weights: recipe weights need a model without a checkpoint, got ${JSON.stringify(parsed.rcod.checkpoint)} ` +
+        `(${configs.name}). Remove it from rcod_config.json`,
+    );
+  }
+  const parameters = modelParameters(parsed);
+  const prefix = `${IMAGE_PROJ}.`;
+  const isProjection = ({ name }: Weight): boolean => name.startsWith(prefix);
+  const entries = (weights: readonly Weight[], cut = 0): readonly RecipeEntry[] =>
+    weights.map(({ name, shape }) => ({ name: name.slice(cut), hashed: name, shape }));
+  const files = new Map([
+    ["unet/diffusion_pytorch_model.safetensors", entries(parameters.unet)],
+    ["vae/diffusion_pytorch_model.safetensors", entries(parameters.vae)],
+    [
+      "image_encoder/model.safetensors",
+      entries(parameters.clip.filter((weight) => !isProjection(weight))),
+    ],
+    ["image_proj/model.safetensors", entries(parameters.clip.filter(isProjection), prefix.length)],
+    ["mem/model.safetensors", entries(parameters.mem)],
+  ]);
+  return {
+    name: `${configs.name} with recipe weights`,
+    async open(path, signal) {
+      const tensors = files.get(path);
+      if (tensors === undefined) return configs.open(path, signal);
+      return tensors.length === 0 ? null : recipeSource(path, tensors);
+    },
+  };
+}
+
+/** A safetensors file of recipe tensors, each made when it is read. */
+function recipeSource(name: string, tensors: readonly RecipeEntry[]): ByteSource {
+  const fields: Record<string, object> = {};
+  const starts: number[] = [];
+  let end = 0;
+  for (const { name: key, shape } of tensors) {
+    starts.push(end);
+    const start = end;
+    end += 2 * elementCount(shape);
+    fields[key] = { dtype: "F16", shape, data_offsets: [start, end] };
+  }
+  const text = new TextEncoder().encode(JSON.stringify(fields));
+  const headerLength = Math.ceil(text.byteLength / 8) * 8;
+  const head = new Uint8Array(8 + headerLength).fill(0x20);
+  new DataView(head.buffer).setBigUint64(0, BigInt(headerLength), true);
+  head.set(text, 8);
+  return {
+    name,
+    byteLength: head.byteLength + end,
+    async read(offset, length, signal) {
+      signal?.throwIfAborted();
+      checkSourceRange(this, offset, length);
+      const out = new Uint8Array(length);
+      if (offset < head.byteLength) out.set(head.subarray(offset, offset + length));
+      tensors.forEach(({ hashed, shape }, i) => {
+        const start = head.byteLength + (starts[i] as number);
+        const from = Math.max(offset, start);
+        const to = Math.min(offset + length, start + 2 * elementCount(shape));
+        if (from >= to) return;
+        const first = Math.floor((from - start) / 2);
+        const count = Math.ceil((to - start) / 2) - first;
+        const halves = recipeHalves(hashed, shape, VARIANT, first, count);
+        out.set(new Uint8Array(halves.buffer, from - start - 2 * first, to - from), from - offset);
+      });
+      return out;
+    },
+    async close() {},
+  };
+}

@@ -1,0 +1,85 @@
+/** The suites in a headless Chromium: one small case each, on its software adapter. */
+import { describe, expect, it } from "vitest";
+import { runInBrowser } from "../../bench/browser.ts";
+import type { BrowserChoice } from "../../bench/chromium.ts";
+import { findChromium, openPage } from "../../bench/chromium.ts";
+import { fromQuery, toQuery } from "../../bench/page/settings.ts";
+
+/** A browser that starts here, or null with the reason printed. */
+async function usableBrowser(): Promise<BrowserChoice | null> {
+  const browser = await findChromium();
+  let reason = "there is none";
+  try {
+    if (browser !== null) {
+      await (await openPage(browser)).close();
+      return browser;
+    }
+  } catch (error) {
+    reason = error instanceof Error ? (error.message.split("\n")[0] ?? "") : String(error);
+  }
+  process.stderr.write(`SKIP suites in a page: no Chromium starts here (${reason})\n`);
+  return null;
+}
+
+const browser = await usableBrowser();
+
+describe.skipIf(browser === null)("in a page", () => {
+  it("runs the kernel suite", async () => {
+    const lines: string[] = [];
+    const result = await runInBrowser(
+      browser as BrowserChoice,
+      { suite: "kernels", filter: "add 320", scale: "small", minMs: 1, samples: 3 },
+      (message) => void (message.kind === "line" && lines.push(message.text)),
+    );
+    expect(result.passed, lines.join("\n")).toBe(true);
+    expect(result.record).toMatchObject({
+      suite: "kernels",
+      runtime: expect.stringMatching(/Chrome/),
+      cases: [{ case: "add 320 @64²", variants: [{ check: { pass: true } }] }],
+    });
+    expect(result.svg).toMatch(/^<svg [^]*<\/svg>\n$/);
+    expect(lines.at(-1)).toBe("1 cases, 0 failed");
+  });
+
+  it("compares one operation with onnxruntime-web on both of its backends", async () => {
+    const { passed, record } = await runInBrowser(browser as BrowserChoice, {
+      suite: "compare",
+      filter: "matmul",
+      scale: "tiny",
+      minMs: 1,
+      samples: 3,
+    });
+    expect(passed).toBe(true);
+    expect(record["cases"]).toEqual([
+      expect.objectContaining({
+        case: "matmul 12×20×28",
+        engines: ["rcod", "ort webgpu", "ort wasm"].map((engine) =>
+          expect.objectContaining({ engine, pass: true, timing: expect.any(Object) }),
+        ),
+        speedup: { webgpu: expect.any(Number), wasm: expect.any(Number) },
+      }),
+    ]);
+  });
+
+  it("fails with what the page says", async () => {
+    const wrong = { suite: "kernels", samples: -1 } as const;
+    await expect(runInBrowser(browser as BrowserChoice, wrong)).rejects.toThrow(
+      "bench page: samples must be a number above 0",
+    );
+  });
+});
+
+describe("settings of the page", () => {
+  it("survive the address", () => {
+    const settings = { suite: "compare", filter: "conv3x3 1→2 @8²", scale: "tiny" } as const;
+    expect(fromQuery(`?${toQuery(settings)}`)).toEqual(settings);
+    expect(fromQuery("")).toBeNull();
+  });
+
+  it.each(["?suite=all", "?suite=model&precision=f64", "?suite=kernels&minMs=x"])(
+    "are refused: %s",
+    (query) => {
+      expect(() => fromQuery(query)).toThrow(/^bench page: /);
+    },
+  );
+});

@@ -1,0 +1,110 @@
+/** What the bundle does on a machine: which adapter it takes, which steps it runs, what it makes of failures. */
+import { execFile } from "node:child_process";
+import { cp, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+
+const script = fileURLToPath(new URL("../../bench/bundle/bench-box.mjs", import.meta.url));
+
+/** Stands for the built project: finds an adapter in one environment, and tells what it was asked for. */
+const PROBE = `process.exit(process.env[process.env.FAKE_ADAPTER ?? ""] ? 0 : 3);`;
+const RCOD = `
+  const args = process.argv.slice(2);
+  if (args.includes(process.env.FAKE_CRASH)) {
+    console.error("driver crashed");
+    process.exit(139);
+  }
+  const adapter = { isSoftware: process.env.RCOD_SOFTWARE_ADAPTER === "1" };
+  console.log(JSON.stringify({ args, adapter }));`;
+
+interface Step {
+  readonly exitCode: number;
+  readonly result?: { readonly args: readonly string[] };
+  readonly stderr?: string;
+}
+interface Outcome {
+  readonly exitCode: number;
+  readonly stderr: string;
+  readonly record: {
+    readonly adapterSearch: readonly { readonly name: string; readonly exitCode: number }[];
+    readonly runs: readonly (Readonly<Record<string, Step>> & { readonly toggles: unknown })[];
+  } | null;
+}
+
+let folder = "";
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "rcod-bundle-"));
+  await mkdir(join(folder, "dist", "cli"), { recursive: true });
+  await mkdir(join(folder, "bin"));
+  await cp(script, join(folder, "bench-box.mjs"));
+  await writeFile(join(folder, "dist", "cli", "probe.js"), PROBE);
+  await writeFile(join(folder, "bin", "rcod.js"), RCOD);
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+async function box(args: readonly string[], env: Record<string, string>): Promise<Outcome> {
+  return new Promise((resolve) => {
+    const command = [join(folder, "bench-box.mjs"), ...args];
+    const child = execFile(process.execPath, command, { env }, (_error, stdout, stderr) => {
+      const record = stdout === "" ? null : (JSON.parse(stdout) as Outcome["record"]);
+      resolve({ exitCode: child.exitCode ?? -1, stderr, record });
+    });
+  });
+}
+
+const argsOf = (step: Step | undefined): string => step?.result?.args.join(" ") ?? "";
+
+describe("the bundle", () => {
+  it("runs the full-size model on a GPU, with both sets of toggles, correctness first", async () => {
+    const { exitCode, record } = await box(["--samples", "2"], { FAKE_ADAPTER: "PATH", PATH: "/" });
+    expect(exitCode).toBe(0);
+    expect(record?.adapterSearch).toEqual([{ name: "system", exitCode: 0 }]);
+    expect(record?.runs.map(({ toggles }) => toggles)).toEqual(["default", "f16"]);
+    const [plain, f16] = record?.runs ?? [];
+    expect(Object.keys(plain ?? {}).slice(2)).toEqual(["doctor", "verify", "kernels", "model"]);
+    expect(argsOf(plain?.["verify"])).toBe("verify goldens --json");
+    expect(argsOf(plain?.["kernels"])).toBe("bench --suite kernels --samples 2 --json");
+    expect(argsOf(plain?.["model"])).toBe(
+      "bench --suite model --samples 2 --model configs/sd21-clip-l --recipe-weights --json",
+    );
+    expect(argsOf(f16?.["verify"])).toBe(
+      "--dawn-toggles allow_unsafe_apis,vulkan_enable_f16_on_nvidia verify goldens --json",
+    );
+  });
+
+  it("falls back to the software adapter, and to the small model there", async () => {
+    const env = { FAKE_ADAPTER: "RCOD_SOFTWARE_ADAPTER" };
+    const { exitCode, record } = await box(["--toggles", "default"], env);
+    expect(exitCode).toBe(0);
+    expect(record?.adapterSearch.at(0)).toMatchObject({ name: "system", exitCode: 3 });
+    expect(record?.adapterSearch.at(-1)).toMatchObject({ name: "software adapter", exitCode: 0 });
+    expect(argsOf(record?.runs[0]?.["model"])).toBe("bench --suite model --json");
+  });
+
+  it("keeps what the other steps found when one crashes, and fails", async () => {
+    const env = { FAKE_ADAPTER: "PATH", PATH: "/", FAKE_CRASH: "kernels" };
+    const { exitCode, record } = await box(["--toggles", "default"], env);
+    expect(exitCode).toBe(1);
+    const [run] = record?.runs ?? [];
+    expect(run?.["kernels"]).toMatchObject({ exitCode: 139, stderr: "driver crashed\n" });
+    expect(run?.["model"]).toMatchObject({ exitCode: 0 });
+  });
+
+  it("says that there is no adapter", async () => {
+    const { exitCode, record } = await box([], {});
+    expect(exitCode).toBe(1);
+    expect(record?.runs).toEqual([]);
+  });
+
+  it.each([
+    [["--toggles", "fast"], '--toggles: no set "fast"'],
+    [["--model", "large"], "--model: full, tiny or none"],
+    [["--time-limit", "0"], "--time-limit: seconds above 0"],
+  ])("refuses %s", async (args, message) => {
+    const { exitCode, stderr, record } = await box(args, {});
+    expect([exitCode, record]).toEqual([2, null]);
+    expect(stderr).toContain(message);
+  });
+});
