@@ -1,7 +1,7 @@
-"""The ablation table: short, equally long runs of stage c from the same base, evaluated at the three stops.
+"""The ablation table: short runs of stage c, equal in steps and batches, from the same base, evaluated at the three stops.
 
-    for part in ldg das vpim; do python3 train.py rcod --minutes 4 --name without-$part --without $part; done
-    python3 train.py rcod --minutes 4 --name complete && python3 ablation.py
+    for part in ldg das vpim; do python3 train.py rcod --steps 300 --name without-$part --without $part; done
+    python3 train.py rcod --steps 300 --name complete && python3 ablation.py
 """
 import argparse
 from pathlib import Path

@@ -87,7 +87,7 @@ class Loop:
         adam, muon = ([group for group in groups if group["muon"] == kind] for kind in (False, True))
         self.optimizers = [torch.optim.Adam(adam, 1e-3, betas=(0.9, 0.99), foreach=True)] if adam else []
         self.optimizers += [Muon(muon)] if muon else []
-        self.seconds, self.save_seconds = 60 * args.minutes, 60 * args.save_minutes
+        self.seconds, self.save_seconds, self.total_steps = 60 * args.minutes, 60 * args.save_minutes, args.steps
         self.checkpoint, self.validate = checkpoint, validate
         self.rows, self.step, self.begin, self.progress = [], 0, args.begin, args.begin
 
@@ -112,6 +112,8 @@ class Loop:
         loss.backward()
         # The first worker's clock travels with the gradients, so that all have one schedule and stop together.
         elapsed = min((time.time() - self.start) / self.seconds, 1.0)
+        if self.total_steps:
+            elapsed = (self.step + 1) / self.total_steps
         progress = torch.tensor(self.begin + (1 - self.begin) * elapsed, dtype=torch.float64)
         if workers() > 1:
             dist.broadcast(progress, 0)

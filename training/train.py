@@ -15,6 +15,7 @@ def main():
     parser.add_argument("--root", type=Path, default=Path("/usr/share"), help="root of the manifest's paths")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of checkpoints and logs")
     parser.add_argument("--minutes", type=float, help=f"wall-clock budget; default {DEFAULT_MINUTES}")
+    parser.add_argument("--steps", type=int, help="end after so many steps, however long they take, instead of --minutes")
     parser.add_argument("--save-minutes", type=float, default=10)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=1 if DEVICE.type == "cuda" else os.cpu_count())
