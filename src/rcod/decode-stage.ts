@@ -1,15 +1,10 @@
 /** From the predicted latents to an 8-bit image. */
-import type { Gpu } from "../gpu/device.ts";
-import type { DType } from "../gpu/dtype.ts";
-import { readBytes, uploadBytes } from "../gpu/transfer.ts";
-import { activationByteLength } from "../graph/lower.ts";
-import { unpackActivation } from "../graph/pack-activation.ts";
-import { runPlan } from "../graph/run-plan.ts";
-import { tensorToImage } from "../kernels/tensor-to-image.ts";
+import { uploadBytes } from "../gpu/transfer.ts";
+import { readActivation } from "../graph/read-activation.ts";
 import { decoderGraph } from "./graphs.ts";
 import { levels } from "./host-pixels.ts";
 import type { DeviceImage } from "./image-ops.ts";
-import { createImage } from "./image-ops.ts";
+import { createImage, tensorToLevels } from "./image-ops.ts";
 import type { UpscaleOptions } from "./options.ts";
 import type { StageClock } from "./stage-clock.ts";
 import type { Encoded, StageContext } from "./stage-context.ts";
@@ -31,27 +26,12 @@ export async function decodeLatents(
   const { workHeight, workWidth, sourceWidth, sourceHeight } = geometry;
   const decoded = createImage(gpu, "decoded image", sourceWidth, sourceHeight);
   const toImage = (x: GPUBufferBinding): Promise<void> =>
-    runPlan(
-      gpu,
-      tensorToImage.plan(
-        {
-          dtype,
-          srcWidth: workWidth,
-          srcHeight: workHeight,
-          srcX: 0,
-          srcY: 0,
-          width: sourceWidth,
-          height: sourceHeight,
-          dstWidth: sourceWidth,
-          dstHeight: sourceHeight,
-          dstX: 0,
-          dstY: 0,
-          rounding: roundingOf(options),
-        },
-        gpu.caps,
-      ),
-      { x, image: decoded.buffer },
-    );
+    tensorToLevels(gpu, x, decoded, {
+      dtype,
+      srcWidth: workWidth,
+      srcHeight: workHeight,
+      rounding: roundingOf(options),
+    });
   try {
     const tile = chooseVaeTile(vae, gpu.caps, dtype, "decode", workHeight, workWidth, options);
     if (tile === null) {
@@ -63,7 +43,8 @@ export async function decodeLatents(
       await toImage({ buffer, size });
       return decoded;
     }
-    const latents = await download(gpu, z, [latentHeight * latentWidth, vae.latentChannels], dtype);
+    const shape = [latentHeight * latentWidth, vae.latentChannels];
+    const latents = await readActivation(gpu, z, shape, dtype);
     const tiled = await new TiledVae(gpu, weights.vae, vae, "decode").run(
       latents,
       latentHeight,
@@ -81,14 +62,4 @@ export async function decodeLatents(
     gpu.memory.release(decoded.buffer);
     throw error;
   }
-}
-
-async function download(
-  gpu: Gpu,
-  buffer: GPUBuffer,
-  shape: readonly number[],
-  dtype: DType,
-): Promise<Float32Array<ArrayBuffer>> {
-  const bytes = await readBytes(gpu, buffer, 0, activationByteLength(shape, dtype));
-  return unpackActivation(bytes, { id: 0, shape }, dtype);
 }

@@ -5,18 +5,22 @@
  */
 import type { Gpu } from "../gpu/device.ts";
 import type { DType } from "../gpu/dtype.ts";
-import { readBytes } from "../gpu/transfer.ts";
 import { activationByteLength } from "../graph/lower.ts";
-import { unpackActivation } from "../graph/pack-activation.ts";
+import { readActivation } from "../graph/read-activation.ts";
 import { runPlan } from "../graph/run-plan.ts";
 import type { Rounding } from "../kernels/image-layout.ts";
 import { imageToTensor } from "../kernels/image-to-tensor.ts";
 import { reflectedTable, triangleTable } from "../kernels/resample-weights.ts";
-import { tensorToImage } from "../kernels/tensor-to-image.ts";
 import type { Geometry } from "./geometry.ts";
 import { hostPixels } from "./host-pixels.ts";
 import type { AxisTable, DeviceImage, RawImage, ResizeSource } from "./image-ops.ts";
-import { createImage, resizeImage, resizeToTensor, uploadImage } from "./image-ops.ts";
+import {
+  createImage,
+  resizeImage,
+  resizeToTensor,
+  tensorToLevels,
+  uploadImage,
+} from "./image-ops.ts";
 
 /** An enlarged image. Colours of tensors are in −1 … 1. */
 export interface EnlargedSource {
@@ -98,32 +102,13 @@ export async function bilinearSource(
     await resize({ buffer: x }, "f32");
     const image = createImage(gpu, "colour reference", sourceWidth, sourceHeight);
     owned.push(image.buffer);
-    const levels = tensorToImage.plan(
-      {
-        dtype: "f32",
-        srcWidth: workWidth,
-        srcHeight: workHeight,
-        srcX: 0,
-        srcY: 0,
-        width: sourceWidth,
-        height: sourceHeight,
-        dstWidth: sourceWidth,
-        dstHeight: sourceHeight,
-        dstX: 0,
-        dstY: 0,
-        rounding,
-      },
-      gpu.caps,
-    );
-    await runPlan(gpu, levels, { x, image: image.buffer });
+    const source = { dtype: "f32", srcWidth: workWidth, srcHeight: workHeight, rounding } as const;
+    await tensorToLevels(gpu, { buffer: x }, image, source);
     return {
       image,
       pixels: { buffer: x, width: workWidth, height: workHeight, type: "f32" },
       toTensor: resize,
-      async toHost() {
-        const bytes = await readBytes(gpu, x, 0, byteLength);
-        return unpackActivation(bytes, { id: 0, shape }, "f32");
-      },
+      toHost: () => readActivation(gpu, x, shape, "f32"),
       release() {
         for (const buffer of [small.buffer, x]) gpu.memory.release(buffer);
       },

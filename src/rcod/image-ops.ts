@@ -12,6 +12,7 @@ import type { PillowFilter, ResampleTable } from "../kernels/resample-weights.ts
 import type { ResizeF32Problem } from "../kernels/resize-f32.ts";
 import { resizeF32 } from "../kernels/resize-f32.ts";
 import { pillowResizePasses, resizeU8 } from "../kernels/resize-u8.ts";
+import { tensorToImage } from "../kernels/tensor-to-image.ts";
 
 /** Interleaved 8-bit sRGB, rows from the top; `data.length` is width · height · channels. */
 export interface RawImage {
@@ -49,6 +50,23 @@ export function createImage(gpu: Gpu, label: string, width: number, height: numb
     width,
     height,
   };
+}
+
+/** Fills `image` with the top left of `x` [1, srcHeight, srcWidth, 3], colours in −1 … 1, as 8-bit levels. */
+export function tensorToLevels(
+  gpu: Gpu,
+  x: GPUBufferBinding,
+  { buffer, width, height }: DeviceImage,
+  source: {
+    readonly srcWidth: number;
+    readonly srcHeight: number;
+    readonly dtype: DType;
+    readonly rounding: Rounding;
+  },
+): Promise<void> {
+  const places = { srcX: 0, srcY: 0, dstX: 0, dstY: 0 };
+  const problem = { ...source, ...places, width, height, dstWidth: width, dstHeight: height };
+  return runPlan(gpu, tensorToImage.plan(problem, gpu.caps), { x, image: buffer });
 }
 
 /** Uploads as RGBA8; missing alpha becomes 255. */

@@ -5,9 +5,7 @@
 import type { Gpu } from "../gpu/device.ts";
 import type { DType } from "../gpu/dtype.ts";
 import { ShapeError } from "../gpu/shape.ts";
-import { readBytes } from "../gpu/transfer.ts";
-import { activationByteLength } from "../graph/lower.ts";
-import { unpackActivation } from "../graph/pack-activation.ts";
+import { readActivation } from "../graph/read-activation.ts";
 import { vaeFactor } from "./config.ts";
 import { adaptToImage } from "./degradation-stage.ts";
 import { encodeLatents } from "./encode-stage.ts";
@@ -111,8 +109,7 @@ export class PairMetric {
       latents = await encodeLatents(this.#context, source, geometry, {}, () =>
         signal ? { signal } : {},
       );
-      const bytes = await readBytes(gpu, latents, 0, activationByteLength(shape, dtype));
-      return unpackActivation(bytes, { id: 0, shape }, dtype);
+      return await readActivation(gpu, latents, shape, dtype);
     } finally {
       source.release();
       gpu.memory.release(source.image.buffer);

@@ -1,7 +1,8 @@
 /** Image operators: Pillow's resizes (bit for bit), the antialiased resize of the visual prompt, colour fixes. */
-import { readBytes, uploadBytes } from "../gpu/transfer.ts";
+import { uploadBytes } from "../gpu/transfer.ts";
 import { activationByteLength } from "../graph/lower.ts";
-import { packActivation, unpackActivation } from "../graph/pack-activation.ts";
+import { packActivation } from "../graph/pack-activation.ts";
+import { readActivation } from "../graph/read-activation.ts";
 import { runPlan } from "../graph/run-plan.ts";
 import type { PillowFilter } from "../kernels/resample-weights.ts";
 import { bilinearPasses, resizeF32 } from "../kernels/resize-f32.ts";
@@ -117,11 +118,8 @@ const antialiasedBilinear: CaseRunner = async ({ golden, session }) => {
       gpu.memory.release(starts);
       gpu.memory.release(weights);
     }
-    const bytes = await readBytes(gpu, buffers[2], 0, activationByteLength(outShape, dtype));
-    const got = toChannelsFirst(
-      unpackActivation(bytes, { id: 0, shape: outShape }, dtype),
-      outShape,
-    );
+    const values = await readActivation(gpu, buffers[2], outShape, dtype);
+    const got = toChannelsFirst(values, outShape);
     return [await compareValues(golden, dtype, "y", got)];
   } finally {
     for (const buffer of buffers) gpu.memory.release(buffer);

@@ -3,8 +3,8 @@ import { uploadBytes } from "../gpu/transfer.ts";
 import { WeightScope } from "../graph/builder.ts";
 import type { DeviceWeights } from "../graph/device-weights.ts";
 import { activationByteLength } from "../graph/lower.ts";
-import { packActivation, unpackActivation } from "../graph/pack-activation.ts";
-import { readBytes } from "../gpu/transfer.ts";
+import { packActivation } from "../graph/pack-activation.ts";
+import { readActivation } from "../graph/read-activation.ts";
 import { deResNet, degreesOfLogits } from "../rcod/de-resnet.ts";
 import { metricOfFeatures } from "../rcod/degradation.ts";
 import { bilinearSource } from "../rcod/enlarged-source.ts";
@@ -195,8 +195,7 @@ const preprocess: CaseRunner = async ({ golden, session }) => {
   const y = gpu.memory.create("x", activationByteLength(shape, dtype), "images");
   try {
     await source.toTensor({ buffer: y }, dtype);
-    const bytes = await readBytes(gpu, y, 0, activationByteLength(shape, dtype));
-    const x = unpackActivation(bytes, { id: 0, shape }, dtype);
+    const x = await readActivation(gpu, y, shape, dtype);
     const u = new Float32Array(sourceHeight * sourceWidth * 3);
     for (let row = 0; row < sourceHeight; row++) {
       const from = row * workWidth * 3;
