@@ -45,7 +45,7 @@ export interface TestBrowser {
 
 /** Starts a browser for this file, or gives null and prints why there is none. Call at the top. */
 export async function useBrowser(): Promise<TestBrowser | null> {
-  const browser = await launchUsable();
+  const browser = await launchUsable(["--enable-precise-memory-info"]); // else heaps come in steps of megabytes
   if (browser === null) return null;
   const server = await startFileServer();
   const opened: TestPage[] = [];
