@@ -135,8 +135,9 @@ globalThis.rcod = {
       const source = isSingle
         ? await cachedUrlFile(`${folder}/${path}`, options).open()
         : await cachedUrlFiles(folder, options).open(path);
-      for (let at = 0; source !== null && at < source.byteLength; at += chunkBytes) {
-        const bytes = await source.read(at, Math.min(chunkBytes, source.byteLength - at));
+      const byteLength = source?.byteLength ?? 0;
+      for (let at = 0; at < byteLength; at += chunkBytes) {
+        const bytes = await source?.read(at, Math.min(chunkBytes, byteLength - at));
         hashes.push(await sha256(bytes as Uint8Array<ArrayBuffer>));
         heapBytes = Math.max(heapBytes, heapNow() - heapAtStart);
       }
