@@ -67,6 +67,11 @@ const RULES: readonly (readonly [file: string, allowed: string[], refused: strin
     ["../cli/main.ts", "../verify/verify.ts", "../node/gpu.ts", "node:fs"],
   ],
   [
+    "src/worker/a.ts",
+    ["./protocol.ts", "../rcod/model.ts", "../gpu/errors.ts", "../weights/errors.ts"],
+    ["../graph/ir.ts", "../index.ts", "../node/gpu.ts", "../weights/node-source.ts", "node:fs"],
+  ],
+  [
     "src/node/a.ts",
     ["./gpu.ts", "../gpu/device.ts", "../weights/node-source.ts", "node:fs/promises", "webgpu"],
     ["../graph/ir.ts", "../rcod/unet.ts", "../cli/main.ts", "sharp"],
