@@ -6,6 +6,7 @@ import type { DType } from "../gpu/dtype.ts";
 import { ShapeError, isShape } from "../gpu/shape.ts";
 import type { Activation } from "../kernels/activation.ts";
 import { conv2dOutputSize } from "../kernels/conv2d.ts";
+import type { Kernel } from "../kernels/kernel.ts";
 import type { Graph, Node, NodeInputs, Op, Value, Weight, WeightLayout } from "./ir.ts";
 import { channelsOf, rowsOf } from "./ir.ts";
 
@@ -34,6 +35,16 @@ export interface Conv2dOptions {
   /** One number for all sides, or `[top, bottom, left, right]`. */
   readonly padding: number | readonly [number, number, number, number];
   readonly bias: boolean;
+}
+
+/** What a kernel's operands are in a graph, by the kernel's names for them. */
+export interface KernelOperands {
+  /** Values that it reads. */
+  readonly inputs: Readonly<Record<string, Value>>;
+  /** Parameters that it reads, in a layout that it understands. */
+  readonly weights?: Readonly<Record<string, Weight>>;
+  /** The one that it writes. */
+  readonly output: string;
 }
 
 export class GraphBuilder {
@@ -363,6 +374,40 @@ export class GraphBuilder {
       { x: [patches] },
       [batch, count + 1, channels],
       w.path,
+    );
+  }
+
+  /**
+   * A kernel of your own, in the form of `rcod-webgpu/kernels`, on operands bound by its names for them. It reads
+   * values in the graph's dtype, [rows, channels] in quads with zeros in the padding, and must write `output` so;
+   * `shape` is the output's. The problem goes to the kernel as it is. Planning throws a `ShapeError` with `path` when
+   * the kernel refuses the problem or its operands are not just these.
+   */
+  kernel<P>(
+    kernel: Kernel<P>,
+    problem: P,
+    operands: KernelOperands,
+    shape: readonly number[],
+    path: string,
+  ): Value {
+    const { inputs, weights = {}, output } = operands;
+    if (!isShape(shape)) {
+      throw new ShapeError(
+        `${kernel.name}: output needs sizes ≥ 1, got [${shape.join(", ")}] (${path})`,
+      );
+    }
+    return this.#emit(
+      {
+        kind: "kernel",
+        kernel,
+        problem,
+        inputNames: Object.keys(inputs),
+        weights,
+        outputName: output,
+      },
+      { x: Object.values(inputs) },
+      shape,
+      path,
     );
   }
 

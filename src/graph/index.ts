@@ -14,7 +14,7 @@
  * ```
  */
 export { GraphBuilder, WeightScope } from "./builder.ts";
-export type { Conv2dOptions } from "./builder.ts";
+export type { Conv2dOptions, KernelOperands } from "./builder.ts";
 export { DeviceWeights } from "./device-weights.ts";
 export type {
   DeviceWeightsOptions,

@@ -7,6 +7,7 @@
  */
 import type { DType } from "../gpu/dtype.ts";
 import type { Activation } from "../kernels/activation.ts";
+import type { Kernel } from "../kernels/kernel.ts";
 
 /** A handle on a tensor. Equal `id` means equal storage. */
 export interface Value {
@@ -111,7 +112,22 @@ export type Op =
       readonly kind: "tokenEmbeddings";
       readonly classEmbedding: Weight;
       readonly position: Weight;
-    };
+    }
+  | ForeignOp;
+
+/** A kernel that the graph knows nothing of (`GraphBuilder.kernel`). Passes leave it and its operands alone. */
+export interface ForeignOp {
+  readonly kind: "kernel";
+  readonly kernel: Kernel<unknown>;
+  /** What the kernel computes, in its own terms. */
+  readonly problem: unknown;
+  /** The kernel's names of the values in `x`, in order. */
+  readonly inputNames: readonly string[];
+  /** Weights by the kernel's names. */
+  readonly weights: Readonly<Record<string, Weight>>;
+  /** The kernel's name of the output. */
+  readonly outputName: string;
+}
 
 /** Operands of a node. `x` are the main inputs (two where channels are concatenated on the fly). */
 export interface NodeInputs {
@@ -160,6 +176,8 @@ export function nodeWeights({ op }: Node): Weight[] {
       return [op.gamma, op.beta];
     case "tokenEmbeddings":
       return [op.classEmbedding, op.position];
+    case "kernel":
+      return Object.values(op.weights);
     default:
       return [];
   }
