@@ -8,7 +8,7 @@ import { Connection } from "./connection.ts";
 import type { ModelFacts, SentFolder, SentSource } from "./protocol.ts";
 import { WorkerModel } from "./worker-model.ts";
 
-/** A folder that a worker can read: its URL, the files of a folder input, or a directory handle. */
+/** A folder that a worker can read: its URL, the addresses of its files, the files of a folder input, or a directory handle. */
 export type WorkerFolderSource = Exclude<FolderSource, FileSet>;
 
 /** A file that a worker can read: its URL, a `File` or `Blob`, or a file handle. */
@@ -84,6 +84,10 @@ function sentFolder(folder: WorkerFolderSource): SentFolder {
   if (Array.isArray(folder)) {
     const files = folder as readonly File[];
     return { files, paths: files.map(({ webkitRelativePath }) => webkitRelativePath) };
+  }
+  if (folder instanceof Map) {
+    const urls = folder as ReadonlyMap<string, string | URL>;
+    return new Map(Array.from(urls, ([path, address]) => [path, absolute(address)]));
   }
   refuseReader(folder);
   return folder as FileSystemDirectoryHandle;

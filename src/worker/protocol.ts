@@ -10,6 +10,7 @@ import type { ErrorRecord } from "./error-record.ts";
 /** A folder as it can be cloned. `webkitRelativePath` is not part of a cloned `File`, so paths go beside. */
 export type SentFolder =
   | string
+  | ReadonlyMap<string, string>
   | FileSystemDirectoryHandle
   | { readonly files: readonly File[]; readonly paths: readonly string[] };
 

@@ -7,13 +7,13 @@ import { ConfigError } from "../../src/rcod/config.ts";
 import { loadModel } from "../../src/rcod/model.ts";
 import type { RawImage } from "../../src/rcod/image-ops.ts";
 import type { Progress } from "../../src/rcod/options.ts";
-import { WeightsError } from "../../src/weights/index.ts";
+import { WeightsError, memoryFiles } from "../../src/weights/index.ts";
 import type { WorkerModel, WorkerModelSource } from "../../src/worker/index.ts";
 import { loadModelInWorker } from "../../src/worker/index.ts";
 import { minimalFiles, testImage } from "../rcod/support.ts";
 import { useGpu } from "../support/gpu.ts";
-import type { FileServer } from "../support/serve-files.ts";
-import { serveFiles } from "../support/serve-files.ts";
+import type { FileServer } from "../browser/file-server.ts";
+import { startFileServer } from "../browser/file-server.ts";
 import type { LocalWorker } from "./support.ts";
 import { borrowed, localWorker } from "./support.ts";
 
@@ -25,13 +25,11 @@ let worker: LocalWorker;
 let model: WorkerModel;
 
 beforeAll(async () => {
-  const files = new Map<string, Uint8Array>();
-  for (const [path, bytes] of await minimalFiles({ midAttention: false, vaeWidths: [8] })) {
-    files.set(`model/${path}`, bytes);
-    files.set(`broken/${path}`, bytes);
-  }
-  files.set("broken/vae/config.json", text({ block_out_channels: [8], latent_channels: 8 }));
-  server = await serveFiles(files);
+  const files = await minimalFiles({ midAttention: false, vaeWidths: [8] });
+  const config = text({ block_out_channels: [8], latent_channels: 8 });
+  server = await startFileServer();
+  server.mount("model", memoryFiles(files));
+  server.mount("broken", memoryFiles(new Map([...files, ["vae/config.json", config]])));
   worker = localWorker(async () => borrowed(setup.gpu));
   model = await loadModelInWorker(`${server.address}/model`, { worker, precision: "f32" });
 });
