@@ -43,7 +43,7 @@ export async function runIn(cwd: string, command: string, ...args: string[]): Pr
     return (await promisify(execFile)(command, args, { cwd })).stdout;
   } catch (error) {
     const { stdout = "", stderr = "" } = error as { stdout?: string; stderr?: string };
-    throw new Error(`${command} ${args.join(" ")}\n${stdout}\n${stderr}`);
+    throw new Error(`${command} ${args.join(" ")}\n${stdout}\n${stderr}`, { cause: error });
   }
 }
 
