@@ -12,12 +12,14 @@ import { channelsOf, rowsOf } from "./ir.ts";
 
 /** A module path in a checkpoint. `at("norm1")` narrows it; names stay verbatim. */
 export class WeightScope {
+  /** The path, parts separated by dots; empty at the top. */
   readonly path: string;
 
   constructor(path = "") {
     this.path = path;
   }
 
+  /** The module `<path>.<name>`. */
   at(name: string): WeightScope {
     return new WeightScope(this.path === "" ? name : `${this.path}.${name}`);
   }
@@ -28,12 +30,17 @@ export class WeightScope {
   }
 }
 
+/** Options of a convolution. */
 export interface Conv2dOptions {
+  /** Channels of the output. */
   readonly outChannels: number;
+  /** Side of the square window in pixels. */
   readonly kernelSize: number;
+  /** Pixels between the windows of neighbouring outputs. */
   readonly stride: number;
   /** One number for all sides, or `[top, bottom, left, right]`. */
   readonly padding: number | readonly [number, number, number, number];
+  /** Whether there is a parameter `bias`. */
   readonly bias: boolean;
 }
 
@@ -47,7 +54,9 @@ export interface KernelOperands {
   readonly output: string;
 }
 
+/** Builds a graph, operation by operation; shapes are checked as they come. Throws `ShapeError` with the module path. */
 export class GraphBuilder {
+  /** Storage of activations. */
   readonly dtype: DType;
   readonly #nodes: Node[] = [];
   readonly #inputs = new Map<string, Value>();
@@ -81,6 +90,7 @@ export class GraphBuilder {
     return value;
   }
 
+  /** The graph so far. Throws `ShapeError` without an output. */
   build(): Graph {
     if (this.#outputs.size === 0)
       throw new ShapeError("graph: has no output. Call output(name, value)");

@@ -33,6 +33,7 @@ export type { PassName } from "./passes.ts";
 export { planGraph } from "./plan.ts";
 export type { GraphPlan, PlanOptions } from "./plan.ts";
 export { Program } from "./program.ts";
-export type { HostTensor, ProgramInput, RunOptions, StepTime } from "./program.ts";
+export type { HostTensor, ProgramInput, ProgramOptions, RunOptions, StepTime } from "./program.ts";
 export { runPlan } from "./run-plan.ts";
+export type { OperandBuffers } from "./run-plan.ts";
 export { SlotPool } from "./slot-pool.ts";

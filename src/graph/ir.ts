@@ -11,7 +11,9 @@ import type { Kernel } from "../kernels/kernel.ts";
 
 /** A handle on a tensor. Equal `id` means equal storage. */
 export interface Value {
+  /** Names the storage. */
   readonly id: number;
+  /** Channels last. */
   readonly shape: readonly number[];
 }
 
@@ -43,9 +45,13 @@ export type WeightLayout =
  * buffer (`parts`, in plain layouts); then the name is no checkpoint's, but still this weight's own.
  */
 export interface Weight {
+  /** Verbatim as in the checkpoint. */
   readonly name: string;
+  /** As in the checkpoint. */
   readonly shape: readonly number[];
+  /** How it lies on the device. */
   readonly layout: WeightLayout;
+  /** The tensors of which it is made. */
   readonly parts?: readonly Weight[];
 }
 
@@ -138,19 +144,27 @@ export interface NodeInputs {
   readonly shortcut?: readonly Value[];
 }
 
+/** One operation: what it computes, on what. */
 export interface Node {
+  /** What it computes. */
   readonly op: Op;
+  /** What it reads. */
   readonly inputs: NodeInputs;
+  /** What it writes. */
   readonly output: Value;
   /** Module path, for messages, profiles and captures. */
   readonly path: string;
 }
 
+/** A list of operations with named inputs and outputs. */
 export interface Graph {
   /** Storage of activations. */
   readonly dtype: DType;
+  /** In execution order. */
   readonly nodes: readonly Node[];
+  /** Values that the caller writes, by name. */
   readonly inputs: ReadonlyMap<string, Value>;
+  /** Results, by name. */
   readonly outputs: ReadonlyMap<string, Value>;
   /** Values by module path, for captures. */
   readonly named: ReadonlyMap<string, Value>;

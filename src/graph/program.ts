@@ -27,7 +27,9 @@ const SUBMITS_IN_FLIGHT = 2;
 /** An input: packed bytes of the graph's dtype, or a device buffer holding them. */
 export type ProgramInput = Uint8Array | GPUBuffer;
 
+/** Options of a run. */
 export interface RunOptions {
+  /** Ends the run between submits. */
   readonly signal?: AbortSignal;
   /** Fraction of this run's work that the device has finished, 0 … 1. */
   readonly onProgress?: (fraction: number) => void;
@@ -37,17 +39,25 @@ export interface RunOptions {
 
 /** A result on the host: values without channel padding. */
 export interface HostTensor {
+  /** Channels last. */
   readonly shape: readonly number[];
+  /** Row-major. */
   readonly data: Float32Array<ArrayBuffer>;
 }
 
 /** Device time of one step. */
 export interface StepTime {
+  /** Module path of its node. */
   readonly path: string;
+  /** Name of its kernel. */
   readonly kernel: string;
+  /** Label of its first dispatch. */
   readonly label: string;
+  /** Milliseconds on the device. */
   readonly durationMs: number;
+  /** Floating-point operations of it. */
   readonly flops: number;
+  /** Bytes read and written. */
   readonly bytes: number;
 }
 
@@ -56,12 +66,15 @@ interface Command {
   readonly workgroups: readonly [number, number, number];
 }
 
+/** Options of a program. */
 export interface ProgramOptions {
   /** Activation memory shared with programs that never run at the same time. Default: memory of its own. */
   readonly pool?: SlotPool;
 }
 
+/** A planned graph on a device: compiled, bound, ready to run again and again. */
 export class Program {
+  /** What it runs. */
   readonly plan: GraphPlan;
   readonly #gpu: Gpu;
   readonly #weights: DeviceWeights;

@@ -11,6 +11,7 @@ import { modelFiles } from "./model-source.ts";
 import type { Precision, Progress, UpscaleOptions, UpscaleResult } from "./options.ts";
 import { Pipeline } from "./pipeline.ts";
 
+/** How a model is loaded. */
 export interface LoadOptions {
   /** The device to use: ours, or a GPUDevice shared with other code. Default: a new one. */
   readonly gpu?: Gpu | GPUDevice;
@@ -19,7 +20,9 @@ export interface LoadOptions {
    * adapters, which widen halves slowly.
    */
   readonly precision?: Precision;
+  /** Ends loading; `loadModel` rejects with its reason. */
   readonly signal?: AbortSignal;
+  /** Hears of the bytes loaded. */
   readonly onProgress?: (progress: Progress) => void;
 }
 
@@ -28,8 +31,11 @@ export type ImageInput = RawImage | ImageData | ImageBitmap;
 
 /** A model on a device. Owns its buffers: call `dispose()` when done. */
 export class RcodModel {
+  /** Storage of weights and activations. */
   readonly precision: DType;
+  /** What its device can do. */
   readonly caps: Caps;
+  /** What its configuration files say. */
   readonly configs: ModelConfigs;
   /** Whether `realism: "auto"` works: the model has a metric estimation module. */
   readonly supportsAuto: boolean;

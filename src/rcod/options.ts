@@ -4,7 +4,9 @@ import type { RawImage } from "./image-ops.ts";
 /** A stage of the pipeline, in order. */
 export type Stage = "load" | "preprocess" | "tokens" | "encode" | "unet" | "decode" | "color";
 
+/** How far a call is. */
 export interface Progress {
+  /** The stage under way. */
   readonly stage: Stage;
   /** 0 … 1 within the stage. */
   readonly stageFraction: number;
@@ -12,11 +14,14 @@ export interface Progress {
   readonly fraction: number;
   /** While loading. */
   readonly bytesLoaded?: number;
+  /** While loading: bytes of all weights. */
   readonly bytesTotal?: number;
 }
 
+/** Storage of weights and activations; "auto" chooses by the device. */
 export type Precision = "auto" | "f32" | "f16";
 
+/** Options of one call. */
 export interface UpscaleOptions {
   /**
    * Where between fidelity and realism: a name, or a number from 0 (fidelity, timestep 249) to 1 (realism,
@@ -40,10 +45,13 @@ export interface UpscaleOptions {
    * truncation instead of rounding, asymmetric tile weights, the approximate VAE tiling at its sizes.
    */
   readonly reference?: boolean;
+  /** Ends the call, after the GPU work under way; it rejects with the signal's reason. */
   readonly signal?: AbortSignal;
+  /** Hears of finished work, often enough for a progress bar. */
   readonly onProgress?: (progress: Progress) => void;
 }
 
+/** An enlarged image, and how it came about. */
 export interface UpscaleResult {
   /** Channels as in the input; alpha is enlarged by bicubic. */
   readonly image: RawImage;

@@ -14,4 +14,5 @@ export type {
   WorkerLoadOptions,
   WorkerModelSource,
 } from "./load-model-in-worker.ts";
+export type { WorkerLike } from "./connection.ts";
 export type { WorkerModel, WorkerUpscaleOptions } from "./worker-model.ts";
