@@ -5,39 +5,62 @@
 
 /** One shape of `subgroup_matrix` multiply-accumulate that the adapter offers. */
 export interface SubgroupMatrixConfig {
+  /** Type of the factors' elements. */
   readonly componentType: string;
+  /** Type of the accumulator's elements. */
   readonly resultComponentType: string;
+  /** Rows of the result. */
   readonly M: number;
+  /** Columns of the result. */
   readonly N: number;
+  /** Length of the sums. */
   readonly K: number;
 }
 
 /** The limits that decide between variants and about textures. Units: bytes, counts, or pixels. */
 export interface CapsLimits {
+  /** Bytes of a buffer. */
   readonly maxBufferSize: number;
+  /** Bytes of a storage binding. */
   readonly maxStorageBufferBindingSize: number;
+  /** Storage bindings of a shader. */
   readonly maxStorageBuffersPerShaderStage: number;
+  /** Bytes of workgroup memory. */
   readonly maxComputeWorkgroupStorageSize: number;
+  /** Invocations of a workgroup. */
   readonly maxComputeInvocationsPerWorkgroup: number;
+  /** Invocations of a workgroup along x. */
   readonly maxComputeWorkgroupSizeX: number;
+  /** Workgroups of a dispatch along each axis. */
   readonly maxComputeWorkgroupsPerDimension: number;
+  /** Offsets of storage bindings are multiples of this many bytes. */
   readonly minStorageBufferOffsetAlignment: number;
+  /** Offsets of uniform bindings are multiples of this many bytes. */
   readonly minUniformBufferOffsetAlignment: number;
   readonly maxTextureDimension2D: number;
 }
 
+/** What a device can do. Kernels and plans are chosen by it alone. */
 export interface Caps {
+  /** Vendor, as the adapter tells it; may be empty. */
   readonly vendor: string;
+  /** Architecture, as the adapter tells it; may be empty. */
   readonly architecture: string;
+  /** Device, as the adapter tells it; may be empty. */
   readonly device: string;
+  /** Description, as the adapter tells it; may be empty. */
   readonly description: string;
   /** True where the "GPU" is a CPU rasteriser (SwiftShader, llvmpipe, WARP): other variants win. */
   readonly isSoftware: boolean;
+  /** Whether shaders may use `f16`; else halves are packed in `u32`. */
   readonly hasShaderF16: boolean;
+  /** Whether shaders may use subgroup operations. */
   readonly hasSubgroups: boolean;
+  /** Whether steps can be timed. */
   readonly hasTimestampQuery: boolean;
   /** Empty where the adapter offers no matrix units. */
   readonly subgroupMatrixConfigs: readonly SubgroupMatrixConfig[];
+  /** The device's limits. */
   readonly limits: CapsLimits;
 }
 

@@ -16,9 +16,11 @@ const WANTED_FEATURES = [
   "chromium-experimental-subgroup-matrix",
 ] as const;
 
+/** How a device is asked for. */
 export interface GpuOptions {
   /** Where to ask for an adapter. Default: `navigator.gpu`. Node passes Dawn's `GPU` here. */
   readonly gpu?: GPU;
+  /** Which adapter, where there are several. Default: the browser's choice. */
   readonly powerPreference?: GPUPowerPreference;
   /** Features not to use even when offered, for example `["shader-f16"]` to test the packed path. */
   readonly withoutFeatures?: readonly string[];
@@ -28,9 +30,13 @@ export interface GpuOptions {
 
 /** A device with what the engine keeps beside it. `destroy()` is idempotent and frees everything. */
 export interface Gpu {
+  /** The WebGPU device. */
   readonly device: GPUDevice;
+  /** What it can do. */
   readonly caps: Caps;
+  /** Its compiled shaders. */
   readonly pipelines: PipelineCache;
+  /** Its buffers, counted. */
   readonly memory: DeviceMemory;
   /** Set once the device is gone; calls that need it throw this. */
   readonly lostError: DeviceLostError | undefined;
@@ -38,6 +44,7 @@ export interface Gpu {
   throwIfFailed(): void;
   /** Resolves when the device is lost for any reason. */
   readonly lost: Promise<DeviceLostError>;
+  /** Frees all buffers, and the device when `requestGpu` made it. Idempotent. */
   destroy(): void;
 }
 

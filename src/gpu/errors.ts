@@ -1,10 +1,12 @@
 /** A GPU that is missing, lost, out of memory, or that refuses a shader. */
 export class DeviceError extends Error {
+  /** The class, for code that sees several copies of it. */
   override readonly name: string = "DeviceError";
 }
 
 /** The device was lost (driver reset, tab in the background, `destroy()`); everything on it is gone. */
 export class DeviceLostError extends DeviceError {
+  /** The class, for code that sees several copies of it. */
   override readonly name = "DeviceLostError";
   /** `"destroyed"` when somebody called `destroy()`, else `"unknown"`. */
   readonly reason: string;

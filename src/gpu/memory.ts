@@ -3,8 +3,11 @@ import type { Caps } from "./caps.ts";
 
 /** Bytes on the device now and at the highest point, in total and by purpose. */
 export interface MemoryUse {
+  /** Bytes now. */
   readonly currentBytes: number;
+  /** Most bytes at a time since the last `resetPeak`. */
   readonly peakBytes: number;
+  /** The same by purpose. */
   readonly byPurpose: Readonly<Record<string, { readonly current: number; readonly peak: number }>>;
 }
 

@@ -1,5 +1,6 @@
 /** An operand or shape that breaks a rule; thrown before any GPU work. */
 export class ShapeError extends Error {
+  /** The class, for code that sees several copies of it. */
   override readonly name = "ShapeError";
 }
 

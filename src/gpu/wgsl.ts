@@ -14,16 +14,23 @@ export type Param = readonly [name: string, type: "u32" | "i32" | "f32", value: 
 
 /** A storage operand. `element` is a WGSL type; `Quad` follows the dtype. */
 export interface Operand {
+  /** Its variable in the shader. */
   readonly name: string;
+  /** WGSL type of an element. */
   readonly element: string;
+  /** Whether the shader writes it. */
   readonly access: "read" | "read_write";
 }
 
+/** What the library declares in front of a shader: storage type, operands, uniform, constants. */
 export interface ShaderHeader {
+  /** What the device can do. */
   readonly caps: Caps;
   /** What `Quad`, `pack` and `unpack` mean. */
   readonly dtype: DType;
+  /** In binding order. */
   readonly operands: readonly Operand[];
+  /** Fields of the uniform `params`. */
   readonly params: readonly Param[];
   /** `const NAME: u32 = value;` lines. */
   readonly constants?: Readonly<Record<string, number>>;

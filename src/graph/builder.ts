@@ -6,17 +6,20 @@ import type { DType } from "../gpu/dtype.ts";
 import { ShapeError, isShape } from "../gpu/shape.ts";
 import type { Activation } from "../kernels/activation.ts";
 import { conv2dOutputSize } from "../kernels/conv2d.ts";
+import type { Kernel } from "../kernels/kernel.ts";
 import type { Graph, Node, NodeInputs, Op, Value, Weight, WeightLayout } from "./ir.ts";
 import { channelsOf, rowsOf } from "./ir.ts";
 
 /** A module path in a checkpoint. `at("norm1")` narrows it; names stay verbatim. */
 export class WeightScope {
+  /** The path, parts separated by dots; empty at the top. */
   readonly path: string;
 
   constructor(path = "") {
     this.path = path;
   }
 
+  /** The module `<path>.<name>`. */
   at(name: string): WeightScope {
     return new WeightScope(this.path === "" ? name : `${this.path}.${name}`);
   }
@@ -27,16 +30,33 @@ export class WeightScope {
   }
 }
 
+/** Options of a convolution. */
 export interface Conv2dOptions {
+  /** Channels of the output. */
   readonly outChannels: number;
+  /** Side of the square window in pixels. */
   readonly kernelSize: number;
+  /** Pixels between the windows of neighbouring outputs. */
   readonly stride: number;
   /** One number for all sides, or `[top, bottom, left, right]`. */
   readonly padding: number | readonly [number, number, number, number];
+  /** Whether there is a parameter `bias`. */
   readonly bias: boolean;
 }
 
+/** What a kernel's operands are in a graph, by the kernel's names for them. */
+export interface KernelOperands {
+  /** Values that it reads. */
+  readonly inputs: Readonly<Record<string, Value>>;
+  /** Parameters that it reads, in a layout that it understands. */
+  readonly weights?: Readonly<Record<string, Weight>>;
+  /** The one that it writes. */
+  readonly output: string;
+}
+
+/** Builds a graph, operation by operation; shapes are checked as they come. Throws `ShapeError` with the module path. */
 export class GraphBuilder {
+  /** Storage of activations. */
   readonly dtype: DType;
   readonly #nodes: Node[] = [];
   readonly #inputs = new Map<string, Value>();
@@ -70,6 +90,7 @@ export class GraphBuilder {
     return value;
   }
 
+  /** The graph so far. Throws `ShapeError` without an output. */
   build(): Graph {
     if (this.#outputs.size === 0)
       throw new ShapeError("graph: has no output. Call output(name, value)");
@@ -363,6 +384,40 @@ export class GraphBuilder {
       { x: [patches] },
       [batch, count + 1, channels],
       w.path,
+    );
+  }
+
+  /**
+   * A kernel of your own, in the form of `rcod-webgpu/kernels`, on operands bound by its names for them. It reads
+   * values in the graph's dtype, [rows, channels] in quads with zeros in the padding, and must write `output` so;
+   * `shape` is the output's. The problem goes to the kernel as it is. Planning throws a `ShapeError` with `path` when
+   * the kernel refuses the problem or its operands are not just these.
+   */
+  kernel<P>(
+    kernel: Kernel<P>,
+    problem: P,
+    operands: KernelOperands,
+    shape: readonly number[],
+    path: string,
+  ): Value {
+    const { inputs, weights = {}, output } = operands;
+    if (!isShape(shape)) {
+      throw new ShapeError(
+        `${kernel.name}: output needs sizes ≥ 1, got [${shape.join(", ")}] (${path})`,
+      );
+    }
+    return this.#emit(
+      {
+        kind: "kernel",
+        kernel,
+        problem,
+        inputNames: Object.keys(inputs),
+        weights,
+        outputName: output,
+      },
+      { x: Object.values(inputs) },
+      shape,
+      path,
     );
   }
 

@@ -18,8 +18,11 @@ import { packedParts, weightByteLength } from "./weight-layout.ts";
 
 /** A tensor as it lies in a checkpoint. */
 export interface SourceTensor {
+  /** How it is stored. */
   readonly dtype: SourceDType;
+  /** As in the checkpoint. */
   readonly shape: readonly number[];
+  /** Bytes of all of it. */
   readonly byteLength: number;
   /** Bytes `start … start + length − 1` of the tensor, row-major little-endian. */
   read(start: number, length: number, signal?: AbortSignal): Promise<Uint8Array>;
@@ -27,7 +30,9 @@ export interface SourceTensor {
 
 /** A low-rank update W + scaling · B · A of a matrix, or, modulated, W + scaling · (B·Mᵀ) · A. */
 export interface LoraUpdate {
+  /** Rows of A and columns of B. */
   readonly rank: number;
+  /** alpha / rank. */
   readonly scaling: number;
   /** [rank, in] or [rank, in, kh, kw]. */
   readonly a: SourceTensor;
@@ -39,11 +44,13 @@ export interface LoraUpdate {
 
 /** Where graph parameters come from. Names are verbatim checkpoint names. */
 export interface TensorSource {
+  /** The tensor of that name. Throws where there is none. */
   tensor(name: string): SourceTensor;
   /** The update to merge into the matrix `name`, or null. */
   lora(name: string): LoraUpdate | null;
 }
 
+/** How weights are stored. */
 export interface DeviceWeightsOptions {
   /** Storage of matrices. Vectors and tables are f32. */
   readonly dtype: DType;
@@ -57,6 +64,7 @@ const MERGE_FLOPS = 5e10;
 
 /** Owns the weight buffers. `dispose` frees them; programs that use them must not run afterwards. */
 export class DeviceWeights {
+  /** Storage of matrices. */
   readonly dtype: DType;
   readonly #gpu: Gpu;
   readonly #source: TensorSource;
@@ -148,6 +156,7 @@ export class DeviceWeights {
     }
   }
 
+  /** Frees all buffers. Idempotent. */
   dispose(): void {
     for (const weight of this.#modulated.values()) weight.dispose(this.#gpu);
     this.#modulated.clear();

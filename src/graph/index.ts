@@ -14,7 +14,7 @@
  * ```
  */
 export { GraphBuilder, WeightScope } from "./builder.ts";
-export type { Conv2dOptions } from "./builder.ts";
+export type { Conv2dOptions, KernelOperands } from "./builder.ts";
 export { DeviceWeights } from "./device-weights.ts";
 export type {
   DeviceWeightsOptions,
@@ -33,6 +33,7 @@ export type { PassName } from "./passes.ts";
 export { planGraph } from "./plan.ts";
 export type { AttentionOperand, GraphPlan, PlanOptions } from "./plan.ts";
 export { Program } from "./program.ts";
-export type { HostTensor, ProgramInput, RunOptions, StepTime } from "./program.ts";
+export type { HostTensor, ProgramInput, ProgramOptions, RunOptions, StepTime } from "./program.ts";
 export { runPlan } from "./run-plan.ts";
+export type { OperandBuffers } from "./run-plan.ts";
 export { SlotPool } from "./slot-pool.ts";

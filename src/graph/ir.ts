@@ -7,10 +7,13 @@
  */
 import type { DType } from "../gpu/dtype.ts";
 import type { Activation } from "../kernels/activation.ts";
+import type { Kernel } from "../kernels/kernel.ts";
 
 /** A handle on a tensor. Equal `id` means equal storage. */
 export interface Value {
+  /** Names the storage. */
   readonly id: number;
+  /** Channels last. */
   readonly shape: readonly number[];
 }
 
@@ -42,9 +45,13 @@ export type WeightLayout =
  * buffer (`parts`, in plain layouts); then the name is no checkpoint's, but still this weight's own.
  */
 export interface Weight {
+  /** Verbatim as in the checkpoint. */
   readonly name: string;
+  /** As in the checkpoint. */
   readonly shape: readonly number[];
+  /** How it lies on the device. */
   readonly layout: WeightLayout;
+  /** The tensors of which it is made. */
   readonly parts?: readonly Weight[];
 }
 
@@ -111,7 +118,22 @@ export type Op =
       readonly kind: "tokenEmbeddings";
       readonly classEmbedding: Weight;
       readonly position: Weight;
-    };
+    }
+  | ForeignOp;
+
+/** A kernel that the graph knows nothing of (`GraphBuilder.kernel`). Passes leave it and its operands alone. */
+export interface ForeignOp {
+  readonly kind: "kernel";
+  readonly kernel: Kernel<unknown>;
+  /** What the kernel computes, in its own terms. */
+  readonly problem: unknown;
+  /** The kernel's names of the values in `x`, in order. */
+  readonly inputNames: readonly string[];
+  /** Weights by the kernel's names. */
+  readonly weights: Readonly<Record<string, Weight>>;
+  /** The kernel's name of the output. */
+  readonly outputName: string;
+}
 
 /** Operands of a node. `x` are the main inputs (two where channels are concatenated on the fly). */
 export interface NodeInputs {
@@ -122,19 +144,27 @@ export interface NodeInputs {
   readonly shortcut?: readonly Value[];
 }
 
+/** One operation: what it computes, on what. */
 export interface Node {
+  /** What it computes. */
   readonly op: Op;
+  /** What it reads. */
   readonly inputs: NodeInputs;
+  /** What it writes. */
   readonly output: Value;
   /** Module path, for messages, profiles and captures. */
   readonly path: string;
 }
 
+/** A list of operations with named inputs and outputs. */
 export interface Graph {
   /** Storage of activations. */
   readonly dtype: DType;
+  /** In execution order. */
   readonly nodes: readonly Node[];
+  /** Values that the caller writes, by name. */
   readonly inputs: ReadonlyMap<string, Value>;
+  /** Results, by name. */
   readonly outputs: ReadonlyMap<string, Value>;
   /** Values by module path, for captures. */
   readonly named: ReadonlyMap<string, Value>;
@@ -160,6 +190,8 @@ export function nodeWeights({ op }: Node): Weight[] {
       return [op.gamma, op.beta];
     case "tokenEmbeddings":
       return [op.classEmbedding, op.position];
+    case "kernel":
+      return Object.values(op.weights);
     default:
       return [];
   }

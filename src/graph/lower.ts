@@ -28,6 +28,7 @@ import { tokenEmbeddings } from "../kernels/token-embeddings.ts";
 import { upsampleNearest } from "../kernels/upsample-nearest.ts";
 import type { Graph, Node, Value } from "./ir.ts";
 import { channelsOf, rowsOf } from "./ir.ts";
+import { lowerForeign } from "./lower-foreign.ts";
 import { lowerConv2d, lowerLinear } from "./lower-contraction.ts";
 import type { LowerContext, Step, VariantChoice } from "./step.ts";
 import { makeStep, value, weight } from "./step.ts";
@@ -309,6 +310,8 @@ function lowerNode(node: Node, context: LowerContext): Step[] {
           },
         ),
       ];
+    case "kernel":
+      return [lowerForeign(node, op, context)];
     default:
       return op satisfies never;
   }

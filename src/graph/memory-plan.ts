@@ -15,6 +15,7 @@ export interface Lifetime {
   readonly lastStep: number;
 }
 
+/** Which slot each value lies in, and how large the slots are. */
 export interface MemoryPlan {
   /** Bytes of each slot. */
   readonly slotByteLengths: readonly number[];

@@ -9,6 +9,7 @@ import { foldShortcut } from "./fold-shortcut.ts";
 import { foldUpsample } from "./fold-upsample.ts";
 import { stackProjections } from "./stack-projections.ts";
 
+/** The rewrites of a graph, by name; docs/architecture.md says what each does. */
 export type PassName =
   | "fold-upsample"
   | "stack-projections"

@@ -18,6 +18,7 @@ export interface AttentionOperand {
   readonly numHeads: number;
 }
 
+/** How a graph is planned. */
 export interface PlanOptions {
   /** Module paths whose outputs stay readable after a run, e.g. `down_blocks.0.resnets.0`. */
   readonly captures?: readonly string[];
@@ -29,19 +30,25 @@ export interface PlanOptions {
   readonly variants?: VariantChoice;
 }
 
+/** A graph lowered for a device: kernels, memory and weights, all without a GPU. */
 export interface GraphPlan {
+  /** The graph after all passes. */
   readonly graph: Graph;
+  /** In execution order. */
   readonly steps: readonly Step[];
+  /** Bytes of every value, by id. */
   readonly byteLengths: ReadonlyMap<number, number>;
   /** Values that must stay readable after the run, by name: outputs and captures. */
   readonly results: ReadonlyMap<string, Value>;
   /** The operands of `attentions` by result name: other layers may share their values. */
   readonly attentionOperands: ReadonlyMap<string, AttentionOperand>;
+  /** Where values lie. */
   readonly memory: MemoryPlan;
   /** From when to when each value is needed, in steps. */
   readonly lifetimes: readonly Lifetime[];
   /** Ids in `memory.slotOf` of a step's scratch buffers, by step index and name. */
   readonly scratchIds: readonly Readonly<Record<string, number>>[];
+  /** What must be loaded before a run. */
   readonly weights: readonly Weight[];
 }
 

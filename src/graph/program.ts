@@ -29,7 +29,9 @@ const SUBMITS_IN_FLIGHT = 2;
 /** An input: packed bytes of the graph's dtype, or a device buffer holding them. */
 export type ProgramInput = Uint8Array | GPUBuffer;
 
+/** Options of a run. */
 export interface RunOptions {
+  /** Ends the run between submits. */
   readonly signal?: AbortSignal;
   /** Fraction of this run's work that the device has finished, 0 … 1. */
   readonly onProgress?: (fraction: number) => void;
@@ -44,20 +46,29 @@ export interface RunOptions {
 
 /** A result on the host: values without channel padding. */
 export interface HostTensor {
+  /** Channels last. */
   readonly shape: readonly number[];
+  /** Row-major. */
   readonly data: Float32Array<ArrayBuffer>;
 }
 
 /** Device time of one step. */
 export interface StepTime {
+  /** Module path of its node. */
   readonly path: string;
+  /** Name of its kernel. */
   readonly kernel: string;
+  /** Variant of its kernel. */
   readonly variant: string;
+  /** Label of its first dispatch. */
   readonly label: string;
-  /** On the device's clock, which starts anywhere. */
+  /** Milliseconds on the device's clock, which starts anywhere. */
   readonly startMs: number;
+  /** Milliseconds on the device. */
   readonly durationMs: number;
+  /** Floating-point operations of it. */
   readonly flops: number;
+  /** Bytes read and written. */
   readonly bytes: number;
 }
 
@@ -66,12 +77,15 @@ interface Command {
   readonly workgroups: readonly [number, number, number];
 }
 
+/** Options of a program. */
 export interface ProgramOptions {
   /** Activation memory shared with programs that never run at the same time. Default: memory of its own. */
   readonly pool?: SlotPool;
 }
 
+/** A planned graph on a device: compiled, bound, ready to run again and again. */
 export class Program {
+  /** What it runs. */
   readonly plan: GraphPlan;
   readonly #gpu: Gpu;
   readonly #weights: DeviceWeights;

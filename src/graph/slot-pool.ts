@@ -5,6 +5,7 @@
  */
 import type { Gpu } from "../gpu/device.ts";
 
+/** Buffers for activations, shared by programs that never run at the same time. */
 export class SlotPool {
   readonly #gpu: Gpu;
   readonly #buffers: (GPUBuffer | undefined)[] = [];
@@ -19,6 +20,7 @@ export class SlotPool {
     return this.#generation;
   }
 
+  /** Bytes of all slots. */
   get byteLength(): number {
     return this.#buffers.reduce((sum, buffer) => sum + (buffer?.size ?? 0), 0);
   }
@@ -35,6 +37,7 @@ export class SlotPool {
     });
   }
 
+  /** The buffer of a slot that was reserved; another one after the slot has grown. */
   buffer(slot: number): GPUBuffer {
     const buffer = this.#buffers[slot];
     if (buffer === undefined) throw new Error(`internal: slot ${slot} of ${this.#buffers.length}`);

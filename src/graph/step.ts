@@ -12,10 +12,15 @@ export type OperandSource =
 
 /** One kernel plan with its operands. A node lowers to one or more steps. */
 export interface Step {
+  /** The node that it is part of. */
   readonly node: Node;
+  /** Name of the kernel. */
   readonly kernel: string;
+  /** Its dispatches. */
   readonly plan: KernelPlan;
+  /** Its work. */
   readonly cost: Cost;
+  /** What each operand is bound to, by the kernel's name for it. */
   readonly operands: Readonly<Record<string, OperandSource>>;
 }
 

@@ -22,7 +22,9 @@ import { dispatch, reads, u32, writes } from "./kernel.ts";
 
 /** Operands: `x`, `affine` → `y` (only the channels of x are written). */
 export interface AffineActivationProblem {
+  /** Storage of the activations. */
   readonly dtype: DType;
+  /** Number of images. */
   readonly batch: number;
   /** Pixels of one image. */
   readonly pixels: number;
@@ -32,6 +34,7 @@ export interface AffineActivationProblem {
   readonly channelOffset: number;
   /** Channels of y and of the table. */
   readonly totalChannels: number;
+  /** Applied last. */
   readonly activation: "none" | "silu";
 }
 
@@ -130,6 +133,7 @@ function cost(problem: AffineActivationProblem): Cost {
   };
 }
 
+/** A scale and a shift for every channel, then an activation: the third step of GroupNorm. */
 export const affineActivation: Kernel<AffineActivationProblem, "strip"> = {
   name: "affineActivation",
   variants: ["strip"],

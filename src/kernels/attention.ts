@@ -32,19 +32,33 @@ import { dispatch, f32, reads, u32, writes } from "./kernel.ts";
  * resolutions share pipelines.
  */
 export interface AttentionProblem {
+  /** Storage of the activations. */
   readonly dtype: DType;
+  /** Number of images. */
   readonly batch: number;
+  /** Tokens of q and y. */
   readonly queryTokens: number;
+  /** Tokens of k and v. */
   readonly keyTokens: number;
+  /** Heads. */
   readonly numHeads: number;
+  /** Channels of a head; a multiple of 4, up to 512. */
   readonly headDim: number;
+  /** Factor of the products before the softmax. */
   readonly scale: number;
+  /** Channels of a row of q with padding; a multiple of 4. */
   readonly queryStride: number;
+  /** Channels of a row of k with padding; a multiple of 4. */
   readonly keyStride: number;
+  /** Channels of a row of v with padding; a multiple of 4. */
   readonly valueStride: number;
+  /** Channels of a row of y with padding; a multiple of 4. */
   readonly outputStride: number;
+  /** First channel of head 0 in q; a multiple of 4. */
   readonly queryOffset: number;
+  /** First channel of head 0 in k; a multiple of 4. */
   readonly keyOffset: number;
+  /** First channel of head 0 in v; a multiple of 4. */
   readonly valueOffset: number;
 }
 
@@ -190,6 +204,7 @@ function cost(problem: AttentionProblem): Cost {
   };
 }
 
+/** Scaled dot-product attention with an online softmax; scores are never stored. */
 export const attention: Kernel<AttentionProblem, AttentionVariant> = {
   name: "attention",
   variants: ["naive", "thread", "tile"],

@@ -12,9 +12,13 @@ import { dispatch, reads, u32, writes } from "./kernel.ts";
 
 /** Operands `x` [batch, pixels, channels], `channel_add` [batch, channels], `y` like x. */
 export interface ChannelAddProblem {
+  /** Storage of the activations. */
   readonly dtype: DType;
+  /** Number of images. */
   readonly batch: number;
+  /** Pixels of one image. */
   readonly pixels: number;
+  /** Channels, without padding. */
   readonly channels: number;
 }
 
@@ -69,6 +73,7 @@ function cost(p: ChannelAddProblem): Cost {
   return { flops: p.batch * p.pixels * p.channels, bytesRead: bytes, bytesWritten: bytes };
 }
 
+/** One value per channel and image added to every pixel. */
 export const channelAdd: Kernel<ChannelAddProblem, "quad"> = {
   name: "channelAdd",
   variants: ["quad"],

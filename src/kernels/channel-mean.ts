@@ -20,7 +20,9 @@ import { dispatch, reads, u32, writes } from "./kernel.ts";
 export interface ChannelMeanProblem {
   /** Storage of `y`. */
   readonly dtype: DType;
+  /** Number of images. */
   readonly batch: number;
+  /** Channels, without padding. */
   readonly channels: number;
   /** Strips of the statistics, at most `pixels`. */
   readonly splits: number;
@@ -97,6 +99,7 @@ function cost({ dtype, batch, channels, splits }: ChannelMeanProblem): Cost {
   };
 }
 
+/** Mean of each channel over all pixels, from the statistics of `channelStats`. */
 export const channelMean: Kernel<ChannelMeanProblem, "quad"> = {
   name: "channelMean",
   variants: ["quad"],

@@ -34,10 +34,15 @@ export interface PixelRegion {
 
 /** Operands: `x` [batch, height, width, channels], `stats` (f32, `channelStatsByteLength` bytes). */
 export interface ChannelStatsProblem {
+  /** Storage of the activations. */
   readonly dtype: DType;
+  /** Number of images. */
   readonly batch: number;
+  /** Rows of the map. */
   readonly height: number;
+  /** Columns of the map. */
   readonly width: number;
+  /** Channels, without padding. */
   readonly channels: number;
   /** The pixels that count. */
   readonly region: PixelRegion;
@@ -215,6 +220,7 @@ function cost(problem: ChannelStatsProblem): Cost {
   };
 }
 
+/** Mean and squared deviations of each channel over a rectangle, in strips: the first step of GroupNorm. */
 export const channelStats: Kernel<ChannelStatsProblem, "strip"> = {
   name: "channelStats",
   variants: ["strip"],

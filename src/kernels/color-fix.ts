@@ -41,7 +41,9 @@ import { dispatch, f32, i32, reads, u32, writes } from "./kernel.ts";
  * `decodedStats` (see `color-moments.ts`), `result`. All images have `pixels` pixels.
  */
 export interface AdainProblem {
+  /** Pixels of each image. */
   readonly pixels: number;
+  /** How results become 8-bit levels. */
   readonly rounding: Rounding;
 }
 
@@ -135,6 +137,7 @@ function adainApplyCost({ pixels }: AdainProblem): Cost {
   return { flops: pixels * 12, bytesRead: pixels * 4 + 64, bytesWritten: pixels * 4 };
 }
 
+/** The last step of `adainColorFix`, from statistics that are there already. */
 export const adainApply: Kernel<AdainProblem, "pixel"> = {
   name: "adainApply",
   variants: ["pixel"],
@@ -144,6 +147,7 @@ export const adainApply: Kernel<AdainProblem, "pixel"> = {
   cost: adainApplyCost,
 };
 
+/** Gives an image the mean and deviation of each colour of another, of the same size. */
 export const adainColorFix: Kernel<AdainProblem, "statistics"> = {
   name: "adainColorFix",
   variants: ["statistics"],
@@ -158,10 +162,15 @@ export const adainColorFix: Kernel<AdainProblem, "statistics"> = {
  * `firstRow … firstRow + rows` of the fixed image. A whole image has firstRow 0 and rows = height.
  */
 export interface WaveletProblem {
+  /** Columns of the images. */
   readonly width: number;
+  /** Rows of the images. */
   readonly height: number;
+  /** First row to compute. */
   readonly firstRow: number;
+  /** Number of rows to compute. */
   readonly rows: number;
+  /** How results become 8-bit levels. */
   readonly rounding: Rounding;
 }
 
@@ -321,6 +330,7 @@ function planWavelet(problem: WaveletProblem, caps: Caps): KernelPlan {
   };
 }
 
+/** Gives an image the low frequencies of another, of the same size. */
 export const waveletColorFix: Kernel<WaveletProblem, "integer"> = {
   name: "waveletColorFix",
   variants: ["integer"],

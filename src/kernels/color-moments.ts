@@ -21,12 +21,15 @@ import { dispatch, reads, u32, writes } from "./kernel.ts";
 
 /** Operands: `image` (pixels), `partials`: blocks from `firstBlock` on are written. */
 export interface ColorMomentsProblem {
+  /** Pixels of the image. */
   readonly pixels: number;
+  /** Number of the first block of pixels among the partials. */
   readonly firstBlock: number;
 }
 
 /** Operands: `partials` (blocks), `stats`. */
 export interface ColorMergeProblem {
+  /** Number of partials. */
   readonly blocks: number;
 }
 
@@ -127,6 +130,7 @@ function momentsCost({ pixels }: ColorMomentsProblem): Cost {
   };
 }
 
+/** Mean and squared deviations of each colour of an RGBA8 image, by blocks of pixels. */
 export const colorMoments: Kernel<ColorMomentsProblem, "block"> = {
   name: "colorMoments",
   variants: ["block"],
@@ -201,6 +205,7 @@ fn main(@builtin(local_invocation_index) local: u32) {
   };
 }
 
+/** The partials of `colorMoments` as one mean and variance of each colour. */
 export const colorMerge: Kernel<ColorMergeProblem, "tree"> = {
   name: "colorMerge",
   variants: ["tree"],

@@ -18,8 +18,11 @@ import { quadWindowWgsl } from "./quad-window.ts";
 
 /** Operands: `a` [rows, channels[0]], `b` [rows, channels[1]], `y` [rows, channels[0] + channels[1]]. */
 export interface ConcatChannelsProblem {
+  /** Storage of the activations. */
   readonly dtype: DType;
+  /** Pixels or tokens. */
   readonly rows: number;
+  /** Channels of a and of b. */
   readonly channels: readonly [number, number];
 }
 
@@ -124,6 +127,7 @@ function cost({ dtype, rows, channels }: ConcatChannelsProblem): Cost {
   };
 }
 
+/** Two tensors, one behind the other along the channels, bit for bit. */
 export const concatChannels: Kernel<ConcatChannelsProblem, ConcatChannelsVariant> = {
   name: "concat-channels",
   variants: ["quads", "shifted"],

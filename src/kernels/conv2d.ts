@@ -33,15 +33,23 @@ import type { Cost, Dispatch, Kernel, KernelPlan } from "./kernel.ts";
 import { dispatch, i32, reads, u32, writes } from "./kernel.ts";
 import { packedWeightByteLength } from "./pack-weight.ts";
 
+/** Operands `x0` (and `x1`), `weight`, `bias`, `y`, and those of epilogue and shortcut. */
 export interface Conv2dProblem {
+  /** Storage of the activations. */
   readonly dtype: DType;
+  /** Number of images. */
   readonly batch: number;
+  /** Rows of the input map. */
   readonly inHeight: number;
+  /** Columns of the input map. */
   readonly inWidth: number;
   /** One entry a source; with two, the first must be a multiple of 4. */
   readonly inChannels: readonly number[];
+  /** Channels of the output. */
   readonly outChannels: number;
+  /** Size of the window in pixels. */
   readonly kernelSize: readonly [height: number, width: number];
+  /** Pixels between the windows of neighbouring outputs. */
   readonly stride: number;
   /** Zero rows and columns added: `[top, bottom, left, right]`. */
   readonly padding: readonly [number, number, number, number];
@@ -49,6 +57,7 @@ export interface Conv2dProblem {
   readonly upsample: boolean;
   /** Channels of the shortcut's one or two sources, operands `shortcut0`, `shortcut1`; empty without one. */
   readonly shortcutChannels: readonly number[];
+  /** What happens to each sum before it is stored. */
   readonly epilogue: Epilogue;
 }
 
@@ -251,6 +260,7 @@ function cost(p: Conv2dProblem): Cost {
   };
 }
 
+/** 2-D convolution with zero padding, a packed weight and an epilogue. */
 export const conv2d: Kernel<Conv2dProblem, Conv2dVariant> = {
   name: "conv2d",
   variants: ["naive", "register-8x1", "register-8x2", "tiled"],

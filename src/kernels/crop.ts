@@ -22,18 +22,29 @@ import { dispatch, reads, u32, writes } from "./kernel.ts";
 
 /** Operands: `src` [srcHeight, srcWidth, channels], `dst` [dstHeight, dstWidth, channels]. */
 export interface CropProblem {
+  /** Storage of the activations. */
   readonly dtype: DType;
+  /** Channels, without padding. */
   readonly channels: number;
+  /** Columns of the source. */
   readonly srcWidth: number;
+  /** Rows of the source. */
   readonly srcHeight: number;
+  /** Column of the source at which the rectangle begins. */
   readonly srcX: number;
+  /** Row of the source at which the rectangle begins. */
   readonly srcY: number;
   /** The rectangle copied. */
   readonly width: number;
+  /** Rows of the rectangle. */
   readonly height: number;
+  /** Columns of the destination. */
   readonly dstWidth: number;
+  /** Rows of the destination. */
   readonly dstHeight: number;
+  /** Column of the destination at which the rectangle begins. */
   readonly dstX: number;
+  /** Row of the destination at which the rectangle begins. */
   readonly dstY: number;
 }
 
@@ -102,6 +113,7 @@ function cost({ dtype, channels, width, height }: CropProblem): Cost {
   return { flops: 0, bytesRead: bytes, bytesWritten: bytes };
 }
 
+/** Copies a rectangle of one map into another, bit for bit. */
 export const crop: Kernel<CropProblem, "quad"> = {
   name: "crop",
   variants: ["quad"],

@@ -18,11 +18,17 @@ import { dispatch, f32, reads, u32, writes } from "./kernel.ts";
 
 /** Operands: `a`, `b` (when `hasB`), `y`; each `quads` quads. */
 export interface ElementwiseProblem {
+  /** Storage of the activations. */
   readonly dtype: DType;
+  /** Quads of each operand, padding included. */
   readonly quads: number;
+  /** Whether there is an operand `b`. */
   readonly hasB: boolean;
+  /** Factor of a. */
   readonly scaleA: number;
+  /** Factor of b. */
   readonly scaleB: number;
+  /** Applied last. */
   readonly activation: Activation;
 }
 
@@ -79,6 +85,7 @@ function cost(problem: ElementwiseProblem): Cost {
   };
 }
 
+/** activate(scaleA·a + scaleB·b) on whole tensors; b is optional. */
 export const elementwise: Kernel<ElementwiseProblem, "quad"> = {
   name: "elementwise",
   variants: ["quad"],

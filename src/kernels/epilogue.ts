@@ -13,11 +13,13 @@ import type { Activation } from "./activation.ts";
 import { activationWgsl } from "./activation.ts";
 import { reads } from "./kernel.ts";
 
+/** What happens to a finished sum of conv2d or linear before it is stored. */
 export interface Epilogue {
   /** Adds operand `channel_add` [batch, outChannels] (activation dtype): the time embedding. */
   readonly channelAdd: boolean;
   /** Adds operand `residual`, shaped like the output, after the activation. */
   readonly residual: boolean;
+  /** Applied before the residual is added. */
   readonly activation: Activation;
   /** The output has half the columns: value · gelu(gate). Excludes the other three. */
   readonly geglu: boolean;

@@ -15,7 +15,9 @@ import { dispatch, reads, u32, writes } from "./kernel.ts";
 
 /** Operands `x` [rows, 2·channels], `y` [rows, channels]. */
 export interface GegluProblem {
+  /** Storage of the activations. */
   readonly dtype: DType;
+  /** Pixels or tokens. */
   readonly rows: number;
   /** D, the stored channels of y. */
   readonly channels: number;
@@ -84,6 +86,7 @@ function cost(p: GegluProblem): Cost {
   return { flops: 20 * p.rows * p.channels, bytesRead: 2 * bytes, bytesWritten: bytes };
 }
 
+/** value · gelu(gate), of a tensor that holds both side by side. */
 export const geglu: Kernel<GegluProblem, "quad"> = {
   name: "geglu",
   variants: ["quad"],

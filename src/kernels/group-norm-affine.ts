@@ -30,9 +30,13 @@ export interface GroupNormSource {
 
 /** Operands: `stats0`, `stats1` (with two sources), `gamma`, `beta` → `affine`. */
 export interface GroupNormAffineProblem {
+  /** Number of images. */
   readonly batch: number;
+  /** Where the partial statistics come from; the second source's channels follow the first's. */
   readonly sources: readonly [GroupNormSource] | readonly [GroupNormSource, GroupNormSource];
+  /** Groups of neighbouring channels; divides the channels. */
   readonly numGroups: number;
+  /** Added to the variance, so that its root is never zero. */
   readonly eps: number;
 }
 
@@ -388,6 +392,7 @@ export function affineFromMoments(
   return affine;
 }
 
+/** Statistics of channels as a scale and a shift for each: the second step of GroupNorm. */
 export const groupNormAffine: Kernel<GroupNormAffineProblem, "tree"> = {
   name: "groupNormAffine",
   variants: ["tree"],

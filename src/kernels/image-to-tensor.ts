@@ -25,15 +25,23 @@ import { dispatch, f32, i32, reads, u32, writes } from "./kernel.ts";
 
 /** Operands: `image` (imageWidth × imageHeight pixels), `y` [height, width, 3]. */
 export interface ImageToTensorProblem {
+  /** Storage of the activations. */
   readonly dtype: DType;
+  /** Columns of the image. */
   readonly imageWidth: number;
+  /** Rows of the image. */
   readonly imageHeight: number;
   /** Image position of the rectangle's first pixel; may be negative. */
   readonly x0: number;
+  /** Row of the rectangle's first pixel; may be negative. */
   readonly y0: number;
+  /** Columns of the rectangle. */
   readonly width: number;
+  /** Rows of the rectangle. */
   readonly height: number;
+  /** Factor of p/255. */
   readonly scale: number;
+  /** Added after the scale. */
   readonly offset: number;
 }
 
@@ -109,6 +117,7 @@ function cost(problem: ImageToTensorProblem): Cost {
   return { flops: pixels * 9, bytesRead: pixels * 4, bytesWritten: byteLengths(problem).y };
 }
 
+/** A rectangle of an RGBA8 image as activations, edges repeated beyond the image. */
 export const imageToTensor: Kernel<ImageToTensorProblem, "pixel"> = {
   name: "imageToTensor",
   variants: ["pixel"],

@@ -18,13 +18,17 @@ export interface Dispatch {
   readonly code: string;
   /** Names of the problem's operands (or of scratch buffers), in binding order. */
   readonly operands: readonly { readonly name: string; readonly access: "read" | "read_write" }[];
+  /** The uniform's bytes, padded to 16. */
   readonly params: Uint8Array<ArrayBuffer>;
+  /** Grid, in workgroups. */
   readonly workgroups: readonly [number, number, number];
 }
 
 /** Everything needed to run one problem: its dispatches in order, and temporary buffers. */
 export interface KernelPlan {
+  /** The variant that was chosen. */
   readonly variant: string;
+  /** In order; each sees what those before it wrote. */
   readonly dispatches: readonly Dispatch[];
   /** Buffers that live only during this plan. */
   readonly scratch: readonly { readonly name: string; readonly byteLength: number }[];
@@ -32,8 +36,11 @@ export interface KernelPlan {
 
 /** Work of a problem, independent of the variant. Each operand counted once. */
 export interface Cost {
+  /** Floating-point operations; a multiply-add counts two. */
   readonly flops: number;
+  /** Bytes of the operands that are read. */
   readonly bytesRead: number;
+  /** Bytes of the operands that are written. */
   readonly bytesWritten: number;
 }
 
@@ -42,7 +49,9 @@ export interface Cost {
  * eps, activation …), no optional field with a hidden default. `V` names the variants.
  */
 export interface Kernel<P, V extends string = string> {
+  /** As messages and profiles show it. */
   readonly name: string;
+  /** In no order of preference. */
   readonly variants: readonly V[];
   /** Throws `ShapeError` in the form `<op>: <rule>, got <values>`. */
   check(problem: P): void;
@@ -50,6 +59,7 @@ export interface Kernel<P, V extends string = string> {
   select(problem: P, caps: Caps): V;
   /** Dispatch records for `variant` (default: `select`). Calls `check`. */
   plan(problem: P, caps: Caps, variant?: V): KernelPlan;
+  /** The work of a problem. Checks nothing. */
   cost(problem: P): Cost;
 }
 
@@ -75,11 +85,15 @@ export const reads = (name: string, element = "Quad"): Operand => ({
   element,
   access: "read",
 });
+/** An operand that the shader writes; it may read it too. */
 export const writes = (name: string, element = "Quad"): Operand => ({
   name,
   element,
   access: "read_write",
 });
+/** A field of `params` of type u32. */
 export const u32 = (name: string, value: number): Param => [name, "u32", value];
+/** A field of `params` of type i32. */
 export const i32 = (name: string, value: number): Param => [name, "i32", value];
+/** A field of `params` of type f32. */
 export const f32 = (name: string, value: number): Param => [name, "f32", value];

@@ -22,9 +22,13 @@ import { dispatch, f32, reads, u32, writes } from "./kernel.ts";
 
 /** Operands: `x`, `gamma`, `beta` → `y`. */
 export interface LayerNormProblem {
+  /** Storage of the activations. */
   readonly dtype: DType;
+  /** Pixels or tokens. */
   readonly rows: number;
+  /** Channels, without padding. */
   readonly channels: number;
+  /** Added to the variance, so that its root is never zero. */
   readonly eps: number;
 }
 
@@ -172,6 +176,7 @@ function cost(problem: LayerNormProblem): Cost {
   };
 }
 
+/** Normalises the channels of every row. */
 export const layerNorm: Kernel<LayerNormProblem, LayerNormVariant> = {
   name: "layerNorm",
   variants: ["row", "workgroup"],

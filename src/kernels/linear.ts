@@ -24,8 +24,11 @@ import type { Cost, Kernel, KernelPlan } from "./kernel.ts";
 import { dispatch, reads, u32, writes } from "./kernel.ts";
 import { packedColumnQuads, packedWeightByteLength } from "./pack-weight.ts";
 
+/** Operands `x0` (and `x1`), `weight`, `bias`, `y`, and those of the epilogue. */
 export interface LinearProblem {
+  /** Storage of the activations. */
   readonly dtype: DType;
+  /** Pixels or tokens. */
   readonly rows: number;
   /** One entry a source; with two, the first must be a multiple of 4. */
   readonly inChannels: readonly number[];
@@ -33,6 +36,7 @@ export interface LinearProblem {
   readonly outChannels: number;
   /** Rows that share one `channel_add` row (pixels of an image). */
   readonly rowsPerImage: number;
+  /** What happens to each sum before it is stored. */
   readonly epilogue: Epilogue;
 }
 
@@ -221,6 +225,7 @@ function cost(p: LinearProblem): Cost {
   };
 }
 
+/** Matrix product with a packed weight and an epilogue. */
 export const linear: Kernel<LinearProblem, LinearVariant> = {
   name: "linear",
   variants: ["naive", "register-1x2", "register-4x1", "register-8x2", "tiled"],

@@ -21,8 +21,11 @@ import { sourceByteLength, sourceDecoder } from "./pack-weight.ts";
 
 /** Operands: `lora_b`, `modulation`, `result`. */
 export interface ModulateLoraProblem {
+  /** Rows of B. */
   readonly outChannels: number;
+  /** Columns of B. */
   readonly rank: number;
+  /** How B is stored. */
   readonly bDType: SourceDType;
   /** Number of the modulation matrix, from 0. */
   readonly block: number;
@@ -97,6 +100,7 @@ function cost(p: ModulateLoraProblem): Cost {
   };
 }
 
+/** Folds an image's modulation matrix into the factor B of a LoRA. */
 export const modulateLora: Kernel<ModulateLoraProblem, "element"> = {
   name: "modulateLora",
   variants: ["element"],

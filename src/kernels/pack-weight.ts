@@ -25,11 +25,15 @@ import { dispatch, f32, reads, u32, writes } from "./kernel.ts";
 /** Element type of a checkpoint tensor that the shader can decode. */
 export type SourceDType = "F32" | "F16" | "BF16";
 
+/** Operands: the source tensor, the packed weight, and the factors of a LoRA. */
 export interface PackWeightProblem {
   /** Storage of the packed weight. */
   readonly dtype: DType;
+  /** How the checkpoint stores the tensor. */
   readonly sourceDType: SourceDType;
+  /** Rows of the weight. */
   readonly outChannels: number;
+  /** Columns of the weight. */
   readonly inChannels: number;
   /** kh · kw. */
   readonly taps: number;
@@ -249,6 +253,7 @@ function cost(p: PackWeightProblem): Cost {
   };
 }
 
+/** A checkpoint tensor in the layout that `conv2d` and `linear` read, with a LoRA merged. */
 export const packWeight: Kernel<PackWeightProblem, "quad"> = {
   name: "packWeight",
   variants: ["quad"],

@@ -29,14 +29,21 @@ import { triangleTable } from "./resample-weights.ts";
 
 /** Operands: `src` [height, width, channels], `starts` (i32), `weights` (f32, [outSize, taps]), `dst`. */
 export interface ResizeF32Problem {
+  /** Storage of the source: a map, or a packed image. */
   readonly srcType: DType | "rgba8";
+  /** Storage of the destination. */
   readonly dstDType: DType;
+  /** The axis that changes its size. */
   readonly axis: "horizontal" | "vertical";
+  /** Columns of the source. */
   readonly width: number;
+  /** Rows of the source. */
   readonly height: number;
   /** Channels of source and destination; 3 for `rgba8`. */
   readonly channels: number;
+  /** Size of the destination along the axis. */
   readonly outSize: number;
+  /** Weights of one output. */
   readonly taps: number;
 }
 
@@ -194,6 +201,7 @@ function cost(problem: ResizeF32Problem): Cost {
   };
 }
 
+/** One pass of a float resize along one axis, by a table of weights. */
 export const resizeF32: Kernel<ResizeF32Problem, "quad"> = {
   name: "resizeF32",
   variants: ["quad"],

@@ -34,12 +34,15 @@ import { inputRange, quantisedTable, WEIGHT_BITS } from "./resample-weights.ts";
  * `dst`: outSize × height pixels (horizontal) or width × outSize (vertical).
  */
 export interface ResizeU8Problem {
+  /** The axis that changes its size. */
   readonly axis: "horizontal" | "vertical";
   /** Pixels that `src` holds. */
   readonly width: number;
+  /** Rows that `src` holds. */
   readonly height: number;
   /** Outputs to compute along the axis. */
   readonly outSize: number;
+  /** Weights of one output. */
   readonly taps: number;
   /** Position on the axis of the first pixel in `src`; 0 for a whole image. */
   readonly srcOffset: number;
@@ -225,6 +228,7 @@ function cost(problem: ResizeU8Problem): Cost {
   };
 }
 
+/** One pass of Pillow's 8-bit resize along one axis, bit for bit. */
 export const resizeU8: Kernel<ResizeU8Problem, "pixel"> = {
   name: "resizeU8",
   variants: ["pixel"],

@@ -18,10 +18,15 @@ import { quadWindowWgsl } from "./quad-window.ts";
 
 /** Operands: `x` [rows, channels], `y` [rows, count]. */
 export interface SliceChannelsProblem {
+  /** Storage of the activations. */
   readonly dtype: DType;
+  /** Pixels or tokens. */
   readonly rows: number;
+  /** Channels of x. */
   readonly channels: number;
+  /** First channel of the window. */
   readonly offset: number;
+  /** Channels of the window. */
   readonly count: number;
   /** [lowest, highest], or null for a plain copy. */
   readonly clamp: readonly [number, number] | null;
@@ -107,6 +112,7 @@ function cost({ dtype, rows, count, clamp }: SliceChannelsProblem): Cost {
   };
 }
 
+/** A window of the channels, optionally clamped. */
 export const sliceChannels: Kernel<SliceChannelsProblem, "quad"> = {
   name: "slice-channels",
   variants: ["quad"],

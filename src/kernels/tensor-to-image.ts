@@ -27,17 +27,29 @@ import { dispatch, f32, reads, u32, writes } from "./kernel.ts";
 
 /** Operands: `x` [srcHeight, srcWidth, 3], `image` (dstWidth × dstHeight pixels). */
 export interface TensorToImageProblem {
+  /** Storage of the activations. */
   readonly dtype: DType;
+  /** Columns of the source. */
   readonly srcWidth: number;
+  /** Rows of the source. */
   readonly srcHeight: number;
+  /** Column of the source at which the rectangle begins. */
   readonly srcX: number;
+  /** Row of the source at which the rectangle begins. */
   readonly srcY: number;
+  /** Columns of the rectangle. */
   readonly width: number;
+  /** Rows of the rectangle. */
   readonly height: number;
+  /** Columns of the destination. */
   readonly dstWidth: number;
+  /** Rows of the destination. */
   readonly dstHeight: number;
+  /** Column of the destination at which the rectangle begins. */
   readonly dstX: number;
+  /** Row of the destination at which the rectangle begins. */
   readonly dstY: number;
+  /** How results become 8-bit levels. */
   readonly rounding: Rounding;
 }
 
@@ -113,6 +125,7 @@ function cost({ dtype, width, height }: TensorToImageProblem): Cost {
   };
 }
 
+/** A rectangle of a decoded map as RGBA8. */
 export const tensorToImage: Kernel<TensorToImageProblem, "pixel"> = {
   name: "tensorToImage",
   variants: ["pixel"],

@@ -29,22 +29,31 @@ import { dispatch, reads, u32, writes } from "./kernel.ts";
 
 /** Operands: `acc` [height, width, channels] f32, `coverage` [height, width] f32. */
 export interface TileClearProblem {
+  /** Columns of the accumulators. */
   readonly width: number;
+  /** Rows of the accumulators. */
   readonly height: number;
+  /** Channels, without padding. */
   readonly channels: number;
 }
 
 /** Operands: `tile` [tileHeight, tileWidth, channels], `w` [tileHeight, tileWidth] f32, and both accumulators. */
 export interface TileAccumulateProblem extends TileClearProblem {
+  /** Storage of the tile. */
   readonly dtype: DType;
+  /** Columns of the tile. */
   readonly tileWidth: number;
+  /** Rows of the tile. */
   readonly tileHeight: number;
+  /** Column at which the tile lies. */
   readonly x0: number;
+  /** Row at which the tile lies. */
   readonly y0: number;
 }
 
 /** Operands: `acc`, `coverage`, `y` [height, width, channels]. */
 export interface TileNormaliseProblem extends TileClearProblem {
+  /** Storage of y. */
   readonly dtype: DType;
 }
 
@@ -108,6 +117,7 @@ function checkAccumulate(problem: TileAccumulateProblem): void {
 
 const accumulators = [writes("acc", "vec4<f32>"), writes("coverage", "f32")];
 
+/** Sets the accumulators to zero, before the first tile. */
 export const tileClear: Kernel<TileClearProblem, "quad"> = {
   name: "tileClear",
   variants: ["quad"],
@@ -134,6 +144,7 @@ export const tileClear: Kernel<TileClearProblem, "quad"> = {
   },
 };
 
+/** Adds a tile, weighted, to the accumulators. */
 export const tileAccumulate: Kernel<TileAccumulateProblem, "quad"> = {
   name: "tileAccumulate",
   variants: ["quad"],
@@ -169,6 +180,7 @@ export const tileAccumulate: Kernel<TileAccumulateProblem, "quad"> = {
   },
 };
 
+/** The blended map: the sums over their weights. */
 export const tileNormalise: Kernel<TileNormaliseProblem, "quad"> = {
   name: "tileNormalise",
   variants: ["quad"],

@@ -16,9 +16,13 @@ import { dispatch, reads, u32, writes } from "./kernel.ts";
 
 /** Operands: `patches`, `class_embedding`, `position`, `y`. */
 export interface TokenEmbeddingsProblem {
+  /** Storage of the activations. */
   readonly dtype: DType;
+  /** Number of images. */
   readonly batch: number;
+  /** Patches of one image. */
   readonly patches: number;
+  /** Channels, without padding. */
   readonly channels: number;
 }
 
@@ -97,6 +101,7 @@ function cost({ dtype, batch, patches, channels }: TokenEmbeddingsProblem): Cost
   };
 }
 
+/** CLIP's class token in front of the patches, plus positions. */
 export const tokenEmbeddings: Kernel<TokenEmbeddingsProblem, "quad"> = {
   name: "token-embeddings",
   variants: ["quad"],

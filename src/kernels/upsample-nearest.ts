@@ -15,12 +15,19 @@ import { dispatch, reads, u32, writes } from "./kernel.ts";
 
 /** Operands: `x` [batch, inHeight, inWidth, channels], `y` [batch, outHeight, outWidth, channels]. */
 export interface UpsampleNearestProblem {
+  /** Storage of the activations. */
   readonly dtype: DType;
+  /** Number of images. */
   readonly batch: number;
+  /** Rows of the input map. */
   readonly inHeight: number;
+  /** Columns of the input map. */
   readonly inWidth: number;
+  /** Rows of the output map. */
   readonly outHeight: number;
+  /** Columns of the output map. */
   readonly outWidth: number;
+  /** Channels, without padding. */
   readonly channels: number;
 }
 
@@ -98,6 +105,7 @@ function cost(problem: UpsampleNearestProblem): Cost {
   };
 }
 
+/** Nearest-neighbour resize to a given size, bit for bit. */
 export const upsampleNearest: Kernel<UpsampleNearestProblem, "quad"> = {
   name: "upsample-nearest",
   variants: ["quad"],

@@ -2,6 +2,7 @@
 
 /** A config.json that is broken, or asks for what the engine does not have. */
 export class ConfigError extends Error {
+  /** The class, for code that sees several copies of it. */
   override readonly name = "ConfigError";
 }
 

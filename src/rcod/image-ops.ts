@@ -16,9 +16,13 @@ import { tensorToImage } from "../kernels/tensor-to-image.ts";
 
 /** Interleaved 8-bit sRGB, rows from the top; `data.length` is width · height · channels. */
 export interface RawImage {
+  /** Columns. */
   readonly width: number;
+  /** Rows. */
   readonly height: number;
+  /** 3: RGB; 4: RGBA, alpha not premultiplied. */
   readonly channels: 3 | 4;
+  /** One byte a channel. */
   readonly data: Uint8Array | Uint8ClampedArray;
 }
 

@@ -13,10 +13,20 @@ import {
   readJson,
   urlFile,
   urlFiles,
+  urlMapFiles,
 } from "../weights/index.ts";
 
-/** A folder: its URL, the files of a folder input, a directory handle, or any `FileSet` (`folderFiles` in Node). */
-export type FolderSource = string | URL | readonly File[] | FileSystemDirectoryHandle | FileSet;
+/**
+ * A folder: its URL, the addresses of its files by path, the files of a folder input, a directory handle, or any
+ * `FileSet` (`folderFiles` in Node).
+ */
+export type FolderSource =
+  | string
+  | URL
+  | ReadonlyMap<string, string | URL>
+  | readonly File[]
+  | FileSystemDirectoryHandle
+  | FileSet;
 
 /**
  * A file: its URL, a `File`, a file handle, or any `SingleFile` (`diskFile` in Node). A name that ends in
@@ -95,6 +105,7 @@ function isInPieces(source: ModelSource): source is ModelSources {
 function folderOf(source: FolderSource): FileSet {
   if (typeof source === "string" || source instanceof URL) return urlFiles(String(source));
   if (Array.isArray(source)) return fileListFiles(source as readonly File[]);
+  if (source instanceof Map) return urlMapFiles(source as ReadonlyMap<string, string | URL>);
   if ("open" in source) return source;
   return directoryHandleFiles(source as FileSystemDirectoryHandle);
 }

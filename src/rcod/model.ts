@@ -23,6 +23,7 @@ import type { SourceImage } from "./source-image.ts";
 import { isTexture } from "./source-image.ts";
 import type { StageModules } from "./stage-modules.ts";
 
+/** How a model is loaded. */
 export interface LoadOptions {
   /** The device to use: ours, or a GPUDevice shared with other code. Default: a new one. */
   readonly gpu?: Gpu | GPUDevice;
@@ -31,7 +32,9 @@ export interface LoadOptions {
    * adapters, which widen halves slowly.
    */
   readonly precision?: Precision;
+  /** Ends loading; `loadModel` rejects with its reason. */
   readonly signal?: AbortSignal;
+  /** Hears of the bytes loaded. */
   readonly onProgress?: (progress: Progress) => void;
 }
 
@@ -43,10 +46,13 @@ export type ImageInput = RawImage | ImageData | ImageBitmap | GPUTexture;
 
 /** A model on a device. Owns its buffers: call `dispose()` when done. */
 export class RcodModel {
+  /** Storage of weights and activations. */
   readonly precision: DType;
   /** The device, for textures in and out and for what its memory holds. */
   readonly gpu: Gpu;
+  /** What its device can do. */
   readonly caps: Caps;
+  /** What its configuration files say. */
   readonly configs: ModelConfigs;
   /** Whether `realism: "auto"` works: the model has a metric estimation module. */
   readonly supportsAuto: boolean;

@@ -7,7 +7,9 @@ export type Stage = "load" | "preprocess" | "tokens" | "encode" | "unet" | "deco
 /** A stage that is a network. */
 export type NetworkStage = "tokens" | "encode" | "unet" | "decode";
 
+/** How far a call is. */
 export interface Progress {
+  /** The stage under way. */
   readonly stage: Stage;
   /** 0 … 1 within the stage. */
   readonly stageFraction: number;
@@ -15,9 +17,11 @@ export interface Progress {
   readonly fraction: number;
   /** While loading. */
   readonly bytesLoaded?: number;
+  /** While loading: bytes of all weights. */
   readonly bytesTotal?: number;
 }
 
+/** Storage of weights and activations; "auto" chooses by the device. */
 export type Precision = "auto" | "f32" | "f16";
 
 /**
@@ -118,7 +122,9 @@ export interface UpscaleOptions {
   /** Also gives the source enlarged by bicubic to the size of the result, as a texture. Default false. */
   readonly enlarged?: boolean;
   readonly inspect?: InspectOptions;
+  /** Ends the call, after the GPU work under way; it rejects with the signal's reason. */
   readonly signal?: AbortSignal;
+  /** Hears of finished work, often enough for a progress bar. */
   readonly onProgress?: (progress: Progress) => void;
 }
 

@@ -5,7 +5,9 @@ import { shapeText } from "./tensor-info.ts";
 
 /** A tensor that a model needs. */
 export interface ExpectedTensor {
+  /** Name of the tensor. */
   readonly name: string;
+  /** The shape it must have. */
   readonly shape: readonly number[];
 }
 

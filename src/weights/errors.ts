@@ -5,6 +5,7 @@
  * Messages have the form `weights: <rule>, got <values> (<where>). <what to do>`.
  */
 export class WeightsError extends Error {
+  /** The class, for code that sees several copies of it. */
   override readonly name = "WeightsError";
 }
 

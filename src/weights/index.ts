@@ -49,6 +49,7 @@ export { openTorch } from "./torch-file.ts";
 export type { TorchFile } from "./torch-file.ts";
 export type { TorchStorage, TorchTensor } from "./torch-tensor.ts";
 export type { TorchDict, TorchSequence, TorchValue } from "./torch-value.ts";
+export { urlMapFiles } from "./url-map-files.ts";
 export { openWeightFile } from "./weight-file.ts";
 export type { WeightFile } from "./weight-file.ts";
 export { hasWeights, openWeightFolder, openWeightIndex } from "./weight-folder.ts";

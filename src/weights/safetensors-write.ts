@@ -6,6 +6,7 @@ import type { TensorData } from "./tensor-info.ts";
 
 /** A tensor to write. */
 export interface NamedTensorData extends TensorData {
+  /** Name of the tensor. */
   readonly name: string;
 }
 
@@ -19,6 +20,7 @@ export type TensorPlace = Pick<NamedTensorData, "name" | "dtype" | "shape">;
 export interface SafetensorsLayout<T extends TensorPlace> {
   /** Length and header, padded: the data begins behind it. */
   readonly start: Uint8Array<ArrayBuffer>;
+  /** Where each tensor lies, in the order given. */
   readonly tensors: readonly T[];
   /** Of the whole file. */
   readonly byteLength: number;

@@ -8,6 +8,7 @@ import { quoted, reasonOf, WeightsError } from "./errors.ts";
 export interface ByteSource {
   /** Path or address, for messages. */
   readonly name: string;
+  /** Bytes of the file. */
   readonly byteLength: number;
   /**
    * Exactly `length` bytes from `offset`. The result may be unaligned and may share memory with the

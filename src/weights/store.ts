@@ -18,7 +18,9 @@ export interface StoredTensorInfo extends TensorInfo {
 export interface WeightStore {
   /** Where the weights come from, for messages. */
   readonly name: string;
+  /** Names of all tensors. */
   names(): Iterable<string>;
+  /** Whether there is a tensor of that name. */
   has(name: string): boolean;
   /** @throws WeightsError for an unknown name */
   info(name: string): StoredTensorInfo;

@@ -13,6 +13,7 @@ export type JsonValue = null | boolean | number | string | readonly JsonValue[] 
 
 /** A JSON object without a prototype; `"__proto__"` is an ordinary key in it. */
 export interface JsonObject {
+  /** A member; only own properties. */
   readonly [key: string]: JsonValue;
 }
 

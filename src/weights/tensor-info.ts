@@ -31,18 +31,23 @@ const DTYPE_RANK: ReadonlyMap<string, number> = new Map(DTYPES.map((dtype, rank)
 
 /** Where one tensor lies in its file. Elements are C-contiguous and little-endian. */
 export interface TensorInfo {
+  /** Name of the tensor. */
   readonly name: string;
+  /** How elements are stored. */
   readonly dtype: TensorDtype;
   /** Sizes, slowest dimension first; `[]` is a scalar; a size may be 0. */
   readonly shape: readonly number[];
   /** First byte, counted from the start of the file (not of the data buffer). May be unaligned. */
   readonly byteOffset: number;
+  /** Bytes of its data. */
   readonly byteLength: number;
 }
 
 /** A tensor with its bytes: what writers and in-memory stores take. */
 export interface TensorData {
+  /** How elements are stored. */
   readonly dtype: TensorDtype;
+  /** Sizes of its axes. */
   readonly shape: readonly number[];
   /** C-contiguous little-endian elements; any alignment. */
   readonly data: Uint8Array;

@@ -10,16 +10,21 @@ import type { TensorDtype } from "./tensor-info.ts";
 
 /** A run of elements in the file. */
 export interface TorchStorage {
+  /** What it is. */
   readonly kind: "storage";
   /** Its name in the file. */
   readonly key: string;
+  /** How elements are stored. */
   readonly dtype: TensorDtype;
+  /** Number of elements. */
   readonly elementCount: number;
 }
 
 /** A tensor in a file; its bytes are read when they are used. */
 export interface TorchTensor {
+  /** What it is. */
   readonly kind: "tensor";
+  /** How elements are stored. */
   readonly dtype: TensorDtype;
   /** Sizes, slowest dimension first; `[]` is a scalar; a size may be 0. */
   readonly shape: readonly number[];
@@ -29,6 +34,7 @@ export interface TorchTensor {
   readonly offset: number;
   /** Bytes of all elements, each counted once per place in the tensor. */
   readonly byteLength: number;
+  /** Where its elements lie. */
   readonly storage: TorchStorage;
 }
 

@@ -16,13 +16,17 @@ export type TorchValue =
 
 /** A list or a tuple. */
 export interface TorchSequence {
+  /** What it is. */
   readonly kind: "list" | "tuple";
+  /** In order. */
   readonly items: readonly TorchValue[];
 }
 
 /** A dictionary, in the order of its keys. */
 export interface TorchDict {
+  /** What it is. */
   readonly kind: "dict";
+  /** In the order of the file. */
   readonly entries: ReadonlyMap<string | number, TorchValue>;
 }
 

@@ -10,7 +10,9 @@ import { openTorch } from "./torch-file.ts";
 
 /** An open weight file. Whoever opens it closes its store. */
 export interface WeightFile {
+  /** What kind of file it is. */
   readonly kind: "safetensors" | "torch";
+  /** Its tensors. */
   readonly store: WeightStore;
   /** What it holds beside tensors: the metadata of safetensors, or the plain values of torch.save. */
   readonly values: ReadonlyMap<string, JsonValue>;

@@ -17,6 +17,7 @@ export type WeightStem = "diffusion_pytorch_model" | "model";
 export interface WeightFolderOptions {
   /** Preferred variant, e.g. `fp16`. Without it plain files come first, then `fp16`. */
   readonly variant?: string;
+  /** Ends the opening. */
   readonly signal?: AbortSignal;
 }
 

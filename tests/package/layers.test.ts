@@ -71,6 +71,12 @@ const RULES: readonly (readonly [file: string, allowed: string[], refused: strin
     ["./cases.ts", "../rcod/unet.ts", "../kernels/linear.ts", "../weights/index.ts"],
     ["../cli/main.ts", "../verify/verify.ts", "../node/gpu.ts", "node:fs"],
   ],
+  ["src/models/a.ts", [], ["./rcod-tiny.ts", "../weights/files.ts", "../rcod/model.ts"]],
+  [
+    "src/worker/a.ts",
+    ["./protocol.ts", "../rcod/model.ts", "../gpu/errors.ts", "../weights/errors.ts"],
+    ["../graph/ir.ts", "../index.ts", "../node/gpu.ts", "../weights/node-source.ts", "node:fs"],
+  ],
   [
     "src/node/a.ts",
     ["./gpu.ts", "../gpu/device.ts", "../weights/node-source.ts", "node:fs/promises", "webgpu"],

@@ -1,89 +1,79 @@
 /** The package as users get it: packed, installed into an empty project, imported, type-checked, bundled. */
-import { execFile } from "node:child_process";
-import { existsSync } from "node:fs";
-import { cp, mkdir, mkdtemp, readFile, readdir, rm, symlink, writeFile } from "node:fs/promises";
-import { homedir, tmpdir } from "node:os";
-import { dirname, join, parse, relative } from "node:path";
-import { fileURLToPath } from "node:url";
-import { promisify } from "node:util";
+import { cp, mkdir, readFile, readdir, rm, symlink, writeFile } from "node:fs/promises";
+import { dirname, join, relative } from "node:path";
+import { gzipSync } from "node:zlib";
+import { publint } from "publint";
+import { formatMessage } from "publint/utils";
+import type { InlineConfig, Rolldown } from "vite";
 import { build } from "vite";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { emptyPlace, mustRun, packTo, root, run } from "./support.ts";
 
-const root = fileURLToPath(new URL("../../", import.meta.url));
+/** Largest download of the library without a model: minified, gzip, in bytes. */
+const SIZE_BUDGET = 90_000;
 
-/** What `prepack` needs, and what the package is made of. */
-const SOURCES = [
-  "package.json",
-  "README.md",
-  "LICENSE",
-  "bin",
-  "models",
-  "src",
-  "tsconfig.json",
-  "tsconfig.build.json",
-];
-
-interface Finished {
-  readonly exitCode: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-/** Runs a program in `cwd` to its end, whatever that is. */
-async function run(cwd: string, command: string, args: readonly string[]): Promise<Finished> {
-  try {
-    const shell = process.platform === "win32"; // npm is a .cmd there
-    const { stdout, stderr } = await promisify(execFile)(command, [...args], { cwd, shell });
-    return { exitCode: 0, stdout, stderr };
-  } catch (error) {
-    const { code, stdout, stderr } = error as { code: unknown; stdout: string; stderr: string };
-    if (typeof code !== "number") throw error;
-    return { exitCode: code, stdout, stderr };
-  }
-}
-
-async function mustRun(cwd: string, command: string, ...args: readonly string[]): Promise<string> {
-  const { exitCode, stdout, stderr } = await run(cwd, command, args);
-  expect(exitCode, `${command} ${args.join(" ")}\n${stdout}\n${stderr}`).toBe(0);
-  return stdout;
-}
-
-/** A folder above which no `node_modules` lies, so that a project there sees only what it has installed. */
-async function emptyPlace(): Promise<string> {
-  const isBare = (folder: string): boolean =>
-    !existsSync(join(folder, "node_modules")) &&
-    (folder === parse(folder).root || isBare(dirname(folder)));
-  const base = [tmpdir(), "/var/tmp", homedir()].find((path) => existsSync(path) && isBare(path));
-  if (base === undefined) throw new Error(`a node_modules lies above ${tmpdir()} and ${homedir()}`);
-  return mkdtemp(join(base, "rcod-pack-"));
-}
+/** Entries of the package, with something that each exports. */
+const ENTRIES: Readonly<Record<string, readonly string[]>> = {
+  "rcod-webgpu": ["loadModel", "requestGpu", "DeviceError", "ShapeError", "WeightsError"],
+  "rcod-webgpu/gpu": ["requestGpu", "adoptDevice", "readBytes"],
+  "rcod-webgpu/graph": ["GraphBuilder", "Program", "planGraph"],
+  "rcod-webgpu/kernels": ["conv2d", "attention", "elementwise", "dispatch"],
+  "rcod-webgpu/weights": ["openSafetensors", "bytesSource", "urlFiles"],
+  "rcod-webgpu/worker": ["loadModelInWorker"],
+  "rcod-webgpu/worker-host": ["serveModels"],
+  "rcod-webgpu/models/rcod-tiny": ["rcodTiny"],
+  "rcod-webgpu/node": ["requestNodeGpu", "folderFiles"],
+};
 
 let folder = "";
+let tarball = "";
 let project = "";
+let pnpmProject = "";
 let installed = "";
 
 beforeAll(async () => {
   folder = await emptyPlace();
-  // Packed from a copy, so that a dist/ in use is not replaced under anybody's feet.
-  const stage = join(folder, "stage");
-  await mkdir(stage);
-  for (const name of SOURCES) await cp(join(root, name), join(stage, name), { recursive: true });
-  await symlink(join(root, "node_modules"), join(stage, "node_modules"), "junction");
-  await mustRun(stage, "npm", "pack", "--pack-destination", folder);
-  const tarball = (await readdir(folder)).find((name) => name.endsWith(".tgz"));
-  if (tarball === undefined) throw new Error("npm pack made no .tgz");
-
-  project = join(folder, "project");
-  await mkdir(project);
-  await writeFile(join(project, "package.json"), '{ "private": true, "type": "module" }\n');
+  tarball = await packTo(folder);
+  project = await newProject("project");
   const flags = ["--omit=optional", "--omit=dev", "--no-audit", "--no-fund", "--offline"];
-  await mustRun(project, "npm", "install", join(folder, tarball), ...flags);
+  await mustRun(project, "npm", "install", tarball, ...flags);
   installed = join(project, "node_modules", "rcod-webgpu");
-  const page = join(root, "tests", "package", "vite-page");
-  for (const name of await readdir(page)) await cp(join(page, name), join(project, name));
+
+  // As pnpm lays it out: packages in a store of the project's, links to them where they are imported.
+  pnpmProject = await newProject("pnpm-project");
+  const store = join(pnpmProject, "node_modules", ".pnpm", "rcod-webgpu@file", "node_modules");
+  await mkdir(store, { recursive: true });
+  await cp(installed, join(store, "rcod-webgpu"), { recursive: true });
+  await symlink(
+    join(store, "rcod-webgpu"),
+    join(pnpmProject, "node_modules", "rcod-webgpu"),
+    "junction",
+  );
 }, 300_000);
 
+/** An empty project with the sources of `vite-page`. */
+async function newProject(name: string): Promise<string> {
+  const place = join(folder, name);
+  await mkdir(place);
+  await writeFile(join(place, "package.json"), '{ "private": true, "type": "module" }\n');
+  const page = join(root, "tests", "package", "vite-page");
+  for (const file of await readdir(page)) await cp(join(page, file), join(place, file));
+  return place;
+}
+
 afterAll(() => rm(folder, { recursive: true, force: true }));
+
+/** What Vite makes of a page; nothing is written. */
+async function bundled(config: InlineConfig): Promise<Rolldown.RolldownOutput["output"]> {
+  const built = await build({
+    configFile: false,
+    logLevel: "silent",
+    ...config,
+    build: { write: false, ...config.build },
+  });
+  if (!("output" in built)) throw new Error("not one build");
+  return built.output;
+}
 
 /** Modules that an emitted module imports, in any form. */
 function importsOf(code: string): string[] {
@@ -96,7 +86,7 @@ describe("the package", () => {
   it("holds what it needs and nothing else", async () => {
     const entries = await readdir(installed);
     expect(entries.toSorted()).toEqual(
-      ["LICENSE", "README.md", "bin", "dist", "models", "package.json"].toSorted(),
+      ["LICENSE", "README.md", "bin", "dist", "models", "package.json", "src"].toSorted(),
     );
     const files = await readdir(join(installed, "dist"), { recursive: true });
     expect(files.filter((name) => /\.(test|spec)\./.test(name))).toEqual([]);
@@ -120,52 +110,88 @@ describe("the package", () => {
         else bare.push(`${path}: ${name}`);
       }
     };
-    for (const entry of ["", "gpu", "graph", "kernels", "weights"]) {
+    for (const entry of ["", "gpu", "graph", "kernels", "weights", "worker"]) {
       await visit(join(installed, "dist", entry, "index.js"));
     }
     expect(bare).toEqual([]);
     expect(seen.size).toBeGreaterThan(60); // the walk has gone through the library
   });
 
-  it("is imported in Node, whole and by layer", async () => {
-    const expected: Readonly<Record<string, readonly string[]>> = {
-      "rcod-webgpu": ["loadModel", "requestGpu", "DeviceError", "ShapeError", "WeightsError"],
-      "rcod-webgpu/gpu": ["requestGpu", "adoptDevice", "readBytes"],
-      "rcod-webgpu/graph": ["GraphBuilder", "Program", "planGraph"],
-      "rcod-webgpu/kernels": ["conv2d", "attention", "elementwise"],
-      "rcod-webgpu/weights": ["openSafetensors", "bytesSource", "urlFiles"],
-      "rcod-webgpu/node": ["requestNodeGpu", "folderFiles"],
+  it("is what its manifest says, to publint and to arethetypeswrong", async () => {
+    const manifest = JSON.parse(await readFile(join(installed, "package.json"), "utf8")) as object;
+    expect(manifest).toMatchObject({ type: "module", sideEffects: false });
+    expect(manifest).not.toHaveProperty("dependencies");
+    const { messages } = await publint({ pkgDir: installed, strict: true, pack: false });
+    expect(messages.map((message) => formatMessage(message, manifest))).toEqual([]);
+    const attw = join(root, "node_modules", "@arethetypeswrong", "cli", "dist", "index.js");
+    const flags = ["--profile", "esm-only", "--format", "json"];
+    const found = await mustRun(project, process.execPath, attw, tarball, ...flags);
+    const { analysis, problems } = JSON.parse(found) as {
+      readonly analysis: { readonly entrypoints: Readonly<Record<string, unknown>> };
+      readonly problems: Readonly<Record<string, readonly { readonly resolutionKind: string }[]>>;
     };
-    const code = `
-      const exported = {};
-      for (const name of ${JSON.stringify(Object.keys(expected))}) {
-        exported[name] = Object.keys(await import(name));
+    const entries = Object.keys(ENTRIES).map((name) => name.replace("rcod-webgpu", "."));
+    expect(Object.keys(analysis.entrypoints)).toEqual(expect.arrayContaining(entries));
+    // The package is ESM for Node ≥ 20: what require() and the resolution of Node 10 see does not matter.
+    const meant = Object.values(problems)
+      .flat()
+      .filter(({ resolutionKind }) => !["node10", "node16-cjs"].includes(resolutionKind));
+    expect(meant).toEqual([]);
+  });
+
+  it("has source maps that lead to the sources", async () => {
+    const files = await readdir(join(installed, "dist"), { recursive: true });
+    const maps = files.filter((name) => name.endsWith(".map"));
+    expect(maps.length).toBe(files.filter((name) => /\.(js|d\.ts)$/.test(name)).length);
+    for (const name of maps) {
+      const path = join(installed, "dist", name);
+      const map = JSON.parse(await readFile(path, "utf8")) as {
+        readonly sources: readonly string[];
+      };
+      for (const source of map.sources) {
+        const original = await readFile(join(dirname(path), source), "utf8");
+        expect(original.length, `${name}: ${source}`).toBeGreaterThan(0);
       }
-      console.log(JSON.stringify(exported));`;
-    const exported = JSON.parse(
-      await mustRun(project, process.execPath, "--input-type=module", "-e", code),
-    ) as Record<string, readonly string[]>;
-    for (const [name, names] of Object.entries(expected)) {
-      expect(exported[name], name).toEqual(expect.arrayContaining([...names]));
+      const code = await readFile(path.replace(/\.map$/, ""), "utf8");
+      expect(code).toMatch(/\n\/\/# sourceMappingURL=[\w.-]+\.map\s*$/);
     }
   });
 
-  it.each([
-    ["bundler", "esnext"],
-    ["nodenext", "nodenext"],
-  ])("has types under moduleResolution %s", async (moduleResolution, module) => {
-    const tsc = join(root, "node_modules", "typescript", "bin", "tsc");
-    const flags = ["--noEmit", "--strict", "--target", "es2023", "--types", ""];
-    const lib = ["--lib", "es2024,dom,dom.iterable,dom.asynciterable"];
-    const resolution = ["--module", module, "--moduleResolution", moduleResolution];
-    const files = ["main.ts", "layers.ts"];
-    await mustRun(project, process.execPath, tsc, ...flags, ...lib, ...resolution, ...files);
+  describe.each(["npm", "pnpm"])("installed by %s", (client) => {
+    const place = (): string => (client === "npm" ? project : pnpmProject);
+
+    it("is imported in Node, whole and by layer", async () => {
+      const code = `
+        const exported = {};
+        for (const name of ${JSON.stringify(Object.keys(ENTRIES))}) {
+          exported[name] = Object.keys(await import(name));
+        }
+        console.log(JSON.stringify(exported));`;
+      const exported = JSON.parse(
+        await mustRun(place(), process.execPath, "--input-type=module", "-e", code),
+      ) as Record<string, readonly string[]>;
+      for (const [name, names] of Object.entries(ENTRIES)) {
+        expect(exported[name], name).toEqual(expect.arrayContaining([...names]));
+      }
+    });
+
+    it.each([
+      ["bundler", "esnext"],
+      ["node16", "node16"],
+      ["nodenext", "nodenext"],
+    ])("has types under moduleResolution %s", async (moduleResolution, module) => {
+      const tsc = join(root, "node_modules", "typescript", "bin", "tsc");
+      const flags = ["--noEmit", "--strict", "--target", "es2023", "--types", ""];
+      const lib = ["--lib", "es2024,dom,dom.iterable,dom.asynciterable"];
+      const resolution = ["--module", module, "--moduleResolution", moduleResolution];
+      const files = ["main.ts", "layers.ts"];
+      await mustRun(place(), process.execPath, tsc, ...flags, ...lib, ...resolution, ...files);
+    });
   });
 
   it("is bundled into a page by Vite, without Node modules", async () => {
-    const built = await build({ root: project, configFile: false, logLevel: "silent" });
-    if (!("output" in built)) throw new Error("not one build");
-    const chunks = built.output.filter((output) => output.type === "chunk");
+    const output = await bundled({ root: project });
+    const chunks = output.filter((part) => part.type === "chunk");
     // A Node module would be among them as "__vite-browser-external:fs", or an import of the bundle.
     const foreign = chunks
       .flatMap(({ moduleIds, imports }) => [...moduleIds, ...imports])
@@ -174,6 +200,50 @@ describe("the package", () => {
       .filter((id) => !/^(node_modules\/rcod-webgpu\/|main\.ts$|index\.html)/.test(id));
     expect(foreign).toEqual([]);
     expect(chunks.map(({ code }) => code).join("\n")).toContain("workgroup_size"); // kernels are in
+  });
+
+  it("is small: everything that the main entry reaches", async () => {
+    const output = await bundled({
+      root: installed,
+      build: {
+        minify: true,
+        rolldownOptions: {
+          input: join(installed, "dist", "index.js"),
+          preserveEntrySignatures: "strict",
+        },
+      },
+    });
+    const bytes = output.map((part) => (part.type === "chunk" ? part.code : part.source));
+    const sizes = bytes.map((part) => gzipSync(part, { level: 9 }).byteLength);
+    const total = sizes.reduce((sum, size) => sum + size, 0);
+    process.stdout.write(`library: ${total} bytes, minified and gzipped\n`);
+    expect(total).toBeGreaterThan(40_000); // it is all there
+    expect(total).toBeLessThanOrEqual(SIZE_BUDGET);
+  });
+
+  it("starts its worker and moves its model's files in a page built by Vite", async () => {
+    await writeFile(
+      join(project, "worker.html"),
+      '<script type="module" src="./in-worker.js"></script>',
+    );
+    await writeFile(
+      join(project, "in-worker.js"),
+      `import { loadModelInWorker } from "rcod-webgpu/worker";
+       import { rcodTiny } from "rcod-webgpu/models/rcod-tiny";
+       loadModelInWorker(rcodTiny);
+       const worker = new Worker(new URL("rcod-webgpu/worker-host", import.meta.url), { type: "module" });
+       loadModelInWorker(rcodTiny, { worker });`,
+    );
+    const output = await bundled({
+      root: project,
+      build: { rolldownOptions: { input: join(project, "worker.html") } },
+    });
+    const names = output.map(({ fileName }) => fileName);
+    expect(names.filter((name) => name.endsWith(".safetensors"))).toHaveLength(6);
+    const workers = output.filter(({ fileName }) => /assets\/host-.*\.js$/.test(fileName));
+    expect(workers).toHaveLength(1); // both ways lead to one script
+    const [page] = output.filter((part) => part.type === "chunk");
+    expect(page?.code).not.toContain("workgroup_size"); // the engine is in the worker alone
   });
 
   it("has a binary that says what to install where the optional packages are absent", async () => {

@@ -9,6 +9,10 @@ import { elementwise } from "rcod-webgpu/kernels";
 import { folderFiles, requestNodeGpu } from "rcod-webgpu/node";
 import type { SafetensorsFile } from "rcod-webgpu/weights";
 import { bytesSource, openSafetensors } from "rcod-webgpu/weights";
+import type { WorkerModel } from "rcod-webgpu/worker";
+import { loadModelInWorker } from "rcod-webgpu/worker";
+import { serveModels } from "rcod-webgpu/worker-host";
+import { rcodTiny } from "rcod-webgpu/models/rcod-tiny";
 
 export async function upscale(image: ImageInput, inNode: boolean): Promise<UpscaleResult> {
   const gpu: Gpu = inNode ? await requestNodeGpu() : await requestGpu();
@@ -31,6 +35,15 @@ export const scaled: KernelPlan = elementwise.plan(
 
 export const read = (bytes: Uint8Array): Promise<SafetensorsFile> =>
   openSafetensors(bytesSource("bytes", bytes));
+
+export async function inWorker(image: ImageInput, worker: Worker): Promise<UpscaleResult> {
+  const model: WorkerModel = await loadModelInWorker(rcodTiny, { worker, precision: "f16" });
+  serveModels(new MessageChannel().port1);
+  return model.upscale(image, { realism: 0.25, transfer: true });
+}
+
+// @ts-expect-error: a device cannot be sent
+export const wrong = loadModelInWorker("model", { gpu: await requestGpu() });
 
 // @ts-expect-error: types must be there at all; `any` would let this pass
 elementwise.check({ dtype: "f64" });

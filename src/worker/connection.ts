@@ -1,0 +1,121 @@
+/** The page's side of one model's port: calls with progress and abort, and everything that can end them. */
+import type { Progress } from "../rcod/options.ts";
+import { errorFromRecord } from "./error-record.ts";
+import type { Reply, Request } from "./protocol.ts";
+
+/** What a call may bring along; neither can be cloned. */
+export interface CallHooks {
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (progress: Progress) => void;
+}
+
+/** What a page needs of a worker. */
+export interface WorkerLike extends Pick<EventTarget, "addEventListener" | "removeEventListener"> {
+  /** Sends `message`, moving what `transfer` lists. */
+  postMessage(message: unknown, transfer: Transferable[]): void;
+}
+
+interface PendingCall {
+  readonly resolve: (value: unknown) => void;
+  readonly reject: (reason: unknown) => void;
+  readonly onProgress: CallHooks["onProgress"];
+}
+
+export class Connection {
+  readonly #worker: WorkerLike;
+  readonly #port: MessagePort;
+  readonly #pending = new Map<number, PendingCall>();
+  readonly #onLost: (error: Error) => void;
+  #nextCall = 0;
+  /** Why no call can be made any more. */
+  #ended: Error | undefined;
+
+  /** `onLost` hears of a device that is gone. */
+  constructor(worker: WorkerLike, onLost: (error: Error) => void) {
+    this.#worker = worker;
+    this.#onLost = onLost;
+    const { port1, port2 } = new MessageChannel();
+    this.#port = port1;
+    port1.addEventListener("message", ({ data }: MessageEvent<Reply>) => this.#receive(data));
+    port1.addEventListener("messageerror", () =>
+      this.end(new Error("worker: a reply could not be cloned")),
+    );
+    port1.start();
+    worker.addEventListener("error", this.#onWorkerError);
+    worker.postMessage({ kind: "rcod-connect", port: port2 }, [port2]);
+  }
+
+  /**
+   * Sends what `request` makes of the number of the call, moving `transfer`; throws when that is impossible. The
+   * promise rejects with the worker's error, or at once with the signal's reason; what the worker still does then is
+   * of no consequence.
+   */
+  call(
+    request: (call: number) => Request,
+    { signal, onProgress }: CallHooks,
+    transfer: Transferable[] = [],
+  ): Promise<unknown> {
+    if (this.#ended) throw this.#ended;
+    signal?.throwIfAborted();
+    const call = this.#nextCall++;
+    this.#port.postMessage(request(call), transfer);
+    const onAbort = (): void => this.#abandon(call, signal?.reason);
+    signal?.addEventListener("abort", onAbort);
+    return new Promise((resolve, reject) => {
+      this.#pending.set(call, { resolve, reject, onProgress });
+    }).finally(() => {
+      signal?.removeEventListener("abort", onAbort);
+      this.#pending.delete(call);
+    });
+  }
+
+  /** Frees the worker's model; calls under way and later ones reject with `reason`. Idempotent. */
+  end(reason: Error): void {
+    if (this.#ended) return;
+    this.#ended = reason;
+    for (const { reject } of this.#pending.values()) reject(reason);
+    this.#worker.removeEventListener("error", this.#onWorkerError);
+    this.#port.postMessage({ kind: "dispose" } satisfies Request, []);
+    this.#port.close();
+  }
+
+  #abandon(call: number, reason: unknown): void {
+    this.#pending.get(call)?.reject(reason);
+    this.#port.postMessage({ kind: "abort", call } satisfies Request, []);
+  }
+
+  #receive(reply: Reply): void {
+    if (reply.kind === "lost") {
+      this.#onLost(errorFromRecord(reply.error));
+      return;
+    }
+    const pending = this.#pending.get(reply.call); // absent after an abort
+    switch (reply.kind) {
+      case "progress":
+        try {
+          pending?.onProgress?.(reply.progress);
+        } catch (error) {
+          this.#abandon(reply.call, error); // as without a worker: a listener that throws ends its call
+        }
+        return;
+      case "done":
+        pending?.resolve(reply.value);
+        return;
+      case "failed":
+        pending?.reject(errorFromRecord(reply.error));
+        return;
+      default:
+        reply satisfies never;
+    }
+  }
+
+  readonly #onWorkerError = (event: Event): void => {
+    const { message = "" } = event as Partial<ErrorEvent>; // absent when the script cannot be loaded
+    this.end(
+      new Error(
+        `worker: the script must run without errors, got ${message || "no message"}. ` +
+          'Check that it can be loaded and is a module: { type: "module" }',
+      ),
+    );
+  };
+}

@@ -1,0 +1,152 @@
+/**
+ * The worker's side. As the script of a dedicated worker it serves the pages that ask that worker; a worker with
+ * code of its own calls `serveModels(self)`.
+ */
+import type { Gpu } from "../gpu/device.ts";
+import { requestGpu } from "../gpu/device.ts";
+import type { FileSource, FolderSource, ModelSource } from "../rcod/model-source.ts";
+import type { ImageInput, RcodModel } from "../rcod/model.ts";
+import { loadModel } from "../rcod/model.ts";
+import { errorToRecord } from "./error-record.ts";
+import type { ModelFacts, Reply, Request, SentFolder, SentSource } from "./protocol.ts";
+import { buffersIn, isConnect } from "./protocol.ts";
+
+/** Where messages for a worker arrive: its global scope, or a `MessagePort`. */
+export type MessageScope = Pick<EventTarget, "addEventListener">;
+
+/** How served models get their device. */
+export interface ServeOptions {
+  /** A device for each model, destroyed with it. Default: `requestGpu()`. */
+  readonly requestGpu?: () => Promise<Gpu>;
+}
+
+const served = new WeakSet<MessageScope>();
+
+/** Loads and runs the models that `loadModelInWorker` asks `scope` for. Once for each scope; a repeated call does nothing. */
+export function serveModels(scope: MessageScope, options: ServeOptions = {}): void {
+  if (served.has(scope)) return;
+  served.add(scope);
+  scope.addEventListener("message", (event) => {
+    const { data } = event as MessageEvent<unknown>;
+    if (isConnect(data)) new ModelHost(data.port, options.requestGpu ?? requestGpu).listen();
+  });
+}
+
+/** One model behind one port. */
+class ModelHost {
+  readonly #port: MessagePort;
+  readonly #requestGpu: () => Promise<Gpu>;
+  /** Of the calls under way. */
+  readonly #aborts = new Map<number, AbortController>();
+  #gpu: Gpu | undefined;
+  #model: RcodModel | undefined;
+  /** Of the last call: the same object again is what lets the model reuse its encoding. */
+  #image: ImageInput | undefined;
+  #disposed = false;
+
+  constructor(port: MessagePort, request: () => Promise<Gpu>) {
+    this.#port = port;
+    this.#requestGpu = request;
+  }
+
+  listen(): void {
+    this.#port.addEventListener("message", ({ data }) => void this.#handle(data as Request));
+    this.#port.start();
+  }
+
+  async #handle(request: Request): Promise<void> {
+    switch (request.kind) {
+      case "load":
+        return this.#answer(0, (hooks) =>
+          this.#load(request.source, { ...request.options, ...hooks }),
+        );
+      case "upscale": {
+        const { call, image = this.#image, options } = request;
+        this.#image = image;
+        return this.#answer(call, async (hooks) => {
+          if (!this.#model || !image)
+            throw new Error("internal: upscale before load or without image");
+          return this.#model.upscale(image, { ...options, ...hooks });
+        });
+      }
+      case "abort":
+        return this.#aborts.get(request.call)?.abort();
+      case "dispose":
+        return this.#dispose();
+      default:
+        return request satisfies never;
+    }
+  }
+
+  /** Runs a call and posts how it ends. */
+  async #answer(call: number, run: (hooks: Hooks) => Promise<unknown>): Promise<void> {
+    const abort = new AbortController();
+    this.#aborts.set(call, abort);
+    try {
+      const value = await run({
+        signal: abort.signal,
+        onProgress: (progress) => this.#post({ kind: "progress", call, progress }),
+      });
+      this.#post({ kind: "done", call, value }, [...buffersIn(value)]);
+    } catch (error) {
+      this.#post({ kind: "failed", call, error: errorToRecord(error) });
+    } finally {
+      this.#aborts.delete(call);
+    }
+  }
+
+  async #load(source: SentSource, options: Hooks): Promise<ModelFacts> {
+    const gpu = await this.#requestGpu();
+    this.#gpu = gpu;
+    try {
+      this.#model = await loadModel(receivedSource(source), { ...options, gpu });
+    } finally {
+      if (this.#disposed || !this.#model) this.#free();
+    }
+    void gpu.lost.then((error) => this.#post({ kind: "lost", error: errorToRecord(error) }));
+    const { precision, caps, configs, supportsAuto } = this.#model;
+    return { precision, caps, configs, supportsAuto };
+  }
+
+  #post(reply: Reply, transfer: Transferable[] = []): void {
+    if (!this.#disposed) this.#port.postMessage(reply, transfer);
+  }
+
+  #dispose(): void {
+    this.#disposed = true;
+    this.#aborts.get(0)?.abort();
+    this.#free();
+    this.#port.close();
+  }
+
+  #free(): void {
+    this.#model?.dispose();
+    this.#gpu?.destroy();
+  }
+}
+
+/** What every call of the model's takes. */
+interface Hooks {
+  readonly signal: AbortSignal;
+  readonly onProgress: (progress: Extract<Reply, { kind: "progress" }>["progress"]) => void;
+}
+
+function receivedSource({ model, clip, checkpoint }: SentSource): ModelSource {
+  return {
+    model: receivedFolder(model),
+    ...(clip !== undefined && { clip: receivedFolder(clip) }),
+    ...(checkpoint !== undefined && { checkpoint: checkpoint satisfies FileSource }),
+  };
+}
+
+function receivedFolder(folder: SentFolder): FolderSource {
+  if (typeof folder === "string" || !("files" in folder)) return folder;
+  const { files, paths } = folder;
+  files.forEach((file, i) =>
+    Object.defineProperty(file, "webkitRelativePath", { value: paths[i], configurable: true }),
+  );
+  return files;
+}
+
+// Only the scope of a dedicated worker knows this name.
+if ("DedicatedWorkerGlobalScope" in globalThis) serveModels(globalThis);

@@ -1,0 +1,114 @@
+/** `loadModel` in a worker. */
+import type { DeviceLostError } from "../gpu/errors.ts";
+import type { FileSource, FolderSource, ModelSources } from "../rcod/model-source.ts";
+import type { LoadOptions } from "../rcod/model.ts";
+import type { FileSet, SingleFile } from "../weights/index.ts";
+import type { WorkerLike } from "./connection.ts";
+import { Connection } from "./connection.ts";
+import type { ModelFacts, SentFolder, SentSource } from "./protocol.ts";
+import { WorkerModel } from "./worker-model.ts";
+
+/** A folder that a worker can read: its URL, the addresses of its files, the files of a folder input, or a directory handle. */
+export type WorkerFolderSource = Exclude<FolderSource, FileSet>;
+
+/** A file that a worker can read: its URL, a `File` or `Blob`, or a file handle. */
+export type WorkerFileSource = Exclude<FileSource, SingleFile>;
+
+/** Where the worker gets the model from: one folder, or pieces of different origin as `ModelSources` has them. */
+export type WorkerModelSource =
+  | WorkerFolderSource
+  | {
+      readonly [Piece in keyof ModelSources]: Piece extends "checkpoint"
+        ? WorkerFileSource
+        : WorkerFolderSource;
+    };
+
+/** Options of loading; those of `loadModel` but the device, which the worker makes. */
+export interface WorkerLoadOptions extends Omit<LoadOptions, "gpu"> {
+  /**
+   * A worker that runs `rcod-webgpu/worker-host`. It may serve several models, and stays alive after `dispose()`.
+   * Default: a new one, which ends with the model.
+   */
+  readonly worker?: WorkerLike;
+}
+
+/**
+ * Loads a model in a worker. Addresses may be relative to the page.
+ * @throws what `loadModel` throws, of the same classes with the same messages; an `Error` when the worker's script
+ * fails; a `TypeError` for a source that cannot be sent (`FileSet`, `SingleFile`)
+ */
+export async function loadModelInWorker(
+  source: WorkerModelSource,
+  options: WorkerLoadOptions = {},
+): Promise<WorkerModel> {
+  const { worker: given, signal, onProgress, ...rest } = options;
+  const sent = sentSource(source);
+  signal?.throwIfAborted();
+  const owned = given === undefined ? startWorker() : undefined;
+  let onLost: (error: DeviceLostError) => void = () => {};
+  const lost = new Promise<DeviceLostError>((resolve) => (onLost = resolve));
+  const connection = new Connection(given ?? (owned as Worker), (error) =>
+    onLost(error as DeviceLostError),
+  );
+  try {
+    const hooks = { ...(signal && { signal }), ...(onProgress && { onProgress }) };
+    const facts = await connection.call(
+      () => ({ kind: "load", source: sent, options: rest }),
+      hooks,
+    );
+    return new WorkerModel(connection, facts as ModelFacts, lost, () => owned?.terminate());
+  } catch (error) {
+    connection.end(error instanceof Error ? error : new Error(String(error)));
+    owned?.terminate();
+    throw error;
+  }
+}
+
+/** In this form bundlers see the worker and build its script. They find `.ts` behind `.js`; browsers do not. */
+function startWorker(): Worker {
+  return new Worker(new URL("./host.js", import.meta.url), { type: "module", name: "rcod-webgpu" });
+}
+
+function sentSource(source: WorkerModelSource): SentSource {
+  if (typeof source !== "object" || !("model" in source)) return { model: sentFolder(source) };
+  const { model, clip, checkpoint } = source;
+  return {
+    model: sentFolder(model),
+    ...(clip !== undefined && { clip: sentFolder(clip) }),
+    ...(checkpoint !== undefined && { checkpoint: sentFile(checkpoint) }),
+  };
+}
+
+function sentFolder(folder: WorkerFolderSource): SentFolder {
+  if (typeof folder === "string" || folder instanceof URL) return absolute(folder);
+  if (Array.isArray(folder)) {
+    const files = folder as readonly File[];
+    return { files, paths: files.map(({ webkitRelativePath }) => webkitRelativePath) };
+  }
+  if (folder instanceof Map) {
+    const urls = folder as ReadonlyMap<string, string | URL>;
+    return new Map(Array.from(urls, ([path, address]) => [path, absolute(address)]));
+  }
+  refuseReader(folder);
+  return folder as FileSystemDirectoryHandle;
+}
+
+function sentFile(file: WorkerFileSource): NonNullable<SentSource["checkpoint"]> {
+  if (typeof file === "string" || file instanceof URL) return absolute(file);
+  refuseReader(file);
+  return file;
+}
+
+/** Functions cannot be sent. */
+function refuseReader(source: object): void {
+  if (!("open" in source)) return;
+  throw new TypeError(
+    "worker: a source must be a URL, files or a handle, got one with an open() of its own. " +
+      "Use loadModel in a worker of your own, or give one of these",
+  );
+}
+
+function absolute(address: string | URL): string {
+  const page = typeof document === "undefined" ? globalThis.location?.href : document.baseURI;
+  return new URL(address, page).href;
+}

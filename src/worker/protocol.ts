@@ -1,0 +1,71 @@
+/**
+ * What a page and its worker say to each other. The worker itself gets one message for each model, with the port on
+ * which all else goes, so that models share a worker with one another and with other code.
+ */
+import type { RcodModel } from "../rcod/model.ts";
+import type { Progress, UpscaleOptions } from "../rcod/options.ts";
+import type { RawImage } from "../rcod/image-ops.ts";
+import type { ErrorRecord } from "./error-record.ts";
+
+/** A folder as it can be cloned. `webkitRelativePath` is not part of a cloned `File`, so paths go beside. */
+export type SentFolder =
+  | string
+  | ReadonlyMap<string, string>
+  | FileSystemDirectoryHandle
+  | { readonly files: readonly File[]; readonly paths: readonly string[] };
+
+/** A model source as it can be cloned: addresses absolute, because a worker has another base than its page. */
+export interface SentSource {
+  readonly model: SentFolder;
+  readonly clip?: SentFolder;
+  readonly checkpoint?: string | Blob | FileSystemFileHandle;
+}
+
+/** What the page knows of a loaded model. */
+export type ModelFacts = Pick<RcodModel, "precision" | "caps" | "configs" | "supportsAuto">;
+
+/** Page to worker, on the worker itself. */
+export interface Connect {
+  readonly kind: "rcod-connect";
+  readonly port: MessagePort;
+}
+
+/** Page to worker, on the port. Loading is call 0. */
+export type Request =
+  | { readonly kind: "load"; readonly source: SentSource; readonly options: object }
+  | {
+      readonly kind: "upscale";
+      readonly call: number;
+      /** Absent when the image is the one of the last call: the worker still has it. */
+      readonly image?: RawImage | ImageBitmap;
+      readonly options: Omit<UpscaleOptions, "signal" | "onProgress">;
+    }
+  | { readonly kind: "abort"; readonly call: number }
+  | { readonly kind: "dispose" };
+
+/** Worker to page, on the port. */
+export type Reply =
+  | { readonly kind: "progress"; readonly call: number; readonly progress: Progress }
+  | { readonly kind: "done"; readonly call: number; readonly value: unknown }
+  | { readonly kind: "failed"; readonly call: number; readonly error: ErrorRecord }
+  | { readonly kind: "lost"; readonly error: ErrorRecord };
+
+/** Whether a message of the worker's is ours. */
+export function isConnect(data: unknown): data is Connect {
+  return (
+    typeof data === "object" && data !== null && "kind" in data && data.kind === "rcod-connect"
+  );
+}
+
+/**
+ * The buffers behind the arrays in `value`, to be moved instead of copied. For values whose receiver is the only
+ * user: what a call returned, never what a caller gave.
+ */
+export function buffersIn(value: unknown, found = new Set<ArrayBuffer>()): Set<ArrayBuffer> {
+  if (ArrayBuffer.isView(value)) {
+    if (value.buffer instanceof ArrayBuffer) found.add(value.buffer);
+  } else if (typeof value === "object" && value !== null) {
+    for (const part of Object.values(value)) buffersIn(part, found);
+  }
+  return found;
+}

@@ -1,0 +1,102 @@
+/** A model that lives in a worker, with the interface of `RcodModel`. */
+import type { DeviceLostError } from "../gpu/errors.ts";
+import { DeviceError } from "../gpu/errors.ts";
+import { ShapeError } from "../gpu/shape.ts";
+import type { RawImage } from "../rcod/image-ops.ts";
+import type { ImageInput, RcodModel } from "../rcod/model.ts";
+import type { UpscaleOptions, UpscaleResult } from "../rcod/options.ts";
+import type { Connection } from "./connection.ts";
+import type { ModelFacts } from "./protocol.ts";
+
+/** Options of one call; those of `RcodModel.upscale`, and whether the pixels are moved. */
+export interface WorkerUpscaleOptions extends UpscaleOptions {
+  /**
+   * Moves the image's pixels to the worker instead of copying them; afterwards the caller's buffer is empty
+   * (detached) or its `ImageBitmap` closed. The object still names the image in the next calls. Default false.
+   */
+  readonly transfer?: boolean;
+}
+
+/** A model in a worker, on a device of its own there. Call `dispose()` when done. */
+export class WorkerModel implements Pick<RcodModel, keyof ModelFacts | "upscale" | "dispose"> {
+  /** Storage of weights and activations. */
+  readonly precision: ModelFacts["precision"];
+  /** What the worker's device can do. */
+  readonly caps: ModelFacts["caps"];
+  /** The model's configurations. */
+  readonly configs: ModelFacts["configs"];
+  /** Whether `realism: "auto"` works: the model has a metric estimation module. */
+  readonly supportsAuto: boolean;
+  /** Resolves when the worker's device is lost; every call then rejects with the same error. */
+  readonly lost: Promise<DeviceLostError>;
+  readonly #connection: Connection;
+  readonly #onDispose: () => void;
+  /** The image that the worker has, by identity. It keeps only the last one. */
+  #sent: WeakRef<ImageInput> | undefined;
+
+  /** Use `loadModelInWorker`. */
+  constructor(
+    connection: Connection,
+    facts: ModelFacts,
+    lost: Promise<DeviceLostError>,
+    onDispose: () => void,
+  ) {
+    this.#connection = connection;
+    this.precision = facts.precision;
+    this.caps = facts.caps;
+    this.configs = facts.configs;
+    this.supportsAuto = facts.supportsAuto;
+    this.lost = lost;
+    this.#onDispose = onDispose;
+  }
+
+  /**
+   * Enlarges an image ×4 (the model's `upscale`). Calls are queued. The pixels are copied to the worker once, or
+   * moved with `transfer`; the result's are moved back. Passing the same image object again sends no pixels, and
+   * with only `realism`, `timestep` or `colorFix` changed reuses its encoding. An abort rejects at once; the worker
+   * stops after the GPU work under way.
+   * @throws what `RcodModel.upscale` throws, of the same classes with the same messages
+   */
+  async upscale(image: ImageInput, options: WorkerUpscaleOptions = {}): Promise<UpscaleResult> {
+    const { signal, onProgress, transfer = false, ...rest } = options;
+    const isNew = this.#sent?.deref() !== image;
+    const { sent, moved } = isNew ? cloneable(image, transfer) : { sent: undefined, moved: [] };
+    const result = this.#connection.call(
+      // throws when nothing was sent
+      (call) => ({ kind: "upscale", call, ...(sent && { image: sent }), options: rest }),
+      { ...(signal && { signal }), ...(onProgress && { onProgress }) },
+      moved,
+    );
+    if (isNew) this.#sent = new WeakRef(image);
+    return (await result) as UpscaleResult;
+  }
+
+  /**
+   * Frees everything on the worker's device; calls under way reject with a `DeviceError`. Ends the worker when
+   * `loadModelInWorker` made it. Idempotent.
+   */
+  dispose(): void {
+    this.#connection.end(new DeviceError("device: this model was disposed. Load it again"));
+    this.#onDispose();
+  }
+}
+
+/** An image as it is posted, and what of it is moved. Without `transfer` that is a copy of just its pixels. */
+function cloneable(
+  image: ImageInput,
+  transfer: boolean,
+): { readonly sent: RawImage | ImageBitmap; readonly moved: Transferable[] } {
+  if (("data" in image ? image.data.length : image.width) === 0) {
+    throw new ShapeError(
+      "image: its pixels must be there, got none. Were they moved to a worker? It keeps only the last image: " +
+        "send images without transfer if others come in between",
+    );
+  }
+  if (!("data" in image)) return { sent: image, moved: transfer ? [image] : [] };
+  const { width, height } = image;
+  const { buffer } = image.data;
+  const isMoved = transfer && buffer instanceof ArrayBuffer; // shared memory cannot be
+  const data = isMoved ? image.data : image.data.slice();
+  const channels = "channels" in image ? image.channels : 4;
+  return { sent: { width, height, channels, data }, moved: [data.buffer as ArrayBuffer] };
+}

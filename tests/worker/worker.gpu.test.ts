@@ -1,0 +1,267 @@
+/** A model across a message channel does what it does without one. */
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { DeviceError, DeviceLostError } from "../../src/gpu/errors.ts";
+import { ShapeError } from "../../src/gpu/shape.ts";
+import { requestNodeGpu } from "../../src/node/gpu.ts";
+import { ConfigError } from "../../src/rcod/config.ts";
+import { loadModel } from "../../src/rcod/model.ts";
+import type { RawImage } from "../../src/rcod/image-ops.ts";
+import type { Progress } from "../../src/rcod/options.ts";
+import { WeightsError, memoryFiles } from "../../src/weights/index.ts";
+import type { WorkerModel, WorkerModelSource } from "../../src/worker/index.ts";
+import { loadModelInWorker } from "../../src/worker/index.ts";
+import { minimalFiles, testImage } from "../rcod/support.ts";
+import { useGpu } from "../support/gpu.ts";
+import type { FileServer } from "../browser/file-server.ts";
+import { startFileServer } from "../browser/file-server.ts";
+import type { LocalWorker } from "./support.ts";
+import { borrowed, localWorker } from "./support.ts";
+
+const setup = useGpu();
+const text = (json: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(json));
+
+let server: FileServer;
+let worker: LocalWorker;
+let model: WorkerModel;
+
+beforeAll(async () => {
+  const files = await minimalFiles({ midAttention: false, vaeWidths: [8] });
+  const config = text({ block_out_channels: [8], latent_channels: 8 });
+  server = await startFileServer();
+  server.mount("model", memoryFiles(files));
+  server.mount("broken", memoryFiles(new Map([...files, ["vae/config.json", config]])));
+  worker = localWorker(async () => borrowed(setup.gpu));
+  model = await loadModelInWorker(`${server.address}/model`, { worker, precision: "f32" });
+});
+afterAll(async () => {
+  model.dispose();
+  worker.close();
+  await server.close();
+});
+
+/** The error of a promise that must reject. */
+const failure = (promise: Promise<unknown>): Promise<Error> =>
+  promise.then(
+    () => expect.unreachable("resolved"),
+    (error: unknown) => error as Error,
+  );
+
+describe("the same as without a worker", () => {
+  it("facts, progress, result", async () => {
+    const seen: Progress[] = [];
+    const own = await loadModel(`${server.address}/model`, {
+      gpu: setup.gpu,
+      precision: "f32",
+      onProgress: (progress) => seen.push(progress),
+    });
+    const { precision, caps, configs, supportsAuto } = own;
+    expect(model).toMatchObject({ precision, supportsAuto });
+    expect(model.caps).toEqual(caps);
+    expect(model.configs).toEqual(configs);
+
+    const loading: Progress[] = [];
+    const second = await loadModelInWorker(new URL(`${server.address}/model`), {
+      worker,
+      precision: "f32",
+      onProgress: (progress) => loading.push(progress),
+    });
+    second.dispose();
+    expect(loading).toEqual(seen);
+
+    const image = testImage(9, 7, 4);
+    const steps: Progress[] = [];
+    const options = { realism: 0.25, onProgress: (progress: Progress) => steps.push(progress) };
+    const expected = await own.upscale(image, { realism: 0.25 });
+    const result = await model.upscale(image, options);
+    own.dispose();
+    expect(result).toEqual({
+      ...expected,
+      timingsMs: expect.objectContaining({ unet: expect.any(Number) }),
+      // The device they share holds the other model's activations too.
+      peakBytes: expect.any(Number),
+      peakActivationBytes: expect.any(Number),
+    });
+    expect(steps.at(-1)?.fraction).toBe(1);
+    expect(new Set(steps.map(({ stage }) => stage)).size).toBeGreaterThan(3);
+  });
+
+  it("errors, with class and message", async () => {
+    const image = testImage(4, 4);
+    const wrong: RawImage = { ...image, width: 5 };
+    const shape = await failure(model.upscale(wrong));
+    expect(shape).toBeInstanceOf(ShapeError);
+    expect(shape.message).toBe("image: 5×4×3 needs 60 bytes, got 48");
+    expect(shape.stack).toContain("checkImage"); // the worker's
+    expect(await failure(model.upscale(image, { realism: 2 }))).toBeInstanceOf(RangeError);
+
+    const config = await failure(loadModelInWorker(`${server.address}/broken`, { worker }));
+    expect(config).toBeInstanceOf(ConfigError);
+    expect(config).toMatchObject({ name: "ConfigError", message: /^config: / });
+    const absent = await failure(loadModelInWorker(`${server.address}/absent`, { worker }));
+    expect(absent).toBeInstanceOf(WeightsError);
+    expect(absent.message).toContain(`no model in ${server.address}/absent`);
+  });
+});
+
+describe("pixels", () => {
+  const fidelity = { realism: "fidelity" } as const;
+  let expected: Uint8Array;
+  beforeAll(async () => {
+    expected = (await model.upscale(testImage(6, 5), fidelity)).image.data as Uint8Array;
+  });
+
+  it("stay the caller's, and only the image's go", async () => {
+    const { data, ...size } = testImage(6, 5);
+    const large = new Uint8Array(data.length + 100).fill(7);
+    large.set(data, 50);
+    const view = { ...size, data: large.subarray(50, 50 + data.length) };
+    expect((await model.upscale(view, fidelity)).image.data).toEqual(expected);
+    expect(view.data).toEqual(data);
+  });
+
+  it("are moved on demand, and the image is known afterwards", async () => {
+    const image = testImage(6, 5);
+    const first = await model.upscale(image, { ...fidelity, transfer: true });
+    expect(image.data.byteLength).toBe(0);
+    expect(first.image.data).toEqual(expected);
+    const again = await model.upscale(image, { realism: "realism" });
+    expect(again.timestep).toBe(749);
+    expect(again.timingsMs.encode).toBeLessThan(again.timingsMs.unet); // encoded once
+    // Another image takes its place; then it is gone on both sides.
+    await model.upscale(testImage(4, 4), fidelity);
+    const gone = await failure(model.upscale(image));
+    expect(gone).toBeInstanceOf(ShapeError);
+    expect(gone.message).toContain("image: its pixels must be there, got none.");
+  });
+
+  it("of a call that was never sent are sent by the next", async () => {
+    const image = testImage(6, 5);
+    await failure(model.upscale(image, { signal: AbortSignal.abort() }));
+    expect((await model.upscale(image, fidelity)).image.data).toEqual(expected);
+  });
+
+  it("of the result are moved back", async () => {
+    const { image } = await model.upscale(testImage(6, 5), fidelity);
+    expect(image.data.buffer.byteLength).toBe(image.data.byteLength);
+  });
+});
+
+describe("abort and dispose", () => {
+  it("rejects with the signal's own reason, and goes on", async () => {
+    const abort = new AbortController();
+    const reason = { why: "changed my mind" };
+    const image = testImage(6, 5, 3, 2);
+    const onProgress = (): void => abort.abort(reason);
+    const { signal } = abort;
+    expect(await failure(model.upscale(image, { signal, onProgress }))).toBe(reason);
+    expect((await model.upscale(image)).image.width).toBe(24);
+  });
+
+  it("ends a call whose listener throws", async () => {
+    const boom = new Error("boom");
+    const onProgress = (): never => {
+      throw boom;
+    };
+    expect(await failure(model.upscale(testImage(6, 5, 3, 3), { onProgress }))).toBe(boom);
+  });
+
+  it("stops loading", async () => {
+    const abort = new AbortController();
+    const { signal } = abort;
+    const loading = loadModelInWorker(`${server.address}/model`, {
+      worker,
+      signal,
+      onProgress: () => abort.abort(),
+    });
+    expect(await failure(loading)).toBe(signal.reason);
+  });
+
+  it("frees what the model had, once", async () => {
+    const gpu = await requestNodeGpu();
+    const local = localWorker(async () => borrowed(gpu));
+    const other = await loadModelInWorker(`${server.address}/model`, { worker: local });
+    expect(gpu.memory.use().currentBytes).toBeGreaterThan(10_000);
+    const call = failure(other.upscale(testImage(4, 4)));
+    other.dispose();
+    other.dispose();
+    const error = await call;
+    expect(error).toBeInstanceOf(DeviceError);
+    expect(error.message).toContain("this model was disposed");
+    expect((await failure(other.upscale(testImage(4, 4)))).message).toBe(error.message);
+    await expect.poll(() => gpu.memory.use().currentBytes, { timeout: 60_000 }).toBe(0);
+    local.close();
+    gpu.destroy();
+  });
+});
+
+describe("what ends a model from outside", () => {
+  it("a lost device", async () => {
+    const gpu = await requestNodeGpu();
+    const local = localWorker(async () => gpu);
+    const other = await loadModelInWorker(`${server.address}/model`, { worker: local });
+    gpu.device.destroy();
+    const lost = await other.lost;
+    expect(lost).toBeInstanceOf(DeviceLostError);
+    expect(lost).toMatchObject({ name: "DeviceLostError", reason: "destroyed" });
+    const error = await failure(other.upscale(testImage(4, 4)));
+    expect(error).toBeInstanceOf(DeviceLostError);
+    expect(error.message).toBe(lost.message);
+    other.dispose();
+    local.close();
+  });
+
+  it("a worker whose script fails", async () => {
+    const silent = Object.assign(new EventTarget(), { postMessage: () => {} });
+    const loading = failure(loadModelInWorker("http://host/model", { worker: silent }));
+    silent.dispatchEvent(Object.assign(new Event("error"), { message: "Uncaught x" }));
+    expect((await loading).message).toBe(
+      "worker: the script must run without errors, got Uncaught x. " +
+        'Check that it can be loaded and is a module: { type: "module" }',
+    );
+  });
+});
+
+describe("sources", () => {
+  /** What a worker is sent to load. */
+  async function sentSource(source: WorkerModelSource): Promise<unknown> {
+    const sent: unknown[] = [];
+    const abort = new AbortController();
+    const recorder = Object.assign(new EventTarget(), {
+      postMessage: (message: unknown) => {
+        const { port } = message as { readonly port: MessagePort };
+        port.addEventListener("message", ({ data }) => {
+          sent.push((data as { readonly source?: unknown }).source);
+          abort.abort();
+        });
+        port.start();
+      },
+    });
+    const error = await failure(
+      loadModelInWorker(source, { worker: recorder, signal: abort.signal }),
+    );
+    expect(error).toBe(abort.signal.reason);
+    return sent[0];
+  }
+
+  it("have absolute addresses", async () => {
+    expect(await sentSource("http://host/a/../model")).toEqual({ model: "http://host/model" });
+    expect(
+      await sentSource({ model: new URL("http://host/m"), checkpoint: "http://host/c.pkl" }),
+    ).toEqual({ model: "http://host/m", checkpoint: "http://host/c.pkl" });
+  });
+
+  it("take the paths of chosen files along", async () => {
+    const file = new Blob(["{}"]) as File;
+    Object.defineProperty(file, "webkitRelativePath", { value: "m/vae/config.json" });
+    expect(await sentSource([file])).toMatchObject({
+      model: { files: [{ size: 2 }], paths: ["m/vae/config.json"] },
+    });
+  });
+
+  it("are refused when they are functions", async () => {
+    const files = { name: "x", open: async () => null } as unknown as FileSystemDirectoryHandle;
+    const error = await failure(loadModelInWorker(files, { worker }));
+    expect(error).toBeInstanceOf(TypeError);
+    expect(error.message).toContain("worker: a source must be a URL, files or a handle");
+  });
+});
