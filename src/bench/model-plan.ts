@@ -7,8 +7,9 @@ import { planGraph } from "../graph/plan.ts";
 import { weightByteLength } from "../graph/weight-layout.ts";
 import { vaeFactor } from "../rcod/config.ts";
 import { IMAGE_PROJ } from "../rcod/graphs.ts";
-import type { ModelConfigs, ModelPart } from "../rcod/load.ts";
-import { modelParameters, modelWeights, stageGraphs } from "../rcod/load.ts";
+import type { ModelConfigs } from "../rcod/model-configs.ts";
+import type { ModelPart } from "../rcod/model-parts.ts";
+import { modelParameters, modelWeights, stageGraphs } from "../rcod/model-parts.ts";
 
 /** A part of the model as a checkpoint knows it. */
 export interface ModuleInfo {

@@ -4,15 +4,11 @@ import type { ModuleInfo, PlanInfo } from "../bench/model-plan.ts";
 import { describeModules, describePlan } from "../bench/model-plan.ts";
 import type { Caps } from "../gpu/caps.ts";
 import { BASELINE_CAPS } from "../gpu/caps.ts";
-import type { ModelConfigs, ModelPart } from "../rcod/load.ts";
-import {
-  checkPart,
-  checkpointUpdates,
-  modelParameters,
-  modelParts,
-  openPart,
-  readConfigs,
-} from "../rcod/load.ts";
+import type { ModelConfigs } from "../rcod/model-configs.ts";
+import type { ModelPart } from "../rcod/model-parts.ts";
+import { readConfigs } from "../rcod/model-configs.ts";
+import { modelParameters, modelParts } from "../rcod/model-parts.ts";
+import { checkPart, checkpointUpdates, openPart } from "../rcod/open-model.ts";
 import { openCheckpoint } from "../rcod/rcod-checkpoint.ts";
 import type { FileSet, WeightStem, WeightStore } from "../weights/index.ts";
 import { WeightsError, hasWeights } from "../weights/index.ts";

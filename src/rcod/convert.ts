@@ -11,8 +11,10 @@ import type { FileSet, TensorPlace, WeightStem } from "../weights/index.ts";
 import { WeightsError, elementByteLength, layoutSafetensors, readText } from "../weights/index.ts";
 import type { ClipConfig, RcodConfig } from "./config.ts";
 import { IMAGE_PROJ } from "./graphs.ts";
-import type { ModelPart } from "./load.ts";
-import { modelParameters, openModel, readConfigs } from "./load.ts";
+import type { ModelPart } from "./model-parts.ts";
+import { readConfigs } from "./model-configs.ts";
+import { modelParameters } from "./model-parts.ts";
+import { openModel } from "./open-model.ts";
 import { mergedPieces } from "./merge.ts";
 
 export interface ConvertOptions {

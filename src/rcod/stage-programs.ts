@@ -4,7 +4,8 @@ import type { Graph } from "../graph/ir.ts";
 import { planGraph } from "../graph/plan.ts";
 import { Program } from "../graph/program.ts";
 import { SlotPool } from "../graph/slot-pool.ts";
-import type { LoadedWeights, ModelPart } from "./load.ts";
+import type { LoadedWeights } from "./load.ts";
+import type { ModelPart } from "./model-parts.ts";
 
 export class StagePrograms {
   readonly #gpu: Gpu;

@@ -2,7 +2,7 @@
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { describe, expect, it } from "vitest";
-import { readConfigs } from "../../src/rcod/load.ts";
+import { readConfigs } from "../../src/rcod/model-configs.ts";
 import type { FileSource, FolderSource } from "../../src/rcod/model-source.ts";
 import { modelFiles } from "../../src/rcod/model-source.ts";
 import { openCheckpoint } from "../../src/rcod/rcod-checkpoint.ts";

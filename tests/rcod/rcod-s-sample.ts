@@ -1,7 +1,8 @@
 /** A tiny RCOD_S model folder as people have it: base, CLIP and the three files of torch.save. */
 import { readFileSync } from "node:fs";
 import { floatToHalfBits, halfBitsToFloat } from "../../src/gpu/dtype.ts";
-import { modelParameters, readConfigs } from "../../src/rcod/load.ts";
+import { readConfigs } from "../../src/rcod/model-configs.ts";
+import { modelParameters } from "../../src/rcod/model-parts.ts";
 import { fmix32, fnv1a32, recipeHalves } from "../../src/verify/recipe.ts";
 import { halvesToFloats } from "../../src/verify/golden-file.ts";
 import type { NamedTensorData } from "../../src/weights/index.ts";

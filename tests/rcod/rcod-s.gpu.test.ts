@@ -1,6 +1,8 @@
 /** RCOD_S through the API, from the files that people have to PyTorch's picture. */
 import { describe, expect, it } from "vitest";
-import { loadWeights, modelParts, readConfigs } from "../../src/rcod/load.ts";
+import { loadWeights } from "../../src/rcod/load.ts";
+import { readConfigs } from "../../src/rcod/model-configs.ts";
+import { modelParts } from "../../src/rcod/model-parts.ts";
 import { adaptToImage } from "../../src/rcod/degradation-stage.ts";
 import { loadModel } from "../../src/rcod/model.ts";
 import type { RawImage } from "../../src/rcod/image-ops.ts";
