@@ -2,7 +2,14 @@
 import { InvalidArgumentError, Option } from "commander";
 import type { RegisterCommand } from "./command.ts";
 import type { ModelPaths } from "./model-paths.ts";
-import { checkpointOption, clipOption, modelOption, modelPaths } from "./model-paths.ts";
+import {
+  checkpointOption,
+  clipOption,
+  deNetOption,
+  memOption,
+  modelOption,
+  modelPaths,
+} from "./model-paths.ts";
 import type { Terminal } from "./terminal.ts";
 
 export interface ConvertCliOptions extends ModelPaths {
@@ -37,6 +44,8 @@ export function convertCommand(load: () => Promise<ConvertModule>): RegisterComm
       .addOption(modelOption())
       .addOption(clipOption())
       .addOption(checkpointOption())
+      .addOption(deNetOption())
+      .addOption(memOption())
       .requiredOption("-o, --out <folder>", "folder to write")
       .addOption(
         new Option("--dtype <d>", "storage of matrices; vectors are always fp32")

@@ -16,7 +16,7 @@ import { EXIT } from "./errors.ts";
 import { formatBytes, formatTable } from "./format.ts";
 import { runFileInfo } from "./info-file.ts";
 import type { InfoOptions } from "./info.ts";
-import { checkModelPaths, modelFilesAt, modelPaths } from "./model-paths.ts";
+import { checkModelPaths, isWhole, modelFilesAt, modelPaths } from "./model-paths.ts";
 
 /** The weight files of one part, or the checkpoint. */
 interface WeightsInfo {
@@ -30,8 +30,7 @@ interface WeightsInfo {
 /** Runs the command. Exit code 0; 2 where the weights do not fit the configs, or a file is refused. */
 export async function runInfo(options: InfoOptions): Promise<number> {
   const { terminal, model } = options;
-  const isWhole = options.clip === undefined && options.checkpoint === undefined;
-  if (isWhole && (await stat(model).catch(() => null))?.isFile() === true) {
+  if (isWhole(options) && (await stat(model).catch(() => null))?.isFile() === true) {
     return runFileInfo(model, options);
   }
   await checkModelPaths(options);

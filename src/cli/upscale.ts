@@ -33,6 +33,9 @@ import {
   checkModelPaths,
   checkpointOption,
   clipOption,
+  deNetOption,
+  memOption,
+  modelFilesAt,
   modelOption,
   modelPaths,
 } from "./model-paths.ts";
@@ -100,6 +103,8 @@ export const upscaleCommand: RegisterCommand = (program, { terminal, finish }) =
     .addOption(modelOption())
     .addOption(clipOption())
     .addOption(checkpointOption())
+    .addOption(deNetOption())
+    .addOption(memOption())
     .addOption(
       new Option(
         "--realism <r>",
@@ -172,7 +177,7 @@ export async function runUpscale(
 ): Promise<number> {
   const jobs = await planJobs(inputs, options.out, options.force ?? false);
   await checkModelPaths(options);
-  if (options.realism === "auto") await checkHasMem(options.model);
+  if (options.realism === "auto") await checkHasMem(options);
   const failures = await findBadInputs(jobs);
   if (failures.size < jobs.length) {
     const exitCode = await dependencies.launch();
@@ -189,11 +194,17 @@ export async function runUpscale(
   }
 }
 
-async function checkHasMem(folder: string): Promise<void> {
-  const mem = await stat(join(folder, "mem", "config.json")).catch(() => undefined);
-  if (mem !== undefined || (await isRcodS(folder))) return;
+async function checkHasMem(paths: ModelPaths): Promise<void> {
+  const { model, checkpoint } = paths;
+  const mem = await stat(join(model, "mem", "config.json")).catch(() => undefined);
+  if (mem !== undefined || (await isRcodS(model))) return;
+  const { predictsMetric, readConfigs } = await import("../rcod/model-configs.ts");
+  if (checkpoint !== undefined && predictsMetric(await readConfigs(await modelFilesAt(paths)))) {
+    return;
+  }
+  const needed = checkpoint === undefined ? "mem/" : "mem/ and is given no --mem";
   throw usageError(
-    `--realism auto: model ${folder} has no mem/; choose fidelity, neutral, realism or a number from 0 to 1`,
+    `--realism auto: model ${model} has no ${needed}; choose fidelity, neutral, realism or a number from 0 to 1`,
   );
 }
 

@@ -1,5 +1,5 @@
 /** The configurations of a model folder, read and held against each other. */
-import type { FileSet } from "../weights/index.ts";
+import type { FileSet, JsonObject } from "../weights/index.ts";
 import { WeightsError, readJson } from "../weights/index.ts";
 import type { ClipConfig, MemConfig, RcodConfig, UNetConfig, VaeConfig } from "./config.ts";
 import {
@@ -13,6 +13,7 @@ import {
 } from "./config.ts";
 import type { DegradationConfig } from "./degradation.ts";
 import { readDegradationConfig } from "./degradation.ts";
+import { instanceOfCheckpoint } from "./rcod-checkpoint.ts";
 
 /** All configurations of a model folder. */
 export interface ModelConfigs {
@@ -57,7 +58,7 @@ export async function readConfigs(files: FileSet, signal?: AbortSignal): Promise
         "clip, checkpoint",
     );
   }
-  const rcodJson = await read("rcod_config.json");
+  const rcodJson = await withInstance(files, await read("rcod_config.json"), signal);
   const memJson = await read("mem/config.json");
   const rcod = rcodJson === null ? RCOD_O : parseRcodConfig(rcodJson);
   const isModulated = rcod.instance === "RCOD_S";
@@ -86,4 +87,22 @@ export async function readConfigs(files: FileSet, signal?: AbortSignal): Promise
     );
   }
   return configs;
+}
+
+/** `rcod_config.json` with the instance that its checkpoint shows, where it names none itself. */
+async function withInstance(files: FileSet, json: unknown, signal?: AbortSignal): Promise<unknown> {
+  if (typeof json !== "object" || json === null || Array.isArray(json) || "instance" in json) {
+    return json;
+  }
+  const fields = json as JsonObject;
+  const { checkpoint } = fields;
+  const instance =
+    typeof checkpoint === "string" ? await instanceOfCheckpoint(files, checkpoint, signal) : null;
+  if (instance === "RCOD_S") return { ...fields, instance };
+  const needsRcodS = ["degradation_estimator", "mem_checkpoint"].filter((key) => key in fields);
+  if (needsRcodS.length === 0) return json;
+  throw new ConfigError(
+    `config: ${needsRcodS.join(" and ")} must come with RCOD_S's checkpoint, got ${instance ? `${instance}'s` : "none"} ` +
+      `(${files.name}). Give rcod_s.pkl as the checkpoint, or leave them out`,
+  );
 }
