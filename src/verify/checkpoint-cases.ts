@@ -42,6 +42,7 @@ type Results = Record<string, HostTensor>;
 const rcodO: CaseRunner = (run) =>
   withCaseModel(run, async (model) => {
     const { golden, session } = run;
+    const variants = await compareVariants(run, "checkpoint", "checkpoint_variants");
     const pixels = await readInput(golden, "clip_pixel_values");
     const x = await readInput(golden, "x");
     const results: Results = await tokensOf(run, model, pixels);
@@ -51,7 +52,7 @@ const rcodO: CaseRunner = (run) =>
       ...(await compareResults(golden, session.dtype, results)),
       ...(await compareLevels(run, results)),
       ...(await compareMerged(run, model)),
-      ...(await compareVariants(run, "checkpoint", "checkpoint_variants")),
+      ...variants,
     ];
   });
 
@@ -59,6 +60,10 @@ const rcodS: CaseRunner = (run) =>
   withCaseModel(run, async (model) => {
     const { golden, session } = run;
     const { configs } = model;
+    const variants = [
+      ...(await compareVariants(run, "mem", "mem_variants")),
+      ...(await compareVariants(run, "de_net", "de_net_variants")),
+    ];
     // As the pipeline does, whatever the precision of the rest.
     const exact = new Session(session.gpu, {
       dtype: DEGRADATION_DTYPE,
@@ -83,8 +88,7 @@ const rcodS: CaseRunner = (run) =>
         await compareValues(golden, exact.dtype, "m_unet", matrices.unet.data),
         compareOutput("adaptive_timestep", [timestep], [adaptive], EXACT),
         ...(await compareResults(golden, session.dtype, results)),
-        ...(await compareVariants(run, "mem", "mem_variants")),
-        ...(await compareVariants(run, "de_net", "de_net_variants")),
+        ...variants,
       ];
     } finally {
       exact.dispose();

@@ -10,23 +10,26 @@ import { PairMetric } from "../../src/rcod/metric-of-pair.ts";
 import { StagePrograms } from "../../src/rcod/stage-programs.ts";
 import {
   WeightsError,
-  bytesSource,
   memoryFiles,
   openSafetensors,
   toFloat32,
   writeSafetensors,
 } from "../../src/weights/index.ts";
+import { fileSource } from "../../src/weights/node-source.ts";
 import { useGpu } from "../support/gpu.ts";
-import { rcodSExpected, rcodSFiles } from "./rcod-s-sample.ts";
+import { SAMPLE_EXPECTED } from "../support/samples.ts";
+import { rcodSFiles } from "./rcod-s-sample.ts";
 import { testImage } from "./support.ts";
 
 const setup = useGpu();
 
 async function expected(name: string): Promise<Float32Array> {
-  const file = await openSafetensors(bytesSource("expected", rcodSExpected()));
-  const info = file.tensors.get(name);
-  if (info === undefined) throw new Error(`no tensor ${name}`);
-  const bytes = await file.read(name);
+  const file = await openSafetensors(await fileSource(SAMPLE_EXPECTED));
+  const full = `rcod_s/${name}`;
+  const info = file.tensors.get(full);
+  if (info === undefined) throw new Error(`no tensor ${full}`);
+  const bytes = await file.read(full);
+  await file.close();
   return info.dtype === "U8" ? Float32Array.from(bytes) : toFloat32(info, bytes);
 }
 
