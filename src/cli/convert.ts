@@ -37,7 +37,7 @@ export function convertCommand(load: () => Promise<ConvertModule>): RegisterComm
       .command("convert")
       .summary("put a model in pieces together as one self-contained folder")
       .description(
-        "Writes one folder that needs no other file: LoRA merged, safetensors in shards, all configurations, and " +
+        "Writes one folder that needs no other file: safetensors in shards, RCOD_O's LoRA merged, all configurations, and " +
           "sha256 checksums in manifest.json. Needs no GPU, and little memory. The folder appears complete or not " +
           "at all.",
       )
