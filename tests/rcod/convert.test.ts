@@ -256,7 +256,8 @@ describe("what cannot be converted is refused", () => {
 
 describe("RCOD_S", () => {
   /** Values as checksums: deep comparison of large arrays takes minutes. */
-  const hash = (bytes: ArrayBufferView): string => createHash("sha256").update(bytes).digest("hex");
+  const hash = (bytes: Uint8Array | Float32Array): string =>
+    createHash("sha256").update(bytes).digest("hex");
   const hashed = (files: ReadonlyMap<string, Uint8Array>): Map<string, string> =>
     new Map([...files].map(([path, bytes]) => [path, hash(bytes)]));
   const valuesOf = (tensors: ReadonlyMap<string, { readonly values: Float32Array }>) =>
