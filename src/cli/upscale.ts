@@ -53,6 +53,7 @@ export interface UpscaleCliOptions extends GlobalOptions, ModelPaths {
   readonly timestep?: number;
   readonly color?: "adain" | "wavelet" | "none";
   readonly precision: Precision;
+  readonly lowMemory?: boolean;
   readonly seed?: number;
   readonly tile?: number;
   readonly reference?: boolean;
@@ -127,6 +128,10 @@ export const upscaleCommand: RegisterCommand = (program, { terminal, finish }) =
       new Option("--precision <p>", "storage of weights and activations")
         .choices(["auto", "f32", "f16"])
         .default("auto"),
+    )
+    .option(
+      "--low-memory",
+      "keep only the weights of the stage that runs on the GPU, read anew for each (slower, same picture)",
     )
     .option(
       "--seed <n>",
@@ -300,7 +305,7 @@ class UpscaleRun {
   async #load(progress: ProgressDisplay): Promise<{ readonly model: Model }> {
     if (this.#engine !== undefined) return this.#engine;
     const { openGpu, loadModel } = this.#dependencies;
-    const { precision, dawnToggles } = this.#options;
+    const { precision, dawnToggles, lowMemory = false } = this.#options;
     const gpu = await openGpu(dawnToggles);
     try {
       this.#signal.throwIfAborted();
@@ -309,6 +314,7 @@ class UpscaleRun {
       const model = await loadModel(modelPaths(this.#options), {
         gpu,
         precision,
+        lowMemory,
         signal: this.#signal,
         onProgress: (state) => progress.update(state),
       });
@@ -370,6 +376,7 @@ class UpscaleRun {
     return {
       ...modelPaths(this.#options),
       precision: engine?.model.precision ?? null,
+      lowMemory: this.#options.lowMemory ?? false,
       adapter: engine === undefined ? null : adapterSummary(engine.gpu.caps),
       loadMs: engine?.loadMs ?? null,
       results: this.#reports,

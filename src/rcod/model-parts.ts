@@ -65,11 +65,27 @@ export function modelParameters(configs: ModelConfigs): ByPart<Weight> {
   };
 }
 
+/** The stages of the pipeline that have weights of their own. */
+export type WeightStage = "tokens" | "degradation" | "encode" | "mem" | "unet" | "decode";
+
+/** The part whose weights a stage uses. */
+export const STAGE_PART: Readonly<Record<WeightStage, ModelPart>> = {
+  tokens: "clip",
+  degradation: "degradation",
+  encode: "vae",
+  mem: "mem",
+  unet: "unet",
+  decode: "vae",
+};
+
 /**
- * What each part loads: the parameters in the layouts that the fused graphs read, whatever the size. An
+ * What each stage loads: the parameters in the layouts that the fused graphs read, whatever the size. An
  * up-sampler of the UNet that does not double exactly reads another layout than one that does; both are loaded.
  */
-export function modelWeights(configs: ModelConfigs, dtype: DType): ByPart<Weight> {
+export function stageWeights(
+  configs: ModelConfigs,
+  dtype: DType,
+): Readonly<Record<WeightStage, readonly Weight[]>> {
   const { unet, vae, clip } = configs;
   // Halved once a level with rounding up, 2^n stays even and 2^n + 1 odd.
   const side = 2 ** unet.blockOutChannels.length;
@@ -81,13 +97,20 @@ export function modelWeights(configs: ModelConfigs, dtype: DType): ByPart<Weight
       nodes: parts.flatMap((graph) => optimize({ ...graph, named: new Map() }).nodes),
     });
   return {
-    clip: weights(graphs.tokens),
-    vae: weights(graphs.encode, graphs.decode),
+    tokens: weights(graphs.tokens),
+    encode: weights(graphs.encode),
+    decode: weights(graphs.decode),
     unet: weights(graphs.unet, oddUNet),
     mem: graphs.mem ? weights(graphs.mem) : [],
     degradation:
       graphs.estimator && graphs.modulation ? weights(graphs.estimator, graphs.modulation) : [],
   };
+}
+
+/** What each part loads for all of its stages (`stageWeights`). */
+export function modelWeights(configs: ModelConfigs, dtype: DType): ByPart<Weight> {
+  const { tokens, encode, decode, ...others } = stageWeights(configs, dtype);
+  return { clip: tokens, vae: [...encode, ...decode], ...others };
 }
 
 /** The parts that a model has. */

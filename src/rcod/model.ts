@@ -20,6 +20,12 @@ export interface LoadOptions {
    * adapters, which widen halves slowly.
    */
   readonly precision?: Precision;
+  /**
+   * Only the weights of the stage that runs are on the device: at most those of the UNet, instead of all. They are
+   * read, merged and packed anew for every stage of every image, from files that must stay where they are until
+   * `dispose`; another realism for the same image reads UNet and decoder only. The picture is the same. Default false.
+   */
+  readonly lowMemory?: boolean;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: Progress) => void;
 }
@@ -92,7 +98,7 @@ export async function loadModel(
   source: ModelSource,
   options: LoadOptions = {},
 ): Promise<RcodModel> {
-  const { signal, onProgress, precision = "auto" } = options;
+  const { signal, onProgress, precision = "auto", lowMemory = false } = options;
   const files = modelFiles(source);
   const configs = await readConfigs(files, signal);
   const given = options.gpu;
@@ -101,6 +107,7 @@ export async function loadModel(
   const dtype: DType = precision === "auto" ? (gpu.caps.isSoftware ? "f32" : "f16") : precision;
   try {
     const weights = await loadWeights(gpu, files, configs, dtype, {
+      lowMemory,
       ...(signal && { signal }),
       onProgress: (bytesLoaded, bytesTotal) => {
         const fraction = bytesTotal > 0 ? bytesLoaded / bytesTotal : 1;

@@ -17,9 +17,9 @@ import { outputGeometry, paddedGeometry, parseRealism } from "./geometry.ts";
 import type { DeviceImage, RawImage } from "./image-ops.ts";
 import { checkImage } from "./image-ops.ts";
 import type { ModelWeights } from "./load.ts";
+import { disposeWeights } from "./load.ts";
 import type { ModelConfigs } from "./model-configs.ts";
 import { predictsMetric } from "./model-configs.ts";
-import { modelParts } from "./model-parts.ts";
 import { timestepOfMetric } from "./mem.ts";
 import type { UpscaleOptions, UpscaleResult } from "./options.ts";
 import { StageClock } from "./stage-clock.ts";
@@ -74,8 +74,7 @@ export class Pipeline {
     this.#disposal.abort(new DeviceError("device: this model was disposed. Load it again"));
     const free = (): void => {
       this.#dropBuffers();
-      const { configs, weights } = this.#context;
-      for (const part of modelParts(configs)) weights[part]?.dispose();
+      disposeWeights(this.#context.weights);
     };
     if (this.#calls === 0) free();
     else void this.#queue.then(free);

@@ -178,6 +178,12 @@ describe("the command line", () => {
     const decoded = await expected("outputs/image_t249");
     expect(worstLevel(dropAlphaOf(image), decoded)).toBeLessThanOrEqual(0.502);
 
+    const low = await upscale({ ...paths, timestep: 249, lowMemory: true });
+    expect(largestDifference(low.image, image)).toBe(0);
+    const peak = ({ results }: Json): number =>
+      (results as { peakBytes: number }[])[0]?.peakBytes ?? 0;
+    expect(peak(low.report)).toBeLessThan(0.7 * peak(report));
+
     const out = folder.file("converted");
     const sources = { ...paths, out, shardSize: 5e5, quiet: true };
     expect(await runConvert({ ...sources, dtype: "fp32" }, recordingTerminal())).toBe(0);
