@@ -28,6 +28,8 @@ import { recordingTerminal, useFolder } from "../cli/support/terminal.ts";
 import { runConvert } from "../../src/cli/convert-command.ts";
 import { engineLoader } from "../../src/cli/engine.ts";
 import { readImage } from "../../src/cli/images.ts";
+import { describePlan } from "../../src/bench/model-plan.ts";
+import { describeWeights } from "../../src/cli/info-weights.ts";
 import type { UpscaleCliOptions } from "../../src/cli/upscale.ts";
 import { runUpscale } from "../../src/cli/upscale.ts";
 
@@ -215,10 +217,23 @@ const dropAlphaOf = (image: RawImage): RawImage => ({
   data: image.data.filter((_value, i) => image.channels === 3 || i % 4 < 3),
 });
 
-it("estimates PyTorch's degradation scores", async () => {
+it("takes the memory that rcod info counts, and estimates PyTorch's degradation scores", async () => {
   const files = memoryFiles(await rcodSFiles());
   const configs = await readConfigs(files);
+  const before = setup.gpu.memory.use().byPurpose["weights"]?.current ?? 0;
   const weights = await loadWeights(setup.gpu, files, configs, "f32");
+  const loaded = (setup.gpu.memory.use().byPurpose["weights"]?.current ?? 0) - before;
+  const { resident = [] } = (await describeWeights(files, configs)) ?? {};
+  expect(resident.map(({ part, matrices }) => [part, matrices])).toEqual([
+    ["vae", 30],
+    ["unet", 167], // 164 modules; three up-samplers are packed for even and odd sizes
+  ]);
+  const kept = resident.reduce(
+    (sum, { baseBytes, factorBytes }) => sum + baseBytes + factorBytes,
+    0,
+  );
+  const { weightBytes } = describePlan(configs, 64, 64, "f32", setup.gpu.caps);
+  expect(loaded / (weightBytes + kept)).toBeCloseTo(1, 2); // buffers are rounded up to 16 bytes
   const programs = new StagePrograms(setup.gpu, weights);
   const context = { gpu: setup.gpu, configs, weights, programs, dtype: "f32" } as const;
   const { degrees } = await adaptToImage(context, await lowResolution(), {});
