@@ -41,9 +41,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     await mkdir(dirname(path), { recursive: true });
     const file = await open(path, "w");
     for (let at = 0; at < source.byteLength; at += PIECE_BYTES) {
-      await file.writeFile(
-        await source.read(at, Math.min(PIECE_BYTES, source.byteLength - at)),
-      );
+      await file.writeFile(await source.read(at, Math.min(PIECE_BYTES, source.byteLength - at)));
     }
     await file.close();
     await source.close();

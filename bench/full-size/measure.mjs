@@ -37,7 +37,14 @@ if (what !== "convert" && !process.env[SOFTWARE_MARKER] && !(await hasAdapter())
 
 async function measure() {
   const gpu = what === "convert" ? null : await requestNodeGpu();
-  const peaks = { heapUsed: 0, external: 0, heapAndExternal: 0, rss: 0, rssBesideDevice: 0, device: 0 };
+  const peaks = {
+    heapUsed: 0,
+    external: 0,
+    heapAndExternal: 0,
+    rss: 0,
+    rssBesideDevice: 0,
+    device: 0,
+  };
   const startRss = process.memoryUsage.rss();
   const sample = () => {
     const { heapUsed, external, rss } = process.memoryUsage();
