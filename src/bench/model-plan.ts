@@ -8,9 +8,11 @@ import { weightByteLength } from "../graph/weight-layout.ts";
 import { vaeFactor } from "../rcod/config.ts";
 import type { GraphSummary } from "../rcod/graph-summary.ts";
 import { summarizeGraph } from "../rcod/graph-summary.ts";
+import { DEGRADATION_DTYPE } from "../rcod/degradation.ts";
 import { IMAGE_PROJ } from "../rcod/graphs.ts";
-import type { ModelConfigs, ModelPart } from "../rcod/load.ts";
-import { modelParameters, modelWeights, stageGraphs } from "../rcod/load.ts";
+import type { ModelConfigs } from "../rcod/model-configs.ts";
+import type { ModelPart, WeightStage } from "../rcod/model-parts.ts";
+import { modelParameters, modelWeights, stageGraphs, stageWeights } from "../rcod/model-parts.ts";
 
 /** A part of the model as a checkpoint knows it. */
 export interface ModuleInfo {
@@ -40,6 +42,8 @@ export interface PlanInfo {
   readonly poolSlotBytes: readonly number[];
   readonly poolBytes: number;
   readonly weightBytes: number;
+  /** The same by stage: low memory has one of them at a time. Without what RCOD_S keeps to merge. */
+  readonly stageWeightBytes: Readonly<Record<WeightStage, number>>;
   readonly largestBinding: { readonly name: string; readonly bytes: number };
   /** Whether every binding fits the device that was planned for. */
   readonly fits: boolean;
@@ -58,7 +62,7 @@ export function describeModules(configs: ModelConfigs): readonly ModuleInfo[] {
     const deviceBytes = (dtype: DType): number =>
       weights[dtype][part]
         .filter(belongs)
-        .reduce((sum, weight) => sum + weightByteLength(weight, dtype), 0);
+        .reduce((sum, weight) => sum + weightByteLength(weight, storageOf(part, dtype)), 0);
     return {
       name,
       tensors: own.length,
@@ -77,6 +81,10 @@ export function describeModules(configs: ModelConfigs): readonly ModuleInfo[] {
     ...(configs.mem ? [info("metric estimation", "mem", () => true)] : []),
     ...(configs.degradation ? [info("degradation estimator", "degradation", () => true)] : []),
   ];
+}
+
+function storageOf(part: ModelPart, dtype: DType): DType {
+  return part === "degradation" ? DEGRADATION_DTYPE : dtype;
 }
 
 /** Plans all stages untiled for an output of width × height pixels on a device described by `caps`. */
@@ -118,12 +126,21 @@ export function describePlan(
     ...(graphs.estimator ? [stage("degradation", graphs.estimator)] : []),
     ...(graphs.modulation ? [stage("modulation", graphs.modulation)] : []),
   ];
-  let weightBytes = 0;
-  for (const weight of Object.values(modelWeights(configs, dtype)).flat()) {
-    const bytes = weightByteLength(weight, dtype);
-    weightBytes += bytes;
-    bindingOf(weight.name, bytes);
-  }
+  const weightsOf = (weights: readonly Weight[], storage = dtype): number =>
+    weights.reduce((total, weight) => {
+      const bytes = weightByteLength(weight, storage);
+      bindingOf(weight.name, bytes);
+      return total + bytes;
+    }, 0);
+  const needed = stageWeights(configs, dtype);
+  const stageWeightBytes = {
+    tokens: weightsOf(needed.tokens),
+    degradation: weightsOf(needed.degradation, DEGRADATION_DTYPE),
+    encode: weightsOf(needed.encode),
+    mem: weightsOf(needed.mem),
+    unet: weightsOf(needed.unet),
+    decode: weightsOf(needed.decode),
+  };
   const sum = (pick: (s: StageInfo) => number): number =>
     stages.reduce((total, s) => total + pick(s), 0);
   const binding = Math.min(caps.limits.maxStorageBufferBindingSize, caps.limits.maxBufferSize);
@@ -137,7 +154,8 @@ export function describePlan(
     pipelines: codes.size,
     poolSlotBytes,
     poolBytes: poolSlotBytes.reduce((total, bytes) => total + bytes, 0),
-    weightBytes,
+    weightBytes: Object.values(stageWeightBytes).reduce((total, bytes) => total + bytes, 0),
+    stageWeightBytes,
     largestBinding,
     fits: largestBinding.bytes <= binding,
   };

@@ -2,8 +2,9 @@
 import { mkdir, open, readdir, writeFile } from "node:fs/promises";
 import { dirname, isAbsolute, join, relative, resolve, sep } from "node:path";
 import { MANIFEST, PIECE_BYTES } from "../cache/manifest.ts";
-import type { Conversion, ConvertedFile } from "../rcod/convert.ts";
+import type { Conversion } from "../rcod/convert.ts";
 import { planConversion } from "../rcod/convert.ts";
+import type { ConvertedFile } from "../rcod/converted-files.ts";
 import { writeFolderAtomically } from "./atomic-write.ts";
 import { Checksums } from "./checksums.ts";
 import type { ConvertCliOptions } from "./convert.ts";

@@ -21,6 +21,7 @@ export async function decodeLatents(
   clock: StageClock,
 ): Promise<DeviceImage> {
   clock.start("decode");
+  await programs.enter("decode", clock.enterOptions(options.signal));
   const { vae } = configs;
   const { latentHeight, latentWidth, geometry } = encoded;
   const { workHeight, workWidth, sourceWidth, sourceHeight } = geometry;

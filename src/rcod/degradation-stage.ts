@@ -21,7 +21,7 @@ export interface Degradation {
 
 /**
  * Estimates how the low-resolution `image` is degraded and merges the LoRA of encoder and UNet for it. What
- * they held before is gone, also after an abort.
+ * they held before is gone, also after an abort. In low memory the merge waits for the weights.
  */
 export async function adaptToImage(
   context: StageContext,
@@ -33,6 +33,8 @@ export async function adaptToImage(
   const { tables } = weights;
   if (config === null || tables === undefined) throw new Error("internal: not RCOD_S");
   const { width, height } = image;
+  const signal = options.signal ? { signal: options.signal } : {};
+  await programs.enter("degradation", signal);
   const estimator = await programs.get(`degradation ${height}x${width}`, "degradation", () =>
     estimatorGraph(config, height, width),
   );
@@ -65,7 +67,6 @@ export async function adaptToImage(
   const modulation = await programs.get("modulation", "degradation", () =>
     modulationGraph(config, blocks),
   );
-  const signal = options.signal ? { signal: options.signal } : {};
   await modulation.run(
     Object.fromEntries(
       MODULATED_PARTS.flatMap((part) => [
@@ -76,7 +77,7 @@ export async function adaptToImage(
     signal,
   );
   for (const part of MODULATED_PARTS) {
-    await weights[part]?.modulate(modulation.result(part).buffer, signal);
+    await programs.modulate(modulation, part, options.signal);
   }
   return { degrees, ...(metric !== undefined && { metric }) };
 }

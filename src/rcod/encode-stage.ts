@@ -32,7 +32,7 @@ export async function encodeImage(
   options: UpscaleOptions,
   clock: StageClock,
 ): Promise<Encoded> {
-  const { gpu, configs } = context;
+  const { gpu, configs, programs } = context;
   const owned: GPUBuffer[] = [];
   let source: EnlargedSource | undefined;
   try {
@@ -49,6 +49,7 @@ export async function encodeImage(
     const adapted = configs.degradation
       ? await adaptToImage(context, image, clock.runOptions(options.signal, 0, ADAPT_SHARE))
       : null;
+    await programs.enter("encode", clock.enterOptions(options.signal));
     const latents = await encodeLatents(context, source, geometry, options, (signal) =>
       adapted ? clock.runOptions(signal, ADAPT_SHARE, 1 - ADAPT_SHARE) : clock.runOptions(signal),
     );
@@ -78,6 +79,7 @@ async function visualTokens(
   clock: StageClock,
 ): Promise<GPUBuffer> {
   const { clip, unet } = configs;
+  await programs.enter("tokens", clock.enterOptions(options.signal));
   const program = await programs.get(
     "tokens",
     "clip",
@@ -160,6 +162,7 @@ export async function predictMetric(
   if (encoded.predictedMetric === undefined) {
     const { mem } = configs;
     if (mem === null) throw new Error("internal: this model has no mem");
+    await programs.enter("mem", signal ? { signal } : {});
     const { latentHeight: height, latentWidth: width, latents } = encoded;
     const program = await programs.get(`mem ${height}x${width}`, "mem", () =>
       memGraph(mem, height, width, dtype),

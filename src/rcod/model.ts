@@ -6,8 +6,9 @@ import type { DType } from "../gpu/dtype.ts";
 import type { MemoryUse } from "../gpu/memory.ts";
 import type { CallPlan } from "./call-plan.ts";
 import type { RawImage } from "./image-ops.ts";
-import type { ModelConfigs } from "./load.ts";
-import { loadWeights, predictsMetric, readConfigs } from "./load.ts";
+import type { ModelConfigs } from "./model-configs.ts";
+import { loadWeights } from "./load.ts";
+import { predictsMetric, readConfigs } from "./model-configs.ts";
 import type { ModelSource } from "./model-source.ts";
 import { modelFiles } from "./model-source.ts";
 import type {
@@ -32,6 +33,12 @@ export interface LoadOptions {
    * adapters, which widen halves slowly.
    */
   readonly precision?: Precision;
+  /**
+   * Only the weights of the stage that runs are on the device: at most those of the UNet, instead of all. They are
+   * read, merged and packed anew for every stage of every image, from files that must stay where they are until
+   * `dispose`; another realism for the same image reads UNet and decoder only. The picture is the same. Default false.
+   */
+  readonly lowMemory?: boolean;
   /** Ends loading; `loadModel` rejects with its reason. */
   readonly signal?: AbortSignal;
   /** Hears of the bytes loaded. */
@@ -144,7 +151,7 @@ export async function loadModel(
   source: ModelSource,
   options: LoadOptions = {},
 ): Promise<RcodModel> {
-  const { signal, onProgress, precision = "auto" } = options;
+  const { signal, onProgress, precision = "auto", lowMemory = false } = options;
   const files = modelFiles(source);
   const configs = await readConfigs(files, signal);
   const given = options.gpu;
@@ -153,6 +160,7 @@ export async function loadModel(
   const dtype: DType = precision === "auto" ? (gpu.caps.isSoftware ? "f32" : "f16") : precision;
   try {
     const weights = await loadWeights(gpu, files, configs, dtype, {
+      lowMemory,
       ...(signal && { signal }),
       onProgress: (bytesLoaded, bytesTotal) => {
         const fraction = bytesTotal > 0 ? bytesLoaded / bytesTotal : 1;

@@ -20,8 +20,9 @@ import { outputGeometry, paddedGeometry } from "./geometry.ts";
 import type { DeviceImage } from "./image-ops.ts";
 import { checkWhole, collectEncoded } from "./inspect-call.ts";
 import { Inspector } from "./inspector.ts";
-import type { ModelConfigs, ModelWeights } from "./load.ts";
-import { modelParts } from "./load.ts";
+import type { ModelWeights } from "./load.ts";
+import { disposeWeights } from "./load.ts";
+import type { ModelConfigs } from "./model-configs.ts";
 import type {
   Stage,
   TextureOptions,
@@ -106,8 +107,7 @@ export class Pipeline {
     this.#disposal.abort(new DeviceError("device: this model was disposed. Load it again"));
     const free = (): void => {
       this.#dropBuffers();
-      const { configs, weights } = this.#context;
-      for (const part of modelParts(configs)) weights[part]?.dispose();
+      disposeWeights(this.#context.weights);
     };
     if (this.#calls === 0) free();
     else void this.#queue.then(free);

@@ -2,6 +2,7 @@ import type { RunOptions } from "../graph/program.ts";
 import type { Inspector } from "./inspector.ts";
 import type { Progress, Stage } from "./options.ts";
 import { NETWORK_STAGES } from "./stage-modules.ts";
+import type { EnterOptions } from "./stage-residency.ts";
 
 type RunStage = Exclude<Stage, "load">;
 
@@ -49,6 +50,21 @@ export class StageClock {
     const share = this.#share(this.#stage);
     this.#fraction = Math.min(1, Math.max(this.#fraction, this.#before + share * stageFraction));
     this.#report?.({ stage: this.#stage, stageFraction, fraction: this.#fraction });
+  }
+
+  /** Options for loading weights within a stage: reported as stage "load", which adds nothing to the fraction. */
+  enterOptions(signal: AbortSignal | undefined): EnterOptions {
+    return {
+      onProgress: (bytesLoaded, bytesTotal) =>
+        this.#report?.({
+          stage: "load",
+          stageFraction: bytesTotal > 0 ? bytesLoaded / bytesTotal : 1,
+          fraction: this.#fraction,
+          bytesLoaded,
+          bytesTotal,
+        }),
+      ...(signal && { signal }),
+    };
   }
 
   /** Options for a program that does the part of the stage from `start`, `length` long. */

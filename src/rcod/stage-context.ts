@@ -5,7 +5,8 @@ import type { Rounding } from "../kernels/image-layout.ts";
 import type { Geometry } from "./geometry.ts";
 import type { DeviceImage } from "./image-ops.ts";
 import type { Inspector } from "./inspector.ts";
-import type { LoadedWeights, ModelConfigs } from "./load.ts";
+import type { LoadedWeights } from "./load.ts";
+import type { ModelConfigs } from "./model-configs.ts";
 import type { UpscaleOptions } from "./options.ts";
 import type { StagePrograms } from "./stage-programs.ts";
 

@@ -1,8 +1,8 @@
 /** The names under which values of a call's networks can be captured. */
 import type { Graph } from "../graph/ir.ts";
 import { vaeFactor } from "./config.ts";
-import type { ModelConfigs } from "./load.ts";
-import { stageGraphs } from "./load.ts";
+import type { ModelConfigs } from "./model-configs.ts";
+import { stageGraphs } from "./model-parts.ts";
 import type { NetworkStage } from "./options.ts";
 
 /** The stages with a network whose values can be captured, in order. */

@@ -5,7 +5,10 @@ import type { PlanOptions } from "../graph/plan.ts";
 import { planGraph } from "../graph/plan.ts";
 import { Program } from "../graph/program.ts";
 import { SlotPool } from "../graph/slot-pool.ts";
-import type { LoadedWeights, ModelPart } from "./load.ts";
+import type { LoadedWeights } from "./load.ts";
+import type { ModelPart, WeightStage } from "./model-parts.ts";
+import type { ModulatedPart } from "./modulation.ts";
+import type { EnterOptions } from "./stage-residency.ts";
 
 export class StagePrograms {
   readonly #gpu: Gpu;
@@ -47,6 +50,24 @@ export class StagePrograms {
     return program;
   }
 
+  /**
+   * Has the weights of a stage on the device before its programs run. In low memory this frees those of the stage
+   * before, with its programs and activations; otherwise all weights are always there.
+   */
+  async enter(stage: WeightStage, options: EnterOptions): Promise<void> {
+    const { residency } = this.#weights;
+    if (residency === undefined || residency.has(stage)) return;
+    this.#dropPrograms();
+    await residency.enter(stage, options);
+  }
+
+  /** Merges a part's modulated updates with matrices, a result of `program` named as the part: now, or when it is loaded. */
+  async modulate(program: Program, part: ModulatedPart, signal?: AbortSignal): Promise<void> {
+    const { residency } = this.#weights;
+    if (residency) residency.setMatrices(part, this.keep(program, part));
+    else await this.#weights[part]?.modulate(program.result(part).buffer, signal ? { signal } : {});
+  }
+
   /** A copy of a result that survives the pool's next run. */
   keep(program: Program, name: string): GPUBuffer {
     const { buffer, size } = program.result(name);
@@ -57,8 +78,13 @@ export class StagePrograms {
     return copy;
   }
 
-  /** Frees all programs and their memory; the next `get` starts afresh. Weights stay. */
+  /** Frees all programs and their memory; the next `get` starts afresh. Weights stay, but in low memory. */
   clear(): void {
+    this.#dropPrograms();
+    this.#weights.residency?.clear();
+  }
+
+  #dropPrograms(): void {
     for (const program of this.#programs.values()) program.dispose();
     this.#programs.clear();
     this.#pool.dispose();

@@ -2,8 +2,8 @@
 import { predictMetric } from "./encode-stage.ts";
 import { parseRealism } from "./geometry.ts";
 import type { TimestepShare } from "./latent-blend.ts";
-import type { ModelConfigs } from "./load.ts";
-import { predictsMetric } from "./load.ts";
+import type { ModelConfigs } from "./model-configs.ts";
+import { predictsMetric } from "./model-configs.ts";
 import { timestepOfMetric } from "./mem.ts";
 import type { RealismSetting, UpscaleOptions, UpscaleReport } from "./options.ts";
 import type { Encoded, StageContext } from "./stage-context.ts";

@@ -27,6 +27,7 @@ export async function predictLatents(
   clock: StageClock,
 ): Promise<GPUBuffer> {
   clock.start("unet");
+  await programs.enter("unet", clock.enterOptions(options.signal));
   const { unet, vae, rcod, clip } = configs;
   const { latentHeight: height, latentWidth: width, latents, tokens } = encoded;
   const { latentChannels: channels } = vae;

@@ -5,8 +5,8 @@ import type { Graph } from "../graph/ir.ts";
 import { planGraph } from "../graph/plan.ts";
 import { vaeFactor } from "./config.ts";
 import type { Geometry } from "./geometry.ts";
-import type { ModelConfigs } from "./load.ts";
-import { stageGraphs } from "./load.ts";
+import type { ModelConfigs } from "./model-configs.ts";
+import { stageGraphs } from "./model-parts.ts";
 import type { Stage } from "./options.ts";
 
 type RunStage = Exclude<Stage, "load">;

@@ -7,13 +7,15 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { runConvert } from "../../src/cli/convert-command.ts";
 import type { ModelSource, RawImage, UpscaleOptions } from "../../src/index.ts";
 import { folderFiles } from "../../src/node/index.ts";
-import { bytesSource, memoryFiles, openSafetensors, toFloat32 } from "../../src/weights/index.ts";
+import { memoryFiles, openSafetensors, toFloat32 } from "../../src/weights/index.ts";
 import { recordingTerminal } from "../cli/support/terminal.ts";
-import { rcodSExpected, rcodSFiles } from "../rcod/rcod-s-sample.ts";
+import { fileSource } from "../../src/weights/node-source.ts";
+import { rcodSFiles } from "../rcod/rcod-s-sample.ts";
 import { largestDifference } from "../rcod/support.ts";
 import {
   SAMPLE_CHECKPOINTS,
   SAMPLE_CLIP,
+  SAMPLE_EXPECTED,
   SAMPLE_RCOD_CONFIG,
   SAMPLE_SD,
   sampleImage,
@@ -131,8 +133,8 @@ describe.skipIf(browser === null)("a model in a page", () => {
 
   it("is RCOD_S too, from a folder as released", async () => {
     browser!.server.mount("s", memoryFiles(await rcodSFiles()));
-    const file = await openSafetensors(bytesSource("expected", rcodSExpected()));
-    const data = await file.read("inputs/image_u8_hwc");
+    const file = await openSafetensors(await fileSource(SAMPLE_EXPECTED));
+    const data = await file.read("rcod_s/inputs/image_u8_hwc");
     const [width, height] = [16, 24];
     const source = await sourceOf((at) => `${at}/s`);
     const { image } = await upscale(
@@ -141,8 +143,9 @@ describe.skipIf(browser === null)("a model in a page", () => {
       { timestep: 249, colorFix: "none" },
     );
     // PyTorch's image is decoded with its padding, [1, 3, 128, 64].
-    const info = file.tensors.get("outputs/image_t249")!;
-    const expected = toFloat32(info, await file.read("outputs/image_t249"));
+    const info = file.tensors.get("rcod_s/outputs/image_t249")!;
+    const expected = toFloat32(info, await file.read("rcod_s/outputs/image_t249"));
+    await file.close();
     const got = decoded(image);
     expect([got.width, got.height]).toEqual([4 * width, 4 * height]);
     const differences = Array.from(got.data, (level, i) => {

@@ -5,7 +5,7 @@ import { describePlan } from "../../src/bench/model-plan.ts";
 import type { NetworkPlan } from "../../src/rcod/call-plan.ts";
 import { planCall } from "../../src/rcod/call-plan.ts";
 import { outputGeometry } from "../../src/rcod/geometry.ts";
-import { readConfigs } from "../../src/rcod/load.ts";
+import { readConfigs } from "../../src/rcod/model-configs.ts";
 
 const full = await readConfigs(folderFiles("bench/configs/sd21-clip-l"));
 const SIZES = { upscale: 4, minSide: 128, multiple: 8, mode: "exact" } as const;

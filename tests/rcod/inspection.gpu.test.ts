@@ -5,7 +5,7 @@ import { attentionMap } from "../../src/rcod/attention-map.ts";
 import { outputGeometry } from "../../src/rcod/geometry.ts";
 import { oneStepCoefficients, unetGraph } from "../../src/rcod/graphs.ts";
 import { Inspector } from "../../src/rcod/inspector.ts";
-import type { ModelConfigs } from "../../src/rcod/load.ts";
+import type { ModelConfigs } from "../../src/rcod/model-configs.ts";
 import type { Capture, UpscaleOptions } from "../../src/rcod/options.ts";
 import type { Pipeline } from "../../src/rcod/pipeline.ts";
 import { latentMask } from "../../src/rcod/realism-mask.ts";

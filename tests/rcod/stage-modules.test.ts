@@ -3,8 +3,9 @@ import { BASELINE_CAPS } from "../../src/gpu/caps.ts";
 import { weightKey } from "../../src/graph/ir.ts";
 import { planGraph } from "../../src/graph/plan.ts";
 import { Inspector } from "../../src/rcod/inspector.ts";
-import type { ModelPart } from "../../src/rcod/load.ts";
-import { modelWeights, readConfigs, stageGraphs } from "../../src/rcod/load.ts";
+import type { ModelPart } from "../../src/rcod/model-parts.ts";
+import { readConfigs } from "../../src/rcod/model-configs.ts";
+import { modelWeights, stageGraphs } from "../../src/rcod/model-parts.ts";
 import { NETWORK_STAGES, stageModules } from "../../src/rcod/stage-modules.ts";
 import { folderFiles } from "../../src/node/index.ts";
 
