@@ -5,7 +5,7 @@
 import type { Gpu } from "../gpu/device.ts";
 import { requestGpu } from "../gpu/device.ts";
 import type { FileSource, FolderSource, ModelSource } from "../rcod/model-source.ts";
-import type { ImageInput, RcodModel } from "../rcod/model.ts";
+import type { RcodModel } from "../rcod/model.ts";
 import { loadModel } from "../rcod/model.ts";
 import { errorToRecord } from "./error-record.ts";
 import type { ModelFacts, Reply, Request, SentFolder, SentSource } from "./protocol.ts";
@@ -41,7 +41,7 @@ class ModelHost {
   #gpu: Gpu | undefined;
   #model: RcodModel | undefined;
   /** Of the last call: the same object again is what lets the model reuse its encoding. */
-  #image: ImageInput | undefined;
+  #image: Extract<Request, { kind: "upscale" }>["image"];
   #disposed = false;
 
   constructor(port: MessagePort, request: () => Promise<Gpu>) {

@@ -1,5 +1,5 @@
 /** A model across a message channel does what it does without one. */
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import { DeviceError, DeviceLostError } from "../../src/gpu/errors.ts";
 import { ShapeError } from "../../src/gpu/shape.ts";
 import { requestNodeGpu } from "../../src/node/gpu.ts";
@@ -10,6 +10,7 @@ import type { Progress } from "../../src/rcod/options.ts";
 import { WeightsError, memoryFiles } from "../../src/weights/index.ts";
 import type { WorkerModel, WorkerModelSource } from "../../src/worker/index.ts";
 import { loadModelInWorker } from "../../src/worker/index.ts";
+import type { Reply } from "../../src/worker/protocol.ts";
 import { minimalFiles, testImage } from "../rcod/support.ts";
 import { useGpu } from "../support/gpu.ts";
 import type { FileServer } from "../browser/file-server.ts";
@@ -45,6 +46,16 @@ const failure = (promise: Promise<unknown>): Promise<Error> =>
     () => expect.unreachable("resolved"),
     (error: unknown) => error as Error,
   );
+
+/** What the worker posts from now on, with what it moves. */
+function spyOnReplies(): () => { readonly reply: Reply; readonly transfer: readonly unknown[] }[] {
+  const spy = vi.spyOn(MessagePort.prototype, "postMessage");
+  return () => {
+    const calls = spy.mock.calls as unknown as readonly [reply: Reply, transfer: unknown[]][];
+    return calls.map(([reply, transfer]) => ({ reply, transfer }));
+  };
+}
+afterEach(() => vi.restoreAllMocks());
 
 describe("the same as without a worker", () => {
   it("facts, progress, result", async () => {
@@ -83,7 +94,7 @@ describe("the same as without a worker", () => {
     });
     expect(steps.at(-1)?.fraction).toBe(1);
     expect(new Set(steps.map(({ stage }) => stage)).size).toBeGreaterThan(3);
-  });
+  }, 300_000);
 
   it("errors, with class and message", async () => {
     const image = testImage(4, 4);
@@ -141,7 +152,11 @@ describe("pixels", () => {
   });
 
   it("of the result are moved back", async () => {
+    const replies = spyOnReplies();
     const { image } = await model.upscale(testImage(6, 5), fidelity);
+    const [done] = replies().filter(({ reply }) => reply.kind === "done");
+    expect(done?.transfer).toHaveLength(1);
+    expect(done?.transfer[0]).toHaveProperty("byteLength", 0); // no longer the worker's
     expect(image.data.buffer.byteLength).toBe(image.data.byteLength);
   });
 });
@@ -153,8 +168,11 @@ describe("abort and dispose", () => {
     const image = testImage(6, 5, 3, 2);
     const onProgress = (): void => abort.abort(reason);
     const { signal } = abort;
+    const replies = spyOnReplies();
     expect(await failure(model.upscale(image, { signal, onProgress }))).toBe(reason);
     expect((await model.upscale(image)).image.width).toBe(24);
+    const ends = replies().filter(({ reply }) => reply.kind === "done" || reply.kind === "failed");
+    expect(ends.map(({ reply }) => reply.kind)).toEqual(["failed", "done"]); // the worker stopped too
   });
 
   it("ends a call whose listener throws", async () => {
