@@ -2,8 +2,8 @@
 import { Option } from "commander";
 import type { GlobalOptions, RegisterCommand } from "./command.ts";
 import { parseInteger, parseNumber } from "./command.ts";
-import { usageError } from "./errors.ts";
 import type { Terminal } from "./terminal.ts";
+import { variantPair } from "./variant-option.ts";
 
 export interface BenchOptions extends GlobalOptions {
   readonly suite: "kernels" | "model";
@@ -106,7 +106,9 @@ export function benchCommand(load: () => Promise<BenchModule>): RegisterCommand 
             suite: options.suite,
             ...(options.filter !== undefined && { filter: options.filter }),
             ...(options.precision !== undefined && { precision: options.precision }),
-            ...(options.variant && { variants: parseVariants(options.variant) }),
+            ...(options.variant && {
+              variants: Object.fromEntries(options.variant.map(variantPair)),
+            }),
             ...(options.scale !== undefined && { scale: options.scale }),
             ...(options.minMs !== undefined && { minMs: options.minMs }),
             ...(options.samples !== undefined && { samples: options.samples }),
@@ -120,19 +122,4 @@ export function benchCommand(load: () => Promise<BenchModule>): RegisterCommand 
         );
       });
   };
-}
-
-/** `["conv2d=tiled"]` → `{ conv2d: "tiled" }`. Throws `CliError` for what is no pair. */
-function parseVariants(texts: readonly string[]): Readonly<Record<string, string>> {
-  return Object.fromEntries(
-    texts.map((text): [string, string] => {
-      const [kernel = "", variant = ""] = text.split("=", 2);
-      if (kernel === "" || variant === "") {
-        throw usageError(
-          `--variant must be kernel=name, e.g. conv2d=tiled, got ${JSON.stringify(text)}`,
-        );
-      }
-      return [kernel, variant];
-    }),
-  );
 }

@@ -38,6 +38,11 @@ export interface Caps {
   /** Empty where the adapter offers no matrix units. */
   readonly subgroupMatrixConfigs: readonly SubgroupMatrixConfig[];
   readonly limits: CapsLimits;
+  /**
+   * Kernel variants to take instead of the kernels' own choice: forced, or measured on this adapter. Keys as in
+   * `kernels/variant-choice.ts`.
+   */
+  readonly variants?: Readonly<Record<string, string>>;
 }
 
 /** The WebGPU defaults: what every adapter guarantees. Kernels must have a variant that fits these. */

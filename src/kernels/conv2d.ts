@@ -30,7 +30,7 @@ import { conv2dLoadsWgsl, gatheringConv2dWgsl, registerConv2dWgsl } from "./conv
 import { REGISTER_WORKGROUP } from "./gemm-register.ts";
 import { TILE_COLUMNS, TILE_ROWS } from "./gemm-tiled.ts";
 import type { Cost, Dispatch, Kernel, KernelPlan } from "./kernel.ts";
-import { dispatch, i32, reads, u32, writes } from "./kernel.ts";
+import { dispatch, i32, reads, sizeClass, u32, writes } from "./kernel.ts";
 import { packedWeightByteLength } from "./pack-weight.ts";
 
 export interface Conv2dProblem {
@@ -251,6 +251,16 @@ function cost(p: Conv2dProblem): Cost {
   };
 }
 
+function classOf(p: Conv2dProblem): string {
+  const [height, width] = conv2dOutputSize(p);
+  const shape = p.upsample
+    ? "up"
+    : `${p.kernelSize.join("x")}${p.stride > 1 ? ` s${p.stride}` : ""}`;
+  const shortcut = p.shortcutChannels.length > 0 ? ` + ${p.shortcutChannels.join("+")}` : "";
+  const pixels = sizeClass(p.batch * height * width);
+  return `${shape} ${p.inChannels.join("+")}${shortcut}→${p.outChannels} @${pixels}`;
+}
+
 export const conv2d: Kernel<Conv2dProblem, Conv2dVariant> = {
   name: "conv2d",
   variants: ["naive", "register-8x1", "register-8x2", "tiled"],
@@ -258,4 +268,5 @@ export const conv2d: Kernel<Conv2dProblem, Conv2dVariant> = {
   select,
   plan,
   cost,
+  classOf,
 };

@@ -21,7 +21,7 @@ import { epilogueOperands, epilogueWgsl } from "./epilogue.ts";
 import { REGISTER_WORKGROUP, linearRegisterWgsl } from "./gemm-register.ts";
 import { TILE_COLUMNS, TILE_ROWS, tiledGemmWgsl } from "./gemm-tiled.ts";
 import type { Cost, Kernel, KernelPlan } from "./kernel.ts";
-import { dispatch, reads, u32, writes } from "./kernel.ts";
+import { dispatch, reads, sizeClass, u32, writes } from "./kernel.ts";
 import { packedColumnQuads, packedWeightByteLength } from "./pack-weight.ts";
 
 export interface LinearProblem {
@@ -77,6 +77,12 @@ function select(p: LinearProblem, caps: Caps): LinearVariant {
   return "tiled";
 }
 
+function refusal(p: LinearProblem, _caps: Caps, variant: LinearVariant): string | null {
+  return p.epilogue.geglu && variant === "register-4x1"
+    ? "GEGLU does not run as register-4x1"
+    : null;
+}
+
 /** Operands and params that all variants share. */
 function interfaceOf(p: LinearProblem): { operands: Operand[]; params: Param[] } {
   const [first = 1, second = 0] = p.inChannels;
@@ -112,6 +118,8 @@ function loadWgsl(sources: number): string {
 
 function plan(p: LinearProblem, caps: Caps, variant: LinearVariant = select(p, caps)): KernelPlan {
   check(p);
+  const reason = refusal(p, caps, variant);
+  if (reason !== null) throw new ShapeError(`linear: ${reason}`);
   const { operands, params } = interfaceOf(p);
   const { geglu } = p.epilogue;
   const columns = packedColumnQuads(p.outChannels, geglu);
@@ -132,7 +140,6 @@ function plan(p: LinearProblem, caps: Caps, variant: LinearVariant = select(p, c
     case "register-8x2": {
       const [rows, quads] =
         variant === "register-1x2" ? [1, 2] : variant === "register-4x1" ? [4, 1] : [8, 2];
-      if (geglu && quads !== 2) throw new ShapeError(`linear: GEGLU does not run as ${variant}`);
       const invocations = Math.ceil(p.rows / rows) * Math.ceil(columns / quads);
       return single(
         variant,
@@ -221,6 +228,11 @@ function cost(p: LinearProblem): Cost {
   };
 }
 
+function classOf({ rows, inChannels, outChannels, epilogue }: LinearProblem): string {
+  const columns = `${inChannels.join("+")}→${outChannels}`;
+  return `${columns}${epilogue.geglu ? " geglu" : ""} @${sizeClass(rows)}`;
+}
+
 export const linear: Kernel<LinearProblem, LinearVariant> = {
   name: "linear",
   variants: ["naive", "register-1x2", "register-4x1", "register-8x2", "tiled"],
@@ -228,4 +240,6 @@ export const linear: Kernel<LinearProblem, LinearVariant> = {
   select,
   plan,
   cost,
+  refusal,
+  classOf,
 };

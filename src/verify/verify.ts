@@ -4,7 +4,6 @@
  */
 import type { DType } from "../gpu/dtype.ts";
 import type { Gpu } from "../gpu/device.ts";
-import type { VariantChoice } from "../graph/lower.ts";
 import type { SafetensorsFile } from "../weights/safetensors.ts";
 import { openSafetensors } from "../weights/safetensors.ts";
 import type { ByteSource } from "../weights/source.ts";
@@ -20,6 +19,7 @@ import { isPipeline, pipelineCase } from "./pipeline-case.ts";
 import { RCOD_S_MODELS, RCOD_S_OPS } from "./rcod-s-cases.ts";
 import { generatorCase } from "./rcod-s-generator.ts";
 import type { CaseRunner, FindFile } from "./run-case.ts";
+import type { VariantUse } from "./session.ts";
 import { Session } from "./session.ts";
 import { TILING_MODELS, TILING_OPS } from "./tiling-cases.ts";
 import { traceCase } from "./trace.ts";
@@ -36,8 +36,6 @@ export interface VerifyOptions {
   readonly filter?: string;
   /** Include full-size networks: files named `full_*` and `e2e_*`. */
   readonly full?: boolean;
-  /** Kernel variants to force, by kernel name. */
-  readonly variants?: VariantChoice;
   readonly signal?: AbortSignal;
   /** Opens a file that a case refers to and that is not among the sources; null where there is none. */
   readonly findFile?: (fileName: string) => Promise<ByteSource | null>;
@@ -60,6 +58,8 @@ export interface CaseResult {
   /** One per compared output; empty where the case threw, and for skipped files. */
   readonly outputs: readonly OutputResult[];
   readonly durationMs: number;
+  /** What became of the variants that `gpu.caps.variants` asks for, in the graphs of single cases. */
+  readonly variants?: VariantUse;
   /** Why there are no outputs, or where a failing network goes wrong first. */
   readonly note?: string;
 }
@@ -118,7 +118,6 @@ async function* verifyFile(
   const { onProgress } = options;
   const session = new Session(gpu, {
     dtype: options.precision,
-    ...(options.variants && { variants: options.variants }),
     ...(options.signal && { signal: options.signal }),
     onProgress: (stage, fraction) =>
       onProgress?.({ file: source.name, case: current, stage, fraction }),
@@ -157,6 +156,7 @@ async function verifyCase(
 ): Promise<CaseResult> {
   const start = performance.now();
   session.takeJobs();
+  session.takeVariants();
   try {
     const run = caseRunner(golden);
     const outputs = await run({ golden, session, findFile });
@@ -167,6 +167,7 @@ async function verifyCase(
       );
     }
     const pass = outputs.every((output) => output.pass);
+    const variants = session.takeVariants();
     const note = pass ? null : await traceCase(session, golden, session.takeJobs());
     return {
       file: golden.file.name,
@@ -174,6 +175,7 @@ async function verifyCase(
       status: pass ? "pass" : "fail",
       outputs,
       durationMs: performance.now() - start,
+      ...(session.gpu.caps.variants && { variants }),
       ...(note !== null && { note }),
     };
   } catch (error) {
