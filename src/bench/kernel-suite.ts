@@ -16,16 +16,16 @@ import type { BenchCase } from "./cases.ts";
 import { CASES } from "./cases.ts";
 import type { CheckResult } from "./check.ts";
 import { compareSamples, expectedAt, readPoints, samplePoints } from "./check.ts";
-import type { Clock } from "./clock.ts";
-import type { Buffers } from "./recorder.ts";
-import { Recorder } from "./recorder.ts";
+import type { Clock } from "../gpu/clock.ts";
+import type { Buffers } from "../graph/recorder.ts";
+import { Recorder } from "../graph/recorder.ts";
 import type { Roofline, RooflineSizes } from "./roofline.ts";
 import { measureRoofline, rooflineMs, rooflineSizes } from "./roofline.ts";
-import type { SamplingOptions, Timing } from "./sampling.ts";
-import { sample } from "./sampling.ts";
+import type { SamplingOptions, Timing } from "../graph/sampling.ts";
+import { sample } from "../graph/sampling.ts";
 import { fillPlan, poisonPlan, testTensorByteLength } from "./test-data.ts";
 import { bufferByteLengths, fitShape, packedByteLength, workloadOf } from "./workload-of.ts";
-import type { BoundPlan, Workload } from "./workload.ts";
+import type { Workload } from "./workload.ts";
 
 export interface KernelSuiteOptions {
   readonly dtype: DType;
@@ -248,7 +248,7 @@ export async function runWorkload(
       if (isOracle && isRisky) continue;
       const output = (sets[0] as Buffers)["y"] as GPUBuffer;
       await poison(gpu, output);
-      const plans: readonly BoundPlan[] = workload.plan(gpu.caps, variant);
+      const plans = workload.plan(gpu.caps, variant);
       const compiledBefore = gpu.pipelines.compileMs;
       const startedAt = performance.now();
       const recorder = await Recorder.create(gpu, plans, sets);

@@ -15,7 +15,7 @@ import { loadModel } from "../rcod/model.ts";
 import type { Precision, Progress, Stage } from "../rcod/options.ts";
 import type { FileSet } from "../weights/index.ts";
 import { elementReader } from "./test-data.ts";
-import { quantile } from "./sampling.ts";
+import { quantile } from "../graph/sampling.ts";
 
 export interface ModelSuiteOptions {
   readonly files: FileSet;
