@@ -9,6 +9,7 @@
  */
 export { loadModel } from "./rcod/model.ts";
 export type { ImageInput, LoadOptions, RcodModel } from "./rcod/model.ts";
+export type { TuningStore, TuningTable } from "./rcod/tuning-table.ts";
 export type { FileSource, FolderSource, ModelSource, ModelSources } from "./rcod/model-source.ts";
 export type { Precision, Progress, Stage, UpscaleOptions, UpscaleResult } from "./rcod/options.ts";
 export type { RawImage } from "./rcod/image-ops.ts";

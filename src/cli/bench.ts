@@ -11,8 +11,10 @@ export interface BenchOptions extends GlobalOptions {
   readonly filter?: string;
   /** Default: f16 on GPUs, f32 on software adapters, as the engine itself. */
   readonly precision?: "f32" | "f16";
-  /** Kernel variants to time, by kernel name; `"all"` for every one. */
+  /** Kernel variants to time, by kernel name; `"all"` for every one. Of a model: to force. */
   readonly variants?: Readonly<Record<string, string>>;
+  /** Measured variants for --suite model, as of `loadModel`. */
+  readonly autotune?: boolean;
   /** Default: full on GPUs, small on software adapters. */
   readonly scale?: "full" | "small";
   readonly minMs?: number;
@@ -56,8 +58,10 @@ export function benchCommand(load: () => Promise<BenchModule>): RegisterCommand 
       )
       .option(
         "--variant <kernel=name...>",
-        "time this variant of a kernel, e.g. conv2d=tiled, or conv2d=all",
+        "time this variant of a kernel, e.g. conv2d=tiled, or conv2d=all; of a model: force it",
       )
+      .option("--autotune", "measure the model's kernel variants first, where not done yet")
+      .option("--no-autotune", "the kernels' own choice of variants for the model")
       .addOption(
         new Option(
           "--scale <s>",
@@ -96,6 +100,7 @@ export function benchCommand(load: () => Promise<BenchModule>): RegisterCommand 
             | "scale"
             | "minMs"
             | "samples"
+            | "autotune"
             | "model"
             | "recipeWeights"
             | "svg"
@@ -112,6 +117,7 @@ export function benchCommand(load: () => Promise<BenchModule>): RegisterCommand 
             ...(options.scale !== undefined && { scale: options.scale }),
             ...(options.minMs !== undefined && { minMs: options.minMs }),
             ...(options.samples !== undefined && { samples: options.samples }),
+            ...(options.autotune !== undefined && { autotune: options.autotune }),
             ...(options.model !== undefined && { model: options.model }),
             recipeWeights: options.recipeWeights ?? false,
             ...(options.svg !== undefined && { svg: options.svg }),

@@ -50,6 +50,7 @@ export interface UpscaleCliOptions extends GlobalOptions, ModelPaths {
   readonly timestep?: number;
   readonly color?: "adain" | "wavelet" | "none";
   readonly precision: Precision;
+  readonly autotune?: boolean;
   readonly seed?: number;
   readonly tile?: number;
   readonly reference?: boolean;
@@ -123,6 +124,8 @@ export const upscaleCommand: RegisterCommand = (program, { terminal, finish }) =
         .choices(["auto", "f32", "f16"])
         .default("auto"),
     )
+    .option("--autotune", "measure kernel variants first, where that was not done yet (rcod tune)")
+    .option("--no-autotune", "kernels' own choice of variants, whatever was measured")
     .option(
       "--seed <n>",
       "sample the encoding with this seed (default: its mode)",
@@ -289,7 +292,7 @@ class UpscaleRun {
   async #load(progress: ProgressDisplay): Promise<{ readonly model: Model }> {
     if (this.#engine !== undefined) return this.#engine;
     const { openGpu, loadModel } = this.#dependencies;
-    const { precision, dawnToggles } = this.#options;
+    const { precision, autotune, dawnToggles } = this.#options;
     const gpu = await openGpu(dawnToggles);
     try {
       this.#signal.throwIfAborted();
@@ -298,6 +301,7 @@ class UpscaleRun {
       const model = await loadModel(modelPaths(this.#options), {
         gpu,
         precision,
+        ...(autotune !== undefined && { autotune }),
         signal: this.#signal,
         onProgress: (state) => progress.update(state),
       });

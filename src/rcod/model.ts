@@ -1,17 +1,19 @@
 /** The loaded model: what `loadModel` gives to embedders. */
 import type { Gpu } from "../gpu/device.ts";
-import { adoptDevice, requestGpu } from "../gpu/device.ts";
+import { adoptDevice, requestGpu, withVariants } from "../gpu/device.ts";
 import type { Caps } from "../gpu/caps.ts";
 import type { DType } from "../gpu/dtype.ts";
 import type { RawImage } from "./image-ops.ts";
 import type { ModelConfigs } from "./load.ts";
 import { loadWeights, predictsMetric, readConfigs } from "./load.ts";
+import type { VariantOptions } from "./model-variants.ts";
+import { modelVariants } from "./model-variants.ts";
 import type { ModelSource } from "./model-source.ts";
 import { modelFiles } from "./model-source.ts";
 import type { Precision, Progress, UpscaleOptions, UpscaleResult } from "./options.ts";
 import { Pipeline } from "./pipeline.ts";
 
-export interface LoadOptions {
+export interface LoadOptions extends VariantOptions {
   /** The device to use: ours, or a GPUDevice shared with other code. Default: a new one. */
   readonly gpu?: Gpu | GPUDevice;
   /**
@@ -29,6 +31,7 @@ export type ImageInput = RawImage | ImageData | ImageBitmap;
 /** A model on a device. Owns its buffers: call `dispose()` when done. */
 export class RcodModel {
   readonly precision: DType;
+  /** Of the device; `variants` are what measurements or the caller chose. */
   readonly caps: Caps;
   readonly configs: ModelConfigs;
   /** Whether `realism: "auto"` works: the model has a metric estimation module. */
@@ -106,7 +109,8 @@ export async function loadModel(
         onProgress?.({ stage: "load", stageFraction: fraction, fraction, bytesLoaded, bytesTotal });
       },
     });
-    return new RcodModel(new Pipeline(gpu, configs, weights, dtype), gpu, given === undefined);
+    const tuned = withVariants(gpu, await modelVariants(gpu, configs, dtype, options, signal));
+    return new RcodModel(new Pipeline(tuned, configs, weights, dtype), tuned, given === undefined);
   } catch (error) {
     if (given === undefined) gpu.destroy();
     throw error;
