@@ -1,4 +1,5 @@
 /** conv2d and linear as workloads. The reference is the definition: a loop over taps and channels in doubles. */
+import { BASELINE_CAPS } from "../gpu/caps.ts";
 import type { DType } from "../gpu/dtype.ts";
 import type { Weight } from "../graph/ir.ts";
 import { packedParts } from "../graph/weight-layout.ts";
@@ -6,6 +7,7 @@ import type { Activation } from "../kernels/activation.ts";
 import type { Conv2dProblem } from "../kernels/conv2d.ts";
 import { conv2d, conv2dOutputSize } from "../kernels/conv2d.ts";
 import type { Epilogue } from "../kernels/epilogue.ts";
+import type { Kernel } from "../kernels/kernel.ts";
 import type { LinearProblem } from "../kernels/linear.ts";
 import { linear } from "../kernels/linear.ts";
 import type { CaseShape } from "./case-shape.ts";
@@ -50,7 +52,7 @@ export function conv2dWorkload(
   const { rtol, atol } = contractionTolerance(dtype, reductionLength, scale * UNIT_PRODUCT_RMS);
   return {
     kernel: conv2d.name,
-    variants: conv2d.variants,
+    variants: offered(conv2d, problem),
     select: (caps) => conv2d.select(problem, caps),
     plan: (caps, variant) => [
       {
@@ -118,7 +120,7 @@ export function linearWorkload(
   const exact = contractionTolerance(dtype, reductionLength, scale * UNIT_PRODUCT_RMS);
   return {
     kernel: linear.name,
-    variants: linear.variants.filter((variant) => !(geglu && variant === "register-4x1")),
+    variants: offered(linear, problem),
     select: (caps) => linear.select(problem, caps),
     plan: (caps, variant) => [
       {
@@ -160,6 +162,13 @@ export function linearWorkload(
       };
     },
   };
+}
+
+/** The variants that run a problem on every device. */
+function offered<P, V extends string>(kernel: Kernel<P, V>, problem: P): readonly V[] {
+  return kernel.variants.filter(
+    (variant) => (kernel.refusal?.(problem, BASELINE_CAPS, variant) ?? null) === null,
+  );
 }
 
 /** A power of two that brings sums of K products with unit inputs to about 0.5. */
