@@ -3,7 +3,7 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { BASELINE_CAPS } from "../../src/gpu/caps.ts";
 import { F16_MAX, roundToDtype } from "../../src/gpu/dtype.ts";
 import type { Activation } from "../../src/kernels/activation.ts";
-import type { Conv2dProblem } from "../../src/kernels/conv2d.ts";
+import type { Conv2dProblem, Conv2dVariant } from "../../src/kernels/conv2d.ts";
 import { conv2d, conv2dOutputSize } from "../../src/kernels/conv2d.ts";
 import type { SourceDType } from "../../src/kernels/pack-weight.ts";
 import { conv2d as conv2dReference } from "../reference/conv2d.ts";
@@ -309,16 +309,26 @@ async function prepare(row: Row): Promise<Prepared> {
   };
 }
 
+/**
+ * What does not refuse the problem. In f16, which differs by how quads are read alone, the variants that compile
+ * longest run on two sizes of map only.
+ */
+function variantsOf({ problem }: Row): readonly Conv2dVariant[] {
+  const isBrief = problem.dtype === "f16" && ![3, 9].includes(problem.inHeight);
+  return conv2d.variants.filter(
+    (variant) =>
+      conv2d.refusal?.(problem, BASELINE_CAPS, variant) === null &&
+      !(isBrief && (variant === "patch" || variant === "tiled-split")),
+  );
+}
+
 describe.each(TABLE.map((row) => [row.name, row] as const))("%s", (_, row) => {
   let prepared: Prepared;
   beforeAll(async () => {
     prepared = await prepare(row);
   });
 
-  const variants = conv2d.variants.filter(
-    (variant) => conv2d.refusal?.(row.problem, BASELINE_CAPS, variant) === null,
-  );
-  it.each(variants)("%s", async (variant) => {
+  it.each(variantsOf(row))("%s", async (variant) => {
     const { dtype, outChannels } = row.problem;
     const plan = conv2d.plan(row.problem, setup.caps, variant);
     const { y } = await runKernel(setup.gpu, plan, prepared.inputs, { y: prepared.outBytes });
@@ -331,18 +341,17 @@ describe.each(TABLE.map((row) => [row.name, row] as const))("%s", (_, row) => {
 });
 
 it("runs every variant on every kind of problem that it does not refuse", () => {
-  const rowsOf = (variant: (typeof conv2d.variants)[number]) =>
-    TABLE.filter(({ problem }) => conv2d.refusal?.(problem, BASELINE_CAPS, variant) === null);
+  const rowsOf = (variant: Conv2dVariant) =>
+    TABLE.filter((row) => variantsOf(row).includes(variant));
   expect(rowsOf("tiled")).toEqual(TABLE);
-  expect(TABLE.filter((row) => !rowsOf("patch").includes(row)).every((r) => r.stride > 1)).toBe(
-    true,
-  );
-  for (const dtype of ["f32", "f16"] as const) {
-    const split = rowsOf("tiled-split").filter(({ problem }) => problem.dtype === dtype);
-    expect(split.length).toBeGreaterThanOrEqual(8);
-    expect(split.some(({ upsample }) => upsample)).toBe(true);
-    expect(split.some(({ shortcut }) => shortcut.length === 2)).toBe(true);
-  }
+  const unpatched = TABLE.filter((row) => !rowsOf("patch").includes(row));
+  expect(unpatched.every((row) => row.stride > 1 || row.problem.dtype === "f16")).toBe(true);
+  const kinds = (dtype: string) =>
+    rowsOf("tiled-split")
+      .filter(({ problem }) => problem.dtype === dtype)
+      .map(({ upsample, shortcut }) => `${upsample} ${shortcut.length}`);
+  expect(new Set(kinds("f32"))).toEqual(new Set(["false 0", "true 0", "false 1", "false 2"]));
+  expect(new Set(kinds("f16"))).toEqual(new Set(["false 0", "true 0"]));
 });
 
 it("runs the selected variant by default", () => {
