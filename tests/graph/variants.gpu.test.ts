@@ -38,10 +38,13 @@ async function results(
   return read;
 }
 
-describe.each(
-  variantRounds(["conv2d", "linear", "attention"]).map((v) => [JSON.stringify(v), v] as const),
-)("%s", (_, variants) => {
-  it.each(["resnet", "transformer"] as const)("%s", async (name) => {
+const CHOICES = [
+  ...variantRounds(["conv2d", "linear"]).map((choice) => ["longSums", choice] as const),
+  ...variantRounds(["attention"]).map((choice) => ["transformer", choice] as const),
+];
+
+describe("forced variants", () => {
+  it.each(CHOICES)("%s in %j", async (name, variants) => {
     const [expected] = await results(blocks[name]("f32"), {}, 1);
     const first = await results(blocks[name]("f32"), variants, 2);
     const again = await results(blocks[name]("f32"), variants, 1);
