@@ -10,6 +10,7 @@ import type { Epilogue } from "../kernels/epilogue.ts";
 import type { Kernel } from "../kernels/kernel.ts";
 import type { LinearProblem } from "../kernels/linear.ts";
 import { linear } from "../kernels/linear.ts";
+import { chooseVariant } from "../kernels/variant-choice.ts";
 import type { CaseShape } from "./case-shape.ts";
 import type { TestTensor } from "./test-data.ts";
 import type { Reader, Workload } from "./workload.ts";
@@ -53,7 +54,7 @@ export function conv2dWorkload(
   return {
     kernel: conv2d.name,
     variants: offered(conv2d, problem),
-    select: (caps) => conv2d.select(problem, caps),
+    select: (caps) => chooseVariant(conv2d, problem, caps).variant,
     plan: (caps, variant) => [
       {
         kernel: conv2d.name,
@@ -121,7 +122,7 @@ export function linearWorkload(
   return {
     kernel: linear.name,
     variants: offered(linear, problem),
-    select: (caps) => linear.select(problem, caps),
+    select: (caps) => chooseVariant(linear, problem, caps).variant,
     plan: (caps, variant) => [
       {
         kernel: linear.name,

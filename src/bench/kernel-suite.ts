@@ -1,7 +1,6 @@
 /**
  * The kernel benchmark. For every case: results first, against double precision on samples; then the first
- * run with its compile time; then the steady state, the selected variant beside the naive one. A variant that
- * computes wrong is reported and not timed. Runs wherever WebGPU does; imports nothing of Node.
+ * run with its compile time; then the steady state, all variants in turn. A variant that computes wrong is reported and not timed. Runs wherever WebGPU does; imports nothing of Node.
  */
 import type { Caps } from "../gpu/caps.ts";
 import type { Gpu } from "../gpu/device.ts";
@@ -31,7 +30,7 @@ export interface KernelSuiteOptions {
   readonly dtype: DType;
   /** Only cases whose name contains this. */
   readonly filter?: string;
-  /** Variants to time, by kernel name: one, or `"all"`. Default: the selected one and the naive one. */
+  /** Variants to time, by kernel name: one (beside it the naive one), or `"all"`, the default. */
   readonly variants?: Readonly<Record<string, string>>;
   /** "full" runs the model's shapes, "small" cuts them down. Default: small on software adapters. */
   readonly scale?: "full" | "small";
@@ -46,7 +45,7 @@ export interface KernelSuiteOptions {
 /** One variant of one case. */
 export interface VariantRecord {
   readonly variant: string;
-  /** Whether the engine takes it on this device. */
+  /** Whether the engine takes it on this device, `caps.variants` included. */
   readonly selected: boolean;
   readonly check: CheckResult;
   /** Pipeline creation; 0 where an earlier case had the same code. */
@@ -195,7 +194,7 @@ async function runCase(
     bufferSets,
   };
   try {
-    const variants = variantsToRun(workload, gpu.caps, context.chosen[workload.kernel]);
+    const variants = variantsToRun(workload, gpu.caps, context.chosen[workload.kernel] ?? "all");
     const measured = await runWorkload(gpu, workload, variants, bufferSets, context);
     const skipped = variants.filter((asked) => !measured.some(({ variant }) => variant === asked));
     return { ...base, variants: measured, ...(skipped.length > 0 && { skipped }) };

@@ -11,9 +11,11 @@ import { kernelPoints, rooflineSvg } from "../bench/roofline-plot.ts";
 import { elementReader } from "../bench/test-data.ts";
 import type { Caps } from "../gpu/caps.ts";
 import type { Gpu } from "../gpu/device.ts";
+import { withVariants } from "../gpu/device.ts";
 import { requestNodeGpu } from "../node/gpu.ts";
 import { fileTuningStore } from "../node/tuning-file.ts";
 import { KERNEL_VARIANTS } from "../kernels/variant-choice.ts";
+import { rememberedVariants } from "../rcod/model-variants.ts";
 import type { RawImage } from "../rcod/image-ops.ts";
 import { recipeFiles } from "../verify/recipe-files.ts";
 import { folderFiles } from "../weights/node-source.ts";
@@ -90,8 +92,10 @@ async function benchKernels(
 ): Promise<number> {
   const { terminal, json } = options;
   const dtype = options.precision ?? (gpu.caps.isSoftware ? "f32" : "f16");
+  const known =
+    options.autotune === false ? {} : await rememberedVariants(gpu, dtype, fileTuningStore());
   const { settings, cases } = await runKernelSuite(
-    gpu,
+    withVariants(gpu, known),
     {
       dtype,
       ...(options.filter !== undefined && { filter: options.filter }),

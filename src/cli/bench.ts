@@ -58,7 +58,7 @@ export function benchCommand(load: () => Promise<BenchModule>): RegisterCommand 
       )
       .option(
         "--variant <kernel=name...>",
-        "time this variant of a kernel, e.g. conv2d=tiled, or conv2d=all; of a model: force it",
+        "time this variant of a kernel beside the naive one, e.g. conv2d=tiled (default: all); of a model: force it",
       )
       .option("--autotune", "measure the model's kernel variants first, where not done yet")
       .option("--no-autotune", "the kernels' own choice of variants for the model")

@@ -1,7 +1,7 @@
 /** What lowering makes, and what the lowering of every node needs. */
 import type { Caps } from "../gpu/caps.ts";
 import type { Cost, Kernel, KernelPlan } from "../kernels/kernel.ts";
-import { planChosen } from "../kernels/variant-choice.ts";
+import { chooseVariant } from "../kernels/variant-choice.ts";
 import type { Graph, Node, Value, Weight } from "./ir.ts";
 
 /** What an operand of a kernel is bound to. */
@@ -42,11 +42,11 @@ export function makeStep<P, V extends string>(
   problem: P,
   operands: Step["operands"],
 ): Step {
-  const { plan, asked, refusal } = planChosen(kernel, problem, caps, caps.variants ?? {});
+  const { variant, asked, refusal } = chooseVariant(kernel, problem, caps);
   return {
     node,
     kernel: kernel.name,
-    plan,
+    plan: kernel.plan(problem, caps, variant),
     cost: kernel.cost(problem),
     operands,
     problem,

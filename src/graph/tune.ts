@@ -130,7 +130,7 @@ export async function tune(
 }
 
 /** The fastest candidate that was measured; `usual` unless another one gains more than what times scatter by. */
-export function chooseVariant(usual: string, candidates: readonly Candidate[]): string {
+export function fastestVariant(usual: string, candidates: readonly Candidate[]): string {
   const timed = candidates.filter(({ rejected }) => rejected === undefined);
   const usualMs = timed.find(({ variant }) => variant === usual)?.medianMs ?? Infinity;
   const [best] = timed.toSorted((a, b) => a.medianMs - b.medianMs);
@@ -186,7 +186,7 @@ async function tuneClass(gpu: Gpu, tuneCase: TuneCase, clock: Clock): Promise<Tu
         ...(typeof reason === "string" && { rejected: reason }),
       };
     });
-    const chosen = chooseVariant(usual, candidates);
+    const chosen = fastestVariant(usual, candidates);
     return { key, kernel: kernel.name, steps, flops, usual, candidates, chosen };
   } finally {
     for (const { recorder } of runs) recorder?.dispose();

@@ -6,7 +6,7 @@ import type { Caps } from "../gpu/caps.ts";
 import { attention } from "./attention.ts";
 import { concatChannels } from "./concat-channels.ts";
 import { conv2d } from "./conv2d.ts";
-import type { Kernel, KernelPlan } from "./kernel.ts";
+import type { Kernel } from "./kernel.ts";
 import { layerNorm } from "./layer-norm.ts";
 import { linear } from "./linear.ts";
 
@@ -29,31 +29,30 @@ export function classKey<P, V extends string>(kernel: Kernel<P, V>, problem: P):
   return kernel.classOf ? `${kernel.name} ${kernel.classOf(problem)}` : null;
 }
 
-export interface ChosenPlan {
-  readonly plan: KernelPlan;
+export interface ChosenVariant<V extends string> {
+  readonly variant: V;
   /** The variant that was asked for. */
   readonly asked?: string;
-  /** Why the plan is not of that variant. */
+  /** Why it is not that variant. */
   readonly refusal?: string;
 }
 
-/** The plan of a problem in the chosen variant or, where that cannot run it here, in the kernel's own. */
-export function planChosen<P, V extends string>(
+/** The chosen variant or, where that cannot run the problem here, the kernel's own. */
+export function chooseVariant<P, V extends string>(
   kernel: Kernel<P, V>,
   problem: P,
   caps: Caps,
-  choice: VariantChoice,
-): ChosenPlan {
+): ChosenVariant<V> {
+  const choice = caps.variants ?? {};
   const key = classKey(kernel, problem);
   const asked = (key === null ? undefined : choice[key]) ?? choice[kernel.name];
-  if (asked === undefined) return { plan: kernel.plan(problem, caps) };
+  const usual = kernel.select(problem, caps);
+  if (asked === undefined) return { variant: usual };
   const variant = kernel.variants.find((name) => name === asked);
-  const refusal =
-    variant === undefined
-      ? `${kernel.name} has no such variant`
-      : (kernel.refusal?.(problem, caps, variant) ?? null);
-  if (refusal !== null) return { plan: kernel.plan(problem, caps), asked, refusal };
-  return { plan: kernel.plan(problem, caps, variant), asked };
+  if (variant === undefined)
+    return { variant: usual, asked, refusal: `${kernel.name} has no such variant` };
+  const refusal = kernel.refusal?.(problem, caps, variant) ?? null;
+  return refusal === null ? { variant, asked } : { variant: usual, asked, refusal };
 }
 
 /** What is wrong with names that a user writes; null where kernel and variant (null: any) exist. */

@@ -42,13 +42,27 @@ export async function modelVariants(
   }
   if (autotune === false) return variants;
   if (typeof autotune === "object") return withForced(autotune.variants, variants);
-  // Storage that is refused (private windows, full disks) is no reason to fail.
-  const text = (await tuningStore?.read().catch(() => null)) ?? null;
   const shipped = shippedVariants(gpu.caps, dtype);
+  const text = await storedText(tuningStore);
   const stored = findTable(text, gpu.caps, dtype)?.variants;
   if (stored !== undefined || autotune !== true) return withForced(stored ?? shipped, variants);
   const { tuneModel } = await import("./autotune.ts");
   const { table } = await tuneModel(gpu, configs, dtype, signal ? { signal } : {});
   await tuningStore?.write(withTable(text, table)).catch(() => undefined);
   return withForced({ ...shipped, ...table.variants }, variants);
+}
+
+/** What this device is known to run best: measured before, else shipped. */
+export async function rememberedVariants(
+  { caps }: Gpu,
+  dtype: DType,
+  tuningStore?: TuningStore,
+): Promise<VariantChoice> {
+  const stored = findTable(await storedText(tuningStore), caps, dtype);
+  return stored?.variants ?? shippedVariants(caps, dtype);
+}
+
+/** Storage that is refused (private windows, broken disks) is no reason to fail. */
+async function storedText(store: TuningStore | undefined): Promise<string | null> {
+  return (await store?.read().catch(() => null)) ?? null;
 }

@@ -3,10 +3,10 @@ import { describe, expect, it } from "vitest";
 import { BASELINE_CAPS } from "../../src/gpu/caps.ts";
 import { agrees } from "../../src/graph/agreement.ts";
 import { planGraph } from "../../src/graph/plan.ts";
-import { chooseVariant, tuneCases } from "../../src/graph/tune.ts";
+import { fastestVariant, tuneCases } from "../../src/graph/tune.ts";
 import { blocks } from "./blocks.ts";
 
-describe("chooseVariant", () => {
+describe("fastestVariant", () => {
   const usual = { variant: "usual", medianMs: 10 };
 
   it("takes the fastest", () => {
@@ -14,20 +14,20 @@ describe("chooseVariant", () => {
       { variant: "a", medianMs: 8 },
       { variant: "b", medianMs: 7 },
     ];
-    expect(chooseVariant("usual", [usual, ...others])).toBe("b");
+    expect(fastestVariant("usual", [usual, ...others])).toBe("b");
   });
 
   it("stays with the usual one for what times scatter by", () => {
-    expect(chooseVariant("usual", [usual, { variant: "a", medianMs: 9.6 }])).toBe("usual");
-    expect(chooseVariant("usual", [usual, { variant: "a", medianMs: 9.4 }])).toBe("a");
+    expect(fastestVariant("usual", [usual, { variant: "a", medianMs: 9.6 }])).toBe("usual");
+    expect(fastestVariant("usual", [usual, { variant: "a", medianMs: 9.4 }])).toBe("a");
   });
 
   it("never takes a rejected one, however fast", () => {
     const wrong = { variant: "a", medianMs: 1, rejected: "its result is wrong" };
-    expect(chooseVariant("usual", [usual, wrong])).toBe("usual");
+    expect(fastestVariant("usual", [usual, wrong])).toBe("usual");
     const slow = { variant: "b", medianMs: 90 };
-    expect(chooseVariant("usual", [{ ...usual, rejected: "broken" }, wrong, slow])).toBe("b");
-    expect(chooseVariant("usual", [wrong])).toBe("usual");
+    expect(fastestVariant("usual", [{ ...usual, rejected: "broken" }, wrong, slow])).toBe("b");
+    expect(fastestVariant("usual", [wrong])).toBe("usual");
   });
 });
 

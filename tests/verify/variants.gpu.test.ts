@@ -30,7 +30,7 @@ describe("golden cases in forced variants", () => {
         const results = await collect(verifyFiles(gpu, sources, options));
         expect(results.map((result) => result.case)).toEqual([name]);
         expect(describeFailures(results)).toEqual([]);
-        for (const name of Object.keys(results[0]?.variants?.asAsked ?? {})) asAsked.add(name);
+        for (const pair of Object.keys(results[0]?.variants?.asAsked ?? {})) asAsked.add(pair);
       }
     },
   );
