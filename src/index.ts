@@ -9,6 +9,7 @@
  */
 export { loadModel } from "./rcod/model.ts";
 export type { ImageInput, LoadOptions, RcodModel } from "./rcod/model.ts";
+export type { TuningStore, TuningTable } from "./rcod/tuning-table.ts";
 export type { FileSource, FolderSource, ModelSource, ModelSources } from "./rcod/model-source.ts";
 export { attentionMap } from "./rcod/attention-map.ts";
 export type {

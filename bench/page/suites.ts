@@ -3,7 +3,7 @@ import { casePasses, imageEstimateMs, runKernelSuite } from "../../src/bench/ker
 import { runModelSuite } from "../../src/bench/model-suite.ts";
 import { kernelPoints, rooflineSvg } from "../../src/bench/roofline-plot.ts";
 import { measureRoofline, rooflineSizes } from "../../src/bench/roofline.ts";
-import type { SamplingOptions } from "../../src/bench/sampling.ts";
+import type { SamplingOptions } from "../../src/graph/sampling.ts";
 import {
   adapterName,
   caseLines,

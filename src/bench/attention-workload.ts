@@ -2,6 +2,7 @@
 import type { DType } from "../gpu/dtype.ts";
 import type { AttentionProblem } from "../kernels/attention.ts";
 import { attention } from "../kernels/attention.ts";
+import { chooseVariant } from "../kernels/variant-choice.ts";
 import type { CaseShape } from "./case-shape.ts";
 import type { TestTensor } from "./test-data.ts";
 import type { Workload } from "./workload.ts";
@@ -34,7 +35,7 @@ export function attentionWorkload(shape: AttentionShape, dtype: DType): Workload
   return {
     kernel: attention.name,
     variants: attention.variants,
-    select: (caps) => attention.select(problem, caps),
+    select: (caps) => chooseVariant(attention, problem, caps).variant,
     plan: (caps, variant) => [
       {
         kernel: attention.name,

@@ -1,4 +1,5 @@
 /** conv2d and linear as workloads. The reference is the definition: a loop over taps and channels in doubles. */
+import { BASELINE_CAPS } from "../gpu/caps.ts";
 import type { DType } from "../gpu/dtype.ts";
 import type { Weight } from "../graph/ir.ts";
 import { packedParts } from "../graph/weight-layout.ts";
@@ -6,8 +7,10 @@ import type { Activation } from "../kernels/activation.ts";
 import type { Conv2dProblem } from "../kernels/conv2d.ts";
 import { conv2d, conv2dOutputSize } from "../kernels/conv2d.ts";
 import type { Epilogue } from "../kernels/epilogue.ts";
+import type { Kernel } from "../kernels/kernel.ts";
 import type { LinearProblem } from "../kernels/linear.ts";
 import { linear } from "../kernels/linear.ts";
+import { chooseVariant } from "../kernels/variant-choice.ts";
 import type { CaseShape } from "./case-shape.ts";
 import type { TestTensor } from "./test-data.ts";
 import type { Reader, Workload } from "./workload.ts";
@@ -50,8 +53,8 @@ export function conv2dWorkload(
   const { rtol, atol } = contractionTolerance(dtype, reductionLength, scale * UNIT_PRODUCT_RMS);
   return {
     kernel: conv2d.name,
-    variants: conv2d.variants,
-    select: (caps) => conv2d.select(problem, caps),
+    variants: offered(conv2d, problem),
+    select: (caps) => chooseVariant(conv2d, problem, caps).variant,
     plan: (caps, variant) => [
       {
         kernel: conv2d.name,
@@ -118,8 +121,8 @@ export function linearWorkload(
   const exact = contractionTolerance(dtype, reductionLength, scale * UNIT_PRODUCT_RMS);
   return {
     kernel: linear.name,
-    variants: linear.variants.filter((variant) => !(geglu && variant === "register-4x1")),
-    select: (caps) => linear.select(problem, caps),
+    variants: offered(linear, problem),
+    select: (caps) => chooseVariant(linear, problem, caps).variant,
     plan: (caps, variant) => [
       {
         kernel: linear.name,
@@ -160,6 +163,13 @@ export function linearWorkload(
       };
     },
   };
+}
+
+/** The variants that run a problem on every device. */
+function offered<P, V extends string>(kernel: Kernel<P, V>, problem: P): readonly V[] {
+  return kernel.variants.filter(
+    (variant) => (kernel.refusal?.(problem, BASELINE_CAPS, variant) ?? null) === null,
+  );
 }
 
 /** A power of two that brings sums of K products with unit inputs to about 0.5. */

@@ -1,7 +1,6 @@
 /**
  * The kernel benchmark. For every case: results first, against double precision on samples; then the first
- * run with its compile time; then the steady state, the selected variant beside the naive one. A variant that
- * computes wrong is reported and not timed. Runs wherever WebGPU does; imports nothing of Node.
+ * run with its compile time; then the steady state, all variants in turn. A variant that computes wrong is reported and not timed. Runs wherever WebGPU does; imports nothing of Node.
  */
 import type { Caps } from "../gpu/caps.ts";
 import type { Gpu } from "../gpu/device.ts";
@@ -16,22 +15,22 @@ import type { BenchCase } from "./cases.ts";
 import { CASES } from "./cases.ts";
 import type { CheckResult } from "./check.ts";
 import { compareSamples, expectedAt, readPoints, samplePoints } from "./check.ts";
-import type { Clock } from "./clock.ts";
-import type { Buffers } from "./recorder.ts";
-import { Recorder } from "./recorder.ts";
+import type { Clock } from "../gpu/clock.ts";
+import type { Buffers } from "../graph/recorder.ts";
+import { Recorder } from "../graph/recorder.ts";
 import type { Roofline, RooflineSizes } from "./roofline.ts";
 import { measureRoofline, rooflineMs, rooflineSizes } from "./roofline.ts";
-import type { SamplingOptions, Timing } from "./sampling.ts";
-import { sample } from "./sampling.ts";
+import type { SamplingOptions, Timing } from "../graph/sampling.ts";
+import { sample } from "../graph/sampling.ts";
 import { fillPlan, poisonPlan, testTensorByteLength } from "./test-data.ts";
 import { bufferByteLengths, fitShape, packedByteLength, workloadOf } from "./workload-of.ts";
-import type { BoundPlan, Workload } from "./workload.ts";
+import type { Workload } from "./workload.ts";
 
 export interface KernelSuiteOptions {
   readonly dtype: DType;
   /** Only cases whose name contains this. */
   readonly filter?: string;
-  /** Variants to time, by kernel name: one, or `"all"`. Default: the selected one and the naive one. */
+  /** Variants to time, by kernel name: one (beside it the naive one), or `"all"`, the default. */
   readonly variants?: Readonly<Record<string, string>>;
   /** "full" runs the model's shapes, "small" cuts them down. Default: small on software adapters. */
   readonly scale?: "full" | "small";
@@ -46,7 +45,7 @@ export interface KernelSuiteOptions {
 /** One variant of one case. */
 export interface VariantRecord {
   readonly variant: string;
-  /** Whether the engine takes it on this device. */
+  /** Whether the engine takes it on this device, `caps.variants` included. */
   readonly selected: boolean;
   readonly check: CheckResult;
   /** Pipeline creation; 0 where an earlier case had the same code. */
@@ -195,7 +194,7 @@ async function runCase(
     bufferSets,
   };
   try {
-    const variants = variantsToRun(workload, gpu.caps, context.chosen[workload.kernel]);
+    const variants = variantsToRun(workload, gpu.caps, context.chosen[workload.kernel] ?? "all");
     const measured = await runWorkload(gpu, workload, variants, bufferSets, context);
     const skipped = variants.filter((asked) => !measured.some(({ variant }) => variant === asked));
     return { ...base, variants: measured, ...(skipped.length > 0 && { skipped }) };
@@ -248,7 +247,7 @@ export async function runWorkload(
       if (isOracle && isRisky) continue;
       const output = (sets[0] as Buffers)["y"] as GPUBuffer;
       await poison(gpu, output);
-      const plans: readonly BoundPlan[] = workload.plan(gpu.caps, variant);
+      const plans = workload.plan(gpu.caps, variant);
       const compiledBefore = gpu.pipelines.compileMs;
       const startedAt = performance.now();
       const recorder = await Recorder.create(gpu, plans, sets);

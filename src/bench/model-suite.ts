@@ -3,6 +3,7 @@
  * stage, and device time by class of operation where timestamps exist. Imports nothing of Node.
  */
 import type { Gpu } from "../gpu/device.ts";
+import { withVariants } from "../gpu/device.ts";
 import type { StepTime } from "../graph/program.ts";
 import { Program } from "../graph/program.ts";
 import { planGraph } from "../graph/plan.ts";
@@ -13,15 +14,17 @@ import type { ModelConfigs } from "../rcod/model-configs.ts";
 import { loadWeights } from "../rcod/load.ts";
 import { stageGraphs } from "../rcod/model-parts.ts";
 import { loadModel } from "../rcod/model.ts";
+import type { VariantOptions } from "../rcod/model-variants.ts";
 import type { Precision, Progress, Stage } from "../rcod/options.ts";
 import type { FileSet } from "../weights/index.ts";
 import { elementReader } from "./test-data.ts";
-import { quantile } from "./sampling.ts";
+import { quantile } from "../graph/sampling.ts";
 
 export interface ModelSuiteOptions {
   readonly files: FileSet;
   readonly image: RawImage;
   readonly precision: Precision;
+  readonly variants?: VariantOptions;
   /** Warm images to time; the median counts. */
   readonly samples: number;
   readonly signal?: AbortSignal;
@@ -74,7 +77,12 @@ export async function runModelSuite(
     return [await run(), performance.now() - startedAt];
   };
   const [model, loadMs] = await timed(() =>
-    loadModel(files, { gpu, precision: options.precision, ...watch("loading") }),
+    loadModel(files, {
+      ...options.variants,
+      gpu,
+      precision: options.precision,
+      ...watch("loading"),
+    }),
   );
   try {
     // A new object every time: the pipeline keeps the encoding of the last one.
@@ -87,7 +95,7 @@ export async function runModelSuite(
     const middle =
       warm.toSorted(([, a], [, b]) => a - b)[Math.floor(warm.length / 2)] ??
       ([first, firstImageMs] as const);
-    const { precision, configs } = model;
+    const { precision, configs, caps } = model;
     model.dispose();
     const { width, height } = first.image;
     return {
@@ -107,7 +115,15 @@ export async function runModelSuite(
       peakActivationBytes: first.peakActivationBytes,
       stagesMs: middle[0].timingsMs,
       opClasses: gpu.caps.hasTimestampQuery
-        ? await profileByClass(gpu, files, configs, width, height, precision, signal)
+        ? await profileByClass(
+            withVariants(gpu, caps.variants ?? {}),
+            files,
+            configs,
+            width,
+            height,
+            precision,
+            signal,
+          )
         : null,
     };
   } finally {

@@ -7,11 +7,11 @@ import type { Gpu } from "../gpu/device.ts";
 import { foldWorkgroups } from "../gpu/wgsl.ts";
 import type { Cost, KernelPlan } from "../kernels/kernel.ts";
 import { dispatch, reads, u32, writes } from "../kernels/kernel.ts";
-import type { Clock } from "./clock.ts";
-import { chooseClock } from "./clock.ts";
-import { Recorder } from "./recorder.ts";
-import type { SamplingOptions } from "./sampling.ts";
-import { sample } from "./sampling.ts";
+import type { Clock } from "../gpu/clock.ts";
+import { chooseClock } from "../gpu/clock.ts";
+import { Recorder } from "../graph/recorder.ts";
+import type { SamplingOptions } from "../graph/sampling.ts";
+import { sample } from "../graph/sampling.ts";
 
 export interface Roofline {
   /** Bytes read plus written per second of a copy, in GB/s. */
@@ -116,7 +116,7 @@ export async function measureRoofline(
   const recorders: Recorder[] = [];
   try {
     for (const plan of [copyPlan(copyBytes / 16, caps), fmaPlan(fmaWorkgroups, fmaSteps, caps)]) {
-      recorders.push(await Recorder.create(gpu, [{ kernel: "bench", plan }], [buffers]));
+      recorders.push(await Recorder.create(gpu, [{ plan }], [buffers]));
     }
     const [copy, fma] = recorders as [Recorder, Recorder];
     const { clock, reason } = await chooseClock(gpu, (pass, repeats) => copy.record(pass, repeats));

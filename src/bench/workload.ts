@@ -4,15 +4,14 @@
  */
 import type { Caps } from "../gpu/caps.ts";
 import type { DType } from "../gpu/dtype.ts";
-import type { Cost, KernelPlan } from "../kernels/kernel.ts";
+import type { BoundPlan } from "../graph/recorder.ts";
+import type { Cost } from "../kernels/kernel.ts";
 import type { PackWeightProblem } from "../kernels/pack-weight.ts";
 import type { TestTensor } from "./test-data.ts";
 
-/** A kernel plan and the buffer that each of its operands is; operands not listed have the buffer of their name. */
-export interface BoundPlan {
+/** A plan with the kernel that it is of. */
+export interface KernelRun extends BoundPlan {
   readonly kernel: string;
-  readonly plan: KernelPlan;
-  readonly buffers?: Readonly<Record<string, string>>;
 }
 
 /** Reads one element of an input, by `row · channels + channel`. */
@@ -38,7 +37,7 @@ export interface Workload {
   /** The variant the engine would take. */
   select(caps: Caps): string;
   /** Dispatches in order. */
-  plan(caps: Caps, variant: string): readonly BoundPlan[];
+  plan(caps: Caps, variant: string): readonly KernelRun[];
   readonly cost: Cost;
   readonly inputs: readonly TestTensor[];
   /** Parts of buffer `weight`: each `source` [outChannels, inChannels, taps] in f32 is packed by the engine's own kernel. */

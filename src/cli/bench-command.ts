@@ -11,7 +11,11 @@ import { kernelPoints, rooflineSvg } from "../bench/roofline-plot.ts";
 import { elementReader } from "../bench/test-data.ts";
 import type { Caps } from "../gpu/caps.ts";
 import type { Gpu } from "../gpu/device.ts";
+import { withVariants } from "../gpu/device.ts";
 import { requestNodeGpu } from "../node/gpu.ts";
+import { fileTuningStore } from "../node/tuning-file.ts";
+import { KERNEL_VARIANTS } from "../kernels/variant-choice.ts";
+import { rememberedVariants } from "../rcod/model-variants.ts";
 import type { RawImage } from "../rcod/image-ops.ts";
 import { recipeFiles } from "../verify/recipe-files.ts";
 import { folderFiles } from "../weights/node-source.ts";
@@ -32,7 +36,7 @@ import { BUNDLED_MODEL, PACKAGE_VERSION } from "./package-root.ts";
 
 /** Runs the command. Exit code 0; 1 when anything computes wrong or fails; 128 + signal when interrupted. */
 export async function runBench(options: BenchOptions): Promise<number> {
-  checkVariants(options.variants ?? {});
+  checkVariants(options);
   const interrupt = listenForInterrupt();
   let gpu: Gpu | undefined;
   try {
@@ -52,8 +56,8 @@ export async function runBench(options: BenchOptions): Promise<number> {
 }
 
 /** Throws `CliError` for a kernel or variant that does not exist. */
-function checkVariants(variants: Readonly<Record<string, string>>): void {
-  const known = knownVariants();
+function checkVariants({ variants = {}, suite }: BenchOptions): void {
+  const known = suite === "model" ? new Map(Object.entries(KERNEL_VARIANTS)) : knownVariants();
   for (const [kernel, variant] of Object.entries(variants)) {
     const names = known.get(kernel);
     if (names === undefined) {
@@ -61,9 +65,9 @@ function checkVariants(variants: Readonly<Record<string, string>>): void {
         `--variant: no kernel "${kernel}". Kernels: ${[...known.keys()].join(", ")}`,
       );
     }
-    if (variant !== "all" && !names.includes(variant)) {
+    if (!(variant === "all" && suite === "kernels") && !names.includes(variant)) {
       throw usageError(
-        `--variant: ${kernel} has no variant "${variant}". Variants: ${names.join(", ")}, all`,
+        `--variant: ${kernel} has no variant "${variant}". Variants: ${names.join(", ")}${suite === "kernels" ? ", all" : ""}`,
       );
     }
   }
@@ -88,8 +92,10 @@ async function benchKernels(
 ): Promise<number> {
   const { terminal, json } = options;
   const dtype = options.precision ?? (gpu.caps.isSoftware ? "f32" : "f16");
+  const known =
+    options.autotune === false ? {} : await rememberedVariants(gpu, dtype, fileTuningStore());
   const { settings, cases } = await runKernelSuite(
-    gpu,
+    withVariants(gpu, known),
     {
       dtype,
       ...(options.filter !== undefined && { filter: options.filter }),
@@ -144,6 +150,11 @@ async function benchModel(gpu: Gpu, options: BenchOptions, interrupt: Interrupt)
     files: options.recipeWeights ? await recipeFiles(folderFiles(folder)) : folderFiles(folder),
     image,
     precision: options.precision ?? "auto",
+    variants: {
+      tuningStore: fileTuningStore(),
+      ...(options.variants && { variants: options.variants }),
+      ...(options.autotune !== undefined && { autotune: options.autotune }),
+    },
     samples: options.samples ?? WARM_IMAGES,
     signal: interrupt.signal,
     onProgress: note,

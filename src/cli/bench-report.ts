@@ -20,6 +20,7 @@ export function kernelHeading(version: string, settings: KernelSuiteSettings, ca
   return [
     `rcod ${version}, ${adapterName(caps)}, ${dtype}, ${new Date().toISOString()}`,
     `clock: ${clock} (${clockReason}); passes of ${minMs} ms and more, ${samples} samples where they fit`,
+    "* is what the engine takes here",
     `roofline in this run: copy ${rate(roofline.copyGbps)} GB/s, f32 multiply-add ${rate(roofline.fmaGflops)} GFLOP/s`,
     ...(scale === "small"
       ? [
@@ -59,8 +60,14 @@ export function caseLines(record: CaseRecord): string {
 }
 
 function variantLine(title: string, count: string, record: VariantRecord): string {
-  const { variant, check, compileMs, firstRunMs, timing, gflops, gbps, rooflinePercent } = record;
-  const cells = [title, count, variant, check.pass ? `ok ${check.worstShare.toFixed(2)}` : "FAIL"];
+  const { variant, selected, check, compileMs, firstRunMs, timing, gflops, gbps, rooflinePercent } =
+    record;
+  const cells = [
+    title,
+    count,
+    `${variant}${selected ? " *" : ""}`,
+    check.pass ? `ok ${check.worstShare.toFixed(2)}` : "FAIL",
+  ];
   if (timing === undefined) {
     const { worst } = check;
     const where =
@@ -81,7 +88,7 @@ function variantLine(title: string, count: string, record: VariantRecord): strin
   );
 }
 
-const COLUMNS = [30, 3, 12, 8, 8, 8, 8, 18, 7, 8, 7, 6] as const;
+const COLUMNS = [30, 3, 14, 8, 8, 8, 8, 18, 7, 8, 7, 6] as const;
 const LEFT = new Set([0, 2, 3]);
 
 function row(...cells: readonly string[]): string {

@@ -2,8 +2,8 @@
 import { Option } from "commander";
 import type { GlobalOptions, RegisterCommand } from "./command.ts";
 import { parseInteger, parseNumber } from "./command.ts";
-import { usageError } from "./errors.ts";
 import type { Terminal } from "./terminal.ts";
+import { variantPair } from "./variant-option.ts";
 
 export interface BenchOptions extends GlobalOptions {
   readonly suite: "kernels" | "model";
@@ -11,8 +11,10 @@ export interface BenchOptions extends GlobalOptions {
   readonly filter?: string;
   /** Default: f16 on GPUs, f32 on software adapters, as the engine itself. */
   readonly precision?: "f32" | "f16";
-  /** Kernel variants to time, by kernel name; `"all"` for every one. */
+  /** Kernel variants to time, by kernel name; `"all"` for every one. Of a model: to force. */
   readonly variants?: Readonly<Record<string, string>>;
+  /** Measured variants for --suite model, as of `loadModel`. */
+  readonly autotune?: boolean;
   /** Default: full on GPUs, small on software adapters. */
   readonly scale?: "full" | "small";
   readonly minMs?: number;
@@ -56,8 +58,10 @@ export function benchCommand(load: () => Promise<BenchModule>): RegisterCommand 
       )
       .option(
         "--variant <kernel=name...>",
-        "time this variant of a kernel, e.g. conv2d=tiled, or conv2d=all",
+        "time this variant of a kernel beside the naive one, e.g. conv2d=tiled (default: all); of a model: force it",
       )
+      .option("--autotune", "measure the model's kernel variants first, where not done yet")
+      .option("--no-autotune", "the kernels' own choice of variants for the model")
       .addOption(
         new Option(
           "--scale <s>",
@@ -96,6 +100,7 @@ export function benchCommand(load: () => Promise<BenchModule>): RegisterCommand 
             | "scale"
             | "minMs"
             | "samples"
+            | "autotune"
             | "model"
             | "recipeWeights"
             | "svg"
@@ -106,10 +111,13 @@ export function benchCommand(load: () => Promise<BenchModule>): RegisterCommand 
             suite: options.suite,
             ...(options.filter !== undefined && { filter: options.filter }),
             ...(options.precision !== undefined && { precision: options.precision }),
-            ...(options.variant && { variants: parseVariants(options.variant) }),
+            ...(options.variant && {
+              variants: Object.fromEntries(options.variant.map(variantPair)),
+            }),
             ...(options.scale !== undefined && { scale: options.scale }),
             ...(options.minMs !== undefined && { minMs: options.minMs }),
             ...(options.samples !== undefined && { samples: options.samples }),
+            ...(options.autotune !== undefined && { autotune: options.autotune }),
             ...(options.model !== undefined && { model: options.model }),
             recipeWeights: options.recipeWeights ?? false,
             ...(options.svg !== undefined && { svg: options.svg }),
@@ -120,19 +128,4 @@ export function benchCommand(load: () => Promise<BenchModule>): RegisterCommand 
         );
       });
   };
-}
-
-/** `["conv2d=tiled"]` → `{ conv2d: "tiled" }`. Throws `CliError` for what is no pair. */
-function parseVariants(texts: readonly string[]): Readonly<Record<string, string>> {
-  return Object.fromEntries(
-    texts.map((text): [string, string] => {
-      const [kernel = "", variant = ""] = text.split("=", 2);
-      if (kernel === "" || variant === "") {
-        throw usageError(
-          `--variant must be kernel=name, e.g. conv2d=tiled, got ${JSON.stringify(text)}`,
-        );
-      }
-      return [kernel, variant];
-    }),
-  );
 }

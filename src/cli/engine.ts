@@ -21,6 +21,7 @@ export type LoadModel = (
     readonly gpu: Gpu;
     readonly precision?: Precision;
     readonly lowMemory?: boolean;
+    readonly autotune?: boolean;
     readonly signal?: AbortSignal;
     readonly onProgress?: (progress: Progress) => void;
   },
@@ -31,6 +32,10 @@ export const SCALE = 4;
 
 /** The engine's loader, imported only once a command needs it. */
 export async function engineLoader(): Promise<LoadModel> {
-  const { loadModel } = await import("../rcod/model.ts");
-  return async (paths, options) => loadModel(await modelFilesAt(paths), options);
+  const [{ loadModel }, { fileTuningStore }] = await Promise.all([
+    import("../rcod/model.ts"),
+    import("../node/tuning-file.ts"),
+  ]);
+  return async (paths, options) =>
+    loadModel(await modelFilesAt(paths), { tuningStore: fileTuningStore(), ...options });
 }

@@ -14,6 +14,7 @@ import { infoCommand } from "./info.ts";
 import { PACKAGE_VERSION } from "./package-root.ts";
 import type { Terminal } from "./terminal.ts";
 import { processTerminal, reportError } from "./terminal.ts";
+import { tuneCommand } from "./tune.ts";
 import { upscaleCommand } from "./upscale.ts";
 import { verifyCommand } from "./verify.ts";
 
@@ -23,6 +24,7 @@ const COMMANDS: readonly RegisterCommand[] = [
   convertCommand(() => import("./convert-command.ts")),
   infoCommand(() => import("./info-command.ts")),
   benchCommand(() => import("./bench-command.ts")),
+  tuneCommand(() => import("./tune-command.ts")),
   groupCommand(() => import("./group-command.ts")),
   doctorCommand,
 ];

@@ -54,6 +54,7 @@ export interface UpscaleCliOptions extends GlobalOptions, ModelPaths {
   readonly color?: "adain" | "wavelet" | "none";
   readonly precision: Precision;
   readonly lowMemory?: boolean;
+  readonly autotune?: boolean;
   readonly seed?: number;
   readonly tile?: number;
   readonly reference?: boolean;
@@ -129,6 +130,8 @@ export const upscaleCommand: RegisterCommand = (program, { terminal, finish }) =
         .choices(["auto", "f32", "f16"])
         .default("auto"),
     )
+    .option("--autotune", "measure kernel variants first, where that was not done yet (rcod tune)")
+    .option("--no-autotune", "kernels' own choice of variants, whatever was measured")
     .option(
       "--low-memory",
       "keep only the weights of the stage that runs on the GPU, read anew for each (slower, same picture)",
@@ -305,7 +308,7 @@ class UpscaleRun {
   async #load(progress: ProgressDisplay): Promise<{ readonly model: Model }> {
     if (this.#engine !== undefined) return this.#engine;
     const { openGpu, loadModel } = this.#dependencies;
-    const { precision, dawnToggles, lowMemory = false } = this.#options;
+    const { precision, autotune, dawnToggles, lowMemory = false } = this.#options;
     const gpu = await openGpu(dawnToggles);
     try {
       this.#signal.throwIfAborted();
@@ -315,6 +318,7 @@ class UpscaleRun {
         gpu,
         precision,
         lowMemory,
+        ...(autotune !== undefined && { autotune }),
         signal: this.#signal,
         onProgress: (state) => progress.update(state),
       });

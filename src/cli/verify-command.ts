@@ -2,7 +2,11 @@
 import { readdir, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import type { Gpu } from "../gpu/device.ts";
+import { withVariants } from "../gpu/device.ts";
+import type { VariantChoice } from "../kernels/variant-choice.ts";
 import { requestNodeGpu } from "../node/gpu.ts";
+import type { VariantUse } from "../verify/session.ts";
+import { addVariantUse } from "../verify/session.ts";
 import type { CaseResult, VerifySource } from "../verify/verify.ts";
 import { verifyFiles } from "../verify/verify.ts";
 import { fileSource, folderFiles } from "../weights/node-source.ts";
@@ -29,6 +33,8 @@ interface JsonRow {
   readonly pass: boolean;
   /** Only where both precisions run. */
   readonly precision?: "f32" | "f16";
+  /** Only where variants are forced. */
+  readonly variants?: VariantChoice;
 }
 
 /** Runs the command. Exit code 0 when every case passes, 1 when one fails, 2 when the filter fits none, 130 after Ctrl-C. */
@@ -43,19 +49,23 @@ export async function runVerify(options: VerifyOptions): Promise<number> {
     const report = new Report(options);
     report.start(adapter);
     const sources = await findSources(options.paths);
-    for (const precision of options.precisions) {
-      for (const [folder, group] of sources) {
-        const results = verifyFiles(gpu, group, {
-          precision,
-          full: options.full,
-          ...(options.filter !== undefined && { filter: options.filter }),
-          ...(options.variants && { variants: options.variants }),
-          signal: interrupt.signal,
-          findFile: (path) => folderFiles(folder).open(path),
-          onProgress: report.progress,
-        });
-        for await (const result of results) report.add(result, precision);
+    for (const variants of options.variants ?? [null]) {
+      const forced = variants === null ? gpu : withVariants(gpu, variants);
+      report.startRound(variants);
+      for (const precision of options.precisions) {
+        for (const [folder, group] of sources) {
+          const results = verifyFiles(forced, group, {
+            precision,
+            full: options.full,
+            ...(options.filter !== undefined && { filter: options.filter }),
+            signal: interrupt.signal,
+            findFile: (path) => folderFiles(folder).open(path),
+            onProgress: report.progress,
+          });
+          for await (const result of results) report.add(result, precision);
+        }
       }
+      report.finishRound();
     }
     return report.finish(adapter);
   } catch (error) {
@@ -113,6 +123,9 @@ class Report {
   readonly #rows: JsonRow[] = [];
   readonly #skipped = new Set<string>();
   #cases = 0;
+  /** The forced variants of the present round, and what became of them. */
+  #round: { readonly variants: VariantChoice; use: VariantUse } | null = null;
+  readonly #refused = new Map<string, number>();
   #startMs = performance.now();
   #caseKey = "";
   #caseStartMs = 0;
@@ -131,6 +144,26 @@ class Report {
     this.#terminal.out(
       row("file", "case", "output", "prec", "max abs", "rel rms", "limit", "pass"),
     );
+  }
+
+  startRound(variants: VariantChoice | null): void {
+    this.#round = variants && { variants, use: { asAsked: {}, refused: {} } };
+    if (this.#json || variants === null) return;
+    const pairs = Object.entries(variants).map(([kernel, variant]) => `${kernel}=${variant}`);
+    this.#terminal.out(`variants: ${pairs.join(", ")}`);
+  }
+
+  /** Tells how often a variant ran that is not the forced one, and why. */
+  finishRound(): void {
+    if (this.#round === null) return;
+    const { asAsked, refused } = this.#round.use;
+    for (const [reason, steps] of Object.entries(refused))
+      this.#refused.set(reason, (this.#refused.get(reason) ?? 0) + steps);
+    if (this.#json) return;
+    for (const [name, steps] of Object.entries(asAsked))
+      this.#terminal.out(`  ${steps} steps as ${name}`);
+    for (const [reason, steps] of Object.entries(refused))
+      this.#terminal.out(`  ${steps} steps not as ${reason}`);
   }
 
   readonly progress = ({ file, case: name, stage, fraction }: VerifyProgressLike): void => {
@@ -156,6 +189,12 @@ class Report {
       return;
     }
     this.#cases++;
+    if (this.#round && result.variants)
+      this.#round.use = addVariantUse(this.#round.use, result.variants);
+    const labels = {
+      ...(this.#withPrecision && { precision }),
+      ...(this.#round && { variants: this.#round.variants }),
+    };
     const stem = file.replace(/\.safetensors$/, "");
     for (const { output, maxAbs, relRms, limit, pass } of outputs) {
       this.#rows.push({
@@ -166,7 +205,7 @@ class Report {
         relRms,
         limit: limit.value,
         pass,
-        ...(this.#withPrecision && { precision }),
+        ...labels,
       });
       if (this.#json) continue;
       const limitText = limit.on === "relRms" ? `rms ${short(limit.value)}` : `abs ${limit.value}`;
@@ -185,7 +224,7 @@ class Report {
     }
     if (outputs.length === 0) {
       const nothing = { output: "", maxAbs: NaN, relRms: NaN, limit: 0, pass: false };
-      this.#rows.push({ file, case: name, ...nothing, ...(this.#withPrecision && { precision }) });
+      this.#rows.push({ file, case: name, ...nothing, ...labels });
       if (!this.#json) this.#terminal.out(row(stem, name, "", precision, "", "", "", "FAIL"));
     }
     if (note !== undefined) {
@@ -204,7 +243,15 @@ class Report {
     const skipped = [...this.#skipped];
     const isEmpty = this.#cases === 0 && skipped.length === 0;
     if (this.#json) {
-      this.#terminal.out(JSON.stringify({ cases: this.#rows, failed, skipped, adapter }));
+      this.#terminal.out(
+        JSON.stringify({
+          cases: this.#rows,
+          failed,
+          skipped,
+          adapter,
+          ...(this.#round && { refused: Object.fromEntries(this.#refused) }),
+        }),
+      );
     } else {
       const parts = [
         `${this.#rows.length} outputs of ${this.#cases} cases`,

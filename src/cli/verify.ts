@@ -1,7 +1,9 @@
 /** `rcod verify`: options only; the work is in the module that `load` imports. */
 import { Option } from "commander";
+import type { VariantChoice } from "../kernels/variant-choice.ts";
 import type { GlobalOptions, RegisterCommand } from "./command.ts";
 import type { Terminal } from "./terminal.ts";
+import { parseVariantRounds } from "./variant-option.ts";
 
 export interface VerifyOptions extends GlobalOptions {
   /** Golden files, or folders that hold them. At least one. */
@@ -12,8 +14,8 @@ export interface VerifyOptions extends GlobalOptions {
   readonly filter?: string;
   /** Include `full_*` and `e2e_*` files. */
   readonly full: boolean;
-  /** Kernel variants to force, by kernel name. */
-  readonly variants?: Readonly<Record<string, string>>;
+  /** Kernel variants to force: the files run once for each choice. */
+  readonly variants?: readonly VariantChoice[];
   readonly json: boolean;
   readonly terminal: Terminal;
 }
@@ -38,7 +40,10 @@ export function verifyCommand(load: () => Promise<VerifyModule>): RegisterComman
         new Option("--precision <p>", "storage precision (default: both)").choices(["f32", "f16"]),
       )
       .option("--filter <text>", "only cases whose name contains this text")
-      .option("--variant <kernel=name...>", "force a variant of a kernel, e.g. conv2d=naive")
+      .option(
+        "--variant <kernel=name...>",
+        "force a variant of a kernel, e.g. conv2d=naive; conv2d=all or all: each in turn, the files once for each",
+      )
       .option("--full", "include the full_* and e2e_* files (minutes)")
       .option("--json", "print one JSON object")
       .action(async (paths: readonly string[], _options, command) => {
@@ -59,7 +64,7 @@ export function verifyCommand(load: () => Promise<VerifyModule>): RegisterComman
             precisions: options.precision === undefined ? ["f32", "f16"] : [options.precision],
             ...(options.filter !== undefined && { filter: options.filter }),
             ...(options.variant && {
-              variants: Object.fromEntries(options.variant.map((text) => text.split("=", 2))),
+              variants: parseVariantRounds(options.variant),
             }),
             full: options.full ?? false,
             json: options.json ?? false,

@@ -62,6 +62,11 @@ export interface Caps {
   readonly subgroupMatrixConfigs: readonly SubgroupMatrixConfig[];
   /** The device's limits. */
   readonly limits: CapsLimits;
+  /**
+   * Kernel variants to take instead of the kernels' own choice: forced, or measured on this adapter. Keys as in
+   * `kernels/variant-choice.ts`.
+   */
+  readonly variants?: Readonly<Record<string, string>>;
 }
 
 /** The WebGPU defaults: what every adapter guarantees. Kernels must have a variant that fits these. */

@@ -105,6 +105,15 @@ export function adoptDevice(device: GPUDevice, info?: GPUAdapterInfo): Gpu {
   return wrapDevice(device, info, false);
 }
 
+/**
+ * The same device, on which kernels run in these variants (`caps.variants`) instead of their own choice. Buffers,
+ * pipelines and lifetime are shared with `gpu`.
+ */
+export function withVariants(gpu: Gpu, variants: NonNullable<Caps["variants"]>): Gpu {
+  const caps: Caps = { ...gpu.caps, variants };
+  return Object.create(gpu, { caps: { value: caps, enumerable: true } }) as Gpu;
+}
+
 function wrapDevice(device: GPUDevice, info: GPUAdapterInfo | undefined, ownsDevice: boolean): Gpu {
   const caps = describeDevice(device, info ?? device.adapterInfo);
   const memory = new DeviceMemory(device, caps);

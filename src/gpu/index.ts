@@ -1,7 +1,7 @@
 /** The GPU layer: devices, capabilities, buffers, transfers. Knows no tensors. */
 export type { Caps, CapsLimits, SubgroupMatrixConfig } from "./caps.ts";
 export { BASELINE_CAPS, DEFAULT_LIMITS, isSoftwareAdapter } from "./caps.ts";
-export { adoptDevice, requestGpu } from "./device.ts";
+export { adoptDevice, requestGpu, withVariants } from "./device.ts";
 export type { Gpu, GpuOptions } from "./device.ts";
 export type { DType } from "./dtype.ts";
 export { dtypeByteLength, floatToHalfBits, halfBitsToFloat } from "./dtype.ts";

@@ -25,7 +25,7 @@ export type {
 export type { Graph, Node, Op, Value, Weight, WeightLayout } from "./ir.ts";
 export { graphWeights } from "./ir.ts";
 export { activationByteLength } from "./lower.ts";
-export type { Step, VariantChoice } from "./lower.ts";
+export type { Step } from "./lower.ts";
 export type { MemoryPlan } from "./memory-plan.ts";
 export { packActivation } from "./pack-activation.ts";
 export { PASSES, optimize } from "./passes.ts";

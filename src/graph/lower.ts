@@ -30,10 +30,10 @@ import type { Graph, Node, Value } from "./ir.ts";
 import { channelsOf, rowsOf } from "./ir.ts";
 import { lowerForeign } from "./lower-foreign.ts";
 import { lowerConv2d, lowerLinear } from "./lower-contraction.ts";
-import type { LowerContext, Step, VariantChoice } from "./step.ts";
+import type { LowerContext, Step } from "./step.ts";
 import { makeStep, value, weight } from "./step.ts";
 
-export type { OperandSource, Step, VariantChoice } from "./step.ts";
+export type { OperandSource, Step } from "./step.ts";
 
 export interface LoweredGraph {
   readonly graph: Graph;
@@ -50,7 +50,7 @@ export function activationByteLength(shape: readonly number[], dtype: DType): nu
 }
 
 /** Lowers every node. Throws `ShapeError` with the module path of the node that no kernel can run. */
-export function lower(graph: Graph, caps: Caps, variants: VariantChoice = {}): LoweredGraph {
+export function lower(graph: Graph, caps: Caps): LoweredGraph {
   const byteLengths = new Map<number, number>();
   for (const input of graph.inputs.values()) {
     byteLengths.set(input.id, activationByteLength(input.shape, graph.dtype));
@@ -59,7 +59,7 @@ export function lower(graph: Graph, caps: Caps, variants: VariantChoice = {}): L
     [...graph.inputs.values()].map((v) => [v.id, v.shape]),
   );
   const splits = new Map<number, { readonly splits: number; readonly pixels: number }>();
-  const context: LowerContext = { graph, caps, variants, byteLengths, splits };
+  const context: LowerContext = { graph, caps, byteLengths, splits };
   const steps: Step[] = [];
   for (const node of graph.nodes) {
     shapes.set(node.output.id, node.output.shape);

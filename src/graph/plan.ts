@@ -3,7 +3,7 @@ import type { Caps } from "../gpu/caps.ts";
 import { ShapeError } from "../gpu/shape.ts";
 import type { Graph, Value, Weight } from "./ir.ts";
 import { graphWeights } from "./ir.ts";
-import type { LoweredGraph, Step, VariantChoice } from "./lower.ts";
+import type { LoweredGraph, Step } from "./lower.ts";
 import { lower } from "./lower.ts";
 import type { Lifetime, MemoryPlan } from "./memory-plan.ts";
 import { planMemory } from "./memory-plan.ts";
@@ -26,8 +26,6 @@ export interface PlanOptions {
   readonly attentions?: readonly string[];
   /** Passes to leave out. */
   readonly without?: readonly PassName[];
-  /** Kernel variants to force, by kernel name. */
-  readonly variants?: VariantChoice;
 }
 
 /** A graph lowered for a device: kernels, memory and weights, all without a GPU. */
@@ -67,7 +65,7 @@ export function planGraph(graph: Graph, caps: Caps, options: PlanOptions = {}): 
   }
   // Only captured names block fusion.
   const optimized = optimize({ ...graph, named: captured }, options.without);
-  const lowered = lower(optimized, caps, options.variants);
+  const lowered = lower(optimized, caps);
   const attentionOperands = attentionOperandsOf(optimized, options.attentions ?? []);
   const results = new Map<string, Value>([
     ...optimized.outputs,

@@ -1,6 +1,7 @@
 /** What lowering makes, and what the lowering of every node needs. */
 import type { Caps } from "../gpu/caps.ts";
 import type { Cost, Kernel, KernelPlan } from "../kernels/kernel.ts";
+import { chooseVariant } from "../kernels/variant-choice.ts";
 import type { Graph, Node, Value, Weight } from "./ir.ts";
 
 /** What an operand of a kernel is bound to. */
@@ -22,15 +23,15 @@ export interface Step {
   readonly cost: Cost;
   /** What each operand is bound to, by the kernel's name for it. */
   readonly operands: Readonly<Record<string, OperandSource>>;
+  /** What `kernel` was planned for: plain data, typed by the kernel. */
+  readonly problem?: unknown;
+  /** Where a variant was asked for: its name, and why the step runs another one. */
+  readonly asked?: { readonly variant: string; readonly refusal?: string };
 }
-
-/** Forces a kernel's variant, by kernel name; for oracle runs and measurements. */
-export type VariantChoice = Readonly<Record<string, string>>;
 
 export interface LowerContext {
   readonly graph: Graph;
   readonly caps: Caps;
-  readonly variants: VariantChoice;
   readonly byteLengths: Map<number, number>;
   readonly splits: Map<number, { readonly splits: number; readonly pixels: number }>;
 }
@@ -38,21 +39,24 @@ export interface LowerContext {
 export const value = ({ id }: Value): OperandSource => ({ kind: "value", id });
 export const weight = (w: Weight): OperandSource => ({ kind: "weight", weight: w });
 
-/** The step of a node that runs `kernel` on `problem`, in the variant that is forced or fits. */
+/** The step of a node that runs `kernel` on `problem`, in the variant that is asked for or fits. */
 export function makeStep<P, V extends string>(
   node: Node,
-  { caps, variants }: LowerContext,
+  { caps }: LowerContext,
   kernel: Kernel<P, V>,
   problem: P,
   operands: Step["operands"],
 ): Step {
-  const forced = variants[kernel.name] as V | undefined;
-  const fits = forced !== undefined && kernel.variants.includes(forced);
+  const { variant, asked, refusal } = chooseVariant(kernel, problem, caps);
   return {
     node,
     kernel: kernel.name,
-    plan: fits ? kernel.plan(problem, caps, forced) : kernel.plan(problem, caps),
+    plan: kernel.plan(problem, caps, variant),
     cost: kernel.cost(problem),
     operands,
+    problem,
+    ...(asked !== undefined && {
+      asked: { variant: asked, ...(refusal !== undefined && { refusal }) },
+    }),
   };
 }

@@ -24,7 +24,7 @@ import { naiveBody, naiveWorkgroups } from "./attention-naive.ts";
 import { threadBody, threadWorkgroups } from "./attention-thread.ts";
 import { TILE_STORAGE_BYTES, tileBody, tileShape, tileWorkgroups } from "./attention-tile.ts";
 import type { Cost, Kernel, KernelPlan } from "./kernel.ts";
-import { dispatch, f32, reads, u32, writes } from "./kernel.ts";
+import { dispatch, f32, reads, sizeClass, u32, writes } from "./kernel.ts";
 
 /**
  * Operands `q`, `k`, `v`, `y`. Strides (channels per token row in memory) and offsets (first channel of head
@@ -114,16 +114,26 @@ function check(problem: AttentionProblem): void {
   }
 }
 
-/** On SwiftShader `tile` takes twice the time of `thread` (d 64; 3 times at d 512) and 4 times to compile. */
-function select(problem: AttentionProblem, caps: Caps): AttentionVariant {
-  if (caps.isSoftware) return "thread";
-  const { invocations } = tileShape(problem.headDim);
-  const { limits } = caps;
+function refusal(
+  { headDim }: AttentionProblem,
+  { limits }: Caps,
+  variant: AttentionVariant,
+): string | null {
+  if (variant !== "tile") return null;
+  const { invocations } = tileShape(headDim);
   const fits =
     invocations <= limits.maxComputeInvocationsPerWorkgroup &&
     invocations <= limits.maxComputeWorkgroupSizeX &&
     TILE_STORAGE_BYTES <= limits.maxComputeWorkgroupStorageSize;
-  return fits ? "tile" : "thread";
+  return fits
+    ? null
+    : `tile needs workgroups of ${invocations} with ${TILE_STORAGE_BYTES} bytes, got ` +
+        `${limits.maxComputeInvocationsPerWorkgroup} and ${limits.maxComputeWorkgroupStorageSize}`;
+}
+
+/** On SwiftShader `tile` takes twice the time of `thread` (d 64; 3 times at d 512) and 4 times to compile. */
+function select(problem: AttentionProblem, caps: Caps): AttentionVariant {
+  return caps.isSoftware || refusal(problem, caps, "tile") !== null ? "thread" : "tile";
 }
 
 function plan(
@@ -132,6 +142,8 @@ function plan(
   variant: AttentionVariant = select(problem, caps),
 ): KernelPlan {
   check(problem);
+  const reason = refusal(problem, caps, variant);
+  if (reason !== null) throw new ShapeError(`attention: ${reason}`);
   const { headDim } = problem;
   return {
     variant,
@@ -204,6 +216,11 @@ function cost(problem: AttentionProblem): Cost {
   };
 }
 
+function classOf({ batch, queryTokens, keyTokens, numHeads, headDim }: AttentionProblem): string {
+  const size = `${sizeClass(queryTokens)}×${sizeClass(keyTokens)}`;
+  return `${size} h${batch * numHeads} d${headDim}`;
+}
+
 /** Scaled dot-product attention with an online softmax; scores are never stored. */
 export const attention: Kernel<AttentionProblem, AttentionVariant> = {
   name: "attention",
@@ -212,4 +229,6 @@ export const attention: Kernel<AttentionProblem, AttentionVariant> = {
   select,
   plan,
   cost,
+  refusal,
+  classOf,
 };

@@ -43,6 +43,19 @@ function select({ channels }: ConcatChannelsProblem): ConcatChannelsVariant {
   return channels[0] % 4 === 0 ? "quads" : "shifted";
 }
 
+function refusal(
+  { channels }: ConcatChannelsProblem,
+  _caps: Caps,
+  variant: ConcatChannelsVariant,
+): string | null {
+  const isWhole = channels[0] % 4 === 0;
+  if (variant === "quads" && !isWhole)
+    return `variant quads needs channels[0] divisible by 4, got ${channels[0]}`;
+  if (variant === "shifted" && isWhole)
+    return `variant shifted is for channels[0] not divisible by 4, got ${channels[0]}`;
+  return null;
+}
+
 function plan(
   problem: ConcatChannelsProblem,
   caps: Caps,
@@ -51,11 +64,8 @@ function plan(
   check(problem);
   const { dtype, rows, channels } = problem;
   const remainder = channels[0] % 4;
-  if (variant === "quads" && remainder !== 0) {
-    throw new ShapeError(
-      `concatChannels: variant quads needs channels[0] divisible by 4, got ${channels[0]}`,
-    );
-  }
+  const reason = refusal(problem, caps, variant);
+  if (reason !== null) throw new ShapeError(`concatChannels: ${reason}`);
   const quads = rows * quadCount(channels[0] + channels[1]);
   return {
     variant,
@@ -135,4 +145,5 @@ export const concatChannels: Kernel<ConcatChannelsProblem, ConcatChannelsVariant
   select,
   plan,
   cost,
+  refusal,
 };

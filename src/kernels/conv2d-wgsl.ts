@@ -2,11 +2,14 @@
 import { REGISTER_WORKGROUP, lines, loadBlockWgsl, multiplyAddWgsl } from "./gemm-register.ts";
 import { tiledGemmWgsl } from "./gemm-tiled.ts";
 
-/** Body of `naive` or `tiled`, which gather: every tap of every row is looked up by itself. */
-export function gatheringConv2dWgsl(variant: "naive" | "tiled", shortcut: boolean): string {
+/** Body of the variants that gather: every tap of every row is looked up by itself. */
+export function gatheringConv2dWgsl(
+  variant: "naive" | "tiled" | "tiled-split",
+  shortcut: boolean,
+): string {
   const taps = shortcut ? "(params.taps + 1u)" : "params.taps";
-  const body = variant === "naive" ? naiveWgsl(taps) : tiledGemmWgsl(taps, false);
-  return gatherWgsl(shortcut) + body;
+  if (variant === "naive") return gatherWgsl(shortcut) + naiveWgsl(taps);
+  return gatherWgsl(shortcut) + tiledGemmWgsl(taps, false, variant === "tiled-split");
 }
 
 /** WGSL `<name>(pixel, k)`: quad `k` of one or two sources `<operand>0`, `<operand>1` with concatenated channels. */

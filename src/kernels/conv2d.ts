@@ -7,7 +7,9 @@
  * y: NHWC. f32 accumulators over all taps and channels.
  *
  * Variants as in `linear.ts`: `naive`; `register-PxQ` with P neighbouring pixels of a row and Q column
- * quads per invocation, reusing a loaded row segment for all kx; `tiled` implicit GEMM in workgroup memory.
+ * quads per invocation, reusing a loaded row segment for all kx; `tiled` implicit GEMM in workgroup memory;
+ * `tiled-split` the same with K in slices, where the tiles are too few; `patch` implicit GEMM over a patch of the
+ * input that is staged once for all taps (`conv2d-patch.ts`), for stride 1.
  * A 1×1 convolution with stride 1 and no padding is a `linear` over pixels; the graph lowers it so.
  *
  * `upsample`: a 3×3 convolution of the map doubled by nearest neighbour, without the doubled map. Output row
@@ -26,11 +28,14 @@ import type { Operand, Param } from "../gpu/wgsl.ts";
 import { foldWorkgroups } from "../gpu/wgsl.ts";
 import type { Epilogue } from "./epilogue.ts";
 import { epilogueOperands, epilogueWgsl } from "./epilogue.ts";
+import { patchConv2dWgsl, patchGroups, patchStorageBytes } from "./conv2d-patch.ts";
 import { conv2dLoadsWgsl, gatheringConv2dWgsl, registerConv2dWgsl } from "./conv2d-wgsl.ts";
 import { REGISTER_WORKGROUP } from "./gemm-register.ts";
-import { TILE_COLUMNS, TILE_ROWS } from "./gemm-tiled.ts";
+import type { SplitShape } from "./gemm-split.ts";
+import { splitPlan, splitRefusal } from "./gemm-split.ts";
+import { TILE_COLUMNS, TILE_ROWS, tiledSteps } from "./gemm-tiled.ts";
 import type { Cost, Dispatch, Kernel, KernelPlan } from "./kernel.ts";
-import { dispatch, i32, reads, u32, writes } from "./kernel.ts";
+import { dispatch, i32, reads, sizeClass, u32, writes } from "./kernel.ts";
 import { packedWeightByteLength } from "./pack-weight.ts";
 
 /** Operands `x0` (and `x1`), `weight`, `bias`, `y`, and those of epilogue and shortcut. */
@@ -61,7 +66,13 @@ export interface Conv2dProblem {
   readonly epilogue: Epilogue;
 }
 
-export type Conv2dVariant = "naive" | "register-8x1" | "register-8x2" | "tiled";
+export type Conv2dVariant =
+  | "naive"
+  | "register-8x1"
+  | "register-8x2"
+  | "tiled"
+  | "tiled-split"
+  | "patch";
 
 /** `[height, width]` of the output. */
 export function conv2dOutputSize(
@@ -154,8 +165,36 @@ function select(p: Conv2dProblem, caps: Caps): Conv2dVariant {
   return quadCount(p.outChannels) === 1 ? "register-8x1" : "register-8x2";
 }
 
+function refusal(p: Conv2dProblem, { limits }: Caps, variant: Conv2dVariant): string | null {
+  if (variant === "tiled-split") return splitRefusal(splitShape(p));
+  if (variant !== "patch") return null;
+  if (p.stride !== 1) return `patch is for stride 1, got ${p.stride}`;
+  const [bytes, most] = [
+    patchStorageBytes(effectiveKernel(p)),
+    limits.maxComputeWorkgroupStorageSize,
+  ];
+  return bytes <= most ? null : `patch needs ${bytes} bytes of workgroup storage, got ${most}`;
+}
+
+function splitShape(p: Conv2dProblem): SplitShape {
+  const [outHeight, outWidth] = conv2dOutputSize(p);
+  const phases = p.upsample ? 4 : 1;
+  const [kernelHeight, kernelWidth] = effectiveKernel(p);
+  // Two sources are one K axis, each padded to quads.
+  const stepsOf = (sources: readonly number[]): number =>
+    tiledSteps(sources.reduce((sum, channels) => sum + 4 * quadCount(channels), 0));
+  return {
+    rows: (p.batch * outHeight * outWidth) / phases,
+    columnQuads: quadCount(p.outChannels),
+    phases,
+    steps: kernelHeight * kernelWidth * stepsOf(p.inChannels) + stepsOf(p.shortcutChannels),
+  };
+}
+
 function plan(p: Conv2dProblem, caps: Caps, variant: Conv2dVariant = select(p, caps)): KernelPlan {
   check(p);
+  const reason = refusal(p, caps, variant);
+  if (reason !== null) throw new ShapeError(`conv2d: ${reason}`);
   const [outHeight, outWidth] = conv2dOutputSize(p);
   const [first = 1, second = 0] = p.inChannels;
   const [shortcut0 = 0, shortcut1 = 0] = p.shortcutChannels;
@@ -195,8 +234,8 @@ function plan(p: Conv2dProblem, caps: Caps, variant: Conv2dVariant = select(p, c
     i32("pad_left", p.padding[2]),
   ];
   const header = { caps, dtype: p.dtype, operands, params };
-  const shared =
-    conv2dLoadsWgsl(p.inChannels.length, p.shortcutChannels.length) + epilogueWgsl(p.epilogue);
+  const loads = conv2dLoadsWgsl(p.inChannels.length, p.shortcutChannels.length);
+  const shared = loads + epilogueWgsl(p.epilogue);
   const label = `conv2d/${variant} ${p.kernelSize.join("x")}${p.stride > 1 ? ` s${p.stride}` : ""}${p.upsample ? " up" : ""}${shortcut ? " + 1x1" : ""}`;
   const one = (body: string, [x, y]: Dispatch["workgroups"]): KernelPlan => ({
     variant,
@@ -224,6 +263,24 @@ function plan(p: Conv2dProblem, caps: Caps, variant: Conv2dVariant = select(p, c
       const groups = Math.ceil(rows / TILE_ROWS) * Math.ceil((columns * 4) / TILE_COLUMNS);
       return one(gatheringConv2dWgsl(variant, shortcut), foldWorkgroups(groups));
     }
+    case "tiled-split": {
+      const isSource = ({ name }: Operand): boolean => /^(x\d|weight|shortcut\d)$/.test(name);
+      return splitPlan(variant, {
+        ...splitShape(p),
+        ...header,
+        label,
+        sources: operands.filter(isSource),
+        finishing: operands.filter((operand) => !isSource(operand)),
+        products: loads + gatheringConv2dWgsl(variant, shortcut),
+        epilogue: epilogueWgsl(p.epilogue),
+        geglu: false,
+      });
+    }
+    case "patch":
+      return one(
+        patchConv2dWgsl(kernelSize, shortcut),
+        foldWorkgroups(patchGroups(gridHeight, gridWidth, columns) * p.batch),
+      );
     default:
       return variant satisfies never;
   }
@@ -260,12 +317,24 @@ function cost(p: Conv2dProblem): Cost {
   };
 }
 
+function classOf(p: Conv2dProblem): string {
+  const [height, width] = conv2dOutputSize(p);
+  const shape = p.upsample
+    ? "up"
+    : `${p.kernelSize.join("x")}${p.stride > 1 ? ` s${p.stride}` : ""}`;
+  const shortcut = p.shortcutChannels.length > 0 ? ` + ${p.shortcutChannels.join("+")}` : "";
+  const pixels = sizeClass(p.batch * height * width);
+  return `${shape} ${p.inChannels.join("+")}${shortcut}→${p.outChannels} @${pixels}`;
+}
+
 /** 2-D convolution with zero padding, a packed weight and an epilogue. */
 export const conv2d: Kernel<Conv2dProblem, Conv2dVariant> = {
   name: "conv2d",
-  variants: ["naive", "register-8x1", "register-8x2", "tiled"],
+  variants: ["naive", "register-8x1", "register-8x2", "tiled", "tiled-split", "patch"],
   check,
   select,
   plan,
   cost,
+  refusal,
+  classOf,
 };

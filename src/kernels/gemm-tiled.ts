@@ -6,21 +6,41 @@
  * are spelled out: an array indexed by loop variables ran 1.7 times slower on SwiftShader. For conv2d the
  * K axis is (tap, channel): `load_tap` gathers the shifted pixel and gives zeros in the padding.
  *
- * The grid's z axis are phases, each with taps of its own: the parities of an upsampled output, else one.
+ * The grid's z axis are phases, each with taps of its own: the parities of an upsampled output, else one. With
+ * `split` it is (phase, slice): see `gemm-split.ts`.
  *
  * The includer provides: `k_quads()` (rows of blocks in the weight from tap to tap), `tap_quads(tap)` (those
  * that a tap has), `struct Row`, `locate(row, phase) -> Row` (row already clamped to
  * range), `load_tap(Row, tap, k) -> vec4<f32>`, `output_row(row, phase)`, the epilogue, and params `rows`,
  * `column_quads`.
  */
+import { quadCount } from "../gpu/shape.ts";
 import { lines, multiplyAddWgsl } from "./gemm-register.ts";
 
 export const TILE_ROWS = 64;
 export const TILE_COLUMNS = 64;
 const K_QUADS = 4; // 16 channels a step
 
+/** Steps of the K loop for a tap of so many channels. */
+export const tiledSteps = (channels: number): number => Math.ceil(quadCount(channels) / K_QUADS);
+
 /** Entry point `main`; `taps` is a WGSL expression of type u32. */
-export function tiledGemmWgsl(taps: string, geglu: boolean): string {
+export function tiledGemmWgsl(taps: string, geglu: boolean, split = false): string {
+  const slice = split
+    ? `let phase = group.z / params.slices;
+  let my_slice = group.z % params.slices; // uniform, which a variable of the module is not to the compiler
+  slice = my_slice;
+  let slice_begin = my_slice * params.slice_steps;
+  let slice_end = slice_begin + params.slice_steps;
+  var tap_begin = 0u; // in steps`
+    : "let phase = group.z;";
+  const range = split
+    ? `let steps = (quads + ${K_QUADS - 1}u) / ${K_QUADS}u;
+    let k_begin = (max(slice_begin, tap_begin) - tap_begin) * ${K_QUADS}u;
+    let k_end = min(min(max(slice_end, tap_begin) - tap_begin, steps) * ${K_QUADS}u, quads);
+    tap_begin += steps;
+    for (var k0 = k_begin; k0 < k_end; k0 += ${K_QUADS}u) {`
+    : `for (var k0 = 0u; k0 < quads; k0 += ${K_QUADS}u) {`;
   return /* wgsl */ `
 var<workgroup> tile_a: array<vec4<f32>, ${K_QUADS * TILE_ROWS}>;
 var<workgroup> tile_w: array<vec4<f32>, ${K_QUADS * 4 * (TILE_COLUMNS / 4)}>;
@@ -33,18 +53,19 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
   let row0 = (index % row_tiles) * ${TILE_ROWS}u;
   let nq0 = (index / row_tiles) * ${TILE_COLUMNS / 4}u;
   if (nq0 >= params.column_quads) { return; } // surplus groups of a folded grid; uniform in the group
+  ${slice}
   // Staging: lanes 0..63 take rows, twice two quads each; computing: 16 × 8 invocations.
   let stage_row = local & 63u;
   let stage_k = (local >> 6u) * 2u;
-  let source_row = locate(min(row0 + stage_row, params.rows - 1u), group.z);
-  let first_tap = group.z * ${taps};
+  let source_row = locate(min(row0 + stage_row, params.rows - 1u), phase);
+  let first_tap = phase * ${taps};
   let my_row = (local >> 3u) * 4u;
   let my_quad = (local & 7u) * 2u;
   let quads_in = k_quads();
   ${lines(4, (r) => `var acc${r}_0 = vec4<f32>(0.0); var acc${r}_1 = vec4<f32>(0.0);`)}
   for (var tap = 0u; tap < ${taps}; tap++) {
     let quads = tap_quads(tap);
-    for (var k0 = 0u; k0 < quads; k0 += ${K_QUADS}u) {
+    ${range}
       for (var s = 0u; s < 2u; s++) {
         let k = k0 + stage_k + s;
         var a = vec4<f32>(0.0);
@@ -85,7 +106,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
     (r) => `{
     let grid_row = row0 + my_row + ${r}u;
     if (grid_row < params.rows) {
-      let row = output_row(grid_row, group.z);
+      let row = output_row(grid_row, phase);
       ${
         geglu
           ? `finish_pair(acc${r}_0, acc${r}_1, row, nq / 2u);`

@@ -55,6 +55,8 @@ export { tokenEmbeddings } from "./token-embeddings.ts";
 export type { TokenEmbeddingsProblem } from "./token-embeddings.ts";
 export { upsampleNearest } from "./upsample-nearest.ts";
 export type { UpsampleNearestProblem } from "./upsample-nearest.ts";
+export { KERNEL_VARIANTS } from "./variant-choice.ts";
+export type { VariantChoice } from "./variant-choice.ts";
 export type { Cost, Dispatch, Kernel, KernelPlan } from "./kernel.ts";
 export { dispatch, f32, i32, reads, u32, writes } from "./kernel.ts";
 export type { Operand, Param, ShaderHeader } from "../gpu/wgsl.ts";

@@ -61,7 +61,23 @@ export interface Kernel<P, V extends string = string> {
   plan(problem: P, caps: Caps, variant?: V): KernelPlan;
   /** The work of a problem. Checks nothing. */
   cost(problem: P): Cost;
+  /**
+   * Why `variant` cannot run this problem on this device, or null; `plan` throws `ShapeError` with it. Absent:
+   * every variant runs every problem.
+   */
+  refusal?(problem: P, caps: Caps, variant: V): string | null;
+  /**
+   * A short name that problems share when the same variant is best for all of them: a measurement of one counts
+   * for the class. Absent: `select` needs no measurements.
+   */
+  classOf?(problem: P): string;
 }
+
+/**
+ * The nearest power of two: numbers of rows and pixels within one class of `Kernel.classOf`. Exact numbers would
+ * make every image size a class of its own.
+ */
+export const sizeClass = (count: number): number => 2 ** Math.round(Math.log2(count));
 
 /** Builds a dispatch from a header description and a body; operand names come from the header. */
 export function dispatch(

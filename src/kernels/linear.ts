@@ -8,7 +8,8 @@
  * Variants. `naive`: one output quad per invocation, the readable form. `register-RxQ`: R rows × Q quads
  * per invocation in registers, no workgroup memory: fastest on software adapters, where every load is a
  * gather. `tiled`: 64×64 outputs per workgroup of 128, operands staged in 8 KiB of workgroup memory: for
- * GPUs. See `gemm-register.ts`, `gemm-tiled.ts`.
+ * GPUs. `tiled-split`: the same with K in slices, where the tiles are too few. See `gemm-register.ts`,
+ * `gemm-tiled.ts`, `gemm-split.ts`.
  */
 import type { Caps } from "../gpu/caps.ts";
 import type { DType } from "../gpu/dtype.ts";
@@ -19,9 +20,11 @@ import { foldWorkgroups } from "../gpu/wgsl.ts";
 import type { Epilogue } from "./epilogue.ts";
 import { epilogueOperands, epilogueWgsl } from "./epilogue.ts";
 import { REGISTER_WORKGROUP, linearRegisterWgsl } from "./gemm-register.ts";
-import { TILE_COLUMNS, TILE_ROWS, tiledGemmWgsl } from "./gemm-tiled.ts";
+import type { SplitShape } from "./gemm-split.ts";
+import { splitPlan, splitRefusal } from "./gemm-split.ts";
+import { TILE_COLUMNS, TILE_ROWS, tiledGemmWgsl, tiledSteps } from "./gemm-tiled.ts";
 import type { Cost, Kernel, KernelPlan } from "./kernel.ts";
-import { dispatch, reads, u32, writes } from "./kernel.ts";
+import { dispatch, reads, sizeClass, u32, writes } from "./kernel.ts";
 import { packedColumnQuads, packedWeightByteLength } from "./pack-weight.ts";
 
 /** Operands `x0` (and `x1`), `weight`, `bias`, `y`, and those of the epilogue. */
@@ -40,7 +43,13 @@ export interface LinearProblem {
   readonly epilogue: Epilogue;
 }
 
-export type LinearVariant = "naive" | "register-1x2" | "register-4x1" | "register-8x2" | "tiled";
+export type LinearVariant =
+  | "naive"
+  | "register-1x2"
+  | "register-4x1"
+  | "register-8x2"
+  | "tiled"
+  | "tiled-split";
 
 /** Stored columns. */
 export function linearOutChannels(p: Pick<LinearProblem, "outChannels" | "epilogue">): number {
@@ -81,6 +90,20 @@ function select(p: LinearProblem, caps: Caps): LinearVariant {
   return "tiled";
 }
 
+function refusal(p: LinearProblem, _caps: Caps, variant: LinearVariant): string | null {
+  if (variant === "tiled-split") return splitRefusal(splitShape(p));
+  return p.epilogue.geglu && variant === "register-4x1"
+    ? "GEGLU does not run as register-4x1"
+    : null;
+}
+
+function splitShape({ rows, inChannels, outChannels, epilogue }: LinearProblem): SplitShape {
+  const columnQuads = packedColumnQuads(outChannels, epilogue.geglu);
+  // Both sources are one K axis, each padded to quads.
+  const quads = inChannels.reduce((sum, channels) => sum + quadCount(channels), 0);
+  return { rows, columnQuads, phases: 1, steps: tiledSteps(4 * quads) };
+}
+
 /** Operands and params that all variants share. */
 function interfaceOf(p: LinearProblem): { operands: Operand[]; params: Param[] } {
   const [first = 1, second = 0] = p.inChannels;
@@ -116,6 +139,8 @@ function loadWgsl(sources: number): string {
 
 function plan(p: LinearProblem, caps: Caps, variant: LinearVariant = select(p, caps)): KernelPlan {
   check(p);
+  const reason = refusal(p, caps, variant);
+  if (reason !== null) throw new ShapeError(`linear: ${reason}`);
   const { operands, params } = interfaceOf(p);
   const { geglu } = p.epilogue;
   const columns = packedColumnQuads(p.outChannels, geglu);
@@ -136,7 +161,6 @@ function plan(p: LinearProblem, caps: Caps, variant: LinearVariant = select(p, c
     case "register-8x2": {
       const [rows, quads] =
         variant === "register-1x2" ? [1, 2] : variant === "register-4x1" ? [4, 1] : [8, 2];
-      if (geglu && quads !== 2) throw new ShapeError(`linear: GEGLU does not run as ${variant}`);
       const invocations = Math.ceil(p.rows / rows) * Math.ceil(columns / quads);
       return single(
         variant,
@@ -148,7 +172,8 @@ function plan(p: LinearProblem, caps: Caps, variant: LinearVariant = select(p, c
         ),
       );
     }
-    case "tiled": {
+    case "tiled":
+    case "tiled-split": {
       const groups = Math.ceil(p.rows / TILE_ROWS) * Math.ceil((columns * 4) / TILE_COLUMNS);
       const prepare = `fn k_quads() -> u32 { return params.in_quads0 + params.in_quads1; }
 fn tap_quads(tap: u32) -> u32 { return k_quads(); }
@@ -157,6 +182,19 @@ fn locate(row: u32, phase: u32) -> Row { return Row(row); }
 fn output_row(row: u32, phase: u32) -> u32 { return row; }
 fn load_tap(row: Row, tap: u32, k: u32) -> vec4<f32> { return load_a(row.index, k); }
 `;
+      if (variant === "tiled-split") {
+        const isSource = ({ name }: Operand): boolean => /^(x\d|weight)$/.test(name);
+        return splitPlan(variant, {
+          ...splitShape(p),
+          ...header,
+          label,
+          sources: operands.filter(isSource),
+          finishing: operands.filter((operand) => !isSource(operand)),
+          products: load + prepare + tiledGemmWgsl("1u", false, true),
+          epilogue: finish,
+          geglu,
+        });
+      }
       return single(
         variant,
         dispatch(
@@ -225,12 +263,19 @@ function cost(p: LinearProblem): Cost {
   };
 }
 
+function classOf({ rows, inChannels, outChannels, epilogue }: LinearProblem): string {
+  const columns = `${inChannels.join("+")}→${outChannels}`;
+  return `${columns}${epilogue.geglu ? " geglu" : ""} @${sizeClass(rows)}`;
+}
+
 /** Matrix product with a packed weight and an epilogue. */
 export const linear: Kernel<LinearProblem, LinearVariant> = {
   name: "linear",
-  variants: ["naive", "register-1x2", "register-4x1", "register-8x2", "tiled"],
+  variants: ["naive", "register-1x2", "register-4x1", "register-8x2", "tiled", "tiled-split"],
   check,
   select,
   plan,
   cost,
+  refusal,
+  classOf,
 };

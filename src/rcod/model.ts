@@ -1,16 +1,18 @@
 /** The loaded model: what `loadModel` gives to embedders. */
 import type { Gpu } from "../gpu/device.ts";
-import { adoptDevice, requestGpu } from "../gpu/device.ts";
+import { adoptDevice, requestGpu, withVariants } from "../gpu/device.ts";
 import type { Caps } from "../gpu/caps.ts";
 import type { DType } from "../gpu/dtype.ts";
 import type { MemoryUse } from "../gpu/memory.ts";
 import type { CallPlan } from "./call-plan.ts";
 import type { RawImage } from "./image-ops.ts";
-import type { ModelConfigs } from "./model-configs.ts";
 import { loadWeights } from "./load.ts";
+import type { ModelConfigs } from "./model-configs.ts";
 import { predictsMetric, readConfigs } from "./model-configs.ts";
 import type { ModelSource } from "./model-source.ts";
 import { modelFiles } from "./model-source.ts";
+import type { VariantOptions } from "./model-variants.ts";
+import { modelVariants } from "./model-variants.ts";
 import type {
   Precision,
   Progress,
@@ -25,7 +27,7 @@ import { isTexture } from "./source-image.ts";
 import type { StageModules } from "./stage-modules.ts";
 
 /** How a model is loaded. */
-export interface LoadOptions {
+export interface LoadOptions extends VariantOptions {
   /** The device to use: ours, or a GPUDevice shared with other code. Default: a new one. */
   readonly gpu?: Gpu | GPUDevice;
   /**
@@ -57,7 +59,7 @@ export class RcodModel {
   readonly precision: DType;
   /** The device, for textures in and out and for what its memory holds. */
   readonly gpu: Gpu;
-  /** What its device can do. */
+  /** What its device can do; `variants` are what measurements or the caller chose. */
   readonly caps: Caps;
   /** What its configuration files say. */
   readonly configs: ModelConfigs;
@@ -167,7 +169,8 @@ export async function loadModel(
         onProgress?.({ stage: "load", stageFraction: fraction, fraction, bytesLoaded, bytesTotal });
       },
     });
-    return new RcodModel(new Pipeline(gpu, configs, weights, dtype), gpu, given === undefined);
+    const tuned = withVariants(gpu, await modelVariants(gpu, configs, dtype, options, signal));
+    return new RcodModel(new Pipeline(tuned, configs, weights, dtype), tuned, given === undefined);
   } catch (error) {
     if (given === undefined) gpu.destroy();
     throw error;

@@ -10,15 +10,14 @@ import { DeviceWeights } from "../graph/device-weights.ts";
 import type { Graph, Weight } from "../graph/ir.ts";
 import { graphWeights } from "../graph/ir.ts";
 import { channelsOf } from "../graph/ir.ts";
-import type { VariantChoice } from "../graph/lower.ts";
 import { packActivation } from "../graph/pack-activation.ts";
+import type { GraphPlan } from "../graph/plan.ts";
 import { planGraph } from "../graph/plan.ts";
 import type { HostTensor } from "../graph/program.ts";
 import { Program } from "../graph/program.ts";
 
 export interface SessionOptions {
   readonly dtype: DType;
-  readonly variants?: VariantChoice;
   readonly signal?: AbortSignal;
   /** Fraction of a stage of the present graph. */
   readonly onProgress?: (stage: "load" | "run", fraction: number) => void;
@@ -55,12 +54,36 @@ export interface OpenProgram {
   readonly read: (name: string) => Promise<HostTensor>;
 }
 
+/** What became of the variants that `caps.variants` asks for: numbers of steps by `kernel=variant`. */
+export interface VariantUse {
+  readonly asAsked: Readonly<Record<string, number>>;
+  /** Steps that run another variant; the key ends in the reason. */
+  readonly refused: Readonly<Record<string, number>>;
+}
+
+/** The sum of two counts. */
+export function addVariantUse(a: VariantUse, b: VariantUse): VariantUse {
+  return {
+    asAsked: addCounts(a.asAsked, b.asAsked),
+    refused: addCounts(a.refused, b.refused),
+  };
+}
+
+function addCounts(a: VariantUse["asAsked"], b: VariantUse["asAsked"]): VariantUse["asAsked"] {
+  const sum = { ...a };
+  for (const [key, count] of Object.entries(b)) sum[key] = (sum[key] ?? 0) + count;
+  return sum;
+}
+
+const NO_VARIANTS: VariantUse = { asAsked: {}, refused: {} };
+
 export class Session {
   readonly gpu: Gpu;
   readonly dtype: DType;
   readonly #options: SessionOptions;
   #weights: { readonly set: WeightSet; readonly device: DeviceWeights } | undefined;
   #jobs: GraphJob[] = [];
+  #variants: VariantUse = NO_VARIANTS;
 
   constructor(gpu: Gpu, options: SessionOptions) {
     this.gpu = gpu;
@@ -96,13 +119,13 @@ export class Session {
     use: (opened: OpenProgram) => Promise<T>,
     captures: readonly string[] = [],
   ): Promise<T> {
-    const { signal, onProgress, variants } = this.#options;
+    const { signal, onProgress } = this.#options;
     signal?.throwIfAborted();
     const graph = buildGraph(this.dtype, build);
     const plan = planGraph(graph, this.gpu.caps, {
       captures: captures.filter((name) => graph.named.has(name)),
-      ...(variants && { variants }),
     });
+    this.#countVariants(plan);
     const device = this.deviceWeights(weights, graphWeights(graph));
     await device.load(plan.weights, {
       ...(signal && { signal }),
@@ -146,6 +169,26 @@ export class Session {
     // An equal set of an earlier case stays, and so does its source.
     this.#weights.set.source.expect(needed);
     return this.#weights.device;
+  }
+
+  /** What became of asked variants since the last call. */
+  takeVariants(): VariantUse {
+    const variants = this.#variants;
+    this.#variants = NO_VARIANTS;
+    return variants;
+  }
+
+  #countVariants({ steps }: GraphPlan): void {
+    for (const { kernel, asked } of steps) {
+      if (asked === undefined) continue;
+      const name = `${kernel}=${asked.variant}`;
+      this.#variants = addVariantUse(
+        this.#variants,
+        asked.refusal === undefined
+          ? { asAsked: { [name]: 1 }, refused: {} }
+          : { asAsked: {}, refused: { [`${name}: ${asked.refusal}`]: 1 } },
+      );
+    }
   }
 
   /** The graphs run since the last call, for tracing. */

@@ -4,7 +4,6 @@
  */
 import type { DType } from "../gpu/dtype.ts";
 import type { Gpu } from "../gpu/device.ts";
-import type { VariantChoice } from "../graph/lower.ts";
 import type { FileSet } from "../weights/files.ts";
 import type { SafetensorsFile } from "../weights/safetensors.ts";
 import { openSafetensors } from "../weights/safetensors.ts";
@@ -23,6 +22,7 @@ import { isPipeline, pipelineCase } from "./pipeline-case.ts";
 import { RCOD_S_MODELS, RCOD_S_OPS } from "./rcod-s-cases.ts";
 import { generatorCase } from "./rcod-s-generator.ts";
 import type { CaseRun, CaseRunner, FindFile } from "./run-case.ts";
+import type { VariantUse } from "./session.ts";
 import { Session } from "./session.ts";
 import { TILING_MODELS, TILING_OPS } from "./tiling-cases.ts";
 import { traceCase } from "./trace.ts";
@@ -39,8 +39,6 @@ export interface VerifyOptions {
   readonly filter?: string;
   /** Include full-size networks: files named `full_*` and `e2e_*`. */
   readonly full?: boolean;
-  /** Kernel variants to force, by kernel name. */
-  readonly variants?: VariantChoice;
   readonly signal?: AbortSignal;
   /**
    * Opens a file that a case refers to and that is not among the sources, by its path below their folder; null
@@ -66,6 +64,8 @@ export interface CaseResult {
   /** One per compared output; empty where the case threw, and for skipped files. */
   readonly outputs: readonly OutputResult[];
   readonly durationMs: number;
+  /** What became of the variants that `gpu.caps.variants` asks for, in the graphs of single cases. */
+  readonly variants?: VariantUse;
   /** Why there are no outputs, or where a failing network goes wrong first. */
   readonly note?: string;
 }
@@ -128,7 +128,6 @@ async function* verifyFile(
   const { onProgress } = options;
   const session = new Session(gpu, {
     dtype: options.precision,
-    ...(options.variants && { variants: options.variants }),
     ...(options.signal && { signal: options.signal }),
     onProgress: (stage, fraction) =>
       onProgress?.({ file: source.name, case: current, stage, fraction }),
@@ -164,6 +163,7 @@ async function verifyCase(caseRun: CaseRun): Promise<CaseResult> {
   const { session, golden } = caseRun;
   const start = performance.now();
   session.takeJobs();
+  session.takeVariants();
   try {
     const run = caseRunner(golden);
     const outputs = await run(caseRun);
@@ -174,6 +174,7 @@ async function verifyCase(caseRun: CaseRun): Promise<CaseResult> {
       );
     }
     const pass = outputs.every((output) => output.pass);
+    const variants = session.takeVariants();
     const note = pass ? null : await traceCase(session, golden, session.takeJobs());
     return {
       file: golden.file.name,
@@ -181,6 +182,7 @@ async function verifyCase(caseRun: CaseRun): Promise<CaseResult> {
       status: pass ? "pass" : "fail",
       outputs,
       durationMs: performance.now() - start,
+      ...(session.gpu.caps.variants && { variants }),
       ...(note !== null && { note }),
     };
   } catch (error) {

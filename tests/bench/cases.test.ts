@@ -81,6 +81,7 @@ describe("the table of cases", async () => {
                   ...workload.inputs.map(({ name }) => name),
                   ...Object.keys(workload.temporaries),
                   ...(workload.weight.length > 0 ? ["weight"] : []),
+                  ...plan.scratch.map(({ name }) => name),
                   "y",
                 ];
                 for (const { name } of plan.dispatches.flatMap(({ operands }) => operands)) {

@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import type { CaseShape } from "../../src/bench/case-shape.ts";
 import { readPoints, samplePoints } from "../../src/bench/check.ts";
-import { wallClock } from "../../src/bench/clock.ts";
+import { wallClock } from "../../src/gpu/clock.ts";
 import {
   casePasses,
   imageEstimateMs,

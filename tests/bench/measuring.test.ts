@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { compareSamples, samplePoints } from "../../src/bench/check.ts";
 import { groupByClass } from "../../src/bench/model-suite.ts";
 import { rooflineMs } from "../../src/bench/roofline.ts";
-import { quantile, sampleInTurn } from "../../src/bench/sampling.ts";
+import { quantile, sampleInTurn } from "../../src/graph/sampling.ts";
 import { elementReader } from "../../src/bench/test-data.ts";
 import { roundToDtype } from "../../src/gpu/dtype.ts";
 

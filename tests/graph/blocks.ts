@@ -68,6 +68,17 @@ export const blocks = {
     return g.build();
   },
 
+  /** Few outputs with sums of 576 and 256. */
+  longSums(dtype: DType): Graph {
+    const g = new GraphBuilder(dtype);
+    const wide = g.conv2d(g.input("x", [1, 3, 4, 64]), root.at("conv"), {
+      ...CONV,
+      outChannels: 256,
+    });
+    g.output("y", g.conv2d(wide, root.at("out"), { ...CONV, kernelSize: 1, padding: 0 }));
+    return g.build();
+  },
+
   /** Nearest resize and convolution, as in up blocks, with a residual at the end. */
   upsample(dtype: DType, outHeight: number, outWidth: number): Graph {
     const g = new GraphBuilder(dtype);

@@ -119,7 +119,10 @@ describe("conv2d select", () => {
 });
 
 describe("conv2d plan", () => {
-  it.each(conv2d.variants)("%s: operands in binding order", (variant) => {
+  /** Those that are one dispatch, for any problem with stride 1. */
+  const variants = conv2d.variants.filter((variant) => variant !== "tiled-split");
+
+  it.each(variants)("%s: operands in binding order", (variant) => {
     const epilogue = {
       channelAdd: true,
       residual: true,
@@ -133,7 +136,7 @@ describe("conv2d plan", () => {
     expect(step?.label).toBe(`conv2d/${variant} 3x3`);
   });
 
-  it.each(conv2d.variants)("%s: at most 8 storage buffers with a shortcut", (variant) => {
+  it.each(variants)("%s: at most 8 storage buffers with a shortcut", (variant) => {
     const epilogue = { ...PLAIN_EPILOGUE, channelAdd: true };
     const problem = { ...CONV_IN, inChannels: [8, 4], shortcutChannels: [8, 4], epilogue };
     const [step] = conv2d.plan(problem, BASELINE_CAPS, variant).dispatches;
@@ -150,7 +153,7 @@ describe("conv2d plan", () => {
     expect(step?.label).toBe(`conv2d/${variant} 3x3 + 1x1`);
   });
 
-  it.each(conv2d.variants)("%s: sizes are no part of the shader", (variant) => {
+  it.each(variants)("%s: sizes are no part of the shader", (variant) => {
     const codeOf = (problem: Conv2dProblem) =>
       conv2d.plan(problem, BASELINE_CAPS, variant).dispatches[0]?.code;
     const other = { inHeight: 7, inWidth: 9, inChannels: [37], outChannels: 65, batch: 3 };
@@ -165,9 +168,55 @@ describe("conv2d plan", () => {
     expect([plain?.workgroups[2], up?.workgroups[2]]).toEqual([1, 4]);
   });
 
+  it("tiled-split: products without the epilogue's operands, sums without the sources", () => {
+    const problem = {
+      ...CONV_IN,
+      inHeight: 8,
+      inWidth: 8,
+      inChannels: [1280, 1280],
+      outChannels: 1280,
+      shortcutChannels: [640],
+      epilogue: { ...PLAIN_EPILOGUE, channelAdd: true },
+    };
+    const { dispatches, scratch } = conv2d.plan(problem, BASELINE_CAPS, "tiled-split");
+    expect(dispatches.map(({ operands }) => operands.map(({ name }) => name))).toEqual([
+      ["x0", "x1", "weight", "shortcut0", "partial"],
+      ["partial", "bias", "channel_add", "y"],
+    ]);
+    // 20 tiles, 9 · 160 + 40 steps of 16 channels: 13 slices are wanted.
+    expect(dispatches.map(({ workgroups }) => workgroups)).toEqual([
+      [20, 1, 13],
+      [320, 1, 1],
+    ]);
+    expect(scratch).toEqual([{ name: "partial", byteLength: 13 * 64 * 1280 * 4 }]);
+    const other = { ...problem, inHeight: 4, inChannels: [640, 644], outChannels: 65 };
+    const codes = (p: Conv2dProblem) =>
+      conv2d.plan(p, BASELINE_CAPS, "tiled-split").dispatches.map(({ code }) => code);
+    expect(codes(other)).toEqual(codes(problem));
+  });
+
+  it("refuses what a variant is not for", () => {
+    const refusal = (change: Partial<Conv2dProblem>, variant: "patch" | "tiled-split") =>
+      conv2d.refusal?.({ ...CONV_IN, ...change }, BASELINE_CAPS, variant);
+    expect(refusal({ stride: 2 }, "patch")).toBe("patch is for stride 1, got 2");
+    expect(refusal({ kernelSize: [5, 5] }, "patch")).toBe(
+      "patch needs 19456 bytes of workgroup storage, got 16384",
+    );
+    expect(refusal({}, "patch")).toBeNull();
+    expect(refusal({}, "tiled-split")).toBe(
+      "tiled-split is for few tiles with a long sum, got 4096 × 320 × 1 outputs with sums of 144",
+    );
+    expect(
+      refusal({ inHeight: 512, inWidth: 512, inChannels: [512] }, "tiled-split"),
+    ).not.toBeNull();
+    expect(() => conv2d.plan({ ...CONV_IN, stride: 2 }, BASELINE_CAPS, "patch")).toThrow(
+      "conv2d: patch is for stride 1",
+    );
+  });
+
   it("stays within 65,535 workgroups a dimension at 4096 × 4096", () => {
     const problem = { ...CONV_IN, inHeight: 4096, inWidth: 4096 };
-    for (const variant of conv2d.variants) {
+    for (const variant of variants) {
       const [step] = conv2d.plan(problem, BASELINE_CAPS, variant).dispatches;
       expect(Math.max(...(step?.workgroups ?? [Infinity]))).toBeLessThanOrEqual(65_535);
     }

@@ -1,5 +1,6 @@
 /** Every variant of linear, with weights packed on the GPU, against the definition. */
 import { beforeAll, describe, expect, it } from "vitest";
+import { BASELINE_CAPS } from "../../src/gpu/caps.ts";
 import { F16_MAX, roundToDtype } from "../../src/gpu/dtype.ts";
 import type { Activation } from "../../src/kernels/activation.ts";
 import type { LinearProblem } from "../../src/kernels/linear.ts";
@@ -67,6 +68,8 @@ const CASES: readonly Case[] = [
   { rows: 8, from: [64], to: 512, geglu: true }, // ff.net.0.proj, fifth width
   { rows: 5, from: [7], to: 10, geglu: true, lora: 2 },
   { rows: 5, from: [7], to: 9, lora: 3, source: "F16" },
+  { rows: 65, from: [324], to: 65, activation: "gelu", residual: true }, // 21 steps: 2 slices of 11 and 10
+  { rows: 9, from: [300, 17], to: 12, geglu: true }, // two sources in 2 slices
   // Hostile values.
   { rows: 3, from: [11_520], to: 5, x: [0.5, 0.5], w: [0.01, 0.01] }, // one sign
   { rows: 9, from: [36], to: 8, x: [30_000, 0], w: [1, 0], overflows: true },
@@ -196,8 +199,10 @@ describe.each(TABLE.map((row) => [row.name, row] as const))("%s", (_, row) => {
     prepared = await prepare(row);
   });
 
-  // register-4x1 holds one column quad, GEGLU needs the value and its gate; linear.test.ts checks the refusal.
-  const variants = linear.variants.filter((variant) => !row.geglu || variant !== "register-4x1");
+  // linear.test.ts holds what is refused.
+  const variants = linear.variants.filter(
+    (variant) => linear.refusal?.(row.problem, BASELINE_CAPS, variant) === null,
+  );
   it.each(variants)("%s", async (variant) => {
     const { dtype, rows } = row.problem;
     const columns = linearOutChannels(row.problem);

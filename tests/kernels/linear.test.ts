@@ -86,7 +86,10 @@ describe("linear select", () => {
 });
 
 describe("linear plan", () => {
-  it.each(linear.variants)("%s: operands in binding order", (variant) => {
+  /** Those that are one dispatch. */
+  const variants = linear.variants.filter((variant) => variant !== "tiled-split");
+
+  it.each(variants)("%s: operands in binding order", (variant) => {
     const epilogue = {
       channelAdd: true,
       residual: true,
@@ -100,16 +103,33 @@ describe("linear plan", () => {
     expect(step?.label).toBe(`linear/${variant}`);
   });
 
-  it.each(linear.variants)("%s: sizes are no part of the shader", (variant) => {
+  it.each(variants)("%s: sizes are no part of the shader", (variant) => {
     const codeOf = (problem: LinearProblem) =>
       linear.plan(problem, BASELINE_CAPS, variant).dispatches[0]?.code;
     const other = { rows: 7, inChannels: [37], outChannels: 65, rowsPerImage: 2 };
     expect(codeOf({ ...PROBLEM, ...other })).toBe(codeOf(PROBLEM));
   });
 
+  it("tiled-split: products, then their sums in order", () => {
+    const problem = { ...PROBLEM, rows: 64, inChannels: [1280], outChannels: 1280 };
+    const { dispatches, scratch } = linear.plan(problem, BASELINE_CAPS, "tiled-split");
+    expect(dispatches.map(({ operands }) => operands.map(({ name }) => name))).toEqual([
+      ["x0", "weight", "partial"],
+      ["partial", "bias", "y"],
+    ]);
+    expect(dispatches.map(({ workgroups }) => workgroups)).toEqual([
+      [20, 1, 10], // 80 steps in slices of 8
+      [320, 1, 1],
+    ]);
+    expect(scratch).toEqual([{ name: "partial", byteLength: 10 * 64 * 1280 * 4 }]);
+    expect(() => linear.plan(PROBLEM, BASELINE_CAPS, "tiled-split")).toThrow(
+      "linear: tiled-split is for few tiles with a long sum, got 4096 × 320 × 1 outputs with sums of 320",
+    );
+  });
+
   it("stays within 65,535 workgroups a dimension for a million rows", () => {
     const problem = { ...PROBLEM, rows: 2 ** 20, inChannels: [1280], outChannels: 1280 };
-    for (const variant of linear.variants) {
+    for (const variant of variants) {
       const [step] = linear.plan(problem, BASELINE_CAPS, variant).dispatches;
       expect(Math.max(...(step?.workgroups ?? [Infinity]))).toBeLessThanOrEqual(65_535);
     }

@@ -1,5 +1,6 @@
 /** The runner must be able to fail: wrong values, wrong weights, unknown kinds, broken files. */
 import { describe, expect, test } from "vitest";
+import { withVariants } from "../../src/gpu/device.ts";
 import { verifyFiles } from "../../src/verify/verify.ts";
 import { bytesSource } from "../../src/weights/source.ts";
 import { useGpu } from "../support/gpu.ts";
@@ -110,9 +111,13 @@ describe("verifyFiles", () => {
 
   test("a forced variant is used, and an abort ends the run", async () => {
     const name = "ops_attention.safetensors";
-    const variants = { attention: "naive" };
-    const [result] = await run(name, goldenBytes(name), { variants, filter: "self_35_h3_d40" });
-    expect(result?.status).toBe("pass");
+    const gpu = withVariants(support.gpu, { attention: "naive" });
+    const options = { ...F32, filter: "self_35_h3_d40" };
+    const [result] = await collect(verifyFiles(gpu, [goldenSource(name)], options));
+    expect(result).toMatchObject({
+      status: "pass",
+      variants: { asAsked: { "attention=naive": 1 }, refused: {} },
+    });
     await expect(
       run(name, goldenBytes(name), { signal: AbortSignal.abort(new Error("enough")) }),
     ).rejects.toThrow("enough");

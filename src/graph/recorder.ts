@@ -2,7 +2,13 @@
 import type { Gpu } from "../gpu/device.ts";
 import { BUFFER_USAGE } from "../gpu/memory.ts";
 import type { CompiledPipeline } from "../gpu/pipelines.ts";
-import type { BoundPlan } from "./workload.ts";
+import type { KernelPlan } from "../kernels/kernel.ts";
+
+/** A kernel plan and the buffer that each of its operands is; operands not listed have the buffer of their name. */
+export interface BoundPlan {
+  readonly plan: KernelPlan;
+  readonly buffers?: Readonly<Record<string, string>>;
+}
 
 export type Buffers = Readonly<Record<string, GPUBuffer>>;
 

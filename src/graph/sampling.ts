@@ -1,5 +1,5 @@
 /** Repeated measurements: warm-up, repeats within a pass until it is long enough, interleaved series, quantiles. */
-import type { Clock } from "./clock.ts";
+import type { Clock } from "../gpu/clock.ts";
 import type { Recorder } from "./recorder.ts";
 
 export interface SamplingOptions {

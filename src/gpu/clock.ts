@@ -3,9 +3,9 @@
  * else by the wall, from submit until the queue is empty. Browsers round timestamps to 100 µs, hence passes of
  * 10 ms and more.
  */
-import type { Gpu } from "../gpu/device.ts";
-import { BUFFER_USAGE } from "../gpu/memory.ts";
-import { readBytes, submittedWorkDone } from "../gpu/transfer.ts";
+import type { Gpu } from "./device.ts";
+import { BUFFER_USAGE } from "./memory.ts";
+import { readBytes, submittedWorkDone } from "./transfer.ts";
 
 export type RecordPass = (pass: GPUComputePassEncoder) => void;
 

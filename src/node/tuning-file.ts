@@ -1,0 +1,34 @@
+/** Measured kernel variants in a file of the user's cache folder. */
+import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { homedir } from "node:os";
+import { dirname, join } from "node:path";
+
+/** `$XDG_CACHE_HOME/rcod-webgpu/tuning.json`; without the variable in `~/.cache`, on Windows in `%LOCALAPPDATA%`. */
+export function tuningFilePath(): string {
+  const local = process.platform === "win32" ? process.env["LOCALAPPDATA"] : undefined;
+  const cache = process.env["XDG_CACHE_HOME"] || local || join(homedir(), ".cache");
+  return join(cache, "rcod-webgpu", "tuning.json");
+}
+
+/** A `tuningStore` for `loadModel`. Writes beside the file and renames, so that readers never see a half. */
+export function fileTuningStore(path: string = tuningFilePath()): {
+  readonly read: () => Promise<string | null>;
+  readonly write: (text: string) => Promise<void>;
+} {
+  return {
+    read: async () => {
+      try {
+        return await readFile(path, "utf8");
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code === "ENOENT") return null;
+        throw error;
+      }
+    },
+    write: async (text) => {
+      await mkdir(dirname(path), { recursive: true });
+      const temporary = `${path}.${process.pid}.tmp`;
+      await writeFile(temporary, text);
+      await rename(temporary, path);
+    },
+  };
+}

@@ -1,0 +1,27 @@
+/**
+ * Tables that come with the engine, for adapters that we have measured: `rcod tune --model … --json` gives them.
+ * They hold what differs from the kernels' own choice. They belong to the kernels of the same commit, so no hash
+ * guards them; a test holds their names against the kernels'.
+ */
+import type { Caps } from "../gpu/caps.ts";
+import type { DType } from "../gpu/dtype.ts";
+import type { VariantChoice } from "../kernels/variant-choice.ts";
+
+interface ShippedTable {
+  /** Matches the adapter's names. */
+  readonly adapter: RegExp;
+  readonly dtype: DType;
+  readonly variants: VariantChoice;
+}
+
+export const SHIPPED_TABLES: readonly ShippedTable[] = [];
+
+/** What the engine knows about this adapter; empty where nothing. */
+export function shippedVariants(
+  { vendor, architecture, device, description }: Caps,
+  dtype: DType,
+): VariantChoice {
+  const names = [vendor, architecture, device, description].join(" ");
+  const table = SHIPPED_TABLES.find((t) => t.dtype === dtype && t.adapter.test(names));
+  return table?.variants ?? {};
+}
