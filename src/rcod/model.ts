@@ -161,6 +161,7 @@ export async function loadModel(
     given === undefined ? await requestGpu() : "pipelines" in given ? given : adoptDevice(given);
   const dtype: DType = precision === "auto" ? (gpu.caps.isSoftware ? "f32" : "f16") : precision;
   try {
+    const tuned = withVariants(gpu, await modelVariants(gpu, configs, dtype, options, signal));
     const weights = await loadWeights(gpu, files, configs, dtype, {
       lowMemory,
       ...(signal && { signal }),
@@ -169,7 +170,6 @@ export async function loadModel(
         onProgress?.({ stage: "load", stageFraction: fraction, fraction, bytesLoaded, bytesTotal });
       },
     });
-    const tuned = withVariants(gpu, await modelVariants(gpu, configs, dtype, options, signal));
     return new RcodModel(new Pipeline(tuned, configs, weights, dtype), tuned, given === undefined);
   } catch (error) {
     if (given === undefined) gpu.destroy();
