@@ -34,6 +34,7 @@ export function conv2dWorkload(
     padding,
     upsample,
     shortcutChannels: shortcut,
+    inputNorm: "none",
     epilogue: { ...PLAIN, residual },
   };
   const [outHeight, outWidth] = conv2dOutputSize(problem);
@@ -111,6 +112,7 @@ export function linearWorkload(
     inChannels: from,
     outChannels,
     rowsPerImage: rows,
+    inputNorm: "none",
     epilogue: { ...PLAIN, residual, activation, geglu },
   };
   const reductionLength = total(from);

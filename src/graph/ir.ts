@@ -59,12 +59,16 @@ export type Op =
       readonly padding: readonly [number, number, number, number];
       /** Doubles the map by nearest neighbour first; the weight's layout is `upsample-matrix`. */
       readonly upsample: boolean;
+      /** Applied to x after `inputs.norm`. */
+      readonly inputActivation: "none" | "silu";
       readonly activation: Activation;
     }
   | {
       readonly kind: "linear";
       readonly weight: Weight;
       readonly bias: Weight | null;
+      /** Applied to x after `inputs.norm`. */
+      readonly inputActivation: "none" | "silu";
       readonly activation: Activation;
       readonly geglu: boolean;
     }
@@ -120,6 +124,8 @@ export interface NodeInputs {
   readonly channelAdd?: Value;
   /** One or two sources of a 1×1 convolution that conv2d adds; the weight's layout is `shortcut-matrix`. */
   readonly shortcut?: readonly Value[];
+  /** Scale and shift of a GroupNorm that conv2d or linear applies to x while loading it. */
+  readonly norm?: Value;
 }
 
 export interface Node {
@@ -146,6 +152,7 @@ export function nodeInputs({ inputs }: Node): Value[] {
   if (inputs.residual) all.push(inputs.residual);
   if (inputs.channelAdd) all.push(inputs.channelAdd);
   if (inputs.shortcut) all.push(...inputs.shortcut);
+  if (inputs.norm) all.push(inputs.norm);
   return all;
 }
 

@@ -2,6 +2,7 @@
 import { quadCount } from "../gpu/shape.ts";
 import { conv2d } from "../kernels/conv2d.ts";
 import type { Epilogue } from "../kernels/epilogue.ts";
+import type { InputNorm } from "../kernels/input-norm.ts";
 import { linear } from "../kernels/linear.ts";
 import { packedColumnQuads } from "../kernels/pack-weight.ts";
 import type { Node, Op, Value, Weight } from "./ir.ts";
@@ -19,6 +20,7 @@ export function lowerConv2d(node: Node, op: ConvOp, context: LowerContext): Step
   const outChannels = channelsOf(output);
   const inChannels = inputs.x.map(channelsOf);
   const epilogue = epilogueOf(node, op, false);
+  const inputNorm = inputNormOf(node, op);
   const operands = operandsOf(node, op, quadCount(outChannels));
   const isPointwise =
     op.kernelSize.every((size) => size === 1) &&
@@ -27,7 +29,7 @@ export function lowerConv2d(node: Node, op: ConvOp, context: LowerContext): Step
   if (isPointwise) {
     const rowsPerImage = inHeight * inWidth;
     const rows = batch * rowsPerImage;
-    const problem = { dtype, rows, inChannels, outChannels, rowsPerImage, epilogue };
+    const problem = { dtype, rows, inChannels, outChannels, rowsPerImage, inputNorm, epilogue };
     return makeStep(node, context, linear, problem, operands);
   }
   const problem = {
@@ -42,6 +44,7 @@ export function lowerConv2d(node: Node, op: ConvOp, context: LowerContext): Step
     padding: op.padding,
     upsample: op.upsample,
     shortcutChannels: (inputs.shortcut ?? []).map(channelsOf),
+    inputNorm,
     epilogue,
   };
   return makeStep(node, context, conv2d, problem, operands);
@@ -58,6 +61,7 @@ export function lowerLinear(node: Node, op: LinearOp, context: LowerContext): St
     inChannels: inputs.x.map(channelsOf),
     outChannels,
     rowsPerImage: rows / (x.shape[0] ?? 1),
+    inputNorm: inputNormOf(node, op),
     epilogue: epilogueOf(node, op, op.geglu),
   };
   const operands = operandsOf(node, op, packedColumnQuads(outChannels, op.geglu));
@@ -71,6 +75,11 @@ function epilogueOf({ inputs }: Node, op: ConvOp | LinearOp, isGeglu: boolean): 
     activation: op.activation,
     geglu: isGeglu,
   };
+}
+
+function inputNormOf({ inputs }: Node, { inputActivation }: ConvOp | LinearOp): InputNorm {
+  if (inputs.norm === undefined) return "none";
+  return inputActivation === "silu" ? "affine-silu" : "affine";
 }
 
 function operandsOf(
@@ -87,6 +96,7 @@ function operandsOf(
     ...(inputs.channelAdd && { channel_add: value(inputs.channelAdd) }),
     ...(inputs.residual && { residual: value(inputs.residual) }),
     ...numbered("shortcut", inputs.shortcut),
+    ...(inputs.norm && { norm: value(inputs.norm) }),
     y: value(output),
   };
 }

@@ -2,11 +2,14 @@
  * Rewrites of the graph, each a pure function Graph → Graph that can be switched off by name. All of them
  * are exact up to rounding: fewer stores to the activation dtype, the same arithmetic.
  */
+import type { Caps } from "../gpu/caps.ts";
+import { BASELINE_CAPS } from "../gpu/caps.ts";
 import type { Graph, Node, Op, Value } from "./ir.ts";
 import { channelsOf, freshIds, nodeInputs } from "./ir.ts";
 import { fusePairs } from "./fuse-pairs.ts";
 import { foldShortcut } from "./fold-shortcut.ts";
 import { foldUpsample } from "./fold-upsample.ts";
+import { normOnLoad } from "./norm-on-load.ts";
 import { stackProjections } from "./stack-projections.ts";
 
 export type PassName =
@@ -15,22 +18,33 @@ export type PassName =
   | "elide-concat"
   | "fold-shortcut"
   | "fuse-norm-activation"
-  | "fuse-epilogue";
+  | "fuse-epilogue"
+  | "norm-on-load";
+
+interface Pass {
+  readonly name: PassName;
+  /** `caps`: what pays is not the same on every adapter; what may be rewritten is. */
+  readonly run: (graph: Graph, caps: Caps) => Graph;
+}
 
 /** In execution order. */
-export const PASSES: readonly { readonly name: PassName; readonly run: (graph: Graph) => Graph }[] =
-  [
-    { name: "fold-upsample", run: foldUpsample },
-    { name: "stack-projections", run: stackProjections },
-    { name: "elide-concat", run: elideConcat },
-    { name: "fold-shortcut", run: foldShortcut }, // after elide-concat: the shortcut may read two parts
-    { name: "fuse-norm-activation", run: fuseNormActivation },
-    { name: "fuse-epilogue", run: fuseEpilogue },
-  ];
+export const PASSES: readonly Pass[] = [
+  { name: "fold-upsample", run: foldUpsample },
+  { name: "stack-projections", run: stackProjections },
+  { name: "elide-concat", run: elideConcat },
+  { name: "fold-shortcut", run: foldShortcut }, // after elide-concat: the shortcut may read two parts
+  { name: "fuse-norm-activation", run: fuseNormActivation },
+  { name: "fuse-epilogue", run: fuseEpilogue },
+  { name: "norm-on-load", run: normOnLoad }, // last: the readers are what they will be
+];
 
-/** Runs every pass except those in `without`. */
-export function optimize(graph: Graph, without: readonly PassName[] = []): Graph {
-  return PASSES.reduce((g, pass) => (without.includes(pass.name) ? g : pass.run(g)), graph);
+/** Runs every pass except those in `without`, for a device described by `caps`. */
+export function optimize(
+  graph: Graph,
+  without: readonly PassName[] = [],
+  caps: Caps = BASELINE_CAPS,
+): Graph {
+  return PASSES.reduce((g, pass) => (without.includes(pass.name) ? g : pass.run(g, caps)), graph);
 }
 
 /** GroupNorm followed by an activation: the activation moves into the apply kernel. */

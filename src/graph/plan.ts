@@ -47,7 +47,7 @@ export function planGraph(graph: Graph, caps: Caps, options: PlanOptions = {}): 
     captured.set(path, value);
   }
   // Only captured names block fusion.
-  const optimized = optimize({ ...graph, named: captured }, options.without);
+  const optimized = optimize({ ...graph, named: captured }, options.without, caps);
   const lowered = lower(optimized, caps, options.variants);
   const results = new Map<string, Value>([...optimized.outputs, ...captured]);
   const { lifetimes, scratchIds } = lifetimesOf(lowered, results);

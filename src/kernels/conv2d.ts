@@ -29,6 +29,8 @@ import { epilogueOperands, epilogueWgsl } from "./epilogue.ts";
 import { conv2dLoadsWgsl, gatheringConv2dWgsl, registerConv2dWgsl } from "./conv2d-wgsl.ts";
 import { REGISTER_WORKGROUP } from "./gemm-register.ts";
 import { TILE_COLUMNS, TILE_ROWS } from "./gemm-tiled.ts";
+import type { InputNorm } from "./input-norm.ts";
+import { checkInputNorm, inputNormOperands } from "./input-norm.ts";
 import type { Cost, Dispatch, Kernel, KernelPlan } from "./kernel.ts";
 import { dispatch, i32, reads, u32, writes } from "./kernel.ts";
 import { packedWeightByteLength } from "./pack-weight.ts";
@@ -49,6 +51,8 @@ export interface Conv2dProblem {
   readonly upsample: boolean;
   /** Channels of the shortcut's one or two sources, operands `shortcut0`, `shortcut1`; empty without one. */
   readonly shortcutChannels: readonly number[];
+  /** What is done to x, but not to the shortcut, while it is loaded. */
+  readonly inputNorm: InputNorm;
   readonly epilogue: Epilogue;
 }
 
@@ -108,6 +112,8 @@ function check(p: Conv2dProblem): void {
         `[${p.kernelSize.join(", ")}], stride ${p.stride}, padding [${p.padding.join(", ")}]`,
     );
   }
+  checkInputNorm("conv2d", p.inputNorm, p.batch);
+  checkBindings(p);
   if (p.epilogue.geglu) throw new ShapeError("conv2d: GEGLU belongs to linear");
   const [height, width] = conv2dOutputSize(p);
   if (p.shortcutChannels.length > 0) checkShortcut(p, height, width);
@@ -115,6 +121,19 @@ function check(p: Conv2dProblem): void {
     throw new ShapeError(
       `conv2d: the kernel [${p.kernelSize.join(", ")}] must fit the padded input, got ` +
         `[${p.inHeight}, ${p.inWidth}] with padding [${p.padding.join(", ")}]`,
+    );
+  }
+}
+
+/** Storage buffers that every WebGPU device binds to a shader. */
+const MAX_BINDINGS = 8;
+
+function checkBindings({ inChannels, epilogue, shortcutChannels, inputNorm }: Conv2dProblem): void {
+  const optional = [...epilogueOperands(epilogue), ...inputNormOperands(inputNorm)].length;
+  const bindings = inChannels.length + shortcutChannels.length + optional + 3; // weight, bias, y
+  if (bindings > MAX_BINDINGS) {
+    throw new ShapeError(
+      `conv2d: takes at most ${MAX_BINDINGS} operands, got ${bindings}. Apply the norm by affineActivation`,
     );
   }
 }
@@ -162,6 +181,7 @@ function plan(p: Conv2dProblem, caps: Caps, variant: Conv2dVariant = select(p, c
     reads("bias", "vec4<f32>"),
     ...epilogueOperands(p.epilogue),
     ...p.shortcutChannels.map((_, source) => reads(`shortcut${source}`)),
+    ...inputNormOperands(p.inputNorm),
     writes("y"),
   ];
   const params: Param[] = [
@@ -187,8 +207,9 @@ function plan(p: Conv2dProblem, caps: Caps, variant: Conv2dVariant = select(p, c
   ];
   const header = { caps, dtype: p.dtype, operands, params };
   const shared =
-    conv2dLoadsWgsl(p.inChannels.length, p.shortcutChannels.length) + epilogueWgsl(p.epilogue);
-  const label = `conv2d/${variant} ${p.kernelSize.join("x")}${p.stride > 1 ? ` s${p.stride}` : ""}${p.upsample ? " up" : ""}${shortcut ? " + 1x1" : ""}`;
+    conv2dLoadsWgsl(p.inChannels.length, p.shortcutChannels.length, p.inputNorm) +
+    epilogueWgsl(p.epilogue);
+  const label = `conv2d/${variant} ${p.kernelSize.join("x")}${p.stride > 1 ? ` s${p.stride}` : ""}${p.upsample ? " up" : ""}${shortcut ? " + 1x1" : ""}${p.inputNorm === "none" ? "" : ` norm`}`;
   const one = (body: string, [x, y]: Dispatch["workgroups"]): KernelPlan => ({
     variant,
     scratch: [],

@@ -16,10 +16,13 @@ import { dtypeByteLength } from "../gpu/dtype.ts";
 import { ShapeError, isShape, quadCount } from "../gpu/shape.ts";
 import type { Operand, Param } from "../gpu/wgsl.ts";
 import { foldWorkgroups } from "../gpu/wgsl.ts";
+import { sourcesWgsl } from "./concatenated-sources.ts";
 import type { Epilogue } from "./epilogue.ts";
 import { epilogueOperands, epilogueWgsl } from "./epilogue.ts";
 import { REGISTER_WORKGROUP, linearRegisterWgsl } from "./gemm-register.ts";
 import { TILE_COLUMNS, TILE_ROWS, tiledGemmWgsl } from "./gemm-tiled.ts";
+import type { InputNorm } from "./input-norm.ts";
+import { checkInputNorm, inputNormOperands, inputNormWgsl } from "./input-norm.ts";
 import type { Cost, Kernel, KernelPlan } from "./kernel.ts";
 import { dispatch, reads, u32, writes } from "./kernel.ts";
 import { packedColumnQuads, packedWeightByteLength } from "./pack-weight.ts";
@@ -33,6 +36,8 @@ export interface LinearProblem {
   readonly outChannels: number;
   /** Rows that share one `channel_add` row (pixels of an image). */
   readonly rowsPerImage: number;
+  /** What is done to x while it is loaded. */
+  readonly inputNorm: InputNorm;
   readonly epilogue: Epilogue;
 }
 
@@ -58,6 +63,7 @@ function check(p: LinearProblem): void {
       `linear: the first of two sources must have a multiple of 4 channels, got ${p.inChannels[0]}. Concatenate by copy`,
     );
   }
+  checkInputNorm("linear", p.inputNorm, Math.ceil(p.rows / p.rowsPerImage));
   if (p.epilogue.geglu) {
     const { channelAdd, residual, activation } = p.epilogue;
     if (channelAdd || residual || activation !== "none") {
@@ -86,6 +92,7 @@ function interfaceOf(p: LinearProblem): { operands: Operand[]; params: Param[] }
       reads("weight"),
       reads("bias", "vec4<f32>"),
       ...epilogueOperands(p.epilogue),
+      ...inputNormOperands(p.inputNorm),
       writes("y"),
     ],
     params: [
@@ -99,15 +106,11 @@ function interfaceOf(p: LinearProblem): { operands: Operand[]; params: Param[] }
   };
 }
 
-/** WGSL `load_a(row, k)`: quad `k` of the concatenated sources. */
-function loadWgsl(sources: number): string {
-  if (sources === 1) {
-    return `fn load_a(row: u32, k: u32) -> vec4<f32> { return unpack(x0[row * params.in_quads0 + k]); }`;
-  }
-  return `fn load_a(row: u32, k: u32) -> vec4<f32> {
-  if (k < params.in_quads0) { return unpack(x0[row * params.in_quads0 + k]); }
-  return unpack(x1[row * params.in_quads1 + (k - params.in_quads0)]);
-}`;
+/** WGSL `load_a(row, k)`: quad `k` of the concatenated sources, normalised. */
+function loadWgsl({ inChannels, inputNorm }: LinearProblem): string {
+  return `${inputNormWgsl(inputNorm)}${sourcesWgsl("load_stored", "x", "in_quads", inChannels.length)}
+fn load_a(row: u32, k: u32) -> vec4<f32> { return normalised(load_stored(row, k), k); }
+`;
 }
 
 function plan(p: LinearProblem, caps: Caps, variant: LinearVariant = select(p, caps)): KernelPlan {
@@ -116,8 +119,8 @@ function plan(p: LinearProblem, caps: Caps, variant: LinearVariant = select(p, c
   const { geglu } = p.epilogue;
   const columns = packedColumnQuads(p.outChannels, geglu);
   const finish = epilogueWgsl(p.epilogue);
-  const load = loadWgsl(p.inChannels.length);
-  const label = `linear/${variant}${geglu ? " geglu" : ""}`;
+  const load = loadWgsl(p);
+  const label = `linear/${variant}${geglu ? " geglu" : ""}${p.inputNorm === "none" ? "" : " norm"}`;
   const header = { caps, dtype: p.dtype, operands, params };
   switch (variant) {
     case "naive": {

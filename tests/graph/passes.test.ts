@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { BASELINE_CAPS } from "../../src/gpu/caps.ts";
-import { GraphBuilder } from "../../src/graph/builder.ts";
+import { GraphBuilder, WeightScope } from "../../src/graph/builder.ts";
 import type { Graph, Op } from "../../src/graph/ir.ts";
 import { PASSES, optimize } from "../../src/graph/passes.ts";
 import { planGraph } from "../../src/graph/plan.ts";
@@ -22,19 +22,21 @@ describe("fused structure", () => {
     expect(kinds(fused)).toEqual({
       channelStats: 2,
       groupNormAffine: 2,
-      affine: 2,
       conv2d: 2,
       linear: 1,
     });
-    const affines = fused.nodes.filter(({ op }) => op.kind === "affine");
-    expect(affines.map(({ op }) => op.kind === "affine" && op.activation)).toEqual([
+    const onLoad = fused.nodes.filter(({ inputs }) => inputs.norm);
+    expect(onLoad.map(({ op }) => op.kind === "conv2d" && op.inputActivation)).toEqual([
       "silu",
       "silu",
     ]);
     const epilogues = fused.nodes.flatMap(({ op, inputs }) =>
       op.kind === "conv2d" ? [Object.keys(inputs).filter((name) => name !== "x")] : [],
     );
-    expect(epilogues).toEqual([["channelAdd"], ["shortcut"]]);
+    expect(epilogues).toEqual([
+      ["channelAdd", "norm"],
+      ["shortcut", "norm"],
+    ]);
     const residual = optimize(bare(blocks.resnet("f32")), ["fold-shortcut"]);
     expect(kinds(residual).conv2d).toBe(3);
     expect(residual.nodes.filter(({ inputs }) => inputs.residual)).toHaveLength(1);
@@ -45,7 +47,6 @@ describe("fused structure", () => {
     expect(kinds(fused)).toEqual({
       channelStats: 1,
       groupNormAffine: 1,
-      affine: 1,
       linear: 9,
       layerNorm: 3,
       attention: 2,
@@ -62,7 +63,6 @@ describe("fused structure", () => {
     expect(kinds(fused)).toEqual({
       channelStats: 3,
       groupNormAffine: 2,
-      affine: 2,
       conv2d: 2,
       linear: 1,
     });
@@ -113,6 +113,7 @@ describe("fused structure", () => {
     const up = bare(blocks.upsample("f32", 8, 10));
     expect(kinds(optimize(up, ["fold-upsample"]))).toEqual({ upsampleNearest: 1, conv2d: 1 });
     expect(kinds(optimize(graph, ["fuse-norm-activation"])).elementwise).toBe(2);
+    expect(kinds(optimize(graph, ["norm-on-load"])).affine).toBe(2);
     expect(kinds(optimize(graph, ["fuse-epilogue"])).channelAdd).toBe(1);
     expect(kinds(optimize(graph, ["fuse-epilogue", "fold-shortcut"])).elementwise).toBe(1);
     expect(
@@ -123,6 +124,51 @@ describe("fused structure", () => {
         ),
       ),
     ).toEqual(kinds(graph));
+  });
+});
+
+describe("norm-on-load", () => {
+  const affines = (graph: Graph, caps = BASELINE_CAPS): number =>
+    kinds(optimize(bare(graph), [], caps)).affine ?? 0;
+
+  it("leaves maps between 32 × 32 pixels and 96 MiB stored: there the SiLU of every tap costs more", () => {
+    expect(affines(blocks.resnet("f32", 32, 32))).toBe(0);
+    expect(affines(blocks.resnet("f32", 32, 33))).toBe(2);
+    // norm1 has 8 channels, norm2 12.
+    expect(affines(blocks.resnet("f32", 1024, 2048))).toBe(1);
+    expect(affines(blocks.resnet("f32", 1024, 3072))).toBe(0);
+    expect(affines(blocks.resnet("f16", 1024, 3072))).toBe(2);
+  });
+
+  it("stays off on a software adapter, which has no dispatches to save", () => {
+    const software = { ...BASELINE_CAPS, isSoftware: true };
+    expect(affines(blocks.resnet("f32"), software)).toBe(2);
+    expect(affines(blocks.transformer("f32"), software)).toBe(1);
+  });
+
+  it("a normalised map that something else reads is stored", () => {
+    const g = new GraphBuilder("f32");
+    const norm = g.groupNorm(g.input("x", [1, 3, 3, 8]), new WeightScope("n"), {
+      numGroups: 2,
+      eps: 1e-5,
+    });
+    const conv = g.linear(norm, new WeightScope("conv"), 8, false);
+    g.output("y", g.add(norm, conv, "add"));
+    expect(affines(g.build())).toBe(1);
+  });
+
+  it("two readers both normalise; of two images neither does", () => {
+    const build = (batch: number): Graph => {
+      const g = new GraphBuilder("f32");
+      const x = g.input("x", [batch, 3, 3, 8]);
+      const norm = g.groupNorm(x, new WeightScope("n"), { numGroups: 2, eps: 1e-5 });
+      g.output("q", g.linear(norm, new WeightScope("q"), 8, false));
+      g.output("k", g.linear(norm, new WeightScope("k"), 8, false));
+      return g.build();
+    };
+    expect(affines(build(1))).toBe(0);
+    expect(optimize(build(1)).nodes.filter(({ inputs }) => inputs.norm)).toHaveLength(2);
+    expect(affines(build(2))).toBe(1);
   });
 });
 

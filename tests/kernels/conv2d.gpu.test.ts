@@ -4,6 +4,7 @@ import { F16_MAX, roundToDtype } from "../../src/gpu/dtype.ts";
 import type { Activation } from "../../src/kernels/activation.ts";
 import type { Conv2dProblem } from "../../src/kernels/conv2d.ts";
 import { conv2d, conv2dOutputSize } from "../../src/kernels/conv2d.ts";
+import type { InputNorm } from "../../src/kernels/input-norm.ts";
 import type { SourceDType } from "../../src/kernels/pack-weight.ts";
 import { conv2d as conv2dReference } from "../reference/conv2d.ts";
 import { finishRows, matmul } from "../reference/linear.ts";
@@ -11,6 +12,7 @@ import { mergeLora } from "../reference/pack-weight.ts";
 import { upsampleNearest } from "../reference/upsample-nearest.ts";
 import { expectClose } from "../support/expect-close.ts";
 import { packRows, runKernel, unpackRows, useGpu } from "../support/gpu.ts";
+import { testNorm } from "../support/input-norm.ts";
 import { packBias, packOnGpu, poisonTail, roundToSource } from "../support/packed-weight.ts";
 import { uniformArray } from "../support/random.ts";
 import type { Tolerance } from "../support/tolerance.ts";
@@ -34,6 +36,8 @@ interface Case {
   readonly shortcut?: readonly number[];
   /** The convolution sees the map doubled by nearest neighbour; weights are eighths, whose sums are exact. */
   readonly upsample?: boolean;
+  /** What is done to x while it is loaded. */
+  readonly norm?: InputNorm;
   readonly activation?: Activation;
   readonly channelAdd?: boolean;
   readonly residual?: boolean;
@@ -83,6 +87,11 @@ const CASES: readonly Case[] = [
   { size: [5, 13], from: [17], to: 65, shortcut: [8, 13], channelAdd: true },
   { size: [3, 9], from: [8, 5], to: 10, batch: 2, shortcut: [4, 3], channelAdd: true },
   { size: [2, 2], from: [4], to: 5, shortcut: [512], x: [0.5, 0.5], w: [0.01, 0.01] }, // one sign
+  { size: [4, 5], from: [5], to: 7, norm: "affine-silu" },
+  { size: [5, 13], from: [8, 9], to: 65, norm: "affine-silu", shortcut: [8, 13] },
+  { size: [7, 9], from: [6], to: 9, stride: 2, padding: [0, 1, 0, 1], norm: "affine" },
+  { size: [2, 3], from: [5], to: 6, padding: [4, 3, 3, 5], norm: "affine-silu" }, // padding stays zero
+  { size: [3, 5], from: [8, 5], to: 7, upsample: true, norm: "affine", residual: true },
   // Hostile values.
   { size: [2, 2], from: [512], to: 5, x: [0.5, 0.5], w: [0.01, 0.01] }, // one sign
   { size: [3, 9], from: [36], to: 8, x: [30_000, 0], w: [1, 0], overflows: true },
@@ -103,6 +112,7 @@ const TABLE: readonly Row[] = CASES.flatMap((testCase) => {
     stride: 1,
     padding: [1, 1, 1, 1] as const,
     upsample: false,
+    norm: "none" as const,
     shortcut: [],
     activation: "none" as const,
     channelAdd: false,
@@ -118,6 +128,7 @@ const TABLE: readonly Row[] = CASES.flatMap((testCase) => {
   const input = [row.batch, from.join("+"), ...row.size].join(",");
   const details = [
     row.upsample ? " upsampled" : "",
+    row.norm === "none" ? "" : ` norm ${row.norm}`,
     row.shortcut.length > 0 ? ` shortcut ${row.shortcut.join("+")}` : "",
     row.activation === "none" ? "" : ` ${row.activation}`,
     row.channelAdd ? " +channelAdd" : "",
@@ -141,6 +152,7 @@ const TABLE: readonly Row[] = CASES.flatMap((testCase) => {
       padding: row.padding,
       upsample: row.upsample,
       shortcutChannels: row.shortcut,
+      inputNorm: row.norm,
       epilogue: {
         channelAdd: row.channelAdd,
         residual: row.residual,
@@ -250,13 +262,15 @@ async function prepare(row: Row): Promise<Prepared> {
   const { weight, packed } = await makeWeight(row);
   const shortcut = await makeShortcut(row);
   const bias = uniformArray(outChannels, 5).map(Math.fround);
+  const norm = testNorm(problem.inputNorm, inChannels);
+  const normed = norm ? norm.apply(x) : x;
   const [seen, height, width] = problem.upsample
     ? [
-        upsampleNearest(x, [batch, inHeight, inWidth, inChannels], 2 * inHeight, 2 * inWidth),
+        upsampleNearest(normed, [batch, inHeight, inWidth, inChannels], 2 * inHeight, 2 * inWidth),
         2 * inHeight,
         2 * inWidth,
       ]
-    : [x, inHeight, inWidth];
+    : [normed, inHeight, inWidth];
   const sums = conv2dReference(seen, weight, {
     ...problem,
     inHeight: height,
@@ -283,6 +297,7 @@ async function prepare(row: Row): Promise<Prepared> {
     ...sources("x", x, problem.inChannels, dtype),
     ...(shortcut && sources("shortcut", shortcut.x, problem.shortcutChannels, dtype)),
   };
+  if (norm) inputs["norm"] = norm.bytes;
   if (channelAdd) inputs["channel_add"] = packRows(channelAdd, outChannels, dtype);
   if (residual) inputs["residual"] = packRows(residual, outChannels, dtype);
   const taps = problem.kernelSize[0] * problem.kernelSize[1];

@@ -21,6 +21,7 @@ const CONV_IN: Conv2dProblem = {
   padding: [1, 1, 1, 1],
   upsample: false,
   shortcutChannels: [],
+  inputNorm: "none",
   epilogue: PLAIN_EPILOGUE,
 };
 
@@ -72,6 +73,16 @@ describe("conv2d check", () => {
     [
       { shortcutChannels: [6, 4] },
       "conv2d: a shortcut takes one or two sources, the first of two a multiple of 4 channels, got 6 + 4",
+    ],
+    [{ inputNorm: "affine", batch: 2 }, "conv2d: normalises one image while loading, got 2"],
+    [
+      {
+        inChannels: [4, 4],
+        shortcutChannels: [4, 4],
+        inputNorm: "affine",
+        epilogue: { ...PLAIN_EPILOGUE, channelAdd: true },
+      },
+      "conv2d: takes at most 8 operands, got 9",
     ],
     [{ shortcutChannels: [4, 4, 4] }, "conv2d: a shortcut takes one or two sources"],
     [

@@ -15,6 +15,7 @@ const PROBLEM: LinearProblem = {
   inChannels: [320],
   outChannels: 320,
   rowsPerImage: 4096,
+  inputNorm: "none",
   epilogue: PLAIN_EPILOGUE,
 };
 
@@ -37,6 +38,10 @@ describe("linear check", () => {
     [
       { inChannels: [6, 4] },
       "linear: the first of two sources must have a multiple of 4 channels, got 6. Concatenate by copy",
+    ],
+    [
+      { inputNorm: "affine", rows: 8, rowsPerImage: 4 },
+      "linear: normalises one image while loading, got 2",
     ],
     [{ epilogue: GEGLU, outChannels: 7 }, "linear: GEGLU needs an even number of columns, got 7"],
     ...(["channelAdd", "residual"] as const).map(
