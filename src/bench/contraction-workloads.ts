@@ -5,15 +5,13 @@ import { packedParts } from "../graph/weight-layout.ts";
 import type { Activation } from "../kernels/activation.ts";
 import type { Conv2dProblem } from "../kernels/conv2d.ts";
 import { conv2d, conv2dOutputSize } from "../kernels/conv2d.ts";
-import type { Epilogue } from "../kernels/epilogue.ts";
+import { PLAIN_EPILOGUE } from "../kernels/epilogue.ts";
 import type { LinearProblem } from "../kernels/linear.ts";
 import { linear } from "../kernels/linear.ts";
 import type { CaseShape } from "./case-shape.ts";
 import type { TestTensor } from "./test-data.ts";
 import type { Reader, Workload } from "./workload.ts";
 import { UNIT_PRODUCT_RMS, contractionTolerance, roundedWeightError } from "./workload.ts";
-
-const PLAIN: Epilogue = { channelAdd: false, residual: false, activation: "none", geglu: false };
 
 export function conv2dWorkload(
   shape: Extract<CaseShape, { kind: "conv2d" }>,
@@ -35,7 +33,7 @@ export function conv2dWorkload(
     upsample,
     shortcutChannels: shortcut,
     inputNorm: "none",
-    epilogue: { ...PLAIN, residual },
+    epilogue: { ...PLAIN_EPILOGUE, residual },
   };
   const [outHeight, outWidth] = conv2dOutputSize(problem);
   const rows = outHeight * outWidth;
@@ -113,7 +111,7 @@ export function linearWorkload(
     outChannels,
     rowsPerImage: rows,
     inputNorm: "none",
-    epilogue: { ...PLAIN, residual, activation, geglu },
+    epilogue: { ...PLAIN_EPILOGUE, residual, activation, geglu },
   };
   const reductionLength = total(from);
   const scale = weightScale(reductionLength);

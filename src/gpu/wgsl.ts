@@ -17,6 +17,11 @@ export interface Operand {
   readonly name: string;
   readonly element: string;
   readonly access: "read" | "read_write";
+  /**
+   * The operand whose buffer is bound here as well, for one that this problem lacks and the shader does not touch:
+   * so one shader serves problems with and without it.
+   */
+  readonly boundTo?: string;
 }
 
 export interface ShaderHeader {

@@ -125,6 +125,7 @@ export class GraphBuilder {
         padding,
         upsample: false,
         inputActivation: "none",
+        channelAddOffset: 0,
         activation: "none",
       },
       { x: [x] },
@@ -142,6 +143,7 @@ export class GraphBuilder {
         weight: w.weight("weight", [outChannels, channelsOf(x)], "matrix"),
         bias: bias ? w.weight("bias", [outChannels], "vector") : null,
         inputActivation: "none",
+        channelAddOffset: 0,
         activation: "none",
         geglu: false,
       },
@@ -338,7 +340,7 @@ export class GraphBuilder {
       );
     }
     return this.#emit(
-      { kind: "sliceChannels", offset, clamp },
+      { kind: "sliceChannels", offset, scale: 1, clamp },
       { x: [x] },
       [...x.shape.slice(0, -1), count],
       path,

@@ -61,6 +61,8 @@ export type Op =
       readonly upsample: boolean;
       /** Applied to x after `inputs.norm`. */
       readonly inputActivation: "none" | "silu";
+      /** First channel of `inputs.channelAdd` that is added. */
+      readonly channelAddOffset: number;
       readonly activation: Activation;
     }
   | {
@@ -69,6 +71,8 @@ export type Op =
       readonly bias: Weight | null;
       /** Applied to x after `inputs.norm`. */
       readonly inputActivation: "none" | "silu";
+      /** First channel of `inputs.channelAdd` that is added. */
+      readonly channelAddOffset: number;
       readonly activation: Activation;
       readonly geglu: boolean;
     }
@@ -109,6 +113,7 @@ export type Op =
   | {
       readonly kind: "sliceChannels";
       readonly offset: number;
+      readonly scale: number;
       readonly clamp: readonly [number, number] | null;
     }
   | {

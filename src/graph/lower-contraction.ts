@@ -69,8 +69,10 @@ export function lowerLinear(node: Node, op: LinearOp, context: LowerContext): St
 }
 
 function epilogueOf({ inputs }: Node, op: ConvOp | LinearOp, isGeglu: boolean): Epilogue {
+  const { channelAdd } = inputs;
   return {
-    channelAdd: inputs.channelAdd !== undefined,
+    channelAdd: channelAdd !== undefined,
+    channelAddWindow: channelAdd ? [op.channelAddOffset, channelsOf(channelAdd)] : null,
     residual: inputs.residual !== undefined,
     activation: op.activation,
     geglu: isGeglu,

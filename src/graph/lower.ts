@@ -290,6 +290,7 @@ function lowerNode(node: Node, context: LowerContext): Step[] {
             rows: rowsOf(x),
             channels: channelsOf(x),
             offset: op.offset,
+            scale: op.scale,
             count: channelsOf(output),
             clamp: op.clamp,
           },

@@ -10,7 +10,7 @@ import { fusePairs } from "./fuse-pairs.ts";
 import { foldShortcut } from "./fold-shortcut.ts";
 import { foldUpsample } from "./fold-upsample.ts";
 import { normOnLoad } from "./norm-on-load.ts";
-import { stackProjections } from "./stack-projections.ts";
+import { stackProjections, stackShifts } from "./stack-projections.ts";
 
 export type PassName =
   | "fold-upsample"
@@ -19,6 +19,7 @@ export type PassName =
   | "fold-shortcut"
   | "fuse-norm-activation"
   | "fuse-epilogue"
+  | "stack-shifts"
   | "norm-on-load";
 
 interface Pass {
@@ -35,6 +36,7 @@ export const PASSES: readonly Pass[] = [
   { name: "fold-shortcut", run: foldShortcut }, // after elide-concat: the shortcut may read two parts
   { name: "fuse-norm-activation", run: fuseNormActivation },
   { name: "fuse-epilogue", run: fuseEpilogue },
+  { name: "stack-shifts", run: stackShifts }, // after fuse-epilogue: only an epilogue reads a window
   { name: "norm-on-load", run: normOnLoad }, // last: the readers are what they will be
 ];
 
@@ -57,10 +59,18 @@ function fuseNormActivation(graph: Graph): Graph {
   });
 }
 
-/** conv2d and linear take over a following channel add, activation, residual add, or GEGLU. */
+/**
+ * conv2d and linear take over a following channel add, activation, residual add, or GEGLU; a slice of channels
+ * takes over a scale.
+ */
 function fuseEpilogue(graph: Graph): Graph {
   return fusePairs(graph, (producer, consumer) => {
     const { op, inputs } = producer;
+    if (op.kind === "sliceChannels") {
+      const scale = plainScale(consumer.op);
+      if (scale === null || op.scale !== 1 || op.clamp !== null) return null;
+      return { ...producer, op: { ...op, scale }, output: consumer.output };
+    }
     if (op.kind !== "conv2d" && op.kind !== "linear") return null;
     if (op.kind === "linear" && op.geglu) return null;
     const fresh = inputs.residual === undefined && inputs.shortcut === undefined;
@@ -113,6 +123,12 @@ function fuseEpilogue(graph: Graph): Graph {
 function plainActivation(op: Op): "silu" | "gelu" | "quick_gelu" | "relu" | null {
   if (op.kind !== "elementwise" || op.scaleA !== 1 || op.scaleB !== 0) return null;
   return op.activation === "none" ? null : op.activation;
+}
+
+/** Scale of an elementwise node that does nothing else, or null. */
+function plainScale(op: Op): number | null {
+  if (op.kind !== "elementwise" || op.scaleB !== 0 || op.activation !== "none") return null;
+  return op.scaleA;
 }
 
 function isPlainAdd(op: Extract<Op, { kind: "elementwise" }>): boolean {

@@ -25,7 +25,7 @@ import { ShapeError, isShape, quadCount } from "../gpu/shape.ts";
 import type { Operand, Param } from "../gpu/wgsl.ts";
 import { foldWorkgroups } from "../gpu/wgsl.ts";
 import type { Epilogue } from "./epilogue.ts";
-import { epilogueOperands, epilogueWgsl } from "./epilogue.ts";
+import { checkEpilogue, epilogueOperands, epilogueParams, epilogueWgsl } from "./epilogue.ts";
 import { conv2dLoadsWgsl, gatheringConv2dWgsl, registerConv2dWgsl } from "./conv2d-wgsl.ts";
 import { REGISTER_WORKGROUP } from "./gemm-register.ts";
 import { TILE_COLUMNS, TILE_ROWS } from "./gemm-tiled.ts";
@@ -113,6 +113,7 @@ function check(p: Conv2dProblem): void {
     );
   }
   checkInputNorm("conv2d", p.inputNorm, p.batch);
+  checkEpilogue("conv2d", p.epilogue, p.outChannels);
   checkBindings(p);
   if (p.epilogue.geglu) throw new ShapeError("conv2d: GEGLU belongs to linear");
   const [height, width] = conv2dOutputSize(p);
@@ -129,7 +130,9 @@ function check(p: Conv2dProblem): void {
 const MAX_BINDINGS = 8;
 
 function checkBindings({ inChannels, epilogue, shortcutChannels, inputNorm }: Conv2dProblem): void {
-  const optional = [...epilogueOperands(epilogue), ...inputNormOperands(inputNorm)].length;
+  const shortcut = shortcutChannels.length > 0;
+  const optional = [...epilogueOperands(epilogue, shortcut), ...inputNormOperands(inputNorm)]
+    .length;
   const bindings = inChannels.length + shortcutChannels.length + optional + 3; // weight, bias, y
   if (bindings > MAX_BINDINGS) {
     throw new ShapeError(
@@ -179,7 +182,7 @@ function plan(p: Conv2dProblem, caps: Caps, variant: Conv2dVariant = select(p, c
     ...p.inChannels.map((_, source) => reads(`x${source}`)),
     reads("weight"),
     reads("bias", "vec4<f32>"),
-    ...epilogueOperands(p.epilogue),
+    ...epilogueOperands(p.epilogue, shortcut),
     ...p.shortcutChannels.map((_, source) => reads(`shortcut${source}`)),
     ...inputNormOperands(p.inputNorm),
     writes("y"),
@@ -204,11 +207,12 @@ function plan(p: Conv2dProblem, caps: Caps, variant: Conv2dVariant = select(p, c
     i32("stride", p.stride),
     i32("pad_top", p.padding[0]),
     i32("pad_left", p.padding[2]),
+    ...epilogueParams(p.epilogue, p.outChannels),
   ];
   const header = { caps, dtype: p.dtype, operands, params };
   const shared =
     conv2dLoadsWgsl(p.inChannels.length, p.shortcutChannels.length, p.inputNorm) +
-    epilogueWgsl(p.epilogue);
+    epilogueWgsl(p.epilogue, shortcut);
   const label = `conv2d/${variant} ${p.kernelSize.join("x")}${p.stride > 1 ? ` s${p.stride}` : ""}${p.upsample ? " up" : ""}${shortcut ? " + 1x1" : ""}${p.inputNorm === "none" ? "" : ` norm`}`;
   const one = (body: string, [x, y]: Dispatch["workgroups"]): KernelPlan => ({
     variant,

@@ -63,7 +63,10 @@ export function dispatch(
   return {
     label,
     code: shaderHeader(header) + body,
-    operands: header.operands.map(({ name, access }) => ({ name, access })),
+    operands: header.operands.map(({ name, access, boundTo }) => ({
+      name: boundTo ?? name,
+      access,
+    })),
     params: packParams(header.params),
     workgroups,
   };
@@ -75,6 +78,9 @@ export const reads = (name: string, element = "Quad"): Operand => ({
   element,
   access: "read",
 });
+/** An operand that may be absent; then the shader must leave alone what is bound in its place. */
+export const optional = (name: string, isPresent: boolean, standIn: string): Operand =>
+  isPresent ? reads(name) : { ...reads(name), boundTo: standIn };
 export const writes = (name: string, element = "Quad"): Operand => ({
   name,
   element,

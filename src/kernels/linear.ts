@@ -18,7 +18,7 @@ import type { Operand, Param } from "../gpu/wgsl.ts";
 import { foldWorkgroups } from "../gpu/wgsl.ts";
 import { sourcesWgsl } from "./concatenated-sources.ts";
 import type { Epilogue } from "./epilogue.ts";
-import { epilogueOperands, epilogueWgsl } from "./epilogue.ts";
+import { checkEpilogue, epilogueOperands, epilogueParams, epilogueWgsl } from "./epilogue.ts";
 import { REGISTER_WORKGROUP, linearRegisterWgsl } from "./gemm-register.ts";
 import { TILE_COLUMNS, TILE_ROWS, tiledGemmWgsl } from "./gemm-tiled.ts";
 import type { InputNorm } from "./input-norm.ts";
@@ -63,6 +63,7 @@ function check(p: LinearProblem): void {
       `linear: the first of two sources must have a multiple of 4 channels, got ${p.inChannels[0]}. Concatenate by copy`,
     );
   }
+  checkEpilogue("linear", p.epilogue, p.outChannels);
   checkInputNorm("linear", p.inputNorm, Math.ceil(p.rows / p.rowsPerImage));
   if (p.epilogue.geglu) {
     const { channelAdd, residual, activation } = p.epilogue;
@@ -78,7 +79,7 @@ function check(p: LinearProblem): void {
 function select(p: LinearProblem, caps: Caps): LinearVariant {
   if (p.rows < 4) return "register-1x2";
   if (caps.isSoftware) {
-    return packedColumnQuads(p.outChannels, p.epilogue.geglu) < 2 ? "register-4x1" : "register-8x2";
+    return "register-8x2";
   }
   return "tiled";
 }
@@ -102,6 +103,7 @@ function interfaceOf(p: LinearProblem): { operands: Operand[]; params: Param[] }
       u32("column_quads", packedColumnQuads(p.outChannels, p.epilogue.geglu)),
       u32("out_quads", quadCount(linearOutChannels(p))),
       u32("rows_per_image", p.rowsPerImage),
+      ...epilogueParams(p.epilogue, p.outChannels),
     ],
   };
 }

@@ -22,6 +22,17 @@ export const blocks = {
     return g.build();
   },
 
+  /** Two resnets of different widths over one time embedding. */
+  resnets(dtype: DType): Graph {
+    const g = new GraphBuilder(dtype);
+    const x = g.input("x", [1, 4, 5, 8]);
+    const siluTemb = g.input("temb", [1, 20]);
+    const options = { numGroups: 2, eps: 1e-5, siluTemb };
+    const first = resnetBlock(g, root.at("first"), x, { ...options, outChannels: 12 });
+    g.output("y", resnetBlock(g, root.at("second"), first, { ...options, outChannels: 16 }));
+    return g.build();
+  },
+
   /** The UNet's up-path resnet over [first | second] channels. */
   concatResnet(dtype: DType, first: number, second: number): Graph {
     const g = new GraphBuilder(dtype);

@@ -73,6 +73,31 @@ describe("fused structure", () => {
     expect(kinds(optimize(bare(blocks.concatResnet("f32", 6, 8)))).concat).toBe(1);
   });
 
+  it("the projections of one time embedding become one", () => {
+    const { nodes } = optimize(bare(blocks.resnets("f32")));
+    const linears = nodes.filter(({ op }) => op.kind === "linear");
+    expect(linears.map(({ output }) => output.shape)).toEqual([[1, 28]]);
+    const shifted = nodes.filter(({ inputs }) => inputs.channelAdd);
+    expect(shifted.map(({ op }) => op.kind === "conv2d" && op.channelAddOffset)).toEqual([0, 12]);
+    expect(shifted.map(({ inputs }) => inputs.channelAdd)).toEqual([
+      linears[0]?.output,
+      linears[0]?.output,
+    ]);
+  });
+
+  it("the scale of the latents goes into the slice that they are", () => {
+    const g = new GraphBuilder("f32");
+    const moments = g.input("moments", [1, 2, 2, 8]);
+    g.output("mean", g.scale(g.sliceChannels(moments, 0, 4, null, "mean"), 0.5, "latents"));
+    g.output("clamped", g.scale(g.sliceChannels(moments, 4, 4, [0, 1], "c"), 0.5, "scale"));
+    const { nodes } = optimize(g.build());
+    expect(nodes.map(({ op }) => (op.kind === "sliceChannels" ? op.scale : op.kind))).toEqual([
+      0.5,
+      1,
+      "elementwise",
+    ]);
+  });
+
   it("upsampling by exactly 2 goes into its convolution", () => {
     const fused = optimize(bare(blocks.upsample("f32", 8, 10)));
     expect(kinds(fused)).toEqual({ conv2d: 1 });
@@ -114,6 +139,7 @@ describe("fused structure", () => {
     expect(kinds(optimize(up, ["fold-upsample"]))).toEqual({ upsampleNearest: 1, conv2d: 1 });
     expect(kinds(optimize(graph, ["fuse-norm-activation"])).elementwise).toBe(2);
     expect(kinds(optimize(graph, ["norm-on-load"])).affine).toBe(2);
+    expect(kinds(optimize(bare(blocks.resnets("f32")), ["stack-shifts"])).linear).toBe(2);
     expect(kinds(optimize(graph, ["fuse-epilogue"])).channelAdd).toBe(1);
     expect(kinds(optimize(graph, ["fuse-epilogue", "fold-shortcut"])).elementwise).toBe(1);
     expect(

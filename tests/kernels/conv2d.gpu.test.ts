@@ -4,6 +4,7 @@ import { F16_MAX, roundToDtype } from "../../src/gpu/dtype.ts";
 import type { Activation } from "../../src/kernels/activation.ts";
 import type { Conv2dProblem } from "../../src/kernels/conv2d.ts";
 import { conv2d, conv2dOutputSize } from "../../src/kernels/conv2d.ts";
+import type { Epilogue } from "../../src/kernels/epilogue.ts";
 import type { InputNorm } from "../../src/kernels/input-norm.ts";
 import type { SourceDType } from "../../src/kernels/pack-weight.ts";
 import { conv2d as conv2dReference } from "../reference/conv2d.ts";
@@ -40,6 +41,8 @@ interface Case {
   readonly norm?: InputNorm;
   readonly activation?: Activation;
   readonly channelAdd?: boolean;
+  /** Where the added channels are: the first, of so many. */
+  readonly window?: Epilogue["channelAddWindow"];
   readonly residual?: boolean;
   readonly source?: SourceDType;
   /** Rank of a LoRA update that is merged while packing. */
@@ -73,6 +76,7 @@ const CASES: readonly Case[] = [
   { size: [5, 6], from: [8, 5], to: 10, batch: 2 },
   { size: [4, 4], from: [32, 32], to: 32 },
   { size: [4, 5], from: [8], to: 11, batch: 2, ...FULL },
+  { size: [3, 9], from: [4], to: 11, batch: 2, channelAdd: true, window: [8, 24] },
   { size: [8, 8], from: [320], to: 320, ...FULL }, // as in unet.down_blocks.0.resnets
   { size: [4, 3], from: [7], to: 9, lora: 3, source: "F16" },
   { size: [1, 1], from: [1], to: 1, upsample: true },
@@ -116,6 +120,7 @@ const TABLE: readonly Row[] = CASES.flatMap((testCase) => {
     shortcut: [],
     activation: "none" as const,
     channelAdd: false,
+    window: null,
     residual: false,
     source: "F32" as const,
     x: [2, 0] as const,
@@ -132,6 +137,7 @@ const TABLE: readonly Row[] = CASES.flatMap((testCase) => {
     row.shortcut.length > 0 ? ` shortcut ${row.shortcut.join("+")}` : "",
     row.activation === "none" ? "" : ` ${row.activation}`,
     row.channelAdd ? " +channelAdd" : "",
+    row.window === null ? "" : ` ${row.window.join(" of ")}`,
     row.residual ? " +residual" : "",
     lora === undefined ? "" : ` lora ${lora}`,
     testCase.x ? ` x ${row.x[1]} ± ${row.x[0]}` : "",
@@ -155,6 +161,7 @@ const TABLE: readonly Row[] = CASES.flatMap((testCase) => {
       inputNorm: row.norm,
       epilogue: {
         channelAdd: row.channelAdd,
+        channelAddWindow: row.window,
         residual: row.residual,
         activation: row.activation,
         geglu: false,
@@ -169,6 +176,15 @@ interface Prepared {
   readonly expected: Float64Array;
   readonly shape: readonly number[];
   readonly tolerance: Tolerance;
+}
+
+/** Rows of `count` channels as a window of wider rows, from channel `first` on; 7 elsewhere. */
+function widened(rows: Float64Array, count: number, first: number, channels: number): Float64Array {
+  const wide = new Float64Array((rows.length / count) * channels).fill(7);
+  rows.forEach((value, i) => {
+    wide[Math.floor(i / count) * channels + first + (i % count)] = value;
+  });
+  return wide;
 }
 
 /** Multiples of 1/8 in [-1, 1]: sums and products of a few are exact in every dtype. */
@@ -298,7 +314,14 @@ async function prepare(row: Row): Promise<Prepared> {
     ...(shortcut && sources("shortcut", shortcut.x, problem.shortcutChannels, dtype)),
   };
   if (norm) inputs["norm"] = norm.bytes;
-  if (channelAdd) inputs["channel_add"] = packRows(channelAdd, outChannels, dtype);
+  if (channelAdd) {
+    const [first, channels] = epilogue.channelAddWindow ?? [0, outChannels];
+    inputs["channel_add"] = packRows(
+      widened(channelAdd, outChannels, first, channels),
+      channels,
+      dtype,
+    );
+  }
   if (residual) inputs["residual"] = packRows(residual, outChannels, dtype);
   const taps = problem.kernelSize[0] * problem.kernelSize[1];
   return {

@@ -132,10 +132,10 @@ describe("conv2d select", () => {
 describe("conv2d plan", () => {
   it.each(conv2d.variants)("%s: operands in binding order", (variant) => {
     const epilogue = {
+      ...PLAIN_EPILOGUE,
       channelAdd: true,
       residual: true,
       activation: "silu",
-      geglu: false,
     } as const;
     const problem = { ...CONV_IN, inChannels: [8, 4], epilogue };
     const [step] = conv2d.plan(problem, BASELINE_CAPS, variant).dispatches;

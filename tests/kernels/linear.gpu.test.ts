@@ -2,6 +2,7 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import { F16_MAX, roundToDtype } from "../../src/gpu/dtype.ts";
 import type { Activation } from "../../src/kernels/activation.ts";
+import { PLAIN_EPILOGUE } from "../../src/kernels/epilogue.ts";
 import type { InputNorm } from "../../src/kernels/input-norm.ts";
 import type { LinearProblem } from "../../src/kernels/linear.ts";
 import { linear, linearOutChannels } from "../../src/kernels/linear.ts";
@@ -113,7 +114,7 @@ const TABLE: readonly Row[] = CASES.flatMap((testCase) => {
     lora === undefined ? "" : ` lora ${lora}`,
     testCase.x ? ` x ${row.x[1]} ± ${row.x[0]}` : "",
   ].join("");
-  const epilogue = { channelAdd, residual, activation, geglu: row.geglu };
+  const epilogue = { ...PLAIN_EPILOGUE, channelAdd, residual, activation, geglu: row.geglu };
   return (["f32", "f16"] as const).map((dtype): Row => ({
     ...row,
     name: `linear ${dtype} [${rows},${from.join("+")}] → ${to}, ${row.source}${details}`,

@@ -78,7 +78,7 @@ describe("linear select", () => {
     ["a GPU, GEGLU", BASELINE_CAPS, geglu, "tiled"],
     ["a GPU, one row", BASELINE_CAPS, { rows: 1 }, "register-1x2"],
     ["software", SOFTWARE, {}, "register-8x2"],
-    ["software, one quad of columns", SOFTWARE, { outChannels: 4 }, "register-4x1"],
+    ["software, one quad of columns", SOFTWARE, { outChannels: 4 }, "register-8x2"],
     ["software, GEGLU of one quad", SOFTWARE, { ...geglu, outChannels: 8 }, "register-8x2"],
     ["software, GEGLU of one column", SOFTWARE, { ...geglu, outChannels: 2 }, "register-8x2"],
     ["software, three rows of GEGLU", SOFTWARE, { ...geglu, rows: 3 }, "register-1x2"],
@@ -93,10 +93,10 @@ describe("linear select", () => {
 describe("linear plan", () => {
   it.each(linear.variants)("%s: operands in binding order", (variant) => {
     const epilogue = {
+      ...PLAIN_EPILOGUE,
       channelAdd: true,
       residual: true,
       activation: "relu",
-      geglu: false,
     } as const;
     const problem = { ...PROBLEM, inChannels: [8, 4], epilogue };
     const [step] = linear.plan(problem, BASELINE_CAPS, variant).dispatches;
