@@ -137,6 +137,8 @@ export interface Node {
   readonly op: Op;
   readonly inputs: NodeInputs;
   readonly output: Value;
+  /** Of a conv2d or linear: statistics of the output's channels, as op `channelStats` makes them. */
+  readonly statistics?: Value;
   /** Module path, for messages, profiles and captures. */
   readonly path: string;
 }
@@ -207,6 +209,7 @@ export function graphWeights(graph: Pick<Graph, "nodes">): Weight[] {
 /** Ids that no value of the graph has. */
 export function freshIds({ nodes, inputs }: Graph): () => number {
   const values = [...inputs.values(), ...nodes.map(({ output }) => output)];
+  for (const { statistics } of nodes) if (statistics) values.push(statistics);
   let next = 1 + values.reduce((largest, { id }) => Math.max(largest, id), -1);
   return () => next++;
 }

@@ -1,19 +1,20 @@
 /** Lowering of conv2d and linear. */
 import { quadCount } from "../gpu/shape.ts";
-import { conv2d } from "../kernels/conv2d.ts";
+import { conv2d, conv2dTiledRows } from "../kernels/conv2d.ts";
 import type { Epilogue } from "../kernels/epilogue.ts";
 import type { InputNorm } from "../kernels/input-norm.ts";
-import { linear } from "../kernels/linear.ts";
+import { linear, linearTiledRows } from "../kernels/linear.ts";
 import { packedColumnQuads } from "../kernels/pack-weight.ts";
 import type { Node, Op, Value, Weight } from "./ir.ts";
 import { channelsOf, rowsOf } from "./ir.ts";
+import { withStatistics } from "./lower-statistics.ts";
 import type { LowerContext, OperandSource, Step } from "./step.ts";
-import { makeStep, value, weight } from "./step.ts";
+import { value, weight } from "./step.ts";
 
 type ConvOp = Extract<Op, { kind: "conv2d" }>;
 type LinearOp = Extract<Op, { kind: "linear" }>;
 
-export function lowerConv2d(node: Node, op: ConvOp, context: LowerContext): Step {
+export function lowerConv2d(node: Node, op: ConvOp, context: LowerContext): Step[] {
   const { inputs, output } = node;
   const { dtype } = context.graph;
   const [batch = 1, inHeight = 1, inWidth = 1] = inputs.x[0]?.shape ?? [];
@@ -30,7 +31,7 @@ export function lowerConv2d(node: Node, op: ConvOp, context: LowerContext): Step
     const rowsPerImage = inHeight * inWidth;
     const rows = batch * rowsPerImage;
     const problem = { dtype, rows, inChannels, outChannels, rowsPerImage, inputNorm, epilogue };
-    return makeStep(node, context, linear, problem, operands);
+    return withStatistics(node, context, linear, problem, operands, linearTiledRows(problem));
   }
   const problem = {
     dtype,
@@ -47,10 +48,10 @@ export function lowerConv2d(node: Node, op: ConvOp, context: LowerContext): Step
     inputNorm,
     epilogue,
   };
-  return makeStep(node, context, conv2d, problem, operands);
+  return withStatistics(node, context, conv2d, problem, operands, conv2dTiledRows(problem));
 }
 
-export function lowerLinear(node: Node, op: LinearOp, context: LowerContext): Step {
+export function lowerLinear(node: Node, op: LinearOp, context: LowerContext): Step[] {
   const { inputs, output } = node;
   const [x] = inputs.x as readonly [Value];
   const outChannels = op.geglu ? 2 * channelsOf(output) : channelsOf(output);
@@ -65,7 +66,7 @@ export function lowerLinear(node: Node, op: LinearOp, context: LowerContext): St
     epilogue: epilogueOf(node, op, op.geglu),
   };
   const operands = operandsOf(node, op, packedColumnQuads(outChannels, op.geglu));
-  return makeStep(node, context, linear, problem, operands);
+  return withStatistics(node, context, linear, problem, operands, linearTiledRows(problem));
 }
 
 function epilogueOf({ inputs }: Node, op: ConvOp | LinearOp, isGeglu: boolean): Epilogue {
@@ -75,6 +76,7 @@ function epilogueOf({ inputs }: Node, op: ConvOp | LinearOp, isGeglu: boolean): 
     channelAddWindow: channelAdd ? [op.channelAddOffset, channelsOf(channelAdd)] : null,
     residual: inputs.residual !== undefined,
     activation: op.activation,
+    statistics: false,
     geglu: isGeglu,
   };
 }

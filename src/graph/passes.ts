@@ -10,6 +10,7 @@ import { fusePairs } from "./fuse-pairs.ts";
 import { foldShortcut } from "./fold-shortcut.ts";
 import { foldUpsample } from "./fold-upsample.ts";
 import { normOnLoad } from "./norm-on-load.ts";
+import { shareStatistics, statisticsInEpilogue } from "./statistics.ts";
 import { stackProjections, stackShifts } from "./stack-projections.ts";
 
 export type PassName =
@@ -19,6 +20,8 @@ export type PassName =
   | "fold-shortcut"
   | "fuse-norm-activation"
   | "fuse-epilogue"
+  | "share-statistics"
+  | "statistics-in-epilogue"
   | "stack-shifts"
   | "norm-on-load";
 
@@ -37,6 +40,8 @@ export const PASSES: readonly Pass[] = [
   { name: "fuse-norm-activation", run: fuseNormActivation },
   { name: "fuse-epilogue", run: fuseEpilogue },
   { name: "stack-shifts", run: stackShifts }, // after fuse-epilogue: only an epilogue reads a window
+  { name: "share-statistics", run: shareStatistics }, // after elide-concat: parts have statistics of their own
+  { name: "statistics-in-epilogue", run: statisticsInEpilogue },
   { name: "norm-on-load", run: normOnLoad }, // last: the readers are what they will be
 ];
 

@@ -33,20 +33,29 @@ export interface LowerContext {
 export const value = ({ id }: Value): OperandSource => ({ kind: "value", id });
 export const weight = (w: Weight): OperandSource => ({ kind: "weight", weight: w });
 
+/** The variant that `makeStep` will plan: the forced one, or the one that fits. */
+export function variantOf<P, V extends string>(
+  kernel: Kernel<P, V>,
+  problem: P,
+  { caps, variants }: LowerContext,
+): V {
+  const forced = variants[kernel.name] as V | undefined;
+  const fits = forced !== undefined && kernel.variants.includes(forced);
+  return fits ? forced : kernel.select(problem, caps);
+}
+
 /** The step of a node that runs `kernel` on `problem`, in the variant that is forced or fits. */
 export function makeStep<P, V extends string>(
   node: Node,
-  { caps, variants }: LowerContext,
+  context: LowerContext,
   kernel: Kernel<P, V>,
   problem: P,
   operands: Step["operands"],
 ): Step {
-  const forced = variants[kernel.name] as V | undefined;
-  const fits = forced !== undefined && kernel.variants.includes(forced);
   return {
     node,
     kernel: kernel.name,
-    plan: fits ? kernel.plan(problem, caps, forced) : kernel.plan(problem, caps),
+    plan: kernel.plan(problem, context.caps, variantOf(kernel, problem, context)),
     cost: kernel.cost(problem),
     operands,
   };

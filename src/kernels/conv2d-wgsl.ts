@@ -6,9 +6,13 @@ import type { InputNorm } from "./input-norm.ts";
 import { inputNormWgsl } from "./input-norm.ts";
 
 /** Body of `naive` or `tiled`, which gather: every tap of every row is looked up by itself. */
-export function gatheringConv2dWgsl(variant: "naive" | "tiled", shortcut: boolean): string {
+export function gatheringConv2dWgsl(
+  variant: "naive" | "tiled",
+  shortcut: boolean,
+  statistics: boolean,
+): string {
   const taps = shortcut ? "(params.taps + 1u)" : "params.taps";
-  const body = variant === "naive" ? naiveWgsl(taps) : tiledGemmWgsl(taps, false);
+  const body = variant === "naive" ? naiveWgsl(taps) : tiledGemmWgsl(taps, false, statistics);
   return gatherWgsl(shortcut) + body;
 }
 

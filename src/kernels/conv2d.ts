@@ -24,8 +24,14 @@ import { dtypeByteLength } from "../gpu/dtype.ts";
 import { ShapeError, isShape, quadCount } from "../gpu/shape.ts";
 import type { Operand, Param } from "../gpu/wgsl.ts";
 import { foldWorkgroups } from "../gpu/wgsl.ts";
-import type { Epilogue } from "./epilogue.ts";
-import { checkEpilogue, epilogueOperands, epilogueParams, epilogueWgsl } from "./epilogue.ts";
+import type { Epilogue, EpilogueShape } from "./epilogue.ts";
+import {
+  checkEpilogue,
+  epilogueOperands,
+  epilogueParams,
+  epilogueShape,
+  epilogueWgsl,
+} from "./epilogue.ts";
 import { conv2dLoadsWgsl, gatheringConv2dWgsl, registerConv2dWgsl } from "./conv2d-wgsl.ts";
 import { REGISTER_WORKGROUP } from "./gemm-register.ts";
 import { TILE_COLUMNS, TILE_ROWS } from "./gemm-tiled.ts";
@@ -34,6 +40,8 @@ import { checkInputNorm, inputNormOperands } from "./input-norm.ts";
 import type { Cost, Dispatch, Kernel, KernelPlan } from "./kernel.ts";
 import { dispatch, i32, reads, u32, writes } from "./kernel.ts";
 import { packedWeightByteLength } from "./pack-weight.ts";
+import type { TiledRows } from "./tile-statistics.ts";
+import { checkStatistics, statisticsOperand, tileStatisticsByteLength } from "./tile-statistics.ts";
 
 export interface Conv2dProblem {
   readonly dtype: DType;
@@ -129,11 +137,31 @@ function check(p: Conv2dProblem): void {
 /** Storage buffers that every WebGPU device binds to a shader. */
 const MAX_BINDINGS = 8;
 
-function checkBindings({ inChannels, epilogue, shortcutChannels, inputNorm }: Conv2dProblem): void {
-  const shortcut = shortcutChannels.length > 0;
-  const optional = [...epilogueOperands(epilogue, shortcut), ...inputNormOperands(inputNorm)]
-    .length;
-  const bindings = inChannels.length + shortcutChannels.length + optional + 3; // weight, bias, y
+function operandsOf(p: Conv2dProblem): Operand[] {
+  return [
+    ...p.inChannels.map((_, source) => reads(`x${source}`)),
+    reads("weight"),
+    reads("bias", "vec4<f32>"),
+    ...epilogueOperands(p.epilogue, shapeOf(p)),
+    ...p.shortcutChannels.map((_, source) => reads(`shortcut${source}`)),
+    ...inputNormOperands(p.inputNorm),
+    writes("y"),
+    ...(p.epilogue.statistics ? [statisticsOperand] : []),
+  ];
+}
+
+function shapeOf({ inChannels, shortcutChannels, epilogue }: Conv2dProblem): EpilogueShape {
+  return epilogueShape(epilogue, shortcutChannels.length, inChannels.length);
+}
+
+/** The rows of the output as the tiles cut them. */
+export function conv2dTiledRows(p: Conv2dProblem): TiledRows {
+  const [height, width] = conv2dOutputSize(p);
+  return { rows: height * width, images: p.batch, phases: p.upsample ? 4 : 1 };
+}
+
+function checkBindings(p: Conv2dProblem): void {
+  const bindings = operandsOf(p).length;
   if (bindings > MAX_BINDINGS) {
     throw new ShapeError(
       `conv2d: takes at most ${MAX_BINDINGS} operands, got ${bindings}. Apply the norm by affineActivation`,
@@ -178,15 +206,7 @@ function plan(p: Conv2dProblem, caps: Caps, variant: Conv2dVariant = select(p, c
   const kernelSize = effectiveKernel(p);
   const rows = p.batch * gridHeight * gridWidth;
   const columns = quadCount(p.outChannels);
-  const operands: Operand[] = [
-    ...p.inChannels.map((_, source) => reads(`x${source}`)),
-    reads("weight"),
-    reads("bias", "vec4<f32>"),
-    ...epilogueOperands(p.epilogue, shortcut),
-    ...p.shortcutChannels.map((_, source) => reads(`shortcut${source}`)),
-    ...inputNormOperands(p.inputNorm),
-    writes("y"),
-  ];
+  if (p.epilogue.statistics) checkStatistics("conv2d", variant, conv2dTiledRows(p));
   const params: Param[] = [
     u32("rows", rows),
     u32("in_quads0", quadCount(first)),
@@ -209,11 +229,11 @@ function plan(p: Conv2dProblem, caps: Caps, variant: Conv2dVariant = select(p, c
     i32("pad_left", p.padding[2]),
     ...epilogueParams(p.epilogue, p.outChannels),
   ];
-  const header = { caps, dtype: p.dtype, operands, params };
+  const header = { caps, dtype: p.dtype, operands: operandsOf(p), params };
   const shared =
     conv2dLoadsWgsl(p.inChannels.length, p.shortcutChannels.length, p.inputNorm) +
-    epilogueWgsl(p.epilogue, shortcut);
-  const label = `conv2d/${variant} ${p.kernelSize.join("x")}${p.stride > 1 ? ` s${p.stride}` : ""}${p.upsample ? " up" : ""}${shortcut ? " + 1x1" : ""}${p.inputNorm === "none" ? "" : ` norm`}`;
+    epilogueWgsl(p.epilogue, shapeOf(p));
+  const label = `conv2d/${variant} ${p.kernelSize.join("x")}${p.stride > 1 ? ` s${p.stride}` : ""}${p.upsample ? " up" : ""}${shortcut ? " + 1x1" : ""}${p.inputNorm === "none" ? "" : " norm"}${p.epilogue.statistics ? " stats" : ""}`;
   const one = (body: string, [x, y]: Dispatch["workgroups"]): KernelPlan => ({
     variant,
     scratch: [],
@@ -222,7 +242,7 @@ function plan(p: Conv2dProblem, caps: Caps, variant: Conv2dVariant = select(p, c
   switch (variant) {
     case "naive":
       return one(
-        gatheringConv2dWgsl(variant, shortcut),
+        gatheringConv2dWgsl(variant, shortcut, p.epilogue.statistics),
         foldWorkgroups(Math.ceil((rows * columns) / REGISTER_WORKGROUP)),
       );
     case "register-8x1":
@@ -238,7 +258,10 @@ function plan(p: Conv2dProblem, caps: Caps, variant: Conv2dVariant = select(p, c
     }
     case "tiled": {
       const groups = Math.ceil(rows / TILE_ROWS) * Math.ceil((columns * 4) / TILE_COLUMNS);
-      return one(gatheringConv2dWgsl(variant, shortcut), foldWorkgroups(groups));
+      return one(
+        gatheringConv2dWgsl(variant, shortcut, p.epilogue.statistics),
+        foldWorkgroups(groups),
+      );
     }
     default:
       return variant satisfies never;
@@ -264,6 +287,9 @@ function cost(p: Conv2dProblem): Cost {
       geglu: false,
       upsample: p.upsample,
     });
+  const statisticsBytes = p.epilogue.statistics
+    ? tileStatisticsByteLength(conv2dTiledRows(p), p.outChannels)
+    : 0;
   return {
     flops: 2 * outPixels * p.outChannels * products,
     bytesRead:
@@ -272,7 +298,7 @@ function cost(p: Conv2dProblem): Cost {
       weightBytes(inChannels, p.kernelSize[0] * p.kernelSize[1]) +
       (shortcutChannels > 0 ? weightBytes(shortcutChannels, 1) : 0) +
       (p.epilogue.residual ? outBytes : 0),
-    bytesWritten: outBytes,
+    bytesWritten: outBytes + statisticsBytes,
   };
 }
 

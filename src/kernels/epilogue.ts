@@ -25,6 +25,8 @@ export interface Epilogue {
   /** Adds operand `residual`, shaped like the output, after the activation. */
   readonly residual: boolean;
   readonly activation: Activation;
+  /** Also writes `stats`, the statistics of the stored map's channels: see `tile-statistics.ts`. */
+  readonly statistics: boolean;
   /** The output has half the columns: value · gelu(gate). Excludes the other three. */
   readonly geglu: boolean;
 }
@@ -34,14 +36,38 @@ export const PLAIN_EPILOGUE: Epilogue = {
   channelAddWindow: null,
   residual: false,
   activation: "none",
+  statistics: false,
   geglu: false,
 };
 
-/** Operands in binding order, between `bias` and `y`. A shortcut takes the place of the residual. */
-export function epilogueOperands(epilogue: Epilogue, shortcut = false): Operand[] {
-  if (epilogue.geglu) return [];
-  const channelAdd = optional("channel_add", epilogue.channelAdd, "bias");
-  return shortcut ? [channelAdd] : [channelAdd, optional("residual", epilogue.residual, "bias")];
+/** Which operands a shader declares; the others it cannot have. */
+export interface EpilogueShape {
+  readonly channelAdd: boolean;
+  readonly residual: boolean;
+}
+
+/**
+ * A shortcut takes the place of the residual. Where a shader with two sources also writes statistics, bindings are
+ * scarce: it declares only what it has.
+ */
+export function epilogueShape(
+  epilogue: Epilogue,
+  shortcuts: number,
+  sources: number,
+): EpilogueShape {
+  const isScarce = epilogue.statistics && sources + shortcuts > (shortcuts > 0 ? 2 : 1);
+  return {
+    channelAdd: !epilogue.geglu && (epilogue.channelAdd || !isScarce),
+    residual: !epilogue.geglu && shortcuts === 0 && (epilogue.residual || !isScarce),
+  };
+}
+
+/** Operands in binding order, between `bias` and `y`. */
+export function epilogueOperands(epilogue: Epilogue, shape: EpilogueShape): Operand[] {
+  return [
+    ...(shape.channelAdd ? [optional("channel_add", epilogue.channelAdd, "bias")] : []),
+    ...(shape.residual ? [optional("residual", epilogue.residual, "bias")] : []),
+  ];
 }
 
 /** x·sigmoid(s·x): the s of each activation that has this form. */
@@ -77,10 +103,11 @@ export function checkEpilogue(
 }
 
 /**
- * WGSL of `finish(sum, row, nq)`, or with GEGLU of `finish_pair(value, gate, row, pair)`. Uses
+ * WGSL of `finish(sum, row, nq)`, which returns what it stores before it is rounded, or with GEGLU of
+ * `finish_pair(value, gate, row, pair)`. Uses
  * `params.out_quads` (quads of a stored row) and, for channelAdd, `params.rows_per_image`.
  */
-export function epilogueWgsl({ activation, geglu }: Epilogue, shortcut = false): string {
+export function epilogueWgsl({ activation, geglu }: Epilogue, shape: EpilogueShape): string {
   if (geglu) {
     return /* wgsl */ `${activationWgsl("gelu")}
 fn finish_pair(value: vec4<f32>, gate: vec4<f32>, row: u32, pair: u32) {
@@ -91,20 +118,23 @@ fn finish_pair(value: vec4<f32>, gate: vec4<f32>, row: u32, pair: u32) {
 `;
   }
   const residual = `if (params.has_residual != 0u) { v = v + unpack(residual[row * params.out_quads + nq]); }`;
+  const channelAdd = /* wgsl */ `if (params.has_channel_add != 0u) {
+    let image = row / params.rows_per_image;
+    v = v + unpack(channel_add[image * params.channel_add_quads + params.channel_add_first + nq]);
+  }`;
   const gelu = activation === "gelu";
   const activate = /* wgsl */ `if (params.has_relu != 0u) { v = max(v, vec4<f32>(0.0)); }
   if (params.sigmoid_scale != 0.0) {
     v = v / (vec4<f32>(1.0) + exp(min(-params.sigmoid_scale * v, vec4<f32>(80.0))));
   }`;
   return /* wgsl */ `${gelu ? activationWgsl("gelu") : ""}
-fn finish(sum: vec4<f32>, row: u32, nq: u32) {
+fn finish(sum: vec4<f32>, row: u32, nq: u32) -> vec4<f32> {
   var v = sum + bias[nq];
-  if (params.has_channel_add != 0u) {
-    v = v + unpack(channel_add[(row / params.rows_per_image) * params.channel_add_quads + params.channel_add_first + nq]);
-  }
+  ${shape.channelAdd ? channelAdd : ""}
   ${gelu ? "v = activate(v);" : activate}
-  ${shortcut ? "" : residual}
+  ${shape.residual ? residual : ""}
   y[row * params.out_quads + nq] = pack(v);
+  return v;
 }
 `;
 }

@@ -19,8 +19,8 @@ export const TILE_ROWS = 64;
 export const TILE_COLUMNS = 64;
 const K_QUADS = 4; // 16 channels a step
 
-/** Entry point `main`; `taps` is a WGSL expression of type u32. */
-export function tiledGemmWgsl(taps: string, geglu: boolean): string {
+/** Entry point `main`; `taps` is a WGSL expression of type u32. With statistics, all tiles are whole. */
+export function tiledGemmWgsl(taps: string, geglu: boolean, statistics: boolean): string {
   return /* wgsl */ `
 var<workgroup> tile_a: array<vec4<f32>, ${K_QUADS * TILE_ROWS}>;
 var<workgroup> tile_w: array<vec4<f32>, ${K_QUADS * 4 * (TILE_COLUMNS / 4)}>;
@@ -79,7 +79,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
     }
   }
   let nq = nq0 + my_quad;
-  if (nq >= params.column_quads) { return; }
+  ${statistics ? STATISTICS : storesWgsl(geglu)}
+}
+`;
+}
+
+/** Finishes and stores the four rows of an invocation. */
+function storesWgsl(geglu: boolean): string {
+  return `if (nq >= params.column_quads) { return; }
   ${lines(
     4,
     (r) => `{
@@ -94,7 +101,37 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
       }
     }
   }`,
+  )}`;
+}
+
+/** The same, and the statistics of the tile's columns: see `tile-statistics.ts`. Reuses the staging memory. */
+const STATISTICS = /* wgsl */ `
+  ${lines(
+    2,
+    (q) => `if (nq + ${q}u < params.column_quads) {
+    let row = row0 + my_row;
+    ${lines(4, (r) => `let v${r} = finish(acc${r}_${q}, output_row(row + ${r}u, group.z), nq + ${q}u);`)}
+    let mean = ((v0 + v1) + (v2 + v3)) * 0.25;
+    ${lines(4, (r) => `let d${r} = v${r} - mean;`)}
+    let at = (local >> 3u) * 16u + my_quad + ${q}u;
+    tile_a[at] = mean;
+    tile_w[at] = (d0 * d0 + d1 * d1) + (d2 * d2 + d3 * d3);
+  }`,
   )}
-}
+  workgroupBarrier();
+  let column = nq0 + local;
+  if (local < 16u && column < params.column_quads) {
+    var mean = vec4<f32>(0.0);
+    for (var i = 0u; i < 16u; i++) { mean += tile_a[i * 16u + local]; }
+    mean *= 0.0625;
+    var m2 = vec4<f32>(0.0);
+    for (var i = 0u; i < 16u; i++) {
+      let delta = tile_a[i * 16u + local] - mean;
+      m2 += tile_w[i * 16u + local] + 4.0 * delta * delta;
+    }
+    let split = group.z * row_tiles + index % row_tiles;
+    let slot = (split * params.column_quads + column) * 2u;
+    stats[slot] = mean;
+    stats[slot + 1u] = m2;
+  }
 `;
-}

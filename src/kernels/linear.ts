@@ -17,8 +17,14 @@ import { ShapeError, isShape, quadCount } from "../gpu/shape.ts";
 import type { Operand, Param } from "../gpu/wgsl.ts";
 import { foldWorkgroups } from "../gpu/wgsl.ts";
 import { sourcesWgsl } from "./concatenated-sources.ts";
-import type { Epilogue } from "./epilogue.ts";
-import { checkEpilogue, epilogueOperands, epilogueParams, epilogueWgsl } from "./epilogue.ts";
+import type { Epilogue, EpilogueShape } from "./epilogue.ts";
+import {
+  checkEpilogue,
+  epilogueOperands,
+  epilogueParams,
+  epilogueShape,
+  epilogueWgsl,
+} from "./epilogue.ts";
 import { REGISTER_WORKGROUP, linearRegisterWgsl } from "./gemm-register.ts";
 import { TILE_COLUMNS, TILE_ROWS, tiledGemmWgsl } from "./gemm-tiled.ts";
 import type { InputNorm } from "./input-norm.ts";
@@ -26,6 +32,8 @@ import { checkInputNorm, inputNormOperands, inputNormWgsl } from "./input-norm.t
 import type { Cost, Kernel, KernelPlan } from "./kernel.ts";
 import { dispatch, reads, u32, writes } from "./kernel.ts";
 import { packedColumnQuads, packedWeightByteLength } from "./pack-weight.ts";
+import type { TiledRows } from "./tile-statistics.ts";
+import { checkStatistics, statisticsOperand, tileStatisticsByteLength } from "./tile-statistics.ts";
 
 export interface LinearProblem {
   readonly dtype: DType;
@@ -66,9 +74,11 @@ function check(p: LinearProblem): void {
   checkEpilogue("linear", p.epilogue, p.outChannels);
   checkInputNorm("linear", p.inputNorm, Math.ceil(p.rows / p.rowsPerImage));
   if (p.epilogue.geglu) {
-    const { channelAdd, residual, activation } = p.epilogue;
-    if (channelAdd || residual || activation !== "none") {
-      throw new ShapeError("linear: GEGLU excludes channelAdd, residual and activation");
+    const { channelAdd, residual, activation, statistics } = p.epilogue;
+    if (channelAdd || residual || activation !== "none" || statistics) {
+      throw new ShapeError(
+        "linear: GEGLU excludes channelAdd, residual, activation and statistics",
+      );
     }
     if (p.outChannels % 2 !== 0) {
       throw new ShapeError(`linear: GEGLU needs an even number of columns, got ${p.outChannels}`);
@@ -84,6 +94,15 @@ function select(p: LinearProblem, caps: Caps): LinearVariant {
   return "tiled";
 }
 
+function shapeOf({ epilogue, inChannels }: LinearProblem): EpilogueShape {
+  return epilogueShape(epilogue, 0, inChannels.length);
+}
+
+/** The rows of the output as the tiles cut them. */
+export function linearTiledRows({ rows, rowsPerImage }: LinearProblem): TiledRows {
+  return { rows, images: Math.ceil(rows / rowsPerImage), phases: 1 };
+}
+
 /** Operands and params that all variants share. */
 function interfaceOf(p: LinearProblem): { operands: Operand[]; params: Param[] } {
   const [first = 1, second = 0] = p.inChannels;
@@ -92,9 +111,10 @@ function interfaceOf(p: LinearProblem): { operands: Operand[]; params: Param[] }
       ...p.inChannels.map((_, source) => reads(`x${source}`)),
       reads("weight"),
       reads("bias", "vec4<f32>"),
-      ...epilogueOperands(p.epilogue),
+      ...epilogueOperands(p.epilogue, shapeOf(p)),
       ...inputNormOperands(p.inputNorm),
       writes("y"),
+      ...(p.epilogue.statistics ? [statisticsOperand] : []),
     ],
     params: [
       u32("rows", p.rows),
@@ -117,12 +137,13 @@ fn load_a(row: u32, k: u32) -> vec4<f32> { return normalised(load_stored(row, k)
 
 function plan(p: LinearProblem, caps: Caps, variant: LinearVariant = select(p, caps)): KernelPlan {
   check(p);
+  if (p.epilogue.statistics) checkStatistics("linear", variant, linearTiledRows(p));
   const { operands, params } = interfaceOf(p);
   const { geglu } = p.epilogue;
   const columns = packedColumnQuads(p.outChannels, geglu);
-  const finish = epilogueWgsl(p.epilogue);
+  const finish = epilogueWgsl(p.epilogue, shapeOf(p));
   const load = loadWgsl(p);
-  const label = `linear/${variant}${geglu ? " geglu" : ""}${p.inputNorm === "none" ? "" : " norm"}`;
+  const label = `linear/${variant}${geglu ? " geglu" : ""}${p.inputNorm === "none" ? "" : " norm"}${p.epilogue.statistics ? " stats" : ""}`;
   const header = { caps, dtype: p.dtype, operands, params };
   switch (variant) {
     case "naive": {
@@ -163,7 +184,7 @@ fn load_tap(row: Row, tap: u32, k: u32) -> vec4<f32> { return load_a(row.index, 
         dispatch(
           label,
           header,
-          load + finish + prepare + tiledGemmWgsl("1u", geglu),
+          load + finish + prepare + tiledGemmWgsl("1u", geglu, p.epilogue.statistics),
           foldWorkgroups(groups),
         ),
       );
@@ -209,6 +230,9 @@ function cost(p: LinearProblem): Cost {
   const k = p.inChannels.reduce((sum, channels) => sum + channels, 0);
   const element = dtypeByteLength(p.dtype);
   const outBytes = p.rows * linearOutChannels(p) * element;
+  const statisticsBytes = p.epilogue.statistics
+    ? tileStatisticsByteLength(linearTiledRows(p), p.outChannels)
+    : 0;
   return {
     flops: 2 * p.rows * k * p.outChannels,
     bytesRead:
@@ -222,7 +246,7 @@ function cost(p: LinearProblem): Cost {
         upsample: false,
       }) +
       (p.epilogue.residual ? outBytes : 0),
-    bytesWritten: outBytes,
+    bytesWritten: outBytes + statisticsBytes,
   };
 }
 

@@ -59,6 +59,15 @@ describe.each(GRAPHS)("%s", (_name, build) => {
   });
 });
 
+it("statistics from the epilogue of tiles equal those of a step of their own", async () => {
+  const caps = { ...setup.gpu.caps, isSoftware: false };
+  const result = async (without: readonly PassName[], variants = {}) =>
+    (await runGraph(setup.gpu, blocks.resnet("f32", 8, 16), { without, variants }, caps)).get("y");
+  const plain = await result(ALL, SOFTWARE_VARIANTS);
+  const fused = await result([]);
+  expect(relativeRms(fused?.data ?? [], plain?.data ?? [])).toBeLessThanOrEqual(2e-6);
+});
+
 it("captures hold what the unfused graph computes there", async () => {
   const captures = ["conv", "norm", "cat"];
   const plain = await runGraph(setup.gpu, blocks.named("f32"), { captures, without: ALL });

@@ -20,7 +20,7 @@ describe("fused structure", () => {
   it("resnet: norm + SiLU, conv + time embedding, conv + shortcut", () => {
     const fused = optimize(bare(blocks.resnet("f32")));
     expect(kinds(fused)).toEqual({
-      channelStats: 2,
+      channelStats: 1, // of the input; those of conv1's map are its own work
       groupNormAffine: 2,
       conv2d: 2,
       linear: 1,
@@ -61,7 +61,7 @@ describe("fused structure", () => {
   it("concat of whole quads disappears, the statistics split", () => {
     const fused = optimize(bare(blocks.concatResnet("f32", 8, 6)));
     expect(kinds(fused)).toEqual({
-      channelStats: 3,
+      channelStats: 2,
       groupNormAffine: 2,
       conv2d: 2,
       linear: 1,
@@ -153,6 +153,47 @@ describe("fused structure", () => {
   });
 });
 
+describe("statistics", () => {
+  /** A map that is normalised by the next block and, as a skip connection, by an up block. */
+  function skip(): Graph {
+    const g = new GraphBuilder("f32");
+    const w = new WeightScope();
+    const norm = (x: ReturnType<GraphBuilder["add"]>, name: string) =>
+      g.groupNorm(x, w.at(name), { numGroups: 2, eps: 1e-5 });
+    const conv = { outChannels: 8, kernelSize: 3, stride: 1, padding: 1, bias: true };
+    const x = g.conv2d(g.input("x", [1, 4, 4, 4]), w.at("in"), conv);
+    const h = g.conv2d(norm(x, "norm1"), w.at("conv1"), conv);
+    g.output("y", g.conv2d(norm(g.concat(h, x, "cat"), "norm2"), w.at("conv2"), conv));
+    return g.build();
+  }
+
+  it("of a skip connection are taken once, and by the convolution that makes it", () => {
+    expect(
+      kinds(optimize(skip(), ["share-statistics", "statistics-in-epilogue"])).channelStats,
+    ).toBe(3);
+    expect(kinds(optimize(skip(), ["statistics-in-epilogue"])).channelStats).toBe(2);
+    const fused = optimize(skip());
+    expect(kinds(fused).channelStats).toBeUndefined();
+    const [made, next] = fused.nodes.flatMap(({ statistics }) => statistics ?? []);
+    const norms = fused.nodes.filter(({ op }) => op.kind === "groupNormAffine");
+    expect(norms.map(({ inputs }) => inputs.x)).toEqual([[made], [next, made]]);
+  });
+
+  it("become a step behind a convolution whose variant or map gives none", () => {
+    const stepsOf = (height: number, variants = {}) =>
+      planGraph(blocks.resnet("f32", height, 8), BASELINE_CAPS, { variants }).steps.map(
+        ({ kernel }) => kernel,
+      );
+    expect(stepsOf(8).filter((kernel) => kernel === "channelStats")).toHaveLength(1);
+    expect(stepsOf(9).filter((kernel) => kernel === "channelStats")).toHaveLength(2);
+    const naive = stepsOf(8, { conv2d: "naive" });
+    expect(naive.slice(naive.indexOf("conv2d"), naive.indexOf("conv2d") + 2)).toEqual([
+      "conv2d",
+      "channelStats",
+    ]);
+  });
+});
+
 describe("norm-on-load", () => {
   const affines = (graph: Graph, caps = BASELINE_CAPS): number =>
     kinds(optimize(bare(graph), [], caps)).affine ?? 0;
@@ -204,7 +245,7 @@ describe("captures", () => {
     const count = (captures: readonly string[]) =>
       planGraph(graph, BASELINE_CAPS, { captures }).graph.nodes.length;
     const all = count([]);
-    expect(count(["conv"])).toBe(all + 1);
+    expect(count(["conv"])).toBe(all + 2); // its activation, and statistics that no convolution makes
     expect(count(["norm"])).toBe(all + 1);
     expect(count(["cat"])).toBe(all + 1);
     expect(

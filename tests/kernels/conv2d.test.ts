@@ -129,6 +129,49 @@ describe("conv2d select", () => {
   });
 });
 
+describe("conv2d statistics", () => {
+  const statistics = { ...PLAIN_EPILOGUE, statistics: true };
+
+  it("binds at most 8 storage buffers, by leaving out what it has not", () => {
+    const names = (change: Partial<Conv2dProblem>) =>
+      conv2d
+        .plan({ ...CONV_IN, epilogue: statistics, ...change }, BASELINE_CAPS, "tiled")
+        .dispatches[0]?.operands.map(({ name }) => name);
+    const epilogue = { ...statistics, channelAdd: true };
+    expect(names({ inChannels: [8, 4], inputNorm: "affine-silu", epilogue })).toEqual([
+      "x0",
+      "x1",
+      "weight",
+      "bias",
+      "channel_add",
+      "norm",
+      "y",
+      "stats",
+    ]);
+    expect(names({ inputNorm: "affine-silu", shortcutChannels: [8, 4] })).toEqual([
+      "x0",
+      "weight",
+      "bias",
+      "shortcut0",
+      "shortcut1",
+      "norm",
+      "y",
+      "stats",
+    ]);
+    expect(names({})).toEqual(["x0", "weight", "bias", "bias", "bias", "y", "stats"]);
+  });
+
+  it("need whole tiles in every phase", () => {
+    const plan = (change: Partial<Conv2dProblem>) => () =>
+      conv2d.plan({ ...CONV_IN, epilogue: statistics, ...change }, BASELINE_CAPS, "tiled");
+    expect(plan({ inHeight: 8, inWidth: 8, upsample: true })).not.toThrow();
+    const message = "conv2d: takes statistics as";
+    expect(plan({ inHeight: 4, inWidth: 8, upsample: true })).toThrow(message);
+    expect(plan({ inHeight: 8, inWidth: 9 })).toThrow(message);
+    expect(plan({ batch: 2 })).toThrow(message);
+  });
+});
+
 describe("conv2d plan", () => {
   it.each(conv2d.variants)("%s: operands in binding order", (variant) => {
     const epilogue = {

@@ -40,6 +40,10 @@ describe("linear check", () => {
       "linear: the first of two sources must have a multiple of 4 channels, got 6. Concatenate by copy",
     ],
     [
+      { epilogue: { ...GEGLU, statistics: true } },
+      "linear: GEGLU excludes channelAdd, residual, activation and statistics",
+    ],
+    [
       { inputNorm: "affine", rows: 8, rowsPerImage: 4 },
       "linear: normalises one image while loading, got 2",
     ],
@@ -48,12 +52,12 @@ describe("linear check", () => {
       (key) =>
         [
           { epilogue: { ...GEGLU, [key]: true } },
-          "linear: GEGLU excludes channelAdd, residual and activation",
+          "linear: GEGLU excludes channelAdd, residual, activation and statistics",
         ] as const,
     ),
     [
       { epilogue: { ...GEGLU, activation: "silu" } },
-      "linear: GEGLU excludes channelAdd, residual and activation",
+      "linear: GEGLU excludes channelAdd, residual, activation and statistics",
     ],
   ];
   it.each(rejected)("refuses %j", (change, message) => {
@@ -87,6 +91,21 @@ describe("linear select", () => {
     const problem = { ...PROBLEM, ...change };
     expect(linear.select(problem, caps)).toBe(variant);
     expect(linear.plan(problem, caps).variant).toBe(variant);
+  });
+});
+
+describe("linear statistics", () => {
+  const measured = { ...PROBLEM, epilogue: { ...PLAIN_EPILOGUE, statistics: true } };
+
+  it("come from whole tiles of one image, as tiled", () => {
+    const problem = { ...measured, rows: 128, rowsPerImage: 128 };
+    const [step] = linear.plan(problem, BASELINE_CAPS, "tiled").dispatches;
+    expect(step?.operands.at(-1)?.name).toBe("stats");
+    const message = 'linear: takes statistics as "tiled" of one image of whole tiles of 64 rows';
+    expect(() => linear.plan(problem, BASELINE_CAPS, "naive")).toThrow(message);
+    for (const change of [{ rows: 127, rowsPerImage: 127 }, { rowsPerImage: 64 }]) {
+      expect(() => linear.plan({ ...problem, ...change }, BASELINE_CAPS)).toThrow(message);
+    }
   });
 });
 
