@@ -111,6 +111,7 @@ export function linearWorkload(
     outChannels,
     rowsPerImage: rows,
     inputNorm: "none",
+    layerNorm: null,
     epilogue: { ...PLAIN_EPILOGUE, residual, activation, geglu },
   };
   const reductionLength = total(from);

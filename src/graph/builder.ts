@@ -144,6 +144,7 @@ export class GraphBuilder {
         bias: bias ? w.weight("bias", [outChannels], "vector") : null,
         inputActivation: "none",
         channelAddOffset: 0,
+        layerNorm: null,
         activation: "none",
         geglu: false,
       },

@@ -3,10 +3,12 @@ import { quadCount } from "../gpu/shape.ts";
 import { conv2d, conv2dTiledRows } from "../kernels/conv2d.ts";
 import type { Epilogue } from "../kernels/epilogue.ts";
 import type { InputNorm } from "../kernels/input-norm.ts";
+import type { LinearProblem } from "../kernels/linear.ts";
 import { linear, linearTiledRows } from "../kernels/linear.ts";
 import { packedColumnQuads } from "../kernels/pack-weight.ts";
 import type { Node, Op, Value, Weight } from "./ir.ts";
 import { channelsOf, rowsOf } from "./ir.ts";
+import { withLayerNorm, withRowStatistics } from "./lower-layer-norm.ts";
 import { withStatistics } from "./lower-statistics.ts";
 import type { LowerContext, OperandSource, Step } from "./step.ts";
 import { value, weight } from "./step.ts";
@@ -30,7 +32,17 @@ export function lowerConv2d(node: Node, op: ConvOp, context: LowerContext): Step
   if (isPointwise) {
     const rowsPerImage = inHeight * inWidth;
     const rows = batch * rowsPerImage;
-    const problem = { dtype, rows, inChannels, outChannels, rowsPerImage, inputNorm, epilogue };
+    const layerNorm = null;
+    const problem = {
+      dtype,
+      rows,
+      inChannels,
+      outChannels,
+      rowsPerImage,
+      inputNorm,
+      layerNorm,
+      epilogue,
+    };
     return withStatistics(node, context, linear, problem, operands, linearTiledRows(problem));
   }
   const problem = {
@@ -56,17 +68,28 @@ export function lowerLinear(node: Node, op: LinearOp, context: LowerContext): St
   const [x] = inputs.x as readonly [Value];
   const outChannels = op.geglu ? 2 * channelsOf(output) : channelsOf(output);
   const rows = rowsOf(x);
-  const problem = {
+  const problem: LinearProblem = {
     dtype: context.graph.dtype,
     rows,
     inChannels: inputs.x.map(channelsOf),
     outChannels,
     rowsPerImage: rows / (x.shape[0] ?? 1),
     inputNorm: inputNormOf(node, op),
+    layerNorm: null,
     epilogue: epilogueOf(node, op, op.geglu),
   };
   const operands = operandsOf(node, op, packedColumnQuads(outChannels, op.geglu));
-  return withStatistics(node, context, linear, problem, operands, linearTiledRows(problem));
+  const normed = withLayerNorm(node, op, problem, operands, context);
+  const measured = withRowStatistics(node, normed.problem, context);
+  const steps = withStatistics(
+    node,
+    context,
+    linear,
+    measured.problem,
+    { ...normed.operands, ...measured.operands },
+    linearTiledRows(problem),
+  );
+  return [...normed.steps, ...steps];
 }
 
 function epilogueOf({ inputs }: Node, op: ConvOp | LinearOp, isGeglu: boolean): Epilogue {
@@ -76,7 +99,7 @@ function epilogueOf({ inputs }: Node, op: ConvOp | LinearOp, isGeglu: boolean): 
     channelAddWindow: channelAdd ? [op.channelAddOffset, channelsOf(channelAdd)] : null,
     residual: inputs.residual !== undefined,
     activation: op.activation,
-    statistics: false,
+    statistics: "none",
     geglu: isGeglu,
   };
 }

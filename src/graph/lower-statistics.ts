@@ -13,7 +13,7 @@ import type { Cost, Kernel, KernelPlan } from "../kernels/kernel.ts";
 import type { TiledRows } from "../kernels/tile-statistics.ts";
 import { tileSplits } from "../kernels/tile-statistics.ts";
 import type { Node, Value } from "./ir.ts";
-import { channelsOf } from "./ir.ts";
+import { channelsOf, rowsOf } from "./ir.ts";
 import type { LowerContext, Step } from "./step.ts";
 import { makeStep, value, variantOf } from "./step.ts";
 
@@ -68,11 +68,11 @@ export function withStatistics<P extends { readonly epilogue: Epilogue }, V exte
   if (splits === null || variantOf(kernel, problem, context) !== "tiled") {
     return [
       makeStep(node, context, kernel, problem, operands),
-      statsStep(node, output, statistics, context),
+      statsStep(node, asMap(output), statistics, context),
     ];
   }
   noteStatistics(statistics, 1, splits, tiled.rows, context);
-  const epilogue = { ...problem.epilogue, statistics: true };
+  const epilogue = { ...problem.epilogue, statistics: "channels" as const };
   return [
     makeStep(
       node,
@@ -82,6 +82,13 @@ export function withStatistics<P extends { readonly epilogue: Epilogue }, V exte
       { ...operands, stats: value(statistics) },
     ),
   ];
+}
+
+/** Tokens as the pixels that they are, in one column. */
+function asMap(output: Value): Value {
+  const [batch = 1] = output.shape;
+  if (output.shape.length === 4) return output;
+  return { id: output.id, shape: [batch, rowsOf(output) / batch, 1, channelsOf(output)] };
 }
 
 /** How the statistics in `stats` are counted, for those who merge them. */

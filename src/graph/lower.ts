@@ -20,7 +20,7 @@ import { sliceChannels } from "../kernels/slice-channels.ts";
 import { tokenEmbeddings } from "../kernels/token-embeddings.ts";
 import { upsampleNearest } from "../kernels/upsample-nearest.ts";
 import type { Graph, Node, Value } from "./ir.ts";
-import { channelsOf, rowsOf } from "./ir.ts";
+import { channelsOf, freshIds, rowsOf } from "./ir.ts";
 import { lowerConv2d, lowerLinear } from "./lower-contraction.ts";
 import { statsStep } from "./lower-statistics.ts";
 import type { LowerContext, Step, VariantChoice } from "./step.ts";
@@ -52,7 +52,15 @@ export function lower(graph: Graph, caps: Caps, variants: VariantChoice = {}): L
     [...graph.inputs.values()].map((v) => [v.id, v.shape]),
   );
   const splits = new Map<number, { readonly splits: number; readonly pixels: number }>();
-  const context: LowerContext = { graph, caps, variants, byteLengths, splits };
+  const context: LowerContext = {
+    graph,
+    caps,
+    variants,
+    byteLengths,
+    rowStatistics: new Set(),
+    freshId: freshIds(graph),
+    splits,
+  };
   const steps: Step[] = [];
   for (const node of graph.nodes) {
     shapes.set(node.output.id, node.output.shape);

@@ -9,6 +9,7 @@ import { channelsOf, freshIds, nodeInputs } from "./ir.ts";
 import { fusePairs } from "./fuse-pairs.ts";
 import { foldShortcut } from "./fold-shortcut.ts";
 import { foldUpsample } from "./fold-upsample.ts";
+import { layerNormOnLoad } from "./layer-norm-on-load.ts";
 import { normOnLoad } from "./norm-on-load.ts";
 import { shareStatistics, statisticsInEpilogue } from "./statistics.ts";
 import { stackProjections, stackShifts } from "./stack-projections.ts";
@@ -23,7 +24,8 @@ export type PassName =
   | "share-statistics"
   | "statistics-in-epilogue"
   | "stack-shifts"
-  | "norm-on-load";
+  | "norm-on-load"
+  | "layer-norm-on-load";
 
 interface Pass {
   readonly name: PassName;
@@ -43,6 +45,7 @@ export const PASSES: readonly Pass[] = [
   { name: "share-statistics", run: shareStatistics }, // after elide-concat: parts have statistics of their own
   { name: "statistics-in-epilogue", run: statisticsInEpilogue },
   { name: "norm-on-load", run: normOnLoad }, // last: the readers are what they will be
+  { name: "layer-norm-on-load", run: layerNormOnLoad },
 ];
 
 /** Runs every pass except those in `without`, for a device described by `caps`. */

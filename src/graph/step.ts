@@ -27,6 +27,10 @@ export interface LowerContext {
   readonly caps: Caps;
   readonly variants: VariantChoice;
   readonly byteLengths: Map<number, number>;
+  /** Row statistics that are there: the layer that makes the rows writes them. */
+  readonly rowStatistics: Set<number>;
+  /** An id for a value between the steps of one node. */
+  readonly freshId: () => number;
   readonly splits: Map<number, { readonly splits: number; readonly pixels: number }>;
 }
 

@@ -1,6 +1,7 @@
 /** The bodies of conv2d's shaders. What they share they get from `conv2dLoadsWgsl` and the epilogue. */
 import { sourcesWgsl } from "./concatenated-sources.ts";
 import { REGISTER_WORKGROUP, lines, loadBlockWgsl, multiplyAddWgsl } from "./gemm-register.ts";
+import type { TileStatistics } from "./gemm-tiled.ts";
 import { tiledGemmWgsl } from "./gemm-tiled.ts";
 import type { InputNorm } from "./input-norm.ts";
 import { inputNormWgsl } from "./input-norm.ts";
@@ -9,7 +10,7 @@ import { inputNormWgsl } from "./input-norm.ts";
 export function gatheringConv2dWgsl(
   variant: "naive" | "tiled",
   shortcut: boolean,
-  statistics: boolean,
+  statistics: TileStatistics,
 ): string {
   const taps = shortcut ? "(params.taps + 1u)" : "params.taps";
   const body = variant === "naive" ? naiveWgsl(taps) : tiledGemmWgsl(taps, false, statistics);

@@ -41,7 +41,11 @@ import type { Cost, Dispatch, Kernel, KernelPlan } from "./kernel.ts";
 import { dispatch, i32, reads, u32, writes } from "./kernel.ts";
 import { packedWeightByteLength } from "./pack-weight.ts";
 import type { TiledRows } from "./tile-statistics.ts";
-import { checkStatistics, statisticsOperand, tileStatisticsByteLength } from "./tile-statistics.ts";
+import {
+  checkStatistics,
+  statisticsOperands,
+  tileStatisticsByteLength,
+} from "./tile-statistics.ts";
 
 export interface Conv2dProblem {
   readonly dtype: DType;
@@ -124,6 +128,9 @@ function check(p: Conv2dProblem): void {
   checkEpilogue("conv2d", p.epilogue, p.outChannels);
   checkBindings(p);
   if (p.epilogue.geglu) throw new ShapeError("conv2d: GEGLU belongs to linear");
+  if (p.epilogue.statistics === "rows") {
+    throw new ShapeError("conv2d: statistics of rows belong to linear");
+  }
   const [height, width] = conv2dOutputSize(p);
   if (p.shortcutChannels.length > 0) checkShortcut(p, height, width);
   if (height < 1 || width < 1) {
@@ -146,7 +153,7 @@ function operandsOf(p: Conv2dProblem): Operand[] {
     ...p.shortcutChannels.map((_, source) => reads(`shortcut${source}`)),
     ...inputNormOperands(p.inputNorm),
     writes("y"),
-    ...(p.epilogue.statistics ? [statisticsOperand] : []),
+    ...statisticsOperands(p.epilogue.statistics),
   ];
 }
 
@@ -206,7 +213,7 @@ function plan(p: Conv2dProblem, caps: Caps, variant: Conv2dVariant = select(p, c
   const kernelSize = effectiveKernel(p);
   const rows = p.batch * gridHeight * gridWidth;
   const columns = quadCount(p.outChannels);
-  if (p.epilogue.statistics) checkStatistics("conv2d", variant, conv2dTiledRows(p));
+  if (p.epilogue.statistics === "channels") checkStatistics("conv2d", variant, conv2dTiledRows(p));
   const params: Param[] = [
     u32("rows", rows),
     u32("in_quads0", quadCount(first)),
@@ -233,7 +240,7 @@ function plan(p: Conv2dProblem, caps: Caps, variant: Conv2dVariant = select(p, c
   const shared =
     conv2dLoadsWgsl(p.inChannels.length, p.shortcutChannels.length, p.inputNorm) +
     epilogueWgsl(p.epilogue, shapeOf(p));
-  const label = `conv2d/${variant} ${p.kernelSize.join("x")}${p.stride > 1 ? ` s${p.stride}` : ""}${p.upsample ? " up" : ""}${shortcut ? " + 1x1" : ""}${p.inputNorm === "none" ? "" : " norm"}${p.epilogue.statistics ? " stats" : ""}`;
+  const label = `conv2d/${variant} ${p.kernelSize.join("x")}${p.stride > 1 ? ` s${p.stride}` : ""}${p.upsample ? " up" : ""}${shortcut ? " + 1x1" : ""}${p.inputNorm === "none" ? "" : " norm"}${p.epilogue.statistics === "none" ? "" : " stats"}`;
   const one = (body: string, [x, y]: Dispatch["workgroups"]): KernelPlan => ({
     variant,
     scratch: [],
@@ -287,9 +294,10 @@ function cost(p: Conv2dProblem): Cost {
       geglu: false,
       upsample: p.upsample,
     });
-  const statisticsBytes = p.epilogue.statistics
-    ? tileStatisticsByteLength(conv2dTiledRows(p), p.outChannels)
-    : 0;
+  const statisticsBytes =
+    p.epilogue.statistics === "channels"
+      ? tileStatisticsByteLength(conv2dTiledRows(p), p.outChannels)
+      : 0;
   return {
     flops: 2 * outPixels * p.outChannels * products,
     bytesRead:

@@ -15,6 +15,7 @@ import { ShapeError, quadCount } from "../gpu/shape.ts";
 import type { Operand, Param } from "../gpu/wgsl.ts";
 import type { Activation } from "./activation.ts";
 import { activationWgsl } from "./activation.ts";
+import type { TileStatistics } from "./gemm-tiled.ts";
 import { f32, optional, u32 } from "./kernel.ts";
 
 export interface Epilogue {
@@ -25,8 +26,8 @@ export interface Epilogue {
   /** Adds operand `residual`, shaped like the output, after the activation. */
   readonly residual: boolean;
   readonly activation: Activation;
-  /** Also writes `stats`, the statistics of the stored map's channels: see `tile-statistics.ts`. */
-  readonly statistics: boolean;
+  /** Also writes statistics of what is stored, for a norm of channels or of rows: see `tile-statistics.ts`. */
+  readonly statistics: TileStatistics;
   /** The output has half the columns: value · gelu(gate). Excludes the other three. */
   readonly geglu: boolean;
 }
@@ -36,7 +37,7 @@ export const PLAIN_EPILOGUE: Epilogue = {
   channelAddWindow: null,
   residual: false,
   activation: "none",
-  statistics: false,
+  statistics: "none",
   geglu: false,
 };
 
@@ -55,7 +56,8 @@ export function epilogueShape(
   shortcuts: number,
   sources: number,
 ): EpilogueShape {
-  const isScarce = epilogue.statistics && sources + shortcuts > (shortcuts > 0 ? 2 : 1);
+  const isScarce =
+    epilogue.statistics === "channels" && sources + shortcuts > (shortcuts > 0 ? 2 : 1);
   return {
     channelAdd: !epilogue.geglu && (epilogue.channelAdd || !isScarce),
     residual: !epilogue.geglu && shortcuts === 0 && (epilogue.residual || !isScarce),

@@ -31,9 +31,22 @@ import type { InputNorm } from "./input-norm.ts";
 import { checkInputNorm, inputNormOperands, inputNormWgsl } from "./input-norm.ts";
 import type { Cost, Kernel, KernelPlan } from "./kernel.ts";
 import { dispatch, reads, u32, writes } from "./kernel.ts";
+import type { LayerNormOnLoad } from "./layer-norm-on-load.ts";
+import {
+  LAYER_NORM_ROWS,
+  checkLayerNormOnLoad,
+  layerNormOperands,
+  layerNormParams,
+} from "./layer-norm-on-load.ts";
 import { packedColumnQuads, packedWeightByteLength } from "./pack-weight.ts";
 import type { TiledRows } from "./tile-statistics.ts";
-import { checkStatistics, statisticsOperand, tileStatisticsByteLength } from "./tile-statistics.ts";
+import {
+  checkStatistics,
+  rowParts,
+  rowStatisticsByteLength,
+  statisticsOperands,
+  tileStatisticsByteLength,
+} from "./tile-statistics.ts";
 
 export interface LinearProblem {
   readonly dtype: DType;
@@ -46,6 +59,8 @@ export interface LinearProblem {
   readonly rowsPerImage: number;
   /** What is done to x while it is loaded. */
   readonly inputNorm: InputNorm;
+  /** LayerNorm of x while it is loaded, variant `tiled` only; excludes `inputNorm`. */
+  readonly layerNorm: LayerNormOnLoad | null;
   readonly epilogue: Epilogue;
 }
 
@@ -71,11 +86,15 @@ function check(p: LinearProblem): void {
       `linear: the first of two sources must have a multiple of 4 channels, got ${p.inChannels[0]}. Concatenate by copy`,
     );
   }
+  if (p.layerNorm) {
+    checkLayerNormOnLoad(p.layerNorm, p.inChannels);
+    if (p.inputNorm !== "none") throw new ShapeError("linear: layerNorm excludes inputNorm");
+  }
   checkEpilogue("linear", p.epilogue, p.outChannels);
   checkInputNorm("linear", p.inputNorm, Math.ceil(p.rows / p.rowsPerImage));
   if (p.epilogue.geglu) {
     const { channelAdd, residual, activation, statistics } = p.epilogue;
-    if (channelAdd || residual || activation !== "none" || statistics) {
+    if (channelAdd || residual || activation !== "none" || statistics !== "none") {
       throw new ShapeError(
         "linear: GEGLU excludes channelAdd, residual, activation and statistics",
       );
@@ -94,7 +113,9 @@ function select(p: LinearProblem, caps: Caps): LinearVariant {
   return "tiled";
 }
 
-function shapeOf({ epilogue, inChannels }: LinearProblem): EpilogueShape {
+function shapeOf({ epilogue, inChannels, layerNorm }: LinearProblem): EpilogueShape {
+  // Three more operands leave room for none that is not there.
+  if (layerNorm) return { channelAdd: epilogue.channelAdd, residual: epilogue.residual };
   return epilogueShape(epilogue, 0, inChannels.length);
 }
 
@@ -113,8 +134,9 @@ function interfaceOf(p: LinearProblem): { operands: Operand[]; params: Param[] }
       reads("bias", "vec4<f32>"),
       ...epilogueOperands(p.epilogue, shapeOf(p)),
       ...inputNormOperands(p.inputNorm),
+      ...layerNormOperands(p.layerNorm),
       writes("y"),
-      ...(p.epilogue.statistics ? [statisticsOperand] : []),
+      ...statisticsOperands(p.epilogue.statistics),
     ],
     params: [
       u32("rows", p.rows),
@@ -124,6 +146,7 @@ function interfaceOf(p: LinearProblem): { operands: Operand[]; params: Param[] }
       u32("out_quads", quadCount(linearOutChannels(p))),
       u32("rows_per_image", p.rowsPerImage),
       ...epilogueParams(p.epilogue, p.outChannels),
+      ...layerNormParams(p.layerNorm, p.inChannels),
     ],
   };
 }
@@ -137,13 +160,13 @@ fn load_a(row: u32, k: u32) -> vec4<f32> { return normalised(load_stored(row, k)
 
 function plan(p: LinearProblem, caps: Caps, variant: LinearVariant = select(p, caps)): KernelPlan {
   check(p);
-  if (p.epilogue.statistics) checkStatistics("linear", variant, linearTiledRows(p));
+  checkTiled(p, variant);
   const { operands, params } = interfaceOf(p);
   const { geglu } = p.epilogue;
   const columns = packedColumnQuads(p.outChannels, geglu);
   const finish = epilogueWgsl(p.epilogue, shapeOf(p));
   const load = loadWgsl(p);
-  const label = `linear/${variant}${geglu ? " geglu" : ""}${p.inputNorm === "none" ? "" : " norm"}${p.epilogue.statistics ? " stats" : ""}`;
+  const label = `linear/${variant}${geglu ? " geglu" : ""}${p.inputNorm === "none" ? "" : " norm"}${p.layerNorm ? " layer norm" : ""}${p.epilogue.statistics === "none" ? "" : " stats"}`;
   const header = { caps, dtype: p.dtype, operands, params };
   switch (variant) {
     case "naive": {
@@ -174,11 +197,8 @@ function plan(p: LinearProblem, caps: Caps, variant: LinearVariant = select(p, c
       const groups = Math.ceil(p.rows / TILE_ROWS) * Math.ceil((columns * 4) / TILE_COLUMNS);
       const prepare = `fn k_quads() -> u32 { return params.in_quads0 + params.in_quads1; }
 fn tap_quads(tap: u32) -> u32 { return k_quads(); }
-struct Row { index: u32 }
-fn locate(row: u32, phase: u32) -> Row { return Row(row); }
 fn output_row(row: u32, phase: u32) -> u32 { return row; }
-fn load_tap(row: Row, tap: u32, k: u32) -> vec4<f32> { return load_a(row.index, k); }
-`;
+${p.layerNorm ? LAYER_NORM_ROWS : PLAIN_ROWS}`;
       return single(
         variant,
         dispatch(
@@ -191,6 +211,27 @@ fn load_tap(row: Row, tap: u32, k: u32) -> vec4<f32> { return load_a(row.index, 
     }
     default:
       return variant satisfies never;
+  }
+}
+
+const PLAIN_ROWS = /* wgsl */ `
+struct Row { index: u32 }
+fn locate(row: u32, phase: u32) -> Row { return Row(row); }
+fn load_tap(row: Row, tap: u32, k: u32) -> vec4<f32> { return load_a(row.index, k); }
+`;
+
+/** What only whole tiles can do. */
+function checkTiled(p: LinearProblem, variant: LinearVariant): void {
+  const { statistics } = p.epilogue;
+  if (statistics === "channels") checkStatistics("linear", variant, linearTiledRows(p));
+  if (statistics === "rows" && (variant !== "tiled" || rowParts(p.outChannels) === null)) {
+    throw new ShapeError(
+      `linear: takes statistics of rows as "tiled" of a multiple of ${TILE_COLUMNS} columns, ` +
+        `got "${variant}" of ${p.outChannels}. Use layerNorm`,
+    );
+  }
+  if (p.layerNorm && variant !== "tiled") {
+    throw new ShapeError(`linear: ${variant} does not normalise rows. Apply layerNorm`);
   }
 }
 
@@ -230,9 +271,12 @@ function cost(p: LinearProblem): Cost {
   const k = p.inChannels.reduce((sum, channels) => sum + channels, 0);
   const element = dtypeByteLength(p.dtype);
   const outBytes = p.rows * linearOutChannels(p) * element;
-  const statisticsBytes = p.epilogue.statistics
-    ? tileStatisticsByteLength(linearTiledRows(p), p.outChannels)
-    : 0;
+  const statisticsBytes = {
+    none: 0,
+    channels: tileStatisticsByteLength(linearTiledRows(p), p.outChannels),
+    rows: rowStatisticsByteLength(p.rows, p.outChannels),
+  }[p.epilogue.statistics];
+  const rowBytes = p.layerNorm ? rowStatisticsByteLength(p.rows, k) : 0;
   return {
     flops: 2 * p.rows * k * p.outChannels,
     bytesRead:
@@ -245,6 +289,7 @@ function cost(p: LinearProblem): Cost {
         geglu: p.epilogue.geglu,
         upsample: false,
       }) +
+      rowBytes +
       (p.epilogue.residual ? outBytes : 0),
     bytesWritten: outBytes + statisticsBytes,
   };

@@ -1,15 +1,19 @@
 /**
- * Per-channel statistics of what conv2d or linear stores, written by the workgroups that hold it in registers:
- * `stats` as `channelStats` writes it, without reading the map again. Variant `tiled` only, and whole tiles: split s
- * is the s-th tile of rows, behind those of the earlier phases when a map is doubled.
+ * Statistics of what conv2d or linear stores, written by the workgroups that hold it in registers, so that the next
+ * norm need not read it for them. Variant `tiled` only.
  *
- * Each invocation takes the mean and M2 of its four rows; one lane a column merges the 16 of a tile, all of the same
- * size: M2 = Σ(M2ᵢ + 4·(meanᵢ − mean)²). f32, two passes, of values before their rounding to the storage dtype.
+ * "channels", for a GroupNorm: `stats` as `channelStats` writes it. Whole tiles of rows: split s is the s-th of them,
+ * behind those of the earlier phases when a map is doubled. "rows", for a LayerNorm: `row_stats_out`
+ * [rows][outChannels / 64] vec2 f32, mean and M2 of each tile's 64 columns of a row. Whole tiles of columns.
+ *
+ * Each invocation takes the mean and M2 of its own n values of a column or row; one lane merges those of a tile, all
+ * of the same size: M2 = Σ(M2ᵢ + n·(meanᵢ − mean)²). f32, two passes, of values before their rounding to storage.
  */
 import { ShapeError } from "../gpu/shape.ts";
 import type { Operand } from "../gpu/wgsl.ts";
 import { channelStatsByteLength } from "./channel-stats.ts";
-import { TILE_ROWS } from "./gemm-tiled.ts";
+import type { TileStatistics } from "./gemm-tiled.ts";
+import { TILE_COLUMNS, TILE_ROWS } from "./gemm-tiled.ts";
 import { writes } from "./kernel.ts";
 
 /** The rows of one image that a kernel computes, in how many phases of equal size. */
@@ -34,10 +38,25 @@ export function checkStatistics(name: string, variant: string, tiled: TiledRows)
   );
 }
 
-/** Bytes of the operand. */
+/** Bytes of `stats`. */
 export function tileStatisticsByteLength({ rows }: TiledRows, channels: number): number {
   return channelStatsByteLength(1, rows / TILE_ROWS, channels);
 }
 
+/** How many parts the statistics of a row have, or null where tiles do not divide it. */
+export function rowParts(channels: number): number | null {
+  return channels % TILE_COLUMNS === 0 ? channels / TILE_COLUMNS : null;
+}
+
+/** Bytes of `row_stats_out`. */
+export function rowStatisticsByteLength(rows: number, channels: number): number {
+  return rows * Math.ceil(channels / TILE_COLUMNS) * 8;
+}
+
 /** The operand, behind `y`. */
-export const statisticsOperand: Operand = writes("stats", "vec4<f32>");
+export function statisticsOperands(statistics: TileStatistics): Operand[] {
+  if (statistics === "none") return [];
+  return [
+    statistics === "channels" ? writes("stats", "vec4<f32>") : writes("row_stats_out", "vec2<f32>"),
+  ];
+}

@@ -59,6 +59,30 @@ export const blocks = {
     return g.build();
   },
 
+  /** A map that a linear layer over its pixels has made, and then a norm: as between transformer and resnet. */
+  linearThenNorm(dtype: DType): Graph {
+    const g = new GraphBuilder(dtype);
+    const tokens = g.linear(g.input("x", [1, 15, 6]), root.at("proj_out"), 8, true);
+    const map = g.reshape(tokens, [1, 3, 5, 8]);
+    const norm = g.groupNorm(map, root.at("norm1"), { numGroups: 2, eps: 1e-5 });
+    g.output("y", g.conv2d(norm, root.at("conv"), CONV));
+    return g.build();
+  },
+
+  /** The same of whole tiles: 64 channels, 64 tokens. */
+  wideTransformer(dtype: DType): Graph {
+    const g = new GraphBuilder(dtype);
+    const x = g.input("x", [1, 8, 8, 64]);
+    g.output(
+      "y",
+      transformer2d(g, root.at("attn"), x, g.input("context", [1, 7, 12]), {
+        numHeads: 2,
+        numGroups: 4,
+      }),
+    );
+    return g.build();
+  },
+
   /** Two layers of self- and cross-attention over one context, of different widths. */
   crossAttentions(dtype: DType, numHeads = 2): Graph {
     const g = new GraphBuilder(dtype);

@@ -26,6 +26,7 @@ const GRAPHS = [
   ["odd geglu", blocks.oddGeglu],
   ["upsample × 2", (dtype: DType) => blocks.upsample(dtype, 8, 10)],
   ["upsample to odd", (dtype: DType) => blocks.upsample(dtype, 7, 10)],
+  ["linear then norm", blocks.linearThenNorm],
   ["clip layer", blocks.clipLayer],
   ["named", blocks.named],
 ] as const;
@@ -66,6 +67,19 @@ it("statistics from the epilogue of tiles equal those of a step of their own", a
   const plain = await result(ALL, SOFTWARE_VARIANTS);
   const fused = await result([]);
   expect(relativeRms(fused?.data ?? [], plain?.data ?? [])).toBeLessThanOrEqual(2e-6);
+});
+
+it("LayerNorms in the loads of tiles, and as steps of their own, equal the plain ones", async () => {
+  const caps = { ...setup.gpu.caps, isSoftware: false };
+  const result = async (without: readonly PassName[], variants = {}) => {
+    const options = { without, variants: { ...variants, attention: "thread", layerNorm: "row" } };
+    return (await runGraph(setup.gpu, blocks.wideTransformer("f32"), options, caps)).get("y");
+  };
+  const plain = await result(ALL, SOFTWARE_VARIANTS);
+  for (const variants of [{}, SOFTWARE_VARIANTS]) {
+    const fused = await result([], variants);
+    expect(relativeRms(fused?.data ?? [], plain?.data ?? [])).toBeLessThanOrEqual(2e-6);
+  }
 });
 
 it("captures hold what the unfused graph computes there", async () => {

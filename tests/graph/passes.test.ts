@@ -194,6 +194,29 @@ describe("statistics", () => {
   });
 });
 
+describe("layer-norm-on-load", () => {
+  const stepsOf = (graph: Graph, options = {}, caps = BASELINE_CAPS): readonly string[] =>
+    planGraph(graph, caps, options).steps.map(({ kernel }) => kernel);
+  const norms = (...plan: Parameters<typeof stepsOf>): number =>
+    stepsOf(...plan).filter((kernel) => kernel === "layerNorm").length;
+
+  it("leaves no norm in a transformer of whole tiles, on a GPU", () => {
+    const graph = blocks.wideTransformer("f32");
+    expect(norms(graph)).toBe(0);
+    expect(norms(graph, { without: ["layer-norm-on-load"] })).toBe(3);
+    expect(norms(graph, {}, { ...BASELINE_CAPS, isSoftware: true })).toBe(3);
+    expect(norms(blocks.transformer("f32"))).toBe(3); // 16 channels
+    // Parameters of the norms stay parameters of the graph.
+    const names = (options: object) =>
+      planGraph(graph, BASELINE_CAPS, options).weights.map(({ name }) => name);
+    expect(names({}).toSorted()).toEqual(names({ without: ["layer-norm-on-load"] }).toSorted());
+  });
+
+  it("becomes a step before a reader, or behind a maker, whose variant has no tiles", () => {
+    expect(norms(blocks.wideTransformer("f32"), { variants: { linear: "naive" } })).toBe(3);
+  });
+});
+
 describe("norm-on-load", () => {
   const affines = (graph: Graph, caps = BASELINE_CAPS): number =>
     kinds(optimize(bare(graph), [], caps)).affine ?? 0;

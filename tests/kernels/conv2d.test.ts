@@ -130,7 +130,7 @@ describe("conv2d select", () => {
 });
 
 describe("conv2d statistics", () => {
-  const statistics = { ...PLAIN_EPILOGUE, statistics: true };
+  const statistics = { ...PLAIN_EPILOGUE, statistics: "channels" } as const;
 
   it("binds at most 8 storage buffers, by leaving out what it has not", () => {
     const names = (change: Partial<Conv2dProblem>) =>

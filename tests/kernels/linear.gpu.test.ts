@@ -125,6 +125,7 @@ const TABLE: readonly Row[] = CASES.flatMap((testCase) => {
       outChannels: to,
       rowsPerImage,
       inputNorm: row.norm,
+      layerNorm: null,
       epilogue,
     },
   }));

@@ -16,6 +16,7 @@ const PROBLEM: LinearProblem = {
   outChannels: 320,
   rowsPerImage: 4096,
   inputNorm: "none",
+  layerNorm: null,
   epilogue: PLAIN_EPILOGUE,
 };
 
@@ -40,7 +41,7 @@ describe("linear check", () => {
       "linear: the first of two sources must have a multiple of 4 channels, got 6. Concatenate by copy",
     ],
     [
-      { epilogue: { ...GEGLU, statistics: true } },
+      { epilogue: { ...GEGLU, statistics: "rows" } },
       "linear: GEGLU excludes channelAdd, residual, activation and statistics",
     ],
     [
@@ -95,7 +96,7 @@ describe("linear select", () => {
 });
 
 describe("linear statistics", () => {
-  const measured = { ...PROBLEM, epilogue: { ...PLAIN_EPILOGUE, statistics: true } };
+  const measured = { ...PROBLEM, epilogue: { ...PLAIN_EPILOGUE, statistics: "channels" } } as const;
 
   it("come from whole tiles of one image, as tiled", () => {
     const problem = { ...measured, rows: 128, rowsPerImage: 128 };

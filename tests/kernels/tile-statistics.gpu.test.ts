@@ -5,6 +5,7 @@ import { roundToDtype } from "../../src/gpu/dtype.ts";
 import { channelStatsByteLength } from "../../src/kernels/channel-stats.ts";
 import type { Conv2dProblem } from "../../src/kernels/conv2d.ts";
 import { conv2d } from "../../src/kernels/conv2d.ts";
+import type { Epilogue } from "../../src/kernels/epilogue.ts";
 import { PLAIN_EPILOGUE } from "../../src/kernels/epilogue.ts";
 import { linear } from "../../src/kernels/linear.ts";
 import { TILE_ROWS } from "../../src/kernels/gemm-tiled.ts";
@@ -48,7 +49,7 @@ const title = ({ size, from, to, kernel, dtype = "f32", ...options }: Case): str
 
 it.each(CASES.map((testCase) => [title(testCase), testCase] as const))(
   "%s",
-  async (_, testCase) => {
+  async (_name, testCase) => {
     const { size, from, to, kernel, upsample = false, shortcut = [], dtype = "f32" } = testCase;
     const [height, width] = size;
     const scale = upsample ? 2 : 1;
@@ -61,10 +62,16 @@ it.each(CASES.map((testCase) => [title(testCase), testCase] as const))(
     };
     const inputNorm = testCase.norm ? ("affine-silu" as const) : ("none" as const);
     const common = { dtype, inChannels: from, outChannels: to, inputNorm };
-    const planOf = (statistics: boolean) =>
+    const planOf = (statistics: Epilogue["statistics"]) =>
       kernel === 1
         ? linear.plan(
-            { ...common, rows, rowsPerImage: rows, epilogue: { ...epilogue, statistics } },
+            {
+              ...common,
+              layerNorm: null,
+              rows,
+              rowsPerImage: rows,
+              epilogue: { ...epilogue, statistics },
+            },
             setup.caps,
             "tiled",
           )
@@ -112,13 +119,13 @@ it.each(CASES.map((testCase) => [title(testCase), testCase] as const))(
     };
     const outBytes = packRows(new Float64Array(rows * to), to, dtype).byteLength;
     const splits = rows / TILE_ROWS;
-    const { y, stats } = await runKernel(setup.gpu, planOf(true), inputs, {
+    const { y, stats } = await runKernel(setup.gpu, planOf("channels"), inputs, {
       y: outBytes,
       stats: channelStatsByteLength(1, splits, to),
     });
     // Without a norm on load the shader is shared by cases: what is stored must not depend on the statistics.
     if (!testCase.norm)
-      expect(y).toEqual((await runKernel(setup.gpu, planOf(false), inputs, { y: outBytes }))["y"]);
+      expect(y).toEqual((await runKernel(setup.gpu, planOf("none"), inputs, { y: outBytes }))["y"]);
 
     const stored = unpackRows(y as Uint8Array<ArrayBuffer>, to, dtype);
     const counted = upsample ? byPhase(stored, 2 * height, 2 * width, to) : stored;
