@@ -105,7 +105,7 @@ export function checkEpilogue(
 }
 
 /**
- * WGSL of `finish(sum, row, nq)`, which returns what it stores before it is rounded, or with GEGLU of
+ * WGSL of `finish(sum, row, nq)`, which returns what it has stored, or with GEGLU of
  * `finish_pair(value, gate, row, pair)`. Uses
  * `params.out_quads` (quads of a stored row) and, for channelAdd, `params.rows_per_image`.
  */
@@ -135,8 +135,9 @@ fn finish(sum: vec4<f32>, row: u32, nq: u32) -> vec4<f32> {
   ${shape.channelAdd ? channelAdd : ""}
   ${gelu ? "v = activate(v);" : activate}
   ${shape.residual ? residual : ""}
-  y[row * params.out_quads + nq] = pack(v);
-  return v;
+  let stored = pack(v);
+  y[row * params.out_quads + nq] = stored;
+  return unpack(stored);
 }
 `;
 }

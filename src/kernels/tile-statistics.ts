@@ -7,7 +7,7 @@
  * [rows][outChannels / 64] vec2 f32, mean and M2 of each tile's 64 columns of a row. Whole tiles of columns.
  *
  * Each invocation takes the mean and M2 of its own n values of a column or row; one lane merges those of a tile, all
- * of the same size: M2 = Σ(M2ᵢ + n·(meanᵢ − mean)²). f32, two passes, of values before their rounding to storage.
+ * of the same size: M2 = Σ(M2ᵢ + n·(meanᵢ − mean)²). f32, two passes, of the values as they are stored.
  */
 import { ShapeError } from "../gpu/shape.ts";
 import type { Operand } from "../gpu/wgsl.ts";
