@@ -6,7 +6,7 @@ import { packedParts } from "../graph/weight-layout.ts";
 import type { Activation } from "../kernels/activation.ts";
 import type { Conv2dProblem } from "../kernels/conv2d.ts";
 import { conv2d, conv2dOutputSize } from "../kernels/conv2d.ts";
-import type { Epilogue } from "../kernels/epilogue.ts";
+import { PLAIN_EPILOGUE } from "../kernels/epilogue.ts";
 import type { Kernel } from "../kernels/kernel.ts";
 import type { LinearProblem } from "../kernels/linear.ts";
 import { linear } from "../kernels/linear.ts";
@@ -15,8 +15,6 @@ import type { CaseShape } from "./case-shape.ts";
 import type { TestTensor } from "./test-data.ts";
 import type { Reader, Workload } from "./workload.ts";
 import { UNIT_PRODUCT_RMS, contractionTolerance, roundedWeightError } from "./workload.ts";
-
-const PLAIN: Epilogue = { channelAdd: false, residual: false, activation: "none", geglu: false };
 
 export function conv2dWorkload(
   shape: Extract<CaseShape, { kind: "conv2d" }>,
@@ -37,7 +35,8 @@ export function conv2dWorkload(
     padding,
     upsample,
     shortcutChannels: shortcut,
-    epilogue: { ...PLAIN, residual },
+    inputNorm: "none",
+    epilogue: { ...PLAIN_EPILOGUE, residual },
   };
   const [outHeight, outWidth] = conv2dOutputSize(problem);
   const rows = outHeight * outWidth;
@@ -114,7 +113,9 @@ export function linearWorkload(
     inChannels: from,
     outChannels,
     rowsPerImage: rows,
-    epilogue: { ...PLAIN, residual, activation, geglu },
+    inputNorm: "none",
+    layerNorm: null,
+    epilogue: { ...PLAIN_EPILOGUE, residual, activation, geglu },
   };
   const reductionLength = total(from);
   const scale = weightScale(reductionLength);

@@ -20,6 +20,11 @@ export interface Operand {
   readonly element: string;
   /** Whether the shader writes it. */
   readonly access: "read" | "read_write";
+  /**
+   * The operand whose buffer is bound here as well, for one that this problem lacks and the shader does not touch:
+   * so one shader serves problems with and without it.
+   */
+  readonly boundTo?: string;
 }
 
 /** What the library declares in front of a shader: storage type, operands, uniform, constants. */

@@ -145,6 +145,8 @@ export class GraphBuilder {
         stride,
         padding,
         upsample: false,
+        inputActivation: "none",
+        channelAddOffset: 0,
         activation: "none",
       },
       { x: [x] },
@@ -161,6 +163,9 @@ export class GraphBuilder {
         kind: "linear",
         weight: w.weight("weight", [outChannels, channelsOf(x)], "matrix"),
         bias: bias ? w.weight("bias", [outChannels], "vector") : null,
+        inputActivation: "none",
+        channelAddOffset: 0,
+        layerNorm: null,
         activation: "none",
         geglu: false,
       },
@@ -357,7 +362,7 @@ export class GraphBuilder {
       );
     }
     return this.#emit(
-      { kind: "sliceChannels", offset, clamp },
+      { kind: "sliceChannels", offset, scale: 1, clamp },
       { x: [x] },
       [...x.shape.slice(0, -1), count],
       path,

@@ -55,6 +55,13 @@ export interface Weight {
   readonly parts?: readonly Weight[];
 }
 
+/** Parameters of a LayerNorm. */
+export interface LayerNormWeights {
+  readonly gamma: Weight;
+  readonly beta: Weight;
+  readonly eps: number;
+}
+
 /** What an operation is, apart from its operands. */
 export type Op =
   | {
@@ -66,12 +73,22 @@ export type Op =
       readonly padding: readonly [number, number, number, number];
       /** Doubles the map by nearest neighbour first; the weight's layout is `upsample-matrix`. */
       readonly upsample: boolean;
+      /** Applied to x after `inputs.norm`. */
+      readonly inputActivation: "none" | "silu";
+      /** First channel of `inputs.channelAdd` that is added. */
+      readonly channelAddOffset: number;
       readonly activation: Activation;
     }
   | {
       readonly kind: "linear";
       readonly weight: Weight;
       readonly bias: Weight | null;
+      /** Applied to x after `inputs.norm`. */
+      readonly inputActivation: "none" | "silu";
+      /** First channel of `inputs.channelAdd` that is added. */
+      readonly channelAddOffset: number;
+      /** LayerNorm of x while it is loaded, with `inputs.rowStatistics`. */
+      readonly layerNorm: LayerNormWeights | null;
       readonly activation: Activation;
       readonly geglu: boolean;
     }
@@ -112,6 +129,7 @@ export type Op =
   | {
       readonly kind: "sliceChannels";
       readonly offset: number;
+      readonly scale: number;
       readonly clamp: readonly [number, number] | null;
     }
   | {
@@ -142,6 +160,10 @@ export interface NodeInputs {
   readonly channelAdd?: Value;
   /** One or two sources of a 1×1 convolution that conv2d adds; the weight's layout is `shortcut-matrix`. */
   readonly shortcut?: readonly Value[];
+  /** Scale and shift of a GroupNorm that conv2d or linear applies to x while loading it. */
+  readonly norm?: Value;
+  /** Statistics of the rows of x, for the LayerNorm of a linear layer: `Node.rowStatistics` of the node before. */
+  readonly rowStatistics?: Value;
 }
 
 /** One operation: what it computes, on what. */
@@ -152,6 +174,10 @@ export interface Node {
   readonly inputs: NodeInputs;
   /** What it writes. */
   readonly output: Value;
+  /** Of a conv2d or linear: statistics of the output's channels, as op `channelStats` makes them. */
+  readonly statistics?: Value;
+  /** Of a linear layer: statistics of the output's rows. Absent at run time where its variant gives none. */
+  readonly rowStatistics?: Value;
   /** Module path, for messages, profiles and captures. */
   readonly path: string;
 }
@@ -176,6 +202,8 @@ export function nodeInputs({ inputs }: Node): Value[] {
   if (inputs.residual) all.push(inputs.residual);
   if (inputs.channelAdd) all.push(inputs.channelAdd);
   if (inputs.shortcut) all.push(...inputs.shortcut);
+  if (inputs.norm) all.push(inputs.norm);
+  if (inputs.rowStatistics) all.push(inputs.rowStatistics);
   return all;
 }
 
@@ -183,8 +211,11 @@ export function nodeInputs({ inputs }: Node): Value[] {
 export function nodeWeights({ op }: Node): Weight[] {
   switch (op.kind) {
     case "conv2d":
-    case "linear":
       return op.bias ? [op.weight, op.bias] : [op.weight];
+    case "linear": {
+      const norm = op.layerNorm ? [op.layerNorm.gamma, op.layerNorm.beta] : [];
+      return [op.weight, ...(op.bias ? [op.bias] : []), ...norm];
+    }
     case "groupNormAffine":
     case "layerNorm":
       return [op.gamma, op.beta];
@@ -227,6 +258,9 @@ export function graphWeights(graph: Pick<Graph, "nodes">): Weight[] {
 /** Ids that no value of the graph has. */
 export function freshIds({ nodes, inputs }: Graph): () => number {
   const values = [...inputs.values(), ...nodes.map(({ output }) => output)];
+  for (const { statistics, rowStatistics } of nodes) {
+    values.push(...[statistics ?? [], rowStatistics ?? []].flat());
+  }
   let next = 1 + values.reduce((largest, { id }) => Math.max(largest, id), -1);
   return () => next++;
 }

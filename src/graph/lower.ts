@@ -10,26 +10,20 @@ import { affineActivation } from "../kernels/affine-activation.ts";
 import { attention } from "../kernels/attention.ts";
 import { channelAdd } from "../kernels/channel-add.ts";
 import { channelMean } from "../kernels/channel-mean.ts";
-import type { PixelRegion } from "../kernels/channel-stats.ts";
-import {
-  channelStats,
-  channelStatsByteLength,
-  chooseSplits,
-  regionPixels,
-} from "../kernels/channel-stats.ts";
 import { concatChannels } from "../kernels/concat-channels.ts";
 import { elementwise } from "../kernels/elementwise.ts";
 import { geglu } from "../kernels/geglu.ts";
 import { groupNormAffine, groupNormAffineByteLength } from "../kernels/group-norm-affine.ts";
-import type { Cost, Kernel, KernelPlan } from "../kernels/kernel.ts";
+import type { Kernel } from "../kernels/kernel.ts";
 import { layerNorm } from "../kernels/layer-norm.ts";
 import { sliceChannels } from "../kernels/slice-channels.ts";
 import { tokenEmbeddings } from "../kernels/token-embeddings.ts";
 import { upsampleNearest } from "../kernels/upsample-nearest.ts";
 import type { Graph, Node, Value } from "./ir.ts";
-import { channelsOf, rowsOf } from "./ir.ts";
+import { channelsOf, freshIds, rowsOf } from "./ir.ts";
 import { lowerForeign } from "./lower-foreign.ts";
 import { lowerConv2d, lowerLinear } from "./lower-contraction.ts";
+import { statsStep } from "./lower-statistics.ts";
 import type { LowerContext, Step } from "./step.ts";
 import { makeStep, value, weight } from "./step.ts";
 
@@ -59,7 +53,14 @@ export function lower(graph: Graph, caps: Caps): LoweredGraph {
     [...graph.inputs.values()].map((v) => [v.id, v.shape]),
   );
   const splits = new Map<number, { readonly splits: number; readonly pixels: number }>();
-  const context: LowerContext = { graph, caps, byteLengths, splits };
+  const context: LowerContext = {
+    graph,
+    caps,
+    byteLengths,
+    rowStatistics: new Set(),
+    freshId: freshIds(graph),
+    splits,
+  };
   const steps: Step[] = [];
   for (const node of graph.nodes) {
     shapes.set(node.output.id, node.output.shape);
@@ -76,34 +77,9 @@ export function lower(graph: Graph, caps: Caps): LoweredGraph {
   return { graph, steps, byteLengths };
 }
 
-/** The statistics step of a GroupNorm over `region` (default: the whole map) of a map of `shape`. */
-export function statsPlan(
-  shape: readonly number[],
-  dtype: DType,
-  caps: Caps,
-  region?: PixelRegion,
-): {
-  readonly plan: KernelPlan;
-  readonly cost: Cost;
-  readonly splits: number;
-  readonly pixels: number;
-} {
-  const [batch = 1, height = 1, width = 1, channels = 1] = shape;
-  const counted = region ?? { y0: 0, y1: height, x0: 0, x1: width };
-  const pixels = regionPixels(counted);
-  const splits = chooseSplits(pixels, channels, caps);
-  const problem = { dtype, batch, height, width, channels, region: counted, splits };
-  return {
-    plan: channelStats.plan(problem, caps),
-    cost: channelStats.cost(problem),
-    splits,
-    pixels,
-  };
-}
-
 function lowerNode(node: Node, context: LowerContext): Step[] {
   const { op, inputs, output } = node;
-  const { graph, caps, byteLengths, splits } = context;
+  const { graph, byteLengths } = context;
   const { dtype } = graph;
   const [x, second, third] = inputs.x as readonly [Value, Value | undefined, Value | undefined];
   const step = <P, V extends string>(
@@ -113,26 +89,11 @@ function lowerNode(node: Node, context: LowerContext): Step[] {
   ): Step => makeStep(node, context, kernel, problem, operands);
   switch (op.kind) {
     case "conv2d":
-      return [lowerConv2d(node, op, context)];
+      return lowerConv2d(node, op, context);
     case "linear":
-      return [lowerLinear(node, op, context)];
-    case "channelStats": {
-      const stats = statsPlan(x.shape, dtype, caps);
-      byteLengths.set(
-        output.id,
-        channelStatsByteLength(x.shape[0] ?? 1, stats.splits, channelsOf(x)),
-      );
-      splits.set(output.id, { splits: stats.splits, pixels: stats.pixels });
-      return [
-        {
-          node,
-          kernel: "channelStats",
-          plan: stats.plan,
-          cost: stats.cost,
-          operands: { x: value(x), stats: value(output) },
-        },
-      ];
-    }
+      return lowerLinear(node, op, context);
+    case "channelStats":
+      return [statsStep(node, x, output, context)];
     case "channelMean": {
       const problem = { dtype, batch: x.shape[0] ?? 1, channels: channelsOf(x) };
       return [
@@ -291,6 +252,7 @@ function lowerNode(node: Node, context: LowerContext): Step[] {
             rows: rowsOf(x),
             channels: channelsOf(x),
             offset: op.offset,
+            scale: op.scale,
             count: channelsOf(output),
             clamp: op.clamp,
           },

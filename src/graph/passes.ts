@@ -2,12 +2,17 @@
  * Rewrites of the graph, each a pure function Graph → Graph that can be switched off by name. All of them
  * are exact up to rounding: fewer stores to the activation dtype, the same arithmetic.
  */
+import type { Caps } from "../gpu/caps.ts";
+import { BASELINE_CAPS } from "../gpu/caps.ts";
 import type { Graph, Node, Op, Value } from "./ir.ts";
 import { channelsOf, freshIds, nodeInputs } from "./ir.ts";
 import { fusePairs } from "./fuse-pairs.ts";
 import { foldShortcut } from "./fold-shortcut.ts";
 import { foldUpsample } from "./fold-upsample.ts";
-import { stackProjections } from "./stack-projections.ts";
+import { layerNormOnLoad } from "./layer-norm-on-load.ts";
+import { normOnLoad } from "./norm-on-load.ts";
+import { shareStatistics, statisticsInEpilogue } from "./statistics.ts";
+import { stackProjections, stackShifts } from "./stack-projections.ts";
 
 /** The rewrites of a graph, by name; docs/architecture.md says what each does. */
 export type PassName =
@@ -16,22 +21,41 @@ export type PassName =
   | "elide-concat"
   | "fold-shortcut"
   | "fuse-norm-activation"
-  | "fuse-epilogue";
+  | "fuse-epilogue"
+  | "share-statistics"
+  | "statistics-in-epilogue"
+  | "stack-shifts"
+  | "norm-on-load"
+  | "layer-norm-on-load";
+
+interface Pass {
+  readonly name: PassName;
+  /** `caps`: what pays is not the same on every adapter; what may be rewritten is. */
+  readonly run: (graph: Graph, caps: Caps) => Graph;
+}
 
 /** In execution order. */
-export const PASSES: readonly { readonly name: PassName; readonly run: (graph: Graph) => Graph }[] =
-  [
-    { name: "fold-upsample", run: foldUpsample },
-    { name: "stack-projections", run: stackProjections },
-    { name: "elide-concat", run: elideConcat },
-    { name: "fold-shortcut", run: foldShortcut }, // after elide-concat: the shortcut may read two parts
-    { name: "fuse-norm-activation", run: fuseNormActivation },
-    { name: "fuse-epilogue", run: fuseEpilogue },
-  ];
+export const PASSES: readonly Pass[] = [
+  { name: "fold-upsample", run: foldUpsample },
+  { name: "stack-projections", run: stackProjections },
+  { name: "elide-concat", run: elideConcat },
+  { name: "fold-shortcut", run: foldShortcut }, // after elide-concat: the shortcut may read two parts
+  { name: "fuse-norm-activation", run: fuseNormActivation },
+  { name: "fuse-epilogue", run: fuseEpilogue },
+  { name: "stack-shifts", run: stackShifts }, // after fuse-epilogue: only an epilogue reads a window
+  { name: "share-statistics", run: shareStatistics }, // after elide-concat: parts have statistics of their own
+  { name: "statistics-in-epilogue", run: statisticsInEpilogue },
+  { name: "norm-on-load", run: normOnLoad }, // last: the readers are what they will be
+  { name: "layer-norm-on-load", run: layerNormOnLoad },
+];
 
-/** Runs every pass except those in `without`. */
-export function optimize(graph: Graph, without: readonly PassName[] = []): Graph {
-  return PASSES.reduce((g, pass) => (without.includes(pass.name) ? g : pass.run(g)), graph);
+/** Runs every pass except those in `without`, for a device described by `caps`. */
+export function optimize(
+  graph: Graph,
+  without: readonly PassName[] = [],
+  caps: Caps = BASELINE_CAPS,
+): Graph {
+  return PASSES.reduce((g, pass) => (without.includes(pass.name) ? g : pass.run(g, caps)), graph);
 }
 
 /** GroupNorm followed by an activation: the activation moves into the apply kernel. */
@@ -44,10 +68,18 @@ function fuseNormActivation(graph: Graph): Graph {
   });
 }
 
-/** conv2d and linear take over a following channel add, activation, residual add, or GEGLU. */
+/**
+ * conv2d and linear take over a following channel add, activation, residual add, or GEGLU; a slice of channels
+ * takes over a scale.
+ */
 function fuseEpilogue(graph: Graph): Graph {
   return fusePairs(graph, (producer, consumer) => {
     const { op, inputs } = producer;
+    if (op.kind === "sliceChannels") {
+      const scale = plainScale(consumer.op);
+      if (scale === null || op.scale !== 1 || op.clamp !== null) return null;
+      return { ...producer, op: { ...op, scale }, output: consumer.output };
+    }
     if (op.kind !== "conv2d" && op.kind !== "linear") return null;
     if (op.kind === "linear" && op.geglu) return null;
     const fresh = inputs.residual === undefined && inputs.shortcut === undefined;
@@ -100,6 +132,12 @@ function fuseEpilogue(graph: Graph): Graph {
 function plainActivation(op: Op): "silu" | "gelu" | "quick_gelu" | "relu" | null {
   if (op.kind !== "elementwise" || op.scaleA !== 1 || op.scaleB !== 0) return null;
   return op.activation === "none" ? null : op.activation;
+}
+
+/** Scale of an elementwise node that does nothing else, or null. */
+function plainScale(op: Op): number | null {
+  if (op.kind !== "elementwise" || op.scaleB !== 0 || op.activation !== "none") return null;
+  return op.scaleA;
 }
 
 function isPlainAdd(op: Extract<Op, { kind: "elementwise" }>): boolean {

@@ -64,7 +64,7 @@ export function planGraph(graph: Graph, caps: Caps, options: PlanOptions = {}): 
     captured.set(path, value);
   }
   // Only captured names block fusion.
-  const optimized = optimize({ ...graph, named: captured }, options.without);
+  const optimized = optimize({ ...graph, named: captured }, options.without, caps);
   const lowered = lower(optimized, caps);
   const attentionOperands = attentionOperandsOf(optimized, options.attentions ?? []);
   const results = new Map<string, Value>([

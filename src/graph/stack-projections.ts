@@ -1,7 +1,8 @@
 /**
- * Linear layers over one input whose results only attention reads become one: Q, K and V of self-attention,
- * and K and V of all cross-attention layers, which see the same visual tokens. Their weights are stacked along
- * the output axis at load; attention reads its windows of the common rows by offset and stride, without copies.
+ * Linear layers over one input become one whose readers take their windows of the common rows by offset and
+ * stride, without copies: Q, K and V of self-attention; K and V of all cross-attention layers, which see the same
+ * visual tokens; the projections of the time embedding that every resnet adds to its channels. The weights are
+ * stacked along the output axis at load.
  */
 import type { Graph, Node, Op, Value, Weight } from "./ir.ts";
 import { channelsOf, freshIds, nodeInputs } from "./ir.ts";
@@ -15,13 +16,38 @@ const MAX_WEIGHT_BYTES = 128 * 1024 * 1024;
 
 type LinearNode = Node & { readonly op: Extract<Op, { kind: "linear" }> };
 type AttentionNode = Node & { readonly op: Extract<Op, { kind: "attention" }> };
+type ShiftedNode = Node & { readonly op: Extract<Op, { kind: "conv2d" | "linear" }> };
 
+/** A kind of node that can read a window of a stack. */
+interface Reader {
+  /** Whether `node` reads the value `id` so, and no other way. */
+  readonly reads: (node: Node, id: number) => boolean;
+  readonly throughWindows: (node: Node, windows: ReadonlyMap<number, Window>) => Node;
+}
+
+/** What only attention reads. */
 export function stackProjections(graph: Graph): Graph {
+  return stackLinears(graph, {
+    reads: isMultiHead,
+    throughWindows: (node, windows) => (isAttention(node) ? attending(node, windows) : node),
+  });
+}
+
+/** What convolutions add to their channels. After the addition has become an epilogue. */
+export function stackShifts(graph: Graph): Graph {
+  return stackLinears(graph, {
+    reads: (node, id) =>
+      isShifted(node) && nodeInputs(node).filter((x) => x.id === id).length === 1,
+    throughWindows: (node, windows) => (isShifted(node) ? shifted(node, windows) : node),
+  });
+}
+
+function stackLinears(graph: Graph, { reads, throughWindows }: Reader): Graph {
   const windows = new Map<number, Window>();
   const stacks = new Map<Node, Node>();
   const removed = new Set<Node>();
   const nextId = freshIds(graph);
-  for (const group of groups(graph)) {
+  for (const group of groups(graph, reads)) {
     const [first] = group as [LinearNode];
     const channels = group.reduce((sum, { output }) => sum + channelsOf(output), 0);
     const output: Value = {
@@ -47,7 +73,7 @@ export function stackProjections(graph: Graph): Graph {
     const stack = stacks.get(node);
     if (stack) return [stack];
     if (removed.has(node)) return [];
-    return [isAttention(node) ? throughWindows(node, windows) : node];
+    return [throughWindows(node, windows)];
   });
   return { ...graph, nodes };
 }
@@ -59,7 +85,7 @@ interface Window {
   readonly offset: number;
 }
 
-function throughWindows(node: AttentionNode, windows: ReadonlyMap<number, Window>): Node {
+function attending(node: AttentionNode, windows: ReadonlyMap<number, Window>): Node {
   const offsets = [...node.op.offsets] as [number, number, number];
   const x = node.inputs.x.map((value, index): Value => {
     const window = windows.get(value.id);
@@ -70,8 +96,22 @@ function throughWindows(node: AttentionNode, windows: ReadonlyMap<number, Window
   return { ...node, op: { ...node.op, offsets }, inputs: { ...node.inputs, x } };
 }
 
+function shifted(node: ShiftedNode, windows: ReadonlyMap<number, Window>): Node {
+  const { channelAdd } = node.inputs;
+  const window = channelAdd && windows.get(channelAdd.id);
+  if (channelAdd === undefined || window === undefined) return node;
+  return {
+    ...node,
+    op: { ...node.op, channelAddOffset: window.offset },
+    inputs: {
+      ...node.inputs,
+      channelAdd: { id: window.id, shape: [...channelAdd.shape.slice(0, -1), window.channels] },
+    },
+  };
+}
+
 /** Layers to stack, in the order of the graph, two or more each. */
-function groups(graph: Graph): LinearNode[][] {
+function groups(graph: Graph, reads: Reader["reads"]): LinearNode[][] {
   const kept = new Set([...graph.outputs.values(), ...graph.named.values()].map(({ id }) => id));
   const readers = new Map<number, Node[]>();
   for (const node of graph.nodes) {
@@ -82,7 +122,8 @@ function groups(graph: Graph): LinearNode[][] {
   for (const node of graph.nodes) {
     if (!isPlainLinear(node) || kept.has(node.output.id)) continue;
     if (channelsOf(node.output) % 4 !== 0) continue; // windows are whole quads
-    if (!(readers.get(node.output.id) ?? []).every(isMultiHead)) continue;
+    const { id } = node.output;
+    if (!(readers.get(id) ?? []).every((reader) => reads(reader, id))) continue;
     const [x] = node.inputs.x as readonly [Value];
     const key = `${x.id} [${x.shape}] ${node.op.bias !== null}`;
     const group = open.get(key);
@@ -110,6 +151,11 @@ function isPlainLinear(node: Node): node is LinearNode {
   );
 }
 
+function isShifted(node: Node): node is ShiftedNode {
+  const { op, inputs } = node;
+  return (op.kind === "conv2d" || op.kind === "linear") && inputs.channelAdd !== undefined;
+}
+
 function isAttention(node: Node): node is AttentionNode {
   return node.op.kind === "attention";
 }
@@ -118,7 +164,7 @@ function isAttention(node: Node): node is AttentionNode {
  * The one head of the VAE looks over the pixels of the whole image: three matrices in one binding would end
  * where the image is a third as large.
  */
-function isMultiHead(node: Node): boolean {
+function isMultiHead(node: Node): node is AttentionNode {
   return isAttention(node) && node.op.numHeads > 1;
 }
 

@@ -33,11 +33,24 @@ export interface LowerContext {
   readonly graph: Graph;
   readonly caps: Caps;
   readonly byteLengths: Map<number, number>;
+  /** Row statistics that are there: the layer that makes the rows writes them. */
+  readonly rowStatistics: Set<number>;
+  /** An id for a value between the steps of one node. */
+  readonly freshId: () => number;
   readonly splits: Map<number, { readonly splits: number; readonly pixels: number }>;
 }
 
 export const value = ({ id }: Value): OperandSource => ({ kind: "value", id });
 export const weight = (w: Weight): OperandSource => ({ kind: "weight", weight: w });
+
+/** The variant that `makeStep` will plan: the one that is asked for, or the one that fits. */
+export function variantOf<P, V extends string>(
+  kernel: Kernel<P, V>,
+  problem: P,
+  { caps }: LowerContext,
+): V {
+  return chooseVariant(kernel, problem, caps).variant;
+}
 
 /** The step of a node that runs `kernel` on `problem`, in the variant that is asked for or fits. */
 export function makeStep<P, V extends string>(

@@ -82,7 +82,7 @@ export function tuneCases(plans: readonly GraphPlan[]): readonly TuneCase[] {
       cases.set(`${dtype} ${key}`, {
         key,
         kernel: name,
-        problem,
+        problem: kernel.comparable?.(problem) ?? problem,
         dtype,
         operands: Object.fromEntries(sizes),
         ...known,
@@ -264,13 +264,16 @@ async function sampleOutput(gpu: Gpu, y: GPUBuffer, dtype: DType): Promise<Float
   }
 }
 
+/** Operands that are not stored in the graph's dtype. */
+const ALWAYS_F32: ReadonlySet<string> = new Set(["bias", "norm"]);
+
 /** Buffers by operand name, filled with noise. Throws `DeviceError` where one does not fit. */
 async function makeBuffers(gpu: Gpu, { operands, dtype, key }: TuneCase): Promise<Buffers> {
   const byName: Record<string, GPUBuffer> = {};
   const made = new Map<string, GPUBuffer>();
   try {
     for (const [name, { buffer, byteLength }] of Object.entries(operands)) {
-      const storage = name === "bias" ? "f32" : dtype;
+      const storage = ALWAYS_F32.has(name) ? "f32" : dtype;
       const shared = made.get(buffer) ?? noiseBuffer(gpu, `tune ${key}`, byteLength, storage);
       made.set(buffer, shared);
       byName[name] = shared;

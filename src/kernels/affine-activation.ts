@@ -84,7 +84,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
   let b = affine[table + params.total_quads];
   for (var pixel = image * params.pixels + first; pixel < image * params.pixels + end; pixel += 1u) {
     let v = unpack(x[pixel * params.quads + quad]);
-    y[pixel * params.total_quads + out_quad] = pack(activate(a * v + b));
+    let z = a * v + b;
+    if (params.has_silu != 0u) { y[pixel * params.total_quads + out_quad] = pack(activate(z)); }
+    else { y[pixel * params.total_quads + out_quad] = pack(z); }
   }
 }
 `;
@@ -112,10 +114,11 @@ function plan(problem: AffineActivationProblem, caps: Caps): KernelPlan {
             u32("pixels", pixels),
             u32("quad_offset", channelOffset / 4),
             u32("total_quads", quadCount(totalChannels)),
+            u32("has_silu", activation === "silu" ? 1 : 0),
           ],
           constants: { STRIP_PIXELS },
         },
-        activationWgsl(activation) + MAIN,
+        activationWgsl("silu") + MAIN,
         foldWorkgroups(Math.ceil(invocations / WORKGROUP)),
       ),
     ],

@@ -1,37 +1,36 @@
 /** The bodies of conv2d's shaders. What they share they get from `conv2dLoadsWgsl` and the epilogue. */
+import { sourcesWgsl } from "./concatenated-sources.ts";
 import { REGISTER_WORKGROUP, lines, loadBlockWgsl, multiplyAddWgsl } from "./gemm-register.ts";
+import type { TileStatistics } from "./gemm-tiled.ts";
 import { tiledGemmWgsl } from "./gemm-tiled.ts";
+import type { InputNorm } from "./input-norm.ts";
+import { inputNormWgsl } from "./input-norm.ts";
 
 /** Body of the variants that gather: every tap of every row is looked up by itself. */
 export function gatheringConv2dWgsl(
   variant: "naive" | "tiled" | "tiled-split",
   shortcut: boolean,
+  statistics: TileStatistics,
 ): string {
   const taps = shortcut ? "(params.taps + 1u)" : "params.taps";
-  if (variant === "naive") return gatherWgsl(shortcut) + naiveWgsl(taps);
-  return gatherWgsl(shortcut) + tiledGemmWgsl(taps, false, variant === "tiled-split");
+  const body =
+    variant === "naive"
+      ? naiveWgsl(taps)
+      : tiledGemmWgsl(taps, false, statistics, variant === "tiled-split");
+  return gatherWgsl(shortcut) + body;
 }
 
-/** WGSL `<name>(pixel, k)`: quad `k` of one or two sources `<operand>0`, `<operand>1` with concatenated channels. */
-function pixelWgsl(name: string, operand: string, quads: string, sources: number): string {
-  if (sources === 1) {
-    return /* wgsl */ `fn ${name}(pixel: u32, k: u32) -> vec4<f32> {
-  return unpack(${operand}0[pixel * params.${quads}0 + k]);
-}
+/** What all variants load through, for these numbers of sources. The shortcut reads what is stored. */
+export function conv2dLoadsWgsl(
+  sources: number,
+  shortcutSources: number,
+  inputNorm: InputNorm,
+): string {
+  const pixels = `${inputNormWgsl(inputNorm)}${sourcesWgsl("load_stored", "x", "in_quads", sources)}
+fn load_pixel(pixel: u32, k: u32) -> vec4<f32> { return normalised(load_stored(pixel, k), k); }
 `;
-  }
-  return /* wgsl */ `fn ${name}(pixel: u32, k: u32) -> vec4<f32> {
-  if (k < params.${quads}0) { return unpack(${operand}0[pixel * params.${quads}0 + k]); }
-  return unpack(${operand}1[pixel * params.${quads}1 + (k - params.${quads}0)]);
-}
-`;
-}
-
-/** What all variants load through, for these numbers of sources. */
-export function conv2dLoadsWgsl(sources: number, shortcutSources: number): string {
-  const pixels = pixelWgsl("load_pixel", "x", "in_quads", sources);
   if (shortcutSources === 0) return pixels + PHASE_WGSL;
-  const shortcut = pixelWgsl("load_shortcut", "shortcut", "shortcut_quads", shortcutSources);
+  const shortcut = sourcesWgsl("load_shortcut", "shortcut", "shortcut_quads", shortcutSources);
   const quads = `fn shortcut_quads() -> u32 { return params.shortcut_quads0 + params.shortcut_quads1; }\n`;
   return pixels + PHASE_WGSL + quads + shortcut;
 }

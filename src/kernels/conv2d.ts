@@ -26,17 +26,31 @@ import { dtypeByteLength } from "../gpu/dtype.ts";
 import { ShapeError, isShape, quadCount } from "../gpu/shape.ts";
 import type { Operand, Param } from "../gpu/wgsl.ts";
 import { foldWorkgroups } from "../gpu/wgsl.ts";
-import type { Epilogue } from "./epilogue.ts";
-import { epilogueOperands, epilogueWgsl } from "./epilogue.ts";
+import type { Epilogue, EpilogueShape } from "./epilogue.ts";
+import {
+  checkEpilogue,
+  epilogueOperands,
+  epilogueParams,
+  epilogueShape,
+  epilogueWgsl,
+} from "./epilogue.ts";
 import { patchConv2dWgsl, patchGroups, patchStorageBytes } from "./conv2d-patch.ts";
 import { conv2dLoadsWgsl, gatheringConv2dWgsl, registerConv2dWgsl } from "./conv2d-wgsl.ts";
 import { REGISTER_WORKGROUP } from "./gemm-register.ts";
 import type { SplitShape } from "./gemm-split.ts";
-import { splitPlan, splitRefusal } from "./gemm-split.ts";
+import { isProductOperand, splitPlan, splitRefusal } from "./gemm-split.ts";
 import { TILE_COLUMNS, TILE_ROWS, tiledSteps } from "./gemm-tiled.ts";
+import type { InputNorm } from "./input-norm.ts";
+import { checkInputNorm, inputNormOperands } from "./input-norm.ts";
 import type { Cost, Dispatch, Kernel, KernelPlan } from "./kernel.ts";
 import { dispatch, i32, reads, sizeClass, u32, writes } from "./kernel.ts";
 import { packedWeightByteLength } from "./pack-weight.ts";
+import type { TiledRows } from "./tile-statistics.ts";
+import {
+  statisticsOperands,
+  statisticsRefusal,
+  tileStatisticsByteLength,
+} from "./tile-statistics.ts";
 
 /** Operands `x0` (and `x1`), `weight`, `bias`, `y`, and those of epilogue and shortcut. */
 export interface Conv2dProblem {
@@ -62,6 +76,8 @@ export interface Conv2dProblem {
   readonly upsample: boolean;
   /** Channels of the shortcut's one or two sources, operands `shortcut0`, `shortcut1`; empty without one. */
   readonly shortcutChannels: readonly number[];
+  /** What is done to x, but not to the shortcut, while it is loaded. */
+  readonly inputNorm: InputNorm;
   /** What happens to each sum before it is stored. */
   readonly epilogue: Epilogue;
 }
@@ -128,13 +144,54 @@ function check(p: Conv2dProblem): void {
         `[${p.kernelSize.join(", ")}], stride ${p.stride}, padding [${p.padding.join(", ")}]`,
     );
   }
+  checkInputNorm("conv2d", p.inputNorm, p.batch);
+  checkEpilogue("conv2d", p.epilogue, p.outChannels);
+  checkBindings(p);
   if (p.epilogue.geglu) throw new ShapeError("conv2d: GEGLU belongs to linear");
+  if (p.epilogue.statistics === "rows") {
+    throw new ShapeError("conv2d: statistics of rows belong to linear");
+  }
   const [height, width] = conv2dOutputSize(p);
   if (p.shortcutChannels.length > 0) checkShortcut(p, height, width);
   if (height < 1 || width < 1) {
     throw new ShapeError(
       `conv2d: the kernel [${p.kernelSize.join(", ")}] must fit the padded input, got ` +
         `[${p.inHeight}, ${p.inWidth}] with padding [${p.padding.join(", ")}]`,
+    );
+  }
+}
+
+/** Storage buffers that every WebGPU device binds to a shader. */
+const MAX_BINDINGS = 8;
+
+function operandsOf(p: Conv2dProblem): Operand[] {
+  return [
+    ...p.inChannels.map((_, source) => reads(`x${source}`)),
+    reads("weight"),
+    reads("bias", "vec4<f32>"),
+    ...epilogueOperands(p.epilogue, shapeOf(p)),
+    ...p.shortcutChannels.map((_, source) => reads(`shortcut${source}`)),
+    ...inputNormOperands(p.inputNorm),
+    writes("y"),
+    ...statisticsOperands(p.epilogue.statistics),
+  ];
+}
+
+function shapeOf({ inChannels, shortcutChannels, epilogue }: Conv2dProblem): EpilogueShape {
+  return epilogueShape(epilogue, shortcutChannels.length, inChannels.length);
+}
+
+/** The rows of the output as the tiles cut them. */
+export function conv2dTiledRows(p: Conv2dProblem): TiledRows {
+  const [height, width] = conv2dOutputSize(p);
+  return { rows: height * width, images: p.batch, phases: p.upsample ? 4 : 1 };
+}
+
+function checkBindings(p: Conv2dProblem): void {
+  const bindings = operandsOf(p).length;
+  if (bindings > MAX_BINDINGS) {
+    throw new ShapeError(
+      `conv2d: takes at most ${MAX_BINDINGS} operands, got ${bindings}. Apply the norm by affineActivation`,
     );
   }
 }
@@ -166,6 +223,10 @@ function select(p: Conv2dProblem, caps: Caps): Conv2dVariant {
 }
 
 function refusal(p: Conv2dProblem, { limits }: Caps, variant: Conv2dVariant): string | null {
+  if (p.epilogue.statistics !== "none") {
+    const reason = statisticsRefusal(variant, conv2dTiledRows(p));
+    if (reason !== null) return reason;
+  }
   if (variant === "tiled-split") return splitRefusal(splitShape(p));
   if (variant !== "patch") return null;
   if (p.stride !== 1) return `patch is for stride 1, got ${p.stride}`;
@@ -204,14 +265,6 @@ function plan(p: Conv2dProblem, caps: Caps, variant: Conv2dVariant = select(p, c
   const kernelSize = effectiveKernel(p);
   const rows = p.batch * gridHeight * gridWidth;
   const columns = quadCount(p.outChannels);
-  const operands: Operand[] = [
-    ...p.inChannels.map((_, source) => reads(`x${source}`)),
-    reads("weight"),
-    reads("bias", "vec4<f32>"),
-    ...epilogueOperands(p.epilogue),
-    ...p.shortcutChannels.map((_, source) => reads(`shortcut${source}`)),
-    writes("y"),
-  ];
   const params: Param[] = [
     u32("rows", rows),
     u32("in_quads0", quadCount(first)),
@@ -232,11 +285,13 @@ function plan(p: Conv2dProblem, caps: Caps, variant: Conv2dVariant = select(p, c
     i32("stride", p.stride),
     i32("pad_top", p.padding[0]),
     i32("pad_left", p.padding[2]),
+    ...epilogueParams(p.epilogue, p.outChannels),
   ];
+  const operands = operandsOf(p);
   const header = { caps, dtype: p.dtype, operands, params };
-  const loads = conv2dLoadsWgsl(p.inChannels.length, p.shortcutChannels.length);
-  const shared = loads + epilogueWgsl(p.epilogue);
-  const label = `conv2d/${variant} ${p.kernelSize.join("x")}${p.stride > 1 ? ` s${p.stride}` : ""}${p.upsample ? " up" : ""}${shortcut ? " + 1x1" : ""}`;
+  const loads = conv2dLoadsWgsl(p.inChannels.length, p.shortcutChannels.length, p.inputNorm);
+  const shared = loads + epilogueWgsl(p.epilogue, shapeOf(p));
+  const label = `conv2d/${variant} ${p.kernelSize.join("x")}${p.stride > 1 ? ` s${p.stride}` : ""}${p.upsample ? " up" : ""}${shortcut ? " + 1x1" : ""}${p.inputNorm === "none" ? "" : " norm"}${p.epilogue.statistics === "none" ? "" : " stats"}`;
   const one = (body: string, [x, y]: Dispatch["workgroups"]): KernelPlan => ({
     variant,
     scratch: [],
@@ -245,7 +300,7 @@ function plan(p: Conv2dProblem, caps: Caps, variant: Conv2dVariant = select(p, c
   switch (variant) {
     case "naive":
       return one(
-        gatheringConv2dWgsl(variant, shortcut),
+        gatheringConv2dWgsl(variant, shortcut, p.epilogue.statistics),
         foldWorkgroups(Math.ceil((rows * columns) / REGISTER_WORKGROUP)),
       );
     case "register-8x1":
@@ -261,18 +316,20 @@ function plan(p: Conv2dProblem, caps: Caps, variant: Conv2dVariant = select(p, c
     }
     case "tiled": {
       const groups = Math.ceil(rows / TILE_ROWS) * Math.ceil((columns * 4) / TILE_COLUMNS);
-      return one(gatheringConv2dWgsl(variant, shortcut), foldWorkgroups(groups));
+      return one(
+        gatheringConv2dWgsl(variant, shortcut, p.epilogue.statistics),
+        foldWorkgroups(groups),
+      );
     }
     case "tiled-split": {
-      const isSource = ({ name }: Operand): boolean => /^(x\d|weight|shortcut\d)$/.test(name);
       return splitPlan(variant, {
         ...splitShape(p),
         ...header,
         label,
-        sources: operands.filter(isSource),
-        finishing: operands.filter((operand) => !isSource(operand)),
-        products: loads + gatheringConv2dWgsl(variant, shortcut),
-        epilogue: epilogueWgsl(p.epilogue),
+        sources: operands.filter(isProductOperand),
+        finishing: operands.filter((operand) => !isProductOperand(operand)),
+        products: loads + gatheringConv2dWgsl(variant, shortcut, "none"),
+        epilogue: epilogueWgsl(p.epilogue, shapeOf(p)),
         geglu: false,
       });
     }
@@ -305,6 +362,10 @@ function cost(p: Conv2dProblem): Cost {
       geglu: false,
       upsample: p.upsample,
     });
+  const statisticsBytes =
+    p.epilogue.statistics === "channels"
+      ? tileStatisticsByteLength(conv2dTiledRows(p), p.outChannels)
+      : 0;
   return {
     flops: 2 * outPixels * p.outChannels * products,
     bytesRead:
@@ -313,7 +374,7 @@ function cost(p: Conv2dProblem): Cost {
       weightBytes(inChannels, p.kernelSize[0] * p.kernelSize[1]) +
       (shortcutChannels > 0 ? weightBytes(shortcutChannels, 1) : 0) +
       (p.epilogue.residual ? outBytes : 0),
-    bytesWritten: outBytes,
+    bytesWritten: outBytes + statisticsBytes,
   };
 }
 
@@ -337,4 +398,5 @@ export const conv2d: Kernel<Conv2dProblem, Conv2dVariant> = {
   cost,
   refusal,
   classOf,
+  comparable: (p) => ({ ...p, epilogue: { ...p.epilogue, statistics: "none" } }),
 };

@@ -7,42 +7,112 @@
  * `row` is the flattened output pixel or token, `nq` the quad of output channels. For GEGLU the weight
  * columns are interleaved at packing (quads: value, gate, value, gate, …), so one invocation holds both
  * halves. `bias` is always bound, f32; a layer without bias binds zeros.
+ *
+ * Which of these there are, and the activation but for GELU, are uniforms and not text: a branch at the end of a
+ * long sum costs nothing, a pipeline costs a software adapter up to a second to compile.
  */
-import type { Operand } from "../gpu/wgsl.ts";
+import { ShapeError, quadCount } from "../gpu/shape.ts";
+import type { Operand, Param } from "../gpu/wgsl.ts";
 import type { Activation } from "./activation.ts";
 import { activationWgsl } from "./activation.ts";
-import { reads } from "./kernel.ts";
+import type { TileStatistics } from "./gemm-tiled.ts";
+import { f32, optional, u32 } from "./kernel.ts";
 
 /** What happens to a finished sum of conv2d or linear before it is stored. */
 export interface Epilogue {
   /** Adds operand `channel_add` [batch, outChannels] (activation dtype): the time embedding. */
   readonly channelAdd: boolean;
+  /** Where those channels are in wider rows of `channel_add`: the first, a multiple of 4, of so many. Null: all. */
+  readonly channelAddWindow: readonly [offset: number, channels: number] | null;
   /** Adds operand `residual`, shaped like the output, after the activation. */
   readonly residual: boolean;
   /** Applied before the residual is added. */
   readonly activation: Activation;
+  /** Also writes statistics of what is stored, for a norm of channels or of rows: see `tile-statistics.ts`. */
+  readonly statistics: TileStatistics;
   /** The output has half the columns: value · gelu(gate). Excludes the other three. */
   readonly geglu: boolean;
 }
 
 export const PLAIN_EPILOGUE: Epilogue = {
   channelAdd: false,
+  channelAddWindow: null,
   residual: false,
   activation: "none",
+  statistics: "none",
   geglu: false,
 };
 
-/** Optional operands in binding order, between `bias` and `y`. */
-export function epilogueOperands({ channelAdd, residual }: Epilogue): Operand[] {
-  return [...(channelAdd ? [reads("channel_add")] : []), ...(residual ? [reads("residual")] : [])];
+/** Which operands a shader declares; the others it cannot have. */
+export interface EpilogueShape {
+  readonly channelAdd: boolean;
+  readonly residual: boolean;
 }
 
 /**
- * WGSL of `finish(sum, row, nq)`, or with GEGLU of `finish_pair(value, gate, row, pair)`. Uses
+ * A shortcut takes the place of the residual. Where a shader with two sources also writes statistics, bindings are
+ * scarce: it declares only what it has.
+ */
+export function epilogueShape(
+  epilogue: Epilogue,
+  shortcuts: number,
+  sources: number,
+): EpilogueShape {
+  const isScarce =
+    epilogue.statistics === "channels" && sources + shortcuts > (shortcuts > 0 ? 2 : 1);
+  return {
+    channelAdd: !epilogue.geglu && (epilogue.channelAdd || !isScarce),
+    residual: !epilogue.geglu && shortcuts === 0 && (epilogue.residual || !isScarce),
+  };
+}
+
+/** Operands in binding order, between `bias` and `y`. */
+export function epilogueOperands(epilogue: Epilogue, shape: EpilogueShape): Operand[] {
+  return [
+    ...(shape.channelAdd ? [optional("channel_add", epilogue.channelAdd, "bias")] : []),
+    ...(shape.residual ? [optional("residual", epilogue.residual, "bias")] : []),
+  ];
+}
+
+/** x·sigmoid(s·x): the s of each activation that has this form. */
+const SIGMOID_SCALES: Partial<Record<Activation, number>> = { silu: 1, quick_gelu: 1.702 };
+
+/** Uniforms that `epilogueWgsl` reads. */
+export function epilogueParams(epilogue: Epilogue, outChannels: number): Param[] {
+  const { channelAdd, channelAddWindow, residual, activation } = epilogue;
+  const [offset, channels] = channelAddWindow ?? [0, outChannels];
+  return [
+    u32("has_channel_add", channelAdd ? 1 : 0),
+    u32("channel_add_first", offset / 4),
+    u32("channel_add_quads", quadCount(channels)),
+    u32("has_residual", residual ? 1 : 0),
+    u32("has_relu", activation === "relu" ? 1 : 0),
+    f32("sigmoid_scale", SIGMOID_SCALES[activation] ?? 0),
+  ];
+}
+
+/** Throws `ShapeError` for a window that is no run of quads within its row. */
+export function checkEpilogue(
+  name: string,
+  { channelAddWindow }: Epilogue,
+  outChannels: number,
+): void {
+  if (channelAddWindow === null) return;
+  const [offset, channels] = channelAddWindow;
+  if (offset >= 0 && offset % 4 === 0 && offset + outChannels <= channels) return;
+  throw new ShapeError(
+    `${name}: the window of channelAdd must begin at a multiple of 4 and hold ${outChannels} channels, ` +
+      `got ${offset} of ${channels}`,
+  );
+}
+
+/**
+ * WGSL of `finish(sum, row, nq)`, which returns what it has stored, or with GEGLU of
+ * `finish_pair(value, gate, row, pair)`. Uses
  * `params.out_quads` (quads of a stored row) and, for channelAdd, `params.rows_per_image`.
  */
-export function epilogueWgsl(epilogue: Epilogue): string {
-  if (epilogue.geglu) {
+export function epilogueWgsl({ activation, geglu }: Epilogue, shape: EpilogueShape): string {
+  if (geglu) {
     return /* wgsl */ `${activationWgsl("gelu")}
 fn finish_pair(value: vec4<f32>, gate: vec4<f32>, row: u32, pair: u32) {
   let v = value + bias[2u * pair];
@@ -51,19 +121,25 @@ fn finish_pair(value: vec4<f32>, gate: vec4<f32>, row: u32, pair: u32) {
 }
 `;
   }
-  const add = epilogue.channelAdd
-    ? "v = v + unpack(channel_add[(row / params.rows_per_image) * params.out_quads + nq]);"
-    : "";
-  const residual = epilogue.residual
-    ? "v = v + unpack(residual[row * params.out_quads + nq]);"
-    : "";
-  return /* wgsl */ `${activationWgsl(epilogue.activation)}
-fn finish(sum: vec4<f32>, row: u32, nq: u32) {
+  const residual = `if (params.has_residual != 0u) { v = v + unpack(residual[row * params.out_quads + nq]); }`;
+  const channelAdd = /* wgsl */ `if (params.has_channel_add != 0u) {
+    let image = row / params.rows_per_image;
+    v = v + unpack(channel_add[image * params.channel_add_quads + params.channel_add_first + nq]);
+  }`;
+  const gelu = activation === "gelu";
+  const activate = /* wgsl */ `if (params.has_relu != 0u) { v = max(v, vec4<f32>(0.0)); }
+  if (params.sigmoid_scale != 0.0) {
+    v = v / (vec4<f32>(1.0) + exp(min(-params.sigmoid_scale * v, vec4<f32>(80.0))));
+  }`;
+  return /* wgsl */ `${gelu ? activationWgsl("gelu") : ""}
+fn finish(sum: vec4<f32>, row: u32, nq: u32) -> vec4<f32> {
   var v = sum + bias[nq];
-  ${add}
-  v = activate(v);
-  ${residual}
-  y[row * params.out_quads + nq] = pack(v);
+  ${shape.channelAdd ? channelAdd : ""}
+  ${gelu ? "v = activate(v);" : activate}
+  ${shape.residual ? residual : ""}
+  let stored = pack(v);
+  y[row * params.out_quads + nq] = stored;
+  return unpack(stored);
 }
 `;
 }

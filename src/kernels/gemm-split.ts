@@ -41,6 +41,10 @@ export function sliceCount({ rows, columnQuads, phases, steps }: SplitShape): nu
   return Math.ceil(steps / Math.ceil(steps / wanted)); // none is empty
 }
 
+/** Whether the products read an operand; the others belong to the epilogue. */
+export const isProductOperand = ({ name }: Operand): boolean =>
+  /^(x\d|weight|shortcut\d|norm)$/.test(name);
+
 export function splitRefusal(shape: SplitShape): string | null {
   if (sliceCount(shape) >= 2) return null;
   const { rows, columnQuads, phases, steps } = shape;

@@ -21,11 +21,22 @@ export const TILE_ROWS = 64;
 export const TILE_COLUMNS = 64;
 const K_QUADS = 4; // 16 channels a step
 
+/** What a tile writes beside its outputs: see `tile-statistics.ts`. */
+export type TileStatistics = "none" | "channels" | "rows";
+
 /** Steps of the K loop for a tap of so many channels. */
 export const tiledSteps = (channels: number): number => Math.ceil(quadCount(channels) / K_QUADS);
 
-/** Entry point `main`; `taps` is a WGSL expression of type u32. */
-export function tiledGemmWgsl(taps: string, geglu: boolean, split = false): string {
+/**
+ * Entry point `main`; `taps` is a WGSL expression of type u32. Statistics of channels need tiles of whole rows, those
+ * of rows whole columns; a split has none.
+ */
+export function tiledGemmWgsl(
+  taps: string,
+  geglu: boolean,
+  statistics: TileStatistics,
+  split = false,
+): string {
   const slice = split
     ? `let phase = group.z / params.slices;
   let my_slice = group.z % params.slices; // uniform, which a variable of the module is not to the compiler
@@ -44,6 +55,7 @@ export function tiledGemmWgsl(taps: string, geglu: boolean, split = false): stri
   return /* wgsl */ `
 var<workgroup> tile_a: array<vec4<f32>, ${K_QUADS * TILE_ROWS}>;
 var<workgroup> tile_w: array<vec4<f32>, ${K_QUADS * 4 * (TILE_COLUMNS / 4)}>;
+${statistics === "rows" ? ROW_PART : ""}
 
 @compute @workgroup_size(128)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>,
@@ -100,7 +112,20 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
     }
   }
   let nq = nq0 + my_quad;
-  if (nq >= params.column_quads) { return; }
+  ${{ none: storesWgsl(geglu), channels: CHANNEL_STATISTICS, rows: ROW_STATISTICS }[statistics]}
+}
+`;
+}
+
+const ROW_PART = /* wgsl */ `
+fn row_part(at: u32) -> vec4<f32> {
+  if (at < 256u) { return tile_a[at]; }
+  return tile_w[at - 256u];
+}`;
+
+/** Finishes and stores the four rows of an invocation. */
+function storesWgsl(geglu: boolean): string {
+  return `if (nq >= params.column_quads) { return; }
   ${lines(
     4,
     (r) => `{
@@ -115,7 +140,72 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
       }
     }
   }`,
+  )}`;
+}
+
+/** The same, and the statistics of the tile's columns. Reuses the staging memory. */
+const CHANNEL_STATISTICS = /* wgsl */ `
+  ${lines(
+    2,
+    (q) => `if (nq + ${q}u < params.column_quads) {
+    let row = row0 + my_row;
+    ${lines(4, (r) => `let v${r} = finish(acc${r}_${q}, output_row(row + ${r}u, phase), nq + ${q}u);`)}
+    let mean = ((v0 + v1) + (v2 + v3)) * 0.25;
+    ${lines(4, (r) => `let d${r} = v${r} - mean;`)}
+    let at = (local >> 3u) * 16u + my_quad + ${q}u;
+    tile_a[at] = mean;
+    tile_w[at] = (d0 * d0 + d1 * d1) + (d2 * d2 + d3 * d3);
+  }`,
   )}
-}
+  workgroupBarrier();
+  let column = nq0 + local;
+  if (local < 16u && column < params.column_quads) {
+    var mean = vec4<f32>(0.0);
+    for (var i = 0u; i < 16u; i++) { mean += tile_a[i * 16u + local]; }
+    mean *= 0.0625;
+    var m2 = vec4<f32>(0.0);
+    for (var i = 0u; i < 16u; i++) {
+      let delta = tile_a[i * 16u + local] - mean;
+      m2 += tile_w[i * 16u + local] + 4.0 * delta * delta;
+    }
+    let split = phase * row_tiles + index % row_tiles;
+    let slot = (split * params.column_quads + column) * 2u;
+    stats[slot] = mean;
+    stats[slot + 1u] = m2;
+  }
 `;
-}
+
+/** The same, and the statistics of the tile's rows: 8 lanes hold 8 values each of a row, one lane merges them. */
+const ROW_STATISTICS = /* wgsl */ `
+  ${lines(
+    4,
+    (r) => `{
+    let row = row0 + my_row + ${r}u;
+    var v0 = vec4<f32>(0.0);
+    var v1 = vec4<f32>(0.0);
+    if (row < params.rows) {
+      v0 = finish(acc${r}_0, output_row(row, phase), nq);
+      v1 = finish(acc${r}_1, output_row(row, phase), nq + 1u);
+    }
+    let mean = dot(v0 + v1, vec4<f32>(0.125));
+    let d0 = v0 - mean;
+    let d1 = v1 - mean;
+    let part = vec4<f32>(mean, dot(d0, d0) + dot(d1, d1), 0.0, 0.0);
+    let at = (my_row + ${r}u) * 8u + (local & 7u);
+    if (at < 256u) { tile_a[at] = part; } else { tile_w[at - 256u] = part; }
+  }`,
+  )}
+  workgroupBarrier();
+  let row = row0 + local;
+  if (local < ${TILE_ROWS}u && row < params.rows) {
+    var mean = 0.0;
+    for (var i = 0u; i < 8u; i++) { mean += row_part(local * 8u + i).x; }
+    mean *= 0.125;
+    var m2 = 0.0;
+    for (var i = 0u; i < 8u; i++) {
+      let part = row_part(local * 8u + i);
+      m2 += part.y + 8.0 * (part.x - mean) * (part.x - mean);
+    }
+    row_stats_out[row * (params.column_quads / ${TILE_COLUMNS / 4}u) + nq0 / ${TILE_COLUMNS / 4}u] = vec2<f32>(mean, m2);
+  }
+`;

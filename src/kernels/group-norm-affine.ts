@@ -129,21 +129,7 @@ fn spread_${k}(image: u32, first: u32, count: u32, lane: u32, shift: f32, mean: 
 }
 `;
 
-/** What differs between one source and two: where the group's first mean is, and the two sums. */
-const ONE_SOURCE = /* wgsl */ `
-fn first_mean(image: u32, low: u32) -> f32 {
-  return stats0[stats_index_0(image, 0u, low)];
-}
-
-fn weighted_means(image: u32, low: u32, high: u32, lane: u32, shift: f32) -> f32 {
-  return weighted_means_0(image, low, high - low, lane, shift);
-}
-
-fn spread(image: u32, low: u32, high: u32, lane: u32, shift: f32, mean: f32) -> f32 {
-  return spread_0(image, low, high - low, lane, shift, mean);
-}
-`;
-
+/** One source is two of which the second has no channels: no group reaches it. */
 const TWO_SOURCES = /* wgsl */ `
 fn first_mean(image: u32, low: u32) -> f32 {
   if (low < params.channels_0) { return stats0[stats_index_0(image, 0u, low)]; }
@@ -209,7 +195,8 @@ function plan(problem: GroupNormAffineProblem, caps: Caps): KernelPlan {
   check(problem);
   const { batch, sources, numGroups, eps } = problem;
   const channels = totalChannels(problem);
-  const sourceParams = sources.flatMap((source, k) => [
+  const [first, second = { channels: 0, splits: 1, pixels: 1 }] = sources;
+  const sourceParams = [first, second].flatMap((source, k) => [
     u32(`channels_${k}`, source.channels),
     u32(`quads_${k}`, quadCount(source.channels)),
     u32(`splits_${k}`, source.splits),
@@ -221,13 +208,16 @@ function plan(problem: GroupNormAffineProblem, caps: Caps): KernelPlan {
     scratch: [],
     dispatches: [
       dispatch(
-        `groupNormAffine ${sources.length === 1 ? "one source" : "two sources"}`,
+        "groupNormAffine",
         {
           caps,
           dtype: "f32",
           // Scalars, not quads: groups begin and end anywhere within a quad.
           operands: [
-            ...sources.map((_, k) => reads(`stats${k}`, "f32")),
+            reads("stats0", "f32"),
+            sources.length === 2
+              ? reads("stats1", "f32")
+              : { ...reads("stats1", "f32"), boundTo: "stats0" },
             reads("gamma", "f32"),
             reads("beta", "f32"),
             writes("affine", "f32"),
@@ -237,15 +227,13 @@ function plan(problem: GroupNormAffineProblem, caps: Caps): KernelPlan {
             u32("groups", numGroups),
             u32("group_channels", channels / numGroups),
             u32("quads", quadCount(channels)),
-            u32("pixels", sources[0].pixels),
+            u32("pixels", first.pixels),
             f32("eps", eps),
             ...sourceParams,
           ],
           constants: { LANES: caps.isSoftware ? 64 : 256 },
         },
-        sources.map((_, k) => sourceFunctions(k)).join("") +
-          (sources.length === 1 ? ONE_SOURCE : TWO_SOURCES) +
-          MAIN,
+        sourceFunctions(0) + sourceFunctions(1) + TWO_SOURCES + MAIN,
         foldWorkgroups(batch * numGroups),
       ),
     ],

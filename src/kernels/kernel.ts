@@ -71,6 +71,11 @@ export interface Kernel<P, V extends string = string> {
    * for the class. Absent: `select` needs no measurements.
    */
   classOf?(problem: P): string;
+  /**
+   * The problem without what only one variant does: what variants are compared on. Lowering puts that back, or adds
+   * a step for it, once the variant is known. Absent: the problem itself.
+   */
+  comparable?(problem: P): P;
 }
 
 /**
@@ -89,7 +94,10 @@ export function dispatch(
   return {
     label,
     code: shaderHeader(header) + body,
-    operands: header.operands.map(({ name, access }) => ({ name, access })),
+    operands: header.operands.map(({ name, access, boundTo }) => ({
+      name: boundTo ?? name,
+      access,
+    })),
     params: packParams(header.params),
     workgroups,
   };
@@ -101,6 +109,9 @@ export const reads = (name: string, element = "Quad"): Operand => ({
   element,
   access: "read",
 });
+/** An operand that may be absent; then the shader must leave alone what is bound in its place. */
+export const optional = (name: string, isPresent: boolean, standIn: string): Operand =>
+  isPresent ? reads(name) : { ...reads(name), boundTo: standIn };
 /** An operand that the shader writes; it may read it too. */
 export const writes = (name: string, element = "Quad"): Operand => ({
   name,

@@ -17,15 +17,39 @@ import { dtypeByteLength } from "../gpu/dtype.ts";
 import { ShapeError, isShape, quadCount } from "../gpu/shape.ts";
 import type { Operand, Param } from "../gpu/wgsl.ts";
 import { foldWorkgroups } from "../gpu/wgsl.ts";
-import type { Epilogue } from "./epilogue.ts";
-import { epilogueOperands, epilogueWgsl } from "./epilogue.ts";
+import { sourcesWgsl } from "./concatenated-sources.ts";
+import type { Epilogue, EpilogueShape } from "./epilogue.ts";
+import {
+  checkEpilogue,
+  epilogueOperands,
+  epilogueParams,
+  epilogueShape,
+  epilogueWgsl,
+} from "./epilogue.ts";
 import { REGISTER_WORKGROUP, linearRegisterWgsl } from "./gemm-register.ts";
 import type { SplitShape } from "./gemm-split.ts";
-import { splitPlan, splitRefusal } from "./gemm-split.ts";
+import { isProductOperand, splitPlan, splitRefusal } from "./gemm-split.ts";
 import { TILE_COLUMNS, TILE_ROWS, tiledGemmWgsl, tiledSteps } from "./gemm-tiled.ts";
+import type { InputNorm } from "./input-norm.ts";
+import { checkInputNorm, inputNormOperands, inputNormWgsl } from "./input-norm.ts";
 import type { Cost, Kernel, KernelPlan } from "./kernel.ts";
 import { dispatch, reads, sizeClass, u32, writes } from "./kernel.ts";
+import type { LayerNormOnLoad } from "./layer-norm-on-load.ts";
+import {
+  LAYER_NORM_ROWS,
+  checkLayerNormOnLoad,
+  layerNormOperands,
+  layerNormParams,
+} from "./layer-norm-on-load.ts";
 import { packedColumnQuads, packedWeightByteLength } from "./pack-weight.ts";
+import type { TiledRows } from "./tile-statistics.ts";
+import {
+  rowParts,
+  rowStatisticsByteLength,
+  statisticsOperands,
+  statisticsRefusal,
+  tileStatisticsByteLength,
+} from "./tile-statistics.ts";
 
 /** Operands `x0` (and `x1`), `weight`, `bias`, `y`, and those of the epilogue. */
 export interface LinearProblem {
@@ -39,6 +63,10 @@ export interface LinearProblem {
   readonly outChannels: number;
   /** Rows that share one `channel_add` row (pixels of an image). */
   readonly rowsPerImage: number;
+  /** What is done to x while it is loaded. */
+  readonly inputNorm: InputNorm;
+  /** LayerNorm of x while it is loaded, variant `tiled` only; excludes `inputNorm`. */
+  readonly layerNorm: LayerNormOnLoad | null;
   /** What happens to each sum before it is stored. */
   readonly epilogue: Epilogue;
 }
@@ -71,10 +99,18 @@ function check(p: LinearProblem): void {
       `linear: the first of two sources must have a multiple of 4 channels, got ${p.inChannels[0]}. Concatenate by copy`,
     );
   }
+  if (p.layerNorm) {
+    checkLayerNormOnLoad(p.layerNorm, p.inChannels);
+    if (p.inputNorm !== "none") throw new ShapeError("linear: layerNorm excludes inputNorm");
+  }
+  checkEpilogue("linear", p.epilogue, p.outChannels);
+  checkInputNorm("linear", p.inputNorm, Math.ceil(p.rows / p.rowsPerImage));
   if (p.epilogue.geglu) {
-    const { channelAdd, residual, activation } = p.epilogue;
-    if (channelAdd || residual || activation !== "none") {
-      throw new ShapeError("linear: GEGLU excludes channelAdd, residual and activation");
+    const { channelAdd, residual, activation, statistics } = p.epilogue;
+    if (channelAdd || residual || activation !== "none" || statistics !== "none") {
+      throw new ShapeError(
+        "linear: GEGLU excludes channelAdd, residual, activation and statistics",
+      );
     }
     if (p.outChannels % 2 !== 0) {
       throw new ShapeError(`linear: GEGLU needs an even number of columns, got ${p.outChannels}`);
@@ -85,16 +121,28 @@ function check(p: LinearProblem): void {
 function select(p: LinearProblem, caps: Caps): LinearVariant {
   if (p.rows < 4) return "register-1x2";
   if (caps.isSoftware) {
-    return packedColumnQuads(p.outChannels, p.epilogue.geglu) < 2 ? "register-4x1" : "register-8x2";
+    return "register-8x2";
   }
   return "tiled";
 }
 
 function refusal(p: LinearProblem, _caps: Caps, variant: LinearVariant): string | null {
+  const { geglu, statistics } = p.epilogue;
+  if (statistics === "channels") {
+    const reason = statisticsRefusal(variant, linearTiledRows(p));
+    if (reason !== null) return reason;
+  }
+  if (statistics === "rows" && (variant !== "tiled" || rowParts(p.outChannels) === null)) {
+    return (
+      `takes statistics of rows as "tiled" of a multiple of ${TILE_COLUMNS} columns, ` +
+      `got "${variant}" of ${p.outChannels}. Use layerNorm`
+    );
+  }
+  if (p.layerNorm && variant !== "tiled") {
+    return `${variant} does not normalise rows. Apply layerNorm`;
+  }
   if (variant === "tiled-split") return splitRefusal(splitShape(p));
-  return p.epilogue.geglu && variant === "register-4x1"
-    ? "GEGLU does not run as register-4x1"
-    : null;
+  return geglu && variant === "register-4x1" ? "GEGLU does not run as register-4x1" : null;
 }
 
 function splitShape({ rows, inChannels, outChannels, epilogue }: LinearProblem): SplitShape {
@@ -102,6 +150,17 @@ function splitShape({ rows, inChannels, outChannels, epilogue }: LinearProblem):
   // Both sources are one K axis, each padded to quads.
   const quads = inChannels.reduce((sum, channels) => sum + quadCount(channels), 0);
   return { rows, columnQuads, phases: 1, steps: tiledSteps(4 * quads) };
+}
+
+function shapeOf({ epilogue, inChannels, layerNorm }: LinearProblem): EpilogueShape {
+  // Three more operands leave room for none that is not there.
+  if (layerNorm) return { channelAdd: epilogue.channelAdd, residual: epilogue.residual };
+  return epilogueShape(epilogue, 0, inChannels.length);
+}
+
+/** The rows of the output as the tiles cut them. */
+export function linearTiledRows({ rows, rowsPerImage }: LinearProblem): TiledRows {
+  return { rows, images: Math.ceil(rows / rowsPerImage), phases: 1 };
 }
 
 /** Operands and params that all variants share. */
@@ -112,8 +171,11 @@ function interfaceOf(p: LinearProblem): { operands: Operand[]; params: Param[] }
       ...p.inChannels.map((_, source) => reads(`x${source}`)),
       reads("weight"),
       reads("bias", "vec4<f32>"),
-      ...epilogueOperands(p.epilogue),
+      ...epilogueOperands(p.epilogue, shapeOf(p)),
+      ...inputNormOperands(p.inputNorm),
+      ...layerNormOperands(p.layerNorm),
       writes("y"),
+      ...statisticsOperands(p.epilogue.statistics),
     ],
     params: [
       u32("rows", p.rows),
@@ -122,19 +184,17 @@ function interfaceOf(p: LinearProblem): { operands: Operand[]; params: Param[] }
       u32("column_quads", packedColumnQuads(p.outChannels, p.epilogue.geglu)),
       u32("out_quads", quadCount(linearOutChannels(p))),
       u32("rows_per_image", p.rowsPerImage),
+      ...epilogueParams(p.epilogue, p.outChannels),
+      ...layerNormParams(p.layerNorm, p.inChannels),
     ],
   };
 }
 
-/** WGSL `load_a(row, k)`: quad `k` of the concatenated sources. */
-function loadWgsl(sources: number): string {
-  if (sources === 1) {
-    return `fn load_a(row: u32, k: u32) -> vec4<f32> { return unpack(x0[row * params.in_quads0 + k]); }`;
-  }
-  return `fn load_a(row: u32, k: u32) -> vec4<f32> {
-  if (k < params.in_quads0) { return unpack(x0[row * params.in_quads0 + k]); }
-  return unpack(x1[row * params.in_quads1 + (k - params.in_quads0)]);
-}`;
+/** WGSL `load_a(row, k)`: quad `k` of the concatenated sources, normalised. */
+function loadWgsl({ inChannels, inputNorm }: LinearProblem): string {
+  return `${inputNormWgsl(inputNorm)}${sourcesWgsl("load_stored", "x", "in_quads", inChannels.length)}
+fn load_a(row: u32, k: u32) -> vec4<f32> { return normalised(load_stored(row, k), k); }
+`;
 }
 
 function plan(p: LinearProblem, caps: Caps, variant: LinearVariant = select(p, caps)): KernelPlan {
@@ -144,9 +204,9 @@ function plan(p: LinearProblem, caps: Caps, variant: LinearVariant = select(p, c
   const { operands, params } = interfaceOf(p);
   const { geglu } = p.epilogue;
   const columns = packedColumnQuads(p.outChannels, geglu);
-  const finish = epilogueWgsl(p.epilogue);
-  const load = loadWgsl(p.inChannels.length);
-  const label = `linear/${variant}${geglu ? " geglu" : ""}`;
+  const finish = epilogueWgsl(p.epilogue, shapeOf(p));
+  const load = loadWgsl(p);
+  const label = `linear/${variant}${geglu ? " geglu" : ""}${p.inputNorm === "none" ? "" : " norm"}${p.layerNorm ? " layer norm" : ""}${p.epilogue.statistics === "none" ? "" : " stats"}`;
   const header = { caps, dtype: p.dtype, operands, params };
   switch (variant) {
     case "naive": {
@@ -177,20 +237,16 @@ function plan(p: LinearProblem, caps: Caps, variant: LinearVariant = select(p, c
       const groups = Math.ceil(p.rows / TILE_ROWS) * Math.ceil((columns * 4) / TILE_COLUMNS);
       const prepare = `fn k_quads() -> u32 { return params.in_quads0 + params.in_quads1; }
 fn tap_quads(tap: u32) -> u32 { return k_quads(); }
-struct Row { index: u32 }
-fn locate(row: u32, phase: u32) -> Row { return Row(row); }
 fn output_row(row: u32, phase: u32) -> u32 { return row; }
-fn load_tap(row: Row, tap: u32, k: u32) -> vec4<f32> { return load_a(row.index, k); }
-`;
+${p.layerNorm ? LAYER_NORM_ROWS : PLAIN_ROWS}`;
       if (variant === "tiled-split") {
-        const isSource = ({ name }: Operand): boolean => /^(x\d|weight)$/.test(name);
         return splitPlan(variant, {
           ...splitShape(p),
           ...header,
           label,
-          sources: operands.filter(isSource),
-          finishing: operands.filter((operand) => !isSource(operand)),
-          products: load + prepare + tiledGemmWgsl("1u", false, true),
+          sources: operands.filter(isProductOperand),
+          finishing: operands.filter((operand) => !isProductOperand(operand)),
+          products: load + prepare + tiledGemmWgsl("1u", false, "none", true),
           epilogue: finish,
           geglu,
         });
@@ -200,7 +256,7 @@ fn load_tap(row: Row, tap: u32, k: u32) -> vec4<f32> { return load_a(row.index, 
         dispatch(
           label,
           header,
-          load + finish + prepare + tiledGemmWgsl("1u", geglu),
+          load + finish + prepare + tiledGemmWgsl("1u", geglu, p.epilogue.statistics),
           foldWorkgroups(groups),
         ),
       );
@@ -209,6 +265,12 @@ fn load_tap(row: Row, tap: u32, k: u32) -> vec4<f32> { return load_a(row.index, 
       return variant satisfies never;
   }
 }
+
+const PLAIN_ROWS = /* wgsl */ `
+struct Row { index: u32 }
+fn locate(row: u32, phase: u32) -> Row { return Row(row); }
+fn load_tap(row: Row, tap: u32, k: u32) -> vec4<f32> { return load_a(row.index, k); }
+`;
 
 function single(variant: string, only: KernelPlan["dispatches"][number]): KernelPlan {
   return { variant, scratch: [], dispatches: [only] };
@@ -246,6 +308,12 @@ function cost(p: LinearProblem): Cost {
   const k = p.inChannels.reduce((sum, channels) => sum + channels, 0);
   const element = dtypeByteLength(p.dtype);
   const outBytes = p.rows * linearOutChannels(p) * element;
+  const statisticsBytes = {
+    none: 0,
+    channels: tileStatisticsByteLength(linearTiledRows(p), p.outChannels),
+    rows: rowStatisticsByteLength(p.rows, p.outChannels),
+  }[p.epilogue.statistics];
+  const rowBytes = p.layerNorm ? rowStatisticsByteLength(p.rows, k) : 0;
   return {
     flops: 2 * p.rows * k * p.outChannels,
     bytesRead:
@@ -258,8 +326,9 @@ function cost(p: LinearProblem): Cost {
         geglu: p.epilogue.geglu,
         upsample: false,
       }) +
+      rowBytes +
       (p.epilogue.residual ? outBytes : 0),
-    bytesWritten: outBytes,
+    bytesWritten: outBytes + statisticsBytes,
   };
 }
 
@@ -278,4 +347,9 @@ export const linear: Kernel<LinearProblem, LinearVariant> = {
   cost,
   refusal,
   classOf,
+  comparable: (p) => ({
+    ...p,
+    layerNorm: null,
+    epilogue: { ...p.epilogue, statistics: "none" },
+  }),
 };

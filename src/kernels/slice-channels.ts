@@ -1,11 +1,11 @@
 /**
- * A window of channels, optionally clamped:
+ * A window of channels, optionally scaled and clamped:
  *
- *   y[row, c] = x[row, offset + c],  c = 0 … count − 1
+ *   y[row, c] = clamp(scale·x[row, offset + c]),  c = 0 … count − 1
  *
  * Layout: rows (pixels or tokens) of quads; y is padded with zeros whatever follows the window in x. One
- * invocation per output quad, put together from two quads of x where offset is no multiple of 4. Without
- * clamp bit for bit; with it through f32 (which holds every half). Covers mean and log-variance of the VAE.
+ * invocation per output quad, put together from two quads of x where offset is no multiple of 4. A plain
+ * copy is bit for bit; else it goes through f32 (which holds every half). Covers mean and log-variance of the VAE.
  */
 import type { Caps } from "../gpu/caps.ts";
 import type { DType } from "../gpu/dtype.ts";
@@ -28,11 +28,14 @@ export interface SliceChannelsProblem {
   readonly offset: number;
   /** Channels of the window. */
   readonly count: number;
-  /** [lowest, highest], or null for a plain copy. */
+  readonly scale: number;
+  /** [lowest, highest], or null. */
   readonly clamp: readonly [number, number] | null;
 }
 
 const WORKGROUP = 64;
+/** The largest finite f32; shaders need not know infinities. */
+const F32_MAX = 3.4028234663852886e38;
 
 function check({ rows, channels, offset, count, clamp }: SliceChannelsProblem): void {
   if (!isShape([rows, channels, count])) {
@@ -53,12 +56,14 @@ function check({ rows, channels, offset, count, clamp }: SliceChannelsProblem): 
 
 function plan(problem: SliceChannelsProblem, caps: Caps): KernelPlan {
   check(problem);
-  const { dtype, rows, channels, offset, count, clamp } = problem;
+  const { dtype, rows, channels, offset, count, scale, clamp } = problem;
+  const isCopy = scale === 1 && clamp === null;
+  const [low, high] = clamp ?? [-F32_MAX, F32_MAX];
   const quads = rows * quadCount(count);
   const shift = offset % 4;
   const kept = count % 4;
   const window = shift === 0 ? "x[first]" : `window_${shift}(x[first], following)`;
-  const clamped = clamp === null ? window : `pack(clamp(unpack(${window}), low, high))`;
+  const scaled = `pack(clamp(params.scale * unpack(${window}), vec4<f32>(params.low), vec4<f32>(params.high)))`;
   // Zeros behind the last channel: move the kept ones to the end of a quad and back before zeros.
   const trimmed = `window_${4 - kept}(window_${kept}(Quad(), value), Quad())`;
   const body = /* wgsl */ `${quadWindowWgsl(dtype, caps)}
@@ -67,11 +72,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
         @builtin(local_invocation_index) local: u32) {
   let i = flat_group(group, counts) * ${WORKGROUP}u + local;
   if (i >= params.quads) { return; }
-  let quad = i % Y_QUADS + FIRST_QUAD; // in a row of x
+  let quad = i % Y_QUADS + params.first_quad; // in a row of x
   let first = i / Y_QUADS * X_QUADS + quad;
 ${shift === 0 ? "" : "  var following = Quad();\n  if (quad + 1u < X_QUADS) { following = x[first + 1u]; }"}
-${clamp === null ? "" : "  let low = vec4<f32>(params.low);\n  let high = vec4<f32>(params.high);"}
-  var value = ${clamped};
+  var value = ${isCopy ? window : scaled};
 ${kept === 0 ? "" : `  if (i % Y_QUADS == Y_QUADS - 1u) { value = ${trimmed}; }`}
   y[i] = value;
 }
@@ -88,12 +92,14 @@ ${kept === 0 ? "" : `  if (i % Y_QUADS == Y_QUADS - 1u) { value = ${trimmed}; }`
           operands: [reads("x"), writes("y")],
           params: [
             u32("quads", quads),
-            ...(clamp === null ? [] : [f32("low", clamp[0]), f32("high", clamp[1])]),
+            u32("first_quad", Math.floor(offset / 4)),
+            f32("scale", scale),
+            f32("low", low),
+            f32("high", high),
           ],
           constants: {
             X_QUADS: quadCount(channels),
             Y_QUADS: quadCount(count),
-            FIRST_QUAD: Math.floor(offset / 4),
           },
         },
         body,

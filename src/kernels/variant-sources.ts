@@ -26,6 +26,7 @@ export function variantSources(caps: Caps, dtype: DType): readonly string[] {
       padding: [1, 1, 1, 1],
       upsample: false,
       shortcutChannels: [],
+      inputNorm: "none",
       epilogue: PLAIN_EPILOGUE,
     }),
     ...sourcesOf(caps, linear, {
@@ -34,6 +35,8 @@ export function variantSources(caps: Caps, dtype: DType): readonly string[] {
       inChannels: [channels],
       outChannels: channels,
       rowsPerImage: side * side,
+      inputNorm: "none",
+      layerNorm: null,
       epilogue: PLAIN_EPILOGUE,
     }),
     ...sourcesOf(caps, attention, {

@@ -10,7 +10,7 @@ import { readBytes, uploadBytes } from "../gpu/transfer.ts";
 import type { DeviceWeights } from "../graph/device-weights.ts";
 import type { Graph, Weight } from "../graph/ir.ts";
 import { channelsOf } from "../graph/ir.ts";
-import { statsPlan } from "../graph/lower.ts";
+import { statsPlan } from "../graph/lower-statistics.ts";
 import type { Lifetime } from "../graph/memory-plan.ts";
 import type { GraphPlan } from "../graph/plan.ts";
 import { planGraph } from "../graph/plan.ts";
@@ -56,6 +56,8 @@ export interface TiledGraphOptions {
   readonly onProgress?: (fraction: number) => void;
 }
 
+/** Every GroupNorm needs a statistics step of its own, which counts a part of the tile. */
+const TILED_WITHOUT = ["share-statistics", "statistics-in-epilogue"] as const;
 const DEFAULT_SPILL_BUDGET = 512 * 1024 * 1024;
 
 /** A value of a waiting tile. */
@@ -81,7 +83,7 @@ export async function runTiledGraph(
       const key = `${height}x${width}`;
       let program = programs.get(key);
       if (program === undefined) {
-        const plan = planGraph(options.build(height, width), gpu.caps);
+        const plan = planGraph(options.build(height, width), gpu.caps, { without: TILED_WITHOUT });
         await weights.load(plan.weights, signal ? { signal } : {});
         program = await Program.create(gpu, plan, weights, { pool });
         programs.set(key, program);

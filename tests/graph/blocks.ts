@@ -22,6 +22,17 @@ export const blocks = {
     return g.build();
   },
 
+  /** Two resnets of different widths over one time embedding. */
+  resnets(dtype: DType): Graph {
+    const g = new GraphBuilder(dtype);
+    const x = g.input("x", [1, 4, 5, 8]);
+    const siluTemb = g.input("temb", [1, 20]);
+    const options = { numGroups: 2, eps: 1e-5, siluTemb };
+    const first = resnetBlock(g, root.at("first"), x, { ...options, outChannels: 12 });
+    g.output("y", resnetBlock(g, root.at("second"), first, { ...options, outChannels: 16 }));
+    return g.build();
+  },
+
   /** The UNet's up-path resnet over [first | second] channels. */
   concatResnet(dtype: DType, first: number, second: number): Graph {
     const g = new GraphBuilder(dtype);
@@ -38,6 +49,30 @@ export const blocks = {
   transformer(dtype: DType): Graph {
     const g = new GraphBuilder(dtype);
     const x = g.input("x", [1, 3, 5, 16]);
+    g.output(
+      "y",
+      transformer2d(g, root.at("attn"), x, g.input("context", [1, 7, 12]), {
+        numHeads: 2,
+        numGroups: 4,
+      }),
+    );
+    return g.build();
+  },
+
+  /** A map that a linear layer over its pixels has made, and then a norm: as between transformer and resnet. */
+  linearThenNorm(dtype: DType): Graph {
+    const g = new GraphBuilder(dtype);
+    const tokens = g.linear(g.input("x", [1, 15, 6]), root.at("proj_out"), 8, true);
+    const map = g.reshape(tokens, [1, 3, 5, 8]);
+    const norm = g.groupNorm(map, root.at("norm1"), { numGroups: 2, eps: 1e-5 });
+    g.output("y", g.conv2d(norm, root.at("conv"), CONV));
+    return g.build();
+  },
+
+  /** The same of whole tiles: 64 channels, 64 tokens. */
+  wideTransformer(dtype: DType): Graph {
+    const g = new GraphBuilder(dtype);
+    const x = g.input("x", [1, 8, 8, 64]);
     g.output(
       "y",
       transformer2d(g, root.at("attn"), x, g.input("context", [1, 7, 12]), {

@@ -230,6 +230,7 @@ describe("full-size RCOD_O at 512²", () => {
 it("a larger picture needs more, in proportion to its area", () => {
   const small = plansOf(256, 256, "f16")["decode"]?.memory.totalBytes ?? 0;
   const large = plansOf(512, 512, "f16")["decode"]?.memory.totalBytes ?? 0;
-  expect(large / small).toBeGreaterThan(3.5);
+  // Less than 4, as the largest normalised map is stored at 256² and no longer at 512².
+  expect(large / small).toBeGreaterThan(3);
   expect(large / small).toBeLessThan(4.5);
 });

@@ -9,8 +9,16 @@ import { relativeRms, runGraph } from "./support.ts";
 const setup = useGpu();
 const ALL = PASSES.map(({ name }) => name);
 
+const SOFTWARE_VARIANTS = {
+  conv2d: "register-8x2",
+  linear: "register-8x2",
+  attention: "thread",
+  layerNorm: "row",
+};
+
 const GRAPHS = [
   ["resnet", blocks.resnet],
+  ["resnets", blocks.resnets],
   ["transformer", blocks.transformer],
   ["cross-attention × 2", blocks.crossAttentions],
   ["concat 8 + 6", (dtype: DType) => blocks.concatResnet(dtype, 8, 6)],
@@ -18,6 +26,7 @@ const GRAPHS = [
   ["odd geglu", blocks.oddGeglu],
   ["upsample × 2", (dtype: DType) => blocks.upsample(dtype, 8, 10)],
   ["upsample to odd", (dtype: DType) => blocks.upsample(dtype, 7, 10)],
+  ["linear then norm", blocks.linearThenNorm],
   ["clip layer", blocks.clipLayer],
   ["named", blocks.named],
 ] as const;
@@ -28,8 +37,10 @@ describe.each(GRAPHS)("%s", (_name, build) => {
     ["f32", 2e-6],
     ["f16", 2e-3],
   ])("fused equals unfused in %s", async (dtype, limit) => {
+    // Planned as for a GPU, where more rewrites pay, but in the variants that compile fastest here.
+    const caps = { ...setup.gpu.caps, isSoftware: false, variants: SOFTWARE_VARIANTS };
     const result = async (without: readonly PassName[]) => {
-      const { shape, data } = (await runGraph(setup.gpu, build(dtype), { without })).get(
+      const { shape, data } = (await runGraph(setup.gpu, build(dtype), { without }, caps)).get(
         "y",
       ) as NonNullable<ReturnType<Awaited<ReturnType<typeof runGraph>>["get"]>>;
       return { shape, data };
@@ -46,6 +57,30 @@ describe.each(GRAPHS)("%s", (_name, build) => {
       ).toBeLessThanOrEqual(limit);
     }
   });
+});
+
+it("statistics from the epilogue of tiles equal those of a step of their own", async () => {
+  const caps = { ...setup.gpu.caps, isSoftware: false };
+  const result = async (without: readonly PassName[], variants = {}) =>
+    (
+      await runGraph(setup.gpu, blocks.resnet("f32", 8, 16), { without }, { ...caps, variants })
+    ).get("y");
+  const plain = await result(ALL, SOFTWARE_VARIANTS);
+  const fused = await result([]);
+  expect(relativeRms(fused?.data ?? [], plain?.data ?? [])).toBeLessThanOrEqual(2e-6);
+});
+
+it("LayerNorms in the loads of tiles, and as steps of their own, equal the plain ones", async () => {
+  const caps = { ...setup.gpu.caps, isSoftware: false };
+  const result = async (without: readonly PassName[], variants = {}) => {
+    const chosen = { ...caps, variants: { ...variants, attention: "thread", layerNorm: "row" } };
+    return (await runGraph(setup.gpu, blocks.wideTransformer("f32"), { without }, chosen)).get("y");
+  };
+  const plain = await result(ALL, SOFTWARE_VARIANTS);
+  for (const variants of [{}, SOFTWARE_VARIANTS]) {
+    const fused = await result([], variants);
+    expect(relativeRms(fused?.data ?? [], plain?.data ?? [])).toBeLessThanOrEqual(2e-6);
+  }
 });
 
 it("captures hold what the unfused graph computes there", async () => {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { BASELINE_CAPS } from "../../src/gpu/caps.ts";
-import { GraphBuilder } from "../../src/graph/builder.ts";
+import { GraphBuilder, WeightScope } from "../../src/graph/builder.ts";
 import type { Graph, Op } from "../../src/graph/ir.ts";
 import { PASSES, optimize } from "../../src/graph/passes.ts";
 import { planGraph } from "../../src/graph/plan.ts";
@@ -20,21 +20,23 @@ describe("fused structure", () => {
   it("resnet: norm + SiLU, conv + time embedding, conv + shortcut", () => {
     const fused = optimize(bare(blocks.resnet("f32")));
     expect(kinds(fused)).toEqual({
-      channelStats: 2,
+      channelStats: 1, // of the input; those of conv1's map are its own work
       groupNormAffine: 2,
-      affine: 2,
       conv2d: 2,
       linear: 1,
     });
-    const affines = fused.nodes.filter(({ op }) => op.kind === "affine");
-    expect(affines.map(({ op }) => op.kind === "affine" && op.activation)).toEqual([
+    const onLoad = fused.nodes.filter(({ inputs }) => inputs.norm);
+    expect(onLoad.map(({ op }) => op.kind === "conv2d" && op.inputActivation)).toEqual([
       "silu",
       "silu",
     ]);
     const epilogues = fused.nodes.flatMap(({ op, inputs }) =>
       op.kind === "conv2d" ? [Object.keys(inputs).filter((name) => name !== "x")] : [],
     );
-    expect(epilogues).toEqual([["channelAdd"], ["shortcut"]]);
+    expect(epilogues).toEqual([
+      ["channelAdd", "norm"],
+      ["shortcut", "norm"],
+    ]);
     const residual = optimize(bare(blocks.resnet("f32")), ["fold-shortcut"]);
     expect(kinds(residual).conv2d).toBe(3);
     expect(residual.nodes.filter(({ inputs }) => inputs.residual)).toHaveLength(1);
@@ -45,7 +47,6 @@ describe("fused structure", () => {
     expect(kinds(fused)).toEqual({
       channelStats: 1,
       groupNormAffine: 1,
-      affine: 1,
       linear: 9,
       layerNorm: 3,
       attention: 2,
@@ -60,9 +61,8 @@ describe("fused structure", () => {
   it("concat of whole quads disappears, the statistics split", () => {
     const fused = optimize(bare(blocks.concatResnet("f32", 8, 6)));
     expect(kinds(fused)).toEqual({
-      channelStats: 3,
+      channelStats: 2,
       groupNormAffine: 2,
-      affine: 2,
       conv2d: 2,
       linear: 1,
     });
@@ -71,6 +71,31 @@ describe("fused structure", () => {
 
   it("concat after a first part of broken quads stays a copy", () => {
     expect(kinds(optimize(bare(blocks.concatResnet("f32", 6, 8)))).concat).toBe(1);
+  });
+
+  it("the projections of one time embedding become one", () => {
+    const { nodes } = optimize(bare(blocks.resnets("f32")));
+    const linears = nodes.filter(({ op }) => op.kind === "linear");
+    expect(linears.map(({ output }) => output.shape)).toEqual([[1, 28]]);
+    const shifted = nodes.filter(({ inputs }) => inputs.channelAdd);
+    expect(shifted.map(({ op }) => op.kind === "conv2d" && op.channelAddOffset)).toEqual([0, 12]);
+    expect(shifted.map(({ inputs }) => inputs.channelAdd)).toEqual([
+      linears[0]?.output,
+      linears[0]?.output,
+    ]);
+  });
+
+  it("the scale of the latents goes into the slice that they are", () => {
+    const g = new GraphBuilder("f32");
+    const moments = g.input("moments", [1, 2, 2, 8]);
+    g.output("mean", g.scale(g.sliceChannels(moments, 0, 4, null, "mean"), 0.5, "latents"));
+    g.output("clamped", g.scale(g.sliceChannels(moments, 4, 4, [0, 1], "c"), 0.5, "scale"));
+    const { nodes } = optimize(g.build());
+    expect(nodes.map(({ op }) => (op.kind === "sliceChannels" ? op.scale : op.kind))).toEqual([
+      0.5,
+      1,
+      "elementwise",
+    ]);
   });
 
   it("upsampling by exactly 2 goes into its convolution", () => {
@@ -113,6 +138,8 @@ describe("fused structure", () => {
     const up = bare(blocks.upsample("f32", 8, 10));
     expect(kinds(optimize(up, ["fold-upsample"]))).toEqual({ upsampleNearest: 1, conv2d: 1 });
     expect(kinds(optimize(graph, ["fuse-norm-activation"])).elementwise).toBe(2);
+    expect(kinds(optimize(graph, ["norm-on-load"])).affine).toBe(2);
+    expect(kinds(optimize(bare(blocks.resnets("f32")), ["stack-shifts"])).linear).toBe(2);
     expect(kinds(optimize(graph, ["fuse-epilogue"])).channelAdd).toBe(1);
     expect(kinds(optimize(graph, ["fuse-epilogue", "fold-shortcut"])).elementwise).toBe(1);
     expect(
@@ -126,13 +153,123 @@ describe("fused structure", () => {
   });
 });
 
+describe("statistics", () => {
+  /** A map that is normalised by the next block and, as a skip connection, by an up block. */
+  function skip(): Graph {
+    const g = new GraphBuilder("f32");
+    const w = new WeightScope();
+    const norm = (x: ReturnType<GraphBuilder["add"]>, name: string) =>
+      g.groupNorm(x, w.at(name), { numGroups: 2, eps: 1e-5 });
+    const conv = { outChannels: 8, kernelSize: 3, stride: 1, padding: 1, bias: true };
+    const x = g.conv2d(g.input("x", [1, 4, 4, 4]), w.at("in"), conv);
+    const h = g.conv2d(norm(x, "norm1"), w.at("conv1"), conv);
+    g.output("y", g.conv2d(norm(g.concat(h, x, "cat"), "norm2"), w.at("conv2"), conv));
+    return g.build();
+  }
+
+  it("of a skip connection are taken once, and by the convolution that makes it", () => {
+    expect(
+      kinds(optimize(skip(), ["share-statistics", "statistics-in-epilogue"])).channelStats,
+    ).toBe(3);
+    expect(kinds(optimize(skip(), ["statistics-in-epilogue"])).channelStats).toBe(2);
+    const fused = optimize(skip());
+    expect(kinds(fused).channelStats).toBeUndefined();
+    const [made, next] = fused.nodes.flatMap(({ statistics }) => statistics ?? []);
+    const norms = fused.nodes.filter(({ op }) => op.kind === "groupNormAffine");
+    expect(norms.map(({ inputs }) => inputs.x)).toEqual([[made], [next, made]]);
+  });
+
+  it("become a step behind a convolution whose variant or map gives none", () => {
+    const stepsOf = (height: number, variants = {}) =>
+      planGraph(blocks.resnet("f32", height, 8), { ...BASELINE_CAPS, variants }).steps.map(
+        ({ kernel }) => kernel,
+      );
+    expect(stepsOf(8).filter((kernel) => kernel === "channelStats")).toHaveLength(1);
+    expect(stepsOf(9).filter((kernel) => kernel === "channelStats")).toHaveLength(2);
+    const naive = stepsOf(8, { conv2d: "naive" });
+    expect(naive.slice(naive.indexOf("conv2d"), naive.indexOf("conv2d") + 2)).toEqual([
+      "conv2d",
+      "channelStats",
+    ]);
+  });
+});
+
+describe("layer-norm-on-load", () => {
+  const stepsOf = (graph: Graph, options = {}, caps = BASELINE_CAPS): readonly string[] =>
+    planGraph(graph, caps, options).steps.map(({ kernel }) => kernel);
+  const norms = (...plan: Parameters<typeof stepsOf>): number =>
+    stepsOf(...plan).filter((kernel) => kernel === "layerNorm").length;
+
+  it("leaves no norm in a transformer of whole tiles, on a GPU", () => {
+    const graph = blocks.wideTransformer("f32");
+    expect(norms(graph)).toBe(0);
+    expect(norms(graph, { without: ["layer-norm-on-load"] })).toBe(3);
+    expect(norms(graph, {}, { ...BASELINE_CAPS, isSoftware: true })).toBe(3);
+    expect(norms(blocks.transformer("f32"))).toBe(3); // 16 channels
+    // Parameters of the norms stay parameters of the graph.
+    const names = (options: object) =>
+      planGraph(graph, BASELINE_CAPS, options).weights.map(({ name }) => name);
+    expect(names({}).toSorted()).toEqual(names({ without: ["layer-norm-on-load"] }).toSorted());
+  });
+
+  it("becomes a step before a reader, or behind a maker, whose variant has no tiles", () => {
+    const naive = { ...BASELINE_CAPS, variants: { linear: "naive" } };
+    expect(norms(blocks.wideTransformer("f32"), {}, naive)).toBe(3);
+  });
+});
+
+describe("norm-on-load", () => {
+  const affines = (graph: Graph, caps = BASELINE_CAPS): number =>
+    kinds(optimize(bare(graph), [], caps)).affine ?? 0;
+
+  it("leaves maps between 32 × 32 pixels and 96 MiB stored: there the SiLU of every tap costs more", () => {
+    expect(affines(blocks.resnet("f32", 32, 32))).toBe(0);
+    expect(affines(blocks.resnet("f32", 32, 33))).toBe(2);
+    // norm1 has 8 channels, norm2 12.
+    expect(affines(blocks.resnet("f32", 1024, 2048))).toBe(1);
+    expect(affines(blocks.resnet("f32", 1024, 3072))).toBe(0);
+    expect(affines(blocks.resnet("f16", 1024, 3072))).toBe(2);
+  });
+
+  it("stays off on a software adapter, which has no dispatches to save", () => {
+    const software = { ...BASELINE_CAPS, isSoftware: true };
+    expect(affines(blocks.resnet("f32"), software)).toBe(2);
+    expect(affines(blocks.transformer("f32"), software)).toBe(1);
+  });
+
+  it("a normalised map that something else reads is stored", () => {
+    const g = new GraphBuilder("f32");
+    const norm = g.groupNorm(g.input("x", [1, 3, 3, 8]), new WeightScope("n"), {
+      numGroups: 2,
+      eps: 1e-5,
+    });
+    const conv = g.linear(norm, new WeightScope("conv"), 8, false);
+    g.output("y", g.add(norm, conv, "add"));
+    expect(affines(g.build())).toBe(1);
+  });
+
+  it("two readers both normalise; of two images neither does", () => {
+    const build = (batch: number): Graph => {
+      const g = new GraphBuilder("f32");
+      const x = g.input("x", [batch, 3, 3, 8]);
+      const norm = g.groupNorm(x, new WeightScope("n"), { numGroups: 2, eps: 1e-5 });
+      g.output("q", g.linear(norm, new WeightScope("q"), 8, false));
+      g.output("k", g.linear(norm, new WeightScope("k"), 8, false));
+      return g.build();
+    };
+    expect(affines(build(1))).toBe(0);
+    expect(optimize(build(1)).nodes.filter(({ inputs }) => inputs.norm)).toHaveLength(2);
+    expect(affines(build(2))).toBe(1);
+  });
+});
+
 describe("captures", () => {
   it("block the fusion of what they name, and nothing else", () => {
     const graph = blocks.named("f32");
     const count = (captures: readonly string[]) =>
       planGraph(graph, BASELINE_CAPS, { captures }).graph.nodes.length;
     const all = count([]);
-    expect(count(["conv"])).toBe(all + 1);
+    expect(count(["conv"])).toBe(all + 2); // its activation, and statistics that no convolution makes
     expect(count(["norm"])).toBe(all + 1);
     expect(count(["cat"])).toBe(all + 1);
     expect(

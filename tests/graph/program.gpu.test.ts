@@ -4,7 +4,7 @@ import { DeviceError, DeviceLostError } from "../../src/gpu/errors.ts";
 import { readBytes } from "../../src/gpu/transfer.ts";
 import { DeviceWeights } from "../../src/graph/device-weights.ts";
 import type { Graph } from "../../src/graph/ir.ts";
-import { statsPlan } from "../../src/graph/lower.ts";
+import { statsPlan } from "../../src/graph/lower-statistics.ts";
 import { packActivation } from "../../src/graph/pack-activation.ts";
 import { planGraph } from "../../src/graph/plan.ts";
 import type { ProgramOptions } from "../../src/graph/program.ts";

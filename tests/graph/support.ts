@@ -1,4 +1,5 @@
 /** Random parameters for graphs, and running a graph on the test device. */
+import type { Caps } from "../../src/gpu/caps.ts";
 import type { Gpu } from "../../src/gpu/device.ts";
 import type { DType } from "../../src/gpu/dtype.ts";
 import { paddedChannels, quadCount } from "../../src/gpu/shape.ts";
@@ -121,13 +122,14 @@ export function packedRandom(value: Value, dtype: DType, seed: number): Uint8Arr
   return packActivation(uniformArray(count, seed, 1.5), channelsOf(value), dtype);
 }
 
-/** Plans, runs once with random parameters and inputs, reads all results, frees everything. */
+/** Plans (for `caps`), runs once with random parameters and inputs, reads all results, frees everything. */
 export async function runGraph(
   gpu: Gpu,
   graph: Graph,
   options: PlanOptions = {},
+  caps: Caps = gpu.caps,
 ): Promise<ReadonlyMap<string, HostTensor>> {
-  const plan = planGraph(graph, gpu.caps, options);
+  const plan = planGraph(graph, caps, options);
   const weights = new DeviceWeights(gpu, randomSource(plan.weights), { dtype: graph.dtype });
   await weights.load(plan.weights);
   const program = await Program.create(gpu, plan, weights);

@@ -39,7 +39,15 @@ describe("concatChannels", () => {
 });
 
 describe("sliceChannels", () => {
-  const problem = { dtype: "f32", rows: 2, channels: 8, offset: 4, count: 4, clamp: null } as const;
+  const problem = {
+    dtype: "f32",
+    rows: 2,
+    channels: 8,
+    offset: 4,
+    count: 4,
+    scale: 1,
+    clamp: null,
+  } as const;
   it("accepts the last channels", () => {
     expect(() => sliceChannels.check(problem)).not.toThrow();
   });

@@ -5,6 +5,8 @@ import { F16_MAX, roundToDtype } from "../../src/gpu/dtype.ts";
 import type { Activation } from "../../src/kernels/activation.ts";
 import type { Conv2dProblem, Conv2dVariant } from "../../src/kernels/conv2d.ts";
 import { conv2d, conv2dOutputSize } from "../../src/kernels/conv2d.ts";
+import type { Epilogue } from "../../src/kernels/epilogue.ts";
+import type { InputNorm } from "../../src/kernels/input-norm.ts";
 import type { SourceDType } from "../../src/kernels/pack-weight.ts";
 import { conv2d as conv2dReference } from "../reference/conv2d.ts";
 import { finishRows, matmul } from "../reference/linear.ts";
@@ -12,6 +14,7 @@ import { mergeLora } from "../reference/pack-weight.ts";
 import { upsampleNearest } from "../reference/upsample-nearest.ts";
 import { expectClose } from "../support/expect-close.ts";
 import { packRows, runKernel, unpackRows, useGpu } from "../support/gpu.ts";
+import { testNorm } from "../support/input-norm.ts";
 import { packBias, packOnGpu, poisonTail, roundToSource } from "../support/packed-weight.ts";
 import { uniformArray } from "../support/random.ts";
 import type { Tolerance } from "../support/tolerance.ts";
@@ -35,8 +38,12 @@ interface Case {
   readonly shortcut?: readonly number[];
   /** The convolution sees the map doubled by nearest neighbour; weights are eighths, whose sums are exact. */
   readonly upsample?: boolean;
+  /** What is done to x while it is loaded. */
+  readonly norm?: InputNorm;
   readonly activation?: Activation;
   readonly channelAdd?: boolean;
+  /** Where the added channels are: the first, of so many. */
+  readonly window?: Epilogue["channelAddWindow"];
   readonly residual?: boolean;
   readonly source?: SourceDType;
   /** Rank of a LoRA update that is merged while packing. */
@@ -70,6 +77,7 @@ const CASES: readonly Case[] = [
   { size: [5, 6], from: [8, 5], to: 10, batch: 2 },
   { size: [4, 4], from: [32, 32], to: 32 },
   { size: [4, 5], from: [8], to: 11, batch: 2, ...FULL },
+  { size: [3, 9], from: [4], to: 11, batch: 2, channelAdd: true, window: [8, 24] },
   { size: [8, 8], from: [320], to: 320, ...FULL }, // as in unet.down_blocks.0.resnets
   { size: [4, 3], from: [7], to: 9, lora: 3, source: "F16" },
   { size: [1, 1], from: [1], to: 1, upsample: true },
@@ -91,6 +99,11 @@ const CASES: readonly Case[] = [
   { size: [9, 17], from: [40], to: 65 }, // 27 steps in 3 slices
   { size: [3, 5], from: [68], to: 10, batch: 2, upsample: true, ...FULL }, // 4 × 5 steps in 2 slices
   { size: [4, 5], from: [32, 17], to: 9, shortcut: [40, 24], channelAdd: true }, // 9 × 4 + 4 steps
+  { size: [4, 5], from: [5], to: 7, norm: "affine-silu" },
+  { size: [5, 13], from: [8, 9], to: 65, norm: "affine-silu", shortcut: [8, 13] },
+  { size: [7, 9], from: [6], to: 9, stride: 2, padding: [0, 1, 0, 1], norm: "affine" },
+  { size: [2, 3], from: [5], to: 6, padding: [4, 3, 3, 5], norm: "affine-silu" }, // padding stays zero
+  { size: [3, 5], from: [8, 5], to: 7, upsample: true, norm: "affine", residual: true },
   // Hostile values.
   { size: [2, 2], from: [512], to: 5, x: [0.5, 0.5], w: [0.01, 0.01] }, // one sign
   { size: [3, 9], from: [36], to: 8, x: [30_000, 0], w: [1, 0], overflows: true },
@@ -111,9 +124,11 @@ const TABLE: readonly Row[] = CASES.flatMap((testCase) => {
     stride: 1,
     padding: [1, 1, 1, 1] as const,
     upsample: false,
+    norm: "none" as const,
     shortcut: [],
     activation: "none" as const,
     channelAdd: false,
+    window: null,
     residual: false,
     source: "F32" as const,
     x: [2, 0] as const,
@@ -126,9 +141,11 @@ const TABLE: readonly Row[] = CASES.flatMap((testCase) => {
   const input = [row.batch, from.join("+"), ...row.size].join(",");
   const details = [
     row.upsample ? " upsampled" : "",
+    row.norm === "none" ? "" : ` norm ${row.norm}`,
     row.shortcut.length > 0 ? ` shortcut ${row.shortcut.join("+")}` : "",
     row.activation === "none" ? "" : ` ${row.activation}`,
     row.channelAdd ? " +channelAdd" : "",
+    row.window === null ? "" : ` ${row.window.join(" of ")}`,
     row.residual ? " +residual" : "",
     lora === undefined ? "" : ` lora ${lora}`,
     testCase.x ? ` x ${row.x[1]} ± ${row.x[0]}` : "",
@@ -149,10 +166,13 @@ const TABLE: readonly Row[] = CASES.flatMap((testCase) => {
       padding: row.padding,
       upsample: row.upsample,
       shortcutChannels: row.shortcut,
+      inputNorm: row.norm,
       epilogue: {
         channelAdd: row.channelAdd,
+        channelAddWindow: row.window,
         residual: row.residual,
         activation: row.activation,
+        statistics: "none",
         geglu: false,
       },
     },
@@ -165,6 +185,15 @@ interface Prepared {
   readonly expected: Float64Array;
   readonly shape: readonly number[];
   readonly tolerance: Tolerance;
+}
+
+/** Rows of `count` channels as a window of wider rows, from channel `first` on; 7 elsewhere. */
+function widened(rows: Float64Array, count: number, first: number, channels: number): Float64Array {
+  const wide = new Float64Array((rows.length / count) * channels).fill(7);
+  rows.forEach((value, i) => {
+    wide[Math.floor(i / count) * channels + first + (i % count)] = value;
+  });
+  return wide;
 }
 
 /** Multiples of 1/8 in [-1, 1]: sums and products of a few are exact in every dtype. */
@@ -258,13 +287,15 @@ async function prepare(row: Row): Promise<Prepared> {
   const { weight, packed } = await makeWeight(row);
   const shortcut = await makeShortcut(row);
   const bias = uniformArray(outChannels, 5).map(Math.fround);
+  const norm = testNorm(problem.inputNorm, inChannels);
+  const normed = norm ? norm.apply(x) : x;
   const [seen, height, width] = problem.upsample
     ? [
-        upsampleNearest(x, [batch, inHeight, inWidth, inChannels], 2 * inHeight, 2 * inWidth),
+        upsampleNearest(normed, [batch, inHeight, inWidth, inChannels], 2 * inHeight, 2 * inWidth),
         2 * inHeight,
         2 * inWidth,
       ]
-    : [x, inHeight, inWidth];
+    : [normed, inHeight, inWidth];
   const sums = conv2dReference(seen, weight, {
     ...problem,
     inHeight: height,
@@ -291,7 +322,15 @@ async function prepare(row: Row): Promise<Prepared> {
     ...sources("x", x, problem.inChannels, dtype),
     ...(shortcut && sources("shortcut", shortcut.x, problem.shortcutChannels, dtype)),
   };
-  if (channelAdd) inputs["channel_add"] = packRows(channelAdd, outChannels, dtype);
+  if (norm) inputs["norm"] = norm.bytes;
+  if (channelAdd) {
+    const [first, channels] = epilogue.channelAddWindow ?? [0, outChannels];
+    inputs["channel_add"] = packRows(
+      widened(channelAdd, outChannels, first, channels),
+      channels,
+      dtype,
+    );
+  }
   if (residual) inputs["residual"] = packRows(residual, outChannels, dtype);
   const taps = problem.kernelSize[0] * problem.kernelSize[1];
   return {

@@ -21,6 +21,7 @@ const CONV_IN: Conv2dProblem = {
   padding: [1, 1, 1, 1],
   upsample: false,
   shortcutChannels: [],
+  inputNorm: "none",
   epilogue: PLAIN_EPILOGUE,
 };
 
@@ -73,6 +74,16 @@ describe("conv2d check", () => {
       { shortcutChannels: [6, 4] },
       "conv2d: a shortcut takes one or two sources, the first of two a multiple of 4 channels, got 6 + 4",
     ],
+    [{ inputNorm: "affine", batch: 2 }, "conv2d: normalises one image while loading, got 2"],
+    [
+      {
+        inChannels: [4, 4],
+        shortcutChannels: [4, 4],
+        inputNorm: "affine",
+        epilogue: { ...PLAIN_EPILOGUE, channelAdd: true },
+      },
+      "conv2d: takes at most 8 operands, got 9",
+    ],
     [{ shortcutChannels: [4, 4, 4] }, "conv2d: a shortcut takes one or two sources"],
     [
       { shortcutChannels: [4], epilogue: { ...PLAIN_EPILOGUE, residual: true } },
@@ -118,16 +129,59 @@ describe("conv2d select", () => {
   });
 });
 
+describe("conv2d statistics", () => {
+  const statistics = { ...PLAIN_EPILOGUE, statistics: "channels" } as const;
+
+  it("binds at most 8 storage buffers, by leaving out what it has not", () => {
+    const names = (change: Partial<Conv2dProblem>) =>
+      conv2d
+        .plan({ ...CONV_IN, epilogue: statistics, ...change }, BASELINE_CAPS, "tiled")
+        .dispatches[0]?.operands.map(({ name }) => name);
+    const epilogue = { ...statistics, channelAdd: true };
+    expect(names({ inChannels: [8, 4], inputNorm: "affine-silu", epilogue })).toEqual([
+      "x0",
+      "x1",
+      "weight",
+      "bias",
+      "channel_add",
+      "norm",
+      "y",
+      "stats",
+    ]);
+    expect(names({ inputNorm: "affine-silu", shortcutChannels: [8, 4] })).toEqual([
+      "x0",
+      "weight",
+      "bias",
+      "shortcut0",
+      "shortcut1",
+      "norm",
+      "y",
+      "stats",
+    ]);
+    expect(names({})).toEqual(["x0", "weight", "bias", "bias", "bias", "y", "stats"]);
+  });
+
+  it("need whole tiles in every phase", () => {
+    const plan = (change: Partial<Conv2dProblem>) => () =>
+      conv2d.plan({ ...CONV_IN, epilogue: statistics, ...change }, BASELINE_CAPS, "tiled");
+    expect(plan({ inHeight: 8, inWidth: 8, upsample: true })).not.toThrow();
+    const message = "conv2d: takes statistics as";
+    expect(plan({ inHeight: 4, inWidth: 8, upsample: true })).toThrow(message);
+    expect(plan({ inHeight: 8, inWidth: 9 })).toThrow(message);
+    expect(plan({ batch: 2 })).toThrow(message);
+  });
+});
+
 describe("conv2d plan", () => {
   /** Those that are one dispatch, for any problem with stride 1. */
   const variants = conv2d.variants.filter((variant) => variant !== "tiled-split");
 
   it.each(variants)("%s: operands in binding order", (variant) => {
     const epilogue = {
+      ...PLAIN_EPILOGUE,
       channelAdd: true,
       residual: true,
       activation: "silu",
-      geglu: false,
     } as const;
     const problem = { ...CONV_IN, inChannels: [8, 4], epilogue };
     const [step] = conv2d.plan(problem, BASELINE_CAPS, variant).dispatches;

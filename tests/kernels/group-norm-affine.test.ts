@@ -44,11 +44,12 @@ describe("groupNormAffine.plan", () => {
   const dispatchOf = (problem: GroupNormAffineProblem) =>
     groupNormAffine.plan(problem, BASELINE_CAPS).dispatches[0];
 
-  it("binds one or two sources", () => {
+  it("one source is bound twice, so that both cases are one shader", () => {
     const names = (problem: GroupNormAffineProblem) =>
       dispatchOf(problem)?.operands.map(({ name }) => name);
     expect(names(PROBLEM)).toEqual(["stats0", "stats1", "gamma", "beta", "affine"]);
     expect(names({ ...PROBLEM, sources: [FIRST], numGroups: 2 })).toEqual([
+      "stats0",
       "stats0",
       "gamma",
       "beta",
@@ -56,7 +57,7 @@ describe("groupNormAffine.plan", () => {
     ]);
   });
 
-  it("shares one pipeline between sizes", () => {
+  it("shares one pipeline between sizes, of one and of two sources", () => {
     const other: GroupNormAffineProblem = {
       batch: 2,
       sources: [
@@ -67,6 +68,8 @@ describe("groupNormAffine.plan", () => {
       eps: 1e-6,
     };
     expect(dispatchOf(other)?.code).toBe(dispatchOf(PROBLEM)?.code);
+    const single = dispatchOf({ ...PROBLEM, sources: [FIRST], numGroups: 2 });
+    expect(single?.code).toBe(dispatchOf(PROBLEM)?.code);
     expect(dispatchOf(other)?.workgroups).toEqual([64, 1, 1]);
   });
 });

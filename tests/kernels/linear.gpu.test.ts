@@ -3,6 +3,8 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { BASELINE_CAPS } from "../../src/gpu/caps.ts";
 import { F16_MAX, roundToDtype } from "../../src/gpu/dtype.ts";
 import type { Activation } from "../../src/kernels/activation.ts";
+import { PLAIN_EPILOGUE } from "../../src/kernels/epilogue.ts";
+import type { InputNorm } from "../../src/kernels/input-norm.ts";
 import type { LinearProblem } from "../../src/kernels/linear.ts";
 import { linear, linearOutChannels } from "../../src/kernels/linear.ts";
 import type { SourceDType } from "../../src/kernels/pack-weight.ts";
@@ -10,6 +12,7 @@ import { finishRows, geglu, matmul } from "../reference/linear.ts";
 import { mergeLora } from "../reference/pack-weight.ts";
 import { expectClose } from "../support/expect-close.ts";
 import { packRows, runKernel, unpackRows, useGpu } from "../support/gpu.ts";
+import { testNorm } from "../support/input-norm.ts";
 import { packBias, packOnGpu, poisonTail, roundToSource } from "../support/packed-weight.ts";
 import { uniformArray } from "../support/random.ts";
 import type { Tolerance } from "../support/tolerance.ts";
@@ -30,6 +33,8 @@ interface Case {
   readonly channelAdd?: boolean;
   readonly residual?: boolean;
   readonly geglu?: boolean;
+  /** What is done to x while it is loaded. */
+  readonly norm?: InputNorm;
   readonly source?: SourceDType;
   /** Rank of a LoRA update that is merged while packing. */
   readonly lora?: number;
@@ -70,6 +75,8 @@ const CASES: readonly Case[] = [
   { rows: 5, from: [7], to: 9, lora: 3, source: "F16" },
   { rows: 65, from: [324], to: 65, activation: "gelu", residual: true }, // 21 steps: 2 slices of 11 and 10
   { rows: 9, from: [300, 17], to: 12, geglu: true }, // two sources in 2 slices
+  { rows: 9, from: [37], to: 10, norm: "affine" }, // proj_in
+  { rows: 65, from: [8, 9], to: 12, norm: "affine-silu", residual: true },
   // Hostile values.
   { rows: 3, from: [11_520], to: 5, x: [0.5, 0.5], w: [0.01, 0.01] }, // one sign
   { rows: 9, from: [36], to: 8, x: [30_000, 0], w: [1, 0], overflows: true },
@@ -92,6 +99,7 @@ const TABLE: readonly Row[] = CASES.flatMap((testCase) => {
     channelAdd: false,
     residual: false,
     geglu: false,
+    norm: "none" as const,
     source: "F32" as const,
     x: [2, 0] as const,
     w: [2 / Math.sqrt(from.reduce((a, b) => a + b)), 0] as const,
@@ -102,17 +110,27 @@ const TABLE: readonly Row[] = CASES.flatMap((testCase) => {
   const { rowsPerImage, activation, channelAdd, residual } = row;
   const details = [
     row.geglu ? " geglu" : "",
+    row.norm === "none" ? "" : ` norm ${row.norm}`,
     activation === "none" ? "" : ` ${activation}`,
     channelAdd ? ` +channelAdd/${rowsPerImage}` : "",
     residual ? " +residual" : "",
     lora === undefined ? "" : ` lora ${lora}`,
     testCase.x ? ` x ${row.x[1]} ± ${row.x[0]}` : "",
   ].join("");
-  const epilogue = { channelAdd, residual, activation, geglu: row.geglu };
+  const epilogue = { ...PLAIN_EPILOGUE, channelAdd, residual, activation, geglu: row.geglu };
   return (["f32", "f16"] as const).map((dtype): Row => ({
     ...row,
     name: `linear ${dtype} [${rows},${from.join("+")}] → ${to}, ${row.source}${details}`,
-    problem: { dtype, rows, inChannels: from, outChannels: to, rowsPerImage, epilogue },
+    problem: {
+      dtype,
+      rows,
+      inChannels: from,
+      outChannels: to,
+      rowsPerImage,
+      inputNorm: row.norm,
+      layerNorm: null,
+      epilogue,
+    },
   }));
 });
 
@@ -165,7 +183,8 @@ async function prepare(row: Row): Promise<Prepared> {
   const x = stored(rows * inChannels, 1, row.x);
   const { weight, packed } = await makeWeight(row);
   const bias = uniformArray(outChannels, 5).map(Math.fround);
-  const sums = matmul(x, weight, inChannels);
+  const norm = testNorm(problem.inputNorm, inChannels);
+  const sums = matmul(norm ? norm.apply(x) : x, weight, inChannels);
   const images = Math.ceil(rows / rowsPerImage);
   const channelAdd = epilogue.channelAdd ? stored(images * outChannels, 6, [1, 0]) : null;
   const residual = epilogue.residual ? stored(rows * outChannels, 7, [2, 0]) : null;
@@ -181,6 +200,7 @@ async function prepare(row: Row): Promise<Prepared> {
     inputs[`x${source}`] = packRows(part, channels, dtype);
     first += channels;
   });
+  if (norm) inputs["norm"] = norm.bytes;
   if (channelAdd) inputs["channel_add"] = packRows(channelAdd, outChannels, dtype);
   if (residual) inputs["residual"] = packRows(residual, outChannels, dtype);
   return {

@@ -15,6 +15,8 @@ const PROBLEM: LinearProblem = {
   inChannels: [320],
   outChannels: 320,
   rowsPerImage: 4096,
+  inputNorm: "none",
+  layerNorm: null,
   epilogue: PLAIN_EPILOGUE,
 };
 
@@ -38,17 +40,25 @@ describe("linear check", () => {
       { inChannels: [6, 4] },
       "linear: the first of two sources must have a multiple of 4 channels, got 6. Concatenate by copy",
     ],
+    [
+      { epilogue: { ...GEGLU, statistics: "rows" } },
+      "linear: GEGLU excludes channelAdd, residual, activation and statistics",
+    ],
+    [
+      { inputNorm: "affine", rows: 8, rowsPerImage: 4 },
+      "linear: normalises one image while loading, got 2",
+    ],
     [{ epilogue: GEGLU, outChannels: 7 }, "linear: GEGLU needs an even number of columns, got 7"],
     ...(["channelAdd", "residual"] as const).map(
       (key) =>
         [
           { epilogue: { ...GEGLU, [key]: true } },
-          "linear: GEGLU excludes channelAdd, residual and activation",
+          "linear: GEGLU excludes channelAdd, residual, activation and statistics",
         ] as const,
     ),
     [
       { epilogue: { ...GEGLU, activation: "silu" } },
-      "linear: GEGLU excludes channelAdd, residual and activation",
+      "linear: GEGLU excludes channelAdd, residual, activation and statistics",
     ],
   ];
   it.each(rejected)("refuses %j", (change, message) => {
@@ -73,7 +83,7 @@ describe("linear select", () => {
     ["a GPU, GEGLU", BASELINE_CAPS, geglu, "tiled"],
     ["a GPU, one row", BASELINE_CAPS, { rows: 1 }, "register-1x2"],
     ["software", SOFTWARE, {}, "register-8x2"],
-    ["software, one quad of columns", SOFTWARE, { outChannels: 4 }, "register-4x1"],
+    ["software, one quad of columns", SOFTWARE, { outChannels: 4 }, "register-8x2"],
     ["software, GEGLU of one quad", SOFTWARE, { ...geglu, outChannels: 8 }, "register-8x2"],
     ["software, GEGLU of one column", SOFTWARE, { ...geglu, outChannels: 2 }, "register-8x2"],
     ["software, three rows of GEGLU", SOFTWARE, { ...geglu, rows: 3 }, "register-1x2"],
@@ -85,16 +95,31 @@ describe("linear select", () => {
   });
 });
 
+describe("linear statistics", () => {
+  const measured = { ...PROBLEM, epilogue: { ...PLAIN_EPILOGUE, statistics: "channels" } } as const;
+
+  it("come from whole tiles of one image, as tiled", () => {
+    const problem = { ...measured, rows: 128, rowsPerImage: 128 };
+    const [step] = linear.plan(problem, BASELINE_CAPS, "tiled").dispatches;
+    expect(step?.operands.at(-1)?.name).toBe("stats");
+    const message = 'linear: takes statistics as "tiled" of one image of whole tiles of 64 rows';
+    expect(() => linear.plan(problem, BASELINE_CAPS, "naive")).toThrow(message);
+    for (const change of [{ rows: 127, rowsPerImage: 127 }, { rowsPerImage: 64 }]) {
+      expect(() => linear.plan({ ...problem, ...change }, BASELINE_CAPS)).toThrow(message);
+    }
+  });
+});
+
 describe("linear plan", () => {
   /** Those that are one dispatch. */
   const variants = linear.variants.filter((variant) => variant !== "tiled-split");
 
   it.each(variants)("%s: operands in binding order", (variant) => {
     const epilogue = {
+      ...PLAIN_EPILOGUE,
       channelAdd: true,
       residual: true,
       activation: "relu",
-      geglu: false,
     } as const;
     const problem = { ...PROBLEM, inChannels: [8, 4], epilogue };
     const [step] = linear.plan(problem, BASELINE_CAPS, variant).dispatches;

@@ -13,6 +13,7 @@ interface Case {
   readonly channels: number;
   readonly offset: number;
   readonly count: number;
+  readonly scale?: number;
   readonly clamp: readonly [number, number] | null;
 }
 
@@ -20,6 +21,8 @@ const CASES: readonly Case[] = [
   { rows: 1, channels: 1, offset: 0, count: 1, clamp: null },
   { rows: 5, channels: 8, offset: 0, count: 4, clamp: null }, // VAE: mean
   { rows: 4096, channels: 8, offset: 4, count: 4, clamp: [-30, 20] }, // VAE: log-variance
+  { rows: 5, channels: 8, offset: 0, count: 4, scale: -0.5, clamp: null }, // the latents
+  { rows: 5, channels: 11, offset: 3, count: 6, scale: 0.5, clamp: [-8, 9] },
   { rows: 3, channels: 11, offset: 1, count: 1, clamp: null },
   { rows: 3, channels: 11, offset: 1, count: 10, clamp: null },
   { rows: 3, channels: 11, offset: 2, count: 6, clamp: null },
@@ -31,24 +34,37 @@ const CASES: readonly Case[] = [
   { rows: 3, channels: 7, offset: 2, count: 5, clamp: [1, 2] }, // the clamp of a zero is no zero
 ];
 
-function title({ rows, channels, offset, count, clamp }: Case): string {
+function title({ rows, channels, offset, count, scale = 1, clamp }: Case): string {
   const suffix = clamp ? ` clamp ${clamp.join("…")}` : "";
-  return `rows=${rows} ${offset}+${count} of ${channels}${suffix}`;
+  return `rows=${rows} ${offset}+${count} of ${channels}${scale === 1 ? "" : ` × ${scale}`}${suffix}`;
 }
 
 describe.each<DType>(["f32", "f16"])("sliceChannels %s", (dtype) => {
   it.each(CASES.map((testCase) => [title(testCase), testCase] as const))(
     "%s",
     async (_, testCase) => {
-      const { rows, channels, offset, count, clamp } = testCase;
+      const { rows, channels, offset, count, scale = 1, clamp } = testCase;
       const tiny = dtype === "f16" ? 2 ** -24 : 2 ** -149;
       const x = uniformArray(rows * channels, 1, 50).map((value, i) =>
-        roundToDtype(clamp !== null || i % 5 > 1 ? value : i % 5 === 0 ? -0 : tiny, dtype),
+        roundToDtype(
+          scale !== 1 || clamp !== null || i % 5 > 1 ? value : i % 5 === 0 ? -0 : tiny,
+          dtype,
+        ),
       );
-      const expected = packRows(reference(x, channels, offset, count, clamp), count, dtype);
+      const expected = packRows(
+        reference(
+          x.map((value) => scale * value),
+          channels,
+          offset,
+          count,
+          clamp,
+        ),
+        count,
+        dtype,
+      );
       const { y } = await runKernel(
         setup.gpu,
-        sliceChannels.plan({ dtype, ...testCase }, setup.caps),
+        sliceChannels.plan({ dtype, ...testCase, scale }, setup.caps),
         { x: packRows(x, channels, dtype) },
         { y: expected.byteLength },
       );

@@ -1,0 +1,104 @@
+/** Lowering of the first step of GroupNorm: statistics of their own, or from the kernel that makes the map. */
+import type { Caps } from "../gpu/caps.ts";
+import type { DType } from "../gpu/dtype.ts";
+import type { PixelRegion } from "../kernels/channel-stats.ts";
+import {
+  channelStats,
+  channelStatsByteLength,
+  chooseSplits,
+  regionPixels,
+} from "../kernels/channel-stats.ts";
+import type { Epilogue } from "../kernels/epilogue.ts";
+import type { Cost, Kernel, KernelPlan } from "../kernels/kernel.ts";
+import type { TiledRows } from "../kernels/tile-statistics.ts";
+import { tileSplits } from "../kernels/tile-statistics.ts";
+import type { Node, Value } from "./ir.ts";
+import { channelsOf, rowsOf } from "./ir.ts";
+import type { LowerContext, Step } from "./step.ts";
+import { makeStep, value, variantOf } from "./step.ts";
+
+/** The statistics step of a GroupNorm over `region` (default: the whole map) of a map of `shape`. */
+export function statsPlan(
+  shape: readonly number[],
+  dtype: DType,
+  caps: Caps,
+  region?: PixelRegion,
+): {
+  readonly plan: KernelPlan;
+  readonly cost: Cost;
+  readonly splits: number;
+  readonly pixels: number;
+} {
+  const [batch = 1, height = 1, width = 1, channels = 1] = shape;
+  const counted = region ?? { y0: 0, y1: height, x0: 0, x1: width };
+  const pixels = regionPixels(counted);
+  const splits = chooseSplits(pixels, channels, caps);
+  const problem = { dtype, batch, height, width, channels, region: counted, splits };
+  return {
+    plan: channelStats.plan(problem, caps),
+    cost: channelStats.cost(problem),
+    splits,
+    pixels,
+  };
+}
+
+/** Statistics of the map `x`, into `output`. */
+export function statsStep(node: Node, x: Value, output: Value, context: LowerContext): Step {
+  const { splits, pixels, ...step } = statsPlan(x.shape, context.graph.dtype, context.caps);
+  noteStatistics(output, x.shape[0] ?? 1, splits, pixels, context);
+  const operands = { x: value(x), stats: value(output) };
+  return { node, kernel: "channelStats", operands, ...step };
+}
+
+/**
+ * A convolution or linear layer whose node wants statistics of its output: in its epilogue, where the variant has
+ * one for them, or as a step behind it.
+ */
+export function withStatistics<P extends { readonly epilogue: Epilogue }, V extends string>(
+  node: Node,
+  context: LowerContext,
+  kernel: Kernel<P, V>,
+  problem: P,
+  operands: Step["operands"],
+  tiled: TiledRows,
+): Step[] {
+  const { statistics, output } = node;
+  if (statistics === undefined) return [makeStep(node, context, kernel, problem, operands)];
+  const splits = tileSplits(tiled);
+  if (splits === null || variantOf(kernel, problem, context) !== "tiled") {
+    return [
+      makeStep(node, context, kernel, problem, operands),
+      statsStep(node, asMap(output), statistics, context),
+    ];
+  }
+  noteStatistics(statistics, 1, splits, tiled.rows, context);
+  const epilogue = { ...problem.epilogue, statistics: "channels" as const };
+  return [
+    makeStep(
+      node,
+      context,
+      kernel,
+      { ...problem, epilogue },
+      { ...operands, stats: value(statistics) },
+    ),
+  ];
+}
+
+/** Tokens as the pixels that they are, in one column. */
+function asMap(output: Value): Value {
+  const [batch = 1] = output.shape;
+  if (output.shape.length === 4) return output;
+  return { id: output.id, shape: [batch, rowsOf(output) / batch, 1, channelsOf(output)] };
+}
+
+/** How the statistics in `stats` are counted, for those who merge them. */
+function noteStatistics(
+  stats: Value,
+  batch: number,
+  splits: number,
+  pixels: number,
+  context: LowerContext,
+): void {
+  context.byteLengths.set(stats.id, channelStatsByteLength(batch, splits, channelsOf(stats)));
+  context.splits.set(stats.id, { splits, pixels });
+}
