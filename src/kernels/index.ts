@@ -57,3 +57,6 @@ export type { Cost, Dispatch, Kernel, KernelPlan } from "./kernel.ts";
 export { dispatch } from "./kernel.ts";
 export type { Activation } from "./activation.ts";
 export type { Epilogue } from "./epilogue.ts";
+export type { TileStatistics } from "./gemm-tiled.ts";
+export type { InputNorm } from "./input-norm.ts";
+export type { LayerNormOnLoad } from "./layer-norm-on-load.ts";
