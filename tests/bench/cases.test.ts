@@ -30,8 +30,8 @@ const EPILOGUE_WORDS = epilogueParams(PLAIN_EPILOGUE, 1).length;
  * Layers read other windows of shared rows at the same cost: where they begin does not count, their distance does. Nor
  * does what an epilogue adds.
  */
-function anyWindow(shape: CaseShape, params: Dispatch["params"], paramCount: number): string {
-  const words = [...new Uint32Array(params.buffer, params.byteOffset, paramCount)];
+function anyWindow(shape: CaseShape, params: Dispatch["params"], count: number): string {
+  const words = [...new Uint32Array(params.buffer, params.byteOffset, count)];
   if (shape.kind === "conv2d" || shape.kind === "linear") words.splice(-EPILOGUE_WORDS);
   if (shape.kind === "attention" && typeof shape.stacked === "object") {
     const [keyOffset = 0, valueOffset = 0] = words.slice(7, 9);
