@@ -64,3 +64,6 @@ export { foldWorkgroups } from "../gpu/wgsl.ts";
 export { quadCount } from "../gpu/shape.ts";
 export type { Activation } from "./activation.ts";
 export type { Epilogue } from "./epilogue.ts";
+export type { TileStatistics } from "./gemm-tiled.ts";
+export type { InputNorm } from "./input-norm.ts";
+export type { LayerNormOnLoad } from "./layer-norm-on-load.ts";
