@@ -174,5 +174,6 @@ function drained(response: ServerResponse): Promise<void> {
     };
     response.on("drain", done);
     response.on("close", done);
+    if (response.destroyed) done(); // it may have been closed before
   });
 }

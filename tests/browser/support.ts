@@ -64,6 +64,7 @@ export async function useBrowser(): Promise<TestBrowser | null> {
   afterAll(async () => {
     await browser.close();
     await server.close();
+    for (const folder of builtFolders) await rm(folder, { recursive: true, force: true });
   });
   return {
     browser,
@@ -92,6 +93,8 @@ export async function useBrowser(): Promise<TestBrowser | null> {
 }
 
 const built = new Map<string, Promise<FileSet>>();
+/** Temporary, removed at the end of the file. */
+const builtFolders: string[] = [];
 
 /** A folder of this repository that holds an `index.html`, built by Vite; once per test file. */
 export function builtPage(folder: string): Promise<FileSet> {
@@ -105,7 +108,7 @@ export function builtPage(folder: string): Promise<FileSet> {
 
 async function buildPage(folder: string): Promise<FileSet> {
   const outDir = await mkdtemp(join(tmpdir(), "rcod-page-"));
-  process.once("exit", () => void rm(outDir, { recursive: true, force: true }));
+  builtFolders.push(outDir);
   await build({
     root: join(ROOT, folder),
     configFile: false,
