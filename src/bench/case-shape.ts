@@ -47,6 +47,8 @@ export type CaseShape =
       readonly eps: number;
     }
   | { readonly kind: "layer-norm"; readonly rows: number; readonly channels: number }
+  /** RCOD_S: the merge of a square linear layer's modulated LoRA; channels and rank are multiples of 4. */
+  | { readonly kind: "lora-merge"; readonly channels: number; readonly rank: number }
   | { readonly kind: "add"; readonly rows: number; readonly channels: number }
   | { readonly kind: "upsample"; readonly size: number; readonly channels: number };
 
@@ -93,6 +95,8 @@ export function shrink(shape: CaseShape): CaseShape | null {
       return shape.size > MIN_SIZE
         ? { ...shape, size: Math.max(MIN_SIZE, Math.ceil(shape.size / 2)) }
         : null;
+    case "lora-merge":
+      return shape.channels > MIN_CHANNELS ? { ...shape, channels: half(shape.channels) } : null;
     case "layer-norm":
     case "add":
       return shape.rows > MIN_ROWS

@@ -6,7 +6,7 @@ import type { CaseShape } from "./case-shape.ts";
 
 export interface BenchCase {
   readonly name: string;
-  /** Runs per image. 0: only where fusion is switched off. */
+  /** Runs per image of RCOD_O. 0: only where fusion is switched off, or of RCOD_S. */
   readonly count: number;
   readonly shape: CaseShape;
 }
@@ -149,6 +149,19 @@ function upsample(size: number, channels: number): BenchCase {
   };
 }
 
+/** One layer of RCOD_S for one image, and the branch beside it that would do the same: `linear` to the rank and back. */
+function modulatedLayer(rows: number, channels: number, rank: number): readonly BenchCase[] {
+  return [
+    {
+      name: `lora merge ${channels}→${channels} r${rank}`,
+      count: 0,
+      shape: { kind: "lora-merge", channels, rank },
+    },
+    linear(rows, channels, rank, 0),
+    linear(rows, rank, channels, 0, "residual"),
+  ];
+}
+
 export const CASES: readonly BenchCase[] = [
   // 3×3 convolutions of the VAE: 80 % of all arithmetic.
   conv(512, 128, 128, 8),
@@ -234,4 +247,7 @@ export const CASES: readonly BenchCase[] = [
   add(512, 128),
   add(64, 320),
   upsample(256, 256),
+  // RCOD_S
+  ...modulatedLayer(1024, 640, 32),
+  ...modulatedLayer(256, 1280, 32),
 ];

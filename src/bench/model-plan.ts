@@ -6,9 +6,13 @@ import type { Graph, Weight } from "../graph/ir.ts";
 import { planGraph } from "../graph/plan.ts";
 import { weightByteLength } from "../graph/weight-layout.ts";
 import { vaeFactor } from "../rcod/config.ts";
+import type { GraphSummary } from "../rcod/graph-summary.ts";
+import { summarizeGraph } from "../rcod/graph-summary.ts";
+import { DEGRADATION_DTYPE } from "../rcod/degradation.ts";
 import { IMAGE_PROJ } from "../rcod/graphs.ts";
-import type { ModelConfigs, ModelPart } from "../rcod/load.ts";
-import { modelParameters, modelWeights, stageGraphs } from "../rcod/load.ts";
+import type { ModelConfigs } from "../rcod/model-configs.ts";
+import type { ModelPart, WeightStage } from "../rcod/model-parts.ts";
+import { modelParameters, modelWeights, stageGraphs, stageWeights } from "../rcod/model-parts.ts";
 
 /** A part of the model as a checkpoint knows it. */
 export interface ModuleInfo {
@@ -20,19 +24,8 @@ export interface ModuleInfo {
 }
 
 /** A graph of the pipeline at one size. */
-export interface StageInfo {
+export interface StageInfo extends GraphSummary {
   readonly name: string;
-  readonly flops: number;
-  readonly dispatches: number;
-  /** Distinct shaders. */
-  readonly pipelines: number;
-  /** Bytes of the activation slots, largest first. */
-  readonly slotBytes: readonly number[];
-  readonly activationBytes: number;
-  /** Largest sum of live values at any step. */
-  readonly peakLiveBytes: number;
-  /** Largest value that one binding holds. */
-  readonly largestBindingBytes: number;
 }
 
 export interface PlanInfo {
@@ -49,6 +42,8 @@ export interface PlanInfo {
   readonly poolSlotBytes: readonly number[];
   readonly poolBytes: number;
   readonly weightBytes: number;
+  /** The same by stage: low memory has one of them at a time. Without what RCOD_S keeps to merge. */
+  readonly stageWeightBytes: Readonly<Record<WeightStage, number>>;
   readonly largestBinding: { readonly name: string; readonly bytes: number };
   /** Whether every binding fits the device that was planned for. */
   readonly fits: boolean;
@@ -67,7 +62,7 @@ export function describeModules(configs: ModelConfigs): readonly ModuleInfo[] {
     const deviceBytes = (dtype: DType): number =>
       weights[dtype][part]
         .filter(belongs)
-        .reduce((sum, weight) => sum + weightByteLength(weight, dtype), 0);
+        .reduce((sum, weight) => sum + weightByteLength(weight, storageOf(part, dtype)), 0);
     return {
       name,
       tensors: own.length,
@@ -86,6 +81,10 @@ export function describeModules(configs: ModelConfigs): readonly ModuleInfo[] {
     ...(configs.mem ? [info("metric estimation", "mem", () => true)] : []),
     ...(configs.degradation ? [info("degradation estimator", "degradation", () => true)] : []),
   ];
+}
+
+function storageOf(part: ModelPart, dtype: DType): DType {
+  return part === "degradation" ? DEGRADATION_DTYPE : dtype;
 }
 
 /** Plans all stages untiled for an output of width × height pixels on a device described by `caps`. */
@@ -107,25 +106,16 @@ export function describePlan(
   };
   const poolSlotBytes: number[] = [];
   const stage = (name: string, graph: Graph): StageInfo => {
-    const { steps, memory } = planGraph(graph, caps);
-    const dispatches = steps.flatMap((step) => step.plan.dispatches);
-    const own = new Set(dispatches.map(({ code }) => code));
-    for (const code of own) codes.add(code);
-    memory.slotByteLengths.forEach(
+    const plan = planGraph(graph, caps);
+    for (const step of plan.steps) {
+      for (const { code } of step.plan.dispatches) codes.add(code);
+    }
+    const summary = summarizeGraph(plan);
+    summary.slotBytes.forEach(
       (bytes, i) => (poolSlotBytes[i] = Math.max(poolSlotBytes[i] ?? 0, bytes)),
     );
-    const largest = Math.max(...memory.slotByteLengths);
-    bindingOf(`activation of ${name}`, largest);
-    return {
-      name,
-      flops: steps.reduce((sum, { cost }) => sum + cost.flops, 0),
-      dispatches: dispatches.length,
-      pipelines: own.size,
-      slotBytes: memory.slotByteLengths,
-      activationBytes: memory.totalBytes,
-      peakLiveBytes: memory.peakLiveBytes,
-      largestBindingBytes: largest,
-    };
+    bindingOf(`activation of ${name}`, summary.largestBindingBytes);
+    return { name, ...summary };
   };
   const stages = [
     stage("tokens", graphs.tokens),
@@ -136,12 +126,21 @@ export function describePlan(
     ...(graphs.estimator ? [stage("degradation", graphs.estimator)] : []),
     ...(graphs.modulation ? [stage("modulation", graphs.modulation)] : []),
   ];
-  let weightBytes = 0;
-  for (const weight of Object.values(modelWeights(configs, dtype)).flat()) {
-    const bytes = weightByteLength(weight, dtype);
-    weightBytes += bytes;
-    bindingOf(weight.name, bytes);
-  }
+  const weightsOf = (weights: readonly Weight[], storage = dtype): number =>
+    weights.reduce((total, weight) => {
+      const bytes = weightByteLength(weight, storage);
+      bindingOf(weight.name, bytes);
+      return total + bytes;
+    }, 0);
+  const needed = stageWeights(configs, dtype);
+  const stageWeightBytes = {
+    tokens: weightsOf(needed.tokens),
+    degradation: weightsOf(needed.degradation, DEGRADATION_DTYPE),
+    encode: weightsOf(needed.encode),
+    mem: weightsOf(needed.mem),
+    unet: weightsOf(needed.unet),
+    decode: weightsOf(needed.decode),
+  };
   const sum = (pick: (s: StageInfo) => number): number =>
     stages.reduce((total, s) => total + pick(s), 0);
   const binding = Math.min(caps.limits.maxStorageBufferBindingSize, caps.limits.maxBufferSize);
@@ -155,7 +154,8 @@ export function describePlan(
     pipelines: codes.size,
     poolSlotBytes,
     poolBytes: poolSlotBytes.reduce((total, bytes) => total + bytes, 0),
-    weightBytes,
+    weightBytes: Object.values(stageWeightBytes).reduce((total, bytes) => total + bytes, 0),
+    stageWeightBytes,
     largestBinding,
     fits: largestBinding.bytes <= binding,
   };

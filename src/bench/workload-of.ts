@@ -14,6 +14,7 @@ import {
   layerNormWorkload,
   upsampleWorkload,
 } from "./memory-bound-workloads.ts";
+import { mergeWorkload } from "./merge-workload.ts";
 import { testTensorByteLength } from "./test-data.ts";
 import type { Workload } from "./workload.ts";
 
@@ -29,6 +30,8 @@ export function workloadOf(shape: CaseShape, dtype: DType): Workload {
       return groupNormSiluWorkload(shape, dtype);
     case "layer-norm":
       return layerNormWorkload(shape, dtype);
+    case "lora-merge":
+      return mergeWorkload(shape, dtype);
     case "add":
       return addWorkload(shape, dtype);
     case "upsample":

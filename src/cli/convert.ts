@@ -2,7 +2,14 @@
 import { InvalidArgumentError, Option } from "commander";
 import type { RegisterCommand } from "./command.ts";
 import type { ModelPaths } from "./model-paths.ts";
-import { checkpointOption, clipOption, modelOption, modelPaths } from "./model-paths.ts";
+import {
+  checkpointOption,
+  clipOption,
+  deNetOption,
+  memOption,
+  modelOption,
+  modelPaths,
+} from "./model-paths.ts";
 import type { Terminal } from "./terminal.ts";
 
 export interface ConvertCliOptions extends ModelPaths {
@@ -30,13 +37,15 @@ export function convertCommand(load: () => Promise<ConvertModule>): RegisterComm
       .command("convert")
       .summary("put a model in pieces together as one self-contained folder")
       .description(
-        "Writes one folder that needs no other file: LoRA merged, safetensors in shards, all configurations, and " +
+        "Writes one folder that needs no other file: safetensors in shards, RCOD_O's LoRA merged, all configurations, and " +
           "sha256 checksums in manifest.json. Needs no GPU, and little memory. The folder appears complete or not " +
           "at all.",
       )
       .addOption(modelOption())
       .addOption(clipOption())
       .addOption(checkpointOption())
+      .addOption(deNetOption())
+      .addOption(memOption())
       .requiredOption("-o, --out <folder>", "folder to write")
       .addOption(
         new Option("--dtype <d>", "storage of matrices; vectors are always fp32")

@@ -20,6 +20,7 @@ export type LoadModel = (
   options: {
     readonly gpu: Gpu;
     readonly precision?: Precision;
+    readonly lowMemory?: boolean;
     readonly signal?: AbortSignal;
     readonly onProgress?: (progress: Progress) => void;
   },

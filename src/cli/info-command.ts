@@ -4,38 +4,19 @@ import type { ModuleInfo, PlanInfo } from "../bench/model-plan.ts";
 import { describeModules, describePlan } from "../bench/model-plan.ts";
 import type { Caps } from "../gpu/caps.ts";
 import { BASELINE_CAPS } from "../gpu/caps.ts";
-import type { ModelConfigs, ModelPart } from "../rcod/load.ts";
-import {
-  checkPart,
-  checkpointUpdates,
-  modelParameters,
-  modelParts,
-  openPart,
-  readConfigs,
-} from "../rcod/load.ts";
-import { openCheckpoint } from "../rcod/rcod-checkpoint.ts";
-import type { FileSet, WeightStem, WeightStore } from "../weights/index.ts";
-import { WeightsError, hasWeights } from "../weights/index.ts";
+import { readConfigs } from "../rcod/model-configs.ts";
 import { EXIT } from "./errors.ts";
 import { formatBytes, formatTable } from "./format.ts";
 import { runFileInfo } from "./info-file.ts";
+import type { ModelWeightsInfo, ResidentInfo, WeightsInfo } from "./info-weights.ts";
+import { describeWeights } from "./info-weights.ts";
 import type { InfoOptions } from "./info.ts";
-import { checkModelPaths, modelFilesAt, modelPaths } from "./model-paths.ts";
-
-/** The weight files of one part, or the checkpoint. */
-interface WeightsInfo {
-  readonly part: ModelPart | "checkpoint";
-  readonly tensors: number;
-  readonly bytes: number;
-  /** What is missing, misshapen or left over; null when all is right. */
-  readonly problem: string | null;
-}
+import { checkModelPaths, isWhole, modelFilesAt, modelPaths } from "./model-paths.ts";
 
 /** Runs the command. Exit code 0; 2 where the weights do not fit the configs, or a file is refused. */
 export async function runInfo(options: InfoOptions): Promise<number> {
   const { terminal, model } = options;
-  const isWhole = options.clip === undefined && options.checkpoint === undefined;
-  if (isWhole && (await stat(model).catch(() => null))?.isFile() === true) {
+  if (isWhole(options) && (await stat(model).catch(() => null))?.isFile() === true) {
     return runFileInfo(model, options);
   }
   await checkModelPaths(options);
@@ -47,7 +28,7 @@ export async function runInfo(options: InfoOptions): Promise<number> {
   const plans = options.precisions.map((dtype) =>
     describePlan(configs, width, height, dtype, caps),
   );
-  const weights = await describeWeights(files, configs);
+  const described = await describeWeights(files, configs);
   if (options.json) {
     const { limits, description } = caps;
     terminal.out(
@@ -58,13 +39,14 @@ export async function runInfo(options: InfoOptions): Promise<number> {
         modules,
         plannedFor: { description, ...limits },
         plans,
-        weights,
+        weights: described?.weights ?? null,
+        ...(configs.degradation && { resident: described?.resident ?? null }),
       }),
     );
   } else {
-    terminal.out(render(files.name, modules, plans, caps, weights));
+    terminal.out(render(files.name, modules, plans, caps, described));
   }
-  return weights?.some(({ problem }) => problem !== null) ? EXIT.usage : EXIT.ok;
+  return described?.weights.some(({ problem }) => problem !== null) ? EXIT.usage : EXIT.ok;
 }
 
 async function adapterCaps(toggles: readonly string[]): Promise<Caps> {
@@ -75,71 +57,12 @@ async function adapterCaps(toggles: readonly string[]): Promise<Caps> {
   return caps;
 }
 
-const FOLDERS: readonly (readonly [folder: string, stem: WeightStem])[] = [
-  ["image_encoder", "model"],
-  ["image_proj", "model"],
-  ["vae", "diffusion_pytorch_model"],
-  ["unet", "diffusion_pytorch_model"],
-];
-
-/**
- * Checks every name and shape of the weights. Null for a folder that holds none at all. Throws `WeightsError`
- * when the checkpoint does not open: without it the parts are incomplete.
- */
-async function describeWeights(
-  files: FileSet,
-  configs: ModelConfigs,
-): Promise<readonly WeightsInfo[] | null> {
-  const present = await Promise.all(FOLDERS.map(([name, stem]) => hasWeights(files, name, stem)));
-  if (!present.includes(true)) return null;
-  const parameters = modelParameters(configs);
-  const { rcod } = configs;
-  const checkpoint =
-    rcod.checkpoint === null ? null : await openCheckpoint(files, rcod.checkpoint, undefined, rcod);
-  const infos: WeightsInfo[] = [];
-  for (const part of modelParts(configs)) {
-    const open = (): Promise<WeightStore> => openPart(files, part, checkpoint);
-    const check = (store: WeightStore): void => checkPart(store, part, parameters[part]);
-    infos.push(await describeStore(part, open, check));
-  }
-  if (checkpoint) {
-    const check = (): unknown => checkpointUpdates(checkpoint, parameters, configs);
-    infos.push(await describeStore("checkpoint", async () => checkpoint.store, check));
-  }
-  return infos;
-}
-
-/** Opens, measures, checks and closes a store. */
-async function describeStore(
-  part: WeightsInfo["part"],
-  open: () => Promise<WeightStore>,
-  check: (store: WeightStore) => unknown,
-): Promise<WeightsInfo> {
-  let [tensors, bytes] = [0, 0];
-  let problem: string | null = null;
-  let store: WeightStore | undefined;
-  try {
-    store = await open();
-    for (const name of store.names()) {
-      tensors++;
-      bytes += store.info(name).byteLength;
-    }
-    check(store);
-  } catch (error) {
-    if (!(error instanceof WeightsError)) throw error;
-    problem = error.message;
-  } finally {
-    await store?.close();
-  }
-  return { part, tensors, bytes, problem };
-}
-
 function render(
   model: string,
   modules: readonly ModuleInfo[],
   plans: readonly PlanInfo[],
   caps: Caps,
-  weights: readonly WeightsInfo[] | null,
+  described: ModelWeightsInfo | null,
 ): string {
   const lines = [
     model,
@@ -147,8 +70,8 @@ function render(
     "Modules (bytes on the device: matrices in the storage precision, vectors in f32)",
     modulesTable(modules),
   ];
-  for (const plan of plans) lines.push("", ...planLines(plan, caps));
-  lines.push("", ...weightLines(weights));
+  for (const plan of plans) lines.push("", ...planLines(plan, caps, described?.resident ?? []));
+  lines.push("", ...weightLines(described?.weights ?? null));
   return lines.join("\n");
 }
 
@@ -172,7 +95,11 @@ function modulesTable(modules: readonly ModuleInfo[]): string {
   );
 }
 
-function planLines(plan: PlanInfo, caps: Caps): readonly string[] {
+function planLines(
+  plan: PlanInfo,
+  caps: Caps,
+  resident: readonly ResidentInfo[],
+): readonly string[] {
   const gflop = (flops: number): string => (flops / 1e9).toFixed(1);
   const binding = Math.min(caps.limits.maxStorageBufferBindingSize, caps.limits.maxBufferSize);
   const { largestBinding } = plan;
@@ -214,11 +141,39 @@ function planLines(plan: PlanInfo, caps: Caps): readonly string[] {
       ["left", "right", "right", "right", "right", "right", "right", "left"],
     ),
     "  (stages run one after another in one pool: slot i is as large as the largest slot i)",
-    `  weights ${formatBytes(plan.weightBytes)} + activations ${formatBytes(plan.poolBytes)} = ` +
-      formatBytes(plan.weightBytes + plan.poolBytes),
+    ...memoryLines(plan, resident),
     `  largest binding ${formatBytes(largestBinding.bytes)} (${largestBinding.name}), ` +
       `${caps.description || "this adapter"} allows ${formatBytes(binding)}` +
       (plan.fits ? "" : ": does not fit, the VAE is tiled there"),
+  ];
+}
+
+/** What is on the device: everything, or in low memory the stage that needs most. */
+function memoryLines(
+  { weightBytes, stageWeightBytes, poolBytes }: PlanInfo,
+  resident: readonly ResidentInfo[],
+): readonly string[] {
+  const keptBy = (part: string): number =>
+    resident
+      .filter((info) => info.part === part)
+      .reduce((sum, { baseBytes, factorBytes }) => sum + baseBytes + factorBytes, 0);
+  const kept = keptBy("vae") + keptBy("unet");
+  const stages = Object.entries({
+    ...stageWeightBytes,
+    encode: stageWeightBytes.encode + keptBy("vae"),
+    unet: stageWeightBytes.unet + keptBy("unet"),
+  });
+  const [stage, bytes] = stages.reduce((most, next) => (next[1] > most[1] ? next : most));
+  return [
+    `  weights ${formatBytes(weightBytes)} + ` +
+      (kept > 0 ? `kept to merge ${formatBytes(kept)} + ` : "") +
+      `activations ${formatBytes(poolBytes)} = ${formatBytes(weightBytes + kept + poolBytes)}`,
+    `  with --low-memory at most ${formatBytes(bytes)} of weights at a time (${stage})`,
+    ...resident.map(
+      ({ part, matrices, baseBytes, factorBytes }) =>
+        `  kept to merge for each image: ${part}, ${matrices} matrices: base weights ${formatBytes(baseBytes)}, ` +
+        `LoRA factors ${formatBytes(factorBytes)}`,
+    ),
   ];
 }
 

@@ -2,7 +2,7 @@
 import { Argument, InvalidArgumentError, Option } from "commander";
 import type { GlobalOptions, RegisterCommand } from "./command.ts";
 import type { ModelPaths } from "./model-paths.ts";
-import { checkpointOption, clipOption, modelPaths } from "./model-paths.ts";
+import { checkpointOption, clipOption, deNetOption, memOption, modelPaths } from "./model-paths.ts";
 import { BUNDLED_MODEL } from "./package-root.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -42,6 +42,8 @@ export function infoCommand(load: () => Promise<InfoModule>): RegisterCommand {
       )
       .addOption(clipOption())
       .addOption(checkpointOption())
+      .addOption(deNetOption())
+      .addOption(memOption())
       .addOption(
         new Option("--size <w[xh]>", "output size in pixels")
           .argParser(parseSize)

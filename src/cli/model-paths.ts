@@ -10,7 +10,16 @@ export interface ModelPaths {
   readonly model: string;
   readonly clip?: string;
   readonly checkpoint?: string;
+  readonly deNet?: string;
+  readonly mem?: string;
 }
+
+/** Pieces that are one file: the option, what it is, and the name that it usually has. */
+const FILES = [
+  ["checkpoint", "checkpoint", "rcod_o.pkl"],
+  ["deNet", "degradation estimator", "de_net.pth"],
+  ["mem", "metric estimation module", "rcod_s_mem.pkl"],
+] as const;
 
 /** `--model`, with the bundled model as its default. */
 export function modelOption(): Option {
@@ -25,29 +34,50 @@ export function clipOption(): Option {
 }
 
 export function checkpointOption(): Option {
-  return new Option("--checkpoint <file>", "what RCOD_O trained on top of the model: rcod_o.pkl");
+  return new Option(
+    "--checkpoint <file>",
+    "what RCOD trained on top of the model: rcod_o.pkl or rcod_s.pkl",
+  );
+}
+
+export function deNetOption(): Option {
+  return new Option("--de-net <file>", "RCOD_S: degradation estimator, de_net.pth");
+}
+
+export function memOption(): Option {
+  return new Option("--mem <file>", "RCOD_S: metric estimation module, rcod_s_mem.pkl");
 }
 
 /** Only the paths of a command's options. */
-export function modelPaths({ model, clip, checkpoint }: ModelPaths): ModelPaths {
+export function modelPaths({ model, clip, checkpoint, deNet, mem }: ModelPaths): ModelPaths {
   return {
     model,
     ...(clip !== undefined && { clip }),
     ...(checkpoint !== undefined && { checkpoint }),
+    ...(deNet !== undefined && { deNet }),
+    ...(mem !== undefined && { mem }),
   };
 }
 
+/** Whether the paths are one folder or file, and no pieces beside it. */
+export function isWhole(paths: ModelPaths): boolean {
+  return Object.keys(modelPaths(paths)).length === 1;
+}
+
 /** Checks that folders are folders and files are files. Throws `CliError` (exit code 2). */
-export async function checkModelPaths({ model, clip, checkpoint }: ModelPaths): Promise<void> {
-  await checkFolder("model", model, "the folder in diffusers layout that holds it");
-  if (clip !== undefined) {
-    await checkFolder("CLIP", clip, "the folder with its config.json and weights");
+export async function checkModelPaths(paths: ModelPaths): Promise<void> {
+  await checkFolder("model", paths.model, "the folder in diffusers layout that holds it");
+  if (paths.clip !== undefined) {
+    await checkFolder("CLIP", paths.clip, "the folder with its config.json and weights");
   }
-  if (checkpoint === undefined) return;
-  const stats = await stat(checkpoint).catch(() => undefined);
-  if (stats === undefined) throw usageError(`checkpoint ${checkpoint} does not exist`);
-  if (!stats.isFile()) {
-    throw usageError(`checkpoint ${checkpoint} is a folder; give the file, such as rcod_o.pkl`);
+  for (const [option, what, example] of FILES) {
+    const path = paths[option];
+    if (path === undefined) continue;
+    const stats = await stat(path).catch(() => undefined);
+    if (stats === undefined) throw usageError(`${what} ${path} does not exist`);
+    if (!stats.isFile()) {
+      throw usageError(`${what} ${path} is a folder; give the file, such as ${example}`);
+    }
   }
 }
 
@@ -58,14 +88,16 @@ async function checkFolder(what: string, path: string, advice: string): Promise<
 }
 
 /** The model as one folder; the engine is imported only once a command needs it. */
-export async function modelFilesAt({ model, clip, checkpoint }: ModelPaths): Promise<FileSet> {
+export async function modelFilesAt(paths: ModelPaths): Promise<FileSet> {
   const [{ modelFiles }, { diskFile, folderFiles }] = await Promise.all([
     import("../rcod/model-source.ts"),
     import("../weights/node-source.ts"),
   ]);
   return modelFiles({
-    model: folderFiles(model),
-    ...(clip !== undefined && { clip: folderFiles(clip) }),
-    ...(checkpoint !== undefined && { checkpoint: diskFile(checkpoint) }),
+    model: folderFiles(paths.model),
+    ...(paths.clip !== undefined && { clip: folderFiles(paths.clip) }),
+    ...(paths.checkpoint !== undefined && { checkpoint: diskFile(paths.checkpoint) }),
+    ...(paths.deNet !== undefined && { deNet: diskFile(paths.deNet) }),
+    ...(paths.mem !== undefined && { mem: diskFile(paths.mem) }),
   });
 }

@@ -33,6 +33,9 @@ import {
   checkModelPaths,
   checkpointOption,
   clipOption,
+  deNetOption,
+  memOption,
+  modelFilesAt,
   modelOption,
   modelPaths,
 } from "./model-paths.ts";
@@ -50,6 +53,7 @@ export interface UpscaleCliOptions extends GlobalOptions, ModelPaths {
   readonly timestep?: number;
   readonly color?: "adain" | "wavelet" | "none";
   readonly precision: Precision;
+  readonly lowMemory?: boolean;
   readonly seed?: number;
   readonly tile?: number;
   readonly reference?: boolean;
@@ -100,6 +104,8 @@ export const upscaleCommand: RegisterCommand = (program, { terminal, finish }) =
     .addOption(modelOption())
     .addOption(clipOption())
     .addOption(checkpointOption())
+    .addOption(deNetOption())
+    .addOption(memOption())
     .addOption(
       new Option(
         "--realism <r>",
@@ -122,6 +128,10 @@ export const upscaleCommand: RegisterCommand = (program, { terminal, finish }) =
       new Option("--precision <p>", "storage of weights and activations")
         .choices(["auto", "f32", "f16"])
         .default("auto"),
+    )
+    .option(
+      "--low-memory",
+      "keep only the weights of the stage that runs on the GPU, read anew for each (slower, same picture)",
     )
     .option(
       "--seed <n>",
@@ -172,7 +182,7 @@ export async function runUpscale(
 ): Promise<number> {
   const jobs = await planJobs(inputs, options.out, options.force ?? false);
   await checkModelPaths(options);
-  if (options.realism === "auto") await checkHasMem(options.model);
+  if (options.realism === "auto") await checkHasMem(options);
   const failures = await findBadInputs(jobs);
   if (failures.size < jobs.length) {
     const exitCode = await dependencies.launch();
@@ -189,11 +199,17 @@ export async function runUpscale(
   }
 }
 
-async function checkHasMem(folder: string): Promise<void> {
-  const mem = await stat(join(folder, "mem", "config.json")).catch(() => undefined);
-  if (mem !== undefined || (await isRcodS(folder))) return;
+async function checkHasMem(paths: ModelPaths): Promise<void> {
+  const { model, checkpoint } = paths;
+  const mem = await stat(join(model, "mem", "config.json")).catch(() => undefined);
+  if (mem !== undefined || (await isRcodS(model))) return;
+  const { predictsMetric, readConfigs } = await import("../rcod/model-configs.ts");
+  if (checkpoint !== undefined && predictsMetric(await readConfigs(await modelFilesAt(paths)))) {
+    return;
+  }
+  const needed = checkpoint === undefined ? "mem/" : "mem/ and is given no --mem";
   throw usageError(
-    `--realism auto: model ${folder} has no mem/; choose fidelity, neutral, realism or a number from 0 to 1`,
+    `--realism auto: model ${model} has no ${needed}; choose fidelity, neutral, realism or a number from 0 to 1`,
   );
 }
 
@@ -289,7 +305,7 @@ class UpscaleRun {
   async #load(progress: ProgressDisplay): Promise<{ readonly model: Model }> {
     if (this.#engine !== undefined) return this.#engine;
     const { openGpu, loadModel } = this.#dependencies;
-    const { precision, dawnToggles } = this.#options;
+    const { precision, dawnToggles, lowMemory = false } = this.#options;
     const gpu = await openGpu(dawnToggles);
     try {
       this.#signal.throwIfAborted();
@@ -298,6 +314,7 @@ class UpscaleRun {
       const model = await loadModel(modelPaths(this.#options), {
         gpu,
         precision,
+        lowMemory,
         signal: this.#signal,
         onProgress: (state) => progress.update(state),
       });
@@ -359,6 +376,7 @@ class UpscaleRun {
     return {
       ...modelPaths(this.#options),
       precision: engine?.model.precision ?? null,
+      lowMemory: this.#options.lowMemory ?? false,
       adapter: engine === undefined ? null : adapterSummary(engine.gpu.caps),
       loadMs: engine?.loadMs ?? null,
       results: this.#reports,

@@ -5,7 +5,7 @@ import type { Gpu } from "../gpu/device.ts";
 import { requestNodeGpu } from "../node/gpu.ts";
 import type { CaseResult, VerifySource } from "../verify/verify.ts";
 import { verifyFiles } from "../verify/verify.ts";
-import { fileSource } from "../weights/node-source.ts";
+import { fileSource, folderFiles } from "../weights/node-source.ts";
 import { EXIT, describeError } from "./errors.ts";
 import { formatMs } from "./format.ts";
 import type { Interrupt } from "./interrupt.ts";
@@ -31,9 +31,8 @@ interface JsonRow {
   readonly precision?: "f32" | "f16";
 }
 
-/** Runs the command. Exit code 0 when every case passes, 1 otherwise, 130 after Ctrl-C. */
+/** Runs the command. Exit code 0 when every case passes, 1 when one fails, 2 when the filter fits none, 130 after Ctrl-C. */
 export async function runVerify(options: VerifyOptions): Promise<number> {
-  const { terminal, json } = options;
   const interrupt = listenForInterrupt();
   let gpu: Gpu | undefined;
   try {
@@ -41,7 +40,7 @@ export async function runVerify(options: VerifyOptions): Promise<number> {
     const { vendor, architecture, device, description } = gpu.caps;
     const adapter =
       description || [vendor, architecture, device].filter((text) => text !== "").join(" ");
-    const report = new Report(terminal, json, options.precisions.length > 1);
+    const report = new Report(options);
     report.start(adapter);
     const sources = await findSources(options.paths);
     for (const precision of options.precisions) {
@@ -52,8 +51,7 @@ export async function runVerify(options: VerifyOptions): Promise<number> {
           ...(options.filter !== undefined && { filter: options.filter }),
           ...(options.variants && { variants: options.variants }),
           signal: interrupt.signal,
-          findFile: async (name) =>
-            (await isFile(join(folder, name))) ? fileSource(join(folder, name)) : null,
+          findFile: (path) => folderFiles(folder).open(path),
           onProgress: report.progress,
         });
         for await (const result of results) report.add(result, precision);
@@ -106,18 +104,12 @@ async function findSources(
   return [...byFolder];
 }
 
-async function isFile(path: string): Promise<boolean> {
-  return stat(path).then(
-    (status) => status.isFile(),
-    () => false,
-  );
-}
-
 /** Collects results and prints them. */
 class Report {
   readonly #terminal: Terminal;
   readonly #json: boolean;
   readonly #withPrecision: boolean;
+  readonly #filter: string;
   readonly #rows: JsonRow[] = [];
   readonly #skipped = new Set<string>();
   #cases = 0;
@@ -126,10 +118,11 @@ class Report {
   #caseStartMs = 0;
   #toldMs = 0;
 
-  constructor(terminal: Terminal, json: boolean, withPrecision: boolean) {
+  constructor({ terminal, json, precisions, filter }: VerifyOptions) {
     this.#terminal = terminal;
     this.#json = json;
-    this.#withPrecision = withPrecision;
+    this.#withPrecision = precisions.length > 1;
+    this.#filter = filter ?? "";
   }
 
   start(adapter: string): void {
@@ -220,8 +213,13 @@ class Report {
       ];
       this.#terminal.out(`${parts.join(", ")} in ${formatMs(performance.now() - this.#startMs)}`);
     }
-    if (isEmpty) this.#terminal.note("rcod: no case has this name");
-    return failed > 0 || isEmpty ? EXIT.failed : EXIT.ok;
+    if (isEmpty) {
+      this.#terminal.note(
+        `rcod: no case contains ${JSON.stringify(this.#filter)}; nothing was run`,
+      );
+      return EXIT.usage;
+    }
+    return failed > 0 ? EXIT.failed : EXIT.ok;
   }
 }
 

@@ -17,7 +17,7 @@ export interface SubgroupMatrixConfig {
   readonly K: number;
 }
 
-/** The limits that decide between variants. Units: bytes, or counts. */
+/** The limits that decide between variants and about textures. Units: bytes, counts, or pixels. */
 export interface CapsLimits {
   /** Bytes of a buffer. */
   readonly maxBufferSize: number;
@@ -37,6 +37,7 @@ export interface CapsLimits {
   readonly minStorageBufferOffsetAlignment: number;
   /** Offsets of uniform bindings are multiples of this many bytes. */
   readonly minUniformBufferOffsetAlignment: number;
+  readonly maxTextureDimension2D: number;
 }
 
 /** What a device can do. Kernels and plans are chosen by it alone. */
@@ -74,6 +75,7 @@ export const DEFAULT_LIMITS: CapsLimits = {
   maxComputeWorkgroupsPerDimension: 65_535,
   minStorageBufferOffsetAlignment: 256,
   minUniformBufferOffsetAlignment: 256,
+  maxTextureDimension2D: 8192,
 };
 
 /** The least capable adapter the standard allows: for planning and tests without a GPU. */

@@ -1,19 +1,30 @@
 /**
- * A model, whatever pieces it comes in, as the files of one self-contained folder: LoRA merged, names of today,
- * only what the pipeline reads. Nothing is held: every file makes its bytes when they are asked for.
+ * A model, whatever pieces it comes in, as the files of one self-contained folder: names of today, only what the
+ * pipeline reads, RCOD_O's LoRA merged; RCOD_S's depends on the image and stays beside its base. Nothing is held: every
+ * file makes its bytes when they are asked for.
  */
 import type { DType } from "../gpu/dtype.ts";
-import { floatToHalfBits } from "../gpu/dtype.ts";
 import type { TensorSource } from "../graph/device-weights.ts";
 import type { Weight } from "../graph/ir.ts";
-import { quoted } from "../weights/errors.ts";
-import type { FileSet, TensorPlace, WeightStem } from "../weights/index.ts";
-import { WeightsError, elementByteLength, layoutSafetensors, readText } from "../weights/index.ts";
-import type { ClipConfig, RcodConfig } from "./config.ts";
+import type { FileSet } from "../weights/index.ts";
+import { readText } from "../weights/index.ts";
+import { storeSource } from "./checkpoint.ts";
+import type { ClipConfig } from "./config.ts";
+import type { ConvertedFile, ConvertedPart, ConvertedTensor } from "./converted-files.ts";
+import { shards, textFile, weightFile } from "./converted-files.ts";
 import { IMAGE_PROJ } from "./graphs.ts";
-import type { ModelPart } from "./load.ts";
-import { modelParameters, openModel, readConfigs } from "./load.ts";
-import { mergedPieces } from "./merge.ts";
+import type { ModelPart } from "./model-parts.ts";
+import type { ModelConfigs } from "./model-configs.ts";
+import { readConfigs } from "./model-configs.ts";
+import { modelParameters } from "./model-parts.ts";
+import { openModel } from "./open-model.ts";
+import type { RcodCheckpoint } from "./rcod-checkpoint.ts";
+import {
+  MEM_SCOPE,
+  isDegradationTensor,
+  isModulationLayer,
+  releasedMemName,
+} from "./rcod-s-checkpoint.ts";
 
 export interface ConvertOptions {
   /** Storage of matrices. Vectors and tables are f32 in both: so they are on the device. */
@@ -23,32 +34,10 @@ export interface ConvertOptions {
   readonly signal?: AbortSignal;
 }
 
-/** A file of the converted folder. */
-export interface ConvertedFile {
-  /** Relative, with forward slashes. */
-  readonly path: string;
-  readonly byteLength: number;
-  /** Its bytes, in pieces of at most 8 MiB (a header is one piece). */
-  bytes(signal?: AbortSignal): AsyncIterable<Uint8Array>;
-}
-
 /** A checked model that is ready to be written. Whoever plans it closes it. */
 export interface Conversion {
   readonly files: readonly ConvertedFile[];
   readonly close: () => Promise<void>;
-}
-
-/** A tensor to write, with where its values come from. */
-interface ConvertedTensor extends TensorPlace {
-  readonly source: TensorSource;
-  readonly weight: Weight;
-}
-
-/** The weights of one folder. */
-interface ConvertedPart {
-  readonly folder: string;
-  readonly stem: WeightStem;
-  readonly tensors: readonly ConvertedTensor[];
 }
 
 /**
@@ -58,35 +47,88 @@ interface ConvertedPart {
 export async function planConversion(files: FileSet, options: ConvertOptions): Promise<Conversion> {
   const { dtype, shardBytes, signal } = options;
   const configs = await readConfigs(files, signal);
-  if (configs.degradation) {
-    throw new WeightsError(
-      `weights: only RCOD_O converts, got RCOD_S: its LoRA merges anew for each image (${files.name}). ` +
-        "Use the folder as it is",
-    );
-  }
   const json = (path: string, value: unknown): ConvertedFile =>
     textFile(path, `${JSON.stringify(value, null, 2)}\n`);
   const copy = async (path: string): Promise<ConvertedFile> =>
     textFile(path, await readText(files, path, signal));
   const texts = [
-    json("rcod_config.json", rcodConfigJson(configs.rcod)),
+    json("rcod_config.json", rcodConfigJson(configs)),
     await copy("unet/config.json"),
     await copy("vae/config.json"),
     json("image_encoder/config.json", clipConfigJson(configs.clip)),
     ...(configs.mem ? [await copy("mem/config.json")] : []),
   ];
   const parameters = modelParameters(configs);
-  const { sources, close } = await openModel(files, configs, parameters, signal);
+  const { sources, checkpoint, close } = await openModel(files, configs, parameters, signal);
   try {
+    const modulated = configs.degradation ? checkpoint : null;
     const parts = [...sources].flatMap(([part, source]) =>
-      convertedParts(part, source, parameters[part], dtype),
+      modulated && part === "degradation"
+        ? []
+        : convertedParts(part, modulated ? unmerged(source) : source, parameters[part], dtype),
     );
-    return { files: [...texts, ...parts.flatMap((part) => shards(part, shardBytes))], close };
+    const weights = parts
+      .filter(({ folder }) => !(modulated && folder === IMAGE_PROJ)) // is in the checkpoint
+      .flatMap((part) => shards(part, shardBytes));
+    const degradation = sources.get("degradation");
+    const modulation =
+      modulated && degradation
+        ? modulatedFiles(modulated, degradation, parameters.degradation, dtype)
+        : [];
+    return { files: [...texts, ...weights, ...modulation], close };
   } catch (error) {
     await close();
     throw error;
   }
 }
+
+/** A source without its LoRA. */
+function unmerged(source: TensorSource): TensorSource {
+  return { tensor: (name) => source.tensor(name), lora: () => null };
+}
+
+/**
+ * What RCOD_S has beside the base: the checkpoint flattened, factors unmerged, with its metadata; the estimator; the
+ * metric estimation module. What is computed in f32, the tables and all that looks at the image, stays F32.
+ */
+function modulatedFiles(
+  { store, metadata }: RcodCheckpoint,
+  degradation: TensorSource,
+  parameters: readonly Weight[],
+  dtype: DType,
+): ConvertedFile[] {
+  const trained = Array.from(store.names(), (name): ConvertedTensor => {
+    const { shape } = store.info(name);
+    const isHalf = dtype === "f16" && shape.length > 1 && !isDegradationTensor(name);
+    const weight: Weight = { name, shape, layout: "matrix" };
+    return { name, dtype: isHalf ? "F16" : "F32", shape, source: storeSource(store), weight };
+  });
+  const isMem = ({ name }: Weight): boolean => name.startsWith(MEM_SCOPE);
+  const exact = (weights: readonly Weight[], rename = (name: string) => name): ConvertedTensor[] =>
+    weights.map((weight) => ({
+      name: rename(weight.name),
+      dtype: "F32",
+      shape: weight.shape,
+      source: degradation,
+      weight,
+    }));
+  const estimator = parameters.filter(
+    (weight) => !isMem(weight) && !isModulationLayer(weight.name),
+  );
+  const mem = parameters.filter(isMem);
+  return [
+    weightFile(CONVERTED.checkpoint, trained, metadata),
+    weightFile(CONVERTED.degradationEstimator, exact(estimator)),
+    ...(mem.length > 0 ? [weightFile(CONVERTED.memCheckpoint, exact(mem, releasedMemName))] : []),
+  ];
+}
+
+/** RCOD_S's files in a converted folder. */
+const CONVERTED = {
+  checkpoint: "rcod_s.safetensors",
+  degradationEstimator: "de_net.safetensors",
+  memCheckpoint: "rcod_s_mem.safetensors",
+} as const;
 
 function convertedParts(
   part: ModelPart,
@@ -119,97 +161,11 @@ function convertedParts(
   ];
 }
 
-/** One file, or several with an index, named as diffusers and transformers do. */
-function shards({ folder, stem, tensors }: ConvertedPart, shardBytes: number): ConvertedFile[] {
-  const groups: ConvertedTensor[][] = [];
-  let filled = Infinity;
-  for (const tensor of tensors) {
-    const bytes = byteLengthOf(tensor);
-    if (filled + bytes > shardBytes) {
-      groups.push([]);
-      filled = 0;
-    }
-    groups.at(-1)?.push(tensor);
-    filled += bytes;
-  }
-  if (groups.length === 1) return [weightFile(`${folder}/${stem}.safetensors`, tensors)];
-  const digits = (count: number): string => String(count).padStart(5, "0");
-  const names = groups.map(
-    (_group, i) => `${stem}-${digits(i + 1)}-of-${digits(groups.length)}.safetensors`,
-  );
-  const weight_map = Object.fromEntries(
-    groups.flatMap((group, i) => group.map(({ name }) => [name, names[i]])),
-  );
-  const total_size = tensors.reduce((sum, tensor) => sum + byteLengthOf(tensor), 0);
-  const index = JSON.stringify({ metadata: { total_size }, weight_map }, null, 2);
-  return [
-    textFile(`${folder}/${stem}.safetensors.index.json`, `${index}\n`),
-    ...groups.map((group, i) => weightFile(`${folder}/${names[i]}`, group)),
-  ];
-}
-
-function byteLengthOf({ dtype, shape }: TensorPlace): number {
-  return shape.reduce((product, size) => product * size, elementByteLength(dtype));
-}
-
-function textFile(path: string, text: string): ConvertedFile {
-  const bytes = new TextEncoder().encode(text);
+/** `rcod_config.json` with every field that `parseRcodConfig` reads but RCOD_O's checkpoint, which is merged. */
+function rcodConfigJson({ rcod, degradation }: ModelConfigs): unknown {
+  const { instance, alpha, timesteps, thresholds, colorFix, latentTiles, upscale, minSize } = rcod;
   return {
-    path,
-    byteLength: bytes.byteLength,
-    async *bytes() {
-      yield bytes;
-    },
-  };
-}
-
-function weightFile(path: string, tensors: readonly ConvertedTensor[]): ConvertedFile {
-  const layout = layoutSafetensors(tensors, [["format", "pt"]]); // transformers reads no file without it
-  return {
-    path,
-    byteLength: layout.byteLength,
-    async *bytes(signal) {
-      yield layout.start;
-      for (const { source, weight, dtype } of layout.tensors) {
-        for await (const values of mergedPieces(source, weight, signal)) {
-          yield encode(values, dtype === "F16", weight.name);
-        }
-      }
-    },
-  };
-}
-
-const EXPONENT_OF_INFINITY = 0x7c00;
-
-/** Little-endian elements. @throws WeightsError for what is no finite number of the dtype */
-function encode(values: Float32Array, toHalf: boolean, name: string): Uint8Array {
-  const fail = (value: number): never => {
-    const advice = Number.isFinite(value) ? "Convert to fp32" : "The file is damaged";
-    const rule = toHalf ? "finite and at most 65504 in fp16" : "finite";
-    throw new WeightsError(
-      `weights: values must be ${rule}, got ${value} (tensor ${quoted(name)}). ${advice}`,
-    );
-  };
-  if (!toHalf) {
-    const bad = values.find((value) => !Number.isFinite(value));
-    if (bad !== undefined) fail(bad);
-    return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
-  }
-  const halves = new Uint16Array(values.length);
-  for (let i = 0; i < values.length; i++) {
-    const value = values[i] as number;
-    const bits = floatToHalfBits(value);
-    if ((bits & EXPONENT_OF_INFINITY) === EXPONENT_OF_INFINITY) fail(value);
-    halves[i] = bits;
-  }
-  return new Uint8Array(halves.buffer);
-}
-
-/** `rcod_config.json` with every field that `parseRcodConfig` reads but the checkpoint's, which is merged. */
-function rcodConfigJson(config: RcodConfig): unknown {
-  const { alpha, timesteps, thresholds, colorFix, latentTiles, upscale, minSize } = config;
-  return {
-    instance: "RCOD_O",
+    instance,
     alpha,
     timesteps,
     thresholds,
@@ -218,6 +174,12 @@ function rcodConfigJson(config: RcodConfig): unknown {
     min_size: minSize,
     latent_tile: latentTiles.tile,
     latent_overlap: latentTiles.overlap,
+    ...(degradation && {
+      checkpoint: CONVERTED.checkpoint,
+      degradation_estimator: CONVERTED.degradationEstimator,
+      ...(degradation.hasMem && { mem_checkpoint: CONVERTED.memCheckpoint }),
+      lora_alpha: rcod.loraAlpha,
+    }),
   };
 }
 

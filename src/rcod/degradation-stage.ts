@@ -5,10 +5,10 @@ import { runPlan } from "../graph/run-plan.ts";
 import { imageToTensor } from "../kernels/image-to-tensor.ts";
 import { degreesOfLogits } from "./de-resnet.ts";
 import { DEGRADATION_DTYPE, estimatorGraph, modulationGraph } from "./degradation.ts";
-import type { RawImage } from "./image-ops.ts";
-import { uploadImage } from "./image-ops.ts";
 import { MODULATED_PARTS, fourierEmbedding, repeatRows } from "./modulation.ts";
 import { blockCounts } from "./rcod-s-checkpoint.ts";
+import type { SourceImage } from "./source-image.ts";
+import { packedSource } from "./source-image.ts";
 import type { StageContext } from "./stage-context.ts";
 
 /** What the degradation estimator says of an image. */
@@ -21,11 +21,11 @@ export interface Degradation {
 
 /**
  * Estimates how the low-resolution `image` is degraded and merges the LoRA of encoder and UNet for it. What
- * they held before is gone, also after an abort.
+ * they held before is gone, also after an abort. In low memory the merge waits for the weights.
  */
 export async function adaptToImage(
   context: StageContext,
-  image: RawImage,
+  image: SourceImage,
   options: RunOptions,
 ): Promise<Degradation> {
   const { gpu, configs, programs, weights } = context;
@@ -33,10 +33,12 @@ export async function adaptToImage(
   const { tables } = weights;
   if (config === null || tables === undefined) throw new Error("internal: not RCOD_S");
   const { width, height } = image;
+  const signal = options.signal ? { signal: options.signal } : {};
+  await programs.enter("degradation", signal);
   const estimator = await programs.get(`degradation ${height}x${width}`, "degradation", () =>
     estimatorGraph(config, height, width),
   );
-  const source = uploadImage(gpu, image);
+  const source = await packedSource(gpu, image);
   try {
     const problem = {
       dtype: DEGRADATION_DTYPE,
@@ -65,7 +67,6 @@ export async function adaptToImage(
   const modulation = await programs.get("modulation", "degradation", () =>
     modulationGraph(config, blocks),
   );
-  const signal = options.signal ? { signal: options.signal } : {};
   await modulation.run(
     Object.fromEntries(
       MODULATED_PARTS.flatMap((part) => [
@@ -76,7 +77,7 @@ export async function adaptToImage(
     signal,
   );
   for (const part of MODULATED_PARTS) {
-    await weights[part]?.modulate(modulation.result(part).buffer, signal);
+    await programs.modulate(modulation, part, options.signal);
   }
   return { degrees, ...(metric !== undefined && { metric }) };
 }

@@ -10,11 +10,11 @@ import type { EnlargedSource } from "./enlarged-source.ts";
 import { bilinearSource, pillowSource } from "./enlarged-source.ts";
 import type { Geometry } from "./geometry.ts";
 import { encoderGraph, memGraph, tokenGraph } from "./graphs.ts";
-import type { RawImage } from "./image-ops.ts";
 import { resizeToTensor } from "./image-ops.ts";
 import { metricOfMap } from "./mem.ts";
 import type { UpscaleOptions } from "./options.ts";
 import { sampleLatents, splitMoments } from "./posterior.ts";
+import type { SourceImage } from "./source-image.ts";
 import type { StageClock } from "./stage-clock.ts";
 import type { Encoded, StageContext } from "./stage-context.ts";
 import { roundingOf } from "./stage-context.ts";
@@ -27,12 +27,12 @@ const ADAPT_SHARE = 0.2;
 /** Stages "preprocess", "tokens" and "encode". With RCOD_S the weights are those for this image afterwards. */
 export async function encodeImage(
   context: StageContext,
-  image: RawImage,
+  image: SourceImage,
   geometry: Geometry,
   options: UpscaleOptions,
   clock: StageClock,
 ): Promise<Encoded> {
-  const { gpu, configs } = context;
+  const { gpu, configs, programs } = context;
   const owned: GPUBuffer[] = [];
   let source: EnlargedSource | undefined;
   try {
@@ -49,6 +49,7 @@ export async function encodeImage(
     const adapted = configs.degradation
       ? await adaptToImage(context, image, clock.runOptions(options.signal, 0, ADAPT_SHARE))
       : null;
+    await programs.enter("encode", clock.enterOptions(options.signal));
     const latents = await encodeLatents(context, source, geometry, options, (signal) =>
       adapted ? clock.runOptions(signal, ADAPT_SHARE, 1 - ADAPT_SHARE) : clock.runOptions(signal),
     );
@@ -72,25 +73,30 @@ export async function encodeImage(
 
 /** Visual Prompt Injection: CLIP tokens of the enlarged source, without CLIP's normalisation. */
 async function visualTokens(
-  { gpu, configs, programs, dtype }: StageContext,
+  { gpu, configs, programs, dtype, inspector }: StageContext,
   source: EnlargedSource,
   options: UpscaleOptions,
   clock: StageClock,
 ): Promise<GPUBuffer> {
   const { clip, unet } = configs;
-  const program = await programs.get("tokens", "clip", () =>
-    tokenGraph(clip, unet.crossAttentionDim, dtype),
+  await programs.enter("tokens", clock.enterOptions(options.signal));
+  const program = await programs.get(
+    "tokens",
+    "clip",
+    () => tokenGraph(clip, unet.crossAttentionDim, dtype),
+    inspector?.planOptions("tokens"),
   );
   const side = clip.imageSize;
   const pixels = program.input("pixels");
   await resizeToTensor(gpu, source.pixels, pixels, { width: side, height: side, dtype });
   await program.run({}, clock.runOptions(options.signal));
+  await inspector?.collect("tokens", program);
   return programs.keep(program, "tokens");
 }
 
 /** Latents [1, h, w, L] times the scaling factor: the posterior's mean, or a seeded sample. */
 export async function encodeLatents(
-  { gpu, configs, weights, programs, dtype }: StageContext,
+  { gpu, configs, weights, programs, dtype, inspector }: StageContext,
   source: EnlargedSource,
   { workHeight, workWidth }: Geometry,
   options: UpscaleOptions,
@@ -99,11 +105,15 @@ export async function encodeLatents(
   const { vae } = configs;
   const tile = chooseVaeTile(vae, gpu.caps, dtype, "encode", workHeight, workWidth, options);
   if (tile === null) {
-    const program = await programs.get(`encode ${workHeight}x${workWidth}`, "vae", () =>
-      encoderGraph(vae, workHeight, workWidth, dtype),
+    const program = await programs.get(
+      `encode ${workHeight}x${workWidth}`,
+      "vae",
+      () => encoderGraph(vae, workHeight, workWidth, dtype),
+      inspector?.planOptions("encode"),
     );
     await source.toTensor(program.input("image"), dtype);
     await program.run({}, runOptions(options.signal));
+    await inspector?.collect("encode", program);
     if (options.seed === undefined) return programs.keep(program, "latents");
     const mean = await program.read("latents");
     const logvar = await program.read("logvar");
@@ -145,18 +155,19 @@ function uploadLatents(gpu: Gpu, values: Float32Array, channels: number, dtype: 
  * latents now, which counts as encoding.
  */
 export async function predictMetric(
-  { configs, programs, dtype }: StageContext,
+  { configs, programs, dtype, inspector }: StageContext,
   encoded: Encoded,
   { signal }: UpscaleOptions,
 ): Promise<number> {
   if (encoded.predictedMetric === undefined) {
     const { mem } = configs;
     if (mem === null) throw new Error("internal: this model has no mem");
+    await programs.enter("mem", signal ? { signal } : {});
     const { latentHeight: height, latentWidth: width, latents } = encoded;
     const program = await programs.get(`mem ${height}x${width}`, "mem", () =>
       memGraph(mem, height, width, dtype),
     );
-    await program.run({ latents }, signal ? { signal } : {});
+    await program.run({ latents }, { ...inspector?.onTimes("encode"), ...(signal && { signal }) });
     encoded.predictedMetric = metricOfMap((await program.read("metric")).data);
   }
   return encoded.predictedMetric;

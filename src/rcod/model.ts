@@ -3,13 +3,26 @@ import type { Gpu } from "../gpu/device.ts";
 import { adoptDevice, requestGpu } from "../gpu/device.ts";
 import type { Caps } from "../gpu/caps.ts";
 import type { DType } from "../gpu/dtype.ts";
+import type { MemoryUse } from "../gpu/memory.ts";
+import type { CallPlan } from "./call-plan.ts";
 import type { RawImage } from "./image-ops.ts";
-import type { ModelConfigs } from "./load.ts";
-import { loadWeights, predictsMetric, readConfigs } from "./load.ts";
+import type { ModelConfigs } from "./model-configs.ts";
+import { loadWeights } from "./load.ts";
+import { predictsMetric, readConfigs } from "./model-configs.ts";
 import type { ModelSource } from "./model-source.ts";
 import { modelFiles } from "./model-source.ts";
-import type { Precision, Progress, UpscaleOptions, UpscaleResult } from "./options.ts";
+import type {
+  Precision,
+  Progress,
+  TextureOptions,
+  TextureResult,
+  UpscaleOptions,
+  UpscaleResult,
+} from "./options.ts";
 import { Pipeline } from "./pipeline.ts";
+import type { SourceImage } from "./source-image.ts";
+import { isTexture } from "./source-image.ts";
+import type { StageModules } from "./stage-modules.ts";
 
 /** How a model is loaded. */
 export interface LoadOptions {
@@ -20,19 +33,30 @@ export interface LoadOptions {
    * adapters, which widen halves slowly.
    */
   readonly precision?: Precision;
+  /**
+   * Only the weights of the stage that runs are on the device: at most those of the UNet, instead of all. They are
+   * read, merged and packed anew for every stage of every image, from files that must stay where they are until
+   * `dispose`; another realism for the same image reads UNet and decoder only. The picture is the same. Default false.
+   */
+  readonly lowMemory?: boolean;
   /** Ends loading; `loadModel` rejects with its reason. */
   readonly signal?: AbortSignal;
   /** Hears of the bytes loaded. */
   readonly onProgress?: (progress: Progress) => void;
 }
 
-/** Images a model takes. Pixels are sRGB. */
-export type ImageInput = RawImage | ImageData | ImageBitmap;
+/**
+ * Images a model takes. Pixels are sRGB. A texture must be of the model's device (`model.gpu.device`), 2d,
+ * rgba8unorm, one layer, usage COPY_SRC; its first mip level is copied, not read back, and its alpha kept.
+ */
+export type ImageInput = RawImage | ImageData | ImageBitmap | GPUTexture;
 
 /** A model on a device. Owns its buffers: call `dispose()` when done. */
 export class RcodModel {
   /** Storage of weights and activations. */
   readonly precision: DType;
+  /** The device, for textures in and out and for what its memory holds. */
+  readonly gpu: Gpu;
   /** What its device can do. */
   readonly caps: Caps;
   /** What its configuration files say. */
@@ -50,18 +74,48 @@ export class RcodModel {
     this.precision = pipeline.dtype;
     this.configs = pipeline.configs;
     this.supportsAuto = predictsMetric(pipeline.configs);
+    this.gpu = gpu;
     this.caps = gpu.caps;
     this.#ownedGpu = ownsGpu ? gpu : undefined;
   }
 
   /**
    * Enlarges an image ×4 (the model's `upscale`). Calls are queued. Passing the same image object again
-   * with only `realism`, `timestep` or `colorFix` changed reuses its encoding.
+   * with only `realism`, `realismMask`, `timestep` or `colorFix` changed reuses its encoding. With
+   * `output: "texture"` the result stays on the device.
    * @throws ShapeError for an impossible image, RangeError for an impossible `realism` or `timestep`,
    * DeviceError from the GPU, the signal's reason when aborted
    */
-  async upscale(image: ImageInput, options: UpscaleOptions = {}): Promise<UpscaleResult> {
-    return this.#pipeline.upscale(this.#pixels(image), options);
+  async upscale(image: ImageInput, options: TextureOptions): Promise<TextureResult>;
+  async upscale(image: ImageInput, options?: UpscaleOptions): Promise<UpscaleResult>;
+  async upscale(
+    image: ImageInput,
+    options: UpscaleOptions | TextureOptions = {},
+  ): Promise<UpscaleResult | TextureResult> {
+    return this.#pipeline.upscale(this.#source(image), options as UpscaleOptions);
+  }
+
+  /**
+   * What a call with an image of `width` × `height` pixels takes on this device, without running anything: per
+   * network its flops, dispatches, slots of memory, and every step and value. `tile` as in `UpscaleOptions`.
+   * @throws ShapeError for an impossible size or tile
+   */
+  plan(options: {
+    readonly width: number;
+    readonly height: number;
+    readonly tile?: number;
+  }): CallPlan {
+    return this.#pipeline.plan(options, options.tile);
+  }
+
+  /** Bytes on the device by purpose, of everything that shares its `Gpu`; textures given away are not counted. */
+  memoryUse(): MemoryUse {
+    return this.gpu.memory.use();
+  }
+
+  /** Names of what `inspect.captures` can read, by stage. */
+  modules(): StageModules {
+    return this.#pipeline.modules;
   }
 
   /** Frees everything on the device, and the device itself when `loadModel` made it. Idempotent. */
@@ -70,8 +124,8 @@ export class RcodModel {
     this.#ownedGpu?.destroy();
   }
 
-  #pixels(image: ImageInput): RawImage {
-    if ("channels" in image) return image;
+  #source(image: ImageInput): SourceImage {
+    if ("channels" in image || isTexture(image)) return image;
     let raw = this.#converted.get(image);
     if (raw === undefined) {
       raw = "data" in image ? fromImageData(image) : fromBitmap(image);
@@ -97,7 +151,7 @@ export async function loadModel(
   source: ModelSource,
   options: LoadOptions = {},
 ): Promise<RcodModel> {
-  const { signal, onProgress, precision = "auto" } = options;
+  const { signal, onProgress, precision = "auto", lowMemory = false } = options;
   const files = modelFiles(source);
   const configs = await readConfigs(files, signal);
   const given = options.gpu;
@@ -106,6 +160,7 @@ export async function loadModel(
   const dtype: DType = precision === "auto" ? (gpu.caps.isSoftware ? "f32" : "f16") : precision;
   try {
     const weights = await loadWeights(gpu, files, configs, dtype, {
+      lowMemory,
       ...(signal && { signal }),
       onProgress: (bytesLoaded, bytesTotal) => {
         const fraction = bytesTotal > 0 ? bytesLoaded / bytesTotal : 1;

@@ -8,39 +8,56 @@ import type { Gpu } from "../gpu/device.ts";
 import type { DType } from "../gpu/dtype.ts";
 import { DeviceError } from "../gpu/errors.ts";
 import { submittedWorkDone } from "../gpu/transfer.ts";
+import type { CallPlan } from "./call-plan.ts";
+import { planCall } from "./call-plan.ts";
 import { vaeFactor } from "./config.ts";
 import { decodeLatents } from "./decode-stage.ts";
-import { encodeImage, predictMetric } from "./encode-stage.ts";
-import { finishImage } from "./finish-stage.ts";
+import { encodeImage } from "./encode-stage.ts";
+import { EncodedCache } from "./encoded-cache.ts";
+import { destroyPixels, finishImage } from "./finish-stage.ts";
 import type { Geometry } from "./geometry.ts";
-import { outputGeometry, paddedGeometry, parseRealism } from "./geometry.ts";
-import type { DeviceImage, RawImage } from "./image-ops.ts";
-import { checkImage } from "./image-ops.ts";
-import type { ModelConfigs, ModelWeights } from "./load.ts";
-import { modelParts, predictsMetric } from "./load.ts";
-import { timestepOfMetric } from "./mem.ts";
-import type { UpscaleOptions, UpscaleResult } from "./options.ts";
+import { outputGeometry, paddedGeometry } from "./geometry.ts";
+import type { DeviceImage } from "./image-ops.ts";
+import { checkWhole, collectEncoded } from "./inspect-call.ts";
+import { Inspector } from "./inspector.ts";
+import type { ModelWeights } from "./load.ts";
+import { disposeWeights } from "./load.ts";
+import type { ModelConfigs } from "./model-configs.ts";
+import type {
+  Stage,
+  TextureOptions,
+  TextureResult,
+  UpscaleOptions,
+  UpscaleResult,
+} from "./options.ts";
+import { checkMask, latentMask } from "./realism-mask.ts";
+import type { SourceImage } from "./source-image.ts";
+import { checkSource } from "./source-image.ts";
 import { StageClock } from "./stage-clock.ts";
 import type { Encoded, StageContext } from "./stage-context.ts";
+import type { StageModules } from "./stage-modules.ts";
+import { stageModules } from "./stage-modules.ts";
 import { StagePrograms } from "./stage-programs.ts";
+import { chooseTimesteps, timestepSettings, timestepShares } from "./timestep-choice.ts";
+import type { Output } from "./textures.ts";
+import { checkOutput } from "./textures.ts";
 import { predictLatents } from "./unet-stage.ts";
 import type { UnitWork } from "./work-shares.ts";
 import { measureUnitWork, workShares } from "./work-shares.ts";
 
 /** Sides of RCOD_S's working image are multiples of this. */
 const RCOD_S_MULTIPLE = 64;
+/** The stages whose results are kept. */
+const ENCODING = ["preprocess", "tokens", "encode"] as const;
 
 export class Pipeline {
   readonly configs: ModelConfigs;
   readonly dtype: DType;
   readonly #context: StageContext;
-  /** The last image, by identity: callers who mutate pixels in place must pass a new object. */
-  #encodedOf: RawImage | undefined;
-  /** The options that its encoding depends on. */
-  #encodedKey = "";
-  #encoded: Encoded | undefined;
+  readonly #cache: EncodedCache;
   #queue: Promise<unknown> = Promise.resolve();
   #unitWork: UnitWork | undefined;
+  #modules: StageModules | undefined;
   /** Calls under way or waiting. */
   #calls = 0;
   /** Aborted by `dispose`, which ends the call under way. */
@@ -50,10 +67,28 @@ export class Pipeline {
     this.configs = configs;
     this.dtype = dtype;
     this.#context = { gpu, configs, weights, programs: new StagePrograms(gpu, weights), dtype };
+    this.#cache = new EncodedCache(gpu);
+  }
+
+  /** What calls can capture, by stage. */
+  get modules(): StageModules {
+    this.#modules ??= stageModules(this.configs);
+    return this.#modules;
+  }
+
+  /** What a call with an image of this size takes; nothing runs. `tile` as in `UpscaleOptions`. */
+  plan(size: { readonly width: number; readonly height: number }, tile?: number): CallPlan {
+    const { caps } = this.#context.gpu;
+    return planCall(this.configs, size, this.#geometry(size, false), this.dtype, caps, tile);
   }
 
   /** Enlarges one image. Calls on one pipeline run one after another. */
-  upscale(image: RawImage, options: UpscaleOptions = {}): Promise<UpscaleResult> {
+  upscale(image: SourceImage, options: TextureOptions): Promise<TextureResult>;
+  upscale(image: SourceImage, options?: UpscaleOptions): Promise<UpscaleResult>;
+  upscale(
+    image: SourceImage,
+    options: UpscaleOptions | TextureOptions = {},
+  ): Promise<UpscaleResult | TextureResult> {
     this.#calls++;
     const run = this.#queue.then(() => this.#guarded(image, options));
     this.#queue = run.then(
@@ -72,20 +107,22 @@ export class Pipeline {
     this.#disposal.abort(new DeviceError("device: this model was disposed. Load it again"));
     const free = (): void => {
       this.#dropBuffers();
-      const { configs, weights } = this.#context;
-      for (const part of modelParts(configs)) weights[part]?.dispose();
+      disposeWeights(this.#context.weights);
     };
     if (this.#calls === 0) free();
     else void this.#queue.then(free);
   }
 
   /** A call that ends with `dispose`, and after whose failure the next one starts afresh. */
-  async #guarded(image: RawImage, options: UpscaleOptions): Promise<UpscaleResult> {
+  async #guarded(
+    image: SourceImage,
+    { output = "image", ...options }: UpscaleOptions | TextureOptions,
+  ): Promise<UpscaleResult | TextureResult> {
     const disposal = this.#disposal.signal;
     try {
       disposal.throwIfAborted();
       const signal = options.signal ? AbortSignal.any([options.signal, disposal]) : disposal;
-      return await this.#upscale(image, { ...options, signal });
+      return await this.#upscale(image, { ...options, signal }, output);
     } catch (error) {
       if (error instanceof DeviceError) {
         // Buffers made when memory ran out stay invalid, and their errors keep coming: drop both.
@@ -96,56 +133,61 @@ export class Pipeline {
     }
   }
 
-  async #upscale(image: RawImage, options: UpscaleOptions): Promise<UpscaleResult> {
-    checkImage(image);
-    const setting = this.#timestep(options);
+  async #upscale(
+    image: SourceImage,
+    options: UpscaleOptions,
+    output: Output,
+  ): Promise<UpscaleResult | TextureResult> {
+    checkSource(image);
+    const { realismMask } = options;
+    if (realismMask) checkMask(realismMask);
+    const settings = timestepSettings(this.configs, options);
     const geometry = this.#geometry(image, options.reference === true);
+    const mask = realismMask ? latentMask(realismMask, geometry, vaeFactor(this.configs.vae)) : 0;
+    const { inspect } = options;
+    const { gpu } = this.#context;
+    const inspector = inspect && new Inspector(inspect, this.modules, gpu.caps);
+    const context = inspector ? { ...this.#context, inspector } : this.#context;
+    if (inspector) checkWhole(context, inspector, geometry, options);
+    const { memory } = gpu;
+    checkOutput(gpu, output, options, geometry);
     options.signal?.throwIfAborted();
-    const context = this.#context;
-    const { memory } = context.gpu;
     memory.resetPeak();
 
-    const clock = new StageClock(this.#shares(geometry), options.onProgress);
-    const encoded = await this.#encode(image, geometry, options, clock);
-    const chosen =
-      setting === "auto" ? await this.#chooseTimestep(encoded, options) : { timestep: setting };
-    const z = await predictLatents(context, encoded, chosen.timestep, options, clock);
+    const shares = this.#shares(geometry, typeof mask === "number" ? 1 : 2);
+    const clock = new StageClock(shares, options.onProgress, inspector);
+    const { encoded, reused } = await this.#encode(context, image, geometry, options, clock);
+    const chosen = await chooseTimesteps(context, encoded, settings, options);
+    const timesteps = timestepShares(chosen, mask);
+    const z = await predictLatents(context, encoded, timesteps, options, clock);
     let decoded: DeviceImage;
     try {
       decoded = await decodeLatents(context, z, encoded, options, clock);
     } finally {
       memory.release(z);
     }
-    const output = await finishImage(context, decoded, encoded, image, options, clock);
-    const use = memory.use();
-    return {
-      image: output,
-      ...chosen,
-      timingsMs: clock.finish(),
-      peakBytes: use.peakBytes,
-      peakActivationBytes: use.byPurpose["activations"]?.peak ?? 0,
-    };
-  }
-
-  /** The timestep of a setting, or "auto" where it depends on the encoded image. */
-  #timestep({ realism, timestep }: UpscaleOptions): number | "auto" {
-    if (timestep !== undefined) return parseRealism({ timestep });
-    const { timesteps } = this.configs.rcod;
-    if (realism === undefined) return timesteps.fidelity;
-    if (realism === "auto") {
-      if (predictsMetric(this.configs)) return "auto";
-      const needed = this.configs.degradation ? "the file mem_checkpoint" : "mem/";
-      throw new RangeError(
-        `realism: "auto" needs a model with ${needed}, got one without. ` +
-          'Choose "fidelity", "neutral", "realism" or a number in 0 … 1',
-      );
+    const pixels = await finishImage(context, decoded, encoded, image, options, output, clock);
+    try {
+      const use = memory.use();
+      return {
+        ...pixels,
+        ...chosen,
+        timingsMs: clock.finish(),
+        reused,
+        ...(inspector && { inspection: inspector.result() }),
+        peakBytes: use.peakBytes,
+        peakActivationBytes: use.byPurpose["activations"]?.peak ?? 0,
+      };
+    } catch (error) {
+      destroyPixels(pixels); // an onProgress of the caller's that throws
+      throw error;
     }
-    return typeof realism === "string" && Object.hasOwn(timesteps, realism)
-      ? timesteps[realism]
-      : parseRealism(realism);
   }
 
-  #geometry({ width, height }: RawImage, reference: boolean): Geometry {
+  #geometry(
+    { width, height }: Pick<SourceImage, "width" | "height">,
+    reference: boolean,
+  ): Geometry {
     const { rcod, vae, degradation } = this.configs;
     const { upscale } = rcod;
     const factor = vaeFactor(vae);
@@ -161,56 +203,35 @@ export class Pipeline {
     });
   }
 
-  #shares(geometry: Geometry): ReturnType<typeof workShares> {
+  #shares(geometry: Geometry, unetRuns: number): ReturnType<typeof workShares> {
     this.#unitWork ??= measureUnitWork(this.configs, this.#context.gpu.caps, this.dtype);
-    return workShares(this.#unitWork, geometry, vaeFactor(this.configs.vae));
-  }
-
-  async #chooseTimestep(
-    encoded: Encoded,
-    options: UpscaleOptions,
-  ): Promise<{ readonly timestep: number; readonly predictedMetric: number }> {
-    const predictedMetric = await predictMetric(this.#context, encoded, options);
-    return { timestep: timestepOfMetric(predictedMetric, this.configs.rcod), predictedMetric };
+    return workShares(this.#unitWork, geometry, vaeFactor(this.configs.vae), unetRuns);
   }
 
   async #encode(
-    image: RawImage,
+    context: StageContext,
+    image: SourceImage,
     geometry: Geometry,
     options: UpscaleOptions,
     clock: StageClock,
-  ): Promise<Encoded> {
-    const key = JSON.stringify([
-      geometry,
-      options.seed ?? null,
-      options.tile ?? null,
-      options.reference === true,
-    ]);
-    if (this.#encodedOf === image && this.#encoded && this.#encodedKey === key) {
-      for (const stage of ["preprocess", "tokens", "encode"] as const) clock.start(stage);
-      return this.#encoded;
+  ): Promise<{ readonly encoded: Encoded; readonly reused: readonly Stage[] }> {
+    const { inspector } = context;
+    const mayReuse = options.reuse !== false && !inspector?.looksInto(["tokens", "encode"]);
+    let encoded = mayReuse ? this.#cache.find(image, geometry, options) : undefined;
+    const reused = encoded ? ENCODING : [];
+    for (const stage of reused) clock.start(stage);
+    if (encoded === undefined) {
+      this.#cache.drop();
+      encoded = await encodeImage(context, image, geometry, options, clock);
+      this.#cache.keep(image, geometry, options, encoded);
     }
-    this.#dropEncoded();
-    const encoded = await encodeImage(this.#context, image, geometry, options, clock);
-    this.#encodedOf = image;
-    this.#encodedKey = key;
-    this.#encoded = encoded;
-    return encoded;
+    if (inspector) await collectEncoded(context, inspector, encoded);
+    return { encoded, reused };
   }
 
   /** Forgets the encoded image and all programs, and frees their memory. Weights stay. */
   #dropBuffers(): void {
-    this.#dropEncoded();
+    this.#cache.drop();
     this.#context.programs.clear();
-  }
-
-  #dropEncoded(): void {
-    if (this.#encoded) {
-      const { source, latents, tokens } = this.#encoded;
-      for (const buffer of [source.buffer, latents, tokens])
-        this.#context.gpu.memory.release(buffer);
-    }
-    this.#encoded = undefined;
-    this.#encodedOf = undefined;
   }
 }

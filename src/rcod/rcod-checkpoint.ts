@@ -53,8 +53,11 @@ type LoraPart = (typeof LORA_PARTS)[number];
 /** The released checkpoints leave the decoder as it is and do not have this list; a small model may adapt it. */
 const DECODER_LIST = "vae_lora_decoder_modules";
 
-/** RCOD_S lists its modules by the ends of their names instead; its LoRA changes with every image. */
-const RCOD_S_ONLY = "unet_lora_target_modules";
+/** What only one instance's checkpoint has. RCOD_S lists its modules by the ends of their names. */
+const ONLY_IN: Readonly<Record<RcodConfig["instance"], string>> = {
+  RCOD_O: "unet_lora_encoder_modules",
+  RCOD_S: "unet_lora_target_modules",
+};
 
 /** Adapters of each part, with the metadata key that lists their modules. */
 const ADAPTERS: Readonly<Record<LoraPart, Readonly<Record<string, string>>>> = {
@@ -86,8 +89,32 @@ function trainedNames(convIn: string, projection: string): TrainedNames {
 export type TrainedParameters = Readonly<Record<"unet" | "vae" | "clip", readonly Weight[]>>;
 
 /**
+ * Whose checkpoint the file `name` is, by its content; null where it is absent, broken or neither's: whoever loads it
+ * says so.
+ */
+export async function instanceOfCheckpoint(
+  files: FileSet,
+  name: string,
+  signal?: AbortSignal,
+): Promise<RcodConfig["instance"] | null> {
+  try {
+    const file = await openWeightFile(readAheadFiles(files), name, signal);
+    await file?.store.close();
+    return file && instanceOf(file.values);
+  } catch (error) {
+    if (error instanceof WeightsError) return null;
+    throw error;
+  }
+}
+
+function instanceOf(values: ReadonlyMap<string, unknown>): RcodConfig["instance"] | null {
+  if (values.has(ONLY_IN.RCOD_S)) return "RCOD_S";
+  return values.has(ONLY_IN.RCOD_O) ? "RCOD_O" : null;
+}
+
+/**
  * Opens the checkpoint `name` of a model folder with this configuration. Throws `WeightsError` where it is absent,
- * broken, or RCOD_S's where the configuration is RCOD_O's.
+ * broken, or another instance's than the configuration is.
  */
 export async function openCheckpoint(
   files: FileSet,
@@ -102,11 +129,13 @@ export async function openCheckpoint(
         "Add the file, or name another",
     );
   }
-  if (config.instance === "RCOD_O" && file.values.has(RCOD_S_ONLY)) {
+  const instance = instanceOf(file.values);
+  if (instance !== null && instance !== config.instance) {
     await file.store.close();
     throw new WeightsError(
-      `weights: the checkpoint must be RCOD_O's, got RCOD_S's: it has ${quoted(RCOD_S_ONLY)} ` +
-        `(${file.store.name}). Use rcod_o.pkl, or a model folder whose rcod_config.json names the instance RCOD_S`,
+      `weights: the checkpoint must be ${config.instance}'s, got ${instance}'s: it has ${quoted(ONLY_IN[instance])} ` +
+        `(${file.store.name}). Use ${config.instance.toLowerCase()}.pkl, or a rcod_config.json that names ${instance}, or ` +
+        "no instance",
     );
   }
   const texts = [...file.values].map(([key, value]): [string, string] => [

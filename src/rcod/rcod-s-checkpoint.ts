@@ -36,6 +36,29 @@ const ADAPTERS: Readonly<Record<ModulatedPart, string>> = { unet: "default", vae
 /** The modulation layers, which are checked as a part of the model (`openDegradation`). */
 const MODULATION_LAYER = /^state_dict_((?:vae|unet)_(?:de|block|fuse)_mlp\..+)$/;
 
+/** Scope of the metric estimation module's parameters, and their prefix in its file. */
+export const MEM_SCOPE = "mem.";
+const MEM_PREFIX = "state_dict_clip_proj.";
+
+/** The name in the metric estimation module's file of a parameter in `MEM_SCOPE`. */
+export function releasedMemName(parameter: string): string {
+  return `${MEM_PREFIX}${parameter.slice(MEM_SCOPE.length)}`;
+}
+
+/** Whether a parameter of the degradation part comes out of the checkpoint. */
+export function isModulationLayer(parameter: string): boolean {
+  return MODULATION_LAYER.test(`state_dict_${parameter}`);
+}
+
+/** Whether a tensor of the checkpoint belongs to what is computed from the image, in f32. */
+export function isDegradationTensor(name: string): boolean {
+  return (
+    MODULATION_LAYER.test(name) ||
+    name === W ||
+    MODULATED_PARTS.some((part) => blockTable(part) === name)
+  );
+}
+
 const W = "w";
 const blockTable = (part: ModulatedPart): string =>
   `state_embeddings.state_dict_${part}_block.weight`;
@@ -186,7 +209,9 @@ export async function openDegradation(
     const metric = mem === null ? null : await openWeightFile(files, mem, signal);
     if (metric) {
       stores.push(
-        renamedStore(metric.store, (name) => name.replace(/^state_dict_clip_proj\./, "mem.")),
+        renamedStore(metric.store, (name) =>
+          name.startsWith(MEM_PREFIX) ? `${MEM_SCOPE}${name.slice(MEM_PREFIX.length)}` : name,
+        ),
       );
     }
     return mergeStores(

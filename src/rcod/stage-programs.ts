@@ -1,10 +1,14 @@
 /** The compiled stages of a model and the activation memory that they share. */
 import type { Gpu } from "../gpu/device.ts";
 import type { Graph } from "../graph/ir.ts";
+import type { PlanOptions } from "../graph/plan.ts";
 import { planGraph } from "../graph/plan.ts";
 import { Program } from "../graph/program.ts";
 import { SlotPool } from "../graph/slot-pool.ts";
-import type { LoadedWeights, ModelPart } from "./load.ts";
+import type { LoadedWeights } from "./load.ts";
+import type { ModelPart, WeightStage } from "./model-parts.ts";
+import type { ModulatedPart } from "./modulation.ts";
+import type { EnterOptions } from "./stage-residency.ts";
 
 export class StagePrograms {
   readonly #gpu: Gpu;
@@ -18,8 +22,18 @@ export class StagePrograms {
     this.#pool = new SlotPool(gpu);
   }
 
-  /** A compiled stage. One size per stage is kept: another size replaces it (pipelines stay cached). */
-  async get(key: string, part: ModelPart, build: () => Graph): Promise<Program> {
+  /**
+   * A compiled stage. One size per stage is kept: another size or other captures replace it (pipelines stay
+   * cached).
+   */
+  async get(
+    sizeKey: string,
+    part: ModelPart,
+    build: () => Graph,
+    options: Pick<PlanOptions, "captures" | "attentions"> = {},
+  ): Promise<Program> {
+    const { captures = [], attentions = [] } = options;
+    const key = [sizeKey, ...captures, ...attentions].join(" ");
     const known = this.#programs.get(key);
     if (known !== undefined) return known;
     const stage = key.split(" ", 1)[0] as string;
@@ -30,10 +44,28 @@ export class StagePrograms {
     }
     const weights = this.#weights[part];
     if (weights === undefined) throw new Error(`internal: this model has no ${part}`);
-    const plan = planGraph(build(), this.#gpu.caps);
+    const plan = planGraph(build(), this.#gpu.caps, options);
     const program = await Program.create(this.#gpu, plan, weights, { pool: this.#pool });
     this.#programs.set(key, program);
     return program;
+  }
+
+  /**
+   * Has the weights of a stage on the device before its programs run. In low memory this frees those of the stage
+   * before, with its programs and activations; otherwise all weights are always there.
+   */
+  async enter(stage: WeightStage, options: EnterOptions): Promise<void> {
+    const { residency } = this.#weights;
+    if (residency === undefined || residency.has(stage)) return;
+    this.#dropPrograms();
+    await residency.enter(stage, options);
+  }
+
+  /** Merges a part's modulated updates with matrices, a result of `program` named as the part: now, or when it is loaded. */
+  async modulate(program: Program, part: ModulatedPart, signal?: AbortSignal): Promise<void> {
+    const { residency } = this.#weights;
+    if (residency) residency.setMatrices(part, this.keep(program, part));
+    else await this.#weights[part]?.modulate(program.result(part).buffer, signal ? { signal } : {});
   }
 
   /** A copy of a result that survives the pool's next run. */
@@ -46,8 +78,13 @@ export class StagePrograms {
     return copy;
   }
 
-  /** Frees all programs and their memory; the next `get` starts afresh. Weights stay. */
+  /** Frees all programs and their memory; the next `get` starts afresh. Weights stay, but in low memory. */
   clear(): void {
+    this.#dropPrograms();
+    this.#weights.residency?.clear();
+  }
+
+  #dropPrograms(): void {
     for (const program of this.#programs.values()) program.dispose();
     this.#programs.clear();
     this.#pool.dispose();

@@ -5,8 +5,8 @@ import type { Graph } from "../graph/ir.ts";
 import { planGraph } from "../graph/plan.ts";
 import { vaeFactor } from "./config.ts";
 import type { Geometry } from "./geometry.ts";
-import type { ModelConfigs } from "./load.ts";
-import { stageGraphs } from "./load.ts";
+import type { ModelConfigs } from "./model-configs.ts";
+import { stageGraphs } from "./model-parts.ts";
 import type { Stage } from "./options.ts";
 
 type RunStage = Exclude<Stage, "load">;
@@ -38,12 +38,13 @@ export function workShares(
   { tokens, ...perImage }: UnitWork,
   { workHeight, workWidth }: Geometry,
   factor: number,
+  unetRuns: number,
 ): ReadonlyMap<RunStage, number> {
   const scale = (workHeight * workWidth) / (UNIT_LATENT_SIDE * factor) ** 2;
   const work: [RunStage, number][] = [
     ["tokens", tokens],
     ["encode", scale * perImage.encode],
-    ["unet", scale * perImage.unet],
+    ["unet", scale * perImage.unet * unetRuns],
     ["decode", scale * perImage.decode],
   ];
   const total = work.reduce((sum, [, amount]) => sum + amount, 0);

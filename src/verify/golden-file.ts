@@ -32,7 +32,7 @@ export interface GoldenTensor {
 /** Errors of the reference itself, stored with an output. */
 export interface OutputMetrics {
   readonly fp32_vs_fp64?: { readonly rel_rms: number };
-  readonly fp16_storage_vs_ref?: { readonly rel_rms: number };
+  readonly fp16_storage_vs_ref?: { readonly rel_rms: number; readonly max_abs?: number };
 }
 
 /** What one module of a network gave in the reference run. */

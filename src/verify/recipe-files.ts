@@ -5,7 +5,8 @@
 import { elementCount } from "../gpu/shape.ts";
 import type { Weight } from "../graph/ir.ts";
 import { IMAGE_PROJ } from "../rcod/graphs.ts";
-import { modelParameters, readConfigs } from "../rcod/load.ts";
+import { readConfigs } from "../rcod/model-configs.ts";
+import { modelParameters } from "../rcod/model-parts.ts";
 import type { ByteSource, FileSet } from "../weights/index.ts";
 import { WeightsError } from "../weights/index.ts";
 import { checkSourceRange } from "../weights/source.ts";

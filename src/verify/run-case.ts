@@ -1,6 +1,7 @@
 /** What every kind of case needs: its weights, its inputs in the engine's order, its outputs compared. */
 import type { DType } from "../gpu/dtype.ts";
 import type { HostTensor } from "../graph/program.ts";
+import type { FileSet } from "../weights/files.ts";
 import type { SafetensorsFile } from "../weights/safetensors.ts";
 import { channelsLastShape, toChannelsFirst, toChannelsLast } from "./axis-order.ts";
 import type { CaseWeightsOptions } from "./case-weights.ts";
@@ -14,6 +15,8 @@ import type { Session, WeightSet } from "./session.ts";
 export type FindFile = (fileName: string) => Promise<SafetensorsFile | null>;
 
 export interface CaseRun {
+  /** The folder of the golden file. */
+  readonly files: FileSet;
   readonly golden: GoldenCase;
   readonly session: Session;
   readonly findFile: FindFile;

@@ -5,6 +5,7 @@
 import type { DType } from "../gpu/dtype.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { GraphBuilder } from "../graph/builder.ts";
+import type { TensorSource } from "../graph/device-weights.ts";
 import { DeviceWeights } from "../graph/device-weights.ts";
 import type { Graph, Weight } from "../graph/ir.ts";
 import { graphWeights } from "../graph/ir.ts";
@@ -14,7 +15,6 @@ import { packActivation } from "../graph/pack-activation.ts";
 import { planGraph } from "../graph/plan.ts";
 import type { HostTensor } from "../graph/program.ts";
 import { Program } from "../graph/program.ts";
-import type { CaseWeights } from "./case-weights.ts";
 
 export interface SessionOptions {
   readonly dtype: DType;
@@ -24,10 +24,16 @@ export interface SessionOptions {
   readonly onProgress?: (stage: "load" | "run", fraction: number) => void;
 }
 
+/** Where a session's weights come from. */
+export interface WeightSource extends TensorSource {
+  /** Takes note of what a graph needs, before `tensor` is asked for it. */
+  expect(weights: readonly Weight[]): void;
+}
+
 /** Weights by identity: equal keys are the same bytes on the device. */
 export interface WeightSet {
   readonly key: string;
-  readonly source: CaseWeights;
+  readonly source: WeightSource;
   /** Round merged matrices to f16 also in f32 storage. */
   readonly roundToHalf?: boolean;
   /** What is left to do once the weights of a graph are loaded. */

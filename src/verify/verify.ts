@@ -5,12 +5,15 @@
 import type { DType } from "../gpu/dtype.ts";
 import type { Gpu } from "../gpu/device.ts";
 import type { VariantChoice } from "../graph/lower.ts";
+import type { FileSet } from "../weights/files.ts";
 import type { SafetensorsFile } from "../weights/safetensors.ts";
 import { openSafetensors } from "../weights/safetensors.ts";
 import type { ByteSource } from "../weights/source.ts";
 import { BLOCK_CASES } from "./block-cases.ts";
 import type { OutputResult } from "./compare.ts";
 import type { GoldenCase } from "./golden-file.ts";
+import { CHECKPOINT_MODELS } from "./checkpoint-cases.ts";
+import { checkpointCounts } from "./checkpoint-counts.ts";
 import { GoldenError, UnsupportedCaseError, openGoldenFile } from "./golden-file.ts";
 import { IMAGE_CASES } from "./image-cases.ts";
 import { loraOp } from "./lora-op-cases.ts";
@@ -19,7 +22,7 @@ import { OP_CASES } from "./op-cases.ts";
 import { isPipeline, pipelineCase } from "./pipeline-case.ts";
 import { RCOD_S_MODELS, RCOD_S_OPS } from "./rcod-s-cases.ts";
 import { generatorCase } from "./rcod-s-generator.ts";
-import type { CaseRunner, FindFile } from "./run-case.ts";
+import type { CaseRun, CaseRunner, FindFile } from "./run-case.ts";
 import { Session } from "./session.ts";
 import { TILING_MODELS, TILING_OPS } from "./tiling-cases.ts";
 import { traceCase } from "./trace.ts";
@@ -39,8 +42,11 @@ export interface VerifyOptions {
   /** Kernel variants to force, by kernel name. */
   readonly variants?: VariantChoice;
   readonly signal?: AbortSignal;
-  /** Opens a file that a case refers to and that is not among the sources; null where there is none. */
-  readonly findFile?: (fileName: string) => Promise<ByteSource | null>;
+  /**
+   * Opens a file that a case refers to and that is not among the sources, by its path below their folder; null
+   * where there is none.
+   */
+  readonly findFile?: (path: string) => Promise<ByteSource | null>;
   readonly onProgress?: (progress: VerifyProgress) => void;
 }
 
@@ -107,6 +113,10 @@ async function* verifyFile(
     opened.push(byteSource);
     return byteSource;
   };
+  const files: FileSet = {
+    name: source.name,
+    open: async (path) => (await options.findFile?.(path)) ?? null,
+  };
   const findFile = openedOnce(async (name) => {
     const known = sources.find((other) => other.name === name);
     const bytes = known ? await open(known) : await options.findFile?.(name);
@@ -129,7 +139,7 @@ async function* verifyFile(
       if (isInputsOnly(golden)) continue;
       if (!`${file.name}/${golden.name}`.includes(options.filter ?? "")) continue;
       current = golden.name;
-      yield await verifyCase(session, golden, findFile);
+      yield await verifyCase({ session, golden, files, findFile });
     }
   } catch (error) {
     options.signal?.throwIfAborted();
@@ -150,16 +160,13 @@ function openedOnce(findFile: FindFile): FindFile {
   };
 }
 
-async function verifyCase(
-  session: Session,
-  golden: GoldenCase,
-  findFile: FindFile,
-): Promise<CaseResult> {
+async function verifyCase(caseRun: CaseRun): Promise<CaseResult> {
+  const { session, golden } = caseRun;
   const start = performance.now();
   session.takeJobs();
   try {
     const run = caseRunner(golden);
-    const outputs = await run({ golden, session, findFile });
+    const outputs = await run(caseRun);
     const missing = golden.outputs.filter((name) => !outputs.some(({ output }) => output === name));
     if (missing.length > 0 || outputs.length === 0) {
       throw new GoldenError(
@@ -193,12 +200,17 @@ function caseRunner(golden: GoldenCase): CaseRunner {
   const find = (table: Readonly<Record<string, CaseRunner>>, key: string): CaseRunner | undefined =>
     Object.hasOwn(table, key) ? table[key] : undefined;
   let runner: CaseRunner | undefined;
-  if (parameters.has("op")) {
+  if (parameters.get("weights") === "checkpoint files") {
+    runner = find(CHECKPOINT_MODELS, parameters.text("model"));
+  } else if (parameters.has("op")) {
     const op = parameters.text("op");
     const isLora = parameters.has("r") && (op === "linear" || op === "conv");
     runner = isLora
       ? loraOp
-      : find({ ...OP_CASES, ...IMAGE_CASES, ...TILING_OPS, ...RCOD_S_OPS }, op);
+      : find(
+          { ...OP_CASES, ...IMAGE_CASES, ...TILING_OPS, ...RCOD_S_OPS, none: checkpointCounts },
+          op,
+        );
   } else if (parameters.has("block")) {
     runner = find(BLOCK_CASES, parameters.text("block"));
   } else if (parameters.has("model")) {

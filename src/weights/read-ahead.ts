@@ -2,9 +2,8 @@
  * Small reads from windows of the file: a checkpoint has hundreds of small tensors, each with a header of its
  * own in an archive, and over the network every read is a request.
  */
-import type { FileSet } from "./files.ts";
 import { checkSourceRange, closedError } from "./source.ts";
-import type { ByteSource } from "./source.ts";
+import type { ByteSource, FileSet } from "./source.ts";
 
 /** Windows lie at multiples of this; reads that long go past them. */
 export const WINDOW_BYTES = 2 ** 20;

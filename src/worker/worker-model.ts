@@ -3,15 +3,16 @@ import type { DeviceLostError } from "../gpu/errors.ts";
 import { DeviceError } from "../gpu/errors.ts";
 import { ShapeError } from "../gpu/shape.ts";
 import type { RawImage } from "../rcod/image-ops.ts";
+import type { ImageInput, RcodModel } from "../rcod/model.ts";
 import type { UpscaleOptions, UpscaleResult } from "../rcod/options.ts";
 import type { Connection } from "./connection.ts";
 import type { ModelFacts } from "./protocol.ts";
 
-/** Images that can be sent to a worker. Pixels are sRGB. */
-export type WorkerImageInput = RawImage | ImageData | ImageBitmap;
+/** Images that can be sent: all that a model takes but textures, which cannot leave their device. */
+export type WorkerImage = Exclude<ImageInput, GPUTexture>;
 
-/** Options of one call; those of `RcodModel.upscale`, and whether the pixels are moved. */
-export interface WorkerUpscaleOptions extends UpscaleOptions {
+/** Options of one call; those of `RcodModel.upscale` but for textures, and whether the pixels are moved. */
+export interface WorkerUpscaleOptions extends Omit<UpscaleOptions, "output" | "enlarged"> {
   /**
    * Moves the image's pixels to the worker instead of copying them; afterwards the caller's buffer is empty
    * (detached) or its `ImageBitmap` closed. The object still names the image in the next calls. Default false.
@@ -20,7 +21,7 @@ export interface WorkerUpscaleOptions extends UpscaleOptions {
 }
 
 /** A model in a worker, on a device of its own there. Call `dispose()` when done. */
-export class WorkerModel implements ModelFacts {
+export class WorkerModel implements Pick<RcodModel, keyof ModelFacts | "dispose"> {
   /** Storage of weights and activations. */
   readonly precision: ModelFacts["precision"];
   /** What the worker's device can do. */
@@ -34,7 +35,7 @@ export class WorkerModel implements ModelFacts {
   readonly #connection: Connection;
   readonly #onDispose: () => void;
   /** The image that the worker has, by identity. It keeps only the last one. */
-  #sent: WeakRef<WorkerImageInput> | undefined;
+  #sent: WeakRef<WorkerImage> | undefined;
 
   /** Use `loadModelInWorker`. */
   constructor(
@@ -59,12 +60,10 @@ export class WorkerModel implements ModelFacts {
    * stops after the GPU work under way.
    * @throws what `RcodModel.upscale` throws, of the same classes with the same messages
    */
-  async upscale(
-    image: WorkerImageInput,
-    options: WorkerUpscaleOptions = {},
-  ): Promise<UpscaleResult> {
+  async upscale(image: WorkerImage, options: WorkerUpscaleOptions = {}): Promise<UpscaleResult> {
     const { signal, onProgress, transfer = false, ...rest } = options;
-    const isNew = this.#sent?.deref() !== image;
+    // Without `reuse` its pixels may have changed.
+    const isNew = options.reuse === false || this.#sent?.deref() !== image;
     const { sent, moved } = isNew ? cloneable(image, transfer) : { sent: undefined, moved: [] };
     const result = this.#connection.call(
       // throws when nothing was sent
@@ -88,7 +87,7 @@ export class WorkerModel implements ModelFacts {
 
 /** An image as it is posted, and what of it is moved. Without `transfer` that is a copy of just its pixels. */
 function cloneable(
-  image: WorkerImageInput,
+  image: WorkerImage,
   transfer: boolean,
 ): { readonly sent: RawImage | ImageBitmap; readonly moved: Transferable[] } {
   if (("data" in image ? image.data.length : image.width) === 0) {

@@ -8,7 +8,8 @@ import { SMALL_WORK, variantsToRun } from "../../src/bench/kernel-suite.ts";
 import { BASELINE_CAPS } from "../../src/gpu/caps.ts";
 import { planGraph } from "../../src/graph/plan.ts";
 import type { Dispatch } from "../../src/kernels/kernel.ts";
-import { readConfigs, stageGraphs } from "../../src/rcod/load.ts";
+import { readConfigs } from "../../src/rcod/model-configs.ts";
+import { stageGraphs } from "../../src/rcod/model-parts.ts";
 import { folderFiles } from "../../src/weights/node-source.ts";
 
 const SOFTWARE = { ...BASELINE_CAPS, isSoftware: true };

@@ -96,8 +96,15 @@ describe("info", () => {
   });
 
   it("takes the pieces of a model", async () => {
-    const { received } = await info("sd", "--clip", "clip-l", "--checkpoint", "rcod_o.pkl");
-    expect(received).toMatchObject({ model: "sd", clip: "clip-l", checkpoint: "rcod_o.pkl" });
+    const pieces = ["--clip", "clip-l", "--checkpoint", "rcod_s.pkl"];
+    const { received } = await info("sd", ...pieces, "--de-net", "de_net.pth", "--mem", "mem.pkl");
+    expect(received).toMatchObject({
+      model: "sd",
+      clip: "clip-l",
+      checkpoint: "rcod_s.pkl",
+      deNet: "de_net.pth",
+      mem: "mem.pkl",
+    });
   });
 
   it.each([

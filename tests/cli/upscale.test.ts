@@ -68,6 +68,29 @@ describe("runUpscale", () => {
     expect([result.width, result.height]).toEqual([width * 4, height * 4]);
   });
 
+  it("hands on RCOD_S's files, and low memory", async () => {
+    const files = ["rcod_s.pkl", "de_net.pth", "mem.pkl"].map((name) => folder.file(name));
+    await save(folder.file("photo.png"), plain(2, 2));
+    for (const file of files) await writeFile(file, "");
+    const [checkpoint = "", deNet = "", mem = ""] = files;
+    const { engine, stdout } = await run(["photo.png"], {
+      checkpoint,
+      deNet,
+      mem,
+      lowMemory: true,
+      json: true,
+    });
+    expect(engine.events).toContain(`load ${folder.path} ${files.join(" ")} auto low memory`);
+    const report = JSON.parse(stdout[0] as string) as object;
+    expect(report).toMatchObject({ checkpoint, deNet, mem, lowMemory: true });
+    await expect(
+      run(["photo.png"], { deNet: folder.file("none"), force: true }),
+    ).rejects.toMatchObject({
+      exitCode: 2,
+      message: `degradation estimator ${folder.file("none")} does not exist`,
+    });
+  });
+
   it("hands options to the engine by the engine's names", async () => {
     await save(folder.file("photo.png"), plain(2, 2));
     const engine = fakeEngine();

@@ -8,7 +8,7 @@ import { weightParts } from "../../src/graph/ir.ts";
 import type { GraphPlan } from "../../src/graph/plan.ts";
 import { planGraph } from "../../src/graph/plan.ts";
 import { parseClipConfig, parseUNetConfig, parseVaeConfig, RCOD_O } from "../../src/rcod/config.ts";
-import { stageGraphs } from "../../src/rcod/load.ts";
+import { stageGraphs } from "../../src/rcod/model-parts.ts";
 import { CLIP_L_JSON, SD21_UNET_JSON, SD_VAE_JSON } from "./full-configs.ts";
 
 describe("planMemory", () => {

@@ -1,10 +1,13 @@
 /** A model in pieces as one folder: merged, complete, and nothing but what is read. */
+import { createHash } from "node:crypto";
 import { describe, expect, it } from "vitest";
 import { halfBitsToFloat } from "../../src/gpu/dtype.ts";
 import type { SourceTensor } from "../../src/graph/device-weights.ts";
 import type { ConvertOptions } from "../../src/rcod/convert.ts";
 import { planConversion } from "../../src/rcod/convert.ts";
-import { modelParameters, modelParts, openModel, readConfigs } from "../../src/rcod/load.ts";
+import { readConfigs } from "../../src/rcod/model-configs.ts";
+import { modelParameters, modelParts } from "../../src/rcod/model-parts.ts";
+import { openModel } from "../../src/rcod/open-model.ts";
 import { PIECE_ELEMENTS, mergedPieces } from "../../src/rcod/merge.ts";
 import { modelFiles } from "../../src/rcod/model-source.ts";
 import { recipeHalves, recipeTensor } from "../../src/verify/recipe.ts";
@@ -13,6 +16,7 @@ import {
   WeightsError,
   elementByteLength,
   memoryFiles,
+  openWeightFile,
   openWeightFolder,
   toFloat32,
 } from "../../src/weights/index.ts";
@@ -250,7 +254,86 @@ describe("what cannot be converted is refused", () => {
   });
 });
 
-it("refuses RCOD_S, whose weights are not the same for all images", async () => {
-  const files = memoryFiles(await rcodSFiles());
-  await expect(planConversion(files, OPTIONS)).rejects.toThrow(/only RCOD_O converts, got RCOD_S/);
+describe("RCOD_S", () => {
+  /** Values as checksums: deep comparison of large arrays takes minutes. */
+  const hash = (bytes: Uint8Array | Float32Array): string =>
+    createHash("sha256").update(bytes).digest("hex");
+  const hashed = (files: ReadonlyMap<string, Uint8Array>): Map<string, string> =>
+    new Map([...files].map(([path, bytes]) => [path, hash(bytes)]));
+  const valuesOf = (tensors: ReadonlyMap<string, { readonly values: Float32Array }>) =>
+    new Map([...tensors].map(([name, { values }]) => [name, hash(values)]));
+
+  /** Every tensor of a file of the folder. */
+  async function tensorsOf(folder: ReadonlyMap<string, Uint8Array>, name: string) {
+    const file = await openWeightFile(memoryFiles(folder), name);
+    if (file === null) throw new Error(`no ${name}`);
+    const tensors = new Map<string, { readonly dtype: string; readonly values: Float32Array }>();
+    for (const tensor of [...file.store.names()].toSorted()) {
+      const info = file.store.info(tensor);
+      const values = toFloat32(info, await file.store.read(tensor));
+      tensors.set(tensor, { dtype: info.dtype, values });
+    }
+    return { tensors, values: file.values };
+  }
+
+  it("stays unmerged: base, factors, estimator and metric module, each complete", async () => {
+    const files = await rcodSFiles();
+    const folder = await converted(memoryFiles(files));
+    expect([...folder.keys()].toSorted()).toEqual([
+      "de_net.safetensors",
+      "image_encoder/config.json",
+      "image_encoder/model.safetensors",
+      "rcod_config.json",
+      "rcod_s.safetensors",
+      "rcod_s_mem.safetensors",
+      "unet/config.json",
+      "unet/diffusion_pytorch_model.safetensors",
+      "vae/config.json",
+      "vae/diffusion_pytorch_model.safetensors",
+    ]);
+    expect(valuesOf(await parametersOf(folder))).toEqual(valuesOf(await parametersOf(files)));
+    const [before, after] = [
+      await tensorsOf(files, "rcod_s.pkl"),
+      await tensorsOf(folder, "rcod_s.safetensors"),
+    ];
+    expect(valuesOf(after.tensors)).toEqual(valuesOf(before.tensors));
+    expect([...after.tensors.values()].every(({ dtype }) => dtype === "F32")).toBe(true);
+    expect(after.values.get("rank_unet")).toBe("8");
+    const mem = await tensorsOf(folder, "rcod_s_mem.safetensors");
+    const released = await tensorsOf(files, "rcod_s_mem.pkl");
+    expect(valuesOf(mem.tensors)).toEqual(valuesOf(released.tensors));
+    const configs = await readConfigs(memoryFiles(files));
+    expect(await readConfigs(memoryFiles(folder))).toEqual({
+      ...configs,
+      rcod: {
+        ...configs.rcod,
+        checkpoint: "rcod_s.safetensors",
+        degradationEstimator: "de_net.safetensors",
+        memCheckpoint: "rcod_s_mem.safetensors",
+      },
+    });
+    expect(hashed(await converted(memoryFiles(folder)))).toEqual(hashed(folder)); // and again
+  });
+
+  it("in fp16 keeps what is computed from the image in fp32, and does without a metric module", async () => {
+    const files = await rcodSFiles();
+    files.delete("rcod_s_mem.pkl");
+    const folder = await converted(memoryFiles(files), { dtype: "f16" });
+    expect(folder.has("rcod_s_mem.safetensors")).toBe(false);
+    expect((await readConfigs(memoryFiles(folder))).degradation?.hasMem).toBe(false);
+    const { tensors } = await tensorsOf(folder, "rcod_s.safetensors");
+    const halves = [...tensors].filter(([, { dtype }]) => dtype === "F16").map(([name]) => name);
+    const isHalf = /\.lora_[AB]\.|conv_in\.weight$|^state_dict_clip_proj\.weight$/;
+    expect(halves).toEqual([...tensors.keys()].filter((name) => isHalf.test(name)));
+    const estimator = await tensorsOf(folder, "de_net.safetensors");
+    expect(new Set([...estimator.tensors.values()].map(({ dtype }) => dtype))).toEqual(
+      new Set(["F32"]),
+    );
+    const model = await openModel(
+      memoryFiles(folder),
+      await readConfigs(memoryFiles(folder)),
+      modelParameters(await readConfigs(memoryFiles(folder))),
+    );
+    await model.close(); // all is there, and nothing else
+  });
 });

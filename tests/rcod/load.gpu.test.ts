@@ -1,12 +1,13 @@
 import { describe, expect, it } from "vitest";
 import { ConfigError } from "../../src/rcod/config.ts";
-import { loadWeights, readConfigs } from "../../src/rcod/load.ts";
+import { loadWeights } from "../../src/rcod/load.ts";
+import { readConfigs } from "../../src/rcod/model-configs.ts";
 import { loadModel } from "../../src/rcod/model.ts";
 import { WeightsError, memoryFiles } from "../../src/weights/index.ts";
 import type { NamedTensorData } from "../../src/weights/index.ts";
 import { useGpu } from "../support/gpu.ts";
 import { deviceByteLength } from "../graph/support.ts";
-import { modelWeights } from "../../src/rcod/load.ts";
+import { modelWeights } from "../../src/rcod/model-parts.ts";
 import { minimalFiles } from "./support.ts";
 
 const setup = useGpu();

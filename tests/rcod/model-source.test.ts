@@ -2,7 +2,8 @@
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { describe, expect, it } from "vitest";
-import { readConfigs } from "../../src/rcod/load.ts";
+import { ConfigError, RCOD_S } from "../../src/rcod/config.ts";
+import { readConfigs } from "../../src/rcod/model-configs.ts";
 import type { FileSource, FolderSource } from "../../src/rcod/model-source.ts";
 import { modelFiles } from "../../src/rcod/model-source.ts";
 import { openCheckpoint } from "../../src/rcod/rcod-checkpoint.ts";
@@ -16,7 +17,8 @@ import {
   SAMPLE_SD,
   sampleSdFiles,
 } from "../support/samples.ts";
-import { archiveOf, int, list, named, text } from "../weights/torch-samples.ts";
+import { rcodSFiles } from "./rcod-s-sample.ts";
+import { archiveOf, list, named, text } from "../weights/torch-samples.ts";
 
 const utf8 = (value: string): Uint8Array<ArrayBuffer> => new TextEncoder().encode(value);
 const folder = (name: string, files: Record<string, string>): FileSet =>
@@ -64,6 +66,40 @@ describe("a model in pieces", () => {
       checkpoint: "checkpoint.safetensors",
     });
     expect(await read("a.ckpt", folder("odd", { "rcod_config.json": "[1]" }))).toEqual([1]);
+  });
+
+  it("has RCOD_S's files beside, and recognises it by the checkpoint", async () => {
+    const whole = await rcodSFiles();
+    const file = (name: string): File => new File([whole.get(name) as BlobPart], `my ${name}`);
+    whole.delete("rcod_config.json");
+    const pieces = {
+      model: memoryFiles(whole, "turbo"),
+      checkpoint: file("rcod_s.pkl"),
+      deNet: file("de_net.pth"),
+    };
+    for (const name of ["rcod_s.pkl", "de_net.pth"]) whole.delete(name);
+    const files = modelFiles({ ...pieces, mem: file("rcod_s_mem.pkl") });
+    expect(files.name).toBe(
+      "turbo with the checkpoint my rcod_s.pkl and the degradation estimator my de_net.pth and " +
+        "the metric estimation module my rcod_s_mem.pkl",
+    );
+    const { rcod, degradation } = await readConfigs(files);
+    expect(rcod).toMatchObject({
+      instance: "RCOD_S",
+      alpha: 0.6754,
+      colorFix: "wavelet",
+      checkpoint: "checkpoint.pkl",
+      degradationEstimator: "de_net.pkl",
+      memCheckpoint: "mem.pkl",
+    });
+    expect(degradation).toMatchObject({
+      ranks: { unet: 8, vae: 4 },
+      estimator: { width: 8 },
+      hasMem: true,
+    });
+    // What is not given is looked for in the model, and may be absent there.
+    whole.delete("rcod_s_mem.pkl");
+    expect((await readConfigs(modelFiles(pieces))).degradation?.hasMem).toBe(false);
   });
 
   it("has the configurations of real files", async () => {
@@ -164,15 +200,37 @@ describe("what is wrong is said with its place", () => {
     );
   });
 
-  it("RCOD_S's checkpoint", async () => {
-    const bytes = archiveOf(
-      named({ rank_unet: int(32), unet_lora_target_modules: list(text("to_k")) }),
-      {},
+  const checkpointOf = (key: string): File =>
+    new File([archiveOf(named({ [key]: list(text("to_k")) }), {})], "rcod.pkl");
+
+  it("another instance's checkpoint than rcod_config.json says", async () => {
+    expect(await failure(open(BASE, checkpointOf("unet_lora_target_modules")))).toBe(
+      "weights: the checkpoint must be RCOD_O's, got RCOD_S's: it has \"unet_lora_target_modules\" (rcod.pkl). " +
+        "Use rcod_o.pkl, or a rcod_config.json that names RCOD_S, or no instance",
     );
-    const blob = new File([bytes], "rcod_s.pkl");
-    expect(await failure(open(BASE, blob))).toBe(
-      "weights: the checkpoint must be RCOD_O's, got RCOD_S's: it has \"unet_lora_target_modules\" " +
-        "(rcod_s.pkl). Use rcod_o.pkl, or a model folder whose rcod_config.json names the instance RCOD_S",
+    const files = modelFiles({
+      model: BASE,
+      checkpoint: checkpointOf("unet_lora_encoder_modules"),
+    });
+    expect(await failure(openCheckpoint(files, "checkpoint.pkl", undefined, RCOD_S))).toContain(
+      "must be RCOD_S's, got RCOD_O's: it has \"unet_lora_encoder_modules\"",
+    );
+  });
+
+  it.each([
+    ["RCOD_O's", checkpointOf("unet_lora_encoder_modules")],
+    ["none", undefined],
+  ])("an estimator for %s checkpoint", async (got, checkpoint) => {
+    const files = modelFiles({
+      model: sampleSdFiles(),
+      clip: folderFiles(SAMPLE_CLIP),
+      deNet: new File([], "de_net.pth"),
+      ...(checkpoint && { checkpoint }),
+    });
+    const error: unknown = await readConfigs(files).catch((reason: unknown) => reason);
+    expect(error).toBeInstanceOf(ConfigError);
+    expect((error as Error).message).toContain(
+      `config: degradation_estimator must come with RCOD_S's checkpoint, got ${got} (`,
     );
   });
 

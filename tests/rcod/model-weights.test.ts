@@ -2,7 +2,8 @@
 import { describe, expect, it } from "vitest";
 import { graphWeights, weightKey } from "../../src/graph/ir.ts";
 import { optimize } from "../../src/graph/passes.ts";
-import { modelParameters, modelWeights, readConfigs, stageGraphs } from "../../src/rcod/load.ts";
+import { readConfigs } from "../../src/rcod/model-configs.ts";
+import { modelParameters, modelWeights, stageGraphs } from "../../src/rcod/model-parts.ts";
 import { vaeFactor } from "../../src/rcod/config.ts";
 import { memoryFiles } from "../../src/weights/index.ts";
 import { minimalConfigs } from "./support.ts";

@@ -18,7 +18,9 @@ import {
   oneStepCoefficients,
   unetGraph,
 } from "../../src/rcod/graphs.ts";
-import { loadWeights, modelParameters, readConfigs } from "../../src/rcod/load.ts";
+import { loadWeights } from "../../src/rcod/load.ts";
+import { readConfigs } from "../../src/rcod/model-configs.ts";
+import { modelParameters } from "../../src/rcod/model-parts.ts";
 import { gaussianTileWeights, latentTiling } from "../../src/rcod/tiling.ts";
 import { timestepEmbedding } from "../../src/rcod/unet.ts";
 import type { NamedTensorData } from "../../src/weights/index.ts";

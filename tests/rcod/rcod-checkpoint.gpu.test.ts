@@ -2,7 +2,9 @@
 import { describe, expect, it } from "vitest";
 import { readBytes } from "../../src/gpu/transfer.ts";
 import { weightKey } from "../../src/graph/ir.ts";
-import { loadWeights, modelWeights, modelParts, readConfigs } from "../../src/rcod/load.ts";
+import { loadWeights } from "../../src/rcod/load.ts";
+import { readConfigs } from "../../src/rcod/model-configs.ts";
+import { modelWeights, modelParts } from "../../src/rcod/model-parts.ts";
 import { loadModel } from "../../src/rcod/model.ts";
 import type { ByteSource, FileSet } from "../../src/weights/index.ts";
 import { WeightsError, memoryFiles } from "../../src/weights/index.ts";

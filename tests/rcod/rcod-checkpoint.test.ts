@@ -1,7 +1,9 @@
 /** A checkpoint as torch.save wrote it: the same checks and the same factors as from safetensors. */
 import { describe, expect, it } from "vitest";
 import type { LoraUpdate } from "../../src/graph/device-weights.ts";
-import { modelParameters, openPart, readConfigs } from "../../src/rcod/load.ts";
+import { readConfigs } from "../../src/rcod/model-configs.ts";
+import { modelParameters } from "../../src/rcod/model-parts.ts";
+import { openPart } from "../../src/rcod/open-model.ts";
 import { loraUpdates, openCheckpoint } from "../../src/rcod/rcod-checkpoint.ts";
 import type { SourceTensor } from "../../src/graph/device-weights.ts";
 import { WeightsError, memoryFiles, toFloat32 } from "../../src/weights/index.ts";

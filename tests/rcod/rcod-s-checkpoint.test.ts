@@ -2,15 +2,9 @@
 import { describe, expect, it } from "vitest";
 import { BASELINE_CAPS } from "../../src/gpu/caps.ts";
 import { parseRcodConfig, RCOD_S, ConfigError } from "../../src/rcod/config.ts";
-import {
-  checkPart,
-  checkpointUpdates,
-  modelParameters,
-  modelParts,
-  openPart,
-  predictsMetric,
-  readConfigs,
-} from "../../src/rcod/load.ts";
+import { predictsMetric, readConfigs } from "../../src/rcod/model-configs.ts";
+import { modelParameters, modelParts } from "../../src/rcod/model-parts.ts";
+import { checkPart, checkpointUpdates, openPart } from "../../src/rcod/open-model.ts";
 import { openCheckpoint } from "../../src/rcod/rcod-checkpoint.ts";
 import { readTables } from "../../src/rcod/rcod-s-checkpoint.ts";
 import { estimatorGraph } from "../../src/rcod/degradation.ts";

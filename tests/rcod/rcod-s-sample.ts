@@ -1,7 +1,7 @@
 /** A tiny RCOD_S model folder as people have it: base, CLIP and the three files of torch.save. */
-import { readFileSync } from "node:fs";
 import { floatToHalfBits, halfBitsToFloat } from "../../src/gpu/dtype.ts";
-import { modelParameters, readConfigs } from "../../src/rcod/load.ts";
+import { readConfigs } from "../../src/rcod/model-configs.ts";
+import { modelParameters } from "../../src/rcod/model-parts.ts";
 import { fmix32, fnv1a32, recipeHalves } from "../../src/verify/recipe.ts";
 import { halvesToFloats } from "../../src/verify/golden-file.ts";
 import type { NamedTensorData } from "../../src/weights/index.ts";
@@ -116,11 +116,4 @@ function valuesOf(name: string, shape: readonly number[]): Float32Array {
     const u = fmix32((seed + Math.imul(i, 0x9e3779b9)) >>> 0) / 2 ** 31 - 1;
     return halfBitsToFloat(floatToHalfBits(Math.sqrt(3) * u));
   });
-}
-
-/** Bytes of the expected results. */
-export function rcodSExpected(): Uint8Array {
-  return new Uint8Array(
-    readFileSync(new URL("../fixtures/rcod-s/expected.safetensors", import.meta.url)),
-  );
 }

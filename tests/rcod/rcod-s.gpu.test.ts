@@ -1,34 +1,74 @@
 /** RCOD_S through the API, from the files that people have to PyTorch's picture. */
+import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { dirname } from "node:path";
+import sharp from "sharp";
 import { describe, expect, it } from "vitest";
-import { loadWeights, modelParts, readConfigs } from "../../src/rcod/load.ts";
+import { loadWeights } from "../../src/rcod/load.ts";
+import { readConfigs } from "../../src/rcod/model-configs.ts";
+import { modelParts } from "../../src/rcod/model-parts.ts";
 import { adaptToImage } from "../../src/rcod/degradation-stage.ts";
 import { loadModel } from "../../src/rcod/model.ts";
+import type { ModelSources } from "../../src/rcod/model-source.ts";
 import type { RawImage } from "../../src/rcod/image-ops.ts";
 import { PairMetric } from "../../src/rcod/metric-of-pair.ts";
 import { StagePrograms } from "../../src/rcod/stage-programs.ts";
 import {
   WeightsError,
-  bytesSource,
   memoryFiles,
   openSafetensors,
   toFloat32,
   writeSafetensors,
 } from "../../src/weights/index.ts";
+import { fileSource } from "../../src/weights/node-source.ts";
 import { useGpu } from "../support/gpu.ts";
-import { rcodSExpected, rcodSFiles } from "./rcod-s-sample.ts";
-import { testImage } from "./support.ts";
+import { SAMPLE_EXPECTED } from "../support/samples.ts";
+import { makeTexture, readTexture } from "../support/texture.ts";
+import { rcodSFiles } from "./rcod-s-sample.ts";
+import { largestDifference, testImage } from "./support.ts";
+import { recordingTerminal, useFolder } from "../cli/support/terminal.ts";
+import { runConvert } from "../../src/cli/convert-command.ts";
+import { engineLoader } from "../../src/cli/engine.ts";
+import { readImage } from "../../src/cli/images.ts";
+import { describePlan } from "../../src/bench/model-plan.ts";
+import { describeWeights } from "../../src/cli/info-weights.ts";
+import type { UpscaleCliOptions } from "../../src/cli/upscale.ts";
+import { runUpscale } from "../../src/cli/upscale.ts";
 
 const setup = useGpu();
+type Json = Record<string, unknown>;
 
 async function expected(name: string): Promise<Float32Array> {
-  const file = await openSafetensors(bytesSource("expected", rcodSExpected()));
-  const info = file.tensors.get(name);
-  if (info === undefined) throw new Error(`no tensor ${name}`);
-  const bytes = await file.read(name);
+  const file = await openSafetensors(await fileSource(SAMPLE_EXPECTED));
+  const full = `rcod_s/${name}`;
+  const info = file.tensors.get(full);
+  if (info === undefined) throw new Error(`no tensor ${full}`);
+  const bytes = await file.read(full);
+  await file.close();
   return info.dtype === "U8" ? Float32Array.from(bytes) : toFloat32(info, bytes);
 }
 
 const [WIDTH, HEIGHT] = [16, 24];
+
+/** The files as people have them, each on its own. */
+async function pieces(): Promise<ModelSources> {
+  const files = await rcodSFiles();
+  const take = (name: string): File => {
+    const bytes = files.get(name) as Uint8Array<ArrayBuffer>;
+    files.delete(name);
+    return new File([bytes], name);
+  };
+  files.delete("rcod_config.json");
+  const [checkpoint, deNet, mem] = ["rcod_s.pkl", "de_net.pth", "rcod_s_mem.pkl"].map(take);
+  if (!checkpoint || !deNet || !mem) throw new Error("no file");
+  const prefix = "image_encoder/";
+  const clip = new Map<string, Uint8Array>();
+  for (const [path, bytes] of files) {
+    if (!path.startsWith(prefix)) continue;
+    clip.set(path.slice(prefix.length), bytes);
+    files.delete(path);
+  }
+  return { model: memoryFiles(files), clip: memoryFiles(clip), checkpoint, deNet, mem };
+}
 
 async function lowResolution(): Promise<RawImage> {
   const data = Uint8Array.from(await expected("inputs/image_u8_hwc"));
@@ -50,7 +90,7 @@ function worstLevel({ width, height, data }: RawImage, decoded: Float32Array): n
 
 describe.each(["f32", "f16"] as const)("RCOD_S in %s", (precision) => {
   it("gives PyTorch's picture at every timestep, and chooses its timestep", async () => {
-    const model = await loadModel(memoryFiles(await rcodSFiles()), { gpu: setup.gpu, precision });
+    const model = await loadModel(await pieces(), { gpu: setup.gpu, precision });
     try {
       expect(model.supportsAuto).toBe(true);
       const image = await lowResolution();
@@ -75,6 +115,17 @@ describe.each(["f32", "f16"] as const)("RCOD_S in %s", (precision) => {
       const again = await model.upscale(image, { timestep: 249, colorFix: "none" });
       const decoded = await expected("outputs/image_t249");
       expect(worstLevel(again.image, decoded)).toBeLessThanOrEqual(limit);
+
+      // A texture goes the same way: enlarging, estimator and colours.
+      const rgba = new Uint8Array(WIDTH * HEIGHT * 4).fill(255);
+      for (let i = 0; i < WIDTH * HEIGHT; i++)
+        rgba.set(image.data.subarray(3 * i, 3 * i + 3), 4 * i);
+      const texture = makeTexture(setup.gpu, WIDTH, HEIGHT, rgba);
+      const options = { timestep: 249, colorFix: "none", output: "texture" } as const;
+      const { texture: out } = await model.upscale(texture, options);
+      const pixels = await readTexture(setup.gpu, out);
+      expect(pixels.filter((_, i) => i % 4 < 3)).toEqual(again.image.data);
+      for (const each of [texture, out]) each.destroy();
     } finally {
       model.dispose();
       expect(setup.gpu.memory.use().byPurpose["weights"]?.current ?? 0).toBe(0);
@@ -82,10 +133,119 @@ describe.each(["f32", "f16"] as const)("RCOD_S in %s", (precision) => {
   }, 600_000);
 });
 
-it("estimates PyTorch's degradation scores", async () => {
+describe("the command line", () => {
+  const folder = useFolder();
+
+  /** The files on disk: base and CLIP in folders, the rest beside them; and the photo. */
+  async function writeFiles() {
+    for (const [path, bytes] of await rcodSFiles()) {
+      if (path === "rcod_config.json") continue;
+      const target = path.replace(/^image_encoder/, "clip").replace(/^(unet|vae)/, "turbo/$1");
+      await mkdir(dirname(folder.file(target)), { recursive: true });
+      await writeFile(folder.file(target), bytes);
+    }
+    const { width, height, channels, data } = await lowResolution();
+    const png = await sharp(data, { raw: { width, height, channels } }).png().toBuffer();
+    await writeFile(folder.file("photo.png"), png);
+    return {
+      model: folder.file("turbo"),
+      clip: folder.file("clip"),
+      checkpoint: folder.file("rcod_s.pkl"),
+      deNet: folder.file("de_net.pth"),
+      mem: folder.file("rcod_s_mem.pkl"),
+    };
+  }
+
+  async function upscale(options: Partial<UpscaleCliOptions> & { readonly model: string }) {
+    const terminal = recordingTerminal();
+    const out = folder.file("x4.png");
+    const exitCode = await runUpscale(
+      [folder.file("photo.png")],
+      {
+        out,
+        precision: "f32",
+        color: "none",
+        dawnToggles: [],
+        json: true,
+        quiet: true,
+        force: true,
+        ...options,
+      },
+      {
+        terminal,
+        launch: async () => null,
+        openGpu: async () => ({ ...setup.gpu, destroy: () => undefined }),
+        loadModel: await engineLoader(),
+      },
+    );
+    expect([exitCode, terminal.stderr]).toEqual([0, []]);
+    return {
+      report: JSON.parse(terminal.stdout[0] as string) as Json,
+      image: await readImage(out),
+    };
+  }
+
+  it("runs the pieces, recognised by the checkpoint, and their conversion, to PyTorch's picture", async () => {
+    const paths = await writeFiles();
+    const { image, report } = await upscale({ ...paths, timestep: 249 });
+    expect(report).toMatchObject(paths);
+    const decoded = await expected("outputs/image_t249");
+    expect(worstLevel(dropAlphaOf(image), decoded)).toBeLessThanOrEqual(0.502);
+
+    const low = await upscale({ ...paths, timestep: 249, lowMemory: true });
+    expect(largestDifference(low.image, image)).toBe(0);
+    const peak = ({ results }: Json): number =>
+      (results as { peakBytes: number }[])[0]?.peakBytes ?? 0;
+    expect(peak(low.report)).toBeLessThan(0.7 * peak(report));
+
+    const out = folder.file("converted");
+    const sources = { ...paths, out, shardSize: 5e5, quiet: true };
+    expect(await runConvert({ ...sources, dtype: "fp32" }, recordingTerminal())).toBe(0);
+    const manifest = JSON.parse(await readFile(`${out}/manifest.json`, "utf8")) as {
+      files: readonly { readonly path: string }[];
+    };
+    const written = manifest.files.map(({ path }) => path);
+    expect(written).toContain("rcod_s.safetensors");
+    expect(written).toContain("unet/diffusion_pytorch_model.safetensors.index.json");
+    await rm(paths.model, { recursive: true }); // nothing else is needed
+    const converted = await upscale({ model: out, timestep: 249 });
+    expect(largestDifference(converted.image, image)).toBe(0);
+    const auto = await upscale({ model: out, realism: "auto" });
+    expect(auto.report["results"]).toMatchObject([{ timestep: 499 }]);
+  }, 600_000);
+
+  it("refuses auto without --mem before a GPU is asked for", async () => {
+    const { mem: _mem, ...paths } = await writeFiles();
+    await expect(upscale({ ...paths, realism: "auto" })).rejects.toMatchObject({
+      exitCode: 2,
+      message: expect.stringContaining("has no mem/ and is given no --mem; choose") as string,
+    });
+  });
+});
+
+const dropAlphaOf = (image: RawImage): RawImage => ({
+  ...image,
+  channels: 3,
+  data: image.data.filter((_value, i) => image.channels === 3 || i % 4 < 3),
+});
+
+it("takes the memory that rcod info counts, and estimates PyTorch's degradation scores", async () => {
   const files = memoryFiles(await rcodSFiles());
   const configs = await readConfigs(files);
+  const before = setup.gpu.memory.use().byPurpose["weights"]?.current ?? 0;
   const weights = await loadWeights(setup.gpu, files, configs, "f32");
+  const loaded = (setup.gpu.memory.use().byPurpose["weights"]?.current ?? 0) - before;
+  const { resident = [] } = (await describeWeights(files, configs)) ?? {};
+  expect(resident.map(({ part, matrices }) => [part, matrices])).toEqual([
+    ["vae", 30],
+    ["unet", 167], // 164 modules; three up-samplers are packed for even and odd sizes
+  ]);
+  const kept = resident.reduce(
+    (sum, { baseBytes, factorBytes }) => sum + baseBytes + factorBytes,
+    0,
+  );
+  const { weightBytes } = describePlan(configs, 64, 64, "f32", setup.gpu.caps);
+  expect(loaded / (weightBytes + kept)).toBeCloseTo(1, 2); // buffers are rounded up to 16 bytes
   const programs = new StagePrograms(setup.gpu, weights);
   const context = { gpu: setup.gpu, configs, weights, programs, dtype: "f32" } as const;
   const { degrees } = await adaptToImage(context, await lowResolution(), {});

@@ -33,9 +33,12 @@ export function sampleSdFiles(): FileSet {
   };
 }
 
+/** The golden file with the expected results of both instances. */
+export const SAMPLE_EXPECTED = path("samples/expected.safetensors");
+
 /** A tensor of the expected results. */
 async function expected(name: string) {
-  const file = await openSafetensors(await fileSource(path("samples/expected.safetensors")));
+  const file = await openSafetensors(await fileSource(SAMPLE_EXPECTED));
   const info = file.tensors.get(name);
   if (info === undefined) throw new Error(`no tensor ${name}`);
   const bytes = await file.readRange(name, 0, info.byteLength);
@@ -45,14 +48,14 @@ async function expected(name: string) {
 
 /** An image by its name: `inputs/image_u8_hwc`, `outputs/image_u8_t249`, `outputs/image_u8_t749`. */
 export async function sampleImage(name: string): Promise<RawImage> {
-  const { info, bytes } = await expected(name);
+  const { info, bytes } = await expected(`rcod_o/${name}`);
   const [height = 0, width = 0] = info.shape;
   return { width, height, channels: 3, data: bytes };
 }
 
 /** A weight after the merge, e.g. `vae/quant_conv.weight`. */
 export async function sampleMerged(name: string): Promise<Float32Array> {
-  const { info, bytes } = await expected(`outputs/merged/${name}`);
+  const { info, bytes } = await expected(`rcod_o/outputs/merged/${name}`);
   return toFloat32(info, bytes);
 }
 

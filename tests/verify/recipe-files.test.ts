@@ -1,13 +1,9 @@
 /** Model folders made of configurations alone. */
 import { fileURLToPath } from "node:url";
 import { expect, it } from "vitest";
-import {
-  checkPart,
-  modelParameters,
-  modelParts,
-  openPart,
-  readConfigs,
-} from "../../src/rcod/load.ts";
+import { readConfigs } from "../../src/rcod/model-configs.ts";
+import { modelParameters, modelParts } from "../../src/rcod/model-parts.ts";
+import { checkPart, openPart } from "../../src/rcod/open-model.ts";
 import { recipeHalves } from "../../src/verify/recipe.ts";
 import { recipeFiles } from "../../src/verify/recipe-files.ts";
 import { folderFiles } from "../../src/weights/node-source.ts";

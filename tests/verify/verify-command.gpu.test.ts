@@ -103,8 +103,14 @@ test.each([
   expect((JSON.parse(out[0] ?? "") as Printed).failed).toBe(1);
 });
 
-test("a filter that fits nothing fails", async () => {
-  const { exitCode, notes } = await run([join(goldens, RESIZE)], { filter: "no such case" });
-  expect(exitCode).toBe(1);
-  expect(notes).toEqual(["rcod: no case has this name"]);
-});
+test.each([true, false])(
+  "a filter that fits nothing says so and ends with 2 (json: %s)",
+  async (json) => {
+    const { exitCode, notes } = await run([join(goldens, RESIZE)], {
+      filter: "no such case",
+      json,
+    });
+    expect(exitCode).toBe(2);
+    expect(notes).toEqual(['rcod: no case contains "no such case"; nothing was run']);
+  },
+);

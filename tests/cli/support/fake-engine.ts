@@ -48,6 +48,7 @@ export function fakeEngine(options: FakeOptions = {}): FakeEngine {
         timestep: 499,
         ...(upscaleOptions.realism === "auto" && { predictedMetric: image.width / 8 }),
         timingsMs,
+        reused: [],
         peakBytes: 1 << 20,
         peakActivationBytes: 1 << 19,
       };
@@ -60,8 +61,13 @@ export function fakeEngine(options: FakeOptions = {}): FakeEngine {
       events.push("openGpu");
       return { caps: BASELINE_CAPS, destroy: () => events.push("destroy") } as unknown as Gpu;
     },
-    loadModel: async ({ model: folder, clip, checkpoint }, { precision, signal, onProgress }) => {
-      events.push(["load", folder, clip, checkpoint, precision].filter(Boolean).join(" "));
+    loadModel: async (
+      { model: folder, clip, checkpoint, deNet, mem },
+      { precision, lowMemory, signal, onProgress },
+    ) => {
+      const paths = [folder, clip, checkpoint, deNet, mem];
+      const how = [precision, lowMemory && "low memory"];
+      events.push(["load", ...paths, ...how].filter(Boolean).join(" "));
       options.onLoad?.();
       onProgress?.({ ...step("load", 0), bytesLoaded: 1000, bytesTotal: 2000 });
       await pause(options.stageMs ?? 0, signal);
