@@ -58,6 +58,12 @@ export interface DeviceWeightsOptions {
   readonly roundToHalf?: boolean;
 }
 
+/**
+ * Bytes of tensors between two waits for the device: uploads queue faster than it drains them, and the queue holds
+ * copies. Loading 2.4 GiB on SwiftShader, the process took 191 MiB more with 128 MiB between waits than with 16.
+ */
+const UPLOADS_IN_FLIGHT_BYTES = 4 * UPLOAD_CHUNK_BYTES;
+
 /** Merges in flight at once, in flops: enough to keep the device busy, few enough to abort soon. */
 const MERGE_FLOPS_SOFTWARE = 1e8;
 const MERGE_FLOPS = 5e10;
@@ -115,8 +121,7 @@ export class DeviceWeights {
       this.#buffers.set(weightKey(weight), await this.#loadOne(weight, options.signal));
       loaded += bytesOf(weight);
       sinceSync += bytesOf(weight);
-      if (sinceSync > 16 * UPLOAD_CHUNK_BYTES) {
-        // Uploads queue faster than the device drains them; waiting bounds the queue's copies.
+      if (sinceSync > UPLOADS_IN_FLIGHT_BYTES) {
         await submittedWorkDone(this.#gpu);
         sinceSync = 0;
       }

@@ -15,4 +15,4 @@ export type {
   WorkerModelSource,
 } from "./load-model-in-worker.ts";
 export type { WorkerLike } from "./connection.ts";
-export type { WorkerImage, WorkerModel, WorkerUpscaleOptions } from "./worker-model.ts";
+export type { WorkerImageInput, WorkerModel, WorkerUpscaleOptions } from "./worker-model.ts";

@@ -3,13 +3,12 @@ import type { DeviceLostError } from "../gpu/errors.ts";
 import { DeviceError } from "../gpu/errors.ts";
 import { ShapeError } from "../gpu/shape.ts";
 import type { RawImage } from "../rcod/image-ops.ts";
-import type { ImageInput, RcodModel } from "../rcod/model.ts";
 import type { UpscaleOptions, UpscaleResult } from "../rcod/options.ts";
 import type { Connection } from "./connection.ts";
 import type { ModelFacts } from "./protocol.ts";
 
-/** Images that can be sent: all that a model takes but textures, which cannot leave their device. */
-export type WorkerImage = Exclude<ImageInput, GPUTexture>;
+/** Images that can be sent to a worker. Pixels are sRGB. */
+export type WorkerImageInput = RawImage | ImageData | ImageBitmap;
 
 /** Options of one call; those of `RcodModel.upscale` but for textures, and whether the pixels are moved. */
 export interface WorkerUpscaleOptions extends Omit<UpscaleOptions, "output" | "enlarged"> {
@@ -21,7 +20,7 @@ export interface WorkerUpscaleOptions extends Omit<UpscaleOptions, "output" | "e
 }
 
 /** A model in a worker, on a device of its own there. Call `dispose()` when done. */
-export class WorkerModel implements Pick<RcodModel, keyof ModelFacts | "dispose"> {
+export class WorkerModel implements ModelFacts {
   /** Storage of weights and activations. */
   readonly precision: ModelFacts["precision"];
   /** What the worker's device can do. */
@@ -35,7 +34,7 @@ export class WorkerModel implements Pick<RcodModel, keyof ModelFacts | "dispose"
   readonly #connection: Connection;
   readonly #onDispose: () => void;
   /** The image that the worker has, by identity. It keeps only the last one. */
-  #sent: WeakRef<WorkerImage> | undefined;
+  #sent: WeakRef<WorkerImageInput> | undefined;
 
   /** Use `loadModelInWorker`. */
   constructor(
@@ -60,7 +59,10 @@ export class WorkerModel implements Pick<RcodModel, keyof ModelFacts | "dispose"
    * stops after the GPU work under way.
    * @throws what `RcodModel.upscale` throws, of the same classes with the same messages
    */
-  async upscale(image: WorkerImage, options: WorkerUpscaleOptions = {}): Promise<UpscaleResult> {
+  async upscale(
+    image: WorkerImageInput,
+    options: WorkerUpscaleOptions = {},
+  ): Promise<UpscaleResult> {
     const { signal, onProgress, transfer = false, ...rest } = options;
     // Without `reuse` its pixels may have changed.
     const isNew = options.reuse === false || this.#sent?.deref() !== image;
@@ -87,7 +89,7 @@ export class WorkerModel implements Pick<RcodModel, keyof ModelFacts | "dispose"
 
 /** An image as it is posted, and what of it is moved. Without `transfer` that is a copy of just its pixels. */
 function cloneable(
-  image: WorkerImage,
+  image: WorkerImageInput,
   transfer: boolean,
 ): { readonly sent: RawImage | ImageBitmap; readonly moved: Transferable[] } {
   if (("data" in image ? image.data.length : image.width) === 0) {

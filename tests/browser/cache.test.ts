@@ -99,6 +99,18 @@ describe.skipIf(browser === null)("the cache of a page", () => {
     expect(sentBytes()).toBe(content.byteLength - PIECE_BYTES + 1);
   });
 
+  it("stops when it is aborted, and goes on another time", async () => {
+    const chunked = { chunkBytes: PIECE_BYTES };
+    // The second piece is asked for already, and never comes.
+    browser!.server.fault = (_path, range) =>
+      range?.[0] === PIECE_BYTES ? { isStuck: true } : null;
+    const stopped = await read("w.bin", { ...chunked, abortedChunk: 1 });
+    expect(stopped).toMatchObject({ error: "stopped", sha256: [expect.any(String)] });
+    browser!.server.fault = null;
+    expect(await read()).toMatchObject(whole);
+    expect(sentBytes()).toBe(content.byteLength - PIECE_BYTES + 1);
+  });
+
   it("starts over where the server has another version", async () => {
     serve([["w.bin", content]]);
     browser!.server.fault = (_path, range) => (range?.[0] === PIECE_BYTES ? { status: 503 } : null);

@@ -90,7 +90,7 @@ describe.skipIf(browser === null)("a model in a page", () => {
     expect(progress.map(([loaded]) => loaded)).toEqual(
       progress.map(([loaded]) => loaded).toSorted((a, b) => a - b),
     );
-  });
+  }, 300_000); // compiles what the others use again
 
   it("comes in chosen folders, files and directory handles", async () => {
     const choose = async (id: string, path: string): Promise<void> => {

@@ -42,6 +42,8 @@ export interface ReadOptions {
   readonly chunkBytes?: number;
   /** A file of its own, not of a folder. */
   readonly isSingle?: boolean;
+  /** Aborts while the chunk with this number is read. */
+  readonly abortedChunk?: number;
 }
 
 /** Functions of the page, as `window.rcod`. */
@@ -124,7 +126,9 @@ globalThis.rcod = {
 
   chosen: (id) => [...((document.getElementById(id) as HTMLInputElement).files ?? [])],
 
-  async read(folder, path, { chunkBytes = Infinity, isSingle = false } = {}) {
+  async read(folder, path, { chunkBytes = Infinity, isSingle = false, abortedChunk } = {}) {
+    const controller = new AbortController();
+    const { signal } = controller;
     const warnings: string[] = [];
     const options = { onWarning: (text: string) => void warnings.push(text), retryDelayMs: 1 };
     const hashes: string[] = [];
@@ -137,7 +141,9 @@ globalThis.rcod = {
         : await cachedUrlFiles(folder, options).open(path);
       const byteLength = source?.byteLength ?? 0;
       for (let at = 0; at < byteLength; at += chunkBytes) {
-        const bytes = await source?.read(at, Math.min(chunkBytes, byteLength - at));
+        const chunk = source?.read(at, Math.min(chunkBytes, byteLength - at), signal);
+        if (hashes.length === abortedChunk) controller.abort("stopped");
+        const bytes = await chunk;
         hashes.push(await sha256(bytes as Uint8Array<ArrayBuffer>));
         heapBytes = Math.max(heapBytes, heapNow() - heapAtStart);
       }

@@ -9,7 +9,7 @@ import { elementwise } from "rcod-webgpu/kernels";
 import { folderFiles, requestNodeGpu } from "rcod-webgpu/node";
 import type { SafetensorsFile } from "rcod-webgpu/weights";
 import { bytesSource, openSafetensors } from "rcod-webgpu/weights";
-import type { WorkerImage, WorkerModel } from "rcod-webgpu/worker";
+import type { WorkerImageInput, WorkerModel } from "rcod-webgpu/worker";
 import { loadModelInWorker } from "rcod-webgpu/worker";
 import { serveModels } from "rcod-webgpu/worker-host";
 import { rcodTiny } from "rcod-webgpu/models/rcod-tiny";
@@ -36,7 +36,7 @@ export const scaled: KernelPlan = elementwise.plan(
 export const read = (bytes: Uint8Array): Promise<SafetensorsFile> =>
   openSafetensors(bytesSource("bytes", bytes));
 
-export async function inWorker(image: WorkerImage, worker: Worker): Promise<UpscaleResult> {
+export async function inWorker(image: WorkerImageInput, worker: Worker): Promise<UpscaleResult> {
   const model: WorkerModel = await loadModelInWorker(rcodTiny, { worker, precision: "f16" });
   serveModels(new MessageChannel().port1);
   return model.upscale(image, { realism: 0.25, transfer: true });
