@@ -8,6 +8,7 @@ import { PieceFiles } from "./piece-files.ts";
 import type { AddressStorage, Entry } from "./storage.ts";
 import { availableBytes, openStorage } from "./storage.ts";
 
+/** How files are fetched and stored. */
 export interface CacheOptions extends HttpOptions {
   /**
    * Told why something is not stored: no storage, no room, a server that does not tell versions apart. Loading goes

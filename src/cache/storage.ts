@@ -103,6 +103,7 @@ export async function availableBytes(): Promise<number> {
 
 /** A folder or file in the cache. */
 export interface CachedAddress {
+  /** What was given to `cachedUrlFiles` or `cachedUrlFile`, absolute. */
   readonly url: string;
   /** Bytes of it that are stored; a download that was interrupted counts as far as it came. */
   readonly bytes: number;

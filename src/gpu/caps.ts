@@ -37,6 +37,7 @@ export interface CapsLimits {
   readonly minStorageBufferOffsetAlignment: number;
   /** Offsets of uniform bindings are multiples of this many bytes. */
   readonly minUniformBufferOffsetAlignment: number;
+  /** Side of a texture in pixels. */
   readonly maxTextureDimension2D: number;
 }
 

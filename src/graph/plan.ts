@@ -12,9 +12,13 @@ import { optimize } from "./passes.ts";
 
 /** Where the queries and keys of an attention node are: channels from `offset` of a value, `numHeads` heads wide. */
 export interface AttentionOperand {
+  /** The value that holds it, possibly with others. */
   readonly value: Value;
+  /** Its first channel there. */
   readonly offset: number;
+  /** Its channels, of all heads. */
   readonly channels: number;
+  /** Heads. */
   readonly numHeads: number;
 }
 

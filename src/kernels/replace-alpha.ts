@@ -11,6 +11,7 @@ import { dispatch, reads, u32, writes } from "./kernel.ts";
 
 /** Operands: `alpha` and `image`, each `pixels` pixels; `image` is read and written. */
 export interface ReplaceAlphaProblem {
+  /** Pixels of each image. */
   readonly pixels: number;
 }
 
@@ -29,6 +30,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
 }
 `;
 
+/** Writes the alpha of one image into another of the same size. */
 export const replaceAlpha: Kernel<ReplaceAlphaProblem, "pixel"> = {
   name: "replaceAlpha",
   variants: ["pixel"],

@@ -19,6 +19,7 @@ import { chooseVaeTile } from "./vae-tile-choice.ts";
 
 /** One network of a call. */
 export interface NetworkPlan extends GraphSummary {
+  /** The stage that it is part of. */
   readonly stage: NetworkStage;
   /** "tokens", "encode", "unet", "decode"; "mem", "degradation" and "modulation" where the model has them. */
   readonly name: string;
@@ -27,16 +28,23 @@ export interface NetworkPlan extends GraphSummary {
    * VAE it is an estimate from above: parts run on the whole map.
    */
   readonly runs: number;
+  /** In execution order. */
   readonly steps: readonly PlannedStep[];
+  /** All values and scratch buffers. */
   readonly values: readonly PlannedValue[];
 }
 
+/** What a call takes, network by network. */
 export interface CallPlan {
+  /** Columns of the result. */
   readonly outWidth: number;
+  /** Rows of the result. */
   readonly outHeight: number;
   /** Size that the networks see. */
   readonly workWidth: number;
+  /** Rows that the networks see. */
   readonly workHeight: number;
+  /** In the order in which they run. */
   readonly networks: readonly NetworkPlan[];
   /** Slots that the networks share one after another: slot i is as large as the largest slot i. */
   readonly poolSlotBytes: readonly number[];

@@ -20,9 +20,13 @@ export interface GraphSummary {
 export interface PlannedStep {
   /** The module path. */
   readonly label: string;
+  /** Name of its kernel. */
   readonly kernel: string;
+  /** The variant that is chosen. */
   readonly variant: string;
+  /** Dispatches of it. */
   readonly dispatches: number;
+  /** Floating-point operations of it. */
   readonly flops: number;
   /** Read and written, each operand once. */
   readonly bytes: number;
@@ -32,11 +36,13 @@ export interface PlannedStep {
 export interface PlannedValue {
   /** The input's name, the path of the module that makes it, or the path and name of a kernel's scratch. */
   readonly label: string;
+  /** Bytes of it. */
   readonly byteLength: number;
   /** Index in `slotBytes`. */
   readonly slot: number;
   /** Steps between which it must survive, inclusive; one past the last step for results. */
   readonly firstStep: number;
+  /** The last step that reads it; see `firstStep`. */
   readonly lastStep: number;
 }
 

@@ -89,6 +89,7 @@ export class RcodModel {
    * DeviceError from the GPU, the signal's reason when aborted
    */
   async upscale(image: ImageInput, options: TextureOptions): Promise<TextureResult>;
+  /** The same with the pixels read back. */
   async upscale(image: ImageInput, options?: UpscaleOptions): Promise<UpscaleResult>;
   async upscale(
     image: ImageInput,

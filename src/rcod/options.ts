@@ -38,8 +38,11 @@ export type RealismSetting = "fidelity" | "neutral" | "realism" | "auto" | numbe
 export interface RealismMask {
   /** Row-major, one byte per mask pixel: 0 is `realism` of the options, 255 is `realism` below. */
   readonly data: Uint8Array | Uint8ClampedArray;
+  /** Columns of the mask. */
   readonly width: number;
+  /** Rows of the mask. */
   readonly height: number;
+  /** Where the mask is 255. */
   readonly realism: RealismSetting;
 }
 
@@ -57,19 +60,25 @@ export interface InspectOptions {
 
 /** One step of a network on the device. */
 export interface PassTime {
+  /** The stage that it is part of. */
   readonly stage: NetworkStage;
   /** The module path. */
   readonly label: string;
+  /** Name of its kernel. */
   readonly kernel: string;
+  /** The variant that was chosen. */
   readonly variant: string;
   /** From the beginning of the first pass of the call. */
   readonly startMs: number;
+  /** Milliseconds on the device. */
   readonly durationMs: number;
 }
 
 /** A value on the host, without the padding of channels. */
 export interface Capture {
+  /** The stage that it was read from. */
   readonly stage: NetworkStage;
+  /** Row-major. */
   readonly data: Float32Array;
   /** [1, height, width, channels], or [1, tokens, channels]. */
   readonly shape: readonly number[];
@@ -77,15 +86,18 @@ export interface Capture {
   readonly numHeads?: number;
 }
 
+/** What a call showed of its networks. */
 export interface Inspection {
   /**
    * The steps of the networks that ran, in order; not resizes, colour fix, the VAE in tiles. Absent where the device
    * has no `timestamp-query`. Browsers round the times, Chrome to 0.1 ms.
    */
   readonly passes?: readonly PassTime[];
+  /** By the names that were asked for. */
   readonly captures: Readonly<Record<string, Capture>>;
 }
 
+/** Options of one call. */
 export interface UpscaleOptions {
   /** Default "fidelity". */
   readonly realism?: RealismSetting;
@@ -121,6 +133,7 @@ export interface UpscaleOptions {
   readonly output?: "image";
   /** Also gives the source enlarged by bicubic to the size of the result, as a texture. Default false. */
   readonly enlarged?: boolean;
+  /** What to see of the networks. Default: nothing. */
   readonly inspect?: InspectOptions;
   /** Ends the call, after the GPU work under way; it rejects with the signal's reason. */
   readonly signal?: AbortSignal;
@@ -130,6 +143,7 @@ export interface UpscaleOptions {
 
 /** Options of a call whose result stays on the device. */
 export interface TextureOptions extends Omit<UpscaleOptions, "output"> {
+  /** Leaves the pixels on the device. */
   readonly output: "texture";
 }
 
@@ -164,11 +178,13 @@ export interface UpscaleReport {
   readonly inspection?: Inspection;
 }
 
+/** An enlarged image, and how it came about. */
 export interface UpscaleResult extends UpscaleReport {
   /** Channels as in the input, four for a texture; alpha is enlarged by bicubic. */
   readonly image: RawImage;
 }
 
+/** An enlarged image on the device, and how it came about. */
 export interface TextureResult extends UpscaleReport {
   /**
    * The pixels, finished, with alpha as in `UpscaleResult` (255 for an image without). Of the model's device,

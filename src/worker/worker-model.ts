@@ -64,7 +64,8 @@ export class WorkerModel implements ModelFacts {
     options: WorkerUpscaleOptions = {},
   ): Promise<UpscaleResult> {
     const { signal, onProgress, transfer = false, ...rest } = options;
-    const isNew = this.#sent?.deref() !== image;
+    // Without `reuse` its pixels may have changed.
+    const isNew = options.reuse === false || this.#sent?.deref() !== image;
     const { sent, moved } = isNew ? cloneable(image, transfer) : { sent: undefined, moved: [] };
     const result = this.#connection.call(
       // throws when nothing was sent

@@ -145,6 +145,16 @@ describe("pixels", () => {
     expect(gone.message).toContain("image: its pixels must be there, got none.");
   });
 
+  it("that changed are sent again without reuse", async () => {
+    const image = testImage(6, 5);
+    await model.upscale({ ...image, data: image.data.slice().fill(9) }, fidelity);
+    const changing = { ...image, data: image.data.slice().fill(200) };
+    await model.upscale(changing, fidelity);
+    changing.data.set(image.data);
+    const again = await model.upscale(changing, { ...fidelity, reuse: false });
+    expect(again.image.data).toEqual(expected);
+  });
+
   it("of a call that was never sent are sent by the next", async () => {
     const image = testImage(6, 5);
     await failure(model.upscale(image, { signal: AbortSignal.abort() }));
