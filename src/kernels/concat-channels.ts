@@ -48,12 +48,9 @@ function refusal(
   _caps: Caps,
   variant: ConcatChannelsVariant,
 ): string | null {
-  const isWhole = channels[0] % 4 === 0;
-  if (variant === "quads" && !isWhole)
-    return `variant quads needs channels[0] divisible by 4, got ${channels[0]}`;
-  if (variant === "shifted" && isWhole)
-    return `variant shifted is for channels[0] not divisible by 4, got ${channels[0]}`;
-  return null;
+  return variant === "quads" && channels[0] % 4 !== 0
+    ? `variant quads needs channels[0] divisible by 4, got ${channels[0]}`
+    : null;
 }
 
 function plan(
