@@ -12,7 +12,9 @@ import { TILE_COLUMNS } from "./gemm-tiled.ts";
 import { f32, reads, u32 } from "./kernel.ts";
 import { rowParts } from "./tile-statistics.ts";
 
+/** A LayerNorm over the rows that a linear layer loads. */
 export interface LayerNormOnLoad {
+  /** Added to the variance. */
   readonly eps: number;
 }
 

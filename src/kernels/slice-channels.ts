@@ -28,6 +28,7 @@ export interface SliceChannelsProblem {
   readonly offset: number;
   /** Channels of the window. */
   readonly count: number;
+  /** Factor of every value. */
   readonly scale: number;
   /** [lowest, highest], or null. */
   readonly clamp: readonly [number, number] | null;

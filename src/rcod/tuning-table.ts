@@ -11,15 +11,19 @@ import { variantSources } from "../kernels/variant-sources.ts";
 export interface TuningTable {
   /** Names and features of the adapter: `adapterKey`. */
   readonly adapter: string;
+  /** Storage of the activations that was measured. */
   readonly dtype: DType;
   /** Of the kernels that were measured: `sourceHash`. */
   readonly sources: string;
+  /** The fastest variant by class of problem. */
   readonly variants: VariantChoice;
 }
 
-/** Where tables are kept as one text. `read` gives null where there is none yet. */
+/** Where tables are kept as one text. */
 export interface TuningStore {
+  /** The text; null where there is none yet. */
   read(): Promise<string | null>;
+  /** Replaces the text. */
   write(text: string): Promise<void>;
 }
 

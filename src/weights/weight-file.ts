@@ -6,7 +6,6 @@ import type { ByteSource } from "./source.ts";
 import { safetensorsStore, torchStore } from "./store.ts";
 import type { WeightStore } from "./store.ts";
 import type { JsonValue } from "./strict-json.ts";
-import { openTorch } from "./torch-file.ts";
 
 /** An open weight file. Whoever opens it closes its store. */
 export interface WeightFile {
@@ -49,6 +48,8 @@ export async function openWeightFile(
 }
 
 async function readTorch(source: ByteSource, signal?: AbortSignal): Promise<WeightFile> {
+  // A part of its own: pages with converted models, which are safetensors, do without it.
+  const { openTorch } = await import("./torch-file.ts");
   const file = await openTorch(source, signal);
   return { kind: "torch", store: torchStore(file), values: file.values };
 }

@@ -1,6 +1,6 @@
 /** What the cache does outside of a page; in one: tests/browser/cache.test.ts. */
 import { describe, expect, it } from "vitest";
-import { clearCache, cachedUrlFile, cachedUrlFiles, listCache } from "../../src/index.ts";
+import { clearCache, cachedUrlFile, cachedUrlFiles, listCache } from "../../src/cache/index.ts";
 
 const content = Uint8Array.from([1, 2, 3, 4]);
 const serve: typeof fetch = async (input, init) => {

@@ -89,7 +89,7 @@ const RULES: readonly (readonly [file: string, allowed: string[], refused: strin
   ],
   [
     "src/index.ts",
-    ["./rcod/model.ts", "./gpu/device.ts", "./cache/cached-files.ts", "./weights/index.ts"],
+    ["./rcod/model.ts", "./gpu/device.ts", "./weights/index.ts"],
     [
       "./cli/main.ts",
       "./node/gpu.ts",

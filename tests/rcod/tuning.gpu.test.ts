@@ -1,7 +1,7 @@
 /** Tuning a minimal model, and what a loaded model says it runs in. */
 import { expect, it } from "vitest";
 import { tuneModel } from "../../src/rcod/autotune.ts";
-import { readConfigs } from "../../src/rcod/load.ts";
+import { readConfigs } from "../../src/rcod/model-configs.ts";
 import { loadModel } from "../../src/rcod/model.ts";
 import { findTable, withTable } from "../../src/rcod/tuning-table.ts";
 import { memoryFiles } from "../../src/weights/index.ts";

@@ -1,19 +1,8 @@
 /** What the tests call in the page. Bytes cross the border as base64: puppeteer passes JSON. */
-import type {
-  CachedAddress,
-  Gpu,
-  ModelSource,
-  RawImage,
-  UpscaleOptions,
-} from "../../../src/index.ts";
-import {
-  cachedUrlFile,
-  cachedUrlFiles,
-  clearCache,
-  listCache,
-  loadModel,
-  requestGpu,
-} from "../../../src/index.ts";
+import type { CachedAddress } from "../../../src/cache/index.ts";
+import { cachedUrlFile, cachedUrlFiles, clearCache, listCache } from "../../../src/cache/index.ts";
+import type { Gpu, ModelSource, RawImage, UpscaleOptions } from "../../../src/index.ts";
+import { loadModel, requestGpu } from "../../../src/index.ts";
 
 /** An image with its pixels as base64. */
 export interface EncodedImage extends Omit<RawImage, "data"> {

@@ -1,6 +1,8 @@
 /** Every entry of the package as its types see it; checked by the compiler in pack.test.ts, never run. */
 import type { Gpu, ImageInput, RcodModel, UpscaleResult } from "rcod-webgpu";
 import { loadModel, requestGpu } from "rcod-webgpu";
+import type { CachedAddress } from "rcod-webgpu/cache";
+import { cachedUrlFiles, listCache } from "rcod-webgpu/cache";
 import { BASELINE_CAPS } from "rcod-webgpu/gpu";
 import type { GraphPlan } from "rcod-webgpu/graph";
 import { GraphBuilder, WeightScope, planGraph } from "rcod-webgpu/graph";
@@ -32,6 +34,9 @@ export const scaled: KernelPlan = elementwise.plan(
   { dtype: "f32", quads: 4, hasB: false, scaleA: 2, scaleB: 0, activation: "none" },
   BASELINE_CAPS,
 );
+
+export const stored = (): Promise<RcodModel> => loadModel(cachedUrlFiles("https://host/model"));
+export const list = (): Promise<readonly CachedAddress[]> => listCache();
 
 export const read = (bytes: Uint8Array): Promise<SafetensorsFile> =>
   openSafetensors(bytesSource("bytes", bytes));

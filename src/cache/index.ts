@@ -1,0 +1,11 @@
+/**
+ * Models in the browser's own storage (OPFS): the second load needs no network.
+ *
+ * ```ts
+ * const model = await loadModel(cachedUrlFiles("https://host/rcod-o-fp16", { onWarning: console.warn }));
+ * ```
+ */
+export { cachedUrlFile, cachedUrlFiles } from "./cached-files.ts";
+export type { CacheOptions } from "./address-cache.ts";
+export { clearCache, listCache } from "./storage.ts";
+export type { CachedAddress } from "./storage.ts";
