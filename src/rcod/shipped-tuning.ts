@@ -1,7 +1,7 @@
 /**
- * Tables that come with the engine, for adapters that we have measured: `rcod tune --model … --json` gives them.
- * They hold what differs from the kernels' own choice. They belong to the kernels of the same commit, so no hash
- * guards them; a test holds their names against the kernels'.
+ * Tables that come with the engine, for adapters that were measured: `rcod tune --json` prints them. They hold
+ * what differs from the kernels' own choice, so an adapter whose kernels choose right has none. They belong to the
+ * kernels of the same commit, so no hash guards them; a test holds their names against the kernels'.
  */
 import type { Caps } from "../gpu/caps.ts";
 import type { DType } from "../gpu/dtype.ts";

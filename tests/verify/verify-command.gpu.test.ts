@@ -114,3 +114,27 @@ test.each([true, false])(
     expect(notes).toEqual(['rcod: no case contains "no such case"; nothing was run']);
   },
 );
+
+test("forced variants: a round for each choice, and what was refused is told", async () => {
+  const options = {
+    filter: "timestep_mlp",
+    variants: [{ linear: "register-1x2" }, { linear: "tiled-split" }],
+  };
+  const { exitCode, out } = await run([join(goldens, RESIZE)], options);
+  expect(exitCode).toBe(0);
+  expect(out.filter((line) => line.startsWith("variants: "))).toEqual([
+    "variants: linear=register-1x2",
+    "variants: linear=tiled-split",
+  ]);
+  expect(out.filter((line) => line.startsWith("  ") && line.includes(" steps "))).toEqual([
+    "  2 steps as linear=register-1x2",
+    expect.stringMatching(/^ {2}\d steps not as linear=tiled-split: tiled-split is for few tiles/),
+    expect.stringMatching(/^ {2}\d steps not as linear=tiled-split: tiled-split is for few tiles/),
+  ]);
+  const json = await run([join(goldens, RESIZE)], { ...options, json: true });
+  const printed = JSON.parse(json.out[0] ?? "") as Printed & {
+    readonly refused: Readonly<Record<string, number>>;
+  };
+  expect(printed.cases.map(({ variants }) => variants)).toEqual(options.variants);
+  expect(Object.values(printed.refused)).toEqual([1, 1]);
+});
