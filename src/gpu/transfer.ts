@@ -64,10 +64,31 @@ export async function readBytes(
 /** Resolves when all submitted work is done; rejects with `DeviceLostError` when the device goes first. */
 export async function submittedWorkDone(gpu: Gpu): Promise<void> {
   gpu.throwIfFailed();
-  const result = await Promise.race([
-    gpu.device.queue.onSubmittedWorkDone().then(() => undefined),
-    gpu.lost,
-  ]);
-  if (result !== undefined) throw result;
-  gpu.throwIfFailed();
+  const waits = waitsOf(gpu);
+  await new Promise<void>((resolve, reject) => {
+    const wait = (): void => resolve();
+    waits.add(wait);
+    gpu.device.queue
+      .onSubmittedWorkDone()
+      .then(resolve, reject)
+      .finally(() => waits.delete(wait));
+  });
+  gpu.throwIfFailed(); // the loss, if it was that which ended the wait
+}
+
+/**
+ * Waits under way on each device, to be ended when it is lost. One reaction to `gpu.lost` for all of them: a race
+ * with it for each wait would stay in memory as long as the device (0.37 MB after 500 small images, Chromium 143).
+ */
+const waitsByGpu = new WeakMap<Gpu, Set<() => void>>();
+
+function waitsOf(gpu: Gpu): Set<() => void> {
+  let waits = waitsByGpu.get(gpu);
+  if (waits === undefined) {
+    const made = new Set<() => void>();
+    waits = made;
+    waitsByGpu.set(gpu, made);
+    void gpu.lost.then(() => made.forEach((wait) => wait()));
+  }
+  return waits;
 }
