@@ -60,7 +60,7 @@ export interface TuneResult extends Pick<TuneCase, "key" | "kernel" | "steps" | 
 
 export interface TuneOptions {
   readonly clock: Clock;
-  /** No class is begun after this many milliseconds; what is left keeps the kernel's own choice. */
+  /** No class and no variant is begun after this many milliseconds; what is left keeps the kernel's own choice. */
   readonly budgetMs: number;
   readonly signal?: AbortSignal;
   readonly onResult?: (result: TuneResult, done: number, total: number) => void;
@@ -117,12 +117,12 @@ export async function tune(
   cases: readonly TuneCase[],
   options: TuneOptions,
 ): Promise<readonly TuneResult[]> {
-  const startedAt = performance.now();
+  const endsAt = performance.now() + options.budgetMs;
   const results: TuneResult[] = [];
   for (const tuneCase of cases) {
     options.signal?.throwIfAborted();
-    if (performance.now() - startedAt > options.budgetMs) break;
-    const result = await tuneClass(gpu, tuneCase, options.clock);
+    if (performance.now() > endsAt) break;
+    const result = await tuneClass(gpu, tuneCase, options, endsAt);
     results.push(result);
     options.onResult?.(result, results.length, cases.length);
   }
@@ -147,7 +147,12 @@ const NAIVE_FACTOR = 20;
 /** Variants take turns; a pass repeats a run until it lasts 5 ms, as Chrome rounds timestamps to 0.1 ms. */
 const SAMPLING: SamplingOptions = { minMs: 5, samples: 5, maxSeriesMs: 500 };
 
-async function tuneClass(gpu: Gpu, tuneCase: TuneCase, clock: Clock): Promise<TuneResult> {
+async function tuneClass(
+  gpu: Gpu,
+  tuneCase: TuneCase,
+  { clock, signal }: TuneOptions,
+  endsAt: number,
+): Promise<TuneResult> {
   const kernel = TUNABLE.find(({ name }) => name === tuneCase.kernel) as Kernel<unknown>;
   const { problem, key, steps, flops, dtype } = tuneCase;
   const usual = kernel.select(problem, gpu.caps);
@@ -156,6 +161,7 @@ async function tuneClass(gpu: Gpu, tuneCase: TuneCase, clock: Clock): Promise<Tu
   const runs: VariantRun[] = [];
   try {
     const run = async (variant: string): Promise<VariantRun> => {
+      signal?.throwIfAborted();
       const made = await runVariant(gpu, kernel, tuneCase, variant, buffers, clock);
       runs.push(made);
       return made;
@@ -164,7 +170,9 @@ async function tuneClass(gpu: Gpu, tuneCase: TuneCase, clock: Clock): Promise<Tu
     const isShort = first.runMs * NAIVE_FACTOR <= NAIVE_LIMIT_MS;
     const naive = isShort && others.includes("naive") ? await run("naive") : first;
     const oracle = naive.failure === null ? naive : first;
-    for (const variant of others) if (variant !== "naive") await run(variant);
+    for (const variant of others) {
+      if (variant !== "naive" && performance.now() < endsAt) await run(variant);
+    }
     const measured = runs.filter((candidate) => candidate === first || candidate !== naive);
     const fastestMs = Math.min(...measured.map(({ runMs }) => runMs));
     const rejected = measured.map(({ failure, output, runMs }) => {

@@ -19,7 +19,7 @@ import { adapterKey, sourceHash } from "./tuning-table.ts";
 export interface TuneModelOptions {
   /** Output pixels whose shapes are measured; larger images share them up to a factor of √2. Default 512 × 512. */
   readonly size?: readonly [width: number, height: number];
-  /** Measuring stops after about this long, the largest shares of the work first. Default 20 s. */
+  /** Nothing more is begun after this long, the largest shares of the work first. Default 20 s. */
   readonly budgetMs?: number;
   readonly signal?: AbortSignal;
   readonly onResult?: (result: TuneResult, done: number, total: number) => void;

@@ -7,7 +7,7 @@ import type { Caps } from "../gpu/caps.ts";
 import type { DType } from "../gpu/dtype.ts";
 import type { VariantChoice } from "../kernels/variant-choice.ts";
 
-interface ShippedTable {
+export interface ShippedTable {
   /** Matches the adapter's names. */
   readonly adapter: RegExp;
   readonly dtype: DType;
@@ -20,8 +20,9 @@ export const SHIPPED_TABLES: readonly ShippedTable[] = [];
 export function shippedVariants(
   { vendor, architecture, device, description }: Caps,
   dtype: DType,
+  tables: readonly ShippedTable[] = SHIPPED_TABLES,
 ): VariantChoice {
   const names = [vendor, architecture, device, description].join(" ");
-  const table = SHIPPED_TABLES.find((t) => t.dtype === dtype && t.adapter.test(names));
+  const table = tables.find((t) => t.dtype === dtype && t.adapter.test(names));
   return table?.variants ?? {};
 }

@@ -82,8 +82,14 @@ describe("shipped tables", () => {
     }
   });
 
+  it("are found by the adapter's names and the dtype", () => {
+    const table = { adapter: /acme/, dtype: "f16", variants: TABLE.variants } as const;
+    expect(shippedVariants(CAPS, "f16", [table])).toEqual(TABLE.variants);
+    expect(shippedVariants(CAPS, "f32", [table])).toEqual({});
+    expect(shippedVariants(BASELINE_CAPS, "f16", [table])).toEqual({});
+  });
+
   it("are for one adapter each", () => {
-    expect(shippedVariants(CAPS, "f32")).toEqual({});
     const names = SHIPPED_TABLES.map(({ adapter, dtype }) => `${adapter} ${dtype}`);
     expect(new Set(names).size).toBe(names.length);
   });
