@@ -1,6 +1,12 @@
 /** The bodies of conv2d's shaders. What they share they get from `conv2dLoadsWgsl` and the epilogue. */
 import { sourcesWgsl } from "./concatenated-sources.ts";
-import { REGISTER_WORKGROUP, lines, loadBlockWgsl, multiplyAddWgsl } from "./gemm-register.ts";
+import {
+  REGISTER_WORKGROUP,
+  lines,
+  loadBlockWgsl,
+  multiplyAddWgsl,
+  sumsWgsl,
+} from "./gemm-register.ts";
 import type { TileStatistics } from "./gemm-tiled.ts";
 import { tiledGemmWgsl } from "./gemm-tiled.ts";
 import type { InputNorm } from "./input-norm.ts";
@@ -172,13 +178,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
   let grid_row0 = (image * params.grid_height + oy) * params.grid_width + ox0;
   ${shortcut ? shortcutWgsl : ""}
   let row0 = output_row(grid_row0, phase);
-  ${lines(
-    pixels,
-    (r) => `if (ox0 + ${r}u < params.grid_width) {
-    let row = row0 + ${r}u * params.step;
-    ${lines(quads, (q) => (q === 0 ? `finish(acc${r}_0, row, nq0);` : `if (nq0 + ${q}u < params.column_quads) { finish(acc${r}_${q}, row, nq0 + ${q}u); }`))}
-  }`,
-  )}
+  ${sumsWgsl(pixels, quads)}
+  for (var r = 0u; r < ${pixels}u && ox0 + r < params.grid_width; r++) {
+    for (var q = 0u; q < ${quads}u && nq0 + q < params.column_quads; q++) {
+      finish(sums[r * ${quads}u + q], row0 + r * params.step, nq0 + q);
+    }
+  }
 }
 `;
 }

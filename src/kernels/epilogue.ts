@@ -87,6 +87,7 @@ export function epilogueParams(epilogue: Epilogue, outChannels: number): Param[]
     u32("channel_add_quads", quadCount(channels)),
     u32("has_residual", residual ? 1 : 0),
     u32("has_relu", activation === "relu" ? 1 : 0),
+    u32("has_sigmoid", activation in SIGMOID_SCALES ? 1 : 0),
     f32("sigmoid_scale", SIGMOID_SCALES[activation] ?? 0),
   ];
 }
@@ -121,16 +122,22 @@ fn finish_pair(value: vec4<f32>, gate: vec4<f32>, row: u32, pair: u32) {
 }
 `;
   }
-  const residual = `if (params.has_residual != 0u) { v = v + unpack(residual[row * params.out_quads + nq]); }`;
-  const channelAdd = /* wgsl */ `if (params.has_channel_add != 0u) {
-    let image = row / params.rows_per_image;
-    v = v + unpack(channel_add[image * params.channel_add_quads + params.channel_add_first + nq]);
-  }`;
+  // Of an `if` SwiftShader runs both sides, masked; a loop of no turns it leaves.
+  const once = (flag: string, body: string): string =>
+    `for (var turn = 0u; turn < params.${flag}; turn++) { ${body} }`;
+  const channelAdd = once(
+    "has_channel_add",
+    `let image = row / params.rows_per_image;
+    v = v + unpack(channel_add[image * params.channel_add_quads + params.channel_add_first + nq]);`,
+  );
+  const sigmoid = once(
+    "has_sigmoid",
+    "v = v / (vec4<f32>(1.0) + exp(min(-params.sigmoid_scale * v, vec4<f32>(80.0))));",
+  );
+  const activate = `if (params.has_relu != 0u) { v = max(v, vec4<f32>(0.0)); }
+  ${sigmoid}`;
+  const residual = once("has_residual", "v = v + unpack(residual[row * params.out_quads + nq]);");
   const gelu = activation === "gelu";
-  const activate = /* wgsl */ `if (params.has_relu != 0u) { v = max(v, vec4<f32>(0.0)); }
-  if (params.sigmoid_scale != 0.0) {
-    v = v / (vec4<f32>(1.0) + exp(min(-params.sigmoid_scale * v, vec4<f32>(80.0))));
-  }`;
   return /* wgsl */ `${gelu ? activationWgsl("gelu") : ""}
 fn finish(sum: vec4<f32>, row: u32, nq: u32) -> vec4<f32> {
   var v = sum + bias[nq];

@@ -36,25 +36,25 @@ export function loadBlockWgsl(block: string): string {
       let w2 = unpack(weight[at + 2u]); let w3 = unpack(weight[at + 3u]);`;
 }
 
+/**
+ * The accumulators as an array `sums`, row by row, to finish them in a loop: an epilogue spelled out for each of them
+ * takes longer to compile than the products, and memory no longer matters when the sums are done.
+ */
+export function sumsWgsl(rows: number, quads: number): string {
+  const names = Array.from(
+    { length: rows * quads },
+    (_, i) => `acc${Math.floor(i / quads)}_${i % quads}`,
+  );
+  return `var sums = array<vec4<f32>, ${rows * quads}>(${names.join(", ")});`;
+}
+
 /** Body of linear with R = `rows`, Q = `quads`; needs `load_a` and the epilogue. GEGLU needs Q = 2. */
 export function linearRegisterWgsl(rows: number, quads: number, geglu: boolean): string {
   const store = geglu
-    ? lines(
-        rows,
-        (r) =>
-          `if (row0 + ${r}u < params.rows) { finish_pair(acc${r}_0, acc${r}_1, row0 + ${r}u, nq0 / 2u); }`,
-      )
-    : lines(rows, (r) =>
-        [
-          `if (row0 + ${r}u < params.rows) {`,
-          lines(quads, (q) =>
-            q === 0
-              ? `  finish(acc${r}_0, row0 + ${r}u, nq0);`
-              : `  if (nq0 + ${q}u < params.column_quads) { finish(acc${r}_${q}, row0 + ${r}u, nq0 + ${q}u); }`,
-          ),
-          `}`,
-        ].join("\n"),
-      );
+    ? `if (row < params.rows) { finish_pair(sums[2u * r], sums[2u * r + 1u], row, nq0 / 2u); }`
+    : `for (var q = 0u; q < ${quads}u; q++) {
+      if (row < params.rows && nq0 + q < params.column_quads) { finish(sums[r * ${quads}u + q], row, nq0 + q); }
+    }`;
   return /* wgsl */ `
 @compute @workgroup_size(${REGISTER_WORKGROUP})
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>,
@@ -78,7 +78,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
     }`,
     )}
   }
-  ${store}
+  ${sumsWgsl(rows, quads)}
+  for (var r = 0u; r < ${rows}u; r++) {
+    let row = row0 + r;
+    ${store}
+  }
 }
 `;
 }
