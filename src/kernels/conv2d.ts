@@ -28,6 +28,7 @@ import type { Operand, Param } from "../gpu/wgsl.ts";
 import { foldWorkgroups } from "../gpu/wgsl.ts";
 import type { Epilogue, EpilogueShape } from "./epilogue.ts";
 import {
+  MAX_BINDINGS,
   checkEpilogue,
   epilogueOperands,
   epilogueParams,
@@ -161,9 +162,6 @@ function check(p: Conv2dProblem): void {
   }
 }
 
-/** Storage buffers that every WebGPU device binds to a shader. */
-const MAX_BINDINGS = 8;
-
 function operandsOf(p: Conv2dProblem): Operand[] {
   return [
     ...p.inChannels.map((_, source) => reads(`x${source}`)),
@@ -177,8 +175,12 @@ function operandsOf(p: Conv2dProblem): Operand[] {
   ];
 }
 
-function shapeOf({ inChannels, shortcutChannels, epilogue }: Conv2dProblem): EpilogueShape {
-  return epilogueShape(epilogue, shortcutChannels.length, inChannels.length);
+function shapeOf(p: Conv2dProblem): EpilogueShape {
+  const { inChannels, shortcutChannels, inputNorm, epilogue } = p;
+  const added =
+    inputNormOperands(inputNorm).length + statisticsOperands(epilogue.statistics).length;
+  const others = inChannels.length + shortcutChannels.length + 3 + added; // weight, bias, y
+  return epilogueShape(epilogue, shortcutChannels.length > 0, others);
 }
 
 /** The rows of the output as the tiles cut them. */

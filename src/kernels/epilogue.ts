@@ -49,20 +49,22 @@ export interface EpilogueShape {
   readonly residual: boolean;
 }
 
+/** Storage buffers that every WebGPU device binds to a shader. */
+export const MAX_BINDINGS = 8;
+
 /**
- * A shortcut takes the place of the residual. Where a shader with two sources also writes statistics, bindings are
- * scarce: it declares only what it has.
+ * A shortcut takes the place of the residual. Where bindings are scarce, with `others` operands beside the
+ * epilogue's, a shader declares only what it has.
  */
 export function epilogueShape(
   epilogue: Epilogue,
-  shortcuts: number,
-  sources: number,
+  hasShortcut: boolean,
+  others: number,
 ): EpilogueShape {
-  const isScarce =
-    epilogue.statistics === "channels" && sources + shortcuts > (shortcuts > 0 ? 2 : 1);
+  const isScarce = others + (hasShortcut ? 1 : 2) > MAX_BINDINGS;
   return {
     channelAdd: !epilogue.geglu && (epilogue.channelAdd || !isScarce),
-    residual: !epilogue.geglu && shortcuts === 0 && (epilogue.residual || !isScarce),
+    residual: !epilogue.geglu && !hasShortcut && (epilogue.residual || !isScarce),
   };
 }
 
@@ -92,7 +94,7 @@ export function epilogueParams(epilogue: Epilogue, outChannels: number): Param[]
   ];
 }
 
-/** Throws `ShapeError` for a window that is no run of quads within its row. */
+/** Throws `ShapeError` for a window that is no run of quads within its row: the padding of the output must find zeros. */
 export function checkEpilogue(
   name: string,
   { channelAddWindow }: Epilogue,
@@ -100,10 +102,12 @@ export function checkEpilogue(
 ): void {
   if (channelAddWindow === null) return;
   const [offset, channels] = channelAddWindow;
-  if (offset >= 0 && offset % 4 === 0 && offset + outChannels <= channels) return;
+  const end = offset + outChannels;
+  if (offset >= 0 && offset % 4 === 0 && (end === channels || (end < channels && end % 4 === 0)))
+    return;
   throw new ShapeError(
-    `${name}: the window of channelAdd must begin at a multiple of 4 and hold ${outChannels} channels, ` +
-      `got ${offset} of ${channels}`,
+    `${name}: the window of channelAdd must begin and end at multiples of 4, or end with its row, and hold ` +
+      `${outChannels} channels, got ${offset} of ${channels}`,
   );
 }
 

@@ -152,10 +152,12 @@ function splitShape({ rows, inChannels, outChannels, epilogue }: LinearProblem):
   return { rows, columnQuads, phases: 1, steps: tiledSteps(4 * quads) };
 }
 
-function shapeOf({ epilogue, inChannels, layerNorm }: LinearProblem): EpilogueShape {
-  // Three more operands leave room for none that is not there.
-  if (layerNorm) return { channelAdd: epilogue.channelAdd, residual: epilogue.residual };
-  return epilogueShape(epilogue, 0, inChannels.length);
+function shapeOf({ epilogue, inChannels, inputNorm, layerNorm }: LinearProblem): EpilogueShape {
+  const added =
+    inputNormOperands(inputNorm).length +
+    layerNormOperands(layerNorm).length +
+    statisticsOperands(epilogue.statistics).length;
+  return epilogueShape(epilogue, false, inChannels.length + 3 + added); // weight, bias, y
 }
 
 /** The rows of the output as the tiles cut them. */

@@ -92,5 +92,10 @@ function valueLabels({ graph, steps, scratchIds }: GraphPlan): ReadonlyMap<numbe
     for (const [name, id] of Object.entries(ids))
       labels.set(id, `${steps[index]?.node.path ?? ""} ${name}`);
   });
+  // What lowering adds: statistics, and rows that are normalised in a step of their own.
+  for (const { node, operands } of steps)
+    for (const [name, source] of Object.entries(operands))
+      if (source.kind === "value" && !labels.has(source.id))
+        labels.set(source.id, `${node.path} ${name}`);
   return labels;
 }

@@ -77,7 +77,8 @@ const CASES: readonly Case[] = [
   { size: [5, 6], from: [8, 5], to: 10, batch: 2 },
   { size: [4, 4], from: [32, 32], to: 32 },
   { size: [4, 5], from: [8], to: 11, batch: 2, ...FULL },
-  { size: [3, 9], from: [4], to: 11, batch: 2, channelAdd: true, window: [8, 24] },
+  { size: [3, 9], from: [4], to: 12, batch: 2, channelAdd: true, window: [8, 24] },
+  { size: [3, 9], from: [4], to: 11, batch: 2, channelAdd: true, window: [8, 19] }, // ends with its row
   { size: [8, 8], from: [320], to: 320, ...FULL }, // as in unet.down_blocks.0.resnets
   { size: [4, 3], from: [7], to: 9, lora: 3, source: "F16" },
   { size: [1, 1], from: [1], to: 1, upsample: true },

@@ -84,6 +84,14 @@ describe("conv2d check", () => {
       },
       "conv2d: takes at most 8 operands, got 9",
     ],
+    // Channel 11 of the output is padding, channel 19 of the row is not.
+    [
+      {
+        outChannels: 11,
+        epilogue: { ...PLAIN_EPILOGUE, channelAdd: true, channelAddWindow: [8, 24] },
+      },
+      "conv2d: the window of channelAdd must begin and end at multiples of 4, or end with its row, and hold 11 channels, got 8 of 24",
+    ],
     [{ shortcutChannels: [4, 4, 4] }, "conv2d: a shortcut takes one or two sources"],
     [
       { shortcutChannels: [4], epilogue: { ...PLAIN_EPILOGUE, residual: true } },

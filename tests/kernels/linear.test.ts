@@ -140,7 +140,7 @@ describe("linear plan", () => {
     const { dispatches, scratch } = linear.plan(problem, BASELINE_CAPS, "tiled-split");
     expect(dispatches.map(({ operands }) => operands.map(({ name }) => name))).toEqual([
       ["x0", "weight", "partial"],
-      ["partial", "bias", "y"],
+      ["partial", "bias", "bias", "bias", "y"], // in place of channel_add and residual
     ]);
     expect(dispatches.map(({ workgroups }) => workgroups)).toEqual([
       [20, 1, 10], // 80 steps in slices of 8
