@@ -1,0 +1,268 @@
+/** The page's state and the few things that change it. Tabs read the store and call the actions. */
+import type { Progress } from "rcod-webgpu";
+import type { CallOptions, WorkerClient } from "./client.ts";
+import { WorkerError } from "./client.ts";
+import type {
+  CanvasMode,
+  CommandArgs,
+  CommandName,
+  CommandResult,
+  DeviceInfo,
+  ImageCut,
+  ImageInfo,
+  ModelChoice,
+  ModelInfo,
+  PaintedMask,
+  ResultInfo,
+} from "./protocol.ts";
+import type { Settings } from "./settings.ts";
+import type { Store } from "./store.ts";
+import { createStore } from "./store.ts";
+
+/** Chromium's words where a canvas without a display takes its device away (headless, on SwiftShader). */
+const CANVAS_LOSS = /external Instance reference/i;
+
+/** The picture that is open. */
+export interface OpenImage extends ImageInfo {
+  readonly name: string;
+  /** The file as it came, for cropping or shrinking it again. */
+  readonly blob: Blob;
+}
+
+/** What the worker is doing for the visitor. */
+export interface Activity {
+  readonly kind: "model" | "image" | "upscale";
+  readonly progress: Progress | null;
+  readonly startedAt: number;
+}
+
+/** Something that went wrong, in words for the visitor. */
+export interface Problem {
+  readonly title: string;
+  readonly detail: string;
+  /** What one click can do about it. */
+  readonly remedy: "reload-model" | "recover" | null;
+}
+
+export interface AppState {
+  readonly device: DeviceInfo | null;
+  readonly isDeviceLost: boolean;
+  /** Null until the device is known, unless the address says it. A canvas of another mode must be a new one. */
+  readonly canvasMode: CanvasMode | null;
+  readonly model: ModelInfo | null;
+  readonly modelChoice: ModelChoice;
+  readonly image: OpenImage | null;
+  /** Newest last. */
+  readonly results: readonly ResultInfo[];
+  readonly activity: Activity | null;
+  readonly problem: Problem | null;
+  readonly settings: Settings;
+  /** Where realism acts, once painted. */
+  readonly mask: PaintedMask | null;
+}
+
+export interface App {
+  readonly store: Store<AppState>;
+  readonly client: WorkerClient;
+  /** Whether the page was opened with `?debug`. */
+  readonly isDebug: boolean;
+  /** Starts the device where there is none. Rejects with a `WorkerError`. */
+  start(): Promise<DeviceInfo>;
+  /** Gives the canvas to the worker, to be drawn in the present `canvasMode`. */
+  attachCanvas(canvas: OffscreenCanvas, mode: CanvasMode): Promise<void>;
+  /** Opens a picture; reports problems in the store. */
+  openImage(blob: Blob, name: string, cut?: ImageCut): Promise<void>;
+  chooseModel(choice: ModelChoice): Promise<void>;
+  /** Loads the model where needed and upscales; a run under way is ended first. */
+  upscale(): Promise<void>;
+  cancel(): void;
+  /** After a lost device: a new one, with the same model, picture and settings. */
+  recover(): Promise<void>;
+  change(settings: Partial<Settings>): void;
+  /** A command beside the main run, for tabs with work of their own. Starts the device where needed. */
+  call<N extends CommandName>(
+    name: N,
+    args: CommandArgs<N>,
+    options?: CallOptions,
+  ): Promise<CommandResult<N>>;
+}
+
+export interface AppOptions {
+  readonly settings: Settings;
+  readonly isDebug: boolean;
+  /** "auto" draws by WebGPU on GPUs, and through 2D where a software adapter may lose its device over a canvas. */
+  readonly canvas: "auto" | "2d";
+}
+
+export function createApp(client: WorkerClient, { settings, isDebug, canvas }: AppOptions): App {
+  const store = createStore<AppState>({
+    device: null,
+    isDeviceLost: false,
+    canvasMode: canvas === "auto" ? null : canvas,
+    model: null,
+    modelChoice: { kind: "embedded" },
+    image: null,
+    results: [],
+    activity: null,
+    problem: null,
+    settings,
+    mask: null,
+  });
+  let starting: Promise<DeviceInfo> | null = null;
+  /** Ends what runs; a new run waits for the old one's end, so that progress and state never mix. */
+  let controller: AbortController | null = null;
+  let running: Promise<void> = Promise.resolve();
+
+  const start = (): Promise<DeviceInfo> => {
+    starting ??= client.call("start", {}).then(
+      (device) => {
+        const canvasMode = store.get().canvasMode ?? (device.isSoftware ? "2d" : "webgpu");
+        store.set({ device, isDeviceLost: false, canvasMode });
+        return device;
+      },
+      (error: unknown) => {
+        starting = null;
+        throw error;
+      },
+    );
+    return starting;
+  };
+
+  /** Runs one activity after the last has ended; problems go to the store, aborts are silent. */
+  const act = (
+    kind: Activity["kind"],
+    work: (options: Required<Pick<CallOptions, "signal" | "onProgress">>) => Promise<void>,
+  ): Promise<void> => {
+    controller?.abort();
+    const own = new AbortController();
+    controller = own;
+    const { signal } = own;
+    const before = running;
+    const run = async (): Promise<void> => {
+      await before;
+      if (signal.aborted) return;
+      store.set({
+        activity: { kind, progress: null, startedAt: performance.now() },
+        problem: null,
+      });
+      try {
+        await start();
+        await work({
+          signal,
+          onProgress: (progress) => {
+            const { activity } = store.get();
+            if (activity && !signal.aborted) store.set({ activity: { ...activity, progress } });
+          },
+        });
+      } catch (error) {
+        if (!signal.aborted) store.set({ problem: problemOf(error, kind) });
+      } finally {
+        store.set({ activity: null });
+      }
+    };
+    running = run();
+    return running;
+  };
+
+  const ensureModel = async (options: CallOptions): Promise<void> => {
+    const { model, modelChoice: choice, settings: current } = store.get();
+    if (model) return;
+    const loaded = await client.call(
+      "loadModel",
+      { choice, precision: current.precision },
+      options,
+    );
+    store.set({ model: loaded });
+  };
+
+  const app: App = {
+    store,
+    client,
+    isDebug,
+    start,
+    async attachCanvas(offscreen, mode) {
+      try {
+        await client.call("attachCanvas", { canvas: offscreen, mode }, { transfer: [offscreen] });
+      } catch (error) {
+        if (mode === "2d") throw error;
+        store.set({ canvasMode: "2d" });
+      }
+    },
+    openImage: (blob, name, cut) =>
+      act("image", async ({ signal }) => {
+        const info = await client.call("openImage", cut ? { blob, cut } : { blob }, { signal });
+        store.set({ image: { ...info, name, blob }, results: [], mask: null });
+      }),
+    chooseModel: (modelChoice) => {
+      store.set({ modelChoice, model: null, results: [] });
+      return act("model", ensureModel);
+    },
+    upscale: () =>
+      act("upscale", async (options) => {
+        await ensureModel(options);
+        const { settings: current, mask, model } = store.get();
+        const { colorFix, seed } = current;
+        const realism = current.realism === "auto" && !model?.supportsAuto ? 0.5 : current.realism;
+        const result = await client.call("upscale", { realism, colorFix, seed, mask }, options);
+        const kept = store.get().results.filter(({ id }) => !result.dropped.includes(id));
+        store.set({ results: [...kept, result] });
+      }),
+    cancel: () => controller?.abort(),
+    async recover() {
+      starting = null;
+      const hadResults = store.get().results.length > 0;
+      store.set({ model: null, results: [], isDeviceLost: false, problem: null });
+      if (hadResults) await app.upscale();
+      else await act("model", ensureModel);
+    },
+    change(patch) {
+      const { settings: before } = store.get();
+      store.set({ settings: { ...before, ...patch } });
+      // Weights are stored at the precision: the next run loads them again.
+      if (patch.precision !== undefined && patch.precision !== before.precision) {
+        store.set({ model: null });
+      }
+    },
+    async call(name, args, options) {
+      await start();
+      return client.call(name, args, options);
+    },
+  };
+  return app;
+}
+
+/** Called by the page when the worker reports a lost device. */
+export function deviceLost(app: App, message: string): void {
+  const { canvasMode } = app.store.get();
+  app.cancel();
+  app.store.set({ isDeviceLost: true, device: null, model: null });
+  if (canvasMode === "webgpu" && CANVAS_LOSS.test(message)) {
+    app.store.set({ canvasMode: "2d" });
+    void app.recover();
+    return;
+  }
+  app.store.set({
+    problem: {
+      title: "The GPU went away",
+      detail:
+        "The driver restarted, the computer slept, or memory ran out. Your picture and settings are still here. " +
+        `The browser says: ${message || "nothing"}.`,
+      remedy: "recover",
+    },
+  });
+}
+
+function problemOf(error: unknown, kind: Activity["kind"]): Problem {
+  const detail = error instanceof Error ? error.message : String(error);
+  const name = error instanceof WorkerError ? error.name : "";
+  if (name === "DeviceLostError") {
+    return { title: "The GPU went away", detail, remedy: "recover" };
+  }
+  if (name === "WeightsError" || name === "ConfigError") {
+    return { title: "This model cannot be used", detail, remedy: "reload-model" };
+  }
+  if (name === "DeviceError") return { title: "The GPU could not do this", detail, remedy: null };
+  const title =
+    kind === "image" ? "This picture could not be opened" : "The picture could not be upscaled";
+  return { title, detail, remedy: null };
+}

@@ -1,0 +1,12 @@
+/** What Vite adds to modules here. */
+
+interface ImportMeta {
+  readonly env: { readonly DEV: boolean };
+}
+
+declare module "virtual:files/photos" {
+  const names: readonly string[];
+  export default names;
+}
+
+declare module "*.css";

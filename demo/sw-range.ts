@@ -1,0 +1,25 @@
+/** Range requests served from a whole response: the engine reads weights in pieces, a cache keeps them whole. */
+
+/** The part of `whole` that a `Range` header of one span asks for; the whole where it is none of ours. */
+export async function sliceOf(whole: Response, range: string): Promise<Response> {
+  const [, firstText, lastText] = /^bytes=(\d+)-(\d*)$/.exec(range) ?? [];
+  if (firstText === undefined) return whole;
+  const body = await whole.blob();
+  const first = Number(firstText);
+  const last = Math.min(lastText ? Number(lastText) : body.size - 1, body.size - 1);
+  if (first > last) {
+    return new Response(null, {
+      status: 416,
+      headers: { "Content-Range": `bytes */${body.size}` },
+    });
+  }
+  return new Response(body.slice(first, last + 1), {
+    status: 206,
+    statusText: "Partial Content",
+    headers: {
+      "Content-Type": whole.headers.get("Content-Type") ?? "application/octet-stream",
+      "Content-Range": `bytes ${first}-${last}/${body.size}`,
+      "Content-Length": String(last + 1 - first),
+    },
+  });
+}

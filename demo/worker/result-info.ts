@@ -1,0 +1,36 @@
+/** What the page shows of a result. */
+import type { UpscaleResult } from "rcod-webgpu";
+import type { ResultInfo, UpscaleSettings } from "../protocol.ts";
+
+export function resultInfo({
+  id,
+  dropped,
+  settings,
+  result,
+  timesteps,
+  totalMs,
+}: {
+  readonly id: number;
+  readonly dropped: readonly number[];
+  readonly settings: UpscaleSettings;
+  readonly result: UpscaleResult;
+  readonly timesteps: { readonly fidelity: number; readonly realism: number };
+  readonly totalMs: number;
+}): ResultInfo {
+  const { timestep, predictedMetric, timingsMs, peakBytes, image } = result;
+  const span = timesteps.realism - timesteps.fidelity;
+  return {
+    id,
+    dropped,
+    settings,
+    width: image.width,
+    height: image.height,
+    realism: Math.min(1, Math.max(0, (timestep - timesteps.fidelity) / span)),
+    timestep,
+    predictedMetric: predictedMetric ?? null,
+    timingsMs,
+    reused: [],
+    totalMs,
+    peakBytes,
+  };
+}
