@@ -9,4 +9,9 @@ declare module "virtual:files/photos" {
   export default names;
 }
 
+declare module "virtual:files/goldens" {
+  const names: readonly string[];
+  export default names;
+}
+
 declare module "*.css";

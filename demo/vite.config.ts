@@ -15,7 +15,7 @@ export default defineConfig({
     alias: [
       { find: /^rcod-webgpu$/, replacement: here("../src/index.ts") },
       {
-        find: /^rcod-webgpu\/(gpu|graph|kernels|weights)$/,
+        find: /^rcod-webgpu\/(gpu|graph|kernels|weights|bench|verify)$/,
         replacement: here("../src/$1/index.ts"),
       },
     ],
@@ -44,6 +44,11 @@ export default defineConfig({
         from: here("../examples/photos"),
         to: "photos",
         names: /^(?!.*-(original|x4)\.).*\.(png|jpg|webp)$/,
+      },
+      {
+        from: here("../tests/fixtures/goldens"),
+        to: "goldens",
+        names: /\.safetensors$/,
       },
     ]),
     precache(),

@@ -120,7 +120,7 @@ describe("the package", () => {
         else bare.push(`${path}: ${name}`);
       }
     };
-    for (const entry of ["", "gpu", "graph", "kernels", "weights"]) {
+    for (const entry of ["", "gpu", "graph", "kernels", "weights", "bench", "verify"]) {
       await visit(join(installed, "dist", entry, "index.js"));
     }
     expect(bare).toEqual([]);
@@ -134,6 +134,8 @@ describe("the package", () => {
       "rcod-webgpu/graph": ["GraphBuilder", "Program", "planGraph"],
       "rcod-webgpu/kernels": ["conv2d", "attention", "elementwise"],
       "rcod-webgpu/weights": ["openSafetensors", "bytesSource", "urlFiles"],
+      "rcod-webgpu/bench": ["runKernelSuite", "CASES", "QUICK_CASES", "rooflineSvg"],
+      "rcod-webgpu/verify": ["verifyFiles"],
       "rcod-webgpu/node": ["requestNodeGpu", "folderFiles"],
     };
     const code = `
