@@ -1,5 +1,8 @@
 /** What Vite adds to modules here. */
 
+/** Of package.json. */
+declare const __VERSION__: string;
+
 interface ImportMeta {
   readonly env: { readonly DEV: boolean };
 }

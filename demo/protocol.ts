@@ -1,5 +1,7 @@
 /** What the page and the worker that owns the device say to each other. Everything here can be cloned. */
 import type { Progress, Stage } from "rcod-webgpu";
+import type { BenchmarkArgs, BenchmarkRecord } from "./tabs/benchmark/record.ts";
+import type { VerifyArgs, VerifyOutcome } from "./tabs/verify/outcome.ts";
 
 /** Where the model comes from: the one in the page, a folder from disk, or an address. */
 export type ModelChoice =
@@ -131,6 +133,8 @@ export interface Commands {
   openImage: { args: { readonly blob: Blob; readonly cut?: ImageCut }; result: ImageInfo };
   upscale: { args: UpscaleSettings; result: ResultInfo };
   save: { args: SaveOptions; result: Blob };
+  benchmark: { args: BenchmarkArgs; result: BenchmarkRecord };
+  verify: { args: VerifyArgs; result: VerifyOutcome };
   /** For tests of the recovery: the device goes away as after a driver reset. */
   destroyDevice: { args: null; result: void };
 }

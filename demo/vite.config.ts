@@ -1,6 +1,7 @@
 /** The demo: static files that work from any folder of any server. `npm run build:demo` writes demo/dist. */
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vite";
+import packageJson from "../package.json" with { type: "json" };
 import { copiedFolders } from "./build/copied-folders.ts";
 import { precache } from "./build/precache.ts";
 
@@ -10,6 +11,7 @@ export default defineConfig({
   root: here("."),
   base: "./",
   publicDir: false,
+  define: { __VERSION__: JSON.stringify(packageJson.version) },
   resolve: {
     // The names that users import, with the sources of this checkout behind them.
     alias: [

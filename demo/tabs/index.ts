@@ -3,4 +3,6 @@ import type { TabEntry } from "../tab.ts";
 
 export const TABS: readonly TabEntry[] = [
   { id: "upscale", label: "Upscale", load: () => import("./upscale.ts") },
+  { id: "benchmark", label: "Benchmark", load: () => import("./benchmark.ts") },
+  { id: "verify", label: "Verify", load: () => import("./verify.ts") },
 ];

@@ -25,5 +25,7 @@ export const commands: CommandTable = {
   openImage: async ({ blob, cut }, { session }) => session.setImage(await decodeImage(blob, cut)),
   upscale: (settings, { session, ...context }) => session.upscale(settings, context),
   save: (options, { session }) => session.save(options),
+  benchmark: async (args, { signal }) => (await import("./benchmark.ts")).benchmark(args, signal),
+  verify: async (args, { signal }) => (await import("./verify.ts")).verify(args, signal),
   destroyDevice: async (_, { session }) => session.destroyDevice(),
 };
