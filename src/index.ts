@@ -10,7 +10,15 @@
 export { loadModel } from "./rcod/model.ts";
 export type { ImageInput, LoadOptions, RcodModel } from "./rcod/model.ts";
 export type { FileSource, FolderSource, ModelSource, ModelSources } from "./rcod/model-source.ts";
-export type { Precision, Progress, Stage, UpscaleOptions, UpscaleResult } from "./rcod/options.ts";
+export type {
+  Precision,
+  Progress,
+  RealismMask,
+  RealismSetting,
+  Stage,
+  UpscaleOptions,
+  UpscaleResult,
+} from "./rcod/options.ts";
 export type { RawImage } from "./rcod/image-ops.ts";
 export { ConfigError } from "./rcod/config.ts";
 export { ShapeError } from "./gpu/shape.ts";
