@@ -76,16 +76,34 @@ export async function serveRepository(port = 0): Promise<{
 }
 
 /** Opens a blank page; `close` ends the browser. */
-export async function openPage({
-  executablePath,
-  flags,
-}: BrowserChoice): Promise<{ readonly page: Page; readonly close: () => Promise<void> }> {
-  const browser: Browser = await launch({
+export async function openPage(
+  choice: BrowserChoice,
+): Promise<{ readonly page: Page; readonly close: () => Promise<void> }> {
+  const browser = await launchBrowser(choice);
+  return { page: await browser.newPage(), close: () => browser.close() };
+}
+
+function launchBrowser({ executablePath, flags }: BrowserChoice): Promise<Browser> {
+  return launch({
     executablePath,
     args: [...flags],
     // The npm package is the headless shell, which knows no other mode.
     headless: /headless|sparticuz|tmp\/chromium$/.test(executablePath) ? "shell" : true,
     protocolTimeout: 0, // a suite is one long call
   });
-  return { page: await browser.newPage(), close: () => browser.close() };
+}
+
+/** For tests: a browser that starts here, or null, with the reason printed. */
+export async function launchUsable(extraFlags: readonly string[] = []): Promise<Browser | null> {
+  let reason = "there is none";
+  try {
+    const choice = await findChromium();
+    if (choice !== null) {
+      return await launchBrowser({ ...choice, flags: [...choice.flags, ...extraFlags] });
+    }
+  } catch (error) {
+    reason = error instanceof Error ? (error.message.split("\n")[0] ?? "") : String(error);
+  }
+  process.stderr.write(`SKIP tests in a browser: no Chromium starts here (${reason})\n`);
+  return null;
 }

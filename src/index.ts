@@ -10,11 +10,23 @@
 export { loadModel } from "./rcod/model.ts";
 export type { ImageInput, LoadOptions, RcodModel } from "./rcod/model.ts";
 export type { FileSource, FolderSource, ModelSource, ModelSources } from "./rcod/model-source.ts";
-export type { Precision, Progress, Stage, UpscaleOptions, UpscaleResult } from "./rcod/options.ts";
+export type {
+  Precision,
+  Progress,
+  RealismMask,
+  RealismSetting,
+  Stage,
+  UpscaleOptions,
+  UpscaleResult,
+} from "./rcod/options.ts";
 export type { RawImage } from "./rcod/image-ops.ts";
 export { ConfigError } from "./rcod/config.ts";
 export { ShapeError } from "./gpu/shape.ts";
 export { DeviceError, DeviceLostError } from "./gpu/errors.ts";
 export { WeightsError } from "./weights/index.ts";
+export { cachedUrlFile, cachedUrlFiles } from "./cache/cached-files.ts";
+export type { CacheOptions } from "./cache/address-cache.ts";
+export { clearCache, listCache } from "./cache/storage.ts";
+export type { CachedAddress } from "./cache/storage.ts";
 export { requestGpu } from "./gpu/device.ts";
 export type { Gpu } from "./gpu/device.ts";

@@ -29,7 +29,7 @@ export function resultInfo({
     timestep,
     predictedMetric: predictedMetric ?? null,
     timingsMs,
-    reused: [],
+    reused: result.reused,
     totalMs,
     peakBytes,
   };

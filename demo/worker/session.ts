@@ -142,10 +142,11 @@ export class Session {
   }
 }
 
-function upscaleOptions({ realism, colorFix, seed }: UpscaleSettings): UpscaleOptions {
+function upscaleOptions({ realism, colorFix, seed, mask }: UpscaleSettings): UpscaleOptions {
   return {
     realism,
     ...(colorFix !== "model" && { colorFix }),
     ...(seed !== null && { seed }),
+    ...(mask && { realismMask: mask }),
   };
 }

@@ -1,10 +1,11 @@
 /** `rcod convert`: writes the files of a conversion to disk, with their checksums. */
-import { createHash } from "node:crypto";
 import { mkdir, open, readdir, writeFile } from "node:fs/promises";
 import { dirname, isAbsolute, join, relative, resolve, sep } from "node:path";
+import { MANIFEST, PIECE_BYTES } from "../cache/manifest.ts";
 import type { Conversion, ConvertedFile } from "../rcod/convert.ts";
 import { planConversion } from "../rcod/convert.ts";
 import { writeFolderAtomically } from "./atomic-write.ts";
+import { Checksums } from "./checksums.ts";
 import type { ConvertCliOptions } from "./convert.ts";
 import { CliError, EXIT, systemCode, systemReason, usageError } from "./errors.ts";
 import { formatBytes, formatMs } from "./format.ts";
@@ -14,13 +15,13 @@ import { PACKAGE_VERSION } from "./package-root.ts";
 import { createProgress } from "./progress.ts";
 import type { Terminal } from "./terminal.ts";
 
-/** Lists the files of a converted folder; also what tells such a folder from any other. */
-const MANIFEST = "manifest.json";
-
+/** A file in `manifest.json`, which is also what tells a converted folder from any other. */
 interface ManifestEntry {
   readonly path: string;
   readonly bytes: number;
   readonly sha256: string;
+  /** SHA-256 of each piece of `piece_bytes`; absent for a file of one. */
+  readonly pieces?: readonly string[];
 }
 
 /** Runs the command. Exit code 0. Throws what is wrong with the model or the folder. */
@@ -100,24 +101,24 @@ async function writeHashed(
   await mkdir(dirname(target), { recursive: true });
   const handle = await open(target, "wx");
   try {
-    const hash = createHash("sha256");
+    const checksums = new Checksums();
     let byteLength = 0;
     for await (const piece of file.bytes(signal)) {
       signal.throwIfAborted();
       await handle.writeFile(piece); // goes on where the last write ended
-      hash.update(piece);
+      checksums.update(piece);
       byteLength += piece.byteLength;
       onWritten(piece.byteLength);
     }
-    return { path: file.path, bytes: byteLength, sha256: hash.digest("hex") };
+    return { path: file.path, bytes: byteLength, ...checksums.digest() };
   } finally {
     await handle.close();
   }
 }
 
 function manifest(dtype: ConvertCliOptions["dtype"], files: readonly ManifestEntry[]): string {
-  const text = JSON.stringify({ writer: `rcod-webgpu ${PACKAGE_VERSION}`, dtype, files }, null, 2);
-  return `${text}\n`;
+  const writer = `rcod-webgpu ${PACKAGE_VERSION}`;
+  return `${JSON.stringify({ writer, dtype, piece_bytes: PIECE_BYTES, files }, null, 2)}\n`;
 }
 
 /**

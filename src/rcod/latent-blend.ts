@@ -1,98 +1,109 @@
-/** The UNet on latents larger than its tile: overlapping tiles, blended with Gaussian weights. */
+/**
+ * The UNet's predictions where there are several for a pixel: from overlapping tiles, or from two timesteps that
+ * share the map. Their weighted mean, with sums in f32. z is linear in the prediction, so this blends z as well.
+ */
 import type { Gpu } from "../gpu/device.ts";
 import type { DType } from "../gpu/dtype.ts";
 import { quadCount } from "../gpu/shape.ts";
+import { uploadBytes } from "../gpu/transfer.ts";
 import { activationByteLength } from "../graph/lower.ts";
 import type { Program, RunOptions } from "../graph/program.ts";
 import { runPlan } from "../graph/run-plan.ts";
 import { crop } from "../kernels/crop.ts";
 import { tileAccumulate, tileClear, tileNormalise } from "../kernels/tile-blend.ts";
-import { tableBuffer } from "./image-ops.ts";
-import type { LatentTiling } from "./tiling.ts";
-import { gaussianTileWeights } from "./tiling.ts";
 
 /** Inputs of the UNet for the whole map [height, width, channels], on the device. */
 export interface LatentInputs {
   readonly latents: GPUBuffer;
   readonly tokens: GPUBuffer;
-  readonly timestep: Uint8Array<ArrayBuffer>;
   readonly height: number;
   readonly width: number;
   readonly channels: number;
   readonly dtype: DType;
 }
 
-export interface BlendOptions {
-  /** Centre the weights in the tile; the reference is off by half a pixel along y. */
-  readonly symmetric: boolean;
-  /** Signal and progress of the part of the stage from `start`, `length` long. */
-  readonly runOptions: (start: number, length: number) => RunOptions;
+/** Equal rectangles that cover the map, and how each weighs its pixels: [tileHeight, tileWidth], above 0. */
+export interface WeightedTiles {
+  readonly tileWidth: number;
+  readonly tileHeight: number;
+  readonly xStarts: readonly number[];
+  readonly yStarts: readonly number[];
+  readonly weights: Float32Array<ArrayBuffer>;
 }
 
-/** Runs the UNet on overlapping latent tiles and blends the predictions with Gaussian weights, in f32. */
-export async function blendLatentTiles(
+/** One of the timesteps of a call. */
+export interface TimestepShare {
+  readonly timestep: number;
+  /** How much its prediction counts at each pixel of the map [height, width]. The shares add up to 1; null is 1. */
+  readonly share: Float32Array<ArrayBuffer> | null;
+}
+
+/** A run of the UNet: one tile at one timestep, with the weights of its pixels. */
+interface TileRun {
+  readonly x0: number;
+  readonly y0: number;
+  readonly timestep: number;
+  readonly weights: Float32Array<ArrayBuffer>;
+}
+
+/**
+ * The blended prediction [1, height, width, channels], in a buffer of the caller's. A tile in which a timestep has
+ * no share is not run at it. `embed` gives the packed "timestep" input, `runOptions` signal and progress of the
+ * part of the stage from `start`, `length` long.
+ */
+export async function blendPredictions(
   gpu: Gpu,
   program: Program,
-  { latents, tokens, timestep, height, width, channels, dtype }: LatentInputs,
-  tiling: LatentTiling,
-  options: BlendOptions,
+  { latents, tokens, height, width, channels, dtype }: LatentInputs,
+  tiles: WeightedTiles,
+  timesteps: readonly TimestepShare[],
+  embed: (timestep: number) => Uint8Array<ArrayBuffer>,
+  runOptions: (start: number, length: number) => RunOptions,
 ): Promise<GPUBuffer> {
   const { caps } = gpu;
-  const { tile, xStarts, yStarts } = tiling;
+  const { tileWidth, tileHeight } = tiles;
   const whole = { width, height, channels };
   const temporary: GPUBuffer[] = [];
   const create = (name: string, byteLength: number): GPUBuffer => {
     temporary.push(gpu.memory.create(name, byteLength, "images"));
     return temporary.at(-1) as GPUBuffer;
   };
-  const eps = gpu.memory.create(
-    "eps",
-    activationByteLength([height, width, channels], dtype),
-    "images",
-  );
+  const shape = [height, width, channels];
+  const eps = gpu.memory.create("eps", activationByteLength(shape, dtype), "images");
   try {
     const acc = create("tile sum", height * width * quadCount(channels) * 16);
     const coverage = create("tile coverage", height * width * 4);
-    const w = tableBuffer(gpu, gaussianTileWeights(tile, { symmetric: options.symmetric }));
-    temporary.push(w);
+    const w = create("tile weights", tiles.weights.byteLength);
     await runPlan(gpu, tileClear.plan(whole, caps), { acc, coverage });
-    const count = xStarts.length * yStarts.length;
-    let done = 0;
-    for (const y0 of yStarts) {
-      for (const x0 of xStarts) {
-        const cut = crop.plan(
-          {
-            dtype,
-            channels,
-            srcWidth: width,
-            srcHeight: height,
-            srcX: x0,
-            srcY: y0,
-            width: tile,
-            height: tile,
-            dstWidth: tile,
-            dstHeight: tile,
-            dstX: 0,
-            dstY: 0,
-          },
-          caps,
-        );
-        await runPlan(gpu, cut, { src: latents, dst: program.input("latents") });
-        await program.run({ tokens, timestep }, options.runOptions(done / count, 1 / count));
-        const add = tileAccumulate.plan(
-          { ...whole, dtype, tileWidth: tile, tileHeight: tile, x0, y0 },
-          caps,
-        );
-        const { buffer, size } = program.result("eps");
-        await runPlan(gpu, add, { tile: { buffer, size }, w, acc, coverage });
-        done++;
-      }
+    const runs = tileRuns(tiles, timesteps, width);
+    for (const [index, { x0, y0, timestep, weights }] of runs.entries()) {
+      const cut = crop.plan(
+        {
+          dtype,
+          channels,
+          srcWidth: width,
+          srcHeight: height,
+          srcX: x0,
+          srcY: y0,
+          width: tileWidth,
+          height: tileHeight,
+          dstWidth: tileWidth,
+          dstHeight: tileHeight,
+          dstX: 0,
+          dstY: 0,
+        },
+        caps,
+      );
+      await runPlan(gpu, cut, { src: latents, dst: program.input("latents") });
+      const inputs = { tokens, timestep: embed(timestep) };
+      await program.run(inputs, runOptions(index / runs.length, 1 / runs.length));
+      uploadBytes(gpu, w, 0, new Uint8Array(weights.buffer));
+      const add = tileAccumulate.plan({ ...whole, dtype, tileWidth, tileHeight, x0, y0 }, caps);
+      const { buffer, size } = program.result("eps");
+      await runPlan(gpu, add, { tile: { buffer, size }, w, acc, coverage });
     }
-    await runPlan(gpu, tileNormalise.plan({ ...whole, dtype }, caps), {
-      acc,
-      coverage,
-      y: eps,
-    });
+    const normalise = tileNormalise.plan({ ...whole, dtype }, caps);
+    await runPlan(gpu, normalise, { acc, coverage, y: eps });
     return eps;
   } catch (error) {
     gpu.memory.release(eps);
@@ -100,4 +111,29 @@ export async function blendLatentTiles(
   } finally {
     for (const buffer of temporary) gpu.memory.release(buffer);
   }
+}
+
+/** The runs that count somewhere, tile by tile. */
+function tileRuns(
+  { tileWidth, xStarts, yStarts, weights }: WeightedTiles,
+  timesteps: readonly TimestepShare[],
+  width: number,
+): readonly TileRun[] {
+  const shared = (share: Float32Array, x0: number, y0: number): Float32Array<ArrayBuffer> =>
+    weights.map((weight, i) => {
+      const at = (y0 + Math.floor(i / tileWidth)) * width + x0 + (i % tileWidth);
+      return weight * (share[at] as number);
+    });
+  return yStarts.flatMap((y0) =>
+    xStarts.flatMap((x0) =>
+      timesteps
+        .map(({ timestep, share }) => ({
+          x0,
+          y0,
+          timestep,
+          weights: share ? shared(share, x0, y0) : weights,
+        }))
+        .filter((run) => run.weights.some((weight) => weight > 0)),
+    ),
+  );
 }

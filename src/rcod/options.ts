@@ -17,13 +17,35 @@ export interface Progress {
 
 export type Precision = "auto" | "f32" | "f16";
 
+/**
+ * Where between fidelity and realism: a name, or a number from 0 (fidelity, timestep 249) to 1 (realism, 749).
+ * "auto" predicts from the image how far it is degraded and takes the timestep that was trained for that; only
+ * where the model has a module for it (`supportsAuto`).
+ */
+export type RealismSetting = "fidelity" | "neutral" | "realism" | "auto" | number;
+
+/**
+ * Another realism for a part of the picture. The mask covers the whole input image and may have any size; it is
+ * averaged to latent resolution (8 output pixels in the full model), where the predictions are blended.
+ */
+export interface RealismMask {
+  /** Row-major, one byte per mask pixel: 0 is `realism` of the options, 255 is `realism` below. */
+  readonly data: Uint8Array | Uint8ClampedArray;
+  readonly width: number;
+  readonly height: number;
+  readonly realism: RealismSetting;
+}
+
 export interface UpscaleOptions {
+  /** Default "fidelity". */
+  readonly realism?: RealismSetting;
   /**
-   * Where between fidelity and realism: a name, or a number from 0 (fidelity, timestep 249) to 1 (realism,
-   * 749). "auto" predicts from the image how far it is degraded and takes the timestep that was trained for
-   * that; only where the model has a `mem/` (`supportsAuto`). Default "fidelity".
+   * Takes a second run of the UNet, on large images only of the tiles that the mask touches. A mask that is all 0
+   * or all 255, or whose setting is the same, costs and changes nothing. Outside the mask the latents are those of
+   * `realism` alone, but the picture is not bit for bit: the decoder's normalisations and the colour fix use
+   * statistics of the whole picture.
    */
-  readonly realism?: "fidelity" | "neutral" | "realism" | "auto" | number;
+  readonly realismMask?: RealismMask;
   /** The timestep itself, 0 … 999, instead of `realism`. Only 249, 499 and 749 were trained. */
   readonly timestep?: number;
   /** Default: what the model's configuration says ("adain" for RCOD_O). */
@@ -49,6 +71,8 @@ export interface UpscaleResult {
   readonly image: RawImage;
   /** The timestep given to the UNet. */
   readonly timestep: number;
+  /** With `realismMask`: the timestep of the masked part. */
+  readonly maskTimestep?: number;
   /**
    * What "auto" decided by: the predicted latent metric M_L ≥ 0, the cosine similarity of the latents of this
    * image and of the unknown perfect one. Absent for other settings.
@@ -59,6 +83,8 @@ export interface UpscaleResult {
    * "auto" counts as encoding.
    */
   readonly timingsMs: Readonly<Record<Exclude<Stage, "load">, number>>;
+  /** Stages taken from the encoding of the last image. */
+  readonly reused: readonly Stage[];
   /** Peak device bytes during the call, weights included. */
   readonly peakBytes: number;
   /** Peak device bytes of activations alone. */

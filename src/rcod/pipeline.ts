@@ -10,25 +10,28 @@ import { DeviceError } from "../gpu/errors.ts";
 import { submittedWorkDone } from "../gpu/transfer.ts";
 import { vaeFactor } from "./config.ts";
 import { decodeLatents } from "./decode-stage.ts";
-import { encodeImage, predictMetric } from "./encode-stage.ts";
+import { encodeImage } from "./encode-stage.ts";
 import { finishImage } from "./finish-stage.ts";
 import type { Geometry } from "./geometry.ts";
-import { outputGeometry, paddedGeometry, parseRealism } from "./geometry.ts";
+import { outputGeometry, paddedGeometry } from "./geometry.ts";
 import type { DeviceImage, RawImage } from "./image-ops.ts";
 import { checkImage } from "./image-ops.ts";
 import type { ModelConfigs, ModelWeights } from "./load.ts";
-import { modelParts, predictsMetric } from "./load.ts";
-import { timestepOfMetric } from "./mem.ts";
-import type { UpscaleOptions, UpscaleResult } from "./options.ts";
+import { modelParts } from "./load.ts";
+import type { Stage, UpscaleOptions, UpscaleResult } from "./options.ts";
+import { checkMask, latentMask } from "./realism-mask.ts";
 import { StageClock } from "./stage-clock.ts";
 import type { Encoded, StageContext } from "./stage-context.ts";
 import { StagePrograms } from "./stage-programs.ts";
+import { chooseTimesteps, timestepSettings, timestepShares } from "./timestep-choice.ts";
 import { predictLatents } from "./unet-stage.ts";
 import type { UnitWork } from "./work-shares.ts";
 import { measureUnitWork, workShares } from "./work-shares.ts";
 
 /** Sides of RCOD_S's working image are multiples of this. */
 const RCOD_S_MULTIPLE = 64;
+/** The stages whose results are kept. */
+const ENCODING = ["preprocess", "tokens", "encode"] as const;
 
 export class Pipeline {
   readonly configs: ModelConfigs;
@@ -98,18 +101,22 @@ export class Pipeline {
 
   async #upscale(image: RawImage, options: UpscaleOptions): Promise<UpscaleResult> {
     checkImage(image);
-    const setting = this.#timestep(options);
+    const { realismMask } = options;
+    if (realismMask) checkMask(realismMask);
+    const settings = timestepSettings(this.configs, options);
     const geometry = this.#geometry(image, options.reference === true);
+    const mask = realismMask ? latentMask(realismMask, geometry, vaeFactor(this.configs.vae)) : 0;
     options.signal?.throwIfAborted();
     const context = this.#context;
     const { memory } = context.gpu;
     memory.resetPeak();
 
-    const clock = new StageClock(this.#shares(geometry), options.onProgress);
-    const encoded = await this.#encode(image, geometry, options, clock);
-    const chosen =
-      setting === "auto" ? await this.#chooseTimestep(encoded, options) : { timestep: setting };
-    const z = await predictLatents(context, encoded, chosen.timestep, options, clock);
+    const shares = this.#shares(geometry, typeof mask === "number" ? 1 : 2);
+    const clock = new StageClock(shares, options.onProgress);
+    const { encoded, reused } = await this.#encode(image, geometry, options, clock);
+    const chosen = await chooseTimesteps(context, encoded, settings, options);
+    const timesteps = timestepShares(chosen, mask);
+    const z = await predictLatents(context, encoded, timesteps, options, clock);
     let decoded: DeviceImage;
     try {
       decoded = await decodeLatents(context, z, encoded, options, clock);
@@ -122,27 +129,10 @@ export class Pipeline {
       image: output,
       ...chosen,
       timingsMs: clock.finish(),
+      reused,
       peakBytes: use.peakBytes,
       peakActivationBytes: use.byPurpose["activations"]?.peak ?? 0,
     };
-  }
-
-  /** The timestep of a setting, or "auto" where it depends on the encoded image. */
-  #timestep({ realism, timestep }: UpscaleOptions): number | "auto" {
-    if (timestep !== undefined) return parseRealism({ timestep });
-    const { timesteps } = this.configs.rcod;
-    if (realism === undefined) return timesteps.fidelity;
-    if (realism === "auto") {
-      if (predictsMetric(this.configs)) return "auto";
-      const needed = this.configs.degradation ? "the file mem_checkpoint" : "mem/";
-      throw new RangeError(
-        `realism: "auto" needs a model with ${needed}, got one without. ` +
-          'Choose "fidelity", "neutral", "realism" or a number in 0 … 1',
-      );
-    }
-    return typeof realism === "string" && Object.hasOwn(timesteps, realism)
-      ? timesteps[realism]
-      : parseRealism(realism);
   }
 
   #geometry({ width, height }: RawImage, reference: boolean): Geometry {
@@ -161,17 +151,9 @@ export class Pipeline {
     });
   }
 
-  #shares(geometry: Geometry): ReturnType<typeof workShares> {
+  #shares(geometry: Geometry, unetRuns: number): ReturnType<typeof workShares> {
     this.#unitWork ??= measureUnitWork(this.configs, this.#context.gpu.caps, this.dtype);
-    return workShares(this.#unitWork, geometry, vaeFactor(this.configs.vae));
-  }
-
-  async #chooseTimestep(
-    encoded: Encoded,
-    options: UpscaleOptions,
-  ): Promise<{ readonly timestep: number; readonly predictedMetric: number }> {
-    const predictedMetric = await predictMetric(this.#context, encoded, options);
-    return { timestep: timestepOfMetric(predictedMetric, this.configs.rcod), predictedMetric };
+    return workShares(this.#unitWork, geometry, vaeFactor(this.configs.vae), unetRuns);
   }
 
   async #encode(
@@ -179,7 +161,7 @@ export class Pipeline {
     geometry: Geometry,
     options: UpscaleOptions,
     clock: StageClock,
-  ): Promise<Encoded> {
+  ): Promise<{ readonly encoded: Encoded; readonly reused: readonly Stage[] }> {
     const key = JSON.stringify([
       geometry,
       options.seed ?? null,
@@ -187,15 +169,15 @@ export class Pipeline {
       options.reference === true,
     ]);
     if (this.#encodedOf === image && this.#encoded && this.#encodedKey === key) {
-      for (const stage of ["preprocess", "tokens", "encode"] as const) clock.start(stage);
-      return this.#encoded;
+      for (const stage of ENCODING) clock.start(stage);
+      return { encoded: this.#encoded, reused: ENCODING };
     }
     this.#dropEncoded();
     const encoded = await encodeImage(this.#context, image, geometry, options, clock);
     this.#encodedOf = image;
     this.#encodedKey = key;
     this.#encoded = encoded;
-    return encoded;
+    return { encoded, reused: [] };
   }
 
   /** Forgets the encoded image and all programs, and frees their memory. Weights stay. */

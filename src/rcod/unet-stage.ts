@@ -1,4 +1,4 @@
-/** The one UNet call and the one-step formula. */
+/** The UNet's calls and the one-step formula. */
 import { quadCount } from "../gpu/shape.ts";
 import { activationByteLength } from "../graph/lower.ts";
 import { packActivation } from "../graph/pack-activation.ts";
@@ -6,54 +6,56 @@ import { runPlan } from "../graph/run-plan.ts";
 import { elementwise } from "../kernels/elementwise.ts";
 import { clipTokens } from "./config.ts";
 import { oneStepCoefficients, unetGraph } from "./graphs.ts";
-import { blendLatentTiles } from "./latent-blend.ts";
+import type { TimestepShare, WeightedTiles } from "./latent-blend.ts";
+import { blendPredictions } from "./latent-blend.ts";
 import type { UpscaleOptions } from "./options.ts";
 import type { StageClock } from "./stage-clock.ts";
 import type { Encoded, StageContext } from "./stage-context.ts";
-import { latentTiling } from "./tiling.ts";
+import type { LatentTiling } from "./tiling.ts";
+import { gaussianTileWeights, latentTiling } from "./tiling.ts";
 import { timestepEmbedding } from "./unet.ts";
 
-/** Stage "unet": one call and the one-step formula: z [1, h, w, L], ready for the decoder. */
+/**
+ * Stage "unet": a call at each of the timesteps, on tiles where the map is large, and the one-step formula:
+ * z [1, h, w, L], ready for the decoder.
+ */
 export async function predictLatents(
   { gpu, configs, programs, dtype }: StageContext,
   encoded: Encoded,
-  timestep: number,
+  timesteps: readonly TimestepShare[],
   options: UpscaleOptions,
   clock: StageClock,
 ): Promise<GPUBuffer> {
   clock.start("unet");
   const { unet, vae, rcod, clip } = configs;
   const { latentHeight: height, latentWidth: width, latents, tokens } = encoded;
-  const embedding = timestepEmbedding(timestep, unet, unet.blockOutChannels[0] as number);
-  const timestepBytes = packActivation(embedding, embedding.length, dtype);
+  const { latentChannels: channels } = vae;
+  const embed = (timestep: number): Uint8Array<ArrayBuffer> => {
+    const embedding = timestepEmbedding(timestep, unet, unet.blockOutChannels[0] as number);
+    return packActivation(embedding, embedding.length, dtype);
+  };
+  const runOptions = (start: number, length: number) =>
+    clock.runOptions(options.signal, start, length);
   const tiling = latentTiling(width, height, rcod.latentTiles.tile, rcod.latentTiles.overlap);
-  const [tileHeight, tileWidth] = tiling ? [tiling.tile, tiling.tile] : [height, width];
+  const tiles = tiling
+    ? gaussianTiles(tiling, options.reference !== true)
+    : wholeMap(width, height);
+  const { tileHeight, tileWidth } = tiles;
   const program = await programs.get(`unet ${tileHeight}x${tileWidth}`, "unet", () =>
     unetGraph(unet, tileHeight, tileWidth, clipTokens(clip), dtype),
   );
-  const shape = [1, height, width, vae.latentChannels];
+  const shape = [1, height, width, channels];
   const z = gpu.memory.create("z", activationByteLength(shape, dtype), "images");
   let blended: GPUBuffer | undefined;
   try {
     let eps: GPUBufferBinding;
-    if (tiling === null) {
-      await program.run(
-        { latents, tokens, timestep: timestepBytes },
-        clock.runOptions(options.signal),
-      );
+    const [only] = timesteps;
+    if (tiling === null && timesteps.length === 1 && only) {
+      await program.run({ latents, tokens, timestep: embed(only.timestep) }, runOptions(0, 1));
       eps = program.result("eps");
     } else {
-      const { latentChannels: channels } = vae;
-      blended = await blendLatentTiles(
-        gpu,
-        program,
-        { latents, tokens, timestep: timestepBytes, height, width, channels, dtype },
-        tiling,
-        {
-          symmetric: options.reference !== true,
-          runOptions: (start, length) => clock.runOptions(options.signal, start, length),
-        },
-      );
+      const inputs = { latents, tokens, height, width, channels, dtype };
+      blended = await blendPredictions(gpu, program, inputs, tiles, timesteps, embed, runOptions);
       eps = { buffer: blended };
     }
     const { p, q } = oneStepCoefficients(rcod, vae);
@@ -62,7 +64,7 @@ export async function predictLatents(
       elementwise.plan(
         {
           dtype,
-          quads: height * width * quadCount(vae.latentChannels),
+          quads: height * width * quadCount(channels),
           hasB: true,
           scaleA: p,
           scaleB: -q,
@@ -79,4 +81,18 @@ export async function predictLatents(
   } finally {
     if (blended) gpu.memory.release(blended);
   }
+}
+
+/** `symmetric` centres the weights in the tile; the reference is off by half a pixel along y. */
+function gaussianTiles(
+  { tile, xStarts, yStarts }: LatentTiling,
+  symmetric: boolean,
+): WeightedTiles {
+  const weights = gaussianTileWeights(tile, { symmetric });
+  return { tileWidth: tile, tileHeight: tile, xStarts, yStarts, weights };
+}
+
+function wholeMap(width: number, height: number): WeightedTiles {
+  const weights = new Float32Array(width * height).fill(1);
+  return { tileWidth: width, tileHeight: height, xStarts: [0], yStarts: [0], weights };
 }

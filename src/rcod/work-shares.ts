@@ -38,12 +38,13 @@ export function workShares(
   { tokens, ...perImage }: UnitWork,
   { workHeight, workWidth }: Geometry,
   factor: number,
+  unetRuns: number,
 ): ReadonlyMap<RunStage, number> {
   const scale = (workHeight * workWidth) / (UNIT_LATENT_SIDE * factor) ** 2;
   const work: [RunStage, number][] = [
     ["tokens", tokens],
     ["encode", scale * perImage.encode],
-    ["unet", scale * perImage.unet],
+    ["unet", scale * perImage.unet * unetRuns],
     ["decode", scale * perImage.decode],
   ];
   const total = work.reduce((sum, [, amount]) => sum + amount, 0);

@@ -47,20 +47,33 @@ export function checkRelativePath(path: string): void {
 
 /** Files below a web address, e.g. `https://host/org/model/resolve/main`. */
 export function urlFiles(baseUrl: string, options: HttpOptions = {}): FileSet {
-  if (/[?#]/.test(baseUrl)) {
-    throw new WeightsError(`weights: folder address must have no "?" or "#", got ${baseUrl}`);
-  }
-  const base = baseUrl.replace(/\/+$/, "");
+  checkFolderUrl(baseUrl);
   return {
     name: baseUrl,
     async open(path, signal) {
-      checkRelativePath(path);
       signal?.throwIfAborted();
-      const url = `${base}/${path.split("/").map(encodeURIComponent).join("/")}`;
-      const opening = await openHttp(url, options, signal);
+      const opening = await openHttp(urlIn(baseUrl, path), options, signal);
       return opening.kind === "open" ? opening.source : null;
     },
   };
+}
+
+/**
+ * Checks that paths can be appended to an address.
+ * @throws WeightsError for a query or a fragment
+ */
+export function checkFolderUrl(baseUrl: string): void {
+  if (!/[?#]/.test(baseUrl)) return;
+  throw new WeightsError(`weights: folder address must have no "?" or "#", got ${baseUrl}`);
+}
+
+/**
+ * The address of a file below a folder's.
+ * @throws WeightsError for paths that could leave it; see `checkRelativePath`
+ */
+export function urlIn(baseUrl: string, path: string): string {
+  checkRelativePath(path);
+  return `${baseUrl.replace(/\/+$/, "")}/${path.split("/").map(encodeURIComponent).join("/")}`;
 }
 
 /**

@@ -215,6 +215,14 @@ export function contentLength(response: Response): number | null {
   return /^[0-9]{1,15}$/.test(header) ? Number(header) : null;
 }
 
+/**
+ * What tells this version of a file from others: its ETag, or when it was last changed; null where the server gives
+ * neither or hides them from other origins. A weak ETag will do: weight files are bytes without variants.
+ */
+export function validatorOf({ headers }: Response): string | null {
+  return headers.get("etag")?.replace(/^W\//, "") ?? headers.get("last-modified");
+}
+
 /** Drops a body that nobody will read, so that the connection is freed. */
 export function discard(response: Response): void {
   response.body?.cancel().catch(() => {});

@@ -5,14 +5,17 @@
  * shows neither that nor, behind a compressing proxy, the true length.
  */
 import { WeightsError } from "./errors.ts";
-import { contentLength, contentRange, discard, HttpClient } from "./http-client.ts";
+import { contentLength, contentRange, discard, HttpClient, validatorOf } from "./http-client.ts";
 import type { Attempt, HttpOptions } from "./http-client.ts";
 import { bytesSource, checkSourceRange, closedError } from "./source.ts";
 import type { ByteSource } from "./source.ts";
 
-/** Result of opening: `absent` says why there is no such file, so that callers may try another. */
+/**
+ * Result of opening: `absent` says why there is no such file, so that callers may try another. `validator` tells this
+ * version of the file from others, and is null where the server does not; reads of another version throw.
+ */
 export type HttpOpening =
-  | { readonly kind: "open"; readonly source: ByteSource }
+  | { readonly kind: "open"; readonly source: ByteSource; readonly validator: string | null }
   | { readonly kind: "absent"; readonly reason: string };
 
 /**
@@ -59,16 +62,17 @@ async function tryToOpen(
     discard(response);
     return { kind: "done", value: { kind: "absent", reason: "an HTML page" } };
   }
+  const validator = validatorOf(response);
   if (response.status === 200) {
     const whole = await client.readWhole(response, signal);
     if (whole.kind === "retry") return whole;
-    return opened(bytesSource(client.url, whole.value));
+    return opened(bytesSource(client.url, whole.value), validator);
   }
   const range = contentRange(response);
   if (response.status === 416 && range?.total === 0) {
     // No byte of an empty file can be asked for.
     discard(response);
-    return opened(bytesSource(client.url, new Uint8Array(0)));
+    return opened(bytesSource(client.url, new Uint8Array(0)), validator);
   }
   if (response.status !== 206) throw statusError(client, response);
   if (range !== null && (range.start !== 0 || range.end !== 0)) {
@@ -76,12 +80,13 @@ async function tryToOpen(
   }
   const body = await client.readExactly(response, 1, signal);
   if (body.kind === "retry") return body;
-  if (range !== null && range.total !== null) {
-    return opened(rangeSource(client, range.total, readSignal));
+  let byteLength = range?.total ?? null;
+  if (byteLength === null) {
+    const length = await lengthByHead(client, signal);
+    if (length.kind === "retry") return length;
+    byteLength = length.value;
   }
-  const length = await lengthByHead(client, signal);
-  if (length.kind === "retry") return length;
-  return opened(rangeSource(client, length.value, readSignal));
+  return opened(rangeSource(client, { byteLength, validator }, readSignal), validator);
 }
 
 /** For servers that hide Content-Range from other origins; Content-Length is never hidden. */
@@ -99,11 +104,18 @@ async function lengthByHead(
   );
 }
 
+/** What a file was when it was opened, and has to stay. */
+interface FileVersion {
+  readonly byteLength: number;
+  readonly validator: string | null;
+}
+
 function rangeSource(
   client: HttpClient,
-  byteLength: number,
+  version: FileVersion,
   openSignal: AbortSignal | undefined,
 ): ByteSource {
+  const { byteLength } = version;
   let isClosed = false;
   return {
     name: client.url,
@@ -114,8 +126,8 @@ function rangeSource(
       if (isClosed) throw closedError(client.url);
       checkSourceRange(this, offset, length);
       if (length === 0) return new Uint8Array(0);
-      const range = { first: offset, last: offset + length - 1, total: byteLength };
-      return client.retrying(either, () => tryToRead(client, range, either));
+      const range = { first: offset, last: offset + length - 1 };
+      return client.retrying(either, () => tryToRead(client, version, range, either));
     },
     async close() {
       isClosed = true;
@@ -125,13 +137,16 @@ function rangeSource(
 
 async function tryToRead(
   client: HttpClient,
-  range: { readonly first: number; readonly last: number; readonly total: number },
+  version: FileVersion,
+  range: { readonly first: number; readonly last: number },
   signal: AbortSignal | undefined,
 ): Promise<Attempt<Uint8Array>> {
-  const { first, last, total } = range;
+  const { first, last } = range;
+  const total = version.byteLength;
   const asked = await client.request("GET", signal, range);
   if (asked.kind === "retry") return asked;
   const response = asked.value;
+  if (response.ok) checkValidator(client, response, version.validator);
   if (response.status === 200) {
     const whole = await client.readWhole(response, signal);
     if (whole.kind === "retry") return whole;
@@ -150,8 +165,23 @@ async function tryToRead(
   return client.readExactly(response, last - first + 1, signal);
 }
 
-function opened(source: ByteSource): Attempt<HttpOpening> {
-  return { kind: "done", value: { kind: "open", source } };
+function opened(source: ByteSource, validator: string | null): Attempt<HttpOpening> {
+  return { kind: "done", value: { kind: "open", source, validator } };
+}
+
+/**
+ * Ranges of two versions must not be put together. `If-Range` would ask the server to check, but is a header for
+ * which a browser asks permission first, of servers on other origins that seldom give it; the answer's ETag says
+ * the same.
+ */
+function checkValidator(client: HttpClient, response: Response, expected: string | null): void {
+  const got = validatorOf(response);
+  if (expected === null || got === null || got === expected) return;
+  discard(response);
+  throw new WeightsError(
+    `weights: file must stay the same while it is read, got version ${got}, at first ${expected} ` +
+      `(${client.url}). It changed on the server; load it again`,
+  );
 }
 
 function statusError(client: HttpClient, response: Response): WeightsError {

@@ -2,26 +2,12 @@
 import { describe, expect, it } from "vitest";
 import { runInBrowser } from "../../bench/browser.ts";
 import type { BrowserChoice } from "../../bench/chromium.ts";
-import { findChromium, openPage } from "../../bench/chromium.ts";
+import { findChromium, launchUsable } from "../../bench/chromium.ts";
 import { fromQuery, toQuery } from "../../bench/page/settings.ts";
 
-/** A browser that starts here, or null with the reason printed. */
-async function usableBrowser(): Promise<BrowserChoice | null> {
-  const browser = await findChromium();
-  let reason = "there is none";
-  try {
-    if (browser !== null) {
-      await (await openPage(browser)).close();
-      return browser;
-    }
-  } catch (error) {
-    reason = error instanceof Error ? (error.message.split("\n")[0] ?? "") : String(error);
-  }
-  process.stderr.write(`SKIP suites in a page: no Chromium starts here (${reason})\n`);
-  return null;
-}
-
-const browser = await usableBrowser();
+const usable = await launchUsable();
+await usable?.close();
+const browser = usable && (await findChromium());
 
 describe.skipIf(browser === null)("in a page", () => {
   it("runs the kernel suite", async () => {

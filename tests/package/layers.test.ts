@@ -40,6 +40,11 @@ const RULES: readonly (readonly [file: string, allowed: string[], refused: strin
     ["../gpu/device.ts", "sharp"],
   ],
   [
+    "src/cache/a.ts",
+    ["./storage.ts", "../weights/index.ts", "../weights/http-source.ts"],
+    ["../gpu/device.ts", "../rcod/unet.ts", "../weights/node-source.ts", "node:fs"],
+  ],
+  [
     "src/rcod/a.ts",
     [
       "./unet.ts",
@@ -78,7 +83,7 @@ const RULES: readonly (readonly [file: string, allowed: string[], refused: strin
   ],
   [
     "src/index.ts",
-    ["./rcod/model.ts", "./gpu/device.ts", "./weights/index.ts"],
+    ["./rcod/model.ts", "./gpu/device.ts", "./cache/cached-files.ts", "./weights/index.ts"],
     [
       "./cli/main.ts",
       "./node/gpu.ts",

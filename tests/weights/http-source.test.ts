@@ -41,6 +41,20 @@ const ranges =
     partial(response, `bytes ${first}-${last}/${bytes.length}`, bytes.subarray(first, last + 1));
   };
 
+/** Ranges with an ETag that is another one after the probe, or another Last-Modified. */
+const versions =
+  (etag: string | null, later: string | null, modified?: string): Answer =>
+  (request, response) => {
+    const [first, last] = rangeOf(request);
+    const tag = last === 0 ? etag : later;
+    const date = last === 0 ? "Mon, 23 Nov 2026 10:00:00 GMT" : (modified ?? "");
+    response.writeHead(206, {
+      "content-range": `bytes ${first}-${last}/1000`,
+      ...(tag === null ? { "last-modified": date } : { etag: tag }),
+    });
+    response.end(content.subarray(first, last + 1));
+  };
+
 const status =
   (code: number, headers: Record<string, string> = {}): Answer =>
   (_, response) => {
@@ -131,6 +145,9 @@ const answers: Record<string, Answer> = {
   "/changed-later": afterProbe((_, response) => response.end(content.subarray(1))),
   "/gone-later": afterProbe(status(404)),
   "/cut-later": afterProbe(status(416)),
+  "/replaced-later": versions('"1"', '"2"'),
+  "/touched-later": versions(null, null, "Tue, 24 Nov 2026 10:00:00 GMT"),
+  "/weak-later": versions('W/"1"', '"1"'),
   "/stuck": () => {},
   "/stuck-later": afterProbe(() => {}),
   "/slow-body": afterProbe((_, response) => {
@@ -218,6 +235,11 @@ describe("httpSource", () => {
     expect(await later.read(10, 10)).toEqual(content.subarray(10, 20));
   });
 
+  test("takes a weak ETag for the strong one", async () => {
+    const source = await open("/weak-later");
+    expect(await source.read(10, 10)).toEqual(content.subarray(10, 20));
+  });
+
   test("opens an empty file", async () => {
     expect((await open("/empty")).byteLength).toBe(0);
   });
@@ -262,6 +284,8 @@ describe("httpSource", () => {
     ["/dropped", 4, /body ended after \d bytes with TypeError/],
     ["/gone-later", 2, /got HTTP 404 .* The file is gone/],
     ["/cut-later", 2, /got HTTP 416 .* shorter than before/],
+    ["/replaced-later", 2, /must stay the same .* version "2", at first "1" .* load it again/],
+    ["/touched-later", 2, /must stay the same .* version Tue, 24 Nov/],
   ])("refuses %s after %i requests", async (path, count, message) => {
     const got = await failureAt(path);
     expect(got).toMatch(message);

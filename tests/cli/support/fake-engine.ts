@@ -48,6 +48,7 @@ export function fakeEngine(options: FakeOptions = {}): FakeEngine {
         timestep: 499,
         ...(upscaleOptions.realism === "auto" && { predictedMetric: image.width / 8 }),
         timingsMs,
+        reused: [],
         peakBytes: 1 << 20,
         peakActivationBytes: 1 << 19,
       };

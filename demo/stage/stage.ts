@@ -1,0 +1,125 @@
+/** The picture: a canvas that the worker draws, the painted mask over it, the divider, and their gestures. */
+import type { App, OpenImage } from "../app.ts";
+import type { CanvasMode, LayerId } from "../protocol.ts";
+import type { Store } from "../store.ts";
+import { isDark, onThemeChange } from "../theme.ts";
+import { h } from "../ui/dom.ts";
+import type { Point, Viewport } from "../view-transform.ts";
+import type { CompareState } from "./compare-state.ts";
+import { layerName } from "./compare-state.ts";
+import { createDivider } from "./divider.ts";
+import type { StageSize } from "./geometry.ts";
+import { drawnMode, pictureSize, viewportOf } from "./geometry.ts";
+import { addGestures } from "./gestures.ts";
+import type { MaskPainter } from "./mask-painter.ts";
+import { createMaskOverlay } from "./mask-overlay.ts";
+
+export interface Stage {
+  readonly element: HTMLElement;
+  /** The view as drawn now; null where no picture is open. */
+  readonly viewport: () => { readonly viewport: Viewport; readonly picture: Point } | null;
+  /** Calls `listener` when the stage or the picture has another size. */
+  readonly onResize: (listener: () => void) => void;
+}
+
+export function createStage(app: App, compare: Store<CompareState>, painter: MaskPainter): Stage {
+  const resized = new Set<() => void>();
+  let size: StageSize = { width: 0, height: 0, ratio: 1 };
+  const viewport: Stage["viewport"] = () => {
+    const picture = pictureSize(app.store.get());
+    if (!picture || size.width === 0) return null;
+    const state = compare.get();
+    const mode = drawnMode(state, app.store.get());
+    return { viewport: viewportOf(size, mode, state.zoom, picture), picture };
+  };
+  const labels = {
+    left: h("span", { class: "layer-label is-left" }),
+    right: h("span", { class: "layer-label is-right" }),
+  };
+  const divider = createDivider(compare);
+  const overlay = createMaskOverlay(painter);
+  const surface = h(
+    "div",
+    {
+      class: "surface",
+      tabindex: 0,
+      role: "application",
+      "aria-label":
+        "Picture. Arrow keys move it, plus and minus zoom, 0 fits it, 1 shows its own pixels, space shows the other picture.",
+    },
+    overlay.element,
+    labels.left,
+    labels.right,
+    divider,
+  );
+
+  const update = (): void => {
+    const state = app.store.get();
+    const view = viewport();
+    const look = compare.get();
+    const mode = drawnMode(look, state);
+    const [left, right] = shownLayers(look, mode);
+    divider.hidden = mode !== "split";
+    labels.left.textContent = layerName(left, state.results);
+    labels.right.textContent = layerName(right, state.results);
+    labels.left.hidden = state.results.length === 0 || mode === "difference";
+    labels.right.hidden = labels.left.hidden || mode === "single" || mode === "flicker";
+    if (!view) return;
+    app.client.show({
+      canvasWidth: size.width,
+      canvasHeight: size.height,
+      mode,
+      left,
+      right,
+      divider: look.divider,
+      scale: view.viewport.scale,
+      centre: view.viewport.centre,
+      isDark: isDark(),
+    });
+    overlay.draw(size, view.viewport, view.picture, mode === "side");
+  };
+
+  new ResizeObserver(() => {
+    const ratio = devicePixelRatio;
+    const { clientWidth, clientHeight } = surface;
+    size = {
+      width: Math.round(clientWidth * ratio),
+      height: Math.round(clientHeight * ratio),
+      ratio,
+    };
+    update();
+    for (const listener of resized) listener();
+  }).observe(surface);
+  onThemeChange(update);
+  compare.subscribe(update);
+  painter.onChange(update);
+  addGestures({ surface, compare, painter, viewport, ratio: () => size.ratio });
+
+  let image: OpenImage | null = null;
+  let mode: CanvasMode | null = null;
+  let canvas: HTMLCanvasElement | null = null;
+  app.store.subscribe((state) => {
+    if (state.canvasMode !== null && state.canvasMode !== mode) {
+      mode = state.canvasMode;
+      canvas?.remove();
+      canvas = h("canvas", { class: "canvas" });
+      surface.prepend(canvas);
+      void app.attachCanvas(canvas.transferControlToOffscreen(), mode);
+    }
+    update();
+    if (state.image === image) return;
+    image = state.image;
+    for (const listener of resized) listener();
+  });
+  return { element: surface, viewport, onResize: (listener) => void resized.add(listener) };
+}
+
+/** `single` and `flicker` show one layer: the right one, or while flipped the left one. */
+function shownLayers(
+  { left, right, isFlipped }: CompareState,
+  mode: CompareState["mode"],
+): readonly [LayerId, LayerId] {
+  const isOne = mode === "single" || mode === "flicker";
+  if (isOne) return isFlipped ? [left, left] : [right, right];
+  return isFlipped ? [right, left] : [left, right];
+}

@@ -1,0 +1,130 @@
+/** Under the picture: how to compare, what with, how large. */
+import type { App } from "../app.ts";
+import type { CompareMode, LayerId } from "../protocol.ts";
+import type { Store } from "../store.ts";
+import { ICONS, button, h, icon } from "../ui/dom.ts";
+import type { CompareState } from "./compare-state.ts";
+import { layerName } from "./compare-state.ts";
+import { zoomedAt } from "./geometry.ts";
+import type { Stage } from "./stage.ts";
+
+const MODES: readonly (readonly [CompareMode, string, string])[] = [
+  ["single", "Result", ICONS.single],
+  ["split", "Split", ICONS.split],
+  ["side", "Side by side", ICONS.side],
+  ["flicker", "Flicker", ICONS.flicker],
+  ["difference", "Difference ×4", ICONS.difference],
+];
+const ZOOM_STEP = 1.5;
+
+export function createToolbar(app: App, compare: Store<CompareState>, stage: Stage): HTMLElement {
+  const element = h("div", { class: "toolbar", role: "toolbar", "aria-label": "Compare and zoom" });
+  element.append(createModes(app), createLayerChoice(app, compare), createZoom(compare, stage));
+  app.store.subscribe(({ image, results }) => {
+    element.hidden = image === null;
+    element.classList.toggle("has-results", results.length > 0);
+  });
+  return element;
+}
+
+function createModes(app: App): HTMLElement {
+  const group = h(
+    "fieldset",
+    { class: "segments" },
+    h("legend", { class: "visually-hidden" }, "View"),
+  );
+  for (const [mode, label, path] of MODES) {
+    const input = h("input", { type: "radio", name: "compare-mode", value: mode });
+    input.addEventListener("change", () => app.change({ mode }));
+    group.append(
+      h(
+        "label",
+        { class: "segment", title: label },
+        input,
+        icon(path),
+        h("span", { class: "segment-label" }, label),
+      ),
+    );
+    app.store.subscribe(({ settings, results }) => {
+      input.checked = settings.mode === mode;
+      input.disabled = results.length === 0;
+    });
+  }
+  return group;
+}
+
+/** Two selects: what is on the left, what is on the right. */
+function createLayerChoice(app: App, compare: Store<CompareState>): HTMLElement {
+  const choice = (side: "left" | "right", label: string): HTMLSelectElement => {
+    const element = h("select", { class: "select is-small", "aria-label": label });
+    element.addEventListener("change", () => {
+      const layer: LayerId = element.value === "bicubic" ? "bicubic" : Number(element.value);
+      compare.set({ [side]: layer });
+    });
+    app.store.subscribe(({ results }) => {
+      const layers: LayerId[] = ["bicubic", ...results.map(({ id }) => id)];
+      const options = layers.map((layer) =>
+        h("option", { value: String(layer) }, layerName(layer, results)),
+      );
+      element.replaceChildren(...options);
+      element.value = String(compare.get()[side]);
+    });
+    compare.subscribe((state) => {
+      element.value = String(state[side]);
+    });
+    return element;
+  };
+  const left = choice("left", "Left picture");
+  const right = choice("right", "Right picture");
+  const swap = button(
+    { class: "icon-button", title: "Swap left and right", "aria-label": "Swap left and right" },
+    () => {
+      const state = compare.get();
+      compare.set({ left: state.right, right: state.left });
+    },
+    icon(ICONS.flicker),
+  );
+  const element = h("div", { class: "layers" }, left, swap, right);
+  app.store.subscribe(({ settings, results }) => {
+    element.hidden = results.length === 0;
+    left.hidden = settings.mode === "single";
+    swap.hidden = settings.mode === "single";
+  });
+  return element;
+}
+
+function createZoom(compare: Store<CompareState>, stage: Stage): HTMLElement {
+  const zoomBy = (factor: number): void => {
+    const view = stage.viewport();
+    if (!view) return;
+    const { viewport, picture } = view;
+    const middle = [viewport.width / 2, viewport.height / 2] as const;
+    compare.set({ zoom: zoomedAt(viewport, factor, middle, picture) });
+  };
+  const label = button(
+    { class: "zoom-label", title: "Show the picture's own pixels" },
+    () => {
+      const view = stage.viewport();
+      if (view) zoomBy(devicePixelRatio / view.viewport.scale);
+    },
+    "100 %",
+  );
+  const tool = (name: string, path: string, action: () => void): HTMLButtonElement =>
+    button({ class: "icon-button", title: name, "aria-label": name }, action, icon(path));
+  const showScale = (): void => {
+    const view = stage.viewport();
+    const percent = view ? Math.round((view.viewport.scale / devicePixelRatio) * 100) : 100;
+    label.textContent = `${percent} %`;
+    label.setAttribute("aria-label", `Zoom ${percent} percent. Show the picture's own pixels`);
+  };
+  compare.subscribe(showScale);
+  stage.onResize(showScale);
+  return h(
+    "div",
+    { class: "zoom" },
+    tool("Zoom out", ICONS.minus, () => zoomBy(1 / ZOOM_STEP)),
+    label,
+    tool("Zoom in", ICONS.plus, () => zoomBy(ZOOM_STEP)),
+    tool("Fit to window", ICONS.fit, () => compare.set({ zoom: "fit" })),
+  );
+}

@@ -1,0 +1,214 @@
+/** The files of one address through the browser's storage: which version is current, and whether it fits. */
+import { WeightsError } from "../weights/index.ts";
+import type { ByteSource, HttpOptions } from "../weights/index.ts";
+import { openHttp } from "../weights/http-source.ts";
+import { HeldPieces, cachedSource } from "./cached-source.ts";
+import type { ManifestFile } from "./manifest.ts";
+import { PieceFiles } from "./piece-files.ts";
+import type { AddressStorage, Entry } from "./storage.ts";
+import { availableBytes, openStorage } from "./storage.ts";
+
+export interface CacheOptions extends HttpOptions {
+  /**
+   * Told why something is not stored: no storage, no room, a server that does not tell versions apart. Loading goes
+   * on from the network.
+   */
+  readonly onWarning?: (message: string) => void;
+}
+
+/** A version that is there or to be fetched. */
+interface Version {
+  readonly version: string;
+  readonly byteLength: number;
+  readonly hashes: readonly string[] | null;
+}
+
+export class AddressCache {
+  readonly #address: string;
+  readonly #options: CacheOptions;
+  readonly #http: HttpOptions;
+  readonly #held = new HeldPieces();
+  readonly #warned = new Set<string>();
+  /** Bytes to be stored, by path, against `#available` as it was at first. */
+  readonly #reserved = new Map<string, number>();
+  #storage: Promise<AddressStorage | null> | null = null;
+  #available: Promise<number> | null = null;
+  #openCount = 0;
+  #isUnreachable = false;
+
+  constructor(address: string, options: CacheOptions) {
+    const send = options.fetch ?? fetch;
+    this.#address = address;
+    this.#options = options;
+    // The browser's own cache would keep a second copy of everything.
+    this.#http = { ...options, fetch: (url, init) => send(url, { ...init, cache: "no-store" }) };
+  }
+
+  /**
+   * A file whose version only the server knows, who is asked for one byte. Where it cannot be reached, what was
+   * stored last is current. Null where there is no such file.
+   */
+  async open(path: string, url: string, signal?: AbortSignal): Promise<ByteSource | null> {
+    const storage = await this.#openStorage();
+    const known = (await storage?.entry(path)) ?? null;
+    if (known === null || !this.#isUnreachable) {
+      try {
+        return await this.#openCurrent(path, url, known, signal);
+      } catch (error) {
+        if (known === null || !(error instanceof WeightsError)) throw error;
+        this.#isUnreachable = true; // the next files need not try
+      }
+    }
+    if (known.version === null) return null;
+    const version = { ...known, hashes: null };
+    const pieces = await this.#pieces(path, version);
+    return pieces && this.#source(url, version, pieces);
+  }
+
+  /** A file whose version and pieces a manifest tells; the server is asked for what is not stored. */
+  async openListed(
+    path: string,
+    url: string,
+    file: ManifestFile,
+    signal?: AbortSignal,
+  ): Promise<ByteSource | null> {
+    const version = versionOf(file);
+    const pieces = await this.#pieces(path, version);
+    return pieces ? this.#source(url, version, pieces) : this.#openCurrent(path, url, null, signal);
+  }
+
+  /**
+   * Removes what a manifest does not list, and checks that the rest of its files fits; otherwise nothing is stored.
+   */
+  async prepare(files: ReadonlyMap<string, ManifestFile>, manifestPath: string): Promise<void> {
+    const storage = await this.#openStorage();
+    if (storage === null) return;
+    await this.#trying(storage.keepOnly([...files.keys(), manifestPath]));
+    let missing = 0;
+    for (const [path, file] of files) {
+      const pieces = await this.#pieces(path, versionOf(file));
+      missing += (await pieces?.missingBytes()) ?? 0;
+    }
+    if (!(await this.#fits("", missing))) this.#storage = Promise.resolve(null);
+  }
+
+  async #openCurrent(
+    path: string,
+    url: string,
+    known: Entry | null,
+    signal?: AbortSignal,
+  ): Promise<ByteSource | null> {
+    const storage = await this.#openStorage();
+    const opening = await openHttp(url, this.#http, signal);
+    if (opening.kind === "absent") {
+      if (known?.version !== null) await this.#trying(storage?.writeEntry(path, { version: null }));
+      return null;
+    }
+    const { source, validator } = opening;
+    if (storage === null) return source;
+    if (validator === null) {
+      this.#warn(`the server tells no version of ${url} (ETag or Last-Modified)`);
+      return source;
+    }
+    const { byteLength } = source;
+    const version = { version: `${validator} ${byteLength}`, byteLength, hashes: null };
+    const pieces = await this.#pieces(path, version);
+    if (pieces === null || !(await this.#fits(path, await pieces.missingBytes()))) return source;
+    if (known?.version !== version.version) {
+      await this.#trying(storage.writeEntry(path, { version: version.version, byteLength }));
+    }
+    return this.#source(url, version, pieces, source);
+  }
+
+  /** What is stored of a version; null, with a warning, where nothing can be. */
+  async #pieces(path: string, { version, byteLength }: Version): Promise<PieceFiles | null> {
+    const storage = await this.#openStorage();
+    try {
+      return storage && new PieceFiles(await storage.version(path, version), byteLength);
+    } catch (error) {
+      this.#warn(String(error));
+      return null;
+    }
+  }
+
+  #source(url: string, version: Version, pieces: PieceFiles, remote?: ByteSource): ByteSource {
+    this.#openCount++;
+    return cachedSource({
+      name: url,
+      key: `${url} ${version.version}`,
+      byteLength: version.byteLength,
+      pieces,
+      hashes: version.hashes,
+      held: this.#held,
+      openRemote: async (signal) => remote ?? this.#openVersion(url, version, signal),
+      store: (index, bytes) => this.#trying(pieces.write(index, bytes)),
+      onClose: () => {
+        if (--this.#openCount === 0) this.#held.clear();
+      },
+    });
+  }
+
+  /** The file on the server, which must be the version of which pieces are stored. */
+  async #openVersion(
+    url: string,
+    { version, byteLength }: Version,
+    signal?: AbortSignal,
+  ): Promise<ByteSource> {
+    const opening = await openHttp(url, this.#http, signal);
+    if (opening.kind === "open") {
+      const { source, validator } = opening;
+      const isListed = version.startsWith(LISTED);
+      const isSame = isListed || validator === null || version === `${validator} ${byteLength}`;
+      if (isSame && source.byteLength === byteLength) return source;
+      await source.close();
+    }
+    const got = opening.kind === "open" ? `${opening.source.byteLength} bytes` : opening.reason;
+    throw new WeightsError(
+      `weights: file must be the version that is listed or stored, of ${byteLength} bytes, got ${got} (${url}). ` +
+        "It changed on the server; load it again",
+    );
+  }
+
+  #openStorage(): Promise<AddressStorage | null> {
+    this.#storage ??= openStorage(this.#address).then((storage) => {
+      if (!("reason" in storage)) return storage;
+      this.#warn(storage.reason);
+      return null;
+    });
+    return this.#storage;
+  }
+
+  async #fits(path: string, missing: number): Promise<boolean> {
+    this.#available ??= availableBytes();
+    const available = await this.#available;
+    const others = [...this.#reserved].reduce((sum, [at, of]) => (at === path ? sum : sum + of), 0);
+    const needed = Math.max(missing, this.#reserved.get(path) ?? 0);
+    if (others + needed <= available) {
+      this.#reserved.set(path, needed);
+      return true;
+    }
+    this.#warn(`it needs ${others + needed} bytes, the browser has room for ${available}`);
+    return false;
+  }
+
+  /** Storage may fail at any time (full, or cleared by another tab); loading goes on without it. */
+  async #trying(write: Promise<void> | undefined): Promise<void> {
+    try {
+      await write;
+    } catch (error) {
+      this.#warn(String(error));
+    }
+  }
+
+  #warn(reason: string): void {
+    if (this.#warned.has(reason)) return;
+    this.#warned.add(reason);
+    this.#options.onWarning?.(`cache: ${this.#address} is not stored: ${reason}`);
+  }
+}
+
+const LISTED = "sha256 ";
+
+function versionOf({ byteLength, sha256, pieces }: ManifestFile): Version {
+  return { version: `${LISTED}${sha256}`, byteLength, hashes: pieces };
+}
