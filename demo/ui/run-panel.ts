@@ -17,9 +17,15 @@ export interface RunPanel {
 /** `work` gives the sentence that remains at the end. Only one run at a time, and none beside an upscale. */
 export function runPanel(app: App, label: string, work: (run: Run) => Promise<string>): RunPanel {
   let controller: AbortController | null = null;
-  const bar = h("progress", { max: 1, value: 0, "aria-label": label, hidden: true });
+  const bar = h("progress", {
+    class: "progress",
+    max: 1,
+    value: 0,
+    "aria-label": label,
+    hidden: true,
+  });
   const status = h("p", { class: "run-status", role: "status" });
-  const start = button({ class: "button button-primary" }, () => panel.start(), label);
+  const start = button({ class: "button is-primary" }, () => panel.start(), label);
   const cancel = button({ class: "button", hidden: true }, () => controller?.abort(), "Cancel");
 
   const panel: RunPanel = {

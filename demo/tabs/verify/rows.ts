@@ -4,8 +4,10 @@ import { scientific } from "../../ui/format-rate.ts";
 import type { PrecisionResult, VerifyPrecision } from "./outcome.ts";
 
 export interface Cell {
-  /** Relative rms error, or the largest absolute one for 8-bit images and whole numbers. NaN without a result. */
+  /** Relative rms error, or with `isAbsolute` the largest difference. NaN without a result. */
   readonly error: number;
+  /** Of 8-bit images and whole numbers. */
+  readonly isAbsolute: boolean;
   readonly limit: number;
   readonly pass: boolean;
   readonly note: string | null;
@@ -35,9 +37,11 @@ export function outputRows(results: readonly PrecisionResult[]): readonly Output
   for (const { precision, result } of results) {
     const { file, case: name, outputs, note = null } = result;
     for (const { output, limit, relRms, maxAbs, pass } of outputs) {
-      const error = limit.on === "relRms" ? relRms : maxAbs;
+      const isAbsolute = limit.on === "maxAbs";
+      const error = isAbsolute ? maxAbs : relRms;
       put({ file, case: name, output }, precision, {
         error,
+        isAbsolute,
         limit: limit.value,
         pass,
         note: pass ? null : note,
@@ -45,7 +49,13 @@ export function outputRows(results: readonly PrecisionResult[]): readonly Output
     }
     if (outputs.length === 0) {
       const pass = result.status === "skipped";
-      put({ file, case: name, output: "" }, precision, { error: NaN, limit: NaN, pass, note });
+      put({ file, case: name, output: "" }, precision, {
+        error: NaN,
+        isAbsolute: false,
+        limit: NaN,
+        pass,
+        note,
+      });
     }
   }
   return [...rows.values()];
@@ -61,7 +71,8 @@ export function summarize(rows: readonly OutputRow[]): Summary {
   );
   let nearest: Summary["nearest"] = null;
   for (const { row, precision, cell } of cells) {
-    const share = cell.limit > 0 ? cell.error / cell.limit : 0;
+    // Levels of images are whole: one of one allowed says nothing.
+    const share = cell.isAbsolute ? 0 : cell.error / cell.limit;
     if (share > (nearest?.share ?? 0)) {
       nearest = { name: `${row.case} ${row.output}, ${precision}`, share };
     }
@@ -73,8 +84,9 @@ const NONE = "–";
 
 function errorColumns(precision: VerifyPrecision): readonly Column<OutputRow>[] {
   const number = (row: OutputRow, of: "error" | "limit"): string => {
-    const value = row.cells[precision]?.[of] ?? NaN;
-    return Number.isNaN(value) ? NONE : scientific(value);
+    const cell = row.cells[precision];
+    if (!cell || Number.isNaN(cell[of])) return NONE;
+    return cell.isAbsolute ? String(cell[of]) : scientific(cell[of]);
   };
   return [
     { label: `${precision} error`, isNumber: true, text: (row) => number(row, "error") },
