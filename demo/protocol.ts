@@ -1,6 +1,7 @@
 /** What the page and the worker that owns the device say to each other. Everything here can be cloned. */
 import type { Progress, Stage } from "rcod-webgpu";
 import type { BenchmarkArgs, BenchmarkRecord } from "./tabs/benchmark/record.ts";
+import type { InsideArgs, InsideRecord } from "./tabs/inside/record.ts";
 import type { VerifyArgs, VerifyOutcome } from "./tabs/verify/outcome.ts";
 
 /** Where the model comes from: the one in the page, a folder from disk, or an address. */
@@ -134,6 +135,7 @@ export interface Commands {
   upscale: { args: UpscaleSettings; result: ResultInfo };
   save: { args: SaveOptions; result: Blob };
   benchmark: { args: BenchmarkArgs; result: BenchmarkRecord };
+  inside: { args: InsideArgs; result: InsideRecord };
   verify: { args: VerifyArgs; result: VerifyOutcome };
   /** For tests of the recovery: the device goes away as after a driver reset. */
   destroyDevice: { args: null; result: void };

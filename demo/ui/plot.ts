@@ -45,6 +45,11 @@ export class Plot {
     this.#area.addEventListener("keydown", (event) => this.#key(event));
   }
 
+  /** Scrolls sideways where a drawing is wider than the column. */
+  get scrollArea(): HTMLElement {
+    return this.#area;
+  }
+
   /** Draws now and whenever the width changes. */
   show(draw: (width: number) => Drawing): void {
     this.#draw = draw;

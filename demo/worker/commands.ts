@@ -26,6 +26,7 @@ export const commands: CommandTable = {
   upscale: (settings, { session, ...context }) => session.upscale(settings, context),
   save: (options, { session }) => session.save(options),
   benchmark: async (args, { signal }) => (await import("./benchmark.ts")).benchmark(args, signal),
+  inside: async (args, context) => (await import("./inside.ts")).inside(args, context),
   verify: async (args, { signal }) => (await import("./verify.ts")).verify(args, signal),
   destroyDevice: async (_, { session }) => session.destroyDevice(),
 };
