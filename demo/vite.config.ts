@@ -1,10 +1,20 @@
 /** The demo: static files that work from any folder of any server. `npm run build:demo` writes demo/dist. */
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vite";
-import { copiedFolders } from "./build/copied-folders.ts";
+import { copiedFolders, fileLists } from "./build/copied-folders.ts";
 import { precache } from "./build/precache.ts";
 
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
+
+const FOLDERS = [
+  { from: here("../models/rcod-tiny"), to: "models/rcod-tiny", names: /\.(json|safetensors)$/ },
+  {
+    from: here("../examples/photos"),
+    to: "photos",
+    // Not the originals, nor results of the quick start.
+    names: /^(?!.*-(original|x4)\.).*\.(png|jpg|webp)$/,
+  },
+];
 
 export default defineConfig({
   root: here("."),
@@ -20,7 +30,7 @@ export default defineConfig({
       },
     ],
   },
-  worker: { format: "es" },
+  worker: { format: "es", plugins: () => [fileLists(FOLDERS)] },
   build: {
     outDir: here("dist"),
     emptyOutDir: true,
@@ -37,15 +47,5 @@ export default defineConfig({
       },
     },
   },
-  plugins: [
-    copiedFolders([
-      { from: here("../models/rcod-tiny"), to: "models/rcod-tiny", names: /\.(json|safetensors)$/ },
-      {
-        from: here("../examples/photos"),
-        to: "photos",
-        names: /^(?!.*-(original|x4)\.).*\.(png|jpg|webp)$/,
-      },
-    ]),
-    precache(),
-  ],
+  plugins: [fileLists(FOLDERS), copiedFolders(FOLDERS), precache()],
 });

@@ -130,7 +130,7 @@ export class Session {
   }
 
   async #reportLoss(gpu: Gpu): Promise<void> {
-    const { reason, message } = await gpu.lost;
+    const { reason, message } = await gpu.device.lost;
     if (this.#gpu !== gpu) return; // replaced on purpose
     this.view.setDevice(undefined, undefined);
     this.#model = undefined;
