@@ -70,8 +70,6 @@ function uploadedTexture(device: GPUDevice, { width, height, data }: ImageData):
     format: "rgba8unorm",
     usage: GPUTextureUsage.TEXTURE_BINDING | GPUTextureUsage.COPY_DST,
   });
-  // Never shared memory, which is what the wider type of `data` would allow.
-  const pixels = data as Uint8ClampedArray<ArrayBuffer>;
-  device.queue.writeTexture({ texture }, pixels, { bytesPerRow: width * 4 }, [width, height]);
+  device.queue.writeTexture({ texture }, data, { bytesPerRow: width * 4 }, [width, height]);
   return texture;
 }
