@@ -246,7 +246,7 @@ export function deviceLost(app: App, message: string): void {
       title: "The GPU went away",
       detail:
         "The driver restarted, the computer slept, or memory ran out. Your picture and settings are still here. " +
-        `The browser says: ${message || "nothing"}.`,
+        `The browser says: ${message || "nothing"}`,
       remedy: "recover",
     },
   });

@@ -7,7 +7,8 @@ interface ImportMeta {
   readonly env: { readonly DEV: boolean };
 }
 
-declare module "virtual:files/photos" {
+/** Sorted names of a copied folder (build/copied-folders.ts). */
+declare module "virtual:files/*" {
   const names: readonly string[];
   export default names;
 }

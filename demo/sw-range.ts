@@ -13,13 +13,10 @@ export async function sliceOf(whole: Response, range: string): Promise<Response>
       headers: { "Content-Range": `bytes */${body.size}` },
     });
   }
-  return new Response(body.slice(first, last + 1), {
-    status: 206,
-    statusText: "Partial Content",
-    headers: {
-      "Content-Type": whole.headers.get("Content-Type") ?? "application/octet-stream",
-      "Content-Range": `bytes ${first}-${last}/${body.size}`,
-      "Content-Length": String(last + 1 - first),
-    },
-  });
+  // Type, ETag and date stay: by them a reader knows that two parts are of one file.
+  const headers = new Headers(whole.headers);
+  headers.set("Content-Range", `bytes ${first}-${last}/${body.size}`);
+  headers.set("Content-Length", String(last + 1 - first));
+  const part = body.slice(first, last + 1);
+  return new Response(part, { status: 206, statusText: "Partial Content", headers });
 }

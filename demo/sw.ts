@@ -51,7 +51,9 @@ async function activate(): Promise<void> {
 
 async function answer(request: Request): Promise<Response> {
   const cache = await caches.open(CACHE);
-  const kept = await cache.match(request, { ignoreSearch: true, ignoreVary: true });
+  // The page has one document, whatever its query.
+  const wanted = request.mode === "navigate" ? scope.registration.scope : request;
+  const kept = await cache.match(wanted, { ignoreSearch: true, ignoreVary: true });
   if (!kept) return fetch(request);
   const range = request.headers.get("range");
   return range === null ? kept : sliceOf(kept, range);

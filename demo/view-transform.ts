@@ -14,10 +14,12 @@ export interface Viewport {
 
 export type Point = readonly [x: number, y: number];
 
+/** The picture's corner lies on a whole canvas pixel: at 100 % its pixels are the canvas's, not means of two. */
 export function toPicture({ width, height, scale, centre }: Viewport): Mat3 {
-  const matrix = mat3.translation(vec2.fromValues(centre[0], centre[1]));
-  mat3.scale(matrix, vec2.fromValues(1 / scale, 1 / scale), matrix);
-  return mat3.translate(matrix, vec2.fromValues(-width / 2, -height / 2), matrix);
+  const left = Math.round(width / 2 - centre[0] * scale);
+  const top = Math.round(height / 2 - centre[1] * scale);
+  const matrix = mat3.scaling(vec2.fromValues(1 / scale, 1 / scale));
+  return mat3.translate(matrix, vec2.fromValues(-left, -top), matrix);
 }
 
 export function toCanvas(viewport: Viewport): Mat3 {

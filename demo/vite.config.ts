@@ -2,10 +2,21 @@
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vite";
 import packageJson from "../package.json" with { type: "json" };
-import { copiedFolders } from "./build/copied-folders.ts";
+import { copiedFolders, fileLists } from "./build/copied-folders.ts";
 import { precache } from "./build/precache.ts";
 
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
+
+const FOLDERS = [
+  { from: here("../models/rcod-tiny"), to: "models/rcod-tiny", names: /\.(json|safetensors)$/ },
+  {
+    from: here("../examples/photos"),
+    to: "photos",
+    // Not the originals, nor results of the quick start.
+    names: /^(?!.*-(original|x4)\.).*\.(png|jpg|webp)$/,
+  },
+  { from: here("../tests/fixtures/goldens"), to: "goldens", names: /\.safetensors$/ },
+];
 
 export default defineConfig({
   root: here("."),
@@ -22,7 +33,7 @@ export default defineConfig({
       },
     ],
   },
-  worker: { format: "es" },
+  worker: { format: "es", plugins: () => [fileLists(FOLDERS)] },
   build: {
     outDir: here("dist"),
     emptyOutDir: true,
@@ -39,20 +50,5 @@ export default defineConfig({
       },
     },
   },
-  plugins: [
-    copiedFolders([
-      { from: here("../models/rcod-tiny"), to: "models/rcod-tiny", names: /\.(json|safetensors)$/ },
-      {
-        from: here("../examples/photos"),
-        to: "photos",
-        names: /^(?!.*-(original|x4)\.).*\.(png|jpg|webp)$/,
-      },
-      {
-        from: here("../tests/fixtures/goldens"),
-        to: "goldens",
-        names: /\.safetensors$/,
-      },
-    ]),
-    precache(),
-  ],
+  plugins: [fileLists(FOLDERS), copiedFolders(FOLDERS), precache()],
 });

@@ -16,6 +16,8 @@ export type {
   RealismMask,
   RealismSetting,
   Stage,
+  TextureOptions,
+  TextureResult,
   UpscaleOptions,
   UpscaleResult,
 } from "./rcod/options.ts";

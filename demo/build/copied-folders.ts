@@ -15,23 +15,22 @@ export interface CopiedFolder {
 /** `import photos from "virtual:files/photos"`: the sorted names of a copied folder. */
 const VIRTUAL = "virtual:files/";
 
-export function copiedFolders(folders: readonly CopiedFolder[]): Plugin {
-  const namesOf = async ({ from, names }: CopiedFolder): Promise<string[]> => {
-    const entries = await readdir(from, { recursive: true, withFileTypes: true });
-    return entries
-      .filter((entry) => entry.isFile())
-      .map((entry) => join(entry.parentPath, entry.name).slice(from.length + 1))
-      .map((path) => path.replaceAll("\\", "/"))
-      .filter((path) => names.test(path))
-      .toSorted();
-  };
+/** The lists of names as modules; workers, which are built on their own, need this plugin too. */
+export function fileLists(folders: readonly CopiedFolder[]): Plugin {
   return {
-    name: "rcod-copied-folders",
+    name: "rcod-file-lists",
     resolveId: (id) => (id.startsWith(VIRTUAL) ? `\0${id}` : null),
     async load(id) {
       const folder = folders.find(({ to }) => id === `\0${VIRTUAL}${to}`);
       return folder ? `export default ${JSON.stringify(await namesOf(folder))};` : null;
     },
+  };
+}
+
+/** The files themselves. */
+export function copiedFolders(folders: readonly CopiedFolder[]): Plugin {
+  return {
+    name: "rcod-copied-folders",
     configureServer(server) {
       for (const { from, to } of folders) {
         server.middlewares.use(`/${to}`, (request, response, next) => {
@@ -42,7 +41,6 @@ export function copiedFolders(folders: readonly CopiedFolder[]): Plugin {
       }
     },
     async generateBundle() {
-      if (this.environment.name !== "client") return;
       for (const folder of folders) {
         for (const name of await namesOf(folder)) {
           const source = await readFile(join(folder.from, name));
@@ -51,4 +49,14 @@ export function copiedFolders(folders: readonly CopiedFolder[]): Plugin {
       }
     },
   };
+}
+
+async function namesOf({ from, names }: CopiedFolder): Promise<string[]> {
+  const entries = await readdir(from, { recursive: true, withFileTypes: true });
+  return entries
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name).slice(from.length + 1))
+    .map((path) => path.replaceAll("\\", "/"))
+    .filter((path) => names.test(path))
+    .toSorted();
 }

@@ -29,7 +29,7 @@ export function createRealismSection(app: App): HTMLElement {
   auto.addEventListener("change", () =>
     app.change({ realism: auto.checked ? "auto" : Number(slider.value) }),
   );
-  const autoLabel = h("label", { class: "switch-label" }, auto, "Auto");
+  const autoLabel = h("label", { class: "switch-label" }, "Auto", auto);
 
   app.store.subscribe(({ settings, results, model }) => {
     const { realism } = settings;
@@ -39,9 +39,9 @@ export function createRealismSection(app: App): HTMLElement {
     slider.value = String(shown);
     slider.style.setProperty("--at", `${shown * 100}%`);
     slider.classList.toggle("is-auto", realism === "auto");
-    const text = realism === "auto" ? autoText(estimated) : realismName(realism);
-    value.textContent = text;
-    slider.setAttribute("aria-valuetext", text);
+    const figure = shown.toFixed(2);
+    value.textContent = realism === "auto" && estimated === null ? "" : figure;
+    slider.setAttribute("aria-valuetext", realism === "auto" ? "Auto" : realismName(realism));
     stops.forEach((stop, i) =>
       stop.setAttribute("aria-pressed", String(STOPS[i]?.[0] === realism)),
     );
@@ -57,10 +57,6 @@ export function createRealismSection(app: App): HTMLElement {
     h("div", { class: "stops" }, ...stops),
     note,
   );
-}
-
-function autoText(estimated: number | null): string {
-  return estimated === null ? "Auto" : `Auto ${estimated.toFixed(2)}`;
 }
 
 function noteFor(realism: "auto" | number, metric: number | null): string {

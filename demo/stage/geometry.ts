@@ -31,9 +31,13 @@ export function pictureSize({ image, results, model }: AppState): Point | null {
   return [image.width * upscale, image.height * upscale];
 }
 
-/** The mode that is drawn: without a result there is nothing to compare. */
-export function drawnMode({ mode }: CompareState, { results }: AppState): CompareMode {
-  return results.length === 0 ? "single" : mode;
+/** The mode that is drawn: without a result there is nothing to compare, and a painter wants one whole picture. */
+export function drawnMode(
+  { mode }: CompareState,
+  { results }: AppState,
+  isPainting: boolean,
+): CompareMode {
+  return results.length === 0 || isPainting ? "single" : mode;
 }
 
 export function viewportOf(

@@ -6,7 +6,7 @@ import { isDark, onThemeChange } from "../theme.ts";
 import { h } from "../ui/dom.ts";
 import type { Point, Viewport } from "../view-transform.ts";
 import type { CompareState } from "./compare-state.ts";
-import { layerName } from "./compare-state.ts";
+import { createLayerChoice } from "./layer-choice.ts";
 import { createDivider } from "./divider.ts";
 import type { StageSize } from "./geometry.ts";
 import { drawnMode, pictureSize, viewportOf } from "./geometry.ts";
@@ -15,7 +15,7 @@ import type { MaskPainter } from "./mask-painter.ts";
 import { createMaskOverlay } from "./mask-overlay.ts";
 
 export interface Stage {
-  readonly element: HTMLElement;
+  readonly elements: readonly HTMLElement[];
   /** The view as drawn now; null where no picture is open. */
   readonly viewport: () => { readonly viewport: Viewport; readonly picture: Point } | null;
   /** Calls `listener` when the stage or the picture has another size. */
@@ -29,15 +29,13 @@ export function createStage(app: App, compare: Store<CompareState>, painter: Mas
     const picture = pictureSize(app.store.get());
     if (!picture || size.width === 0) return null;
     const state = compare.get();
-    const mode = drawnMode(state, app.store.get());
+    const mode = drawnMode(state, app.store.get(), painter.isActive);
     return { viewport: viewportOf(size, mode, state.zoom, picture), picture };
   };
-  const labels = {
-    left: h("span", { class: "layer-label is-left" }),
-    right: h("span", { class: "layer-label is-right" }),
-  };
+  const labels = createLayerChoice(app, compare);
   const divider = createDivider(compare);
   const overlay = createMaskOverlay(painter);
+  const gain = h("span", { class: "stage-note" }, "Difference, four times enlarged");
   const surface = h(
     "div",
     {
@@ -48,22 +46,21 @@ export function createStage(app: App, compare: Store<CompareState>, painter: Mas
         "Picture. Arrow keys move it, plus and minus zoom, 0 fits it, 1 shows its own pixels, space shows the other picture.",
     },
     overlay.element,
-    labels.left,
-    labels.right,
     divider,
+    gain,
   );
 
   const update = (): void => {
     const state = app.store.get();
     const view = viewport();
     const look = compare.get();
-    const mode = drawnMode(look, state);
+    const mode = drawnMode(look, state, painter.isActive);
     const [left, right] = shownLayers(look, mode);
     divider.hidden = mode !== "split";
-    labels.left.textContent = layerName(left, state.results);
-    labels.right.textContent = layerName(right, state.results);
-    labels.left.hidden = state.results.length === 0 || mode === "difference";
-    labels.right.hidden = labels.left.hidden || mode === "single" || mode === "flicker";
+    const hasResults = state.results.length > 0;
+    labels.left.hidden = !hasResults || mode === "single";
+    labels.right.hidden = !hasResults;
+    gain.hidden = mode !== "difference";
     if (!view) return;
     app.client.show({
       canvasWidth: size.width,
@@ -111,7 +108,11 @@ export function createStage(app: App, compare: Store<CompareState>, painter: Mas
     image = state.image;
     for (const listener of resized) listener();
   });
-  return { element: surface, viewport, onResize: (listener) => void resized.add(listener) };
+  return {
+    elements: [surface, labels.left, labels.right],
+    viewport,
+    onResize: (listener) => void resized.add(listener),
+  };
 }
 
 /** `single` and `flicker` show one layer: the right one, or while flipped the left one. */

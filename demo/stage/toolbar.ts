@@ -1,10 +1,9 @@
-/** Under the picture: how to compare, what with, how large. */
+/** Under the picture: how to compare, how large. */
 import type { App } from "../app.ts";
-import type { CompareMode, LayerId } from "../protocol.ts";
+import type { CompareMode } from "../protocol.ts";
 import type { Store } from "../store.ts";
 import { ICONS, button, h, icon } from "../ui/dom.ts";
 import type { CompareState } from "./compare-state.ts";
-import { layerName } from "./compare-state.ts";
 import { zoomedAt } from "./geometry.ts";
 import type { Stage } from "./stage.ts";
 
@@ -13,16 +12,15 @@ const MODES: readonly (readonly [CompareMode, string, string])[] = [
   ["split", "Split", ICONS.split],
   ["side", "Side by side", ICONS.side],
   ["flicker", "Flicker", ICONS.flicker],
-  ["difference", "Difference ×4", ICONS.difference],
+  ["difference", "Difference", ICONS.difference],
 ];
 const ZOOM_STEP = 1.5;
 
 export function createToolbar(app: App, compare: Store<CompareState>, stage: Stage): HTMLElement {
   const element = h("div", { class: "toolbar", role: "toolbar", "aria-label": "Compare and zoom" });
-  element.append(createModes(app), createLayerChoice(app, compare), createZoom(compare, stage));
-  app.store.subscribe(({ image, results }) => {
+  element.append(createModes(app), createZoom(compare, stage));
+  app.store.subscribe(({ image }) => {
     element.hidden = image === null;
-    element.classList.toggle("has-results", results.length > 0);
   });
   return element;
 }
@@ -45,52 +43,14 @@ function createModes(app: App): HTMLElement {
         h("span", { class: "segment-label" }, label),
       ),
     );
-    app.store.subscribe(({ settings, results }) => {
+    app.store.subscribe(({ settings }) => {
       input.checked = settings.mode === mode;
-      input.disabled = results.length === 0;
     });
   }
-  return group;
-}
-
-/** Two selects: what is on the left, what is on the right. */
-function createLayerChoice(app: App, compare: Store<CompareState>): HTMLElement {
-  const choice = (side: "left" | "right", label: string): HTMLSelectElement => {
-    const element = h("select", { class: "select is-small", "aria-label": label });
-    element.addEventListener("change", () => {
-      const layer: LayerId = element.value === "bicubic" ? "bicubic" : Number(element.value);
-      compare.set({ [side]: layer });
-    });
-    app.store.subscribe(({ results }) => {
-      const layers: LayerId[] = ["bicubic", ...results.map(({ id }) => id)];
-      const options = layers.map((layer) =>
-        h("option", { value: String(layer) }, layerName(layer, results)),
-      );
-      element.replaceChildren(...options);
-      element.value = String(compare.get()[side]);
-    });
-    compare.subscribe((state) => {
-      element.value = String(state[side]);
-    });
-    return element;
-  };
-  const left = choice("left", "Left picture");
-  const right = choice("right", "Right picture");
-  const swap = button(
-    { class: "icon-button", title: "Swap left and right", "aria-label": "Swap left and right" },
-    () => {
-      const state = compare.get();
-      compare.set({ left: state.right, right: state.left });
-    },
-    icon(ICONS.flicker),
-  );
-  const element = h("div", { class: "layers" }, left, swap, right);
-  app.store.subscribe(({ settings, results }) => {
-    element.hidden = results.length === 0;
-    left.hidden = settings.mode === "single";
-    swap.hidden = settings.mode === "single";
+  app.store.subscribe(({ results }) => {
+    group.hidden = results.length === 0;
   });
-  return element;
+  return group;
 }
 
 function createZoom(compare: Store<CompareState>, stage: Stage): HTMLElement {

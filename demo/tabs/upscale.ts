@@ -43,7 +43,7 @@ export function mount(container: HTMLElement, app: App): void {
     h(
       "div",
       { class: "stage" },
-      stage.element,
+      ...stage.elements,
       createEmpty(app),
       createProblemCard(app),
       createToolbar(app, compare, stage),

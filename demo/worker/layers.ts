@@ -1,5 +1,4 @@
 /** Textures that can be looked at: the picture as it came, and the last results. */
-import type { RawImage } from "rcod-webgpu";
 import type { LayerId } from "../protocol.ts";
 
 /** Results kept for comparing. More would cost a 2048² picture 16 MiB each. */
@@ -8,7 +7,9 @@ const MAX_RESULTS = 4;
 export class LayerStore {
   readonly #device: GPUDevice;
   readonly #results = new Map<number, GPUTexture>();
+  /** The picture as it came; the viewer enlarges it until the engine has. */
   #source: GPUTexture | undefined;
+  #enlarged: GPUTexture | undefined;
   #outputSize: readonly [number, number] = [1, 1];
   #nextId = 1;
 
@@ -23,18 +24,31 @@ export class LayerStore {
 
   /** A new picture: what belonged to the last one goes. */
   setSource(image: ImageData, upscale: number): void {
-    for (const texture of [this.#source, ...this.#results.values()]) texture?.destroy();
+    for (const texture of [this.#source, this.#enlarged, ...this.#results.values()]) {
+      texture?.destroy();
+    }
     this.#results.clear();
-    this.#source = this.#upload("source", image.width, image.height, image.data);
+    this.#enlarged = undefined;
+    this.#source = uploadedTexture(this.#device, image);
     this.#outputSize = [image.width * upscale, image.height * upscale];
   }
 
-  addResult(image: RawImage): { readonly id: number; readonly dropped: readonly number[] } {
-    const { width, height, channels, data } = image;
-    if (channels !== 4) throw new Error(`internal: results have 4 channels, got ${channels}`);
+  /** Whether `setEnlarged` has been called for the present picture. */
+  get hasEnlarged(): boolean {
+    return this.#enlarged !== undefined;
+  }
+
+  /** The engine's own bicubic enlargement; it belongs to the store from now on. */
+  setEnlarged(texture: GPUTexture): void {
+    this.#enlarged?.destroy();
+    this.#enlarged = texture;
+  }
+
+  /** A result, which belongs to the store from now on. */
+  addResult(texture: GPUTexture): { readonly id: number; readonly dropped: readonly number[] } {
     const id = this.#nextId++;
-    this.#results.set(id, this.#upload(`result ${id}`, width, height, data));
-    this.#outputSize = [width, height];
+    this.#results.set(id, texture);
+    this.#outputSize = [texture.width, texture.height];
     const dropped = [...this.#results.keys()].slice(0, -MAX_RESULTS);
     for (const old of dropped) {
       this.#results.get(old)?.destroy();
@@ -45,27 +59,17 @@ export class LayerStore {
 
   /** The texture of a layer; undefined where there is no such thing (any more). */
   texture(layer: LayerId): GPUTexture | undefined {
-    return layer === "bicubic" ? this.#source : this.#results.get(layer);
+    return layer === "bicubic" ? (this.#enlarged ?? this.#source) : this.#results.get(layer);
   }
+}
 
-  #upload(
-    label: string,
-    width: number,
-    height: number,
-    data: Uint8Array | Uint8ClampedArray,
-  ): GPUTexture {
-    const texture = this.#device.createTexture({
-      label,
-      size: [width, height],
-      format: "rgba8unorm",
-      usage: GPUTextureUsage.TEXTURE_BINDING | GPUTextureUsage.COPY_DST | GPUTextureUsage.COPY_SRC,
-    });
-    this.#device.queue.writeTexture(
-      { texture },
-      data as Uint8Array<ArrayBuffer>,
-      { bytesPerRow: width * 4 },
-      [width, height],
-    );
-    return texture;
-  }
+function uploadedTexture(device: GPUDevice, { width, height, data }: ImageData): GPUTexture {
+  const texture = device.createTexture({
+    label: "source",
+    size: [width, height],
+    format: "rgba8unorm",
+    usage: GPUTextureUsage.TEXTURE_BINDING | GPUTextureUsage.COPY_DST,
+  });
+  device.queue.writeTexture({ texture }, data, { bytesPerRow: width * 4 }, [width, height]);
+  return texture;
 }

@@ -1,24 +1,39 @@
 /** What the page chose, in the library's words, and what the library found, in the page's. */
+import embedded from "virtual:files/models/rcod-tiny";
 import type { Gpu, ModelSource } from "rcod-webgpu";
+import { cachedUrlFiles } from "rcod-webgpu";
+import { urlFiles } from "rcod-webgpu/weights";
 import type { DeviceInfo, ModelChoice } from "../protocol.ts";
 import { scope } from "./scope.ts";
-
-/** The embedded model lies beside the page; built workers lie one folder below it. */
-const EMBEDDED = "models/rcod-tiny";
 
 export function modelSource(choice: ModelChoice): ModelSource {
   switch (choice.kind) {
     case "embedded":
-      return new URL(`${import.meta.env.DEV ? "/" : "../"}${EMBEDDED}`, scope.location.href);
+      return embeddedFiles();
     case "folder":
       return choice.files;
     case "directory":
       return choice.handle;
     case "url":
-      return choice.url;
+      // Large models stay on the visitor's disk, each tensor checked when read again.
+      return cachedUrlFiles(choice.url);
     default:
       return choice satisfies never;
   }
+}
+
+/** The model beside the page, of which the files are known: what is absent is not asked for. */
+function embeddedFiles(): ModelSource {
+  // Built workers lie one folder below the page.
+  const address = new URL(
+    `${import.meta.env.DEV ? "/" : "../"}models/rcod-tiny`,
+    scope.location.href,
+  );
+  const files = urlFiles(address.href);
+  return {
+    name: "rcod-tiny",
+    open: async (path, signal) => (embedded.includes(path) ? files.open(path, signal) : null),
+  };
 }
 
 export function modelName(choice: ModelChoice): string {

@@ -1,5 +1,5 @@
 /** What the page shows of a result. */
-import type { UpscaleResult } from "rcod-webgpu";
+import type { TextureResult } from "rcod-webgpu";
 import type { ResultInfo, UpscaleSettings } from "../protocol.ts";
 
 export function resultInfo({
@@ -13,18 +13,18 @@ export function resultInfo({
   readonly id: number;
   readonly dropped: readonly number[];
   readonly settings: UpscaleSettings;
-  readonly result: UpscaleResult;
+  readonly result: TextureResult;
   readonly timesteps: { readonly fidelity: number; readonly realism: number };
   readonly totalMs: number;
 }): ResultInfo {
-  const { timestep, predictedMetric, timingsMs, peakBytes, image } = result;
+  const { timestep, predictedMetric, timingsMs, peakBytes, texture } = result;
   const span = timesteps.realism - timesteps.fidelity;
   return {
     id,
     dropped,
     settings,
-    width: image.width,
-    height: image.height,
+    width: texture.width,
+    height: texture.height,
     realism: Math.min(1, Math.max(0, (timestep - timesteps.fidelity) / span)),
     timestep,
     predictedMetric: predictedMetric ?? null,

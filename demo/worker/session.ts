@@ -110,8 +110,15 @@ export class Session {
     if (!model) throw new Error("internal: upscale before loadModel");
     if (!this.#image || !this.#layers) throw new Error("internal: upscale before openImage");
     const startedAt = performance.now();
-    const result = await model.upscale(this.#image, { ...upscaleOptions(settings), ...context });
-    const { id, dropped } = this.#layers.addResult(result.image);
+    const layers = this.#layers;
+    const result = await model.upscale(this.#image, {
+      ...upscaleOptions(settings),
+      ...context,
+      output: "texture",
+      enlarged: !layers.hasEnlarged,
+    });
+    if (result.enlarged) layers.setEnlarged(result.enlarged);
+    const { id, dropped } = layers.addResult(result.texture);
     this.view.redraw();
     return resultInfo({
       id,
@@ -130,7 +137,7 @@ export class Session {
   }
 
   async #reportLoss(gpu: Gpu): Promise<void> {
-    const { reason, message } = await gpu.lost;
+    const { reason, message } = await gpu.device.lost;
     if (this.#gpu !== gpu) return; // replaced on purpose
     this.view.setDevice(undefined, undefined);
     this.#model = undefined;

@@ -12,7 +12,7 @@ export interface SubgroupMatrixConfig {
   readonly K: number;
 }
 
-/** The limits that decide between variants. Units: bytes, or counts. */
+/** The limits that decide between variants and about textures. Units: bytes, counts, or pixels. */
 export interface CapsLimits {
   readonly maxBufferSize: number;
   readonly maxStorageBufferBindingSize: number;
@@ -23,6 +23,7 @@ export interface CapsLimits {
   readonly maxComputeWorkgroupsPerDimension: number;
   readonly minStorageBufferOffsetAlignment: number;
   readonly minUniformBufferOffsetAlignment: number;
+  readonly maxTextureDimension2D: number;
 }
 
 export interface Caps {
@@ -51,6 +52,7 @@ export const DEFAULT_LIMITS: CapsLimits = {
   maxComputeWorkgroupsPerDimension: 65_535,
   minStorageBufferOffsetAlignment: 256,
   minUniformBufferOffsetAlignment: 256,
+  maxTextureDimension2D: 8192,
 };
 
 /** The least capable adapter the standard allows: for planning and tests without a GPU. */

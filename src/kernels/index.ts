@@ -35,6 +35,8 @@ export { modulateLora } from "./modulate-lora.ts";
 export type { ModulateLoraProblem } from "./modulate-lora.ts";
 export { packWeight } from "./pack-weight.ts";
 export type { PackWeightProblem } from "./pack-weight.ts";
+export { replaceAlpha } from "./replace-alpha.ts";
+export type { ReplaceAlphaProblem } from "./replace-alpha.ts";
 export { resizeF32 } from "./resize-f32.ts";
 export type { ResizeF32Problem } from "./resize-f32.ts";
 export { resizeU8 } from "./resize-u8.ts";

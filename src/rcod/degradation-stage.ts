@@ -5,10 +5,10 @@ import { runPlan } from "../graph/run-plan.ts";
 import { imageToTensor } from "../kernels/image-to-tensor.ts";
 import { degreesOfLogits } from "./de-resnet.ts";
 import { DEGRADATION_DTYPE, estimatorGraph, modulationGraph } from "./degradation.ts";
-import type { RawImage } from "./image-ops.ts";
-import { uploadImage } from "./image-ops.ts";
 import { MODULATED_PARTS, fourierEmbedding, repeatRows } from "./modulation.ts";
 import { blockCounts } from "./rcod-s-checkpoint.ts";
+import type { SourceImage } from "./source-image.ts";
+import { packedSource } from "./source-image.ts";
 import type { StageContext } from "./stage-context.ts";
 
 /** What the degradation estimator says of an image. */
@@ -25,7 +25,7 @@ export interface Degradation {
  */
 export async function adaptToImage(
   context: StageContext,
-  image: RawImage,
+  image: SourceImage,
   options: RunOptions,
 ): Promise<Degradation> {
   const { gpu, configs, programs, weights } = context;
@@ -36,7 +36,7 @@ export async function adaptToImage(
   const estimator = await programs.get(`degradation ${height}x${width}`, "degradation", () =>
     estimatorGraph(config, height, width),
   );
-  const source = uploadImage(gpu, image);
+  const source = await packedSource(gpu, image);
   try {
     const problem = {
       dtype: DEGRADATION_DTYPE,

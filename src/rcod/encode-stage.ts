@@ -10,11 +10,11 @@ import type { EnlargedSource } from "./enlarged-source.ts";
 import { bilinearSource, pillowSource } from "./enlarged-source.ts";
 import type { Geometry } from "./geometry.ts";
 import { encoderGraph, memGraph, tokenGraph } from "./graphs.ts";
-import type { RawImage } from "./image-ops.ts";
 import { resizeToTensor } from "./image-ops.ts";
 import { metricOfMap } from "./mem.ts";
 import type { UpscaleOptions } from "./options.ts";
 import { sampleLatents, splitMoments } from "./posterior.ts";
+import type { SourceImage } from "./source-image.ts";
 import type { StageClock } from "./stage-clock.ts";
 import type { Encoded, StageContext } from "./stage-context.ts";
 import { roundingOf } from "./stage-context.ts";
@@ -27,7 +27,7 @@ const ADAPT_SHARE = 0.2;
 /** Stages "preprocess", "tokens" and "encode". With RCOD_S the weights are those for this image afterwards. */
 export async function encodeImage(
   context: StageContext,
-  image: RawImage,
+  image: SourceImage,
   geometry: Geometry,
   options: UpscaleOptions,
   clock: StageClock,

@@ -13,14 +13,10 @@ import { imageToTensor } from "../kernels/image-to-tensor.ts";
 import { reflectedTable, triangleTable } from "../kernels/resample-weights.ts";
 import type { Geometry } from "./geometry.ts";
 import { hostPixels } from "./host-pixels.ts";
-import type { AxisTable, DeviceImage, RawImage, ResizeSource } from "./image-ops.ts";
-import {
-  createImage,
-  resizeImage,
-  resizeToTensor,
-  tensorToLevels,
-  uploadImage,
-} from "./image-ops.ts";
+import type { AxisTable, DeviceImage, ResizeSource } from "./image-ops.ts";
+import { createImage, resizeImage, resizeToTensor, tensorToLevels } from "./image-ops.ts";
+import type { SourceImage } from "./source-image.ts";
+import { packedSource } from "./source-image.ts";
 
 /** An enlarged image. Colours of tensors are in −1 … 1. */
 export interface EnlargedSource {
@@ -39,10 +35,10 @@ export interface EnlargedSource {
 /** Enlarged in 8 bits by the resizes of `geometry`; edges are repeated into the padding. */
 export async function pillowSource(
   gpu: Gpu,
-  raw: RawImage,
+  raw: SourceImage,
   { prepare, workWidth, workHeight }: Geometry,
 ): Promise<EnlargedSource> {
-  let image = uploadImage(gpu, raw);
+  let image = await packedSource(gpu, raw);
   try {
     for (const { width, height, filter } of prepare) {
       const next = await resizeImage(gpu, image, width, height, filter);
@@ -81,7 +77,7 @@ export async function pillowSource(
  */
 export async function bilinearSource(
   gpu: Gpu,
-  raw: RawImage,
+  raw: SourceImage,
   { sourceWidth, sourceHeight, workWidth, workHeight }: Geometry,
   rounding: Rounding,
 ): Promise<EnlargedSource> {
@@ -89,7 +85,7 @@ export async function bilinearSource(
   const byteLength = activationByteLength(shape, "f32");
   const owned: GPUBuffer[] = [];
   try {
-    const small: ResizeSource = { ...uploadImage(gpu, raw), type: "rgba8" };
+    const small: ResizeSource = { ...(await packedSource(gpu, raw)), type: "rgba8" };
     owned.push(small.buffer);
     const tableOf: AxisTable = (axis, inSize, outSize) => {
       const enlarged = triangleTable(inSize, axis === "horizontal" ? sourceWidth : sourceHeight);

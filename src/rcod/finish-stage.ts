@@ -1,23 +1,69 @@
-/** From the decoded image to the pixels that the caller gets. */
+/** From the decoded image to what the caller gets. */
 import type { Gpu } from "../gpu/device.ts";
+import { submittedWorkDone } from "../gpu/transfer.ts";
+import { runPlan } from "../graph/run-plan.ts";
+import { replaceAlpha } from "../kernels/replace-alpha.ts";
 import { dropAlpha } from "./host-pixels.ts";
 import type { DeviceImage, RawImage } from "./image-ops.ts";
-import { cropImage, fixColors, readImage, resizeImage, uploadImage } from "./image-ops.ts";
+import { cropImage, fixColors, readImage, resizeImage } from "./image-ops.ts";
 import type { UpscaleOptions } from "./options.ts";
+import type { SourceImage } from "./source-image.ts";
+import { hasAlpha, packedSource } from "./source-image.ts";
 import type { StageClock } from "./stage-clock.ts";
 import type { Encoded, StageContext } from "./stage-context.ts";
 import { roundingOf } from "./stage-context.ts";
+import type { Output } from "./textures.ts";
+import { textureOfImage } from "./textures.ts";
 
-/** Stage "color": colour fix, crop or last resize, alpha; the pixels on the host. Releases `decoded`. */
+/** The pixels of a call, on the host or on the device. Whoever gets the textures destroys them. */
+export type Pixels = ({ readonly image: RawImage } | { readonly texture: GPUTexture }) & {
+  readonly enlarged?: GPUTexture;
+};
+
+/** Stage "color": colour fix, crop or last resize, alpha; then the pixels where they are wanted. Releases `decoded`. */
 export async function finishImage(
+  context: StageContext,
+  decoded: DeviceImage,
+  encoded: Encoded,
+  image: SourceImage,
+  options: UpscaleOptions,
+  output: Output,
+  clock: StageClock,
+): Promise<Pixels> {
+  clock.start("color");
+  const { gpu } = context;
+  const finished = await fixedImage(context, decoded, encoded, options);
+  let enlarged: DeviceImage | undefined;
+  try {
+    const { width, height } = finished;
+    if (hasAlpha(image) || options.enlarged === true) {
+      enlarged = await enlargedSource(gpu, image, width, height);
+    }
+    if (enlarged && hasAlpha(image)) {
+      const plan = replaceAlpha.plan({ pixels: width * height }, gpu.caps);
+      await runPlan(gpu, plan, { image: finished.buffer, alpha: enlarged.buffer });
+    }
+    const shown = options.enlarged === true ? enlarged : undefined;
+    return await deliver(gpu, finished, shown, output, hasAlpha(image));
+  } finally {
+    gpu.memory.release(finished.buffer);
+    if (enlarged) gpu.memory.release(enlarged.buffer);
+  }
+}
+
+/** Frees the textures of a result that nobody gets. */
+export function destroyPixels(pixels: Pixels): void {
+  if ("texture" in pixels) pixels.texture.destroy();
+  pixels.enlarged?.destroy();
+}
+
+/** With the colours of the source, at the size of the result. Releases `decoded`. */
+async function fixedImage(
   { gpu, configs }: StageContext,
   decoded: DeviceImage,
   { source, geometry }: Encoded,
-  image: RawImage,
   options: UpscaleOptions,
-  clock: StageClock,
-): Promise<RawImage> {
-  clock.start("color");
+): Promise<DeviceImage> {
   let current = decoded;
   const replace = (next: DeviceImage): void => {
     if (next !== current) gpu.memory.release(current.buffer);
@@ -40,30 +86,57 @@ export async function finishImage(
         `internal: ${width}×${height} instead of ${geometry.outWidth}×${geometry.outHeight}`,
       );
     }
-    const pixels = await readImage(gpu, current);
-    if (image.channels === 3) return { width, height, channels: 3, data: dropAlpha(pixels) };
-    const alpha = await enlargedAlpha(gpu, image, width, height);
-    for (let i = 3; i < pixels.length; i += 4) pixels[i] = alpha[i] as number;
-    return { width, height, channels: 4, data: pixels };
-  } finally {
+    return current;
+  } catch (error) {
     gpu.memory.release(current.buffer);
+    throw error;
   }
 }
 
-/** RGBA of the source enlarged by bicubic; only its alpha is used. */
-async function enlargedAlpha(
+/** RGBA of the source enlarged by bicubic: for its alpha, and for whoever compares. */
+async function enlargedSource(
   gpu: Gpu,
-  image: RawImage,
+  image: SourceImage,
   width: number,
   height: number,
-): Promise<Uint8Array> {
-  const small = uploadImage(gpu, image);
-  let large = small;
+): Promise<DeviceImage> {
+  const small = await packedSource(gpu, image);
+  let large: DeviceImage | undefined;
   try {
     large = await resizeImage(gpu, small, width, height, "bicubic");
-    return await readImage(gpu, large);
+    return large;
   } finally {
-    gpu.memory.release(small.buffer);
-    if (large !== small) gpu.memory.release(large.buffer);
+    if (large !== small) gpu.memory.release(small.buffer);
+  }
+}
+
+/** Reads the pixels back, or waits until their textures are filled. */
+async function deliver(
+  gpu: Gpu,
+  finished: DeviceImage,
+  enlarged: DeviceImage | undefined,
+  output: Output,
+  keepsAlpha: boolean,
+): Promise<Pixels> {
+  const made: GPUTexture[] = [];
+  const texture = (source: DeviceImage, label: string): GPUTexture => {
+    made.push(textureOfImage(gpu, source, label));
+    return made.at(-1) as GPUTexture;
+  };
+  try {
+    const extra = enlarged ? { enlarged: texture(enlarged, "enlarged") } : {};
+    if (output === "texture") {
+      const result = { texture: texture(finished, "upscaled"), ...extra };
+      await submittedWorkDone(gpu); // memory that ran out is found here, not by whoever draws
+      return result;
+    }
+    const { width, height } = finished;
+    const rgba = await readImage(gpu, finished);
+    return keepsAlpha
+      ? { image: { width, height, channels: 4, data: rgba }, ...extra }
+      : { image: { width, height, channels: 3, data: dropAlpha(rgba) }, ...extra };
+  } catch (error) {
+    for (const unwanted of made) unwanted.destroy();
+    throw error;
   }
 }

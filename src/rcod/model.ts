@@ -8,8 +8,17 @@ import type { ModelConfigs } from "./load.ts";
 import { loadWeights, predictsMetric, readConfigs } from "./load.ts";
 import type { ModelSource } from "./model-source.ts";
 import { modelFiles } from "./model-source.ts";
-import type { Precision, Progress, UpscaleOptions, UpscaleResult } from "./options.ts";
+import type {
+  Precision,
+  Progress,
+  TextureOptions,
+  TextureResult,
+  UpscaleOptions,
+  UpscaleResult,
+} from "./options.ts";
 import { Pipeline } from "./pipeline.ts";
+import type { SourceImage } from "./source-image.ts";
+import { isTexture } from "./source-image.ts";
 
 export interface LoadOptions {
   /** The device to use: ours, or a GPUDevice shared with other code. Default: a new one. */
@@ -23,12 +32,17 @@ export interface LoadOptions {
   readonly onProgress?: (progress: Progress) => void;
 }
 
-/** Images a model takes. Pixels are sRGB. */
-export type ImageInput = RawImage | ImageData | ImageBitmap;
+/**
+ * Images a model takes. Pixels are sRGB. A texture must be of the model's device (`model.gpu.device`), 2d,
+ * rgba8unorm, one layer, usage COPY_SRC; its first mip level is copied, not read back, and its alpha kept.
+ */
+export type ImageInput = RawImage | ImageData | ImageBitmap | GPUTexture;
 
 /** A model on a device. Owns its buffers: call `dispose()` when done. */
 export class RcodModel {
   readonly precision: DType;
+  /** The device, for textures in and out and for what its memory holds. */
+  readonly gpu: Gpu;
   readonly caps: Caps;
   readonly configs: ModelConfigs;
   /** Whether `realism: "auto"` works: the model has a metric estimation module. */
@@ -44,18 +58,25 @@ export class RcodModel {
     this.precision = pipeline.dtype;
     this.configs = pipeline.configs;
     this.supportsAuto = predictsMetric(pipeline.configs);
+    this.gpu = gpu;
     this.caps = gpu.caps;
     this.#ownedGpu = ownsGpu ? gpu : undefined;
   }
 
   /**
    * Enlarges an image ×4 (the model's `upscale`). Calls are queued. Passing the same image object again
-   * with only `realism`, `timestep` or `colorFix` changed reuses its encoding.
+   * with only `realism`, `realismMask`, `timestep` or `colorFix` changed reuses its encoding. With
+   * `output: "texture"` the result stays on the device.
    * @throws ShapeError for an impossible image, RangeError for an impossible `realism` or `timestep`,
    * DeviceError from the GPU, the signal's reason when aborted
    */
-  async upscale(image: ImageInput, options: UpscaleOptions = {}): Promise<UpscaleResult> {
-    return this.#pipeline.upscale(this.#pixels(image), options);
+  async upscale(image: ImageInput, options: TextureOptions): Promise<TextureResult>;
+  async upscale(image: ImageInput, options?: UpscaleOptions): Promise<UpscaleResult>;
+  async upscale(
+    image: ImageInput,
+    options: UpscaleOptions | TextureOptions = {},
+  ): Promise<UpscaleResult | TextureResult> {
+    return this.#pipeline.upscale(this.#source(image), options as UpscaleOptions);
   }
 
   /** Frees everything on the device, and the device itself when `loadModel` made it. Idempotent. */
@@ -64,8 +85,8 @@ export class RcodModel {
     this.#ownedGpu?.destroy();
   }
 
-  #pixels(image: ImageInput): RawImage {
-    if ("channels" in image) return image;
+  #source(image: ImageInput): SourceImage {
+    if ("channels" in image || isTexture(image)) return image;
     let raw = this.#converted.get(image);
     if (raw === undefined) {
       raw = "data" in image ? fromImageData(image) : fromBitmap(image);

@@ -62,13 +62,26 @@ export interface UpscaleOptions {
    * truncation instead of rounding, asymmetric tile weights, the approximate VAE tiling at its sizes.
    */
   readonly reference?: boolean;
+  /**
+   * Whether the encoding of the last image may be used when the same object comes again. False when its pixels
+   * have changed since, as those of a texture do. Default true.
+   */
+  readonly reuse?: boolean;
+  /** "image" reads the pixels back; "texture" leaves them on the device. Default "image". */
+  readonly output?: "image";
+  /** Also gives the source enlarged by bicubic to the size of the result, as a texture. Default false. */
+  readonly enlarged?: boolean;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: Progress) => void;
 }
 
-export interface UpscaleResult {
-  /** Channels as in the input; alpha is enlarged by bicubic. */
-  readonly image: RawImage;
+/** Options of a call whose result stays on the device. */
+export interface TextureOptions extends Omit<UpscaleOptions, "output"> {
+  readonly output: "texture";
+}
+
+/** What a call did, and what it took. */
+export interface UpscaleReport {
   /** The timestep given to the UNet. */
   readonly timestep: number;
   /** With `realismMask`: the timestep of the masked part. */
@@ -89,4 +102,23 @@ export interface UpscaleResult {
   readonly peakBytes: number;
   /** Peak device bytes of activations alone. */
   readonly peakActivationBytes: number;
+  /**
+   * With `enlarged`: the source enlarged by bicubic, as large as the result, alpha included. Of the model's device,
+   * rgba8unorm, usage TEXTURE_BINDING, RENDER_ATTACHMENT, COPY_SRC and COPY_DST; the caller destroys it.
+   */
+  readonly enlarged?: GPUTexture;
+}
+
+export interface UpscaleResult extends UpscaleReport {
+  /** Channels as in the input, four for a texture; alpha is enlarged by bicubic. */
+  readonly image: RawImage;
+}
+
+export interface TextureResult extends UpscaleReport {
+  /**
+   * The pixels, finished, with alpha as in `UpscaleResult` (255 for an image without). Of the model's device,
+   * rgba8unorm, usage TEXTURE_BINDING, RENDER_ATTACHMENT, COPY_SRC and COPY_DST; the caller destroys it. Its
+   * 4·width·height bytes are not in the peaks.
+   */
+  readonly texture: GPUTexture;
 }

@@ -11,19 +11,28 @@ import { submittedWorkDone } from "../gpu/transfer.ts";
 import { vaeFactor } from "./config.ts";
 import { decodeLatents } from "./decode-stage.ts";
 import { encodeImage } from "./encode-stage.ts";
-import { finishImage } from "./finish-stage.ts";
+import { destroyPixels, finishImage } from "./finish-stage.ts";
 import type { Geometry } from "./geometry.ts";
 import { outputGeometry, paddedGeometry } from "./geometry.ts";
-import type { DeviceImage, RawImage } from "./image-ops.ts";
-import { checkImage } from "./image-ops.ts";
+import type { DeviceImage } from "./image-ops.ts";
 import type { ModelConfigs, ModelWeights } from "./load.ts";
 import { modelParts } from "./load.ts";
-import type { Stage, UpscaleOptions, UpscaleResult } from "./options.ts";
+import type {
+  Stage,
+  TextureOptions,
+  TextureResult,
+  UpscaleOptions,
+  UpscaleResult,
+} from "./options.ts";
 import { checkMask, latentMask } from "./realism-mask.ts";
+import type { SourceImage } from "./source-image.ts";
+import { checkSource } from "./source-image.ts";
 import { StageClock } from "./stage-clock.ts";
 import type { Encoded, StageContext } from "./stage-context.ts";
 import { StagePrograms } from "./stage-programs.ts";
 import { chooseTimesteps, timestepSettings, timestepShares } from "./timestep-choice.ts";
+import type { Output } from "./textures.ts";
+import { checkOutput } from "./textures.ts";
 import { predictLatents } from "./unet-stage.ts";
 import type { UnitWork } from "./work-shares.ts";
 import { measureUnitWork, workShares } from "./work-shares.ts";
@@ -38,7 +47,7 @@ export class Pipeline {
   readonly dtype: DType;
   readonly #context: StageContext;
   /** The last image, by identity: callers who mutate pixels in place must pass a new object. */
-  #encodedOf: RawImage | undefined;
+  #encodedOf: SourceImage | undefined;
   /** The options that its encoding depends on. */
   #encodedKey = "";
   #encoded: Encoded | undefined;
@@ -56,7 +65,12 @@ export class Pipeline {
   }
 
   /** Enlarges one image. Calls on one pipeline run one after another. */
-  upscale(image: RawImage, options: UpscaleOptions = {}): Promise<UpscaleResult> {
+  upscale(image: SourceImage, options: TextureOptions): Promise<TextureResult>;
+  upscale(image: SourceImage, options?: UpscaleOptions): Promise<UpscaleResult>;
+  upscale(
+    image: SourceImage,
+    options: UpscaleOptions | TextureOptions = {},
+  ): Promise<UpscaleResult | TextureResult> {
     this.#calls++;
     const run = this.#queue.then(() => this.#guarded(image, options));
     this.#queue = run.then(
@@ -83,12 +97,15 @@ export class Pipeline {
   }
 
   /** A call that ends with `dispose`, and after whose failure the next one starts afresh. */
-  async #guarded(image: RawImage, options: UpscaleOptions): Promise<UpscaleResult> {
+  async #guarded(
+    image: SourceImage,
+    { output = "image", ...options }: UpscaleOptions | TextureOptions,
+  ): Promise<UpscaleResult | TextureResult> {
     const disposal = this.#disposal.signal;
     try {
       disposal.throwIfAborted();
       const signal = options.signal ? AbortSignal.any([options.signal, disposal]) : disposal;
-      return await this.#upscale(image, { ...options, signal });
+      return await this.#upscale(image, { ...options, signal }, output);
     } catch (error) {
       if (error instanceof DeviceError) {
         // Buffers made when memory ran out stay invalid, and their errors keep coming: drop both.
@@ -99,16 +116,21 @@ export class Pipeline {
     }
   }
 
-  async #upscale(image: RawImage, options: UpscaleOptions): Promise<UpscaleResult> {
-    checkImage(image);
+  async #upscale(
+    image: SourceImage,
+    options: UpscaleOptions,
+    output: Output,
+  ): Promise<UpscaleResult | TextureResult> {
+    checkSource(image);
     const { realismMask } = options;
     if (realismMask) checkMask(realismMask);
     const settings = timestepSettings(this.configs, options);
     const geometry = this.#geometry(image, options.reference === true);
     const mask = realismMask ? latentMask(realismMask, geometry, vaeFactor(this.configs.vae)) : 0;
-    options.signal?.throwIfAborted();
     const context = this.#context;
     const { memory } = context.gpu;
+    checkOutput(context.gpu, output, options, geometry);
+    options.signal?.throwIfAborted();
     memory.resetPeak();
 
     const shares = this.#shares(geometry, typeof mask === "number" ? 1 : 2);
@@ -123,19 +145,24 @@ export class Pipeline {
     } finally {
       memory.release(z);
     }
-    const output = await finishImage(context, decoded, encoded, image, options, clock);
-    const use = memory.use();
-    return {
-      image: output,
-      ...chosen,
-      timingsMs: clock.finish(),
-      reused,
-      peakBytes: use.peakBytes,
-      peakActivationBytes: use.byPurpose["activations"]?.peak ?? 0,
-    };
+    const pixels = await finishImage(context, decoded, encoded, image, options, output, clock);
+    try {
+      const use = memory.use();
+      return {
+        ...pixels,
+        ...chosen,
+        timingsMs: clock.finish(),
+        reused,
+        peakBytes: use.peakBytes,
+        peakActivationBytes: use.byPurpose["activations"]?.peak ?? 0,
+      };
+    } catch (error) {
+      destroyPixels(pixels); // an onProgress of the caller's that throws
+      throw error;
+    }
   }
 
-  #geometry({ width, height }: RawImage, reference: boolean): Geometry {
+  #geometry({ width, height }: SourceImage, reference: boolean): Geometry {
     const { rcod, vae, degradation } = this.configs;
     const { upscale } = rcod;
     const factor = vaeFactor(vae);
@@ -157,7 +184,7 @@ export class Pipeline {
   }
 
   async #encode(
-    image: RawImage,
+    image: SourceImage,
     geometry: Geometry,
     options: UpscaleOptions,
     clock: StageClock,
@@ -168,7 +195,8 @@ export class Pipeline {
       options.tile ?? null,
       options.reference === true,
     ]);
-    if (this.#encodedOf === image && this.#encoded && this.#encodedKey === key) {
+    const isKnown = this.#encodedOf === image && this.#encodedKey === key;
+    if (isKnown && this.#encoded && options.reuse !== false) {
       for (const stage of ENCODING) clock.start(stage);
       return { encoded: this.#encoded, reused: ENCODING };
     }

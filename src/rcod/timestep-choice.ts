@@ -5,7 +5,7 @@ import type { TimestepShare } from "./latent-blend.ts";
 import type { ModelConfigs } from "./load.ts";
 import { predictsMetric } from "./load.ts";
 import { timestepOfMetric } from "./mem.ts";
-import type { RealismSetting, UpscaleOptions, UpscaleResult } from "./options.ts";
+import type { RealismSetting, UpscaleOptions, UpscaleReport } from "./options.ts";
 import type { Encoded, StageContext } from "./stage-context.ts";
 
 /** A timestep, or "auto" where it depends on the encoded image. */
@@ -47,7 +47,7 @@ function settingOf(configs: ModelConfigs, realism: RealismSetting): TimestepSett
 }
 
 /** The timesteps of a call, for its result. */
-export type ChosenTimesteps = Pick<UpscaleResult, "timestep" | "maskTimestep" | "predictedMetric">;
+export type ChosenTimesteps = Pick<UpscaleReport, "timestep" | "maskTimestep" | "predictedMetric">;
 
 /** The timesteps for an encoded image; "auto" predicts its metric. */
 export async function chooseTimesteps(

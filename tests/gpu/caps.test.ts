@@ -45,6 +45,7 @@ it("describes the baseline by the limits of the WebGPU standard", () => {
     maxComputeWorkgroupsPerDimension: 65_535,
     minStorageBufferOffsetAlignment: 256,
     minUniformBufferOffsetAlignment: 256,
+    maxTextureDimension2D: 8192,
   });
   expect([
     BASELINE_CAPS.hasShaderF16,

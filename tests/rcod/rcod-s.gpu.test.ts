@@ -15,6 +15,7 @@ import {
   writeSafetensors,
 } from "../../src/weights/index.ts";
 import { useGpu } from "../support/gpu.ts";
+import { makeTexture, readTexture } from "../support/texture.ts";
 import { rcodSExpected, rcodSFiles } from "./rcod-s-sample.ts";
 import { testImage } from "./support.ts";
 
@@ -75,6 +76,17 @@ describe.each(["f32", "f16"] as const)("RCOD_S in %s", (precision) => {
       const again = await model.upscale(image, { timestep: 249, colorFix: "none" });
       const decoded = await expected("outputs/image_t249");
       expect(worstLevel(again.image, decoded)).toBeLessThanOrEqual(limit);
+
+      // A texture goes the same way: enlarging, estimator and colours.
+      const rgba = new Uint8Array(WIDTH * HEIGHT * 4).fill(255);
+      for (let i = 0; i < WIDTH * HEIGHT; i++)
+        rgba.set(image.data.subarray(3 * i, 3 * i + 3), 4 * i);
+      const texture = makeTexture(setup.gpu, WIDTH, HEIGHT, rgba);
+      const options = { timestep: 249, colorFix: "none", output: "texture" } as const;
+      const { texture: out } = await model.upscale(texture, options);
+      const pixels = await readTexture(setup.gpu, out);
+      expect(pixels.filter((_, i) => i % 4 < 3)).toEqual(again.image.data);
+      for (const each of [texture, out]) each.destroy();
     } finally {
       model.dispose();
       expect(setup.gpu.memory.use().byPurpose["weights"]?.current ?? 0).toBe(0);

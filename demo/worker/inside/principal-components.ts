@@ -48,7 +48,10 @@ export function principalComponents({ data, rows, channels }: Rows, count: numbe
 
 function largestAxis(centred: Float64Array, channels: number, k: number): Float64Array {
   // Not along any axis of the data in particular, and the same every time.
-  let axis: Float64Array = Float64Array.from({ length: channels }, (_, c) => 1 + 0.1 * Math.sin(c * (k + 1)));
+  let axis: Float64Array = Float64Array.from(
+    { length: channels },
+    (_, c) => 1 + 0.1 * Math.sin(c * (k + 1)),
+  );
   axis = normalized(axis, k);
   for (let i = 0; i < ITERATIONS; i++) {
     const next = new Float64Array(channels);
