@@ -10,7 +10,13 @@
 export { loadModel } from "./rcod/model.ts";
 export type { ImageInput, LoadOptions, RcodModel } from "./rcod/model.ts";
 export type { FileSource, FolderSource, ModelSource, ModelSources } from "./rcod/model-source.ts";
+export { attentionMap } from "./rcod/attention-map.ts";
 export type {
+  Capture,
+  Inspection,
+  InspectOptions,
+  NetworkStage,
+  PassTime,
   Precision,
   Progress,
   RealismMask,

@@ -31,7 +31,7 @@ export { packActivation } from "./pack-activation.ts";
 export { PASSES, optimize } from "./passes.ts";
 export type { PassName } from "./passes.ts";
 export { planGraph } from "./plan.ts";
-export type { GraphPlan, PlanOptions } from "./plan.ts";
+export type { AttentionOperand, GraphPlan, PlanOptions } from "./plan.ts";
 export { Program } from "./program.ts";
 export type { HostTensor, ProgramInput, RunOptions, StepTime } from "./program.ts";
 export { runPlan } from "./run-plan.ts";

@@ -10,9 +10,19 @@ import { planMemory } from "./memory-plan.ts";
 import type { PassName } from "./passes.ts";
 import { optimize } from "./passes.ts";
 
+/** Where the queries and keys of an attention node are: channels from `offset` of a value, `numHeads` heads wide. */
+export interface AttentionOperand {
+  readonly value: Value;
+  readonly offset: number;
+  readonly channels: number;
+  readonly numHeads: number;
+}
+
 export interface PlanOptions {
   /** Module paths whose outputs stay readable after a run, e.g. `down_blocks.0.resnets.0`. */
   readonly captures?: readonly string[];
+  /** Module paths of attention nodes whose queries and keys stay readable, as results `<path>.q` and `<path>.k`. */
+  readonly attentions?: readonly string[];
   /** Passes to leave out. */
   readonly without?: readonly PassName[];
   /** Kernel variants to force, by kernel name. */
@@ -25,6 +35,8 @@ export interface GraphPlan {
   readonly byteLengths: ReadonlyMap<number, number>;
   /** Values that must stay readable after the run, by name: outputs and captures. */
   readonly results: ReadonlyMap<string, Value>;
+  /** The operands of `attentions` by result name: other layers may share their values. */
+  readonly attentionOperands: ReadonlyMap<string, AttentionOperand>;
   readonly memory: MemoryPlan;
   /** From when to when each value is needed, in steps. */
   readonly lifetimes: readonly Lifetime[];
@@ -49,18 +61,45 @@ export function planGraph(graph: Graph, caps: Caps, options: PlanOptions = {}): 
   // Only captured names block fusion.
   const optimized = optimize({ ...graph, named: captured }, options.without);
   const lowered = lower(optimized, caps, options.variants);
-  const results = new Map<string, Value>([...optimized.outputs, ...captured]);
+  const attentionOperands = attentionOperandsOf(optimized, options.attentions ?? []);
+  const results = new Map<string, Value>([
+    ...optimized.outputs,
+    ...captured,
+    ...[...attentionOperands].map(([name, { value }]) => [name, value] as const),
+  ]);
   const { lifetimes, scratchIds } = lifetimesOf(lowered, results);
   return {
     graph: optimized,
     steps: lowered.steps,
     byteLengths: lowered.byteLengths,
     results,
+    attentionOperands,
     memory: planMemory(lifetimes),
     lifetimes,
     scratchIds,
     weights: graphWeights(optimized),
   };
+}
+
+/** Read where they are after the passes: naming them before would keep their layers from being stacked. */
+function attentionOperandsOf(
+  { nodes }: Graph,
+  paths: readonly string[],
+): Map<string, AttentionOperand> {
+  const operands = new Map<string, AttentionOperand>();
+  for (const path of paths) {
+    const node = nodes.find(({ op, path: at }) => op.kind === "attention" && at === path);
+    if (node?.op.kind !== "attention") {
+      throw new ShapeError(`graph: no attention is named "${path}"`);
+    }
+    const { numHeads, headDim, offsets } = node.op;
+    (["q", "k"] as const).forEach((name, i) => {
+      const value = node.inputs.x[i] as Value;
+      const channels = numHeads * headDim;
+      operands.set(`${path}.${name}`, { value, offset: offsets[i] as number, channels, numHeads });
+    });
+  }
+  return operands;
 }
 
 function lifetimesOf(

@@ -15,6 +15,8 @@ import { unpackActivation } from "./pack-activation.ts";
 import type { Step } from "./lower.ts";
 import type { GraphPlan } from "./plan.ts";
 import { SlotPool } from "./slot-pool.ts";
+import type { PassSpan } from "./step-timer.ts";
+import { StepTimer } from "./step-timer.ts";
 
 /** Work of one submit in flop-equivalents: about 100 ms on a software adapter, on a slow GPU below that. */
 const SUBMIT_WORK_SOFTWARE = 1e8;
@@ -33,6 +35,11 @@ export interface RunOptions {
   readonly onProgress?: (fraction: number) => void;
   /** First and one past the last step to run; default all. For segmented execution. */
   readonly steps?: readonly [number, number];
+  /**
+   * Called after each submit with the device times of its steps, in order. Puts every step into a pass of its own.
+   * Never called on devices without `timestamp-query`.
+   */
+  readonly onTimes?: (times: readonly StepTime[]) => void;
 }
 
 /** A result on the host: values without channel padding. */
@@ -45,7 +52,10 @@ export interface HostTensor {
 export interface StepTime {
   readonly path: string;
   readonly kernel: string;
+  readonly variant: string;
   readonly label: string;
+  /** On the device's clock, which starts anywhere. */
+  readonly startMs: number;
   readonly durationMs: number;
   readonly flops: number;
   readonly bytes: number;
@@ -213,12 +223,14 @@ export class Program {
     options: RunOptions = {},
   ): Promise<void> {
     this.#assertUsable();
-    const { signal, onProgress } = options;
+    const { signal, onProgress, onTimes } = options;
     const [from, to] = options.steps ?? [0, this.plan.steps.length];
     signal?.throwIfAborted();
     this.setInputs(inputs);
     const gpu = this.#gpu;
     const budget = gpu.caps.isSoftware ? SUBMIT_WORK_SOFTWARE : SUBMIT_WORK;
+    const timed = gpu.caps.hasTimestampQuery ? onTimes : undefined;
+    const most = timed ? StepTimer.MAX_PASSES : Infinity;
     const works = this.plan.steps.map(
       ({ cost }) => cost.flops + FLOPS_PER_BYTE * (cost.bytesRead + cost.bytesWritten),
     );
@@ -237,15 +249,11 @@ export class Program {
         let end = start;
         let work = 0;
         while (end < to && (end === start || work + (works[end] as number) <= budget)) {
+          if (end - start >= most) break;
           work += works[end++] as number;
         }
-        const encoder = gpu.device.createCommandEncoder({ label: "program" });
-        const pass = encoder.beginComputePass({ label: "program" });
-        this.#record(pass, start, end);
-        pass.end();
-        gpu.device.queue.submit([encoder.finish()]);
         submitted += work;
-        const done = submittedWorkDone(gpu);
+        const done = timed ? this.#submitTimed(start, end, timed) : this.#submit(start, end);
         done.catch(() => undefined); // reported by whoever awaits it; never an unhandled rejection
         start = end;
         inFlight.push({ done, fraction: start < to ? Math.min(1, submitted / total) : 1 });
@@ -268,63 +276,13 @@ export class Program {
   /** Runs once with a timestamp pair around every step. Needs `timestamp-query`. */
   async profile(inputs: Readonly<Record<string, ProgramInput>> = {}): Promise<StepTime[]> {
     this.#assertUsable();
-    const gpu = this.#gpu;
-    if (!gpu.caps.hasTimestampQuery) {
+    if (!this.#gpu.caps.hasTimestampQuery) {
       throw new DeviceError(
         "device: profiling needs the feature timestamp-query, which this adapter lacks",
       );
     }
-    this.setInputs(inputs);
-    const { steps } = this.plan;
     const times: StepTime[] = [];
-    const perBatch = 1024; // a query set holds at most 4096 queries
-    for (let start = 0; start < steps.length; start += perBatch) {
-      const count = Math.min(perBatch, steps.length - start);
-      const querySet = gpu.device.createQuerySet({
-        label: "profile",
-        type: "timestamp",
-        count: 2 * count,
-      });
-      const resolved = gpu.memory.create(
-        "profile",
-        16 * count,
-        "staging",
-        0x200 | BUFFER_USAGE.COPY_SRC,
-      ); // QUERY_RESOLVE
-      try {
-        const encoder = gpu.device.createCommandEncoder({ label: "profile" });
-        for (let i = 0; i < count; i++) {
-          const pass = encoder.beginComputePass({
-            label: steps[start + i]?.node.path ?? "",
-            timestampWrites: {
-              querySet,
-              beginningOfPassWriteIndex: 2 * i,
-              endOfPassWriteIndex: 2 * i + 1,
-            },
-          });
-          this.#record(pass, start + i, start + i + 1);
-          pass.end();
-        }
-        encoder.resolveQuerySet(querySet, 0, 2 * count, resolved, 0);
-        gpu.device.queue.submit([encoder.finish()]);
-        const ticks = new BigUint64Array((await readBytes(gpu, resolved, 0, 16 * count)).buffer);
-        for (let i = 0; i < count; i++) {
-          const step = steps[start + i];
-          if (step === undefined) continue;
-          times.push({
-            path: step.node.path,
-            kernel: step.kernel,
-            label: step.plan.dispatches[0]?.label ?? step.kernel,
-            durationMs: Number((ticks[2 * i + 1] ?? 0n) - (ticks[2 * i] ?? 0n)) / 1e6,
-            flops: step.cost.flops,
-            bytes: step.cost.bytesRead + step.cost.bytesWritten,
-          });
-        }
-      } finally {
-        querySet.destroy();
-        gpu.memory.release(resolved);
-      }
-    }
+    await this.run(inputs, { onTimes: (more) => times.push(...more) });
     return times;
   }
 
@@ -342,6 +300,51 @@ export class Program {
     this.#disposed = true;
     this.#gpu.memory.release(this.#params);
     if (this.#ownsPool) this.#pool.dispose();
+  }
+
+  /** Submits steps in one pass; resolves when they are done. */
+  #submit(from: number, to: number): Promise<void> {
+    const { device } = this.#gpu;
+    const encoder = device.createCommandEncoder({ label: "program" });
+    const pass = encoder.beginComputePass({ label: "program" });
+    this.#record(pass, from, to);
+    pass.end();
+    device.queue.submit([encoder.finish()]);
+    return submittedWorkDone(this.#gpu);
+  }
+
+  /** Submits steps in a pass each, and reports their times when they are done. */
+  async #submitTimed(
+    from: number,
+    to: number,
+    onTimes: NonNullable<RunOptions["onTimes"]>,
+  ): Promise<void> {
+    const { device } = this.#gpu;
+    const steps = this.plan.steps.slice(from, to);
+    const timer = new StepTimer(this.#gpu, steps.length);
+    const encoder = device.createCommandEncoder({ label: "timed program" });
+    steps.forEach(({ node }, index) => {
+      const pass = encoder.beginComputePass({
+        label: node.path,
+        timestampWrites: timer.writes(index),
+      });
+      this.#record(pass, from + index, from + index + 1);
+      pass.end();
+    });
+    timer.resolve(encoder);
+    device.queue.submit([encoder.finish()]);
+    const spans = await timer.read();
+    onTimes(
+      steps.map(({ node, kernel, plan, cost }, index) => ({
+        path: node.path,
+        kernel,
+        variant: plan.variant,
+        label: plan.dispatches[0]?.label ?? kernel,
+        ...(spans[index] as PassSpan),
+        flops: cost.flops,
+        bytes: cost.bytesRead + cost.bytesWritten,
+      })),
+    );
   }
 
   #record(pass: GPUComputePassEncoder, from: number, to: number): void {

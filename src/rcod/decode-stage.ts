@@ -14,7 +14,7 @@ import { chooseVaeTile } from "./vae-tile-choice.ts";
 
 /** Stage "decode": the image at the size of the enlarged source. */
 export async function decodeLatents(
-  { gpu, configs, weights, programs, dtype }: StageContext,
+  { gpu, configs, weights, programs, dtype, inspector }: StageContext,
   z: GPUBuffer,
   encoded: Encoded,
   options: UpscaleOptions,
@@ -35,10 +35,14 @@ export async function decodeLatents(
   try {
     const tile = chooseVaeTile(vae, gpu.caps, dtype, "decode", workHeight, workWidth, options);
     if (tile === null) {
-      const program = await programs.get(`decode ${latentHeight}x${latentWidth}`, "vae", () =>
-        decoderGraph(vae, latentHeight, latentWidth, dtype),
+      const program = await programs.get(
+        `decode ${latentHeight}x${latentWidth}`,
+        "vae",
+        () => decoderGraph(vae, latentHeight, latentWidth, dtype),
+        inspector?.planOptions("decode"),
       );
       await program.run({ z }, clock.runOptions(options.signal));
+      await inspector?.collect("decode", program);
       const { buffer, size } = program.result("image");
       await toImage({ buffer, size });
       return decoded;

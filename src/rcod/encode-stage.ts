@@ -72,25 +72,29 @@ export async function encodeImage(
 
 /** Visual Prompt Injection: CLIP tokens of the enlarged source, without CLIP's normalisation. */
 async function visualTokens(
-  { gpu, configs, programs, dtype }: StageContext,
+  { gpu, configs, programs, dtype, inspector }: StageContext,
   source: EnlargedSource,
   options: UpscaleOptions,
   clock: StageClock,
 ): Promise<GPUBuffer> {
   const { clip, unet } = configs;
-  const program = await programs.get("tokens", "clip", () =>
-    tokenGraph(clip, unet.crossAttentionDim, dtype),
+  const program = await programs.get(
+    "tokens",
+    "clip",
+    () => tokenGraph(clip, unet.crossAttentionDim, dtype),
+    inspector?.planOptions("tokens"),
   );
   const side = clip.imageSize;
   const pixels = program.input("pixels");
   await resizeToTensor(gpu, source.pixels, pixels, { width: side, height: side, dtype });
   await program.run({}, clock.runOptions(options.signal));
+  await inspector?.collect("tokens", program);
   return programs.keep(program, "tokens");
 }
 
 /** Latents [1, h, w, L] times the scaling factor: the posterior's mean, or a seeded sample. */
 export async function encodeLatents(
-  { gpu, configs, weights, programs, dtype }: StageContext,
+  { gpu, configs, weights, programs, dtype, inspector }: StageContext,
   source: EnlargedSource,
   { workHeight, workWidth }: Geometry,
   options: UpscaleOptions,
@@ -99,11 +103,15 @@ export async function encodeLatents(
   const { vae } = configs;
   const tile = chooseVaeTile(vae, gpu.caps, dtype, "encode", workHeight, workWidth, options);
   if (tile === null) {
-    const program = await programs.get(`encode ${workHeight}x${workWidth}`, "vae", () =>
-      encoderGraph(vae, workHeight, workWidth, dtype),
+    const program = await programs.get(
+      `encode ${workHeight}x${workWidth}`,
+      "vae",
+      () => encoderGraph(vae, workHeight, workWidth, dtype),
+      inspector?.planOptions("encode"),
     );
     await source.toTensor(program.input("image"), dtype);
     await program.run({}, runOptions(options.signal));
+    await inspector?.collect("encode", program);
     if (options.seed === undefined) return programs.keep(program, "latents");
     const mean = await program.read("latents");
     const logvar = await program.read("logvar");
@@ -145,7 +153,7 @@ function uploadLatents(gpu: Gpu, values: Float32Array, channels: number, dtype: 
  * latents now, which counts as encoding.
  */
 export async function predictMetric(
-  { configs, programs, dtype }: StageContext,
+  { configs, programs, dtype, inspector }: StageContext,
   encoded: Encoded,
   { signal }: UpscaleOptions,
 ): Promise<number> {
@@ -156,7 +164,7 @@ export async function predictMetric(
     const program = await programs.get(`mem ${height}x${width}`, "mem", () =>
       memGraph(mem, height, width, dtype),
     );
-    await program.run({ latents }, signal ? { signal } : {});
+    await program.run({ latents }, { ...inspector?.onTimes("encode"), ...(signal && { signal }) });
     encoded.predictedMetric = metricOfMap((await program.read("metric")).data);
   }
   return encoded.predictedMetric;

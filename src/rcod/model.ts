@@ -19,6 +19,7 @@ import type {
 import { Pipeline } from "./pipeline.ts";
 import type { SourceImage } from "./source-image.ts";
 import { isTexture } from "./source-image.ts";
+import type { StageModules } from "./stage-modules.ts";
 
 export interface LoadOptions {
   /** The device to use: ours, or a GPUDevice shared with other code. Default: a new one. */
@@ -77,6 +78,11 @@ export class RcodModel {
     options: UpscaleOptions | TextureOptions = {},
   ): Promise<UpscaleResult | TextureResult> {
     return this.#pipeline.upscale(this.#source(image), options as UpscaleOptions);
+  }
+
+  /** Names of what `inspect.captures` can read, by stage. */
+  modules(): StageModules {
+    return this.#pipeline.modules;
   }
 
   /** Frees everything on the device, and the device itself when `loadModel` made it. Idempotent. */

@@ -4,6 +4,9 @@ import type { RawImage } from "./image-ops.ts";
 /** A stage of the pipeline, in order. */
 export type Stage = "load" | "preprocess" | "tokens" | "encode" | "unet" | "decode" | "color";
 
+/** A stage that is a network. */
+export type NetworkStage = "tokens" | "encode" | "unet" | "decode";
+
 export interface Progress {
   readonly stage: Stage;
   /** 0 … 1 within the stage. */
@@ -34,6 +37,49 @@ export interface RealismMask {
   readonly width: number;
   readonly height: number;
   readonly realism: RealismSetting;
+}
+
+/** What to see of a call's networks. */
+export interface InspectOptions {
+  /** Times every pass on the device; the call takes longer. Default false. */
+  readonly passes?: boolean;
+  /**
+   * Values to read, by names that `model.modules()` lists. Capturing a module keeps its output out of fusions, which
+   * in f16 rounds it once more. Modules of "tokens" and "encode" make these stages run again. Module paths need the
+   * stage to run in one piece, untiled; with a `realismMask` those of "unet" are of the run at `maskTimestep`.
+   */
+  readonly captures?: readonly string[];
+}
+
+/** One step of a network on the device. */
+export interface PassTime {
+  readonly stage: NetworkStage;
+  /** The module path. */
+  readonly label: string;
+  readonly kernel: string;
+  readonly variant: string;
+  /** From the beginning of the first pass of the call. */
+  readonly startMs: number;
+  readonly durationMs: number;
+}
+
+/** A value on the host, without the padding of channels. */
+export interface Capture {
+  readonly stage: NetworkStage;
+  readonly data: Float32Array;
+  /** [1, height, width, channels], or [1, tokens, channels]. */
+  readonly shape: readonly number[];
+  /** Of queries and keys. */
+  readonly numHeads?: number;
+}
+
+export interface Inspection {
+  /**
+   * The steps of the networks that ran, in order; not resizes, colour fix, the VAE in tiles. Absent where the device
+   * has no `timestamp-query`. Browsers round the times, Chrome to 0.1 ms.
+   */
+  readonly passes?: readonly PassTime[];
+  readonly captures: Readonly<Record<string, Capture>>;
 }
 
 export interface UpscaleOptions {
@@ -71,6 +117,7 @@ export interface UpscaleOptions {
   readonly output?: "image";
   /** Also gives the source enlarged by bicubic to the size of the result, as a texture. Default false. */
   readonly enlarged?: boolean;
+  readonly inspect?: InspectOptions;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: Progress) => void;
 }
@@ -107,6 +154,8 @@ export interface UpscaleReport {
    * rgba8unorm, usage TEXTURE_BINDING, RENDER_ATTACHMENT, COPY_SRC and COPY_DST; the caller destroys it.
    */
   readonly enlarged?: GPUTexture;
+  /** With `inspect`. */
+  readonly inspection?: Inspection;
 }
 
 export interface UpscaleResult extends UpscaleReport {

@@ -11,10 +11,13 @@ import { submittedWorkDone } from "../gpu/transfer.ts";
 import { vaeFactor } from "./config.ts";
 import { decodeLatents } from "./decode-stage.ts";
 import { encodeImage } from "./encode-stage.ts";
+import { EncodedCache } from "./encoded-cache.ts";
 import { destroyPixels, finishImage } from "./finish-stage.ts";
 import type { Geometry } from "./geometry.ts";
 import { outputGeometry, paddedGeometry } from "./geometry.ts";
 import type { DeviceImage } from "./image-ops.ts";
+import { checkWhole, collectEncoded } from "./inspect-call.ts";
+import { Inspector } from "./inspector.ts";
 import type { ModelConfigs, ModelWeights } from "./load.ts";
 import { modelParts } from "./load.ts";
 import type {
@@ -29,6 +32,8 @@ import type { SourceImage } from "./source-image.ts";
 import { checkSource } from "./source-image.ts";
 import { StageClock } from "./stage-clock.ts";
 import type { Encoded, StageContext } from "./stage-context.ts";
+import type { StageModules } from "./stage-modules.ts";
+import { stageModules } from "./stage-modules.ts";
 import { StagePrograms } from "./stage-programs.ts";
 import { chooseTimesteps, timestepSettings, timestepShares } from "./timestep-choice.ts";
 import type { Output } from "./textures.ts";
@@ -46,13 +51,10 @@ export class Pipeline {
   readonly configs: ModelConfigs;
   readonly dtype: DType;
   readonly #context: StageContext;
-  /** The last image, by identity: callers who mutate pixels in place must pass a new object. */
-  #encodedOf: SourceImage | undefined;
-  /** The options that its encoding depends on. */
-  #encodedKey = "";
-  #encoded: Encoded | undefined;
+  readonly #cache: EncodedCache;
   #queue: Promise<unknown> = Promise.resolve();
   #unitWork: UnitWork | undefined;
+  #modules: StageModules | undefined;
   /** Calls under way or waiting. */
   #calls = 0;
   /** Aborted by `dispose`, which ends the call under way. */
@@ -62,6 +64,13 @@ export class Pipeline {
     this.configs = configs;
     this.dtype = dtype;
     this.#context = { gpu, configs, weights, programs: new StagePrograms(gpu, weights), dtype };
+    this.#cache = new EncodedCache(gpu);
+  }
+
+  /** What calls can capture, by stage. */
+  get modules(): StageModules {
+    this.#modules ??= stageModules(this.configs);
+    return this.#modules;
   }
 
   /** Enlarges one image. Calls on one pipeline run one after another. */
@@ -127,15 +136,19 @@ export class Pipeline {
     const settings = timestepSettings(this.configs, options);
     const geometry = this.#geometry(image, options.reference === true);
     const mask = realismMask ? latentMask(realismMask, geometry, vaeFactor(this.configs.vae)) : 0;
-    const context = this.#context;
-    const { memory } = context.gpu;
-    checkOutput(context.gpu, output, options, geometry);
+    const { inspect } = options;
+    const { gpu } = this.#context;
+    const inspector = inspect && new Inspector(inspect, this.modules, gpu.caps);
+    const context = inspector ? { ...this.#context, inspector } : this.#context;
+    if (inspector) checkWhole(context, inspector, geometry, options);
+    const { memory } = gpu;
+    checkOutput(gpu, output, options, geometry);
     options.signal?.throwIfAborted();
     memory.resetPeak();
 
     const shares = this.#shares(geometry, typeof mask === "number" ? 1 : 2);
-    const clock = new StageClock(shares, options.onProgress);
-    const { encoded, reused } = await this.#encode(image, geometry, options, clock);
+    const clock = new StageClock(shares, options.onProgress, inspector);
+    const { encoded, reused } = await this.#encode(context, image, geometry, options, clock);
     const chosen = await chooseTimesteps(context, encoded, settings, options);
     const timesteps = timestepShares(chosen, mask);
     const z = await predictLatents(context, encoded, timesteps, options, clock);
@@ -153,6 +166,7 @@ export class Pipeline {
         ...chosen,
         timingsMs: clock.finish(),
         reused,
+        ...(inspector && { inspection: inspector.result() }),
         peakBytes: use.peakBytes,
         peakActivationBytes: use.byPurpose["activations"]?.peak ?? 0,
       };
@@ -184,43 +198,29 @@ export class Pipeline {
   }
 
   async #encode(
+    context: StageContext,
     image: SourceImage,
     geometry: Geometry,
     options: UpscaleOptions,
     clock: StageClock,
   ): Promise<{ readonly encoded: Encoded; readonly reused: readonly Stage[] }> {
-    const key = JSON.stringify([
-      geometry,
-      options.seed ?? null,
-      options.tile ?? null,
-      options.reference === true,
-    ]);
-    const isKnown = this.#encodedOf === image && this.#encodedKey === key;
-    if (isKnown && this.#encoded && options.reuse !== false) {
-      for (const stage of ENCODING) clock.start(stage);
-      return { encoded: this.#encoded, reused: ENCODING };
+    const { inspector } = context;
+    const mayReuse = options.reuse !== false && !inspector?.looksInto(["tokens", "encode"]);
+    let encoded = mayReuse ? this.#cache.find(image, geometry, options) : undefined;
+    const reused = encoded ? ENCODING : [];
+    for (const stage of reused) clock.start(stage);
+    if (encoded === undefined) {
+      this.#cache.drop();
+      encoded = await encodeImage(context, image, geometry, options, clock);
+      this.#cache.keep(image, geometry, options, encoded);
     }
-    this.#dropEncoded();
-    const encoded = await encodeImage(this.#context, image, geometry, options, clock);
-    this.#encodedOf = image;
-    this.#encodedKey = key;
-    this.#encoded = encoded;
-    return { encoded, reused: [] };
+    if (inspector) await collectEncoded(context, inspector, encoded);
+    return { encoded, reused };
   }
 
   /** Forgets the encoded image and all programs, and frees their memory. Weights stay. */
   #dropBuffers(): void {
-    this.#dropEncoded();
+    this.#cache.drop();
     this.#context.programs.clear();
-  }
-
-  #dropEncoded(): void {
-    if (this.#encoded) {
-      const { source, latents, tokens } = this.#encoded;
-      for (const buffer of [source.buffer, latents, tokens])
-        this.#context.gpu.memory.release(buffer);
-    }
-    this.#encoded = undefined;
-    this.#encodedOf = undefined;
   }
 }

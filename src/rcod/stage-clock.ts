@@ -1,5 +1,7 @@
 import type { RunOptions } from "../graph/program.ts";
+import type { Inspector } from "./inspector.ts";
 import type { Progress, Stage } from "./options.ts";
+import { NETWORK_STAGES } from "./stage-modules.ts";
 
 type RunStage = Exclude<Stage, "load">;
 
@@ -7,6 +9,7 @@ type RunStage = Exclude<Stage, "load">;
 export class StageClock {
   readonly #shares: ReadonlyMap<RunStage, number>;
   readonly #report: ((progress: Progress) => void) | undefined;
+  readonly #inspector: Inspector | undefined;
   readonly #timings: Record<RunStage, number> = {
     preprocess: 0,
     tokens: 0,
@@ -22,9 +25,14 @@ export class StageClock {
   #fraction = 0;
 
   /** `shares` of the stages add up to 1. */
-  constructor(shares: ReadonlyMap<RunStage, number>, report?: (progress: Progress) => void) {
+  constructor(
+    shares: ReadonlyMap<RunStage, number>,
+    report?: (progress: Progress) => void,
+    inspector?: Inspector,
+  ) {
     this.#shares = shares;
     this.#report = report;
+    this.#inspector = inspector;
   }
 
   /** Ends the stage under way and begins the next. */
@@ -45,8 +53,10 @@ export class StageClock {
 
   /** Options for a program that does the part of the stage from `start`, `length` long. */
   runOptions(signal: AbortSignal | undefined, start = 0, length = 1): RunOptions {
+    const stage = NETWORK_STAGES.find((network) => network === this.#stage);
     return {
       onProgress: (fraction) => this.progress(start + length * fraction),
+      ...(stage && this.#inspector?.onTimes(stage)),
       ...(signal && { signal }),
     };
   }

@@ -4,6 +4,7 @@ import type { DType } from "../gpu/dtype.ts";
 import type { Rounding } from "../kernels/image-layout.ts";
 import type { Geometry } from "./geometry.ts";
 import type { DeviceImage } from "./image-ops.ts";
+import type { Inspector } from "./inspector.ts";
 import type { LoadedWeights, ModelConfigs } from "./load.ts";
 import type { UpscaleOptions } from "./options.ts";
 import type { StagePrograms } from "./stage-programs.ts";
@@ -15,6 +16,8 @@ export interface StageContext {
   readonly programs: StagePrograms;
   /** Storage of activations. */
   readonly dtype: DType;
+  /** Of this call, where somebody wants to look. */
+  readonly inspector?: Inspector;
 }
 
 /** Everything of an image that does not depend on realism. Whoever made it releases its buffers. */

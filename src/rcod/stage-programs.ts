@@ -1,6 +1,7 @@
 /** The compiled stages of a model and the activation memory that they share. */
 import type { Gpu } from "../gpu/device.ts";
 import type { Graph } from "../graph/ir.ts";
+import type { PlanOptions } from "../graph/plan.ts";
 import { planGraph } from "../graph/plan.ts";
 import { Program } from "../graph/program.ts";
 import { SlotPool } from "../graph/slot-pool.ts";
@@ -18,8 +19,18 @@ export class StagePrograms {
     this.#pool = new SlotPool(gpu);
   }
 
-  /** A compiled stage. One size per stage is kept: another size replaces it (pipelines stay cached). */
-  async get(key: string, part: ModelPart, build: () => Graph): Promise<Program> {
+  /**
+   * A compiled stage. One size per stage is kept: another size or other captures replace it (pipelines stay
+   * cached).
+   */
+  async get(
+    sizeKey: string,
+    part: ModelPart,
+    build: () => Graph,
+    options: Pick<PlanOptions, "captures" | "attentions"> = {},
+  ): Promise<Program> {
+    const { captures = [], attentions = [] } = options;
+    const key = [sizeKey, ...captures, ...attentions].join(" ");
     const known = this.#programs.get(key);
     if (known !== undefined) return known;
     const stage = key.split(" ", 1)[0] as string;
@@ -30,7 +41,7 @@ export class StagePrograms {
     }
     const weights = this.#weights[part];
     if (weights === undefined) throw new Error(`internal: this model has no ${part}`);
-    const plan = planGraph(build(), this.#gpu.caps);
+    const plan = planGraph(build(), this.#gpu.caps, options);
     const program = await Program.create(this.#gpu, plan, weights, { pool: this.#pool });
     this.#programs.set(key, program);
     return program;

@@ -20,7 +20,7 @@ import { timestepEmbedding } from "./unet.ts";
  * z [1, h, w, L], ready for the decoder.
  */
 export async function predictLatents(
-  { gpu, configs, programs, dtype }: StageContext,
+  { gpu, configs, programs, dtype, inspector }: StageContext,
   encoded: Encoded,
   timesteps: readonly TimestepShare[],
   options: UpscaleOptions,
@@ -41,8 +41,11 @@ export async function predictLatents(
     ? gaussianTiles(tiling, options.reference !== true)
     : wholeMap(width, height);
   const { tileHeight, tileWidth } = tiles;
-  const program = await programs.get(`unet ${tileHeight}x${tileWidth}`, "unet", () =>
-    unetGraph(unet, tileHeight, tileWidth, clipTokens(clip), dtype),
+  const program = await programs.get(
+    `unet ${tileHeight}x${tileWidth}`,
+    "unet",
+    () => unetGraph(unet, tileHeight, tileWidth, clipTokens(clip), dtype),
+    inspector?.planOptions("unet"),
   );
   const shape = [1, height, width, channels];
   const z = gpu.memory.create("z", activationByteLength(shape, dtype), "images");
@@ -58,6 +61,8 @@ export async function predictLatents(
       blended = await blendPredictions(gpu, program, inputs, tiles, timesteps, embed, runOptions);
       eps = { buffer: blended };
     }
+    await inspector?.collect("unet", program);
+    await inspector?.collectValue(gpu, "eps", eps.buffer, shape, dtype);
     const { p, q } = oneStepCoefficients(rcod, vae);
     await runPlan(
       gpu,
@@ -74,6 +79,7 @@ export async function predictLatents(
       ),
       { a: latents, b: { buffer: eps.buffer, ...(eps.size && { size: eps.size }) }, y: z },
     );
+    await inspector?.collectValue(gpu, "z", z, shape, dtype);
     return z;
   } catch (error) {
     gpu.memory.release(z);

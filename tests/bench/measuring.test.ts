@@ -109,6 +109,8 @@ describe("rooflineMs", () => {
 describe("groupByClass", () => {
   it("sums steps by label, the largest first", () => {
     const step = (label: string, durationMs: number) => ({
+      variant: "v",
+      startMs: 0,
       path: "p",
       kernel: "k",
       label,
