@@ -31,7 +31,7 @@ export async function inside(
   const { alpha, thresholds, timesteps } = model.configs.rcod;
   const { width, height, data } = source;
   return {
-    source: { width, height, rgba: data as Uint8ClampedArray<ArrayBuffer> },
+    source: { width, height, rgba: data },
     timestep,
     alpha,
     passes: inspection.passes ?? null,

@@ -6,7 +6,8 @@ import { fileURLToPath } from "node:url";
 import type { ElementHandle, Page } from "puppeteer-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { useBrowser } from "../browser/support.ts";
-import { builtDemo, seriousFindings } from "./built-demo.ts";
+import { seriousFindings } from "./axe.ts";
+import { builtDemo } from "./support.ts";
 
 const GOLDEN = fileURLToPath(
   new URL("../fixtures/goldens/ops_resize_time.safetensors", import.meta.url),
