@@ -78,22 +78,27 @@ export function mount(container: HTMLElement, app: App): void {
             "This browser gives no timestamps of the GPU (timestamp-query), so there are no times of passes.",
           ),
     );
-    memory.replaceChildren(memoryPlan(record.memory));
+    memory.replaceChildren(memoryPlan(record.networks));
     values.replaceChildren(latentsSection(record));
     metric.replaceChildren(metricSection(record.choice));
     fillModules(moduleChoice, record);
     fillLayers(layerChoice, record);
     showCaptures(record);
     results.hidden = false;
-    return `Done in ${duration(performance.now() - startedAt)}, ${duration(record.totalMs)} of it the upscale with timestamps around every pass`;
+    return `Done in ${duration(performance.now() - startedAt)}. Timestamps around every step make it slower than usual.`;
   });
   const look = async (run: Run, captures: readonly string[]): Promise<string> => {
     showCaptures(await inspect(run, captures));
     return "";
   };
-  const modulePanel = runPanel(app, "Show this module", (run) => look(run, [moduleChoice.value]));
-  const layerPanel = runPanel(app, "Show this layer", (run) =>
-    look(run, [`${layerChoice.value}.q`, `${layerChoice.value}.k`]),
+  const modulePanel = runPanel(app, "Show this module", (run) => look(run, [moduleChoice.value]), {
+    isMain: false,
+  });
+  const layerPanel = runPanel(
+    app,
+    "Show this layer",
+    (run) => look(run, [`${layerChoice.value}.q`, `${layerChoice.value}.k`]),
+    { isMain: false },
   );
 
   const section = (title: string, text: string, ...children: readonly Node[]): HTMLElement =>
@@ -109,7 +114,7 @@ export function mount(container: HTMLElement, app: App): void {
     { class: "report-results", hidden: true },
     section(
       "Time",
-      "Every bar is one dispatch of a kernel on the GPU, in the lane of its kind. Most of the time goes into 3 × 3 convolutions at full resolution, at the two ends: encoding and decoding cost more than the diffusion step itself.",
+      "Every bar is one step of a network on the GPU, in the lane of its kind.",
       time,
     ),
     section("From latents to latents", "", values),

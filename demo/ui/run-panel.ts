@@ -15,7 +15,12 @@ export interface RunPanel {
 }
 
 /** `work` gives the sentence that remains at the end. Only one run at a time, and none beside an upscale. */
-export function runPanel(app: App, label: string, work: (run: Run) => Promise<string>): RunPanel {
+export function runPanel(
+  app: App,
+  label: string,
+  work: (run: Run) => Promise<string>,
+  { isMain = true }: { readonly isMain?: boolean } = {},
+): RunPanel {
   let controller: AbortController | null = null;
   const bar = h("progress", {
     class: "progress",
@@ -25,7 +30,11 @@ export function runPanel(app: App, label: string, work: (run: Run) => Promise<st
     hidden: true,
   });
   const status = h("p", { class: "run-status", role: "status" });
-  const start = button({ class: "button is-primary" }, () => panel.start(), label);
+  const start = button(
+    { class: isMain ? "button is-primary" : "button" },
+    () => panel.start(),
+    label,
+  );
   const cancel = button({ class: "button", hidden: true }, () => controller?.abort(), "Cancel");
 
   const panel: RunPanel = {

@@ -4,7 +4,6 @@ import type { InsideArgs, InsideRecord } from "../tabs/inside/record.ts";
 import type { CommandContext } from "./commands.ts";
 import { captureView } from "./inside/capture-view.ts";
 import { defaultCaptures } from "./inside/default-captures.ts";
-import { stageMemory } from "./inside/stage-memory.ts";
 
 /** Queries and keys go to the page as they are: it computes maps for whatever place is pointed at. */
 const ATTENTION_OPERAND = /\.[qk]$/;
@@ -32,10 +31,11 @@ export async function inside(
   const { width, height, data } = source;
   return {
     source: { width, height, rgba: data },
+    latentFactor: 2 ** (model.configs.vae.blockOutChannels.length - 1),
     timestep,
     alpha,
     passes: inspection.passes ?? null,
-    memory: stageMemory(model, width, height),
+    networks: model.plan({ width, height }).networks,
     ...splitCaptures(inspection, width / height),
     choice: { metric: predictedMetric ?? null, thresholds, timesteps },
     modules: model.modules(),

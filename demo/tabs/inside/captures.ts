@@ -8,7 +8,7 @@ const STAGE_VALUES: readonly (readonly [name: string, title: string, text: strin
   [
     "latents",
     "z_L, the latents",
-    "What the encoder makes of the picture: few numbers for every 4 × 4 or 8 × 8 pixels.",
+    "What the encoder makes of the enlarged picture: few numbers for every block of pixels.",
   ],
   [
     "eps",
@@ -22,8 +22,15 @@ const STAGE_VALUES: readonly (readonly [name: string, title: string, text: strin
   ],
 ];
 
-export function latentsSection({ captures, source, alpha, timestep }: InsideRecord): HTMLElement {
+export function latentsSection({
+  captures,
+  source,
+  latentFactor,
+  alpha,
+  timestep,
+}: InsideRecord): HTMLElement {
   const input = pixels(source.width, source.height, source.rgba, "The picture that went in");
+  const channels = captures.find(({ name }) => name === "latents")?.shape.at(-1) ?? 0;
   const cards = STAGE_VALUES.flatMap(([name, title, text]) => {
     const view = captures.find((capture) => capture.name === name);
     return view ? [captureCard(view, title, text)] : [];
@@ -34,7 +41,7 @@ export function latentsSection({ captures, source, alpha, timestep }: InsideReco
     h(
       "p",
       { class: "prose" },
-      "Diffusion models work on latents, not on pixels. Usual ones call their network dozens of times and remove a little noise each time. This one is trained to do it in a single step:",
+      `Diffusion models work on latents, not on pixels: here ${channels} numbers for every ${latentFactor} × ${latentFactor} pixels. Usual ones call their network dozens of times and remove a little noise each time. This one is trained to do it in a single step:`,
     ),
     h(
       "p",

@@ -6,6 +6,8 @@ import { svg } from "../../ui/svg.ts";
 import type { MetricChoice } from "./record.ts";
 
 const HEIGHT = 92;
+/** Of a letter, with room. */
+const NAME_WIDTH = 8;
 const BAND = { top: 34, bottom: 62 } as const;
 
 interface MetricGroup {
@@ -35,12 +37,16 @@ export function metricSection(choice: MetricChoice): HTMLElement {
   const groups = metricGroups(choice);
   const { metric } = choice;
   const own = metric === null ? undefined : groupOf(metric, groups);
-  const plot = new Plot("The latent metric from 0 to 1, its thresholds and this picture");
+  const plot = new Plot("The latent metric, its thresholds and this picture");
   plot.show((width) => drawing(groups, metric, width));
-  const answer =
+  const answer: readonly (Node | string)[] =
     metric === null
-      ? "Run with automatic realism to see where this picture falls."
-      : `This picture: M_L is predicted as ${metric.toFixed(3)}, so the automatic choice is the group “${own?.name}” and timestep ${own?.timestep}.`;
+      ? ["Run with automatic realism to see where this picture falls."]
+      : [
+          "This picture: ",
+          symbol(),
+          ` is predicted as ${metric.toFixed(3)}, so the automatic choice is the group “${own?.name}” and timestep ${own?.timestep}.`,
+        ];
   return h(
     "div",
     { class: "report-results" },
@@ -62,29 +68,22 @@ export function metricSection(choice: MetricChoice): HTMLElement {
     h(
       "p",
       { class: "prose" },
-      "In training the metric sorts pictures into groups, and each group gets a timestep of its own: the more is lost, the later the timestep, and the more the UNet may invent. Nobody has the perfect picture at hand, so a small network predicts the metric from the poor one.",
+      "In training the metric sorts pictures into groups, and each group gets a timestep of its own: the more is lost, the later the timestep, and the more the UNet may invent. Nobody has the perfect picture at hand, so a small network predicts the metric from the poor one. The thresholds belong to the model: 0.5 and 0.7 in the paper.",
     ),
-    h("p", { class: "verdict-line", role: "status" }, answer),
+    h("p", { class: "verdict-line", role: "status" }, ...answer),
     plot.element,
     groupTable(groups, own),
   );
 }
 
+/** M with its index. */
+function symbol(): Node {
+  return h("span", {}, h("i", {}, "M"), h("sub", {}, "L"));
+}
+
 function formula(): readonly (Node | string)[] {
   const z = (name: string): Node => h("span", {}, h("i", {}, "z"), h("sub", {}, name));
-  return [
-    h("i", {}, "M"),
-    h("sub", {}, "L"),
-    " = ⟨",
-    z("LQ"),
-    ", ",
-    z("HQ"),
-    "⟩ / (‖",
-    z("LQ"),
-    "‖ · ‖",
-    z("HQ"),
-    "‖)",
-  ];
+  return [symbol(), " = ⟨", z("LQ"), ", ", z("HQ"), "⟩ / (‖", z("LQ"), "‖ · ‖", z("HQ"), "‖)"];
 }
 
 function groupTable(groups: readonly MetricGroup[], own: MetricGroup | undefined): HTMLElement {
@@ -115,7 +114,7 @@ function groupTable(groups: readonly MetricGroup[], own: MetricGroup | undefined
         h(
           "tr",
           {},
-          h("th", { scope: "col" }, "M_L"),
+          h("th", { scope: "col" }, symbol()),
           h("th", { scope: "col" }, "group"),
           h("th", { scope: "col", class: "number" }, "timestep"),
         ),
@@ -130,8 +129,16 @@ function range({ from, to }: MetricGroup): string {
   return to === 1 ? `${from} and above` : `${from} to ${to}`;
 }
 
+/** Everything below the lower of the first threshold and this picture looks the same: the axis starts there. */
+function axisStart(groups: readonly MetricGroup[], metric: number | null): number {
+  const lowest = Math.min(groups[0]?.to ?? 0, metric ?? 1);
+  return Math.max(0, Math.floor(10 * (lowest - 0.15)) / 10);
+}
+
 function drawing(groups: readonly MetricGroup[], metric: number | null, width: number): Drawing {
-  const x = (value: number): number => 8 + Math.min(1, Math.max(0, value)) * (width - 16);
+  const low = axisStart(groups, metric);
+  const x = (value: number): number =>
+    8 + ((Math.min(1, Math.max(low, value)) - low) / (1 - low)) * (width - 16);
   const marks = groups.map((group, i) => ({
     element: svg("rect", {
       x: x(group.from),
@@ -140,22 +147,30 @@ function drawing(groups: readonly MetricGroup[], metric: number | null, width: n
       height: BAND.bottom - BAND.top,
       class: `bar-mark is-boxed metric-${i}`,
     }),
-    text: `${group.name}\nM_L ${range(group)}\ntimestep ${group.timestep}`,
+    text: `${group.name}\nmetric ${range(group)}\ntimestep ${group.timestep}`,
   }));
-  const names = groups.map(({ name, from, to }) =>
-    svg(
-      "text",
-      { x: (x(from) + x(to)) / 2, y: (BAND.top + BAND.bottom) / 2 + 4, class: "band-name middle" },
-      name,
-    ),
-  );
-  const ticks = [0, ...groups.slice(1).map(({ from }) => from), 1].map((value) =>
+  const fits = ({ name, from, to }: MetricGroup): boolean =>
+    x(to) - x(from) > NAME_WIDTH * name.length;
+  const names = groups
+    .filter(fits)
+    .map(({ name, from, to }) =>
+      svg(
+        "text",
+        {
+          x: (x(from) + x(to)) / 2,
+          y: (BAND.top + BAND.bottom) / 2 + 4,
+          class: "band-name middle",
+        },
+        name,
+      ),
+    );
+  const ticks = [low, ...groups.slice(1).map(({ from }) => from), 1].map((value) =>
     svg(
       "text",
       {
         x: x(value),
         y: BAND.bottom + 17,
-        class: `tick ${value === 0 ? "" : value === 1 ? "end" : "middle"}`,
+        class: `tick ${value === low ? "" : value === 1 ? "end" : "middle"}`,
       },
       String(value),
     ),
@@ -173,7 +188,7 @@ function drawing(groups: readonly MetricGroup[], metric: number | null, width: n
             {
               x: x(metric),
               y: 13,
-              class: `axis ${metric > 0.85 ? "end" : metric < 0.15 ? "" : "middle"}`,
+              class: `axis ${x(metric) > 0.85 * width ? "end" : x(metric) < 0.15 * width ? "" : "middle"}`,
             },
             `this picture: ${metric.toFixed(3)}`,
           ),

@@ -1,5 +1,5 @@
 /** What the page asks of an inspected upscale and what comes back: everything that is drawn, small enough to post. */
-import type { Capture, NetworkStage, PassTime } from "rcod-webgpu";
+import type { Capture, NetworkPlan, NetworkStage, PassTime } from "rcod-webgpu";
 
 export interface InsideArgs {
   /** "auto" where the model can choose by itself. */
@@ -33,27 +33,6 @@ export interface CaptureView {
   readonly channels: readonly ChannelView[];
 }
 
-/** Values that one buffer holds in turn. */
-export interface PlannedValue {
-  readonly slot: number;
-  /** The module that makes it. */
-  readonly name: string;
-  readonly byteLength: number;
-  readonly firstStep: number;
-  /** Inclusive. */
-  readonly lastStep: number;
-}
-
-export interface StageMemory {
-  readonly stage: NetworkStage;
-  readonly slotByteLengths: readonly number[];
-  readonly values: readonly PlannedValue[];
-  readonly stepCount: number;
-  readonly totalBytes: number;
-  readonly peakLiveBytes: number;
-  readonly peakStep: number;
-}
-
 export interface MetricChoice {
   /** The predicted M_L; null where it was not asked for. */
   readonly metric: number | null;
@@ -72,12 +51,14 @@ export interface InsideRecord {
     readonly height: number;
     readonly rgba: Uint8ClampedArray<ArrayBuffer>;
   };
+  /** Pixels of the enlarged picture, along each side, that one place of the latents stands for. */
+  readonly latentFactor: number;
   readonly timestep: number;
   /** The trained constant a of the one-step formula. */
   readonly alpha: number;
   /** Null where the device has no timestamps. */
   readonly passes: readonly PassTime[] | null;
-  readonly memory: readonly StageMemory[];
+  readonly networks: readonly NetworkPlan[];
   readonly captures: readonly CaptureView[];
   /** Queries and keys as they came, by name. */
   readonly attention: Readonly<Record<string, Capture>>;

@@ -3,6 +3,7 @@ import type { NetworkStage, PassTime } from "rcod-webgpu";
 import { dataTable } from "../../ui/data-table.ts";
 import type { Column } from "../../ui/data-table.ts";
 import { button, h, select } from "../../ui/dom.ts";
+import { duration } from "../../ui/format.ts";
 import { milliseconds, percent } from "../../ui/format-rate.ts";
 import type { Drawing } from "../../ui/plot.ts";
 import { Plot } from "../../ui/plot.ts";
@@ -56,12 +57,17 @@ export function timeline(passes: readonly PassTime[]): HTMLElement {
       draw();
     },
   );
-  stageChoice.classList.add("is-small");
   stageChoice.setAttribute("aria-label", "Stage");
+  // The names of the lanes stay where they can be read.
+  plot.scrollArea.addEventListener("scroll", () => {
+    const names = plot.scrollArea.querySelector(".lane-names");
+    names?.setAttribute("transform", `translate(${plot.scrollArea.scrollLeft})`);
+  });
   draw();
   return h(
     "div",
     { class: "report-results" },
+    h("p", { class: "prose" }, shares(passes)),
     h("div", { class: "button-row" }, stageChoice, out, into),
     plot.element,
     dataTable({
@@ -123,10 +129,17 @@ function drawing(passes: readonly PassTime[], total: number, width: number): Dra
         : []),
     ];
   });
-  const lanes = KERNEL_CLASSES.flatMap((name, lane) => [
+  const lines = KERNEL_CLASSES.map((_, lane) =>
     svg("path", { class: "grid", d: `M0 ${laneTop(lane)}H${width}` }),
-    svg("text", { x: 0, y: laneTop(lane) + LANE / 2 + 4, class: "axis" }, name),
-  ]);
+  );
+  const names = svg(
+    "g",
+    { class: "lane-names" },
+    svg("rect", { x: 0, y: 0, width: LABEL_WIDTH - 8, height: bottom + AXIS }),
+    ...KERNEL_CLASSES.map((name, lane) =>
+      svg("text", { x: 0, y: laneTop(lane) + LANE / 2 + 4, class: "axis" }, name),
+    ),
+  );
   const ticks = niceTicks(span, Math.max(2, Math.floor((width - LABEL_WIDTH) / 110))).map((ms) =>
     svg("text", { x: x(begin + ms), y: bottom + 16, class: "tick middle" }, `${ms} ms`),
   );
@@ -135,10 +148,11 @@ function drawing(passes: readonly PassTime[], total: number, width: number): Dra
       "svg",
       { viewBox: `0 0 ${width} ${bottom + AXIS}`, width, height: bottom + AXIS },
       ...bands,
-      ...lanes,
+      ...lines,
       svg("path", { class: "grid", d: `M0 ${bottom}H${width}` }),
       ...ticks,
       ...marks.map(({ element }) => element),
+      names,
     ),
     marks,
   };
@@ -153,6 +167,28 @@ export function niceTicks(span: number, count: number): readonly number[] {
     Number((i * step).toPrecision(6)),
   );
 }
+
+/** "Of 1.2 s on the GPU the UNet takes 61 %, …; 90 % is convolution." */
+function shares(passes: readonly PassTime[]): string {
+  const total = passes.reduce((sum, { durationMs }) => sum + durationMs, 0);
+  const stages = (Object.keys(STAGE_NAMES) as NetworkStage[])
+    .map((stage) => {
+      const own = passes.filter((pass) => pass.stage === stage);
+      return { stage, share: own.reduce((sum, { durationMs }) => sum + durationMs, 0) / total };
+    })
+    .filter(({ share }) => share > 0)
+    .map(({ stage, share }) => `${percent(share)} ${STAGE_PHRASES[stage]}`);
+  const [largest] = classTotals(passes).toSorted((a, b) => b.ms - a.ms);
+  const kind = largest ? ` By kind, ${percent(largest.share)} is ${largest.name}.` : "";
+  return `Of ${duration(total)} on the GPU, ${stages.join(", ")}.${kind}`;
+}
+
+const STAGE_PHRASES: Readonly<Record<NetworkStage, string>> = {
+  tokens: "describes the picture",
+  encode: "encodes it",
+  unet: "is the diffusion step",
+  decode: "decodes the result",
+};
 
 interface ClassTotal {
   readonly name: string;
