@@ -27,6 +27,9 @@ export type {
   UpscaleOptions,
   UpscaleResult,
 } from "./rcod/options.ts";
+export type { CallPlan, NetworkPlan } from "./rcod/call-plan.ts";
+export type { PlannedStep, PlannedValue } from "./rcod/graph-summary.ts";
+export type { MemoryUse } from "./gpu/memory.ts";
 export type { RawImage } from "./rcod/image-ops.ts";
 export { ConfigError } from "./rcod/config.ts";
 export { ShapeError } from "./gpu/shape.ts";

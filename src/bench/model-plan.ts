@@ -6,6 +6,8 @@ import type { Graph, Weight } from "../graph/ir.ts";
 import { planGraph } from "../graph/plan.ts";
 import { weightByteLength } from "../graph/weight-layout.ts";
 import { vaeFactor } from "../rcod/config.ts";
+import type { GraphSummary } from "../rcod/graph-summary.ts";
+import { summarizeGraph } from "../rcod/graph-summary.ts";
 import { IMAGE_PROJ } from "../rcod/graphs.ts";
 import type { ModelConfigs, ModelPart } from "../rcod/load.ts";
 import { modelParameters, modelWeights, stageGraphs } from "../rcod/load.ts";
@@ -20,19 +22,8 @@ export interface ModuleInfo {
 }
 
 /** A graph of the pipeline at one size. */
-export interface StageInfo {
+export interface StageInfo extends GraphSummary {
   readonly name: string;
-  readonly flops: number;
-  readonly dispatches: number;
-  /** Distinct shaders. */
-  readonly pipelines: number;
-  /** Bytes of the activation slots, largest first. */
-  readonly slotBytes: readonly number[];
-  readonly activationBytes: number;
-  /** Largest sum of live values at any step. */
-  readonly peakLiveBytes: number;
-  /** Largest value that one binding holds. */
-  readonly largestBindingBytes: number;
 }
 
 export interface PlanInfo {
@@ -107,25 +98,16 @@ export function describePlan(
   };
   const poolSlotBytes: number[] = [];
   const stage = (name: string, graph: Graph): StageInfo => {
-    const { steps, memory } = planGraph(graph, caps);
-    const dispatches = steps.flatMap((step) => step.plan.dispatches);
-    const own = new Set(dispatches.map(({ code }) => code));
-    for (const code of own) codes.add(code);
-    memory.slotByteLengths.forEach(
+    const plan = planGraph(graph, caps);
+    for (const step of plan.steps) {
+      for (const { code } of step.plan.dispatches) codes.add(code);
+    }
+    const summary = summarizeGraph(plan);
+    summary.slotBytes.forEach(
       (bytes, i) => (poolSlotBytes[i] = Math.max(poolSlotBytes[i] ?? 0, bytes)),
     );
-    const largest = Math.max(...memory.slotByteLengths);
-    bindingOf(`activation of ${name}`, largest);
-    return {
-      name,
-      flops: steps.reduce((sum, { cost }) => sum + cost.flops, 0),
-      dispatches: dispatches.length,
-      pipelines: own.size,
-      slotBytes: memory.slotByteLengths,
-      activationBytes: memory.totalBytes,
-      peakLiveBytes: memory.peakLiveBytes,
-      largestBindingBytes: largest,
-    };
+    bindingOf(`activation of ${name}`, summary.largestBindingBytes);
+    return { name, ...summary };
   };
   const stages = [
     stage("tokens", graphs.tokens),

@@ -3,6 +3,8 @@ import type { Gpu } from "../gpu/device.ts";
 import { adoptDevice, requestGpu } from "../gpu/device.ts";
 import type { Caps } from "../gpu/caps.ts";
 import type { DType } from "../gpu/dtype.ts";
+import type { MemoryUse } from "../gpu/memory.ts";
+import type { CallPlan } from "./call-plan.ts";
 import type { RawImage } from "./image-ops.ts";
 import type { ModelConfigs } from "./load.ts";
 import { loadWeights, predictsMetric, readConfigs } from "./load.ts";
@@ -78,6 +80,24 @@ export class RcodModel {
     options: UpscaleOptions | TextureOptions = {},
   ): Promise<UpscaleResult | TextureResult> {
     return this.#pipeline.upscale(this.#source(image), options as UpscaleOptions);
+  }
+
+  /**
+   * What a call with an image of `width` × `height` pixels takes on this device, without running anything: per
+   * network its flops, dispatches, slots of memory, and every step and value. `tile` as in `UpscaleOptions`.
+   * @throws ShapeError for an impossible size or tile
+   */
+  plan(options: {
+    readonly width: number;
+    readonly height: number;
+    readonly tile?: number;
+  }): CallPlan {
+    return this.#pipeline.plan(options, options.tile);
+  }
+
+  /** Bytes on the device by purpose, of everything that shares its `Gpu`; textures given away are not counted. */
+  memoryUse(): MemoryUse {
+    return this.gpu.memory.use();
   }
 
   /** Names of what `inspect.captures` can read, by stage. */

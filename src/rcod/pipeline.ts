@@ -8,6 +8,8 @@ import type { Gpu } from "../gpu/device.ts";
 import type { DType } from "../gpu/dtype.ts";
 import { DeviceError } from "../gpu/errors.ts";
 import { submittedWorkDone } from "../gpu/transfer.ts";
+import type { CallPlan } from "./call-plan.ts";
+import { planCall } from "./call-plan.ts";
 import { vaeFactor } from "./config.ts";
 import { decodeLatents } from "./decode-stage.ts";
 import { encodeImage } from "./encode-stage.ts";
@@ -71,6 +73,12 @@ export class Pipeline {
   get modules(): StageModules {
     this.#modules ??= stageModules(this.configs);
     return this.#modules;
+  }
+
+  /** What a call with an image of this size takes; nothing runs. `tile` as in `UpscaleOptions`. */
+  plan(size: { readonly width: number; readonly height: number }, tile?: number): CallPlan {
+    const { caps } = this.#context.gpu;
+    return planCall(this.configs, size, this.#geometry(size, false), this.dtype, caps, tile);
   }
 
   /** Enlarges one image. Calls on one pipeline run one after another. */
@@ -176,7 +184,10 @@ export class Pipeline {
     }
   }
 
-  #geometry({ width, height }: SourceImage, reference: boolean): Geometry {
+  #geometry(
+    { width, height }: Pick<SourceImage, "width" | "height">,
+    reference: boolean,
+  ): Geometry {
     const { rcod, vae, degradation } = this.configs;
     const { upscale } = rcod;
     const factor = vaeFactor(vae);

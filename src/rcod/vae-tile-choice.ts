@@ -8,11 +8,15 @@ import type { VaeConfig } from "./config.ts";
 import { vaeFactor } from "./config.ts";
 import { decoderGraph, encoderGraph } from "./graphs.ts";
 import type { UpscaleOptions } from "./options.ts";
+import { vaeReach } from "./tiled-vae.ts";
 
 /** VAE tiles of the released program, in input pixels of encoder and decoder. */
 const REFERENCE_VAE_TILE = { encode: 1024, decode: 224 } as const;
-/** Core side of automatic VAE tiles, in output pixels: margins stay a small share, memory below 300 MiB. */
-const AUTO_VAE_TILE = 512;
+/**
+ * Core sides of automatic VAE tiles, in output pixels, the first that fits: at 512 margins are a small share. With
+ * 128 MiB bindings the full model takes 256, since margins nearly double a tile of 512.
+ */
+const AUTO_VAE_TILES = [512, 256, 128, 64] as const;
 /** Activations of an untiled pass beyond this are tiled even where single bindings would fit. */
 const MAX_UNTILED_BYTES = 2 * 1024 ** 3;
 
@@ -44,7 +48,12 @@ export function chooseVaeTile(
     const size = REFERENCE_VAE_TILE[kind];
     return Math.max(toInput(height), toInput(width)) > size + 2 * pad ? size : null;
   }
-  return fits(vae, caps, dtype, kind, height, width) ? null : toInput(AUTO_VAE_TILE);
+  if (fits(vae, caps, dtype, kind, height, width)) return null;
+  const reach = vaeReach(vae, kind);
+  const margin = kind === "decode" ? reach * factor : Math.ceil(reach / factor) * factor;
+  const tileFits = (side: number): boolean =>
+    fits(vae, caps, dtype, kind, side + 2 * margin, side + 2 * margin);
+  return toInput(AUTO_VAE_TILES.find(tileFits) ?? AUTO_VAE_TILES[3]);
 }
 
 /** Whether an untiled pass stays within the bindings and the budget. */

@@ -50,10 +50,8 @@ describe("captures", () => {
     await pipeline.upscale(image);
     const result = await pipeline.upscale(image, { inspect: { captures: VALUES } });
     expect(result.reused).toEqual(["preprocess", "tokens", "encode"]);
-    const { tokens, latents, eps, z } = result.inspection?.captures as Record<
-      (typeof VALUES)[number],
-      Capture
-    >;
+    const captures = (result.inspection?.captures ?? {}) as Record<string, Capture>;
+    const { tokens, latents, eps, z } = captures as Record<(typeof VALUES)[number], Capture>;
     expect(tokens).toMatchObject({ stage: "tokens", shape: [1, 5, 12] });
     expect(latents).toMatchObject({ stage: "encode", shape: [1, 14, 18, 4] });
     expect(eps).toMatchObject({ stage: "unet", shape: [1, 14, 18, 4] });
