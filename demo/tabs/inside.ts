@@ -53,9 +53,10 @@ export function mount(container: HTMLElement, app: App): void {
 
   const showCaptures = (record: InsideRecord): void => {
     const own = record.captures.filter(({ name }) => !STAGE_VALUES.has(name));
-    if (own.length > 0) {
+    if (own[0]) {
+      moduleChoice.value = own[0].name;
       modules.replaceChildren(
-        h("div", { class: "card-row" }, ...own.map((view) => captureCard(view, view.name, ""))),
+        h("div", { class: "card-row" }, ...own.map((view) => captureCard(view, [view.name], ""))),
       );
     }
     const [layer] = Object.keys(record.attention).map((name) => name.replace(/\.[qk]$/, ""));
@@ -135,7 +136,7 @@ export function mount(container: HTMLElement, app: App): void {
     ),
     section(
       "Memory",
-      "Values that are not needed at the same time share a buffer. The plan is made before the first byte is allocated: from left to right the steps of a stage, from top to bottom its buffers, a box for each value while it is needed.",
+      "Values that are not needed at the same time share a buffer. The plan is made before the first byte is allocated: from left to right the steps of a stage, from top to bottom its buffers, a box for each value while it is needed. Colours only tell values apart.",
       memory,
     ),
   );
@@ -202,11 +203,9 @@ function stageName(stage: string): string {
 }
 
 function fillModules(element: HTMLSelectElement, { modules }: InsideRecord): void {
-  const before = element.value;
   element.replaceChildren(
     ...stagesOf(modules, (name) => !/\.[qk]$/.test(name) && !STAGE_VALUES.has(name)),
   );
-  if (before) element.value = before;
 }
 
 function fillLayers(element: HTMLSelectElement, { modules }: InsideRecord): void {

@@ -4,21 +4,29 @@ import { percent, rate } from "../../ui/format-rate.ts";
 import type { CaptureView, ChannelView, InsideRecord } from "./record.ts";
 
 /** What stages hand on, in order, with words for it. */
-const STAGE_VALUES: readonly (readonly [name: string, title: string, text: string])[] = [
+const STAGE_VALUES: readonly (readonly [
+  name: string,
+  symbol: readonly [letter: string, index: string],
+  title: string,
+  text: string,
+])[] = [
   [
     "latents",
-    "z_L, the latents",
+    ["z", "L"],
+    "the latents",
     "What the encoder makes of the enlarged picture: few numbers for every block of pixels.",
   ],
   [
     "eps",
-    "ε, the prediction",
+    ["ε", ""],
+    "the prediction",
     "What the UNet, called once, takes for noise: here the traces of blur, noise and compression.",
   ],
   [
     "z",
-    "x₀, the clean latents",
-    "z_L with that part taken out, by one formula. The decoder makes the picture of it.",
+    ["x", "0"],
+    "the clean latents",
+    "The latents with that part taken out, by one formula. The decoder makes the picture of it.",
   ],
 ];
 
@@ -31,9 +39,11 @@ export function latentsSection({
 }: InsideRecord): HTMLElement {
   const input = pixels(source.width, source.height, source.rgba, "The picture that went in");
   const channels = captures.find(({ name }) => name === "latents")?.shape.at(-1) ?? 0;
-  const cards = STAGE_VALUES.flatMap(([name, title, text]) => {
+  const cards = STAGE_VALUES.flatMap(([name, [letter, index], title, text]) => {
     const view = captures.find((capture) => capture.name === name);
-    return view ? [captureCard(view, title, text)] : [];
+    return view
+      ? [captureCard(view, [h("i", {}, letter), h("sub", {}, index), `, ${title}`], text)]
+      : [];
   });
   return h(
     "div",
@@ -93,13 +103,17 @@ export function latentsSection({
 }
 
 /** A module's output: all channels as colours, and the liveliest alone. */
-export function captureCard(view: CaptureView, title: string, text: string): HTMLElement {
+export function captureCard(
+  view: CaptureView,
+  title: readonly (Node | string)[],
+  text: string,
+): HTMLElement {
   const { width, height, rgb, channels, explained, shape } = view;
   return h(
     "div",
     { class: "card" },
-    pixels(width, height, rgb, `${title}: all channels as colours`),
-    h("h4", {}, title),
+    pixels(width, height, rgb, `${view.name}: all channels as colours`),
+    h("h4", {}, ...title),
     text === "" ? null : h("p", { class: "hint" }, text),
     h(
       "p",

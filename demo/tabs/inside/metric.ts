@@ -70,7 +70,7 @@ export function metricSection(choice: MetricChoice): HTMLElement {
       { class: "prose" },
       "In training the metric sorts pictures into groups, and each group gets a timestep of its own: the more is lost, the later the timestep, and the more the UNet may invent. Nobody has the perfect picture at hand, so a small network predicts the metric from the poor one. The thresholds belong to the model: 0.5 and 0.7 in the paper.",
     ),
-    h("p", { class: "verdict-line", role: "status" }, ...answer),
+    h("p", { class: "verdict-line is-small", role: "status" }, ...answer),
     plot.element,
     groupTable(groups, own),
   );
@@ -151,19 +151,17 @@ function drawing(groups: readonly MetricGroup[], metric: number | null, width: n
   }));
   const fits = ({ name, from, to }: MetricGroup): boolean =>
     x(to) - x(from) > NAME_WIDTH * name.length;
-  const names = groups
-    .filter(fits)
-    .map(({ name, from, to }) =>
-      svg(
-        "text",
-        {
-          x: (x(from) + x(to)) / 2,
-          y: (BAND.top + BAND.bottom) / 2 + 4,
-          class: "band-name middle",
-        },
-        name,
-      ),
-    );
+  const names = groups.filter(fits).map(({ name, from, to }) =>
+    svg(
+      "text",
+      {
+        x: (x(from) + x(to)) / 2,
+        y: (BAND.top + BAND.bottom) / 2 + 4,
+        class: "band-name middle",
+      },
+      name,
+    ),
+  );
   const ticks = [low, ...groups.slice(1).map(({ from }) => from), 1].map((value) =>
     svg(
       "text",

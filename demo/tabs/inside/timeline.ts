@@ -25,8 +25,14 @@ const MAX_ZOOM = 64;
 /** A bar is at least this wide, so that it can be pointed at. */
 const MIN_BAR = 0.8;
 
-/** Shows `passes`, which are in order. */
-export function timeline(passes: readonly PassTime[]): HTMLElement {
+/** Shows passes, which are in order, one behind the other: what lies between them is compiling and waiting. */
+export function timeline(measured: readonly PassTime[]): HTMLElement {
+  let end = 0;
+  const passes = measured.map((pass) => {
+    const startMs = end;
+    end += pass.durationMs;
+    return { ...pass, startMs };
+  });
   const total = passes.reduce((sum, { durationMs }) => sum + durationMs, 0);
   const stages = [...new Set(passes.map(({ stage }) => stage))];
   const plot = new Plot(
@@ -140,8 +146,12 @@ function drawing(passes: readonly PassTime[], total: number, width: number): Dra
       svg("text", { x: 0, y: laneTop(lane) + LANE / 2 + 4, class: "axis" }, name),
     ),
   );
-  const ticks = niceTicks(span, Math.max(2, Math.floor((width - LABEL_WIDTH) / 110))).map((ms) =>
-    svg("text", { x: x(begin + ms), y: bottom + 16, class: "tick middle" }, `${ms} ms`),
+  const ticks = niceTicks(span, Math.max(2, Math.floor((width - LABEL_WIDTH) / 110))).map(
+    (ms, i) => {
+      const place = i === 0 ? "" : x(begin + ms) > width - 30 ? "end" : "middle";
+      const text = span >= 2000 ? `${ms / 1000} s` : `${ms} ms`;
+      return svg("text", { x: x(begin + ms), y: bottom + 16, class: `tick ${place}` }, text);
+    },
   );
   return {
     svg: svg(
@@ -180,7 +190,7 @@ function shares(passes: readonly PassTime[]): string {
     .map(({ stage, share }) => `${percent(share)} ${STAGE_PHRASES[stage]}`);
   const [largest] = classTotals(passes).toSorted((a, b) => b.ms - a.ms);
   const kind = largest ? ` By kind, ${percent(largest.share)} is ${largest.name}.` : "";
-  return `Of ${duration(total)} on the GPU, ${stages.join(", ")}.${kind}`;
+  return `Waiting between steps is left out. Of ${duration(total)} on the GPU, ${stages.join(", ")}.${kind}`;
 }
 
 const STAGE_PHRASES: Readonly<Record<NetworkStage, string>> = {
