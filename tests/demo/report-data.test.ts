@@ -110,7 +110,11 @@ it("figures have three digits and a unit", () => {
     "1.50 ms",
     "24.4 s",
   ]);
-  expect([percent(0.034), percent(0.996), percent(0)]).toEqual(["3.4 %", "100 %", "0 %"]);
+  expect([percent(0.034), percent(0.996), percent(0)]).toEqual([
+    "3.4\u00a0%",
+    "100\u00a0%",
+    "0\u00a0%",
+  ]);
   expect([scientific(0), scientific(3.21e-6), scientific(Infinity)]).toEqual([
     "0",
     "3.2e-6",
