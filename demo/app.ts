@@ -22,6 +22,12 @@ import { createStore } from "./store.ts";
 /** Chromium's words where a canvas without a display takes its device away (headless, on SwiftShader). */
 const CANVAS_LOSS = /external Instance reference/i;
 
+/** The model that lies beside the page. */
+export const EMBEDDED_MODEL: ModelChoice = {
+  kind: "embedded",
+  url: new URL("./models/rcod-tiny", document.baseURI).href,
+};
+
 /** The picture that is open. */
 export interface OpenImage extends ImageInfo {
   readonly name: string;
@@ -100,7 +106,7 @@ export function createApp(client: WorkerClient, { settings, isDebug, canvas }: A
     isDeviceLost: false,
     canvasMode: canvas === "auto" ? null : canvas,
     model: null,
-    modelChoice: { kind: "embedded" },
+    modelChoice: EMBEDDED_MODEL,
     image: null,
     results: [],
     activity: null,
