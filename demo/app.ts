@@ -22,6 +22,12 @@ import { createStore } from "./store.ts";
 /** Chromium's words where a canvas without a display takes its device away (headless, on SwiftShader). */
 const CANVAS_LOSS = /external Instance reference/i;
 
+const FAILED: Readonly<Record<Activity["kind"], string>> = {
+  image: "This picture could not be opened",
+  model: "The model could not be loaded",
+  upscale: "The picture could not be upscaled",
+};
+
 /** The model that lies beside the page. */
 export const EMBEDDED_MODEL: ModelChoice = {
   kind: "embedded",
@@ -268,7 +274,5 @@ function problemOf(error: unknown, kind: Activity["kind"]): Problem {
     return { title: "This model cannot be used", detail, remedy: "reload-model" };
   }
   if (name === "DeviceError") return { title: "The GPU could not do this", detail, remedy: null };
-  const title =
-    kind === "image" ? "This picture could not be opened" : "The picture could not be upscaled";
-  return { title, detail, remedy: null };
+  return { title: FAILED[kind], detail, remedy: null };
 }

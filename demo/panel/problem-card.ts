@@ -10,7 +10,7 @@ export function createProblemCard(app: App): HTMLElement {
     if (problem === shown) return;
     shown = problem;
     element.hidden = problem === null;
-    if (problem) element.replaceChildren(...contents(app, problem));
+    element.replaceChildren(...(problem ? contents(app, problem) : []));
   });
   return element;
 }
