@@ -123,11 +123,24 @@ async function shoot(page: Page, view: string): Promise<void> {
     await page.setViewport(viewport);
     for (const theme of THEMES) {
       await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: theme }]);
-      await page.evaluate(() => new Promise((done) => setTimeout(done, 600))); // the worker's frame
+      await drawn(page);
       const png = await page.screenshot({ fullPage: size === "phone" });
       await writeFile(`${OUT}${view}-${size}-${theme}.png`, await small(png));
     }
   }
+}
+
+/** Waits for the worker's frame at the present size. */
+async function drawn(page: Page): Promise<void> {
+  await page.waitForFunction(() => {
+    const canvas = document.querySelector<HTMLCanvasElement>("canvas.canvas");
+    if (!canvas?.clientWidth || !rcodDemo?.store.get().image) return true;
+    const copy = new OffscreenCanvas(1, 1).getContext("2d");
+    copy?.drawImage(canvas, 0, 0, 1, 1);
+    const isPainted = copy?.getImageData(0, 0, 1, 1).data[3] === 255;
+    return isPainted && canvas.width === Math.round(canvas.clientWidth * devicePixelRatio);
+  });
+  await page.evaluate(() => new Promise((done) => setTimeout(done, 1000)));
 }
 
 /** The PNG with as many colours as the limit allows. */
