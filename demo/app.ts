@@ -39,6 +39,8 @@ export interface OpenImage extends ImageInfo {
   readonly name: string;
   /** The file as it came, for cropping or shrinking it again. */
   readonly blob: Blob;
+  /** The part of the file that is open, in the file's pixels. */
+  readonly frame: Omit<ImageCut, "maxSide">;
 }
 
 /** What the worker is doing for the visitor. */
@@ -102,15 +104,15 @@ export interface App {
 export interface AppOptions {
   readonly settings: Settings;
   readonly isDebug: boolean;
-  /** "auto" draws by WebGPU on GPUs, and through 2D where a software adapter may lose its device over a canvas. */
-  readonly canvas: "auto" | "2d";
+  /** Null: by WebGPU on GPUs, through 2D on software adapters, which may lose their device over a canvas. */
+  readonly canvas: CanvasMode | null;
 }
 
 export function createApp(client: WorkerClient, { settings, isDebug, canvas }: AppOptions): App {
   const store = createStore<AppState>({
     device: null,
     isDeviceLost: false,
-    canvasMode: canvas === "auto" ? null : canvas,
+    canvasMode: canvas,
     model: null,
     modelChoice: EMBEDDED_MODEL,
     image: null,
@@ -203,7 +205,8 @@ export function createApp(client: WorkerClient, { settings, isDebug, canvas }: A
     openImage: (blob, name, cut) =>
       act("image", async ({ signal }) => {
         const info = await client.call("openImage", cut ? { blob, cut } : { blob }, { signal });
-        store.set({ image: { ...info, name, blob }, results: [], mask: null });
+        const frame = cut ?? { x: 0, y: 0, ...info };
+        store.set({ image: { ...info, name, blob, frame }, results: [], mask: null });
       }),
     chooseModel: (modelChoice) => {
       store.set({ modelChoice, model: null, results: [] });
