@@ -22,11 +22,25 @@ import { createStore } from "./store.ts";
 /** Chromium's words where a canvas without a display takes its device away (headless, on SwiftShader). */
 const CANVAS_LOSS = /external Instance reference/i;
 
+const FAILED: Readonly<Record<Activity["kind"], string>> = {
+  image: "This picture could not be opened",
+  model: "The model could not be loaded",
+  upscale: "The picture could not be upscaled",
+};
+
+/** The model that lies beside the page. */
+export const EMBEDDED_MODEL: ModelChoice = {
+  kind: "embedded",
+  url: new URL("./models/rcod-tiny", document.baseURI).href,
+};
+
 /** The picture that is open. */
 export interface OpenImage extends ImageInfo {
   readonly name: string;
   /** The file as it came, for cropping or shrinking it again. */
   readonly blob: Blob;
+  /** The part of the file that is open, in the file's pixels. */
+  readonly frame: Omit<ImageCut, "maxSide">;
 }
 
 /** What the worker is doing for the visitor. */
@@ -90,17 +104,17 @@ export interface App {
 export interface AppOptions {
   readonly settings: Settings;
   readonly isDebug: boolean;
-  /** "auto" draws by WebGPU on GPUs, and through 2D where a software adapter may lose its device over a canvas. */
-  readonly canvas: "auto" | "2d";
+  /** Null: by WebGPU on GPUs, through 2D on software adapters, which may lose their device over a canvas. */
+  readonly canvas: CanvasMode | null;
 }
 
 export function createApp(client: WorkerClient, { settings, isDebug, canvas }: AppOptions): App {
   const store = createStore<AppState>({
     device: null,
     isDeviceLost: false,
-    canvasMode: canvas === "auto" ? null : canvas,
+    canvasMode: canvas,
     model: null,
-    modelChoice: { kind: "embedded" },
+    modelChoice: EMBEDDED_MODEL,
     image: null,
     results: [],
     activity: null,
@@ -191,7 +205,8 @@ export function createApp(client: WorkerClient, { settings, isDebug, canvas }: A
     openImage: (blob, name, cut) =>
       act("image", async ({ signal }) => {
         const info = await client.call("openImage", cut ? { blob, cut } : { blob }, { signal });
-        store.set({ image: { ...info, name, blob }, results: [], mask: null });
+        const frame = cut ?? { x: 0, y: 0, ...info };
+        store.set({ image: { ...info, name, blob, frame }, results: [], mask: null });
       }),
     chooseModel: (modelChoice) => {
       store.set({ modelChoice, model: null, results: [] });
@@ -262,7 +277,5 @@ function problemOf(error: unknown, kind: Activity["kind"]): Problem {
     return { title: "This model cannot be used", detail, remedy: "reload-model" };
   }
   if (name === "DeviceError") return { title: "The GPU could not do this", detail, remedy: null };
-  const title =
-    kind === "image" ? "This picture could not be opened" : "The picture could not be upscaled";
-  return { title, detail, remedy: null };
+  return { title: FAILED[kind], detail, remedy: null };
 }

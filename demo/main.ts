@@ -8,12 +8,14 @@ import { followTheme } from "./theme.ts";
 import { keepOffline } from "./offline.ts";
 import { showUnsupported } from "./unsupported.ts";
 import type { App } from "./app.ts";
+import type { CanvasMode } from "./protocol.ts";
 
 declare global {
   /** With `?debug`: the app, for tests and the curious. */
   var rcodDemo: App | undefined;
 }
 
+const CANVAS_MODES: readonly CanvasMode[] = ["webgpu", "2d"];
 const query = new URLSearchParams(location.search);
 const views = document.querySelector<HTMLElement>("#views");
 if (views === null) throw new Error("internal: the page has no #views");
@@ -36,7 +38,7 @@ function start(container: HTMLElement): void {
   const app = createApp(client, {
     settings: fromHash(location.hash),
     isDebug: query.has("debug"),
-    canvas: query.get("canvas") === "2d" ? "2d" : "auto",
+    canvas: CANVAS_MODES.find((mode) => mode === query.get("canvas")) ?? null,
   });
   if (app.isDebug) globalThis.rcodDemo = app;
   showDevice(app);

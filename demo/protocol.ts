@@ -6,7 +6,7 @@ import type { VerifyArgs, VerifyOutcome } from "./tabs/verify/outcome.ts";
 
 /** Where the model comes from: the one in the page, a folder from disk, or an address. */
 export type ModelChoice =
-  | { readonly kind: "embedded" }
+  | { readonly kind: "embedded"; readonly url: string }
   | { readonly kind: "folder"; readonly name: string; readonly files: readonly File[] }
   | {
       readonly kind: "directory";

@@ -1,5 +1,6 @@
 /** Which model: the one in the page, a folder from disk, an address. */
 import type { App } from "../app.ts";
+import { EMBEDDED_MODEL } from "../app.ts";
 import { button, field, h } from "../ui/dom.ts";
 import { bytes, duration } from "../ui/format.ts";
 
@@ -43,7 +44,7 @@ export function createModelSection(app: App): HTMLElement {
         { class: "row" },
         button(
           { class: "button is-grown" },
-          () => void app.chooseModel({ kind: "embedded" }),
+          () => void app.chooseModel(EMBEDDED_MODEL),
           "rcod-tiny",
         ),
         button({ class: "button is-grown" }, () => void chooseFolder(app), "Folder…"),

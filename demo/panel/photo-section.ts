@@ -17,8 +17,12 @@ export function createPhotoSection(app: App, stage: Stage): HTMLElement {
   const name = h("p", { class: "photo-name" });
   const size = h("p", { class: "photo-size" });
   const advice = h("div", { class: "advice", role: "note", hidden: true });
+  let shown: readonly unknown[] = [];
   app.store.subscribe(({ image, model, device }) => {
-    if (!image) return;
+    // Not at every step of a run: the buttons would lose their focus.
+    const next = [image, model, device];
+    if (!image || next.every((part, i) => part === shown[i])) return;
+    shown = next;
     const upscale = model?.upscale ?? 4;
     name.textContent = image.name;
     name.title = image.name;
@@ -49,40 +53,46 @@ export function createPhotoSection(app: App, stage: Stage): HTMLElement {
   );
 }
 
-function smaller(app: App, { width, height, blob, name }: OpenImage): HTMLElement[] {
+function smaller(app: App, { width, height, blob, name, frame }: OpenImage): HTMLElement[] {
   const side = Math.max(width, height);
   return SMALLER_SIDES.filter((wanted) => wanted <= side * 0.75)
     .slice(0, 2)
     .map((maxSide) =>
       button(
         { class: "button is-quiet" },
-        () => void app.openImage(blob, name, { x: 0, y: 0, width, height, maxSide }),
+        () => void app.openImage(blob, name, { ...frame, maxSide }),
         `Shrink to ${maxSide} px`,
       ),
     );
 }
 
-function cropToView(app: App, { width, height, blob, name }: OpenImage, stage: Stage): HTMLElement {
+function cropToView(app: App, { blob, name, frame }: OpenImage, stage: Stage): HTMLElement {
   return button(
     { class: "button is-quiet", title: "Zoom in on what matters first" },
     () => {
       const view = stage.viewport();
-      if (!view) return;
-      const matrix = toPicture(view.viewport);
-      const factor = width / view.picture[0];
-      const clamped = (value: number, limit: number): number =>
-        Math.round(Math.min(limit, Math.max(0, value * factor)));
-      const [left, top] = transform([0, 0], matrix);
-      const [right, bottom] = transform([view.viewport.width, view.viewport.height], matrix);
-      const [x, y] = [clamped(left, width - 1), clamped(top, height - 1)];
-      const cut = {
-        x,
-        y,
-        width: Math.max(1, clamped(right, width) - x),
-        height: Math.max(1, clamped(bottom, height) - y),
-      };
-      void app.openImage(blob, name, cut);
+      if (view) void app.openImage(blob, name, visiblePart(frame, view));
     },
     "Crop to what is in view",
   );
+}
+
+/** What of `frame` is on the stage, in the file's pixels. */
+function visiblePart(
+  frame: OpenImage["frame"],
+  { viewport, picture }: NonNullable<ReturnType<Stage["viewport"]>>,
+): OpenImage["frame"] {
+  const matrix = toPicture(viewport);
+  const start = transform([0, 0], matrix);
+  const end = transform([viewport.width, viewport.height], matrix);
+  /** Along one axis: first pixel and length. */
+  const span = (axis: 0 | 1, offset: number, length: number): readonly [number, number] => {
+    const inFile = (place: number): number =>
+      Math.round(Math.min(1, Math.max(0, place / picture[axis])) * length);
+    const [first, last] = [inFile(start[axis]), inFile(end[axis])];
+    return [offset + Math.min(first, length - 1), Math.max(1, last - first)];
+  };
+  const [x, width] = span(0, frame.x, frame.width);
+  const [y, height] = span(1, frame.y, frame.height);
+  return { x, y, width, height };
 }

@@ -1,5 +1,6 @@
 /** What went wrong, and the one click that helps. */
 import type { App, Problem } from "../app.ts";
+import { EMBEDDED_MODEL } from "../app.ts";
 import { button, h } from "../ui/dom.ts";
 
 export function createProblemCard(app: App): HTMLElement {
@@ -9,7 +10,7 @@ export function createProblemCard(app: App): HTMLElement {
     if (problem === shown) return;
     shown = problem;
     element.hidden = problem === null;
-    if (problem) element.replaceChildren(...contents(app, problem));
+    element.replaceChildren(...(problem ? contents(app, problem) : []));
   });
   return element;
 }
@@ -17,7 +18,7 @@ export function createProblemCard(app: App): HTMLElement {
 function contents(app: App, { title, detail, remedy }: Problem): HTMLElement[] {
   const remedies = {
     recover: ["Start it again", () => void app.recover()],
-    "reload-model": ["Use rcod-tiny", () => void app.chooseModel({ kind: "embedded" })],
+    "reload-model": ["Use rcod-tiny", () => void app.chooseModel(EMBEDDED_MODEL)],
   } as const;
   const dismiss = button(
     { class: "button is-quiet" },

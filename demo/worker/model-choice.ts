@@ -4,12 +4,11 @@ import type { Gpu, ModelSource } from "rcod-webgpu";
 import { cachedUrlFiles } from "rcod-webgpu";
 import { urlFiles } from "rcod-webgpu/weights";
 import type { DeviceInfo, ModelChoice } from "../protocol.ts";
-import { scope } from "./scope.ts";
 
 export function modelSource(choice: ModelChoice): ModelSource {
   switch (choice.kind) {
     case "embedded":
-      return embeddedFiles();
+      return embeddedFiles(choice.url);
     case "folder":
       return choice.files;
     case "directory":
@@ -23,13 +22,8 @@ export function modelSource(choice: ModelChoice): ModelSource {
 }
 
 /** The model beside the page, of which the files are known: what is absent is not asked for. */
-function embeddedFiles(): ModelSource {
-  // Built workers lie one folder below the page.
-  const address = new URL(
-    `${import.meta.env.DEV ? "/" : "../"}models/rcod-tiny`,
-    scope.location.href,
-  );
-  const files = urlFiles(address.href);
+function embeddedFiles(url: string): ModelSource {
+  const files = urlFiles(url);
   return {
     name: "rcod-tiny",
     open: async (path, signal) => (embedded.includes(path) ? files.open(path, signal) : null),

@@ -4,7 +4,6 @@ import type { FromWorker, ToWorker } from "../protocol.ts";
 interface WorkerScope {
   postMessage(message: FromWorker): void;
   addEventListener(type: "message", listener: (event: MessageEvent<ToWorker>) => void): void;
-  readonly location: Location;
 }
 
 export const scope = globalThis as unknown as WorkerScope;

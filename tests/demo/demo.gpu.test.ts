@@ -17,6 +17,7 @@ import { useGpu } from "../support/gpu.ts";
 import type { DemoPage } from "./support.ts";
 import {
   CUT,
+  PATIENCE_MS,
   builtDemo,
   nextResult,
   openCut,
@@ -69,6 +70,7 @@ afterAll(async () => {
   await server?.close();
 });
 
+// One page for all: each test goes on where the one before stopped.
 describe.skipIf(browser === null)("a visit", () => {
   const setup = useGpu();
   let demo: DemoPage;
@@ -166,7 +168,7 @@ describe.skipIf(browser === null)("a visit", () => {
     await page.focus("#realism");
     await page.keyboard.press("Home");
     await page.waitForFunction(() => rcodDemo?.store.get().activity?.progress?.stage === "unet", {
-      timeout: 0,
+      timeout: PATIENCE_MS,
       polling: 20,
     });
     await page.click("#cancel");
@@ -254,7 +256,10 @@ describe.skipIf(browser === null)("the page", () => {
       await page.reload();
       await page.waitForSelector(".sample");
       await page.click(".sample");
-      await page.evaluate(() => rcodDemo?.chooseModel({ kind: "embedded" }));
+      await page.evaluate(() => {
+        const app = rcodDemo;
+        return app?.chooseModel(app.store.get().modelChoice);
+      });
       const { model, problem } = await stateOf(page);
       expect(problem).toBeNull();
       expect(model?.name).toBe("rcod-tiny");
