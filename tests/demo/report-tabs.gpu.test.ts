@@ -68,11 +68,12 @@ describe.skipIf(browser === null)("the demo page", () => {
     );
   }
 
-  /** Waits for a run's end and gives its last sentence. */
+  /** Waits for the end of the view's main run and gives its last sentence. */
   async function ended(page: Page): Promise<string> {
-    await page.waitForSelector(".view:not([hidden]) .run-panel progress[hidden]", {
-      timeout: PATIENCE_MS,
-    });
+    await page.waitForFunction(
+      () => document.querySelector<HTMLElement>(".view:not([hidden]) .run-panel progress")?.hidden,
+      { timeout: PATIENCE_MS, polling: 100 },
+    );
     return page.$eval(".view:not([hidden]) .run-status", (status) => status.textContent ?? "");
   }
 
