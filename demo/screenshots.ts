@@ -19,7 +19,7 @@ const OUT = fileURLToPath(new URL("../docs/demo/", import.meta.url));
 const DIST = fileURLToPath(new URL("./dist", import.meta.url));
 const MAX_BYTES = 200_000;
 const SIZES = {
-  desktop: { width: 1280, height: 800, deviceScaleFactor: 1 },
+  desktop: { width: 1120, height: 700, deviceScaleFactor: 1 },
   phone: { width: 390, height: 844, deviceScaleFactor: 1.5 },
 } as const;
 const THEMES = ["dark", "light"] as const;
@@ -154,7 +154,7 @@ async function drawn(page: Page): Promise<void> {
     if (!canvas?.clientWidth || !rcodDemo?.store.get().image) return true;
     const copy = new OffscreenCanvas(1, 1).getContext("2d");
     copy?.drawImage(canvas, 0, 0, 1, 1);
-    const isPainted = copy?.getImageData(0, 0, 1, 1).data[3] === 255;
+    const isPainted = copy?.getImageData(0, 0, 1, 1).data[3] !== 0;
     return isPainted && canvas.width === Math.round(canvas.clientWidth * devicePixelRatio);
   });
   await page.evaluate(() => new Promise((done) => setTimeout(done, 1000)));
@@ -162,9 +162,16 @@ async function drawn(page: Page): Promise<void> {
 
 /** The PNG with as many colours as the limit allows. */
 async function small(png: Uint8Array): Promise<Buffer> {
-  for (const colours of [256, 128, 64, 32]) {
-    const packed = await sharp(png).png({ palette: true, colours, effort: 10 }).toBuffer();
+  for (const [colours, dither] of [
+    [256, 1],
+    [256, 0.4],
+    [192, 0],
+    [128, 0],
+  ] as const) {
+    const packed = await sharp(png).png({ palette: true, colours, dither, effort: 10 }).toBuffer();
     if (packed.byteLength <= MAX_BYTES) return packed;
   }
-  throw new Error(`screenshots: a picture takes more than ${MAX_BYTES} bytes even with 32 colours`);
+  throw new Error(
+    `screenshots: a picture takes more than ${MAX_BYTES} bytes even with 128 colours`,
+  );
 }
