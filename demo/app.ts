@@ -1,7 +1,8 @@
 /** The page's state and the few things that change it. Tabs read the store and call the actions. */
 import type { Progress } from "rcod-webgpu";
 import type { CallOptions, WorkerClient } from "./client.ts";
-import { WorkerError } from "./client.ts";
+import type { ActivityKind, Problem } from "./problems.ts";
+import { lostProblem, problemOf } from "./problems.ts";
 import type {
   CanvasMode,
   CommandArgs,
@@ -22,12 +23,6 @@ import { createStore } from "./store.ts";
 /** Chromium's words where a canvas without a display takes its device away (headless, on SwiftShader). */
 const CANVAS_LOSS = /external Instance reference/i;
 
-const FAILED: Readonly<Record<Activity["kind"], string>> = {
-  image: "This picture could not be opened",
-  model: "The model could not be loaded",
-  upscale: "The picture could not be upscaled",
-};
-
 /** The model that lies beside the page. */
 export const EMBEDDED_MODEL: ModelChoice = {
   kind: "embedded",
@@ -45,17 +40,9 @@ export interface OpenImage extends ImageInfo {
 
 /** What the worker is doing for the visitor. */
 export interface Activity {
-  readonly kind: "model" | "image" | "upscale";
+  readonly kind: ActivityKind;
   readonly progress: Progress | null;
   readonly startedAt: number;
-}
-
-/** Something that went wrong, in words for the visitor. */
-export interface Problem {
-  readonly title: string;
-  readonly detail: string;
-  /** What one click can do about it. */
-  readonly remedy: "reload-model" | "recover" | null;
 }
 
 export interface AppState {
@@ -144,7 +131,7 @@ export function createApp(client: WorkerClient, { settings, isDebug, canvas }: A
 
   /** Runs one activity after the last has ended; problems go to the store, aborts are silent. */
   const act = (
-    kind: Activity["kind"],
+    kind: ActivityKind,
     work: (options: Required<Pick<CallOptions, "signal" | "onProgress">>) => Promise<void>,
   ): Promise<void> => {
     controller?.abort();
@@ -256,26 +243,5 @@ export function deviceLost(app: App, message: string): void {
     void app.recover();
     return;
   }
-  app.store.set({
-    problem: {
-      title: "The GPU went away",
-      detail:
-        "The driver restarted, the computer slept, or memory ran out. Your picture and settings are still here. " +
-        `The browser says: ${message || "nothing"}`,
-      remedy: "recover",
-    },
-  });
-}
-
-function problemOf(error: unknown, kind: Activity["kind"]): Problem {
-  const detail = error instanceof Error ? error.message : String(error);
-  const name = error instanceof WorkerError ? error.name : "";
-  if (name === "DeviceLostError") {
-    return { title: "The GPU went away", detail, remedy: "recover" };
-  }
-  if (name === "WeightsError" || name === "ConfigError") {
-    return { title: "This model cannot be used", detail, remedy: "reload-model" };
-  }
-  if (name === "DeviceError") return { title: "The GPU could not do this", detail, remedy: null };
-  return { title: FAILED[kind], detail, remedy: null };
+  app.store.set({ problem: lostProblem(message) });
 }

@@ -41,6 +41,11 @@ function start(container: HTMLElement): void {
     canvas: CANVAS_MODES.find((mode) => mode === query.get("canvas")) ?? null,
   });
   if (app.isDebug) globalThis.rcodDemo = app;
+  addEventListener("hashchange", () => {
+    // A link pasted into the open page: its settings, but the picture stays.
+    const { photo } = app.store.get().settings;
+    app.change({ ...fromHash(location.hash), photo });
+  });
   showDevice(app);
   showTabs(container, TABS, app);
   app.start().catch((error: unknown) => {

@@ -109,7 +109,6 @@ export interface ViewState {
   readonly scale: number;
   /** The result's pixel in the middle of the canvas (of each half, side by side). */
   readonly centre: readonly [x: number, y: number];
-  readonly isDark: boolean;
 }
 
 export interface SaveOptions {

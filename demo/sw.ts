@@ -21,7 +21,6 @@ interface FetchEvent extends ExtendableEvent {
 interface ServiceWorkerScope {
   addEventListener(type: "install" | "activate", listener: (event: ExtendableEvent) => void): void;
   addEventListener(type: "fetch", listener: (event: FetchEvent) => void): void;
-  skipWaiting(): Promise<void>;
   readonly clients: { claim(): Promise<void> };
   readonly registration: { readonly scope: string };
 }
@@ -36,10 +35,10 @@ scope.addEventListener("fetch", (event) => {
   }
 });
 
+/** A new version waits until no page of the old one is open, whose later parts it would not have. */
 async function install(): Promise<void> {
   const cache = await caches.open(CACHE);
   await cache.addAll(files.map((path) => new URL(path, scope.registration.scope).href));
-  await scope.skipWaiting();
 }
 
 async function activate(): Promise<void> {

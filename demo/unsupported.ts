@@ -37,6 +37,8 @@ export function showUnsupported(container: HTMLElement, missing: Missing, detail
   const rows = BROWSERS.map(([browser, since]) =>
     h("tr", {}, h("th", { scope: "row" }, browser), h("td", {}, since)),
   );
+  const tabs = document.querySelector<HTMLElement>(".tabs");
+  if (tabs) tabs.hidden = true;
   container.replaceChildren(
     h(
       "section",

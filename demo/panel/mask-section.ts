@@ -56,6 +56,11 @@ export function createMaskSection(app: App, painter: MaskPainter): HTMLElement {
     body.hidden = !painter.isActive;
   });
   body.hidden = true;
+  document.addEventListener("keydown", (event) => {
+    if (!painter.isActive || event.key !== "z" || !(event.ctrlKey || event.metaKey)) return;
+    event.preventDefault();
+    painter.undo();
+  });
   return h(
     "section",
     { class: "panel-section" },

@@ -18,6 +18,12 @@ const PRECISIONS: readonly (readonly [Precision, string])[] = [
 
 export function createMoreSection(app: App): HTMLElement {
   const { settings } = app.store.get();
+  app.store.subscribe((state, before) => {
+    if (state.settings === before.settings) return;
+    colorFix.value = state.settings.colorFix;
+    precision.value = state.settings.precision;
+    seed.value = String(state.settings.seed ?? "");
+  });
   const colorFix = select(COLOR_FIXES, settings.colorFix, (value) =>
     app.change({ colorFix: value }),
   );

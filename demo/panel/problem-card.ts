@@ -1,6 +1,7 @@
 /** What went wrong, and the one click that helps. */
-import type { App, Problem } from "../app.ts";
+import type { App } from "../app.ts";
 import { EMBEDDED_MODEL } from "../app.ts";
+import type { Problem } from "../problems.ts";
 import { button, h } from "../ui/dom.ts";
 
 export function createProblemCard(app: App): HTMLElement {

@@ -43,6 +43,9 @@ export function createSaveSection(app: App, compare: Store<CompareState>): HTMLE
     { class: "button is-grown" },
     () =>
       void tell(async () => {
+        if (typeof ClipboardItem === "undefined") {
+          throw new Error("This browser cannot copy pictures. Save it instead");
+        }
         // A promise in the item: Safari allows the clipboard only within the click.
         await navigator.clipboard.write([new ClipboardItem({ "image/png": encode("image/png") })]);
         return "Picture copied";

@@ -2,7 +2,7 @@
 import type { App, OpenImage } from "../app.ts";
 import type { CanvasMode, LayerId } from "../protocol.ts";
 import type { Store } from "../store.ts";
-import { isDark, onThemeChange } from "../theme.ts";
+import { onThemeChange } from "../theme.ts";
 import { h } from "../ui/dom.ts";
 import type { Point, Viewport } from "../view-transform.ts";
 import type { CompareState } from "./compare-state.ts";
@@ -71,7 +71,6 @@ export function createStage(app: App, compare: Store<CompareState>, painter: Mas
       divider: look.divider,
       scale: view.viewport.scale,
       centre: view.viewport.centre,
-      isDark: isDark(),
     });
     overlay.draw(size, view.viewport, view.picture, mode === "side");
   };
@@ -87,7 +86,7 @@ export function createStage(app: App, compare: Store<CompareState>, painter: Mas
     update();
     for (const listener of resized) listener();
   }).observe(surface);
-  onThemeChange(update);
+  onThemeChange(update); // the mask's tint
   compare.subscribe(update);
   painter.onChange(update);
   addGestures({ surface, compare, painter, viewport, ratio: () => size.ratio });

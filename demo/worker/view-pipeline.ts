@@ -12,13 +12,12 @@ export interface Drawing {
   readonly divider: number;
   readonly scale: number;
   readonly mode: "single" | "split" | "side" | "difference";
-  readonly isDark: boolean;
 }
 
 /** As the constants of the shader. */
 const MODES = { single: 0, split: 1, side: 2, difference: 3 } as const;
 
-/** mat3x3f is 12 words: wgpu-matrix pads its columns as WGSL does. Then two vec2f and four scalars. */
+/** mat3x3f is 12 words: wgpu-matrix pads its columns as WGSL does. Then two vec2f, three scalars and padding. */
 const UNIFORM_WORDS = 12 + 4 + 4;
 
 export class ViewPipeline {
@@ -67,12 +66,12 @@ export class ViewPipeline {
 
 function uniformData(
   { width, height }: GPUTexture,
-  { toPicture, pictureSize, divider, scale, mode, isDark }: Drawing,
+  { toPicture, pictureSize, divider, scale, mode }: Drawing,
 ): ArrayBuffer {
   const buffer = new ArrayBuffer(UNIFORM_WORDS * 4);
   const floats = new Float32Array(buffer);
   floats.set(toPicture);
   floats.set([...pictureSize, width, height, divider, scale], 12);
-  new Uint32Array(buffer).set([MODES[mode], isDark ? 1 : 0], 18);
+  new Uint32Array(buffer).set([MODES[mode]], 18);
   return buffer;
 }

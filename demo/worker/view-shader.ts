@@ -14,7 +14,6 @@ struct View {
   /** Canvas pixels per pixel of the picture. */
   scale: f32,
   mode: u32,
-  is_dark: u32,
 }
 
 const SINGLE = 0u;
@@ -99,10 +98,6 @@ fn layer_color(layer: texture_2d<f32>, at: vec2f) -> vec4f {
   return textureSampleLevel(layer, smooth_sampler, sharp / size, 0.0);
 }
 
-fn background(at: vec2f) -> vec3f {
-  return select(vec3f(0.914, 0.914, 0.906), vec3f(0.067, 0.071, 0.078), view.is_dark == 1u);
-}
-
 @fragment
 fn fragment_main(@builtin(position) position: vec4f) -> @location(0) vec4f {
   var at_canvas = position.xy;
@@ -114,7 +109,7 @@ fn fragment_main(@builtin(position) position: vec4f) -> @location(0) vec4f {
   }
   let at = (view.to_picture * vec3f(at_canvas, 1.0)).xy;
   if (any(at < vec2f(0.0)) || any(at >= view.picture_size)) {
-    return vec4f(background(position.xy), 1.0);
+    return vec4f(0.0); // the page's own background shows
   }
   var color: vec4f;
   if (view.mode == DIFFERENCE) {

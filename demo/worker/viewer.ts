@@ -65,7 +65,8 @@ export class Viewer {
     if (!device || !target) return;
     const format =
       target.kind === "webgpu" ? navigator.gpu.getPreferredCanvasFormat() : READBACK_FORMAT;
-    if (target.kind === "webgpu") target.context.configure({ device, format, alphaMode: "opaque" });
+    if (target.kind === "webgpu")
+      target.context.configure({ device, format, alphaMode: "premultiplied" });
     this.#pipeline = new ViewPipeline(device, format);
   }
 
@@ -113,7 +114,6 @@ export class Viewer {
       divider: view.divider * width,
       scale,
       mode: shaderMode(mode),
-      isDark: view.isDark,
     });
     if (target.kind === "2d") {
       try {
