@@ -10,6 +10,7 @@ import { DeviceError } from "../gpu/errors.ts";
 import { submittedWorkDone } from "../gpu/transfer.ts";
 import type { CallPlan } from "./call-plan.ts";
 import { planCall } from "./call-plan.ts";
+import { CallQueue } from "./call-queue.ts";
 import { vaeFactor } from "./config.ts";
 import { decodeLatents } from "./decode-stage.ts";
 import { encodeImage } from "./encode-stage.ts";
@@ -54,11 +55,9 @@ export class Pipeline {
   readonly dtype: DType;
   readonly #context: StageContext;
   readonly #cache: EncodedCache;
-  #queue: Promise<unknown> = Promise.resolve();
+  readonly #queue = new CallQueue();
   #unitWork: UnitWork | undefined;
   #modules: StageModules | undefined;
-  /** Calls under way or waiting. */
-  #calls = 0;
   /** Aborted by `dispose`, which ends the call under way. */
   readonly #disposal = new AbortController();
 
@@ -88,13 +87,7 @@ export class Pipeline {
     image: SourceImage,
     options: UpscaleOptions | TextureOptions = {},
   ): Promise<UpscaleResult | TextureResult> {
-    this.#calls++;
-    const run = this.#queue.then(() => this.#guarded(image, options));
-    this.#queue = run.then(
-      () => void this.#calls--,
-      () => void this.#calls--,
-    );
-    return run;
+    return this.#queue.run(() => this.#guarded(image, options), options.signal);
   }
 
   /**
@@ -109,8 +102,8 @@ export class Pipeline {
       const { configs, weights } = this.#context;
       for (const part of modelParts(configs)) weights[part]?.dispose();
     };
-    if (this.#calls === 0) free();
-    else void this.#queue.then(free);
+    if (this.#queue.isIdle) free();
+    else void this.#queue.settled().then(free);
   }
 
   /** A call that ends with `dispose`, and after whose failure the next one starts afresh. */

@@ -279,6 +279,25 @@ describe("calls", () => {
     expect((await next).image.width).toBe(20);
   });
 
+  it("a call aborted while it waits ends at once, without work; the one before it goes on", async () => {
+    const image = testImage(5, 5);
+    const expected = (await pipeline.upscale({ ...image })).image.data;
+    const controller = new AbortController();
+    const seen: Progress[] = [];
+    let isFirstDone = false;
+    const first = pipeline.upscale({ ...image }).finally(() => (isFirstDone = true));
+    const queued = pipeline.upscale(testImage(30, 30), {
+      signal: controller.signal,
+      onProgress: (progress) => seen.push(progress),
+    });
+    controller.abort(new Error("not needed"));
+    await expect(queued).rejects.toThrow("not needed");
+    expect(isFirstDone).toBe(false);
+    expect((await first).image.data).toEqual(expected);
+    expect((await pipeline.upscale({ ...image })).image.data).toEqual(expected);
+    expect(seen).toEqual([]);
+  });
+
   it.each(["preprocess", "tokens", "encode", "unet", "decode"] as const)(
     "abort during %s, then run again",
     async (stage) => {
