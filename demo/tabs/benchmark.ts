@@ -88,7 +88,6 @@ export function mount(container: HTMLElement, app: App): void {
     const startedAt = performance.now();
     let total = 1;
     const args = { ...choice, filter: filter.value.trim() };
-    progress(0, "Measuring the roofline");
     record = await callWithUpdates(
       app,
       "benchmark",

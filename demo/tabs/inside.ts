@@ -35,7 +35,6 @@ export function mount(container: HTMLElement, app: App): void {
     { signal, progress }: Run,
     captures: InsideArgs["captures"],
   ): Promise<InsideRecord> => {
-    progress(0, "Loading");
     await ready(app);
     const { device, settings, model } = app.store.get();
     if (signal.aborted) throw signal.reason;

@@ -22,6 +22,7 @@ export function scientific(value: number): string {
 /** "3.4 %", "61 %", in one piece. */
 export function percent(share: number): string {
   const value = 100 * share;
+  if (value > 0 && value < 0.05) return "<\u00a00.1\u00a0%";
   return `${value >= 9.95 || value === 0 ? value.toFixed(0) : value.toFixed(1)}\u00a0%`;
 }
 

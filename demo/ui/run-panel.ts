@@ -25,7 +25,6 @@ export function runPanel(
   const bar = h("progress", {
     class: "progress",
     max: 1,
-    value: 0,
     "aria-label": label,
     hidden: true,
   });
@@ -78,7 +77,7 @@ export function runPanel(
     start.hidden = isRunning;
     cancel.hidden = !isRunning;
     bar.hidden = !isRunning;
-    bar.value = 0;
+    bar.removeAttribute("value"); // moves without an end until the first progress
     if (isRunning) status.textContent = "Starting";
     if (hadFocus) (isRunning ? cancel : start).focus();
   };

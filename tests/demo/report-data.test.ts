@@ -110,10 +110,11 @@ it("figures have three digits and a unit", () => {
     "1.50 ms",
     "24.4 s",
   ]);
-  expect([percent(0.034), percent(0.996), percent(0)]).toEqual([
+  expect([percent(0.034), percent(0.996), percent(0), percent(1e-4)]).toEqual([
     "3.4\u00a0%",
     "100\u00a0%",
     "0\u00a0%",
+    "<\u00a00.1\u00a0%",
   ]);
   expect([scientific(0), scientific(3.21e-6), scientific(Infinity)]).toEqual([
     "0",

@@ -113,7 +113,7 @@ export function attentionView(
         "p",
         { class: "prose" },
         isCross
-          ? "Cross-attention: places of the latents look at the visual tokens, 16 × 16 patches that an image encoder has described. They stand where other models have a text prompt."
+          ? `Cross-attention: places of the latents look at the visual tokens, ${keys.columns} × ${keys.rows} patches that an image encoder has described. They stand where other models have a text prompt.`
           : "Self-attention: every place of the latents looks at all others and takes from those that resemble it. Point at a place; what glows is where it looks, the mean over all heads.",
       ),
       said,
