@@ -22,6 +22,8 @@ const SIZES = {
   desktop: { width: 1120, height: 700, deviceScaleFactor: 1 },
   phone: { width: 390, height: 844, deviceScaleFactor: 1.5 },
 } as const;
+/** The machine may have other work. */
+const PATIENCE = { timeout: 0, polling: 100 };
 const THEMES = ["dark", "light"] as const;
 
 /** A part of the bundled photo that a software adapter upscales in seconds. */
@@ -60,7 +62,10 @@ async function visit(page: Page): Promise<void> {
   await page.waitForSelector(".sample img");
   await shoot(page, "start");
   await page.click(".sample");
-  await page.waitForFunction(() => rcodDemo?.store.get().image && !rcodDemo.store.get().activity);
+  await page.waitForFunction(
+    () => rcodDemo?.store.get().image && !rcodDemo.store.get().activity,
+    PATIENCE,
+  );
   await shoot(page, "open");
   await page.evaluate(async (cut) => {
     const image = rcodDemo?.store.get().image;
@@ -71,7 +76,7 @@ async function visit(page: Page): Promise<void> {
     () =>
       (rcodDemo?.store.get().activity?.progress?.fraction ?? 0) > 0.2 &&
       rcodDemo?.store.get().activity?.progress?.stage !== "load",
-    { timeout: 0 },
+    PATIENCE,
   );
   await shoot(page, "running");
   await results(page, 1);
@@ -115,7 +120,7 @@ async function results(page: Page, count: number): Promise<void> {
       const state = rcodDemo?.store.get();
       return state && !state.activity && state.results.length >= wanted;
     },
-    { timeout: 0, polling: 200 },
+    PATIENCE,
     count,
   );
 }
@@ -152,11 +157,12 @@ async function drawn(page: Page): Promise<void> {
   await page.waitForFunction(() => {
     const canvas = document.querySelector<HTMLCanvasElement>("canvas.canvas");
     if (!canvas?.clientWidth || !rcodDemo?.store.get().image) return true;
-    const copy = new OffscreenCanvas(1, 1).getContext("2d");
-    copy?.drawImage(canvas, 0, 0, 1, 1);
-    const isPainted = copy?.getImageData(0, 0, 1, 1).data[3] !== 0;
+    // Small, but not one pixel: side by side the middle is empty.
+    const copy = new OffscreenCanvas(16, 16).getContext("2d");
+    copy?.drawImage(canvas, 0, 0, 16, 16);
+    const isPainted = copy?.getImageData(0, 0, 16, 16).data.some((value) => value !== 0);
     return isPainted && canvas.width === Math.round(canvas.clientWidth * devicePixelRatio);
-  });
+  }, PATIENCE);
   await page.evaluate(() => new Promise((done) => setTimeout(done, 1000)));
 }
 

@@ -1,6 +1,6 @@
 /** The picture: a canvas that the worker draws, the painted mask over it, the divider, and their gestures. */
 import type { App, OpenImage } from "../app.ts";
-import type { CanvasMode, LayerId } from "../protocol.ts";
+import type { CanvasMode, LayerId, ViewState } from "../protocol.ts";
 import type { Store } from "../store.ts";
 import { onThemeChange } from "../theme.ts";
 import { h } from "../ui/dom.ts";
@@ -50,6 +50,14 @@ export function createStage(app: App, compare: Store<CompareState>, painter: Mas
     gain,
   );
 
+  let shown = "";
+  /** Only what changed: a frame for every step of a run's progress would compete with the run. */
+  const show = (state: ViewState): void => {
+    const text = JSON.stringify(state);
+    if (text === shown) return;
+    shown = text;
+    app.client.show(state);
+  };
   const update = (): void => {
     const state = app.store.get();
     const view = viewport();
@@ -62,7 +70,7 @@ export function createStage(app: App, compare: Store<CompareState>, painter: Mas
     labels.right.hidden = !hasResults;
     gain.hidden = mode !== "difference";
     if (!view) return;
-    app.client.show({
+    show({
       canvasWidth: size.width,
       canvasHeight: size.height,
       mode,

@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import type { AxeResults } from "axe-core";
 import type { Page } from "puppeteer-core";
 import sharp from "sharp";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { launchUsable } from "../../bench/chromium.ts";
 import { folderFiles } from "../../src/node/index.ts";
 import { loadModel } from "../../src/rcod/model.ts";
@@ -27,6 +27,9 @@ import {
   shownPixels,
   stateOf,
 } from "./support.ts";
+
+// Two upscales on a software adapter, on a machine that has other work.
+vi.setConfig({ testTimeout: 300_000, hookTimeout: 120_000 });
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 const MODEL = `${ROOT}models/rcod-tiny`;
@@ -232,7 +235,7 @@ describe.skipIf(browser === null)("a visit", () => {
     await page.waitForSelector("#remedy");
     const text = await page.$eval(".problem", (node) => node.textContent);
     expect(text).toContain("This model cannot be used");
-    expect(text).toMatch(/unet\/diffusion_pytorch_model\.safetensors.*1000000/s);
+    expect(text).toMatch(/file has 1000000 .*unet\/diffusion_pytorch_model\.safetensors/s);
     await page.click("#remedy");
     await page.waitForFunction(() => rcodDemo?.store.get().model?.name === "rcod-tiny");
     expect((await stateOf(page)).problem).toBeNull();
@@ -242,7 +245,6 @@ describe.skipIf(browser === null)("a visit", () => {
     // A model of another address is probed for optional files; the browser notes each 404.
     const problems = await demo.problems();
     expect(problems.filter((text) => !/Failed to load resource.*404/.test(text))).toEqual([]);
-    expect(await page.evaluate(() => document.querySelectorAll("[style*='url']").length)).toBe(0);
     await page.close();
   });
 });
@@ -256,6 +258,7 @@ describe.skipIf(browser === null)("the page", () => {
       await page.reload();
       await page.waitForSelector(".sample");
       await page.click(".sample");
+      await page.waitForFunction(() => rcodDemo?.store.get().image?.name === "boats.png");
       await page.evaluate(() => {
         const app = rcodDemo;
         return app?.chooseModel(app.store.get().modelChoice);

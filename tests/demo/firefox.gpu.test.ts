@@ -8,9 +8,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Browser } from "puppeteer-core";
 import { launch } from "puppeteer-core";
-import { afterAll, describe, expect, it } from "vitest";
+import { afterAll, describe, expect, it, vi } from "vitest";
 import { startFileServer } from "../browser/file-server.ts";
 import { PATIENCE_MS, builtDemo, nextResult, openCut, savedPixels } from "./support.ts";
+
+// Two upscales on a software adapter, on a machine that has other work.
+vi.setConfig({ testTimeout: 300_000, hookTimeout: 120_000 });
 
 const EXECUTABLES = [process.env["RCOD_FIREFOX"], "/usr/bin/firefox", "/usr/bin/firefox-esr"];
 

@@ -51,13 +51,19 @@ export async function openDemo(browser: Browser, address: string): Promise<DemoP
     if (message.type() === "error") problems.push(`console: ${message.text()}`);
   });
   page.on("pageerror", (error) => problems.push(`uncaught: ${String(error)}`));
-  page.on("requestfailed", (request) => problems.push(`failed: ${request.url()}`));
+  page.on("requestfailed", (request) => {
+    // What code fetches it may also drop half-way.
+    const isPart = !["fetch", "xhr", "other"].includes(request.resourceType());
+    if (isPart) problems.push(`failed: ${request.url()}`);
+  });
   await page.evaluateOnNewDocument(() => {
     globalThis.policyViolations = [];
     addEventListener("securitypolicyviolation", (event) => {
       policyViolations.push(`${event.violatedDirective}: ${event.blockedURI}`);
     });
   });
+  // Colours are looked at as they end, not on their way.
+  await page.emulateMediaFeatures([{ name: "prefers-reduced-motion", value: "reduce" }]);
   // Even sizes, so that the middle of the stage lies between two pixels.
   await page.setViewport({ width: 1200, height: 800 });
   await page.goto(address);
@@ -79,7 +85,7 @@ export async function openCut(page: Page): Promise<void> {
 }
 
 /** For one run on a software adapter, on a machine with other work. */
-export const PATIENCE_MS = 110_000;
+export const PATIENCE_MS = 140_000;
 
 type Summary = Pick<AppState, "model" | "problem" | "isDeviceLost"> & {
   readonly results: readonly ResultInfo[];
