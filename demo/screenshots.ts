@@ -84,6 +84,10 @@ async function visit(page: Page): Promise<void> {
   await results(page, 2);
   for (const mode of ["split", "side", "difference"] as const) await shootMode(page, mode);
   await page.evaluate(() => rcodDemo?.change({ mode: "split" }));
+  await report(page, "inside", ".card-row");
+  await report(page, "benchmark", ".report-results");
+  await report(page, "verify", ".report-results");
+  await page.click("#tab-upscale");
 
   await page.setViewport(SIZES.desktop);
   await page.click("#paint");
@@ -112,6 +116,22 @@ async function visit(page: Page): Promise<void> {
   await page.evaluate(() => document.querySelector<HTMLElement>("#destroy-device")?.click());
   await page.waitForSelector("#remedy");
   await shoot(page, "lost");
+}
+
+/** A tab after its run, on the desktop scrolled to `part`. */
+async function report(page: Page, tab: string, part: string): Promise<void> {
+  await page.setViewport(SIZES.desktop);
+  await page.click(`#tab-${tab}`);
+  const view = `#view-${tab}`;
+  await page.waitForSelector(`${view} .run-panel`);
+  await page.click(`${view} .run-panel .is-primary`);
+  await page.waitForFunction(
+    (panel) => document.querySelector<HTMLElement>(`${panel} progress`)?.hidden,
+    { timeout: 0, polling: 200 },
+    `${view} .run-panel`,
+  );
+  await page.$eval(`${view} ${part}`, (element) => element.scrollIntoView({ block: "start" }));
+  await shoot(page, tab);
 }
 
 async function results(page: Page, count: number): Promise<void> {

@@ -35,9 +35,8 @@ export function mount(container: HTMLElement, app: App): void {
     { signal, progress }: Run,
     captures: InsideArgs["captures"],
   ): Promise<InsideRecord> => {
-    await ready(app);
+    await ready(app, signal);
     const { device, settings, model } = app.store.get();
-    if (signal.aborted) throw signal.reason;
     const wanted = realism === "auto" || settings.realism === "auto" ? "auto" : settings.realism;
     const args: InsideArgs = {
       realism: wanted === "auto" && !model?.supportsAuto ? 0.5 : wanted,
@@ -70,12 +69,12 @@ export function mount(container: HTMLElement, app: App): void {
     const startedAt = performance.now();
     const record = await inspect(run, "default");
     time.replaceChildren(
-      record.passes && record.passes.length > 0
+      record.passes?.some(({ durationMs }) => durationMs > 0)
         ? timeline(record.passes)
         : h(
             "p",
             { class: "hint" },
-            "This browser gives no timestamps of the GPU (timestamp-query), so there are no times of passes.",
+            "This browser gives no usable timestamps of the GPU (timestamp-query), so there are no times of steps.",
           ),
     );
     memory.replaceChildren(memoryPlan(record.networks));
@@ -184,10 +183,18 @@ export function mount(container: HTMLElement, app: App): void {
   );
 }
 
-/** Loads the model where there is none. */
-async function ready(app: App): Promise<void> {
-  const { model, modelChoice } = app.store.get();
-  if (model === null) await app.chooseModel(modelChoice);
+/** A device and a model, where one of them is missing. */
+async function ready(app: App, signal: AbortSignal): Promise<void> {
+  const { model, modelChoice, isDeviceLost } = app.store.get();
+  const cancel = (): void => app.cancel();
+  signal.addEventListener("abort", cancel);
+  try {
+    if (isDeviceLost) await app.recover();
+    else if (model === null) await app.chooseModel(modelChoice);
+  } finally {
+    signal.removeEventListener("abort", cancel);
+  }
+  signal.throwIfAborted();
   const { problem, model: loaded } = app.store.get();
   if (loaded === null) throw new Error(problem?.detail ?? "The model is not loaded");
 }

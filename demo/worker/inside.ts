@@ -15,7 +15,6 @@ export async function inside(
   const { model, image } = session;
   if (!model || !image) throw new Error("internal: inside before loadModel and openImage");
   const source = middle(image, maxSide);
-  const startedAt = performance.now();
   const names = captures === "default" ? defaultCaptures(model.modules()) : captures;
   const result = await model.upscale(source, {
     realism,
@@ -24,7 +23,6 @@ export async function inside(
     signal,
     onProgress,
   });
-  const totalMs = performance.now() - startedAt;
   const { inspection, timestep, predictedMetric } = result;
   if (!inspection) throw new Error("internal: an inspected call without an inspection");
   const { alpha, thresholds, timesteps } = model.configs.rcod;
@@ -37,9 +35,13 @@ export async function inside(
     passes: inspection.passes ?? null,
     networks: model.plan({ width, height }).networks,
     ...splitCaptures(inspection, width / height),
-    choice: { metric: predictedMetric ?? null, thresholds, timesteps },
+    choice: {
+      metric: predictedMetric ?? null,
+      isPredictable: model.supportsAuto,
+      thresholds,
+      timesteps,
+    },
     modules: model.modules(),
-    totalMs,
   };
 }
 

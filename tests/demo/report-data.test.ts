@@ -71,7 +71,7 @@ describe("rows of a verification", () => {
 it("the group of a metric is the engine's", () => {
   const thresholds = [0.5, 0.7] as const;
   const timesteps = { fidelity: 249, neutral: 499, realism: 749 };
-  const groups = metricGroups({ metric: null, thresholds, timesteps });
+  const groups = metricGroups({ thresholds, timesteps });
   for (const metric of [0, 0.4999, 0.5, 0.6, 0.69999999, 0.7, 0.99, 1]) {
     const expected = [749, 499, 249][groupOfMetric(metric, { thresholds })];
     expect(groupOf(metric, groups)?.timestep, String(metric)).toBe(expected);

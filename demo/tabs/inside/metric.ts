@@ -18,7 +18,10 @@ interface MetricGroup {
 }
 
 /** By rising metric; the tables of RCOD have three. */
-export function metricGroups({ thresholds, timesteps }: MetricChoice): readonly MetricGroup[] {
+export function metricGroups({
+  thresholds,
+  timesteps,
+}: Pick<MetricChoice, "thresholds" | "timesteps">): readonly MetricGroup[] {
   const [first, second] = thresholds;
   return [
     { name: "realism", from: 0, to: first, timestep: timesteps.realism },
@@ -41,7 +44,11 @@ export function metricSection(choice: MetricChoice): HTMLElement {
   plot.show((width) => drawing(groups, metric, width));
   const answer: readonly (Node | string)[] =
     metric === null
-      ? ["Run with automatic realism to see where this picture falls."]
+      ? [
+          choice.isPredictable
+            ? "Run with automatic realism to see where this picture falls."
+            : "This model has no network that predicts it.",
+        ]
       : [
           "This picture: ",
           symbol(),

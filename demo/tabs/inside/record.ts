@@ -34,8 +34,9 @@ export interface CaptureView {
 }
 
 export interface MetricChoice {
-  /** The predicted M_L; null where it was not asked for. */
+  /** The predicted M_L; null where it was not asked for, or the model cannot. */
   readonly metric: number | null;
+  readonly isPredictable: boolean;
   readonly thresholds: readonly [number, number];
   readonly timesteps: {
     readonly fidelity: number;
@@ -65,5 +66,4 @@ export interface InsideRecord {
   readonly choice: MetricChoice;
   /** What can be captured, by stage. */
   readonly modules: Readonly<Record<NetworkStage, readonly string[]>>;
-  readonly totalMs: number;
 }

@@ -190,7 +190,7 @@ function shares(passes: readonly PassTime[]): string {
     .map(({ stage, share }) => `${percent(share)} ${STAGE_PHRASES[stage]}`);
   const [largest] = classTotals(passes).toSorted((a, b) => b.ms - a.ms);
   const kind = largest ? ` By kind, ${percent(largest.share)} is ${largest.name}.` : "";
-  return `Waiting between steps is left out. Of ${duration(total)} on the GPU, ${stages.join(", ")}.${kind}`;
+  return `Waiting between steps is left out, and browsers round times (Chrome to 0.1 ms). Of ${duration(total)} on the GPU, ${stages.join(", ")}.${kind}`;
 }
 
 const STAGE_PHRASES: Readonly<Record<NetworkStage, string>> = {
