@@ -20,8 +20,11 @@ import type { Settings } from "./settings.ts";
 import type { Store } from "./store.ts";
 import { createStore } from "./store.ts";
 
-/** Chromium's words where a canvas without a display takes its device away (headless, on SwiftShader). */
-const CANVAS_LOSS = /external Instance reference/i;
+/**
+ * A device that goes away so soon after its start went with the canvas: Chromium without a display does that on
+ * SwiftShader, with no more to say than "Device was destroyed".
+ */
+const CANVAS_LOSS_MS = 10_000;
 
 /** The model that lies beside the page. */
 export const EMBEDDED_MODEL: ModelChoice = {
@@ -77,6 +80,8 @@ export interface App {
   /** Loads the model where needed and upscales; a run under way is ended first. */
   upscale(): Promise<void>;
   cancel(): void;
+  /** What the worker reports; starts again by itself where the canvas was the cause. */
+  deviceLost(message: string): void;
   /** After a lost device: a new one, with the same model, picture and settings. */
   recover(): Promise<void>;
   change(settings: Partial<Settings>): void;
@@ -110,6 +115,7 @@ export function createApp(client: WorkerClient, { settings, isDebug, canvas }: A
     mask: null,
   });
   let starting: Promise<DeviceInfo> | null = null;
+  let startedAt = 0;
   /** Ends what runs; a new run waits for the old one's end, so that progress and state never mix. */
   let controller: AbortController | null = null;
   let running: Promise<void> = Promise.resolve();
@@ -118,6 +124,7 @@ export function createApp(client: WorkerClient, { settings, isDebug, canvas }: A
     starting ??= client.call("start", {}).then(
       (device) => {
         const canvasMode = store.get().canvasMode ?? (device.isSoftware ? "2d" : "webgpu");
+        startedAt = performance.now();
         store.set({ device, isDeviceLost: false, canvasMode });
         return device;
       },
@@ -210,12 +217,23 @@ export function createApp(client: WorkerClient, { settings, isDebug, canvas }: A
         store.set({ results: [...kept, result] });
       }),
     cancel: () => controller?.abort(),
+    deviceLost(message) {
+      app.cancel();
+      store.set({ isDeviceLost: true, device: null, model: null });
+      const isYoung = performance.now() - startedAt < CANVAS_LOSS_MS;
+      if (store.get().canvasMode === "webgpu" && isYoung) {
+        store.set({ canvasMode: "2d" });
+        void app.recover();
+      } else {
+        store.set({ problem: lostProblem(message) });
+      }
+    },
     async recover() {
       starting = null;
       const hadResults = store.get().results.length > 0;
       store.set({ model: null, results: [], isDeviceLost: false, problem: null });
       if (hadResults) await app.upscale();
-      else await act("model", ensureModel);
+      else await act("model", async () => undefined); // the device alone: a model comes with the next run
     },
     change(patch) {
       const { settings: before } = store.get();
@@ -231,17 +249,4 @@ export function createApp(client: WorkerClient, { settings, isDebug, canvas }: A
     },
   };
   return app;
-}
-
-/** Called by the page when the worker reports a lost device. */
-export function deviceLost(app: App, message: string): void {
-  const { canvasMode } = app.store.get();
-  app.cancel();
-  app.store.set({ isDeviceLost: true, device: null, model: null });
-  if (canvasMode === "webgpu" && CANVAS_LOSS.test(message)) {
-    app.store.set({ canvasMode: "2d" });
-    void app.recover();
-    return;
-  }
-  app.store.set({ problem: lostProblem(message) });
 }

@@ -1,5 +1,5 @@
 /** Starts the page: checks what the browser has, makes the worker, shows the tabs. */
-import { createApp, deviceLost } from "./app.ts";
+import { createApp } from "./app.ts";
 import { WorkerClient } from "./client.ts";
 import { fromHash } from "./settings.ts";
 import { showTabs } from "./tab-bar.ts";
@@ -29,7 +29,7 @@ else showUnsupported(views, "gpu" in navigator ? "offscreen-canvas" : "webgpu");
 function start(container: HTMLElement): void {
   const worker = new Worker(new URL("./worker/main.ts", import.meta.url), { type: "module" });
   const client = new WorkerClient(worker, {
-    onDeviceLost: (_, message) => deviceLost(app, message),
+    onDeviceLost: (_, message) => app.deviceLost(message),
     onCrash: (message) =>
       app.store.set({
         problem: { title: "The page's worker stopped", detail: message, remedy: null },

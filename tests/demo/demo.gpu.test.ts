@@ -273,6 +273,21 @@ describe.skipIf(browser === null)("the page", () => {
     }
   });
 
+  it("shows the picture also where a WebGPU canvas takes the device away", async () => {
+    const { page } = await openDemo(browser!, `${server.address}/photos-demo/?debug&canvas=webgpu`);
+    await page.waitForSelector(".sample");
+    await page.click(".sample");
+    // Headless on SwiftShader the first frame loses the device; on a GPU the WebGPU canvas stays.
+    await expect
+      .poll(async () => (await shownPixels(page)).data.some((value) => value !== 0), {
+        timeout: PATIENCE_MS,
+        interval: 500,
+      })
+      .toBe(true);
+    expect((await stateOf(page)).problem).toBeNull();
+    await page.close();
+  });
+
   it("says what is missing where there is no WebGPU", async () => {
     const page = await browser!.newPage();
     await page.evaluateOnNewDocument(() => {
