@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { roundToDtype } from "../../src/gpu/dtype.ts";
 import { ShapeError } from "../../src/gpu/shape.ts";
 import { planGraph } from "../../src/graph/plan.ts";
 import { attentionMap } from "../../src/rcod/attention-map.ts";
@@ -6,10 +7,12 @@ import { outputGeometry } from "../../src/rcod/geometry.ts";
 import { oneStepCoefficients, unetGraph } from "../../src/rcod/graphs.ts";
 import { Inspector } from "../../src/rcod/inspector.ts";
 import type { ModelConfigs } from "../../src/rcod/load.ts";
+import { modelParameters } from "../../src/rcod/load.ts";
 import type { Capture, UpscaleOptions } from "../../src/rcod/options.ts";
 import type { Pipeline } from "../../src/rcod/pipeline.ts";
 import { latentMask } from "../../src/rcod/realism-mask.ts";
 import { NETWORK_STAGES } from "../../src/rcod/stage-modules.ts";
+import { parameterValues } from "../graph/support.ts";
 import { attention as attentionReference } from "../reference/attention.ts";
 import { useGpu } from "../support/gpu.ts";
 import { largestDifference, minimalPipeline, testImage } from "./support.ts";
@@ -103,6 +106,28 @@ describe("captures", () => {
       return (1 - weight) * value + weight * (b.data[i] as number);
     });
     expect(compare(both.data, expected)).toBeLessThan(1e-6);
+  });
+
+  it("keys of every cross-attention: its own projection of the tokens, wherever it is stacked", async () => {
+    const names = pipeline.modules.unet.filter((name) => name.endsWith("attn2.k"));
+    expect(names.length).toBeGreaterThan(2);
+    const captures = await captured([...names, "tokens"]);
+    const tokens = captures["tokens"] as Capture; // [1, 5, 12]
+    for (const name of names) {
+      const path = name.replace(/k$/, "to_k.weight");
+      const parameter = modelParameters(configs).unet.find((weight) => weight.name === path);
+      const [channels = 0] = parameter?.shape ?? [];
+      const w = parameter ? parameterValues(parameter).map((v) => roundToDtype(v, "f16")) : [];
+      const expected = Array.from({ length: 5 * channels }, (_, i) => {
+        const [token, out] = [Math.floor(i / channels), i % channels];
+        let sum = 0;
+        for (let c = 0; c < 12; c++)
+          sum += (tokens.data[token * 12 + c] as number) * (w[out * 12 + c] as number);
+        return sum;
+      });
+      expect(captures[name]?.shape).toEqual([1, 5, channels]);
+      expect(compare(captures[name]?.data ?? [], expected), name).toBeLessThan(1e-6);
+    }
   });
 
   it("a token's attention: probabilities, and those of the oracle", async () => {
