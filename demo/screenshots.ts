@@ -119,7 +119,7 @@ async function visit(page: Page): Promise<void> {
 async function results(page: Page, count: number): Promise<void> {
   await page.waitForFunction(
     (wanted) => {
-      const state = rcodDemo?.store.get();
+      const state = globalThis.rcodDemo?.store.get(); // undeclared without ?debug
       return state && !state.activity && state.results.length >= wanted;
     },
     PATIENCE,
@@ -158,7 +158,7 @@ async function growToPage(page: Page): Promise<void> {
 async function drawn(page: Page): Promise<void> {
   await page.waitForFunction(() => {
     const canvas = document.querySelector<HTMLCanvasElement>("canvas.canvas");
-    const state = rcodDemo?.store.get();
+    const state = globalThis.rcodDemo?.store.get(); // undeclared without ?debug
     if (!canvas?.clientWidth || !state?.image || state.isDeviceLost) return true;
     // Small, but not one pixel: side by side the middle is empty.
     const copy = new OffscreenCanvas(16, 16).getContext("2d");
