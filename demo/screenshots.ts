@@ -113,6 +113,8 @@ async function visit(page: Page): Promise<void> {
     document.querySelector(".panel")?.scrollTo(0, 1e6);
   });
   await shoot(page, "more");
+  await page.setViewport(SIZES.desktop); // the last frame is the one that stays
+  await drawn(page);
   await page.evaluate(() => document.querySelector<HTMLElement>("#destroy-device")?.click());
   await page.waitForSelector("#remedy");
   await shoot(page, "lost");
@@ -137,7 +139,7 @@ async function report(page: Page, tab: string, part: string): Promise<void> {
 async function results(page: Page, count: number): Promise<void> {
   await page.waitForFunction(
     (wanted) => {
-      const state = rcodDemo?.store.get();
+      const state = globalThis.rcodDemo?.store.get(); // undeclared without ?debug
       return state && !state.activity && state.results.length >= wanted;
     },
     PATIENCE,
@@ -176,7 +178,8 @@ async function growToPage(page: Page): Promise<void> {
 async function drawn(page: Page): Promise<void> {
   await page.waitForFunction(() => {
     const canvas = document.querySelector<HTMLCanvasElement>("canvas.canvas");
-    if (!canvas?.clientWidth || !rcodDemo?.store.get().image) return true;
+    const state = globalThis.rcodDemo?.store.get(); // undeclared without ?debug
+    if (!canvas?.clientWidth || !state?.image || state.isDeviceLost) return true;
     // Small, but not one pixel: side by side the middle is empty.
     const copy = new OffscreenCanvas(16, 16).getContext("2d");
     copy?.drawImage(canvas, 0, 0, 16, 16);
