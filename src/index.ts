@@ -35,6 +35,7 @@ export { ConfigError } from "./rcod/config.ts";
 export { ShapeError } from "./gpu/shape.ts";
 export { DeviceError, DeviceLostError } from "./gpu/errors.ts";
 export { WeightsError } from "./weights/index.ts";
+export type { HttpOptions } from "./weights/index.ts";
 export { cachedUrlFile, cachedUrlFiles } from "./cache/cached-files.ts";
 export type { CacheOptions } from "./cache/address-cache.ts";
 export { clearCache, listCache } from "./cache/storage.ts";

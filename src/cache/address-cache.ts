@@ -29,10 +29,9 @@ export class AddressCache {
   readonly #http: HttpOptions;
   readonly #held = new HeldPieces();
   readonly #warned = new Set<string>();
-  /** Bytes to be stored, by path, against `#available` as it was at first. */
+  /** Bytes that are still to be stored, by path; all listed files together. */
   readonly #reserved = new Map<string, number>();
   #storage: Promise<AddressStorage | null> | null = null;
-  #available: Promise<number> | null = null;
   #openCount = 0;
   #isUnreachable = false;
 
@@ -62,7 +61,7 @@ export class AddressCache {
     if (known.version === null) return null;
     const version = { ...known, hashes: null };
     const pieces = await this.#pieces(path, version);
-    return pieces && this.#source(url, version, pieces);
+    return pieces && this.#source(url, version, pieces, path);
   }
 
   /** A file whose version and pieces a manifest tells; the server is asked for what is not stored. */
@@ -74,7 +73,9 @@ export class AddressCache {
   ): Promise<ByteSource | null> {
     const version = versionOf(file);
     const pieces = await this.#pieces(path, version);
-    return pieces ? this.#source(url, version, pieces) : this.#openCurrent(path, url, null, signal);
+    return pieces
+      ? this.#source(url, version, pieces, LISTED_FILES)
+      : this.#openCurrent(path, url, null, signal);
   }
 
   /**
@@ -89,7 +90,7 @@ export class AddressCache {
       const pieces = await this.#pieces(path, versionOf(file));
       missing += (await pieces?.missingBytes()) ?? 0;
     }
-    if (!(await this.#fits("", missing))) this.#storage = Promise.resolve(null);
+    if (!(await this.#fits(LISTED_FILES, missing))) this.#storage = Promise.resolve(null);
   }
 
   async #openCurrent(
@@ -117,7 +118,7 @@ export class AddressCache {
     if (known?.version !== version.version) {
       await this.#trying(storage.writeEntry(path, { version: version.version, byteLength }));
     }
-    return this.#source(url, version, pieces, source);
+    return this.#source(url, version, pieces, path, source);
   }
 
   /** What is stored of a version; null, with a warning, where nothing can be. */
@@ -131,7 +132,13 @@ export class AddressCache {
     }
   }
 
-  #source(url: string, version: Version, pieces: PieceFiles, remote?: ByteSource): ByteSource {
+  #source(
+    url: string,
+    version: Version,
+    pieces: PieceFiles,
+    reservation: string,
+    remote?: ByteSource,
+  ): ByteSource {
     this.#openCount++;
     return cachedSource({
       name: url,
@@ -141,7 +148,7 @@ export class AddressCache {
       hashes: version.hashes,
       held: this.#held,
       openRemote: async (signal) => remote ?? this.#openVersion(url, version, signal),
-      store: (index, bytes) => this.#trying(pieces.write(index, bytes)),
+      store: (index, bytes) => this.#store(reservation, pieces, index, bytes),
       onClose: () => {
         if (--this.#openCount === 0) this.#held.clear();
       },
@@ -178,17 +185,21 @@ export class AddressCache {
     return this.#storage;
   }
 
+  /** Whether there is room for what is missing of a file, beside what is missing of the others. */
   async #fits(path: string, missing: number): Promise<boolean> {
-    this.#available ??= availableBytes();
-    const available = await this.#available;
-    const others = [...this.#reserved].reduce((sum, [at, of]) => (at === path ? sum : sum + of), 0);
-    const needed = Math.max(missing, this.#reserved.get(path) ?? 0);
-    if (others + needed <= available) {
-      this.#reserved.set(path, needed);
-      return true;
-    }
-    this.#warn(`it needs ${others + needed} bytes, the browser has room for ${available}`);
+    const available = await availableBytes();
+    this.#reserved.set(path, missing);
+    const needed = [...this.#reserved.values()].reduce((sum, bytes) => sum + bytes, 0);
+    if (needed <= available) return true;
+    this.#reserved.delete(path);
+    this.#warn(`it needs ${needed} bytes, the browser has room for ${available}`);
     return false;
+  }
+
+  async #store(path: string, pieces: PieceFiles, index: number, bytes: Uint8Array): Promise<void> {
+    await this.#trying(pieces.write(index, bytes));
+    const reserved = this.#reserved.get(path) ?? 0;
+    this.#reserved.set(path, Math.max(0, reserved - bytes.byteLength));
   }
 
   /** Storage may fail at any time (full, or cleared by another tab); loading goes on without it. */
@@ -208,6 +219,7 @@ export class AddressCache {
 }
 
 const LISTED = "sha256 ";
+const LISTED_FILES = "all listed files";
 
 function versionOf({ byteLength, sha256, pieces }: ManifestFile): Version {
   return { version: `${LISTED}${sha256}`, byteLength, hashes: pieces };

@@ -28,6 +28,7 @@ type Listing = ReadonlyMap<string, ManifestFile>;
  * used.
  *
  * Where storage is missing, refused or too small, the files are read from the network and `onWarning` says why.
+ * What is current is asked for once: make a new one for each load.
  * @throws WeightsError for an address with a query or fragment
  */
 export function cachedUrlFiles(baseUrl: string | URL, options: CacheOptions = {}): FileSet {

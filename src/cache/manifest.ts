@@ -21,15 +21,19 @@ export function parseManifest(json: JsonValue): ReadonlyMap<string, ManifestFile
   const parsed = new Map<string, ManifestFile>();
   for (const file of files as readonly JsonValue[]) {
     const { path, bytes, sha256, pieces } = asObject(file);
-    const isListed = typeof path === "string" && Number.isSafeInteger(bytes) && isHash(sha256);
+    const isListed = typeof path === "string" && isCount(bytes) && isHash(sha256);
     if (!isListed) return null;
-    const byteLength = bytes as number;
+    const byteLength = bytes;
     const count = Math.ceil(byteLength / PIECE_BYTES);
     const listed = count === 1 ? [sha256] : piece_bytes === PIECE_BYTES ? pieces : null;
     const isWhole = Array.isArray(listed) && listed.length === count && listed.every(isHash);
     parsed.set(path, { byteLength, sha256, pieces: isWhole ? listed : null });
   }
   return parsed;
+}
+
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
 function isHash(value: unknown): value is string {

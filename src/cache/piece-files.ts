@@ -84,8 +84,7 @@ export class PieceFiles {
 export async function storedBytes(directory: FileSystemDirectoryHandle): Promise<number> {
   let bytes = 0;
   for await (const handle of directory.values()) {
-    if (handle.kind === "directory")
-      bytes += await storedBytes(handle);
+    if (handle.kind === "directory") bytes += await storedBytes(handle);
     else if (/^\d+$/.test(handle.name)) {
       const { size } = await handle.getFile();
       bytes += Math.max(0, size - DIGEST_BYTES);

@@ -5,22 +5,14 @@
 import { quoted, reasonOf, WeightsError } from "./errors.ts";
 import type { HttpOptions } from "./http-client.ts";
 import { openHttp } from "./http-source.ts";
+import { readAheadFiles } from "./read-ahead.ts";
 import { blobSource, bytesSource } from "./source.ts";
-import type { ByteSource } from "./source.ts";
+import type { FileSet } from "./source.ts";
 import { parseStrictJson } from "./strict-json.ts";
 import type { JsonValue } from "./strict-json.ts";
 import { decodeUtf8 } from "./utf8.ts";
 
-/** Opens files by relative path, e.g. `unet/config.json`. */
-export interface FileSet {
-  /** Address or folder name, for messages. */
-  readonly name: string;
-  /**
-   * The file at `path`, which the caller closes, or null when there is none.
-   * @throws WeightsError for paths that could leave the folder, and when opening fails
-   */
-  open(path: string, signal?: AbortSignal): Promise<ByteSource | null>;
-}
+export type { FileSet };
 
 /** Largest text file that is read whole, in bytes: an index of 100,000 tensors has about 10 MiB. */
 export const MAX_TEXT_BYTES = 16 * 2 ** 20;
@@ -45,10 +37,21 @@ export function checkRelativePath(path: string): void {
   );
 }
 
-/** Files below a web address, e.g. `https://host/org/model/resolve/main`. */
+/**
+ * Windows for the small tensors of a model, which lie near each other: 1463 reads of a Stable Diffusion and CLIP in
+ * converted shards are 656 requests with them, for 0.2 % more bytes; in whole fp16 files 1022, for 4 %.
+ */
+const URL_WINDOW_BYTES = 2 ** 18;
+/** Small models are read by one request a window, whatever the order. */
+const URL_WINDOWS = 16;
+
+/**
+ * Files below a web address, e.g. `https://host/org/model/resolve/main`. Reads shorter than 256 KiB are served from
+ * windows of that length, at most 16 for each open file.
+ */
 export function urlFiles(baseUrl: string, options: HttpOptions = {}): FileSet {
   checkFolderUrl(baseUrl);
-  return {
+  const files: FileSet = {
     name: baseUrl,
     async open(path, signal) {
       signal?.throwIfAborted();
@@ -56,6 +59,7 @@ export function urlFiles(baseUrl: string, options: HttpOptions = {}): FileSet {
       return opening.kind === "open" ? opening.source : null;
     },
   };
+  return readAheadFiles(files, URL_WINDOW_BYTES, URL_WINDOWS);
 }
 
 /**

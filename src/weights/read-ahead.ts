@@ -2,27 +2,30 @@
  * Small reads from windows of the file: a checkpoint has hundreds of small tensors, each with a header of its
  * own in an archive, and over the network every read is a request.
  */
-import type { FileSet } from "./files.ts";
 import { checkSourceRange, closedError } from "./source.ts";
-import type { ByteSource } from "./source.ts";
+import type { ByteSource, FileSet } from "./source.ts";
 
 /** Windows lie at multiples of this; reads that long go past them. */
 export const WINDOW_BYTES = 2 ** 20;
 /** Tensors are used nearly, but not quite, in the order of the file. */
 const MAX_WINDOWS = 4;
 
-/** The same files, with small reads served from the last windows read: at most 4 MiB for each open file. */
-export function readAheadFiles(files: FileSet, windowBytes = WINDOW_BYTES): FileSet {
+/** The same files, with small reads served from the last windows read: by default at most 4 MiB for each open file. */
+export function readAheadFiles(
+  files: FileSet,
+  windowBytes = WINDOW_BYTES,
+  maxWindows = MAX_WINDOWS,
+): FileSet {
   return {
     name: files.name,
     async open(path, signal) {
       const source = await files.open(path, signal);
-      return source && readAheadSource(source, windowBytes);
+      return source && readAheadSource(source, windowBytes, maxWindows);
     },
   };
 }
 
-function readAheadSource(source: ByteSource, windowBytes: number): ByteSource {
+function readAheadSource(source: ByteSource, windowBytes: number, maxWindows: number): ByteSource {
   /** By number, least recently used first. */
   const windows = new Map<number, Uint8Array>();
   let isClosed = false;
@@ -34,7 +37,7 @@ function readAheadSource(source: ByteSource, windowBytes: number): ByteSource {
     windows.delete(index);
     windows.set(index, bytes);
     for (const oldest of windows.keys()) {
-      if (windows.size <= MAX_WINDOWS) break;
+      if (windows.size <= maxWindows) break;
       windows.delete(oldest);
     }
     return bytes;

@@ -19,6 +19,17 @@ export interface ByteSource {
   close(): Promise<void>;
 }
 
+/** Opens files by relative path, e.g. `unet/config.json`. */
+export interface FileSet {
+  /** Address or folder name, for messages. */
+  readonly name: string;
+  /**
+   * The file at `path`, which the caller closes, or null when there is none.
+   * @throws WeightsError for paths that could leave the folder, and when opening fails
+   */
+  open(path: string, signal?: AbortSignal): Promise<ByteSource | null>;
+}
+
 /**
  * Checks that `[offset, offset + length)` lies inside a file.
  * @throws WeightsError naming the file

@@ -24,6 +24,8 @@ export interface Fault {
   readonly status?: number;
   /** Bytes of the body after which the connection is dropped. */
   readonly cutAfter?: number;
+  /** Send nothing, and keep the connection open. */
+  readonly isStuck?: boolean;
   /** Answer with the whole file, as servers without ranges do. */
   readonly ignoreRange?: boolean;
   /** Neither ETag nor Last-Modified. */
@@ -71,6 +73,7 @@ export async function startFileServer(): Promise<FileServer> {
     const range: ServedRequest["range"] =
       first === undefined ? null : [Number(first), last === "" ? Infinity : Number(last)];
     const fault = state.fault?.(path, range) ?? {};
+    if (fault.isStuck) return;
     let sent = 0;
     response.on("close", () => {
       const { method = "" } = request;
@@ -171,5 +174,6 @@ function drained(response: ServerResponse): Promise<void> {
     };
     response.on("drain", done);
     response.on("close", done);
+    if (response.destroyed) done(); // it may have been closed before
   });
 }

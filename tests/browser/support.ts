@@ -39,8 +39,8 @@ export interface TestPage {
 export interface TestBrowser {
   readonly browser: Browser;
   readonly server: FileServer;
-  /** Opens a path of the server in a new tab, which is closed after the test. */
-  open(path: string): Promise<TestPage>;
+  /** Opens a path of the server in a new tab, which is closed after the test, or after all where it is to be kept. */
+  open(path: string, options?: { readonly isKept?: boolean }): Promise<TestPage>;
 }
 
 /** Starts a browser for this file, or gives null and prints why there is none. Call at the top. */
@@ -48,28 +48,31 @@ export async function useBrowser(): Promise<TestBrowser | null> {
   const browser = await launchUsable(["--enable-precise-memory-info"]); // else heaps come in steps of megabytes
   if (browser === null) return null;
   const server = await startFileServer();
-  const opened: TestPage[] = [];
+  const opened = new Set<TestPage & { readonly isKept: boolean }>();
   afterEach(async () => {
     server.fault = null;
     server.isDown = false;
-    const pages = opened.splice(0);
-    await Promise.all(pages.map(({ page }) => page.close()));
-    expect(
-      pages.flatMap(({ problems }) => problems),
-      "the page reports nothing",
-    ).toEqual([]);
+    const reported: string[] = [];
+    for (const test of opened) {
+      reported.push(...test.problems.splice(0));
+      if (test.isKept) continue;
+      opened.delete(test);
+      await test.page.close();
+    }
+    expect(reported, "the page reports nothing").toEqual([]);
   });
   afterAll(async () => {
     await browser.close();
     await server.close();
+    for (const folder of builtFolders) await rm(folder, { recursive: true, force: true });
   });
   return {
     browser,
     server,
-    async open(path) {
+    async open(path, { isKept = false } = {}) {
       const page = await browser.newPage();
       const problems: string[] = [];
-      opened.push({ page, problems });
+      opened.add({ page, problems, isKept });
       page.on("console", (message) => {
         const isFetched = message.text().startsWith("Failed to load resource"); // see "response"
         if (message.type() === "error" && !isFetched) problems.push(`console: ${message.text()}`);
@@ -90,6 +93,8 @@ export async function useBrowser(): Promise<TestBrowser | null> {
 }
 
 const built = new Map<string, Promise<FileSet>>();
+/** Temporary, removed at the end of the file. */
+const builtFolders: string[] = [];
 
 /** A folder of this repository that holds an `index.html`, built by Vite; once per test file. */
 export function builtPage(folder: string): Promise<FileSet> {
@@ -103,7 +108,7 @@ export function builtPage(folder: string): Promise<FileSet> {
 
 async function buildPage(folder: string): Promise<FileSet> {
   const outDir = await mkdtemp(join(tmpdir(), "rcod-page-"));
-  process.once("exit", () => void rm(outDir, { recursive: true, force: true }));
+  builtFolders.push(outDir);
   await build({
     root: join(ROOT, folder),
     configFile: false,

@@ -235,6 +235,19 @@ describe("httpSource", () => {
     expect(await later.read(10, 10)).toEqual(content.subarray(10, 20));
   });
 
+  test("serves the small reads of a folder's file from windows, whose requests are few", async () => {
+    const source = await urlFiles(base, quick).open("good");
+    for (const [offset, length] of [
+      [0, 8],
+      [8, 300],
+      [990, 10],
+      [500, 20],
+    ] as const) {
+      expect(await source?.read(offset, length)).toEqual(content.subarray(offset, offset + length));
+    }
+    expect(requests.map(({ headers }) => headers.range)).toEqual(["bytes=0-0", "bytes=0-999"]);
+  });
+
   test("takes a weak ETag for the strong one", async () => {
     const source = await open("/weak-later");
     expect(await source.read(10, 10)).toEqual(content.subarray(10, 20));
