@@ -251,3 +251,19 @@ export const CASES: readonly BenchCase[] = [
   ...modulatedLayer(1024, 640, 32),
   ...modulatedLayer(256, 1280, 32),
 ];
+
+/** Names of cases that stand for their kernel. */
+const QUICK: ReadonlySet<string> = new Set([
+  "conv3x3 512→512 @64²",
+  "conv3x3 320→320 @64²",
+  "conv3x3 128→3 @512²",
+  "linear 4096×512→512",
+  "linear 257×1024→4096 quick_gelu",
+  "attention 1024×1024 h10 d64",
+  "attention 257×257 h16 d64",
+  "groupnorm+silu 512 @64²",
+  "layernorm 4096×320",
+]);
+
+/** A few of `CASES` that show each kernel once or twice, for a look of seconds. */
+export const QUICK_CASES: readonly BenchCase[] = CASES.filter(({ name }) => QUICK.has(name));

@@ -106,9 +106,9 @@ export async function measureRoofline(
   const { copyBytes, fmaWorkgroups, fmaSteps } = sizes;
   const { memory, caps } = gpu;
   const buffers = {
-    x: memory.create("bench copy from", copyBytes, "activations"),
+    x: memory.create("bench copy source", copyBytes, "activations"),
     y: memory.create(
-      "bench copy to",
+      "bench copy target",
       Math.max(copyBytes, fmaWorkgroups * WORKGROUP * 16),
       "activations",
     ),

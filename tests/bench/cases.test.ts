@@ -3,7 +3,8 @@ import { describe, expect, it } from "vitest";
 import { fitShape, workOf, workloadOf } from "../../src/bench/workload-of.ts";
 import type { CaseShape } from "../../src/bench/case-shape.ts";
 import { shrink } from "../../src/bench/case-shape.ts";
-import { CASES } from "../../src/bench/cases.ts";
+import type { BenchCase } from "../../src/bench/cases.ts";
+import { CASES, QUICK_CASES } from "../../src/bench/cases.ts";
 import { SMALL_WORK, variantsToRun } from "../../src/bench/kernel-suite.ts";
 import { BASELINE_CAPS } from "../../src/gpu/caps.ts";
 import { PLAIN_EPILOGUE, epilogueParams } from "../../src/kernels/epilogue.ts";
@@ -55,6 +56,13 @@ describe("the table of cases", async () => {
 
   it("has unique names", () => {
     expect(new Set(CASES.map(({ name }) => name)).size).toBe(CASES.length);
+  });
+
+  it("has a quick part with every kernel that an image takes", () => {
+    const kernels = (cases: readonly BenchCase[]): string[] =>
+      [...new Set(cases.map(({ shape }) => workloadOf(shape, "f32").kernel))].toSorted();
+    expect(kernels(QUICK_CASES)).toEqual(kernels(CASES.filter(({ count }) => count > 0)));
+    expect(QUICK_CASES).toHaveLength(9);
   });
 
   it.each(CASES.map((benchCase) => [benchCase.name, benchCase] as const))(

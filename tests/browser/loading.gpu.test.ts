@@ -85,10 +85,11 @@ describe.skipIf(browser === null)("a model in a page", () => {
     const input = await sampleImage("inputs/image_u8_hwc");
     const { image, progress } = await upscale(source, input, { timestep: 249 });
     await expectPyTorch(image, 249);
-    // 1134 tensors, in four files of 4.13 MB together: no byte twice, and far fewer requests than tensors.
+    // 1134 tensors, in four files of 4.13 MB together: no byte twice but the checkpoint of 0.41 MB, which is looked at
+    // first for whose it is, and far fewer requests than tensors.
     const ranges = browser!.server.requests.filter(({ range }) => range !== null);
     expect(ranges.length).toBeLessThan(60);
-    expect(ranges.reduce((sum, { bytes }) => sum + bytes, 0)).toBeLessThan(4.2e6);
+    expect(ranges.reduce((sum, { bytes }) => sum + bytes, 0)).toBeLessThan(4.6e6);
     const totals = new Set(progress.map(([, total]) => total));
     expect([...totals]).toEqual([progress.at(-1)?.[0]]);
     expect(progress.map(([loaded]) => loaded)).toEqual(

@@ -100,7 +100,11 @@ const RULES: readonly (readonly [file: string, allowed: string[], refused: strin
     ],
   ],
   ["tests/reference/a.ts", ["./activation.ts"], ["../../src/gpu/dtype.ts", "../support/random.ts"]],
-  ["demo/a.ts", ["./page.ts", "../src/index.ts"], ["../src/gpu/device.ts", "../src/rcod/model.ts"]],
+  [
+    "demo/tabs/a.ts",
+    ["./page.ts", "../app.ts", "rcod-webgpu", "rcod-webgpu/gpu", "wgpu-matrix"],
+    ["../../src/index.ts", "../../src/gpu/device.ts", "rcod-webgpu/node", "node:fs", "vite"],
+  ],
 ];
 
 interface Diagnostic {

@@ -26,6 +26,8 @@ const ENTRIES: Readonly<Record<string, readonly string[]>> = {
   "rcod-webgpu/worker": ["loadModelInWorker"],
   "rcod-webgpu/worker-host": ["serveModels"],
   "rcod-webgpu/models/rcod-tiny": ["rcodTiny"],
+  "rcod-webgpu/bench": ["runKernelSuite", "CASES", "QUICK_CASES", "rooflineSvg"],
+  "rcod-webgpu/verify": ["verifyFiles"],
   "rcod-webgpu/node": ["requestNodeGpu", "folderFiles"],
 };
 
@@ -114,7 +116,7 @@ describe("the package", () => {
         else bare.push(`${path}: ${name}`);
       }
     };
-    for (const entry of ["", "gpu", "graph", "kernels", "weights", "worker"]) {
+    for (const entry of ["", "gpu", "graph", "kernels", "weights", "worker", "bench", "verify"]) {
       await visit(join(installed, "dist", entry, "index.js"));
     }
     expect(bare).toEqual([]);

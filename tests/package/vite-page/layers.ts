@@ -3,12 +3,16 @@ import type { Gpu, ImageInput, RcodModel, UpscaleResult } from "rcod-webgpu";
 import { loadModel, requestGpu } from "rcod-webgpu";
 import type { CachedAddress } from "rcod-webgpu/cache";
 import { cachedUrlFiles, listCache } from "rcod-webgpu/cache";
+import type { CaseRecord } from "rcod-webgpu/bench";
+import { QUICK_CASES, runKernelSuite } from "rcod-webgpu/bench";
 import { BASELINE_CAPS } from "rcod-webgpu/gpu";
 import type { GraphPlan } from "rcod-webgpu/graph";
 import { GraphBuilder, WeightScope, planGraph } from "rcod-webgpu/graph";
 import type { KernelPlan } from "rcod-webgpu/kernels";
 import { elementwise } from "rcod-webgpu/kernels";
 import { folderFiles, requestNodeGpu } from "rcod-webgpu/node";
+import type { CaseResult } from "rcod-webgpu/verify";
+import { verifyFiles } from "rcod-webgpu/verify";
 import type { SafetensorsFile } from "rcod-webgpu/weights";
 import { bytesSource, openSafetensors } from "rcod-webgpu/weights";
 import type { WorkerImageInput, WorkerModel } from "rcod-webgpu/worker";
@@ -49,6 +53,11 @@ export async function inWorker(image: WorkerImageInput, worker: Worker): Promise
 
 // @ts-expect-error: a device cannot be sent
 export const wrong = loadModelInWorker("model", { gpu: await requestGpu() });
+export const bench = async (gpu: Gpu): Promise<readonly CaseRecord[]> =>
+  (await runKernelSuite(gpu, { dtype: "f32", cases: QUICK_CASES })).cases;
+
+export const verify = (gpu: Gpu, bytes: Uint8Array): AsyncGenerator<CaseResult, void, void> =>
+  verifyFiles(gpu, [{ name: "a", source: bytesSource("a", bytes) }], { precision: "f32" });
 
 // @ts-expect-error: types must be there at all; `any` would let this pass
 elementwise.check({ dtype: "f64" });

@@ -1,0 +1,21 @@
+/** What Vite adds to modules here. */
+
+/** Of package.json. */
+declare const __VERSION__: string;
+
+interface ImportMeta {
+  readonly env: { readonly DEV: boolean };
+}
+
+/** Sorted names of a copied folder (build/copied-folders.ts). */
+declare module "virtual:files/*" {
+  const names: readonly string[];
+  export default names;
+}
+
+declare module "virtual:files/goldens" {
+  const names: readonly string[];
+  export default names;
+}
+
+declare module "*.css";

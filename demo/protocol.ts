@@ -1,0 +1,169 @@
+/** What the page and the worker that owns the device say to each other. Everything here can be cloned. */
+import type { Progress, Stage } from "rcod-webgpu";
+import type { BenchmarkArgs, BenchmarkRecord } from "./tabs/benchmark/record.ts";
+import type { InsideArgs, InsideRecord } from "./tabs/inside/record.ts";
+import type { VerifyArgs, VerifyOutcome } from "./tabs/verify/outcome.ts";
+
+/** Where the model comes from: the one in the page, a folder from disk, or an address. */
+export type ModelChoice =
+  | { readonly kind: "embedded"; readonly url: string }
+  | { readonly kind: "folder"; readonly name: string; readonly files: readonly File[] }
+  | {
+      readonly kind: "directory";
+      readonly name: string;
+      readonly handle: FileSystemDirectoryHandle;
+    }
+  | { readonly kind: "url"; readonly url: string };
+
+export type Precision = "auto" | "f32" | "f16";
+export type ColorFix = "model" | "adain" | "wavelet" | "none";
+export type Realism = "auto" | number;
+
+/** How a canvas is drawn: by WebGPU itself, or from a texture that is read back at the size of the view. */
+export type CanvasMode = "webgpu" | "2d";
+
+export interface DeviceInfo {
+  /** What the adapter calls itself; "WebGPU adapter" where a browser keeps that to itself. */
+  readonly name: string;
+  readonly isSoftware: boolean;
+  readonly hasShaderF16: boolean;
+  readonly maxBindingBytes: number;
+}
+
+export interface ModelInfo {
+  readonly name: string;
+  readonly upscale: number;
+  readonly precision: "f32" | "f16";
+  readonly supportsAuto: boolean;
+  /** Device bytes that are in use once the model is loaded. */
+  readonly bytes: number;
+  readonly loadMs: number;
+}
+
+export interface ImageInfo {
+  readonly width: number;
+  readonly height: number;
+}
+
+/** A part of a picture in its own pixels, and the longest side that is wanted of it. */
+export interface ImageCut {
+  readonly x: number;
+  readonly y: number;
+  readonly width: number;
+  readonly height: number;
+  readonly maxSide?: number;
+}
+
+/** Weight of `realism` at each pixel: 0 keeps the slider's setting, 255 takes the mask's. */
+export interface PaintedMask {
+  readonly width: number;
+  readonly height: number;
+  readonly data: Uint8Array<ArrayBuffer>;
+  readonly realism: number;
+}
+
+export interface UpscaleSettings {
+  readonly realism: Realism;
+  readonly colorFix: ColorFix;
+  readonly seed: number | null;
+  readonly mask: PaintedMask | null;
+}
+
+export type StageTimings = Readonly<Record<Exclude<Stage, "load">, number>>;
+
+/** One finished upscale. Its pixels stay in the worker, as a texture. */
+export interface ResultInfo {
+  readonly id: number;
+  readonly width: number;
+  readonly height: number;
+  readonly settings: UpscaleSettings;
+  /** The place on the slider that was used, also where "auto" chose it. */
+  readonly realism: number;
+  readonly timestep: number;
+  readonly predictedMetric: number | null;
+  readonly timingsMs: StageTimings;
+  /** Stages that were served from the last encoding of the same picture. */
+  readonly reused: readonly Stage[];
+  readonly totalMs: number;
+  readonly peakBytes: number;
+  /** Results whose textures were dropped to make room for this one. */
+  readonly dropped: readonly number[];
+}
+
+/** What can be looked at: the picture enlarged by bicubic, or a result. */
+export type LayerId = "bicubic" | number;
+
+export type CompareMode = "single" | "split" | "side" | "flicker" | "difference";
+
+/** Everything that decides how the canvas looks; lengths in device pixels. */
+export interface ViewState {
+  readonly canvasWidth: number;
+  readonly canvasHeight: number;
+  readonly mode: CompareMode;
+  /** `single`, `flicker` show `left`; the others both. */
+  readonly left: LayerId;
+  readonly right: LayerId;
+  /** Place of the divider, 0 … 1 of the canvas. */
+  readonly divider: number;
+  /** Canvas pixels per pixel of the result. */
+  readonly scale: number;
+  /** The result's pixel in the middle of the canvas (of each half, side by side). */
+  readonly centre: readonly [x: number, y: number];
+}
+
+export interface SaveOptions {
+  readonly result: number;
+  readonly type: "image/png" | "image/jpeg" | "image/webp";
+  /** 0 … 1; PNG ignores it. */
+  readonly quality?: number;
+}
+
+/** Commands of the page: name → what it takes, what it gives. All are cancelled by an AbortSignal. */
+export interface Commands {
+  start: { args: { readonly withoutFeatures?: readonly string[] }; result: DeviceInfo };
+  /** Hands the canvas to the worker; a later canvas replaces it. */
+  attachCanvas: {
+    args: { readonly canvas: OffscreenCanvas; readonly mode: CanvasMode };
+    result: void;
+  };
+  loadModel: {
+    args: { readonly choice: ModelChoice; readonly precision: Precision };
+    result: ModelInfo;
+  };
+  openImage: { args: { readonly blob: Blob; readonly cut?: ImageCut }; result: ImageInfo };
+  upscale: { args: UpscaleSettings; result: ResultInfo };
+  save: { args: SaveOptions; result: Blob };
+  benchmark: { args: BenchmarkArgs; result: BenchmarkRecord };
+  inside: { args: InsideArgs; result: InsideRecord };
+  verify: { args: VerifyArgs; result: VerifyOutcome };
+  /** For tests of the recovery: the device goes away as after a driver reset. */
+  destroyDevice: { args: null; result: void };
+}
+
+export type CommandName = keyof Commands;
+export type CommandArgs<N extends CommandName> = Commands[N]["args"];
+export type CommandResult<N extends CommandName> = Commands[N]["result"];
+
+/** An error that survives `postMessage`: the class is what the page decides by. */
+export interface WireError {
+  readonly name: string;
+  readonly message: string;
+}
+
+export type ToWorker =
+  | {
+      [N in CommandName]: {
+        readonly kind: "call";
+        readonly id: number;
+        readonly name: N;
+        readonly args: CommandArgs<N>;
+      };
+    }[CommandName]
+  | { readonly kind: "cancel"; readonly id: number }
+  | { readonly kind: "view"; readonly view: ViewState };
+
+export type FromWorker =
+  | { readonly kind: "result"; readonly id: number; readonly result: unknown }
+  | { readonly kind: "error"; readonly id: number; readonly error: WireError }
+  | { readonly kind: "progress"; readonly id: number; readonly progress: Progress }
+  | { readonly kind: "device-lost"; readonly reason: string; readonly message: string };

@@ -1,0 +1,71 @@
+/** How the pictures are looked at: mode, layers, divider, zoom. */
+import type { AppState } from "../app.ts";
+import type { CompareMode, LayerId, ResultInfo } from "../protocol.ts";
+import type { Store } from "../store.ts";
+import { createStore } from "../store.ts";
+import { realismName } from "../ui/format.ts";
+
+/** `fit` follows the size of the window; a scale is in device pixels per pixel of the enlarged picture. */
+export type Zoom =
+  | "fit"
+  | { readonly scale: number; readonly centre: readonly [x: number, y: number] };
+
+export interface CompareState {
+  readonly mode: CompareMode;
+  readonly left: LayerId;
+  readonly right: LayerId;
+  /** 0 … 1 of the stage's width. */
+  readonly divider: number;
+  readonly zoom: Zoom;
+  /** Flicker, or a held key: the left picture is shown in place of the right one. */
+  readonly isFlipped: boolean;
+}
+
+export function createCompareState(app: Store<AppState>): Store<CompareState> {
+  const compare = createStore<CompareState>({
+    mode: app.get().settings.mode,
+    left: "bicubic",
+    right: "bicubic",
+    divider: 0.5,
+    zoom: "fit",
+    isFlipped: false,
+  });
+  app.subscribe(({ results, image, settings }, before) => {
+    if (image !== before.image) compare.set({ zoom: "fit", left: "bicubic", right: "bicubic" });
+    if (settings.mode !== compare.get().mode) {
+      compare.set({ mode: settings.mode, isFlipped: false });
+    }
+    if (results !== before.results) compare.set(followResults(compare.get(), results, before));
+  });
+  return compare;
+}
+
+/** The right side shows the newest result unless an older one was chosen; what is gone becomes bicubic. */
+function followResults(
+  { left, right }: CompareState,
+  results: readonly ResultInfo[],
+  before: AppState,
+): Pick<CompareState, "left" | "right"> {
+  const has = (layer: LayerId): boolean => results.some(({ id }) => id === layer);
+  const newest = results.at(-1)?.id ?? "bicubic";
+  const wasNewest = right === (before.results.at(-1)?.id ?? "bicubic");
+  return {
+    left: has(left) ? left : "bicubic",
+    right: wasNewest || !has(right) ? newest : right,
+  };
+}
+
+/** What a layer is called. */
+export function layerName(layer: LayerId, results: readonly ResultInfo[]): string {
+  if (layer === "bicubic") return "Bicubic";
+  const result = results.find(({ id }) => id === layer);
+  if (!result) return "Result";
+  const { settings, realism } = result;
+  const parts = [
+    settings.realism === "auto" ? `Auto ${realism.toFixed(2)}` : realismName(realism),
+    ...(settings.mask ? [`painted ${realismName(settings.mask.realism)}`] : []),
+    ...(settings.colorFix === "model" ? [] : [settings.colorFix]),
+    ...(settings.seed === null ? [] : [`seed ${settings.seed}`]),
+  ];
+  return parts.join(" · ");
+}

@@ -1,0 +1,82 @@
+/** Sizes and places on the stage. */
+import type { AppState } from "../app.ts";
+import type { CompareMode } from "../protocol.ts";
+import type { Point, Viewport } from "../view-transform.ts";
+import { toPicture, transform } from "../view-transform.ts";
+import type { CompareState, Zoom } from "./compare-state.ts";
+
+export interface StageSize {
+  /** Device pixels. */
+  readonly width: number;
+  readonly height: number;
+  /** Device pixels per CSS pixel. */
+  readonly ratio: number;
+}
+
+/** CSS pixels around a fitted picture. */
+const MARGIN = 24;
+const MAX_SCALE = 64;
+/** A small picture is not blown up beyond this when fitted, in CSS pixels per pixel. */
+const MAX_FIT = 3;
+
+/** Enlargement before a model has said its own. */
+const USUAL_UPSCALE = 4;
+
+/** The enlarged picture's size; null where no picture is open. */
+export function pictureSize({ image, results, model }: AppState): Point | null {
+  if (!image) return null;
+  const result = results.at(-1);
+  if (result) return [result.width, result.height];
+  const upscale = model?.upscale ?? USUAL_UPSCALE;
+  return [image.width * upscale, image.height * upscale];
+}
+
+/** The mode that is drawn: without a result there is nothing to compare, and a painter wants one whole picture. */
+export function drawnMode(
+  { mode }: CompareState,
+  { results }: AppState,
+  isPainting: boolean,
+): CompareMode {
+  return results.length === 0 || isPainting ? "single" : mode;
+}
+
+export function viewportOf(
+  size: StageSize,
+  mode: CompareMode,
+  zoom: Zoom,
+  picture: Point,
+): Viewport {
+  const width = mode === "side" ? size.width / 2 : size.width;
+  if (zoom !== "fit") return { width, height: size.height, ...zoom };
+  const margin = 2 * MARGIN * size.ratio;
+  const fitting = Math.min(
+    Math.max(1, width - margin) / picture[0],
+    Math.max(1, size.height - margin) / picture[1],
+  );
+  const scale = Math.min(fitting, MAX_FIT * size.ratio);
+  return { width, height: size.height, scale, centre: [picture[0] / 2, picture[1] / 2] };
+}
+
+/** A zoom by `factor` that keeps the picture's place under `at` (device pixels of the stage) where it is. */
+export function zoomedAt(viewport: Viewport, factor: number, at: Point, picture: Point): Zoom {
+  const local: Point = [at[0] % viewport.width, at[1]];
+  const place = transform(local, toPicture(viewport));
+  const fit = Math.min(viewport.width / picture[0], viewport.height / picture[1]);
+  const smallest = Math.min(1, fit) * 0.5;
+  const scale = Math.min(MAX_SCALE, Math.max(smallest, viewport.scale * factor));
+  const centre: Point = [
+    place[0] - (local[0] - viewport.width / 2) / scale,
+    place[1] - (local[1] - viewport.height / 2) / scale,
+  ];
+  return { scale, centre: within(centre, picture) };
+}
+
+/** A move by device pixels. */
+export function panned({ scale, centre }: Viewport, [dx, dy]: Point, picture: Point): Zoom {
+  return { scale, centre: within([centre[0] - dx / scale, centre[1] - dy / scale], picture) };
+}
+
+/** The middle of the view stays on the picture, so that it cannot be lost. */
+function within([x, y]: Point, [width, height]: Point): Point {
+  return [Math.min(width, Math.max(0, x)), Math.min(height, Math.max(0, y))];
+}

@@ -1,0 +1,64 @@
+/** The main view: the picture at left, what can be done with it at right. */
+import type { App } from "../app.ts";
+import { recordEstimates } from "../estimate.ts";
+import { announceTo } from "../panel/announcer.ts";
+import { createMaskSection } from "../panel/mask-section.ts";
+import { createModelSection } from "../panel/model-section.ts";
+import { createMoreSection } from "../panel/more-section.ts";
+import { createPhotoSection } from "../panel/photo-section.ts";
+import { createProblemCard } from "../panel/problem-card.ts";
+import { createRealismSection } from "../panel/realism-section.ts";
+import { rerunOnChange } from "../panel/rerun.ts";
+import { createRunSection } from "../panel/run-section.ts";
+import { createSaveSection } from "../panel/save-section.ts";
+import { createTimingsSection } from "../panel/timings-section.ts";
+import { createCompareState } from "../stage/compare-state.ts";
+import { createEmpty } from "../stage/empty.ts";
+import { flickerWhenChosen } from "../stage/flicker.ts";
+import { MaskPainter } from "../stage/mask-painter.ts";
+import { acceptPhotos, openBundled } from "../stage/open-photo.ts";
+import { createStage } from "../stage/stage.ts";
+import { createToolbar } from "../stage/toolbar.ts";
+import { h } from "../ui/dom.ts";
+
+export function mount(container: HTMLElement, app: App): void {
+  const compare = createCompareState(app.store);
+  const painter = new MaskPainter();
+  const stage = createStage(app, compare, painter);
+  const panel = h(
+    "aside",
+    { class: "panel", "aria-label": "Settings" },
+    createPhotoSection(app, stage),
+    createRealismSection(app),
+    createRunSection(app),
+    createMaskSection(app, painter),
+    createSaveSection(app, compare),
+    createTimingsSection(app),
+    createModelSection(app),
+    createMoreSection(app),
+  );
+  const studio = h(
+    "div",
+    { class: "studio" },
+    h(
+      "div",
+      { class: "stage" },
+      ...stage.elements,
+      createEmpty(app),
+      createProblemCard(app),
+      createToolbar(app, compare, stage),
+    ),
+    panel,
+  );
+  container.append(studio);
+  app.store.subscribe(({ image }) => studio.classList.toggle("is-empty", image === null));
+
+  acceptPhotos(app, container);
+  flickerWhenChosen(app, compare);
+  rerunOnChange(app);
+  recordEstimates(app);
+  const announcer = document.querySelector<HTMLElement>("#announcer");
+  if (announcer) announceTo(announcer, app);
+  const { photo } = app.store.get().settings;
+  if (photo !== null) void openBundled(app, photo);
+}

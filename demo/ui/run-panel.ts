@@ -1,0 +1,90 @@
+/** A button that starts something long, its progress, and the button that ends it. */
+import type { App } from "../app.ts";
+import { button, h } from "./dom.ts";
+
+export interface Run {
+  readonly signal: AbortSignal;
+  /** `fraction` from 0 to 1. */
+  readonly progress: (fraction: number, text: string) => void;
+}
+
+export interface RunPanel {
+  readonly element: HTMLElement;
+  /** As if the button had been pressed; does nothing while a run is under way. */
+  readonly start: (work?: (run: Run) => Promise<string>) => void;
+}
+
+/** `work` gives the sentence that remains at the end. Only one run at a time, and none beside an upscale. */
+export function runPanel(
+  app: App,
+  label: string,
+  work: (run: Run) => Promise<string>,
+  { isMain = true }: { readonly isMain?: boolean } = {},
+): RunPanel {
+  let controller: AbortController | null = null;
+  const bar = h("progress", {
+    class: "progress",
+    max: 1,
+    "aria-label": label,
+    hidden: true,
+  });
+  const status = h("p", { class: "run-status", role: "status" });
+  const start = button(
+    { class: isMain ? "button is-primary" : "button" },
+    () => panel.start(),
+    label,
+  );
+  const cancel = button({ class: "button", hidden: true }, () => controller?.abort(), "Cancel");
+
+  const panel: RunPanel = {
+    element: h(
+      "div",
+      { class: "run-panel" },
+      h("div", { class: "button-row" }, start, cancel, bar),
+      status,
+    ),
+    start(what = work) {
+      if (controller === null && app.store.get().activity === null) void run(what);
+    },
+  };
+
+  const run = async (what: (run: Run) => Promise<string>): Promise<void> => {
+    const own = new AbortController();
+    controller = own;
+    showRunning(true);
+    try {
+      status.textContent = await what({
+        signal: own.signal,
+        progress(fraction, text) {
+          bar.value = fraction;
+          status.textContent = text;
+        },
+      });
+    } catch (error) {
+      status.textContent = own.signal.aborted
+        ? "Cancelled"
+        : error instanceof Error
+          ? error.message
+          : String(error);
+    } finally {
+      controller = null;
+      showRunning(false);
+    }
+  };
+
+  const showRunning = (isRunning: boolean): void => {
+    const hadFocus = [start, cancel].includes(document.activeElement as HTMLButtonElement);
+    start.hidden = isRunning;
+    cancel.hidden = !isRunning;
+    bar.hidden = !isRunning;
+    bar.removeAttribute("value"); // moves without an end until the first progress
+    if (isRunning) status.textContent = "Starting";
+    if (hadFocus) (isRunning ? cancel : start).focus();
+  };
+
+  app.store.subscribe(({ activity }) => {
+    start.disabled = activity !== null;
+    start.title = activity === null ? "" : "Wait for the picture";
+  });
+  return panel;
+}

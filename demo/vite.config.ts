@@ -1,0 +1,54 @@
+/** The demo: static files that work from any folder of any server. `npm run build:demo` writes demo/dist. */
+import { fileURLToPath } from "node:url";
+import { defineConfig } from "vite";
+import packageJson from "../package.json" with { type: "json" };
+import { copiedFolders, fileLists } from "./build/copied-folders.ts";
+import { precache } from "./build/precache.ts";
+
+const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
+
+const FOLDERS = [
+  { from: here("../models/rcod-tiny"), to: "models/rcod-tiny", names: /\.(json|safetensors)$/ },
+  {
+    from: here("../examples/photos"),
+    to: "photos",
+    // Not the originals, nor results of the quick start.
+    names: /^(?!.*-(original|x4)\.).*\.(png|jpg|webp)$/,
+  },
+  { from: here("../tests/fixtures/goldens"), to: "goldens", names: /\.safetensors$/ },
+];
+
+export default defineConfig({
+  root: here("."),
+  base: "./",
+  publicDir: false,
+  define: { __VERSION__: JSON.stringify(packageJson.version) },
+  resolve: {
+    // The names that users import, with the sources of this checkout behind them.
+    alias: [
+      { find: /^rcod-webgpu$/, replacement: here("../src/index.ts") },
+      {
+        find: /^rcod-webgpu\/(gpu|graph|kernels|weights|cache|bench|verify)$/,
+        replacement: here("../src/$1/index.ts"),
+      },
+    ],
+  },
+  worker: { format: "es", plugins: () => [fileLists(FOLDERS)] },
+  build: {
+    outDir: here("dist"),
+    emptyOutDir: true,
+    target: "es2023",
+    // Browsers with WebGPU preload modules themselves.
+    modulePreload: { polyfill: false },
+    // Inlined assets would be data: addresses, which the page's policy refuses.
+    assetsInlineLimit: 0,
+    rolldownOptions: {
+      input: { index: here("index.html"), sw: here("sw.ts") },
+      output: {
+        // At the top, so that its scope is the whole page.
+        entryFileNames: ({ name }) => (name === "sw" ? "sw.js" : "assets/[name]-[hash].js"),
+      },
+    },
+  },
+  plugins: [fileLists(FOLDERS), copiedFolders(FOLDERS), precache()],
+});

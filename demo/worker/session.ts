@@ -1,0 +1,159 @@
+/** The worker's state: one device, one model, one picture, the last results. */
+import type { Gpu, Progress, RcodModel, UpscaleOptions } from "rcod-webgpu";
+import { loadModel, requestGpu } from "rcod-webgpu";
+import type {
+  DeviceInfo,
+  ImageInfo,
+  ModelChoice,
+  ModelInfo,
+  Precision,
+  ResultInfo,
+  SaveOptions,
+  UpscaleSettings,
+} from "../protocol.ts";
+import { LayerStore } from "./layers.ts";
+import { describeDevice, modelName, modelSource } from "./model-choice.ts";
+import { resultInfo } from "./result-info.ts";
+import { textureToBlob } from "./save.ts";
+import { Viewer } from "./viewer.ts";
+
+export interface SessionEvents {
+  readonly onDeviceLost: (reason: string, message: string) => void;
+}
+
+interface RunContext {
+  readonly signal: AbortSignal;
+  readonly onProgress: (progress: Progress) => void;
+}
+
+/** Enlargement before a model has said its own. */
+const USUAL_UPSCALE = 4;
+
+export class Session {
+  readonly view = new Viewer();
+  readonly #events: SessionEvents;
+  #gpu: Gpu | undefined;
+  #layers: LayerStore | undefined;
+  #model: RcodModel | undefined;
+  /** The same object for every run: the engine keeps the encoding of the last image by identity. */
+  #image: ImageData | undefined;
+
+  constructor(events: SessionEvents) {
+    this.#events = events;
+  }
+
+  /** The device. Throws before `start`, and what failed on it since the last time. */
+  get gpu(): Gpu {
+    if (this.#gpu === undefined) throw new Error("internal: no device yet");
+    this.#gpu.throwIfFailed();
+    return this.#gpu;
+  }
+
+  get model(): RcodModel | undefined {
+    return this.#model;
+  }
+
+  get image(): ImageData | undefined {
+    return this.#image;
+  }
+
+  /** A device, in place of the present one. Pictures stay, models and results go. */
+  async start({
+    withoutFeatures = [],
+  }: {
+    readonly withoutFeatures?: readonly string[];
+  }): Promise<DeviceInfo> {
+    this.#model?.dispose();
+    this.#model = undefined;
+    this.#gpu?.destroy();
+    const gpu = await requestGpu({ withoutFeatures });
+    this.#gpu = gpu;
+    this.#layers = new LayerStore(gpu.device);
+    if (this.#image) this.#layers.setSource(this.#image, USUAL_UPSCALE);
+    this.view.setDevice(gpu.device, this.#layers);
+    void this.#reportLoss(gpu);
+    return describeDevice(gpu);
+  }
+
+  async loadModel(
+    choice: ModelChoice,
+    precision: Precision,
+    context: RunContext,
+  ): Promise<ModelInfo> {
+    this.#model?.dispose();
+    this.#model = undefined;
+    const gpu = this.gpu;
+    const startedAt = performance.now();
+    const model = await loadModel(modelSource(choice), { gpu, precision, ...context });
+    this.#model = model;
+    const { upscale } = model.configs.rcod;
+    if (this.#image) this.#layers?.setSource(this.#image, upscale);
+    return {
+      name: modelName(choice),
+      upscale,
+      precision: model.precision,
+      supportsAuto: model.supportsAuto,
+      bytes: gpu.memory.use().currentBytes,
+      loadMs: performance.now() - startedAt,
+    };
+  }
+
+  setImage(image: ImageData): ImageInfo {
+    this.#image = image;
+    this.#layers?.setSource(image, this.#model?.configs.rcod.upscale ?? USUAL_UPSCALE);
+    this.view.redraw();
+    return { width: image.width, height: image.height };
+  }
+
+  async upscale(settings: UpscaleSettings, context: RunContext): Promise<ResultInfo> {
+    const model = this.#model;
+    if (!model) throw new Error("internal: upscale before loadModel");
+    if (!this.#image || !this.#layers) throw new Error("internal: upscale before openImage");
+    const startedAt = performance.now();
+    const layers = this.#layers;
+    const result = await model.upscale(this.#image, {
+      ...upscaleOptions(settings),
+      ...context,
+      output: "texture",
+      enlarged: !layers.hasEnlarged,
+    });
+    if (result.enlarged) layers.setEnlarged(result.enlarged);
+    const { id, dropped } = layers.addResult(result.texture);
+    this.view.redraw();
+    return resultInfo({
+      id,
+      dropped,
+      settings,
+      result,
+      timesteps: model.configs.rcod.timesteps,
+      totalMs: performance.now() - startedAt,
+    });
+  }
+
+  save({ result, ...options }: SaveOptions): Promise<Blob> {
+    const texture = this.#layers?.texture(result);
+    if (!texture) throw new Error("image: this result is gone. Upscale again");
+    return textureToBlob(this.gpu.device, texture, options);
+  }
+
+  async #reportLoss(gpu: Gpu): Promise<void> {
+    const { reason, message } = await gpu.device.lost;
+    if (this.#gpu !== gpu) return; // replaced on purpose
+    this.view.setDevice(undefined, undefined);
+    this.#model = undefined;
+    this.#events.onDeviceLost(reason, message);
+  }
+
+  destroyDevice(): void {
+    this.#gpu?.device.destroy();
+  }
+}
+
+function upscaleOptions({ realism, colorFix, seed, mask }: UpscaleSettings): UpscaleOptions {
+  return {
+    realism,
+    ...(colorFix !== "model" && { colorFix }),
+    ...(seed !== null && { seed }),
+    ...(mask && { realismMask: mask }),
+  };
+}

@@ -1,0 +1,24 @@
+/**
+ * Benchmarks of the kernels: checked against double precision first, then timed against the roofline of the same run.
+ *
+ * ```ts
+ * const gpu = await requestGpu();
+ * const { settings, cases } = await runKernelSuite(gpu, { dtype: "f16", cases: QUICK_CASES });
+ * const svg = rooflineSvg("my GPU", settings.roofline, kernelPoints(cases));
+ * ```
+ */
+export type { CaseShape } from "./case-shape.ts";
+export { CASES, QUICK_CASES } from "./cases.ts";
+export type { BenchCase } from "./cases.ts";
+export type { CheckResult } from "./check.ts";
+export { casePasses, imageEstimateMs, runKernelSuite } from "./kernel-suite.ts";
+export type {
+  CaseRecord,
+  KernelSuiteOptions,
+  KernelSuiteSettings,
+  VariantRecord,
+} from "./kernel-suite.ts";
+export { kernelPoints, rooflineSvg } from "./roofline-plot.ts";
+export type { PlotPoint } from "./roofline-plot.ts";
+export type { Roofline, RooflineSizes } from "./roofline.ts";
+export type { Timing } from "../graph/sampling.ts";

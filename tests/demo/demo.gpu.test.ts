@@ -1,0 +1,303 @@
+/** The demo page, built and served from a sub-path, in a headless Chromium: one visit from first click to recovery. */
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { fileURLToPath } from "node:url";
+import type { AxeResults } from "axe-core";
+import type { Page } from "puppeteer-core";
+import sharp from "sharp";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { launchUsable } from "../../bench/chromium.ts";
+import { folderFiles } from "../../src/node/index.ts";
+import { loadModel } from "../../src/rcod/model.ts";
+import type { FileSet } from "../../src/weights/index.ts";
+import { bytesSource } from "../../src/weights/index.ts";
+import type { FileServer } from "../browser/file-server.ts";
+import { startFileServer } from "../browser/file-server.ts";
+import { useGpu } from "../support/gpu.ts";
+import type { DemoPage } from "./support.ts";
+import {
+  CUT,
+  PATIENCE_MS,
+  builtDemo,
+  nextResult,
+  openCut,
+  openDemo,
+  psnr,
+  savedPixels,
+  shownPixels,
+  stateOf,
+} from "./support.ts";
+
+// Two upscales on a software adapter, on a machine that has other work.
+vi.setConfig({ testTimeout: 300_000, hookTimeout: 120_000 });
+
+const ROOT = fileURLToPath(new URL("../../", import.meta.url));
+const MODEL = `${ROOT}models/rcod-tiny`;
+const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+const browser = await launchUsable();
+let server: FileServer;
+
+/** Serious findings of axe-core on the page as it is. */
+async function axeFindings(page: Page): Promise<readonly string[]> {
+  await page.evaluate(AXE);
+  const results = await page.evaluate(() =>
+    (globalThis as unknown as { axe: { run(): Promise<AxeResults> } }).axe.run(),
+  );
+  return results.violations
+    .filter(({ impact }) => impact === "serious" || impact === "critical")
+    .map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(" ")}`);
+}
+
+/** The embedded model with one file cut short. */
+function truncatedModel(path: string, byteLength: number): FileSet {
+  const whole = folderFiles(MODEL);
+  return {
+    name: "truncated",
+    async open(name) {
+      const source = await whole.open(name);
+      if (name !== path || source === null) return source;
+      return bytesSource(name, await source.read(0, byteLength));
+    },
+  };
+}
+
+beforeAll(async () => {
+  if (browser === null) return;
+  server = await startFileServer();
+  server.mount("photos-demo", await builtDemo());
+});
+
+afterAll(async () => {
+  await browser?.close();
+  await server?.close();
+});
+
+// One page for all: each test goes on where the one before stopped.
+describe.skipIf(browser === null)("a visit", () => {
+  const setup = useGpu();
+  let demo: DemoPage;
+  let page: Page;
+  let neutral: Uint8Array;
+
+  beforeAll(async () => {
+    if (browser === null) return;
+    demo = await openDemo(browser, `${server.address}/photos-demo/?debug&canvas=2d`);
+    page = demo.page;
+  });
+
+  it("begins with a place for a photo", async () => {
+    await page.waitForSelector(".sample img");
+    expect(await axeFindings(page)).toEqual([]);
+  });
+
+  it("opens a bundled photo by one click", async () => {
+    await page.click(".sample");
+    await page.waitForFunction(() => !document.querySelector<HTMLElement>(".panel")?.hidden);
+    await page.waitForFunction(() =>
+      document.querySelector(".photo-size")?.textContent?.includes("128 × 128 → 512 × 512"),
+    );
+  });
+
+  it("upscales by a second click, as the engine does in Node", async () => {
+    await openCut(page);
+    await page.click("#upscale");
+    const { id, reused } = await nextResult(page);
+    expect(reused).toEqual([]);
+    neutral = await savedPixels(page, id);
+
+    const cut = { left: CUT.x, top: CUT.y, width: CUT.width, height: CUT.height };
+    const pixels = await sharp(`${ROOT}examples/photos/boats.png`)
+      .extract(cut)
+      .ensureAlpha()
+      .raw()
+      .toBuffer();
+    const model = await loadModel(folderFiles(MODEL), { gpu: setup.gpu, precision: "f32" });
+    const image = { width: CUT.width, height: CUT.height, channels: 4, data: pixels } as const;
+    const expected = (await model.upscale(image, { realism: 0.5 })).image.data;
+    model.dispose();
+    // Two builds of one rasteriser: rounding to 8 bits may fall either way.
+    expect(neutral.length).toBe(expected.length);
+    let worst = 0;
+    neutral.forEach((value, i) => (worst = Math.max(worst, Math.abs(value - expected[i]!))));
+    expect(worst).toBeLessThanOrEqual(1);
+  });
+
+  it("shows at 100 % the very pixels, bicubic left of the divider", async () => {
+    await page.focus(".surface");
+    await page.keyboard.press("1");
+    const side = CUT.width * 4;
+    const shown = await shownPixels(page);
+    const part = await sharp(shown.data, {
+      raw: { width: shown.width, height: shown.height, channels: 4 },
+    })
+      .extract({
+        left: Math.round(shown.width / 2 - side / 2),
+        top: Math.round(shown.height / 2 - side / 2),
+        width: side,
+        height: side,
+      })
+      .raw()
+      .toBuffer();
+    const isRight = (pixel: number): boolean => pixel % side >= side / 2;
+    expect(psnr(part, neutral, isRight)).toBe(Infinity);
+    const bicubic = psnr(part, neutral, (pixel) => !isRight(pixel));
+    expect(bicubic).toBeGreaterThan(18);
+    expect(bicubic).toBeLessThan(40);
+  });
+
+  it("moves the divider by keys", async () => {
+    await page.focus(".divider");
+    await page.keyboard.press("ArrowLeft");
+    await page.keyboard.press("Home");
+    await page.keyboard.press("ArrowRight");
+    expect(await page.$eval(".divider", (node) => node.getAttribute("aria-valuenow"))).toBe("2");
+  });
+
+  it("reruns only what another realism needs", async () => {
+    await page.focus("#realism");
+    await page.keyboard.press("End");
+    const result = await nextResult(page, 1);
+    expect(result.realism).toBe(1);
+    expect(result.reused).toEqual(["preprocess", "tokens", "encode"]);
+    for (const stage of ["preprocess", "tokens", "encode"] as const) {
+      expect(result.timingsMs[stage]).toBeLessThan(result.timingsMs.unet / 10);
+    }
+    expect(await page.$$eval("#timings .is-reused", (nodes) => nodes.length)).toBe(3);
+    expect(psnr(await savedPixels(page, result.id), neutral)).toBeLessThan(45);
+  });
+
+  it("stops at once when cancelled, and runs again", async () => {
+    await page.focus("#realism");
+    await page.keyboard.press("Home");
+    await page.waitForFunction(() => rcodDemo?.store.get().activity?.progress?.stage === "unet", {
+      timeout: PATIENCE_MS,
+      polling: 20,
+    });
+    await page.click("#cancel");
+    await page.waitForFunction(() => rcodDemo?.store.get().activity === null);
+    const cancelled = await stateOf(page);
+    expect(cancelled.problem).toBeNull();
+    expect(cancelled.results).toHaveLength(2);
+    await page.click("#upscale");
+    expect((await nextResult(page, 2)).realism).toBe(0);
+  });
+
+  it("changes the picture only where the mask is painted", async () => {
+    const before = await savedPixels(page, 3);
+    await page.click("#paint");
+    const box = await (await page.$(".surface"))?.boundingBox();
+    if (!box) throw new Error("no surface");
+    // At 100 % the picture's 192 pixels lie around the middle: a stroke near its left edge.
+    const [x, y] = [box.x + box.width / 2 - 78, box.y + box.height / 2];
+    await page.mouse.move(x, y - 30);
+    await page.mouse.down();
+    await page.mouse.move(x, y + 30, { steps: 4 });
+    await page.mouse.up();
+    const result = await nextResult(page, 3);
+    await page.click("#paint");
+    const after = await savedPixels(page, result.id);
+    const side = CUT.width * 4;
+    // The brush is 48 wide; predictions are blended at latent resolution and the decoder sees further.
+    const isFar = (pixel: number): boolean => pixel % side > 96;
+    const isPainted = (pixel: number): boolean =>
+      pixel % side < 38 && Math.abs(Math.floor(pixel / side) - side / 2) < 30;
+    expect(psnr(before, after, isFar)).toBeGreaterThan(45);
+    expect(psnr(before, after, isPainted)).toBeLessThan(40);
+  });
+
+  it("has no serious accessibility finding with a result, in both themes", async () => {
+    await page.evaluate(() => {
+      for (const details of document.querySelectorAll("details")) details.open = true;
+    });
+    expect(await axeFindings(page)).toEqual([]);
+    await page.click("#theme");
+    expect(await axeFindings(page)).toEqual([]);
+  });
+
+  it("recovers a lost device by one click, with picture and settings", async () => {
+    await page.evaluate(() => rcodDemo?.store.set({ mask: null }));
+    await page.evaluate(() => rcodDemo?.change({ realism: 0.5 }));
+    await nextResult(page, 4);
+    await page.click("#destroy-device");
+    await page.waitForSelector("#remedy");
+    expect((await stateOf(page)).isDeviceLost).toBe(true);
+    expect(await axeFindings(page)).toEqual([]);
+    await page.click("#remedy");
+    const { id } = await nextResult(page);
+    expect(await savedPixels(page, id)).toEqual(neutral);
+  });
+
+  it("says what is wrong with a broken model, and goes back to its own", async () => {
+    server.mount("broken", truncatedModel("unet/diffusion_pytorch_model.safetensors", 1_000_000));
+    await page.type("input[type=url]", `${server.address}/broken`);
+    await page.keyboard.press("Enter");
+    await page.waitForSelector("#remedy");
+    const text = await page.$eval(".problem", (node) => node.textContent);
+    expect(text).toContain("This model cannot be used");
+    expect(text).toMatch(/file has 1000000 .*unet\/diffusion_pytorch_model\.safetensors/s);
+    await page.click("#remedy");
+    await page.waitForFunction(() => rcodDemo?.store.get().model?.name === "rcod-tiny");
+    expect((await stateOf(page)).problem).toBeNull();
+  });
+
+  it("has left no error in the console and broken no policy", async () => {
+    // A model of another address is probed for optional files; the browser notes each 404.
+    const problems = await demo.problems();
+    expect(problems.filter((text) => !/Failed to load resource.*404/.test(text))).toEqual([]);
+    await page.close();
+  });
+});
+
+describe.skipIf(browser === null)("the page", () => {
+  it("works offline on the second visit", async () => {
+    const { page, problems } = await openDemo(browser!, `${server.address}/photos-demo/?debug`);
+    await page.evaluate(() => navigator.serviceWorker.ready.then(() => undefined));
+    server.isDown = true;
+    try {
+      await page.reload();
+      await page.waitForSelector(".sample");
+      await page.click(".sample");
+      await page.waitForFunction(() => rcodDemo?.store.get().image?.name === "boats.png");
+      await page.evaluate(() => {
+        const app = rcodDemo;
+        return app?.chooseModel(app.store.get().modelChoice);
+      });
+      const { model, problem } = await stateOf(page);
+      expect(problem).toBeNull();
+      expect(model?.name).toBe("rcod-tiny");
+      expect(await problems()).toEqual([]);
+    } finally {
+      server.isDown = false;
+      await page.close();
+    }
+  });
+
+  it("shows the picture also where a WebGPU canvas takes the device away", async () => {
+    const { page } = await openDemo(browser!, `${server.address}/photos-demo/?debug&canvas=webgpu`);
+    await page.waitForSelector(".sample");
+    await page.click(".sample");
+    // Headless on SwiftShader the first frame loses the device; on a GPU the WebGPU canvas stays.
+    await expect
+      .poll(async () => (await shownPixels(page)).data.some((value) => value !== 0), {
+        timeout: PATIENCE_MS,
+        interval: 500,
+      })
+      .toBe(true);
+    expect((await stateOf(page)).problem).toBeNull();
+    await page.close();
+  });
+
+  it("says what is missing where there is no WebGPU", async () => {
+    const page = await browser!.newPage();
+    await page.evaluateOnNewDocument(() => {
+      Reflect.deleteProperty(Navigator.prototype, "gpu");
+    });
+    await page.goto(`${server.address}/photos-demo/`);
+    const text = await page.$eval("#unsupported", (node) => node.textContent);
+    expect(text).toContain("This browser has no WebGPU");
+    expect(text).toMatch(/Chrome.*Safari.*Firefox/s);
+    expect(await axeFindings(page)).toEqual([]);
+    await page.close();
+  });
+});

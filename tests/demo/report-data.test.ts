@@ -1,0 +1,124 @@
+/** What Benchmark, Verify and Inside compute before they draw. */
+import { describe, expect, it } from "vitest";
+import type { NetworkPlan } from "../../src/index.ts";
+import type { CaseResult } from "../../src/verify/index.ts";
+import { peakStep } from "../../demo/tabs/inside/memory.ts";
+import { groupOf, metricGroups } from "../../demo/tabs/inside/metric.ts";
+import { niceTicks } from "../../demo/tabs/inside/timeline.ts";
+import { columnsOf, isWrong, outputRows, summarize } from "../../demo/tabs/verify/rows.ts";
+import { markdownTable, textTable } from "../../demo/ui/data-table.ts";
+import { milliseconds, percent, rate, scientific } from "../../demo/ui/format-rate.ts";
+import { groupOfMetric } from "../../src/rcod/latent-groups.ts";
+
+describe("rows of a verification", () => {
+  const result = (name: string, relRms: number, pass: boolean): CaseResult => ({
+    file: "ops_x.safetensors",
+    case: name,
+    status: pass ? "pass" : "fail",
+    outputs: [{ output: "y", maxAbs: 1, relRms, limit: { on: "relRms", value: 1e-5 }, pass }],
+    durationMs: 1,
+    ...(!pass && { note: "off | somewhere" }),
+  });
+  const rows = outputRows([
+    { precision: "f32", result: result("a", 5e-6, true) },
+    { precision: "f32", result: result("b", 2e-6, true) },
+    { precision: "f16", result: result("a", 3e-5, false) },
+    {
+      precision: "f32",
+      result: {
+        file: "bad",
+        case: "",
+        status: "fail",
+        outputs: [],
+        durationMs: 0,
+        note: "no file",
+      },
+    },
+  ]);
+
+  it("put both precisions of an output side by side", () => {
+    expect(rows.map((row) => [row.case, Object.keys(row.cells), isWrong(row)])).toEqual([
+      ["a", ["f32", "f16"], true],
+      ["b", ["f32"], false],
+      ["", ["f32"], true],
+    ]);
+  });
+
+  it("are counted per precision, and the nearest to its limit is named", () => {
+    expect(summarize(rows)).toEqual({
+      passed: 2,
+      total: 4,
+      nearest: { name: "a y, f16", share: expect.closeTo(3, 9) as number },
+    });
+  });
+
+  it("become text and Markdown with the reason of a failure", () => {
+    const table = { columns: columnsOf(rows), rows };
+    expect(textTable(table).split("\n")).toEqual([
+      "case  output  f32 error  f32 limit  f16 error  f16 limit  result",
+      "a     y          5.0e-6     1.0e-5     3.0e-5     1.0e-5  FAIL in f16: off | somewhere",
+      "b     y          2.0e-6     1.0e-5          –          –  pass",
+      "bad   –               –          –          –          –  FAIL in f32: no file",
+    ]);
+    expect(markdownTable(table).split("\n").slice(0, 3)).toEqual([
+      "| case | output | f32 error | f32 limit | f16 error | f16 limit | result |",
+      "| --- | --- | --: | --: | --: | --: | --- |",
+      "| a | y | 5.0e-6 | 1.0e-5 | 3.0e-5 | 1.0e-5 | FAIL in f16: off \\| somewhere |",
+    ]);
+  });
+});
+
+it("the group of a metric is the engine's", () => {
+  const thresholds = [0.5, 0.7] as const;
+  const timesteps = { fidelity: 249, neutral: 499, realism: 749 };
+  const groups = metricGroups({ thresholds, timesteps });
+  for (const metric of [0, 0.4999, 0.5, 0.6, 0.69999999, 0.7, 0.99, 1]) {
+    const expected = [749, 499, 249][groupOfMetric(metric, { thresholds })];
+    expect(groupOf(metric, groups)?.timestep, String(metric)).toBe(expected);
+  }
+});
+
+it("the peak of a plan is the first step with most bytes alive", () => {
+  const value = (firstStep: number, lastStep: number, byteLength: number) => ({
+    label: "",
+    slot: 0,
+    firstStep,
+    lastStep,
+    byteLength,
+  });
+  const steps = Array.from({ length: 5 }) as NetworkPlan["steps"];
+  expect(peakStep({ steps, values: [value(0, 1, 8), value(1, 3, 4), value(2, 5, 8)] })).toBe(1);
+  expect(peakStep({ steps, values: [value(0, 0, 8), value(3, 5, 9)] })).toBe(3);
+});
+
+it("ticks are round and cover the span", () => {
+  expect(niceTicks(10, 5)).toEqual([0, 2, 4, 6, 8, 10]);
+  expect(niceTicks(0.73, 4)).toEqual([0, 0.2, 0.4, 0.6]);
+  expect(niceTicks(29_400, 7)).toEqual([0, 5000, 10_000, 15_000, 20_000, 25_000]);
+});
+
+it("figures have three digits and a unit", () => {
+  expect([rate(0.1234), rate(12.34), rate(1234), rate(undefined), rate(NaN)]).toEqual([
+    "0.12",
+    "12.3",
+    "1234",
+    "–",
+    "–",
+  ]);
+  expect([milliseconds(0.0123), milliseconds(1.5), milliseconds(24_446)]).toEqual([
+    "12.3 µs",
+    "1.50 ms",
+    "24.4 s",
+  ]);
+  expect([percent(0.034), percent(0.996), percent(0), percent(1e-4)]).toEqual([
+    "3.4\u00a0%",
+    "100\u00a0%",
+    "0\u00a0%",
+    "<\u00a00.1\u00a0%",
+  ]);
+  expect([scientific(0), scientific(3.21e-6), scientific(Infinity)]).toEqual([
+    "0",
+    "3.2e-6",
+    "Infinity",
+  ]);
+});

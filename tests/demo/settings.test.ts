@@ -1,0 +1,51 @@
+/** What a link carries, and what it cannot do to the page. */
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import type { Settings } from "../../demo/settings.ts";
+import { DEFAULT_SETTINGS, fromHash, seedOf, toHash } from "../../demo/settings.ts";
+
+describe("settings in an address", () => {
+  it("are left out where they are the default", () => {
+    expect(toHash(DEFAULT_SETTINGS)).toBe("");
+    expect(fromHash("")).toEqual(DEFAULT_SETTINGS);
+  });
+
+  it("survive it", () => {
+    const settings: Settings = {
+      realism: "auto",
+      colorFix: "wavelet",
+      seed: 4294967295,
+      precision: "f16",
+      mode: "difference",
+      photo: "a photo & more.png",
+    };
+    expect(fromHash(`#${toHash(settings)}`)).toEqual(settings);
+    expect(fromHash(`#${toHash({ ...settings, realism: 0 })}`).realism).toBe(0);
+  });
+
+  it.each(["realism=2", "realism=", "realism=x", "colorFix=__proto__", "mode=toString", "seed=-1"])(
+    "are the default where they make no sense: %s",
+    (hash) => expect(fromHash(`#${hash}`)).toEqual(DEFAULT_SETTINGS),
+  );
+
+  it("come whole from any address", () => {
+    fc.assert(
+      fc.property(fc.string(), (hash) => {
+        const { realism, seed } = fromHash(hash);
+        expect(realism === "auto" || (realism >= 0 && realism <= 1)).toBe(true);
+        expect(seed === null || Number.isInteger(seed)).toBe(true);
+      }),
+    );
+  });
+
+  it("take a seed of 32 bits as it is typed", () => {
+    expect([" 7 ", "0", "4294967296", "1e3", "", "1.5"].map(seedOf)).toEqual([
+      7,
+      0,
+      null,
+      null,
+      null,
+      null,
+    ]);
+  });
+});
