@@ -4,10 +4,13 @@
  */
 import type { CaseShape } from "./case-shape.ts";
 
+/** A kernel at one of the model's shapes. */
 export interface BenchCase {
+  /** Kernel, sizes and epilogue, e.g. `conv3x3 320→320 @64²`. */
   readonly name: string;
   /** Runs per image of RCOD_O. 0: only where fusion is switched off, or of RCOD_S. */
   readonly count: number;
+  /** What is computed. */
   readonly shape: CaseShape;
 }
 
@@ -162,6 +165,7 @@ function modulatedLayer(rows: number, channels: number, rank: number): readonly 
   ];
 }
 
+/** The kernels of one image of RCOD_O at 512², at the model's shapes. */
 export const CASES: readonly BenchCase[] = [
   // 3×3 convolutions of the VAE: 80 % of all arithmetic.
   conv(512, 128, 128, 8),

@@ -14,8 +14,11 @@ export interface SamplePoint {
   readonly channel: number;
 }
 
+/** A result against double precision, at sampled elements. */
 export interface CheckResult {
+  /** Whether all samples are within rounding. */
   readonly pass: boolean;
+  /** Elements of the result that were compared. */
   readonly samples: number;
   /** Largest error as a share of what rounding may explain: passes up to 1. Infinity for NaN. */
   readonly worstShare: number;

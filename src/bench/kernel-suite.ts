@@ -26,7 +26,9 @@ import { fillPlan, poisonPlan, testTensorByteLength } from "./test-data.ts";
 import { bufferByteLengths, fitShape, packedByteLength, workloadOf } from "./workload-of.ts";
 import type { Workload } from "./workload.ts";
 
+/** What to run and how long. */
 export interface KernelSuiteOptions {
+  /** Storage of the activations. */
   readonly dtype: DType;
   /** Only cases whose name contains this. */
   readonly filter?: string;
@@ -34,43 +36,61 @@ export interface KernelSuiteOptions {
   readonly variants?: Readonly<Record<string, string>>;
   /** "full" runs the model's shapes, "small" cuts them down. Default: small on software adapters. */
   readonly scale?: "full" | "small";
+  /** A pass is repeated within itself until it takes this many milliseconds. */
   readonly minMs?: number;
+  /** Timed passes of each variant. */
   readonly samples?: number;
+  /** Ends the run between cases; it rejects with the signal's reason. */
   readonly signal?: AbortSignal;
   /** Cases to run; default: the model's. */
   readonly cases?: readonly BenchCase[];
+  /** Work of the two bounds. Default: by the kind of adapter. */
   readonly rooflineSizes?: RooflineSizes;
 }
 
 /** One variant of one case. */
 export interface VariantRecord {
+  /** Name of the variant. */
   readonly variant: string;
   /** Whether the engine takes it on this device, `caps.variants` included. */
   readonly selected: boolean;
+  /** Its result against double precision. */
   readonly check: CheckResult;
   /** Pipeline creation; 0 where an earlier case had the same code. */
   readonly compileMs: number;
   /** From nothing to a finished result: creation, binding and one run. */
   readonly firstRunMs: number;
+  /** Absent where the check failed. */
   readonly timing?: Timing;
+  /** Arithmetic per second, GFLOP/s. */
   readonly gflops?: number;
+  /** Least traffic per second, GB/s. */
   readonly gbps?: number;
   /** Share of what the roofline allows for this work, in percent. */
   readonly rooflinePercent?: number;
 }
 
+/** One case, with all variants that were timed. */
 export interface CaseRecord {
+  /** Name of the case. */
   readonly case: string;
+  /** Name of the kernel. */
   readonly kernel: string;
+  /** Runs per image of RCOD_O. */
   readonly count: number;
+  /** What was computed. */
   readonly shape: CaseShape;
   /** Present when the shape was cut down: the model's own. */
   readonly scaledFrom?: CaseShape;
+  /** Storage of the activations. */
   readonly dtype: DType;
+  /** Floating-point operations of a run. */
   readonly flops: number;
+  /** Bytes that a run must at least read and write. */
   readonly bytes: number;
   /** Copies of the operands that timed runs take in turn. */
   readonly bufferSets: number;
+  /** Each variant that ran. */
   readonly variants: readonly VariantRecord[];
   /** Variants that would have kept the GPU busy for too long. */
   readonly skipped?: readonly string[];
@@ -78,13 +98,21 @@ export interface CaseRecord {
   readonly error?: string;
 }
 
+/** How a run measured. */
 export interface KernelSuiteSettings {
+  /** Storage of the activations. */
   readonly dtype: DType;
+  /** Whether shapes are the model's own or cut down. */
   readonly scale: "full" | "small";
+  /** Least milliseconds of a timed pass. */
   readonly minMs: number;
+  /** Timed passes of each variant. */
   readonly samples: number;
+  /** What times were taken with. */
   readonly clock: Clock["kind"];
+  /** Why this clock. */
   readonly clockReason: string;
+  /** Both bounds, measured in this run. */
   readonly roofline: Roofline;
 }
 

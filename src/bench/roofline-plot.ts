@@ -5,6 +5,7 @@
 import type { CaseRecord } from "./kernel-suite.ts";
 import type { Roofline } from "./roofline.ts";
 
+/** A mark in the plot. */
 export interface PlotPoint {
   /** Shown when the pointer rests on the mark. */
   readonly name: string;
@@ -12,6 +13,7 @@ export interface PlotPoint {
   readonly series: string;
   /** Flops per byte that must be moved. */
   readonly intensity: number;
+  /** GFLOP/s. */
   readonly gflops: number;
 }
 

@@ -13,6 +13,7 @@ import { Recorder } from "../graph/recorder.ts";
 import type { SamplingOptions } from "../graph/sampling.ts";
 import { sample } from "../graph/sampling.ts";
 
+/** What this device can do at best. */
 export interface Roofline {
   /** Bytes read plus written per second of a copy, in GB/s. */
   readonly copyGbps: number;
@@ -84,9 +85,13 @@ function fmaPlan(workgroups: number, steps: number, caps: Caps): KernelPlan {
   };
 }
 
+/** Work that the two bounds are measured with. */
 export interface RooflineSizes {
+  /** Bytes that the copy reads, and writes. */
   readonly copyBytes: number;
+  /** Workgroups of the multiply-add loop. */
   readonly fmaWorkgroups: number;
+  /** Its steps in each invocation. */
   readonly fmaSteps: number;
 }
 

@@ -13,9 +13,13 @@ export interface SamplingOptions {
 
 /** Milliseconds of one run. */
 export interface Timing {
+  /** Median. */
   readonly medianMs: number;
+  /** A tenth of the samples is faster. */
   readonly p10Ms: number;
+  /** A tenth of the samples is slower. */
   readonly p90Ms: number;
+  /** Passes that were timed. */
   readonly samples: number;
   /** Runs within one timed pass. */
   readonly repeats: number;

@@ -12,16 +12,23 @@ import type { OutputMetrics } from "./golden-file.ts";
 
 /** What an error is held against. */
 export interface Limit {
+  /** Relative root-mean-square error, or largest difference. */
   readonly on: "relRms" | "maxAbs";
+  /** Passes up to this. */
   readonly value: number;
 }
 
 /** One output of one case. */
 export interface OutputResult {
+  /** Name of the output. */
   readonly output: string;
+  /** Largest difference to the reference. */
   readonly maxAbs: number;
+  /** Root-mean-square difference over that of the reference. */
   readonly relRms: number;
+  /** What it may be. */
   readonly limit: Limit;
+  /** Whether it is within. */
   readonly pass: boolean;
 }
 

@@ -29,40 +29,54 @@ import { traceCase } from "./trace.ts";
 
 /** A golden file: its name without folders, and its bytes, opened when its turn comes. */
 export interface VerifySource {
+  /** File name, e.g. `ops_conv.safetensors`. */
   readonly name: string;
+  /** Its bytes. */
   readonly source: ByteSource | (() => Promise<ByteSource>);
 }
 
+/** What to verify. */
 export interface VerifyOptions {
+  /** Storage of weights and activations. */
   readonly precision: DType;
   /** Only cases where `<file>/<case>` contains this text. */
   readonly filter?: string;
   /** Include full-size networks: files named `full_*` and `e2e_*`. */
   readonly full?: boolean;
+  /** Ends the run after the GPU work under way. */
   readonly signal?: AbortSignal;
   /**
    * Opens a file that a case refers to and that is not among the sources, by its path below their folder; null
    * where there is none.
    */
   readonly findFile?: (path: string) => Promise<ByteSource | null>;
+  /** Hears of cases that take long. */
   readonly onProgress?: (progress: VerifyProgress) => void;
 }
 
+/** How far the case under way is. */
 export interface VerifyProgress {
+  /** File of the case under way. */
   readonly file: string;
+  /** Its name. */
   readonly case: string;
   /** Weights being made and uploaded, or the graph running. */
   readonly stage: "load" | "run";
+  /** 0 … 1 within the stage. */
   readonly fraction: number;
 }
 
 /** A case, or a file that could not be run as a whole (`case` is then empty). */
 export interface CaseResult {
+  /** File name. */
   readonly file: string;
+  /** Name of the case within its file. */
   readonly case: string;
+  /** Skipped files hold full-size networks. */
   readonly status: "pass" | "fail" | "skipped";
   /** One per compared output; empty where the case threw, and for skipped files. */
   readonly outputs: readonly OutputResult[];
+  /** Wall time, compiling included. */
   readonly durationMs: number;
   /** What became of the variants that `gpu.caps.variants` asks for, in the graphs of single cases. */
   readonly variants?: VariantUse;
