@@ -19,7 +19,7 @@ import torch.nn.functional as F
 import data
 from degradations import benchmark, degrade, from_image, shrink, to_image
 from losses import luma
-from model import RCOD_CONFIG, adain
+from model import COLOR_FIXES, RCOD_CONFIG
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 TIMESTEPS = (249, 374, 499, 624, 749)
@@ -64,10 +64,10 @@ def measures(image, reference, source):
 
 
 @torch.no_grad()
-def restore(pipeline, x, timestep, color_fix="adain"):
+def restore(pipeline, x, timestep, color_fix=RCOD_CONFIG["color_fix"]):
     """x [1,3,H,W] in [-1,1] -> restored 8-bit levels"""
     out = pipeline(x, torch.tensor([timestep])).clamp(-1, 1) * 0.5 + 0.5
-    return to_levels(adain(out, x * 0.5 + 0.5) if color_fix == "adain" else out)
+    return to_levels(COLOR_FIXES[color_fix](out, x * 0.5 + 0.5))
 
 
 def centred_crops(image, side):
@@ -95,7 +95,7 @@ def pairs(paths, crop, long_side, seed):
                 yield path, name, x, reference * 255
 
 
-def evaluate(pipeline, paths, timesteps=TIMESTEPS, crop=512, long_side=1280, seed=1, color_fix="adain", per_image=False):
+def evaluate(pipeline, paths, timesteps=TIMESTEPS, crop=512, long_side=1280, seed=1, color_fix=RCOD_CONFIG["color_fix"], per_image=False):
     """{degradation: {method: {psnr, ssim, sharpness, shift}}}, means over all crops"""
     rows = {}
     for path, kind, x, reference in pairs(paths, crop, long_side, seed):
@@ -155,7 +155,7 @@ def main():
     parser.add_argument("--crop", type=int, default=512)
     parser.add_argument("--long-side", type=int, default=1280, help="originals are reduced to this first")
     parser.add_argument("--seed", type=int, default=1, help="seed of the degradations' noise")
-    parser.add_argument("--color-fix", choices=["adain", "none"], default=RCOD_CONFIG["color_fix"])
+    parser.add_argument("--color-fix", choices=list(COLOR_FIXES), default=RCOD_CONFIG["color_fix"])
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--per-image", action="store_true")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
