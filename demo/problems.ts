@@ -39,6 +39,9 @@ export function problemOf(error: unknown, kind: ActivityKind): Problem {
   if (name === "WeightsError" || name === "ConfigError") {
     return { title: "This model cannot be used", detail, remedy: "reload-model" };
   }
-  if (name === "DeviceError") return { title: "The GPU could not do this", detail, remedy: null };
+  // Also without an adapter: after several losses browsers refuse one for a minute or two.
+  if (name === "DeviceError") {
+    return { title: "The GPU could not do this", detail, remedy: "recover" };
+  }
   return { title: FAILED[kind], detail, remedy: null };
 }

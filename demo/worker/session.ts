@@ -21,6 +21,21 @@ export interface SessionEvents {
   readonly onDeviceLost: (reason: string, message: string) => void;
 }
 
+/** How long to wait before asking again for the device that takes the place of a lost one. */
+const RETRY_MS: readonly number[] = [250, 500, 1000, 2000, 4000];
+
+/** A loss may have taken the browser's GPU process along; until that is up again no adapter answers. */
+async function requestAgain(request: () => Promise<Gpu>, hadDevice: boolean): Promise<Gpu> {
+  for (const delayMs of hadDevice ? RETRY_MS : []) {
+    try {
+      return await request();
+    } catch {
+      await new Promise((done) => setTimeout(done, delayMs));
+    }
+  }
+  return request();
+}
+
 interface RunContext {
   readonly signal: AbortSignal;
   readonly onProgress: (progress: Progress) => void;
@@ -66,7 +81,7 @@ export class Session {
     this.#model?.dispose();
     this.#model = undefined;
     this.#gpu?.destroy();
-    const gpu = await requestGpu({ withoutFeatures });
+    const gpu = await requestAgain(() => requestGpu({ withoutFeatures }), this.#gpu !== undefined);
     this.#gpu = gpu;
     this.#layers = new LayerStore(gpu.device);
     if (this.#image) this.#layers.setSource(this.#image, USUAL_UPSCALE);
