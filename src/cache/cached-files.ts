@@ -1,12 +1,4 @@
-/**
- * Models in the browser's own storage (OPFS), so that the second load needs no network:
- *
- * ```ts
- * const model = await loadModel(cachedUrlFiles("https://host/rcod-o-fp16", { onWarning: console.warn }));
- * ```
- *
- * The first load streams to the device and to storage at once.
- */
+/** Folders and files over HTTP that are kept: the first load streams to the device and to storage at once. */
 import { checkFolderUrl, urlIn } from "../weights/files.ts";
 import type { FileSet, SingleFile } from "../weights/index.ts";
 import { readJson } from "../weights/index.ts";

@@ -1,6 +1,6 @@
 /**
  * Rewrites of the graph, each a pure function Graph → Graph that can be switched off by name. All of them
- * are exact up to rounding: fewer stores to the activation dtype, the same arithmetic.
+ * are exact up to rounding: fewer stores to the activation dtype, the same arithmetic or less.
  */
 import type { Caps } from "../gpu/caps.ts";
 import { BASELINE_CAPS } from "../gpu/caps.ts";

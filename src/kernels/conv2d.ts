@@ -19,6 +19,9 @@
  *
  * `shortcutChannels`: adds a 1×1 convolution of another map, of the output's size, to the sum before it is
  * finished; its rows of the weight follow those of the last tap. The shortcut of a resnet, without a store.
+ *
+ * `inputNorm`: GroupNorm's scale, shift and SiLU while x is loaded (`input-norm.ts`); the statistics of the next norm
+ * are the epilogue's (`tile-statistics.ts`).
  */
 import type { Caps } from "../gpu/caps.ts";
 import type { DType } from "../gpu/dtype.ts";
@@ -53,7 +56,7 @@ import {
   tileStatisticsByteLength,
 } from "./tile-statistics.ts";
 
-/** Operands `x0` (and `x1`), `weight`, `bias`, `y`, and those of epilogue and shortcut. */
+/** Operands `x0` (and `x1`), `weight`, `bias`, `y`, and those of epilogue, shortcut and norm. */
 export interface Conv2dProblem {
   /** Storage of the activations. */
   readonly dtype: DType;

@@ -9,7 +9,7 @@
  * halves. `bias` is always bound, f32; a layer without bias binds zeros.
  *
  * Which of these there are, and the activation but for GELU, are uniforms and not text: a branch at the end of a
- * long sum costs nothing, a pipeline costs a software adapter up to a second to compile.
+ * long sum costs next to nothing, a pipeline costs a software adapter up to a second to compile.
  */
 import { ShapeError, quadCount } from "../gpu/shape.ts";
 import type { Operand, Param } from "../gpu/wgsl.ts";
@@ -30,7 +30,7 @@ export interface Epilogue {
   readonly activation: Activation;
   /** Also writes statistics of what is stored, for a norm of channels or of rows: see `tile-statistics.ts`. */
   readonly statistics: TileStatistics;
-  /** The output has half the columns: value · gelu(gate). Excludes the other three. */
+  /** The output has half the columns: value · gelu(gate). Excludes all the others. */
   readonly geglu: boolean;
 }
 

@@ -10,6 +10,8 @@
  * gather. `tiled`: 64×64 outputs per workgroup of 128, operands staged in 8 KiB of workgroup memory: for
  * GPUs. `tiled-split`: the same with K in slices, where the tiles are too few. See `gemm-register.ts`,
  * `gemm-tiled.ts`, `gemm-split.ts`.
+ *
+ * Norms of x while it is loaded: `input-norm.ts`, `layer-norm-on-load.ts`.
  */
 import type { Caps } from "../gpu/caps.ts";
 import type { DType } from "../gpu/dtype.ts";
@@ -51,7 +53,7 @@ import {
   tileStatisticsByteLength,
 } from "./tile-statistics.ts";
 
-/** Operands `x0` (and `x1`), `weight`, `bias`, `y`, and those of the epilogue. */
+/** Operands `x0` (and `x1`), `weight`, `bias`, `y`, and those of epilogue and norm. */
 export interface LinearProblem {
   /** Storage of the activations. */
   readonly dtype: DType;

@@ -1,4 +1,4 @@
-/** What only Node (and Deno) has: Dawn through the npm package `webgpu`, and files on disk. */
+/** What only Node (and Deno) has: Dawn through the npm package `webgpu`, files on disk, and a store of measured variants. */
 export { nodeGpuProvider, requestNodeGpu } from "./gpu.ts";
 export { fileTuningStore, tuningFilePath } from "./tuning-file.ts";
 export type { NodeGpuOptions } from "./gpu.ts";

@@ -55,8 +55,8 @@ export class WorkerModel implements ModelFacts {
   /**
    * Enlarges an image ×4 (the model's `upscale`). Calls are queued. The pixels are copied to the worker once, or
    * moved with `transfer`; the result's are moved back. Passing the same image object again sends no pixels, and
-   * with only `realism`, `timestep` or `colorFix` changed reuses its encoding. An abort rejects at once; the worker
-   * stops after the GPU work under way.
+   * with only `realism`, `realismMask`, `timestep` or `colorFix` changed reuses its encoding. An abort rejects at once;
+   * the worker stops after the GPU work under way.
    * @throws what `RcodModel.upscale` throws, of the same classes with the same messages
    */
   async upscale(
