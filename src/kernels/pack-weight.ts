@@ -12,7 +12,8 @@
  * which is what both the register and the tiled GEMM stream. One invocation per destination quad.
  *
  * `upsample` makes the 16 taps of conv2d's `upsample` out of the 9 of a 3×3 kernel: tap 4·phase + 2·u + v,
- * phase = 2·py + px, is the sum over rows {0}, {1, 2} (py = 0) or {0, 1}, {2} (py = 1), columns alike.
+ * phase = 2·py + px, is the sum over rows {0}, {1, 2} (py = 0) or {0, 1}, {2} (py = 1), columns alike. For f16 the
+ * nine are rounded first, so that weights merged here and weights merged and saved in fp16 are the same bits.
  */
 import type { Caps } from "../gpu/caps.ts";
 import type { DType } from "../gpu/dtype.ts";
@@ -157,7 +158,8 @@ function plan(p: PackWeightProblem, caps: Caps): KernelPlan {
     : "";
   const rounded = (expression: string, rounds: boolean): string =>
     rounds ? `round_to_half(${expression})` : expression;
-  // A merge that was saved in fp16 was rounded before anything is summed.
+  // f16 sums what f16 stores: taps of halves, as PyTorch has them in fp16, whether the merge was saved or not.
+  const roundsTaps = p.roundToHalf || (p.upsample && p.dtype === "f16");
   const tapSum = p.upsample
     ? `let py = tap >> 3u;
   let px = (tap >> 2u) & 1u;
@@ -175,7 +177,7 @@ ${roundsToHalf ? ROUND_TO_HALF_WGSL : ""}
 fn merged_tap(row: u32, i: u32, tap: u32) -> f32 {
   var w = source_at((row * params.in_channels + i) * params.taps + tap);
   ${merge}
-  return ${rounded("w", p.roundToHalf)};
+  return ${rounded("w", roundsTaps)};
 }
 fn merged(nq: u32, lane: u32, i: u32, tap: u32) -> f32 {
   ${rowOf}

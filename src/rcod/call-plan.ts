@@ -13,7 +13,7 @@ import { decoderGraph, encoderGraph, unetGraph } from "./graphs.ts";
 import type { ModelConfigs } from "./model-configs.ts";
 import { stageGraphs } from "./model-parts.ts";
 import type { NetworkStage } from "./options.ts";
-import { exactTiles, vaeReach } from "./tiled-vae.ts";
+import { exactTiles, vaeReach } from "./vae-tiles.ts";
 import { latentTiling } from "./tiling.ts";
 import { chooseVaeTile } from "./vae-tile-choice.ts";
 

@@ -1,7 +1,9 @@
 /** Reading configurations field by field. */
 
-/** A config.json that is broken, or asks for what the engine does not have. */
-export class ConfigError extends Error {
+import { WeightsError } from "../weights/errors.ts";
+
+/** A config.json that is broken, or asks for what the engine does not have: one more way for a model's files to be wrong. */
+export class ConfigError extends WeightsError {
   /** The class, for code that sees several copies of it. */
   override readonly name = "ConfigError";
 }

@@ -9,7 +9,6 @@ import type { UpscaleOptions } from "./options.ts";
 import type { StageClock } from "./stage-clock.ts";
 import type { Encoded, StageContext } from "./stage-context.ts";
 import { roundingOf } from "./stage-context.ts";
-import { TiledVae } from "./tiled-vae.ts";
 import { chooseVaeTile } from "./vae-tile-choice.ts";
 
 /** Stage "decode": the image at the size of the enlarged source. */
@@ -50,6 +49,7 @@ export async function decodeLatents(
     }
     const shape = [latentHeight * latentWidth, vae.latentChannels];
     const latents = await readActivation(gpu, z, shape, dtype);
+    const { TiledVae } = await import("./tiled-vae.ts"); // only large images need it
     const tiled = await new TiledVae(gpu, weights.vae, vae, "decode").run(
       latents,
       latentHeight,

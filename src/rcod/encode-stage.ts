@@ -18,7 +18,6 @@ import type { SourceImage } from "./source-image.ts";
 import type { StageClock } from "./stage-clock.ts";
 import type { Encoded, StageContext } from "./stage-context.ts";
 import { roundingOf } from "./stage-context.ts";
-import { TiledVae } from "./tiled-vae.ts";
 import { chooseVaeTile } from "./vae-tile-choice.ts";
 
 /** Share of RCOD_S's encoding that looks at the degradation and merges. */
@@ -125,6 +124,7 @@ export async function encodeLatents(
     );
   }
   const pixels = await source.toHost();
+  const { TiledVae } = await import("./tiled-vae.ts"); // only large images need it
   const tiled = new TiledVae(gpu, weights.vae, vae, "encode");
   const moments = await tiled.run(pixels, workHeight, workWidth, {
     tileSize: tile,

@@ -8,7 +8,7 @@ import type { VaeConfig } from "./config.ts";
 import { vaeFactor } from "./config.ts";
 import { decoderGraph, encoderGraph } from "./graphs.ts";
 import type { UpscaleOptions } from "./options.ts";
-import { vaeReach } from "./tiled-vae.ts";
+import { vaeReach } from "./vae-tiles.ts";
 
 /** VAE tiles of the released program, in input pixels of encoder and decoder. */
 const REFERENCE_VAE_TILE = { encode: 1024, decode: 224 } as const;

@@ -6,7 +6,7 @@
  */
 export class WeightsError extends Error {
   /** The class, for code that sees several copies of it. */
-  override readonly name = "WeightsError";
+  override readonly name: string = "WeightsError";
 }
 
 /** Longest piece of a name from a file that is repeated in a message, in UTF-16 code units. */

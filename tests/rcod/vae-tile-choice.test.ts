@@ -4,7 +4,7 @@ import { GraphBuilder, WeightScope } from "../../src/graph/builder.ts";
 import { planGraph } from "../../src/graph/plan.ts";
 import { folderFiles } from "../../src/node/index.ts";
 import { readConfigs } from "../../src/rcod/model-configs.ts";
-import { exactTiles, vaeReach } from "../../src/rcod/tiled-vae.ts";
+import { exactTiles, vaeReach } from "../../src/rcod/vae-tiles.ts";
 import { vaeDecoderTail, vaeEncoderHead } from "../../src/rcod/vae.ts";
 import { chooseVaeTile } from "../../src/rcod/vae-tile-choice.ts";
 
