@@ -11,7 +11,7 @@ import { emptyPlace, mustRun, packTo, root, run } from "./support.ts";
 
 /**
  * Largest download of the library without a model: minified, gzip, in bytes. What is fetched only when it is needed,
- * reading files of torch.save and measuring kernel variants, does not count.
+ * reading files of torch.save, measuring kernel variants and the VAE in tiles, does not count.
  */
 const SIZE_BUDGET = 90_000;
 
