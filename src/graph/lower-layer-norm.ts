@@ -6,7 +6,7 @@ import { rowStatisticsByteLength } from "../kernels/tile-statistics.ts";
 import type { Node, Op, Value } from "./ir.ts";
 import { channelsOf, rowsOf } from "./ir.ts";
 import type { LowerContext, Step } from "./step.ts";
-import { makeStep, value, variantOf, weight } from "./step.ts";
+import { canExtendTiled, makeStep, value, weight } from "./step.ts";
 
 /** A problem that also takes statistics of its rows, if the node wants them and its variant has them. */
 export function withRowStatistics(
@@ -14,16 +14,17 @@ export function withRowStatistics(
   problem: LinearProblem,
   context: LowerContext,
 ): { readonly problem: LinearProblem; readonly operands: Step["operands"] } {
-  if (rowStatistics === undefined || variantOf(linear, problem, context) !== "tiled") {
+  const measured: LinearProblem = {
+    ...problem,
+    epilogue: { ...problem.epilogue, statistics: "rows" },
+  };
+  if (rowStatistics === undefined || !canExtendTiled(linear, problem, measured, context)) {
     return { problem, operands: {} };
   }
   context.rowStatistics.add(rowStatistics.id);
   const byteLength = rowStatisticsByteLength(rowsOf(output), channelsOf(output));
   context.byteLengths.set(rowStatistics.id, byteLength);
-  return {
-    problem: { ...problem, epilogue: { ...problem.epilogue, statistics: "rows" } },
-    operands: { row_stats_out: value(rowStatistics) },
-  };
+  return { problem: measured, operands: { row_stats_out: value(rowStatistics) } };
 }
 
 /** A problem whose x is normalised: while it is loaded, or by `steps` before it. */
@@ -45,7 +46,7 @@ export function withLayerNorm(
   const vectors = { gamma: weight(gamma), beta: weight(beta) };
   if (
     context.rowStatistics.has(rowStatistics.id) &&
-    variantOf(linear, onLoad, context) === "tiled"
+    canExtendTiled(linear, problem, onLoad, context)
   ) {
     const statistics = { ...vectors, row_stats: value(rowStatistics) };
     return { problem: onLoad, operands: { ...operands, ...statistics }, steps: [] };

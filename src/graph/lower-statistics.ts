@@ -15,7 +15,7 @@ import { tileSplits } from "../kernels/tile-statistics.ts";
 import type { Node, Value } from "./ir.ts";
 import { channelsOf, rowsOf } from "./ir.ts";
 import type { LowerContext, Step } from "./step.ts";
-import { makeStep, value, variantOf } from "./step.ts";
+import { canExtendTiled, makeStep, value } from "./step.ts";
 
 /** The statistics step of a GroupNorm over `region` (default: the whole map) of a map of `shape`. */
 export function statsPlan(
@@ -65,23 +65,18 @@ export function withStatistics<P extends { readonly epilogue: Epilogue }, V exte
   const { statistics, output } = node;
   if (statistics === undefined) return [makeStep(node, context, kernel, problem, operands)];
   const splits = tileSplits(tiled);
-  if (splits === null || variantOf(kernel, problem, context) !== "tiled") {
+  const measured = {
+    ...problem,
+    epilogue: { ...problem.epilogue, statistics: "channels" as const },
+  };
+  if (splits === null || !canExtendTiled(kernel, problem, measured, context)) {
     return [
       makeStep(node, context, kernel, problem, operands),
       statsStep(node, asMap(output), statistics, context),
     ];
   }
   noteStatistics(statistics, 1, splits, tiled.rows, context);
-  const epilogue = { ...problem.epilogue, statistics: "channels" as const };
-  return [
-    makeStep(
-      node,
-      context,
-      kernel,
-      { ...problem, epilogue },
-      { ...operands, stats: value(statistics) },
-    ),
-  ];
+  return [makeStep(node, context, kernel, measured, { ...operands, stats: value(statistics) })];
 }
 
 /** Tokens as the pixels that they are, in one column. */

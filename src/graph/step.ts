@@ -44,12 +44,26 @@ export const value = ({ id }: Value): OperandSource => ({ kind: "value", id });
 export const weight = (w: Weight): OperandSource => ({ kind: "weight", weight: w });
 
 /** The variant that `makeStep` will plan: the one that is asked for, or the one that fits. */
-export function variantOf<P, V extends string>(
+function variantOf<P, V extends string>(
   kernel: Kernel<P, V>,
   problem: P,
   { caps }: LowerContext,
 ): V {
   return chooseVariant(kernel, problem, caps).variant;
+}
+
+/**
+ * Whether `problem` runs as "tiled" by choice, and as such can also do what `extended` adds to it: the variant is
+ * chosen without, as it was measured.
+ */
+export function canExtendTiled<P, V extends string>(
+  kernel: Kernel<P, V>,
+  problem: P,
+  extended: P,
+  context: LowerContext,
+): boolean {
+  const variant = variantOf(kernel, problem, context);
+  return variant === "tiled" && !kernel.refusal?.(extended, context.caps, variant);
 }
 
 /** The step of a node that runs `kernel` on `problem`, in the variant that is asked for or fits. */

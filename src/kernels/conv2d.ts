@@ -32,6 +32,7 @@ import { foldWorkgroups } from "../gpu/wgsl.ts";
 import type { Epilogue, EpilogueShape } from "./epilogue.ts";
 import {
   MAX_BINDINGS,
+  checkBindings,
   checkEpilogue,
   epilogueOperands,
   epilogueParams,
@@ -51,6 +52,7 @@ import { dispatch, i32, reads, sizeClass, u32, writes } from "./kernel.ts";
 import { packedWeightByteLength } from "./pack-weight.ts";
 import type { TiledRows } from "./tile-statistics.ts";
 import {
+  NO_BINDING_FOR_STATISTICS,
   statisticsOperands,
   statisticsRefusal,
   tileStatisticsByteLength,
@@ -150,7 +152,7 @@ function check(p: Conv2dProblem): void {
   }
   checkInputNorm("conv2d", p.inputNorm, p.batch);
   checkEpilogue("conv2d", p.epilogue, p.outChannels);
-  checkBindings(p);
+  checkBindings("conv2d", operandsOf(p));
   if (p.epilogue.geglu) throw new ShapeError("conv2d: GEGLU belongs to linear");
   if (p.epilogue.statistics === "rows") {
     throw new ShapeError("conv2d: statistics of rows belong to linear");
@@ -192,15 +194,6 @@ export function conv2dTiledRows(p: Conv2dProblem): TiledRows {
   return { rows: height * width, images: p.batch, phases: p.upsample ? 4 : 1 };
 }
 
-function checkBindings(p: Conv2dProblem): void {
-  const bindings = operandsOf(p).length;
-  if (bindings > MAX_BINDINGS) {
-    throw new ShapeError(
-      `conv2d: takes at most ${MAX_BINDINGS} operands, got ${bindings}. Apply the norm by affineActivation`,
-    );
-  }
-}
-
 /** The pixels of the shortcut are those of the output, and it takes the place of the residual. */
 function checkShortcut(p: Conv2dProblem, outHeight: number, outWidth: number): void {
   const { shortcutChannels, epilogue } = p;
@@ -231,6 +224,7 @@ function refusal(p: Conv2dProblem, { limits }: Caps, variant: Conv2dVariant): st
   if (p.epilogue.statistics !== "none") {
     const reason = statisticsRefusal(variant, conv2dTiledRows(p));
     if (reason !== null) return reason;
+    if (operandsOf(p).length > MAX_BINDINGS) return NO_BINDING_FOR_STATISTICS;
   }
   if (variant === "tiled-split") return splitRefusal(splitShape(p));
   if (variant !== "patch") return null;

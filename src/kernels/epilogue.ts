@@ -76,6 +76,14 @@ export function epilogueOperands(epilogue: Epilogue, shape: EpilogueShape): Oper
   ];
 }
 
+/** Throws `ShapeError` for more operands than every device binds. */
+export function checkBindings(name: string, operands: readonly Operand[]): void {
+  if (operands.length <= MAX_BINDINGS) return;
+  throw new ShapeError(
+    `${name}: takes at most ${MAX_BINDINGS} operands, got ${operands.length}. Apply the norm by affineActivation`,
+  );
+}
+
 /** x·sigmoid(s·x): the s of each activation that has this form. */
 const SIGMOID_SCALES: Partial<Record<Activation, number>> = { silu: 1, quick_gelu: 1.702 };
 

@@ -22,6 +22,8 @@ import { foldWorkgroups } from "../gpu/wgsl.ts";
 import { sourcesWgsl } from "./concatenated-sources.ts";
 import type { Epilogue, EpilogueShape } from "./epilogue.ts";
 import {
+  MAX_BINDINGS,
+  checkBindings,
   checkEpilogue,
   epilogueOperands,
   epilogueParams,
@@ -46,6 +48,7 @@ import {
 import { packedColumnQuads, packedWeightByteLength } from "./pack-weight.ts";
 import type { TiledRows } from "./tile-statistics.ts";
 import {
+  NO_BINDING_FOR_STATISTICS,
   rowParts,
   rowStatisticsByteLength,
   statisticsOperands,
@@ -106,6 +109,7 @@ function check(p: LinearProblem): void {
     if (p.inputNorm !== "none") throw new ShapeError("linear: layerNorm excludes inputNorm");
   }
   checkEpilogue("linear", p.epilogue, p.outChannels);
+  checkBindings("linear", interfaceOf(p).operands);
   checkInputNorm("linear", p.inputNorm, Math.ceil(p.rows / p.rowsPerImage));
   if (p.epilogue.geglu) {
     const { channelAdd, residual, activation, statistics } = p.epilogue;
@@ -139,6 +143,9 @@ function refusal(p: LinearProblem, _caps: Caps, variant: LinearVariant): string 
       `takes statistics of rows as "tiled" of a multiple of ${TILE_COLUMNS} columns, ` +
       `got "${variant}" of ${p.outChannels}. Use layerNorm`
     );
+  }
+  if (statistics !== "none" && interfaceOf(p).operands.length > MAX_BINDINGS) {
+    return NO_BINDING_FOR_STATISTICS;
   }
   if (p.layerNorm && variant !== "tiled") {
     return `${variant} does not normalise rows. Apply layerNorm`;

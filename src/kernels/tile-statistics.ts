@@ -37,6 +37,10 @@ export function statisticsRefusal(variant: string, tiled: TiledRows): string | n
   );
 }
 
+/** The refusal of a layer whose operands take all bindings. */
+export const NO_BINDING_FOR_STATISTICS =
+  "has no binding left for statistics. Use channelStats, or layerNorm for rows";
+
 /** Bytes of `stats`. */
 export function tileStatisticsByteLength({ rows }: TiledRows, channels: number): number {
   return channelStatsByteLength(1, rows / TILE_ROWS, channels);

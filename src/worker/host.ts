@@ -4,7 +4,7 @@
  */
 import type { Gpu } from "../gpu/device.ts";
 import { requestGpu } from "../gpu/device.ts";
-import type { FileSource, FolderSource, ModelSource } from "../rcod/model-source.ts";
+import type { FolderSource, ModelSource, ModelSources } from "../rcod/model-source.ts";
 import type { RcodModel } from "../rcod/model.ts";
 import { loadModel } from "../rcod/model.ts";
 import { errorToRecord } from "./error-record.ts";
@@ -131,11 +131,11 @@ interface Hooks {
   readonly onProgress: (progress: Extract<Reply, { kind: "progress" }>["progress"]) => void;
 }
 
-function receivedSource({ model, clip, checkpoint }: SentSource): ModelSource {
+function receivedSource({ model, clip, ...files }: SentSource): ModelSource {
   return {
     model: receivedFolder(model),
     ...(clip !== undefined && { clip: receivedFolder(clip) }),
-    ...(checkpoint !== undefined && { checkpoint: checkpoint satisfies FileSource }),
+    ...(files satisfies Omit<ModelSources, "model" | "clip">),
   };
 }
 

@@ -5,7 +5,7 @@ import type { LoadOptions } from "../rcod/model.ts";
 import type { FileSet, SingleFile } from "../weights/index.ts";
 import type { WorkerLike } from "./connection.ts";
 import { Connection } from "./connection.ts";
-import type { ModelFacts, SentFolder, SentSource } from "./protocol.ts";
+import type { ModelFacts, SentFile, SentFolder, SentSource } from "./protocol.ts";
 import { WorkerModel } from "./worker-model.ts";
 
 /** A folder that a worker can read: its URL, the addresses of its files, the files of a folder input, or a directory handle. */
@@ -18,13 +18,16 @@ export type WorkerFileSource = Exclude<FileSource, SingleFile>;
 export type WorkerModelSource =
   | WorkerFolderSource
   | {
-      readonly [Piece in keyof ModelSources]: Piece extends "checkpoint"
-        ? WorkerFileSource
-        : WorkerFolderSource;
+      readonly [Piece in keyof ModelSources]: Piece extends "model" | "clip"
+        ? WorkerFolderSource
+        : WorkerFileSource;
     };
 
-/** Options of loading; those of `loadModel` but the device, which the worker makes. */
-export interface WorkerLoadOptions extends Omit<LoadOptions, "gpu"> {
+/**
+ * Options of loading; those of `loadModel` but the device, which the worker makes, and the store of measurements,
+ * which is the browser's.
+ */
+export interface WorkerLoadOptions extends Omit<LoadOptions, "gpu" | "tuningStore"> {
   /**
    * A worker that runs `rcod-webgpu/worker-host`. It may serve several models, and stays alive after `dispose()`.
    * Default: a new one, which ends with the model.
@@ -71,11 +74,13 @@ function startWorker(): Worker {
 
 function sentSource(source: WorkerModelSource): SentSource {
   if (typeof source !== "object" || !("model" in source)) return { model: sentFolder(source) };
-  const { model, clip, checkpoint } = source;
+  const { model, clip, checkpoint, deNet, mem } = source;
   return {
     model: sentFolder(model),
     ...(clip !== undefined && { clip: sentFolder(clip) }),
     ...(checkpoint !== undefined && { checkpoint: sentFile(checkpoint) }),
+    ...(deNet !== undefined && { deNet: sentFile(deNet) }),
+    ...(mem !== undefined && { mem: sentFile(mem) }),
   };
 }
 
@@ -93,7 +98,7 @@ function sentFolder(folder: WorkerFolderSource): SentFolder {
   return folder as FileSystemDirectoryHandle;
 }
 
-function sentFile(file: WorkerFileSource): NonNullable<SentSource["checkpoint"]> {
+function sentFile(file: WorkerFileSource): SentFile {
   if (typeof file === "string" || file instanceof URL) return absolute(file);
   refuseReader(file);
   return file;

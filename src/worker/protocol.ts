@@ -14,11 +14,16 @@ export type SentFolder =
   | FileSystemDirectoryHandle
   | { readonly files: readonly File[]; readonly paths: readonly string[] };
 
+/** A file as it can be cloned. */
+export type SentFile = string | Blob | FileSystemFileHandle;
+
 /** A model source as it can be cloned: addresses absolute, because a worker has another base than its page. */
 export interface SentSource {
   readonly model: SentFolder;
   readonly clip?: SentFolder;
-  readonly checkpoint?: string | Blob | FileSystemFileHandle;
+  readonly checkpoint?: SentFile;
+  readonly deNet?: SentFile;
+  readonly mem?: SentFile;
 }
 
 /** What the page knows of a loaded model. */

@@ -194,6 +194,30 @@ describe("statistics", () => {
   });
 });
 
+describe("where all eight bindings are taken, statistics are a step", () => {
+  it.each([
+    ["conv2d", 3, 1],
+    ["linear", 1, 0],
+  ])("of %s", (kernel, kernelSize, padding) => {
+    const g = new GraphBuilder("f32");
+    const norm = { numGroups: 2, eps: 1e-5 };
+    const both = g.concat(g.input("a", [1, 8, 8, 8]), g.input("b", [1, 8, 8, 8]), "concat");
+    const x = g.groupNorm(both, new WeightScope("n"), norm);
+    const conv = { outChannels: 64, kernelSize, stride: 1, padding, bias: true };
+    const h = g.conv2d(x, new WeightScope("c"), conv);
+    const shifted = g.channelAdd(h, g.input("shift", [1, 64]), "shift");
+    const sum = g.add(shifted, g.input("residual", [1, 8, 8, 64]), "sum");
+    g.output("y", g.groupNorm(sum, new WeightScope("n2"), norm));
+    const made = planGraph(g.build(), BASELINE_CAPS).steps.map((step) => step.kernel);
+    expect(made.slice(made.indexOf(kernel))).toEqual([
+      kernel,
+      "channelStats",
+      "groupNormAffine",
+      "affineActivation",
+    ]);
+  });
+});
+
 describe("layer-norm-on-load", () => {
   const stepsOf = (graph: Graph, options = {}, caps = BASELINE_CAPS): readonly string[] =>
     planGraph(graph, caps, options).steps.map(({ kernel }) => kernel);
@@ -215,6 +239,11 @@ describe("layer-norm-on-load", () => {
   it("becomes a step before a reader, or behind a maker, whose variant has no tiles", () => {
     const naive = { ...BASELINE_CAPS, variants: { linear: "naive" } };
     expect(norms(blocks.wideTransformer("f32"), {}, naive)).toBe(3);
+    // One class of readers alone: it runs as chosen, and the others keep the norm in their loads.
+    const reader = { ...BASELINE_CAPS, variants: { "linear 64→512 geglu @64": "naive" } };
+    expect(norms(blocks.wideTransformer("f32"), {}, reader)).toBe(1);
+    const asked = planGraph(blocks.wideTransformer("f32"), reader).steps.filter((s) => s.asked);
+    expect(asked.map(({ plan }) => plan.variant)).toEqual(["naive"]);
   });
 });
 

@@ -276,6 +276,27 @@ describe("sources", () => {
     expect(
       await sentSource({ model: new URL("http://host/m"), checkpoint: "http://host/c.pkl" }),
     ).toEqual({ model: "http://host/m", checkpoint: "http://host/c.pkl" });
+    const pieces = { clip: "http://host/clip", checkpoint: "http://host/c.pkl" };
+    const ofDegradation = { deNet: new URL("http://host/d.pth"), mem: "http://host/a/../m.pkl" };
+    expect(await sentSource({ model: "http://host/m", ...pieces, ...ofDegradation })).toEqual({
+      model: "http://host/m",
+      ...pieces,
+      deNet: "http://host/d.pth",
+      mem: "http://host/m.pkl",
+    });
+  });
+
+  it("in pieces are all asked for by the worker", async () => {
+    const at = (name: string): string => `${server.address}/model/${name}`;
+    const source = { model: `${server.address}/model`, checkpoint: at("c.pkl"), mem: at("m.pkl") };
+    const error = await failure(
+      loadModelInWorker({ ...source, deNet: at("d.pth") }, { worker, precision: "f32" }),
+    );
+    const own = await failure(
+      loadModel({ ...source, deNet: at("d.pth") }, { gpu: setup.gpu, precision: "f32" }),
+    );
+    expect(error.message).toBe(own.message);
+    expect(error.message).toContain("the degradation estimator");
   });
 
   it("take the paths of chosen files along", async () => {
