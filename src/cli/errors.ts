@@ -20,7 +20,7 @@ export function usageError(message: string): CliError {
 }
 
 /** Error classes of the engine (by name) that mean "what you gave me is wrong", not "I failed". */
-const INPUT_ERRORS: ReadonlySet<string> = new Set(["WeightsError", "ShapeError"]);
+const INPUT_ERRORS: ReadonlySet<string> = new Set(["ConfigError", "ShapeError", "WeightsError"]);
 
 /** Message (one line) and exit code of anything thrown. */
 export function describeError(error: unknown): {
