@@ -208,7 +208,7 @@ export function nodeInputs({ inputs }: Node): Value[] {
 }
 
 /** The weights of a node, in no particular order. */
-export function nodeWeights({ op }: Node): Weight[] {
+function nodeWeights({ op }: Node): Weight[] {
   switch (op.kind) {
     case "conv2d":
       return op.bias ? [op.weight, op.bias] : [op.weight];

@@ -30,7 +30,7 @@ export interface SplitShape {
 }
 
 /** How many slices; below 2 the problem has tiles enough, or too short a sum. */
-export function sliceCount({ rows, columnQuads, phases, steps }: SplitShape): number {
+function sliceCount({ rows, columnQuads, phases, steps }: SplitShape): number {
   const tiles = Math.ceil(rows / TILE_ROWS) * Math.ceil((4 * columnQuads) / TILE_COLUMNS) * phases;
   const wanted = Math.min(
     Math.ceil(TARGET_GROUPS / tiles),

@@ -10,7 +10,7 @@ const ENTRY = "/.rcod-webgpu/tuning.json";
 
 /** The store of this environment, or undefined where there is none (Node). */
 export function browserTuningStore(
-  storage: CacheStorage | undefined = globalThis.caches,
+  storage: CacheStorage | undefined = cacheStorage(),
 ): TuningStore | undefined {
   if (storage === undefined) return undefined;
   return {
@@ -22,4 +22,13 @@ export function browserTuningStore(
       await (await storage.open(CACHE)).put(ENTRY, new Response(text));
     },
   };
+}
+
+/** In a sandboxed frame of no origin even asking for it throws. */
+function cacheStorage(): CacheStorage | undefined {
+  try {
+    return globalThis.caches;
+  } catch {
+    return undefined;
+  }
 }

@@ -101,7 +101,8 @@ export class Inspector {
   /** Everything seen. */
   result(): Inspection {
     const times = this.#times;
-    const origin = times ? Math.min(...times.map(({ time }) => time.startMs)) : 0;
+    // Not Math.min(...): large images have more passes than a call takes arguments.
+    const origin = (times ?? []).reduce((min, { time }) => Math.min(min, time.startMs), Infinity);
     const passes = times?.map(({ stage, time }): PassTime => {
       const { path, kernel, variant, startMs, durationMs } = time;
       return { stage, label: path, kernel, variant, startMs: startMs - origin, durationMs };

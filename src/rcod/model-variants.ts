@@ -49,7 +49,7 @@ export async function modelVariants(
   const { tuneModel } = await import("./autotune.ts");
   const { table } = await tuneModel(gpu, configs, dtype, signal ? { signal } : {});
   await tuningStore?.write(withTable(text, table)).catch(() => undefined);
-  return withForced({ ...shipped, ...table.variants }, variants);
+  return withForced(table.variants, variants); // as when it is found in the store
 }
 
 /** What this device is known to run best: measured before, else shipped. */

@@ -31,3 +31,20 @@ it("SD 2.1: any capture leaves the graphs with weights that are loaded", async (
     for (const name of inspector.modulesOf(stage)) expect(plan.results.has(name), name).toBe(true);
   }
 });
+
+it("an image of very many passes is timed from its first", () => {
+  const modules = { tokens: [], encode: [], unet: [], decode: [] };
+  const inspector = new Inspector({ passes: true }, modules, {
+    ...BASELINE_CAPS,
+    hasTimestampQuery: true,
+  });
+  const time = { path: "conv", kernel: "conv2d", variant: "tiled", label: "conv2d/tiled" };
+  const { onTimes } = inspector.onTimes("unet");
+  const submit = Array.from({ length: 1000 }, (_, i) => {
+    return { ...time, startMs: 7 + i, durationMs: 1, flops: 0, bytes: 0 };
+  });
+  for (let i = 0; i < 300; i++) onTimes?.(submit);
+  const { passes } = inspector.result();
+  expect(passes?.length).toBe(300_000);
+  expect([passes?.[0]?.startMs, passes?.at(-1)?.startMs]).toEqual([0, 999]);
+});

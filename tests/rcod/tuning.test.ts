@@ -169,4 +169,18 @@ describe("stores", () => {
     expect(await store?.read()).toBe("table");
     expect([...entries.keys()]).toEqual(["/.rcod-webgpu/tuning.json"]);
   });
+
+  it("none in a sandboxed frame, where asking for the cache storage throws", () => {
+    const own = Object.getOwnPropertyDescriptor(globalThis, "caches");
+    const get = (): never => {
+      throw new DOMException("sandboxed", "SecurityError");
+    };
+    Object.defineProperty(globalThis, "caches", { configurable: true, get });
+    try {
+      expect(browserTuningStore()).toBeUndefined();
+    } finally {
+      if (own) Object.defineProperty(globalThis, "caches", own);
+      else Reflect.deleteProperty(globalThis, "caches");
+    }
+  });
 });

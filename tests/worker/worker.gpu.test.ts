@@ -161,6 +161,18 @@ describe("pixels", () => {
     expect((await model.upscale(image, fidelity)).image.data).toEqual(expected);
   });
 
+  it("of masks stay the caller's, and captures are moved back", async () => {
+    const data = Uint8Array.from({ length: 30 }, (_, i) => (i * 37) % 256);
+    const realismMask = { data, width: 6, height: 5, realism: "realism" } as const;
+    const replies = spyOnReplies();
+    const inspect = { captures: ["z"] };
+    const { inspection } = await model.upscale(testImage(6, 5), { realismMask, inspect });
+    expect(data.length).toBe(30);
+    expect(inspection?.captures["z"]?.data.some((value) => value !== 0)).toBe(true);
+    const done = replies().find(({ reply }) => reply.kind === "done");
+    expect(done?.transfer.length).toBe(2); // the picture and z
+  });
+
   it("of the result are moved back", async () => {
     const replies = spyOnReplies();
     const { image } = await model.upscale(testImage(6, 5), fidelity);
