@@ -8,7 +8,7 @@ const server = await createServer({
   logLevel: "error",
   appType: "custom",
   optimizeDeps: { noDiscovery: true, include: [] },
-  server: { middlewareMode: true, hmr: false, watch: null },
+  server: { middlewareMode: true, hmr: false, ws: false, watch: null },
 });
 const { main } = await server.ssrLoadModule(new URL(`${name}.ts`, import.meta.url).pathname);
 // Browsers and servers may leave handles open.
