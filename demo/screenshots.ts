@@ -18,6 +18,8 @@ import type { CompareMode } from "./protocol.ts";
 const OUT = fileURLToPath(new URL("../docs/demo/", import.meta.url));
 const DIST = fileURLToPath(new URL("./dist", import.meta.url));
 const MAX_BYTES = 200_000;
+/** Inside is longer. */
+const MAX_PHONE_HEIGHT = 2400;
 const SIZES = {
   desktop: { width: 1120, height: 700, deviceScaleFactor: 1 },
   phone: { width: 390, height: 844, deviceScaleFactor: 1.5 },
@@ -166,12 +168,16 @@ async function shoot(page: Page, view: string): Promise<void> {
 }
 
 /**
- * A viewport as high as the page. A full-page screenshot would lay the page out anew and be taken before the worker
+ * A viewport as high as the page, within limits. A full-page screenshot would lay the page out anew and be taken before the worker
  * has drawn the stage at its new size.
  */
 async function growToPage(page: Page): Promise<void> {
   const height = await page.evaluate(() => document.documentElement.scrollHeight);
-  await page.setViewport({ ...SIZES.phone, height: Math.max(height, SIZES.phone.height) });
+  const { height: least } = SIZES.phone;
+  await page.setViewport({
+    ...SIZES.phone,
+    height: Math.min(Math.max(height, least), MAX_PHONE_HEIGHT),
+  });
 }
 
 /** Waits for the worker's frame at the present size. */

@@ -51,7 +51,7 @@ export function mount(container: HTMLElement, app: App): void {
       h(
         "p",
         { class: "hint" },
-        `Filled marks are what the engine uses here, hollow ones the plain version of the same kernel. Both bounds were measured in this run: a copy, ${rate(settings.roofline.copyGbps)} GB/s, and f32 multiply-adds, ${rate(settings.roofline.fmaGflops)} GFLOP/s. Clock: ${settings.clock} (${settings.clockReason}).`,
+        `Filled marks are what the engine uses here, hollow ones the other variants of the same kernel. Both bounds were measured in this run: a copy, ${rate(settings.roofline.copyGbps)} GB/s, and f32 multiply-adds, ${rate(settings.roofline.fmaGflops)} GFLOP/s. Clock: ${settings.clock} (${settings.clockReason}).`,
         settings.scale === "small"
           ? " Shapes marked ~ are cut down for a software adapter: rates compare, times do not."
           : "",
