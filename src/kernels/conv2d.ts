@@ -27,23 +27,22 @@ import type { Caps } from "../gpu/caps.ts";
 import type { DType } from "../gpu/dtype.ts";
 import { dtypeByteLength } from "../gpu/dtype.ts";
 import { ShapeError, isShape, quadCount } from "../gpu/shape.ts";
-import type { Operand, Param } from "../gpu/wgsl.ts";
+import type { Param } from "../gpu/wgsl.ts";
 import { foldWorkgroups } from "../gpu/wgsl.ts";
-import type { Epilogue, EpilogueShape } from "./epilogue.ts";
+import type { Epilogue } from "./epilogue.ts";
 import {
   MAX_BINDINGS,
   checkBindings,
   checkEpilogue,
-  epilogueOperands,
   epilogueParams,
-  epilogueShape,
   epilogueWgsl,
+  withEpilogue,
 } from "./epilogue.ts";
 import { patchConv2dWgsl, patchGroups, patchStorageBytes } from "./conv2d-patch.ts";
 import { conv2dLoadsWgsl, gatheringConv2dWgsl, registerConv2dWgsl } from "./conv2d-wgsl.ts";
 import { REGISTER_WORKGROUP } from "./gemm-register.ts";
 import type { SplitShape } from "./gemm-split.ts";
-import { isProductOperand, splitPlan, splitRefusal } from "./gemm-split.ts";
+import { splitPlan, splitRefusal } from "./gemm-split.ts";
 import { TILE_COLUMNS, TILE_ROWS, tiledSteps } from "./gemm-tiled.ts";
 import type { InputNorm } from "./input-norm.ts";
 import { checkInputNorm, inputNormOperands } from "./input-norm.ts";
@@ -152,7 +151,7 @@ function check(p: Conv2dProblem): void {
   }
   checkInputNorm("conv2d", p.inputNorm, p.batch);
   checkEpilogue("conv2d", p.epilogue, p.outChannels);
-  checkBindings("conv2d", operandsOf(p));
+  checkBindings("conv2d", interfaceOf(p).operands);
   if (p.epilogue.geglu) throw new ShapeError("conv2d: GEGLU belongs to linear");
   if (p.epilogue.statistics === "rows") {
     throw new ShapeError("conv2d: statistics of rows belong to linear");
@@ -167,25 +166,23 @@ function check(p: Conv2dProblem): void {
   }
 }
 
-function operandsOf(p: Conv2dProblem): Operand[] {
-  return [
-    ...p.inChannels.map((_, source) => reads(`x${source}`)),
-    reads("weight"),
-    reads("bias", "vec4<f32>"),
-    ...epilogueOperands(p.epilogue, shapeOf(p)),
-    ...p.shortcutChannels.map((_, source) => reads(`shortcut${source}`)),
-    ...inputNormOperands(p.inputNorm),
-    writes("y"),
-    ...statisticsOperands(p.epilogue.statistics),
-  ];
-}
-
-function shapeOf(p: Conv2dProblem): EpilogueShape {
-  const { inChannels, shortcutChannels, inputNorm, epilogue } = p;
-  const added =
-    inputNormOperands(inputNorm).length + statisticsOperands(epilogue.statistics).length;
-  const others = inChannels.length + shortcutChannels.length + 3 + added; // weight, bias, y
-  return epilogueShape(epilogue, shortcutChannels.length > 0, others);
+/** Operands in binding order, and what of them the epilogue declares. */
+function interfaceOf(p: Conv2dProblem): ReturnType<typeof withEpilogue> {
+  return withEpilogue(
+    p.epilogue,
+    p.shortcutChannels.length > 0,
+    [
+      ...p.inChannels.map((_, source) => reads(`x${source}`)),
+      reads("weight"),
+      reads("bias", "vec4<f32>"),
+    ],
+    [
+      ...p.shortcutChannels.map((_, source) => reads(`shortcut${source}`)),
+      ...inputNormOperands(p.inputNorm),
+      writes("y"),
+      ...statisticsOperands(p.epilogue.statistics),
+    ],
+  );
 }
 
 /** The rows of the output as the tiles cut them. */
@@ -224,7 +221,7 @@ function refusal(p: Conv2dProblem, { limits }: Caps, variant: Conv2dVariant): st
   if (p.epilogue.statistics !== "none") {
     const reason = statisticsRefusal(variant, conv2dTiledRows(p));
     if (reason !== null) return reason;
-    if (operandsOf(p).length > MAX_BINDINGS) return NO_BINDING_FOR_STATISTICS;
+    if (interfaceOf(p).operands.length > MAX_BINDINGS) return NO_BINDING_FOR_STATISTICS;
   }
   if (variant === "tiled-split") return splitRefusal(splitShape(p));
   if (variant !== "patch") return null;
@@ -286,15 +283,15 @@ function plan(p: Conv2dProblem, caps: Caps, variant: Conv2dVariant = select(p, c
     i32("pad_left", p.padding[2]),
     ...epilogueParams(p.epilogue, p.outChannels),
   ];
-  const operands = operandsOf(p);
+  const { operands, shape } = interfaceOf(p);
   const header = { caps, dtype: p.dtype, operands, params };
   const loads = conv2dLoadsWgsl(p.inChannels.length, p.shortcutChannels.length, p.inputNorm);
-  const shared = loads + epilogueWgsl(p.epilogue, shapeOf(p));
+  const finish = epilogueWgsl(p.epilogue, shape);
   const label = `conv2d/${variant} ${p.kernelSize.join("x")}${p.stride > 1 ? ` s${p.stride}` : ""}${p.upsample ? " up" : ""}${shortcut ? " + 1x1" : ""}${p.inputNorm === "none" ? "" : " norm"}${p.epilogue.statistics === "none" ? "" : " stats"}`;
   const one = (body: string, [x, y]: Dispatch["workgroups"]): KernelPlan => ({
     variant,
     scratch: [],
-    dispatches: [dispatch(label, header, shared + body, [x, y, step * step])],
+    dispatches: [dispatch(label, header, loads + finish + body, [x, y, step * step])],
   });
   switch (variant) {
     case "naive":
@@ -320,18 +317,15 @@ function plan(p: Conv2dProblem, caps: Caps, variant: Conv2dVariant = select(p, c
         foldWorkgroups(groups),
       );
     }
-    case "tiled-split": {
+    case "tiled-split":
       return splitPlan(variant, {
         ...splitShape(p),
         ...header,
         label,
-        sources: operands.filter(isProductOperand),
-        finishing: operands.filter((operand) => !isProductOperand(operand)),
         products: loads + gatheringConv2dWgsl(variant, shortcut, "none"),
-        epilogue: epilogueWgsl(p.epilogue, shapeOf(p)),
+        epilogue: finish,
         geglu: false,
       });
-    }
     case "patch":
       return one(
         patchConv2dWgsl(kernelSize, shortcut),

@@ -53,27 +53,25 @@ export interface EpilogueShape {
 export const MAX_BINDINGS = 8;
 
 /**
- * A shortcut takes the place of the residual. Where bindings are scarce, with `others` operands beside the
- * epilogue's, a shader declares only what it has.
+ * All operands of a kernel in binding order, and which of its own the epilogue declares: a shortcut takes the place of
+ * the residual, and where bindings are scarce a shader declares only what it has.
  */
-export function epilogueShape(
+export function withEpilogue(
   epilogue: Epilogue,
   hasShortcut: boolean,
-  others: number,
-): EpilogueShape {
-  const isScarce = others + (hasShortcut ? 1 : 2) > MAX_BINDINGS;
-  return {
+  before: readonly Operand[],
+  after: readonly Operand[],
+): { readonly operands: readonly Operand[]; readonly shape: EpilogueShape } {
+  const isScarce = before.length + after.length + (hasShortcut ? 1 : 2) > MAX_BINDINGS;
+  const shape = {
     channelAdd: !epilogue.geglu && (epilogue.channelAdd || !isScarce),
     residual: !epilogue.geglu && !hasShortcut && (epilogue.residual || !isScarce),
   };
-}
-
-/** Operands in binding order, between `bias` and `y`. */
-export function epilogueOperands(epilogue: Epilogue, shape: EpilogueShape): Operand[] {
-  return [
+  const own = [
     ...(shape.channelAdd ? [optional("channel_add", epilogue.channelAdd, "bias")] : []),
     ...(shape.residual ? [optional("residual", epilogue.residual, "bias")] : []),
   ];
+  return { operands: [...before, ...own, ...after], shape };
 }
 
 /** Throws `ShapeError` for more operands than every device binds. */

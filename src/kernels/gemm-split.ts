@@ -42,7 +42,7 @@ function sliceCount({ rows, columnQuads, phases, steps }: SplitShape): number {
 }
 
 /** Whether the products read an operand; the others belong to the epilogue. */
-export const isProductOperand = ({ name }: Operand): boolean =>
+const isProductOperand = ({ name }: Operand): boolean =>
   /^(x\d|weight|shortcut\d|norm)$/.test(name);
 
 export function splitRefusal(shape: SplitShape): string | null {
@@ -59,9 +59,8 @@ export interface SplitParts extends SplitShape {
   readonly caps: Caps;
   readonly dtype: DType;
   readonly params: readonly Param[];
-  /** Operands that the products read; those that the epilogue reads and writes, `y` last. */
-  readonly sources: readonly Operand[];
-  readonly finishing: readonly Operand[];
+  /** Those of products and epilogue, `y` last. */
+  readonly operands: readonly Operand[];
   /** WGSL of `tiledGemmWgsl(…, split)` with what it needs but the epilogue; WGSL of the epilogue. */
   readonly products: string;
   readonly epilogue: string;
@@ -72,6 +71,8 @@ export interface SplitParts extends SplitShape {
 export function splitPlan(variant: string, parts: SplitParts): KernelPlan {
   const { label, caps, dtype, rows, columnQuads, phases, steps } = parts;
   const slices = sliceCount(parts);
+  const sources = parts.operands.filter(isProductOperand);
+  const finishing = parts.operands.filter((operand) => !isProductOperand(operand));
   const params = [
     ...parts.params,
     u32("slices", slices),
@@ -87,13 +88,13 @@ export function splitPlan(variant: string, parts: SplitParts): KernelPlan {
     dispatches: [
       dispatch(
         label,
-        { caps, dtype, operands: [...parts.sources, writes("partial", "vec4<f32>")], params },
+        { caps, dtype, operands: [...sources, writes("partial", "vec4<f32>")], params },
         STORE_WGSL + parts.products,
         [x, y, phases * slices],
       ),
       dispatch(
         `${label} sum`,
-        { caps, dtype, operands: [reads("partial", "vec4<f32>"), ...parts.finishing], params },
+        { caps, dtype, operands: [reads("partial", "vec4<f32>"), ...finishing], params },
         parts.epilogue + sumWgsl(parts.geglu),
         foldWorkgroups(Math.ceil(outputs / WORKGROUP)),
       ),

@@ -17,22 +17,21 @@ import type { Caps } from "../gpu/caps.ts";
 import type { DType } from "../gpu/dtype.ts";
 import { dtypeByteLength } from "../gpu/dtype.ts";
 import { ShapeError, isShape, quadCount } from "../gpu/shape.ts";
-import type { Operand, Param } from "../gpu/wgsl.ts";
+import type { Param } from "../gpu/wgsl.ts";
 import { foldWorkgroups } from "../gpu/wgsl.ts";
 import { sourcesWgsl } from "./concatenated-sources.ts";
-import type { Epilogue, EpilogueShape } from "./epilogue.ts";
+import type { Epilogue } from "./epilogue.ts";
 import {
   MAX_BINDINGS,
   checkBindings,
   checkEpilogue,
-  epilogueOperands,
   epilogueParams,
-  epilogueShape,
   epilogueWgsl,
+  withEpilogue,
 } from "./epilogue.ts";
 import { REGISTER_WORKGROUP, linearRegisterWgsl } from "./gemm-register.ts";
 import type { SplitShape } from "./gemm-split.ts";
-import { isProductOperand, splitPlan, splitRefusal } from "./gemm-split.ts";
+import { splitPlan, splitRefusal } from "./gemm-split.ts";
 import { TILE_COLUMNS, TILE_ROWS, tiledGemmWgsl, tiledSteps } from "./gemm-tiled.ts";
 import type { InputNorm } from "./input-norm.ts";
 import { checkInputNorm, inputNormOperands, inputNormWgsl } from "./input-norm.ts";
@@ -161,44 +160,43 @@ function splitShape({ rows, inChannels, outChannels, epilogue }: LinearProblem):
   return { rows, columnQuads, phases: 1, steps: tiledSteps(4 * quads) };
 }
 
-function shapeOf({ epilogue, inChannels, inputNorm, layerNorm }: LinearProblem): EpilogueShape {
-  const added =
-    inputNormOperands(inputNorm).length +
-    layerNormOperands(layerNorm).length +
-    statisticsOperands(epilogue.statistics).length;
-  return epilogueShape(epilogue, false, inChannels.length + 3 + added); // weight, bias, y
-}
-
 /** The rows of the output as the tiles cut them. */
 export function linearTiledRows({ rows, rowsPerImage }: LinearProblem): TiledRows {
   return { rows, images: Math.ceil(rows / rowsPerImage), phases: 1 };
 }
 
-/** Operands and params that all variants share. */
-function interfaceOf(p: LinearProblem): { operands: Operand[]; params: Param[] } {
-  const [first = 1, second = 0] = p.inChannels;
-  return {
-    operands: [
+/** Operands in binding order, and what of them the epilogue declares. */
+function interfaceOf(p: LinearProblem): ReturnType<typeof withEpilogue> {
+  return withEpilogue(
+    p.epilogue,
+    false,
+    [
       ...p.inChannels.map((_, source) => reads(`x${source}`)),
       reads("weight"),
       reads("bias", "vec4<f32>"),
-      ...epilogueOperands(p.epilogue, shapeOf(p)),
+    ],
+    [
       ...inputNormOperands(p.inputNorm),
       ...layerNormOperands(p.layerNorm),
       writes("y"),
       ...statisticsOperands(p.epilogue.statistics),
     ],
-    params: [
-      u32("rows", p.rows),
-      u32("in_quads0", quadCount(first)),
-      u32("in_quads1", quadCount(second)),
-      u32("column_quads", packedColumnQuads(p.outChannels, p.epilogue.geglu)),
-      u32("out_quads", quadCount(linearOutChannels(p))),
-      u32("rows_per_image", p.rowsPerImage),
-      ...epilogueParams(p.epilogue, p.outChannels),
-      ...layerNormParams(p.layerNorm, p.inChannels),
-    ],
-  };
+  );
+}
+
+/** Params that all variants share. */
+function paramsOf(p: LinearProblem): Param[] {
+  const [first = 1, second = 0] = p.inChannels;
+  return [
+    u32("rows", p.rows),
+    u32("in_quads0", quadCount(first)),
+    u32("in_quads1", quadCount(second)),
+    u32("column_quads", packedColumnQuads(p.outChannels, p.epilogue.geglu)),
+    u32("out_quads", quadCount(linearOutChannels(p))),
+    u32("rows_per_image", p.rowsPerImage),
+    ...epilogueParams(p.epilogue, p.outChannels),
+    ...layerNormParams(p.layerNorm, p.inChannels),
+  ];
 }
 
 /** WGSL `load_a(row, k)`: quad `k` of the concatenated sources, normalised. */
@@ -212,13 +210,13 @@ function plan(p: LinearProblem, caps: Caps, variant: LinearVariant = select(p, c
   check(p);
   const reason = refusal(p, caps, variant);
   if (reason !== null) throw new ShapeError(`linear: ${reason}`);
-  const { operands, params } = interfaceOf(p);
+  const { operands, shape } = interfaceOf(p);
   const { geglu } = p.epilogue;
   const columns = packedColumnQuads(p.outChannels, geglu);
-  const finish = epilogueWgsl(p.epilogue, shapeOf(p));
+  const finish = epilogueWgsl(p.epilogue, shape);
   const load = loadWgsl(p);
   const label = `linear/${variant}${geglu ? " geglu" : ""}${p.inputNorm === "none" ? "" : " norm"}${p.layerNorm ? " layer norm" : ""}${p.epilogue.statistics === "none" ? "" : " stats"}`;
-  const header = { caps, dtype: p.dtype, operands, params };
+  const header = { caps, dtype: p.dtype, operands, params: paramsOf(p) };
   switch (variant) {
     case "naive": {
       const quads = p.rows * quadCount(linearOutChannels(p));
@@ -255,8 +253,6 @@ ${p.layerNorm ? LAYER_NORM_ROWS : PLAIN_ROWS}`;
           ...splitShape(p),
           ...header,
           label,
-          sources: operands.filter(isProductOperand),
-          finishing: operands.filter((operand) => !isProductOperand(operand)),
           products: load + prepare + tiledGemmWgsl("1u", false, "none", true),
           epilogue: finish,
           geglu,
