@@ -11,6 +11,19 @@ export function useCounts(graph: Graph): Map<number, number> {
   return counts;
 }
 
+/** The readers of value `id` where it has some and each `accepts` it; null otherwise. `counts` are `useCounts`. */
+export function acceptingReaders(
+  graph: Graph,
+  counts: ReadonlyMap<number, number>,
+  id: number,
+  accepts: (reader: Node) => boolean,
+): readonly Node[] | null {
+  const readers = graph.nodes.filter((reader) => nodeInputs(reader).some((x) => x.id === id));
+  const accepting = readers.filter(accepts);
+  // A graph output counts as a read, and so does a second operand of one reader.
+  return accepting.length > 0 && accepting.length === counts.get(id) ? readers : null;
+}
+
 /**
  * Replaces pairs (producer, consumer) where the consumer is the only reader of the producer's output and
  * the value carries no capture name that a pass would lose. `merge` returns the fused node (placed at the

@@ -4,7 +4,7 @@
  */
 import type { Caps } from "../gpu/caps.ts";
 import { rowParts } from "../kernels/tile-statistics.ts";
-import { useCounts } from "./fuse-pairs.ts";
+import { acceptingReaders, useCounts } from "./fuse-pairs.ts";
 import type { Graph, Node, Op, Value } from "./ir.ts";
 import { channelsOf, freshIds, nodeInputs, rowsOf } from "./ir.ts";
 
@@ -26,9 +26,7 @@ export function layerNormOnLoad(graph: Graph, caps: Caps): Graph {
     if (!isNorm(node) || x === undefined || !makers.has(x.id) || named.has(node.output.id))
       continue;
     const { id } = node.output;
-    const readers = graph.nodes.filter((reader) => nodeInputs(reader).some((y) => y.id === id));
-    const reads = readers.filter((reader) => canNormalise(reader, id)).length;
-    if (reads === 0 || reads !== counts.get(id)) continue;
+    if (!acceptingReaders(graph, counts, id, (reader) => canNormalise(reader, id))) continue;
     norms.set(id, node);
     if (!statistics.has(x.id)) statistics.set(x.id, { id: nextId(), shape: [rowsOf(x), 2] });
   }

@@ -5,7 +5,7 @@
  */
 import type { Caps } from "../gpu/caps.ts";
 import { dtypeByteLength } from "../gpu/dtype.ts";
-import { useCounts } from "./fuse-pairs.ts";
+import { acceptingReaders, useCounts } from "./fuse-pairs.ts";
 import type { Graph, Node, Op, Value } from "./ir.ts";
 import { channelsOf, nodeInputs, rowsOf } from "./ir.ts";
 
@@ -27,10 +27,8 @@ export function normOnLoad(graph: Graph, caps: Caps): Graph {
   for (const node of graph.nodes) {
     if (!isAffine(node) || named.has(node.output.id) || node.output.shape[0] !== 1) continue;
     const { id } = node.output;
-    const readers = graph.nodes.filter((reader) => nodeInputs(reader).some((x) => x.id === id));
-    const reads = readers.filter((reader) => canNormalise(reader, id)).length;
-    if (reads === 0 || reads !== counts.get(id)) continue;
-    if (readers.every((reader) => pays(node, reader, graph, caps))) absorbed.set(id, node);
+    const readers = acceptingReaders(graph, counts, id, (reader) => canNormalise(reader, id));
+    if (readers?.every((reader) => pays(node, reader, graph, caps))) absorbed.set(id, node);
   }
   if (absorbed.size === 0) return graph;
   const nodes = graph.nodes.flatMap((node): Node[] => {
