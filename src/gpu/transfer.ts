@@ -80,14 +80,14 @@ export async function submittedWorkDone(gpu: Gpu): Promise<void> {
  * Waits under way on each device, to be ended when it is lost. One reaction to `gpu.lost` for all of them: a race
  * with it for each wait would stay in memory as long as the device (0.37 MB after 500 small images, Chromium 143).
  */
-const waitsByGpu = new WeakMap<Gpu, Set<() => void>>();
+const waitsByDevice = new WeakMap<GPUDevice, Set<() => void>>();
 
 function waitsOf(gpu: Gpu): Set<() => void> {
-  let waits = waitsByGpu.get(gpu);
+  let waits = waitsByDevice.get(gpu.device);
   if (waits === undefined) {
     const made = new Set<() => void>();
     waits = made;
-    waitsByGpu.set(gpu, made);
+    waitsByDevice.set(gpu.device, made);
     void gpu.lost.then(() => made.forEach((wait) => wait()));
   }
   return waits;
