@@ -76,6 +76,7 @@ export async function blendPredictions(
     const w = create("tile weights", tiles.weights.byteLength);
     await runPlan(gpu, tileClear.plan(whole, caps), { acc, coverage });
     const runs = tileRuns(tiles, timesteps, width);
+    let uploaded: TileRun["weights"] | undefined;
     for (const [index, { x0, y0, timestep, weights }] of runs.entries()) {
       const cut = crop.plan(
         {
@@ -97,7 +98,8 @@ export async function blendPredictions(
       await runPlan(gpu, cut, { src: latents, dst: program.input("latents") });
       const inputs = { tokens, timestep: embed(timestep) };
       await program.run(inputs, runOptions(index / runs.length, 1 / runs.length));
-      uploadBytes(gpu, w, 0, new Uint8Array(weights.buffer));
+      if (weights !== uploaded) uploadBytes(gpu, w, 0, new Uint8Array(weights.buffer));
+      uploaded = weights; // without a mask, those of every tile
       const add = tileAccumulate.plan({ ...whole, dtype, tileWidth, tileHeight, x0, y0 }, caps);
       const { buffer, size } = program.result("eps");
       await runPlan(gpu, add, { tile: { buffer, size }, w, acc, coverage });
