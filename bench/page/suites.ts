@@ -12,6 +12,7 @@ import {
   modelReport,
   rate,
 } from "../../src/cli/bench-report.ts";
+import { fasterDType } from "../../src/gpu/caps.ts";
 import type { Gpu } from "../../src/gpu/device.ts";
 import type { RawImage } from "../../src/rcod/image-ops.ts";
 import type { FileSet } from "../../src/weights/index.ts";
@@ -58,7 +59,7 @@ async function kernels(
   record: RunRecord,
   line: (text: string) => void,
 ): Promise<Result> {
-  const dtype = precision ?? (gpu.caps.isSoftware ? "f32" : "f16");
+  const dtype = precision ?? fasterDType(gpu.caps);
   const { settings, cases } = await runKernelSuite(
     gpu,
     {

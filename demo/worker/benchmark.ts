@@ -1,6 +1,7 @@
 /** The kernel suite on a device of its own: what it allocates, or breaks, does not touch the visitor's picture. */
 import { requestGpu } from "rcod-webgpu";
 import { CASES, QUICK_CASES, casePasses, imageEstimateMs, runKernelSuite } from "rcod-webgpu/bench";
+import { fasterDType } from "rcod-webgpu/gpu";
 import type { BenchmarkArgs, BenchmarkRecord } from "../tabs/benchmark/record.ts";
 import { sender } from "../update-port.ts";
 import { adapterName } from "./adapter-name.ts";
@@ -13,7 +14,7 @@ export async function benchmark(
   const gpu = await requestGpu();
   try {
     const { limits: _limits, ...adapter } = gpu.caps;
-    const dtype = precision === "auto" ? (gpu.caps.isSoftware ? "f32" : "f16") : precision;
+    const dtype = precision === "auto" ? fasterDType(gpu.caps) : precision;
     const all = suite === "quick" ? QUICK_CASES : CASES;
     const chosen = all.filter(({ name }) => name.includes(filter));
     const { settings, cases } = await runKernelSuite(

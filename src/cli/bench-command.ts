@@ -10,6 +10,7 @@ import { runModelSuite } from "../bench/model-suite.ts";
 import { kernelPoints, rooflineSvg } from "../bench/roofline-plot.ts";
 import { elementReader } from "../bench/test-data.ts";
 import type { Caps } from "../gpu/caps.ts";
+import { fasterDType } from "../gpu/caps.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { withVariants } from "../gpu/device.ts";
 import { requestNodeGpu } from "../node/gpu.ts";
@@ -91,7 +92,7 @@ async function benchKernels(
   interrupt: Interrupt,
 ): Promise<number> {
   const { terminal, json } = options;
-  const dtype = options.precision ?? (gpu.caps.isSoftware ? "f32" : "f16");
+  const dtype = options.precision ?? fasterDType(gpu.caps);
   const known =
     options.autotune === false ? {} : await rememberedVariants(gpu, dtype, fileTuningStore());
   const { settings, cases } = await runKernelSuite(

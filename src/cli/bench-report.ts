@@ -3,15 +3,12 @@ import type { CaseRecord, KernelSuiteSettings, VariantRecord } from "../bench/ke
 import { casePasses, imageEstimateMs } from "../bench/kernel-suite.ts";
 import type { ModelSuiteResult } from "../bench/model-suite.ts";
 import type { Caps } from "../gpu/caps.ts";
+import { adapterNames } from "../gpu/caps.ts";
 import { formatBytes, formatMs, formatTable } from "./format.ts";
 
 /** What the adapter says it is. */
-export function adapterName({ vendor, architecture, device, description }: Caps): string {
-  return (
-    [...new Set([vendor, architecture, device, description].filter((text) => text !== ""))].join(
-      ", ",
-    ) || "unnamed"
-  );
+export function adapterName(caps: Omit<Caps, "limits">): string {
+  return adapterNames(caps) || "unnamed";
 }
 
 /** The lines above the table: what is measured, and how. */

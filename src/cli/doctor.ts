@@ -1,5 +1,6 @@
 /** `rcod doctor`: what WebGPU offers here, what that means for upscaling, and whether it computes right. */
 import type { Caps } from "../gpu/caps.ts";
+import { adapterNames } from "../gpu/caps.ts";
 import type { Gpu } from "../gpu/device.ts";
 import type { DType } from "../gpu/dtype.ts";
 import { driverAdvice, featureAdvice } from "./advice.ts";
@@ -314,7 +315,7 @@ function render(report: Report): string {
       ...(report.adapter === null
         ? [["adapter", "none"]]
         : [
-            ["adapter", adapterName(report.adapter)],
+            ["adapter", adapterNames(report.adapter) || "unnamed"],
             ["kind", report.adapter.isSoftware ? "software (runs on the CPU)" : "hardware"],
           ]),
     ]),
@@ -343,13 +344,4 @@ function render(report: Report): string {
   if (report.error !== undefined) lines.push(`  ${report.error}`);
   for (const advice of report.advice) lines.push(`  - ${advice}`);
   return lines.join("\n");
-}
-
-/** The names an adapter gives, without empty and repeated ones (Firefox gives none at all). */
-function adapterName(adapter: Omit<Caps, "limits">): string {
-  const { vendor, architecture, device, description } = adapter;
-  const names = [
-    ...new Set([vendor, architecture, device, description].filter((name) => name !== "")),
-  ];
-  return names.length > 0 ? names.join(", ") : "unnamed";
 }

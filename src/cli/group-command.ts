@@ -1,6 +1,7 @@
 /** `rcod group`: pairs of images in, latent metric, group and timestep of each out. */
 import { readdir, stat } from "node:fs/promises";
 import { extname, join } from "node:path";
+import { fasterDType } from "../gpu/caps.ts";
 import { requestNodeGpu } from "../node/gpu.ts";
 import { LATENT_GROUPS, groupOfMetric } from "../rcod/latent-groups.ts";
 import type { LatentGroups } from "../rcod/latent-groups.ts";
@@ -75,7 +76,7 @@ async function groupPairs(
   let tables: Readonly<Record<3 | 4, LatentGroups>>;
   let exitCode: number = EXIT.ok;
   try {
-    const dtype = precision === "auto" ? (gpu.caps.isSoftware ? "f32" : "f16") : precision;
+    const dtype = precision === "auto" ? fasterDType(gpu.caps) : precision;
     const encoder = await PairMetric.load(gpu, folderFiles(model), dtype, { signal });
     tables = { 3: groupsOf(encoder.configs), 4: LATENT_GROUPS[4] };
     try {

@@ -1,4 +1,5 @@
 /** `rcod tune`: a line per class of problems as it comes, the table into the cache folder at the end. */
+import { fasterDType } from "../gpu/caps.ts";
 import type { Gpu } from "../gpu/device.ts";
 import type { Candidate, TuneResult } from "../graph/tune.ts";
 import { requestNodeGpu } from "../node/gpu.ts";
@@ -21,7 +22,7 @@ export async function runTune(options: TuneOptions): Promise<number> {
   try {
     const configs = await readConfigs(folderFiles(options.model), interrupt.signal);
     gpu = await requestNodeGpu({ toggles: options.dawnToggles });
-    const dtype = options.precision ?? (gpu.caps.isSoftware ? "f32" : "f16");
+    const dtype = options.precision ?? fasterDType(gpu.caps);
     if (!json) terminal.out(`${adapterName(gpu.caps)}, ${dtype}, ${size.join(" × ")}`);
     const { table, results, classes, clock } = await tuneModel(gpu, configs, dtype, {
       size,

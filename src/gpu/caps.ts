@@ -3,6 +3,8 @@
  * GPUDevice, so that selection can be printed, tested and stored without a GPU.
  */
 
+import type { DType } from "./dtype.ts";
+
 /** One shape of `subgroup_matrix` multiply-accumulate that the adapter offers. */
 export interface SubgroupMatrixConfig {
   /** Type of the factors' elements. */
@@ -110,4 +112,20 @@ export function isSoftwareAdapter(info: {
   return SOFTWARE_NAMES.test(
     `${info.vendor} ${info.architecture} ${info.device} ${info.description}`,
   );
+}
+
+/** The storage that is faster on a device: halves on GPUs; f32 on software adapters, which widen halves slowly. */
+export function fasterDType({ isSoftware }: Pick<Caps, "isSoftware">): DType {
+  return isSoftware ? "f32" : "f16";
+}
+
+/** The names that an adapter gives, without empty and repeated ones; empty where it gives none, as in Firefox. */
+export function adapterNames({
+  vendor,
+  architecture,
+  device,
+  description,
+}: Pick<Caps, "vendor" | "architecture" | "device" | "description">): string {
+  const names = [vendor, architecture, device, description].filter((name) => name !== "");
+  return [...new Set(names)].join(", ");
 }

@@ -1,6 +1,12 @@
 /** The GPU layer: devices, capabilities, buffers, transfers. Knows no tensors. */
 export type { Caps, CapsLimits, SubgroupMatrixConfig } from "./caps.ts";
-export { BASELINE_CAPS, DEFAULT_LIMITS, isSoftwareAdapter } from "./caps.ts";
+export {
+  BASELINE_CAPS,
+  DEFAULT_LIMITS,
+  adapterNames,
+  fasterDType,
+  isSoftwareAdapter,
+} from "./caps.ts";
 export { adoptDevice, requestGpu, withVariants } from "./device.ts";
 export type { Gpu, GpuOptions } from "./device.ts";
 export type { DType } from "./dtype.ts";

@@ -2,6 +2,7 @@
 import type { Gpu } from "../gpu/device.ts";
 import { adoptDevice, requestGpu, withVariants } from "../gpu/device.ts";
 import type { Caps } from "../gpu/caps.ts";
+import { fasterDType } from "../gpu/caps.ts";
 import type { DType } from "../gpu/dtype.ts";
 import type { MemoryUse } from "../gpu/memory.ts";
 import type { CallPlan } from "./call-plan.ts";
@@ -160,7 +161,7 @@ export async function loadModel(
   const given = options.gpu;
   const gpu =
     given === undefined ? await requestGpu() : "pipelines" in given ? given : adoptDevice(given);
-  const dtype: DType = precision === "auto" ? (gpu.caps.isSoftware ? "f32" : "f16") : precision;
+  const dtype: DType = precision === "auto" ? fasterDType(gpu.caps) : precision;
   try {
     const tuned = withVariants(gpu, await modelVariants(gpu, configs, dtype, options, signal));
     const weights = await loadWeights(gpu, files, configs, dtype, {
