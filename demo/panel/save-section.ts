@@ -27,43 +27,31 @@ export function createSaveSection(app: App, compare: Store<CompareState>): HTMLE
   const encode = (chosen: SaveOptions["type"]): Promise<Blob> =>
     app.call("save", { result: shownResult(app, compare), type: chosen, quality: QUALITY });
 
-  const save = button(
-    { class: "button is-grown" },
-    () =>
-      void tell(async () => {
-        const blob = await encode(type);
-        const name = fileName(app, type);
-        download(blob, name);
-        return `Saved as ${name}`;
-      }),
-    icon(ICONS.download),
-    "Save",
-  );
-  const copy = button(
-    { class: "button is-grown" },
-    () =>
-      void tell(async () => {
-        if (typeof ClipboardItem === "undefined") {
-          throw new Error("This browser cannot copy pictures. Save it instead");
-        }
-        // A promise in the item: Safari allows the clipboard only within the click.
-        await navigator.clipboard.write([new ClipboardItem({ "image/png": encode("image/png") })]);
-        return "Picture copied";
-      }),
-    icon(ICONS.copy),
-    "Copy",
-  );
-  const link = button(
-    { class: "button is-grown" },
-    () =>
-      void tell(async () => {
-        const address = `${location.href.split("#")[0] ?? ""}#${toHash(app.store.get().settings)}`;
-        await navigator.clipboard.writeText(address);
-        return "Link to these settings copied";
-      }),
-    icon(ICONS.link),
-    "Link",
-  );
+  const action = (
+    glyph: string,
+    label: string,
+    work: Parameters<typeof tell>[0],
+  ): HTMLButtonElement =>
+    button({ class: "button is-grown" }, () => void tell(work), icon(glyph), label);
+  const save = action(ICONS.download, "Save", async () => {
+    const blob = await encode(type);
+    const name = fileName(app, type);
+    download(blob, name);
+    return `Saved as ${name}`;
+  });
+  const copy = action(ICONS.copy, "Copy", async () => {
+    if (typeof ClipboardItem === "undefined") {
+      throw new Error("This browser cannot copy pictures. Save it instead");
+    }
+    // A promise in the item: Safari allows the clipboard only within the click.
+    await navigator.clipboard.write([new ClipboardItem({ "image/png": encode("image/png") })]);
+    return "Picture copied";
+  });
+  const link = action(ICONS.link, "Link", async () => {
+    const address = `${location.href.split("#")[0] ?? ""}#${toHash(app.store.get().settings)}`;
+    await navigator.clipboard.writeText(address);
+    return "Link to these settings copied";
+  });
   const format = select(TYPES, type, (chosen) => {
     type = chosen;
   });
