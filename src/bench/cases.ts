@@ -14,14 +14,20 @@ export interface BenchCase {
   readonly shape: CaseShape;
 }
 
+type Conv = Extract<CaseShape, { kind: "conv2d" }>;
 type Linear = Extract<CaseShape, { kind: "linear" }>;
 
+const same = (size: number, from: number, to: number): Conv => ({
+  kind: "conv2d",
+  size,
+  from,
+  to,
+  stride: 1,
+  padding: [1, 1, 1, 1],
+});
+
 function conv(size: number, from: number, to: number, count: number): BenchCase {
-  return {
-    name: `conv3x3 ${from}→${to} @${size}²`,
-    count,
-    shape: { kind: "conv2d", size, from, to, stride: 1, padding: [1, 1, 1, 1] },
-  };
+  return { name: `conv3x3 ${from}→${to} @${size}²`, count, shape: same(size, from, to) };
 }
 
 /** With a 1×1 convolution of one or two other maps added. */
@@ -35,15 +41,7 @@ function shortcutConv(
   return {
     name: `conv3x3 ${channels} + 1x1 ${sources}→${channels} @${size}²`,
     count,
-    shape: {
-      kind: "conv2d",
-      size,
-      from: channels,
-      to: channels,
-      stride: 1,
-      padding: [1, 1, 1, 1],
-      shortcut,
-    },
+    shape: { ...same(size, channels, channels), shortcut },
   };
 }
 
@@ -52,15 +50,7 @@ function upsamplingConv(size: number, channels: number): BenchCase {
   return {
     name: `conv3x3 up ${channels} @${size}²`,
     count: 1,
-    shape: {
-      kind: "conv2d",
-      size,
-      from: channels,
-      to: channels,
-      stride: 1,
-      padding: [1, 1, 1, 1],
-      upsample: true,
-    },
+    shape: { ...same(size, channels, channels), upsample: true },
   };
 }
 
