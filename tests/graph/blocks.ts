@@ -9,6 +9,14 @@ import { basicTransformerBlock, transformer2d } from "../../src/rcod/transformer
 const root = new WeightScope();
 const CONV = { outChannels: 8, kernelSize: 3, stride: 1, padding: 1, bias: true };
 
+function transformerOf(dtype: DType, shape: readonly number[]): Graph {
+  const g = new GraphBuilder(dtype);
+  const context = g.input("context", [1, 7, 12]);
+  const x = g.input("x", shape);
+  g.output("y", transformer2d(g, root.at("attn"), x, context, { numHeads: 2, numGroups: 4 }));
+  return g.build();
+}
+
 export const blocks = {
   /** With time embedding and a shortcut, 8 → 12 channels. */
   resnet(dtype: DType, height = 5, width = 7): Graph {
@@ -46,18 +54,7 @@ export const blocks = {
   },
 
   /** GroupNorm, self- and cross-attention, GEGLU. */
-  transformer(dtype: DType): Graph {
-    const g = new GraphBuilder(dtype);
-    const x = g.input("x", [1, 3, 5, 16]);
-    g.output(
-      "y",
-      transformer2d(g, root.at("attn"), x, g.input("context", [1, 7, 12]), {
-        numHeads: 2,
-        numGroups: 4,
-      }),
-    );
-    return g.build();
-  },
+  transformer: (dtype: DType): Graph => transformerOf(dtype, [1, 3, 5, 16]),
 
   /** A map that a linear layer over its pixels has made, and then a norm: as between transformer and resnet. */
   linearThenNorm(dtype: DType): Graph {
@@ -70,18 +67,7 @@ export const blocks = {
   },
 
   /** The same of whole tiles: 64 channels, 64 tokens. */
-  wideTransformer(dtype: DType): Graph {
-    const g = new GraphBuilder(dtype);
-    const x = g.input("x", [1, 8, 8, 64]);
-    g.output(
-      "y",
-      transformer2d(g, root.at("attn"), x, g.input("context", [1, 7, 12]), {
-        numHeads: 2,
-        numGroups: 4,
-      }),
-    );
-    return g.build();
-  },
+  wideTransformer: (dtype: DType): Graph => transformerOf(dtype, [1, 8, 8, 64]),
 
   /** Two layers of self- and cross-attention over one context, of different widths. */
   crossAttentions(dtype: DType, numHeads = 2): Graph {

@@ -15,7 +15,13 @@ import { upsampleNearest } from "../reference/upsample-nearest.ts";
 import { expectClose } from "../support/expect-close.ts";
 import { packRows, runKernel, unpackRows, useGpu } from "../support/gpu.ts";
 import { testNorm } from "../support/input-norm.ts";
-import { packBias, packOnGpu, poisonTail, roundToSource } from "../support/packed-weight.ts";
+import {
+  PLAIN_PACK,
+  packBias,
+  packOnGpu,
+  poisonTail,
+  roundToSource,
+} from "../support/packed-weight.ts";
 import { uniformArray } from "../support/random.ts";
 import type { Tolerance } from "../support/tolerance.ts";
 import { contraction } from "../support/tolerance.ts";
@@ -244,12 +250,7 @@ async function makeShortcut({ problem, source, x: [scale, offset], w }: Row) {
       sourceDType: source,
       outChannels,
       inChannels,
-      taps: 1,
-      geglu: false,
-      lora: null,
-      upsample: false,
-      place: null,
-      roundToHalf: false,
+      ...PLAIN_PACK,
     },
     weight,
   );

@@ -10,7 +10,7 @@ import { layerNorm } from "../reference/layer-norm.ts";
 import { finishRows, matmul } from "../reference/linear.ts";
 import { expectClose } from "../support/expect-close.ts";
 import { packRows, runKernel, unpackRows, useGpu } from "../support/gpu.ts";
-import { packBias, packOnGpu } from "../support/packed-weight.ts";
+import { PLAIN_PACK, packBias, packOnGpu } from "../support/packed-weight.ts";
 import { uniformArray } from "../support/random.ts";
 import { contraction } from "../support/tolerance.ts";
 
@@ -56,12 +56,7 @@ it.each(CASES.map((row) => [`${row.dtype} ${JSON.stringify(row)}`, row] as const
           sourceDType: "F32",
           outChannels,
           inChannels,
-          taps: 1,
-          geglu: false,
-          lora: null,
-          upsample: false,
-          place: null,
-          roundToHalf: false,
+          ...PLAIN_PACK,
         },
         weight,
       );

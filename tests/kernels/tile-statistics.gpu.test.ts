@@ -13,7 +13,7 @@ import { channelStats } from "../reference/channel-stats.ts";
 import { expectClose } from "../support/expect-close.ts";
 import { testNorm } from "../support/input-norm.ts";
 import { packRows, runKernel, unpackRows, useGpu } from "../support/gpu.ts";
-import { packBias, packOnGpu } from "../support/packed-weight.ts";
+import { PLAIN_PACK, packBias, packOnGpu } from "../support/packed-weight.ts";
 import { uniformArray } from "../support/random.ts";
 import { pointwise } from "../support/tolerance.ts";
 
@@ -85,16 +85,13 @@ it.each(CASES.map((testCase) => [title(testCase), testCase] as const))(
       packOnGpu(
         setup.gpu,
         {
+          ...PLAIN_PACK,
           dtype,
           sourceDType: "F32",
           outChannels: to,
           inChannels,
           taps,
-          geglu: false,
-          lora: null,
           upsample: upsample && taps === 9,
-          place: null,
-          roundToHalf: false,
         },
         uniformArray(to * inChannels * taps, seed),
       );

@@ -40,6 +40,16 @@ export function poisonTail(bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuff
   return out;
 }
 
+/** A matrix as it is: no taps, no LoRA, a buffer of its own. */
+export const PLAIN_PACK = {
+  taps: 1,
+  geglu: false,
+  upsample: false,
+  lora: null,
+  place: null,
+  roundToHalf: false,
+} as const;
+
 /** Runs packWeight on `weight` [out, in, taps] and its LoRA factors. Returns the packed bytes. */
 export async function packOnGpu(
   gpu: Gpu,
