@@ -9,7 +9,7 @@ import { engineLoader } from "../../src/cli/engine.ts";
 import { readImage } from "../../src/cli/images.ts";
 import { runInfo } from "../../src/cli/info-command.ts";
 import type { UpscaleCliOptions } from "../../src/cli/upscale.ts";
-import { runUpscale } from "../../src/cli/upscale.ts";
+import { runUpscale } from "../../src/cli/upscale-command.ts";
 import type { RcodModel } from "../../src/index.ts";
 import { loadModel } from "../../src/index.ts";
 import { diskFile, folderFiles } from "../../src/node/index.ts";

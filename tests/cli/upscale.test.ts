@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { CliError } from "../../src/cli/errors.ts";
 import { readImage } from "../../src/cli/images.ts";
 import type { UpscaleCliOptions } from "../../src/cli/upscale.ts";
-import { runUpscale } from "../../src/cli/upscale.ts";
+import { runUpscale } from "../../src/cli/upscale-command.ts";
 import { DeviceLostError } from "../../src/gpu/errors.ts";
 import { WeightsError } from "../../src/weights/errors.ts";
 import type { FakeEngine } from "./support/fake-engine.ts";

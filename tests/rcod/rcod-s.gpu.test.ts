@@ -32,7 +32,7 @@ import { readImage } from "../../src/cli/images.ts";
 import { describePlan } from "../../src/bench/model-plan.ts";
 import { describeWeights } from "../../src/cli/info-weights.ts";
 import type { UpscaleCliOptions } from "../../src/cli/upscale.ts";
-import { runUpscale } from "../../src/cli/upscale.ts";
+import { runUpscale } from "../../src/cli/upscale-command.ts";
 
 const setup = useGpu();
 type Json = Record<string, unknown>;

@@ -4,7 +4,7 @@
  */
 import { launch } from "../../../src/cli/launch.ts";
 import { processTerminal, reportError } from "../../../src/cli/terminal.ts";
-import { runUpscale } from "../../../src/cli/upscale.ts";
+import { runUpscale } from "../../../src/cli/upscale-command.ts";
 import type { LoadModel } from "../../../src/cli/engine.ts";
 import { fakeEngine } from "./fake-engine.ts";
 
