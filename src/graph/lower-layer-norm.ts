@@ -6,7 +6,7 @@ import { rowStatisticsByteLength } from "../kernels/tile-statistics.ts";
 import type { Node, Op, Value } from "./ir.ts";
 import { channelsOf, rowsOf } from "./ir.ts";
 import type { LowerContext, Step } from "./step.ts";
-import { canExtendTiled, makeStep, value, weight } from "./step.ts";
+import { extendableVariant, makeStep, value, weight } from "./step.ts";
 
 /** A problem that also takes statistics of its rows, if the node wants them and its variant has them. */
 export function withRowStatistics(
@@ -18,7 +18,10 @@ export function withRowStatistics(
     ...problem,
     epilogue: { ...problem.epilogue, statistics: "rows" },
   };
-  if (rowStatistics === undefined || !canExtendTiled(linear, problem, measured, context)) {
+  if (
+    rowStatistics === undefined ||
+    extendableVariant(linear, problem, measured, context) === null
+  ) {
     return { problem, operands: {} };
   }
   context.rowStatistics.add(rowStatistics.id);
@@ -46,7 +49,7 @@ export function withLayerNorm(
   const vectors = { gamma: weight(gamma), beta: weight(beta) };
   if (
     context.rowStatistics.has(rowStatistics.id) &&
-    canExtendTiled(linear, problem, onLoad, context)
+    extendableVariant(linear, problem, onLoad, context) !== null
   ) {
     const statistics = { ...vectors, row_stats: value(rowStatistics) };
     return { problem: onLoad, operands: { ...operands, ...statistics }, steps: [] };

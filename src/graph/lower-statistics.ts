@@ -15,7 +15,7 @@ import { tileSplits } from "../kernels/tile-statistics.ts";
 import type { Node, Value } from "./ir.ts";
 import { channelsOf, rowsOf } from "./ir.ts";
 import type { LowerContext, Step } from "./step.ts";
-import { canExtendTiled, makeStep, value } from "./step.ts";
+import { extendableVariant, makeStep, value } from "./step.ts";
 
 /** The statistics step of a GroupNorm over `region` (default: the whole map) of a map of `shape`. */
 export function statsPlan(
@@ -64,12 +64,13 @@ export function withStatistics<P extends { readonly epilogue: Epilogue }, V exte
 ): Step[] {
   const { statistics, output } = node;
   if (statistics === undefined) return [makeStep(node, context, kernel, problem, operands)];
-  const splits = tileSplits(tiled);
   const measured = {
     ...problem,
     epilogue: { ...problem.epilogue, statistics: "channels" as const },
   };
-  if (splits === null || !canExtendTiled(kernel, problem, measured, context)) {
+  const variant = extendableVariant(kernel, problem, measured, context);
+  const splits = variant === null ? null : tileSplits(variant, tiled);
+  if (splits === null) {
     return [
       makeStep(node, context, kernel, problem, operands),
       statsStep(node, asMap(output), statistics, context),

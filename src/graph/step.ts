@@ -43,27 +43,18 @@ export interface LowerContext {
 export const value = ({ id }: Value): OperandSource => ({ kind: "value", id });
 export const weight = (w: Weight): OperandSource => ({ kind: "weight", weight: w });
 
-/** The variant that `makeStep` will plan: the one that is asked for, or the one that fits. */
-function variantOf<P, V extends string>(
-  kernel: Kernel<P, V>,
-  problem: P,
-  { caps }: LowerContext,
-): V {
-  return chooseVariant(kernel, problem, caps).variant;
-}
-
 /**
- * Whether `problem` runs as "tiled" by choice, and as such can also do what `extended` adds to it: the variant is
- * chosen without, as it was measured.
+ * The variant that is chosen for `problem`, if it can also do what `extended` adds to it; else null. It is chosen
+ * without, as it was measured.
  */
-export function canExtendTiled<P, V extends string>(
+export function extendableVariant<P, V extends string>(
   kernel: Kernel<P, V>,
   problem: P,
   extended: P,
-  context: LowerContext,
-): boolean {
-  const variant = variantOf(kernel, problem, context);
-  return variant === "tiled" && !kernel.refusal?.(extended, context.caps, variant);
+  { caps }: LowerContext,
+): V | null {
+  const { variant } = chooseVariant(kernel, problem, caps);
+  return (kernel.refusal?.(extended, caps, variant) ?? null) === null ? variant : null;
 }
 
 /** The step of a node that runs `kernel` on `problem`, in the variant that is asked for or fits. */

@@ -10,10 +10,13 @@
  *
  * Stride 1 only: at stride 2 the patch would take 36 KiB. A shortcut is one more tap over its own pixels.
  */
+import { columnStatisticsWgsl } from "./column-statistics.ts";
 import { lines, multiplyAddWgsl } from "./gemm-register.ts";
 
 const TILE_WIDTH = 16;
 const TILE_HEIGHT = 8;
+/** Pixels of a workgroup. */
+export const PATCH_TILE = [TILE_HEIGHT, TILE_WIDTH] as const;
 const COLUMN_QUADS = 16;
 const K_QUADS = 4;
 const INVOCATIONS = 128;
@@ -40,12 +43,18 @@ export function patchGroups(height: number, width: number, columnQuads: number):
   );
 }
 
-/** Body of `patch`; needs `conv2dLoadsWgsl` and the epilogue. */
-export function patchConv2dWgsl(kernelSize: KernelSize, shortcut: boolean): string {
+/**
+ * Body of `patch`; needs `conv2dLoadsWgsl` and the epilogue. With statistics, which reuse the staging memory, all tiles
+ * must be whole.
+ */
+export function patchConv2dWgsl(
+  kernelSize: KernelSize,
+  shortcut: boolean,
+  hasStatistics: boolean,
+): string {
   const [kernelHeight, kernelWidth] = kernelSize;
   const [patchHeight, patchWidth] = patchSize(kernelSize);
   const plane = patchHeight * patchWidth;
-  const rows = Array.from({ length: TILE_HEIGHT }, (_, r) => r);
   /** Stages the weights of row `row` + k0 … of the packed matrix, adds the products of `offset` in the patch. */
   const tap = (row: string, quads: string, offset: string): string => `
       for (var slot = local; slot < ${K_QUADS * 4 * COLUMN_QUADS}u; slot += ${INVOCATIONS}u) {
@@ -130,17 +139,29 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
       let shift = (tap / ${kernelWidth}u) * ${patchWidth}u + tap % ${kernelWidth}u;${tap("(first_tap + tap) * quads_in", "quads_in", "shift")}
     }
   }${shortcut ? shortcutWgsl : ""}
-  if (ox0 + my_x >= params.grid_width) { return; }
+  ${hasStatistics ? CHANNEL_STATISTICS : STORES}
+}
+`;
+}
+
+/** Finishes and stores the pixels of an invocation. */
+const STORES = `if (ox0 + my_x >= params.grid_width) { return; }
   let nq = nq0 + my_quad;
-  ${rows
-    .map(
-      (r) => `if (oy0 + ${r}u < params.grid_height) {
+  ${lines(
+    TILE_HEIGHT,
+    (r) => `if (oy0 + ${r}u < params.grid_height) {
     let row = output_row(first_row + ${r}u * params.grid_width + my_x, phase);
     if (nq < params.column_quads) { finish(acc${r}_0, row, nq); }
     if (nq + 8u < params.column_quads) { finish(acc${r}_1, row, nq + 8u); }
   }`,
-    )
-    .join("\n  ")}
-}
-`;
-}
+  )}`;
+
+/** The same, and the statistics of the tile's columns. */
+const CHANNEL_STATISTICS = columnStatisticsWgsl({
+  rows: TILE_HEIGHT,
+  quadStep: 8,
+  part: "my_x",
+  means: "patch_a",
+  outputRow: (r) => `output_row(first_row + ${r}u * params.grid_width + my_x, phase)`,
+  split: "phase * tiles + tile",
+});

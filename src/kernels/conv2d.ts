@@ -188,7 +188,12 @@ function interfaceOf(p: Conv2dProblem): ReturnType<typeof withEpilogue> {
 /** The rows of the output as the tiles cut them. */
 export function conv2dTiledRows(p: Conv2dProblem): TiledRows {
   const [height, width] = conv2dOutputSize(p);
-  return { rows: height * width, images: p.batch, phases: p.upsample ? 4 : 1 };
+  return {
+    rows: height * width,
+    images: p.batch,
+    phases: p.upsample ? 4 : 1,
+    width: p.upsample ? width / 2 : width,
+  };
 }
 
 /** The pixels of the shortcut are those of the output, and it takes the place of the residual. */
@@ -328,7 +333,7 @@ function plan(p: Conv2dProblem, caps: Caps, variant: Conv2dVariant = select(p, c
       });
     case "patch":
       return one(
-        patchConv2dWgsl(kernelSize, shortcut),
+        patchConv2dWgsl(kernelSize, shortcut, p.epilogue.statistics === "channels"),
         foldWorkgroups(patchGroups(gridHeight, gridWidth, columns) * p.batch),
       );
     default:

@@ -15,6 +15,7 @@
  * `column_quads`.
  */
 import { quadCount } from "../gpu/shape.ts";
+import { columnStatisticsWgsl } from "./column-statistics.ts";
 import { lines, multiplyAddWgsl } from "./gemm-register.ts";
 
 export const TILE_ROWS = 64;
@@ -144,36 +145,14 @@ function storesWgsl(geglu: boolean): string {
 }
 
 /** The same, and the statistics of the tile's columns. Reuses the staging memory. */
-const CHANNEL_STATISTICS = /* wgsl */ `
-  ${lines(
-    2,
-    (q) => `if (nq + ${q}u < params.column_quads) {
-    let row = row0 + my_row;
-    ${lines(4, (r) => `let v${r} = finish(acc${r}_${q}, output_row(row + ${r}u, phase), nq + ${q}u);`)}
-    let mean = ((v0 + v1) + (v2 + v3)) * 0.25;
-    ${lines(4, (r) => `let d${r} = v${r} - mean;`)}
-    let at = (local >> 3u) * 16u + my_quad + ${q}u;
-    tile_a[at] = mean;
-    tile_w[at] = (d0 * d0 + d1 * d1) + (d2 * d2 + d3 * d3);
-  }`,
-  )}
-  workgroupBarrier();
-  let column = nq0 + local;
-  if (local < 16u && column < params.column_quads) {
-    var mean = vec4<f32>(0.0);
-    for (var i = 0u; i < 16u; i++) { mean += tile_a[i * 16u + local]; }
-    mean *= 0.0625;
-    var m2 = vec4<f32>(0.0);
-    for (var i = 0u; i < 16u; i++) {
-      let delta = tile_a[i * 16u + local] - mean;
-      m2 += tile_w[i * 16u + local] + 4.0 * delta * delta;
-    }
-    let split = phase * row_tiles + index % row_tiles;
-    let slot = (split * params.column_quads + column) * 2u;
-    stats[slot] = mean;
-    stats[slot + 1u] = m2;
-  }
-`;
+const CHANNEL_STATISTICS = columnStatisticsWgsl({
+  rows: 4,
+  quadStep: 1,
+  part: "local >> 3u",
+  means: "tile_a",
+  outputRow: (r) => `output_row(row0 + my_row + ${r}u, phase)`,
+  split: "phase * row_tiles + index % row_tiles",
+});
 
 /** The same, and the statistics of the tile's rows: 8 lanes hold 8 values each of a row, one lane merges them. */
 const ROW_STATISTICS = /* wgsl */ `

@@ -162,7 +162,7 @@ function splitShape({ rows, inChannels, outChannels, epilogue }: LinearProblem):
 
 /** The rows of the output as the tiles cut them. */
 export function linearTiledRows({ rows, rowsPerImage }: LinearProblem): TiledRows {
-  return { rows, images: Math.ceil(rows / rowsPerImage), phases: 1 };
+  return { rows, images: Math.ceil(rows / rowsPerImage), phases: 1, width: null };
 }
 
 /** Operands in binding order, and what of them the epilogue declares. */

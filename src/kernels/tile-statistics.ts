@@ -1,16 +1,20 @@
 /**
  * Statistics of what conv2d or linear stores, written by the workgroups that hold it in registers, so that the next
- * norm need not read it for them. Variant `tiled` only.
+ * norm need not read it for them.
  *
- * "channels", for a GroupNorm: `stats` as `channelStats` writes it. Whole tiles of rows: split s is the s-th of them,
- * behind those of the earlier phases when a map is doubled. "rows", for a LayerNorm: `row_stats_out`
- * [rows][outChannels / 64] vec2 f32, mean and M2 of each tile's 64 columns of a row. Whole tiles of columns.
+ * "channels", for a GroupNorm, variants `tiled` and `patch`: `stats` as `channelStats` writes it. Whole tiles of rows or
+ * of pixels: split s is the s-th of them, behind those of the earlier phases when a map is doubled. A norm does not
+ * care which pixels of an image a split counts, if it counts all and splits have one size.
+ *
+ * "rows", for a LayerNorm, variant `tiled`: `row_stats_out` [rows][outChannels / 64] vec2 f32, mean and M2 of each
+ * tile's 64 columns of a row. Whole tiles of columns.
  *
  * Each invocation takes the mean and M2 of its own n values of a column or row; one lane merges those of a tile, all
  * of the same size: M2 = Σ(M2ᵢ + n·(meanᵢ − mean)²). f32, two passes, of the values as they are stored.
  */
 import type { Operand } from "../gpu/wgsl.ts";
 import { channelStatsByteLength } from "./channel-stats.ts";
+import { PATCH_TILE } from "./conv2d-patch.ts";
 import type { TileStatistics } from "./gemm-tiled.ts";
 import { TILE_COLUMNS, TILE_ROWS } from "./gemm-tiled.ts";
 import { writes } from "./kernel.ts";
@@ -20,20 +24,30 @@ export interface TiledRows {
   readonly rows: number;
   readonly images: number;
   readonly phases: number;
+  /** Pixels in a row of the map of a phase; null where rows are not those of a map. */
+  readonly width: number | null;
 }
 
-/** How many splits the statistics have, or null where tiles do not divide the map. */
-export function tileSplits({ rows, images, phases }: TiledRows): number | null {
-  const isWhole = images === 1 && rows % (phases * TILE_ROWS) === 0;
-  return isWhole ? rows / TILE_ROWS : null;
+/** How many splits the statistics of a variant have, or null where it takes none or its tiles do not divide the map. */
+export function tileSplits(
+  variant: string,
+  { rows, images, phases, width }: TiledRows,
+): number | null {
+  if (images !== 1) return null;
+  if (variant === "tiled") return rows % (phases * TILE_ROWS) === 0 ? rows / TILE_ROWS : null;
+  if (variant !== "patch" || width === null) return null;
+  const isWhole = width % PATCH_TILE[1] === 0 && (rows / phases / width) % PATCH_TILE[0] === 0;
+  return isWhole ? rows / (PATCH_TILE[0] * PATCH_TILE[1]) : null;
 }
 
 /** Why a variant or a map gives no statistics of channels; null where it does. */
 export function statisticsRefusal(variant: string, tiled: TiledRows): string | null {
-  if (variant === "tiled" && tileSplits(tiled) !== null) return null;
+  if (tileSplits(variant, tiled) !== null) return null;
+  const { rows, images, phases, width } = tiled;
   return (
-    `takes statistics as "tiled" of one image of whole tiles of ${TILE_ROWS} rows, ` +
-    `got "${variant}", ${tiled.images} images, ${tiled.rows} rows. Use channelStats`
+    `takes statistics as "tiled" of one image of whole tiles of ${TILE_ROWS} rows, or as "patch" of tiles of ` +
+    `${PATCH_TILE.join(" × ")} pixels, got "${variant}", ${images} images, ${phases} × ${rows / phases} rows` +
+    `${width === null ? "" : ` of a map ${width} wide`}. Use channelStats`
   );
 }
 
@@ -41,7 +55,7 @@ export function statisticsRefusal(variant: string, tiled: TiledRows): string | n
 export const NO_BINDING_FOR_STATISTICS =
   "has no binding left for statistics. Use channelStats, or layerNorm for rows";
 
-/** Bytes of `stats`. */
+/** Bytes of `stats` as `tiled` writes them, which has the smaller tiles. */
 export function tileStatisticsByteLength({ rows }: TiledRows, channels: number): number {
   return channelStatsByteLength(1, rows / TILE_ROWS, channels);
 }

@@ -178,6 +178,22 @@ describe("conv2d statistics", () => {
     expect(plan({ inHeight: 8, inWidth: 9 })).toThrow(message);
     expect(plan({ batch: 2 })).toThrow(message);
   });
+
+  it("of patch need tiles of 8 × 16 pixels that are whole in every phase", () => {
+    const refusal = (change: Partial<Conv2dProblem>) =>
+      conv2d.refusal?.({ ...CONV_IN, epilogue: statistics, ...change }, BASELINE_CAPS, "patch");
+    expect(refusal({ inHeight: 24, inWidth: 16 })).toBeNull();
+    expect(refusal({ inHeight: 8, inWidth: 16, upsample: true })).toBeNull();
+    for (const change of [
+      { inHeight: 16, inWidth: 8 },
+      { inHeight: 8, inWidth: 24 },
+      { inHeight: 12, inWidth: 16 },
+      { inHeight: 8, inWidth: 8, upsample: true },
+      { inHeight: 8, inWidth: 16, batch: 2 },
+    ]) {
+      expect(refusal(change)).toContain("takes statistics as");
+    }
+  });
 });
 
 describe("conv2d plan", () => {

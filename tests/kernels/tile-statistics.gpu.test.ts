@@ -4,6 +4,7 @@ import type { DType } from "../../src/gpu/dtype.ts";
 import { roundToDtype } from "../../src/gpu/dtype.ts";
 import { channelStatsByteLength } from "../../src/kernels/channel-stats.ts";
 import type { Conv2dProblem } from "../../src/kernels/conv2d.ts";
+import { PATCH_TILE } from "../../src/kernels/conv2d-patch.ts";
 import { conv2d } from "../../src/kernels/conv2d.ts";
 import type { Epilogue } from "../../src/kernels/epilogue.ts";
 import { PLAIN_EPILOGUE } from "../../src/kernels/epilogue.ts";
@@ -33,6 +34,8 @@ interface Case {
   /** Added to every bias: statistics must not lose their digits to it. */
   readonly offset?: number;
   readonly dtype?: DType;
+  /** Default: "tiled". */
+  readonly variant?: "tiled" | "patch";
 }
 
 const CASES: readonly Case[] = [
@@ -43,6 +46,15 @@ const CASES: readonly Case[] = [
   { size: [8, 16], from: [4], to: 8, kernel: 3, upsample: true }, // 2 tiles in each of 4 phases
   { size: [8, 8], from: [8, 5], to: 65, kernel: 3, norm: true, channelAdd: true },
   { size: [8, 8], from: [5], to: 9, kernel: 3, norm: true, shortcut: [8, 3] },
+  ...(
+    [
+      { size: [8, 16], from: [5], to: 9, channelAdd: true, offset: 1000 }, // one tile
+      { size: [16, 48], from: [5], to: 65, residual: true, dtype: "f16" }, // 2 × 3 tiles, 2 columns of them
+      { size: [8, 32], from: [4], to: 70, upsample: true }, // 2 tiles in each of 4 phases
+      { size: [16, 16], from: [8, 5], to: 65, norm: true, channelAdd: true },
+      { size: [16, 16], from: [5], to: 9, norm: true, shortcut: [8, 3] },
+    ] as const
+  ).map((testCase): Case => ({ ...testCase, kernel: 3, variant: "patch" })),
 ];
 
 const title = ({ size, from, to, kernel, dtype = "f32", ...options }: Case): string =>
@@ -52,6 +64,7 @@ it.each(CASES.map((testCase) => [title(testCase), testCase] as const))(
   "%s",
   async (_name, testCase) => {
     const { size, from, to, kernel, upsample = false, shortcut = [], dtype = "f32" } = testCase;
+    const { variant = "tiled" } = testCase;
     const [height, width] = size;
     const scale = upsample ? 2 : 1;
     const rows = height * width * scale * scale;
@@ -79,7 +92,7 @@ it.each(CASES.map((testCase) => [title(testCase), testCase] as const))(
         : conv2d.plan(
             { ...common, ...convolution(testCase), epilogue: { ...epilogue, statistics } },
             setup.caps,
-            "tiled",
+            variant,
           );
     const packed = async (inChannels: number, taps: number, seed: number) =>
       packOnGpu(
@@ -116,7 +129,7 @@ it.each(CASES.map((testCase) => [title(testCase), testCase] as const))(
       }),
     };
     const outBytes = packRows(new Float64Array(rows * to), to, dtype).byteLength;
-    const splits = rows / TILE_ROWS;
+    const splits = rows / (variant === "tiled" ? TILE_ROWS : PATCH_TILE[0] * PATCH_TILE[1]);
     const { y, stats } = await runKernel(setup.gpu, planOf("channels"), inputs, {
       y: outBytes,
       stats: channelStatsByteLength(1, splits, to),
@@ -126,7 +139,8 @@ it.each(CASES.map((testCase) => [title(testCase), testCase] as const))(
       expect(y).toEqual((await runKernel(setup.gpu, planOf("none"), inputs, { y: outBytes }))["y"]);
 
     const stored = unpackRows(y as Uint8Array<ArrayBuffer>, to, dtype);
-    const counted = upsample ? byPhase(stored, 2 * height, 2 * width, to) : stored;
+    const phases = upsample ? byPhase(stored, 2 * height, 2 * width, to) : stored;
+    const counted = variant === "tiled" ? phases : byTile(phases, width, to);
     const region = { y0: 0, y1: rows, x0: 0, x1: 1 };
     const expected = channelStats(counted, [1, rows, 1, to], region, splits);
     const got = unpackRows(stats as Uint8Array<ArrayBuffer>, 8, "f32"); // mean and M2 of a quad
@@ -163,6 +177,21 @@ function convolution({
     upsample,
     shortcutChannels: shortcut,
   };
+}
+
+/** The pixels of maps, one below the other, in the order in which the tiles of `patch` hold them. */
+function byTile(y: Float64Array, width: number, channels: number): Float64Array {
+  const [tileHeight, tileWidth] = PATCH_TILE;
+  const out: number[] = [];
+  for (let y0 = 0; y0 < y.length / channels / width; y0 += tileHeight) {
+    for (let x0 = 0; x0 < width; x0 += tileWidth) {
+      for (let row = y0; row < y0 + tileHeight; row++) {
+        const first = (row * width + x0) * channels;
+        out.push(...y.subarray(first, first + tileWidth * channels));
+      }
+    }
+  }
+  return Float64Array.from(out);
 }
 
 /** The pixels of a doubled map in the order in which its four phases hold them. */

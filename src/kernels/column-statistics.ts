@@ -1,0 +1,62 @@
+/** WGSL of the statistics of a tile's columns, shared by the variants that take them (see `tile-statistics.ts`). */
+import { lines } from "./gemm-register.ts";
+
+/** How a tile of 128 invocations holds its sums: 16 parts of `rows` rows, each of 8 invocations × 2 column quads. */
+export interface ColumnTile {
+  /** Accumulators `acc<row>_<quad>` of an invocation: 4 or 8 rows, 2 quads. */
+  readonly rows: number;
+  /** Quads between the two of an invocation; the first is `my_quad`. */
+  readonly quadStep: number;
+  /** The invocation's part, an expression below 16. */
+  readonly part: string;
+  /** Staging memory of 256 vec4 or more for the means; the other sums go to `tile_w`. */
+  readonly means: string;
+  /** The output row of accumulator row `r`. */
+  readonly outputRow: (r: number) => string;
+  /** Which split of the statistics the tile is. */
+  readonly split: string;
+}
+
+/**
+ * Finishes and stores all sums of an invocation and writes mean and M2 of the tile's columns. Whole tiles only. In
+ * the order of a tree, and so the same bits in every run.
+ */
+export function columnStatisticsWgsl(tile: ColumnTile): string {
+  const { rows, quadStep, part, means, outputRow, split } = tile;
+  const indices = Array.from({ length: rows }, (_, r) => r);
+  return /* wgsl */ `
+  ${lines(
+    2,
+    (q) => `if (nq0 + my_quad + ${q * quadStep}u < params.column_quads) {
+    ${lines(rows, (r) => `let v${r} = finish(acc${r}_${q}, ${outputRow(r)}, nq0 + my_quad + ${q * quadStep}u);`)}
+    let mean = ${pairwise(indices.map((r) => `v${r}`))} * ${1 / rows};
+    ${lines(rows, (r) => `let d${r} = v${r} - mean;`)}
+    let at = (${part}) * 16u + my_quad + ${q * quadStep}u;
+    ${means}[at] = mean;
+    tile_w[at] = ${pairwise(indices.map((r) => `d${r} * d${r}`))};
+  }`,
+  )}
+  workgroupBarrier();
+  let column = nq0 + local;
+  if (local < 16u && column < params.column_quads) {
+    var mean = vec4<f32>(0.0);
+    for (var i = 0u; i < 16u; i++) { mean += ${means}[i * 16u + local]; }
+    mean *= 0.0625;
+    var m2 = vec4<f32>(0.0);
+    for (var i = 0u; i < 16u; i++) {
+      let delta = ${means}[i * 16u + local] - mean;
+      m2 += tile_w[i * 16u + local] + ${rows}.0 * delta * delta;
+    }
+    let slot = ((${split}) * params.column_quads + column) * 2u;
+    stats[slot] = mean;
+    stats[slot + 1u] = m2;
+  }
+`;
+}
+
+/** The sum of a power of two of terms, in parentheses. */
+function pairwise(terms: readonly string[]): string {
+  if (terms.length === 1) return terms[0] as string;
+  const half = terms.length / 2;
+  return `(${pairwise(terms.slice(0, half))} + ${pairwise(terms.slice(half))})`;
+}
