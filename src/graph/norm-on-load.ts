@@ -1,10 +1,14 @@
 /**
  * GroupNorm's scale and shift, and the SiLU behind it, move into the loads of the convolutions and linear layers
  * that read the normalised map: a dispatch less, and a map that is neither written nor read. It is not free: a
- * convolution loads an element once for each tap and column tile, and repeats the SiLU each time.
+ * convolution loads an element once for each tap and column tile, and repeats the SiLU each time. Not so where it runs
+ * as `patch`, which loads an element once for all taps.
  */
 import type { Caps } from "../gpu/caps.ts";
 import { dtypeByteLength } from "../gpu/dtype.ts";
+import { conv2d } from "../kernels/conv2d.ts";
+import { chooseVariant } from "../kernels/variant-choice.ts";
+import { conv2dProblem } from "./contraction-problem.ts";
 import { acceptingReaders, useCounts } from "./fuse-pairs.ts";
 import type { Graph, Node, Op, Value } from "./ir.ts";
 import { channelsOf, nodeInputs, rowsOf } from "./ir.ts";
@@ -28,7 +32,8 @@ export function normOnLoad(graph: Graph, caps: Caps): Graph {
     if (!isAffine(node) || named.has(node.output.id) || node.output.shape[0] !== 1) continue;
     const { id } = node.output;
     const readers = acceptingReaders(graph, counts, id, (reader) => canNormalise(reader, id));
-    if (readers?.every((reader) => pays(node, reader, graph, caps))) absorbed.set(id, node);
+    if (readers?.every((reader) => isContraction(reader) && pays(node, reader, graph, caps)))
+      absorbed.set(id, node);
   }
   if (absorbed.size === 0) return graph;
   const nodes = graph.nodes.flatMap((node): Node[] => {
@@ -60,12 +65,20 @@ function canNormalise(reader: Node, id: number): boolean {
   return reader.inputs.x.length === 1 && nodeInputs(reader).filter((x) => x.id === id).length === 1;
 }
 
-function pays({ op, output }: AffineNode, { op: reader }: Node, graph: Graph, caps: Caps): boolean {
+function pays(norm: AffineNode, reader: Reader, graph: Graph, caps: Caps): boolean {
   // A software adapter has arithmetic to lose and no dispatches to save.
   if (caps.isSoftware) return false;
-  if (reader.kind === "linear") return op.activation === "none";
+  if (reader.op.kind === "linear") return norm.op.activation === "none";
+  const { output } = norm;
   const bytes = rowsOf(output) * channelsOf(output) * dtypeByteLength(graph.dtype);
-  return rowsOf(output) <= SMALL_MAP_PIXELS || bytes >= LARGE_MAP_BYTES;
+  if (rowsOf(output) <= SMALL_MAP_PIXELS || bytes >= LARGE_MAP_BYTES) return true;
+  return runsAsPatch(normalising(reader, norm), graph, caps);
+}
+
+function runsAsPatch(node: Node, { dtype }: Graph, caps: Caps): boolean {
+  const { op } = node;
+  if (op.kind !== "conv2d") return false;
+  return chooseVariant(conv2d, conv2dProblem(node, op, dtype), caps).variant === "patch";
 }
 
 function isAffine(node: Node): node is AffineNode {

@@ -9,7 +9,7 @@
  * Variants as in `linear.ts`: `naive`; `register-PxQ` with P neighbouring pixels of a row and Q column
  * quads per invocation, reusing a loaded row segment for all kx; `tiled` implicit GEMM in workgroup memory;
  * `tiled-split` the same with K in slices, where the tiles are too few; `patch` implicit GEMM over a patch of the
- * input that is staged once for all taps (`conv2d-patch.ts`), for stride 1.
+ * input that is staged once for all taps (`conv2d-patch.ts`), for stride 1: for 3×3 of large maps on GPUs.
  * A 1×1 convolution with stride 1 and no padding is a `linear` over pixels; the graph lowers it so.
  *
  * `upsample`: a 3×3 convolution of the map doubled by nearest neighbour, without the doubled map. Output row
@@ -54,6 +54,7 @@ import {
   NO_BINDING_FOR_STATISTICS,
   statisticsOperands,
   statisticsRefusal,
+  tileSplits,
   tileStatisticsByteLength,
 } from "./tile-statistics.ts";
 
@@ -217,9 +218,26 @@ function checkShortcut(p: Conv2dProblem, outHeight: number, outWidth: number): v
   }
 }
 
+/**
+ * From so many patches on `patch` is expected to be faster: half the cores of a large GPU. With fewer, the tiles of
+ * `tiled`, twice as many, occupy more of them. A prediction (bench/NOTES.md), for `rcod tune` to correct.
+ */
+const LEAST_PATCHES = 66;
+
 function select(p: Conv2dProblem, caps: Caps): Conv2dVariant {
-  if (!caps.isSoftware) return "tiled";
+  if (!caps.isSoftware) return suitsPatch(p) ? "patch" : "tiled";
   return quadCount(p.outChannels) === 1 ? "register-8x1" : "register-8x2";
+}
+
+/** Whether 3×3 taps share a patch, none of it lies outside the map, and patches are many. */
+function suitsPatch(p: Conv2dProblem): boolean {
+  if (p.stride !== 1 || p.kernelSize.some((size) => size !== 3)) return false;
+  const tiled = conv2dTiledRows(p);
+  if (tileSplits("patch", { ...tiled, images: 1 }) === null) return false;
+  const width = tiled.width ?? 1;
+  const height = tiled.rows / tiled.phases / width;
+  const patches = patchGroups(height, width, quadCount(p.outChannels)) * p.batch * tiled.phases;
+  return patches >= LEAST_PATCHES;
 }
 
 function refusal(p: Conv2dProblem, { limits }: Caps, variant: Conv2dVariant): string | null {
@@ -396,5 +414,10 @@ export const conv2d: Kernel<Conv2dProblem, Conv2dVariant> = {
   cost,
   refusal,
   classOf,
-  comparable: (p) => ({ ...p, epilogue: { ...p.epilogue, statistics: "none" } }),
+  // A norm in the loads costs some variants nine times what it costs others; the graph puts it where it pays.
+  comparable: (p) => ({
+    ...p,
+    inputNorm: "none",
+    epilogue: { ...p.epilogue, statistics: "none" },
+  }),
 };

@@ -252,12 +252,28 @@ describe("norm-on-load", () => {
     kinds(optimize(bare(graph), [], caps)).affine ?? 0;
 
   it("leaves maps between 32 × 32 pixels and 96 MiB stored: there the SiLU of every tap costs more", () => {
-    expect(affines(blocks.resnet("f32", 32, 32))).toBe(0);
-    expect(affines(blocks.resnet("f32", 32, 33))).toBe(2);
+    const tiled = { ...BASELINE_CAPS, variants: { conv2d: "tiled" } };
+    expect(affines(blocks.resnet("f32", 32, 32), tiled)).toBe(0);
+    expect(affines(blocks.resnet("f32", 32, 33), tiled)).toBe(2);
     // norm1 has 8 channels, norm2 12.
-    expect(affines(blocks.resnet("f32", 1024, 2048))).toBe(1);
-    expect(affines(blocks.resnet("f32", 1024, 3072))).toBe(0);
-    expect(affines(blocks.resnet("f16", 1024, 3072))).toBe(2);
+    expect(affines(blocks.resnet("f32", 1024, 2048), tiled)).toBe(1);
+    expect(affines(blocks.resnet("f32", 1024, 3072), tiled)).toBe(0);
+    expect(affines(blocks.resnet("f16", 1024, 3072), tiled)).toBe(2);
+  });
+
+  it("takes maps of any size that run as patch, which loads an element once for all taps", () => {
+    const planned = (height: number, width: number, variants = {}) => {
+      const caps = { ...BASELINE_CAPS, variants };
+      const { steps } = planGraph(blocks.resnet("f32", height, width), caps);
+      return steps.map(({ kernel, plan }) => (kernel === "conv2d" ? plan.variant : kernel));
+    };
+    const stored = ["affineActivation", "linear", "tiled", "affineActivation", "tiled"];
+    const shown = (...plan: Parameters<typeof planned>) =>
+      planned(...plan).filter((name) => !/Stats|groupNorm/.test(name));
+    expect(shown(96, 96)).toEqual(["linear", "patch", "patch"]);
+    expect(planned(96, 96).filter((name) => name === "channelStats")).toHaveLength(1); // of the input
+    expect(shown(96, 90)).toEqual(stored); // broken patches
+    expect(shown(96, 96, { conv2d: "tiled" })).toEqual(stored); // as measured, perhaps
   });
 
   it("stays off on a software adapter, which has no dispatches to save", () => {

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import type { Caps } from "../../src/gpu/caps.ts";
 import { BASELINE_CAPS } from "../../src/gpu/caps.ts";
 import { ShapeError } from "../../src/gpu/shape.ts";
-import type { Conv2dProblem } from "../../src/kernels/conv2d.ts";
+import type { Conv2dProblem, Conv2dVariant } from "../../src/kernels/conv2d.ts";
 import { conv2d, conv2dOutputSize } from "../../src/kernels/conv2d.ts";
 import { PLAIN_EPILOGUE } from "../../src/kernels/epilogue.ts";
 
@@ -125,7 +125,7 @@ describe("conv2d check", () => {
 
 describe("conv2d select", () => {
   it.each([
-    ["a GPU", BASELINE_CAPS, 320, "tiled"],
+    ["a GPU", BASELINE_CAPS, 320, "patch"],
     ["a GPU, few columns", BASELINE_CAPS, 3, "tiled"],
     ["software", SOFTWARE, 320, "register-8x2"],
     ["software, two quads", SOFTWARE, 5, "register-8x2"],
@@ -134,6 +134,21 @@ describe("conv2d select", () => {
     const problem = { ...CONV_IN, outChannels };
     expect(conv2d.select(problem, caps)).toBe(variant);
     expect(conv2d.plan(problem, caps).variant).toBe(variant);
+  });
+
+  it.each<[string, Partial<Conv2dProblem>, Conv2dVariant]>([
+    ["many patches", { inHeight: 512, inWidth: 512, outChannels: 3 }, "patch"],
+    ["patches for half the cores", { inHeight: 32, inWidth: 32, outChannels: 640 }, "patch"],
+    ["and for fewer", { inHeight: 16, inWidth: 16, outChannels: 1280 }, "tiled"],
+    ["four phases", { inHeight: 16, inWidth: 16, outChannels: 1280, upsample: true }, "patch"],
+    ["broken patches", { inWidth: 72 }, "tiled"],
+    ["broken patches in a phase", { inWidth: 72, upsample: true }, "tiled"],
+    ["stride 2", { stride: 2 }, "tiled"],
+    ["5×5", { kernelSize: [5, 5], padding: [2, 2, 2, 2] }, "tiled"],
+  ])("a GPU, %s", (_, change, variant) => {
+    const problem = { ...CONV_IN, ...change };
+    expect(conv2d.select(problem, BASELINE_CAPS)).toBe(variant);
+    expect(conv2d.plan(problem, BASELINE_CAPS).variant).toBe(variant);
   });
 });
 
