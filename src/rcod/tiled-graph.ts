@@ -94,7 +94,7 @@ export async function runTiledGraph(
     for (const tile of tiles) await programOf(tile);
 
     const anyPlan = (await programOf(tiles[0] as Tile)).plan;
-    const cuts = normSteps(anyPlan);
+    const norms = normSteps(anyPlan).length;
     const output = emptyHostMap(
       options.outHeight,
       options.outWidth,
@@ -105,15 +105,17 @@ export async function runTiledGraph(
     let affine: Float32Array<ArrayBuffer> | undefined;
     let resident: Tile | undefined;
     let order = [...tiles];
-    const segments = cuts.length + 1;
+    const segments = norms + 1;
     for (let segment = 0; segment < segments; segment++) {
-      const start = segment === 0 ? 0 : (cuts[segment - 1] as number) + 1;
-      const end = cuts[segment];
       const moments: GroupMoments[] = [];
       for (const [position, tile] of order.entries()) {
         signal?.throwIfAborted();
         const program = await programOf(tile);
         const { plan } = program;
+        // Tiles of another size have the same norms, but perhaps not the same steps between them.
+        const cuts = normSteps(plan);
+        const start = segment === 0 ? 0 : (cuts[segment - 1] as number) + 1;
+        const end = cuts[segment];
         if (segment === 0) {
           program.setInputs({ x: cropHostMap(input, tile.input).bytes });
         } else {
@@ -137,8 +139,8 @@ export async function runTiledGraph(
         resident = tile;
         options.onProgress?.((segment + (position + 1) / order.length) / segments);
       }
-      if (end !== undefined) {
-        const { op } = anyPlan.steps[end]?.node ?? {};
+      if (segment < norms) {
+        const { op } = anyPlan.steps[normSteps(anyPlan)[segment] as number]?.node ?? {};
         if (op?.kind !== "groupNormAffine") throw new Error("internal: a cut is no GroupNorm");
         const whole = combine === "exact" ? mergeGroupMoments(moments) : averageMoments(moments);
         affine = affineFromMoments(

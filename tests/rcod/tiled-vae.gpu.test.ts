@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { Gpu } from "../../src/gpu/device.ts";
 import type { DType } from "../../src/gpu/dtype.ts";
 import { GraphBuilder, WeightScope } from "../../src/graph/builder.ts";
 import { DeviceWeights } from "../../src/graph/device-weights.ts";
@@ -154,6 +155,23 @@ describe("exact tiles equal the untiled network", () => {
       });
       expect(spilled.data).toEqual(result.data);
     }
+  });
+
+  it("also where some tiles normalise while they load and others store: by size, on a GPU", async () => {
+    const variants = { conv2d: "register-8x2", linear: "register-8x2", attention: "thread" };
+    const caps = { ...setup.caps, isSoftware: false, variants };
+    const gpu: Gpu = Object.create(setup.gpu, { caps: { value: caps } });
+    // Tiles of 16 × 48, 16 × 68 and 16 × 44 pixels; norms are stored above 1024 pixels.
+    const [height, width, tileSize] = [16, 68, 24];
+    const input = inputOf("encode", height, width);
+    const expected = await untiled(weights, "encode", input, height, width);
+    const { data } = await new TiledVae(gpu, weights, CONFIG, "encode").run(
+      Float32Array.from(input),
+      height,
+      width,
+      { tileSize, reference: false },
+    );
+    expect(relativeRms(data, expected)).toBeLessThanOrEqual(1e-5);
   });
 
   it("reference mode differs: local attention, averaged statistics", async () => {
