@@ -4,15 +4,16 @@
  * visual tokens; the projections of the time embedding that every resnet adds to its channels. The weights are
  * stacked along the output axis at load.
  */
+import { dtypeByteLength } from "../gpu/dtype.ts";
 import type { Graph, Node, Op, Value, Weight } from "./ir.ts";
-import { channelsOf, freshIds, nodeInputs } from "./ir.ts";
+import { channelsOf, freshIds, nodeInputs, rowsOf } from "./ir.ts";
 import { weightByteLength } from "./weight-layout.ts";
 
 /**
- * Bytes of a stacked weight: what every WebGPU device can bind. The layouts of a model must not depend on the
- * device or on the size of the image, so that weights serve every plan.
+ * What every WebGPU device can bind: the most bytes of a stacked weight. The layouts of a model must not depend on the
+ * device, so that weights serve every plan; where they depend on the size of the image, a model loads both.
  */
-const MAX_WEIGHT_BYTES = 128 * 1024 * 1024;
+const MAX_BYTES = 128 * 1024 * 1024;
 
 type LinearNode = Node & { readonly op: Extract<Op, { kind: "linear" }> };
 type AttentionNode = Node & { readonly op: Extract<Op, { kind: "attention" }> };
@@ -23,14 +24,27 @@ interface Reader {
   /** Whether `node` reads the value `id` so, and no other way. */
   readonly reads: (node: Node, id: number) => boolean;
   readonly throughWindows: (node: Node, windows: ReadonlyMap<number, Window>) => Node;
+  /** The most bytes of a stack's rows; no limit by default. */
+  readonly mostBytes?: number;
 }
 
-/** What only attention reads. */
+/**
+ * What only attention reads. The one head of the VAE looks over the pixels of the whole image: three matrices in one
+ * binding would end where the image is a third as large, and stay apart there.
+ */
 export function stackProjections(graph: Graph): Graph {
-  return stackLinears(graph, {
-    reads: isMultiHead,
-    throughWindows: (node, windows) => (isAttention(node) ? attending(node, windows) : node),
-  });
+  const throughWindows: Reader["throughWindows"] = (node, windows) =>
+    isAttention(node) ? attending(node, windows) : node;
+  const multiHead: Reader = {
+    reads: (node) => isAttention(node) && node.op.numHeads > 1,
+    throughWindows,
+  };
+  const oneHead: Reader = {
+    reads: (node) => isAttention(node) && node.op.numHeads === 1,
+    throughWindows,
+    mostBytes: MAX_BYTES,
+  };
+  return stackLinears(stackLinears(graph, multiHead), oneHead);
 }
 
 /** What convolutions add to their channels. After the addition has become an epilogue. */
@@ -42,12 +56,12 @@ export function stackShifts(graph: Graph): Graph {
   });
 }
 
-function stackLinears(graph: Graph, { reads, throughWindows }: Reader): Graph {
+function stackLinears(graph: Graph, reader: Reader): Graph {
   const windows = new Map<number, Window>();
   const stacks = new Map<Node, Node>();
   const removed = new Set<Node>();
   const nextId = freshIds(graph);
-  for (const group of groups(graph, reads)) {
+  for (const group of groups(graph, reader)) {
     const [first] = group as [LinearNode];
     const channels = group.reduce((sum, { output }) => sum + channelsOf(output), 0);
     const output: Value = {
@@ -73,7 +87,7 @@ function stackLinears(graph: Graph, { reads, throughWindows }: Reader): Graph {
     const stack = stacks.get(node);
     if (stack) return [stack];
     if (removed.has(node)) return [];
-    return [throughWindows(node, windows)];
+    return [reader.throughWindows(node, windows)];
   });
   return { ...graph, nodes };
 }
@@ -111,7 +125,7 @@ function shifted(node: ShiftedNode, windows: ReadonlyMap<number, Window>): Node 
 }
 
 /** Layers to stack, in the order of the graph, two or more each. */
-function groups(graph: Graph, reads: Reader["reads"]): LinearNode[][] {
+function groups(graph: Graph, { reads, mostBytes = Infinity }: Reader): LinearNode[][] {
   const kept = new Set([...graph.outputs.values(), ...graph.named.values()].map(({ id }) => id));
   const readers = new Map<number, Node[]>();
   for (const node of graph.nodes) {
@@ -127,7 +141,7 @@ function groups(graph: Graph, reads: Reader["reads"]): LinearNode[][] {
     const [x] = node.inputs.x as readonly [Value];
     const key = `${x.id} [${x.shape}] ${node.op.bias !== null}`;
     const group = open.get(key);
-    if (group && weightBytes([...group, node], graph) <= MAX_WEIGHT_BYTES) {
+    if (group && weightBytes([...group, node], graph) <= MAX_BYTES) {
       group.push(node);
     } else {
       const fresh = [node];
@@ -135,7 +149,7 @@ function groups(graph: Graph, reads: Reader["reads"]): LinearNode[][] {
       all.push(fresh);
     }
   }
-  return all.filter((group) => group.length > 1);
+  return all.filter((group) => group.length > 1 && rowBytes(group, graph) <= mostBytes);
 }
 
 function isPlainLinear(node: Node): node is LinearNode {
@@ -160,16 +174,16 @@ function isAttention(node: Node): node is AttentionNode {
   return node.op.kind === "attention";
 }
 
-/**
- * The one head of the VAE looks over the pixels of the whole image: three matrices in one binding would end
- * where the image is a third as large.
- */
-function isMultiHead(node: Node): node is AttentionNode {
-  return isAttention(node) && node.op.numHeads > 1;
-}
-
 function weightBytes(group: readonly LinearNode[], { dtype }: Graph): number {
   return group.reduce((sum, { op }) => sum + weightByteLength(op.weight, dtype), 0);
+}
+
+/** Bytes of the rows that a stack makes. */
+function rowBytes(group: readonly LinearNode[], { dtype }: Graph): number {
+  return group.reduce(
+    (sum, { output }) => sum + rowsOf(output) * channelsOf(output) * dtypeByteLength(dtype),
+    0,
+  );
 }
 
 function stacked(parts: readonly Weight[], layout: "stacked-matrix" | "stacked-vector"): Weight {

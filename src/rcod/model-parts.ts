@@ -2,6 +2,7 @@
 import type { DType } from "../gpu/dtype.ts";
 import type { Graph, Weight } from "../graph/ir.ts";
 import { graphWeights } from "../graph/ir.ts";
+import type { PassName } from "../graph/passes.ts";
 import { optimize } from "../graph/passes.ts";
 import { clipTokens, vaeFactor } from "./config.ts";
 import { estimatorGraph, modulationGraph } from "./degradation.ts";
@@ -79,8 +80,9 @@ export const STAGE_PART: Readonly<Record<WeightStage, ModelPart>> = {
 };
 
 /**
- * What each stage loads: the parameters in the layouts that the fused graphs read, whatever the size. An
- * up-sampler of the UNet that does not double exactly reads another layout than one that does; both are loaded.
+ * What each stage loads: the parameters in the layouts that the fused graphs read, whatever the size. Some read
+ * others by size, and both are loaded: up-samplers of the UNet, as they double exactly or not, and the attention of the
+ * VAE, whose projections are one product but in the largest images.
  */
 export function stageWeights(
   configs: ModelConfigs,
@@ -92,14 +94,16 @@ export function stageWeights(
   const [height, width] = [side * vaeFactor(vae), side * vaeFactor(vae)];
   const graphs = stageGraphs(configs, height, width, dtype);
   const oddUNet = unetGraph(unet, side + 1, side + 1, clipTokens(clip), dtype);
+  const nodes = (graph: Graph, without: readonly PassName[] = []) =>
+    optimize({ ...graph, named: new Map() }, without).nodes;
   const weights = (...parts: readonly Graph[]): Weight[] =>
-    graphWeights({
-      nodes: parts.flatMap((graph) => optimize({ ...graph, named: new Map() }).nodes),
-    });
+    graphWeights({ nodes: parts.flatMap((graph) => nodes(graph)) });
+  const vaeWeights = (graph: Graph): Weight[] =>
+    graphWeights({ nodes: [...nodes(graph), ...nodes(graph, ["stack-projections"])] });
   return {
     tokens: weights(graphs.tokens),
-    encode: weights(graphs.encode),
-    decode: weights(graphs.decode),
+    encode: vaeWeights(graphs.encode),
+    decode: vaeWeights(graphs.decode),
     unet: weights(graphs.unet, oddUNet),
     mem: graphs.mem ? weights(graphs.mem) : [],
     degradation:

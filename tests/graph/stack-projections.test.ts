@@ -107,10 +107,17 @@ describe("stacked", () => {
 describe("left alone", () => {
   const unchanged = (graph: Graph): void => expect(stackProjections(graph)).toBe(graph);
 
-  it("the one head of the VAE, whose tokens are the pixels of the image", () => {
-    const g = new GraphBuilder("f32");
-    g.output("y", spatialAttention(g, root, g.input("x", [1, 3, 4, 8]), 2));
-    unchanged(bare(g.build()));
+  it("the one head of the VAE where three rows for each pixel exceed 128 MiB", () => {
+    const image = (width: number): Graph => {
+      const g = new GraphBuilder("f32");
+      g.output("y", spatialAttention(g, root, g.input("x", [1, 1024, width, 8]), 2));
+      return bare(g.build());
+    };
+    // 96 bytes a pixel.
+    unchanged(image(1366));
+    expect(stacks(stackProjections(image(1365)))).toEqual([
+      expect.objectContaining({ weightShape: [24, 8], shape: [1, 1024 * 1365, 24] }),
+    ]);
   });
 
   it("columns that are no whole quads", () => {
