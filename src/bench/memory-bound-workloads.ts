@@ -52,7 +52,7 @@ export function groupNormSiluWorkload(
   });
   const affineOf = (caps: Caps): GroupNormAffineProblem => ({
     batch: 1,
-    sources: [{ channels, splits: statsOf(caps).splits, pixels }],
+    sources: [{ channels, splits: statsOf(caps).splits, pixels, tiles: null }],
     numGroups,
     eps,
   });

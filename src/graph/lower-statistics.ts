@@ -1,7 +1,7 @@
 /** Lowering of the first step of GroupNorm: statistics of their own, or from the kernel that makes the map. */
 import type { Caps } from "../gpu/caps.ts";
 import type { DType } from "../gpu/dtype.ts";
-import type { PixelRegion } from "../kernels/channel-stats.ts";
+import type { PixelRegion, SplitCounts } from "../kernels/channel-stats.ts";
 import {
   channelStats,
   channelStatsByteLength,
@@ -11,7 +11,7 @@ import {
 import type { Epilogue } from "../kernels/epilogue.ts";
 import type { Cost, Kernel, KernelPlan } from "../kernels/kernel.ts";
 import type { TiledRows } from "../kernels/tile-statistics.ts";
-import { tileSplits } from "../kernels/tile-statistics.ts";
+import { tileCounts } from "../kernels/tile-statistics.ts";
 import type { Node, Value } from "./ir.ts";
 import { channelsOf, rowsOf } from "./ir.ts";
 import type { LowerContext, Step } from "./step.ts";
@@ -45,7 +45,7 @@ export function statsPlan(
 /** Statistics of the map `x`, into `output`. */
 export function statsStep(node: Node, x: Value, output: Value, context: LowerContext): Step {
   const { splits, pixels, ...step } = statsPlan(x.shape, context.graph.dtype, context.caps);
-  noteStatistics(output, x.shape[0] ?? 1, splits, pixels, context);
+  noteStatistics(output, x.shape[0] ?? 1, { splits, pixels, tiles: null }, context);
   const operands = { x: value(x), stats: value(output) };
   return { node, kernel: "channelStats", operands, ...step };
 }
@@ -69,14 +69,14 @@ export function withStatistics<P extends { readonly epilogue: Epilogue }, V exte
     epilogue: { ...problem.epilogue, statistics: "channels" as const },
   };
   const variant = extendableVariant(kernel, problem, measured, context);
-  const splits = variant === null ? null : tileSplits(variant, tiled);
-  if (splits === null) {
+  const counts = variant === null ? null : tileCounts(variant, tiled);
+  if (counts === null) {
     return [
       makeStep(node, context, kernel, problem, operands),
       statsStep(node, asMap(output), statistics, context),
     ];
   }
-  noteStatistics(statistics, 1, splits, tiled.rows, context);
+  noteStatistics(statistics, 1, counts, context);
   return [makeStep(node, context, kernel, measured, { ...operands, stats: value(statistics) })];
 }
 
@@ -91,10 +91,12 @@ function asMap(output: Value): Value {
 function noteStatistics(
   stats: Value,
   batch: number,
-  splits: number,
-  pixels: number,
+  counts: SplitCounts,
   context: LowerContext,
 ): void {
-  context.byteLengths.set(stats.id, channelStatsByteLength(batch, splits, channelsOf(stats)));
-  context.splits.set(stats.id, { splits, pixels });
+  context.byteLengths.set(
+    stats.id,
+    channelStatsByteLength(batch, counts.splits, channelsOf(stats)),
+  );
+  context.splits.set(stats.id, counts);
 }

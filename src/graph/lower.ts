@@ -14,6 +14,7 @@ import { concatChannels } from "../kernels/concat-channels.ts";
 import { elementwise } from "../kernels/elementwise.ts";
 import { geglu } from "../kernels/geglu.ts";
 import { groupNormAffine, groupNormAffineByteLength } from "../kernels/group-norm-affine.ts";
+import type { SplitCounts } from "../kernels/channel-stats.ts";
 import type { Kernel } from "../kernels/kernel.ts";
 import { layerNorm } from "../kernels/layer-norm.ts";
 import { sliceChannels } from "../kernels/slice-channels.ts";
@@ -52,7 +53,7 @@ export function lower(graph: Graph, caps: Caps): LoweredGraph {
   const shapes = new Map<number, readonly number[]>(
     [...graph.inputs.values()].map((v) => [v.id, v.shape]),
   );
-  const splits = new Map<number, { readonly splits: number; readonly pixels: number }>();
+  const splits: LowerContext["splits"] = new Map();
   const context: LowerContext = {
     graph,
     caps,
@@ -280,11 +281,7 @@ function lowerNode(node: Node, context: LowerContext): Step[] {
 }
 
 /** How the statistics in `stats` were counted. */
-function knownStats(
-  stats: Value,
-  { splits }: LowerContext,
-  { path }: Node,
-): { readonly splits: number; readonly pixels: number } {
+function knownStats(stats: Value, { splits }: LowerContext, { path }: Node): SplitCounts {
   const known = splits.get(stats.id);
   if (known === undefined) throw new Error(`internal: no statistics for ${path}`);
   return known;

@@ -1,5 +1,6 @@
 /** What lowering makes, and what the lowering of every node needs. */
 import type { Caps } from "../gpu/caps.ts";
+import type { SplitCounts } from "../kernels/channel-stats.ts";
 import type { Cost, Kernel, KernelPlan } from "../kernels/kernel.ts";
 import { chooseVariant } from "../kernels/variant-choice.ts";
 import type { Graph, Node, Value, Weight } from "./ir.ts";
@@ -37,7 +38,8 @@ export interface LowerContext {
   readonly rowStatistics: Set<number>;
   /** An id for a value between the steps of one node. */
   readonly freshId: () => number;
-  readonly splits: Map<number, { readonly splits: number; readonly pixels: number }>;
+  /** How the statistics in a value count pixels. */
+  readonly splits: Map<number, SplitCounts>;
 }
 
 export const value = ({ id }: Value): OperandSource => ({ kind: "value", id });

@@ -4,7 +4,7 @@
  *   y[n, c] = Σ_s pixels_s · mean[n, s, c] / pixels
  *
  * Layout: `stats` f32 as `channelStats` writes them, `y` [N, C] in quads. One invocation per (image, quad).
- * The means of the strips are summed as differences from the first one, so that a large common offset does
+ * The means of the splits are summed as differences from the first one, so that a large common offset does
  * not cost digits.
  */
 import type { Caps } from "../gpu/caps.ts";
@@ -12,22 +12,19 @@ import type { DType } from "../gpu/dtype.ts";
 import { dtypeByteLength } from "../gpu/dtype.ts";
 import { ShapeError, isShape, quadCount } from "../gpu/shape.ts";
 import { foldWorkgroups } from "../gpu/wgsl.ts";
-import { channelStatsByteLength } from "./channel-stats.ts";
+import type { SplitCounts } from "./channel-stats.ts";
+import { channelStatsByteLength, splitParams, splitPixelsWgsl } from "./channel-stats.ts";
 import type { Cost, Kernel, KernelPlan } from "./kernel.ts";
 import { dispatch, reads, u32, writes } from "./kernel.ts";
 
 /** Operands: `stats` (f32, [batch, splits, quads] pairs of mean and M2), `y` [batch, channels]. */
-export interface ChannelMeanProblem {
+export interface ChannelMeanProblem extends SplitCounts {
   /** Storage of `y`. */
   readonly dtype: DType;
   /** Number of images. */
   readonly batch: number;
   /** Channels, without padding. */
   readonly channels: number;
-  /** Strips of the statistics, at most `pixels`. */
-  readonly splits: number;
-  /** Pixels that the statistics count. */
-  readonly pixels: number;
 }
 
 const WORKGROUP = 64;
@@ -41,7 +38,7 @@ function check({ batch, channels, splits, pixels }: ChannelMeanProblem): void {
   }
 }
 
-const BODY = /* wgsl */ `
+const BODY = /* wgsl */ `${splitPixelsWgsl("")}
 @compute @workgroup_size(${WORKGROUP})
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>,
         @builtin(local_invocation_index) local: u32) {
@@ -53,8 +50,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
   let shift = stats[first * 2u];
   var sum = vec4<f32>(0.0);
   for (var s = 0u; s < params.splits; s++) {
-    let pixels = params.strip_pixels + select(0u, 1u, s < params.longer_strips);
-    sum += f32(pixels) * (stats[(first + s * params.quads) * 2u] - shift);
+    sum += split_pixels(s) * (stats[(first + s * params.quads) * 2u] - shift);
   }
   y[i] = pack(shift + sum / f32(params.pixels));
 }
@@ -79,8 +75,7 @@ function plan(problem: ChannelMeanProblem, caps: Caps): KernelPlan {
             u32("quads", quads),
             u32("splits", splits),
             u32("pixels", pixels),
-            u32("strip_pixels", Math.floor(pixels / splits)),
-            u32("longer_strips", pixels % splits),
+            ...splitParams(problem, ""),
           ],
         },
         BODY,

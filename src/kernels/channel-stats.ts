@@ -20,6 +20,7 @@ import type { Caps } from "../gpu/caps.ts";
 import type { DType } from "../gpu/dtype.ts";
 import { dtypeByteLength } from "../gpu/dtype.ts";
 import { ShapeError, isShape, quadCount } from "../gpu/shape.ts";
+import type { Param } from "../gpu/wgsl.ts";
 import { foldWorkgroups } from "../gpu/wgsl.ts";
 import type { Cost, Kernel, KernelPlan } from "./kernel.ts";
 import { dispatch, reads, u32, writes } from "./kernel.ts";
@@ -59,9 +60,67 @@ const TARGET_INVOCATIONS_SOFTWARE = 1_024;
 /** Shorter strips write (and read again) more statistics than they save: 32 B for every quad of a strip. */
 const MIN_STRIP_PIXELS = 32;
 
-/** Pixels of split `split` when `pixels` are cut into `splits` strips: the first ones are one longer. */
-export function splitPixels(pixels: number, splits: number, split: number): number {
-  return Math.floor(pixels / splits) + (split < pixels % splits ? 1 : 0);
+/**
+ * Splits that are no strips but the tiles of a map, row by row, those of a doubled map phase by phase: the last of a
+ * row and those of the last row may be smaller.
+ */
+export interface StatisticsTiles {
+  /** Pixels of the map of one phase. */
+  readonly map: readonly [height: number, width: number];
+  readonly tile: readonly [height: number, width: number];
+}
+
+/** How the pixels of an image are divided among its splits. */
+export interface SplitCounts {
+  /** Parts of the statistics of an image, at most its pixels. */
+  readonly splits: number;
+  /** Pixels that the statistics count. */
+  readonly pixels: number;
+  /** Null: strips, as `channelStats` cuts them. */
+  readonly tiles: StatisticsTiles | null;
+}
+
+/** Pixels of split `split`. Of strips the first ones are one longer where they cannot be equal. */
+export function splitPixels({ splits, pixels, tiles }: SplitCounts, split: number): number {
+  if (tiles === null) return Math.floor(pixels / splits) + (split < pixels % splits ? 1 : 0);
+  const [mapHeight, mapWidth] = tiles.map;
+  const [tileHeight, tileWidth] = tiles.tile;
+  const columns = Math.ceil(mapWidth / tileWidth);
+  const tile = split % (columns * Math.ceil(mapHeight / tileHeight));
+  const x = (tile % columns) * tileWidth;
+  const y = Math.floor(tile / columns) * tileHeight;
+  return Math.min(tileWidth, mapWidth - x) * Math.min(tileHeight, mapHeight - y);
+}
+
+/** WGSL `split_pixels<suffix>(split) -> f32`, the pixels of a split. Needs `splitParams`. */
+export const splitPixelsWgsl = (suffix: string): string => /* wgsl */ `
+fn split_pixels${suffix}(split: u32) -> f32 {
+  if (params.tile_columns${suffix} == 0u) {
+    return f32(params.strip_pixels${suffix} + select(0u, 1u, split < params.longer_strips${suffix}));
+  }
+  let tile = split % params.map_tiles${suffix};
+  let x = (tile % params.tile_columns${suffix}) * params.tile_width${suffix};
+  let y = (tile / params.tile_columns${suffix}) * params.tile_height${suffix};
+  return f32(min(params.tile_width${suffix}, params.map_width${suffix} - x)
+    * min(params.tile_height${suffix}, params.map_height${suffix} - y));
+}
+`;
+
+/** Uniforms of `splitPixelsWgsl`. */
+export function splitParams({ splits, pixels, tiles }: SplitCounts, suffix: string): Param[] {
+  const [mapHeight, mapWidth] = tiles?.map ?? [1, 1];
+  const [tileHeight, tileWidth] = tiles?.tile ?? [1, 1];
+  const columns = tiles ? Math.ceil(mapWidth / tileWidth) : 0;
+  return [
+    u32(`strip_pixels${suffix}`, Math.floor(pixels / splits)),
+    u32(`longer_strips${suffix}`, pixels % splits),
+    u32(`tile_columns${suffix}`, columns),
+    u32(`map_tiles${suffix}`, Math.max(1, columns * Math.ceil(mapHeight / tileHeight))),
+    u32(`map_height${suffix}`, mapHeight),
+    u32(`map_width${suffix}`, mapWidth),
+    u32(`tile_height${suffix}`, tileHeight),
+    u32(`tile_width${suffix}`, tileWidth),
+  ];
 }
 
 /** How many strips suit the device, ≥ 1 and never more than `pixels`. */

@@ -15,22 +15,36 @@ export interface ColumnTile {
   readonly outputRow: (r: number) => string;
   /** Which split of the statistics the tile is. */
   readonly split: string;
+  /** Parts and rows of a part that lie in the map, expressions of type u32; null where all tiles are whole. */
+  readonly within: { readonly parts: string; readonly rows: string } | null;
 }
 
 /**
- * Finishes and stores all sums of an invocation and writes mean and M2 of the tile's columns. Whole tiles only. In
- * the order of a tree, and so the same bits in every run.
+ * Finishes and stores all sums of an invocation and writes mean and M2 of the tile's columns. In the order of a tree,
+ * and so the same bits in every run.
  */
 export function columnStatisticsWgsl(tile: ColumnTile): string {
-  const { rows, quadStep, part, means, outputRow, split } = tile;
+  const { rows, quadStep, part, means, outputRow, split, within } = tile;
   const indices = Array.from({ length: rows }, (_, r) => r);
+  const isPart = within ? ` && ${part} < ${within.parts}` : "";
+  const value = (r: number, q: number): string => {
+    const stored = `finish(acc${r}_${q}, ${outputRow(r)}, nq0 + my_quad + ${q * quadStep}u)`;
+    if (!within) return `let v${r} = ${stored};`;
+    return `var v${r} = vec4<f32>(0.0); if (${r}u < my_rows) { v${r} = ${stored}; }`;
+  };
+  const deviation = (r: number): string =>
+    within
+      ? `let d${r} = select(vec4<f32>(0.0), v${r} - mean, ${r}u < my_rows);`
+      : `let d${r} = v${r} - mean;`;
   return /* wgsl */ `
+  let my_rows = ${within?.rows ?? `${rows}u`};
+  let my_parts = ${within?.parts ?? "16u"};
   ${lines(
     2,
-    (q) => `if (nq0 + my_quad + ${q * quadStep}u < params.column_quads) {
-    ${lines(rows, (r) => `let v${r} = finish(acc${r}_${q}, ${outputRow(r)}, nq0 + my_quad + ${q * quadStep}u);`)}
-    let mean = ${pairwise(indices.map((r) => `v${r}`))} * ${1 / rows};
-    ${lines(rows, (r) => `let d${r} = v${r} - mean;`)}
+    (q) => `if (nq0 + my_quad + ${q * quadStep}u < params.column_quads${isPart}) {
+    ${lines(rows, (r) => value(r, q))}
+    let mean = ${pairwise(indices.map((r) => `v${r}`))} / f32(my_rows);
+    ${lines(rows, deviation)}
     let at = (${part}) * 16u + my_quad + ${q * quadStep}u;
     ${means}[at] = mean;
     tile_w[at] = ${pairwise(indices.map((r) => `d${r} * d${r}`))};
@@ -40,12 +54,12 @@ export function columnStatisticsWgsl(tile: ColumnTile): string {
   let column = nq0 + local;
   if (local < 16u && column < params.column_quads) {
     var mean = vec4<f32>(0.0);
-    for (var i = 0u; i < 16u; i++) { mean += ${means}[i * 16u + local]; }
-    mean *= 0.0625;
+    for (var i = 0u; i < my_parts; i++) { mean += ${means}[i * 16u + local]; }
+    mean /= f32(my_parts);
     var m2 = vec4<f32>(0.0);
-    for (var i = 0u; i < 16u; i++) {
+    for (var i = 0u; i < my_parts; i++) {
       let delta = ${means}[i * 16u + local] - mean;
-      m2 += tile_w[i * 16u + local] + ${rows}.0 * delta * delta;
+      m2 += tile_w[i * 16u + local] + f32(my_rows) * delta * delta;
     }
     let slot = ((${split}) * params.column_quads + column) * 2u;
     stats[slot] = mean;

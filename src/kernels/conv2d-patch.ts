@@ -43,10 +43,7 @@ export function patchGroups(height: number, width: number, columnQuads: number):
   );
 }
 
-/**
- * Body of `patch`; needs `conv2dLoadsWgsl` and the epilogue. With statistics, which reuse the staging memory, all tiles
- * must be whole.
- */
+/** Body of `patch`; needs `conv2dLoadsWgsl` and the epilogue. Statistics reuse the staging memory. */
 export function patchConv2dWgsl(
   kernelSize: KernelSize,
   shortcut: boolean,
@@ -164,4 +161,8 @@ const CHANNEL_STATISTICS = columnStatisticsWgsl({
   means: "patch_a",
   outputRow: (r) => `output_row(first_row + ${r}u * params.grid_width + my_x, phase)`,
   split: "phase * tiles + tile",
+  within: {
+    parts: `min(${TILE_WIDTH}u, params.grid_width - ox0)`,
+    rows: `min(${TILE_HEIGHT}u, params.grid_height - oy0)`,
+  },
 });

@@ -38,7 +38,7 @@ import {
   epilogueWgsl,
   withEpilogue,
 } from "./epilogue.ts";
-import { patchConv2dWgsl, patchGroups, patchStorageBytes } from "./conv2d-patch.ts";
+import { PATCH_TILE, patchConv2dWgsl, patchGroups, patchStorageBytes } from "./conv2d-patch.ts";
 import { conv2dLoadsWgsl, gatheringConv2dWgsl, registerConv2dWgsl } from "./conv2d-wgsl.ts";
 import { REGISTER_WORKGROUP } from "./gemm-register.ts";
 import type { SplitShape } from "./gemm-split.ts";
@@ -54,7 +54,6 @@ import {
   NO_BINDING_FOR_STATISTICS,
   statisticsOperands,
   statisticsRefusal,
-  tileSplits,
   tileStatisticsByteLength,
 } from "./tile-statistics.ts";
 
@@ -106,6 +105,12 @@ export function conv2dOutputSize(
     Math.floor((scale * p.inHeight + top + bottom - p.kernelSize[0]) / p.stride) + 1,
     Math.floor((scale * p.inWidth + left + right - p.kernelSize[1]) / p.stride) + 1,
   ];
+}
+
+/** `[height, width]` of the output of one phase. */
+function gridSize(p: Conv2dProblem): readonly [number, number] {
+  const [height, width] = conv2dOutputSize(p);
+  return p.upsample ? [height / 2, width / 2] : [height, width];
 }
 
 /** The window that is slid over the stored map. */
@@ -188,13 +193,9 @@ function interfaceOf(p: Conv2dProblem): ReturnType<typeof withEpilogue> {
 
 /** The rows of the output as the tiles cut them. */
 export function conv2dTiledRows(p: Conv2dProblem): TiledRows {
-  const [height, width] = conv2dOutputSize(p);
-  return {
-    rows: height * width,
-    images: p.batch,
-    phases: p.upsample ? 4 : 1,
-    width: p.upsample ? width / 2 : width,
-  };
+  const [height, width] = gridSize(p);
+  const phases = p.upsample ? 4 : 1;
+  return { rows: phases * height * width, images: p.batch, phases, width };
 }
 
 /** The pixels of the shortcut are those of the output, and it takes the place of the residual. */
@@ -229,15 +230,17 @@ function select(p: Conv2dProblem, caps: Caps): Conv2dVariant {
   return quadCount(p.outChannels) === 1 ? "register-8x1" : "register-8x2";
 }
 
-/** Whether 3×3 taps share a patch, none of it lies outside the map, and patches are many. */
+/** Patches hang over the border; at least this much of them must lie in the map, of 1.5 times the rate. */
+const LEAST_WITHIN = 0.75;
+
+/** Whether 3×3 taps share a patch, and patches are many and mostly within the map. */
 function suitsPatch(p: Conv2dProblem): boolean {
   if (p.stride !== 1 || p.kernelSize.some((size) => size !== 3)) return false;
-  const tiled = conv2dTiledRows(p);
-  if (tileSplits("patch", { ...tiled, images: 1 }) === null) return false;
-  const width = tiled.width ?? 1;
-  const height = tiled.rows / tiled.phases / width;
-  const patches = patchGroups(height, width, quadCount(p.outChannels)) * p.batch * tiled.phases;
-  return patches >= LEAST_PATCHES;
+  const columns = quadCount(p.outChannels);
+  const [height, width] = gridSize(p);
+  const phases = p.batch * (p.upsample ? 4 : 1);
+  const within = (height * width) / (patchGroups(height, width, 1) * PATCH_TILE[0] * PATCH_TILE[1]);
+  return within >= LEAST_WITHIN && phases * patchGroups(height, width, columns) >= LEAST_PATCHES;
 }
 
 function refusal(p: Conv2dProblem, { limits }: Caps, variant: Conv2dVariant): string | null {
@@ -280,7 +283,7 @@ function plan(p: Conv2dProblem, caps: Caps, variant: Conv2dVariant = select(p, c
   const [shortcut0 = 0, shortcut1 = 0] = p.shortcutChannels;
   const shortcut = p.shortcutChannels.length > 0;
   const step = p.upsample ? 2 : 1;
-  const [gridHeight, gridWidth] = [outHeight / step, outWidth / step];
+  const [gridHeight, gridWidth] = gridSize(p);
   const kernelSize = effectiveKernel(p);
   const rows = p.batch * gridHeight * gridWidth;
   const columns = quadCount(p.outChannels);

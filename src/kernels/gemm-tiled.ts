@@ -152,6 +152,7 @@ const CHANNEL_STATISTICS = columnStatisticsWgsl({
   means: "tile_a",
   outputRow: (r) => `output_row(row0 + my_row + ${r}u, phase)`,
   split: "phase * row_tiles + index % row_tiles",
+  within: null,
 });
 
 /** The same, and the statistics of the tile's rows: 8 lanes hold 8 values each of a row, one lane merges them. */

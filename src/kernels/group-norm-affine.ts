@@ -17,15 +17,20 @@
 import type { Caps } from "../gpu/caps.ts";
 import { ShapeError, isShape, paddedChannels, quadCount } from "../gpu/shape.ts";
 import { foldWorkgroups } from "../gpu/wgsl.ts";
-import { channelStatsByteLength, splitPixels } from "./channel-stats.ts";
+import type { SplitCounts } from "./channel-stats.ts";
+import {
+  channelStatsByteLength,
+  splitParams,
+  splitPixels,
+  splitPixelsWgsl,
+} from "./channel-stats.ts";
 import type { Cost, Kernel, KernelPlan } from "./kernel.ts";
 import { dispatch, f32, reads, u32, writes } from "./kernel.ts";
 
-/** A tensor whose channels are normalised; `pixels` is what its statistics counted in each image. */
-export interface GroupNormSource {
+/** A tensor whose channels are normalised, and how its statistics count the pixels of each image. */
+export interface GroupNormSource extends SplitCounts {
+  /** Without padding. */
   readonly channels: number;
-  readonly splits: number;
-  readonly pixels: number;
 }
 
 /** Operands: `stats0`, `stats1` (with two sources), `gamma`, `beta` → `affine`. */
@@ -98,13 +103,9 @@ function check(problem: GroupNormAffineProblem): void {
  * Functions on source `k` (0 or 1): `stats_index_k` finds the mean of an entry (M2 is 4 further);
  * `weighted_means_k` and `spread_k` are a lane's part of the two sums over `count` channels from `first`.
  */
-const sourceFunctions = (k: number): string => /* wgsl */ `
+const sourceFunctions = (k: number): string => /* wgsl */ `${splitPixelsWgsl(`_${k}`)}
 fn stats_index_${k}(image: u32, split: u32, channel: u32) -> u32 {
   return ((image * params.splits_${k} + split) * params.quads_${k} + channel / 4u) * 8u + channel % 4u;
-}
-
-fn entry_pixels_${k}(split: u32) -> f32 {
-  return f32(params.strip_pixels_${k} + select(0u, 1u, split < params.longer_strips_${k}));
 }
 
 fn weighted_means_${k}(image: u32, first: u32, count: u32, lane: u32, shift: f32) -> f32 {
@@ -112,7 +113,7 @@ fn weighted_means_${k}(image: u32, first: u32, count: u32, lane: u32, shift: f32
   for (var entry = lane; entry < count * params.splits_${k}; entry += LANES) {
     let split = entry / count;
     let index = stats_index_${k}(image, split, first + entry % count);
-    sum += entry_pixels_${k}(split) * (stats${k}[index] - shift);
+    sum += split_pixels_${k}(split) * (stats${k}[index] - shift);
   }
   return sum;
 }
@@ -123,7 +124,7 @@ fn spread_${k}(image: u32, first: u32, count: u32, lane: u32, shift: f32, mean: 
     let split = entry / count;
     let index = stats_index_${k}(image, split, first + entry % count);
     let delta = (stats${k}[index] - shift) - mean;
-    sum += stats${k}[index + 4u] + entry_pixels_${k}(split) * (delta * delta);
+    sum += stats${k}[index + 4u] + split_pixels_${k}(split) * (delta * delta);
   }
   return sum;
 }
@@ -195,13 +196,12 @@ function plan(problem: GroupNormAffineProblem, caps: Caps): KernelPlan {
   check(problem);
   const { batch, sources, numGroups, eps } = problem;
   const channels = totalChannels(problem);
-  const [first, second = { channels: 0, splits: 1, pixels: 1 }] = sources;
+  const [first, second = { channels: 0, splits: 1, pixels: 1, tiles: null }] = sources;
   const sourceParams = [first, second].flatMap((source, k) => [
     u32(`channels_${k}`, source.channels),
     u32(`quads_${k}`, quadCount(source.channels)),
     u32(`splits_${k}`, source.splits),
-    u32(`strip_pixels_${k}`, Math.floor(source.pixels / source.splits)),
-    u32(`longer_strips_${k}`, source.pixels % source.splits),
+    ...splitParams(source, `_${k}`),
   ]);
   return {
     variant: "tree",
@@ -277,14 +277,15 @@ export function groupMoments(
   const moments = emptyMoments(batch * numGroups);
   for (let image = 0; image < batch; image++) {
     let channel = 0;
-    sources.forEach(({ channels, splits, pixels }, k) => {
+    sources.forEach((source, k) => {
+      const { channels, splits } = source;
       const stats = partials[k] as Float32Array;
       for (let c = 0; c < channels; c++, channel++) {
         const group = image * numGroups + Math.floor(channel / groupChannels);
         for (let split = 0; split < splits; split++) {
           const quad = (image * splits + split) * quadCount(channels) + Math.floor(c / 4);
           const index = quad * 8 + (c % 4);
-          const count = splitPixels(pixels, splits, split);
+          const count = splitPixels(source, split);
           mergeInto(
             moments,
             group,

@@ -2,17 +2,18 @@
  * Statistics of what conv2d or linear stores, written by the workgroups that hold it in registers, so that the next
  * norm need not read it for them.
  *
- * "channels", for a GroupNorm, variants `tiled` and `patch`: `stats` as `channelStats` writes it. Whole tiles of rows or
- * of pixels: split s is the s-th of them, behind those of the earlier phases when a map is doubled. A norm does not
- * care which pixels of an image a split counts, if it counts all and splits have one size.
+ * "channels", for a GroupNorm: `stats` as `channelStats` writes it. Split s is the s-th tile, behind those of the
+ * earlier phases when a map is doubled: of `tiled` whole tiles of rows, of `patch` tiles of pixels, which at the border
+ * may count fewer.
  *
  * "rows", for a LayerNorm, variant `tiled`: `row_stats_out` [rows][outChannels / 64] vec2 f32, mean and M2 of each
  * tile's 64 columns of a row. Whole tiles of columns.
  *
  * Each invocation takes the mean and M2 of its own n values of a column or row; one lane merges those of a tile, all
- * of the same size: M2 = Σ(M2ᵢ + n·(meanᵢ − mean)²). f32, two passes, of the values as they are stored.
+ * of the same size (of a patch: those within the map): M2 = Σ(M2ᵢ + n·(meanᵢ − mean)²). f32, two passes, of the values as they are stored.
  */
 import type { Operand } from "../gpu/wgsl.ts";
+import type { SplitCounts } from "./channel-stats.ts";
 import { channelStatsByteLength } from "./channel-stats.ts";
 import { PATCH_TILE } from "./conv2d-patch.ts";
 import type { TileStatistics } from "./gemm-tiled.ts";
@@ -28,7 +29,7 @@ export interface TiledRows {
   readonly width: number | null;
 }
 
-/** How many splits the statistics of a variant have, or null where it takes none or its tiles do not divide the map. */
+/** How many splits the statistics of a variant have, or null where it takes none, or none of this map. */
 export function tileSplits(
   variant: string,
   { rows, images, phases, width }: TiledRows,
@@ -36,18 +37,28 @@ export function tileSplits(
   if (images !== 1) return null;
   if (variant === "tiled") return rows % (phases * TILE_ROWS) === 0 ? rows / TILE_ROWS : null;
   if (variant !== "patch" || width === null) return null;
-  const isWhole = width % PATCH_TILE[1] === 0 && (rows / phases / width) % PATCH_TILE[0] === 0;
-  return isWhole ? rows / (PATCH_TILE[0] * PATCH_TILE[1]) : null;
+  const [tileHeight, tileWidth] = PATCH_TILE;
+  return phases * Math.ceil(rows / phases / width / tileHeight) * Math.ceil(width / tileWidth);
+}
+
+/** How those splits count the pixels: strips of one size, or tiles of which some are smaller. */
+export function tileCounts(variant: string, tiled: TiledRows): SplitCounts | null {
+  const splits = tileSplits(variant, tiled);
+  if (splits === null) return null;
+  const { rows, phases, width } = tiled;
+  const area = PATCH_TILE[0] * PATCH_TILE[1];
+  const isWhole = variant !== "patch" || width === null || splits * area === rows;
+  const tiles = isWhole ? null : { map: [rows / phases / width, width] as const, tile: PATCH_TILE };
+  return { splits, pixels: rows, tiles };
 }
 
 /** Why a variant or a map gives no statistics of channels; null where it does. */
 export function statisticsRefusal(variant: string, tiled: TiledRows): string | null {
   if (tileSplits(variant, tiled) !== null) return null;
-  const { rows, images, phases, width } = tiled;
+  const { rows, images, phases } = tiled;
   return (
-    `takes statistics as "tiled" of one image of whole tiles of ${TILE_ROWS} rows, or as "patch" of tiles of ` +
-    `${PATCH_TILE.join(" × ")} pixels, got "${variant}", ${images} images, ${phases} × ${rows / phases} rows` +
-    `${width === null ? "" : ` of a map ${width} wide`}. Use channelStats`
+    `takes statistics as "tiled" of one image of whole tiles of ${TILE_ROWS} rows, or as "patch" of one image, ` +
+    `got "${variant}", ${images} images, ${phases} × ${rows / phases} rows. Use channelStats`
   );
 }
 
@@ -57,7 +68,7 @@ export const NO_BINDING_FOR_STATISTICS =
 
 /** Bytes of `stats` as `tiled` writes them, which has the smaller tiles. */
 export function tileStatisticsByteLength({ rows }: TiledRows, channels: number): number {
-  return channelStatsByteLength(1, rows / TILE_ROWS, channels);
+  return channelStatsByteLength(1, Math.ceil(rows / TILE_ROWS), channels);
 }
 
 /** How many parts the statistics of a row have, or null where tiles do not divide it. */

@@ -225,7 +225,7 @@ async function readMoments(
   );
   return groupMoments([partials], {
     batch: 1,
-    sources: [{ channels, splits: region.splits, pixels: region.pixels }],
+    sources: [{ channels, splits: region.splits, pixels: region.pixels, tiles: null }],
     numGroups: node.op.numGroups,
     eps: node.op.eps,
   });

@@ -39,7 +39,7 @@ describe.each<DType>(["f32", "f16"])("channelMean %s", (dtype) => {
       );
       const { y } = await runKernel(
         setup.gpu,
-        channelMean.plan({ dtype, batch, channels, splits, pixels }, setup.caps),
+        channelMean.plan({ dtype, batch, channels, splits, pixels, tiles: null }, setup.caps),
         { stats: stats as Uint8Array<ArrayBuffer> },
         { y: activationByteLength([batch, channels], dtype) },
       );
@@ -54,8 +54,36 @@ describe.each<DType>(["f32", "f16"])("channelMean %s", (dtype) => {
   );
 });
 
+it("counts the tiles of a map, phase by phase", async () => {
+  const counts = [128, 16, 16, 2, 128, 16, 16, 2]; // 9 × 18 pixels in tiles of 8 × 16, twice
+  const tiles = { map: [9, 18], tile: [8, 16] } as const;
+  const means = uniformArray(8 * 4, 5, 1, 3).map(Math.fround);
+  const stats = Float64Array.from(
+    counts.flatMap((_, split) => [...means.subarray(4 * split, 4 * split + 4), 0, 0, 0, 0]),
+  );
+  const problem = { dtype: "f32", batch: 1, channels: 4, splits: 8, pixels: 324, tiles } as const;
+  const { y } = await runKernel(
+    setup.gpu,
+    channelMean.plan(problem, setup.caps),
+    { stats: packRows(stats, 8, "f32") },
+    { y: 16 },
+  );
+  const expected = Float64Array.from({ length: 4 }, (_, c) =>
+    counts.reduce((sum, count, split) => sum + (count * (means[4 * split + c] as number)) / 324, 0),
+  );
+  const got = unpackRows(y as Uint8Array<ArrayBuffer>, 4, "f32");
+  expectClose(got, expected, [1, 4], pointwise("f32"));
+});
+
 it("refuses more strips than pixels", () => {
-  const problem = { dtype: "f32", batch: 1, channels: 4, splits: 3, pixels: 2 } as const;
+  const problem = {
+    dtype: "f32",
+    batch: 1,
+    channels: 4,
+    splits: 3,
+    pixels: 2,
+    tiles: null,
+  } as const;
   expect(() => channelMean.check(problem)).toThrow(
     "channelMean: needs sizes ≥ 1 and splits ≤ pixels, got batch 1, channels 4, splits 3, pixels 2",
   );

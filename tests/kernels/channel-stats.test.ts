@@ -47,10 +47,20 @@ describe("splitPixels", () => {
     [42, 42],
     [4096, 129],
   ])("deals %i pixels into %i strips", (pixels, splits) => {
-    const strips = Array.from({ length: splits }, (_, split) => splitPixels(pixels, splits, split));
+    const strips = Array.from({ length: splits }, (_, split) =>
+      splitPixels({ splits, pixels, tiles: null }, split),
+    );
     expect(strips.reduce((sum, strip) => sum + strip, 0)).toBe(pixels);
     expect(Math.max(...strips) - Math.min(...strips)).toBeLessThanOrEqual(1);
     expect(strips).toEqual(strips.toSorted((a, b) => b - a));
+  });
+
+  it("counts the tiles of a map, phase by phase", () => {
+    const tiles = { map: [9, 18], tile: [8, 16] } as const;
+    const counts = Array.from({ length: 8 }, (_, split) =>
+      splitPixels({ splits: 8, pixels: 2 * 9 * 18, tiles }, split),
+    );
+    expect(counts).toEqual([128, 16, 16, 2, 128, 16, 16, 2]);
   });
 });
 

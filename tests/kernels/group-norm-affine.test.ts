@@ -9,10 +9,10 @@ import {
   mergeGroupMoments,
 } from "../../src/kernels/group-norm-affine.ts";
 
-const FIRST = { channels: 8, splits: 2, pixels: 9 };
+const FIRST = { channels: 8, splits: 2, pixels: 9, tiles: null };
 const PROBLEM: GroupNormAffineProblem = {
   batch: 1,
-  sources: [FIRST, { channels: 10, splits: 3, pixels: 9 }],
+  sources: [FIRST, { channels: 10, splits: 3, pixels: 9, tiles: null }],
   numGroups: 3,
   eps: 1e-5,
 };
@@ -24,11 +24,11 @@ describe("groupNormAffine.check", () => {
     [{ eps: 0 }, "groupNorm: eps must be a positive number, got 0"],
     [{ eps: NaN }, "groupNorm: eps must be a positive number, got NaN"],
     [
-      { sources: [{ channels: 6, splits: 10, pixels: 9 }] },
+      { sources: [{ channels: 6, splits: 10, pixels: 9, tiles: null }] },
       "groupNorm: a source needs channels ≥ 1 and 1 ≤ splits ≤ pixels, got channels 6, splits 10, pixels 9",
     ],
     [
-      { sources: [FIRST, { channels: 10, splits: 3, pixels: 8 }] },
+      { sources: [FIRST, { channels: 10, splits: 3, pixels: 8, tiles: null }] },
       "groupNorm: both sources must count the same pixels, got 9 and 8",
     ],
     [
@@ -61,8 +61,8 @@ describe("groupNormAffine.plan", () => {
     const other: GroupNormAffineProblem = {
       batch: 2,
       sources: [
-        { channels: 640, splits: 4, pixels: 64 },
-        { channels: 320, splits: 8, pixels: 64 },
+        { channels: 640, splits: 4, pixels: 64, tiles: null },
+        { channels: 320, splits: 8, pixels: 64, tiles: null },
       ],
       numGroups: 32,
       eps: 1e-6,
@@ -87,7 +87,7 @@ describe("moments on the CPU", () => {
   // Two strips (2 and 1 pixels) of one channel with values 1, 3 | 8: mean 4, variance (9 + 1 + 16) / 3.
   const problem: GroupNormAffineProblem = {
     batch: 1,
-    sources: [{ channels: 1, splits: 2, pixels: 3 }],
+    sources: [{ channels: 1, splits: 2, pixels: 3, tiles: null }],
     numGroups: 1,
     eps: 1e-5,
   };

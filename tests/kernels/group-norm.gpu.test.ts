@@ -130,7 +130,7 @@ async function runStats(row: Row, x: Float64Array, channels: number, caps: Caps)
   const { dtype, batch, height, width } = row;
   const pixels = height * width;
   const splits = row.splits ?? chooseSplits(pixels, channels, caps);
-  const source: GroupNormSource = { channels, splits, pixels };
+  const source: GroupNormSource = { channels, splits, pixels, tiles: null };
   const region = { y0: 0, y1: height, x0: 0, x1: width };
   const plan = channelStats.plan({ dtype, batch, height, width, channels, region, splits }, caps);
   const bytes = packRows(x, channels, dtype);
@@ -350,7 +350,7 @@ it("merged moments of two tiles are those of the whole image", async () => {
     );
     return groupMoments([new Float32Array((stats as Uint8Array<ArrayBuffer>).buffer)], {
       batch: 1,
-      sources: [{ channels, splits: 3, pixels: (y1 - y0) * width }],
+      sources: [{ channels, splits: 3, pixels: (y1 - y0) * width, tiles: null }],
       numGroups: groups,
       eps: 1e-5,
     });

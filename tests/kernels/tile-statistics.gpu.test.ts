@@ -10,7 +10,7 @@ import type { Epilogue } from "../../src/kernels/epilogue.ts";
 import { PLAIN_EPILOGUE } from "../../src/kernels/epilogue.ts";
 import { linear } from "../../src/kernels/linear.ts";
 import { TILE_ROWS } from "../../src/kernels/gemm-tiled.ts";
-import { channelStats } from "../reference/channel-stats.ts";
+import { splitStats } from "../reference/channel-stats.ts";
 import { expectClose } from "../support/expect-close.ts";
 import { testNorm } from "../support/input-norm.ts";
 import { packRows, runKernel, unpackRows, useGpu } from "../support/gpu.ts";
@@ -50,7 +50,9 @@ const CASES: readonly Case[] = [
     [
       { size: [8, 16], from: [5], to: 9, channelAdd: true, offset: 1000 }, // one tile
       { size: [16, 48], from: [5], to: 65, residual: true, dtype: "f16" }, // 2 × 3 tiles, 2 columns of them
-      { size: [8, 32], from: [4], to: 70, upsample: true }, // 2 tiles in each of 4 phases
+      { size: [9, 17], from: [4], to: 70, upsample: true }, // 2 × 2 tiles in each of 4 phases, three of them broken
+      { size: [9, 15], from: [5], to: 9, channelAdd: true, offset: 1000 },
+      { size: [1, 1], from: [5], to: 9, residual: true, dtype: "f16" },
       { size: [16, 16], from: [8, 5], to: 65, norm: true, channelAdd: true },
       { size: [16, 16], from: [5], to: 9, norm: true, shortcut: [8, 3] },
     ] as const
@@ -129,7 +131,8 @@ it.each(CASES.map((testCase) => [title(testCase), testCase] as const))(
       }),
     };
     const outBytes = packRows(new Float64Array(rows * to), to, dtype).byteLength;
-    const splits = rows / (variant === "tiled" ? TILE_ROWS : PATCH_TILE[0] * PATCH_TILE[1]);
+    const parts = splitsOf(variant, height, width, upsample);
+    const splits = parts.length;
     const { y, stats } = await runKernel(setup.gpu, planOf("channels"), inputs, {
       y: outBytes,
       stats: channelStatsByteLength(1, splits, to),
@@ -139,10 +142,7 @@ it.each(CASES.map((testCase) => [title(testCase), testCase] as const))(
       expect(y).toEqual((await runKernel(setup.gpu, planOf("none"), inputs, { y: outBytes }))["y"]);
 
     const stored = unpackRows(y as Uint8Array<ArrayBuffer>, to, dtype);
-    const phases = upsample ? byPhase(stored, 2 * height, 2 * width, to) : stored;
-    const counted = variant === "tiled" ? phases : byTile(phases, width, to);
-    const region = { y0: 0, y1: rows, x0: 0, x1: 1 };
-    const expected = channelStats(counted, [1, rows, 1, to], region, splits);
+    const expected = splitStats(stored, parts, to);
     const got = unpackRows(stats as Uint8Array<ArrayBuffer>, 8, "f32"); // mean and M2 of a quad
     const quads = Math.ceil(to / 4);
     const part = (offset: number) =>
@@ -179,31 +179,29 @@ function convolution({
   };
 }
 
-/** The pixels of maps, one below the other, in the order in which the tiles of `patch` hold them. */
-function byTile(y: Float64Array, width: number, channels: number): Float64Array {
-  const [tileHeight, tileWidth] = PATCH_TILE;
-  const out: number[] = [];
-  for (let y0 = 0; y0 < y.length / channels / width; y0 += tileHeight) {
-    for (let x0 = 0; x0 < width; x0 += tileWidth) {
-      for (let row = y0; row < y0 + tileHeight; row++) {
-        const first = (row * width + x0) * channels;
-        out.push(...y.subarray(first, first + tileWidth * channels));
+/** The output pixels of each tile: of phase after phase where a map is doubled. */
+function splitsOf(
+  variant: "tiled" | "patch",
+  height: number,
+  width: number,
+  upsample: boolean,
+): number[][] {
+  const phases = upsample ? [0, 1, 2, 3] : [0];
+  return phases.flatMap((phase) => {
+    const parts = new Map<number, number[]>();
+    for (let y = 0; y < height; y++) {
+      for (let x = 0; x < width; x++) {
+        const tile =
+          variant === "tiled"
+            ? Math.floor((y * width + x) / TILE_ROWS)
+            : Math.floor(y / PATCH_TILE[0]) * Math.ceil(width / PATCH_TILE[1]) +
+              Math.floor(x / PATCH_TILE[1]);
+        const pixel = upsample
+          ? (2 * y + (phase >> 1)) * 2 * width + 2 * x + (phase & 1)
+          : y * width + x;
+        parts.set(tile, [...(parts.get(tile) ?? []), pixel]);
       }
     }
-  }
-  return Float64Array.from(out);
-}
-
-/** The pixels of a doubled map in the order in which its four phases hold them. */
-function byPhase(y: Float64Array, height: number, width: number, channels: number): Float64Array {
-  const out: number[] = [];
-  for (let phase = 0; phase < 4; phase++) {
-    for (let row = phase >> 1; row < height; row += 2) {
-      for (let column = phase & 1; column < width; column += 2) {
-        const first = (row * width + column) * channels;
-        out.push(...y.subarray(first, first + channels));
-      }
-    }
-  }
-  return Float64Array.from(out);
+    return [...parts].toSorted(([a], [b]) => a - b).map(([, pixels]) => pixels);
+  });
 }

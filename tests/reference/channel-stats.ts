@@ -19,20 +19,27 @@ export function channelStats(
   for (let rest = splits; rest > 0; rest--)
     strips.push(pixels.splice(0, Math.ceil(pixels.length / rest)));
 
-  const mean = new Float64Array(batch * splits * channels);
-  const m2 = new Float64Array(batch * splits * channels);
-  for (let n = 0; n < batch; n++) {
-    strips.forEach((strip, split) => {
-      for (let c = 0; c < channels; c++) {
-        const values = strip.map(
-          (pixel) => x[(n * height * width + pixel) * channels + c] as number,
-        );
-        const average = values.reduce((sum, value) => sum + value, 0) / values.length;
-        const index = (n * splits + split) * channels + c;
-        mean[index] = average;
-        m2[index] = values.reduce((sum, value) => sum + (value - average) ** 2, 0);
-      }
-    });
-  }
+  const images = Array.from({ length: batch }, (_, n) =>
+    strips.map((strip) => strip.map((pixel) => n * height * width + pixel)),
+  );
+  return splitStats(x, images.flat(), channels);
+}
+
+/** The same of any lists of pixels of `x` [pixels, channels]. */
+export function splitStats(
+  x: ArrayLike<number>,
+  splits: readonly (readonly number[])[],
+  channels: number,
+): { readonly mean: Float64Array; readonly m2: Float64Array } {
+  const mean = new Float64Array(splits.length * channels);
+  const m2 = new Float64Array(splits.length * channels);
+  splits.forEach((pixels, split) => {
+    for (let c = 0; c < channels; c++) {
+      const values = pixels.map((pixel) => x[pixel * channels + c] as number);
+      const average = values.reduce((sum, value) => sum + value, 0) / values.length;
+      mean[split * channels + c] = average;
+      m2[split * channels + c] = values.reduce((sum, value) => sum + (value - average) ** 2, 0);
+    }
+  });
   return { mean, m2 };
 }
