@@ -12,19 +12,25 @@ import type { DType } from "../gpu/dtype.ts";
 import { dtypeByteLength } from "../gpu/dtype.ts";
 import { ShapeError, isShape, quadCount } from "../gpu/shape.ts";
 import { foldWorkgroups } from "../gpu/wgsl.ts";
-import type { SplitCounts } from "./channel-stats.ts";
+import type { StatisticsTiles } from "./channel-stats.ts";
 import { channelStatsByteLength, splitParams, splitPixelsWgsl } from "./channel-stats.ts";
 import type { Cost, Kernel, KernelPlan } from "./kernel.ts";
 import { dispatch, reads, u32, writes } from "./kernel.ts";
 
 /** Operands: `stats` (f32, [batch, splits, quads] pairs of mean and M2), `y` [batch, channels]. */
-export interface ChannelMeanProblem extends SplitCounts {
+export interface ChannelMeanProblem {
   /** Storage of `y`. */
   readonly dtype: DType;
   /** Number of images. */
   readonly batch: number;
   /** Channels, without padding. */
   readonly channels: number;
+  /** Parts of the statistics of an image, at most `pixels`. */
+  readonly splits: number;
+  /** Pixels that the statistics count. */
+  readonly pixels: number;
+  /** Which splits are tiles of what map; null: strips, as `channelStats` cuts them. */
+  readonly tiles: StatisticsTiles | null;
 }
 
 const WORKGROUP = 64;
