@@ -202,7 +202,8 @@ export const CASES: readonly BenchCase[] = [
   linear(4096, 320, 960, 5),
   linear(4096, 320, 1280, 5, "geglu"),
   linear(4096, 1280, 320, 5, "residual"),
-  linear(4096, 512, 512, 8),
+  linear(4096, 512, 512, 2, "residual"),
+  linear(4096, 512, 1536, 2),
   linear(1024, 640, 640, 25, "residual"),
   linear(1024, 640, 1920, 5),
   linear(1024, 640, 2560, 5, "geglu"),
@@ -224,7 +225,7 @@ export const CASES: readonly BenchCase[] = [
   crossAttention(1024, 10, 5),
   crossAttention(256, 20, 5),
   selfAttention(257, 16, 24),
-  attention(4096, 4096, 1, 512, 2),
+  attention(4096, 4096, 1, 512, 2, "qkv"),
   // Bound by memory
   groupNorm(512, 128, 10),
   groupNorm(512, 256, 1),
