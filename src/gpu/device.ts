@@ -5,6 +5,7 @@
 import type { Caps, CapsLimits, SubgroupMatrixConfig } from "./caps.ts";
 import { DEFAULT_LIMITS, isSoftwareAdapter } from "./caps.ts";
 import { DeviceError, DeviceLostError } from "./errors.ts";
+import { matrixRefusal, probeMatrixUnits } from "./matrix-probe.ts";
 import { DeviceMemory } from "./memory.ts";
 import { PipelineCache } from "./pipelines.ts";
 
@@ -13,6 +14,7 @@ const WANTED_FEATURES = [
   "shader-f16",
   "subgroups",
   "timestamp-query",
+  "subgroup-size-control",
   "chromium-experimental-subgroup-matrix",
 ] as const;
 
@@ -94,12 +96,12 @@ export async function requestGpu(options: GpuOptions = {}): Promise<Gpu> {
       `device: the adapter refused a device: ${error instanceof Error ? error.message : String(error)}`,
     );
   }
-  return wrapDevice(device, adapter.info, true);
+  return withMatrixUnits(wrapDevice(device, adapter.info, true));
 }
 
 /**
  * Wraps a device that the caller already has, for sharing it with other WebGPU code. The caller keeps the
- * device: `destroy()` of the result frees our buffers only.
+ * device: `destroy()` of the result frees our buffers only. Matrix units are used after `withMatrixUnits` only.
  */
 export function adoptDevice(device: GPUDevice, info?: GPUAdapterInfo): Gpu {
   return wrapDevice(device, info, false);
@@ -110,7 +112,20 @@ export function adoptDevice(device: GPUDevice, info?: GPUAdapterInfo): Gpu {
  * pipelines and lifetime are shared with `gpu`.
  */
 export function withVariants(gpu: Gpu, variants: NonNullable<Caps["variants"]>): Gpu {
-  const caps: Caps = { ...gpu.caps, variants };
+  return withCaps(gpu, { variants });
+}
+
+/**
+ * The same device with the matrix units that a probe finds in `caps.matrixUnits`; a product of a few matrices runs on
+ * it, where it has the feature. Never rejects: `caps.matrixRefusal` says why there are none.
+ */
+export async function withMatrixUnits(gpu: Gpu): Promise<Gpu> {
+  const { units, refusal } = await probeMatrixUnits(gpu.device, gpu.caps);
+  return withCaps(gpu, { matrixUnits: units, matrixRefusal: refusal });
+}
+
+function withCaps(gpu: Gpu, changed: Partial<Caps>): Gpu {
+  const caps: Caps = { ...gpu.caps, ...changed };
   return Object.create(gpu, { caps: { value: caps, enumerable: true } }) as Gpu;
 }
 
@@ -169,11 +184,12 @@ function describeDevice(device: GPUDevice, info: GPUAdapterInfo | undefined): Ca
       device.limits[name] ?? DEFAULT_LIMITS[name],
     ]),
   ) as unknown as CapsLimits;
+  const sizes = info as { subgroupMinSize?: number; subgroupMaxSize?: number } | undefined;
   const matrixConfigs = device.features.has("chromium-experimental-subgroup-matrix")
     ? ((info as { subgroupMatrixConfigs?: readonly SubgroupMatrixConfig[] } | undefined)
         ?.subgroupMatrixConfigs ?? [])
     : [];
-  return {
+  const caps: Caps = {
     ...names,
     isSoftware:
       isSoftwareAdapter(names) ||
@@ -181,6 +197,7 @@ function describeDevice(device: GPUDevice, info: GPUAdapterInfo | undefined): Ca
     hasShaderF16: device.features.has("shader-f16"),
     hasSubgroups: device.features.has("subgroups"),
     hasTimestampQuery: device.features.has("timestamp-query"),
+    subgroupSizes: [sizes?.subgroupMinSize ?? 0, sizes?.subgroupMaxSize ?? 0],
     subgroupMatrixConfigs: matrixConfigs.map(({ componentType, resultComponentType, M, N, K }) => ({
       componentType,
       resultComponentType,
@@ -188,6 +205,9 @@ function describeDevice(device: GPUDevice, info: GPUAdapterInfo | undefined): Ca
       N,
       K,
     })),
+    matrixUnits: null,
+    matrixRefusal: null,
     limits,
   };
+  return { ...caps, matrixRefusal: matrixRefusal(caps, device.features) ?? "not probed" };
 }
