@@ -5,18 +5,17 @@
 import type { Caps, CapsLimits, SubgroupMatrixConfig } from "./caps.ts";
 import { DEFAULT_LIMITS, isSoftwareAdapter } from "./caps.ts";
 import { DeviceError, DeviceLostError } from "./errors.ts";
-import { matrixRefusal, probeMatrixUnits } from "./matrix-probe.ts";
+import {
+  MATRIX_FEATURE,
+  SUBGROUP_SIZE_FEATURE,
+  matrixRefusal,
+  probeMatrixUnits,
+} from "./matrix-probe.ts";
 import { DeviceMemory } from "./memory.ts";
 import { PipelineCache } from "./pipelines.ts";
 
 /** Features asked for when the adapter has them. Nothing here is required. */
-const WANTED_FEATURES = [
-  "shader-f16",
-  "subgroups",
-  "timestamp-query",
-  "subgroup-size-control",
-  "chromium-experimental-subgroup-matrix",
-] as const;
+const WANTED_FEATURES = ["shader-f16", "subgroups", "timestamp-query", MATRIX_FEATURE] as const;
 
 /** How a device is asked for. */
 export interface GpuOptions {
@@ -71,9 +70,11 @@ export async function requestGpu(options: GpuOptions = {}): Promise<Gpu> {
     );
   }
   const refused = new Set(options.withoutFeatures ?? []);
-  const features = WANTED_FEATURES.filter(
-    (name) => adapter.features.has(name) && !refused.has(name),
-  );
+  const isOffered = (name: string): boolean => adapter.features.has(name) && !refused.has(name);
+  const features: string[] = WANTED_FEATURES.filter(isOffered);
+  // Brings subgroups along, asked for or not.
+  const needsPinning = features.includes(MATRIX_FEATURE) && features.includes("subgroups");
+  if (needsPinning && isOffered(SUBGROUP_SIZE_FEATURE)) features.push(SUBGROUP_SIZE_FEATURE);
   const requiredLimits: Record<string, number> = {};
   if (!options.defaultLimits) {
     for (const name of Object.keys(DEFAULT_LIMITS) as (keyof CapsLimits)[]) {
@@ -88,7 +89,7 @@ export async function requestGpu(options: GpuOptions = {}): Promise<Gpu> {
   try {
     device = await adapter.requestDevice({
       label: "rcod",
-      requiredFeatures: features as unknown as GPUFeatureName[],
+      requiredFeatures: features as GPUFeatureName[],
       requiredLimits,
     });
   } catch (error) {
@@ -185,7 +186,7 @@ function describeDevice(device: GPUDevice, info: GPUAdapterInfo | undefined): Ca
     ]),
   ) as unknown as CapsLimits;
   const sizes = info as { subgroupMinSize?: number; subgroupMaxSize?: number } | undefined;
-  const matrixConfigs = device.features.has("chromium-experimental-subgroup-matrix")
+  const matrixConfigs = device.features.has(MATRIX_FEATURE)
     ? ((info as { subgroupMatrixConfigs?: readonly SubgroupMatrixConfig[] } | undefined)
         ?.subgroupMatrixConfigs ?? [])
     : [];

@@ -4,9 +4,10 @@
  * they take; a wrong form must cost nothing but the units.
  */
 import type { Caps } from "./caps.ts";
-import type { MatrixArray, MatrixUnits } from "./subgroup-matrix.ts";
+import { PipelineCache } from "./pipelines.ts";
+import type { MatrixArray, MatrixSpelling, MatrixUnits } from "./subgroup-matrix.ts";
 import {
-  MATRIX_SPELLINGS,
+  NEWER_SPELLINGS,
   loadMatrix,
   matrixArrayWgsl,
   matrixDirectives,
@@ -16,6 +17,8 @@ import {
 } from "./subgroup-matrix.ts";
 
 export const MATRIX_FEATURE = "chromium-experimental-subgroup-matrix";
+/** Lets shaders pin the size of their subgroups. */
+export const SUBGROUP_SIZE_FEATURE = "subgroup-size-control";
 
 /** Invocations of the probe, and of the kernels that use the units: a multiple of every subgroup size. */
 export const MATRIX_WORKGROUP = 128;
@@ -37,7 +40,7 @@ export function matrixRefusal(caps: Caps, features: ReadonlySet<string>): string
       ({ componentType, resultComponentType, M, N, K }) =>
         `${componentType} → ${resultComponentType} ${M}×${N}×${K}`,
     );
-    return `no shape of f16 factors with f32 sums is of use, offered: ${offered.join(", ") || "none"}`;
+    return `no shape of f16 factors with f32 sums is of use, offered: ${offered.join(", ")}`;
   }
   if (sizesOf(caps, features).length === 0) {
     return `subgroups of ${caps.subgroupSizes.join(" to ")} cannot be pinned to one size`;
@@ -49,11 +52,12 @@ export function matrixRefusal(caps: Caps, features: ReadonlySet<string>): string
 export async function probeMatrixUnits(device: GPUDevice, caps: Caps): Promise<ProbeResult> {
   const refusal = matrixRefusal(caps, device.features);
   if (refusal !== null) return refused(refusal);
-  const pinsSubgroupSize = device.features.has(SIZE_FEATURE);
+  const pinsSubgroupSize = device.features.has(SUBGROUP_SIZE_FEATURE);
+  const spellings = await acceptedSpellings(device, pinsSubgroupSize);
   let last = "";
   for (const shape of shapesOf(caps)) {
     for (const subgroupSize of sizesOf(caps, device.features)) {
-      for (const spelling of MATRIX_SPELLINGS) {
+      for (const spelling of spellings) {
         const units = { ...shape, subgroupSize, pinsSubgroupSize, spelling };
         const failure = await matrixFailure(device, units);
         if (failure === null) return { units, refusal: null };
@@ -64,13 +68,22 @@ export async function probeMatrixUnits(device: GPUDevice, caps: Caps): Promise<P
   return refused(`their probe fails: ${last}`);
 }
 
-const SIZE_FEATURE = "subgroup-size-control";
 const SIDES = [8, 16];
 const SUMS = [8, 16, 32];
 
+type Shape = Pick<MatrixUnits, "M" | "N" | "K">;
+
+/** Tried where the adapter's info lists none, as the info that a device itself has in Dawn. */
+const USUAL_SHAPES: readonly Shape[] = [
+  { M: 16, N: 16, K: 16 },
+  { M: 8, N: 16, K: 16 },
+  { M: 8, N: 8, K: 8 },
+];
+
 /** Shapes that tiles of 64 × 64 are made of, the largest first: the larger, the less is loaded for a product. */
-function shapesOf(caps: Caps): readonly Pick<MatrixUnits, "M" | "N" | "K">[] {
-  return caps.subgroupMatrixConfigs
+function shapesOf({ subgroupMatrixConfigs }: Caps): readonly Shape[] {
+  if (subgroupMatrixConfigs.length === 0) return USUAL_SHAPES;
+  return subgroupMatrixConfigs
     .filter(
       ({ componentType, resultComponentType, M, N, K }) =>
         componentType === "f16" &&
@@ -83,11 +96,29 @@ function shapesOf(caps: Caps): readonly Pick<MatrixUnits, "M" | "N" | "K">[] {
     .toSorted((a, b) => b.M * b.N * b.K - a.M * a.N * a.K);
 }
 
+/** What the shader compiler's front end takes; the oldest spelling only where it takes no other, for it warns of it. */
+async function acceptedSpellings(
+  device: GPUDevice,
+  pinsSubgroupSize: boolean,
+): Promise<readonly MatrixSpelling[]> {
+  const accepted: MatrixSpelling[] = [];
+  const [shape] = USUAL_SHAPES as [Shape];
+  for (const spelling of NEWER_SPELLINGS) {
+    device.pushErrorScope("validation");
+    const code = probeWgsl({ ...shape, subgroupSize: 32, pinsSubgroupSize, spelling });
+    device.createShaderModule({ label: "matrix probe", code });
+    if ((await device.popErrorScope()) === null) accepted.push(spelling);
+  }
+  return accepted.length > 0 ? accepted : ["flag"];
+}
+
 /** Subgroup sizes to try: the only one, or where sizes can be pinned 32 and then the larger before the smaller. */
 function sizesOf({ subgroupSizes }: Caps, features: ReadonlySet<string>): readonly number[] {
   const [least, most] = subgroupSizes;
-  const sizes = [32, 128, 64, 16, 8].filter((size) => size >= least && size <= most);
-  return least === most || features.has(SIZE_FEATURE) ? sizes : [];
+  const sizes = [32, 128, 64, 16, 8].filter(
+    (size) => size >= least && (most === 0 || size <= most),
+  );
+  return least === most || features.has(SUBGROUP_SIZE_FEATURE) ? sizes : [];
 }
 
 /** Whole numbers below 64: exact in f16, and their sums in f32 but not in f16. */
@@ -98,22 +129,12 @@ const rightElement = (k: number, column: number): number => (11 * k + 3 * column
 export async function matrixFailure(device: GPUDevice, units: MatrixUnits): Promise<string | null> {
   const { M, N, K, subgroupSize, spelling } = units;
   const form = `${M}×${N}×${K} in subgroups of ${subgroupSize}, spelling "${spelling}"`;
-  device.pushErrorScope("out-of-memory");
-  device.pushErrorScope("internal");
-  device.pushErrorScope("validation");
-  let got: Float32Array | string;
+  let got: Float32Array;
   try {
     got = await compute(device, units);
   } catch (error) {
-    got = error instanceof Error ? error.message : String(error);
-  }
-  // In the order of the scopes, before anything else is done with the device.
-  const scopes = [device.popErrorScope(), device.popErrorScope(), device.popErrorScope()];
-  const errors = (await Promise.all(scopes)).map((error) => error?.message);
-  const message =
-    errors.find((text) => text !== undefined) ?? (typeof got === "string" ? got : null);
-  if (message !== null || typeof got === "string") {
-    return `${form} does not compile or run: ${(message ?? "").split("\n")[0]}`;
+    const message = error instanceof Error ? error.message : String(error);
+    return `${form}: ${message.trim().replaceAll(/\s+/g, " ")}`;
   }
   const wrong = got.findIndex((value, i) => value !== expectedElement(units, i));
   return wrong < 0 ? null : `${form} gives ${got[wrong]}, not ${expectedElement(units, wrong)}`;
@@ -130,33 +151,24 @@ function expectedElement({ M, N, K }: MatrixUnits, index: number): number {
 }
 
 async function compute(device: GPUDevice, units: MatrixUnits): Promise<Float32Array> {
-  const size = (MATRIX_WORKGROUP / units.subgroupSize) * units.M * units.N * 4;
-  const usage = { STORAGE: 0x80, COPY_SRC: 0x4, COPY_DST: 0x8, MAP_READ: 0x1 };
   const label = "matrix probe";
-  const y = device.createBuffer({ label, size, usage: usage.STORAGE | usage.COPY_SRC });
-  const staging = device.createBuffer({ label, size, usage: usage.MAP_READ | usage.COPY_DST });
+  // A cache of its own: that of the device counts what kernels compile.
+  const compiled = new PipelineCache(device).get(label, probeWgsl(units), ["read_write"]);
+  const { pipeline, layout } = await compiled;
+  const size = (MATRIX_WORKGROUP / units.subgroupSize) * units.M * units.N * 4;
+  const y = device.createBuffer({ label, size, usage: 0x80 | 0x4 }); // STORAGE | COPY_SRC
+  const staging = device.createBuffer({ label, size, usage: 0x1 | 0x8 }); // MAP_READ | COPY_DST
   try {
-    const module = device.createShaderModule({ label, code: probeWgsl(units) });
-    const pipeline = await device.createComputePipelineAsync({
-      label,
-      layout: "auto",
-      compute: { module, entryPoint: "main" },
-    });
+    const entries = [{ binding: 0, resource: { buffer: y } }];
     const encoder = device.createCommandEncoder({ label });
     const pass = encoder.beginComputePass({ label });
     pass.setPipeline(pipeline);
-    pass.setBindGroup(
-      0,
-      device.createBindGroup({
-        layout: pipeline.getBindGroupLayout(0),
-        entries: [{ binding: 0, resource: { buffer: y } }],
-      }),
-    );
+    pass.setBindGroup(0, device.createBindGroup({ label, layout, entries }));
     pass.dispatchWorkgroups(1);
     pass.end();
     encoder.copyBufferToBuffer(y, 0, staging, 0, size);
     device.queue.submit([encoder.finish()]);
-    await staging.mapAsync(1); // GPUMapMode.READ
+    await staging.mapAsync(0x1); // READ
     return new Float32Array(staging.getMappedRange().slice(0));
   } finally {
     y.destroy();

@@ -11,8 +11,8 @@
  */
 export type MatrixSpelling = "quads" | "elements" | "flag";
 
-/** In order of preference: the newest, which stages by whole quads, first. */
-export const MATRIX_SPELLINGS: readonly MatrixSpelling[] = ["quads", "elements", "flag"];
+/** All but the oldest, in order of preference: that which stages by whole quads first. */
+export const NEWER_SPELLINGS: readonly MatrixSpelling[] = ["quads", "elements"];
 
 /** Matrix units that multiply f16 and add in f32, and how shaders reach them. */
 export interface MatrixUnits {
