@@ -1,6 +1,7 @@
 /** What lowering makes, and what the lowering of every node needs. */
 import type { Caps } from "../gpu/caps.ts";
 import type { Cost, Kernel, KernelPlan } from "../kernels/kernel.ts";
+import { finishesTiles } from "../kernels/tile-statistics.ts";
 import { chooseVariant } from "../kernels/variant-choice.ts";
 import type { Graph, Node, Value, Weight } from "./ir.ts";
 
@@ -53,7 +54,7 @@ function variantOf<P, V extends string>(
 }
 
 /**
- * Whether `problem` runs as "tiled" by choice, and as such can also do what `extended` adds to it: the variant is
+ * Whether `problem` runs in tiles by choice, and as such can also do what `extended` adds to it: the variant is
  * chosen without, as it was measured.
  */
 export function canExtendTiled<P, V extends string>(
@@ -63,7 +64,7 @@ export function canExtendTiled<P, V extends string>(
   context: LowerContext,
 ): boolean {
   const variant = variantOf(kernel, problem, context);
-  return variant === "tiled" && !kernel.refusal?.(extended, context.caps, variant);
+  return finishesTiles(variant) && !kernel.refusal?.(extended, context.caps, variant);
 }
 
 /** The step of a node that runs `kernel` on `problem`, in the variant that is asked for or fits. */

@@ -1,6 +1,6 @@
 /**
  * Statistics of what conv2d or linear stores, written by the workgroups that hold it in registers, so that the next
- * norm need not read it for them. Variant `tiled` only.
+ * norm need not read it for them. Variants `tiled` and `matrix` only.
  *
  * "channels", for a GroupNorm: `stats` as `channelStats` writes it. Whole tiles of rows: split s is the s-th of them,
  * behind those of the earlier phases when a map is doubled. "rows", for a LayerNorm: `row_stats_out`
@@ -14,6 +14,10 @@ import { channelStatsByteLength } from "./channel-stats.ts";
 import type { TileStatistics } from "./gemm-tiled.ts";
 import { TILE_COLUMNS, TILE_ROWS } from "./gemm-tiled.ts";
 import { writes } from "./kernel.ts";
+
+/** Whether a variant finishes whole tiles: it can measure them, and a row is staged by one lane, that can normalise it. */
+export const finishesTiles = (variant: string): boolean =>
+  variant === "tiled" || variant === "matrix";
 
 /** The rows of one image that a kernel computes, in how many phases of equal size. */
 export interface TiledRows {
@@ -30,7 +34,7 @@ export function tileSplits({ rows, images, phases }: TiledRows): number | null {
 
 /** Why a variant or a map gives no statistics of channels; null where it does. */
 export function statisticsRefusal(variant: string, tiled: TiledRows): string | null {
-  if (variant === "tiled" && tileSplits(tiled) !== null) return null;
+  if (finishesTiles(variant) && tileSplits(tiled) !== null) return null;
   return (
     `takes statistics as "tiled" of one image of whole tiles of ${TILE_ROWS} rows, ` +
     `got "${variant}", ${tiled.images} images, ${tiled.rows} rows. Use channelStats`
