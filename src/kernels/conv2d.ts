@@ -231,7 +231,7 @@ function refusal(p: Conv2dProblem, caps: Caps, variant: Conv2dVariant): string |
     if (interfaceOf(p).operands.length > MAX_BINDINGS) return NO_BINDING_FOR_STATISTICS;
   }
   if (variant === "tiled-split" || variant === "matrix-split") {
-    return splitRefusal(splitShape(p, tileBody(variant, caps, false)));
+    return splitRefusal(variant, splitShape(p, tileBody(variant, caps, false)));
   }
   if (variant !== "patch") return null;
   if (p.stride !== 1) return `patch is for stride 1, got ${p.stride}`;
@@ -257,6 +257,7 @@ function splitShape(p: Conv2dProblem, body: TileBody): SplitShape {
     columnQuads: quadCount(p.outChannels),
     phases,
     steps: kernelHeight * kernelWidth * stepsOf(p.inChannels) + stepsOf(p.shortcutChannels),
+    stepChannels: 4 * body.kQuads,
   };
 }
 

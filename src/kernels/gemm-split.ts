@@ -22,11 +22,12 @@ const MOST_SLICES = 16;
 const WORKGROUP = 64;
 
 export interface SplitShape {
-  /** Rows and column quads of one phase, phases, and steps of the K loop over all taps. */
+  /** Rows and column quads of one phase, phases, and steps of the K loop over all taps, each of so many channels. */
   readonly rows: number;
   readonly columnQuads: number;
   readonly phases: number;
   readonly steps: number;
+  readonly stepChannels: number;
 }
 
 /** How many slices; below 2 the problem has tiles enough, or too short a sum. */
@@ -45,12 +46,12 @@ function sliceCount({ rows, columnQuads, phases, steps }: SplitShape): number {
 const isProductOperand = ({ name }: Operand): boolean =>
   /^(x\d|weight|shortcut\d|norm)$/.test(name);
 
-export function splitRefusal(shape: SplitShape): string | null {
+export function splitRefusal(variant: string, shape: SplitShape): string | null {
   if (sliceCount(shape) >= 2) return null;
-  const { rows, columnQuads, phases, steps } = shape;
+  const { rows, columnQuads, phases, steps, stepChannels } = shape;
   return (
-    `a split is for few tiles with a long sum, got ${rows} × ${4 * columnQuads} × ${phases} ` +
-    `outputs in ${steps} steps`
+    `${variant} is for few tiles with a long sum, got ${rows} × ${4 * columnQuads} × ${phases} ` +
+    `outputs with sums of ${stepChannels * steps}`
   );
 }
 

@@ -158,7 +158,7 @@ function refusal(p: LinearProblem, caps: Caps, variant: LinearVariant): string |
     return `${variant} does not normalise rows. Apply layerNorm`;
   }
   if (variant === "tiled-split" || variant === "matrix-split") {
-    return splitRefusal(splitShape(p, tileBody(variant, caps, false)));
+    return splitRefusal(variant, splitShape(p, tileBody(variant, caps, false)));
   }
   return geglu && variant === "register-4x1" ? "GEGLU does not run as register-4x1" : null;
 }
@@ -170,7 +170,13 @@ function splitShape(
   const columnQuads = packedColumnQuads(outChannels, epilogue.geglu);
   // Both sources are one K axis, each padded to quads.
   const quads = inChannels.reduce((sum, channels) => sum + quadCount(channels), 0);
-  return { rows, columnQuads, phases: 1, steps: tileSteps(4 * quads, body) };
+  return {
+    rows,
+    columnQuads,
+    phases: 1,
+    steps: tileSteps(4 * quads, body),
+    stepChannels: 4 * body.kQuads,
+  };
 }
 
 /** The rows of the output as the tiles cut them. */
