@@ -16,7 +16,7 @@ import { testNorm } from "../support/input-norm.ts";
 import { packBias, packOnGpu, poisonTail, roundToSource } from "../support/packed-weight.ts";
 import { uniformArray } from "../support/random.ts";
 import type { Tolerance } from "../support/tolerance.ts";
-import { contraction } from "../support/tolerance.ts";
+import { contraction, roundedContraction } from "../support/tolerance.ts";
 
 /** Uniform in offset ± scale. */
 type Values = readonly [scale: number, offset: number];
@@ -137,6 +137,8 @@ export interface PreparedLinear {
   readonly outBytes: number;
   readonly expected: Float64Array;
   readonly tolerance: Tolerance;
+  /** Where a variant rounds normalised x to f16. */
+  readonly roundedTolerance: Tolerance;
 }
 
 /** Multiples of 1/8 in [-1, 1]: sums and products of a few are exact in every dtype. */
@@ -211,6 +213,7 @@ export async function prepareLinear(gpu: Gpu, row: LinearRow): Promise<PreparedL
     outBytes: packRows(finished, linearOutChannels(problem), dtype).byteLength,
     expected: finished.map((value) => Math.min(Math.max(value, -limit), limit)),
     tolerance: contraction(dtype, inChannels, sums.productRms),
+    roundedTolerance: roundedContraction(inChannels, sums.productRms),
   };
 }
 
@@ -220,13 +223,14 @@ export async function checkLinear(
   row: LinearRow,
   prepared: PreparedLinear,
   variant: LinearVariant,
-  tolerance: Tolerance = prepared.tolerance,
 ): Promise<void> {
   const { dtype, rows } = row.problem;
   const columns = linearOutChannels(row.problem);
   const plan = linear.plan(row.problem, gpu.caps, variant);
   const { y } = await runKernel(gpu, plan, prepared.inputs, { y: prepared.outBytes });
   const got = unpackRows(y as Uint8Array<ArrayBuffer>, columns, dtype);
+  const rounds = variant.startsWith("matrix") && row.problem.inputNorm !== "none";
+  const tolerance = rounds ? prepared.roundedTolerance : prepared.tolerance;
   expectClose(got, prepared.expected, [rows, columns], tolerance);
   if (row.overflows && dtype === "f16") {
     expect([Math.min(...got), Math.max(...got)]).toEqual([-F16_MAX, F16_MAX]);

@@ -1,0 +1,189 @@
+/** Statistics from the epilogue of conv2d and linear, against those of the map that the same run stores. */
+import { expect } from "vitest";
+import type { Gpu } from "../../src/gpu/device.ts";
+import type { DType } from "../../src/gpu/dtype.ts";
+import { roundToDtype } from "../../src/gpu/dtype.ts";
+import { channelStatsByteLength } from "../../src/kernels/channel-stats.ts";
+import type { Conv2dProblem } from "../../src/kernels/conv2d.ts";
+import { conv2d } from "../../src/kernels/conv2d.ts";
+import type { Epilogue } from "../../src/kernels/epilogue.ts";
+import { PLAIN_EPILOGUE } from "../../src/kernels/epilogue.ts";
+import { linear } from "../../src/kernels/linear.ts";
+import { TILE_ROWS } from "../../src/kernels/gemm-tiled.ts";
+import { channelStats } from "../reference/channel-stats.ts";
+import { expectClose } from "../support/expect-close.ts";
+import { testNorm } from "../support/input-norm.ts";
+import { packRows, runKernel, unpackRows } from "../support/gpu.ts";
+import { PLAIN_PACK, packBias, packOnGpu } from "../support/packed-weight.ts";
+import { uniformArray } from "../support/random.ts";
+import { pointwise } from "../support/tolerance.ts";
+
+export interface StatisticsCase {
+  readonly size: readonly [height: number, width: number];
+  readonly from: readonly number[];
+  readonly to: number;
+  /** 1: a linear layer. */
+  readonly kernel: 1 | 3;
+  readonly upsample?: boolean;
+  readonly shortcut?: readonly number[];
+  readonly channelAdd?: boolean;
+  readonly residual?: boolean;
+  readonly norm?: boolean;
+  /** Added to every bias: statistics must not lose their digits to it. */
+  readonly offset?: number;
+  readonly dtype?: DType;
+}
+
+export const STATISTICS_CASES: readonly StatisticsCase[] = [
+  { size: [8, 8], from: [5], to: 6, kernel: 1 }, // one tile, padded channels
+  { size: [16, 12], from: [9], to: 70, kernel: 1, residual: true, dtype: "f16" }, // 3 × 2 tiles
+  { size: [8, 8], from: [5], to: 9, kernel: 3, channelAdd: true },
+  { size: [8, 8], from: [5], to: 9, kernel: 3, offset: 1000 },
+  { size: [8, 16], from: [4], to: 8, kernel: 3, upsample: true }, // 2 tiles in each of 4 phases
+  { size: [8, 8], from: [8, 5], to: 65, kernel: 3, norm: true, channelAdd: true },
+  { size: [8, 8], from: [5], to: 9, kernel: 3, norm: true, shortcut: [8, 3] },
+];
+
+export const statisticsTitle = ({
+  size,
+  from,
+  to,
+  kernel,
+  dtype = "f32",
+  ...options
+}: StatisticsCase): string =>
+  `${dtype} ${kernel}x${kernel} [${size.join(",")},${from.join("+")}] → ${to} ${JSON.stringify(options)}`;
+
+/** Runs a case in a variant and compares. */
+export async function checkStatistics(
+  gpu: Gpu,
+  testCase: StatisticsCase,
+  variant: "tiled" | "matrix",
+): Promise<void> {
+  const { size, from, to, kernel, upsample = false, shortcut = [], dtype = "f32" } = testCase;
+  const [height, width] = size;
+  const scale = upsample ? 2 : 1;
+  const rows = height * width * scale * scale;
+  const sum = (channels: readonly number[]): number => channels.reduce((a, b) => a + b, 0);
+  const epilogue = {
+    ...PLAIN_EPILOGUE,
+    channelAdd: testCase.channelAdd === true,
+    residual: testCase.residual === true,
+  };
+  const inputNorm = testCase.norm ? ("affine-silu" as const) : ("none" as const);
+  const common = { dtype, inChannels: from, outChannels: to, inputNorm };
+  const planOf = (statistics: Epilogue["statistics"]) =>
+    kernel === 1
+      ? linear.plan(
+          {
+            ...common,
+            layerNorm: null,
+            rows,
+            rowsPerImage: rows,
+            epilogue: { ...epilogue, statistics },
+          },
+          gpu.caps,
+          variant,
+        )
+      : conv2d.plan(
+          { ...common, ...convolution(testCase), epilogue: { ...epilogue, statistics } },
+          gpu.caps,
+          variant,
+        );
+  const packed = async (inChannels: number, taps: number, seed: number) =>
+    packOnGpu(
+      gpu,
+      {
+        ...PLAIN_PACK,
+        dtype,
+        sourceDType: "F32",
+        outChannels: to,
+        inChannels,
+        taps,
+        upsample: upsample && taps === 9,
+      },
+      uniformArray(to * inChannels * taps, seed),
+    );
+  const map = (count: number, channels: number, seed: number) =>
+    packRows(
+      uniformArray(count * channels, seed).map((value) => roundToDtype(value, dtype)),
+      channels,
+      dtype,
+    );
+  const main = await packed(sum(from), kernel * kernel, 1);
+  const side = shortcut.length > 0 ? [...(await packed(sum(shortcut), 1, 2))] : [];
+  const bias = uniformArray(to, 3, 2, testCase.offset ?? 0).map(Math.fround);
+  const inputs = {
+    ...Object.fromEntries(from.map((c, i) => [`x${i}`, map(height * width, c, 10 + i)])),
+    ...Object.fromEntries(shortcut.map((c, i) => [`shortcut${i}`, map(rows, c, 20 + i)])),
+    weight: Uint8Array.from([...main, ...side]),
+    bias: packBias(bias, false),
+    ...(epilogue.channelAdd && { channel_add: map(1, to, 4) }),
+    ...(epilogue.residual && { residual: map(rows, to, 5) }),
+    ...(testCase.norm && {
+      norm: testNorm(inputNorm, sum(from))?.bytes as Uint8Array<ArrayBuffer>,
+    }),
+  };
+  const outBytes = packRows(new Float64Array(rows * to), to, dtype).byteLength;
+  const splits = rows / TILE_ROWS;
+  const { y, stats } = await runKernel(gpu, planOf("channels"), inputs, {
+    y: outBytes,
+    stats: channelStatsByteLength(1, splits, to),
+  });
+  // Without a norm on load the shader is shared by cases: what is stored must not depend on the statistics.
+  if (!testCase.norm)
+    expect(y).toEqual((await runKernel(gpu, planOf("none"), inputs, { y: outBytes }))["y"]);
+
+  const stored = unpackRows(y as Uint8Array<ArrayBuffer>, to, dtype);
+  const counted = upsample ? byPhase(stored, 2 * height, 2 * width, to) : stored;
+  const region = { y0: 0, y1: rows, x0: 0, x1: 1 };
+  const expected = channelStats(counted, [1, rows, 1, to], region, splits);
+  const got = unpackRows(stats as Uint8Array<ArrayBuffer>, 8, "f32"); // mean and M2 of a quad
+  const quads = Math.ceil(to / 4);
+  const part = (offset: number) =>
+    Float64Array.from({ length: splits * to }, (_, i) => {
+      const [split, channel] = [Math.floor(i / to), i % to];
+      return got[(split * quads + Math.floor(channel / 4)) * 8 + offset + (channel % 4)] as number;
+    });
+  const limit = pointwise("f32"); // whatever the storage: of the values that are stored
+  expectClose(part(0), expected.mean, [splits, to], limit);
+  expectClose(part(4), expected.m2, [splits, to], {
+    ...limit,
+    atol: limit.atol * Math.max(...expected.m2),
+  });
+}
+
+/** Everything of a convolution that a linear layer has not. */
+function convolution({
+  size: [inHeight, inWidth],
+  upsample = false,
+  shortcut = [],
+}: StatisticsCase): Omit<
+  Conv2dProblem,
+  "dtype" | "inChannels" | "outChannels" | "inputNorm" | "epilogue"
+> {
+  return {
+    batch: 1,
+    inHeight,
+    inWidth,
+    kernelSize: [3, 3],
+    stride: 1,
+    padding: [1, 1, 1, 1],
+    upsample,
+    shortcutChannels: shortcut,
+  };
+}
+
+/** The pixels of a doubled map in the order in which its four phases hold them. */
+function byPhase(y: Float64Array, height: number, width: number, channels: number): Float64Array {
+  const out: number[] = [];
+  for (let phase = 0; phase < 4; phase++) {
+    for (let row = phase >> 1; row < height; row += 2) {
+      for (let column = phase & 1; column < width; column += 2) {
+        const first = (row * width + column) * channels;
+        out.push(...y.subarray(first, first + channels));
+      }
+    }
+  }
+  return Float64Array.from(out);
+}
