@@ -77,9 +77,13 @@ function subgroupGrid({ M, N, subgroupSize }: MatrixUnits): readonly [number, nu
   for (let down = 1; down <= subgroups; down *= 2) {
     if (down <= rows && subgroups / down <= columns) grids.push([down, subgroups / down]);
   }
-  const loads = ([down, across]: readonly [number, number]): number =>
-    (rows / down) * M + (columns / across) * N;
-  return grids.toSorted((a, b) => loads(a) - loads(b))[0] as readonly [number, number];
+  // Elements that a subgroup loads for a column of products; of equal ones the fewer fragments.
+  const elements = ([down, across]: readonly [number, number]): number =>
+    TILE_ROWS / down + TILE_COLUMNS / across;
+  const fragments = ([down, across]: readonly [number, number]): number =>
+    rows / down + columns / across;
+  const [best] = grids.toSorted((a, b) => elements(a) - elements(b) || fragments(a) - fragments(b));
+  return best as readonly [number, number];
 }
 
 function matrixBody(units: MatrixUnits, normalises: boolean): TileBody {

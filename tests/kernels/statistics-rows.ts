@@ -54,11 +54,15 @@ export const statisticsTitle = ({
 }: StatisticsCase): string =>
   `${dtype} ${kernel}x${kernel} [${size.join(",")},${from.join("+")}] → ${to} ${JSON.stringify(options)}`;
 
-/** Runs a case in a variant and compares. */
+/**
+ * Runs a case in a variant and compares. `isRounded`: whether the driver measures f16 values as it stores them, which the
+ * shader says; Mesa 26 leaves out the way from f32 to f16 and back (in "tiled" alike), so that each is off by up to u16.
+ */
 export async function checkStatistics(
   gpu: Gpu,
   testCase: StatisticsCase,
   variant: "tiled" | "matrix",
+  isRounded = true,
 ): Promise<void> {
   const { size, from, to, kernel, upsample = false, shortcut = [], dtype = "f32" } = testCase;
   const [height, width] = size;
@@ -146,10 +150,15 @@ export async function checkStatistics(
       return got[(split * quads + Math.floor(channel / 4)) * 8 + offset + (channel % 4)] as number;
     });
   const limit = pointwise("f32"); // whatever the storage: of the values that are stored
-  expectClose(part(0), expected.mean, [splits, to], limit);
+  const m2 = Math.max(...expected.m2);
+  const off = isRounded ? 0 : 2 ** -11 * Math.max(...stored.map(Math.abs));
+  const nmse = isRounded ? limit.nmse : Infinity;
+  expectClose(part(0), expected.mean, [splits, to], { ...limit, nmse, atol: limit.atol + off });
   expectClose(part(4), expected.m2, [splits, to], {
     ...limit,
-    atol: limit.atol * Math.max(...expected.m2),
+    nmse,
+    // |Σ(v + e)² − Σv²| ≤ 2·off·Σ|v − mean|, and that by Cauchy and Schwarz
+    atol: limit.atol * m2 + 2 * off * Math.sqrt(TILE_ROWS * m2),
   });
 }
 
