@@ -72,7 +72,7 @@ const CASES: readonly Case[] = [
   { rows: 5, from: [7], to: 10, geglu: true, lora: 2 },
   { rows: 5, from: [7], to: 9, lora: 3, source: "F16" },
   { rows: 65, from: [324], to: 65, activation: "gelu", residual: true }, // 21 steps: 2 slices of 11 and 10
-  { rows: 9, from: [300, 17], to: 12, geglu: true }, // two sources in 2 slices
+  { rows: 9, from: [500, 17], to: 12, geglu: true }, // two sources in slices
   { rows: 9, from: [37], to: 10, norm: "affine" }, // proj_in
   { rows: 65, from: [8, 9], to: 12, norm: "affine-silu", residual: true },
   // Hostile values.
