@@ -10,6 +10,7 @@ import { paddedChannels } from "../gpu/shape.ts";
 import { submittedWorkDone } from "../gpu/transfer.ts";
 import { runPlan } from "../graph/run-plan.ts";
 import { packWeight } from "../kernels/pack-weight.ts";
+import { KERNEL_VARIANTS } from "../kernels/variant-choice.ts";
 import type { CaseShape } from "./case-shape.ts";
 import type { BenchCase } from "./cases.ts";
 import { CASES } from "./cases.ts";
@@ -204,7 +205,7 @@ async function runCase(
 ): Promise<CaseRecord> {
   const { dtype, scale } = context;
   const fitted = fitShape(shape, dtype, gpu.caps, scale === "small" ? SMALL_WORK : Infinity);
-  const workload = workloadOf(fitted, dtype);
+  const workload = workloadOf(fitted, dtype, gpu.caps);
   const { flops, bytesRead, bytesWritten } = workload.cost;
   const setBytes = bufferByteLengths(workload).reduce((sum, bytes) => sum + bytes, 0);
   const bufferSets = gpu.caps.isSoftware
@@ -232,14 +233,15 @@ async function runCase(
   }
 }
 
-/** Variants by kernel name, for those who choose. */
+/** Variants by kernel name, for those who choose; some need what not every device has. */
 export function knownVariants(
   cases: readonly BenchCase[] = CASES,
 ): ReadonlyMap<string, readonly string[]> {
   const known = new Map<string, readonly string[]>();
   for (const { shape } of cases) {
     const { kernel, variants } = workloadOf(shape, "f32");
-    known.set(kernel, [...new Set([...(known.get(kernel) ?? []), ...variants])]);
+    const all = KERNEL_VARIANTS[kernel] ?? variants;
+    known.set(kernel, [...new Set([...(known.get(kernel) ?? []), ...all])]);
   }
   return known;
 }
