@@ -19,7 +19,7 @@ import { UNIT_PRODUCT_RMS, contractionTolerance, roundedWeightError } from "./wo
 export function conv2dWorkload(
   shape: Extract<CaseShape, { kind: "conv2d" }>,
   dtype: DType,
-  caps: Caps,
+  on: Caps,
 ): Workload {
   const { size, from, to, stride, padding, upsample = false, shortcut = [] } = shape;
   const shortcutChannels = total(shortcut);
@@ -53,7 +53,7 @@ export function conv2dWorkload(
   const { rtol, atol } = contractionTolerance(dtype, reductionLength, scale * UNIT_PRODUCT_RMS);
   return {
     kernel: conv2d.name,
-    variants: offered(conv2d, problem, caps),
+    variants: offered(conv2d, problem, on),
     select: (caps) => chooseVariant(conv2d, problem, caps).variant,
     plan: (caps, variant) => [
       {
@@ -102,7 +102,7 @@ export function conv2dWorkload(
 export function linearWorkload(
   shape: Extract<CaseShape, { kind: "linear" }>,
   dtype: DType,
-  caps: Caps,
+  on: Caps,
 ): Workload {
   const { rows, from, to } = shape;
   const geglu = shape.epilogue === "geglu";
@@ -124,7 +124,7 @@ export function linearWorkload(
   const exact = contractionTolerance(dtype, reductionLength, scale * UNIT_PRODUCT_RMS);
   return {
     kernel: linear.name,
-    variants: offered(linear, problem, caps),
+    variants: offered(linear, problem, on),
     select: (caps) => chooseVariant(linear, problem, caps).variant,
     plan: (caps, variant) => [
       {

@@ -182,7 +182,7 @@ function describeFeatures(caps: Caps): readonly Finding[] {
           ? `ordinary arithmetic instead of matrix units: ${matrixRefusal}`
           : `matrix units multiply f16 and add in f32, in subgroups of ${matrixUnits.subgroupSize}` +
             `${matrixUnits.pinsSubgroupSize ? ", pinned" : ""}; spelling "${matrixUnits.spelling}"` +
-            `${caps.isSoftware ? "; on the CPU only where --variant asks for them" : ""}`,
+            (caps.isSoftware ? "; on the CPU only where --variant asks for them" : ""),
     },
   ];
 }
