@@ -52,6 +52,17 @@ export function matrixRefusal(caps: Caps, features: ReadonlySet<string>): string
 export async function probeMatrixUnits(device: GPUDevice, caps: Caps): Promise<ProbeResult> {
   const refusal = matrixRefusal(caps, device.features);
   if (refusal !== null) return refused(refusal);
+  try {
+    return await firstRight(device, caps);
+  } catch (error) {
+    return refused(`their probe fails: ${messageOf(error)}`);
+  }
+}
+
+const messageOf = (error: unknown): string =>
+  (error instanceof Error ? error.message : String(error)).trim().replaceAll(/\s+/g, " ");
+
+async function firstRight(device: GPUDevice, caps: Caps): Promise<ProbeResult> {
   const pinsSubgroupSize = device.features.has(SUBGROUP_SIZE_FEATURE);
   const spellings = await acceptedSpellings(device, pinsSubgroupSize);
   let last = "";
@@ -133,8 +144,7 @@ export async function matrixFailure(device: GPUDevice, units: MatrixUnits): Prom
   try {
     got = await compute(device, units);
   } catch (error) {
-    const message = error instanceof Error ? error.message : String(error);
-    return `${form}: ${message.trim().replaceAll(/\s+/g, " ")}`;
+    return `${form}: ${messageOf(error)}`;
   }
   const wrong = got.findIndex((value, i) => value !== expectedElement(units, i));
   return wrong < 0 ? null : `${form} gives ${got[wrong]}, not ${expectedElement(units, wrong)}`;
