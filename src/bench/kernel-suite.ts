@@ -20,7 +20,7 @@ import type { Clock } from "../gpu/clock.ts";
 import type { Buffers } from "../graph/recorder.ts";
 import { Recorder } from "../graph/recorder.ts";
 import type { Roofline, RooflineSizes } from "./roofline.ts";
-import { measureRoofline, rooflineMs, rooflineSizes } from "./roofline.ts";
+import { measureRoofline, rooflineMs, rooflineOf, rooflineSizes } from "./roofline.ts";
 import type { SamplingOptions, Timing } from "../graph/sampling.ts";
 import { sample } from "../graph/sampling.ts";
 import { fillPlan, poisonPlan, testTensorByteLength } from "./test-data.ts";
@@ -303,7 +303,7 @@ export async function runWorkload(
       const timing = isLong(i)
         ? singleTiming(runMs[i] as number)
         : (timings[timed.indexOf(recorders[i] as Recorder)] as Timing);
-      return { ...record, ...rates(workload, timing, roofline) };
+      return { ...record, ...rates(workload, timing, rooflineOf(record.variant, roofline)) };
     });
   } finally {
     for (const recorder of recorders) recorder.dispose();
