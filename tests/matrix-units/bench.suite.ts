@@ -44,6 +44,7 @@ it("times the variant beside the others, against the units' own peak", async () 
     dtype: "f16",
     minMs: 0.1,
     samples: 1,
+    variants: { linear: "matrix" },
     cases: [{ name: "layer", count: 1, shape }],
     rooflineSizes: { copyBytes: 65_536, fmaWorkgroups: 2, fmaSteps: 8 },
   });
