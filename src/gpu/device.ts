@@ -5,12 +5,7 @@
 import type { Caps, CapsLimits, SubgroupMatrixConfig } from "./caps.ts";
 import { DEFAULT_LIMITS, isSoftwareAdapter } from "./caps.ts";
 import { DeviceError, DeviceLostError } from "./errors.ts";
-import {
-  MATRIX_FEATURE,
-  SUBGROUP_SIZE_FEATURE,
-  matrixRefusal,
-  probeMatrixUnits,
-} from "./matrix-probe.ts";
+import { MATRIX_FEATURE, SUBGROUP_SIZE_FEATURE, matrixRefusal } from "./matrix-offer.ts";
 import { DeviceMemory } from "./memory.ts";
 import { PipelineCache } from "./pipelines.ts";
 
@@ -121,6 +116,8 @@ export function withVariants(gpu: Gpu, variants: NonNullable<Caps["variants"]>):
  * it, where it has the feature. Never rejects: `caps.matrixRefusal` says why there are none.
  */
 export async function withMatrixUnits(gpu: Gpu): Promise<Gpu> {
+  if (matrixRefusal(gpu.caps, gpu.device.features) !== null) return gpu;
+  const { probeMatrixUnits } = await import("./matrix-probe.ts"); // only experiments have the feature
   const { units, refusal } = await probeMatrixUnits(gpu.device, gpu.caps);
   return withCaps(gpu, { matrixUnits: units, matrixRefusal: refusal });
 }

@@ -4,6 +4,14 @@
  * they take; a wrong form must cost nothing but the units.
  */
 import type { Caps } from "./caps.ts";
+import type { MatrixShape } from "./matrix-offer.ts";
+import {
+  SUBGROUP_SIZE_FEATURE,
+  USUAL_SHAPES,
+  matrixRefusal,
+  shapesOf,
+  sizesOf,
+} from "./matrix-offer.ts";
 import { PipelineCache } from "./pipelines.ts";
 import type { MatrixArray, MatrixSpelling, MatrixUnits } from "./subgroup-matrix.ts";
 import {
@@ -16,10 +24,6 @@ import {
   subgroupSizeAttribute,
 } from "./subgroup-matrix.ts";
 
-export const MATRIX_FEATURE = "chromium-experimental-subgroup-matrix";
-/** Lets shaders pin the size of their subgroups. */
-export const SUBGROUP_SIZE_FEATURE = "subgroup-size-control";
-
 /** Invocations of the probe, and of the kernels that use the units: a multiple of every subgroup size. */
 export const MATRIX_WORKGROUP = 128;
 
@@ -29,24 +33,6 @@ export type ProbeResult =
   | { readonly units: null; readonly refusal: string };
 
 const refused = (refusal: string): ProbeResult => ({ units: null, refusal });
-
-/** What caps alone say against matrix units; null where only a probe can tell. */
-export function matrixRefusal(caps: Caps, features: ReadonlySet<string>): string | null {
-  if (!features.has(MATRIX_FEATURE)) return `the device has no feature ${MATRIX_FEATURE}`;
-  if (!caps.hasShaderF16 || !caps.hasSubgroups)
-    return "shader-f16 and subgroups are needed as well";
-  if (shapesOf(caps).length === 0) {
-    const offered = caps.subgroupMatrixConfigs.map(
-      ({ componentType, resultComponentType, M, N, K }) =>
-        `${componentType} → ${resultComponentType} ${M}×${N}×${K}`,
-    );
-    return `no shape of f16 factors with f32 sums is of use, offered: ${offered.join(", ")}`;
-  }
-  if (sizesOf(caps, features).length === 0) {
-    return `subgroups of ${caps.subgroupSizes.join(" to ")} cannot be pinned to one size`;
-  }
-  return null;
-}
 
 /** Tries the forms in turn, the most promising first. Never throws. */
 export async function probeMatrixUnits(device: GPUDevice, caps: Caps): Promise<ProbeResult> {
@@ -79,41 +65,13 @@ async function firstRight(device: GPUDevice, caps: Caps): Promise<ProbeResult> {
   return refused(`their probe fails: ${last}`);
 }
 
-const SIDES = [8, 16];
-const SUMS = [8, 16, 32];
-
-type Shape = Pick<MatrixUnits, "M" | "N" | "K">;
-
-/** Tried where the adapter's info lists none, as the info that a device itself has in Dawn. */
-const USUAL_SHAPES: readonly Shape[] = [
-  { M: 16, N: 16, K: 16 },
-  { M: 8, N: 16, K: 16 },
-  { M: 8, N: 8, K: 8 },
-];
-
-/** Shapes that tiles of 64 × 64 are made of, the largest first: the larger, the less is loaded for a product. */
-function shapesOf({ subgroupMatrixConfigs }: Caps): readonly Shape[] {
-  if (subgroupMatrixConfigs.length === 0) return USUAL_SHAPES;
-  return subgroupMatrixConfigs
-    .filter(
-      ({ componentType, resultComponentType, M, N, K }) =>
-        componentType === "f16" &&
-        resultComponentType === "f32" &&
-        SIDES.includes(M) &&
-        SIDES.includes(N) &&
-        SUMS.includes(K),
-    )
-    .map(({ M, N, K }) => ({ M, N, K }))
-    .toSorted((a, b) => b.M * b.N * b.K - a.M * a.N * a.K);
-}
-
 /** What the shader compiler's front end takes; the oldest spelling only where it takes no other, for it warns of it. */
 async function acceptedSpellings(
   device: GPUDevice,
   pinsSubgroupSize: boolean,
 ): Promise<readonly MatrixSpelling[]> {
   const accepted: MatrixSpelling[] = [];
-  const [shape] = USUAL_SHAPES as [Shape];
+  const [shape] = USUAL_SHAPES as [MatrixShape];
   for (const spelling of NEWER_SPELLINGS) {
     device.pushErrorScope("validation");
     const code = probeWgsl({ ...shape, subgroupSize: 32, pinsSubgroupSize, spelling });
@@ -121,15 +79,6 @@ async function acceptedSpellings(
     if ((await device.popErrorScope()) === null) accepted.push(spelling);
   }
   return accepted.length > 0 ? accepted : ["flag"];
-}
-
-/** Subgroup sizes to try: the only one, or where sizes can be pinned 32 and then the larger before the smaller. */
-function sizesOf({ subgroupSizes }: Caps, features: ReadonlySet<string>): readonly number[] {
-  const [least, most] = subgroupSizes;
-  const sizes = [32, 128, 64, 16, 8].filter(
-    (size) => size >= least && (most === 0 || size <= most),
-  );
-  return least === most || features.has(SUBGROUP_SIZE_FEATURE) ? sizes : [];
 }
 
 /** Whole numbers below 64: exact in f16, and their sums in f32 but not in f16. */

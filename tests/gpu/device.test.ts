@@ -3,7 +3,7 @@ import { afterEach, describe, expect, it, vi } from "vitest";
 import { DEFAULT_LIMITS } from "../../src/gpu/caps.ts";
 import { adoptDevice, requestGpu } from "../../src/gpu/device.ts";
 import { DeviceError } from "../../src/gpu/errors.ts";
-import { MATRIX_FEATURE } from "../../src/gpu/matrix-probe.ts";
+import { MATRIX_FEATURE } from "../../src/gpu/matrix-offer.ts";
 
 interface FakeAdapter {
   readonly features?: readonly string[];
