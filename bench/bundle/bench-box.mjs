@@ -1,5 +1,5 @@
 // Runs in the unpacked bundle, on a machine that has only a kernel, a C library and perhaps a GPU driver.
-// Finds an adapter, then for every set of Dawn toggles: doctor, verify, kernels, model, each in a process of its
+// Finds an adapter, then in every mode: doctor, verify, kernels, model, each in a process of its
 // own, so that a driver that crashes costs one step. Prints one JSON object on stdout, progress on stderr.
 import { spawn } from "node:child_process";
 import { existsSync, readdirSync, writeFileSync } from "node:fs";
@@ -15,7 +15,7 @@ const SOFTWARE_ICD = join(VULKAN, "vk_swiftshader_icd.json");
 
 const USAGE = `./run.sh [options]: checks, then times; prints one JSON object
   --model <m>            full (recipe weights made on the spot), tiny, none; default full, on a CPU tiny
-  --toggles <a,b>        default, f16 (native f16 on NVIDIA under Vulkan); default both
+  --modes <a,b>          default; f16 (native f16 on NVIDIA under Vulkan); matrix (f16 and matrix units); default all
   --verify-filter <t>    only golden cases whose name contains this
   --kernels-filter <t>   only kernel cases whose name contains this
   --samples <n>          passes and warm images to time
@@ -23,9 +23,14 @@ const USAGE = `./run.sh [options]: checks, then times; prints one JSON object
   --out <file>           write the JSON there too
 `;
 
-const TOGGLES = {
-  default: [],
-  f16: ["allow_unsafe_apis", "vulkan_enable_f16_on_nvidia"],
+const NATIVE_F16 = ["allow_unsafe_apis", "vulkan_enable_f16_on_nvidia"];
+const MATRIX_FEATURE = "chromium-experimental-subgroup-matrix";
+
+/** Dawn's toggles, environment, and variants of kernels that verify and model are made to take. */
+const MODES = {
+  default: { toggles: [], env: {}, variants: [] },
+  f16: { toggles: NATIVE_F16, env: { RCOD_WITHOUT_FEATURES: MATRIX_FEATURE }, variants: [] },
+  matrix: { toggles: NATIVE_F16, env: {}, variants: ["conv2d=matrix", "linear=matrix"] },
 };
 
 /** Places where drivers describe themselves that the loader does not always look at. */
@@ -119,7 +124,7 @@ function options() {
   const { values } = parseArgs({
     options: {
       model: { type: "string" },
-      toggles: { type: "string", default: Object.keys(TOGGLES).join(",") },
+      modes: { type: "string", default: Object.keys(MODES).join(",") },
       "verify-filter": { type: "string" },
       "kernels-filter": { type: "string" },
       samples: { type: "string" },
@@ -128,15 +133,15 @@ function options() {
       help: { type: "boolean", short: "h", default: false },
     },
   });
-  const toggles = values.toggles.split(",");
-  const unknown = toggles.filter((name) => !Object.hasOwn(TOGGLES, name));
-  if (unknown.length > 0) throw new Error(`--toggles: no set "${unknown[0]}"`);
+  const modes = values.modes.split(",");
+  const unknown = modes.filter((name) => !Object.hasOwn(MODES, name));
+  if (unknown.length > 0) throw new Error(`--modes: no mode "${unknown[0]}"`);
   if (![undefined, "full", "tiny", "none"].includes(values.model)) {
     throw new Error(`--model: full, tiny or none, got "${values.model}"`);
   }
   const limit = Number(values["time-limit"]);
   if (!(limit > 0)) throw new Error(`--time-limit: seconds above 0, got "${values["time-limit"]}"`);
-  return { ...values, toggles, limit };
+  return { ...values, modes, limit };
 }
 
 async function main() {
@@ -171,22 +176,44 @@ async function main() {
   if (found !== undefined) {
     const samples = chosen.samples === undefined ? [] : ["--samples", chosen.samples];
     const filter = (text) => (text === undefined ? [] : ["--filter", text]);
-    for (const name of chosen.toggles) {
-      const features = TOGGLES[name];
+    for (const name of chosen.modes) {
+      const { toggles: features, variants, env } = MODES[name];
       const toggles = features.length > 0 ? ["--dawn-toggles", features.join(",")] : [];
       const rcod = (label, ...args) =>
-        step(`${name} ${label}`, [...toggles, ...args, "--json"], found.env, chosen.limit);
+        step(
+          `${name} ${label}`,
+          [...toggles, ...args, "--json"],
+          { ...found.env, ...env },
+          chosen.limit,
+        );
       const doctor = await rcod("doctor", "doctor");
-      const isSoftware = doctor.result?.adapter?.isSoftware ?? true;
+      const adapter = doctor.result?.adapter;
+      if (variants.length > 0 && doctor.exitCode === 0 && !adapter?.matrixUnits) {
+        const skipped = `no matrix units: ${adapter?.matrixRefusal ?? "the adapter tells nothing"}`;
+        process.stderr.write(`== ${name}: left out, ${skipped}\n`);
+        record.runs.push({ mode: name, dawnToggles: features, doctor, skipped });
+        continue;
+      }
+      const isSoftware = adapter?.isSoftware ?? true;
+      const forced = variants.flatMap((variant) => ["--variant", variant]);
+      const halves = variants.length > 0 ? ["--precision", "f16"] : [];
       const model = chosen.model ?? (isSoftware ? "tiny" : "full");
       const steps = {
         doctor,
-        verify: await rcod("verify", "verify", "goldens", ...filter(chosen["verify-filter"])),
+        verify: await rcod(
+          "verify",
+          "verify",
+          "goldens",
+          ...halves,
+          ...forced,
+          ...filter(chosen["verify-filter"]),
+        ),
         kernels: await rcod(
           "kernels",
           "bench",
           "--suite",
           "kernels",
+          ...halves,
           ...samples,
           ...filter(chosen["kernels-filter"]),
         ),
@@ -196,13 +223,15 @@ async function main() {
             "bench",
             "--suite",
             "model",
+            ...halves,
+            ...forced,
             ...samples,
             ...(model === "full" ? ["--model", "configs/sd21-clip-l", "--recipe-weights"] : []),
           ),
         }),
       };
       failed ||= Object.values(steps).some(({ exitCode }) => exitCode !== 0);
-      record.runs.push({ toggles: name, dawnToggles: features, ...steps });
+      record.runs.push({ mode: name, dawnToggles: features, ...steps });
     }
   }
   const text = `${JSON.stringify(record)}\n`;

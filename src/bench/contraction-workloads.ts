@@ -1,5 +1,5 @@
 /** conv2d and linear as workloads. The reference is the definition: a loop over taps and channels in doubles. */
-import { BASELINE_CAPS } from "../gpu/caps.ts";
+import type { Caps } from "../gpu/caps.ts";
 import type { DType } from "../gpu/dtype.ts";
 import type { Weight } from "../graph/ir.ts";
 import { packedParts } from "../graph/weight-layout.ts";
@@ -19,6 +19,7 @@ import { UNIT_PRODUCT_RMS, contractionTolerance, roundedWeightError } from "./wo
 export function conv2dWorkload(
   shape: Extract<CaseShape, { kind: "conv2d" }>,
   dtype: DType,
+  on: Caps,
 ): Workload {
   const { size, from, to, stride, padding, upsample = false, shortcut = [] } = shape;
   const shortcutChannels = total(shortcut);
@@ -52,7 +53,7 @@ export function conv2dWorkload(
   const { rtol, atol } = contractionTolerance(dtype, reductionLength, scale * UNIT_PRODUCT_RMS);
   return {
     kernel: conv2d.name,
-    variants: offered(conv2d, problem),
+    variants: offered(conv2d, problem, on),
     select: (caps) => chooseVariant(conv2d, problem, caps).variant,
     plan: (caps, variant) => [
       {
@@ -101,6 +102,7 @@ export function conv2dWorkload(
 export function linearWorkload(
   shape: Extract<CaseShape, { kind: "linear" }>,
   dtype: DType,
+  on: Caps,
 ): Workload {
   const { rows, from, to } = shape;
   const geglu = shape.epilogue === "geglu";
@@ -122,7 +124,7 @@ export function linearWorkload(
   const exact = contractionTolerance(dtype, reductionLength, scale * UNIT_PRODUCT_RMS);
   return {
     kernel: linear.name,
-    variants: offered(linear, problem),
+    variants: offered(linear, problem, on),
     select: (caps) => chooseVariant(linear, problem, caps).variant,
     plan: (caps, variant) => [
       {
@@ -166,10 +168,10 @@ export function linearWorkload(
   };
 }
 
-/** The variants that run a problem on every device. */
-function offered<P, V extends string>(kernel: Kernel<P, V>, problem: P): readonly V[] {
+/** The variants that run a problem on a device. */
+function offered<P, V extends string>(kernel: Kernel<P, V>, problem: P, caps: Caps): readonly V[] {
   return kernel.variants.filter(
-    (variant) => (kernel.refusal?.(problem, BASELINE_CAPS, variant) ?? null) === null,
+    (variant) => (kernel.refusal?.(problem, caps, variant) ?? null) === null,
   );
 }
 

@@ -10,6 +10,7 @@ import { paddedChannels } from "../gpu/shape.ts";
 import { submittedWorkDone } from "../gpu/transfer.ts";
 import { runPlan } from "../graph/run-plan.ts";
 import { packWeight } from "../kernels/pack-weight.ts";
+import { KERNEL_VARIANTS } from "../kernels/variant-choice.ts";
 import type { CaseShape } from "./case-shape.ts";
 import type { BenchCase } from "./cases.ts";
 import { CASES } from "./cases.ts";
@@ -19,7 +20,7 @@ import type { Clock } from "../gpu/clock.ts";
 import type { Buffers } from "../graph/recorder.ts";
 import { Recorder } from "../graph/recorder.ts";
 import type { Roofline, RooflineSizes } from "./roofline.ts";
-import { measureRoofline, rooflineMs, rooflineSizes } from "./roofline.ts";
+import { measureRoofline, rooflineMs, rooflineOf, rooflineSizes } from "./roofline.ts";
 import type { SamplingOptions, Timing } from "../graph/sampling.ts";
 import { sample } from "../graph/sampling.ts";
 import { fillPlan, poisonPlan, testTensorByteLength } from "./test-data.ts";
@@ -204,7 +205,7 @@ async function runCase(
 ): Promise<CaseRecord> {
   const { dtype, scale } = context;
   const fitted = fitShape(shape, dtype, gpu.caps, scale === "small" ? SMALL_WORK : Infinity);
-  const workload = workloadOf(fitted, dtype);
+  const workload = workloadOf(fitted, dtype, gpu.caps);
   const { flops, bytesRead, bytesWritten } = workload.cost;
   const setBytes = bufferByteLengths(workload).reduce((sum, bytes) => sum + bytes, 0);
   const bufferSets = gpu.caps.isSoftware
@@ -232,14 +233,15 @@ async function runCase(
   }
 }
 
-/** Variants by kernel name, for those who choose. */
+/** Variants by kernel name, for those who choose; some need what not every device has. */
 export function knownVariants(
   cases: readonly BenchCase[] = CASES,
 ): ReadonlyMap<string, readonly string[]> {
   const known = new Map<string, readonly string[]>();
   for (const { shape } of cases) {
     const { kernel, variants } = workloadOf(shape, "f32");
-    known.set(kernel, [...new Set([...(known.get(kernel) ?? []), ...variants])]);
+    const all = KERNEL_VARIANTS[kernel] ?? variants;
+    known.set(kernel, [...new Set([...(known.get(kernel) ?? []), ...all])]);
   }
   return known;
 }
@@ -301,7 +303,7 @@ export async function runWorkload(
       const timing = isLong(i)
         ? singleTiming(runMs[i] as number)
         : (timings[timed.indexOf(recorders[i] as Recorder)] as Timing);
-      return { ...record, ...rates(workload, timing, roofline) };
+      return { ...record, ...rates(workload, timing, rooflineOf(record.variant, roofline)) };
     });
   } finally {
     for (const recorder of recorders) recorder.dispose();

@@ -1,6 +1,6 @@
 /**
  * What this device reaches at most, measured in the same run as the kernels: a copy for bandwidth, chains of
- * f32 multiply-adds for arithmetic (our kernels always accumulate in f32).
+ * f32 multiply-adds for arithmetic (our kernels always accumulate in f32), and of products by matrix units where there are.
  */
 import type { Caps } from "../gpu/caps.ts";
 import type { Gpu } from "../gpu/device.ts";
@@ -10,6 +10,7 @@ import { dispatch, reads, u32, writes } from "../kernels/kernel.ts";
 import type { Clock } from "../gpu/clock.ts";
 import { chooseClock } from "../gpu/clock.ts";
 import { Recorder } from "../graph/recorder.ts";
+import { matrixPeakByteLength, matrixPeakFlops, matrixPeakPlan } from "./matrix-peak.ts";
 import type { SamplingOptions } from "../graph/sampling.ts";
 import { sample } from "../graph/sampling.ts";
 
@@ -19,6 +20,8 @@ export interface Roofline {
   readonly copyGbps: number;
   /** f32 multiply-adds, two operations each, in GFLOP/s. */
   readonly fmaGflops: number;
+  /** f16 products with f32 sums by matrix units, in GFLOP/s; absent where there are none. */
+  readonly matrixGflops?: number;
 }
 
 const WORKGROUP = 256;
@@ -110,27 +113,41 @@ export async function measureRoofline(
 ): Promise<{ readonly roofline: Roofline; readonly clock: Clock; readonly clockReason: string }> {
   const { copyBytes, fmaWorkgroups, fmaSteps } = sizes;
   const { memory, caps } = gpu;
+  const units = caps.matrixUnits;
   const buffers = {
     x: memory.create("bench copy source", copyBytes, "activations"),
     y: memory.create(
       "bench copy target",
-      Math.max(copyBytes, fmaWorkgroups * WORKGROUP * 16),
+      Math.max(
+        copyBytes,
+        fmaWorkgroups * WORKGROUP * 16,
+        units ? matrixPeakByteLength(units, fmaWorkgroups) : 0,
+      ),
       "activations",
     ),
   };
   const recorders: Recorder[] = [];
   try {
-    for (const plan of [copyPlan(copyBytes / 16, caps), fmaPlan(fmaWorkgroups, fmaSteps, caps)]) {
+    for (const plan of [
+      copyPlan(copyBytes / 16, caps),
+      fmaPlan(fmaWorkgroups, fmaSteps, caps),
+      ...(units ? [matrixPeakPlan(units, caps, fmaWorkgroups, fmaSteps)] : []),
+    ]) {
       recorders.push(await Recorder.create(gpu, [{ plan }], [buffers]));
     }
-    const [copy, fma] = recorders as [Recorder, Recorder];
+    const [copy] = recorders as [Recorder];
     const { clock, reason } = await chooseClock(gpu, (pass, repeats) => copy.record(pass, repeats));
-    const [copied, computed] = await sample(clock, [copy, fma], options);
+    const [copied, computed, multiplied] = await sample(clock, recorders, options);
     const flops = fmaWorkgroups * WORKGROUP * fmaSteps * CHAINS * 4 * 2;
     return {
       roofline: {
         copyGbps: (2 * copyBytes) / ((copied?.medianMs ?? NaN) * 1e6),
         fmaGflops: flops / ((computed?.medianMs ?? NaN) * 1e6),
+        ...(units &&
+          multiplied && {
+            matrixGflops:
+              matrixPeakFlops(units, fmaWorkgroups, fmaSteps) / (multiplied.medianMs * 1e6),
+          }),
       },
       clock,
       clockReason: reason,
@@ -139,6 +156,13 @@ export async function measureRoofline(
     for (const recorder of recorders) recorder.dispose();
     for (const buffer of Object.values(buffers)) memory.release(buffer);
   }
+}
+
+/** The bounds of a variant: those that are built on matrix units have theirs for arithmetic. */
+export function rooflineOf(variant: string, roofline: Roofline): Roofline {
+  const { matrixGflops } = roofline;
+  if (matrixGflops === undefined || !variant.startsWith("matrix")) return roofline;
+  return { ...roofline, fmaGflops: matrixGflops };
 }
 
 /** Least milliseconds that the work can take on this roofline: the longer of arithmetic and memory. */

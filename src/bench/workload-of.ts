@@ -1,5 +1,6 @@
 /** From the shape of a case to its workload, as large as a device can take. */
 import type { Caps } from "../gpu/caps.ts";
+import { BASELINE_CAPS } from "../gpu/caps.ts";
 import type { DType } from "../gpu/dtype.ts";
 import { dtypeByteLength } from "../gpu/dtype.ts";
 import { paddedChannels } from "../gpu/shape.ts";
@@ -18,12 +19,13 @@ import { mergeWorkload } from "./merge-workload.ts";
 import { testTensorByteLength } from "./test-data.ts";
 import type { Workload } from "./workload.ts";
 
-export function workloadOf(shape: CaseShape, dtype: DType): Workload {
+/** `caps` decide which variants there are. */
+export function workloadOf(shape: CaseShape, dtype: DType, caps: Caps = BASELINE_CAPS): Workload {
   switch (shape.kind) {
     case "conv2d":
-      return conv2dWorkload(shape, dtype);
+      return conv2dWorkload(shape, dtype, caps);
     case "linear":
-      return linearWorkload(shape, dtype);
+      return linearWorkload(shape, dtype, caps);
     case "attention":
       return attentionWorkload(shape, dtype);
     case "group-norm-silu":

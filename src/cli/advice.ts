@@ -44,7 +44,7 @@ export function featureAdvice(caps: Caps, implementation: string): readonly stri
     process.platform === "linux" &&
     /nvidia/i.test(caps.vendor)
   ) {
-    if (!caps.hasShaderF16 || caps.subgroupMatrixConfigs.length === 0) {
+    if (!caps.hasShaderF16 || caps.matrixUnits === null) {
       advice.push(
         `NVIDIA under Vulkan hides f16 and matrix units unless asked: add --dawn-toggles ${NVIDIA_TOGGLES}`,
       );

@@ -18,7 +18,7 @@ export function kernelHeading(version: string, settings: KernelSuiteSettings, ca
     `rcod ${version}, ${adapterName(caps)}, ${dtype}, ${new Date().toISOString()}`,
     `clock: ${clock} (${clockReason}); passes of ${minMs} ms and more, ${samples} samples where they fit`,
     "* is what the engine takes here",
-    `roofline in this run: copy ${rate(roofline.copyGbps)} GB/s, f32 multiply-add ${rate(roofline.fmaGflops)} GFLOP/s`,
+    `roofline in this run: copy ${rate(roofline.copyGbps)} GB/s, f32 multiply-add ${rate(roofline.fmaGflops)} GFLOP/s${roofline.matrixGflops === undefined ? "" : `, matrix units ${rate(roofline.matrixGflops)} GFLOP/s`}`,
     ...(scale === "small"
       ? [
           "shapes are cut down to about 20 MFLOP each (marked ~): rates compare, times do not. --scale full for the model's own",

@@ -160,7 +160,7 @@ function verdictOf(caps: Caps, ok: boolean): string {
 }
 
 function describeFeatures(caps: Caps): readonly Finding[] {
-  const matrix = caps.subgroupMatrixConfigs;
+  const { matrixUnits, matrixRefusal } = caps;
   return [
     feature("shader-f16", caps.hasShaderF16, {
       yes: "half precision is read and written natively",
@@ -176,11 +176,13 @@ function describeFeatures(caps: Caps): readonly Finding[] {
     }),
     {
       name: "subgroup matrix",
-      value: matrix.length > 0 ? `${matrix.length} shapes` : "no",
+      value: matrixUnits === null ? "no" : `${matrixUnits.M}×${matrixUnits.N}×${matrixUnits.K}`,
       meaning:
-        matrix.length > 0
-          ? `matrix units: ${[...new Set(matrix.map((m) => `${m.componentType} ${m.M}×${m.N}×${m.K}`))].join(", ")}`
-          : "no matrix units for shaders: ordinary arithmetic is used",
+        matrixUnits === null
+          ? `ordinary arithmetic instead of matrix units: ${matrixRefusal}`
+          : `matrix units multiply f16 and add in f32, in subgroups of ${matrixUnits.subgroupSize}` +
+            `${matrixUnits.pinsSubgroupSize ? ", pinned" : ""}; spelling "${matrixUnits.spelling}"` +
+            (caps.isSoftware ? "; on the CPU only where --variant asks for them" : ""),
     },
   ];
 }

@@ -4,6 +4,7 @@
  */
 
 import type { DType } from "./dtype.ts";
+import type { MatrixUnits } from "./subgroup-matrix.ts";
 
 /** One shape of `subgroup_matrix` multiply-accumulate that the adapter offers. */
 export interface SubgroupMatrixConfig {
@@ -61,8 +62,14 @@ export interface Caps {
   readonly hasSubgroups: boolean;
   /** Whether steps can be timed. */
   readonly hasTimestampQuery: boolean;
+  /** Least and largest size of a subgroup; 0 where the adapter does not tell. */
+  readonly subgroupSizes: readonly [least: number, largest: number];
   /** Empty where the adapter offers no matrix units. */
   readonly subgroupMatrixConfigs: readonly SubgroupMatrixConfig[];
+  /** The matrix units that kernels can use: found by a probe that compares numbers. Null: there are none. */
+  readonly matrixUnits: MatrixUnits | null;
+  /** Why there are none; null where there are. */
+  readonly matrixRefusal: string | null;
   /** The device's limits. */
   readonly limits: CapsLimits;
   /**
@@ -96,7 +103,10 @@ export const BASELINE_CAPS: Caps = {
   hasShaderF16: false,
   hasSubgroups: false,
   hasTimestampQuery: false,
+  subgroupSizes: [0, 0],
   subgroupMatrixConfigs: [],
+  matrixUnits: null,
+  matrixRefusal: "the WebGPU baseline has none",
   limits: DEFAULT_LIMITS,
 };
 

@@ -5,16 +5,12 @@
 import type { Caps, CapsLimits, SubgroupMatrixConfig } from "./caps.ts";
 import { DEFAULT_LIMITS, isSoftwareAdapter } from "./caps.ts";
 import { DeviceError, DeviceLostError } from "./errors.ts";
+import { MATRIX_FEATURE, SUBGROUP_SIZE_FEATURE, matrixRefusal } from "./matrix-offer.ts";
 import { DeviceMemory } from "./memory.ts";
 import { PipelineCache } from "./pipelines.ts";
 
 /** Features asked for when the adapter has them. Nothing here is required. */
-const WANTED_FEATURES = [
-  "shader-f16",
-  "subgroups",
-  "timestamp-query",
-  "chromium-experimental-subgroup-matrix",
-] as const;
+const WANTED_FEATURES = ["shader-f16", "subgroups", "timestamp-query", MATRIX_FEATURE] as const;
 
 /** How a device is asked for. */
 export interface GpuOptions {
@@ -69,9 +65,11 @@ export async function requestGpu(options: GpuOptions = {}): Promise<Gpu> {
     );
   }
   const refused = new Set(options.withoutFeatures ?? []);
-  const features = WANTED_FEATURES.filter(
-    (name) => adapter.features.has(name) && !refused.has(name),
-  );
+  const isOffered = (name: string): boolean => adapter.features.has(name) && !refused.has(name);
+  const features: string[] = WANTED_FEATURES.filter(isOffered);
+  // Brings subgroups along, asked for or not.
+  const needsPinning = features.includes(MATRIX_FEATURE) && features.includes("subgroups");
+  if (needsPinning && isOffered(SUBGROUP_SIZE_FEATURE)) features.push(SUBGROUP_SIZE_FEATURE);
   const requiredLimits: Record<string, number> = {};
   if (!options.defaultLimits) {
     for (const name of Object.keys(DEFAULT_LIMITS) as (keyof CapsLimits)[]) {
@@ -86,7 +84,7 @@ export async function requestGpu(options: GpuOptions = {}): Promise<Gpu> {
   try {
     device = await adapter.requestDevice({
       label: "rcod",
-      requiredFeatures: features as unknown as GPUFeatureName[],
+      requiredFeatures: features as GPUFeatureName[],
       requiredLimits,
     });
   } catch (error) {
@@ -94,12 +92,12 @@ export async function requestGpu(options: GpuOptions = {}): Promise<Gpu> {
       `device: the adapter refused a device: ${error instanceof Error ? error.message : String(error)}`,
     );
   }
-  return wrapDevice(device, adapter.info, true);
+  return withMatrixUnits(wrapDevice(device, adapter.info, true));
 }
 
 /**
  * Wraps a device that the caller already has, for sharing it with other WebGPU code. The caller keeps the
- * device: `destroy()` of the result frees our buffers only.
+ * device: `destroy()` of the result frees our buffers only. Matrix units are used after `withMatrixUnits` only.
  */
 export function adoptDevice(device: GPUDevice, info?: GPUAdapterInfo): Gpu {
   return wrapDevice(device, info, false);
@@ -110,7 +108,22 @@ export function adoptDevice(device: GPUDevice, info?: GPUAdapterInfo): Gpu {
  * pipelines and lifetime are shared with `gpu`.
  */
 export function withVariants(gpu: Gpu, variants: NonNullable<Caps["variants"]>): Gpu {
-  const caps: Caps = { ...gpu.caps, variants };
+  return withCaps(gpu, { variants });
+}
+
+/**
+ * The same device with the matrix units that a probe finds in `caps.matrixUnits`; a product of a few matrices runs on
+ * it, where it has the feature. Never rejects: `caps.matrixRefusal` says why there are none.
+ */
+export async function withMatrixUnits(gpu: Gpu): Promise<Gpu> {
+  if (matrixRefusal(gpu.caps, gpu.device.features) !== null) return gpu;
+  const { probeMatrixUnits } = await import("./matrix-probe.ts"); // only experiments have the feature
+  const { units, refusal } = await probeMatrixUnits(gpu.device, gpu.caps);
+  return withCaps(gpu, { matrixUnits: units, matrixRefusal: refusal });
+}
+
+function withCaps(gpu: Gpu, changed: Partial<Caps>): Gpu {
+  const caps: Caps = { ...gpu.caps, ...changed };
   return Object.create(gpu, { caps: { value: caps, enumerable: true } }) as Gpu;
 }
 
@@ -169,11 +182,12 @@ function describeDevice(device: GPUDevice, info: GPUAdapterInfo | undefined): Ca
       device.limits[name] ?? DEFAULT_LIMITS[name],
     ]),
   ) as unknown as CapsLimits;
-  const matrixConfigs = device.features.has("chromium-experimental-subgroup-matrix")
+  const sizes = info as { subgroupMinSize?: number; subgroupMaxSize?: number } | undefined;
+  const matrixConfigs = device.features.has(MATRIX_FEATURE)
     ? ((info as { subgroupMatrixConfigs?: readonly SubgroupMatrixConfig[] } | undefined)
         ?.subgroupMatrixConfigs ?? [])
     : [];
-  return {
+  const caps: Caps = {
     ...names,
     isSoftware:
       isSoftwareAdapter(names) ||
@@ -181,6 +195,7 @@ function describeDevice(device: GPUDevice, info: GPUAdapterInfo | undefined): Ca
     hasShaderF16: device.features.has("shader-f16"),
     hasSubgroups: device.features.has("subgroups"),
     hasTimestampQuery: device.features.has("timestamp-query"),
+    subgroupSizes: [sizes?.subgroupMinSize ?? 0, sizes?.subgroupMaxSize ?? 0],
     subgroupMatrixConfigs: matrixConfigs.map(({ componentType, resultComponentType, M, N, K }) => ({
       componentType,
       resultComponentType,
@@ -188,6 +203,9 @@ function describeDevice(device: GPUDevice, info: GPUAdapterInfo | undefined): Ca
       N,
       K,
     })),
+    matrixUnits: null,
+    matrixRefusal: null,
     limits,
   };
+  return { ...caps, matrixRefusal: matrixRefusal(caps, device.features) ?? "not probed" };
 }

@@ -7,11 +7,12 @@ export {
   fasterDType,
   isSoftwareAdapter,
 } from "./caps.ts";
-export { adoptDevice, requestGpu, withVariants } from "./device.ts";
+export { adoptDevice, requestGpu, withMatrixUnits, withVariants } from "./device.ts";
 export type { Gpu, GpuOptions } from "./device.ts";
 export type { DType } from "./dtype.ts";
 export { dtypeByteLength, floatToHalfBits, halfBitsToFloat } from "./dtype.ts";
 export { DeviceError, DeviceLostError } from "./errors.ts";
+export type { MatrixSpelling, MatrixUnits } from "./subgroup-matrix.ts";
 export type { MemoryUse, Purpose } from "./memory.ts";
 export { ShapeError } from "./shape.ts";
 export { readBytes, submittedWorkDone, uploadBytes } from "./transfer.ts";

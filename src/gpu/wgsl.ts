@@ -37,6 +37,8 @@ export interface ShaderHeader {
   readonly operands: readonly Operand[];
   /** Fields of the uniform `params`. */
   readonly params: readonly Param[];
+  /** Lines that have to come before all others: extensions and diagnostics. */
+  readonly directives?: readonly string[];
   /** `const NAME: u32 = value;` lines. */
   readonly constants?: Readonly<Record<string, number>>;
 }
@@ -46,6 +48,7 @@ export function shaderHeader(header: ShaderHeader): string {
   const { caps, dtype, operands, params } = header;
   const lines: string[] = [];
   if (dtype === "f16" && caps.hasShaderF16) lines.push("enable f16;");
+  lines.push(...(header.directives ?? []));
   for (const [name, value] of Object.entries(header.constants ?? {})) {
     lines.push(`const ${name}: u32 = ${value}u;`);
   }

@@ -1,7 +1,10 @@
 /** WGSL of the statistics of a tile's columns, shared by the variants that take them (see `tile-statistics.ts`). */
 import { lines } from "./gemm-register.ts";
 
-/** How a tile of 128 invocations holds its sums: 16 parts of `rows` rows, each of 8 invocations × 2 column quads. */
+/**
+ * How a tile of 128 invocations holds its sums: 16 parts of `rows` rows, each of 8 invocations × 2 column quads. The
+ * includer has `set_part(at, v)` and `part(at)` for 256 vec4 of workgroup memory.
+ */
 export interface ColumnTile {
   /** Accumulators `acc<row>_<quad>` of an invocation: 4 or 8 rows, 2 quads. */
   readonly rows: number;
@@ -9,8 +12,6 @@ export interface ColumnTile {
   readonly quadStep: number;
   /** The invocation's part, an expression below 16. */
   readonly part: string;
-  /** Staging memory of 256 vec4 or more for the means; the other sums go to `tile_w`. */
-  readonly means: string;
   /** The output row of accumulator row `r`. */
   readonly outputRow: (r: number) => string;
   /** Which split of the statistics the tile is. */
@@ -24,9 +25,10 @@ export interface ColumnTile {
  * and so the same bits in every run.
  */
 export function columnStatisticsWgsl(tile: ColumnTile): string {
-  const { rows, quadStep, part, means, outputRow, split, within } = tile;
+  const { rows, quadStep, part, outputRow, split, within } = tile;
   const indices = Array.from({ length: rows }, (_, r) => r);
   const isPart = within ? ` && ${part} < ${within.parts}` : "";
+  const at = (q: number): string => `(${part}) * 16u + my_quad + ${q * quadStep}u`;
   const value = (r: number, q: number): string => {
     const stored = `finish(acc${r}_${q}, ${outputRow(r)}, nq0 + my_quad + ${q * quadStep}u)`;
     if (!within) return `let v${r} = ${stored};`;
@@ -39,28 +41,35 @@ export function columnStatisticsWgsl(tile: ColumnTile): string {
   return /* wgsl */ `
   let my_rows = ${within?.rows ?? `${rows}u`};
   let my_parts = ${within?.parts ?? "16u"};
+  ${lines(2, (q) => `var m2_${q} = vec4<f32>(0.0);`)}
   ${lines(
     2,
     (q) => `if (nq0 + my_quad + ${q * quadStep}u < params.column_quads${isPart}) {
     ${lines(rows, (r) => value(r, q))}
     let mean = ${pairwise(indices.map((r) => `v${r}`))} / f32(my_rows);
     ${lines(rows, deviation)}
-    let at = (${part}) * 16u + my_quad + ${q * quadStep}u;
-    ${means}[at] = mean;
-    tile_w[at] = ${pairwise(indices.map((r) => `d${r} * d${r}`))};
+    set_part(${at(q)}, mean);
+    m2_${q} = ${pairwise(indices.map((r) => `d${r} * d${r}`))};
   }`,
   )}
   workgroupBarrier();
   let column = nq0 + local;
-  if (local < 16u && column < params.column_quads) {
-    var mean = vec4<f32>(0.0);
-    for (var i = 0u; i < my_parts; i++) { mean += ${means}[i * 16u + local]; }
+  let merges = local < 16u && column < params.column_quads;
+  var mean = vec4<f32>(0.0);
+  var m2 = vec4<f32>(0.0);
+  if (merges) {
+    for (var i = 0u; i < my_parts; i++) { mean += part(i * 16u + local); }
     mean /= f32(my_parts);
-    var m2 = vec4<f32>(0.0);
     for (var i = 0u; i < my_parts; i++) {
-      let delta = ${means}[i * 16u + local] - mean;
-      m2 += tile_w[i * 16u + local] + f32(my_rows) * delta * delta;
+      let delta = part(i * 16u + local) - mean;
+      m2 += f32(my_rows) * delta * delta;
     }
+  }
+  workgroupBarrier();
+  ${lines(2, (q) => `set_part(${at(q)}, m2_${q});`)}
+  workgroupBarrier();
+  if (merges) {
+    for (var i = 0u; i < my_parts; i++) { m2 += part(i * 16u + local); }
     let slot = ((${split}) * params.column_quads + column) * 2u;
     stats[slot] = mean;
     stats[slot + 1u] = m2;

@@ -97,6 +97,8 @@ export function patchConv2dWgsl(
   return /* wgsl */ `
 var<workgroup> patch_a: array<vec4<f32>, ${K_QUADS * plane}>; // [quad][row][column]
 var<workgroup> tile_w: array<vec4<f32>, ${K_QUADS * 4 * COLUMN_QUADS}>; // [channel][column quad]
+fn set_part(at: u32, v: vec4<f32>) { patch_a[at] = v; }
+fn part(at: u32) -> vec4<f32> { return patch_a[at]; }
 
 @compute @workgroup_size(${INVOCATIONS})
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>,
@@ -158,7 +160,6 @@ const CHANNEL_STATISTICS = columnStatisticsWgsl({
   rows: TILE_HEIGHT,
   quadStep: 8,
   part: "my_x",
-  means: "patch_a",
   outputRow: (r) => `output_row(first_row + ${r}u * params.grid_width + my_x, phase)`,
   split: "phase * tiles + tile",
   within: {

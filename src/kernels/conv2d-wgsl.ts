@@ -7,23 +7,24 @@ import {
   multiplyAddWgsl,
   sumsWgsl,
 } from "./gemm-register.ts";
-import type { TileStatistics } from "./gemm-tiled.ts";
+import type { TileBody, TileStatistics } from "./gemm-tiled.ts";
 import { tiledGemmWgsl } from "./gemm-tiled.ts";
 import type { InputNorm } from "./input-norm.ts";
 import { inputNormWgsl } from "./input-norm.ts";
 
-/** Body of the variants that gather: every tap of every row is looked up by itself. */
+/**
+ * Body of the variants that gather: every tap of every row is looked up by itself. Without a `TileBody` the naive one.
+ */
 export function gatheringConv2dWgsl(
-  variant: "naive" | "tiled" | "tiled-split",
+  body: TileBody | null,
   shortcut: boolean,
   statistics: TileStatistics,
+  split = false,
 ): string {
   const taps = shortcut ? "(params.taps + 1u)" : "params.taps";
-  const body =
-    variant === "naive"
-      ? naiveWgsl(taps)
-      : tiledGemmWgsl(taps, false, statistics, variant === "tiled-split");
-  return gatherWgsl(shortcut) + body;
+  const main =
+    body === null ? naiveWgsl(taps) : tiledGemmWgsl(body, taps, false, statistics, split);
+  return gatherWgsl(shortcut) + main;
 }
 
 /** What all variants load through, for these numbers of sources. The shortcut reads what is stored. */

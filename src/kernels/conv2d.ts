@@ -8,8 +8,9 @@
  *
  * Variants as in `linear.ts`: `naive`; `register-PxQ` with P neighbouring pixels of a row and Q column
  * quads per invocation, reusing a loaded row segment for all kx; `tiled` implicit GEMM in workgroup memory;
- * `tiled-split` the same with K in slices, where the tiles are too few; `patch` implicit GEMM over a patch of the
- * input that is staged once for all taps (`conv2d-patch.ts`), for stride 1: for 3×3 of large maps on GPUs.
+ * `matrix` the same by matrix units; `tiled-split`, `matrix-split` with K in slices, where the tiles are too few; `patch`
+ * implicit GEMM over a patch of the input that is staged once for all taps (`conv2d-patch.ts`), for stride 1: for 3×3 of
+ * large maps on GPUs.
  * A 1×1 convolution with stride 1 and no padding is a `linear` over pixels; the graph lowers it so.
  *
  * `upsample`: a 3×3 convolution of the map doubled by nearest neighbour, without the doubled map. Output row
@@ -43,7 +44,9 @@ import { conv2dLoadsWgsl, gatheringConv2dWgsl, registerConv2dWgsl } from "./conv
 import { REGISTER_WORKGROUP } from "./gemm-register.ts";
 import type { SplitShape } from "./gemm-split.ts";
 import { splitPlan, splitRefusal } from "./gemm-split.ts";
-import { TILE_COLUMNS, TILE_ROWS, tiledSteps } from "./gemm-tiled.ts";
+import { matrixTileRefusal, tileBody } from "./gemm-matrix.ts";
+import type { TileBody } from "./gemm-tiled.ts";
+import { TILE_COLUMNS, TILE_ROWS, tileSteps } from "./gemm-tiled.ts";
 import type { InputNorm } from "./input-norm.ts";
 import { checkInputNorm, inputNormOperands } from "./input-norm.ts";
 import type { Cost, Dispatch, Kernel, KernelPlan } from "./kernel.ts";
@@ -93,6 +96,8 @@ export type Conv2dVariant =
   | "register-8x2"
   | "tiled"
   | "tiled-split"
+  | "matrix"
+  | "matrix-split"
   | "patch";
 
 /** `[height, width]` of the output. */
@@ -226,7 +231,10 @@ function checkShortcut(p: Conv2dProblem, outHeight: number, outWidth: number): v
 const LEAST_PATCHES = 66;
 
 function select(p: Conv2dProblem, caps: Caps): Conv2dVariant {
-  if (!caps.isSoftware) return suitsPatch(p) ? "patch" : "tiled";
+  if (!caps.isSoftware) {
+    if (matrixTileRefusal(p.dtype, caps) === null) return "matrix";
+    return suitsPatch(p) ? "patch" : "tiled";
+  }
   return quadCount(p.outChannels) === 1 ? "register-8x1" : "register-8x2";
 }
 
@@ -243,34 +251,43 @@ function suitsPatch(p: Conv2dProblem): boolean {
   return within >= LEAST_WITHIN && phases * patchGroups(height, width, columns) >= LEAST_PATCHES;
 }
 
-function refusal(p: Conv2dProblem, { limits }: Caps, variant: Conv2dVariant): string | null {
+function refusal(p: Conv2dProblem, caps: Caps, variant: Conv2dVariant): string | null {
+  const isMatrix = variant === "matrix" || variant === "matrix-split";
+  const missing = isMatrix ? matrixTileRefusal(p.dtype, caps) : null;
+  if (missing !== null) return missing;
   if (p.epilogue.statistics !== "none") {
     const reason = statisticsRefusal(variant, conv2dTiledRows(p));
     if (reason !== null) return reason;
     if (interfaceOf(p).operands.length > MAX_BINDINGS) return NO_BINDING_FOR_STATISTICS;
   }
-  if (variant === "tiled-split") return splitRefusal(splitShape(p));
+  if (variant === "tiled-split" || variant === "matrix-split") {
+    return splitRefusal(variant, splitShape(p, tileBody(variant, caps, false)));
+  }
   if (variant !== "patch") return null;
   if (p.stride !== 1) return `patch is for stride 1, got ${p.stride}`;
   const [bytes, most] = [
     patchStorageBytes(effectiveKernel(p)),
-    limits.maxComputeWorkgroupStorageSize,
+    caps.limits.maxComputeWorkgroupStorageSize,
   ];
   return bytes <= most ? null : `patch needs ${bytes} bytes of workgroup storage, got ${most}`;
 }
 
-function splitShape(p: Conv2dProblem): SplitShape {
+function splitShape(p: Conv2dProblem, body: TileBody): SplitShape {
   const [outHeight, outWidth] = conv2dOutputSize(p);
   const phases = p.upsample ? 4 : 1;
   const [kernelHeight, kernelWidth] = effectiveKernel(p);
   // Two sources are one K axis, each padded to quads.
   const stepsOf = (sources: readonly number[]): number =>
-    tiledSteps(sources.reduce((sum, channels) => sum + 4 * quadCount(channels), 0));
+    tileSteps(
+      sources.reduce((sum, channels) => sum + 4 * quadCount(channels), 0),
+      body,
+    );
   return {
     rows: (p.batch * outHeight * outWidth) / phases,
     columnQuads: quadCount(p.outChannels),
     phases,
     steps: kernelHeight * kernelWidth * stepsOf(p.inChannels) + stepsOf(p.shortcutChannels),
+    stepChannels: 4 * body.kQuads,
   };
 }
 
@@ -314,15 +331,22 @@ function plan(p: Conv2dProblem, caps: Caps, variant: Conv2dVariant = select(p, c
   const loads = conv2dLoadsWgsl(p.inChannels.length, p.shortcutChannels.length, p.inputNorm);
   const finish = epilogueWgsl(p.epilogue, shape);
   const label = `conv2d/${variant} ${p.kernelSize.join("x")}${p.stride > 1 ? ` s${p.stride}` : ""}${p.upsample ? " up" : ""}${shortcut ? " + 1x1" : ""}${p.inputNorm === "none" ? "" : " norm"}${p.epilogue.statistics === "none" ? "" : " stats"}`;
-  const one = (body: string, [x, y]: Dispatch["workgroups"]): KernelPlan => ({
+  const one = (
+    main: string,
+    [x, y]: Dispatch["workgroups"],
+    directives: readonly string[] = [],
+  ): KernelPlan => ({
     variant,
     scratch: [],
-    dispatches: [dispatch(label, header, loads + finish + body, [x, y, step * step])],
+    dispatches: [
+      dispatch(label, { ...header, directives }, loads + finish + main, [x, y, step * step]),
+    ],
   });
+  const body = tileBody(variant, caps, p.inputNorm !== "none");
   switch (variant) {
     case "naive":
       return one(
-        gatheringConv2dWgsl(variant, shortcut, p.epilogue.statistics),
+        gatheringConv2dWgsl(null, shortcut, p.epilogue.statistics),
         foldWorkgroups(Math.ceil((rows * columns) / REGISTER_WORKGROUP)),
       );
     case "register-8x1":
@@ -336,19 +360,23 @@ function plan(p: Conv2dProblem, caps: Caps, variant: Conv2dVariant = select(p, c
         foldWorkgroups(Math.ceil((blocks * Math.ceil(columns / quads)) / REGISTER_WORKGROUP)),
       );
     }
-    case "tiled": {
+    case "tiled":
+    case "matrix": {
       const groups = Math.ceil(rows / TILE_ROWS) * Math.ceil((columns * 4) / TILE_COLUMNS);
       return one(
-        gatheringConv2dWgsl(variant, shortcut, p.epilogue.statistics),
+        gatheringConv2dWgsl(body, shortcut, p.epilogue.statistics),
         foldWorkgroups(groups),
+        body.directives,
       );
     }
     case "tiled-split":
+    case "matrix-split":
       return splitPlan(variant, {
-        ...splitShape(p),
+        ...splitShape(p, body),
         ...header,
+        directives: body.directives,
         label,
-        products: loads + gatheringConv2dWgsl(variant, shortcut, "none"),
+        products: loads + gatheringConv2dWgsl(body, shortcut, "none", true),
         epilogue: finish,
         geglu: false,
       });
@@ -410,7 +438,16 @@ function classOf(p: Conv2dProblem): string {
 /** 2-D convolution with zero padding, a packed weight and an epilogue. */
 export const conv2d: Kernel<Conv2dProblem, Conv2dVariant> = {
   name: "conv2d",
-  variants: ["naive", "register-8x1", "register-8x2", "tiled", "tiled-split", "patch"],
+  variants: [
+    "naive",
+    "register-8x1",
+    "register-8x2",
+    "tiled",
+    "tiled-split",
+    "matrix",
+    "matrix-split",
+    "patch",
+  ],
   check,
   select,
   plan,

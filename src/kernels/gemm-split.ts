@@ -1,5 +1,5 @@
 /**
- * Split-K: `tiled-split`, for few output tiles with a long sum (an 8×8 map of 1280 channels has 20 tiles of 64×64
+ * Split-K: `tiled-split` and `matrix-split`, for few output tiles with a long sum (an 8×8 map of 1280 channels has 20 tiles of 64×64
  * and K = 11,520: a GPU of 132 cores is idle to 85 %).
  *
  * Two dispatches. The tiled GEMM runs once for each slice of the K axis and stores f32 partial sums [slice, row,
@@ -16,17 +16,18 @@ import { dispatch, reads, u32, writes } from "./kernel.ts";
 
 /** Workgroups that occupy a large GPU: two for each core. */
 const TARGET_GROUPS = 256;
-/** Steps of 16 channels that a slice must have: its sums are stored and read once more. */
+/** Steps that a slice must have: its sums are stored and read once more. */
 const LEAST_STEPS = 8;
 const MOST_SLICES = 16;
 const WORKGROUP = 64;
 
 export interface SplitShape {
-  /** Rows and column quads of one phase, phases, and steps of the K loop over all taps. */
+  /** Rows and column quads of one phase, phases, and steps of the K loop over all taps, each of so many channels. */
   readonly rows: number;
   readonly columnQuads: number;
   readonly phases: number;
   readonly steps: number;
+  readonly stepChannels: number;
 }
 
 /** How many slices; below 2 the problem has tiles enough, or too short a sum. */
@@ -45,12 +46,12 @@ function sliceCount({ rows, columnQuads, phases, steps }: SplitShape): number {
 const isProductOperand = ({ name }: Operand): boolean =>
   /^(x\d|weight|shortcut\d|norm)$/.test(name);
 
-export function splitRefusal(shape: SplitShape): string | null {
+export function splitRefusal(variant: string, shape: SplitShape): string | null {
   if (sliceCount(shape) >= 2) return null;
-  const { rows, columnQuads, phases, steps } = shape;
+  const { rows, columnQuads, phases, steps, stepChannels } = shape;
   return (
-    `tiled-split is for few tiles with a long sum, got ${rows} × ${4 * columnQuads} × ${phases} ` +
-    `outputs with sums of ${16 * steps}`
+    `${variant} is for few tiles with a long sum, got ${rows} × ${4 * columnQuads} × ${phases} ` +
+    `outputs with sums of ${stepChannels * steps}`
   );
 }
 
@@ -65,6 +66,8 @@ export interface SplitParts extends SplitShape {
   readonly products: string;
   readonly epilogue: string;
   readonly geglu: boolean;
+  /** Lines in front of the products' shader. */
+  readonly directives: readonly string[];
 }
 
 /** Both dispatches and the partial sums between them. */
@@ -88,7 +91,13 @@ export function splitPlan(variant: string, parts: SplitParts): KernelPlan {
     dispatches: [
       dispatch(
         label,
-        { caps, dtype, operands: [...sources, writes("partial", "vec4<f32>")], params },
+        {
+          caps,
+          dtype,
+          operands: [...sources, writes("partial", "vec4<f32>")],
+          params,
+          directives: parts.directives,
+        },
         STORE_WGSL + parts.products,
         [x, y, phases * slices],
       ),

@@ -1,10 +1,11 @@
 /**
- * Workgroup-tiled GEMM body shared by linear and conv2d (`tiled`), the starting point for GPUs.
+ * Workgroup-tiled GEMM shared by linear and conv2d (`tiled`), the starting point for GPUs.
  *
- * A workgroup of 128 computes 64 rows × 64 columns; an invocation 4 rows × 2 column quads. Per step 16
- * input channels of 64 rows (4 KiB) and the matching 16×64 weights (4 KiB) are staged as f32. Accumulators
- * are spelled out: an array indexed by loop variables ran 1.7 times slower on SwiftShader. For conv2d the
- * K axis is (tap, channel): `load_tap` gathers the shifted pixel and gives zeros in the padding.
+ * A workgroup of 128 computes 64 rows × 64 columns; an invocation finishes 4 rows × 2 column quads. How a step of the K
+ * axis is staged and multiplied is a `TileBody`. `TILED`: 16 input channels of 64 rows (4 KiB) and the matching 16×64
+ * weights (4 KiB) as f32. Accumulators are spelled out: an array indexed by loop variables ran 1.7 times slower on
+ * SwiftShader. The other body is `gemm-matrix.ts`. For conv2d the K axis is (tap, channel): `load_tap` gathers the
+ * shifted pixel and gives zeros in the padding.
  *
  * The grid's z axis are phases, each with taps of its own: the parities of an upsampled output, else one. With
  * `split` it is (phase, slice): see `gemm-split.ts`.
@@ -20,24 +21,45 @@ import { lines, multiplyAddWgsl } from "./gemm-register.ts";
 
 export const TILE_ROWS = 64;
 export const TILE_COLUMNS = 64;
-const K_QUADS = 4; // 16 channels a step
 
 /** What a tile writes beside its outputs: see `tile-statistics.ts`. */
 export type TileStatistics = "none" | "channels" | "rows";
 
+/** How a workgroup of 128 sums a tile, as WGSL within `main`. */
+export interface TileBody {
+  /** Quads of the K axis in a step. */
+  readonly kQuads: number;
+  /** Lines in front of the shader. */
+  readonly directives: readonly string[];
+  /** Workgroup memory; and `set_part(at, v)`, `part(at)` for 256 vec4 f32 of it, once the sums are there. */
+  readonly declarations: string;
+  /** Attributes and further parameters of `main`. */
+  readonly attributes: string;
+  readonly parameters: string;
+  /** Before the first step. */
+  readonly begin: string;
+  /** Stages quads `k0` to `k0 + kQuads` of a tap that has `quads`, and adds their products. */
+  readonly step: string;
+  /** Leaves the sums of rows `my_row` + r, quads `my_quad` + q in `acc{r}_{q}`, and a barrier behind it. */
+  readonly end: string;
+}
+
 /** Steps of the K loop for a tap of so many channels. */
-export const tiledSteps = (channels: number): number => Math.ceil(quadCount(channels) / K_QUADS);
+export const tileSteps = (channels: number, { kQuads }: TileBody): number =>
+  Math.ceil(quadCount(channels) / kQuads);
 
 /**
  * Entry point `main`; `taps` is a WGSL expression of type u32. Statistics of channels need tiles of whole rows, those
  * of rows whole columns; a split has none.
  */
 export function tiledGemmWgsl(
+  body: TileBody,
   taps: string,
   geglu: boolean,
   statistics: TileStatistics,
   split = false,
 ): string {
+  const { kQuads } = body;
   const slice = split
     ? `let phase = group.z / params.slices;
   let my_slice = group.z % params.slices; // uniform, which a variable of the module is not to the compiler
@@ -47,39 +69,61 @@ export function tiledGemmWgsl(
   var tap_begin = 0u; // in steps`
     : "let phase = group.z;";
   const range = split
-    ? `let steps = (quads + ${K_QUADS - 1}u) / ${K_QUADS}u;
-    let k_begin = (max(slice_begin, tap_begin) - tap_begin) * ${K_QUADS}u;
-    let k_end = min(min(max(slice_end, tap_begin) - tap_begin, steps) * ${K_QUADS}u, quads);
+    ? `let steps = (quads + ${kQuads - 1}u) / ${kQuads}u;
+    let k_begin = (max(slice_begin, tap_begin) - tap_begin) * ${kQuads}u;
+    let k_end = min(min(max(slice_end, tap_begin) - tap_begin, steps) * ${kQuads}u, quads);
     tap_begin += steps;
-    for (var k0 = k_begin; k0 < k_end; k0 += ${K_QUADS}u) {`
-    : `for (var k0 = 0u; k0 < quads; k0 += ${K_QUADS}u) {`;
+    for (var k0 = k_begin; k0 < k_end; k0 += ${kQuads}u) {`
+    : `for (var k0 = 0u; k0 < quads; k0 += ${kQuads}u) {`;
   return /* wgsl */ `
-var<workgroup> tile_a: array<vec4<f32>, ${K_QUADS * TILE_ROWS}>;
-var<workgroup> tile_w: array<vec4<f32>, ${K_QUADS * 4 * (TILE_COLUMNS / 4)}>;
-${statistics === "rows" ? ROW_PART : ""}
-
-@compute @workgroup_size(128)
+${body.declarations}
+@compute @workgroup_size(128) ${body.attributes}
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>,
-        @builtin(local_invocation_index) local: u32) {
+        @builtin(local_invocation_index) local: u32${body.parameters}) {
   let index = flat_group(group, counts);
   let row_tiles = (params.rows + ${TILE_ROWS - 1}u) / ${TILE_ROWS}u;
   let row0 = (index % row_tiles) * ${TILE_ROWS}u;
   let nq0 = (index / row_tiles) * ${TILE_COLUMNS / 4}u;
   if (nq0 >= params.column_quads) { return; } // surplus groups of a folded grid; uniform in the group
   ${slice}
-  // Staging: lanes 0..63 take rows, twice two quads each; computing: 16 × 8 invocations.
+  // Staging: lanes 0..63 take rows, twice half the quads each; finishing: 16 × 8 invocations.
   let stage_row = local & 63u;
-  let stage_k = (local >> 6u) * 2u;
+  let stage_k = (local >> 6u) * ${kQuads / 2}u;
   let source_row = locate(min(row0 + stage_row, params.rows - 1u), phase);
   let first_tap = phase * ${taps};
   let my_row = (local >> 3u) * 4u;
   let my_quad = (local & 7u) * 2u;
   let quads_in = k_quads();
-  ${lines(4, (r) => `var acc${r}_0 = vec4<f32>(0.0); var acc${r}_1 = vec4<f32>(0.0);`)}
+  ${body.begin}
   for (var tap = 0u; tap < ${taps}; tap++) {
     let quads = tap_quads(tap);
     ${range}
-      for (var s = 0u; s < 2u; s++) {
+      ${body.step}
+    }
+  }
+  ${body.end}
+  let nq = nq0 + my_quad;
+  ${{ none: storesWgsl(geglu), channels: CHANNEL_STATISTICS, rows: ROW_STATISTICS }[statistics]}
+}
+`;
+}
+
+const K_QUADS = 4; // 16 channels a step
+
+/** Scalar arithmetic: every invocation multiplies 4 rows × 2 column quads. */
+export const TILED: TileBody = {
+  kQuads: K_QUADS,
+  directives: [],
+  declarations: /* wgsl */ `
+var<workgroup> tile_a: array<vec4<f32>, ${K_QUADS * TILE_ROWS}>;
+var<workgroup> tile_w: array<vec4<f32>, ${K_QUADS * 4 * (TILE_COLUMNS / 4)}>;
+fn set_part(at: u32, v: vec4<f32>) { tile_a[at] = v; }
+fn part(at: u32) -> vec4<f32> { return tile_a[at]; }
+`,
+  attributes: "",
+  parameters: "",
+  begin: lines(4, (r) => `var acc${r}_0 = vec4<f32>(0.0); var acc${r}_1 = vec4<f32>(0.0);`),
+  step: /* wgsl */ `for (var s = 0u; s < 2u; s++) {
         let k = k0 + stage_k + s;
         var a = vec4<f32>(0.0);
         if (k < quads) { a = load_tap(source_row, tap, k); }
@@ -109,20 +153,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
         }`,
         )}
       }
-      workgroupBarrier();
-    }
-  }
-  let nq = nq0 + my_quad;
-  ${{ none: storesWgsl(geglu), channels: CHANNEL_STATISTICS, rows: ROW_STATISTICS }[statistics]}
-}
-`;
-}
-
-const ROW_PART = /* wgsl */ `
-fn row_part(at: u32) -> vec4<f32> {
-  if (at < 256u) { return tile_a[at]; }
-  return tile_w[at - 256u];
-}`;
+      workgroupBarrier();`,
+  end: "",
+};
 
 /** Finishes and stores the four rows of an invocation. */
 function storesWgsl(geglu: boolean): string {
@@ -144,22 +177,25 @@ function storesWgsl(geglu: boolean): string {
   )}`;
 }
 
-/** The same, and the statistics of the tile's columns. Reuses the staging memory. */
+/** The same, and the statistics of the tile's columns. */
 const CHANNEL_STATISTICS = columnStatisticsWgsl({
   rows: 4,
   quadStep: 1,
   part: "local >> 3u",
-  means: "tile_a",
   outputRow: (r) => `output_row(row0 + my_row + ${r}u, phase)`,
   split: "phase * row_tiles + index % row_tiles",
   within: null,
 });
 
-/** The same, and the statistics of the tile's rows: 8 lanes hold 8 values each of a row, one lane merges them. */
+/**
+ * The same, and the statistics of the tile's rows: 8 lanes hold 8 values each of a row, one lane merges them; 32 rows
+ * at a time, for which there is memory.
+ */
 const ROW_STATISTICS = /* wgsl */ `
   ${lines(
     4,
-    (r) => `{
+    (r) => `var part${r} = vec4<f32>(0.0);
+  {
     let row = row0 + my_row + ${r}u;
     var v0 = vec4<f32>(0.0);
     var v1 = vec4<f32>(0.0);
@@ -170,22 +206,27 @@ const ROW_STATISTICS = /* wgsl */ `
     let mean = dot(v0 + v1, vec4<f32>(0.125));
     let d0 = v0 - mean;
     let d1 = v1 - mean;
-    let part = vec4<f32>(mean, dot(d0, d0) + dot(d1, d1), 0.0, 0.0);
-    let at = (my_row + ${r}u) * 8u + (local & 7u);
-    if (at < 256u) { tile_a[at] = part; } else { tile_w[at - 256u] = part; }
+    part${r} = vec4<f32>(mean, dot(d0, d0) + dot(d1, d1), 0.0, 0.0);
   }`,
   )}
-  workgroupBarrier();
-  let row = row0 + local;
-  if (local < ${TILE_ROWS}u && row < params.rows) {
-    var mean = 0.0;
-    for (var i = 0u; i < 8u; i++) { mean += row_part(local * 8u + i).x; }
-    mean *= 0.125;
-    var m2 = 0.0;
-    for (var i = 0u; i < 8u; i++) {
-      let part = row_part(local * 8u + i);
-      m2 += part.y + 8.0 * (part.x - mean) * (part.x - mean);
+  for (var turn = 0u; turn < 2u; turn++) {
+    if (my_row / 32u == turn) {
+      let at = (my_row % 32u) * 8u + (local & 7u);
+      ${lines(4, (r) => `set_part(at + ${r * 8}u, part${r});`)}
     }
-    row_stats_out[row * (params.column_quads / ${TILE_COLUMNS / 4}u) + nq0 / ${TILE_COLUMNS / 4}u] = vec2<f32>(mean, m2);
+    workgroupBarrier();
+    let row = row0 + turn * 32u + local;
+    if (local < 32u && row < params.rows) {
+      var mean = 0.0;
+      for (var i = 0u; i < 8u; i++) { mean += part(local * 8u + i).x; }
+      mean *= 0.125;
+      var m2 = 0.0;
+      for (var i = 0u; i < 8u; i++) {
+        let eight = part(local * 8u + i);
+        m2 += eight.y + 8.0 * (eight.x - mean) * (eight.x - mean);
+      }
+      row_stats_out[row * (params.column_quads / ${TILE_COLUMNS / 4}u) + nq0 / ${TILE_COLUMNS / 4}u] = vec2<f32>(mean, m2);
+    }
+    workgroupBarrier();
   }
 `;

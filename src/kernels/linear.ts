@@ -8,8 +8,8 @@
  * Variants. `naive`: one output quad per invocation, the readable form. `register-RxQ`: R rows × Q quads
  * per invocation in registers, no workgroup memory: fastest on software adapters, where every load is a
  * gather. `tiled`: 64×64 outputs per workgroup of 128, operands staged in 8 KiB of workgroup memory: for
- * GPUs. `tiled-split`: the same with K in slices, where the tiles are too few. See `gemm-register.ts`,
- * `gemm-tiled.ts`, `gemm-split.ts`.
+ * GPUs. `matrix`: the same tiles by matrix units, f16 storage only. `tiled-split`, `matrix-split`: with K in slices,
+ * where the tiles are too few. See `gemm-register.ts`, `gemm-tiled.ts`, `gemm-matrix.ts`, `gemm-split.ts`.
  *
  * Norms of x while it is loaded: `input-norm.ts`, `layer-norm-on-load.ts`.
  */
@@ -32,7 +32,9 @@ import {
 import { REGISTER_WORKGROUP, linearRegisterWgsl } from "./gemm-register.ts";
 import type { SplitShape } from "./gemm-split.ts";
 import { splitPlan, splitRefusal } from "./gemm-split.ts";
-import { TILE_COLUMNS, TILE_ROWS, tiledGemmWgsl, tiledSteps } from "./gemm-tiled.ts";
+import { matrixTileRefusal, tileBody } from "./gemm-matrix.ts";
+import type { TileBody } from "./gemm-tiled.ts";
+import { TILE_COLUMNS, TILE_ROWS, tileSteps, tiledGemmWgsl } from "./gemm-tiled.ts";
 import type { InputNorm } from "./input-norm.ts";
 import { checkInputNorm, inputNormOperands, inputNormWgsl } from "./input-norm.ts";
 import type { Cost, Kernel, KernelPlan } from "./kernel.ts";
@@ -48,6 +50,7 @@ import { packedColumnQuads, packedWeightByteLength } from "./pack-weight.ts";
 import type { TiledRows } from "./tile-statistics.ts";
 import {
   NO_BINDING_FOR_STATISTICS,
+  finishesTiles,
   rowParts,
   rowStatisticsByteLength,
   statisticsOperands,
@@ -69,7 +72,7 @@ export interface LinearProblem {
   readonly rowsPerImage: number;
   /** What is done to x while it is loaded. */
   readonly inputNorm: InputNorm;
-  /** LayerNorm of x while it is loaded, variant `tiled` only; excludes `inputNorm`. */
+  /** LayerNorm of x while it is loaded, variants `tiled` and `matrix` only; excludes `inputNorm`. */
   readonly layerNorm: LayerNormOnLoad | null;
   /** What happens to each sum before it is stored. */
   readonly epilogue: Epilogue;
@@ -81,7 +84,9 @@ export type LinearVariant =
   | "register-4x1"
   | "register-8x2"
   | "tiled"
-  | "tiled-split";
+  | "tiled-split"
+  | "matrix"
+  | "matrix-split";
 
 /** Stored columns. */
 export function linearOutChannels(p: Pick<LinearProblem, "outChannels" | "epilogue">): number {
@@ -128,16 +133,19 @@ function select(p: LinearProblem, caps: Caps): LinearVariant {
   if (caps.isSoftware) {
     return "register-8x2";
   }
-  return "tiled";
+  return matrixTileRefusal(p.dtype, caps) === null ? "matrix" : "tiled";
 }
 
-function refusal(p: LinearProblem, _caps: Caps, variant: LinearVariant): string | null {
+function refusal(p: LinearProblem, caps: Caps, variant: LinearVariant): string | null {
   const { geglu, statistics } = p.epilogue;
+  const isMatrix = variant === "matrix" || variant === "matrix-split";
+  const missing = isMatrix ? matrixTileRefusal(p.dtype, caps) : null;
+  if (missing !== null) return missing;
   if (statistics === "channels") {
     const reason = statisticsRefusal(variant, linearTiledRows(p));
     if (reason !== null) return reason;
   }
-  if (statistics === "rows" && (variant !== "tiled" || rowParts(p.outChannels) === null)) {
+  if (statistics === "rows" && (!finishesTiles(variant) || rowParts(p.outChannels) === null)) {
     return (
       `takes statistics of rows as "tiled" of a multiple of ${TILE_COLUMNS} columns, ` +
       `got "${variant}" of ${p.outChannels}. Use layerNorm`
@@ -146,18 +154,29 @@ function refusal(p: LinearProblem, _caps: Caps, variant: LinearVariant): string 
   if (statistics !== "none" && interfaceOf(p).operands.length > MAX_BINDINGS) {
     return NO_BINDING_FOR_STATISTICS;
   }
-  if (p.layerNorm && variant !== "tiled") {
+  if (p.layerNorm && !finishesTiles(variant)) {
     return `${variant} does not normalise rows. Apply layerNorm`;
   }
-  if (variant === "tiled-split") return splitRefusal(splitShape(p));
+  if (variant === "tiled-split" || variant === "matrix-split") {
+    return splitRefusal(variant, splitShape(p, tileBody(variant, caps, false)));
+  }
   return geglu && variant === "register-4x1" ? "GEGLU does not run as register-4x1" : null;
 }
 
-function splitShape({ rows, inChannels, outChannels, epilogue }: LinearProblem): SplitShape {
+function splitShape(
+  { rows, inChannels, outChannels, epilogue }: LinearProblem,
+  body: TileBody,
+): SplitShape {
   const columnQuads = packedColumnQuads(outChannels, epilogue.geglu);
   // Both sources are one K axis, each padded to quads.
   const quads = inChannels.reduce((sum, channels) => sum + quadCount(channels), 0);
-  return { rows, columnQuads, phases: 1, steps: tiledSteps(4 * quads) };
+  return {
+    rows,
+    columnQuads,
+    phases: 1,
+    steps: tileSteps(4 * quads, body),
+    stepChannels: 4 * body.kQuads,
+  };
 }
 
 /** The rows of the output as the tiles cut them. */
@@ -242,18 +261,23 @@ function plan(p: LinearProblem, caps: Caps, variant: LinearVariant = select(p, c
       );
     }
     case "tiled":
-    case "tiled-split": {
+    case "tiled-split":
+    case "matrix":
+    case "matrix-split": {
+      const body = tileBody(variant, caps, p.inputNorm !== "none" || p.layerNorm !== null);
+      const { directives } = body;
       const groups = Math.ceil(p.rows / TILE_ROWS) * Math.ceil((columns * 4) / TILE_COLUMNS);
       const prepare = `fn k_quads() -> u32 { return params.in_quads0 + params.in_quads1; }
 fn tap_quads(tap: u32) -> u32 { return k_quads(); }
 fn output_row(row: u32, phase: u32) -> u32 { return row; }
 ${p.layerNorm ? LAYER_NORM_ROWS : PLAIN_ROWS}`;
-      if (variant === "tiled-split") {
+      if (variant === "tiled-split" || variant === "matrix-split") {
         return splitPlan(variant, {
-          ...splitShape(p),
+          ...splitShape(p, body),
           ...header,
+          directives,
           label,
-          products: load + prepare + tiledGemmWgsl("1u", false, "none", true),
+          products: load + prepare + tiledGemmWgsl(body, "1u", false, "none", true),
           epilogue: finish,
           geglu,
         });
@@ -262,8 +286,8 @@ ${p.layerNorm ? LAYER_NORM_ROWS : PLAIN_ROWS}`;
         variant,
         dispatch(
           label,
-          header,
-          load + finish + prepare + tiledGemmWgsl("1u", geglu, p.epilogue.statistics),
+          { ...header, directives },
+          load + finish + prepare + tiledGemmWgsl(body, "1u", geglu, p.epilogue.statistics),
           foldWorkgroups(groups),
         ),
       );
@@ -347,7 +371,16 @@ function classOf({ rows, inChannels, outChannels, epilogue }: LinearProblem): st
 /** Matrix product with a packed weight and an epilogue. */
 export const linear: Kernel<LinearProblem, LinearVariant> = {
   name: "linear",
-  variants: ["naive", "register-1x2", "register-4x1", "register-8x2", "tiled", "tiled-split"],
+  variants: [
+    "naive",
+    "register-1x2",
+    "register-4x1",
+    "register-8x2",
+    "tiled",
+    "tiled-split",
+    "matrix",
+    "matrix-split",
+  ],
   check,
   select,
   plan,

@@ -3,10 +3,10 @@
  * norm need not read it for them.
  *
  * "channels", for a GroupNorm: `stats` as `channelStats` writes it. Split s is the s-th tile, behind those of the
- * earlier phases when a map is doubled: of `tiled` whole tiles of rows, of `patch` tiles of pixels, which at the border
- * may count fewer.
+ * earlier phases when a map is doubled: of `tiled` and `matrix` whole tiles of rows, of `patch` tiles of pixels, which
+ * at the border may count fewer.
  *
- * "rows", for a LayerNorm, variant `tiled`: `row_stats_out` [rows][outChannels / 64] vec2 f32, mean and M2 of each
+ * "rows", for a LayerNorm, variants `tiled` and `matrix`: `row_stats_out` [rows][outChannels / 64] vec2 f32, mean and M2 of each
  * tile's 64 columns of a row. Whole tiles of columns.
  *
  * Each invocation takes the mean and M2 of its own n values of a column or row; one lane merges those of a tile, all
@@ -19,6 +19,10 @@ import { PATCH_TILE } from "./conv2d-patch.ts";
 import type { TileStatistics } from "./gemm-tiled.ts";
 import { TILE_COLUMNS, TILE_ROWS } from "./gemm-tiled.ts";
 import { writes } from "./kernel.ts";
+
+/** Whether a variant finishes whole tiles: it can measure them, and a row is staged by one lane, that can normalise it. */
+export const finishesTiles = (variant: string): boolean =>
+  variant === "tiled" || variant === "matrix";
 
 /** The rows of one image that a kernel computes, in how many phases of equal size. */
 export interface TiledRows {
@@ -35,7 +39,7 @@ export function tileSplits(
   { rows, images, phases, width }: TiledRows,
 ): number | null {
   if (images !== 1) return null;
-  if (variant === "tiled") return rows % (phases * TILE_ROWS) === 0 ? rows / TILE_ROWS : null;
+  if (finishesTiles(variant)) return rows % (phases * TILE_ROWS) === 0 ? rows / TILE_ROWS : null;
   if (variant !== "patch" || width === null) return null;
   const [tileHeight, tileWidth] = PATCH_TILE;
   return phases * Math.ceil(rows / phases / width / tileHeight) * Math.ceil(width / tileWidth);
@@ -57,7 +61,7 @@ export function statisticsRefusal(variant: string, tiled: TiledRows): string | n
   if (tileSplits(variant, tiled) !== null) return null;
   const { rows, images, phases } = tiled;
   return (
-    `takes statistics as "tiled" of one image of whole tiles of ${TILE_ROWS} rows, or as "patch" of one image, ` +
+    `takes statistics as "tiled" or "matrix" of one image of whole tiles of ${TILE_ROWS} rows, or as "patch" of one image, ` +
     `got "${variant}", ${images} images, ${phases} × ${rows / phases} rows. Use channelStats`
   );
 }

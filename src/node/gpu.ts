@@ -44,10 +44,18 @@ function quietVulkanLoader(): void {
   if (process.platform === "linux") process.env["XDG_RUNTIME_DIR"] ??= tmpdir();
 }
 
-/** A device in Node or Deno; see `requestGpu`. */
+/**
+ * A device in Node or Deno; see `requestGpu`. `RCOD_WITHOUT_FEATURES` in the environment lists features, with commas
+ * between, that are not used either: to compare a machine with and without them.
+ */
 export async function requestNodeGpu(options: NodeGpuOptions = {}): Promise<Gpu> {
-  const { toggles, ...rest } = options;
-  return requestGpu({ ...rest, gpu: await nodeGpuProvider(toggles) });
+  const { toggles, withoutFeatures = [], ...rest } = options;
+  const listed = (process.env["RCOD_WITHOUT_FEATURES"] ?? "").split(",");
+  return requestGpu({
+    ...rest,
+    withoutFeatures: [...withoutFeatures, ...listed],
+    gpu: await nodeGpuProvider(toggles),
+  });
 }
 
 /** Whether an adapter answers in this process, without keeping it. */

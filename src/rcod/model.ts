@@ -1,6 +1,6 @@
 /** The loaded model: what `loadModel` gives to embedders. */
 import type { Gpu } from "../gpu/device.ts";
-import { adoptDevice, requestGpu, withVariants } from "../gpu/device.ts";
+import { adoptDevice, requestGpu, withMatrixUnits, withVariants } from "../gpu/device.ts";
 import type { Caps } from "../gpu/caps.ts";
 import { fasterDType } from "../gpu/caps.ts";
 import type { DType } from "../gpu/dtype.ts";
@@ -160,7 +160,11 @@ export async function loadModel(
   const configs = await readConfigs(files, signal);
   const given = options.gpu;
   const gpu =
-    given === undefined ? await requestGpu() : "pipelines" in given ? given : adoptDevice(given);
+    given === undefined
+      ? await requestGpu()
+      : "pipelines" in given
+        ? given
+        : await withMatrixUnits(adoptDevice(given));
   const dtype: DType = precision === "auto" ? fasterDType(gpu.caps) : precision;
   try {
     const tuned = withVariants(gpu, await modelVariants(gpu, configs, dtype, options, signal));

@@ -38,7 +38,7 @@ export function adapterKey(caps: Caps): string {
   const features = [
     caps.hasShaderF16 && "shader-f16",
     caps.hasSubgroups && "subgroups",
-    caps.subgroupMatrixConfigs.length > 0 && "subgroup-matrix",
+    caps.matrixUnits !== null && "subgroup-matrix",
     `${caps.limits.maxComputeWorkgroupStorageSize} B`,
   ].filter(Boolean);
   return `${[vendor, architecture, device, description].join(" | ")} | ${features.join(" ")}`;

@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { compareSamples, samplePoints } from "../../src/bench/check.ts";
 import { groupByClass } from "../../src/bench/model-suite.ts";
-import { rooflineMs } from "../../src/bench/roofline.ts";
+import { rooflineMs, rooflineOf } from "../../src/bench/roofline.ts";
 import { quantile, sampleInTurn } from "../../src/graph/sampling.ts";
 import { elementReader } from "../../src/bench/test-data.ts";
 import { roundToDtype } from "../../src/gpu/dtype.ts";
@@ -104,6 +104,13 @@ describe("rooflineMs", () => {
     expect(rooflineMs({ flops: 1e9, bytesRead: 1e6, bytesWritten: 1e6 }, roofline)).toBeCloseTo(1);
     expect(rooflineMs({ flops: 1e6, bytesRead: 1e8, bytesWritten: 1e8 }, roofline)).toBeCloseTo(2);
   });
+});
+
+it("rooflineOf: the peak of matrix units bounds what is built on them alone", () => {
+  const roofline = { copyGbps: 100, fmaGflops: 1000, matrixGflops: 8000 };
+  expect(rooflineOf("matrix-split", roofline).fmaGflops).toBe(8000);
+  expect(rooflineOf("tiled", roofline).fmaGflops).toBe(1000);
+  expect(rooflineOf("matrix", { copyGbps: 100, fmaGflops: 1000 }).fmaGflops).toBe(1000);
 });
 
 describe("groupByClass", () => {

@@ -1,9 +1,11 @@
 import { describe, expect, it } from "vitest";
 import { runDoctor } from "../../src/cli/doctor.ts";
 import { NVIDIA_TOGGLES, featureAdvice } from "../../src/cli/advice.ts";
+import type { Caps } from "../../src/gpu/caps.ts";
 import { BASELINE_CAPS } from "../../src/gpu/caps.ts";
 import type { Gpu } from "../../src/gpu/device.ts";
 import { requestNodeGpu } from "../../src/node/gpu.ts";
+import { MATRIX_CAPS } from "../support/matrix-caps.ts";
 import { recordingTerminal } from "./support/terminal.ts";
 
 async function doctor(openGpu: () => Promise<Gpu>, json = false) {
@@ -40,6 +42,22 @@ describe("runDoctor", () => {
         { dtype: "f16", pass: true },
       ],
     });
+  });
+
+  it("tells which matrix units a probe has found, or why there are none", async () => {
+    const withCaps = async (changed: Partial<Caps>) => {
+      const gpu = await requestNodeGpu();
+      const caps = { ...gpu.caps, isSoftware: false, ...changed };
+      const found = Object.create(gpu, { caps: { value: caps } }) as Gpu;
+      return (await doctor(async () => found)).text;
+    };
+    const { matrixUnits } = MATRIX_CAPS;
+    expect(await withCaps({ matrixUnits, matrixRefusal: null })).toMatch(
+      /^ {2}subgroup matrix +16×16×16 +matrix units multiply f16 and add in f32, in subgroups of 32, pinned; spelling "quads"$/m,
+    );
+    expect(await withCaps({ matrixUnits: null, matrixRefusal: "their probe fails" })).toMatch(
+      /^ {2}subgroup matrix +no +ordinary arithmetic instead of matrix units: their probe fails$/m,
+    );
   });
 
   it("says so when the adapter computes wrong", async () => {

@@ -3,6 +3,7 @@ import { afterEach, describe, expect, it, vi } from "vitest";
 import { DEFAULT_LIMITS } from "../../src/gpu/caps.ts";
 import { adoptDevice, requestGpu } from "../../src/gpu/device.ts";
 import { DeviceError } from "../../src/gpu/errors.ts";
+import { MATRIX_FEATURE } from "../../src/gpu/matrix-offer.ts";
 
 interface FakeAdapter {
   readonly features?: readonly string[];
@@ -98,6 +99,21 @@ describe("requestGpu asks", () => {
     ]);
   });
 
+  it("for pinned subgroup sizes beside matrix units only: they bring subgroups along", async () => {
+    const sizes = ["subgroups", "subgroup-size-control"];
+    const plain = fakeGpu({ features: sizes });
+    await requestGpu({ gpu: plain.gpu });
+    expect(plain.asked[0]?.requiredFeatures).toEqual(["subgroups"]);
+    const matrix = fakeGpu({ features: [...sizes, MATRIX_FEATURE] });
+    const { caps } = await requestGpu({ gpu: matrix.gpu });
+    expect(matrix.asked[0]?.requiredFeatures).toEqual([
+      "subgroups",
+      MATRIX_FEATURE,
+      "subgroup-size-control",
+    ]);
+    expect(caps.matrixRefusal).toBe("shader-f16 and subgroups are needed as well");
+  });
+
   it("for none that it is told to leave out", async () => {
     const { gpu, asked } = fakeGpu({ features: ["shader-f16", "subgroups"] });
     const { caps } = await requestGpu({ gpu, withoutFeatures: ["shader-f16"] });
@@ -148,6 +164,40 @@ describe("caps", () => {
     expect(offered.caps.subgroupMatrixConfigs).toEqual([config]);
     const refused = await requestGpu({ gpu: fakeGpu({ info }).gpu });
     expect(refused.caps.subgroupMatrixConfigs).toEqual([]);
+    expect(refused.caps.matrixRefusal).toBe(`the device has no feature ${MATRIX_FEATURE}`);
+  });
+
+  it.each([
+    [
+      [{ componentType: "f32", resultComponentType: "f32", M: 8, N: 8, K: 8 }],
+      [32, 32],
+      "no shape of f16 factors with f32 sums is of use, offered: f32 → f32 8×8×8",
+    ],
+    [
+      [{ componentType: "f16", resultComponentType: "f32", M: 64, N: 8, K: 16 }],
+      [32, 32],
+      "no shape of f16 factors with f32 sums is of use, offered: f16 → f32 64×8×16",
+    ],
+    [
+      [{ componentType: "f16", resultComponentType: "f32", M: 16, N: 16, K: 16 }],
+      [32, 64],
+      "subgroups of 32 to 64 cannot be pinned to one size",
+    ],
+  ])("refuses matrix units without a probe: %j, subgroups of %j", async (configs, sizes, why) => {
+    const [subgroupMinSize, subgroupMaxSize] = sizes;
+    const info = { subgroupMatrixConfigs: configs, subgroupMinSize, subgroupMaxSize };
+    const features = [MATRIX_FEATURE, "shader-f16", "subgroups"];
+    const { caps } = await requestGpu({ gpu: fakeGpu({ features, info }).gpu });
+    expect([caps.matrixUnits, caps.matrixRefusal]).toEqual([null, why]);
+  });
+
+  it("has no matrix units where the device fails the probe in whatever way", async () => {
+    const config = { componentType: "f16", resultComponentType: "f32", M: 16, N: 16, K: 16 };
+    const info = { subgroupMatrixConfigs: [config], subgroupMinSize: 32, subgroupMaxSize: 32 };
+    const features = [MATRIX_FEATURE, "shader-f16", "subgroups"];
+    const { caps } = await requestGpu({ gpu: fakeGpu({ features, info }).gpu }); // a device without methods
+    expect(caps.matrixUnits).toBeNull();
+    expect(caps.matrixRefusal).toMatch(/^their probe fails: /);
   });
 });
 

@@ -5,6 +5,7 @@ import { ShapeError } from "../../src/gpu/shape.ts";
 import type { Conv2dProblem, Conv2dVariant } from "../../src/kernels/conv2d.ts";
 import { conv2d, conv2dOutputSize } from "../../src/kernels/conv2d.ts";
 import { PLAIN_EPILOGUE } from "../../src/kernels/epilogue.ts";
+import { MATRIX_CAPS } from "../support/matrix-caps.ts";
 
 const SOFTWARE: Caps = { ...BASELINE_CAPS, isSoftware: true };
 
@@ -127,6 +128,8 @@ describe("conv2d select", () => {
   it.each([
     ["a GPU", BASELINE_CAPS, 320, "patch"],
     ["a GPU, few columns", BASELINE_CAPS, 3, "tiled"],
+    ["a GPU with matrix units", MATRIX_CAPS, 320, "matrix"],
+    ["software with matrix units", { ...MATRIX_CAPS, isSoftware: true }, 320, "register-8x2"],
     ["software", SOFTWARE, 320, "register-8x2"],
     ["software, two quads", SOFTWARE, 5, "register-8x2"],
     ["software, one quad", SOFTWARE, 4, "register-8x1"],
@@ -205,7 +208,7 @@ describe("conv2d statistics", () => {
 
 describe("conv2d plan", () => {
   /** Those that are one dispatch, for any problem with stride 1. */
-  const variants = conv2d.variants.filter((variant) => variant !== "tiled-split");
+  const variants = conv2d.variants.filter((variant) => !variant.endsWith("-split"));
 
   it.each(variants)("%s: operands in binding order", (variant) => {
     const epilogue = {
@@ -215,7 +218,7 @@ describe("conv2d plan", () => {
       activation: "silu",
     } as const;
     const problem = { ...CONV_IN, inChannels: [8, 4], epilogue };
-    const [step] = conv2d.plan(problem, BASELINE_CAPS, variant).dispatches;
+    const [step] = conv2d.plan(problem, MATRIX_CAPS, variant).dispatches;
     const names = step?.operands.map(({ name }) => name);
     expect(names).toEqual(["x0", "x1", "weight", "bias", "channel_add", "residual", "y"]);
     expect(step?.label).toBe(`conv2d/${variant} 3x3`);
@@ -224,7 +227,7 @@ describe("conv2d plan", () => {
   it.each(variants)("%s: at most 8 storage buffers with a shortcut", (variant) => {
     const epilogue = { ...PLAIN_EPILOGUE, channelAdd: true };
     const problem = { ...CONV_IN, inChannels: [8, 4], shortcutChannels: [8, 4], epilogue };
-    const [step] = conv2d.plan(problem, BASELINE_CAPS, variant).dispatches;
+    const [step] = conv2d.plan(problem, MATRIX_CAPS, variant).dispatches;
     expect(step?.operands.map(({ name }) => name)).toEqual([
       "x0",
       "x1",
@@ -240,7 +243,7 @@ describe("conv2d plan", () => {
 
   it.each(variants)("%s: sizes are no part of the shader", (variant) => {
     const codeOf = (problem: Conv2dProblem) =>
-      conv2d.plan(problem, BASELINE_CAPS, variant).dispatches[0]?.code;
+      conv2d.plan(problem, MATRIX_CAPS, variant).dispatches[0]?.code;
     const other = { inHeight: 7, inWidth: 9, inChannels: [37], outChannels: 65, batch: 3 };
     const padding = [0, 1, 0, 1] as const;
     expect(codeOf({ ...CONV_IN, ...other, padding })).toBe(codeOf(CONV_IN));
@@ -302,7 +305,7 @@ describe("conv2d plan", () => {
   it("stays within 65,535 workgroups a dimension at 4096 × 4096", () => {
     const problem = { ...CONV_IN, inHeight: 4096, inWidth: 4096 };
     for (const variant of variants) {
-      const [step] = conv2d.plan(problem, BASELINE_CAPS, variant).dispatches;
+      const [step] = conv2d.plan(problem, MATRIX_CAPS, variant).dispatches;
       expect(Math.max(...(step?.workgroups ?? [Infinity]))).toBeLessThanOrEqual(65_535);
     }
   });

@@ -5,6 +5,7 @@ import { ShapeError } from "../../src/gpu/shape.ts";
 import { PLAIN_EPILOGUE } from "../../src/kernels/epilogue.ts";
 import type { LinearProblem } from "../../src/kernels/linear.ts";
 import { linear, linearOutChannels } from "../../src/kernels/linear.ts";
+import { MATRIX_CAPS } from "../support/matrix-caps.ts";
 
 const SOFTWARE: Caps = { ...BASELINE_CAPS, isSoftware: true };
 const GEGLU = { ...PLAIN_EPILOGUE, geglu: true };
@@ -81,6 +82,11 @@ describe("linear select", () => {
   it.each([
     ["a GPU", BASELINE_CAPS, {}, "tiled"],
     ["a GPU, GEGLU", BASELINE_CAPS, geglu, "tiled"],
+    ["a GPU with matrix units", MATRIX_CAPS, {}, "matrix"],
+    ["a GPU with matrix units, GEGLU", MATRIX_CAPS, geglu, "matrix"],
+    ["a GPU with matrix units, f32", MATRIX_CAPS, { dtype: "f32" }, "tiled"],
+    ["a GPU with matrix units, one row", MATRIX_CAPS, { rows: 1 }, "register-1x2"],
+    ["software with matrix units", { ...MATRIX_CAPS, isSoftware: true }, {}, "register-8x2"],
     ["a GPU, one row", BASELINE_CAPS, { rows: 1 }, "register-1x2"],
     ["software", SOFTWARE, {}, "register-8x2"],
     ["software, one quad of columns", SOFTWARE, { outChannels: 4 }, "register-8x2"],
@@ -112,7 +118,7 @@ describe("linear statistics", () => {
 
 describe("linear plan", () => {
   /** Those that are one dispatch. */
-  const variants = linear.variants.filter((variant) => variant !== "tiled-split");
+  const variants = linear.variants.filter((variant) => !variant.endsWith("-split"));
 
   it.each(variants)("%s: operands in binding order", (variant) => {
     const epilogue = {
@@ -122,7 +128,7 @@ describe("linear plan", () => {
       activation: "relu",
     } as const;
     const problem = { ...PROBLEM, inChannels: [8, 4], epilogue };
-    const [step] = linear.plan(problem, BASELINE_CAPS, variant).dispatches;
+    const [step] = linear.plan(problem, MATRIX_CAPS, variant).dispatches;
     const names = step?.operands.map(({ name }) => name);
     expect(names).toEqual(["x0", "x1", "weight", "bias", "channel_add", "residual", "y"]);
     expect(step?.label).toBe(`linear/${variant}`);
@@ -130,7 +136,7 @@ describe("linear plan", () => {
 
   it.each(variants)("%s: sizes are no part of the shader", (variant) => {
     const codeOf = (problem: LinearProblem) =>
-      linear.plan(problem, BASELINE_CAPS, variant).dispatches[0]?.code;
+      linear.plan(problem, MATRIX_CAPS, variant).dispatches[0]?.code;
     const other = { rows: 7, inChannels: [37], outChannels: 65, rowsPerImage: 2 };
     expect(codeOf({ ...PROBLEM, ...other })).toBe(codeOf(PROBLEM));
   });
@@ -155,7 +161,7 @@ describe("linear plan", () => {
   it("stays within 65,535 workgroups a dimension for a million rows", () => {
     const problem = { ...PROBLEM, rows: 2 ** 20, inChannels: [1280], outChannels: 1280 };
     for (const variant of variants) {
-      const [step] = linear.plan(problem, BASELINE_CAPS, variant).dispatches;
+      const [step] = linear.plan(problem, MATRIX_CAPS, variant).dispatches;
       expect(Math.max(...(step?.workgroups ?? [Infinity]))).toBeLessThanOrEqual(65_535);
     }
   });

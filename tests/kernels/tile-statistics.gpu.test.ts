@@ -1,207 +1,23 @@
-/** Statistics from the epilogue of conv2d and linear, against those of the map that the same run stores. */
-import { expect, it } from "vitest";
-import type { DType } from "../../src/gpu/dtype.ts";
-import { roundToDtype } from "../../src/gpu/dtype.ts";
-import { channelStatsByteLength } from "../../src/kernels/channel-stats.ts";
-import type { Conv2dProblem } from "../../src/kernels/conv2d.ts";
-import { PATCH_TILE } from "../../src/kernels/conv2d-patch.ts";
-import { conv2d } from "../../src/kernels/conv2d.ts";
-import type { Epilogue } from "../../src/kernels/epilogue.ts";
-import { PLAIN_EPILOGUE } from "../../src/kernels/epilogue.ts";
-import { linear } from "../../src/kernels/linear.ts";
-import { TILE_ROWS } from "../../src/kernels/gemm-tiled.ts";
-import { splitStats } from "../reference/channel-stats.ts";
-import { expectClose } from "../support/expect-close.ts";
-import { testNorm } from "../support/input-norm.ts";
-import { packRows, runKernel, unpackRows, useGpu } from "../support/gpu.ts";
-import { PLAIN_PACK, packBias, packOnGpu } from "../support/packed-weight.ts";
-import { uniformArray } from "../support/random.ts";
-import { pointwise } from "../support/tolerance.ts";
+/** Statistics from the epilogue of the variants "tiled" and "patch"; tests/matrix-units has those of "matrix". */
+import { describe, it } from "vitest";
+import { useGpu } from "../support/gpu.ts";
+import {
+  PATCH_STATISTICS_CASES,
+  STATISTICS_CASES,
+  checkStatistics,
+  statisticsTitle,
+} from "./statistics-rows.ts";
 
 const setup = useGpu();
 
-interface Case {
-  readonly size: readonly [height: number, width: number];
-  readonly from: readonly number[];
-  readonly to: number;
-  /** 1: a linear layer. */
-  readonly kernel: 1 | 3;
-  readonly upsample?: boolean;
-  readonly shortcut?: readonly number[];
-  readonly channelAdd?: boolean;
-  readonly residual?: boolean;
-  readonly norm?: boolean;
-  /** Added to every bias: statistics must not lose their digits to it. */
-  readonly offset?: number;
-  readonly dtype?: DType;
-  /** Default: "tiled". */
-  readonly variant?: "tiled" | "patch";
-}
-
-const CASES: readonly Case[] = [
-  { size: [8, 8], from: [5], to: 6, kernel: 1 }, // one tile, padded channels
-  { size: [16, 12], from: [9], to: 70, kernel: 1, residual: true, dtype: "f16" }, // 3 × 2 tiles
-  { size: [8, 8], from: [5], to: 9, kernel: 3, channelAdd: true },
-  { size: [8, 8], from: [5], to: 9, kernel: 3, offset: 1000 },
-  { size: [8, 16], from: [4], to: 8, kernel: 3, upsample: true }, // 2 tiles in each of 4 phases
-  { size: [8, 8], from: [8, 5], to: 65, kernel: 3, norm: true, channelAdd: true },
-  { size: [8, 8], from: [5], to: 9, kernel: 3, norm: true, shortcut: [8, 3] },
-  ...(
-    [
-      { size: [8, 16], from: [5], to: 9, channelAdd: true, offset: 1000 }, // one tile
-      { size: [16, 48], from: [5], to: 65, residual: true, dtype: "f16" }, // 2 × 3 tiles, 2 columns of them
-      { size: [9, 17], from: [4], to: 70, upsample: true }, // 2 × 2 tiles in each of 4 phases, three of them broken
-      { size: [9, 15], from: [5], to: 9, channelAdd: true, offset: 1000 },
-      { size: [1, 1], from: [5], to: 9, residual: true, dtype: "f16" },
-      { size: [16, 16], from: [8, 5], to: 65, norm: true, channelAdd: true },
-      { size: [16, 16], from: [5], to: 9, norm: true, shortcut: [8, 3] },
-    ] as const
-  ).map((testCase): Case => ({ ...testCase, kernel: 3, variant: "patch" })),
-];
-
-const title = ({ size, from, to, kernel, dtype = "f32", ...options }: Case): string =>
-  `${dtype} ${kernel}x${kernel} [${size.join(",")},${from.join("+")}] → ${to} ${JSON.stringify(options)}`;
-
-it.each(CASES.map((testCase) => [title(testCase), testCase] as const))(
-  "%s",
-  async (_name, testCase) => {
-    const { size, from, to, kernel, upsample = false, shortcut = [], dtype = "f32" } = testCase;
-    const { variant = "tiled" } = testCase;
-    const [height, width] = size;
-    const scale = upsample ? 2 : 1;
-    const rows = height * width * scale * scale;
-    const sum = (channels: readonly number[]): number => channels.reduce((a, b) => a + b, 0);
-    const epilogue = {
-      ...PLAIN_EPILOGUE,
-      channelAdd: testCase.channelAdd === true,
-      residual: testCase.residual === true,
-    };
-    const inputNorm = testCase.norm ? ("affine-silu" as const) : ("none" as const);
-    const common = { dtype, inChannels: from, outChannels: to, inputNorm };
-    const planOf = (statistics: Epilogue["statistics"]) =>
-      kernel === 1
-        ? linear.plan(
-            {
-              ...common,
-              layerNorm: null,
-              rows,
-              rowsPerImage: rows,
-              epilogue: { ...epilogue, statistics },
-            },
-            setup.caps,
-            "tiled",
-          )
-        : conv2d.plan(
-            { ...common, ...convolution(testCase), epilogue: { ...epilogue, statistics } },
-            setup.caps,
-            variant,
-          );
-    const packed = async (inChannels: number, taps: number, seed: number) =>
-      packOnGpu(
-        setup.gpu,
-        {
-          ...PLAIN_PACK,
-          dtype,
-          sourceDType: "F32",
-          outChannels: to,
-          inChannels,
-          taps,
-          upsample: upsample && taps === 9,
-        },
-        uniformArray(to * inChannels * taps, seed),
-      );
-    const map = (count: number, channels: number, seed: number) =>
-      packRows(
-        uniformArray(count * channels, seed).map((value) => roundToDtype(value, dtype)),
-        channels,
-        dtype,
-      );
-    const main = await packed(sum(from), kernel * kernel, 1);
-    const side = shortcut.length > 0 ? [...(await packed(sum(shortcut), 1, 2))] : [];
-    const bias = uniformArray(to, 3, 2, testCase.offset ?? 0).map(Math.fround);
-    const inputs = {
-      ...Object.fromEntries(from.map((c, i) => [`x${i}`, map(height * width, c, 10 + i)])),
-      ...Object.fromEntries(shortcut.map((c, i) => [`shortcut${i}`, map(rows, c, 20 + i)])),
-      weight: Uint8Array.from([...main, ...side]),
-      bias: packBias(bias, false),
-      ...(epilogue.channelAdd && { channel_add: map(1, to, 4) }),
-      ...(epilogue.residual && { residual: map(rows, to, 5) }),
-      ...(testCase.norm && {
-        norm: testNorm(inputNorm, sum(from))?.bytes as Uint8Array<ArrayBuffer>,
-      }),
-    };
-    const outBytes = packRows(new Float64Array(rows * to), to, dtype).byteLength;
-    const parts = splitsOf(variant, height, width, upsample);
-    const splits = parts.length;
-    const { y, stats } = await runKernel(setup.gpu, planOf("channels"), inputs, {
-      y: outBytes,
-      stats: channelStatsByteLength(1, splits, to),
-    });
-    // Without a norm on load the shader is shared by cases: what is stored must not depend on the statistics.
-    if (!testCase.norm)
-      expect(y).toEqual((await runKernel(setup.gpu, planOf("none"), inputs, { y: outBytes }))["y"]);
-
-    const stored = unpackRows(y as Uint8Array<ArrayBuffer>, to, dtype);
-    const expected = splitStats(stored, parts, to);
-    const got = unpackRows(stats as Uint8Array<ArrayBuffer>, 8, "f32"); // mean and M2 of a quad
-    const quads = Math.ceil(to / 4);
-    const part = (offset: number) =>
-      Float64Array.from({ length: splits * to }, (_, i) => {
-        const [split, channel] = [Math.floor(i / to), i % to];
-        return got[
-          (split * quads + Math.floor(channel / 4)) * 8 + offset + (channel % 4)
-        ] as number;
-      });
-    const limit = pointwise("f32"); // whatever the storage: of the values that are stored
-    expectClose(part(0), expected.mean, [splits, to], limit);
-    expectClose(part(4), expected.m2, [splits, to], {
-      ...limit,
-      atol: limit.atol * Math.max(...expected.m2),
-    });
-  },
-);
-
-/** Everything of a convolution that a linear layer has not. */
-function convolution({
-  size: [inHeight, inWidth],
-  upsample = false,
-  shortcut = [],
-}: Case): Omit<Conv2dProblem, "dtype" | "inChannels" | "outChannels" | "inputNorm" | "epilogue"> {
-  return {
-    batch: 1,
-    inHeight,
-    inWidth,
-    kernelSize: [3, 3],
-    stride: 1,
-    padding: [1, 1, 1, 1],
-    upsample,
-    shortcutChannels: shortcut,
-  };
-}
-
-/** The output pixels of each tile: of phase after phase where a map is doubled. */
-function splitsOf(
-  variant: "tiled" | "patch",
-  height: number,
-  width: number,
-  upsample: boolean,
-): number[][] {
-  const phases = upsample ? [0, 1, 2, 3] : [0];
-  return phases.flatMap((phase) => {
-    const parts = new Map<number, number[]>();
-    for (let y = 0; y < height; y++) {
-      for (let x = 0; x < width; x++) {
-        const tile =
-          variant === "tiled"
-            ? Math.floor((y * width + x) / TILE_ROWS)
-            : Math.floor(y / PATCH_TILE[0]) * Math.ceil(width / PATCH_TILE[1]) +
-              Math.floor(x / PATCH_TILE[1]);
-        const pixel = upsample
-          ? (2 * y + (phase >> 1)) * 2 * width + 2 * x + (phase & 1)
-          : y * width + x;
-        parts.set(tile, [...(parts.get(tile) ?? []), pixel]);
-      }
-    }
-    return [...parts].toSorted(([a], [b]) => a - b).map(([, pixels]) => pixels);
-  });
-}
+describe.each([
+  ["tiled", STATISTICS_CASES],
+  ["patch", PATCH_STATISTICS_CASES],
+] as const)("%s", (variant, cases) => {
+  it.each(cases.map((testCase) => [statisticsTitle(testCase), testCase] as const))(
+    "%s",
+    async (_, testCase) => {
+      await checkStatistics(setup.gpu, testCase, variant);
+    },
+  );
+});

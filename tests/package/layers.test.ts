@@ -21,7 +21,14 @@ const RULES: readonly (readonly [file: string, allowed: string[], refused: strin
   ],
   [
     "src/kernels/a.ts",
-    ["./kernel.ts", "../gpu/caps.ts", "../gpu/dtype.ts", "../gpu/shape.ts", "../gpu/wgsl.ts"],
+    [
+      "./kernel.ts",
+      "../gpu/caps.ts",
+      "../gpu/dtype.ts",
+      "../gpu/shape.ts",
+      "../gpu/subgroup-matrix.ts",
+      "../gpu/wgsl.ts",
+    ],
     ["../gpu/device.ts", "../gpu/memory.ts", "../gpu/index.ts", "../graph/ir.ts", "node:fs"],
   ],
   [

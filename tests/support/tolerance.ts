@@ -24,6 +24,15 @@ export function contraction(dtype: DType, reductionLength: number, productRms: n
     : { rtol: 2 * U16, atol: atol + 1e-6, nmse: 1e-6 };
 }
 
+/**
+ * `contraction` in f16 where one factor is a computed value that was rounded to f16 on its way: every product errs by up
+ * to u16 of itself (σ = u16/√3), of either sign, so a sum by √K times that; 2·u16·s·√K is 3.5 σ, beside `rtol`.
+ */
+export function roundedContraction(reductionLength: number, productRms: number): Tolerance {
+  const { rtol, atol, nmse } = contraction("f16", reductionLength, productRms);
+  return { rtol, atol: atol + 2 * U16 * productRms * Math.sqrt(reductionLength), nmse };
+}
+
 /** Elementwise functions with exp or erf, norms and softmax: f32 inside, one rounding out. */
 export function pointwise(dtype: DType): Tolerance {
   return dtype === "f32"

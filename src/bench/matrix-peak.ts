@@ -1,0 +1,89 @@
+/** What matrix units reach at most: products of matrices that stay where they are, with sums in several chains. */
+import type { Caps } from "../gpu/caps.ts";
+import type { MatrixArray, MatrixUnits } from "../gpu/subgroup-matrix.ts";
+import {
+  loadMatrix,
+  matrixArrayWgsl,
+  matrixDirectives,
+  matrixType,
+  storeMatrix,
+  subgroupSizeAttribute,
+} from "../gpu/subgroup-matrix.ts";
+import { foldWorkgroups } from "../gpu/wgsl.ts";
+import type { KernelPlan } from "../kernels/kernel.ts";
+import { dispatch, reads, u32, writes } from "../kernels/kernel.ts";
+
+const WORKGROUP = 128;
+/** Independent sums of a subgroup: 64 registers of an invocation for 16×16 in subgroups of 32. */
+const CHAINS = 8;
+
+/** Floating-point operations of `matrixPeakPlan`. */
+export function matrixPeakFlops(units: MatrixUnits, workgroups: number, steps: number): number {
+  const { M, N, K, subgroupSize } = units;
+  return workgroups * (WORKGROUP / subgroupSize) * steps * CHAINS * 2 * M * N * K;
+}
+
+/**
+ * Every subgroup adds `steps` times the same product to each of its sums. The factors, whole numbers below 4 over 64, come
+ * from memory, so that nothing folds; y gets each subgroup's sums of all chains, [workgroup][subgroup][M][N].
+ */
+export function matrixPeakPlan(
+  units: MatrixUnits,
+  caps: Caps,
+  workgroups: number,
+  steps: number,
+): KernelPlan {
+  const { M, N, K } = units;
+  const subgroups = WORKGROUP / units.subgroupSize;
+  const a: MatrixArray = { name: "tile_a", type: "f16", rowLength: K, rows: M };
+  const b: MatrixArray = { name: "tile_b", type: "f16", rowLength: N, rows: K };
+  const c: MatrixArray = { name: "sums", type: "f32", rowLength: N, rows: M * subgroups };
+  const chains = (line: (chain: number) => string): string =>
+    Array.from({ length: CHAINS }, (_, chain) => line(chain)).join("\n  ");
+  const quads = (M * N * subgroups) / 4;
+  const fill = ({ name, rowLength, rows }: MatrixArray): string =>
+    `for (var i = local; i < ${(rowLength * rows) / 4}u; i += ${WORKGROUP}u) {
+    set_${name}(i, vec4<f16>(x[i % 4u] + vec4<f32>(f32(i % 4u) / 64.0)));
+  }`;
+  const body = /* wgsl */ `
+${[a, b, c].map((array) => matrixArrayWgsl(units, array)).join("")}
+@compute @workgroup_size(${WORKGROUP}) ${subgroupSizeAttribute(units)}
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>,
+        @builtin(local_invocation_index) local: u32, @builtin(subgroup_id) subgroup: u32) {
+  ${fill(a)}
+  ${fill(b)}
+  workgroupBarrier();
+  let left = ${loadMatrix(units, "left", a, "0u")};
+  let right = ${loadMatrix(units, "right", b, "0u")};
+  ${chains((i) => `var sum${i}: ${matrixType(units, "result")};`)}
+  for (var step = 0u; step < params.steps; step++) {
+    ${chains((i) => `sum${i} = subgroupMatrixMultiplyAccumulate(left, right, sum${i});`)}
+  }
+  let first = flat_group(group, counts) * ${quads}u;
+  for (var i = local; i < ${quads}u; i += ${WORKGROUP}u) { y[first + i] = vec4<f32>(0.0); }
+  ${chains(
+    (i) => `${storeMatrix(units, c, `subgroup * ${M * N}u`, `sum${i}`)}
+  workgroupBarrier();
+  for (var i = local; i < ${quads}u; i += ${WORKGROUP}u) { y[first + i] += get_sums(i); }
+  workgroupBarrier();`,
+  )}
+}
+`;
+  const header = {
+    caps,
+    dtype: "f16" as const,
+    directives: matrixDirectives(units),
+    operands: [reads("x", "vec4<f32>"), writes("y", "vec4<f32>")],
+    params: [u32("steps", steps)],
+  };
+  return {
+    variant: "matrix",
+    scratch: [],
+    dispatches: [dispatch("bench matrix", header, body, foldWorkgroups(workgroups))],
+  };
+}
+
+/** Bytes of `y`. */
+export function matrixPeakByteLength(units: MatrixUnits, workgroups: number): number {
+  return workgroups * (WORKGROUP / units.subgroupSize) * units.M * units.N * 4;
+}

@@ -1,0 +1,178 @@
+/**
+ * Whether a device's matrix units can be used: a small product in each form that might work, compared with its
+ * numbers. The extension is experimental, its spelling has changed, and drivers differ in the subgroup sizes that
+ * they take; a wrong form must cost nothing but the units.
+ */
+import type { Caps } from "./caps.ts";
+import type { MatrixShape } from "./matrix-offer.ts";
+import {
+  SUBGROUP_SIZE_FEATURE,
+  USUAL_SHAPES,
+  matrixRefusal,
+  shapesOf,
+  sizesOf,
+} from "./matrix-offer.ts";
+import { PipelineCache } from "./pipelines.ts";
+import type { MatrixArray, MatrixSpelling, MatrixUnits } from "./subgroup-matrix.ts";
+import {
+  NEWER_SPELLINGS,
+  loadMatrix,
+  matrixArrayWgsl,
+  matrixDirectives,
+  matrixType,
+  storeMatrix,
+  subgroupSizeAttribute,
+} from "./subgroup-matrix.ts";
+
+/** Invocations of the probe, and of the kernels that use the units: a multiple of every subgroup size. */
+export const MATRIX_WORKGROUP = 128;
+
+/** What was found, or why there is nothing. */
+export type ProbeResult =
+  | { readonly units: MatrixUnits; readonly refusal: null }
+  | { readonly units: null; readonly refusal: string };
+
+const refused = (refusal: string): ProbeResult => ({ units: null, refusal });
+
+/** Tries the forms in turn, the most promising first. Never throws. */
+export async function probeMatrixUnits(device: GPUDevice, caps: Caps): Promise<ProbeResult> {
+  const refusal = matrixRefusal(caps, device.features);
+  if (refusal !== null) return refused(refusal);
+  try {
+    return await firstRight(device, caps);
+  } catch (error) {
+    return refused(`their probe fails: ${messageOf(error)}`);
+  }
+}
+
+const messageOf = (error: unknown): string =>
+  (error instanceof Error ? error.message : String(error)).trim().replaceAll(/\s+/g, " ");
+
+async function firstRight(device: GPUDevice, caps: Caps): Promise<ProbeResult> {
+  const pinsSubgroupSize = device.features.has(SUBGROUP_SIZE_FEATURE);
+  const spellings = await acceptedSpellings(device, pinsSubgroupSize);
+  let last = "";
+  for (const shape of shapesOf(caps)) {
+    for (const subgroupSize of sizesOf(caps, device.features)) {
+      for (const spelling of spellings) {
+        const units = { ...shape, subgroupSize, pinsSubgroupSize, spelling };
+        const failure = await matrixFailure(device, units);
+        if (failure === null) return { units, refusal: null };
+        last = failure;
+      }
+    }
+  }
+  return refused(`their probe fails: ${last}`);
+}
+
+/** What the shader compiler's front end takes; the oldest spelling only where it takes no other, for it warns of it. */
+async function acceptedSpellings(
+  device: GPUDevice,
+  pinsSubgroupSize: boolean,
+): Promise<readonly MatrixSpelling[]> {
+  const accepted: MatrixSpelling[] = [];
+  const [shape] = USUAL_SHAPES as [MatrixShape];
+  for (const spelling of NEWER_SPELLINGS) {
+    device.pushErrorScope("validation");
+    const code = probeWgsl({ ...shape, subgroupSize: 32, pinsSubgroupSize, spelling });
+    device.createShaderModule({ label: "matrix probe", code });
+    if ((await device.popErrorScope()) === null) accepted.push(spelling);
+  }
+  return accepted.length > 0 ? accepted : ["flag"];
+}
+
+/** Whole numbers below 64: exact in f16, and their sums in f32 but not in f16. */
+const leftElement = (row: number, k: number): number => (7 * row + 5 * k + 3) % 61;
+const rightElement = (k: number, column: number): number => (11 * k + 3 * column + 1) % 59;
+
+/** Why a form cannot be used; null where its numbers are right. */
+export async function matrixFailure(device: GPUDevice, units: MatrixUnits): Promise<string | null> {
+  const { M, N, K, subgroupSize, spelling } = units;
+  const form = `${M}×${N}×${K} in subgroups of ${subgroupSize}, spelling "${spelling}"`;
+  let got: Float32Array;
+  try {
+    got = await compute(device, units);
+  } catch (error) {
+    return `${form}: ${messageOf(error)}`;
+  }
+  const wrong = got.findIndex((value, i) => value !== expectedElement(units, i));
+  return wrong < 0 ? null : `${form} gives ${got[wrong]}, not ${expectedElement(units, wrong)}`;
+}
+
+/** Of the results of the subgroups one after another. */
+function expectedElement({ M, N, K }: MatrixUnits, index: number): number {
+  const subgroup = Math.floor(index / (M * N));
+  const row = subgroup + (Math.floor(index / N) % M);
+  const column = index % N;
+  let sum = 0;
+  for (let k = 0; k < 2 * K; k++) sum += leftElement(row, k) * rightElement(k, column);
+  return sum;
+}
+
+async function compute(device: GPUDevice, units: MatrixUnits): Promise<Float32Array> {
+  const label = "matrix probe";
+  // A cache of its own: that of the device counts what kernels compile.
+  const compiled = new PipelineCache(device).get(label, probeWgsl(units), ["read_write"]);
+  const { pipeline, layout } = await compiled;
+  const size = (MATRIX_WORKGROUP / units.subgroupSize) * units.M * units.N * 4;
+  const y = device.createBuffer({ label, size, usage: 0x80 | 0x4 }); // STORAGE | COPY_SRC
+  const staging = device.createBuffer({ label, size, usage: 0x1 | 0x8 }); // MAP_READ | COPY_DST
+  try {
+    const entries = [{ binding: 0, resource: { buffer: y } }];
+    const encoder = device.createCommandEncoder({ label });
+    const pass = encoder.beginComputePass({ label });
+    pass.setPipeline(pipeline);
+    pass.setBindGroup(0, device.createBindGroup({ label, layout, entries }));
+    pass.dispatchWorkgroups(1);
+    pass.end();
+    encoder.copyBufferToBuffer(y, 0, staging, 0, size);
+    device.queue.submit([encoder.finish()]);
+    await staging.mapAsync(0x1); // READ
+    return new Float32Array(staging.getMappedRange().slice(0));
+  } finally {
+    y.destroy();
+    staging.destroy();
+  }
+}
+
+/**
+ * A product with a sum of two steps for each subgroup, through workgroup memory with padded rows, as in the kernels. The
+ * left factor of each subgroup begins one row further down; they store in turn.
+ */
+export function probeWgsl(units: MatrixUnits): string {
+  const { M, N, K } = units;
+  const subgroups = MATRIX_WORKGROUP / units.subgroupSize;
+  const a: MatrixArray = { name: "a", type: "f16", rowLength: 2 * K + 8, rows: M + subgroups };
+  const b: MatrixArray = { name: "b", type: "f16", rowLength: N + 8, rows: 2 * K };
+  const c: MatrixArray = { name: "c", type: "f32", rowLength: N, rows: M };
+  const fill = ({ name, rowLength, rows }: MatrixArray): string => `
+  for (var quad = local; quad < ${(rowLength * rows) / 4}u; quad += ${MATRIX_WORKGROUP}u) {
+    let row = 4u * quad / ${rowLength}u;
+    let column = 4u * quad % ${rowLength}u;
+    set_${name}(quad, vec4<f16>(${[0, 1, 2, 3].map((i) => `${name}_at(row, column + ${i}u)`).join(", ")}));
+  }`;
+  const multiply = (step: number): string => {
+    const left = loadMatrix(units, "left", a, `subgroup * ${a.rowLength}u + ${step * K}u`);
+    const right = loadMatrix(units, "right", b, `${step * K * b.rowLength}u`);
+    return `sum = subgroupMatrixMultiplyAccumulate(${left}, ${right}, sum);`;
+  };
+  return /* wgsl */ `${["enable f16;", ...matrixDirectives(units)].join("\n")}
+@group(0) @binding(0) var<storage, read_write> y: array<vec4<f32>>;
+${[a, b, c].map((array) => matrixArrayWgsl(units, array)).join("")}
+fn a_at(row: u32, k: u32) -> f16 { return f16((7u * row + 5u * k + 3u) % 61u); }
+fn b_at(k: u32, column: u32) -> f16 { return f16((11u * k + 3u * column + 1u) % 59u); }
+@compute @workgroup_size(${MATRIX_WORKGROUP}) ${subgroupSizeAttribute(units)}
+fn main(@builtin(local_invocation_index) local: u32, @builtin(subgroup_id) subgroup: u32) {${fill(a)}${fill(b)}
+  workgroupBarrier();
+  var sum: ${matrixType(units, "result")};
+  ${multiply(0)}
+  ${multiply(1)}
+  for (var turn = 0u; turn < ${subgroups}u; turn++) {
+    if (subgroup == turn) { ${storeMatrix(units, c, "0u", "sum")} }
+    workgroupBarrier();
+    if (local < ${(M * N) / 4}u) { y[turn * ${(M * N) / 4}u + local] = get_c(local); }
+    workgroupBarrier();
+  }
+}
+`;
+}

@@ -1,0 +1,117 @@
+/**
+ * Matrix units as WGSL sees them: the experimental extension `chromium_experimental_subgroup_matrix`, whose builtins
+ * were spelled in three ways so far (https://github.com/gpuweb/gpuweb/blob/main/proposals/subgroup-matrix.md).
+ * Which of them a device takes, and whether its numbers are right, `matrix-probe.ts` finds out.
+ */
+
+/**
+ * How loads and stores are written. "quads": the majorness is a template argument and an array may hold vectors,
+ * whose elements offsets and strides count; "elements": the same over arrays of scalars; "flag": the majorness is
+ * a boolean argument.
+ */
+export type MatrixSpelling = "quads" | "elements" | "flag";
+
+/** All but the oldest, in order of preference: that which stages by whole quads first. */
+export const NEWER_SPELLINGS: readonly MatrixSpelling[] = ["quads", "elements"];
+
+/** Matrix units that multiply f16 and add in f32, and how shaders reach them. */
+export interface MatrixUnits {
+  /** Rows of the result: 8 or 16. */
+  readonly M: number;
+  /** Columns of the result: 8 or 16. */
+  readonly N: number;
+  /** Length of the sums: 8, 16 or 32. */
+  readonly K: number;
+  /** Invocations that share a matrix. */
+  readonly subgroupSize: number;
+  /** Whether shaders pin that size; else the adapter has no other. */
+  readonly pinsSubgroupSize: boolean;
+  /** How the builtins are written. */
+  readonly spelling: MatrixSpelling;
+}
+
+/** Workgroup memory that matrices are loaded from or stored to; its rows lie one after another. */
+export interface MatrixArray {
+  readonly name: string;
+  readonly type: "f16" | "f32";
+  /** A multiple of 8 (f16) or 4 (f32): rows have to begin at multiples of 16 bytes. */
+  readonly rowLength: number;
+  readonly rows: number;
+}
+
+/** Bytes of workgroup memory. */
+export const matrixArrayByteLength = ({ type, rowLength, rows }: MatrixArray): number =>
+  rowLength * rows * (type === "f16" ? 2 : 4);
+
+/** Lines in front of a shader. */
+export function matrixDirectives({ pinsSubgroupSize }: MatrixUnits): readonly string[] {
+  return [
+    // Which subgroup works on what follows from its index, which is uniform within it but not to the compiler.
+    "diagnostic(off, chromium.subgroup_matrix_uniformity);",
+    "enable subgroups;",
+    "enable chromium_experimental_subgroup_matrix;",
+    ...(pinsSubgroupSize ? ["enable subgroup_size_control;"] : []),
+  ];
+}
+
+/** Attribute of the entry point. */
+export const subgroupSizeAttribute = ({ pinsSubgroupSize, subgroupSize }: MatrixUnits): string =>
+  pinsSubgroupSize ? `@subgroup_size(${subgroupSize})` : "";
+
+/** Declares an array with `set_<name>(quad, v)` and `get_<name>(quad)`, which count four elements. */
+export function matrixArrayWgsl(units: MatrixUnits, array: MatrixArray): string {
+  const { name, type, rowLength, rows } = array;
+  const quads = (rowLength * rows) / 4;
+  const isVector = units.spelling === "quads";
+  const parts = ["x", "y", "z", "w"] as const;
+  const [set, get] = isVector
+    ? [`${name}[quad] = v;`, `${name}[quad]`]
+    : [
+        parts.map((part, i) => `${name}[4u * quad + ${i}u] = v.${part};`).join(" "),
+        `vec4<${type}>(${parts.map((_, i) => `${name}[4u * quad + ${i}u]`).join(", ")})`,
+      ];
+  return `var<workgroup> ${name}: array<${isVector ? `vec4<${type}>, ${quads}` : `${type}, ${4 * quads}`}>;
+fn set_${name}(quad: u32, v: vec4<${type}>) { ${set} }
+fn get_${name}(quad: u32) -> vec4<${type}> { return ${get}; }
+`;
+}
+
+/** WGSL type of a left or right factor of f16, or of the f32 result. */
+export function matrixType({ M, N, K }: MatrixUnits, side: "left" | "right" | "result"): string {
+  // The template's arguments are component, columns, rows.
+  const [type, columns, rows] = {
+    left: ["f16", K, M],
+    right: ["f16", N, K],
+    result: ["f32", N, M],
+  }[side];
+  return `subgroup_matrix_${side}<${type}, ${columns}, ${rows}>`;
+}
+
+/** Expression that loads a factor whose first element is at `offset`, a u32 expression and a multiple of 8. */
+export function loadMatrix(
+  units: MatrixUnits,
+  side: "left" | "right",
+  { name, rowLength }: MatrixArray,
+  offset: string,
+): string {
+  const type = matrixType(units, side);
+  return {
+    quads: `subgroupMatrixLoad<${type}, row_major>(&${name}, (${offset}) / 4u, ${rowLength / 4}u)`,
+    elements: `subgroupMatrixLoad<${type}, row_major>(&${name}, ${offset}, ${rowLength}u)`,
+    flag: `subgroupMatrixLoad<${type}>(&${name}, ${offset}, false, ${rowLength}u)`,
+  }[units.spelling];
+}
+
+/** Statement that stores the result `value` with its first element at `offset`, a multiple of 4. */
+export function storeMatrix(
+  { spelling }: MatrixUnits,
+  { name, rowLength }: MatrixArray,
+  offset: string,
+  value: string,
+): string {
+  return {
+    quads: `subgroupMatrixStore<row_major>(&${name}, (${offset}) / 4u, ${value}, ${rowLength / 4}u);`,
+    elements: `subgroupMatrixStore<row_major>(&${name}, ${offset}, ${value}, ${rowLength}u);`,
+    flag: `subgroupMatrixStore(&${name}, ${offset}, ${value}, false, ${rowLength}u);`,
+  }[spelling];
+}

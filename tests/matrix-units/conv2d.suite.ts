@@ -1,0 +1,35 @@
+/** conv2d on matrix units, against the definition; and statistics of channels. */
+import { afterAll, beforeAll, describe, it } from "vitest";
+import type { Gpu } from "../../src/gpu/device.ts";
+import { conv2d } from "../../src/kernels/conv2d.ts";
+import { CONV2D_TABLE, checkConv2d, prepareConv2d } from "../kernels/conv2d-rows.ts";
+import { STATISTICS_CASES, checkStatistics, statisticsTitle } from "../kernels/statistics-rows.ts";
+import { openMatrixGpu } from "./support.ts";
+
+let gpu: Gpu;
+beforeAll(async () => {
+  gpu = await openMatrixGpu();
+});
+afterAll(() => gpu.destroy());
+
+const TABLE = CONV2D_TABLE.filter(({ problem }) => problem.dtype === "f16");
+
+it.each(TABLE.map((row) => [row.name, row] as const))("%s", async (_, row) => {
+  const prepared = await prepareConv2d(gpu, row);
+  await checkConv2d(gpu, row, prepared, "matrix");
+  // A shader more for each kind of loads would take a second to compile and test the same again.
+  const { inputNorm, shortcutChannels } = row.problem;
+  if (inputNorm !== "none" || shortcutChannels.length > 0) return;
+  if (conv2d.refusal?.(row.problem, gpu.caps, "matrix-split") !== null) return;
+  await checkConv2d(gpu, row, prepared, "matrix-split");
+});
+
+describe("statistics of channels", () => {
+  const cases = STATISTICS_CASES.map((testCase) => ({ ...testCase, dtype: "f16" as const }));
+  it.each(cases.map((testCase) => [statisticsTitle(testCase), testCase] as const))(
+    "%s",
+    async (_, testCase) => {
+      await checkStatistics(gpu, testCase, "matrix", !/llvmpipe/.test(gpu.caps.description));
+    },
+  );
+});

@@ -1,0 +1,69 @@
+/** Shapes that this device lacks: at least Tint's front end takes the shaders, in each spelling. */
+import { afterAll, beforeAll, expect, it } from "vitest";
+import type { Gpu } from "../../src/gpu/device.ts";
+import type { MatrixUnits } from "../../src/gpu/subgroup-matrix.ts";
+import type { Conv2dProblem } from "../../src/kernels/conv2d.ts";
+import { conv2d } from "../../src/kernels/conv2d.ts";
+import { PLAIN_EPILOGUE } from "../../src/kernels/epilogue.ts";
+import type { LinearProblem } from "../../src/kernels/linear.ts";
+import { linear } from "../../src/kernels/linear.ts";
+import { MATRIX_CAPS, matrixCaps } from "../support/matrix-caps.ts";
+import { openMatrixGpu } from "./support.ts";
+
+let gpu: Gpu;
+beforeAll(async () => {
+  gpu = await openMatrixGpu();
+});
+afterAll(() => gpu.destroy());
+
+const CONVOLUTION: Conv2dProblem = {
+  dtype: "f16",
+  batch: 1,
+  inHeight: 16,
+  inWidth: 16,
+  inChannels: [640, 320],
+  outChannels: 640,
+  kernelSize: [3, 3],
+  stride: 1,
+  padding: [1, 1, 1, 1],
+  upsample: false,
+  shortcutChannels: [],
+  inputNorm: "affine-silu",
+  epilogue: { ...PLAIN_EPILOGUE, statistics: "channels" },
+};
+const LAYER: LinearProblem = {
+  dtype: "f16",
+  rows: 256,
+  inChannels: [1280],
+  outChannels: 1280,
+  rowsPerImage: 256,
+  inputNorm: "none",
+  layerNorm: { eps: 1e-5 },
+  epilogue: { ...PLAIN_EPILOGUE, statistics: "rows" },
+};
+const SPLIT = { ...LAYER, layerNorm: null, epilogue: PLAIN_EPILOGUE };
+
+const LARGE = MATRIX_CAPS.matrixUnits as MatrixUnits;
+const UNITS: readonly MatrixUnits[] = [
+  ...(["quads", "elements", "flag"] as const).map((spelling) => ({ ...LARGE, spelling })),
+  { ...LARGE, subgroupSize: 64 },
+  { ...LARGE, M: 8, subgroupSize: 16 },
+  { ...LARGE, pinsSubgroupSize: false },
+];
+
+it.each(UNITS.map((units) => [JSON.stringify(units), units] as const))("%s", async (_, units) => {
+  const caps = matrixCaps(units);
+  const plans = [
+    conv2d.plan(CONVOLUTION, caps, "matrix"),
+    linear.plan(LAYER, caps, "matrix"),
+    linear.plan({ ...SPLIT, epilogue: { ...PLAIN_EPILOGUE, geglu: true } }, caps, "matrix"),
+    linear.plan(SPLIT, caps, "matrix-split"),
+  ];
+  for (const { code, label } of plans.flatMap(({ dispatches }) => dispatches)) {
+    gpu.device.pushErrorScope("validation");
+    const module = gpu.device.createShaderModule({ label, code });
+    const { messages } = await module.getCompilationInfo();
+    expect((await gpu.device.popErrorScope())?.message, label).toBeUndefined();
+    expect(messages.filter(({ type }) => type === "error")).toEqual([]);
+  }
+});
