@@ -68,9 +68,11 @@ export async function describeWeights(
     };
     weights.push(await describeStore(part, open, check));
   }
-  let updates: ReturnType<typeof checkpointUpdates> = new Map();
+  let updates: Awaited<ReturnType<typeof checkpointUpdates>> = new Map();
   if (checkpoint) {
-    const check = (): unknown => (updates = checkpointUpdates(checkpoint, parameters, configs));
+    const check = async (): Promise<void> => {
+      updates = await checkpointUpdates(checkpoint, parameters, configs);
+    };
     weights.push(await describeStore("checkpoint", async () => checkpoint.store, check));
   }
   const packed = modelWeights(configs, "f32"); // the same tensors in f16
@@ -106,7 +108,7 @@ function residentInfo(
 async function describeStore(
   part: WeightsInfo["part"],
   open: () => Promise<WeightStore>,
-  check: (store: WeightStore) => unknown,
+  check: (store: WeightStore) => void | Promise<void>,
 ): Promise<WeightsInfo> {
   let [tensors, bytes] = [0, 0];
   let problem: string | null = null;
@@ -117,7 +119,7 @@ async function describeStore(
       tensors++;
       bytes += store.info(name).byteLength;
     }
-    check(store);
+    await check(store);
   } catch (error) {
     if (!(error instanceof WeightsError)) throw error;
     problem = error.message;

@@ -5,9 +5,14 @@
 import type { Caps, CapsLimits, SubgroupMatrixConfig } from "./caps.ts";
 import { DEFAULT_LIMITS, isSoftwareAdapter } from "./caps.ts";
 import { DeviceError, DeviceLostError } from "./errors.ts";
-import { MATRIX_FEATURE, SUBGROUP_SIZE_FEATURE, matrixRefusal } from "./matrix-offer.ts";
 import { DeviceMemory } from "./memory.ts";
 import { PipelineCache } from "./pipelines.ts";
+import { provideMatrixTile } from "./tile-body.ts";
+
+/** Matrix units, in the browsers that have them as an experiment. */
+export const MATRIX_FEATURE = "chromium-experimental-subgroup-matrix";
+/** Lets shaders pin the size of their subgroups. */
+export const SUBGROUP_SIZE_FEATURE = "subgroup-size-control";
 
 /** Features asked for when the adapter has them. Nothing here is required. */
 const WANTED_FEATURES = ["shader-f16", "subgroups", "timestamp-query", MATRIX_FEATURE] as const;
@@ -116,10 +121,11 @@ export function withVariants(gpu: Gpu, variants: NonNullable<Caps["variants"]>):
  * it, where it has the feature. Never rejects: `caps.matrixRefusal` says why there are none.
  */
 export async function withMatrixUnits(gpu: Gpu): Promise<Gpu> {
-  if (matrixRefusal(gpu.caps, gpu.device.features) !== null) return gpu;
+  if (!gpu.device.features.has(MATRIX_FEATURE)) return gpu;
   const { probeMatrixUnits } = await import("./matrix-probe.ts"); // only experiments have the feature
-  const { units, refusal } = await probeMatrixUnits(gpu.device, gpu.caps);
-  return withCaps(gpu, { matrixUnits: units, matrixRefusal: refusal });
+  const found = await probeMatrixUnits(gpu.device, gpu.caps);
+  if (found.units !== null) provideMatrixTile(found.tile);
+  return withCaps(gpu, { matrixUnits: found.units, matrixRefusal: found.refusal });
 }
 
 function withCaps(gpu: Gpu, changed: Partial<Caps>): Gpu {
@@ -187,7 +193,7 @@ function describeDevice(device: GPUDevice, info: GPUAdapterInfo | undefined): Ca
     ? ((info as { subgroupMatrixConfigs?: readonly SubgroupMatrixConfig[] } | undefined)
         ?.subgroupMatrixConfigs ?? [])
     : [];
-  const caps: Caps = {
+  return {
     ...names,
     isSoftware:
       isSoftwareAdapter(names) ||
@@ -204,8 +210,9 @@ function describeDevice(device: GPUDevice, info: GPUAdapterInfo | undefined): Ca
       K,
     })),
     matrixUnits: null,
-    matrixRefusal: null,
+    matrixRefusal: device.features.has(MATRIX_FEATURE)
+      ? "not probed"
+      : `the device has no feature ${MATRIX_FEATURE}`,
     limits,
   };
-  return { ...caps, matrixRefusal: matrixRefusal(caps, device.features) ?? "not probed" };
 }

@@ -1,14 +1,16 @@
-/** What a device says of its matrix units. Whether they can be used only `matrix-probe.ts` finds out, loaded where needed. */
+/**
+ * What a device says of its matrix units. Whether they can be used only `matrix-probe.ts` finds out; both are loaded where
+ * a device has the feature. Names and sizes of other modules stand here and in `matrix-tile.ts` once more, held equal by their types:
+ * to share a module with the library's entry would make it a file of its own.
+ */
 import type { Caps } from "./caps.ts";
+import type { SUBGROUP_SIZE_FEATURE } from "./device.ts";
 import type { MatrixUnits } from "./subgroup-matrix.ts";
 
-export const MATRIX_FEATURE = "chromium-experimental-subgroup-matrix";
-/** Lets shaders pin the size of their subgroups. */
-export const SUBGROUP_SIZE_FEATURE = "subgroup-size-control";
+export const PINS_SIZES: typeof SUBGROUP_SIZE_FEATURE = "subgroup-size-control";
 
 /** What caps alone say against matrix units; null where only a probe can tell. */
 export function matrixRefusal(caps: Caps, features: ReadonlySet<string>): string | null {
-  if (!features.has(MATRIX_FEATURE)) return `the device has no feature ${MATRIX_FEATURE}`;
   if (!caps.hasShaderF16 || !caps.hasSubgroups)
     return "shader-f16 and subgroups are needed as well";
   if (shapesOf(caps).length === 0) {
@@ -58,5 +60,5 @@ export function sizesOf({ subgroupSizes }: Caps, features: ReadonlySet<string>):
   const sizes = [32, 128, 64, 16, 8].filter(
     (size) => size >= least && (most === 0 || size <= most),
   );
-  return least === most || features.has(SUBGROUP_SIZE_FEATURE) ? sizes : [];
+  return least === most || features.has(PINS_SIZES) ? sizes : [];
 }

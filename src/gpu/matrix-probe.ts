@@ -5,14 +5,8 @@
  */
 import type { Caps } from "./caps.ts";
 import type { MatrixShape } from "./matrix-offer.ts";
-import {
-  SUBGROUP_SIZE_FEATURE,
-  USUAL_SHAPES,
-  matrixRefusal,
-  shapesOf,
-  sizesOf,
-} from "./matrix-offer.ts";
-import { PipelineCache } from "./pipelines.ts";
+import { PINS_SIZES, USUAL_SHAPES, matrixRefusal, shapesOf, sizesOf } from "./matrix-offer.ts";
+import { MATRIX_TILE } from "./matrix-tile.ts";
 import type { MatrixArray, MatrixSpelling, MatrixUnits } from "./subgroup-matrix.ts";
 import {
   NEWER_SPELLINGS,
@@ -23,13 +17,14 @@ import {
   storeMatrix,
   subgroupSizeAttribute,
 } from "./subgroup-matrix.ts";
+import type { MatrixTile } from "./tile-body.ts";
 
 /** Invocations of the probe, and of the kernels that use the units: a multiple of every subgroup size. */
 export const MATRIX_WORKGROUP = 128;
 
 /** What was found, or why there is nothing. */
 export type ProbeResult =
-  | { readonly units: MatrixUnits; readonly refusal: null }
+  | { readonly units: MatrixUnits; readonly tile: MatrixTile; readonly refusal: null }
   | { readonly units: null; readonly refusal: string };
 
 const refused = (refusal: string): ProbeResult => ({ units: null, refusal });
@@ -49,7 +44,7 @@ const messageOf = (error: unknown): string =>
   (error instanceof Error ? error.message : String(error)).trim().replaceAll(/\s+/g, " ");
 
 async function firstRight(device: GPUDevice, caps: Caps): Promise<ProbeResult> {
-  const pinsSubgroupSize = device.features.has(SUBGROUP_SIZE_FEATURE);
+  const pinsSubgroupSize = device.features.has(PINS_SIZES);
   const spellings = await acceptedSpellings(device, pinsSubgroupSize);
   let last = "";
   for (const shape of shapesOf(caps)) {
@@ -57,7 +52,7 @@ async function firstRight(device: GPUDevice, caps: Caps): Promise<ProbeResult> {
       for (const spelling of spellings) {
         const units = { ...shape, subgroupSize, pinsSubgroupSize, spelling };
         const failure = await matrixFailure(device, units);
-        if (failure === null) return { units, refusal: null };
+        if (failure === null) return { units, tile: MATRIX_TILE, refusal: null };
         last = failure;
       }
     }
@@ -111,9 +106,17 @@ function expectedElement({ M, N, K }: MatrixUnits, index: number): number {
 
 async function compute(device: GPUDevice, units: MatrixUnits): Promise<Float32Array> {
   const label = "matrix probe";
-  // A cache of its own: that of the device counts what kernels compile.
-  const compiled = new PipelineCache(device).get(label, probeWgsl(units), ["read_write"]);
-  const { pipeline, layout } = await compiled;
+  // Not by the device's cache, which counts what kernels compile.
+  device.pushErrorScope("validation");
+  const module = device.createShaderModule({ label, code: probeWgsl(units) });
+  const invalid = await device.popErrorScope();
+  if (invalid !== null) throw new Error(invalid.message);
+  const stage = { module, entryPoint: "main" };
+  const pipeline = await device.createComputePipelineAsync({
+    label,
+    layout: "auto",
+    compute: stage,
+  });
   const size = (MATRIX_WORKGROUP / units.subgroupSize) * units.M * units.N * 4;
   const y = device.createBuffer({ label, size, usage: 0x80 | 0x4 }); // STORAGE | COPY_SRC
   const staging = device.createBuffer({ label, size, usage: 0x1 | 0x8 }); // MAP_READ | COPY_DST
@@ -122,7 +125,10 @@ async function compute(device: GPUDevice, units: MatrixUnits): Promise<Float32Ar
     const encoder = device.createCommandEncoder({ label });
     const pass = encoder.beginComputePass({ label });
     pass.setPipeline(pipeline);
-    pass.setBindGroup(0, device.createBindGroup({ label, layout, entries }));
+    pass.setBindGroup(
+      0,
+      device.createBindGroup({ label, layout: pipeline.getBindGroupLayout(0), entries }),
+    );
     pass.dispatchWorkgroups(1);
     pass.end();
     encoder.copyBufferToBuffer(y, 0, staging, 0, size);

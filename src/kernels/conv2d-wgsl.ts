@@ -7,7 +7,8 @@ import {
   multiplyAddWgsl,
   sumsWgsl,
 } from "./gemm-register.ts";
-import type { TileBody, TileStatistics } from "./gemm-tiled.ts";
+import type { TileBody } from "../gpu/tile-body.ts";
+import type { TileStatistics } from "./gemm-tiled.ts";
 import { tiledGemmWgsl } from "./gemm-tiled.ts";
 import type { InputNorm } from "./input-norm.ts";
 import { inputNormWgsl } from "./input-norm.ts";

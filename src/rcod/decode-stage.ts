@@ -49,7 +49,7 @@ export async function decodeLatents(
     }
     const shape = [latentHeight * latentWidth, vae.latentChannels];
     const latents = await readActivation(gpu, z, shape, dtype);
-    const { TiledVae } = await import("./tiled-vae.ts"); // only large images need it
+    const { TiledVae } = await import("./on-demand.ts"); // only large images need it
     const tiled = await new TiledVae(gpu, weights.vae, vae, "decode").run(
       latents,
       latentHeight,

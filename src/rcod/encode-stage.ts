@@ -5,7 +5,6 @@ import { uploadBytes } from "../gpu/transfer.ts";
 import { packActivation } from "../graph/pack-activation.ts";
 import type { RunOptions } from "../graph/program.ts";
 import { vaeFactor } from "./config.ts";
-import { adaptToImage } from "./degradation-stage.ts";
 import type { EnlargedSource } from "./enlarged-source.ts";
 import { bilinearSource, pillowSource } from "./enlarged-source.ts";
 import type { Geometry } from "./geometry.ts";
@@ -46,7 +45,9 @@ export async function encodeImage(
     owned.push(tokens);
     clock.start("encode");
     const adapted = configs.degradation
-      ? await adaptToImage(context, image, clock.runOptions(options.signal, 0, ADAPT_SHARE))
+      ? await (
+          await import("./on-demand.ts")
+        ).adaptToImage(context, image, clock.runOptions(options.signal, 0, ADAPT_SHARE))
       : null;
     await programs.enter("encode", clock.enterOptions(options.signal));
     const latents = await encodeLatents(context, source, geometry, options, (signal) =>
@@ -124,7 +125,7 @@ export async function encodeLatents(
     );
   }
   const pixels = await source.toHost();
-  const { TiledVae } = await import("./tiled-vae.ts"); // only large images need it
+  const { TiledVae } = await import("./on-demand.ts"); // only large images need it
   const tiled = new TiledVae(gpu, weights.vae, vae, "encode");
   const moments = await tiled.run(pixels, workHeight, workWidth, {
     tileSize: tile,

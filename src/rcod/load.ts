@@ -13,7 +13,6 @@ import { modelParameters, modelWeights, stageWeights } from "./model-parts.ts";
 import type { DegradationTables } from "./modulation.ts";
 import type { OpenModel } from "./open-model.ts";
 import { openModel } from "./open-model.ts";
-import { readTables } from "./rcod-s-checkpoint.ts";
 import { StageResidency } from "./stage-residency.ts";
 
 /** The weights of each part on the device. */
@@ -70,7 +69,10 @@ export async function loadWeights(
     const { checkpoint } = model;
     const loaded = {
       ...(weights as ModelWeights),
-      ...(configs.degradation && checkpoint && { tables: await readTables(checkpoint, signal) }),
+      ...(configs.degradation &&
+        checkpoint && {
+          tables: await (await import("./on-demand.ts")).readTables(checkpoint, signal),
+        }),
     };
     if (lowMemory) {
       onProgress?.(0, 0);

@@ -7,7 +7,6 @@ import type { DType } from "../gpu/dtype.ts";
 import { ShapeError } from "../gpu/shape.ts";
 import { readActivation } from "../graph/read-activation.ts";
 import { vaeFactor } from "./config.ts";
-import { adaptToImage } from "./degradation-stage.ts";
 import { encodeLatents } from "./encode-stage.ts";
 import type { EnlargedSource } from "./enlarged-source.ts";
 import { bilinearSource, pillowSource } from "./enlarged-source.ts";
@@ -76,6 +75,7 @@ export class PairMetric {
       );
     }
     if (this.configs.degradation) {
+      const { adaptToImage } = await import("./on-demand.ts");
       await adaptToImage(this.#context, low, signal ? { signal } : {});
     }
     const a = await this.#latents(low, scale, signal);

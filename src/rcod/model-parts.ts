@@ -8,7 +8,7 @@ import { clipTokens, vaeFactor } from "./config.ts";
 import { estimatorGraph, modulationGraph } from "./degradation.ts";
 import { decoderGraph, encoderGraph, memGraph, tokenGraph, unetGraph } from "./graphs.ts";
 import type { ModelConfigs } from "./model-configs.ts";
-import { blockCounts } from "./rcod-s-checkpoint.ts";
+import { blockCounts } from "./modulation.ts";
 
 /** The parts of a model that have weights of their own on the device. */
 export type ModelPart = "clip" | "vae" | "unet" | "mem" | "degradation";

@@ -46,7 +46,7 @@ export async function modelVariants(
   const text = await storedText(tuningStore);
   const stored = findTable(text, gpu.caps, dtype)?.variants;
   if (stored !== undefined || autotune !== true) return withForced(stored ?? shipped, variants);
-  const { tuneModel } = await import("./autotune.ts");
+  const { tuneModel } = await import("./on-demand.ts");
   const { table } = await tuneModel(gpu, configs, dtype, signal ? { signal } : {});
   await tuningStore?.write(withTable(text, table)).catch(() => undefined);
   return withForced(table.variants, variants); // as when it is found in the store

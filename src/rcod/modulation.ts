@@ -15,6 +15,25 @@ import { channelsOf } from "../graph/ir.ts";
 export const MODULATED_PARTS = ["vae", "unet"] as const;
 export type ModulatedPart = (typeof MODULATED_PARTS)[number];
 
+/** How many levels the networks of the parts have. */
+export interface ModulatedNetworks {
+  readonly unet: { readonly blockOutChannels: readonly number[] };
+  readonly vae: { readonly blockOutChannels: readonly number[] };
+}
+
+/** Levels of a part's network. */
+export function levelsOf(networks: ModulatedNetworks, part: ModulatedPart): number {
+  return networks[part].blockOutChannels.length;
+}
+
+/** Modulation matrices of each part. */
+export function blockCounts(networks: ModulatedNetworks): Readonly<Record<ModulatedPart, number>> {
+  return {
+    vae: blockCount("vae", levelsOf(networks, "vae")),
+    unet: blockCount("unet", levelsOf(networks, "unet")),
+  };
+}
+
 /** What the embeddings are made of, on the host: too small for the device to gain anything. */
 export interface DegradationTables {
   /** Frequencies [F] of the scores' embedding, drawn once at the start of training. */

@@ -17,7 +17,6 @@ import type { ModelPart } from "./model-parts.ts";
 import { modelParts } from "./model-parts.ts";
 import type { RcodCheckpoint, TrainedParameters } from "./rcod-checkpoint.ts";
 import { loraUpdates, openCheckpoint, withTrainedTensors } from "./rcod-checkpoint.ts";
-import { modulatedUpdates, openDegradation } from "./rcod-s-checkpoint.ts";
 
 /**
  * Opens the weight files of one part of a model folder, under the names that the graphs use, with what the
@@ -61,7 +60,7 @@ export async function openPart(
       return open("mem", "model");
     case "degradation":
       if (checkpoint === null) throw new Error("internal: RCOD_S without a checkpoint");
-      return openDegradation(files, checkpoint, signal);
+      return (await import("./on-demand.ts")).openDegradation(files, checkpoint, signal);
     default:
       return part satisfies never;
   }
@@ -80,14 +79,14 @@ export function checkPart(
  * The updates that a checkpoint brings, by part and parameter. Throws one `WeightsError` with all that is wrong
  * with it; the layers of `openDegradation` are a part of their own.
  */
-export function checkpointUpdates(
+export async function checkpointUpdates(
   checkpoint: RcodCheckpoint,
   parameters: TrainedParameters,
   { unet, vae, degradation, rcod }: ModelConfigs,
-): ReturnType<typeof loraUpdates> {
-  return degradation
-    ? modulatedUpdates(checkpoint, parameters, { unet, vae, degradation }, rcod.loraAlpha)
-    : loraUpdates(checkpoint, parameters, rcod.loraAlpha);
+): Promise<ReturnType<typeof loraUpdates>> {
+  if (degradation === null) return loraUpdates(checkpoint, parameters, rcod.loraAlpha);
+  const { modulatedUpdates } = await import("./on-demand.ts");
+  return modulatedUpdates(checkpoint, parameters, { unet, vae, degradation }, rcod.loraAlpha);
 }
 
 /** The checked weights of a model, open for reading. Whoever opens it closes it. */
@@ -116,9 +115,9 @@ export async function openModel(
   };
   try {
     const problems: string[] = [];
-    const checked = <T>(check: () => T): T | undefined => {
+    const checked = async <T>(check: () => T | Promise<T>): Promise<T | undefined> => {
       try {
-        return check();
+        return await check();
       } catch (error) {
         if (!(error instanceof WeightsError)) throw error;
         problems.push(error.message);
@@ -128,12 +127,13 @@ export async function openModel(
     const checkpoint =
       rcod.checkpoint === null ? null : await openCheckpoint(files, rcod.checkpoint, signal, rcod);
     if (checkpoint) opened.push(checkpoint.store);
-    const lora = checkpoint && checked(() => checkpointUpdates(checkpoint, parameters, configs));
+    const lora =
+      checkpoint && (await checked(async () => checkpointUpdates(checkpoint, parameters, configs)));
     const sources = new Map<ModelPart, TensorSource>();
     for (const part of parts) {
       const store = await openPart(files, part, checkpoint, signal);
       opened.push(store);
-      checked(() => checkPart(store, part, parameters[part]));
+      await checked(() => checkPart(store, part, parameters[part]));
       sources.set(part, storeSource(store, lora?.get(part)));
     }
     if (problems.length > 0) throw new WeightsError(problems.join("; "));

@@ -20,7 +20,7 @@ import type { UNetConfig, VaeConfig } from "./config.ts";
 import type { DegradationConfig } from "./degradation.ts";
 import { quoted } from "../weights/errors.ts";
 import type { DegradationTables, ModulatedPart } from "./modulation.ts";
-import { MODULATED_PARTS, blockCount, blockOfModule } from "./modulation.ts";
+import { MODULATED_PARTS, blockCounts, blockOfModule, levelsOf } from "./modulation.ts";
 import type { LoraModule, RcodCheckpoint, TrainedParameters } from "./rcod-checkpoint.ts";
 import { borrowedStore, checkedUpdates, trainedTensors } from "./rcod-checkpoint.ts";
 
@@ -69,24 +69,6 @@ const blockTable = (part: ModulatedPart): string =>
  */
 const ENCODER_TARGETS =
   /(?:^|\.)(?:conv1|conv2|conv_in|conv_shortcut|conv|conv_out|to_k|to_q|to_v|to_out\.0)$/;
-
-/** Levels of a part's network. */
-function levelsOf(
-  { unet, vae }: Pick<ModulatedConfigs, "unet" | "vae">,
-  part: ModulatedPart,
-): number {
-  return (part === "unet" ? unet : vae).blockOutChannels.length;
-}
-
-/** Modulation matrices of each part. */
-export function blockCounts(
-  configs: Pick<ModulatedConfigs, "unet" | "vae">,
-): Readonly<Record<ModulatedPart, number>> {
-  return {
-    vae: blockCount("vae", levelsOf(configs, "vae")),
-    unet: blockCount("unet", levelsOf(configs, "unet")),
-  };
-}
 
 /**
  * The modulated updates of each part by the parameter's name. Reads no tensor. Throws one `WeightsError` with

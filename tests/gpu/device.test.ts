@@ -1,9 +1,8 @@
 /** Negotiation with an adapter, on one that is made up. */
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { DEFAULT_LIMITS } from "../../src/gpu/caps.ts";
-import { adoptDevice, requestGpu } from "../../src/gpu/device.ts";
+import { MATRIX_FEATURE, adoptDevice, requestGpu } from "../../src/gpu/device.ts";
 import { DeviceError } from "../../src/gpu/errors.ts";
-import { MATRIX_FEATURE } from "../../src/gpu/matrix-offer.ts";
 
 interface FakeAdapter {
   readonly features?: readonly string[];

@@ -26,7 +26,7 @@ const RULES: readonly (readonly [file: string, allowed: string[], refused: strin
       "../gpu/caps.ts",
       "../gpu/dtype.ts",
       "../gpu/shape.ts",
-      "../gpu/subgroup-matrix.ts",
+      "../gpu/tile-body.ts",
       "../gpu/wgsl.ts",
     ],
     ["../gpu/device.ts", "../gpu/memory.ts", "../gpu/index.ts", "../graph/ir.ts", "node:fs"],

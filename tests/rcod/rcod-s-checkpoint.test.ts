@@ -70,7 +70,7 @@ describe("the configuration", () => {
 describe("the checkpoint", () => {
   it("gives every adapted module its factors and matrix", async () => {
     const { configs, checkpoint, parameters } = await open(await rcodSFiles());
-    const updates = checkpointUpdates(checkpoint, parameters, configs);
+    const updates = await checkpointUpdates(checkpoint, parameters, configs);
     expect([updates.get("unet")?.size, updates.get("vae")?.size]).toEqual([164, 30]);
     const of = (part: string, weight: string) => updates.get(part)?.get(weight);
     expect(of("unet", "conv_in.weight")).toBeUndefined();
@@ -133,7 +133,7 @@ describe("the checkpoint", () => {
 
   it("is read from safetensors too", async () => {
     const { configs, checkpoint, parameters } = await open(await changed(() => undefined));
-    expect(checkpointUpdates(checkpoint, parameters, configs).get("unet")?.size).toBe(164);
+    expect((await checkpointUpdates(checkpoint, parameters, configs)).get("unet")?.size).toBe(164);
   });
 
   const defects: readonly [
@@ -174,10 +174,10 @@ describe("the checkpoint", () => {
   ];
   it.each(defects)("%s is refused", async (_name, damage, message) => {
     const { configs, checkpoint, parameters } = await open(await changed(damage));
-    const check = () => checkpointUpdates(checkpoint, parameters, configs);
-    expect(check).toThrow(WeightsError);
-    expect(check).toThrow(message);
-    expect(check).toThrow("rcod_s.safetensors");
+    const refused = expect(checkpointUpdates(checkpoint, parameters, configs)).rejects;
+    await refused.toThrow(WeightsError);
+    await refused.toThrow(message);
+    await refused.toThrow("rcod_s.safetensors");
   });
 
   it("modulation layers are checked with the estimator", async () => {
@@ -185,7 +185,7 @@ describe("the checkpoint", () => {
     const { set, configs, checkpoint, parameters } = await open(
       await changed((tensors) => tensors.delete(bias)),
     );
-    expect(checkpointUpdates(checkpoint, parameters, configs).size).toBe(2);
+    expect((await checkpointUpdates(checkpoint, parameters, configs)).size).toBe(2);
     const store = await openPart(set, "degradation", checkpoint);
     expect(() => checkPart(store, "degradation", parameters.degradation)).toThrow(
       "missing: unet_fuse_mlp.bias",
