@@ -42,6 +42,20 @@ def spectrum_distance(out, target):
     return (spectra(out) - spectra(target)).abs().mean((1, 2, 3))
 
 
+def dissimilarity(out, target):
+    """[N]: 1 - SSIM of luma (window 11, sigma 1.5) for images in [-1, 1]"""
+    a, b = luma(out) * 0.5 + 0.5, luma(target) * 0.5 + 0.5
+    line = torch.exp(-(torch.arange(11, device=a.device) - 5.0).square() / (2 * 1.5**2))
+    line = line / line.sum()
+    planes = torch.cat([a, b, a * a, b * b, a * b], 1)
+    for window in (line[:, None], line[None]):
+        planes = F.conv2d(planes, window.expand(5, 1, *window.shape), groups=5)
+    mean_a, mean_b, aa, bb, ab = planes.unbind(1)
+    score = (2 * mean_a * mean_b + 1e-4) * (2 * (ab - mean_a * mean_b) + 9e-4)
+    score = score / ((mean_a.square() + mean_b.square() + 1e-4) * (aa - mean_a.square() + bb - mean_b.square() + 9e-4))
+    return 1 - score.mean((1, 2))
+
+
 def das_timesteps(timestep, enabled=True):
     """Degradation-aware sampling (Eq. 7): near the generator's timestep; without it anywhere, as OSEDiff"""
     if not enabled:
