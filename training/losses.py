@@ -42,18 +42,23 @@ def spectrum_distance(out, target):
     return (spectra(out) - spectra(target)).abs().mean((1, 2, 3))
 
 
-def dissimilarity(out, target):
-    """[N]: 1 - SSIM of luma (window 11, sigma 1.5) for images in [-1, 1]"""
-    a, b = luma(out) * 0.5 + 0.5, luma(target) * 0.5 + 0.5
-    line = torch.exp(-(torch.arange(11, device=a.device) - 5.0).square() / (2 * 1.5**2))
+def similarity(a, b):
+    """[N]: SSIM (Gaussian window 11, sigma 1.5) of planes [N,1,H,W] in [0,1]"""
+    line = torch.exp(-(torch.arange(11, dtype=a.dtype, device=a.device) - 5).square() / (2 * 1.5**2))
     line = line / line.sum()
     planes = torch.cat([a, b, a * a, b * b, a * b], 1)
     for window in (line[:, None], line[None]):
         planes = F.conv2d(planes, window.expand(5, 1, *window.shape), groups=5)
     mean_a, mean_b, aa, bb, ab = planes.unbind(1)
-    score = (2 * mean_a * mean_b + 1e-4) * (2 * (ab - mean_a * mean_b) + 9e-4)
-    score = score / ((mean_a.square() + mean_b.square() + 1e-4) * (aa - mean_a.square() + bb - mean_b.square() + 9e-4))
-    return 1 - score.mean((1, 2))
+    c1, c2 = 0.01**2, 0.03**2
+    score = (2 * mean_a * mean_b + c1) * (2 * (ab - mean_a * mean_b) + c2)
+    squares = mean_a.square() + mean_b.square()
+    return (score / ((squares + c1) * (aa + bb - squares + c2))).mean((1, 2))
+
+
+def dissimilarity(out, target):
+    """[N]: 1 - SSIM of luma, images in [-1,1]"""
+    return 1 - similarity(luma(out) * 0.5 + 0.5, luma(target) * 0.5 + 0.5)
 
 
 def das_timesteps(timestep, enabled=True):

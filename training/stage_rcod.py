@@ -30,6 +30,7 @@ CROPS = ((0.0, 16, 96), (0.8, 4, 192))
 # rest asks for fidelity.
 KNOB_EVERY, GROUPED_SHARE = 3, 0.5
 SPECTRUM_WEIGHT, ADVERSARIAL_WEIGHT, DISTILLATION_WEIGHT = 1.2, 0.3, 0.03
+DISTILLATION_BOUND = 0.1
 SQUARE_FLOOR = 2e-4  # 43 dB: below it a crop is good enough
 
 
@@ -236,9 +237,11 @@ def train(args):
                 tokens = teacher.tokens(target[chosen])
             near = das_timesteps(timestep[chosen], "das" not in args.without)
             per_sample = distillation(z[chosen], near, teacher.unet, regularizer, tokens, abar)
-            distilled = (realism[chosen] * per_sample).mean()
+            # Where the latents have left what the prior knows, its push would drown all others.
+            bounded = per_sample * (DISTILLATION_BOUND / per_sample.detach()).clamp(max=1)
+            distilled = (realism[chosen] * bounded).mean()
             loss = loss + DISTILLATION_WEIGHT * distilled
-            knob = {"spectrum": spectrum.mean().detach(), "distilled": distilled.detach(), "judgement": judgement.detach()}
+            knob = {"spectrum": spectrum.mean().detach(), "distilled": per_sample.mean().detach(), "judgement": judgement.detach()}
         loop.update(
             loss,
             pixel=pixel.mean(),
