@@ -1,13 +1,13 @@
 """Writes the trained model as users get it, and the references of the engine's tests.
 
-    unet/ vae/ image_encoder/   the frozen base in diffusers' and transformers' layout,
-    image_proj/                 with its own token projection, which further training needs and an engine does not
-    rcod_lora.safetensors       what stage c trained, in the key layout of RCOD's own checkpoint
+    unet/ vae/ image_encoder/   the base under the factors in diffusers' and transformers' layout,
+    image_proj/                 with the prior's token projection, which further training needs and an engine does not
+    rcod_lora.safetensors       the factors of stage c, in the key layout of RCOD's own checkpoint
     mem/                        the metric estimation module
     rcod_config.json            alpha, timesteps, thresholds
 
 All fp16. `--unpack` goes the other way and writes the training's checkpoints from a model folder, for more
-training with --resume. References are fp32 results of fp32 arithmetic on the fp16-rounded weights: what an engine with
+training with --resume. The prior itself is not published: then the adapted U-Net stands in for it. References are fp32 results of fp32 arithmetic on the fp16-rounded weights: what an engine with
 exact arithmetic gets from the exported files.
 """
 import argparse
@@ -126,21 +126,25 @@ def official_checkpoint(generator):
     return tensors, metadata
 
 
+def without_factors(module):
+    """State dict of a module with adapters as it was before they were added"""
+    return {n.replace("base_layer.", ""): v for n, v in module.state_dict().items() if "lora_" not in n}
+
+
 def export(runs, name, folder):
     vae, prompted = load_base(runs)
     mem = MetricEstimationModule(MEM_CONFIG)
     mem.load_state_dict(torch.load(runs / "mem.pt", map_location="cpu"))
     base = {
-        "unet": prompted.unet.state_dict(),
-        "vae": vae.state_dict(),
         "image_encoder": prompted.image_encoder.state_dict(),
-        "image_proj": prompted.image_proj.state_dict(),
+        "image_proj": {key: value.clone() for key, value in prompted.image_proj.state_dict().items()},
         "mem": mem.state_dict(),
     }
-    base = {part: {key: value.clone() for key, value in state.items()} for part, state in base.items()}
     state = torch.load(runs / f"{name}.pt", map_location="cpu")
     generator = Generator(vae, prompted)
     generator.load_state_dict(state["generator"])
+    # After the second part of stage c these are no longer the frozen ones.
+    base.update(unet=without_factors(generator.prompted.unet), vae=without_factors(generator.vae))
     config = {**RCOD_CONFIG, "checkpoint": CHECKPOINT, "lora_alpha": lora.ALPHA, "thresholds": state["thresholds"]}
     write_folder(folder, base, official_checkpoint(generator), config)
 

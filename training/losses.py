@@ -42,6 +42,25 @@ def spectrum_distance(out, target):
     return (spectra(out) - spectra(target)).abs().mean((1, 2, 3))
 
 
+def similarity(a, b):
+    """[N]: SSIM (Gaussian window 11, sigma 1.5) of planes [N,1,H,W] in [0,1]"""
+    line = torch.exp(-(torch.arange(11, dtype=a.dtype, device=a.device) - 5).square() / (2 * 1.5**2))
+    line = line / line.sum()
+    planes = torch.cat([a, b, a * a, b * b, a * b], 1)
+    for window in (line[:, None], line[None]):
+        planes = F.conv2d(planes, window.expand(5, 1, *window.shape), groups=5)
+    mean_a, mean_b, aa, bb, ab = planes.unbind(1)
+    c1, c2 = 0.01**2, 0.03**2
+    score = (2 * mean_a * mean_b + c1) * (2 * (ab - mean_a * mean_b) + c2)
+    squares = mean_a.square() + mean_b.square()
+    return (score / ((squares + c1) * (aa + bb - squares + c2))).mean((1, 2))
+
+
+def dissimilarity(out, target):
+    """[N]: 1 - SSIM of luma, images in [-1,1]"""
+    return 1 - similarity(luma(out) * 0.5 + 0.5, luma(target) * 0.5 + 0.5)
+
+
 def das_timesteps(timestep, enabled=True):
     """Degradation-aware sampling (Eq. 7): near the generator's timestep; without it anywhere, as OSEDiff"""
     if not enabled:

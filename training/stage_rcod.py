@@ -2,8 +2,10 @@
 learn to restore in one step, with the timestep as the knob between fidelity and realism.
 
 Unlike RCOD the decoder is adapted too: this small one has no capacity to spare for what no restored picture holds.
+With `--full-rank` a second part then trains the weights under the factors: see `trained_parameters`.
 """
 import copy
+import re
 import time
 
 import numpy as np
@@ -16,7 +18,7 @@ import lora
 from adversary import PatchCritic, adversarial_push, critic_loss
 from degradations import degrade
 from loop import DEVICE, Average, Loop, average_gradients, rank, seed_worker, to_device, workers
-from losses import das_timesteps, distillation, realism_of, regularizer_loss, spectrum_distance, squared_error
+from losses import das_timesteps, dissimilarity, distillation, realism_of, regularizer_loss, spectrum_distance, squared_error
 from model import RCOD_CONFIG, VAE_CONFIG, AutoencoderKL, Prompted, RCODPipeline, one_step
 from stage_prior import alphas_cumprod
 
@@ -24,10 +26,11 @@ RANK_UNET, RANK_VAE, RANK_REGULARIZER = 28, 16, 8
 # (from this fraction of the time, crops per step, crop side): larger crops at the end bring the statistics of the norms
 # and the lengths of the attention closer to whole pictures.
 CROPS = ((0.0, 16, 96), (0.8, 4, 192))
-# How a sample gets its timestep: by its latent domain group, fidelity, or anything between the ends.
-TIMESTEP_SHARES = {"group": 0.25, "fidelity": 0.5, "between": 0.25}
+# Every third batch learns the knob: a timestep by latent domain group for one half of it, any timestep for the other. The
+# rest asks for fidelity.
+KNOB_EVERY, GROUPED_SHARE = 3, 0.5
 SPECTRUM_WEIGHT, ADVERSARIAL_WEIGHT, DISTILLATION_WEIGHT = 1.2, 0.3, 0.03
-DISTILL_EVERY = 3
+DISTILLATION_BOUND = 0.1
 SQUARE_FLOOR = 2e-4  # 43 dB: below it a crop is good enough
 
 
@@ -51,14 +54,10 @@ def grouped_timesteps(m, thresholds):
 
 
 @torch.no_grad()
-def draw_timesteps(vae, x, target, thresholds, rng, without):
+def draw_timesteps(vae, x, target, thresholds, rng):
     """[N]; only the samples that go by their latent domain group pay for the metric"""
-    count = len(x)
-    if "ldg" in without:
-        return torch.full((count,), 249)
-    choice = rng.choice(list(TIMESTEP_SHARES), count, p=list(TIMESTEP_SHARES.values()))
-    steps = torch.from_numpy(np.where(choice == "fidelity", 249, rng.integers(249, 750, count)))
-    grouped = torch.from_numpy(choice == "group")
+    steps = torch.from_numpy(rng.integers(249, 750, len(x)))
+    grouped = torch.from_numpy(rng.random(len(x)) < GROUPED_SHARE)
     if grouped.any():
         steps[grouped] = grouped_timesteps(pair_metric(vae, x[grouped], target[grouped]), thresholds).cpu()
     return steps
@@ -114,6 +113,33 @@ class Generator(torch.nn.Module):
         return z, self.vae.decode(z / VAE_CONFIG["scaling_factor"])
 
 
+# What `--full-rank` trains whole. The encoder stays as it is: M_L is measured on it.
+FULL_RANK = ("prompted.unet.", "vae.decoder.", "vae.post_quant_conv.")
+KEPT_FROM_MUON = re.compile(r"conv_in|conv_out|time_embedding")
+
+
+def trained_parameters(generator, full_rank):
+    """(matrices for Muon, the rest for Adam).
+
+    Low-rank factors of layers with 8 to 128 channels reach a part of what these layers could learn, and the prior
+    under them has nothing of Stable Diffusion's to protect. So a second part of the training moves U-Net and decoder themselves,
+    under factors that stay.
+    """
+    if not full_rank:
+        whole = [*generator.prompted.unet.conv_in.base_layer.parameters(), *generator.prompted.image_proj.parameters()]
+        return lora.lora_parameters(generator), whole
+    matrices, rest = [], [*generator.prompted.image_proj.parameters()]
+    for name, parameter in generator.named_parameters():
+        is_factor, is_whole = "lora_" in name, name.startswith(FULL_RANK)
+        parameter.requires_grad_(parameter.requires_grad and not is_whole or is_whole and not is_factor)
+        if is_whole and not is_factor:
+            by_muon = parameter.ndim > 1 and not KEPT_FROM_MUON.search(name)
+            (matrices if by_muon else rest).append(parameter)
+        elif is_factor and not is_whole:
+            matrices.append(parameter)
+    return matrices, rest
+
+
 def load_base(runs):
     vae, prompted = AutoencoderKL(VAE_CONFIG), Prompted()
     vae.load_state_dict(torch.load(runs / "vae.pt")["vae"])
@@ -161,15 +187,14 @@ def train(args):
     else:
         thresholds = measure_thresholds(original_vae, train_paths, args.seed)
     average = Average(generator)
-    low_rank = lora.lora_parameters(generator)
-    whole = [*generator.prompted.unet.conv_in.base_layer.parameters(), *generator.prompted.image_proj.parameters()]
+    matrices, rest = trained_parameters(generator, args.full_rank)
     imitating = lora.lora_parameters(regularizer)
     imitator = torch.optim.Adam(imitating, 5e-4, betas=(0.9, 0.99), foreach=True)
     judge = torch.optim.Adam(critic.parameters(), 4e-4, betas=(0.5, 0.99), foreach=True)
     loop = Loop(
         args.name,
         args,
-        [{"params": low_rank, "peak": args.peak, "muon": True}, {"params": whole, "peak": args.peak / 4}],
+        [{"params": matrices, "peak": args.peak, "muon": True}, {"params": rest, "peak": args.peak / (2 if args.full_rank else 4)}],
         lambda: {
             "generator": average.module.state_dict(),
             "regularizer": regularizer.state_dict(),
@@ -179,6 +204,7 @@ def train(args):
         lambda: evaluate.summary(merged_pipeline(average.module), validation),
     )
     judgement = torch.zeros(())  # of the step before
+    knob = dict.fromkeys(("spectrum", "distilled", "judgement"), 0.0)  # figures of the last batch that turned it
     start = time.time()
 
     def plan():
@@ -191,30 +217,31 @@ def train(args):
     source = data.batches(train_paths, seeds, plan)
     for step in loop.steps():
         x, target = (to_device(tensor) for tensor in next(source))
-        timestep = draw_timesteps(original_vae, x, target, thresholds, rng, args.without).to(DEVICE)
+        turns_knob = step % KNOB_EVERY == 0 and "ldg" not in args.without
+        timestep = draw_timesteps(original_vae, x, target, thresholds, rng) if turns_knob else torch.full((len(x),), 249)
+        timestep = timestep.to(DEVICE)
         realism = realism_of(timestep)
 
         z, out = generator(x, timestep, args.without)
         bicubic = squared_error(x, target)
         pixel, square = (out - target).abs().mean((1, 2, 3)), squared_error(out, target)
-        spectrum = spectrum_distance(out, target)
-        faithful = 0.5 * pixel + 0.1 * (square + SQUARE_FLOOR).log()
-        loss = ((1 - 0.5 * realism) * faithful + SPECTRUM_WEIGHT * realism * spectrum).mean()
-
-        # The samples that ask most for realism
-        chosen = realism.argsort(descending=True)[: (len(z) + 1) // 2]
-        judged = "ldg" not in args.without
-        if judged:
+        faithful = 0.5 * pixel + 0.1 * (square + SQUARE_FLOOR).log() + 0.3 * dissimilarity(out, target)
+        loss = ((1 - 0.5 * realism) * faithful).mean()
+        if turns_knob:
+            spectrum = spectrum_distance(out, target)
+            loss = loss + SPECTRUM_WEIGHT * (realism * spectrum).mean()
+            # The samples that ask most for realism
+            chosen = realism.argsort(descending=True)[: (len(z) + 1) // 2]
             loss = loss + ADVERSARIAL_WEIGHT * (realism[chosen] * adversarial_push(critic, out[chosen])).mean()
-        distils = judged and step % DISTILL_EVERY == 0
-        distilled = torch.zeros(())
-        if distils:
             with torch.no_grad():
                 tokens = teacher.tokens(target[chosen])
             near = das_timesteps(timestep[chosen], "das" not in args.without)
             per_sample = distillation(z[chosen], near, teacher.unet, regularizer, tokens, abar)
-            distilled = (realism[chosen] * per_sample).mean()
+            # Where the latents have left what the prior knows, its push would drown all others.
+            bounded = per_sample * (DISTILLATION_BOUND / per_sample.detach()).clamp(max=1)
+            distilled = (realism[chosen] * bounded).mean()
             loss = loss + DISTILLATION_WEIGHT * distilled
+            knob = {"spectrum": spectrum.mean().detach(), "distilled": per_sample.mean().detach(), "judgement": judgement.detach()}
         loop.update(
             loss,
             pixel=pixel.mean(),
@@ -222,13 +249,10 @@ def train(args):
             bicubic=bicubic.mean(),
             # PSNR over bicubic of the faithful samples, dB
             gain=10 * ((bicubic + SQUARE_FLOOR) / (square + SQUARE_FLOOR))[realism == 0].log10().mean().nan_to_num(),
-            spectrum=spectrum.mean(),
-            distilled=distilled,
-            judgement=judgement.detach(),
+            **knob,
         )
         average.update(generator)
-        if judged:
+        if turns_knob:
             judgement = critic_loss(critic, out[chosen], target[chosen])
             follow(judge, critic.parameters(), judgement)
-        if distils:
             follow(imitator, imitating, regularizer_loss(z[chosen], regularizer, tokens, abar))

@@ -24,8 +24,11 @@ def main():
     rcod = parser.add_argument_group("stage rcod")
     rcod.add_argument("--name", default="rcod", help="name of the checkpoint and logs")
     rcod.add_argument("--peak", type=float, default=1.5e-3, help="peak learning rate")
+    rcod.add_argument("--full-rank", action="store_true", help="with --resume: train the weights under the factors too")
     rcod.add_argument("--without", nargs="*", default=[], choices=["ldg", "das", "vpim"], help="ablations")
     args = parser.parse_args()
+    if args.full_rank and not args.resume:
+        parser.error("--full-rank goes on from trained factors: add --resume")
     args.minutes = args.minutes or DEFAULT_MINUTES[args.stage]
     launch(importlib.import_module(f"stage_{args.stage}").train, args)
 
