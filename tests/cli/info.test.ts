@@ -54,11 +54,14 @@ describe("the full-size model", async () => {
     );
   });
 
-  it("stores every weight with next to no padding, once but for the UNet's up-samplers", () => {
+  it("stores every weight with next to no padding, once but for up-samplers and the VAE's attention", () => {
     // Folded with the doubling a 3×3 kernel has 16 taps; the UNet keeps the 9 for sides that are odd.
     const unetPairs = 2 * 1280 ** 2 + 640 ** 2;
     const vaePairs = 2 * 512 ** 2 + 256 ** 2;
+    // Q, K and V of the encoder's and the decoder's attention as one product, and apart for the largest images.
+    const vaeProjections = 2 * 3 * 512 ** 2;
     const total =
+      vaeProjections +
       Object.values(parameters).reduce((sum, count) => sum + count, 0) +
       16 * unetPairs +
       (16 - 9) * vaePairs;
