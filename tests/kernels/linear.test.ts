@@ -108,7 +108,8 @@ describe("linear statistics", () => {
     const problem = { ...measured, rows: 128, rowsPerImage: 128 };
     const [step] = linear.plan(problem, BASELINE_CAPS, "tiled").dispatches;
     expect(step?.operands.at(-1)?.name).toBe("stats");
-    const message = 'linear: takes statistics as "tiled" of one image of whole tiles of 64 rows';
+    const message =
+      'linear: takes statistics as "tiled" or "matrix" of one image of whole tiles of 64 rows';
     expect(() => linear.plan(problem, BASELINE_CAPS, "naive")).toThrow(message);
     for (const change of [{ rows: 127, rowsPerImage: 127 }, { rowsPerImage: 64 }]) {
       expect(() => linear.plan({ ...problem, ...change }, BASELINE_CAPS)).toThrow(message);
