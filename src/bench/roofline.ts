@@ -5,6 +5,7 @@
 import type { Caps } from "../gpu/caps.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { foldWorkgroups } from "../gpu/wgsl.ts";
+import { isMatrixVariant } from "../kernels/gemm-matrix.ts";
 import type { Cost, KernelPlan } from "../kernels/kernel.ts";
 import { dispatch, reads, u32, writes } from "../kernels/kernel.ts";
 import type { Clock } from "../gpu/clock.ts";
@@ -161,7 +162,7 @@ export async function measureRoofline(
 /** The bounds of a variant: those that are built on matrix units have theirs for arithmetic. */
 export function rooflineOf(variant: string, roofline: Roofline): Roofline {
   const { matrixGflops } = roofline;
-  if (matrixGflops === undefined || !variant.startsWith("matrix")) return roofline;
+  if (matrixGflops === undefined || !isMatrixVariant(variant)) return roofline;
   return { ...roofline, fmaGflops: matrixGflops };
 }
 

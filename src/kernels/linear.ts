@@ -33,7 +33,7 @@ import {
 import { REGISTER_WORKGROUP, linearRegisterWgsl } from "./gemm-register.ts";
 import type { SplitShape } from "./gemm-split.ts";
 import { splitPlan, splitRefusal } from "./gemm-split.ts";
-import { matrixTileRefusal, tileBody } from "./gemm-matrix.ts";
+import { isMatrixVariant, matrixTileRefusal, tileBody } from "./gemm-matrix.ts";
 import { TILE_COLUMNS, TILE_ROWS, tileSteps, tiledGemmWgsl } from "./gemm-tiled.ts";
 import type { InputNorm } from "./input-norm.ts";
 import { checkInputNorm, inputNormOperands, inputNormWgsl } from "./input-norm.ts";
@@ -138,8 +138,7 @@ function select(p: LinearProblem, caps: Caps): LinearVariant {
 
 function refusal(p: LinearProblem, caps: Caps, variant: LinearVariant): string | null {
   const { geglu, statistics } = p.epilogue;
-  const isMatrix = variant === "matrix" || variant === "matrix-split";
-  const missing = isMatrix ? matrixTileRefusal(p.dtype, caps) : null;
+  const missing = isMatrixVariant(variant) ? matrixTileRefusal(p.dtype, caps) : null;
   if (missing !== null) return missing;
   if (statistics === "channels") {
     const reason = statisticsRefusal(variant, linearTiledRows(p));
