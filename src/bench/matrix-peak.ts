@@ -2,6 +2,7 @@
 import type { Caps } from "../gpu/caps.ts";
 import type { MatrixArray, MatrixUnits } from "../gpu/subgroup-matrix.ts";
 import {
+  MATRIX_WORKGROUP,
   loadMatrix,
   matrixArrayWgsl,
   matrixDirectives,
@@ -13,14 +14,13 @@ import { foldWorkgroups } from "../gpu/wgsl.ts";
 import type { KernelPlan } from "../kernels/kernel.ts";
 import { dispatch, reads, u32, writes } from "../kernels/kernel.ts";
 
-const WORKGROUP = 128;
 /** Independent sums of a subgroup: 64 registers of an invocation for 16×16 in subgroups of 32. */
 const CHAINS = 8;
 
 /** Floating-point operations of `matrixPeakPlan`. */
 export function matrixPeakFlops(units: MatrixUnits, workgroups: number, steps: number): number {
   const { M, N, K, subgroupSize } = units;
-  return workgroups * (WORKGROUP / subgroupSize) * steps * CHAINS * 2 * M * N * K;
+  return workgroups * (MATRIX_WORKGROUP / subgroupSize) * steps * CHAINS * 2 * M * N * K;
 }
 
 /**
@@ -34,7 +34,7 @@ export function matrixPeakPlan(
   steps: number,
 ): KernelPlan {
   const { M, N, K } = units;
-  const subgroups = WORKGROUP / units.subgroupSize;
+  const subgroups = MATRIX_WORKGROUP / units.subgroupSize;
   const a: MatrixArray = { name: "tile_a", type: "f16", rowLength: K, rows: M };
   const b: MatrixArray = { name: "tile_b", type: "f16", rowLength: N, rows: K };
   const c: MatrixArray = { name: "sums", type: "f32", rowLength: N, rows: M * subgroups };
@@ -42,12 +42,12 @@ export function matrixPeakPlan(
     Array.from({ length: CHAINS }, (_, chain) => line(chain)).join("\n  ");
   const quads = (M * N * subgroups) / 4;
   const fill = ({ name, rowLength, rows }: MatrixArray): string =>
-    `for (var i = local; i < ${(rowLength * rows) / 4}u; i += ${WORKGROUP}u) {
+    `for (var i = local; i < ${(rowLength * rows) / 4}u; i += ${MATRIX_WORKGROUP}u) {
     set_${name}(i, vec4<f16>(x[i % 4u] + vec4<f32>(f32(i % 4u) / 64.0)));
   }`;
   const body = /* wgsl */ `
 ${[a, b, c].map((array) => matrixArrayWgsl(units, array)).join("")}
-@compute @workgroup_size(${WORKGROUP}) ${subgroupSizeAttribute(units)}
+@compute @workgroup_size(${MATRIX_WORKGROUP}) ${subgroupSizeAttribute(units)}
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>,
         @builtin(local_invocation_index) local: u32, @builtin(subgroup_id) subgroup: u32) {
   ${fill(a)}
@@ -60,11 +60,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
     ${chains((i) => `sum${i} = subgroupMatrixMultiplyAccumulate(left, right, sum${i});`)}
   }
   let first = flat_group(group, counts) * ${quads}u;
-  for (var i = local; i < ${quads}u; i += ${WORKGROUP}u) { y[first + i] = vec4<f32>(0.0); }
+  for (var i = local; i < ${quads}u; i += ${MATRIX_WORKGROUP}u) { y[first + i] = vec4<f32>(0.0); }
   ${chains(
     (i) => `${storeMatrix(units, c, `subgroup * ${M * N}u`, `sum${i}`)}
   workgroupBarrier();
-  for (var i = local; i < ${quads}u; i += ${WORKGROUP}u) { y[first + i] += get_sums(i); }
+  for (var i = local; i < ${quads}u; i += ${MATRIX_WORKGROUP}u) { y[first + i] += get_sums(i); }
   workgroupBarrier();`,
   )}
 }
@@ -85,5 +85,5 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
 
 /** Bytes of `y`. */
 export function matrixPeakByteLength(units: MatrixUnits, workgroups: number): number {
-  return workgroups * (WORKGROUP / units.subgroupSize) * units.M * units.N * 4;
+  return workgroups * (MATRIX_WORKGROUP / units.subgroupSize) * units.M * units.N * 4;
 }

@@ -9,6 +9,7 @@ import { PINS_SIZES, USUAL_SHAPES, matrixRefusal, shapesOf, sizesOf } from "./ma
 import { MATRIX_TILE } from "./matrix-tile.ts";
 import type { MatrixArray, MatrixSpelling, MatrixUnits } from "./subgroup-matrix.ts";
 import {
+  MATRIX_WORKGROUP,
   NEWER_SPELLINGS,
   loadMatrix,
   matrixArrayWgsl,
@@ -18,9 +19,6 @@ import {
   subgroupSizeAttribute,
 } from "./subgroup-matrix.ts";
 import type { MatrixTile } from "./tile-body.ts";
-
-/** Invocations of the probe, and of the kernels that use the units: a multiple of every subgroup size. */
-export const MATRIX_WORKGROUP = 128;
 
 /** What was found, or why there is nothing. */
 export type ProbeResult =

@@ -13,6 +13,7 @@
  */
 import type { MatrixArray, MatrixUnits } from "./subgroup-matrix.ts";
 import {
+  MATRIX_WORKGROUP,
   loadMatrix,
   matrixArrayByteLength,
   matrixArrayWgsl,
@@ -28,14 +29,12 @@ import type {
   TileBody,
 } from "./tile-body.ts";
 
+// Once more what the kernels have: see matrix-offer.ts.
 const lines = (count: number, line: (index: number) => string): string =>
   Array.from({ length: count }, (_, index) => line(index)).join("\n    ");
-
-// See matrix-offer.ts.
 const TILE_ROWS: typeof ROWS = 64;
 const TILE_COLUMNS: typeof COLUMNS = 64;
 
-const WORKGROUP = 128;
 const K_QUADS = 8; // 32 channels a step
 const STEP = 4 * K_QUADS;
 /** Rows of the sums that are in workgroup memory at a time. */
@@ -63,7 +62,7 @@ const STORAGE_BYTES = ARRAYS.reduce((sum, array) => sum + matrixArrayByteLength(
 
 /** How the fragments of a tile are shared out: to rows × columns of subgroups. */
 function subgroupGrid({ M, N, subgroupSize }: MatrixUnits): readonly [number, number] {
-  const subgroups = WORKGROUP / subgroupSize;
+  const subgroups = MATRIX_WORKGROUP / subgroupSize;
   const [rows, columns] = [TILE_ROWS / M, TILE_COLUMNS / N]; // in fragments
   const grids: (readonly [number, number])[] = [];
   for (let down = 1; down <= subgroups; down *= 2) {
@@ -110,7 +109,7 @@ fn part(at: u32) -> vec4<f32> { return get_sums(at); }
       }
       // 8 blocks of 16 column quads × 4 channels, as they lie in memory; 4 quads per invocation.
       for (var s = 0u; s < ${K_QUADS / 2}u; s++) {
-        let slot = local + s * ${WORKGROUP}u;
+        let slot = local + s * ${MATRIX_WORKGROUP}u;
         let block = slot >> 6u;
         let column = (slot >> 2u) & 15u;
         let kk = slot & 3u;

@@ -4,6 +4,9 @@
  * Which of them a device takes, and whether its numbers are right, `matrix-probe.ts` finds out.
  */
 
+/** Invocations of the shaders that use the units: a multiple of every subgroup size. */
+export const MATRIX_WORKGROUP = 128;
+
 /**
  * How loads and stores are written. "quads": the majorness is a template argument and an array may hold vectors,
  * whose elements offsets and strides count; "elements": the same over arrays of scalars; "flag": the majorness is
