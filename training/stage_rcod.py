@@ -130,13 +130,15 @@ def trained_parameters(generator, full_rank):
         return lora.lora_parameters(generator), whole
     matrices, rest = [], [*generator.prompted.image_proj.parameters()]
     for name, parameter in generator.named_parameters():
-        is_factor, is_whole = "lora_" in name, name.startswith(FULL_RANK)
-        parameter.requires_grad_(parameter.requires_grad and not is_whole or is_whole and not is_factor)
-        if is_whole and not is_factor:
+        is_factor = "lora_" in name
+        if not name.startswith(FULL_RANK):
+            if is_factor:
+                matrices.append(parameter)
+            continue
+        parameter.requires_grad_(not is_factor)
+        if not is_factor:
             by_muon = parameter.ndim > 1 and not KEPT_FROM_MUON.search(name)
             (matrices if by_muon else rest).append(parameter)
-        elif is_factor and not is_whole:
-            matrices.append(parameter)
     return matrices, rest
 
 
