@@ -152,7 +152,7 @@ describe("a file is refused", () => {
     const memory = (): number => process.memoryUsage().heapUsed + process.memoryUsage().external;
     const [startedAt, before] = [performance.now(), memory()];
     const message = await refusal(`${FIXTURES}hostile/${file}`);
-    expect(performance.now() - startedAt).toBeLessThan(2000);
+    expect(performance.now() - startedAt).toBeLessThan(10_000);
     expect(memory() - before).toBeLessThan(64 * 2 ** 20);
     expect(message).toMatch(
       /^(weights|config): .+, got .+|refused: |no end record|ends at byte|span/,

@@ -127,20 +127,20 @@ describe.skipIf(browser === null)("a visit", () => {
     await page.focus(".surface");
     await page.keyboard.press("1");
     const side = CUT.width * 4;
-    const shown = await shownPixels(page);
-    const part = await sharp(shown.data, {
-      raw: { width: shown.width, height: shown.height, channels: 4 },
-    })
-      .extract({
-        left: Math.round(shown.width / 2 - side / 2),
-        top: Math.round(shown.height / 2 - side / 2),
-        width: side,
-        height: side,
-      })
-      .raw()
-      .toBuffer();
+    const middle = async (): Promise<Uint8Array> => {
+      const { data, width, height } = await shownPixels(page);
+      const [left, top] = [Math.round((width - side) / 2), Math.round((height - side) / 2)];
+      return sharp(data, { raw: { width, height, channels: 4 } })
+        .extract({ left, top, width: side, height: side })
+        .raw()
+        .toBuffer();
+    };
     const isRight = (pixel: number): boolean => pixel % side >= side / 2;
-    expect(psnr(part, neutral, isRight)).toBe(Infinity);
+    let part = new Uint8Array();
+    // The worker draws when it gets to it.
+    await expect
+      .poll(async () => psnr((part = await middle()), neutral, isRight), { timeout: PATIENCE_MS })
+      .toBe(Infinity);
     const bicubic = psnr(part, neutral, (pixel) => !isRight(pixel));
     expect(bicubic).toBeGreaterThan(18);
     expect(bicubic).toBeLessThan(40);

@@ -47,6 +47,7 @@ export interface DemoPage {
 export async function openDemo(browser: Browser, address: string): Promise<DemoPage> {
   const page = await browser.newPage();
   page.setDefaultTimeout(PATIENCE_MS);
+  page.setDefaultTimeout(PATIENCE_MS);
   const problems: string[] = [];
   page.on("console", (message) => {
     if (message.type() === "error") problems.push(`console: ${message.text()}`);
