@@ -136,7 +136,7 @@ describe.skipIf(browser === null)("a visit", () => {
         .toBuffer();
     };
     const isRight = (pixel: number): boolean => pixel % side >= side / 2;
-    let part = new Uint8Array();
+    let part: Uint8Array = new Uint8Array();
     // The worker draws when it gets to it.
     await expect
       .poll(async () => psnr((part = await middle()), neutral, isRight), { timeout: PATIENCE_MS })
