@@ -17,12 +17,8 @@ import { planGraph } from "../graph/plan.ts";
 import { Program } from "../graph/program.ts";
 import { SlotPool } from "../graph/slot-pool.ts";
 import { channelStatsByteLength } from "../kernels/channel-stats.ts";
-import type { GroupMoments } from "../kernels/group-norm-affine.ts";
-import {
-  affineFromMoments,
-  groupMoments,
-  mergeGroupMoments,
-} from "../kernels/group-norm-affine.ts";
+import type { GroupMoments } from "../kernels/group-moments.ts";
+import { affineFromMoments, groupMoments, mergeGroupMoments } from "../kernels/group-moments.ts";
 import type { HostMap } from "./host-map.ts";
 import { copyRectangle, cropHostMap, emptyHostMap } from "./host-map.ts";
 import type { Box } from "./tiling.ts";

@@ -4,10 +4,9 @@ import type { GroupNormAffineProblem } from "../../src/kernels/group-norm-affine
 import {
   affineFromMoments,
   groupMoments,
-  groupNormAffine,
-  groupNormAffineByteLength,
   mergeGroupMoments,
-} from "../../src/kernels/group-norm-affine.ts";
+} from "../../src/kernels/group-moments.ts";
+import { groupNormAffine, groupNormAffineByteLength } from "../../src/kernels/group-norm-affine.ts";
 
 const FIRST = { channels: 8, splits: 2, pixels: 9, tiles: null };
 const PROBLEM: GroupNormAffineProblem = {

@@ -17,10 +17,9 @@ import type {
 import {
   affineFromMoments,
   groupMoments,
-  groupNormAffine,
-  groupNormAffineByteLength,
   mergeGroupMoments,
-} from "../../src/kernels/group-norm-affine.ts";
+} from "../../src/kernels/group-moments.ts";
+import { groupNormAffine, groupNormAffineByteLength } from "../../src/kernels/group-norm-affine.ts";
 import { activation as activationReference } from "../reference/activation.ts";
 import { groupNorm, groupStatistics } from "../reference/group-norm.ts";
 import { expectClose } from "../support/expect-close.ts";
