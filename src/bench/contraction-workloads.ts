@@ -37,6 +37,7 @@ export function conv2dWorkload(
     upsample,
     shortcutChannels: shortcut,
     inputNorm: "none",
+    mergedNorm: null,
     epilogue: { ...PLAIN_EPILOGUE, residual },
   };
   const [outHeight, outWidth] = conv2dOutputSize(problem);
@@ -116,6 +117,7 @@ export function linearWorkload(
     outChannels,
     rowsPerImage: rows,
     inputNorm: "none",
+    mergedNorm: null,
     layerNorm: null,
     epilogue: { ...PLAIN_EPILOGUE, residual, activation, geglu },
   };

@@ -52,8 +52,9 @@ export function groupNormSiluWorkload(
   });
   const affineOf = (caps: Caps): GroupNormAffineProblem => ({
     batch: 1,
-    sources: [{ channels, splits: statsOf(caps).splits, pixels, tiles: null }],
+    sources: [{ channels, splits: statsOf(caps).splits, pixels, tiles: null, run: 1, first: 0 }],
     numGroups,
+    isStacked: false,
     eps,
   });
   const apply: AffineActivationProblem = {

@@ -190,6 +190,7 @@ export class GraphBuilder {
         kind: "groupNormAffine",
         gamma: w.weight("weight", [channels], "vector"),
         beta: w.weight("bias", [channels], "vector"),
+        stacked: null,
         numGroups,
         eps,
       },

@@ -33,6 +33,7 @@ export function conv2dProblem(node: Node, op: ConvOp, dtype: DType): Conv2dProbl
     upsample: op.upsample,
     shortcutChannels: (inputs.shortcut ?? []).map(channelsOf),
     inputNorm: inputNormOf(node, op),
+    mergedNorm: null,
     epilogue: epilogueOf(node, op, false),
   };
 }
@@ -62,6 +63,7 @@ function rowsProblem(
     outChannels,
     rowsPerImage: rows / (x.shape[0] ?? 1),
     inputNorm: inputNormOf(node, op),
+    mergedNorm: null,
     layerNorm: null,
     epilogue: epilogueOf(node, op, isGeglu),
   };
@@ -75,6 +77,8 @@ function epilogueOf({ inputs }: Node, op: ConvOp | LinearOp, isGeglu: boolean): 
     residual: inputs.residual !== undefined,
     activation: op.activation,
     statistics: "none",
+    statisticsRun: 1,
+    statisticsFirst: 0,
     geglu: isGeglu,
   };
 }

@@ -31,7 +31,7 @@ export type WeightLayout =
   | "shortcut-matrix"
   /** [C] as f32, padded to quads. */
   | "vector"
-  /** `parts` [C] one after another; whole quads each. */
+  /** `parts` [C] one after another, each padded to quads. */
   | "stacked-vector"
   /** The sum of `parts` [C]. */
   | "summed-vector"
@@ -98,6 +98,8 @@ export type Op =
       readonly kind: "groupNormAffine";
       readonly gamma: Weight;
       readonly beta: Weight;
+      /** Both in one buffer, which then takes the place of the two. */
+      readonly stacked: Weight | null;
       readonly numGroups: number;
       readonly eps: number;
     }
@@ -217,6 +219,7 @@ function nodeWeights({ op }: Node): Weight[] {
       return [op.weight, ...(op.bias ? [op.bias] : []), ...norm];
     }
     case "groupNormAffine":
+      return op.stacked ? [op.stacked] : [op.gamma, op.beta];
     case "layerNorm":
       return [op.gamma, op.beta];
     case "tokenEmbeddings":

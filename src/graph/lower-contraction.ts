@@ -1,8 +1,11 @@
 /** Lowering of conv2d and linear. */
 import { quadCount } from "../gpu/shape.ts";
 import { conv2d, conv2dTiledRows } from "../kernels/conv2d.ts";
+import type { Kernel } from "../kernels/kernel.ts";
+import type { LinearProblem } from "../kernels/linear.ts";
 import { linear, linearTiledRows } from "../kernels/linear.ts";
 import { packedColumnQuads } from "../kernels/pack-weight.ts";
+import type { TiledRows } from "../kernels/tile-statistics.ts";
 import type { ConvOp, LinearOp } from "./contraction-problem.ts";
 import {
   conv2dProblem,
@@ -12,6 +15,7 @@ import {
 } from "./contraction-problem.ts";
 import type { Node, Value, Weight } from "./ir.ts";
 import { channelsOf } from "./ir.ts";
+import { withMergedNorm } from "./lower-group-norm.ts";
 import { withLayerNorm, withRowStatistics } from "./lower-layer-norm.ts";
 import { withStatistics } from "./lower-statistics.ts";
 import type { LowerContext, OperandSource, Step } from "./step.ts";
@@ -22,10 +26,17 @@ export function lowerConv2d(node: Node, op: ConvOp, context: LowerContext): Step
   const operands = operandsOf(node, op, quadCount(channelsOf(node.output)));
   if (isPointwise(op)) {
     const problem = pointwiseProblem(node, op, dtype);
-    return withStatistics(node, context, linear, problem, operands, linearTiledRows(problem));
+    return withNormAndStatistics(
+      node,
+      context,
+      linear,
+      problem,
+      operands,
+      linearTiledRows(problem),
+    );
   }
   const problem = conv2dProblem(node, op, dtype);
-  return withStatistics(node, context, conv2d, problem, operands, conv2dTiledRows(problem));
+  return withNormAndStatistics(node, context, conv2d, problem, operands, conv2dTiledRows(problem));
 }
 
 export function lowerLinear(node: Node, op: LinearOp, context: LowerContext): Step[] {
@@ -33,7 +44,7 @@ export function lowerLinear(node: Node, op: LinearOp, context: LowerContext): St
   const operands = operandsOf(node, op, packedColumnQuads(problem.outChannels, op.geglu));
   const normed = withLayerNorm(node, op, problem, operands, context);
   const measured = withRowStatistics(node, normed.problem, context);
-  const steps = withStatistics(
+  const steps = withNormAndStatistics(
     node,
     context,
     linear,
@@ -41,6 +52,23 @@ export function lowerLinear(node: Node, op: LinearOp, context: LowerContext): St
     { ...normed.operands, ...measured.operands },
     linearTiledRows(problem),
   );
+  return [...normed.steps, ...steps];
+}
+
+/** GroupNorm of what is read, on load, and statistics of what is written. */
+function withNormAndStatistics<
+  P extends Pick<LinearProblem, "inChannels" | "mergedNorm" | "epilogue">,
+  V extends string,
+>(
+  node: Node,
+  context: LowerContext,
+  kernel: Kernel<P, V>,
+  problem: P,
+  operands: Step["operands"],
+  tiled: TiledRows,
+): Step[] {
+  const normed = withMergedNorm(node, context, kernel, problem, operands);
+  const steps = withStatistics(node, context, kernel, normed.problem, normed.operands, tiled);
   return [...normed.steps, ...steps];
 }
 

@@ -1,7 +1,7 @@
 /** Lowering of the first step of GroupNorm: statistics of their own, or from the kernel that makes the map. */
 import type { Caps } from "../gpu/caps.ts";
 import type { DType } from "../gpu/dtype.ts";
-import type { PixelRegion, SplitCounts } from "../kernels/channel-stats.ts";
+import type { PixelRegion, StatisticsRun } from "../kernels/channel-stats.ts";
 import {
   channelStats,
   channelStatsByteLength,
@@ -12,9 +12,9 @@ import type { Epilogue } from "../kernels/epilogue.ts";
 import type { Cost, Kernel, KernelPlan } from "../kernels/kernel.ts";
 import type { TiledRows } from "../kernels/tile-statistics.ts";
 import { tileCounts } from "../kernels/tile-statistics.ts";
-import type { Node, Value } from "./ir.ts";
+import type { Graph, Node, Value } from "./ir.ts";
 import { channelsOf, rowsOf } from "./ir.ts";
-import type { LowerContext, Step } from "./step.ts";
+import type { LowerContext, PlacedStatistics, Step } from "./step.ts";
 import { extendableVariant, makeStep, value } from "./step.ts";
 
 /** The statistics step of a GroupNorm over `region` (default: the whole map) of a map of `shape`. */
@@ -45,7 +45,10 @@ export function statsPlan(
 /** Statistics of the map `x`, into `output`. */
 export function statsStep(node: Node, x: Value, output: Value, context: LowerContext): Step {
   const { splits, pixels, ...step } = statsPlan(x.shape, context.graph.dtype, context.caps);
-  noteStatistics(output, x.shape[0] ?? 1, { splits, pixels, tiles: null }, context);
+  const batch = x.shape[0] ?? 1;
+  context.byteLengths.set(output.id, channelStatsByteLength(batch, splits, channelsOf(output)));
+  const own = { splits, pixels, tiles: null, run: 1, first: 0, buffer: output.id } as const;
+  context.statistics.set(output.id, own);
   const operands = { x: value(x), stats: value(output) };
   return { node, kernel: "channelStats", operands, ...step };
 }
@@ -64,9 +67,17 @@ export function withStatistics<P extends { readonly epilogue: Epilogue }, V exte
 ): Step[] {
   const { statistics, output } = node;
   if (statistics === undefined) return [makeStep(node, context, kernel, problem, operands)];
+  const run = context.runs.get(statistics.id) ?? 1;
+  const { shared } = context;
+  const first = shared.byteLength / 4;
   const measured = {
     ...problem,
-    epilogue: { ...problem.epilogue, statistics: "channels" as const },
+    epilogue: {
+      ...problem.epilogue,
+      statistics: "channels" as const,
+      statisticsRun: run,
+      statisticsFirst: first,
+    },
   };
   const variant = extendableVariant(kernel, problem, measured, context);
   const counts = variant === null ? null : tileCounts(variant, tiled);
@@ -76,8 +87,13 @@ export function withStatistics<P extends { readonly epilogue: Epilogue }, V exte
       statsStep(node, asMap(output), statistics, context),
     ];
   }
-  noteStatistics(statistics, 1, counts, context);
-  return [makeStep(node, context, kernel, measured, { ...operands, stats: value(statistics) })];
+  shared.byteLength += ceilTo(
+    32,
+    channelStatsByteLength(1, counts.splits, channelsOf(output), run),
+  );
+  context.statistics.set(statistics.id, { ...counts, run, first, buffer: shared.id });
+  const stats = { kind: "value", id: shared.id } as const;
+  return [makeStep(node, context, kernel, measured, { ...operands, stats })];
 }
 
 /** Tokens as the pixels that they are, in one column. */
@@ -87,16 +103,26 @@ function asMap(output: Value): Value {
   return { id: output.id, shape: [batch, rowsOf(output) / batch, 1, channelsOf(output)] };
 }
 
-/** How the statistics in `stats` are counted, for those who merge them. */
-function noteStatistics(
+const ceilTo = (unit: number, bytes: number): number => Math.ceil(bytes / unit) * unit;
+
+/** For each value of statistics the longest run of channels that no group of its readers cuts. */
+export function statisticsRuns({ nodes }: Graph): Map<number, StatisticsRun> {
+  const runs = new Map<number, StatisticsRun>();
+  for (const { op, inputs, output } of nodes) {
+    const group = op.kind === "groupNormAffine" ? channelsOf(output) / op.numGroups : 1;
+    const run = ([4, 2] as const).find((length) => group % length === 0) ?? 1;
+    for (const { id } of inputs.x) runs.set(id, Math.min(run, runs.get(id) ?? 4) as StatisticsRun);
+  }
+  return runs;
+}
+
+/** Where the statistics in `stats` are. */
+export function knownStatistics(
   stats: Value,
-  batch: number,
-  counts: SplitCounts,
-  context: LowerContext,
-): void {
-  context.byteLengths.set(
-    stats.id,
-    channelStatsByteLength(batch, counts.splits, channelsOf(stats)),
-  );
-  context.splits.set(stats.id, counts);
+  { statistics }: LowerContext,
+  { path }: Node,
+): PlacedStatistics {
+  const known = statistics.get(stats.id);
+  if (known === undefined) throw new Error(`internal: no statistics for ${path}`);
+  return known;
 }

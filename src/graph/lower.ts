@@ -13,8 +13,6 @@ import { channelMean } from "../kernels/channel-mean.ts";
 import { concatChannels } from "../kernels/concat-channels.ts";
 import { elementwise } from "../kernels/elementwise.ts";
 import { geglu } from "../kernels/geglu.ts";
-import { groupNormAffine, groupNormAffineByteLength } from "../kernels/group-norm-affine.ts";
-import type { SplitCounts } from "../kernels/channel-stats.ts";
 import type { Kernel } from "../kernels/kernel.ts";
 import { layerNorm } from "../kernels/layer-norm.ts";
 import { sliceChannels } from "../kernels/slice-channels.ts";
@@ -24,7 +22,8 @@ import type { Graph, Node, Value } from "./ir.ts";
 import { channelsOf, freshIds, rowsOf } from "./ir.ts";
 import { lowerForeign } from "./lower-foreign.ts";
 import { lowerConv2d, lowerLinear } from "./lower-contraction.ts";
-import { statsStep } from "./lower-statistics.ts";
+import { groupNormStep, mergeableNorms } from "./lower-group-norm.ts";
+import { knownStatistics, statisticsRuns, statsStep } from "./lower-statistics.ts";
 import type { LowerContext, Step } from "./step.ts";
 import { makeStep, value, weight } from "./step.ts";
 
@@ -53,14 +52,17 @@ export function lower(graph: Graph, caps: Caps): LoweredGraph {
   const shapes = new Map<number, readonly number[]>(
     [...graph.inputs.values()].map((v) => [v.id, v.shape]),
   );
-  const splits: LowerContext["splits"] = new Map();
+  const freshId = freshIds(graph);
   const context: LowerContext = {
     graph,
     caps,
     byteLengths,
     rowStatistics: new Set(),
-    freshId: freshIds(graph),
-    splits,
+    freshId,
+    statistics: new Map(),
+    shared: { id: freshId(), byteLength: 0 },
+    runs: statisticsRuns(graph),
+    pendingNorms: mergeableNorms(graph),
   };
   const steps: Step[] = [];
   for (const node of graph.nodes) {
@@ -75,12 +77,13 @@ export function lower(graph: Graph, caps: Caps): LoweredGraph {
       byteLengths.set(node.output.id, activationByteLength(node.output.shape, graph.dtype));
     }
   }
+  byteLengths.set(context.shared.id, context.shared.byteLength);
   return { graph, steps, byteLengths };
 }
 
 function lowerNode(node: Node, context: LowerContext): Step[] {
   const { op, inputs, output } = node;
-  const { graph, byteLengths } = context;
+  const { graph } = context;
   const { dtype } = graph;
   const [x, second, third] = inputs.x as readonly [Value, Value | undefined, Value | undefined];
   const step = <P, V extends string>(
@@ -96,39 +99,18 @@ function lowerNode(node: Node, context: LowerContext): Step[] {
     case "channelStats":
       return [statsStep(node, x, output, context)];
     case "channelMean": {
-      const problem = { dtype, batch: x.shape[0] ?? 1, channels: channelsOf(x) };
+      const { buffer, splits, pixels, tiles, first } = knownStatistics(x, context, node);
+      const batch = x.shape[0] ?? 1;
       return [
         step(
           channelMean,
-          { ...problem, ...knownStats(x, context, node) },
-          { stats: value(x), y: value(output) },
+          { dtype, batch, channels: channelsOf(x), splits, pixels, tiles, first },
+          { stats: { kind: "value", id: buffer }, y: value(output) },
         ),
       ];
     }
-    case "groupNormAffine": {
-      const batch = output.shape[0] ?? 1;
-      const sources = inputs.x.map((stats) => ({
-        channels: channelsOf(stats),
-        ...knownStats(stats, context, node),
-      }));
-      byteLengths.set(output.id, groupNormAffineByteLength(batch, channelsOf(output)));
-      const [first, last] = sources as [
-        (typeof sources)[number],
-        (typeof sources)[number] | undefined,
-      ];
-      return [
-        step(
-          groupNormAffine,
-          { batch, sources: last ? [first, last] : [first], numGroups: op.numGroups, eps: op.eps },
-          {
-            ...Object.fromEntries(inputs.x.map((stats, i) => [`stats${i}`, value(stats)])),
-            gamma: weight(op.gamma),
-            beta: weight(op.beta),
-            affine: value(output),
-          },
-        ),
-      ];
-    }
+    case "groupNormAffine":
+      return context.pendingNorms.has(output.id) ? [] : [groupNormStep(node, context)];
     case "affine": {
       if (op.activation !== "none" && op.activation !== "silu") {
         throw new Error(`internal: affine with ${op.activation}`);
@@ -278,11 +260,4 @@ function lowerNode(node: Node, context: LowerContext): Step[] {
     default:
       return op satisfies never;
   }
-}
-
-/** How the statistics in `stats` were counted. */
-function knownStats(stats: Value, { splits }: LowerContext, { path }: Node): SplitCounts {
-  const known = splits.get(stats.id);
-  if (known === undefined) throw new Error(`internal: no statistics for ${path}`);
-  return known;
 }

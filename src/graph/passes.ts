@@ -11,7 +11,7 @@ import { foldShortcut } from "./fold-shortcut.ts";
 import { foldUpsample } from "./fold-upsample.ts";
 import { layerNormOnLoad } from "./layer-norm-on-load.ts";
 import { normOnLoad } from "./norm-on-load.ts";
-import { shareStatistics, statisticsInEpilogue } from "./statistics.ts";
+import { shareStatistics, stackNorms, statisticsInEpilogue } from "./statistics.ts";
 import { stackProjections, stackShifts } from "./stack-projections.ts";
 
 /** The rewrites of a graph, by name; docs/architecture.md says what each does. */
@@ -25,6 +25,7 @@ export type PassName =
   | "share-statistics"
   | "statistics-in-epilogue"
   | "stack-shifts"
+  | "stack-norms"
   | "norm-on-load"
   | "layer-norm-on-load";
 
@@ -45,6 +46,7 @@ export const PASSES: readonly Pass[] = [
   { name: "stack-shifts", run: stackShifts }, // after fuse-epilogue: only an epilogue reads a window
   { name: "share-statistics", run: shareStatistics }, // after elide-concat: parts have statistics of their own
   { name: "statistics-in-epilogue", run: statisticsInEpilogue },
+  { name: "stack-norms", run: stackNorms },
   { name: "norm-on-load", run: normOnLoad }, // last: the readers are what they will be
   { name: "layer-norm-on-load", run: layerNormOnLoad },
 ];

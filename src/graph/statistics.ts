@@ -52,6 +52,22 @@ export function statisticsInEpilogue(graph: Graph): Graph {
   };
 }
 
+/** Gamma and beta of every GroupNorm in one buffer: a kernel that merges statistics on load has one binding for them. */
+export function stackNorms(graph: Graph): Graph {
+  const nodes = graph.nodes.map((node): Node => {
+    const { op } = node;
+    if (op.kind !== "groupNormAffine") return node;
+    const { gamma, beta } = op;
+    const name = `${gamma.name} + ${beta.name}`;
+    const shape = [2 * (gamma.shape[0] as number)];
+    return {
+      ...node,
+      op: { ...op, stacked: { name, shape, layout: "stacked-vector", parts: [gamma, beta] } },
+    };
+  });
+  return { ...graph, nodes };
+}
+
 /** Whatever cannot measure in the end, for its size or its variant, gets its statistics as a step behind it. */
 function canMeasure({ op }: Node): boolean {
   return op.kind === "conv2d" || (op.kind === "linear" && !op.geglu);

@@ -1,6 +1,6 @@
 /** What lowering makes, and what the lowering of every node needs. */
 import type { Caps } from "../gpu/caps.ts";
-import type { SplitCounts } from "../kernels/channel-stats.ts";
+import type { Statistics, StatisticsRun } from "../kernels/channel-stats.ts";
 import type { Cost, Kernel, KernelPlan } from "../kernels/kernel.ts";
 import { chooseVariant } from "../kernels/variant-choice.ts";
 import type { Graph, Node, Value, Weight } from "./ir.ts";
@@ -38,8 +38,19 @@ export interface LowerContext {
   readonly rowStatistics: Set<number>;
   /** An id for a value between the steps of one node. */
   readonly freshId: () => number;
-  /** How the statistics in a value count pixels. */
-  readonly splits: Map<number, SplitCounts>;
+  /** Where the statistics that a value stands for are, and how they count pixels. */
+  readonly statistics: Map<number, PlacedStatistics>;
+  /** The buffer of all statistics that epilogues write: one, so that a kernel which reads some and writes others binds it. */
+  readonly shared: { readonly id: number; byteLength: number };
+  /** Of statistics: the channels that an entry may have, for the norms that read them. */
+  readonly runs: ReadonlyMap<number, StatisticsRun>;
+  /** GroupNorms whose scale and shift are no step yet: all their readers may merge the statistics themselves. */
+  readonly pendingNorms: Map<number, Node>;
+}
+
+export interface PlacedStatistics extends Statistics {
+  /** Id of the value that holds them. */
+  readonly buffer: number;
 }
 
 export const value = ({ id }: Value): OperandSource => ({ kind: "value", id });

@@ -58,8 +58,12 @@ export function weightByteLength(weight: Weight, dtype: DType): number {
       );
     case "geglu-vector":
       return packedColumnQuads(shape[0] ?? 1, true) * 16;
-    case "vector":
     case "stacked-vector":
+      return weightParts(weight).reduce(
+        (sum, part) => sum + paddedChannels(part.shape[0] ?? 1) * 4,
+        0,
+      );
+    case "vector":
     case "summed-vector":
     case "table": {
       const channels = shape[shape.length - 1] ?? 1;

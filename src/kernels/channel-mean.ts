@@ -31,6 +31,8 @@ export interface ChannelMeanProblem {
   readonly pixels: number;
   /** Which splits are tiles of what map; null: strips, as `channelStats` cuts them. */
   readonly tiles: StatisticsTiles | null;
+  /** Where the statistics, of single channels, begin in `stats`: in f32, a multiple of 8. */
+  readonly first: number;
 }
 
 const WORKGROUP = 64;
@@ -52,7 +54,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
   if (i >= params.invocations) { return; }
   let image = i / params.quads;
   let quad = i % params.quads;
-  let first = image * params.splits * params.quads + quad;
+  let first = params.first_quad + image * params.splits * params.quads + quad;
   let shift = stats[first * 2u];
   var sum = vec4<f32>(0.0);
   for (var s = 0u; s < params.splits; s++) {
@@ -81,6 +83,7 @@ function plan(problem: ChannelMeanProblem, caps: Caps): KernelPlan {
             u32("quads", quads),
             u32("splits", splits),
             u32("pixels", pixels),
+            u32("first_quad", problem.first / 8),
             ...splitParams(problem, ""),
           ],
         },

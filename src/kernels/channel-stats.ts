@@ -80,6 +80,19 @@ export interface SplitCounts {
   readonly tiles: StatisticsTiles | null;
 }
 
+/** Neighbouring channels that one entry of statistics covers. */
+export type StatisticsRun = 1 | 2 | 4;
+
+/**
+ * Statistics within a buffer of f32. An entry is mean and M2 of a run of channels; of a quad all means and then all M2
+ * follow one another, at first + ((n·splits + s)·quads + q)·8/run. `channelStats` writes entries of one channel.
+ */
+export interface Statistics extends SplitCounts {
+  readonly run: StatisticsRun;
+  /** Where they begin, in f32. */
+  readonly first: number;
+}
+
 /** Pixels of split `split`. Of strips the first ones are one longer where they cannot be equal. */
 export function splitPixels({ splits, pixels, tiles }: SplitCounts, split: number): number {
   if (tiles === null) return Math.floor(pixels / splits) + (split < pixels % splits ? 1 : 0);
@@ -135,9 +148,14 @@ export function regionPixels(region: PixelRegion): number {
   return (region.y1 - region.y0) * (region.x1 - region.x0);
 }
 
-/** Bytes of the `stats` operand. */
-export function channelStatsByteLength(batch: number, splits: number, channels: number): number {
-  return batch * splits * quadCount(channels) * 2 * 16;
+/** Bytes of the `stats` operand; of statistics of other runs. */
+export function channelStatsByteLength(
+  batch: number,
+  splits: number,
+  channels: number,
+  run: StatisticsRun = 1,
+): number {
+  return (batch * splits * quadCount(channels) * 2 * 16) / run;
 }
 
 function check(problem: ChannelStatsProblem): void {

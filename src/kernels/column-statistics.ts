@@ -70,9 +70,30 @@ export function columnStatisticsWgsl(tile: ColumnTile): string {
   workgroupBarrier();
   if (merges) {
     for (var i = 0u; i < my_parts; i++) { m2 += part(i * 16u + local); }
-    let slot = ((${split}) * params.column_quads + column) * 2u;
-    stats[slot] = mean;
-    stats[slot + 1u] = m2;
+    // Entries of 4, 2 or 1 channels: Chan's formula once more, for parts of one size.
+    let values = f32(my_rows * my_parts);
+    let quad = (${split}) * params.column_quads + column;
+    if (params.stats_run == 4u) {
+      let d = mean - dot(mean, vec4<f32>(0.25));
+      let at = params.stats_first + quad * 2u;
+      stats[at] = dot(mean, vec4<f32>(0.25));
+      stats[at + 1u] = dot(m2 + values * (d * d), vec4<f32>(1.0));
+    } else if (params.stats_run == 2u) {
+      let pairs = 0.5 * (mean.xz + mean.yw);
+      let d = mean.xz - pairs;
+      let at = params.stats_first + quad * 4u;
+      stats[at] = pairs.x;
+      stats[at + 1u] = pairs.y;
+      let m = m2.xz + m2.yw + 2.0 * values * (d * d);
+      stats[at + 2u] = m.x;
+      stats[at + 3u] = m.y;
+    } else {
+      let at = params.stats_first + quad * 8u;
+      for (var c = 0u; c < 4u; c++) {
+        stats[at + c] = mean[c];
+        stats[at + 4u + c] = m2[c];
+      }
+    }
   }
 `;
 }

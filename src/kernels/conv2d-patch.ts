@@ -48,6 +48,7 @@ export function patchConv2dWgsl(
   kernelSize: KernelSize,
   shortcut: boolean,
   hasStatistics: boolean,
+  isMerging: boolean,
 ): string {
   const [kernelHeight, kernelWidth] = kernelSize;
   const [patchHeight, patchWidth] = patchSize(kernelSize);
@@ -110,6 +111,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
   let tiles = tiles_x * tiles_y * params.batch;
   let nq0 = (index / tiles) * ${COLUMN_QUADS}u;
   if (nq0 >= params.column_quads) { return; } // surplus groups of a folded grid; uniform in the group
+  ${isMerging ? "merge_statistics(local);" : ""}
   let tile = index % tiles;
   let ox0 = (tile % tiles_x) * ${TILE_WIDTH}u;
   let oy0 = ((tile / tiles_x) % tiles_y) * ${TILE_HEIGHT}u;

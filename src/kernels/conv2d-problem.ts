@@ -6,6 +6,8 @@ import { checkBindings, checkEpilogue, withEpilogue } from "./epilogue.ts";
 import type { InputNorm } from "./input-norm.ts";
 import { checkInputNorm, inputNormOperands } from "./input-norm.ts";
 import { reads, writes } from "./kernel.ts";
+import type { MergedNorm } from "./merged-norm.ts";
+import { checkMergedNorm } from "./merged-norm.ts";
 import type { TiledRows } from "./tile-statistics.ts";
 import { statisticsOperands } from "./tile-statistics.ts";
 
@@ -35,6 +37,8 @@ export interface Conv2dProblem {
   readonly shortcutChannels: readonly number[];
   /** What is done to x, but not to the shortcut, while it is loaded. */
   readonly inputNorm: InputNorm;
+  /** Where that is a GroupNorm whose statistics are merged on load, in variants `tiled`, `matrix` and `patch`. */
+  readonly mergedNorm: MergedNorm | null;
   /** What happens to each sum before it is stored. */
   readonly epilogue: Epilogue;
 }
@@ -101,6 +105,7 @@ export function checkConv2d(p: Conv2dProblem): void {
     );
   }
   checkInputNorm("conv2d", p.inputNorm, p.batch);
+  checkMergedNorm("conv2d", p.mergedNorm, p.inputNorm, p.inChannels);
   checkEpilogue("conv2d", p.epilogue, p.outChannels);
   checkBindings("conv2d", interfaceOf(p).operands);
   if (p.epilogue.geglu) throw new ShapeError("conv2d: GEGLU belongs to linear");
@@ -131,7 +136,7 @@ export function interfaceOf(p: Conv2dProblem): ReturnType<typeof withEpilogue> {
       ...p.shortcutChannels.map((_, source) => reads(`shortcut${source}`)),
       ...inputNormOperands(p.inputNorm),
       writes("y"),
-      ...statisticsOperands(p.epilogue.statistics),
+      ...statisticsOperands(p.epilogue.statistics, p.mergedNorm !== null),
     ],
   );
 }

@@ -8,10 +8,11 @@ import {
   sumsWgsl,
 } from "./gemm-register.ts";
 import type { TileBody } from "../gpu/tile-body.ts";
-import type { TileStatistics } from "./gemm-tiled.ts";
+import type { TileExtras } from "./gemm-tiled.ts";
 import { tiledGemmWgsl } from "./gemm-tiled.ts";
 import type { InputNorm } from "./input-norm.ts";
 import { inputNormWgsl } from "./input-norm.ts";
+import { MERGED_NORM } from "./merged-norm.ts";
 
 /**
  * Body of the variants that gather: every tap of every row is looked up by itself. Without a `TileBody` the naive one.
@@ -19,12 +20,10 @@ import { inputNormWgsl } from "./input-norm.ts";
 export function gatheringConv2dWgsl(
   body: TileBody | null,
   shortcut: boolean,
-  statistics: TileStatistics,
-  split = false,
+  extras: TileExtras,
 ): string {
   const taps = shortcut ? "(params.taps + 1u)" : "params.taps";
-  const main =
-    body === null ? naiveWgsl(taps) : tiledGemmWgsl(body, taps, false, statistics, split);
+  const main = body === null ? naiveWgsl(taps) : tiledGemmWgsl(body, taps, extras);
   return gatherWgsl(shortcut) + main;
 }
 
@@ -33,8 +32,9 @@ export function conv2dLoadsWgsl(
   sources: number,
   shortcutSources: number,
   inputNorm: InputNorm,
+  isMerging: boolean,
 ): string {
-  const pixels = `${inputNormWgsl(inputNorm)}${sourcesWgsl("load_stored", "x", "in_quads", sources)}
+  const pixels = `${isMerging ? MERGED_NORM : ""}${inputNormWgsl(inputNorm, isMerging)}${sourcesWgsl("load_stored", "x", "in_quads", sources)}
 fn load_pixel(pixel: u32, k: u32) -> vec4<f32> { return normalised(load_stored(pixel, k), k); }
 `;
   if (shortcutSources === 0) return pixels + PHASE_WGSL;

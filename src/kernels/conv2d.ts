@@ -49,9 +49,11 @@ import { isMatrixVariant, matrixTileRefusal, tileBody } from "./gemm-matrix.ts";
 import { TILE_COLUMNS, TILE_ROWS, tileSteps } from "./gemm-tiled.ts";
 import type { Cost, Dispatch, Kernel, KernelPlan } from "./kernel.ts";
 import { dispatch, i32, sizeClass, u32 } from "./kernel.ts";
+import { MERGED_NORM_BYTES, mergedNormParams } from "./merged-norm.ts";
 import { packedWeightByteLength } from "./pack-weight.ts";
 import {
   NO_BINDING_FOR_STATISTICS,
+  mergedNormVariantRefusal,
   statisticsRefusal,
   tileStatisticsByteLength,
 } from "./tile-statistics.ts";
@@ -99,6 +101,8 @@ function suitsPatch(p: Conv2dProblem): boolean {
 function refusal(p: Conv2dProblem, caps: Caps, variant: Conv2dVariant): string | null {
   const missing = isMatrixVariant(variant) ? matrixTileRefusal(p.dtype, caps) : null;
   if (missing !== null) return missing;
+  const unmerged = mergedNormVariantRefusal(variant, p.mergedNorm, interfaceOf(p).operands);
+  if (unmerged !== null) return unmerged;
   if (p.epilogue.statistics !== "none") {
     const reason = statisticsRefusal(variant, conv2dTiledRows(p));
     if (reason !== null) return reason;
@@ -110,7 +114,7 @@ function refusal(p: Conv2dProblem, caps: Caps, variant: Conv2dVariant): string |
   if (variant !== "patch") return null;
   if (p.stride !== 1) return `patch is for stride 1, got ${p.stride}`;
   const [bytes, most] = [
-    patchStorageBytes(effectiveKernel(p)),
+    patchStorageBytes(effectiveKernel(p)) + (p.mergedNorm ? MERGED_NORM_BYTES : 0),
     caps.limits.maxComputeWorkgroupStorageSize,
   ];
   return bytes <= most ? null : `patch needs ${bytes} bytes of workgroup storage, got ${most}`;
@@ -169,12 +173,20 @@ function plan(p: Conv2dProblem, caps: Caps, variant: Conv2dVariant = select(p, c
     i32("pad_top", p.padding[0]),
     i32("pad_left", p.padding[2]),
     ...epilogueParams(p.epilogue, p.outChannels),
+    ...mergedNormParams(p.mergedNorm, p.inChannels),
   ];
+  const isMerging = p.mergedNorm !== null;
+  const extras = { geglu: false, statistics: p.epilogue.statistics, isMerging, split: false };
   const { operands, shape } = interfaceOf(p);
   const header = { caps, dtype: p.dtype, operands, params };
-  const loads = conv2dLoadsWgsl(p.inChannels.length, p.shortcutChannels.length, p.inputNorm);
+  const loads = conv2dLoadsWgsl(
+    p.inChannels.length,
+    p.shortcutChannels.length,
+    p.inputNorm,
+    isMerging,
+  );
   const finish = epilogueWgsl(p.epilogue, shape);
-  const label = `conv2d/${variant} ${p.kernelSize.join("x")}${p.stride > 1 ? ` s${p.stride}` : ""}${p.upsample ? " up" : ""}${shortcut ? " + 1x1" : ""}${p.inputNorm === "none" ? "" : " norm"}${p.epilogue.statistics === "none" ? "" : " stats"}`;
+  const label = `conv2d/${variant} ${p.kernelSize.join("x")}${p.stride > 1 ? ` s${p.stride}` : ""}${p.upsample ? " up" : ""}${shortcut ? " + 1x1" : ""}${p.inputNorm === "none" ? "" : isMerging ? " merged norm" : " norm"}${p.epilogue.statistics === "none" ? "" : " stats"}`;
   const one = (
     main: string,
     [x, y]: Dispatch["workgroups"],
@@ -190,7 +202,7 @@ function plan(p: Conv2dProblem, caps: Caps, variant: Conv2dVariant = select(p, c
   switch (variant) {
     case "naive":
       return one(
-        gatheringConv2dWgsl(null, shortcut, p.epilogue.statistics),
+        gatheringConv2dWgsl(null, shortcut, extras),
         foldWorkgroups(Math.ceil((rows * columns) / REGISTER_WORKGROUP)),
       );
     case "register-8x1":
@@ -208,7 +220,7 @@ function plan(p: Conv2dProblem, caps: Caps, variant: Conv2dVariant = select(p, c
     case "matrix": {
       const groups = Math.ceil(rows / TILE_ROWS) * Math.ceil((columns * 4) / TILE_COLUMNS);
       return one(
-        gatheringConv2dWgsl(body, shortcut, p.epilogue.statistics),
+        gatheringConv2dWgsl(body, shortcut, extras),
         foldWorkgroups(groups),
         body.directives,
       );
@@ -220,13 +232,13 @@ function plan(p: Conv2dProblem, caps: Caps, variant: Conv2dVariant = select(p, c
         ...header,
         directives: body.directives,
         label,
-        products: loads + gatheringConv2dWgsl(body, shortcut, "none", true),
+        products: loads + gatheringConv2dWgsl(body, shortcut, { ...extras, split: true }),
         epilogue: finish,
         geglu: false,
       });
     case "patch":
       return one(
-        patchConv2dWgsl(kernelSize, shortcut, p.epilogue.statistics === "channels"),
+        patchConv2dWgsl(kernelSize, shortcut, p.epilogue.statistics === "channels", isMerging),
         foldWorkgroups(patchGroups(gridHeight, gridWidth, columns) * p.batch),
       );
     default:
@@ -255,7 +267,7 @@ function cost(p: Conv2dProblem): Cost {
     });
   const statisticsBytes =
     p.epilogue.statistics === "channels"
-      ? tileStatisticsByteLength(conv2dTiledRows(p), p.outChannels)
+      ? tileStatisticsByteLength(conv2dTiledRows(p), p.outChannels, p.epilogue.statisticsRun)
       : 0;
   return {
     flops: 2 * outPixels * p.outChannels * products,
@@ -302,6 +314,7 @@ export const conv2d: Kernel<Conv2dProblem, Conv2dVariant> = {
   comparable: (p) => ({
     ...p,
     inputNorm: "none",
+    mergedNorm: null,
     epilogue: { ...p.epilogue, statistics: "none" },
   }),
 };

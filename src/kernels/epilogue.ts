@@ -15,6 +15,7 @@ import { ShapeError, quadCount } from "../gpu/shape.ts";
 import type { Operand, Param } from "../gpu/wgsl.ts";
 import type { Activation } from "./activation.ts";
 import { activationWgsl } from "./activation.ts";
+import type { StatisticsRun } from "./channel-stats.ts";
 import type { TileStatistics } from "./gemm-tiled.ts";
 import { f32, optional, u32 } from "./kernel.ts";
 
@@ -30,6 +31,10 @@ export interface Epilogue {
   readonly activation: Activation;
   /** Also writes statistics of what is stored, for a norm of channels or of rows: see `tile-statistics.ts`. */
   readonly statistics: TileStatistics;
+  /** Channels of an entry of those of channels, a divisor of every group of the norms that read them. */
+  readonly statisticsRun: StatisticsRun;
+  /** Where those of channels begin in operand `stats`, in f32; a multiple of 8. */
+  readonly statisticsFirst: number;
   /** The output has half the columns: value · gelu(gate). Excludes all the others. */
   readonly geglu: boolean;
 }
@@ -40,6 +45,8 @@ export const PLAIN_EPILOGUE: Epilogue = {
   residual: false,
   activation: "none",
   statistics: "none",
+  statisticsRun: 1,
+  statisticsFirst: 0,
   geglu: false,
 };
 
@@ -87,7 +94,8 @@ const SIGMOID_SCALES: Partial<Record<Activation, number>> = { silu: 1, quick_gel
 
 /** Uniforms that `epilogueWgsl` reads. */
 export function epilogueParams(epilogue: Epilogue, outChannels: number): Param[] {
-  const { channelAdd, channelAddWindow, residual, activation } = epilogue;
+  const { channelAdd, channelAddWindow, residual, activation, statisticsRun, statisticsFirst } =
+    epilogue;
   const [offset, channels] = channelAddWindow ?? [0, outChannels];
   return [
     u32("has_channel_add", channelAdd ? 1 : 0),
@@ -97,6 +105,8 @@ export function epilogueParams(epilogue: Epilogue, outChannels: number): Param[]
     u32("has_relu", activation === "relu" ? 1 : 0),
     u32("has_sigmoid", activation in SIGMOID_SCALES ? 1 : 0),
     f32("sigmoid_scale", SIGMOID_SCALES[activation] ?? 0),
+    u32("stats_run", statisticsRun),
+    u32("stats_first", statisticsFirst),
   ];
 }
 

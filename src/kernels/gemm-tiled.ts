@@ -30,16 +30,23 @@ export type TileStatistics = "none" | "channels" | "rows";
 export const tileSteps = (channels: number, { kQuads }: TileBody): number =>
   Math.ceil(quadCount(channels) / kQuads);
 
-/**
- * Entry point `main`; `taps` is a WGSL expression of type u32. Statistics of channels need tiles of whole rows, those
- * of rows whole columns; a split has none.
- */
+/** What a tile does beside its sums. */
+export interface TileExtras {
+  /** Whether columns are pairs of value and gate. */
+  readonly geglu: boolean;
+  /** Those of channels need tiles of whole rows, those of rows whole columns; a split has none. */
+  readonly statistics: TileStatistics;
+  /** Whether it first merges the statistics of x: needs `MERGED_NORM`. */
+  readonly isMerging: boolean;
+  /** Whether the grid's z axis has slices of the K axis too. */
+  readonly split: boolean;
+}
+
+/** Entry point `main`; `taps` is a WGSL expression of type u32. */
 export function tiledGemmWgsl(
   body: TileBody,
   taps: string,
-  geglu: boolean,
-  statistics: TileStatistics,
-  split = false,
+  { geglu, statistics, isMerging, split }: TileExtras,
 ): string {
   const { kQuads } = body;
   const slice = split
@@ -67,6 +74,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
   let row0 = (index % row_tiles) * ${TILE_ROWS}u;
   let nq0 = (index / row_tiles) * ${TILE_COLUMNS / 4}u;
   if (nq0 >= params.column_quads) { return; } // surplus groups of a folded grid; uniform in the group
+  ${isMerging ? "merge_statistics(local);" : ""}
   ${slice}
   // Staging: lanes 0..63 take rows, twice half the quads each; finishing: 16 × 8 invocations.
   let stage_row = local & 63u;

@@ -4,40 +4,36 @@
  *
  *   a[c] = gamma[c]·rstd,  b[c] = beta[c] − mean·a[c]      rstd = 1/√(variance + eps), biased variance
  *
- * Layout: stats0, stats1 as `channelStats` writes them; gamma, beta f32 padded with zeros to quads; affine
+ * Layout: stats0, stats1 as `Statistics` says; gamma, beta f32 padded with zeros to quads; affine
  * f32: [N][2][quads] vec4, all a of an image and then all b, zeros in the padding. With two sources the
  * channels of the second follow those of the first, and a group may have channels of both.
  *
- * One workgroup per (image, group). The entries (split, channel) of the group are summed lane by lane and
- * then over a tree, always in the same order, in two passes: the mean, then M2 = Σ(M2ₑ + nₑ·(meanₑ − mean)²),
- * which is Chan's formula for many parts at once. f32; means are taken relative to the first entry's.
+ * One workgroup per (image, group). The entries of the group are summed lane by lane (`group-sums.ts`) and then over a
+ * tree, always in the same order.
  *
  * Known limit: y = a·x + b rounds at the size of b, so its absolute error reaches 2e-7·|mean|·rstd·gamma.
  */
 import type { Caps } from "../gpu/caps.ts";
 import { ShapeError, isShape, paddedChannels, quadCount } from "../gpu/shape.ts";
 import { foldWorkgroups } from "../gpu/wgsl.ts";
-import type { SplitCounts } from "./channel-stats.ts";
-import { channelStatsByteLength, splitParams, splitPixelsWgsl } from "./channel-stats.ts";
+import { channelStatsByteLength } from "./channel-stats.ts";
+import type { GroupNormSources } from "./group-sums.ts";
+import { groupSumsParams, groupSumsWgsl } from "./group-sums.ts";
 import type { Cost, Kernel, KernelPlan } from "./kernel.ts";
 import { dispatch, f32, reads, u32, writes } from "./kernel.ts";
-
-/** A tensor whose channels are normalised, and how its statistics count the pixels of each image. */
-export interface GroupNormSource extends SplitCounts {
-  /** Without padding. */
-  readonly channels: number;
-}
 
 /** Operands: `stats0`, `stats1` (with two sources), `gamma`, `beta` → `affine`. */
 export interface GroupNormAffineProblem {
   /** Number of images. */
   readonly batch: number;
   /** Where the partial statistics come from; the second source's channels follow the first's. */
-  readonly sources: readonly [GroupNormSource] | readonly [GroupNormSource, GroupNormSource];
+  readonly sources: GroupNormSources;
   /** Groups of neighbouring channels; divides the channels. */
   readonly numGroups: number;
   /** Added to the variance, so that its root is never zero. */
   readonly eps: number;
+  /** Whether operand `beta` also holds gamma, before it: [2][quads]. */
+  readonly isStacked: boolean;
 }
 
 /** Bytes of the `affine` operand. */
@@ -82,61 +78,16 @@ function check(problem: GroupNormAffineProblem): void {
       `groupNorm: channels must be divisible by numGroups, got ${channels} and ${numGroups}`,
     );
   }
+  for (const { run } of sources) {
+    if ((channels / numGroups) % run === 0) continue;
+    throw new ShapeError(
+      `groupNorm: statistics must not span groups, got runs of ${run} in groups of ${channels / numGroups} channels`,
+    );
+  }
   if (!(eps > 0 && Number.isFinite(eps))) {
     throw new ShapeError(`groupNorm: eps must be a positive number, got ${eps}`);
   }
 }
-
-/**
- * Functions on source `k` (0 or 1): `stats_index_k` finds the mean of an entry (M2 is 4 further);
- * `weighted_means_k` and `spread_k` are a lane's part of the two sums over `count` channels from `first`.
- */
-const sourceFunctions = (k: number): string => /* wgsl */ `${splitPixelsWgsl(`_${k}`)}
-fn stats_index_${k}(image: u32, split: u32, channel: u32) -> u32 {
-  return ((image * params.splits_${k} + split) * params.quads_${k} + channel / 4u) * 8u + channel % 4u;
-}
-
-fn weighted_means_${k}(image: u32, first: u32, count: u32, lane: u32, shift: f32) -> f32 {
-  var sum = 0.0;
-  for (var entry = lane; entry < count * params.splits_${k}; entry += LANES) {
-    let split = entry / count;
-    let index = stats_index_${k}(image, split, first + entry % count);
-    sum += split_pixels_${k}(split) * (stats${k}[index] - shift);
-  }
-  return sum;
-}
-
-fn spread_${k}(image: u32, first: u32, count: u32, lane: u32, shift: f32, mean: f32) -> f32 {
-  var sum = 0.0;
-  for (var entry = lane; entry < count * params.splits_${k}; entry += LANES) {
-    let split = entry / count;
-    let index = stats_index_${k}(image, split, first + entry % count);
-    let delta = (stats${k}[index] - shift) - mean;
-    sum += stats${k}[index + 4u] + split_pixels_${k}(split) * (delta * delta);
-  }
-  return sum;
-}
-`;
-
-/** One source is two of which the second has no channels: no group reaches it. */
-const TWO_SOURCES = /* wgsl */ `
-fn first_mean(image: u32, low: u32) -> f32 {
-  if (low < params.channels_0) { return stats0[stats_index_0(image, 0u, low)]; }
-  return stats1[stats_index_1(image, 0u, low - params.channels_0)];
-}
-
-fn weighted_means(image: u32, low: u32, high: u32, lane: u32, shift: f32) -> f32 {
-  let seam = clamp(params.channels_0, low, high);
-  return weighted_means_0(image, low, seam - low, lane, shift)
-    + weighted_means_1(image, max(seam, params.channels_0) - params.channels_0, high - seam, lane, shift);
-}
-
-fn spread(image: u32, low: u32, high: u32, lane: u32, shift: f32, mean: f32) -> f32 {
-  let seam = clamp(params.channels_0, low, high);
-  return spread_0(image, low, seam - low, lane, shift, mean)
-    + spread_1(image, max(seam, params.channels_0) - params.channels_0, high - seam, lane, shift, mean);
-}
-`;
 
 const MAIN = /* wgsl */ `
 var<workgroup> partial: array<f32, LANES>;
@@ -165,8 +116,8 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) counts: v
 
   let values = f32(params.pixels) * f32(params.group_channels);
   let shift = first_mean(image, low);
-  let mean = sum_of_lanes(weighted_means(image, low, high, lane, shift), lane) / values;
-  let variance = sum_of_lanes(spread(image, low, high, lane, shift, mean), lane) / values;
+  let mean = sum_of_lanes(weighted_means(image, low, high, lane, LANES, shift), lane) / values;
+  let variance = sum_of_lanes(spread(image, low, high, lane, LANES, shift, mean), lane) / values;
   let rstd = 1.0 / sqrt(variance + params.eps);
 
   // The last group also writes the padding: gamma and beta are 0 there.
@@ -175,7 +126,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) counts: v
   for (var channel = low + lane; channel < end; channel += LANES) {
     let a = gamma[channel] * rstd;
     affine[table + channel] = a;
-    affine[table + params.quads * 4u + channel] = (beta[channel] - mean * a) - shift * a;
+    affine[table + params.quads * 4u + channel] = (beta[params.beta_first + channel] - mean * a) - shift * a;
   }
 }
 `;
@@ -184,13 +135,6 @@ function plan(problem: GroupNormAffineProblem, caps: Caps): KernelPlan {
   check(problem);
   const { batch, sources, numGroups, eps } = problem;
   const channels = totalChannels(problem);
-  const [first, second = { channels: 0, splits: 1, pixels: 1, tiles: null }] = sources;
-  const sourceParams = [first, second].flatMap((source, k) => [
-    u32(`channels_${k}`, source.channels),
-    u32(`quads_${k}`, quadCount(source.channels)),
-    u32(`splits_${k}`, source.splits),
-    ...splitParams(source, `_${k}`),
-  ]);
   return {
     variant: "tree",
     scratch: [],
@@ -215,13 +159,14 @@ function plan(problem: GroupNormAffineProblem, caps: Caps): KernelPlan {
             u32("groups", numGroups),
             u32("group_channels", channels / numGroups),
             u32("quads", quadCount(channels)),
-            u32("pixels", first.pixels),
+            u32("pixels", sources[0].pixels),
             f32("eps", eps),
-            ...sourceParams,
+            u32("beta_first", problem.isStacked ? paddedChannels(channels) : 0),
+            ...groupSumsParams(sources),
           ],
           constants: { LANES: caps.isSoftware ? 64 : 256 },
         },
-        sourceFunctions(0) + sourceFunctions(1) + TWO_SOURCES + MAIN,
+        groupSumsWgsl(["stats0", "stats1"]) + MAIN,
         foldWorkgroups(batch * numGroups),
       ),
     ],
@@ -231,9 +176,12 @@ function plan(problem: GroupNormAffineProblem, caps: Caps): KernelPlan {
 function cost(problem: GroupNormAffineProblem): Cost {
   const { batch, sources } = problem;
   const channels = totalChannels(problem);
-  const entries = sources.reduce((sum, source) => sum + batch * source.splits * source.channels, 0);
+  const entries = sources.reduce(
+    (sum, { splits, channels, run }) => sum + (batch * splits * channels) / run,
+    0,
+  );
   const statsBytes = sources.reduce(
-    (sum, source) => sum + channelStatsByteLength(batch, source.splits, source.channels),
+    (sum, { splits, channels, run }) => sum + channelStatsByteLength(batch, splits, channels, run),
     0,
   );
   return {

@@ -4,7 +4,7 @@
  *   x̂[row, c] = activate(a[c]·x[row, c] + b[c])
  *
  * `norm` f32 as `groupNormAffine` writes it for one image: [2][quads] vec4, all a and then all b, over the
- * channels of both sources. A pixel outside the map stays zero: padding comes after the norm.
+ * channels of both sources; or gamma and beta, where the statistics are merged on load (`merged-norm.ts`). A pixel outside the map stays zero: padding comes after the norm.
  *
  * One image at a time: the image of a pixel would cost a division in every load.
  *
@@ -32,13 +32,24 @@ export function inputNormOperands(norm: InputNorm): Operand[] {
   return norm === "none" ? [] : [reads("norm", "vec4<f32>")];
 }
 
-/** WGSL `normalised(v, k)` of quad `k` of the concatenated sources. Needs `params.in_quads0` and `in_quads1`. */
-export function inputNormWgsl(norm: InputNorm): string {
+/**
+ * WGSL `normalised(v, k)` of quad `k` of the concatenated sources. Needs `params.in_quads0` and `in_quads1`, and where
+ * statistics are merged on load `MERGED_NORM`.
+ */
+export function inputNormWgsl(norm: InputNorm, isMerged: boolean): string {
   if (norm === "none") return "fn normalised(v: vec4<f32>, k: u32) -> vec4<f32> { return v; }\n";
   const activate = activationWgsl(norm === "affine-silu" ? "silu" : "none", "activate_input");
+  const second = "norm[params.in_quads0 + params.in_quads1 + k]";
+  const affine = isMerged
+    ? `let moments = moments_of(k);
+  let a = norm[k] * moments.yyww;
+  let b = ${second} - moments.xxzz * a;`
+    : `let a = norm[k];
+  let b = ${second};`;
   return /* wgsl */ `${activate}
 fn normalised(v: vec4<f32>, k: u32) -> vec4<f32> {
-  return activate_input(norm[k] * v + norm[params.in_quads0 + params.in_quads1 + k]);
+  ${affine}
+  return activate_input(a * v + b);
 }
 `;
 }

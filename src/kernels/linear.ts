@@ -46,11 +46,14 @@ import {
   layerNormOperands,
   layerNormParams,
 } from "./layer-norm-on-load.ts";
+import type { MergedNorm } from "./merged-norm.ts";
+import { MERGED_NORM, checkMergedNorm, mergedNormParams } from "./merged-norm.ts";
 import { packedColumnQuads, packedWeightByteLength } from "./pack-weight.ts";
 import type { TiledRows } from "./tile-statistics.ts";
 import {
   NO_BINDING_FOR_STATISTICS,
   finishesTiles,
+  mergedNormVariantRefusal,
   rowParts,
   rowStatisticsByteLength,
   statisticsOperands,
@@ -72,6 +75,8 @@ export interface LinearProblem {
   readonly rowsPerImage: number;
   /** What is done to x while it is loaded. */
   readonly inputNorm: InputNorm;
+  /** Where that is a GroupNorm whose statistics are merged on load, in variants `tiled` and `matrix`. */
+  readonly mergedNorm: MergedNorm | null;
   /** LayerNorm of x while it is loaded, variants `tiled` and `matrix` only; excludes `inputNorm`. */
   readonly layerNorm: LayerNormOnLoad | null;
   /** What happens to each sum before it is stored. */
@@ -115,6 +120,7 @@ function check(p: LinearProblem): void {
   checkEpilogue("linear", p.epilogue, p.outChannels);
   checkBindings("linear", interfaceOf(p).operands);
   checkInputNorm("linear", p.inputNorm, Math.ceil(p.rows / p.rowsPerImage));
+  checkMergedNorm("linear", p.mergedNorm, p.inputNorm, p.inChannels);
   if (p.epilogue.geglu) {
     const { channelAdd, residual, activation, statistics } = p.epilogue;
     if (channelAdd || residual || activation !== "none" || statistics !== "none") {
@@ -140,6 +146,8 @@ function refusal(p: LinearProblem, caps: Caps, variant: LinearVariant): string |
   const { geglu, statistics } = p.epilogue;
   const missing = isMatrixVariant(variant) ? matrixTileRefusal(p.dtype, caps) : null;
   if (missing !== null) return missing;
+  const unmerged = mergedNormVariantRefusal(variant, p.mergedNorm, interfaceOf(p).operands);
+  if (unmerged !== null) return unmerged;
   if (statistics === "channels") {
     const reason = statisticsRefusal(variant, linearTiledRows(p));
     if (reason !== null) return reason;
@@ -197,7 +205,7 @@ function interfaceOf(p: LinearProblem): ReturnType<typeof withEpilogue> {
       ...inputNormOperands(p.inputNorm),
       ...layerNormOperands(p.layerNorm),
       writes("y"),
-      ...statisticsOperands(p.epilogue.statistics),
+      ...statisticsOperands(p.epilogue.statistics, p.mergedNorm !== null),
     ],
   );
 }
@@ -214,12 +222,14 @@ function paramsOf(p: LinearProblem): Param[] {
     u32("rows_per_image", p.rowsPerImage),
     ...epilogueParams(p.epilogue, p.outChannels),
     ...layerNormParams(p.layerNorm, p.inChannels),
+    ...mergedNormParams(p.mergedNorm, p.inChannels),
   ];
 }
 
 /** WGSL `load_a(row, k)`: quad `k` of the concatenated sources, normalised. */
-function loadWgsl({ inChannels, inputNorm }: LinearProblem): string {
-  return `${inputNormWgsl(inputNorm)}${sourcesWgsl("load_stored", "x", "in_quads", inChannels.length)}
+function loadWgsl({ inChannels, inputNorm, mergedNorm }: LinearProblem): string {
+  const isMerging = mergedNorm !== null;
+  return `${isMerging ? MERGED_NORM : ""}${inputNormWgsl(inputNorm, isMerging)}${sourcesWgsl("load_stored", "x", "in_quads", inChannels.length)}
 fn load_a(row: u32, k: u32) -> vec4<f32> { return normalised(load_stored(row, k), k); }
 `;
 }
@@ -233,7 +243,7 @@ function plan(p: LinearProblem, caps: Caps, variant: LinearVariant = select(p, c
   const columns = packedColumnQuads(p.outChannels, geglu);
   const finish = epilogueWgsl(p.epilogue, shape);
   const load = loadWgsl(p);
-  const label = `linear/${variant}${geglu ? " geglu" : ""}${p.inputNorm === "none" ? "" : " norm"}${p.layerNorm ? " layer norm" : ""}${p.epilogue.statistics === "none" ? "" : " stats"}`;
+  const label = `linear/${variant}${geglu ? " geglu" : ""}${p.inputNorm === "none" ? "" : p.mergedNorm ? " merged norm" : " norm"}${p.layerNorm ? " layer norm" : ""}${p.epilogue.statistics === "none" ? "" : " stats"}`;
   const header = { caps, dtype: p.dtype, operands, params: paramsOf(p) };
   switch (variant) {
     case "naive": {
@@ -265,6 +275,8 @@ function plan(p: LinearProblem, caps: Caps, variant: LinearVariant = select(p, c
     case "matrix-split": {
       const body = tileBody(variant, caps, p.inputNorm !== "none" || p.layerNorm !== null);
       const { directives } = body;
+      const { statistics } = p.epilogue;
+      const extras = { geglu, statistics, isMerging: p.mergedNorm !== null, split: false };
       const groups = Math.ceil(p.rows / TILE_ROWS) * Math.ceil((columns * 4) / TILE_COLUMNS);
       const prepare = `fn k_quads() -> u32 { return params.in_quads0 + params.in_quads1; }
 fn tap_quads(tap: u32) -> u32 { return k_quads(); }
@@ -276,7 +288,8 @@ ${p.layerNorm ? LAYER_NORM_ROWS : PLAIN_ROWS}`;
           ...header,
           directives,
           label,
-          products: load + prepare + tiledGemmWgsl(body, "1u", false, "none", true),
+          products:
+            load + prepare + tiledGemmWgsl(body, "1u", { ...extras, geglu: false, split: true }),
           epilogue: finish,
           geglu,
         });
@@ -286,7 +299,7 @@ ${p.layerNorm ? LAYER_NORM_ROWS : PLAIN_ROWS}`;
         dispatch(
           label,
           { ...header, directives },
-          load + finish + prepare + tiledGemmWgsl(body, "1u", geglu, p.epilogue.statistics),
+          load + finish + prepare + tiledGemmWgsl(body, "1u", extras),
           foldWorkgroups(groups),
         ),
       );
@@ -340,7 +353,7 @@ function cost(p: LinearProblem): Cost {
   const outBytes = p.rows * linearOutChannels(p) * element;
   const statisticsBytes = {
     none: 0,
-    channels: tileStatisticsByteLength(linearTiledRows(p), p.outChannels),
+    channels: tileStatisticsByteLength(linearTiledRows(p), p.outChannels, p.epilogue.statisticsRun),
     rows: rowStatisticsByteLength(p.rows, p.outChannels),
   }[p.epilogue.statistics];
   const rowBytes = p.layerNorm ? rowStatisticsByteLength(p.rows, k) : 0;
@@ -389,6 +402,7 @@ export const linear: Kernel<LinearProblem, LinearVariant> = {
   comparable: (p) => ({
     ...p,
     layerNorm: null,
+    mergedNorm: null,
     epilogue: { ...p.epilogue, statistics: "none" },
   }),
 };

@@ -2,7 +2,7 @@
  * Statistics of what conv2d or linear stores, written by the workgroups that hold it in registers, so that the next
  * norm need not read it for them.
  *
- * "channels", for a GroupNorm: `stats` as `channelStats` writes it. Split s is the s-th tile, behind those of the
+ * "channels", for a GroupNorm: `stats` f32 as `Statistics` says, from `statisticsFirst` on. Split s is the s-th tile, behind those of the
  * earlier phases when a map is doubled: of `tiled` and `matrix` whole tiles of rows, of `patch` tiles of pixels, which
  * at the border may count fewer.
  *
@@ -13,12 +13,14 @@
  * of the same size (of a patch: those within the map): M2 = Σ(M2ᵢ + n·(meanᵢ − mean)²). f32, two passes, of the values as they are stored.
  */
 import type { Operand } from "../gpu/wgsl.ts";
-import type { SplitCounts } from "./channel-stats.ts";
+import { MAX_BINDINGS } from "./epilogue.ts";
+import type { SplitCounts, StatisticsRun } from "./channel-stats.ts";
 import { channelStatsByteLength } from "./channel-stats.ts";
 import { PATCH_TILE } from "./conv2d-patch.ts";
 import type { TileStatistics } from "./gemm-tiled.ts";
 import { TILE_COLUMNS, TILE_ROWS } from "./gemm-tiled.ts";
-import { writes } from "./kernel.ts";
+import { reads, writes } from "./kernel.ts";
+import type { MergedNorm } from "./merged-norm.ts";
 
 /** Whether a variant finishes whole tiles: it can measure them, and a row is staged by one lane, that can normalise it. */
 export const finishesTiles = (variant: string): boolean =>
@@ -71,8 +73,12 @@ export const NO_BINDING_FOR_STATISTICS =
   "has no binding left for statistics. Use channelStats, or layerNorm for rows";
 
 /** Bytes of `stats` as `tiled` writes them, which has the smaller tiles. */
-export function tileStatisticsByteLength({ rows }: TiledRows, channels: number): number {
-  return channelStatsByteLength(1, Math.ceil(rows / TILE_ROWS), channels);
+export function tileStatisticsByteLength(
+  { rows }: TiledRows,
+  channels: number,
+  run: StatisticsRun,
+): number {
+  return channelStatsByteLength(1, Math.ceil(rows / TILE_ROWS), channels, run);
 }
 
 /** How many parts the statistics of a row have, or null where tiles do not divide it. */
@@ -85,10 +91,27 @@ export function rowStatisticsByteLength(rows: number, channels: number): number 
   return rows * Math.ceil(channels / TILE_COLUMNS) * 8;
 }
 
-/** The operand, behind `y`. */
-export function statisticsOperands(statistics: TileStatistics): Operand[] {
-  if (statistics === "none") return [];
+/** The operands, behind `y`: what is written, and the statistics that are merged on load; of channels in one buffer. */
+export function statisticsOperands(statistics: TileStatistics, isMerging: boolean): Operand[] {
   return [
-    statistics === "channels" ? writes("stats", "vec4<f32>") : writes("row_stats_out", "vec2<f32>"),
+    ...(statistics === "channels"
+      ? [writes("stats", "f32")]
+      : isMerging
+        ? [reads("stats", "f32")]
+        : []),
+    ...(statistics === "rows" ? [writes("row_stats_out", "vec2<f32>")] : []),
   ];
+}
+
+/** Why a variant cannot merge the statistics of a norm of x; null where it can or need not. */
+export function mergedNormVariantRefusal(
+  variant: string,
+  norm: MergedNorm | null,
+  operands: readonly Operand[],
+): string | null {
+  if (norm === null) return null;
+  if (!finishesTiles(variant) && variant !== "patch")
+    return `${variant} does not merge the statistics of a norm. Use groupNormAffine`;
+  if (operands.length <= MAX_BINDINGS) return null;
+  return `has no binding left for the statistics of a norm. Use groupNormAffine`;
 }

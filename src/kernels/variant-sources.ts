@@ -27,6 +27,7 @@ export function variantSources(caps: Caps, dtype: DType): readonly string[] {
       upsample: false,
       shortcutChannels: [],
       inputNorm: "none",
+      mergedNorm: null,
       epilogue: PLAIN_EPILOGUE,
     }),
     ...sourcesOf(caps, linear, {
@@ -36,6 +37,7 @@ export function variantSources(caps: Caps, dtype: DType): readonly string[] {
       outChannels: channels,
       rowsPerImage: side * side,
       inputNorm: "none",
+      mergedNorm: null,
       layerNorm: null,
       epilogue: PLAIN_EPILOGUE,
     }),

@@ -6,6 +6,7 @@
  */
 import type { Gpu } from "../gpu/device.ts";
 import type { DType } from "../gpu/dtype.ts";
+import { paddedChannels } from "../gpu/shape.ts";
 import { readBytes, uploadBytes } from "../gpu/transfer.ts";
 import type { DeviceWeights } from "../graph/device-weights.ts";
 import type { Graph, Weight } from "../graph/ir.ts";
@@ -142,8 +143,7 @@ export async function runTiledGraph(
         affine = affineFromMoments(
           whole.mean,
           whole.variance,
-          await readVector(gpu, weights, op.gamma),
-          await readVector(gpu, weights, op.beta),
+          ...(await gammaAndBeta(gpu, weights, op.stacked)),
           op.numGroups,
           op.eps,
         );
@@ -221,9 +221,12 @@ async function readMoments(
   );
   return groupMoments([partials], {
     batch: 1,
-    sources: [{ channels, splits: region.splits, pixels: region.pixels, tiles: null }],
+    sources: [
+      { channels, splits: region.splits, pixels: region.pixels, tiles: null, run: 1, first: 0 },
+    ],
     numGroups: node.op.numGroups,
     eps: node.op.eps,
+    isStacked: true,
   });
 }
 
@@ -245,9 +248,17 @@ function averageMoments(parts: readonly GroupMoments[]): GroupMoments {
   return { mean, variance, count };
 }
 
-async function readVector(gpu: Gpu, weights: DeviceWeights, weight: Weight): Promise<Float32Array> {
-  const count = weight.shape[0] as number;
-  return new Float32Array((await readBytes(gpu, weights.buffer(weight), 0, count * 4)).buffer);
+async function gammaAndBeta(
+  gpu: Gpu,
+  weights: DeviceWeights,
+  stacked: Weight | null,
+): Promise<[gamma: Float32Array, beta: Float32Array]> {
+  if (stacked === null) throw new Error("internal: a GroupNorm without its vectors");
+  const channels = (stacked.shape[0] as number) / 2;
+  const padded = paddedChannels(channels);
+  const bytes = await readBytes(gpu, weights.buffer(stacked), 0, 8 * padded);
+  const [gamma, beta] = [0, 4 * padded].map((at) => new Float32Array(bytes.buffer, at, channels));
+  return [gamma as Float32Array, beta as Float32Array];
 }
 
 async function pasteOutput(

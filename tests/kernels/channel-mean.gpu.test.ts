@@ -39,7 +39,10 @@ describe.each<DType>(["f32", "f16"])("channelMean %s", (dtype) => {
       );
       const { y } = await runKernel(
         setup.gpu,
-        channelMean.plan({ dtype, batch, channels, splits, pixels, tiles: null }, setup.caps),
+        channelMean.plan(
+          { dtype, batch, channels, splits, pixels, tiles: null, first: 0 },
+          setup.caps,
+        ),
         { stats: stats as Uint8Array<ArrayBuffer> },
         { y: activationByteLength([batch, channels], dtype) },
       );
@@ -58,10 +61,13 @@ it("counts the tiles of a map, phase by phase", async () => {
   const counts = [128, 16, 16, 2, 128, 16, 16, 2]; // 9 × 18 pixels in tiles of 8 × 16, twice
   const tiles = { map: [9, 18], tile: [8, 16] } as const;
   const means = uniformArray(8 * 4, 5, 1, 3).map(Math.fround);
-  const stats = Float64Array.from(
-    counts.flatMap((_, split) => [...means.subarray(4 * split, 4 * split + 4), 0, 0, 0, 0]),
-  );
-  const problem = { dtype: "f32", batch: 1, channels: 4, splits: 8, pixels: 324, tiles } as const;
+  const others = uniformArray(8, 6); // of another map, before these
+  const stats = Float64Array.from([
+    ...others,
+    ...counts.flatMap((_, split) => [...means.subarray(4 * split, 4 * split + 4), 0, 0, 0, 0]),
+  ]);
+  const size = { batch: 1, channels: 4, splits: 8, pixels: 324 } as const;
+  const problem = { dtype: "f32", ...size, tiles, first: 8 } as const;
   const { y } = await runKernel(
     setup.gpu,
     channelMean.plan(problem, setup.caps),
@@ -83,6 +89,7 @@ it("refuses more strips than pixels", () => {
     splits: 3,
     pixels: 2,
     tiles: null,
+    first: 0,
   } as const;
   expect(() => channelMean.check(problem)).toThrow(
     "channelMean: needs sizes ≥ 1 and splits ≤ pixels, got batch 1, channels 4, splits 3, pixels 2",

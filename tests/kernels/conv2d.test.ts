@@ -23,6 +23,7 @@ const CONV_IN: Conv2dProblem = {
   upsample: false,
   shortcutChannels: [],
   inputNorm: "none",
+  mergedNorm: null,
   epilogue: PLAIN_EPILOGUE,
 };
 

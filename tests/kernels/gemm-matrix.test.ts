@@ -16,6 +16,7 @@ const PROBLEM: LinearProblem = {
   outChannels: 1280,
   rowsPerImage: 256,
   inputNorm: "none",
+  mergedNorm: null,
   layerNorm: null,
   epilogue: PLAIN_EPILOGUE,
 };

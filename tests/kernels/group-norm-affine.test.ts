@@ -8,12 +8,13 @@ import {
 } from "../../src/kernels/group-moments.ts";
 import { groupNormAffine, groupNormAffineByteLength } from "../../src/kernels/group-norm-affine.ts";
 
-const FIRST = { channels: 8, splits: 2, pixels: 9, tiles: null };
+const FIRST = { channels: 8, splits: 2, pixels: 9, tiles: null, run: 1, first: 0 } as const;
 const PROBLEM: GroupNormAffineProblem = {
   batch: 1,
-  sources: [FIRST, { channels: 10, splits: 3, pixels: 9, tiles: null }],
+  sources: [FIRST, { channels: 10, splits: 3, pixels: 9, tiles: null, run: 1, first: 0 }],
   numGroups: 3,
   eps: 1e-5,
+  isStacked: false,
 };
 
 describe("groupNormAffine.check", () => {
@@ -23,11 +24,11 @@ describe("groupNormAffine.check", () => {
     [{ eps: 0 }, "groupNorm: eps must be a positive number, got 0"],
     [{ eps: NaN }, "groupNorm: eps must be a positive number, got NaN"],
     [
-      { sources: [{ channels: 6, splits: 10, pixels: 9, tiles: null }] },
+      { sources: [{ channels: 6, splits: 10, pixels: 9, tiles: null, run: 1, first: 0 }] },
       "groupNorm: a source needs channels ≥ 1 and 1 ≤ splits ≤ pixels, got channels 6, splits 10, pixels 9",
     ],
     [
-      { sources: [FIRST, { channels: 10, splits: 3, pixels: 8, tiles: null }] },
+      { sources: [FIRST, { channels: 10, splits: 3, pixels: 8, tiles: null, run: 1, first: 0 }] },
       "groupNorm: both sources must count the same pixels, got 9 and 8",
     ],
     [
@@ -60,11 +61,12 @@ describe("groupNormAffine.plan", () => {
     const other: GroupNormAffineProblem = {
       batch: 2,
       sources: [
-        { channels: 640, splits: 4, pixels: 64, tiles: null },
-        { channels: 320, splits: 8, pixels: 64, tiles: null },
+        { channels: 640, splits: 4, pixels: 64, tiles: null, run: 1, first: 0 },
+        { channels: 320, splits: 8, pixels: 64, tiles: null, run: 1, first: 0 },
       ],
       numGroups: 32,
       eps: 1e-6,
+      isStacked: false,
     };
     expect(dispatchOf(other)?.code).toBe(dispatchOf(PROBLEM)?.code);
     const single = dispatchOf({ ...PROBLEM, sources: [FIRST], numGroups: 2 });
@@ -86,9 +88,10 @@ describe("moments on the CPU", () => {
   // Two strips (2 and 1 pixels) of one channel with values 1, 3 | 8: mean 4, variance (9 + 1 + 16) / 3.
   const problem: GroupNormAffineProblem = {
     batch: 1,
-    sources: [{ channels: 1, splits: 2, pixels: 3, tiles: null }],
+    sources: [{ channels: 1, splits: 2, pixels: 3, tiles: null, run: 1, first: 0 }],
     numGroups: 1,
     eps: 1e-5,
+    isStacked: false,
   };
   const partials = Float32Array.from([2, 0, 0, 0, 2, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0]);
 

@@ -10,10 +10,8 @@ import {
   channelStatsByteLength,
   chooseSplits,
 } from "../../src/kernels/channel-stats.ts";
-import type {
-  GroupNormAffineProblem,
-  GroupNormSource,
-} from "../../src/kernels/group-norm-affine.ts";
+import type { GroupNormAffineProblem } from "../../src/kernels/group-norm-affine.ts";
+import type { GroupNormSource } from "../../src/kernels/group-sums.ts";
 import {
   affineFromMoments,
   groupMoments,
@@ -129,7 +127,7 @@ async function runStats(row: Row, x: Float64Array, channels: number, caps: Caps)
   const { dtype, batch, height, width } = row;
   const pixels = height * width;
   const splits = row.splits ?? chooseSplits(pixels, channels, caps);
-  const source: GroupNormSource = { channels, splits, pixels, tiles: null };
+  const source: GroupNormSource = { channels, splits, pixels, tiles: null, run: 1, first: 0 };
   const region = { y0: 0, y1: height, x0: 0, x1: width };
   const plan = channelStats.plan({ dtype, batch, height, width, channels, region, splits }, caps);
   const bytes = packRows(x, channels, dtype);
@@ -153,6 +151,7 @@ async function runGroupNorm(row: Row, caps: Caps): Promise<Float64Array> {
     sources: second === undefined ? [first.source] : [first.source, second.source],
     numGroups: groups,
     eps,
+    isStacked: true,
   };
   const { affine } = await runKernel(
     setup.gpu,
@@ -161,7 +160,7 @@ async function runGroupNorm(row: Row, caps: Caps): Promise<Float64Array> {
       stats0: first.stats,
       ...(second === undefined ? {} : { stats1: second.stats }),
       gamma: packRows(gamma, channels, "f32"),
-      beta: packRows(beta, channels, "f32"),
+      beta: packRows(Float64Array.from([...gamma, ...beta]), channels, "f32"),
     },
     { affine: groupNormAffineByteLength(batch, channels) },
   );
@@ -258,6 +257,7 @@ it("groupNormAffine runs on a folded grid with surplus workgroups", async () => 
     sources: [source],
     numGroups: row.groups,
     eps: row.eps,
+    isStacked: false,
   };
   const plan = groupNormAffine.plan(problem, setup.caps);
   const folded = plan.dispatches.map((step) => ({ ...step, workgroups: [7, 3, 1] as const })); // 21 for 18
@@ -289,6 +289,7 @@ describe("groupMoments and affineFromMoments", () => {
       sources: parts.map(({ source }) => source) as [GroupNormSource],
       numGroups: groups,
       eps,
+      isStacked: false,
     };
     const moments = groupMoments(
       parts.map(({ stats }) => new Float32Array(stats.buffer)),
@@ -349,9 +350,10 @@ it("merged moments of two tiles are those of the whole image", async () => {
     );
     return groupMoments([new Float32Array((stats as Uint8Array<ArrayBuffer>).buffer)], {
       batch: 1,
-      sources: [{ channels, splits: 3, pixels: (y1 - y0) * width, tiles: null }],
+      sources: [{ channels, splits: 3, pixels: (y1 - y0) * width, tiles: null, run: 1, first: 0 }],
       numGroups: groups,
       eps: 1e-5,
+      isStacked: false,
     });
   };
   const merged = mergeGroupMoments([await tile(0, 7, 2), await tile(7, 12, 2)]);

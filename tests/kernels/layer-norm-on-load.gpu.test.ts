@@ -24,6 +24,7 @@ it("refuses what has no whole tiles, and other variants", () => {
     outChannels: 64,
     rowsPerImage: 8,
     inputNorm: "none",
+    mergedNorm: null,
     layerNorm: { eps: EPS },
     epilogue: PLAIN_EPILOGUE,
   };

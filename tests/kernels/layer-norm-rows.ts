@@ -47,6 +47,7 @@ export async function checkLayerNormOnLoad(
     outChannels,
     rowsPerImage: rows,
     inputNorm: "none",
+    mergedNorm: null,
     layerNorm: null,
     epilogue: PLAIN_EPILOGUE,
   });

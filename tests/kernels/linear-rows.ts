@@ -126,6 +126,7 @@ export const LINEAR_TABLE: readonly LinearRow[] = CASES.flatMap((testCase) => {
       outChannels: to,
       rowsPerImage,
       inputNorm: row.norm,
+      mergedNorm: null,
       layerNorm: null,
       epilogue,
     },

@@ -17,6 +17,7 @@ const PROBLEM: LinearProblem = {
   outChannels: 320,
   rowsPerImage: 4096,
   inputNorm: "none",
+  mergedNorm: null,
   layerNorm: null,
   epilogue: PLAIN_EPILOGUE,
 };

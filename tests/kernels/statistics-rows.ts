@@ -89,7 +89,7 @@ export async function checkStatistics(
     residual: testCase.residual === true,
   };
   const inputNorm = testCase.norm ? ("affine-silu" as const) : ("none" as const);
-  const common = { dtype, inChannels: from, outChannels: to, inputNorm };
+  const common = { dtype, inChannels: from, outChannels: to, inputNorm, mergedNorm: null };
   const planOf = (statistics: Epilogue["statistics"]) =>
     kernel === 1
       ? linear.plan(
@@ -182,7 +182,7 @@ function convolution({
   shortcut = [],
 }: StatisticsCase): Omit<
   Conv2dProblem,
-  "dtype" | "inChannels" | "outChannels" | "inputNorm" | "epilogue"
+  "dtype" | "inChannels" | "outChannels" | "inputNorm" | "mergedNorm" | "epilogue"
 > {
   return {
     batch: 1,

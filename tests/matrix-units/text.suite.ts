@@ -29,6 +29,7 @@ const CONVOLUTION: Conv2dProblem = {
   upsample: false,
   shortcutChannels: [],
   inputNorm: "affine-silu",
+  mergedNorm: null,
   epilogue: { ...PLAIN_EPILOGUE, statistics: "channels" },
 };
 const LAYER: LinearProblem = {
@@ -38,6 +39,7 @@ const LAYER: LinearProblem = {
   outChannels: 1280,
   rowsPerImage: 256,
   inputNorm: "none",
+  mergedNorm: null,
   layerNorm: { eps: 1e-5 },
   epilogue: { ...PLAIN_EPILOGUE, statistics: "rows" },
 };
