@@ -21,6 +21,10 @@ describe("groupNormAffine.check", () => {
   it.each<[Partial<GroupNormAffineProblem>, string]>([
     [{ numGroups: 4 }, "groupNorm: channels must be divisible by numGroups, got 18 and 4"],
     [{ numGroups: 0 }, "groupNorm: batch and numGroups must be integers ≥ 1, got 1 and 0"],
+    [
+      { sources: [{ ...FIRST, channels: 18, run: 4 }] },
+      "groupNorm: statistics must not span groups, got runs of 4 in groups of 6 channels",
+    ],
     [{ eps: 0 }, "groupNorm: eps must be a positive number, got 0"],
     [{ eps: NaN }, "groupNorm: eps must be a positive number, got NaN"],
     [

@@ -9,6 +9,7 @@ import {
   channelStats,
   channelStatsByteLength,
   chooseSplits,
+  splitPixels,
 } from "../../src/kernels/channel-stats.ts";
 import type { GroupNormAffineProblem } from "../../src/kernels/group-norm-affine.ts";
 import type { GroupNormSource } from "../../src/kernels/group-sums.ts";
@@ -19,10 +20,12 @@ import {
 } from "../../src/kernels/group-moments.ts";
 import { groupNormAffine, groupNormAffineByteLength } from "../../src/kernels/group-norm-affine.ts";
 import { activation as activationReference } from "../reference/activation.ts";
+import { splitStats } from "../reference/channel-stats.ts";
 import { groupNorm, groupStatistics } from "../reference/group-norm.ts";
 import { expectClose } from "../support/expect-close.ts";
 import { packRows, runKernel, unpackRows, useGpu } from "../support/gpu.ts";
 import { uniformArray } from "../support/random.ts";
+import { runsOf, storedRuns } from "../support/statistics.ts";
 import type { Tolerance } from "../support/tolerance.ts";
 import { pointwise } from "../support/tolerance.ts";
 
@@ -272,6 +275,58 @@ it("groupNormAffine runs on a folded grid with surplus workgroups", async () => 
     flat,
   );
 });
+
+it.each([1, 2, 4] as const)(
+  "groupNormAffine takes runs of %i and of 2 channels, from anywhere in a buffer",
+  async (run) => {
+    const [pixels, groups, eps] = [30, 3, 1e-5];
+    const counts = [
+      [16, 3],
+      [20, 2],
+    ] as const; // channels and splits; groups of 12, the second of both sources
+    const channels = 36;
+    const x = uniformArray(pixels * channels, 8, 3, 1).map(Math.fround);
+    const [gamma, beta] = [3, 4].map((seed) => uniformArray(channels, seed).map(Math.fround));
+    const buffer: number[] = Array<number>(24).fill(NaN);
+    const sources = counts.map(([count, splits], k): GroupNormSource => {
+      const place = {
+        channels: count,
+        splits,
+        pixels,
+        tiles: null,
+        run: k ? 2 : run,
+        first: buffer.length,
+      };
+      const lengths = Array.from({ length: splits }, (_, split) => splitPixels(place, split));
+      let next = 0;
+      const parts = lengths.map((length) => Array.from({ length }, () => next++));
+      const single = splitStats(sliceChannels(x, channels, k ? 16 : 0, count), parts, count);
+      buffer.push(
+        ...storedRuns(runsOf(single, lengths, count, place.run), splits, count, place.run),
+      );
+      return place;
+    }) as unknown as readonly [GroupNormSource, GroupNormSource];
+    const stats = new Uint8Array(Float32Array.from(buffer).buffer);
+    const { affine } = await runKernel(
+      setup.gpu,
+      groupNormAffine.plan(
+        { batch: 1, sources, numGroups: groups, eps, isStacked: true },
+        setup.caps,
+      ),
+      {
+        stats0: stats,
+        stats1: stats,
+        gamma: packRows(gamma as Float64Array, channels, "f32"),
+        beta: packRows(Float64Array.from([...gamma!, ...beta!]), channels, "f32"),
+      },
+      { affine: groupNormAffineByteLength(1, channels) },
+    );
+    const { mean, variance } = groupStatistics(x, 1, pixels, channels, groups);
+    const expected = affineFromMoments(mean, variance, gamma!, beta!, groups, eps);
+    const got = new Float32Array((affine as Uint8Array<ArrayBuffer>).buffer);
+    expectClose(got, expected, [2, channels], { rtol: 1e-5, atol: 2e-5, nmse: 1e-9 });
+  },
+);
 
 describe("groupMoments and affineFromMoments", () => {
   const rows = TABLE.filter(({ dtype, height }) => dtype === "f32" && height <= 16);

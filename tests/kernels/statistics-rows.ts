@@ -3,6 +3,7 @@ import { expect } from "vitest";
 import type { Gpu } from "../../src/gpu/device.ts";
 import type { DType } from "../../src/gpu/dtype.ts";
 import { roundToDtype } from "../../src/gpu/dtype.ts";
+import type { StatisticsRun } from "../../src/kernels/channel-stats.ts";
 import { channelStatsByteLength } from "../../src/kernels/channel-stats.ts";
 import type { Conv2dProblem } from "../../src/kernels/conv2d.ts";
 import { conv2d } from "../../src/kernels/conv2d.ts";
@@ -17,6 +18,7 @@ import { testNorm } from "../support/input-norm.ts";
 import { packRows, runKernel, unpackRows } from "../support/gpu.ts";
 import { PLAIN_PACK, packBias, packOnGpu } from "../support/packed-weight.ts";
 import { uniformArray } from "../support/random.ts";
+import { entryIndex, runsOf } from "../support/statistics.ts";
 import { pointwise } from "../support/tolerance.ts";
 
 export interface StatisticsCase {
@@ -32,6 +34,10 @@ export interface StatisticsCase {
   readonly norm?: boolean;
   /** Added to every bias: statistics must not lose their digits to it. */
   readonly offset?: number;
+  /** Channels of an entry; 1 unless told. */
+  readonly run?: StatisticsRun;
+  /** Where they begin, in f32. */
+  readonly first?: number;
   readonly dtype?: DType;
 }
 
@@ -43,6 +49,8 @@ export const STATISTICS_CASES: readonly StatisticsCase[] = [
   { size: [8, 16], from: [4], to: 8, kernel: 3, upsample: true }, // 2 tiles in each of 4 phases
   { size: [8, 8], from: [8, 5], to: 65, kernel: 3, norm: true, channelAdd: true },
   { size: [8, 8], from: [5], to: 9, kernel: 3, norm: true, shortcut: [8, 3] },
+  { size: [16, 12], from: [9], to: 70, kernel: 1, run: 2, first: 16 },
+  { size: [8, 8], from: [5], to: 72, kernel: 1, run: 4, first: 8, offset: 1000 },
 ];
 
 /** For the variant "patch", which also takes maps that are no whole tiles. */
@@ -55,6 +63,8 @@ export const PATCH_STATISTICS_CASES: readonly StatisticsCase[] = (
     { size: [1, 1], from: [5], to: 9, residual: true, dtype: "f16" },
     { size: [16, 16], from: [8, 5], to: 65, norm: true, channelAdd: true },
     { size: [16, 16], from: [5], to: 9, norm: true, shortcut: [8, 3] },
+    { size: [9, 17], from: [5], to: 70, run: 2, first: 8, offset: 1000 },
+    { size: [9, 17], from: [5], to: 68, run: 4, first: 24 },
   ] as const
 ).map((testCase) => ({ ...testCase, kernel: 3 }));
 
@@ -79,6 +89,7 @@ export async function checkStatistics(
   isRounded = true,
 ): Promise<void> {
   const { size, from, to, kernel, upsample = false, shortcut = [], dtype = "f32" } = testCase;
+  const { run = 1, first = 0 } = testCase;
   const [height, width] = size;
   const scale = upsample ? 2 : 1;
   const rows = height * width * scale * scale;
@@ -87,6 +98,8 @@ export async function checkStatistics(
     ...PLAIN_EPILOGUE,
     channelAdd: testCase.channelAdd === true,
     residual: testCase.residual === true,
+    statisticsRun: run,
+    statisticsFirst: first,
   };
   const inputNorm = testCase.norm ? ("affine-silu" as const) : ("none" as const);
   const common = { dtype, inChannels: from, outChannels: to, inputNorm, mergedNorm: null };
@@ -147,31 +160,36 @@ export async function checkStatistics(
   const splits = parts.length;
   const { y, stats } = await runKernel(gpu, planOf("channels"), inputs, {
     y: outBytes,
-    stats: channelStatsByteLength(1, splits, to),
+    stats: 4 * first + channelStatsByteLength(1, splits, to, run),
   });
   // Without a norm on load the shader is shared by cases: what is stored must not depend on the statistics.
   if (!testCase.norm)
     expect(y).toEqual((await runKernel(gpu, planOf("none"), inputs, { y: outBytes }))["y"]);
 
   const stored = unpackRows(y as Uint8Array<ArrayBuffer>, to, dtype);
-  const expected = splitStats(stored, parts, to);
-  const got = unpackRows(stats as Uint8Array<ArrayBuffer>, 8, "f32"); // mean and M2 of a quad
-  const quads = Math.ceil(to / 4);
+  const counts = parts.map(({ length }) => length);
+  const expected = runsOf(splitStats(stored, parts, to), counts, to, run);
+  const entries = Math.floor(to / run);
+  const got = new Float32Array((stats as Uint8Array<ArrayBuffer>).buffer, 4 * first);
   const part = (offset: number) =>
-    Float64Array.from({ length: splits * to }, (_, i) => {
-      const [split, channel] = [Math.floor(i / to), i % to];
-      return got[(split * quads + Math.floor(channel / 4)) * 8 + offset + (channel % 4)] as number;
+    Float64Array.from({ length: splits * entries }, (_, i) => {
+      const at = entryIndex(Math.floor(i / entries), i % entries, to, run);
+      return got[at + offset] as number;
     });
   const limit = pointwise("f32"); // whatever the storage: of the values that are stored
   const m2 = Math.max(...expected.m2);
   const off = isRounded ? 0 : 2 ** -11 * Math.max(...stored.map(Math.abs));
+  // Of a run likewise: the means of its channels round at the size of the offset.
+  const rounding = run > 1 ? 2 * 2 ** -24 * (testCase.offset ?? 0) : 0;
+  const between = 2 * rounding * Math.sqrt(run * Math.max(...counts) * m2);
   const nmse = isRounded ? limit.nmse : Infinity;
-  expectClose(part(0), expected.mean, [splits, to], { ...limit, nmse, atol: limit.atol + off });
-  expectClose(part(4), expected.m2, [splits, to], {
+  const shape = [splits, entries];
+  expectClose(part(0), expected.mean, shape, { ...limit, nmse, atol: limit.atol + off });
+  expectClose(part(4 / run), expected.m2, shape, {
     ...limit,
-    nmse,
+    nmse: nmse + (between / m2) ** 2,
     // |Σ(v + e)² − Σv²| ≤ 2·off·Σ|v − mean|, and that by Cauchy and Schwarz
-    atol: limit.atol * m2 + 2 * off * Math.sqrt(TILE_ROWS * m2),
+    atol: limit.atol * m2 + 2 * off * Math.sqrt(TILE_ROWS * m2) + between,
   });
 }
 
