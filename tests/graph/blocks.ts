@@ -30,6 +30,16 @@ export const blocks = {
     return g.build();
   },
 
+  /** Two resnets over maps, 8 → 12 → 12 channels. */
+  deepResnets(dtype: DType, height: number, width: number): Graph {
+    const g = new GraphBuilder(dtype);
+    const x = g.input("x", [1, height, width, 8]);
+    const options = { numGroups: 2, eps: 1e-5, outChannels: 12, siluTemb: null };
+    const first = resnetBlock(g, root.at("first"), x, options);
+    g.output("y", resnetBlock(g, root.at("second"), first, options));
+    return g.build();
+  },
+
   /** Two resnets of different widths over one time embedding. */
   resnets(dtype: DType): Graph {
     const g = new GraphBuilder(dtype);

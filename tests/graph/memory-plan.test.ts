@@ -190,10 +190,7 @@ describe("full-size RCOD_O at 512²", () => {
       ]),
     );
     // Before fusion the UNet alone has over 1000.
-    expect(counts["unet"]).toBeLessThan(700);
-    expect(counts["tokens"]).toBeLessThan(24 * 12);
-    expect(counts["encode"]).toBeLessThan(130);
-    expect(counts["decode"]).toBeLessThan(160);
+    expect(Object.values(counts).reduce((sum, count) => sum + count, 0)).toBeLessThanOrEqual(450);
     for (const { steps } of Object.values(plans)) {
       for (const { plan } of steps) {
         for (const { workgroups } of plan.dispatches) {

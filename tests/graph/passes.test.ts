@@ -309,6 +309,53 @@ describe("norm-on-load", () => {
   });
 });
 
+describe("statistics that readers merge", () => {
+  const planned = (graph: Graph, variants = {}, options = {}) => {
+    const { steps } = planGraph(graph, { ...BASELINE_CAPS, variants }, options);
+    return steps.map(({ kernel, plan, operands }) => ({ kernel, plan, operands }));
+  };
+  const affines = (...plan: Parameters<typeof planned>): number =>
+    planned(...plan).filter(({ kernel }) => kernel === "groupNormAffine").length;
+
+  it("take no step between two convolutions of tiles, and lie in the buffer of the reader's own", () => {
+    const steps = planned(blocks.deepResnets("f32", 8, 8));
+    // The first norm is of the input, which a step of its own measures.
+    expect(steps.map(({ kernel }) => kernel)).toEqual([
+      "channelStats",
+      "groupNormAffine",
+      "conv2d",
+      "conv2d",
+      "conv2d",
+      "conv2d",
+    ]);
+    const convolutions = steps.filter(({ kernel }) => kernel === "conv2d");
+    const buffers = convolutions.map(({ operands }) => operands["stats"]);
+    expect(buffers[0]).toEqual({ kind: "value", id: expect.any(Number) as number });
+    expect(new Set(buffers.map((buffer) => JSON.stringify(buffer))).size).toBe(1);
+    for (const { plan } of convolutions.slice(1)) {
+      expect(plan.dispatches[0]?.label).toMatch("merged norm");
+      expect(plan.dispatches[0]?.operands.filter(({ name }) => name === "stats")).toHaveLength(1);
+    }
+  });
+
+  it("take a step where reader or maker is no tile, or the vectors are apart", () => {
+    const graph = blocks.deepResnets("f32", 8, 8);
+    expect(affines(graph)).toBe(1);
+    expect(affines(graph, { conv2d: "naive" })).toBe(4);
+    expect(affines(graph, { "conv2d 3x3 12→12 @64": "naive" })).toBe(3);
+    expect(affines(graph, { "conv2d 3x3 8→12 @64": "naive" })).toBe(2);
+    expect(affines(graph, {}, { without: ["stack-norms"] })).toBe(4);
+    expect(affines(blocks.deepResnets("f32", 8, 9))).toBe(4); // broken tiles take no statistics
+  });
+
+  it("take a step from 8192 of them on", () => {
+    const patch = { conv2d: "patch" };
+    // 12 channels of groups of 6, in pairs: 6 a patch of 8 × 16.
+    expect(affines(blocks.deepResnets("f32", 8 * 32, 16 * 42), patch)).toBe(1);
+    expect(affines(blocks.deepResnets("f32", 8 * 32, 16 * 43), patch)).toBe(4);
+  });
+});
+
 describe("captures", () => {
   it("block the fusion of what they name, and nothing else", () => {
     const graph = blocks.named("f32");
