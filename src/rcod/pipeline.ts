@@ -19,8 +19,6 @@ import { destroyPixels, finishImage } from "./finish-stage.ts";
 import type { Geometry } from "./geometry.ts";
 import { outputGeometry, paddedGeometry } from "./geometry.ts";
 import type { DeviceImage } from "./image-ops.ts";
-import { checkWhole, collectEncoded } from "./inspect-call.ts";
-import { Inspector } from "./inspector.ts";
 import type { ModelWeights } from "./load.ts";
 import { disposeWeights } from "./load.ts";
 import type { ModelConfigs } from "./model-configs.ts";
@@ -139,9 +137,10 @@ export class Pipeline {
     const mask = realismMask ? latentMask(realismMask, geometry, vaeFactor(this.configs.vae)) : 0;
     const { inspect } = options;
     const { gpu } = this.#context;
-    const inspector = inspect && new Inspector(inspect, this.modules, gpu.caps);
+    const inspection = inspect && (await import("./on-demand.ts"));
+    const inspector = inspection && new inspection.Inspector(inspect, this.modules, gpu.caps);
     const context = inspector ? { ...this.#context, inspector } : this.#context;
-    if (inspector) checkWhole(context, inspector, geometry, options);
+    if (inspector) inspection?.checkWhole(context, inspector, geometry, options);
     const { memory } = gpu;
     checkOutput(gpu, output, options, geometry);
     options.signal?.throwIfAborted();
@@ -218,7 +217,10 @@ export class Pipeline {
       encoded = await encodeImage(context, image, geometry, options, clock);
       this.#cache.keep(image, geometry, options, encoded);
     }
-    if (inspector) await collectEncoded(context, inspector, encoded);
+    if (inspector) {
+      const { collectEncoded } = await import("./on-demand.ts");
+      await collectEncoded(context, inspector, encoded);
+    }
     return { encoded, reused };
   }
 

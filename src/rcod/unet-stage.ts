@@ -7,7 +7,6 @@ import { elementwise } from "../kernels/elementwise.ts";
 import { clipTokens } from "./config.ts";
 import { oneStepCoefficients, unetGraph } from "./graphs.ts";
 import type { TimestepShare, WeightedTiles } from "./latent-blend.ts";
-import { blendPredictions } from "./latent-blend.ts";
 import type { UpscaleOptions } from "./options.ts";
 import type { StageClock } from "./stage-clock.ts";
 import type { Encoded, StageContext } from "./stage-context.ts";
@@ -59,6 +58,7 @@ export async function predictLatents(
       eps = program.result("eps");
     } else {
       const inputs = { latents, tokens, height, width, channels, dtype };
+      const { blendPredictions } = await import("./on-demand.ts"); // large images, realism by a mask
       blended = await blendPredictions(gpu, program, inputs, tiles, timesteps, embed, runOptions);
       eps = { buffer: blended };
     }
