@@ -21,6 +21,7 @@ const WITHOUT = [
   "stack-shifts",
   "share-statistics",
   "statistics-in-epilogue",
+  "stack-norms",
   "norm-on-load",
   "layer-norm-on-load",
 ] as const;

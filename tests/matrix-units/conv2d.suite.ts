@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, it } from "vitest";
 import type { Gpu } from "../../src/gpu/device.ts";
 import { conv2d } from "../../src/kernels/conv2d.ts";
 import { CONV2D_TABLE, checkConv2d, prepareConv2d } from "../kernels/conv2d-rows.ts";
+import { MERGED_NORM_CASES, checkMergedNorm } from "../kernels/merged-norm-rows.ts";
 import { STATISTICS_CASES, checkStatistics, statisticsTitle } from "../kernels/statistics-rows.ts";
 import { openMatrixGpu } from "./support.ts";
 
@@ -30,6 +31,16 @@ describe("statistics of channels", () => {
     "%s",
     async (_, testCase) => {
       await checkStatistics(gpu, testCase, "matrix", !/llvmpipe/.test(gpu.caps.description));
+    },
+  );
+});
+
+describe("norms merged on load", () => {
+  const cases = MERGED_NORM_CASES.filter(({ kernel }) => kernel === 3);
+  it.each(cases.map((testCase) => ({ ...testCase, dtype: "f16" as const })))(
+    "%j",
+    async (testCase) => {
+      await checkMergedNorm(gpu, testCase, "matrix");
     },
   );
 });

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Gpu } from "../../src/gpu/device.ts";
 import { linear } from "../../src/kernels/linear.ts";
 import { LAYER_NORM_CASES, checkLayerNormOnLoad } from "../kernels/layer-norm-rows.ts";
+import { MERGED_NORM_CASES, checkMergedNorm } from "../kernels/merged-norm-rows.ts";
 import type { LinearRow } from "../kernels/linear-rows.ts";
 import { LINEAR_TABLE, checkLinear, prepareLinear } from "../kernels/linear-rows.ts";
 import { runKernel } from "../support/gpu.ts";
@@ -46,4 +47,14 @@ describe("statistics of rows, and LayerNorm on load", () => {
   it.each(cases.map((row) => [JSON.stringify(row), row] as const))("%s", async (_, row) => {
     await checkLayerNormOnLoad(gpu, row, "matrix");
   });
+});
+
+describe("norms merged on load", () => {
+  const cases = MERGED_NORM_CASES.filter(({ kernel }) => kernel === 1);
+  it.each(cases.map((testCase) => ({ ...testCase, dtype: "f16" as const })))(
+    "%j",
+    async (testCase) => {
+      await checkMergedNorm(gpu, testCase, "matrix");
+    },
+  );
 });
