@@ -128,7 +128,8 @@ export async function withMatrixUnits(gpu: Gpu): Promise<Gpu> {
   return withCaps(gpu, { matrixUnits: found.units, matrixRefusal: found.refusal });
 }
 
-function withCaps(gpu: Gpu, changed: Partial<Caps>): Gpu {
+/** The same device, taken for one with other caps. */
+export function withCaps(gpu: Gpu, changed: Partial<Caps>): Gpu {
   const caps: Caps = { ...gpu.caps, ...changed };
   return Object.create(gpu, { caps: { value: caps, enumerable: true } }) as Gpu;
 }
