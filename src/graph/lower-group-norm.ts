@@ -30,7 +30,7 @@ export function groupNormStep(node: Node, context: LowerContext): Step {
   const batch = output.shape[0] ?? 1;
   context.byteLengths.set(output.id, groupNormAffineByteLength(batch, channelsOf(output)));
   const places = inputs.x.map((stats) => knownStatistics(stats, context, node));
-  const sources = places.map(({ buffer: _, ...place }, i) => ({
+  const sources = places.map(({ place }, i) => ({
     channels: channelsOf(inputs.x[i] as Value),
     ...place,
   })) as unknown as GroupNormSources;
@@ -66,7 +66,7 @@ export function withMergedNorm<
   if (norm?.op.kind !== "groupNormAffine") return { problem, operands, steps: [] };
   const { stacked, numGroups, eps } = norm.op;
   const places = norm.inputs.x.map((stats) => knownStatistics(stats, context, norm));
-  const statistics = places.map(({ buffer: _, ...place }) => place);
+  const statistics = places.map(({ place }) => place);
   const mergedNorm = { statistics, numGroups, eps };
   const merged: P = { ...problem, mergedNorm };
   if (

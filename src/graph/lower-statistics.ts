@@ -47,8 +47,8 @@ export function statsStep(node: Node, x: Value, output: Value, context: LowerCon
   const { splits, pixels, ...step } = statsPlan(x.shape, context.graph.dtype, context.caps);
   const batch = x.shape[0] ?? 1;
   context.byteLengths.set(output.id, channelStatsByteLength(batch, splits, channelsOf(output)));
-  const own = { splits, pixels, tiles: null, run: 1, first: 0, buffer: output.id } as const;
-  context.statistics.set(output.id, own);
+  const place = { splits, pixels, tiles: null, run: 1, first: 0 } as const;
+  context.statistics.set(output.id, { buffer: output.id, place });
   const operands = { x: value(x), stats: value(output) };
   return { node, kernel: "channelStats", operands, ...step };
 }
@@ -91,7 +91,7 @@ export function withStatistics<P extends { readonly epilogue: Epilogue }, V exte
     32,
     channelStatsByteLength(1, counts.splits, channelsOf(output), run),
   );
-  context.statistics.set(statistics.id, { ...counts, run, first, buffer: shared.id });
+  context.statistics.set(statistics.id, { buffer: shared.id, place: { ...counts, run, first } });
   const stats = { kind: "value", id: shared.id } as const;
   return [makeStep(node, context, kernel, measured, { ...operands, stats })];
 }

@@ -99,7 +99,8 @@ function lowerNode(node: Node, context: LowerContext): Step[] {
     case "channelStats":
       return [statsStep(node, x, output, context)];
     case "channelMean": {
-      const { buffer, splits, pixels, tiles, first } = knownStatistics(x, context, node);
+      const { buffer, place } = knownStatistics(x, context, node);
+      const { splits, pixels, tiles, first } = place;
       const batch = x.shape[0] ?? 1;
       return [
         step(

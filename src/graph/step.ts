@@ -48,9 +48,11 @@ export interface LowerContext {
   readonly pendingNorms: Map<number, Node>;
 }
 
-export interface PlacedStatistics extends Statistics {
+export interface PlacedStatistics {
   /** Id of the value that holds them. */
   readonly buffer: number;
+  /** Where they are in it. */
+  readonly place: Statistics;
 }
 
 export const value = ({ id }: Value): OperandSource => ({ kind: "value", id });

@@ -17,7 +17,7 @@ import type { Caps } from "../gpu/caps.ts";
 import { ShapeError, isShape, paddedChannels, quadCount } from "../gpu/shape.ts";
 import { foldWorkgroups } from "../gpu/wgsl.ts";
 import { channelStatsByteLength } from "./channel-stats.ts";
-import type { GroupNormSources } from "./group-sums.ts";
+import type { GroupNormSource, GroupNormSources } from "./group-sums.ts";
 import { groupSumsParams, groupSumsWgsl } from "./group-sums.ts";
 import type { Cost, Kernel, KernelPlan } from "./kernel.ts";
 import { dispatch, f32, reads, u32, writes } from "./kernel.ts";
@@ -176,13 +176,11 @@ function plan(problem: GroupNormAffineProblem, caps: Caps): KernelPlan {
 function cost(problem: GroupNormAffineProblem): Cost {
   const { batch, sources } = problem;
   const channels = totalChannels(problem);
-  const entries = sources.reduce(
-    (sum, { splits, channels, run }) => sum + (batch * splits * channels) / run,
-    0,
-  );
-  const statsBytes = sources.reduce(
-    (sum, { splits, channels, run }) => sum + channelStatsByteLength(batch, splits, channels, run),
-    0,
+  const sum = (of: (source: GroupNormSource) => number): number =>
+    sources.reduce((total, source) => total + of(source), 0);
+  const entries = sum((source) => (batch * source.splits * source.channels) / source.run);
+  const statsBytes = sum((source) =>
+    channelStatsByteLength(batch, source.splits, source.channels, source.run),
   );
   return {
     flops: entries * 9 + batch * channels * 3,

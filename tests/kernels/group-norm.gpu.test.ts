@@ -322,9 +322,9 @@ it.each([1, 2, 4] as const)(
       { affine: groupNormAffineByteLength(1, channels) },
     );
     const { mean, variance } = groupStatistics(x, 1, pixels, channels, groups);
-    const expected = affineFromMoments(mean, variance, gamma!, beta!, groups, eps);
+    const wanted = affineFromMoments(mean, variance, gamma!, beta!, groups, eps);
     const got = new Float32Array((affine as Uint8Array<ArrayBuffer>).buffer);
-    expectClose(got, expected, [2, channels], { rtol: 1e-5, atol: 2e-5, nmse: 1e-9 });
+    expectClose(got, wanted, [2, channels], { rtol: 1e-5, atol: 2e-5, nmse: 1e-9 });
   },
 );
 
