@@ -14,74 +14,43 @@
  * Norms of x while it is loaded: `input-norm.ts`, `layer-norm-on-load.ts`.
  */
 import type { Caps } from "../gpu/caps.ts";
-import type { DType } from "../gpu/dtype.ts";
 import { dtypeByteLength } from "../gpu/dtype.ts";
-import { ShapeError, isShape, quadCount } from "../gpu/shape.ts";
+import { ShapeError, quadCount } from "../gpu/shape.ts";
 import type { TileBody } from "../gpu/tile-body.ts";
 import type { Param } from "../gpu/wgsl.ts";
 import { foldWorkgroups } from "../gpu/wgsl.ts";
 import { sourcesWgsl } from "./concatenated-sources.ts";
-import type { Epilogue } from "./epilogue.ts";
-import {
-  MAX_BINDINGS,
-  checkBindings,
-  checkEpilogue,
-  epilogueParams,
-  epilogueWgsl,
-  withEpilogue,
-} from "./epilogue.ts";
+import { MAX_BINDINGS, epilogueParams, epilogueWgsl } from "./epilogue.ts";
 import { REGISTER_WORKGROUP, linearRegisterWgsl } from "./gemm-register.ts";
 import type { SplitShape } from "./gemm-split.ts";
 import { splitPlan, splitRefusal } from "./gemm-split.ts";
 import { isMatrixVariant, matrixTileRefusal, tileBody } from "./gemm-matrix.ts";
 import { TILE_COLUMNS, TILE_ROWS, tileSteps, tiledGemmWgsl } from "./gemm-tiled.ts";
-import type { InputNorm } from "./input-norm.ts";
-import { checkInputNorm, inputNormOperands, inputNormWgsl } from "./input-norm.ts";
+import { inputNormWgsl } from "./input-norm.ts";
 import type { Cost, Kernel, KernelPlan } from "./kernel.ts";
-import { dispatch, reads, sizeClass, u32, writes } from "./kernel.ts";
-import type { LayerNormOnLoad } from "./layer-norm-on-load.ts";
+import { dispatch, sizeClass, u32 } from "./kernel.ts";
+import { LAYER_NORM_ROWS, layerNormParams } from "./layer-norm-on-load.ts";
+import type { LinearProblem } from "./linear-problem.ts";
 import {
-  LAYER_NORM_ROWS,
-  checkLayerNormOnLoad,
-  layerNormOperands,
-  layerNormParams,
-} from "./layer-norm-on-load.ts";
-import type { MergedNorm } from "./merged-norm.ts";
-import { MERGED_NORM, checkMergedNorm, mergedNormParams } from "./merged-norm.ts";
+  checkLinear,
+  linearInterface,
+  linearOutChannels,
+  linearTiledRows,
+} from "./linear-problem.ts";
+import { MERGED_NORM, mergedNormParams } from "./merged-norm.ts";
 import { packedColumnQuads, packedWeightByteLength } from "./pack-weight.ts";
-import type { TiledRows } from "./tile-statistics.ts";
 import {
   NO_BINDING_FOR_STATISTICS,
   finishesTiles,
   mergedNormVariantRefusal,
   rowParts,
   rowStatisticsByteLength,
-  statisticsOperands,
   statisticsRefusal,
   tileStatisticsByteLength,
 } from "./tile-statistics.ts";
 
-/** Operands `x0` (and `x1`), `weight`, `bias`, `y`, and those of epilogue and norm. */
-export interface LinearProblem {
-  /** Storage of the activations. */
-  readonly dtype: DType;
-  /** Pixels or tokens. */
-  readonly rows: number;
-  /** One entry a source; with two, the first must be a multiple of 4. */
-  readonly inChannels: readonly number[];
-  /** Rows of the weight; with GEGLU twice the stored columns. */
-  readonly outChannels: number;
-  /** Rows that share one `channel_add` row (pixels of an image). */
-  readonly rowsPerImage: number;
-  /** What is done to x while it is loaded. */
-  readonly inputNorm: InputNorm;
-  /** Where that is a GroupNorm whose statistics are merged on load, in variants `tiled` and `matrix`. */
-  readonly mergedNorm: MergedNorm | null;
-  /** LayerNorm of x while it is loaded, variants `tiled` and `matrix` only; excludes `inputNorm`. */
-  readonly layerNorm: LayerNormOnLoad | null;
-  /** What happens to each sum before it is stored. */
-  readonly epilogue: Epilogue;
-}
+export type { LinearProblem } from "./linear-problem.ts";
+export { linearOutChannels, linearTiledRows } from "./linear-problem.ts";
 
 export type LinearVariant =
   | "naive"
@@ -92,47 +61,6 @@ export type LinearVariant =
   | "tiled-split"
   | "matrix"
   | "matrix-split";
-
-/** Stored columns. */
-export function linearOutChannels(p: Pick<LinearProblem, "outChannels" | "epilogue">): number {
-  return p.epilogue.geglu ? p.outChannels / 2 : p.outChannels;
-}
-
-function check(p: LinearProblem): void {
-  if (!isShape([p.rows, p.outChannels, p.rowsPerImage, ...p.inChannels])) {
-    throw new ShapeError(
-      `linear: sizes must be integers ≥ 1, got rows ${p.rows}, in [${p.inChannels.join(" + ")}], ` +
-        `out ${p.outChannels}, rowsPerImage ${p.rowsPerImage}`,
-    );
-  }
-  if (p.inChannels.length < 1 || p.inChannels.length > 2) {
-    throw new ShapeError(`linear: takes one or two sources, got ${p.inChannels.length}`);
-  }
-  if (p.inChannels.length === 2 && (p.inChannels[0] as number) % 4 !== 0) {
-    throw new ShapeError(
-      `linear: the first of two sources must have a multiple of 4 channels, got ${p.inChannels[0]}. Concatenate by copy`,
-    );
-  }
-  if (p.layerNorm) {
-    checkLayerNormOnLoad(p.layerNorm, p.inChannels);
-    if (p.inputNorm !== "none") throw new ShapeError("linear: layerNorm excludes inputNorm");
-  }
-  checkEpilogue("linear", p.epilogue, p.outChannels);
-  checkBindings("linear", interfaceOf(p).operands);
-  checkInputNorm("linear", p.inputNorm, Math.ceil(p.rows / p.rowsPerImage));
-  checkMergedNorm("linear", p.mergedNorm, p.inputNorm, p.inChannels);
-  if (p.epilogue.geglu) {
-    const { channelAdd, residual, activation, statistics } = p.epilogue;
-    if (channelAdd || residual || activation !== "none" || statistics !== "none") {
-      throw new ShapeError(
-        "linear: GEGLU excludes channelAdd, residual, activation and statistics",
-      );
-    }
-    if (p.outChannels % 2 !== 0) {
-      throw new ShapeError(`linear: GEGLU needs an even number of columns, got ${p.outChannels}`);
-    }
-  }
-}
 
 function select(p: LinearProblem, caps: Caps): LinearVariant {
   if (p.rows < 4) return "register-1x2";
@@ -146,7 +74,7 @@ function refusal(p: LinearProblem, caps: Caps, variant: LinearVariant): string |
   const { geglu, statistics } = p.epilogue;
   const missing = isMatrixVariant(variant) ? matrixTileRefusal(p.dtype, caps) : null;
   if (missing !== null) return missing;
-  const unmerged = mergedNormVariantRefusal(variant, p.mergedNorm, interfaceOf(p).operands);
+  const unmerged = mergedNormVariantRefusal(variant, p.mergedNorm, linearInterface(p).operands);
   if (unmerged !== null) return unmerged;
   if (statistics === "channels") {
     const reason = statisticsRefusal(variant, linearTiledRows(p));
@@ -158,7 +86,7 @@ function refusal(p: LinearProblem, caps: Caps, variant: LinearVariant): string |
       `got "${variant}" of ${p.outChannels}. Use layerNorm`
     );
   }
-  if (statistics !== "none" && interfaceOf(p).operands.length > MAX_BINDINGS) {
+  if (statistics !== "none" && linearInterface(p).operands.length > MAX_BINDINGS) {
     return NO_BINDING_FOR_STATISTICS;
   }
   if (p.layerNorm && !finishesTiles(variant)) {
@@ -186,30 +114,6 @@ function splitShape(
   };
 }
 
-/** The rows of the output as the tiles cut them. */
-export function linearTiledRows({ rows, rowsPerImage }: LinearProblem): TiledRows {
-  return { rows, images: Math.ceil(rows / rowsPerImage), phases: 1, width: null };
-}
-
-/** Operands in binding order, and what of them the epilogue declares. */
-function interfaceOf(p: LinearProblem): ReturnType<typeof withEpilogue> {
-  return withEpilogue(
-    p.epilogue,
-    false,
-    [
-      ...p.inChannels.map((_, source) => reads(`x${source}`)),
-      reads("weight"),
-      reads("bias", "vec4<f32>"),
-    ],
-    [
-      ...inputNormOperands(p.inputNorm),
-      ...layerNormOperands(p.layerNorm),
-      writes("y"),
-      ...statisticsOperands(p.epilogue.statistics, p.mergedNorm !== null),
-    ],
-  );
-}
-
 /** Params that all variants share. */
 function paramsOf(p: LinearProblem): Param[] {
   const [first = 1, second = 0] = p.inChannels;
@@ -235,10 +139,10 @@ fn load_a(row: u32, k: u32) -> vec4<f32> { return normalised(load_stored(row, k)
 }
 
 function plan(p: LinearProblem, caps: Caps, variant: LinearVariant = select(p, caps)): KernelPlan {
-  check(p);
+  checkLinear(p);
   const reason = refusal(p, caps, variant);
   if (reason !== null) throw new ShapeError(`linear: ${reason}`);
-  const { operands, shape } = interfaceOf(p);
+  const { operands, shape } = linearInterface(p);
   const { geglu } = p.epilogue;
   const columns = packedColumnQuads(p.outChannels, geglu);
   const finish = epilogueWgsl(p.epilogue, shape);
@@ -393,7 +297,7 @@ export const linear: Kernel<LinearProblem, LinearVariant> = {
     "matrix",
     "matrix-split",
   ],
-  check,
+  check: checkLinear,
   select,
   plan,
   cost,
