@@ -88,23 +88,21 @@ class CropSampler:
 
 
 class Pairs(torch.utils.data.IterableDataset):
-    """Endless batches (input, original), both [N,3,side,side] in [-1,1].
+    """Endless batches (input, original), both [count,3,side,side] in [-1,1].
 
-    The input is the enlarged low-resolution crop; with `degraded=False` it is left out. The worker
-    process asks `plan` for (count, side) before every batch, so that crops may grow during a run.
+    The input is the enlarged low-resolution crop; without a `mixture` of degradations it is left out.
     """
 
-    def __init__(self, paths, seed, plan, degraded=True):
-        self.paths, self.seed, self.plan, self.degraded = paths, seed, plan, degraded
+    def __init__(self, paths, seed, count, side, mixture=None):
+        self.paths, self.seed, self.count, self.side, self.mixture = paths, seed, count, side, mixture
 
     def __iter__(self):
         torch.set_num_threads(1)
         sampler = CropSampler(self.paths, self.seed)
         while True:
-            count, side = self.plan()
-            originals = [sampler.crop(side) for _ in range(count)]
-            if self.degraded:
-                inputs = [upsample(degrade(image, sampler.rng)) for image in originals]
+            originals = [sampler.crop(self.side) for _ in range(self.count)]
+            if self.mixture:
+                inputs = [upsample(degrade(image, sampler.rng, self.mixture)) for image in originals]
                 yield to_tensor(inputs), to_tensor(originals)
             else:
                 yield to_tensor(originals)

@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 
 import data
+from degradations import MIXTURE
 from loop import DEVICE, Average, Loop, seed_worker, to_device, workers
 from model import MEM_CONFIG, MetricEstimationModule
 from stage_rcod import Generator, grouped_timesteps, load_base, pair_metric
@@ -35,7 +36,7 @@ def train(args):
     average = Average(mem)
     loop = Loop("mem", args, [{"params": mem.parameters(), "peak": 2e-3}], lambda: average.module.state_dict())
     # Whole pictures are what it will see: crops as large as the time allows.
-    source = data.batches(data.manifest_photos(args.root, "train"), [*seed_worker(args), 3], lambda: (8 // workers(), 224))
+    source = data.batches(data.manifest_photos(args.root, "train"), [*seed_worker(args), 3], 8 // workers(), 224, MIXTURE)
     for _ in loop.steps():
         x, target = (to_device(tensor) for tensor in next(source))
         with torch.no_grad():

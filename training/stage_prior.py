@@ -59,7 +59,7 @@ def train(args):
         lambda: average.module.state_dict(),
     )
     paths = data.manifest_photos(args.root, "train")
-    source = data.batches(paths, [*seed_worker(args), 1], lambda: (12 // workers(), 128), degraded=False)
+    source = data.batches(paths, [*seed_worker(args), 1], 12 // workers(), 128)
     for _ in loop.steps():
         x = to_device(next(source))
         with torch.no_grad():

@@ -6,7 +6,6 @@ With `--full-rank` a second part then trains the weights under the factors: see 
 """
 import copy
 import re
-import time
 
 import numpy as np
 import torch
@@ -16,19 +15,17 @@ import data
 import evaluate
 import lora
 from adversary import PatchCritic, adversarial_push, critic_loss
-from degradations import degrade
+from degradations import RESTORED_MIXTURE, degrade
 from loop import DEVICE, Average, Loop, average_gradients, rank, seed_worker, to_device, workers
 from losses import das_timesteps, dissimilarity, distillation, realism_of, regularizer_loss, spectrum_distance, squared_error
 from model import RCOD_CONFIG, VAE_CONFIG, AutoencoderKL, Prompted, RCODPipeline, one_step
 from stage_prior import alphas_cumprod
 
 RANK_UNET, RANK_VAE, RANK_REGULARIZER = 28, 16, 8
-# (from this fraction of the time, crops per step, crop side): larger crops at the end bring the statistics of the norms
-# and the lengths of the attention closer to whole pictures.
-CROPS = ((0.0, 16, 96), (0.8, 4, 192))
-# Every third batch learns the knob: a timestep by latent domain group for one half of it, any timestep for the other. The
+CROPS, CROP_SIDE = 8, 128  # crops per step
+# Every fourth batch learns the knob: a timestep by latent domain group for one half of it, any timestep for the other. The
 # rest asks for fidelity.
-KNOB_EVERY, GROUPED_SHARE = 3, 0.5
+KNOB_EVERY, GROUPED_SHARE = 4, 0.5
 SPECTRUM_WEIGHT, ADVERSARIAL_WEIGHT, DISTILLATION_WEIGHT = 1.2, 0.3, 0.03
 DISTILLATION_BOUND = 0.1
 SQUARE_FLOOR = 2e-4  # 43 dB: below it a crop is good enough
@@ -207,16 +204,9 @@ def train(args):
     )
     judgement = torch.zeros(())  # of the step before
     knob = dict.fromkeys(("spectrum", "distilled", "judgement"), 0.0)  # figures of the last batch that turned it
-    start = time.time()
-
-    def plan():
-        progress = args.begin + (1 - args.begin) * (time.time() - start) / (60 * args.minutes)
-        _, count, side = [stage for stage in CROPS if stage[0] <= progress][-1]
-        return count // workers(), side
-
     seeds = [*seed_worker(args), 2, int(args.resume)]
     rng = np.random.default_rng(seeds)
-    source = data.batches(train_paths, seeds, plan)
+    source = data.batches(train_paths, seeds, CROPS // workers(), CROP_SIDE, RESTORED_MIXTURE)
     for step in loop.steps():
         x, target = (to_device(tensor) for tensor in next(source))
         turns_knob = step % KNOB_EVERY == 0 and "ldg" not in args.without
@@ -227,7 +217,7 @@ def train(args):
         z, out = generator(x, timestep, args.without)
         bicubic = squared_error(x, target)
         pixel, square = (out - target).abs().mean((1, 2, 3)), squared_error(out, target)
-        faithful = 0.5 * pixel + 0.1 * (square + SQUARE_FLOOR).log() + 0.3 * dissimilarity(out, target)
+        faithful = 0.5 * pixel + 0.1 * (square + SQUARE_FLOOR).log() + 0.2 * dissimilarity(out, target)
         loss = ((1 - 0.5 * realism) * faithful).mean()
         if turns_knob:
             spectrum = spectrum_distance(out, target)

@@ -150,7 +150,7 @@ def train(args):
         lambda: {"vae": average.module.state_dict()},
         lambda: {"psnr": (reconstruction_psnr(average.module, validation),)},
     )
-    source = data.batches(paths, seed_worker(args), lambda: (8 // workers(), 128), degraded=False)
+    source = data.batches(paths, seed_worker(args), 8 // workers(), 128)
     for _ in loop.steps():
         x = to_device(next(source))
         mean, logvar = vae.encode(x)
