@@ -40,9 +40,7 @@ export function groupNormStep(node: Node, context: LowerContext): Step {
     groupNormAffine,
     { batch, sources, numGroups: op.numGroups, eps: op.eps, isStacked: op.stacked !== null },
     {
-      ...Object.fromEntries(
-        places.map(({ buffer }, i) => [`stats${i}`, { kind: "value", id: buffer } as const]),
-      ),
+      ...Object.fromEntries(places.map(({ buffer }, i) => [`stats${i}`, value({ id: buffer })])),
       gamma: weight(op.stacked ?? op.gamma),
       beta: weight(op.stacked ?? op.beta),
       affine: value(output),
@@ -75,8 +73,8 @@ export function withMergedNorm<
     mergedNormRefusal(mergedNorm, problem.inChannels) === null &&
     extendableVariant(kernel, problem, merged, context) !== null
   ) {
-    const stats = { kind: "value", id: shared.id } as const;
-    return { problem: merged, operands: { ...operands, norm: weight(stacked), stats }, steps: [] };
+    const both = { norm: weight(stacked), stats: value(shared) };
+    return { problem: merged, operands: { ...operands, ...both }, steps: [] };
   }
   pendingNorms.delete(norm.output.id);
   return { problem, operands, steps: [groupNormStep(norm, context)] };

@@ -92,8 +92,7 @@ export function withStatistics<P extends { readonly epilogue: Epilogue }, V exte
     channelStatsByteLength(1, counts.splits, channelsOf(output), run),
   );
   context.statistics.set(statistics.id, { buffer: shared.id, place: { ...counts, run, first } });
-  const stats = { kind: "value", id: shared.id } as const;
-  return [makeStep(node, context, kernel, measured, { ...operands, stats })];
+  return [makeStep(node, context, kernel, measured, { ...operands, stats: value(shared) })];
 }
 
 /** Tokens as the pixels that they are, in one column. */

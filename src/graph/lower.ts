@@ -106,7 +106,7 @@ function lowerNode(node: Node, context: LowerContext): Step[] {
         step(
           channelMean,
           { dtype, batch, channels: channelsOf(x), splits, pixels, tiles, first },
-          { stats: { kind: "value", id: buffer }, y: value(output) },
+          { stats: value({ id: buffer }), y: value(output) },
         ),
       ];
     }

@@ -55,7 +55,7 @@ export interface PlacedStatistics {
   readonly place: Statistics;
 }
 
-export const value = ({ id }: Value): OperandSource => ({ kind: "value", id });
+export const value = ({ id }: Pick<Value, "id">): OperandSource => ({ kind: "value", id });
 export const weight = (w: Weight): OperandSource => ({ kind: "weight", weight: w });
 
 /**

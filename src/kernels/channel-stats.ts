@@ -67,6 +67,7 @@ const MIN_STRIP_PIXELS = 32;
 export interface StatisticsTiles {
   /** Pixels of the map of one phase. */
   readonly map: readonly [height: number, width: number];
+  /** Pixels of a tile. */
   readonly tile: readonly [height: number, width: number];
 }
 
@@ -88,6 +89,7 @@ export type StatisticsRun = 1 | 2 | 4;
  * follow one another, at first + ((n·splits + s)·quads + q)·8/run. `channelStats` writes entries of one channel.
  */
 export interface Statistics extends SplitCounts {
+  /** Channels of an entry. */
   readonly run: StatisticsRun;
   /** Where they begin, in f32. */
   readonly first: number;

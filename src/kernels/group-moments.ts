@@ -2,7 +2,8 @@
 import { ShapeError, isShape, paddedChannels, quadCount } from "../gpu/shape.ts";
 import { channelStatsByteLength, splitPixels } from "./channel-stats.ts";
 import type { GroupNormAffineProblem } from "./group-norm-affine.ts";
-import { groupNormAffine, totalChannels } from "./group-norm-affine.ts";
+import { groupNormAffine } from "./group-norm-affine.ts";
+import { totalChannels } from "./group-sums.ts";
 
 /** Mean, biased variance and number of values of each group, images outermost; doubles. */
 export interface GroupMoments {
@@ -29,7 +30,7 @@ export function groupMoments(
       );
     }
   });
-  const groupChannels = totalChannels(problem) / numGroups;
+  const groupChannels = totalChannels(sources) / numGroups;
   const moments = emptyMoments(batch * numGroups);
   for (let image = 0; image < batch; image++) {
     let channel = 0;

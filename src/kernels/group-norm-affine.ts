@@ -14,24 +14,16 @@
  * Known limit: y = a·x + b rounds at the size of b, so its absolute error reaches 2e-7·|mean|·rstd·gamma.
  */
 import type { Caps } from "../gpu/caps.ts";
-import { ShapeError, isShape, paddedChannels, quadCount } from "../gpu/shape.ts";
+import { paddedChannels, quadCount } from "../gpu/shape.ts";
 import { foldWorkgroups } from "../gpu/wgsl.ts";
 import { channelStatsByteLength } from "./channel-stats.ts";
-import type { GroupNormSource, GroupNormSources } from "./group-sums.ts";
-import { groupSumsParams, groupSumsWgsl } from "./group-sums.ts";
+import type { GroupNormOfSources, GroupNormSource } from "./group-sums.ts";
+import { checkGroupNorm, groupSumsParams, groupSumsWgsl, totalChannels } from "./group-sums.ts";
 import type { Cost, Kernel, KernelPlan } from "./kernel.ts";
 import { dispatch, f32, reads, u32, writes } from "./kernel.ts";
 
 /** Operands: `stats0`, `stats1` (with two sources), `gamma`, `beta` → `affine`. */
-export interface GroupNormAffineProblem {
-  /** Number of images. */
-  readonly batch: number;
-  /** Where the partial statistics come from; the second source's channels follow the first's. */
-  readonly sources: GroupNormSources;
-  /** Groups of neighbouring channels; divides the channels. */
-  readonly numGroups: number;
-  /** Added to the variance, so that its root is never zero. */
-  readonly eps: number;
+export interface GroupNormAffineProblem extends GroupNormOfSources {
   /** Whether operand `beta` also holds gamma, before it: [2][quads]. */
   readonly isStacked: boolean;
 }
@@ -41,53 +33,7 @@ export function groupNormAffineByteLength(batch: number, channels: number): numb
   return batch * 2 * paddedChannels(channels) * 4;
 }
 
-export function totalChannels(problem: GroupNormAffineProblem): number {
-  return problem.sources.reduce((sum, { channels }) => sum + channels, 0);
-}
-
-function check(problem: GroupNormAffineProblem): void {
-  const { batch, sources, numGroups, eps } = problem;
-  if (!isShape([batch, numGroups])) {
-    throw new ShapeError(
-      `groupNorm: batch and numGroups must be integers ≥ 1, got ${batch} and ${numGroups}`,
-    );
-  }
-  for (const { channels, splits, pixels } of sources) {
-    if (!isShape([channels, splits, pixels]) || splits > pixels) {
-      throw new ShapeError(
-        `groupNorm: a source needs channels ≥ 1 and 1 ≤ splits ≤ pixels, ` +
-          `got channels ${channels}, splits ${splits}, pixels ${pixels}`,
-      );
-    }
-  }
-  const [first, second] = sources;
-  if (second !== undefined && first.pixels !== second.pixels) {
-    throw new ShapeError(
-      `groupNorm: both sources must count the same pixels, got ${first.pixels} and ${second.pixels}`,
-    );
-  }
-  if (second !== undefined && first.channels % 4 !== 0) {
-    throw new ShapeError(
-      `groupNorm: the first of two sources must have a multiple of 4 channels, got ${first.channels}. ` +
-        `Concatenate by a copy instead`,
-    );
-  }
-  const channels = totalChannels(problem);
-  if (channels % numGroups !== 0) {
-    throw new ShapeError(
-      `groupNorm: channels must be divisible by numGroups, got ${channels} and ${numGroups}`,
-    );
-  }
-  for (const { run } of sources) {
-    if ((channels / numGroups) % run === 0) continue;
-    throw new ShapeError(
-      `groupNorm: statistics must not span groups, got runs of ${run} in groups of ${channels / numGroups} channels`,
-    );
-  }
-  if (!(eps > 0 && Number.isFinite(eps))) {
-    throw new ShapeError(`groupNorm: eps must be a positive number, got ${eps}`);
-  }
-}
+const check = (problem: GroupNormAffineProblem): void => checkGroupNorm("groupNorm", problem);
 
 const MAIN = /* wgsl */ `
 var<workgroup> partial: array<f32, LANES>;
@@ -134,7 +80,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) counts: v
 function plan(problem: GroupNormAffineProblem, caps: Caps): KernelPlan {
   check(problem);
   const { batch, sources, numGroups, eps } = problem;
-  const channels = totalChannels(problem);
+  const channels = totalChannels(sources);
   return {
     variant: "tree",
     scratch: [],
@@ -175,7 +121,7 @@ function plan(problem: GroupNormAffineProblem, caps: Caps): KernelPlan {
 
 function cost(problem: GroupNormAffineProblem): Cost {
   const { batch, sources } = problem;
-  const channels = totalChannels(problem);
+  const channels = totalChannels(sources);
   const sum = (of: (source: GroupNormSource) => number): number =>
     sources.reduce((total, source) => total + of(source), 0);
   const entries = sum((source) => (batch * source.splits * source.channels) / source.run);

@@ -3,7 +3,7 @@
  * that are merged on load (`merged-norm.ts`) have in common. Chan's formula for many parts at once: the mean, then
  * M2 = Σ(M2ₑ + nₑ·(meanₑ − mean)²). f32; means are taken relative to the group's first entry.
  */
-import { quadCount } from "../gpu/shape.ts";
+import { ShapeError, isShape, quadCount } from "../gpu/shape.ts";
 import type { Param } from "../gpu/wgsl.ts";
 import type { Statistics } from "./channel-stats.ts";
 import { splitParams, splitPixelsWgsl } from "./channel-stats.ts";
@@ -19,6 +19,69 @@ export interface GroupNormSource extends Statistics {
 export type GroupNormSources =
   | readonly [GroupNormSource]
   | readonly [GroupNormSource, GroupNormSource];
+
+/** A GroupNorm over the channels of its sources. */
+export interface GroupNormOfSources {
+  /** Number of images. */
+  readonly batch: number;
+  /** Where the partial statistics come from; the second source's channels follow the first's. */
+  readonly sources: GroupNormSources;
+  /** Groups of neighbouring channels; divides the channels. */
+  readonly numGroups: number;
+  /** Added to the variance, so that its root is never zero. */
+  readonly eps: number;
+}
+
+/** Channels of all sources. */
+export const totalChannels = (sources: GroupNormSources): number =>
+  sources.reduce((sum, { channels }) => sum + channels, 0);
+
+/** Throws `ShapeError`, in the name of a kernel, for a GroupNorm that cannot be. */
+export function checkGroupNorm(
+  name: string,
+  { batch, sources, numGroups, eps }: GroupNormOfSources,
+): void {
+  if (!isShape([batch, numGroups])) {
+    throw new ShapeError(
+      `${name}: batch and numGroups must be integers ≥ 1, got ${batch} and ${numGroups}`,
+    );
+  }
+  for (const { channels, splits, pixels } of sources) {
+    if (!isShape([channels, splits, pixels]) || splits > pixels) {
+      throw new ShapeError(
+        `${name}: a source needs channels ≥ 1 and 1 ≤ splits ≤ pixels, ` +
+          `got channels ${channels}, splits ${splits}, pixels ${pixels}`,
+      );
+    }
+  }
+  const [first, second] = sources;
+  if (second !== undefined && first.pixels !== second.pixels) {
+    throw new ShapeError(
+      `${name}: both sources must count the same pixels, got ${first.pixels} and ${second.pixels}`,
+    );
+  }
+  if (second !== undefined && first.channels % 4 !== 0) {
+    throw new ShapeError(
+      `${name}: the first of two sources must have a multiple of 4 channels, got ${first.channels}. ` +
+        `Concatenate by a copy instead`,
+    );
+  }
+  const channels = totalChannels(sources);
+  if (channels % numGroups !== 0) {
+    throw new ShapeError(
+      `${name}: channels must be divisible by numGroups, got ${channels} and ${numGroups}`,
+    );
+  }
+  for (const { run } of sources) {
+    if ((channels / numGroups) % run === 0) continue;
+    throw new ShapeError(
+      `${name}: statistics must not span groups, got runs of ${run} in groups of ${channels / numGroups} channels`,
+    );
+  }
+  if (!(eps > 0 && Number.isFinite(eps))) {
+    throw new ShapeError(`${name}: eps must be a positive number, got ${eps}`);
+  }
+}
 
 /** One source is two of which the second has no channels: no group reaches it. */
 const NO_SOURCE = { channels: 0, splits: 1, pixels: 1, tiles: null, run: 1, first: 0 } as const;

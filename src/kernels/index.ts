@@ -8,7 +8,13 @@ export type { ChannelAddProblem } from "./channel-add.ts";
 export { channelMean } from "./channel-mean.ts";
 export type { ChannelMeanProblem } from "./channel-mean.ts";
 export { channelStats } from "./channel-stats.ts";
-export type { ChannelStatsProblem } from "./channel-stats.ts";
+export type {
+  ChannelStatsProblem,
+  SplitCounts,
+  Statistics,
+  StatisticsRun,
+  StatisticsTiles,
+} from "./channel-stats.ts";
 export { adainApply, adainColorFix, waveletColorFix } from "./color-fix.ts";
 export type { AdainProblem, WaveletProblem } from "./color-fix.ts";
 export { colorMoments, colorMerge } from "./color-moments.ts";
@@ -25,6 +31,8 @@ export { geglu } from "./geglu.ts";
 export type { GegluProblem } from "./geglu.ts";
 export { groupNormAffine } from "./group-norm-affine.ts";
 export type { GroupNormAffineProblem } from "./group-norm-affine.ts";
+export type { GroupNormOfSources, GroupNormSource, GroupNormSources } from "./group-sums.ts";
+export type { MergedNorm } from "./merged-norm.ts";
 export { imageToTensor } from "./image-to-tensor.ts";
 export type { ImageToTensorProblem } from "./image-to-tensor.ts";
 export { layerNorm } from "./layer-norm.ts";

@@ -4,7 +4,8 @@
  *   x̂[row, c] = activate(a[c]·x[row, c] + b[c])
  *
  * `norm` f32 as `groupNormAffine` writes it for one image: [2][quads] vec4, all a and then all b, over the
- * channels of both sources; or gamma and beta, where the statistics are merged on load (`merged-norm.ts`). A pixel outside the map stays zero: padding comes after the norm.
+ * channels of both sources; or gamma and beta, where the statistics are merged on load (`merged-norm.ts`). A pixel
+ * outside the map stays zero: padding comes after the norm.
  *
  * One image at a time: the image of a pixel would cost a division in every load.
  *

@@ -10,7 +10,7 @@ import { ShapeError } from "../gpu/shape.ts";
 import type { Param } from "../gpu/wgsl.ts";
 import type { Statistics } from "./channel-stats.ts";
 import type { GroupNormSource, GroupNormSources } from "./group-sums.ts";
-import { groupSumsParams, groupSumsWgsl } from "./group-sums.ts";
+import { checkGroupNorm, groupSumsParams, groupSumsWgsl, totalChannels } from "./group-sums.ts";
 import type { InputNorm } from "./input-norm.ts";
 import { f32, u32 } from "./kernel.ts";
 
@@ -31,17 +31,23 @@ export const MERGED_NORM_BYTES = 8 * MOST_GROUPS;
 /** Entries of the statistics for each lane, twice read: from here on a step of its own is quicker. */
 const MOST_ENTRIES = 64;
 
+/** The statistics with the channels that they are of. */
+const sourcesOf = ({ statistics }: MergedNorm, inChannels: readonly number[]): GroupNormSources =>
+  statistics.map((source, k): GroupNormSource => ({
+    ...source,
+    channels: inChannels[k] ?? 0,
+  })) as unknown as GroupNormSources;
+
 /** Why such a norm cannot or should not be merged on load, or null. */
-export function mergedNormRefusal(
-  { statistics, numGroups }: MergedNorm,
-  inChannels: readonly number[],
-): string | null {
-  const channels = inChannels.reduce((sum, count) => sum + count, 0);
+export function mergedNormRefusal(norm: MergedNorm, inChannels: readonly number[]): string | null {
+  const { numGroups } = norm;
+  const sources = sourcesOf(norm, inChannels);
+  const channels = totalChannels(sources);
   if (MOST_GROUPS % numGroups !== 0 || channels % (2 * numGroups) !== 0) {
     return `merges norms of at most ${MOST_GROUPS} groups, a power of two, of an even number of channels, got ${numGroups} of ${channels}`;
   }
-  const entries = statistics.reduce(
-    (sum, { splits, run }, k) => sum + (splits * (inChannels[k] ?? 0)) / run,
+  const entries = sources.reduce(
+    (sum, source) => sum + (source.splits * source.channels) / source.run,
     0,
   );
   if (entries <= MOST_ENTRIES * INVOCATIONS) return null;
@@ -56,36 +62,31 @@ export function checkMergedNorm(
   inChannels: readonly number[],
 ): void {
   if (norm === null) return;
-  const { statistics, eps } = norm;
+  const { statistics } = norm;
   if (inputNorm === "none" || statistics.length !== inChannels.length) {
     throw new ShapeError(
       `${name}: a merged norm takes an inputNorm and statistics of every source, got "${inputNorm}" and ` +
         `${statistics.length} for ${inChannels.length}`,
     );
   }
-  if (!(eps > 0 && Number.isFinite(eps))) {
-    throw new ShapeError(`${name}: eps must be a positive number, got ${eps}`);
-  }
   const refusal = mergedNormRefusal(norm, inChannels);
   if (refusal !== null) throw new ShapeError(`${name}: ${refusal}`);
+  checkGroupNorm(name, { ...norm, batch: 1, sources: sourcesOf(norm, inChannels) });
 }
 
 /** Uniforms of `MERGED_NORM`. */
 export function mergedNormParams(norm: MergedNorm | null, inChannels: readonly number[]): Param[] {
   if (norm === null) return [];
-  const { statistics, numGroups, eps } = norm;
-  const sources = statistics.map((source, k): GroupNormSource => ({
-    ...source,
-    channels: inChannels[k] ?? 0,
-  }));
-  const channels = inChannels.reduce((sum, count) => sum + count, 0);
+  const { numGroups, eps } = norm;
+  const sources = sourcesOf(norm, inChannels);
+  const channels = totalChannels(sources);
   return [
     u32("groups", numGroups),
     u32("group_channels", channels / numGroups),
     f32("group_share", (2 * numGroups) / channels), // of a pair of channels
-    f32("group_values", (sources[0]?.pixels ?? 0) * (channels / numGroups)),
+    f32("group_values", sources[0].pixels * (channels / numGroups)),
     f32("eps", eps),
-    ...groupSumsParams(sources as unknown as GroupNormSources),
+    ...groupSumsParams(sources),
   ];
 }
 

@@ -140,7 +140,7 @@ export class Pipeline {
     const inspection = inspect && (await import("./on-demand.ts"));
     const inspector = inspection && new inspection.Inspector(inspect, this.modules, gpu.caps);
     const context = inspector ? { ...this.#context, inspector } : this.#context;
-    if (inspector) inspection?.checkWhole(context, inspector, geometry, options);
+    if (inspection && inspector) inspection.checkWhole(context, inspector, geometry, options);
     const { memory } = gpu;
     checkOutput(gpu, output, options, geometry);
     options.signal?.throwIfAborted();

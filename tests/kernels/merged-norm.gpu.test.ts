@@ -54,6 +54,16 @@ describe("refuses", () => {
       "tiled",
       "merges at most 8192 statistics on load, got 9600. Use groupNormAffine",
     ],
+    [
+      { mergedNorm: { ...norm, statistics: [{ ...place, run: 4 }] }, inChannels: [24] },
+      "tiled",
+      "conv2d: statistics must not span groups, got runs of 4 in groups of 6 channels",
+    ],
+    [
+      { ...two, mergedNorm: { ...norm, statistics: [place, { ...place, pixels: 32 }] } },
+      "patch",
+      "conv2d: both sources must count the same pixels, got 64 and 32",
+    ],
     [{ ...two, epilogue: residual }, "tiled", "takes at most 8 operands, got 9"],
   ])("%j as %s", (change, variant, message) => {
     expect(() => conv2d.plan({ ...problem, ...change }, setup.caps, variant)).toThrow(message);

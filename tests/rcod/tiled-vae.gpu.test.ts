@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { Gpu } from "../../src/gpu/device.ts";
+import { withCaps } from "../../src/gpu/device.ts";
 import type { DType } from "../../src/gpu/dtype.ts";
 import { GraphBuilder, WeightScope } from "../../src/graph/builder.ts";
 import { DeviceWeights } from "../../src/graph/device-weights.ts";
@@ -159,8 +159,7 @@ describe("exact tiles equal the untiled network", () => {
 
   it("also where some tiles normalise while they load and others store: by size, on a GPU", async () => {
     const variants = { conv2d: "register-8x2", linear: "register-8x2", attention: "thread" };
-    const caps = { ...setup.caps, isSoftware: false, variants };
-    const gpu: Gpu = Object.create(setup.gpu, { caps: { value: caps } });
+    const gpu = withCaps(setup.gpu, { isSoftware: false, variants });
     // Tiles of 16 × 48, 16 × 68 and 16 × 44 pixels; norms are stored above 1024 pixels.
     const [height, width, tileSize] = [16, 68, 24];
     const input = inputOf("encode", height, width);
