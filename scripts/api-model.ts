@@ -73,7 +73,7 @@ async function entryPaths(): Promise<ReadonlyMap<string, string>> {
   const paths = new Map<string, string>();
   for (const [entry, target] of Object.entries(exports)) {
     if (typeof target === "object") {
-      paths.set(entry.replace(/^\./, name), target.default.replace("./dist/", ""));
+      paths.set(entry.replace(/^\./, name), target.default.replace("./dist/src/", ""));
     }
   }
   return paths;

@@ -16,9 +16,9 @@ import { planGraph } from "../src/graph/plan.ts";
 import type { KernelPlan } from "../src/kernels/index.ts";
 import type { VariantChoice } from "../src/kernels/variant-choice.ts";
 import { KERNEL_VARIANTS } from "../src/kernels/variant-choice.ts";
-import { readConfigs } from "../src/rcod/model-configs.ts";
-import { stageGraphs } from "../src/rcod/model-parts.ts";
-import { folderFiles } from "../src/weights/node-source.ts";
+import { readConfigs } from "../src/rcod/settings/model-configs.ts";
+import { stageGraphs } from "../src/rcod/networks/stage-graphs.ts";
+import { folderFiles } from "../src/weights/sources/node-source.ts";
 import { GPU_CAPS, MATRIX_CAPS, TYPICAL_PROBLEMS } from "./typical-problems.ts";
 
 const MODELS: readonly (readonly [

@@ -5,7 +5,7 @@ import { MATRIX_TILE } from "../src/gpu/matrix-tile.ts";
 import type { MatrixUnits } from "../src/gpu/subgroup-matrix.ts";
 import { provideMatrixTile } from "../src/gpu/tile-body.ts";
 import type { DType } from "../src/gpu/dtype.ts";
-import { PLAIN_EPILOGUE } from "../src/kernels/epilogue.ts";
+import { PLAIN_EPILOGUE } from "../src/kernels/contraction/epilogue.ts";
 import * as kernels from "../src/kernels/index.ts";
 import type { Kernel, KernelPlan } from "../src/kernels/index.ts";
 

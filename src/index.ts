@@ -9,9 +9,14 @@
  */
 export { loadModel } from "./rcod/model.ts";
 export type { ImageInput, LoadOptions, RcodModel } from "./rcod/model.ts";
-export type { TuningStore, TuningTable } from "./rcod/tuning-table.ts";
-export type { FileSource, FolderSource, ModelSource, ModelSources } from "./rcod/model-source.ts";
-export { attentionMap } from "./rcod/attention-map.ts";
+export type { TuningStore, TuningTable } from "./rcod/tuning/tuning-table.ts";
+export type {
+  FileSource,
+  FolderSource,
+  ModelSource,
+  ModelSources,
+} from "./rcod/loading/model-source.ts";
+export { attentionMap } from "./rcod/inspect/attention-map.ts";
 export type {
   Capture,
   Inspection,
@@ -27,12 +32,12 @@ export type {
   TextureResult,
   UpscaleOptions,
   UpscaleResult,
-} from "./rcod/options.ts";
-export type { CallPlan, NetworkPlan } from "./rcod/call-plan.ts";
-export type { PlannedStep, PlannedValue } from "./rcod/graph-summary.ts";
+} from "./rcod/settings/options.ts";
+export type { CallPlan, NetworkPlan } from "./rcod/inspect/call-plan.ts";
+export type { PlannedStep, PlannedValue } from "./rcod/inspect/graph-summary.ts";
 export type { MemoryUse } from "./gpu/memory.ts";
-export type { RawImage } from "./rcod/image-ops.ts";
-export { ConfigError } from "./rcod/config.ts";
+export type { RawImage } from "./rcod/images/image-ops.ts";
+export { ConfigError } from "./rcod/settings/config.ts";
 export { ShapeError } from "./gpu/shape.ts";
 export { DeviceError, DeviceLostError } from "./gpu/errors.ts";
 export { WeightsError } from "./weights/index.ts";

@@ -3,10 +3,10 @@
  * in double precision. The ONNX graphs are what an exporter writes: GroupNorm as InstanceNormalization over
  * groups, attention as MatMul, Softmax, MatMul.
  */
-import { elementReader } from "../../src/bench/test-data.ts";
-import type { GraphBuilder } from "../../src/graph/builder.ts";
-import { WeightScope } from "../../src/graph/builder.ts";
-import { resnetBlock } from "../../src/rcod/resnet.ts";
+import { elementReader } from "../../src/bench/workloads/test-data.ts";
+import type { GraphBuilder } from "../../src/graph/ir/builder.ts";
+import { WeightScope } from "../../src/graph/ir/builder.ts";
+import { resnetBlock } from "../../src/rcod/networks/resnet.ts";
 import { activation } from "../../tests/reference/activation.ts";
 import { attention } from "../../tests/reference/attention.ts";
 import { conv2d } from "../../tests/reference/conv2d.ts";

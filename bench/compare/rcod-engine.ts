@@ -1,9 +1,9 @@
 /** Our side of the comparison: the graph as the pipeline would run it, one submit per run. */
 import type { Gpu } from "../../src/gpu/device.ts";
 import { submittedWorkDone } from "../../src/gpu/transfer.ts";
-import { GraphBuilder } from "../../src/graph/builder.ts";
-import type { SourceTensor } from "../../src/graph/device-weights.ts";
-import { DeviceWeights } from "../../src/graph/device-weights.ts";
+import { GraphBuilder } from "../../src/graph/ir/builder.ts";
+import type { SourceTensor } from "../../src/graph/weights/device-weights.ts";
+import { DeviceWeights } from "../../src/graph/weights/device-weights.ts";
 import { packActivation } from "../../src/graph/pack-activation.ts";
 import { planGraph } from "../../src/graph/plan.ts";
 import { Program } from "../../src/graph/program.ts";

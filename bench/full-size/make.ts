@@ -8,7 +8,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { recipeFiles } from "../../src/verify/recipe-files.ts";
-import { folderFiles } from "../../src/weights/node-source.ts";
+import { folderFiles } from "../../src/weights/sources/node-source.ts";
 
 const CONFIGS = fileURLToPath(new URL("../configs/sd21-clip-l", import.meta.url));
 const PIECE_BYTES = 2 ** 23;

@@ -8,9 +8,9 @@ import { spawn } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { engineLoader } from "../../dist/cli/engine.js";
-import { runConvert } from "../../dist/cli/convert-command.js";
-import { hasAdapter, requestNodeGpu } from "../../dist/node/gpu.js";
-import { SOFTWARE_MARKER, softwareAdapterEnv } from "../../dist/node/software-adapter.js";
+import { runConvert } from "../../dist/cli/convert/run.js";
+import { hasAdapter, requestNodeGpu } from "../../dist/src/node/gpu.js";
+import { SOFTWARE_MARKER, softwareAdapterEnv } from "../../dist/src/node/software-adapter.js";
 
 const SAMPLE_MS = 10;
 const { values, positionals } = parseArgs({

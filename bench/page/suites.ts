@@ -3,7 +3,7 @@ import { casePasses, imageEstimateMs, runKernelSuite } from "../../src/bench/ker
 import { runModelSuite } from "../../src/bench/model-suite.ts";
 import { kernelPoints, rooflineSvg } from "../../src/bench/roofline-plot.ts";
 import { measureRoofline, rooflineSizes } from "../../src/bench/roofline.ts";
-import type { SamplingOptions } from "../../src/graph/sampling.ts";
+import type { SamplingOptions } from "../../src/graph/measure/sampling.ts";
 import {
   adapterName,
   caseLines,
@@ -11,10 +11,10 @@ import {
   kernelSummary,
   modelReport,
   rate,
-} from "../../src/cli/bench-report.ts";
+} from "../../cli/bench/report.ts";
 import { fasterDType } from "../../src/gpu/caps.ts";
 import type { Gpu } from "../../src/gpu/device.ts";
-import type { RawImage } from "../../src/rcod/image-ops.ts";
+import type { RawImage } from "../../src/rcod/images/image-ops.ts";
 import type { FileSet } from "../../src/weights/index.ts";
 import { bytesSource } from "../../src/weights/index.ts";
 import type { CompareRecord } from "../compare/run.ts";

@@ -2,7 +2,7 @@
  * The shapes of RCOD_O on SD 2.1 with CLIP ViT-L/14 for a 512² image (see `bench/configs/sd21-clip-l`), each
  * with how often one image runs it. A test holds the counts against the planned graphs.
  */
-import type { CaseShape } from "./case-shape.ts";
+import type { CaseShape } from "./workloads/case-shape.ts";
 
 /** A kernel at one of the model's shapes. */
 export interface BenchCase {

@@ -6,8 +6,8 @@ import type { Gpu } from "../gpu/device.ts";
 import { dtypeByteLength, halfBitsToFloat } from "../gpu/dtype.ts";
 import { paddedChannels } from "../gpu/shape.ts";
 import { readBytes } from "../gpu/transfer.ts";
-import { elementReader, mix } from "./test-data.ts";
-import type { Reader, Workload } from "./workload.ts";
+import { elementReader, mix } from "./workloads/test-data.ts";
+import type { Reader, Workload } from "./workloads/workload.ts";
 
 export interface SamplePoint {
   readonly row: number;

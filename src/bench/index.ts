@@ -7,7 +7,7 @@
  * const svg = rooflineSvg("my GPU", settings.roofline, kernelPoints(cases));
  * ```
  */
-export type { CaseShape } from "./case-shape.ts";
+export type { CaseShape } from "./workloads/case-shape.ts";
 export { CASES, QUICK_CASES } from "./cases.ts";
 export type { BenchCase } from "./cases.ts";
 export type { CheckResult } from "./check.ts";
@@ -21,4 +21,4 @@ export type {
 export { kernelPoints, rooflineSvg } from "./roofline-plot.ts";
 export type { PlotPoint } from "./roofline-plot.ts";
 export type { Roofline, RooflineSizes } from "./roofline.ts";
-export type { Timing } from "../graph/sampling.ts";
+export type { Timing } from "../graph/measure/sampling.ts";

@@ -8,24 +8,29 @@ import type { DType } from "../gpu/dtype.ts";
 import { dtypeByteLength } from "../gpu/dtype.ts";
 import { paddedChannels } from "../gpu/shape.ts";
 import { submittedWorkDone } from "../gpu/transfer.ts";
-import { runPlan } from "../graph/run-plan.ts";
-import { packWeight } from "../kernels/pack-weight.ts";
+import { runPlan } from "../graph/execution/run-plan.ts";
+import { packWeight } from "../kernels/contraction/pack-weight.ts";
 import { KERNEL_VARIANTS } from "../kernels/variant-choice.ts";
-import type { CaseShape } from "./case-shape.ts";
+import type { CaseShape } from "./workloads/case-shape.ts";
 import type { BenchCase } from "./cases.ts";
 import { CASES } from "./cases.ts";
 import type { CheckResult } from "./check.ts";
 import { compareSamples, expectedAt, readPoints, samplePoints } from "./check.ts";
 import type { Clock } from "../gpu/clock.ts";
-import type { Buffers } from "../graph/recorder.ts";
-import { Recorder } from "../graph/recorder.ts";
+import type { Buffers } from "../graph/execution/recorder.ts";
+import { Recorder } from "../graph/execution/recorder.ts";
 import type { Roofline, RooflineSizes } from "./roofline.ts";
 import { measureRoofline, rooflineMs, rooflineOf, rooflineSizes } from "./roofline.ts";
-import type { SamplingOptions, Timing } from "../graph/sampling.ts";
-import { sample } from "../graph/sampling.ts";
-import { fillPlan, poisonPlan, testTensorByteLength } from "./test-data.ts";
-import { bufferByteLengths, fitShape, packedByteLength, workloadOf } from "./workload-of.ts";
-import type { Workload } from "./workload.ts";
+import type { SamplingOptions, Timing } from "../graph/measure/sampling.ts";
+import { sample } from "../graph/measure/sampling.ts";
+import { fillPlan, poisonPlan, testTensorByteLength } from "./workloads/test-data.ts";
+import {
+  bufferByteLengths,
+  fitShape,
+  packedByteLength,
+  workloadOf,
+} from "./workloads/workload-of.ts";
+import type { Workload } from "./workloads/workload.ts";
 
 /** What to run and how long. */
 export interface KernelSuiteOptions {

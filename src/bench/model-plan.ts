@@ -2,17 +2,22 @@
 import type { Caps } from "../gpu/caps.ts";
 import type { DType } from "../gpu/dtype.ts";
 import { elementCount } from "../gpu/shape.ts";
-import type { Graph, Weight } from "../graph/ir.ts";
+import type { Graph, Weight } from "../graph/ir/ir.ts";
 import { planGraph } from "../graph/plan.ts";
-import { weightByteLength } from "../graph/weight-layout.ts";
-import { vaeFactor } from "../rcod/config.ts";
-import type { GraphSummary } from "../rcod/graph-summary.ts";
-import { summarizeGraph } from "../rcod/graph-summary.ts";
-import { DEGRADATION_DTYPE } from "../rcod/degradation.ts";
-import { IMAGE_PROJ } from "../rcod/graphs.ts";
-import type { ModelConfigs } from "../rcod/model-configs.ts";
-import type { ModelPart, WeightStage } from "../rcod/model-parts.ts";
-import { modelParameters, modelWeights, stageGraphs, stageWeights } from "../rcod/model-parts.ts";
+import { weightByteLength } from "../graph/weights/weight-layout.ts";
+import { vaeFactor } from "../rcod/settings/config.ts";
+import type { GraphSummary } from "../rcod/inspect/graph-summary.ts";
+import { summarizeGraph } from "../rcod/inspect/graph-summary.ts";
+import { DEGRADATION_DTYPE } from "../rcod/networks/degradation.ts";
+import { IMAGE_PROJ } from "../rcod/networks/graphs.ts";
+import type { ModelConfigs } from "../rcod/settings/model-configs.ts";
+import type { ModelPart, WeightStage } from "../rcod/networks/stage-graphs.ts";
+import {
+  modelParameters,
+  modelWeights,
+  stageGraphs,
+  stageWeights,
+} from "../rcod/networks/stage-graphs.ts";
 
 /** A part of the model as a checkpoint knows it. */
 export interface ModuleInfo {

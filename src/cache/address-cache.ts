@@ -1,7 +1,7 @@
 /** The files of one address through the browser's storage: which version is current, and whether it fits. */
 import { WeightsError } from "../weights/index.ts";
 import type { ByteSource, HttpOptions } from "../weights/index.ts";
-import { openHttp } from "../weights/http-source.ts";
+import { openHttp } from "../weights/sources/http-source.ts";
 import { HeldPieces, cachedSource } from "./cached-source.ts";
 import type { ManifestFile } from "./manifest.ts";
 import { PieceFiles } from "./piece-files.ts";

@@ -1,7 +1,7 @@
 /** A file read by pieces: from storage where they are there, else from the server and then into storage. */
 import { WeightsError } from "../weights/index.ts";
 import type { ByteSource } from "../weights/index.ts";
-import { checkSourceRange, closedError } from "../weights/source.ts";
+import { checkSourceRange, closedError } from "../weights/sources/source.ts";
 import { PIECE_BYTES } from "./manifest.ts";
 import type { PieceFiles } from "./piece-files.ts";
 import { sha256 } from "./piece-files.ts";

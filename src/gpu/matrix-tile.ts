@@ -1,5 +1,5 @@
 /**
- * `matrix`: the tile of `kernels/gemm-tiled.ts` summed by matrix units, f16 factors and f32 sums (`subgroup-matrix.ts`).
+ * `matrix`: the tile of `kernels/contraction/gemm-tiled.ts` summed by matrix units, f16 factors and f32 sums (`subgroup-matrix.ts`).
  *
  * Per step 32 input channels of 64 rows and the matching 32 × 64 weights are staged as f16; rows are 16 bytes longer
  * than they need be, so that the 8 rows of a fragment lie in different banks (9,728 bytes). Every subgroup sums a

@@ -1,5 +1,5 @@
 /**
- * What a way to sum the tiles of `kernels/gemm-tiled.ts` gives. The one by matrix units is about the device and not small, and
+ * What a way to sum the tiles of `kernels/contraction/gemm-tiled.ts` gives. The one by matrix units is about the device and not small, and
  * few devices have the units: the probe that finds them (`matrix-probe.ts`) brings it along.
  */
 import type { MatrixUnits } from "./subgroup-matrix.ts";

@@ -13,27 +13,27 @@
  * const { shape, data } = await program.read("y");
  * ```
  */
-export { GraphBuilder, WeightScope } from "./builder.ts";
-export type { Conv2dOptions, KernelOperands } from "./builder.ts";
-export { DeviceWeights } from "./device-weights.ts";
+export { GraphBuilder, WeightScope } from "./ir/builder.ts";
+export type { Conv2dOptions, KernelOperands } from "./ir/builder.ts";
+export { DeviceWeights } from "./weights/device-weights.ts";
 export type {
   DeviceWeightsOptions,
   LoraUpdate,
   SourceTensor,
   TensorSource,
-} from "./device-weights.ts";
-export type { Graph, Node, Op, Value, Weight, WeightLayout } from "./ir.ts";
-export { graphWeights } from "./ir.ts";
-export { activationByteLength } from "./lower.ts";
-export type { Step } from "./lower.ts";
+} from "./weights/device-weights.ts";
+export type { Graph, Node, Op, Value, Weight, WeightLayout } from "./ir/ir.ts";
+export { graphWeights } from "./ir/ir.ts";
+export { activationByteLength } from "./lowering/lower.ts";
+export type { Step } from "./lowering/lower.ts";
 export type { MemoryPlan } from "./memory-plan.ts";
 export { packActivation } from "./pack-activation.ts";
-export { PASSES, optimize } from "./passes.ts";
-export type { PassName } from "./passes.ts";
+export { PASSES, optimize } from "./passes/passes.ts";
+export type { PassName } from "./passes/passes.ts";
 export { planGraph } from "./plan.ts";
 export type { AttentionOperand, GraphPlan, PlanOptions } from "./plan.ts";
 export { Program } from "./program.ts";
 export type { HostTensor, ProgramInput, ProgramOptions, RunOptions, StepTime } from "./program.ts";
-export { runPlan } from "./run-plan.ts";
-export type { OperandBuffers } from "./run-plan.ts";
+export { runPlan } from "./execution/run-plan.ts";
+export type { OperandBuffers } from "./execution/run-plan.ts";
 export { SlotPool } from "./slot-pool.ts";

@@ -1,8 +1,8 @@
 import type { DType } from "../gpu/dtype.ts";
 import { F16_MAX, floatToHalfBits, halfToFloatTable } from "../gpu/dtype.ts";
 import { paddedChannels } from "../gpu/shape.ts";
-import type { Value } from "./ir.ts";
-import { channelsOf, rowsOf } from "./ir.ts";
+import type { Value } from "./ir/ir.ts";
+import { channelsOf, rowsOf } from "./ir/ir.ts";
 
 /**
  * Values [rows, channels] (row-major, channels innermost) as the device stores them: channels padded with

@@ -1,14 +1,14 @@
 /** Everything about running a graph that can be known without a GPU: fused, lowered, laid out in memory. */
 import type { Caps } from "../gpu/caps.ts";
 import { ShapeError } from "../gpu/shape.ts";
-import type { Graph, Value, Weight } from "./ir.ts";
-import { graphWeights } from "./ir.ts";
-import type { LoweredGraph, Step } from "./lower.ts";
-import { lower } from "./lower.ts";
+import type { Graph, Value, Weight } from "./ir/ir.ts";
+import { graphWeights } from "./ir/ir.ts";
+import type { LoweredGraph, Step } from "./lowering/lower.ts";
+import { lower } from "./lowering/lower.ts";
 import type { Lifetime, MemoryPlan } from "./memory-plan.ts";
 import { planMemory } from "./memory-plan.ts";
-import type { PassName } from "./passes.ts";
-import { optimize } from "./passes.ts";
+import type { PassName } from "./passes/passes.ts";
+import { optimize } from "./passes/passes.ts";
 
 /** Where the queries and keys of an attention node are: channels from `offset` of a value, `numHeads` heads wide. */
 export interface AttentionOperand {

@@ -2,7 +2,7 @@
 import type { Gpu } from "../gpu/device.ts";
 import type { DType } from "../gpu/dtype.ts";
 import { readBytes } from "../gpu/transfer.ts";
-import { activationByteLength } from "./lower.ts";
+import { activationByteLength } from "./lowering/lower.ts";
 import { unpackActivation } from "./pack-activation.ts";
 
 /** The values of an activation of `shape` at the start of `buffer`, row-major, without the padding of channels. */

@@ -3,12 +3,12 @@
  * measurements. What a choice says nothing about, or cannot have, is left to the kernel's own `select`.
  */
 import type { Caps } from "../gpu/caps.ts";
-import { attention } from "./attention.ts";
-import { concatChannels } from "./concat-channels.ts";
-import { conv2d } from "./conv2d.ts";
+import { attention } from "./attention/attention.ts";
+import { concatChannels } from "./pointwise/concat-channels.ts";
+import { conv2d } from "./contraction/conv2d.ts";
 import type { Kernel } from "./kernel.ts";
-import { layerNorm } from "./layer-norm.ts";
-import { linear } from "./linear.ts";
+import { layerNorm } from "./norm/layer-norm.ts";
+import { linear } from "./contraction/linear.ts";
 
 /**
  * Variants by kernel (`"conv2d"`), or by kernel and class of problem (`"linear 320→960 @4096"`, see `classKey`).

@@ -1,11 +1,11 @@
 /** The WGSL of the variants that are chosen by measurement, on one problem of each kernel. */
 import type { Caps } from "../gpu/caps.ts";
 import type { DType } from "../gpu/dtype.ts";
-import { attention } from "./attention.ts";
-import { conv2d } from "./conv2d.ts";
-import { PLAIN_EPILOGUE } from "./epilogue.ts";
+import { attention } from "./attention/attention.ts";
+import { conv2d } from "./contraction/conv2d.ts";
+import { PLAIN_EPILOGUE } from "./contraction/epilogue.ts";
 import type { Kernel } from "./kernel.ts";
-import { linear } from "./linear.ts";
+import { linear } from "./contraction/linear.ts";
 
 /** Texts in a fixed order: equal kernels give equal texts. */
 export function variantSources(caps: Caps, dtype: DType): readonly string[] {

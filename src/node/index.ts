@@ -2,4 +2,4 @@
 export { nodeGpuProvider, requestNodeGpu } from "./gpu.ts";
 export { fileTuningStore, tuningFilePath } from "./tuning-file.ts";
 export type { NodeGpuOptions } from "./gpu.ts";
-export { diskFile, fileSource, folderFiles } from "../weights/node-source.ts";
+export { diskFile, fileSource, folderFiles } from "../weights/sources/node-source.ts";

@@ -5,15 +5,15 @@ import type { Caps } from "../gpu/caps.ts";
 import { fasterDType } from "../gpu/caps.ts";
 import type { DType } from "../gpu/dtype.ts";
 import type { MemoryUse } from "../gpu/memory.ts";
-import type { CallPlan } from "./call-plan.ts";
-import type { RawImage } from "./image-ops.ts";
-import { loadWeights } from "./load.ts";
-import type { ModelConfigs } from "./model-configs.ts";
-import { predictsMetric, readConfigs } from "./model-configs.ts";
-import type { ModelSource } from "./model-source.ts";
-import { modelFiles } from "./model-source.ts";
-import type { VariantOptions } from "./model-variants.ts";
-import { modelVariants } from "./model-variants.ts";
+import type { CallPlan } from "./inspect/call-plan.ts";
+import type { RawImage } from "./images/image-ops.ts";
+import { loadWeights } from "./loading/load.ts";
+import type { ModelConfigs } from "./settings/model-configs.ts";
+import { predictsMetric, readConfigs } from "./settings/model-configs.ts";
+import type { ModelSource } from "./loading/model-source.ts";
+import { modelFiles } from "./loading/model-source.ts";
+import type { VariantOptions } from "./tuning/model-variants.ts";
+import { modelVariants } from "./tuning/model-variants.ts";
 import type {
   Precision,
   Progress,
@@ -21,11 +21,11 @@ import type {
   TextureResult,
   UpscaleOptions,
   UpscaleResult,
-} from "./options.ts";
+} from "./settings/options.ts";
 import { Pipeline } from "./pipeline.ts";
-import type { SourceImage } from "./source-image.ts";
-import { isTexture } from "./source-image.ts";
-import type { StageModules } from "./stage-modules.ts";
+import type { SourceImage } from "./images/source-image.ts";
+import { isTexture } from "./images/source-image.ts";
+import type { StageModules } from "./inspect/stage-modules.ts";
 
 /** How a model is loaded. */
 export interface LoadOptions extends VariantOptions {

@@ -8,41 +8,41 @@ import type { Gpu } from "../gpu/device.ts";
 import type { DType } from "../gpu/dtype.ts";
 import { DeviceError } from "../gpu/errors.ts";
 import { submittedWorkDone } from "../gpu/transfer.ts";
-import type { CallPlan } from "./call-plan.ts";
-import { planCall } from "./call-plan.ts";
+import type { CallPlan } from "./inspect/call-plan.ts";
+import { planCall } from "./inspect/call-plan.ts";
 import { CallQueue } from "./call-queue.ts";
-import { vaeFactor } from "./config.ts";
-import { decodeLatents } from "./decode-stage.ts";
-import { encodeImage } from "./encode-stage.ts";
-import { EncodedCache } from "./encoded-cache.ts";
-import { destroyPixels, finishImage } from "./finish-stage.ts";
-import type { Geometry } from "./geometry.ts";
-import { outputGeometry, paddedGeometry } from "./geometry.ts";
-import type { DeviceImage } from "./image-ops.ts";
-import type { ModelWeights } from "./load.ts";
-import { disposeWeights } from "./load.ts";
-import type { ModelConfigs } from "./model-configs.ts";
+import { vaeFactor } from "./settings/config.ts";
+import { decodeLatents } from "./stages/decode.ts";
+import { encodeImage } from "./stages/encode.ts";
+import { EncodedCache } from "./stages/encoded-cache.ts";
+import { destroyPixels, finishImage } from "./stages/finish.ts";
+import type { Geometry } from "./images/geometry.ts";
+import { outputGeometry, paddedGeometry } from "./images/geometry.ts";
+import type { DeviceImage } from "./images/image-ops.ts";
+import type { ModelWeights } from "./loading/load.ts";
+import { disposeWeights } from "./loading/load.ts";
+import type { ModelConfigs } from "./settings/model-configs.ts";
 import type {
   Stage,
   TextureOptions,
   TextureResult,
   UpscaleOptions,
   UpscaleResult,
-} from "./options.ts";
-import { checkMask, latentMask } from "./realism-mask.ts";
-import type { SourceImage } from "./source-image.ts";
-import { checkSource } from "./source-image.ts";
-import { StageClock } from "./stage-clock.ts";
-import type { Encoded, StageContext } from "./stage-context.ts";
-import type { StageModules } from "./stage-modules.ts";
-import { stageModules } from "./stage-modules.ts";
-import { StagePrograms } from "./stage-programs.ts";
-import { chooseTimesteps, timestepSettings, timestepShares } from "./timestep-choice.ts";
-import type { Output } from "./textures.ts";
-import { checkOutput } from "./textures.ts";
-import { predictLatents } from "./unet-stage.ts";
-import type { UnitWork } from "./work-shares.ts";
-import { measureUnitWork, workShares } from "./work-shares.ts";
+} from "./settings/options.ts";
+import { checkMask, latentMask } from "./images/realism-mask.ts";
+import type { SourceImage } from "./images/source-image.ts";
+import { checkSource } from "./images/source-image.ts";
+import { StageClock } from "./stages/clock.ts";
+import type { Encoded, StageContext } from "./stages/context.ts";
+import type { StageModules } from "./inspect/stage-modules.ts";
+import { stageModules } from "./inspect/stage-modules.ts";
+import { StagePrograms } from "./stages/programs.ts";
+import { chooseTimesteps, timestepSettings, timestepShares } from "./stages/timestep-choice.ts";
+import type { Output } from "./images/textures.ts";
+import { checkOutput } from "./images/textures.ts";
+import { predictLatents } from "./stages/predict.ts";
+import type { UnitWork } from "./stages/work-shares.ts";
+import { measureUnitWork, workShares } from "./stages/work-shares.ts";
 
 /** Sides of RCOD_S's working image are multiples of this. */
 const RCOD_S_MULTIPLE = 64;

@@ -3,14 +3,14 @@
  * while they are read. A model of a billion parameters can so be loaded, run and timed from a few kilobytes.
  */
 import { elementCount } from "../gpu/shape.ts";
-import type { Weight } from "../graph/ir.ts";
-import { IMAGE_PROJ } from "../rcod/graphs.ts";
-import { readConfigs } from "../rcod/model-configs.ts";
-import { modelParameters } from "../rcod/model-parts.ts";
+import type { Weight } from "../graph/ir/ir.ts";
+import { IMAGE_PROJ } from "../rcod/networks/graphs.ts";
+import { readConfigs } from "../rcod/settings/model-configs.ts";
+import { modelParameters } from "../rcod/networks/stage-graphs.ts";
 import type { ByteSource, FileSet } from "../weights/index.ts";
 import { WeightsError } from "../weights/index.ts";
-import { checkSourceRange } from "../weights/source.ts";
-import { recipeHalves } from "./recipe.ts";
+import { checkSourceRange } from "../weights/sources/source.ts";
+import { recipeHalves } from "./runner/recipe.ts";
 
 /** The recipe's 32-bit variant of these weights. */
 const VARIANT = 0;

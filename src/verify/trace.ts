@@ -1,9 +1,9 @@
 /** Finds the first module of a network whose result differs from the reference's stored statistics. */
 import type { DType } from "../gpu/dtype.ts";
 import type { HostTensor } from "../graph/program.ts";
-import { toChannelsFirst } from "./axis-order.ts";
-import type { GoldenCase, Intermediate } from "./golden-file.ts";
-import type { GraphJob, Session } from "./session.ts";
+import { toChannelsFirst } from "./runner/axis-order.ts";
+import type { GoldenCase, Intermediate } from "./runner/golden-file.ts";
+import type { GraphJob, Session } from "./runner/session.ts";
 
 /** Difference, relative to the module's own spread, above which a module counts as wrong. */
 const DIVERGED: Readonly<Record<DType, number>> = { f32: 1e-3, f16: 5e-2 };

@@ -26,30 +26,30 @@ export {
   readJson,
   readText,
   urlFiles,
-} from "./files.ts";
-export type { FileSet } from "./files.ts";
-export type { HttpOptions } from "./http-client.ts";
-export { httpSource } from "./http-source.ts";
-export { readAheadFiles } from "./read-ahead.ts";
+} from "./sources/files.ts";
+export type { FileSet } from "./sources/files.ts";
+export type { HttpOptions } from "./sources/http-client.ts";
+export { httpSource } from "./sources/http-source.ts";
+export { readAheadFiles } from "./sources/read-ahead.ts";
 export { openSafetensors } from "./safetensors.ts";
 export type { SafetensorsFile } from "./safetensors.ts";
 export { layoutSafetensors, writeSafetensors } from "./safetensors-write.ts";
 export type { NamedTensorData, SafetensorsLayout, TensorPlace } from "./safetensors-write.ts";
 export { blobFile, fileHandleFile, urlFile } from "./single-file.ts";
 export type { SingleFile } from "./single-file.ts";
-export { blobSource, bytesSource } from "./source.ts";
-export type { ByteSource } from "./source.ts";
+export { blobSource, bytesSource } from "./sources/source.ts";
+export type { ByteSource } from "./sources/source.ts";
 export { memoryStore, mergeStores, renamedStore, safetensorsStore, torchStore } from "./store.ts";
 export type { StoredTensorInfo, WeightStore } from "./store.ts";
 export { parseStrictJson } from "./strict-json.ts";
 export type { JsonObject, JsonValue } from "./strict-json.ts";
 export { elementByteLength } from "./tensor-info.ts";
 export type { TensorData, TensorDtype, TensorInfo } from "./tensor-info.ts";
-export { openTorch } from "./torch-file.ts";
-export type { TorchFile } from "./torch-file.ts";
-export type { TorchStorage, TorchTensor } from "./torch-tensor.ts";
-export type { TorchDict, TorchSequence, TorchValue } from "./torch-value.ts";
-export { urlMapFiles } from "./url-map-files.ts";
+export { openTorch } from "./torch/torch-file.ts";
+export type { TorchFile } from "./torch/torch-file.ts";
+export type { TorchStorage, TorchTensor } from "./torch/torch-tensor.ts";
+export type { TorchDict, TorchSequence, TorchValue } from "./torch/torch-value.ts";
+export { urlMapFiles } from "./sources/url-map-files.ts";
 export { openWeightFile } from "./weight-file.ts";
 export type { WeightFile } from "./weight-file.ts";
 export { hasWeights, openWeightFolder, openWeightIndex } from "./weight-folder.ts";

@@ -1,6 +1,6 @@
 import { quoted, WeightsError } from "./errors.ts";
 import { LENGTH_BYTES, MAX_HEADER_BYTES, METADATA_KEY } from "./safetensors.ts";
-import { allocateBytes } from "./source.ts";
+import { allocateBytes } from "./sources/source.ts";
 import { checkTensorData, checkedByteLength, dtypeRank } from "./tensor-info.ts";
 import type { TensorData } from "./tensor-info.ts";
 

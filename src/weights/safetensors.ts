@@ -8,7 +8,7 @@
  * data buffer exactly: no holes, no overlaps, nothing behind the last one.
  */
 import { quoted, WeightsError } from "./errors.ts";
-import type { ByteSource } from "./source.ts";
+import type { ByteSource } from "./sources/source.ts";
 import { JsonCursor } from "./strict-json.ts";
 import {
   checkTensorRange,

@@ -6,7 +6,7 @@ import { listSome, quoted, WeightsError } from "./errors.ts";
 import type { SafetensorsFile } from "./safetensors.ts";
 import { checkTensorData, checkTensorRange } from "./tensor-info.ts";
 import type { TensorData, TensorInfo } from "./tensor-info.ts";
-import type { TorchFile } from "./torch-file.ts";
+import type { TorchFile } from "./torch/torch-file.ts";
 
 /** A tensor in a store: its place in one of the files behind it. */
 export interface StoredTensorInfo extends TensorInfo {

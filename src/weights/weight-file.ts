@@ -1,8 +1,8 @@
 /** One weight file of whichever kind, told by the end of its name. */
 import { quoted, WeightsError } from "./errors.ts";
-import type { FileSet } from "./files.ts";
+import type { FileSet } from "./sources/files.ts";
 import { openSafetensors } from "./safetensors.ts";
-import type { ByteSource } from "./source.ts";
+import type { ByteSource } from "./sources/source.ts";
 import { safetensorsStore, torchStore } from "./store.ts";
 import type { WeightStore } from "./store.ts";
 import type { JsonValue } from "./strict-json.ts";
@@ -49,7 +49,7 @@ export async function openWeightFile(
 
 async function readTorch(source: ByteSource, signal?: AbortSignal): Promise<WeightFile> {
   // A part of its own: pages with converted models, which are safetensors, do without it.
-  const { openTorch } = await import("./torch-file.ts");
+  const { openTorch } = await import("./torch/torch-file.ts");
   const file = await openTorch(source, signal);
   return { kind: "torch", store: torchStore(file), values: file.values };
 }

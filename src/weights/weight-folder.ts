@@ -3,8 +3,8 @@
  * each also in a variant such as `fp16`. Files are safetensors, or in older folders of torch.save.
  */
 import { listSome, quoted, WeightsError } from "./errors.ts";
-import { readText } from "./files.ts";
-import type { FileSet } from "./files.ts";
+import { readText } from "./sources/files.ts";
+import type { FileSet } from "./sources/files.ts";
 import { storeEntry, tableStore } from "./store.ts";
 import type { StoreEntry, WeightStore } from "./store.ts";
 import { JsonCursor } from "./strict-json.ts";

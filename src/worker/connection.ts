@@ -1,5 +1,5 @@
 /** The page's side of one model's port: calls with progress and abort, and everything that can end them. */
-import type { Progress } from "../rcod/options.ts";
+import type { Progress } from "../rcod/settings/options.ts";
 import { errorFromRecord } from "./error-record.ts";
 import type { Reply, Request } from "./protocol.ts";
 

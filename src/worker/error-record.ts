@@ -1,7 +1,7 @@
 /** Errors across a worker: cloning keeps neither our classes nor their names, so both travel as data. */
 import { DeviceError, DeviceLostError } from "../gpu/errors.ts";
 import { ShapeError } from "../gpu/shape.ts";
-import { ConfigError } from "../rcod/config.ts";
+import { ConfigError } from "../rcod/settings/config.ts";
 import { WeightsError } from "../weights/errors.ts";
 
 /** An error as plain data. */

@@ -4,7 +4,7 @@
  */
 import type { Gpu } from "../gpu/device.ts";
 import { requestGpu } from "../gpu/device.ts";
-import type { FolderSource, ModelSource, ModelSources } from "../rcod/model-source.ts";
+import type { FolderSource, ModelSource, ModelSources } from "../rcod/loading/model-source.ts";
 import type { RcodModel } from "../rcod/model.ts";
 import { loadModel } from "../rcod/model.ts";
 import { errorToRecord } from "./error-record.ts";

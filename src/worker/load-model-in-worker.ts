@@ -1,6 +1,6 @@
 /** `loadModel` in a worker. */
 import type { DeviceLostError } from "../gpu/errors.ts";
-import type { FileSource, FolderSource, ModelSources } from "../rcod/model-source.ts";
+import type { FileSource, FolderSource, ModelSources } from "../rcod/loading/model-source.ts";
 import type { LoadOptions } from "../rcod/model.ts";
 import type { FileSet, SingleFile } from "../weights/index.ts";
 import type { WorkerLike } from "./connection.ts";

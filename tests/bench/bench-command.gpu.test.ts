@@ -1,7 +1,7 @@
 /** `rcod bench` from options to text, JSON and exit code, on one small case. */
 import { describe, expect, it } from "vitest";
-import type { BenchOptions } from "../../src/cli/bench.ts";
-import { runBench } from "../../src/cli/bench-command.ts";
+import type { BenchOptions } from "../../cli/bench/command.ts";
+import { runBench } from "../../cli/bench/run.ts";
 import { recordingTerminal } from "../cli/support/terminal.ts";
 
 async function bench(options: Partial<BenchOptions>) {

@@ -3,8 +3,8 @@ import { describe, expect, it } from "vitest";
 import { compareSamples, samplePoints } from "../../src/bench/check.ts";
 import { groupByClass } from "../../src/bench/model-suite.ts";
 import { rooflineMs, rooflineOf } from "../../src/bench/roofline.ts";
-import { quantile, sampleInTurn } from "../../src/graph/sampling.ts";
-import { elementReader } from "../../src/bench/test-data.ts";
+import { quantile, sampleInTurn } from "../../src/graph/measure/sampling.ts";
+import { elementReader } from "../../src/bench/workloads/test-data.ts";
 import { roundToDtype } from "../../src/gpu/dtype.ts";
 
 describe("samplePoints", () => {

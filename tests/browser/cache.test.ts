@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { MANIFEST, PIECE_BYTES } from "../../src/cache/manifest.ts";
-import { Checksums } from "../../src/cli/checksums.ts";
+import { Checksums } from "../../cli/convert/checksums.ts";
 import { memoryFiles } from "../../src/weights/index.ts";
 import type { Page } from "puppeteer-core";
 import type { ReadOptions, ReadReport } from "./page/main.ts";

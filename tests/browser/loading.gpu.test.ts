@@ -4,12 +4,12 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import type { ElementHandle, JSHandle, Page } from "puppeteer-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { runConvert } from "../../src/cli/convert-command.ts";
+import { runConvert } from "../../cli/convert/run.ts";
 import type { ModelSource, RawImage, UpscaleOptions } from "../../src/index.ts";
 import { folderFiles } from "../../src/node/index.ts";
 import { memoryFiles, openSafetensors, toFloat32 } from "../../src/weights/index.ts";
 import { recordingTerminal } from "../cli/support/terminal.ts";
-import { fileSource } from "../../src/weights/node-source.ts";
+import { fileSource } from "../../src/weights/sources/node-source.ts";
 import { rcodSFiles } from "../rcod/rcod-s-sample.ts";
 import { largestDifference } from "../rcod/support.ts";
 import {

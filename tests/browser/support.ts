@@ -23,7 +23,7 @@ import type { Browser, Page } from "puppeteer-core";
 import { build } from "vite";
 import { afterAll, afterEach, expect } from "vitest";
 import { launchUsable } from "../../bench/chromium.ts";
-import { folderFiles } from "../../src/weights/node-source.ts";
+import { folderFiles } from "../../src/weights/sources/node-source.ts";
 import type { FileSet } from "../../src/weights/index.ts";
 import type { FileServer } from "./file-server.ts";
 import { startFileServer } from "./file-server.ts";

@@ -1,6 +1,6 @@
 import { readFile, readdir, writeFile } from "node:fs/promises";
 import { beforeEach, describe, expect, it, vi } from "vitest";
-import { removeTemporaryFiles, writeFileAtomically } from "../../src/cli/atomic-write.ts";
+import { removeTemporaryFiles, writeFileAtomically } from "../../cli/atomic-write.ts";
 import { useFolder } from "./support/terminal.ts";
 
 /** Replaces the next `writeFile` of the code under test. */

@@ -1,15 +1,15 @@
 /** Options of the commands whose work is elsewhere. */
 import { Command } from "commander";
 import { describe, expect, it, vi } from "vitest";
-import { benchCommand } from "../../src/cli/bench.ts";
-import type { RegisterCommand } from "../../src/cli/command.ts";
-import { groupCommand } from "../../src/cli/group.ts";
-import { infoCommand } from "../../src/cli/info.ts";
-import { verifyCommand } from "../../src/cli/verify.ts";
-import { BUNDLED_MODEL } from "../../src/cli/package-root.ts";
+import { benchCommand } from "../../cli/bench/command.ts";
+import type { RegisterCommand } from "../../cli/command.ts";
+import { groupCommand } from "../../cli/group/command.ts";
+import { infoCommand } from "../../cli/info/command.ts";
+import { verifyCommand } from "../../cli/verify/command.ts";
+import { BUNDLED_MODEL } from "../../cli/package-root.ts";
 import { recordingTerminal } from "./support/terminal.ts";
 
-vi.mock("../../src/cli/launch.ts", () => ({ launch: async () => null }));
+vi.mock("../../cli/launch.ts", () => ({ launch: async () => null }));
 
 const terminal = recordingTerminal();
 

@@ -1,6 +1,6 @@
 /** What a failed command says and ends with. */
 import { describe, expect, it } from "vitest";
-import { EXIT, CliError, describeError } from "../../src/cli/errors.ts";
+import { EXIT, CliError, describeError } from "../../cli/errors.ts";
 import { DeviceError, ShapeError } from "../../src/gpu/index.ts";
 import { ConfigError, WeightsError } from "../../src/index.ts";
 

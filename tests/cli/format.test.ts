@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { formatBytes, formatCount, formatMs, formatTable } from "../../src/cli/format.ts";
+import { formatBytes, formatCount, formatMs, formatTable } from "../../cli/format.ts";
 
 describe("formatBytes", () => {
   it.each([

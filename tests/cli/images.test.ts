@@ -8,7 +8,7 @@ import {
   inspectImage,
   readImage,
   writeImage,
-} from "../../src/cli/images.ts";
+} from "../../cli/images.ts";
 import { COLOUR, noise, plain, save, saveCutOff } from "./support/image-files.ts";
 import { useFolder } from "./support/terminal.ts";
 

@@ -1,7 +1,7 @@
 import { EventEmitter } from "node:events";
 import type { MockInstance } from "vitest";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { launch } from "../../src/cli/launch.ts";
+import { launch } from "../../cli/launch.ts";
 
 const fake = vi.hoisted(() => ({
   spawn:

@@ -4,16 +4,16 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { runConvert } from "../../src/cli/convert-command.ts";
-import { engineLoader } from "../../src/cli/engine.ts";
-import { readImage } from "../../src/cli/images.ts";
-import { runInfo } from "../../src/cli/info-command.ts";
-import type { UpscaleCliOptions } from "../../src/cli/upscale.ts";
-import { runUpscale } from "../../src/cli/upscale-command.ts";
+import { runConvert } from "../../cli/convert/run.ts";
+import { engineLoader } from "../../cli/engine.ts";
+import { readImage } from "../../cli/images.ts";
+import { runInfo } from "../../cli/info/run.ts";
+import type { UpscaleCliOptions } from "../../cli/upscale/command.ts";
+import { runUpscale } from "../../cli/upscale/run.ts";
 import type { RcodModel } from "../../src/index.ts";
 import { loadModel } from "../../src/index.ts";
 import { diskFile, folderFiles } from "../../src/node/index.ts";
-import type { RawImage } from "../../src/rcod/image-ops.ts";
+import type { RawImage } from "../../src/rcod/images/image-ops.ts";
 import { useGpu } from "../support/gpu.ts";
 import {
   SAMPLE_CHECKPOINTS,

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { parseVariantRounds } from "../../src/cli/variant-option.ts";
+import { parseVariantRounds } from "../../cli/variant-option.ts";
 import { KERNEL_VARIANTS } from "../../src/kernels/variant-choice.ts";
 
 describe("--variant", () => {

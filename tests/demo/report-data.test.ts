@@ -8,7 +8,7 @@ import { niceTicks } from "../../demo/tabs/inside/timeline.ts";
 import { columnsOf, isWrong, outputRows, summarize } from "../../demo/tabs/verify/rows.ts";
 import { markdownTable, textTable } from "../../demo/ui/data-table.ts";
 import { milliseconds, percent, rate, scientific } from "../../demo/ui/format-rate.ts";
-import { groupOfMetric } from "../../src/rcod/latent-groups.ts";
+import { groupOfMetric } from "../../src/rcod/settings/latent-groups.ts";
 
 describe("rows of a verification", () => {
   const result = (name: string, relRms: number, pass: boolean): CaseResult => ({

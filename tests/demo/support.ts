@@ -9,7 +9,7 @@ import { build } from "vite";
 import type { App, AppState } from "../../demo/app.ts";
 import type { ResultInfo } from "../../demo/protocol.ts";
 import type { FileSet } from "../../src/weights/index.ts";
-import { folderFiles } from "../../src/weights/node-source.ts";
+import { folderFiles } from "../../src/weights/sources/node-source.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { build } from "vite";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { folderFiles } from "../../src/weights/node-source.ts";
+import { folderFiles } from "../../src/weights/sources/node-source.ts";
 import { testImage } from "../rcod/support.ts";
 import type { TestBrowser, TestPage } from "../browser/support.ts";
 import { useBrowser } from "../browser/support.ts";

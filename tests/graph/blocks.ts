@@ -1,10 +1,10 @@
 /** Small graphs of the model's blocks, for passes and programs. */
 import type { DType } from "../../src/gpu/dtype.ts";
-import { GraphBuilder, WeightScope } from "../../src/graph/builder.ts";
-import type { Graph } from "../../src/graph/ir.ts";
-import { clipEncoderLayer } from "../../src/rcod/clip-vision.ts";
-import { resnetBlock } from "../../src/rcod/resnet.ts";
-import { basicTransformerBlock, transformer2d } from "../../src/rcod/transformer.ts";
+import { GraphBuilder, WeightScope } from "../../src/graph/ir/builder.ts";
+import type { Graph } from "../../src/graph/ir/ir.ts";
+import { clipEncoderLayer } from "../../src/rcod/networks/clip-vision.ts";
+import { resnetBlock } from "../../src/rcod/networks/resnet.ts";
+import { basicTransformerBlock, transformer2d } from "../../src/rcod/networks/transformer.ts";
 
 const root = new WeightScope();
 const CONV = { outChannels: 8, kernelSize: 3, stride: 1, padding: 1, bias: true };

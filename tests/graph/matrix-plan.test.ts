@@ -1,7 +1,7 @@
 /** What a graph is planned as where there are matrix units: the fusions of "tiled", and so no step more. */
 import { expect, it } from "vitest";
 import type { Caps } from "../../src/gpu/caps.ts";
-import type { Graph } from "../../src/graph/ir.ts";
+import type { Graph } from "../../src/graph/ir/ir.ts";
 import { planGraph } from "../../src/graph/plan.ts";
 import { MATRIX_CAPS } from "../support/matrix-caps.ts";
 import { blocks } from "./blocks.ts";

@@ -4,11 +4,16 @@ import { BASELINE_CAPS } from "../../src/gpu/caps.ts";
 import type { DType } from "../../src/gpu/dtype.ts";
 import type { Lifetime } from "../../src/graph/memory-plan.ts";
 import { planMemory } from "../../src/graph/memory-plan.ts";
-import { weightParts } from "../../src/graph/ir.ts";
+import { weightParts } from "../../src/graph/ir/ir.ts";
 import type { GraphPlan } from "../../src/graph/plan.ts";
 import { planGraph } from "../../src/graph/plan.ts";
-import { parseClipConfig, parseUNetConfig, parseVaeConfig, RCOD_O } from "../../src/rcod/config.ts";
-import { stageGraphs } from "../../src/rcod/model-parts.ts";
+import {
+  parseClipConfig,
+  parseUNetConfig,
+  parseVaeConfig,
+  RCOD_O,
+} from "../../src/rcod/settings/config.ts";
+import { stageGraphs } from "../../src/rcod/networks/stage-graphs.ts";
 import { CLIP_L_JSON, SD21_UNET_JSON, SD_VAE_JSON } from "./full-configs.ts";
 
 describe("planMemory", () => {

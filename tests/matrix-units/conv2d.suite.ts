@@ -1,10 +1,14 @@
 /** conv2d on matrix units, against the definition; and statistics of channels. */
 import { afterAll, beforeAll, describe, it } from "vitest";
 import type { Gpu } from "../../src/gpu/device.ts";
-import { conv2d } from "../../src/kernels/conv2d.ts";
-import { CONV2D_TABLE, checkConv2d, prepareConv2d } from "../kernels/conv2d-rows.ts";
-import { MERGED_NORM_CASES, checkMergedNorm } from "../kernels/merged-norm-rows.ts";
-import { STATISTICS_CASES, checkStatistics, statisticsTitle } from "../kernels/statistics-rows.ts";
+import { conv2d } from "../../src/kernels/contraction/conv2d.ts";
+import { CONV2D_TABLE, checkConv2d, prepareConv2d } from "../kernels/contraction/conv2d-rows.ts";
+import { MERGED_NORM_CASES, checkMergedNorm } from "../kernels/contraction/merged-norm-rows.ts";
+import {
+  STATISTICS_CASES,
+  checkStatistics,
+  statisticsTitle,
+} from "../kernels/contraction/statistics-rows.ts";
 import { openMatrixGpu } from "./support.ts";
 
 let gpu: Gpu;

@@ -1,11 +1,11 @@
 /** linear on matrix units, against the definition. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Gpu } from "../../src/gpu/device.ts";
-import { linear } from "../../src/kernels/linear.ts";
-import { LAYER_NORM_CASES, checkLayerNormOnLoad } from "../kernels/layer-norm-rows.ts";
-import { MERGED_NORM_CASES, checkMergedNorm } from "../kernels/merged-norm-rows.ts";
-import type { LinearRow } from "../kernels/linear-rows.ts";
-import { LINEAR_TABLE, checkLinear, prepareLinear } from "../kernels/linear-rows.ts";
+import { linear } from "../../src/kernels/contraction/linear.ts";
+import { LAYER_NORM_CASES, checkLayerNormOnLoad } from "../kernels/norm/layer-norm-rows.ts";
+import { MERGED_NORM_CASES, checkMergedNorm } from "../kernels/contraction/merged-norm-rows.ts";
+import type { LinearRow } from "../kernels/contraction/linear-rows.ts";
+import { LINEAR_TABLE, checkLinear, prepareLinear } from "../kernels/contraction/linear-rows.ts";
 import { runKernel } from "../support/gpu.ts";
 import { openMatrixGpu } from "./support.ts";
 

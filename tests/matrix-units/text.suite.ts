@@ -2,11 +2,11 @@
 import { afterAll, beforeAll, expect, it } from "vitest";
 import type { Gpu } from "../../src/gpu/device.ts";
 import type { MatrixUnits } from "../../src/gpu/subgroup-matrix.ts";
-import type { Conv2dProblem } from "../../src/kernels/conv2d.ts";
-import { conv2d } from "../../src/kernels/conv2d.ts";
-import { PLAIN_EPILOGUE } from "../../src/kernels/epilogue.ts";
-import type { LinearProblem } from "../../src/kernels/linear.ts";
-import { linear } from "../../src/kernels/linear.ts";
+import type { Conv2dProblem } from "../../src/kernels/contraction/conv2d.ts";
+import { conv2d } from "../../src/kernels/contraction/conv2d.ts";
+import { PLAIN_EPILOGUE } from "../../src/kernels/contraction/epilogue.ts";
+import type { LinearProblem } from "../../src/kernels/contraction/linear.ts";
+import { linear } from "../../src/kernels/contraction/linear.ts";
 import { MATRIX_CAPS, matrixCaps } from "../support/matrix-caps.ts";
 import { openMatrixGpu } from "./support.ts";
 

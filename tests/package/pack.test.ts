@@ -92,12 +92,12 @@ describe("the package", () => {
   it("holds what it needs and nothing else", async () => {
     const entries = await readdir(installed);
     expect(entries.toSorted()).toEqual(
-      ["LICENSE", "README.md", "bin", "dist", "models", "package.json", "src"].toSorted(),
+      ["LICENSE", "README.md", "bin", "cli", "dist", "models", "package.json", "src"].toSorted(),
     );
     const files = await readdir(join(installed, "dist"), { recursive: true });
     expect(files.filter((name) => /\.(test|spec)\./.test(name))).toEqual([]);
-    expect(files).toContain("index.js");
-    expect(files).toContain("index.d.ts");
+    expect(files).toContain("src/index.js");
+    expect(files).toContain("src/index.d.ts");
   });
 
   it("brings no other package along", async () => {
@@ -117,7 +117,7 @@ describe("the package", () => {
       }
     };
     for (const entry of ["", "gpu", "graph", "kernels", "weights", "worker", "bench", "verify"]) {
-      await visit(join(installed, "dist", entry, "index.js"));
+      await visit(join(installed, "dist", "src", entry, "index.js"));
     }
     expect(bare).toEqual([]);
     expect(seen.size).toBeGreaterThan(60); // the walk has gone through the library
@@ -215,7 +215,7 @@ describe("the package", () => {
       build: {
         minify: true,
         rolldownOptions: {
-          input: join(installed, "dist", "index.js"),
+          input: join(installed, "dist", "src", "index.js"),
           preserveEntrySignatures: "strict",
         },
       },

@@ -3,15 +3,15 @@ import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import sharp from "sharp";
 import { describe, expect, it } from "vitest";
-import { loadWeights } from "../../src/rcod/load.ts";
-import { readConfigs } from "../../src/rcod/model-configs.ts";
-import { modelParts } from "../../src/rcod/model-parts.ts";
-import { adaptToImage } from "../../src/rcod/degradation-stage.ts";
+import { loadWeights } from "../../src/rcod/loading/load.ts";
+import { readConfigs } from "../../src/rcod/settings/model-configs.ts";
+import { modelParts } from "../../src/rcod/networks/stage-graphs.ts";
+import { adaptToImage } from "../../src/rcod/stages/adapt.ts";
 import { loadModel } from "../../src/rcod/model.ts";
-import type { ModelSources } from "../../src/rcod/model-source.ts";
-import type { RawImage } from "../../src/rcod/image-ops.ts";
+import type { ModelSources } from "../../src/rcod/loading/model-source.ts";
+import type { RawImage } from "../../src/rcod/images/image-ops.ts";
 import { PairMetric } from "../../src/rcod/metric-of-pair.ts";
-import { StagePrograms } from "../../src/rcod/stage-programs.ts";
+import { StagePrograms } from "../../src/rcod/stages/programs.ts";
 import {
   WeightsError,
   memoryFiles,
@@ -19,20 +19,20 @@ import {
   toFloat32,
   writeSafetensors,
 } from "../../src/weights/index.ts";
-import { fileSource } from "../../src/weights/node-source.ts";
+import { fileSource } from "../../src/weights/sources/node-source.ts";
 import { useGpu } from "../support/gpu.ts";
 import { SAMPLE_EXPECTED } from "../support/samples.ts";
 import { makeTexture, readTexture } from "../support/texture.ts";
 import { rcodSFiles } from "./rcod-s-sample.ts";
 import { largestDifference, testImage } from "./support.ts";
 import { recordingTerminal, useFolder } from "../cli/support/terminal.ts";
-import { runConvert } from "../../src/cli/convert-command.ts";
-import { engineLoader } from "../../src/cli/engine.ts";
-import { readImage } from "../../src/cli/images.ts";
+import { runConvert } from "../../cli/convert/run.ts";
+import { engineLoader } from "../../cli/engine.ts";
+import { readImage } from "../../cli/images.ts";
 import { describePlan } from "../../src/bench/model-plan.ts";
-import { describeWeights } from "../../src/cli/info-weights.ts";
-import type { UpscaleCliOptions } from "../../src/cli/upscale.ts";
-import { runUpscale } from "../../src/cli/upscale-command.ts";
+import { describeWeights } from "../../cli/info/weights.ts";
+import type { UpscaleCliOptions } from "../../cli/upscale/command.ts";
+import { runUpscale } from "../../cli/upscale/run.ts";
 
 const setup = useGpu();
 type Json = Record<string, unknown>;

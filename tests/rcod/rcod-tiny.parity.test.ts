@@ -2,23 +2,23 @@
 import { existsSync, readFileSync } from "node:fs";
 import { beforeAll, describe, expect, it } from "vitest";
 import type { DType } from "../../src/gpu/dtype.ts";
-import { elementwise } from "../../src/kernels/elementwise.ts";
-import type { DeviceWeights } from "../../src/graph/device-weights.ts";
-import type { Graph } from "../../src/graph/ir.ts";
+import { elementwise } from "../../src/kernels/pointwise/elementwise.ts";
+import type { DeviceWeights } from "../../src/graph/weights/device-weights.ts";
+import type { Graph } from "../../src/graph/ir/ir.ts";
 import { packActivation, unpackActivation } from "../../src/graph/pack-activation.ts";
 import { planGraph } from "../../src/graph/plan.ts";
 import { Program } from "../../src/graph/program.ts";
-import { runPlan } from "../../src/graph/run-plan.ts";
+import { runPlan } from "../../src/graph/execution/run-plan.ts";
 import { SlotPool } from "../../src/graph/slot-pool.ts";
 import { readBytes } from "../../src/gpu/transfer.ts";
 import { folderFiles } from "../../src/node/index.ts";
-import { oneStepCoefficients } from "../../src/rcod/graphs.ts";
-import { loadWeights } from "../../src/rcod/load.ts";
-import { readConfigs } from "../../src/rcod/model-configs.ts";
-import { stageGraphs } from "../../src/rcod/model-parts.ts";
-import { metricOfMap } from "../../src/rcod/mem.ts";
+import { oneStepCoefficients } from "../../src/rcod/networks/graphs.ts";
+import { loadWeights } from "../../src/rcod/loading/load.ts";
+import { readConfigs } from "../../src/rcod/settings/model-configs.ts";
+import { stageGraphs } from "../../src/rcod/networks/stage-graphs.ts";
+import { metricOfMap } from "../../src/rcod/networks/mem.ts";
 import { loadModel } from "../../src/rcod/model.ts";
-import { timestepEmbedding } from "../../src/rcod/unet.ts";
+import { timestepEmbedding } from "../../src/rcod/networks/unet.ts";
 import {
   bytesSource,
   openSafetensors,

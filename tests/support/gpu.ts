@@ -6,7 +6,7 @@ import type { DType } from "../../src/gpu/dtype.ts";
 import { floatToHalfBits, halfToFloatTable } from "../../src/gpu/dtype.ts";
 import { paddedChannels } from "../../src/gpu/shape.ts";
 import { readBytes, uploadBytes } from "../../src/gpu/transfer.ts";
-import { runPlan } from "../../src/graph/run-plan.ts";
+import { runPlan } from "../../src/graph/execution/run-plan.ts";
 import type { KernelPlan } from "../../src/kernels/kernel.ts";
 import { requestNodeGpu } from "../../src/node/gpu.ts";
 

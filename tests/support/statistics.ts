@@ -1,5 +1,5 @@
 /** Statistics of runs of channels: from those of single channels, and as they lie in a buffer. */
-import type { StatisticsRun } from "../../src/kernels/channel-stats.ts";
+import type { StatisticsRun } from "../../src/kernels/norm/channel-stats.ts";
 
 /** Mean and M2 of each [split, channel]; of runs, those of each [split, run]. */
 interface Moments {

@@ -6,7 +6,7 @@ import type { CaseResult } from "../../src/verify/verify.ts";
 import { verifyFiles } from "../../src/verify/verify.ts";
 import type { FileSet } from "../../src/weights/index.ts";
 import { memoryFiles } from "../../src/weights/index.ts";
-import { folderFiles } from "../../src/weights/node-source.ts";
+import { folderFiles } from "../../src/weights/sources/node-source.ts";
 import { rcodSFiles } from "../rcod/rcod-s-sample.ts";
 import { useGpu } from "../support/gpu.ts";
 import { SAMPLE_EXPECTED } from "../support/samples.ts";

@@ -1,7 +1,7 @@
 /** The golden files of `tests/fixtures/goldens`, whole or with changes. */
 import { readFileSync, readdirSync } from "node:fs";
 import type { CaseResult, VerifySource } from "../../src/verify/verify.ts";
-import { bytesSource } from "../../src/weights/source.ts";
+import { bytesSource } from "../../src/weights/sources/source.ts";
 
 const folder = new URL("../fixtures/goldens/", import.meta.url);
 

@@ -1,12 +1,12 @@
 /** Model folders made of configurations alone. */
 import { fileURLToPath } from "node:url";
 import { expect, it } from "vitest";
-import { readConfigs } from "../../src/rcod/model-configs.ts";
-import { modelParameters, modelParts } from "../../src/rcod/model-parts.ts";
-import { checkPart, openPart } from "../../src/rcod/open-model.ts";
-import { recipeHalves } from "../../src/verify/recipe.ts";
+import { readConfigs } from "../../src/rcod/settings/model-configs.ts";
+import { modelParameters, modelParts } from "../../src/rcod/networks/stage-graphs.ts";
+import { checkPart, openPart } from "../../src/rcod/loading/open-model.ts";
+import { recipeHalves } from "../../src/verify/runner/recipe.ts";
 import { recipeFiles } from "../../src/verify/recipe-files.ts";
-import { folderFiles } from "../../src/weights/node-source.ts";
+import { folderFiles } from "../../src/weights/sources/node-source.ts";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 const full = folderFiles(`${root}bench/configs/sd21-clip-l`);

@@ -4,8 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import type { VerifyOptions } from "../../src/cli/verify.ts";
-import { runVerify } from "../../src/cli/verify-command.ts";
+import type { VerifyOptions } from "../../cli/verify/command.ts";
+import { runVerify } from "../../cli/verify/run.ts";
 import { goldenBytes, withChangedValue } from "./golden-fixtures.ts";
 
 const goldens = fileURLToPath(new URL("../fixtures/goldens/", import.meta.url));

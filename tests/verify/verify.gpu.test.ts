@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { withVariants } from "../../src/gpu/device.ts";
 import { verifyFiles } from "../../src/verify/verify.ts";
-import { bytesSource } from "../../src/weights/source.ts";
+import { bytesSource } from "../../src/weights/sources/source.ts";
 import { useGpu } from "../support/gpu.ts";
 import {
   collect,

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { MAX_HEADER_BYTES, openSafetensors } from "../../src/weights/safetensors.ts";
-import { bytesSource } from "../../src/weights/source.ts";
+import { bytesSource } from "../../src/weights/sources/source.ts";
 import { failureOf, fileOf, headerOf, recordingSource } from "./samples.ts";
 
 const open = (file: Uint8Array) => openSafetensors(bytesSource("sample.safetensors", file));

@@ -1,8 +1,8 @@
 /** Bytes and sources for the tests of this folder. */
 import { expect } from "vitest";
 import { WeightsError } from "../../src/weights/errors.ts";
-import { bytesSource } from "../../src/weights/source.ts";
-import type { ByteSource } from "../../src/weights/source.ts";
+import { bytesSource } from "../../src/weights/sources/source.ts";
+import type { ByteSource } from "../../src/weights/sources/source.ts";
 
 const encoder = new TextEncoder();
 

@@ -1,13 +1,13 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { memoryFiles } from "../../src/weights/files.ts";
-import { folderFiles } from "../../src/weights/node-source.ts";
+import { memoryFiles } from "../../src/weights/sources/files.ts";
+import { folderFiles } from "../../src/weights/sources/node-source.ts";
 import { writeSafetensors } from "../../src/weights/safetensors-write.ts";
 import { openWeightFile } from "../../src/weights/weight-file.ts";
 import type { WeightFile } from "../../src/weights/weight-file.ts";
 import { openWeightIndex } from "../../src/weights/weight-folder.ts";
 import { failureOf } from "./samples.ts";
-import { archiveOf, floats, int, named, storage, tensor } from "./torch-samples.ts";
+import { archiveOf, floats, int, named, storage, tensor } from "./torch/torch-samples.ts";
 
 describe("openWeightFile", () => {
   const safetensors = writeSafetensors(

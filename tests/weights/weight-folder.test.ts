@@ -1,11 +1,11 @@
 import { describe, expect, test } from "vitest";
-import { memoryFiles } from "../../src/weights/files.ts";
-import type { FileSet } from "../../src/weights/files.ts";
+import { memoryFiles } from "../../src/weights/sources/files.ts";
+import type { FileSet } from "../../src/weights/sources/files.ts";
 import { writeSafetensors } from "../../src/weights/safetensors-write.ts";
 import { openWeightFolder } from "../../src/weights/weight-folder.ts";
 import type { WeightFolderOptions, WeightStem } from "../../src/weights/weight-folder.ts";
 import { failureOf, fileOf, headerOf, utf8 } from "./samples.ts";
-import { archiveOf, global, named, storage, tensor } from "./torch-samples.ts";
+import { archiveOf, global, named, storage, tensor } from "./torch/torch-samples.ts";
 
 const STEM = "diffusion_pytorch_model";
 

@@ -2,10 +2,10 @@
  * A process that runs `rcod upscale` with the fake engine, slowly. Arguments: `launch` or `here` (through the
  * launcher, or not), `polite` or `stubborn` (an engine that ignores its abort signal), then the inputs.
  */
-import { launch } from "../../../src/cli/launch.ts";
-import { processTerminal, reportError } from "../../../src/cli/terminal.ts";
-import { runUpscale } from "../../../src/cli/upscale-command.ts";
-import type { LoadModel } from "../../../src/cli/engine.ts";
+import { launch } from "../../../cli/launch.ts";
+import { processTerminal, reportError } from "../../../cli/terminal.ts";
+import { runUpscale } from "../../../cli/upscale/run.ts";
+import type { LoadModel } from "../../../cli/engine.ts";
 import { fakeEngine } from "./fake-engine.ts";
 
 const [launching, manners, ...inputs] = process.argv.slice(2);

@@ -8,7 +8,7 @@ import type {
   RawImage,
   Stage,
   UpscaleOptions,
-} from "../../../src/cli/engine.ts";
+} from "../../../cli/engine.ts";
 
 const STAGES: readonly Stage[] = ["preprocess", "tokens", "encode", "unet", "decode", "color"];
 

@@ -34,8 +34,8 @@ export function useStage(): Stage {
           typeRoots: [join(REPOSITORY, "node_modules/@types")],
         },
         files: [
-          join(REPOSITORY, "src/cli/main.ts"),
-          join(REPOSITORY, "src/cli/probe.ts"),
+          join(REPOSITORY, "cli/main.ts"),
+          join(REPOSITORY, "cli/probe.ts"),
           join(REPOSITORY, "tests/cli/support/driver.ts"),
         ],
       }),
@@ -46,8 +46,8 @@ export function useStage(): Stage {
       { stdio: "ignore" }, // types are checked elsewhere; the compiler writes its output regardless
     );
     await new Promise((resolve) => compiler.once("exit", resolve));
-    await access(join(folder, "src/cli/main.js"));
-    await symlink("src", join(folder, "dist"));
+    await access(join(folder, "cli/main.js"));
+    await symlink(".", join(folder, "dist"));
     await mkdir(join(folder, "bin"));
     await copyFile(join(REPOSITORY, "bin/rcod.js"), join(folder, "bin/rcod.js"));
     await copyFile(join(REPOSITORY, "package.json"), join(folder, "package.json"));

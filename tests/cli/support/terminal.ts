@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PassThrough } from "node:stream";
 import { afterEach, beforeEach } from "vitest";
-import type { Terminal } from "../../../src/cli/terminal.ts";
+import type { Terminal } from "../../../cli/terminal.ts";
 
 export interface RecordingTerminal extends Terminal {
   readonly stdout: string[];

@@ -1,0 +1,203 @@
+/** `rcod bench`: a line per case as it comes, the sums at the end, or one JSON object. */
+import { basename, join } from "node:path";
+import {
+  casePasses,
+  imageEstimateMs,
+  knownVariants,
+  runKernelSuite,
+} from "../../src/bench/kernel-suite.ts";
+import { runModelSuite } from "../../src/bench/model-suite.ts";
+import { kernelPoints, rooflineSvg } from "../../src/bench/roofline-plot.ts";
+import { elementReader } from "../../src/bench/workloads/test-data.ts";
+import type { Caps } from "../../src/gpu/caps.ts";
+import { fasterDType } from "../../src/gpu/caps.ts";
+import type { Gpu } from "../../src/gpu/device.ts";
+import { withVariants } from "../../src/gpu/device.ts";
+import { requestNodeGpu } from "../../src/node/gpu.ts";
+import { fileTuningStore } from "../../src/node/tuning-file.ts";
+import { KERNEL_VARIANTS } from "../../src/kernels/variant-choice.ts";
+import { rememberedVariants } from "../../src/rcod/tuning/model-variants.ts";
+import type { RawImage } from "../../src/rcod/images/image-ops.ts";
+import { recipeFiles } from "../../src/verify/recipe-files.ts";
+import { folderFiles } from "../../src/weights/sources/node-source.ts";
+import { writeFileAtomically } from "../atomic-write.ts";
+import type { BenchOptions } from "./command.ts";
+import { adapterName, caseLines, kernelHeading, kernelSummary, modelReport } from "./report.ts";
+import { EXIT, usageError } from "../errors.ts";
+import { readImage } from "../images.ts";
+import type { Interrupt } from "../interrupt.ts";
+import { listenForInterrupt } from "../interrupt.ts";
+import { BUNDLED_MODEL, PACKAGE_VERSION } from "../package-root.ts";
+
+/** Runs the command. Exit code 0; 1 when anything computes wrong or fails; 128 + signal when interrupted. */
+export async function runBench(options: BenchOptions): Promise<number> {
+  checkVariants(options);
+  const interrupt = listenForInterrupt();
+  let gpu: Gpu | undefined;
+  try {
+    gpu = await requestNodeGpu({ toggles: options.dawnToggles });
+    return options.suite === "model"
+      ? await benchModel(gpu, options, interrupt)
+      : await benchKernels(gpu, options, interrupt);
+  } catch (error) {
+    if (interrupt.exitCode === 0) throw error;
+    if (options.json) options.terminal.out(JSON.stringify({ error: "interrupted" }));
+    options.terminal.note("rcod: interrupted");
+    return interrupt.exitCode;
+  } finally {
+    interrupt.stop();
+    gpu?.destroy();
+  }
+}
+
+/** Throws `CliError` for a kernel or variant that does not exist. */
+function checkVariants({ variants = {}, suite }: BenchOptions): void {
+  const known = suite === "model" ? new Map(Object.entries(KERNEL_VARIANTS)) : knownVariants();
+  for (const [kernel, variant] of Object.entries(variants)) {
+    const names = known.get(kernel);
+    if (names === undefined) {
+      throw usageError(
+        `--variant: no kernel "${kernel}". Kernels: ${[...known.keys()].join(", ")}`,
+      );
+    }
+    if (!(variant === "all" && suite === "kernels") && !names.includes(variant)) {
+      throw usageError(
+        `--variant: ${kernel} has no variant "${variant}". Variants: ${names.join(", ")}${suite === "kernels" ? ", all" : ""}`,
+      );
+    }
+  }
+}
+
+/** What every record of a run carries. */
+function runRecord(caps: Caps) {
+  const { limits: _limits, ...adapter } = caps;
+  const { deno } = process.versions;
+  return {
+    version: PACKAGE_VERSION,
+    date: new Date().toISOString(),
+    runtime: `${deno === undefined ? `Node ${process.versions.node}` : `Deno ${deno}`}, ${process.platform} ${process.arch}`,
+    adapter,
+  };
+}
+
+async function benchKernels(
+  gpu: Gpu,
+  options: BenchOptions,
+  interrupt: Interrupt,
+): Promise<number> {
+  const { terminal, json } = options;
+  const dtype = options.precision ?? fasterDType(gpu.caps);
+  const known =
+    options.autotune === false ? {} : await rememberedVariants(gpu, dtype, fileTuningStore());
+  const { settings, cases } = await runKernelSuite(
+    withVariants(gpu, known),
+    {
+      dtype,
+      ...(options.filter !== undefined && { filter: options.filter }),
+      ...(options.variants && { variants: options.variants }),
+      ...(options.scale && { scale: options.scale }),
+      ...(options.minMs !== undefined && { minMs: options.minMs }),
+      ...(options.samples !== undefined && { samples: options.samples }),
+      signal: interrupt.signal,
+    },
+    json
+      ? {}
+      : {
+          onStart: (started) => terminal.out(kernelHeading(PACKAGE_VERSION, started, gpu.caps)),
+          onCase: (record) => terminal.out(caseLines(record)),
+        },
+  );
+  const failed = cases.filter((record) => !casePasses(record)).length;
+  const estimateMs = imageEstimateMs(cases);
+  if (json) {
+    terminal.out(
+      JSON.stringify({
+        suite: "kernels",
+        ...runRecord(gpu.caps),
+        precision: dtype,
+        ...settings,
+        cases,
+        failed,
+        estimateMs,
+      }),
+    );
+  } else terminal.out(kernelSummary(cases));
+  if (options.svg !== undefined) {
+    const title = `rcod ${PACKAGE_VERSION}, ${adapterName(gpu.caps)}, ${dtype}`;
+    await writeFileAtomically(
+      options.svg,
+      new TextEncoder().encode(rooflineSvg(title, settings.roofline, kernelPoints(cases))),
+    );
+  }
+  if (cases.length === 0) terminal.note("rcod: no case has this name");
+  return failed > 0 || cases.length === 0 ? EXIT.failed : EXIT.ok;
+}
+
+/** Warm images to time unless told. */
+const WARM_IMAGES = 3;
+
+async function benchModel(gpu: Gpu, options: BenchOptions, interrupt: Interrupt): Promise<number> {
+  const { terminal, json, model: folder = BUNDLED_MODEL } = options;
+  const model = basename(folder); // records are published: no paths of this machine
+  const { image, name } = await benchImage();
+  const note = progressNotes((line) => terminal.note(line));
+  const result = await runModelSuite(gpu, {
+    files: options.recipeWeights ? await recipeFiles(folderFiles(folder)) : folderFiles(folder),
+    image,
+    precision: options.precision ?? "auto",
+    variants: {
+      tuningStore: fileTuningStore(),
+      ...(options.variants && { variants: options.variants }),
+      ...(options.autotune !== undefined && { autotune: options.autotune }),
+    },
+    samples: options.samples ?? WARM_IMAGES,
+    signal: interrupt.signal,
+    onProgress: note,
+  });
+  if (json)
+    terminal.out(
+      JSON.stringify({
+        suite: "model",
+        ...runRecord(gpu.caps),
+        model,
+        weights: options.recipeWeights ? "recipe" : "stored",
+        image: name,
+        ...result,
+      }),
+    );
+  else terminal.out(modelReport(PACKAGE_VERSION, result, gpu.caps, model, name));
+  return EXIT.ok;
+}
+
+/** The photo that comes with the repository, or noise of the same size where it is absent (npm package). */
+async function benchImage(): Promise<{ readonly image: RawImage; readonly name: string }> {
+  const path = join(BUNDLED_MODEL, "..", "..", "examples", "photos", "boats.png");
+  try {
+    const { width, height, channels, data } = await readImage(path);
+    return { image: { width, height, channels, data }, name: "boats.png" };
+  } catch {
+    const read = elementReader({
+      name: "image",
+      dtype: "f32",
+      rows: 1,
+      channels: 1,
+      scale: 1,
+      seed: 5,
+    });
+    const data = Uint8Array.from({ length: 128 * 128 * 3 }, (_, i) => 127.5 * (1 + read(i)));
+    return { image: { width: 128, height: 128, channels: 3, data }, name: "noise" };
+  }
+}
+
+/** A line at every stage's start and then every 10 s: benchmarks of large models take minutes. */
+function progressNotes(note: (line: string) => void): (what: string, fraction: number) => void {
+  let last = "";
+  let toldMs = 0;
+  return (what, fraction) => {
+    const now = performance.now();
+    if (what === last && now - toldMs < 10_000) return;
+    note(what === last ? `${what}: ${Math.round(100 * fraction)} %` : what);
+    last = what;
+    toldMs = now;
+  };
+}

@@ -1,0 +1,153 @@
+/** `rcod convert`: writes the files of a conversion to disk, with their checksums. */
+import { mkdir, open, readdir, writeFile } from "node:fs/promises";
+import { dirname, isAbsolute, join, relative, resolve, sep } from "node:path";
+import { MANIFEST, PIECE_BYTES } from "../../src/cache/manifest.ts";
+import type { Conversion } from "../../src/rcod/loading/convert.ts";
+import { planConversion } from "../../src/rcod/loading/convert.ts";
+import type { ConvertedFile } from "../../src/rcod/loading/converted-files.ts";
+import { writeFolderAtomically } from "../atomic-write.ts";
+import { Checksums } from "./checksums.ts";
+import type { ConvertCliOptions } from "./command.ts";
+import { CliError, EXIT, systemCode, systemReason, usageError } from "../errors.ts";
+import { formatBytes, formatMs } from "../format.ts";
+import { listenForInterrupt } from "../interrupt.ts";
+import { checkModelPaths, modelFilesAt, modelPaths } from "../model-paths.ts";
+import { PACKAGE_VERSION } from "../package-root.ts";
+import { createProgress } from "../progress.ts";
+import type { Terminal } from "../terminal.ts";
+
+/** A file in `manifest.json`, which is also what tells a converted folder from any other. */
+interface ManifestEntry {
+  readonly path: string;
+  readonly bytes: number;
+  readonly sha256: string;
+  /** SHA-256 of each piece of `piece_bytes`; absent for a file of one. */
+  readonly pieces?: readonly string[];
+}
+
+/** Runs the command. Exit code 0. Throws what is wrong with the model or the folder. */
+export async function runConvert(options: ConvertCliOptions, terminal: Terminal): Promise<number> {
+  const { out, dtype, shardSize, json = false, quiet = false } = options;
+  await checkModelPaths(options);
+  await checkOut(options);
+  const startedAt = performance.now();
+  const interrupt = listenForInterrupt();
+  const { signal } = interrupt;
+  const progress = await createProgress(terminal, quiet);
+  try {
+    progress.start(out, "converting");
+    const conversion = await planConversion(await modelFilesAt(options), {
+      dtype: dtype === "fp16" ? "f16" : "f32",
+      shardBytes: shardSize,
+      signal,
+    });
+    const bytes = conversion.files.reduce((sum, { byteLength }) => sum + byteLength, 0);
+    try {
+      await writeFolder(options, conversion, signal, (bytesLoaded) => {
+        const fraction = bytesLoaded / bytes;
+        const state = { stageFraction: fraction, fraction, bytesLoaded, bytesTotal: bytes };
+        progress.update({ stage: "load", ...state });
+      });
+    } finally {
+      await conversion.close();
+    }
+    progress.stop();
+    const durationMs = performance.now() - startedAt;
+    const files = conversion.files.length + 1; // the manifest too
+    if (json) {
+      const report = { ...modelPaths(options), out, dtype, files, bytes, durationMs };
+      terminal.out(JSON.stringify(report));
+    } else if (!quiet) {
+      const size = `${files} files, ${formatBytes(bytes)}`;
+      terminal.out(`${out}  ${dtype}, ${size}, ${formatMs(durationMs)}`);
+    }
+    return EXIT.ok;
+  } catch (error) {
+    if (interrupt.exitCode === 0) throw error;
+    throw new CliError("interrupted", interrupt.exitCode);
+  } finally {
+    progress.stop();
+    interrupt.stop();
+  }
+}
+
+/** Writes all files and the manifest, or nothing. */
+async function writeFolder(
+  { out, dtype }: ConvertCliOptions,
+  { files }: Conversion,
+  signal: AbortSignal,
+  onWritten: (bytesSoFar: number) => void,
+): Promise<void> {
+  let bytesSoFar = 0;
+  const written = (bytes: number): void => onWritten((bytesSoFar += bytes));
+  await writeFolderAtomically(
+    out,
+    async (folder) => {
+      const entries: ManifestEntry[] = [];
+      for (const file of files) entries.push(await writeHashed(folder, file, signal, written));
+      await writeFile(join(folder, MANIFEST), manifest(dtype, entries));
+    },
+    signal,
+  );
+}
+
+/** Writes a file piece by piece, and its checksum as it goes by. */
+async function writeHashed(
+  folder: string,
+  file: ConvertedFile,
+  signal: AbortSignal,
+  onWritten: (bytes: number) => void,
+): Promise<ManifestEntry> {
+  const target = join(folder, ...file.path.split("/"));
+  await mkdir(dirname(target), { recursive: true });
+  const handle = await open(target, "wx");
+  try {
+    const checksums = new Checksums();
+    let byteLength = 0;
+    for await (const piece of file.bytes(signal)) {
+      signal.throwIfAborted();
+      await handle.writeFile(piece); // goes on where the last write ended
+      checksums.update(piece);
+      byteLength += piece.byteLength;
+      onWritten(piece.byteLength);
+    }
+    return { path: file.path, bytes: byteLength, ...checksums.digest() };
+  } finally {
+    await handle.close();
+  }
+}
+
+function manifest(dtype: ConvertCliOptions["dtype"], files: readonly ManifestEntry[]): string {
+  const writer = `rcod-webgpu ${PACKAGE_VERSION}`;
+  return `${JSON.stringify({ writer, dtype, piece_bytes: PIECE_BYTES, files }, null, 2)}\n`;
+}
+
+/**
+ * The folder must be new or empty, or, where it is to be replaced, be one that a conversion has written: a
+ * mistyped path must not cost anyone a folder. Nor may it be or hold what is read.
+ */
+async function checkOut({ out, force = false, ...paths }: ConvertCliOptions): Promise<void> {
+  for (const source of Object.values(modelPaths(paths)) as string[]) {
+    if (isInside(source, out)) {
+      throw usageError(`${out} is or holds ${source}, which is read. Choose another -o`);
+    }
+  }
+  let names: readonly string[];
+  try {
+    names = await readdir(out);
+  } catch (error) {
+    if (systemCode(error) === "ENOENT") return;
+    if (systemCode(error) === "ENOTDIR") throw usageError(`${out} is a file. Choose another -o`);
+    throw new CliError(`cannot write ${out}: ${systemReason(error)}`);
+  }
+  if (names.length === 0) return;
+  if (!names.includes(MANIFEST) || !names.includes("rcod_config.json")) {
+    throw usageError(`${out} holds something else than a converted model. Choose another -o`);
+  }
+  if (!force) throw usageError(`${out} exists already. Use --force to replace it`);
+}
+
+function isInside(path: string, folder: string): boolean {
+  const way = relative(resolve(folder), resolve(path));
+  return way === "" || !(way === ".." || way.startsWith(`..${sep}`) || isAbsolute(way));
+}

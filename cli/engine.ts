@@ -1,0 +1,52 @@
+/** What the command line asks of the engine. */
+import type { Gpu } from "../src/gpu/device.ts";
+import type { RawImage } from "../src/rcod/images/image-ops.ts";
+import type {
+  Precision,
+  Progress,
+  UpscaleOptions,
+  UpscaleResult,
+} from "../src/rcod/settings/options.ts";
+import type { ModelPaths } from "./model-paths.ts";
+import { modelFilesAt } from "./model-paths.ts";
+
+export type { RawImage } from "../src/rcod/images/image-ops.ts";
+export type {
+  Precision,
+  Progress,
+  Stage,
+  UpscaleOptions,
+  UpscaleResult,
+} from "../src/rcod/settings/options.ts";
+
+/** What the commands use of a loaded model; `RcodModel` is one. */
+export interface Model {
+  upscale(image: RawImage, options?: UpscaleOptions): Promise<UpscaleResult>;
+  readonly precision: "f32" | "f16";
+  dispose(): void;
+}
+
+export type LoadModel = (
+  paths: ModelPaths,
+  options: {
+    readonly gpu: Gpu;
+    readonly precision?: Precision;
+    readonly lowMemory?: boolean;
+    readonly autotune?: boolean;
+    readonly signal?: AbortSignal;
+    readonly onProgress?: (progress: Progress) => void;
+  },
+) => Promise<Model>;
+
+/** Output pixels per input pixel along each side. */
+export const SCALE = 4;
+
+/** The engine's loader, imported only once a command needs it. */
+export async function engineLoader(): Promise<LoadModel> {
+  const [{ loadModel }, { fileTuningStore }] = await Promise.all([
+    import("../src/rcod/model.ts"),
+    import("../src/node/tuning-file.ts"),
+  ]);
+  return async (paths, options) =>
+    loadModel(await modelFilesAt(paths), { tuningStore: fileTuningStore(), ...options });
+}

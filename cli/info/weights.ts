@@ -1,0 +1,130 @@
+/** What `rcod info` says of a model's weight files: whether they fit the configurations, and what stays of RCOD_S's. */
+import type { LoraUpdate } from "../../src/graph/weights/device-weights.ts";
+import { weightParts } from "../../src/graph/ir/ir.ts";
+import type { ModelConfigs } from "../../src/rcod/settings/model-configs.ts";
+import type { ModelPart } from "../../src/rcod/networks/stage-graphs.ts";
+import { modelParameters, modelParts, modelWeights } from "../../src/rcod/networks/stage-graphs.ts";
+import type { ModulatedPart } from "../../src/rcod/networks/modulation.ts";
+import { MODULATED_PARTS } from "../../src/rcod/networks/modulation.ts";
+import { checkPart, checkpointUpdates, openPart } from "../../src/rcod/loading/open-model.ts";
+import { openCheckpoint } from "../../src/rcod/loading/rcod-checkpoint.ts";
+import type { FileSet, WeightStem, WeightStore } from "../../src/weights/index.ts";
+import { WeightsError, hasWeights } from "../../src/weights/index.ts";
+
+/** The weight files of one part, or the checkpoint. */
+export interface WeightsInfo {
+  readonly part: ModelPart | "checkpoint";
+  readonly tensors: number;
+  readonly bytes: number;
+  /** What is missing, misshapen or left over; null when all is right. */
+  readonly problem: string | null;
+}
+
+/** RCOD_S: what stays on the device beside the packed weights, to merge them for each image, as the files store it. */
+export interface ResidentInfo {
+  readonly part: ModulatedPart;
+  readonly matrices: number;
+  readonly baseBytes: number;
+  readonly factorBytes: number;
+}
+
+export interface ModelWeightsInfo {
+  readonly weights: readonly WeightsInfo[];
+  /** Empty for RCOD_O, and where the checkpoint does not fit. */
+  readonly resident: readonly ResidentInfo[];
+}
+
+const FOLDERS: readonly (readonly [folder: string, stem: WeightStem])[] = [
+  ["image_encoder", "model"],
+  ["image_proj", "model"],
+  ["vae", "diffusion_pytorch_model"],
+  ["unet", "diffusion_pytorch_model"],
+];
+
+/**
+ * Checks every name and shape of the weights. Null for a folder that holds none at all. Throws `WeightsError`
+ * when the checkpoint does not open: without it the parts are incomplete.
+ */
+export async function describeWeights(
+  files: FileSet,
+  configs: ModelConfigs,
+): Promise<ModelWeightsInfo | null> {
+  const present = await Promise.all(FOLDERS.map(([name, stem]) => hasWeights(files, name, stem)));
+  if (!present.includes(true)) return null;
+  const parameters = modelParameters(configs);
+  const { rcod } = configs;
+  const checkpoint =
+    rcod.checkpoint === null ? null : await openCheckpoint(files, rcod.checkpoint, undefined, rcod);
+  const weights: WeightsInfo[] = [];
+  const byteLengths = new Map<ModelPart, ReadonlyMap<string, number>>();
+  for (const part of modelParts(configs)) {
+    const open = (): Promise<WeightStore> => openPart(files, part, checkpoint);
+    const check = (store: WeightStore): void => {
+      checkPart(store, part, parameters[part]);
+      const lengths = [...store.names()].map(
+        (name) => [name, store.info(name).byteLength] as const,
+      );
+      byteLengths.set(part, new Map(lengths));
+    };
+    weights.push(await describeStore(part, open, check));
+  }
+  let updates: Awaited<ReturnType<typeof checkpointUpdates>> = new Map();
+  if (checkpoint) {
+    const check = async (): Promise<void> => {
+      updates = await checkpointUpdates(checkpoint, parameters, configs);
+    };
+    weights.push(await describeStore("checkpoint", async () => checkpoint.store, check));
+  }
+  const packed = modelWeights(configs, "f32"); // the same tensors in f16
+  const resident = MODULATED_PARTS.flatMap((part): readonly ResidentInfo[] => {
+    const lengths = byteLengths.get(part);
+    const own = updates.get(part);
+    if (!configs.degradation || !lengths || !own) return [];
+    const names = packed[part].flatMap((weight) => weightParts(weight).map(({ name }) => name));
+    return [residentInfo(part, names, lengths, own)];
+  });
+  return { weights, resident };
+}
+
+/** A tensor that is packed twice is kept twice. */
+function residentInfo(
+  part: ModulatedPart,
+  names: readonly string[],
+  byteLengths: ReadonlyMap<string, number>,
+  updates: ReadonlyMap<string, LoraUpdate>,
+): ResidentInfo {
+  let [matrices, baseBytes, factorBytes] = [0, 0, 0];
+  for (const name of names) {
+    const update = updates.get(name);
+    if (update === undefined) continue;
+    matrices++;
+    baseBytes += byteLengths.get(name) ?? 0;
+    factorBytes += update.a.byteLength + update.b.byteLength;
+  }
+  return { part, matrices, baseBytes, factorBytes };
+}
+
+/** Opens, measures, checks and closes a store. */
+async function describeStore(
+  part: WeightsInfo["part"],
+  open: () => Promise<WeightStore>,
+  check: (store: WeightStore) => void | Promise<void>,
+): Promise<WeightsInfo> {
+  let [tensors, bytes] = [0, 0];
+  let problem: string | null = null;
+  let store: WeightStore | undefined;
+  try {
+    store = await open();
+    for (const name of store.names()) {
+      tensors++;
+      bytes += store.info(name).byteLength;
+    }
+    await check(store);
+  } catch (error) {
+    if (!(error instanceof WeightsError)) throw error;
+    problem = error.message;
+  } finally {
+    await store?.close();
+  }
+  return { part, tensors, bytes, problem };
+}

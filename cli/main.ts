@@ -1,0 +1,98 @@
+/**
+ * The command line `rcod`. Exit codes: 0 done, 1 failed, 2 bad usage or input, 128 + signal when
+ * interrupted. Results go to stdout, everything else to stderr.
+ */
+import { Command, CommanderError, Option } from "commander";
+import { benchCommand } from "./bench/command.ts";
+import type { CommandContext, RegisterCommand } from "./command.ts";
+import { parseList } from "./command.ts";
+import { convertCommand } from "./convert/command.ts";
+import { doctorCommand } from "./doctor/command.ts";
+import { CliError, EXIT, describeError, oneLine } from "./errors.ts";
+import { groupCommand } from "./group/command.ts";
+import { infoCommand } from "./info/command.ts";
+import { PACKAGE_VERSION } from "./package-root.ts";
+import type { Terminal } from "./terminal.ts";
+import { processTerminal, reportError } from "./terminal.ts";
+import { tuneCommand } from "./tune/command.ts";
+import { upscaleCommand } from "./upscale/command.ts";
+import { verifyCommand } from "./verify/command.ts";
+
+const COMMANDS: readonly RegisterCommand[] = [
+  upscaleCommand,
+  verifyCommand(() => import("./verify/run.ts")),
+  convertCommand(() => import("./convert/run.ts")),
+  infoCommand(() => import("./info/run.ts")),
+  benchCommand(() => import("./bench/run.ts")),
+  tuneCommand(() => import("./tune/run.ts")),
+  groupCommand(() => import("./group/run.ts")),
+  doctorCommand,
+];
+
+/** Runs one command line (`argv` without the program's name) and returns its exit code. Never throws. */
+export async function main(
+  argv: readonly string[],
+  terminal: Terminal = processTerminal,
+): Promise<number> {
+  let exitCode: number = EXIT.ok;
+  const program = createProgram({ terminal, finish: (code) => (exitCode = code) });
+  try {
+    await program.parseAsync(argv, { from: "user" });
+    return exitCode;
+  } catch (error) {
+    if (error instanceof CommanderError) {
+      if (error.exitCode === 0) return EXIT.ok; // --help and --version have printed what they have
+      if (error.code === "commander.help") return EXIT.usage; // no command: the help is on stderr
+    }
+    const told = error instanceof CommanderError ? usageMessage(error, argv) : error;
+    if (argv.includes("--json"))
+      terminal.out(JSON.stringify({ error: describeError(told).message }));
+    return reportError(terminal, told);
+  }
+}
+
+function createProgram(context: CommandContext): Command {
+  const { terminal } = context;
+  const program = new Command("rcod")
+    .description("One-step diffusion super-resolution (RCOD) on WebGPU.")
+    .version(PACKAGE_VERSION, "-V, --version")
+    .addOption(
+      new Option("--dawn-toggles <a,b>", "switches for Dawn, the WebGPU of Node (see rcod doctor)")
+        .argParser(parseList)
+        .default([], "none"),
+    )
+    .configureHelp({ showGlobalOptions: true })
+    .configureOutput({
+      writeOut: (text) => terminal.out(text.trimEnd()),
+      writeErr: (text) => terminal.note(text.trimEnd()),
+      outputError: () => {}, // told by `main`, in one line
+    })
+    .exitOverride();
+  for (const register of COMMANDS) register(program, context);
+  return program;
+}
+
+/** commander's message as ours: without "error:", on one line, with the way to the help. */
+function usageMessage(error: CommanderError, argv: readonly string[]): CliError {
+  const command = argv.find((word) => !word.startsWith("-"));
+  const known = command !== undefined && !error.code.endsWith("unknownCommand");
+  const help = `rcod ${known ? `${command} ` : ""}--help`;
+  const text = oneLine(error.message.replace(/^error: /, ""));
+  return new CliError(`${text}${/[.?)]$/.test(text) ? "" : "."} See ${help}`, EXIT.usage);
+}
+
+/** Runs `main` on the process's own arguments and ends the process with its exit code. */
+export async function runProcess(): Promise<never> {
+  // A reader that goes away (`rcod … | head`) is no reason for a stack trace.
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    process.exit(error.code === "EPIPE" ? EXIT.ok : EXIT.failed);
+  });
+  process.on("uncaughtException", (error) => process.exit(reportError(processTerminal, error)));
+  const exitCode = await main(process.argv.slice(2));
+  // Dawn's threads keep the process alive, so it is ended; what was printed goes out first.
+  await new Promise<void>((resolve) => void process.stdout.write("", () => resolve()));
+  process.exit(exitCode);
+}
+
+// Deno runs this file itself; Node goes through bin/rcod.js.
+if ((import.meta as { readonly main?: boolean }).main === true) await runProcess();

@@ -1,0 +1,103 @@
+/** Where the command line finds a model: one folder, or its pieces. Shared by all commands that read one. */
+import { stat } from "node:fs/promises";
+import { Option } from "commander";
+import type { FileSet } from "../src/weights/index.ts";
+import { usageError } from "./errors.ts";
+import { BUNDLED_MODEL } from "./package-root.ts";
+
+/** Paths on disk, as `ModelSources` in the library. */
+export interface ModelPaths {
+  readonly model: string;
+  readonly clip?: string;
+  readonly checkpoint?: string;
+  readonly deNet?: string;
+  readonly mem?: string;
+}
+
+/** Pieces that are one file: the option, what it is, and the name that it usually has. */
+const FILES = [
+  ["checkpoint", "checkpoint", "rcod_o.pkl"],
+  ["deNet", "degradation estimator", "de_net.pth"],
+  ["mem", "metric estimation module", "rcod_s_mem.pkl"],
+] as const;
+
+/** `--model`, with the bundled model as its default. */
+export function modelOption(): Option {
+  return new Option("--model <folder>", "model in diffusers layout: unet/, vae/, …").default(
+    BUNDLED_MODEL,
+    "the bundled rcod-tiny",
+  );
+}
+
+export function clipOption(): Option {
+  return new Option("--clip <folder>", "CLIP ViT-L/14 in transformers layout, for image_encoder/");
+}
+
+export function checkpointOption(): Option {
+  return new Option(
+    "--checkpoint <file>",
+    "what RCOD trained on top of the model: rcod_o.pkl or rcod_s.pkl",
+  );
+}
+
+export function deNetOption(): Option {
+  return new Option("--de-net <file>", "RCOD_S: degradation estimator, de_net.pth");
+}
+
+export function memOption(): Option {
+  return new Option("--mem <file>", "RCOD_S: metric estimation module, rcod_s_mem.pkl");
+}
+
+/** Only the paths of a command's options. */
+export function modelPaths({ model, clip, checkpoint, deNet, mem }: ModelPaths): ModelPaths {
+  return {
+    model,
+    ...(clip !== undefined && { clip }),
+    ...(checkpoint !== undefined && { checkpoint }),
+    ...(deNet !== undefined && { deNet }),
+    ...(mem !== undefined && { mem }),
+  };
+}
+
+/** Whether the paths are one folder or file, and no pieces beside it. */
+export function isWhole(paths: ModelPaths): boolean {
+  return Object.keys(modelPaths(paths)).length === 1;
+}
+
+/** Checks that folders are folders and files are files. Throws `CliError` (exit code 2). */
+export async function checkModelPaths(paths: ModelPaths): Promise<void> {
+  await checkFolder("model", paths.model, "the folder in diffusers layout that holds it");
+  if (paths.clip !== undefined) {
+    await checkFolder("CLIP", paths.clip, "the folder with its config.json and weights");
+  }
+  for (const [option, what, example] of FILES) {
+    const path = paths[option];
+    if (path === undefined) continue;
+    const stats = await stat(path).catch(() => undefined);
+    if (stats === undefined) throw usageError(`${what} ${path} does not exist`);
+    if (!stats.isFile()) {
+      throw usageError(`${what} ${path} is a folder; give the file, such as ${example}`);
+    }
+  }
+}
+
+async function checkFolder(what: string, path: string, advice: string): Promise<void> {
+  const stats = await stat(path).catch(() => undefined);
+  if (stats === undefined) throw usageError(`${what} folder ${path} does not exist`);
+  if (!stats.isDirectory()) throw usageError(`${what} ${path} is a file; give ${advice}`);
+}
+
+/** The model as one folder; the engine is imported only once a command needs it. */
+export async function modelFilesAt(paths: ModelPaths): Promise<FileSet> {
+  const [{ modelFiles }, { diskFile, folderFiles }] = await Promise.all([
+    import("../src/rcod/loading/model-source.ts"),
+    import("../src/weights/sources/node-source.ts"),
+  ]);
+  return modelFiles({
+    model: folderFiles(paths.model),
+    ...(paths.clip !== undefined && { clip: folderFiles(paths.clip) }),
+    ...(paths.checkpoint !== undefined && { checkpoint: diskFile(paths.checkpoint) }),
+    ...(paths.deNet !== undefined && { deNet: diskFile(paths.deNet) }),
+    ...(paths.mem !== undefined && { mem: diskFile(paths.mem) }),
+  });
+}

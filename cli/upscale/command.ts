@@ -1,0 +1,126 @@
+/** `rcod upscale`: image files in, image files four times as wide and high out. */
+import { InvalidArgumentError, Option } from "commander";
+import type { Gpu } from "../../src/gpu/device.ts";
+import type { GlobalOptions, RegisterCommand } from "../command.ts";
+import { parseInteger, parseNumber } from "../command.ts";
+import type { LoadModel, Precision } from "../engine.ts";
+import type { ModelPaths } from "../model-paths.ts";
+import {
+  checkpointOption,
+  clipOption,
+  deNetOption,
+  memOption,
+  modelOption,
+} from "../model-paths.ts";
+import type { Terminal } from "../terminal.ts";
+
+const REALISM_WORDS = ["fidelity", "neutral", "realism", "auto"] as const;
+
+/** The options as commander parses them. */
+export interface UpscaleCliOptions extends GlobalOptions, ModelPaths {
+  readonly out?: string;
+  readonly realism?: (typeof REALISM_WORDS)[number] | number;
+  readonly timestep?: number;
+  readonly color?: "adain" | "wavelet" | "none";
+  readonly precision: Precision;
+  readonly lowMemory?: boolean;
+  readonly autotune?: boolean;
+  readonly seed?: number;
+  readonly tile?: number;
+  readonly reference?: boolean;
+  readonly force?: boolean;
+  readonly json?: boolean;
+  readonly quiet?: boolean;
+}
+
+/** What the command needs from elsewhere; tests put their own engine here. */
+export interface UpscaleDependencies {
+  readonly terminal: Terminal;
+  /** See `launch.ts`: the exit code of the process that did the work instead, or null. */
+  readonly launch: () => Promise<number | null>;
+  readonly openGpu: (toggles: readonly string[]) => Promise<Gpu>;
+  readonly loadModel: LoadModel;
+}
+
+/** Registers `rcod upscale`. */
+export const upscaleCommand: RegisterCommand = (program, { terminal, finish }) => {
+  program
+    .command("upscale")
+    .summary("upscale images four times")
+    .description(
+      "Upscales images four times in width and height. PNG, JPEG and WebP files, folders and globs; results " +
+        "go beside the inputs as NAME-x4 in the same format, or where --out says.",
+    )
+    .argument("<input...>", "image files, folders, or globs in quotes")
+    .option("-o, --out <path>", "result file, or a folder (existing, or ending in /) for several")
+    .addOption(modelOption())
+    .addOption(clipOption())
+    .addOption(checkpointOption())
+    .addOption(deNetOption())
+    .addOption(memOption())
+    .addOption(
+      new Option(
+        "--realism <r>",
+        "fidelity, neutral, realism, auto (chosen for each image), or a number from 0 to 1",
+      ).argParser(parseRealism),
+    )
+    .addOption(
+      new Option("--timestep <t>", "diffusion timestep from 0 to 999, instead of --realism")
+        .argParser(parseNumber(0, 999))
+        .conflicts("realism"),
+    )
+    .addOption(
+      new Option("--color <method>", "colour correction towards the input").choices([
+        "adain",
+        "wavelet",
+        "none",
+      ]),
+    )
+    .addOption(
+      new Option("--precision <p>", "storage of weights and activations")
+        .choices(["auto", "f32", "f16"])
+        .default("auto"),
+    )
+    .option("--autotune", "measure kernel variants first, where that was not done yet (rcod tune)")
+    .option("--no-autotune", "kernels' own choice of variants, whatever was measured")
+    .option(
+      "--low-memory",
+      "keep only the weights of the stage that runs on the GPU, read anew for each (slower, same picture)",
+    )
+    .option(
+      "--seed <n>",
+      "sample the encoding with this seed (default: its mode)",
+      parseInteger(0, 2 ** 32 - 1),
+    )
+    .option("--tile <n>", "tile side in latent pixels", parseInteger(1))
+    .option("--reference", "reproduce the reference implementation, quirks included")
+    .option("--force", "replace existing results")
+    .option("--json", "print one JSON object with sizes, timings, adapter and memory")
+    .option("--quiet", "no progress and no summary, only errors")
+    .action(async (inputs: readonly string[], _options, command) => {
+      const { launch } = await import("../launch.ts");
+      const { runUpscale } = await import("./run.ts");
+      const { requestNodeGpu } = await import("../../src/node/gpu.ts");
+      const { engineLoader } = await import("../engine.ts");
+      finish(
+        await runUpscale(inputs, command.optsWithGlobals() as UpscaleCliOptions, {
+          terminal,
+          launch,
+          openGpu: (toggles) => requestNodeGpu({ toggles }),
+          loadModel: async (paths, options) => (await engineLoader())(paths, options),
+        }),
+      );
+    });
+};
+
+function parseRealism(text: string): (typeof REALISM_WORDS)[number] | number {
+  const word = REALISM_WORDS.find((candidate) => candidate === text);
+  if (word !== undefined) return word;
+  try {
+    return parseNumber(0, 1)(text);
+  } catch {
+    throw new InvalidArgumentError(
+      `It must be ${REALISM_WORDS.join(", ")} or a number from 0 to 1.`,
+    );
+  }
+}

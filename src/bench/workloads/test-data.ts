@@ -1,0 +1,135 @@
+/**
+ * Benchmark inputs as a function of the element's index: the device fills its buffers with it, and the
+ * reference computes single elements again on the host. Nothing is uploaded and nothing large is stored.
+ *
+ *   value(i) = scale · (h(i, seed) − 1024) / 1024      h: 11 bits of a 32-bit mixing function
+ *
+ * With a power of two as scale every value is exact in f16 too.
+ */
+import type { Caps } from "../../gpu/caps.ts";
+import type { DType } from "../../gpu/dtype.ts";
+import { dtypeByteLength } from "../../gpu/dtype.ts";
+import { paddedChannels, quadCount } from "../../gpu/shape.ts";
+import { foldWorkgroups } from "../../gpu/wgsl.ts";
+import type { KernelPlan } from "../../kernels/kernel.ts";
+import { dispatch, f32, u32, writes } from "../../kernels/kernel.ts";
+
+/** A tensor [rows, channels] of pseudo-random values, channels padded with zeros to quads. */
+export interface TestTensor {
+  readonly name: string;
+  readonly dtype: DType;
+  readonly rows: number;
+  readonly channels: number;
+  /** A power of two; values are within −scale … scale. */
+  readonly scale: number;
+  readonly seed: number;
+}
+
+const WORKGROUP = 256;
+
+/** Bytes of a tensor in device memory. */
+export function testTensorByteLength({ rows, channels, dtype }: TestTensor): number {
+  return rows * paddedChannels(channels) * dtypeByteLength(dtype);
+}
+
+/** Reads element `row · channels + channel` of a tensor; what the device holds, exactly. */
+export function elementReader({ scale, seed }: TestTensor): (index: number) => number {
+  const step = scale / 1024;
+  const salt = mix(seed);
+  return (index) => ((mix(index ^ salt) >>> 21) - 1024) * step;
+}
+
+/** A 32-bit mixing function: multiply and shift, constants of C. Wellons' "lowbias32". */
+export function mix(value: number): number {
+  let x = value;
+  x = Math.imul(x ^ (x >>> 16), 0x7feb352d);
+  x = Math.imul(x ^ (x >>> 15), 0x846ca68b);
+  return (x ^ (x >>> 16)) >>> 0;
+}
+
+const FILL = /* wgsl */ `
+fn mix32(value: u32) -> u32 {
+  var x = value;
+  x = (x ^ (x >> 16u)) * 0x7feb352du;
+  x = (x ^ (x >> 15u)) * 0x846ca68bu;
+  return x ^ (x >> 16u);
+}
+
+@compute @workgroup_size(${WORKGROUP})
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>,
+        @builtin(local_invocation_index) local: u32) {
+  let i = flat_group(group, counts) * ${WORKGROUP}u + local;
+  if (i >= params.total) { return; }
+  let row = i / params.quads;
+  let first = (i % params.quads) * 4u;
+  var v = vec4<f32>(0.0);
+  for (var lane = 0u; lane < 4u; lane++) {
+    if (first + lane < params.channels) {
+      let h = mix32((row * params.channels + first + lane) ^ params.salt);
+      v[lane] = (f32(h >> 21u) - 1024.0) * params.step;
+    }
+  }
+  y[i] = pack(v);
+}
+`;
+
+/** Fills operand `y` with a tensor. */
+export function fillPlan(tensor: TestTensor, caps: Caps): KernelPlan {
+  const { dtype, rows, channels, scale, seed } = tensor;
+  const total = rows * quadCount(channels);
+  return {
+    variant: "fill",
+    scratch: [],
+    dispatches: [
+      dispatch(
+        "bench fill",
+        {
+          caps,
+          dtype,
+          operands: [writes("y")],
+          params: [
+            u32("total", total),
+            u32("quads", quadCount(channels)),
+            u32("channels", channels),
+            u32("salt", mix(seed)),
+            f32("step", scale / 1024),
+          ],
+        },
+        FILL,
+        foldWorkgroups(Math.ceil(total / WORKGROUP)),
+      ),
+    ],
+  };
+}
+
+const POISON = /* wgsl */ `
+@compute @workgroup_size(${WORKGROUP})
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>,
+        @builtin(local_invocation_index) local: u32) {
+  let i = flat_group(group, counts) * ${WORKGROUP}u + local;
+  if (i >= params.total) { return; }
+  y[i] = vec4<u32>(0xffffffffu);
+}
+`;
+
+/** Fills operand `y` with NaN of either dtype, so that an element which a kernel skips is found out. */
+export function poisonPlan(byteLength: number, caps: Caps): KernelPlan {
+  const total = Math.ceil(byteLength / 16);
+  return {
+    variant: "poison",
+    scratch: [],
+    dispatches: [
+      dispatch(
+        "bench poison",
+        {
+          caps,
+          dtype: "f32",
+          operands: [writes("y", "vec4<u32>")],
+          params: [u32("total", total)],
+        },
+        POISON,
+        foldWorkgroups(Math.ceil(total / WORKGROUP)),
+      ),
+    ],
+  };
+}

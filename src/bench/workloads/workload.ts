@@ -1,0 +1,83 @@
+/**
+ * A problem that can be run, checked and timed: its kernels, its operands, and its definition in double
+ * precision for single elements of the result.
+ */
+import type { Caps } from "../../gpu/caps.ts";
+import type { DType } from "../../gpu/dtype.ts";
+import type { BoundPlan } from "../../graph/execution/recorder.ts";
+import type { Cost } from "../../kernels/kernel.ts";
+import type { PackWeightProblem } from "../../kernels/contraction/pack-weight.ts";
+import type { TestTensor } from "./test-data.ts";
+
+/** A plan with the kernel that it is of. */
+export interface KernelRun extends BoundPlan {
+  readonly kernel: string;
+}
+
+/** Reads one element of an input, by `row · channels + channel`. */
+export type Reader = (index: number) => number;
+
+/** Errors that rounding explains: |got − expected| ≤ atol + rtol·|expected|. */
+export interface Tolerance {
+  readonly rtol: number;
+  readonly atol: number;
+}
+
+/** A tensor of a weight and how it is packed. */
+export interface WeightPart {
+  readonly source: TestTensor;
+  readonly problem: PackWeightProblem;
+}
+
+export interface Workload {
+  /** Kernel whose variants are compared. */
+  readonly kernel: string;
+  /** Variants that can run this problem, the oracle `naive` included where there is one. */
+  readonly variants: readonly string[];
+  /** The variant the engine would take. */
+  select(caps: Caps): string;
+  /** Dispatches in order. */
+  plan(caps: Caps, variant: string): readonly KernelRun[];
+  readonly cost: Cost;
+  readonly inputs: readonly TestTensor[];
+  /** Parts of buffer `weight`: each `source` [outChannels, inChannels, taps] in f32 is packed by the engine's own kernel. */
+  readonly weight: readonly WeightPart[];
+  /** Buffers between the kernels. */
+  readonly temporaries: Readonly<Record<string, number>>;
+  /** The result, buffer `y`. */
+  readonly output: {
+    readonly dtype: DType;
+    readonly rows: number;
+    readonly channels: number;
+    /** Channels whose elements share most of the reference's work: a head, a group. */
+    readonly groupChannels: number;
+  };
+  /** Element of the result in double precision. `read` gives the readers of inputs and weight source. */
+  reference(read: (name: string) => Reader): (row: number, channel: number) => number;
+  readonly tolerance: Tolerance;
+}
+
+const U32 = 2 ** -24;
+const U16 = 2 ** -11;
+/** rms of a product of two uniform values within −1 … 1. */
+export const UNIT_PRODUCT_RMS = 1 / 3;
+
+/** Limits as in `tests/support/tolerance.ts`: f32 accumulation of K products of this rms, one rounding of the result. */
+export function contractionTolerance(
+  dtype: DType,
+  reductionLength: number,
+  productRms: number,
+): Tolerance {
+  const atol = Math.max(1e-6, 4 * U32 * reductionLength * productRms);
+  return dtype === "f32" ? { rtol: 1e-5, atol } : { rtol: 2 * U16, atol: atol + 1e-6 };
+}
+
+/** Absolute error of a sum of K products whose weights, of this scale, are rounded to `dtype`: errors of random sign. */
+export function roundedWeightError(dtype: DType, reductionLength: number, scale: number): number {
+  return dtype === "f32" ? 0 : 2 * U16 * Math.sqrt(reductionLength) * scale * UNIT_PRODUCT_RMS;
+}
+
+/** Limits as in `tests/support/tolerance.ts`: norms, softmax, activations; f32 inside, one rounding. */
+export function pointwiseTolerance(dtype: DType): Tolerance {
+  return dtype === "f32" ? { rtol: 1e-5, atol: 2e-5 } : { rtol: 2 * U16, atol: 1e-4 };
+}

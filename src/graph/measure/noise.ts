@@ -1,0 +1,40 @@
+/** Buffers of pseudo-random values, for measuring kernels without weights and images. */
+import type { Gpu } from "../../gpu/device.ts";
+import type { DType } from "../../gpu/dtype.ts";
+import { floatToHalfBits } from "../../gpu/dtype.ts";
+
+const BLOCK_BYTES = 65_536;
+
+/**
+ * A storage buffer of values within ±0.5, from one block that is repeated: sums of some ten thousand products
+ * stay far below the largest half. The caller releases it.
+ */
+export function noiseBuffer(gpu: Gpu, label: string, byteLength: number, dtype: DType): GPUBuffer {
+  const buffer = gpu.memory.create(label, byteLength, "activations");
+  const block = noiseBlock(dtype, Math.min(BLOCK_BYTES, buffer.size));
+  gpu.device.queue.writeBuffer(buffer, 0, block);
+  const source = gpu.memory.create(label, block.byteLength, "staging");
+  gpu.device.queue.writeBuffer(source, 0, block);
+  const encoder = gpu.device.createCommandEncoder({ label });
+  for (let at = block.byteLength; at < buffer.size; at += block.byteLength) {
+    encoder.copyBufferToBuffer(source, 0, buffer, at, Math.min(block.byteLength, buffer.size - at));
+  }
+  gpu.device.queue.submit([encoder.finish()]);
+  gpu.memory.release(source);
+  return buffer;
+}
+
+function noiseBlock(dtype: DType, byteLength: number): Uint8Array<ArrayBuffer> {
+  let state = 0x2545f491;
+  const next = (): number => {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    return (state >>> 0) / 2 ** 32 - 0.5;
+  };
+  const values =
+    dtype === "f32"
+      ? Float32Array.from({ length: byteLength / 4 }, next)
+      : Uint16Array.from({ length: byteLength / 2 }, () => floatToHalfBits(next()));
+  return new Uint8Array(values.buffer);
+}

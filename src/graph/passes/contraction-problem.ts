@@ -1,0 +1,89 @@
+/** What conv2d and linear are asked for a node: the problem that the kernel's variants are chosen by. */
+import type { DType } from "../../gpu/dtype.ts";
+import type { Conv2dProblem } from "../../kernels/contraction/conv2d.ts";
+import type { Epilogue } from "../../kernels/contraction/epilogue.ts";
+import type { InputNorm } from "../../kernels/contraction/input-norm.ts";
+import type { LinearProblem } from "../../kernels/contraction/linear.ts";
+import type { Node, Op, Value } from "../ir/ir.ts";
+import { channelsOf, rowsOf } from "../ir/ir.ts";
+
+export type ConvOp = Extract<Op, { kind: "conv2d" }>;
+export type LinearOp = Extract<Op, { kind: "linear" }>;
+
+/** Whether a convolution is a linear layer over pixels. */
+export function isPointwise({ kernelSize, stride, padding }: ConvOp): boolean {
+  return (
+    kernelSize.every((size) => size === 1) && stride === 1 && padding.every((side) => side === 0)
+  );
+}
+
+export function conv2dProblem(node: Node, op: ConvOp, dtype: DType): Conv2dProblem {
+  const { inputs, output } = node;
+  const [batch = 1, inHeight = 1, inWidth = 1] = inputs.x[0]?.shape ?? [];
+  return {
+    dtype,
+    batch,
+    inHeight,
+    inWidth,
+    inChannels: inputs.x.map(channelsOf),
+    outChannels: channelsOf(output),
+    kernelSize: op.kernelSize,
+    stride: op.stride,
+    padding: op.padding,
+    upsample: op.upsample,
+    shortcutChannels: (inputs.shortcut ?? []).map(channelsOf),
+    inputNorm: inputNormOf(node, op),
+    mergedNorm: null,
+    epilogue: epilogueOf(node, op, false),
+  };
+}
+
+export function pointwiseProblem(node: Node, op: ConvOp, dtype: DType): LinearProblem {
+  return rowsProblem(node, op, dtype, channelsOf(node.output), false);
+}
+
+export function linearProblem(node: Node, op: LinearOp, dtype: DType): LinearProblem {
+  const columns = channelsOf(node.output);
+  return rowsProblem(node, op, dtype, op.geglu ? 2 * columns : columns, op.geglu);
+}
+
+function rowsProblem(
+  node: Node,
+  op: ConvOp | LinearOp,
+  dtype: DType,
+  outChannels: number,
+  isGeglu: boolean,
+): LinearProblem {
+  const [x] = node.inputs.x as readonly [Value];
+  const rows = rowsOf(x);
+  return {
+    dtype,
+    rows,
+    inChannels: node.inputs.x.map(channelsOf),
+    outChannels,
+    rowsPerImage: rows / (x.shape[0] ?? 1),
+    inputNorm: inputNormOf(node, op),
+    mergedNorm: null,
+    layerNorm: null,
+    epilogue: epilogueOf(node, op, isGeglu),
+  };
+}
+
+function epilogueOf({ inputs }: Node, op: ConvOp | LinearOp, isGeglu: boolean): Epilogue {
+  const { channelAdd } = inputs;
+  return {
+    channelAdd: channelAdd !== undefined,
+    channelAddWindow: channelAdd ? [op.channelAddOffset, channelsOf(channelAdd)] : null,
+    residual: inputs.residual !== undefined,
+    activation: op.activation,
+    statistics: "none",
+    statisticsRun: 1,
+    statisticsFirst: 0,
+    geglu: isGeglu,
+  };
+}
+
+function inputNormOf({ inputs }: Node, { inputActivation }: ConvOp | LinearOp): InputNorm {
+  if (inputs.norm === undefined) return "none";
+  return inputActivation === "silu" ? "affine-silu" : "affine";
+}

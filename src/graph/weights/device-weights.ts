@@ -1,0 +1,350 @@
+/**
+ * The parameters of graphs on the device: read tensor by tensor, packed (and LoRA-merged) by a kernel,
+ * shared by all programs that use them, each stored exactly once.
+ */
+import type { DType } from "../../gpu/dtype.ts";
+import { halfToFloatTable } from "../../gpu/dtype.ts";
+import type { Gpu } from "../../gpu/device.ts";
+import { ShapeError, elementCount, paddedChannels, quadCount } from "../../gpu/shape.ts";
+import { UPLOAD_CHUNK_BYTES, submittedWorkDone, uploadBytes } from "../../gpu/transfer.ts";
+import type { SourceDType } from "../../kernels/contraction/pack-weight.ts";
+import { packWeight, packedColumnQuads } from "../../kernels/contraction/pack-weight.ts";
+import type { Weight } from "../ir/ir.ts";
+import { weightKey, weightParts } from "../ir/ir.ts";
+import { ModulatedWeight } from "./modulated-weight.ts";
+import { runPlan } from "../execution/run-plan.ts";
+import type { PackedPart } from "./weight-layout.ts";
+import { packedParts, weightByteLength } from "./weight-layout.ts";
+
+/** A tensor as it lies in a checkpoint. */
+export interface SourceTensor {
+  /** How it is stored. */
+  readonly dtype: SourceDType;
+  /** As in the checkpoint. */
+  readonly shape: readonly number[];
+  /** Bytes of all of it. */
+  readonly byteLength: number;
+  /** Bytes `start … start + length − 1` of the tensor, row-major little-endian. */
+  read(start: number, length: number, signal?: AbortSignal): Promise<Uint8Array>;
+}
+
+/** A low-rank update W + scaling · B · A of a matrix, or, modulated, W + scaling · (B·Mᵀ) · A. */
+export interface LoraUpdate {
+  /** Rows of A and columns of B. */
+  readonly rank: number;
+  /** alpha / rank. */
+  readonly scaling: number;
+  /** [rank, in] or [rank, in, kh, kw]. */
+  readonly a: SourceTensor;
+  /** [out, rank] or [out, rank, 1, 1]. */
+  readonly b: SourceTensor;
+  /** Number of its rank × rank matrix M in `modulate`; absent for an update that never changes. */
+  readonly block?: number;
+}
+
+/** Where graph parameters come from. Names are verbatim checkpoint names. */
+export interface TensorSource {
+  /** The tensor of that name. Throws where there is none. */
+  tensor(name: string): SourceTensor;
+  /** The update to merge into the matrix `name`, or null. */
+  lora(name: string): LoraUpdate | null;
+}
+
+/** How weights are stored. */
+export interface DeviceWeightsOptions {
+  /** Storage of matrices. Vectors and tables are f32. */
+  readonly dtype: DType;
+  /** Round matrices to f16 even in f32 storage, as a merge saved in fp16 does. */
+  readonly roundToHalf?: boolean;
+}
+
+/**
+ * Bytes of tensors between two waits for the device: uploads queue faster than it drains them, and the queue holds
+ * copies. Loading 2.5 GiB on SwiftShader took 636, 495 and 445 MiB of the process beside the device's copy with 128, 32
+ * and 16 MiB between waits.
+ */
+const UPLOADS_IN_FLIGHT_BYTES = 4 * UPLOAD_CHUNK_BYTES;
+
+/** Merges in flight at once, in flops: enough to keep the device busy, few enough to abort soon. */
+const MERGE_FLOPS_SOFTWARE = 1e8;
+const MERGE_FLOPS = 5e10;
+
+/** Owns the weight buffers. `dispose` frees them; programs that use them must not run afterwards. */
+export class DeviceWeights {
+  /** Storage of matrices. */
+  readonly dtype: DType;
+  readonly #gpu: Gpu;
+  readonly #source: TensorSource;
+  readonly #roundToHalf: boolean;
+  readonly #buffers = new Map<string, GPUBuffer>();
+  readonly #zeros = new Map<number, GPUBuffer>();
+  readonly #modulated = new Map<string, ModulatedWeight>();
+
+  constructor(gpu: Gpu, source: TensorSource, options: DeviceWeightsOptions) {
+    this.#gpu = gpu;
+    this.#source = source;
+    this.dtype = options.dtype;
+    this.#roundToHalf = options.roundToHalf ?? false;
+  }
+
+  /** The loaded buffer of a weight. */
+  buffer(weight: Weight): GPUBuffer {
+    const buffer = this.#buffers.get(weightKey(weight));
+    if (buffer === undefined) throw new Error(`internal: weight "${weight.name}" is not loaded`);
+    return buffer;
+  }
+
+  /** A shared buffer of zeros. */
+  zeros(byteLength: number): GPUBuffer {
+    let buffer = this.#zeros.get(byteLength);
+    if (buffer === undefined) {
+      buffer = this.#gpu.memory.create(`zeros ${byteLength}`, byteLength, "weights");
+      this.#zeros.set(byteLength, buffer);
+    }
+    return buffer;
+  }
+
+  /**
+   * Loads what is not there yet. `onProgress` gets bytes read of this call's total. At most one tensor is in
+   * flight, so host memory stays at one upload piece and device staging at one tensor.
+   */
+  async load(
+    weights: readonly Weight[],
+    options: { signal?: AbortSignal; onProgress?: (loaded: number, total: number) => void } = {},
+  ): Promise<void> {
+    const missing = weights.filter((weight) => !this.#buffers.has(weightKey(weight)));
+    const bytesOf = (weight: Weight): number => sourceByteLength(weight, this.#source);
+    const total = missing.reduce((sum, weight) => sum + bytesOf(weight), 0);
+    let loaded = 0;
+    let sinceSync = 0;
+    for (const weight of missing) {
+      options.signal?.throwIfAborted();
+      this.#buffers.set(weightKey(weight), await this.#loadOne(weight, options.signal));
+      loaded += bytesOf(weight);
+      sinceSync += bytesOf(weight);
+      if (sinceSync > UPLOADS_IN_FLIGHT_BYTES) {
+        await submittedWorkDone(this.#gpu);
+        sinceSync = 0;
+      }
+      options.onProgress?.(loaded, total);
+    }
+  }
+
+  /**
+   * Merges the modulated updates of all loaded weights anew. Until the first call their matrices are zero.
+   * `matrices` is f32 [blocks, rank²] as a graph's output has it: row-major matrices, each padded to quads.
+   * Resolves when the device has finished; after an abort some weights are of the old and some of the new
+   * matrices.
+   */
+  async modulate(matrices: GPUBuffer, options: { signal?: AbortSignal } = {}): Promise<void> {
+    const { memory, caps } = this.#gpu;
+    const weights = [...this.#modulated.values()];
+    if (weights.length === 0) return;
+    const scratch = memory.create(
+      "modulated LoRA",
+      Math.max(...weights.map(({ scratchByteLength }) => scratchByteLength)),
+      "staging",
+    );
+    const budget = caps.isSoftware ? MERGE_FLOPS_SOFTWARE : MERGE_FLOPS;
+    try {
+      let inFlight = 0;
+      for (const weight of weights) {
+        options.signal?.throwIfAborted();
+        await weight.merge(this.#gpu, matrices, scratch);
+        inFlight += weight.flops;
+        if (inFlight < budget) continue;
+        await submittedWorkDone(this.#gpu);
+        inFlight = 0;
+      }
+      await submittedWorkDone(this.#gpu);
+    } finally {
+      memory.release(scratch);
+    }
+  }
+
+  /** Frees all buffers. Idempotent. */
+  dispose(): void {
+    for (const weight of this.#modulated.values()) weight.dispose(this.#gpu);
+    this.#modulated.clear();
+    for (const buffer of [...this.#buffers.values(), ...this.#zeros.values()])
+      this.#gpu.memory.release(buffer);
+    this.#buffers.clear();
+    this.#zeros.clear();
+  }
+
+  async #loadOne(weight: Weight, signal?: AbortSignal): Promise<GPUBuffer> {
+    for (const { name, shape: needed } of weightParts(weight)) {
+      const { shape } = this.#source.tensor(name);
+      if (elementCount(shape) !== elementCount(needed)) {
+        throw new ShapeError(`weights: shape must be [${needed}], got [${shape}] (${name})`);
+      }
+    }
+    switch (weight.layout) {
+      case "matrix":
+      case "geglu-matrix":
+      case "upsample-matrix":
+      case "stacked-matrix":
+      case "shortcut-matrix":
+        return this.#loadMatrix(weight, signal);
+      case "vector":
+      case "stacked-vector":
+      case "summed-vector":
+      case "geglu-vector":
+      case "table":
+        return this.#loadFloats(weight, signal);
+      default:
+        return weight.layout satisfies never;
+    }
+  }
+
+  async #loadMatrix(weight: Weight, signal?: AbortSignal): Promise<GPUBuffer> {
+    const { memory } = this.#gpu;
+    const packed = memory.create(weight.name, weightByteLength(weight, this.dtype), "weights");
+    try {
+      for (const part of packedParts(weight)) {
+        await this.#packPart(weightKey(weight), part, packed, signal);
+      }
+      return packed;
+    } catch (error) {
+      memory.release(packed);
+      throw error;
+    }
+  }
+
+  /** Packs a tensor, with its LoRA, into its place in `packed`, the buffer of the weight `key`. */
+  async #packPart(
+    key: string,
+    part: PackedPart,
+    packed: GPUBuffer,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    const { memory } = this.#gpu;
+    const { name } = part.tensor;
+    const tensor = this.#source.tensor(name);
+    const lora = this.#source.lora(name);
+    const staging: GPUBuffer[] = [];
+    try {
+      const stage = async (source: SourceTensor): Promise<GPUBuffer> => {
+        const purpose = lora?.block === undefined ? "staging" : "weights";
+        const buffer = memory.create(`${name} (source)`, source.byteLength, purpose);
+        staging.push(buffer);
+        for (let start = 0; start < source.byteLength; start += UPLOAD_CHUNK_BYTES) {
+          const length = Math.min(UPLOAD_CHUNK_BYTES, source.byteLength - start);
+          uploadBytes(this.#gpu, buffer, start, await source.read(start, length, signal));
+        }
+        return buffer;
+      };
+      const problem = {
+        dtype: this.dtype,
+        sourceDType: tensor.dtype,
+        ...part.layout,
+        lora: lora && {
+          rank: lora.rank,
+          scaling: lora.scaling,
+          aDType: lora.a.dtype,
+          bDType: lora.b.dtype,
+        },
+        roundToHalf: this.#roundToHalf,
+      };
+      const source = await stage(tensor);
+      if (lora === null) {
+        await runPlan(this.#gpu, packWeight.plan(problem, this.#gpu.caps), { source, packed });
+        return;
+      }
+      const operands = {
+        source,
+        packed,
+        lora_a: await stage(lora.a),
+        lora_b: await stage(lora.b),
+      };
+      if (lora.block === undefined) {
+        await runPlan(this.#gpu, packWeight.plan(problem, this.#gpu.caps), operands);
+      } else {
+        const modulated = new ModulatedWeight(problem, lora.block, operands);
+        this.#modulated.set(`${key} ${name}`, modulated);
+        staging.length = 0; // its tensors stay
+      }
+    } finally {
+      for (const buffer of staging) memory.release(buffer);
+    }
+  }
+
+  async #loadFloats(weight: Weight, signal?: AbortSignal): Promise<GPUBuffer> {
+    const rows: Float32Array<ArrayBuffer>[] = [];
+    for (const { name, shape } of weightParts(weight)) {
+      if (this.#source.lora(name) !== null) {
+        throw new ShapeError(
+          `weights: LoRA merges into matrices only, got a ${weight.layout} (${name})`,
+        );
+      }
+      const tensor = this.#source.tensor(name);
+      const values = decodeFloats(tensor.dtype, await tensor.read(0, tensor.byteLength, signal));
+      rows.push(
+        weight.layout === "geglu-vector" ? interleaveHalves(values) : padRows(values, shape),
+      );
+    }
+    const buffer = this.#gpu.memory.create(
+      weight.name,
+      weightByteLength(weight, this.dtype),
+      "weights",
+    );
+    let offset = 0;
+    for (const row of weight.layout === "summed-vector" ? [sumOf(rows)] : rows) {
+      uploadBytes(this.#gpu, buffer, offset, new Uint8Array(row.buffer));
+      offset += row.byteLength;
+    }
+    return buffer;
+  }
+}
+
+/** Bytes of a checkpoint that loading `weight` reads, without LoRA. */
+export function sourceByteLength(weight: Weight, source: TensorSource): number {
+  return weightParts(weight).reduce((sum, { name }) => sum + source.tensor(name).byteLength, 0);
+}
+
+/** Little-endian checkpoint bytes as floats. */
+function decodeFloats(dtype: SourceDType, bytes: Uint8Array): Float32Array {
+  const aligned = bytes.slice(); // typed-array views need alignment, slices of a file have none
+  if (dtype === "F32") return new Float32Array(aligned.buffer, 0, aligned.byteLength / 4);
+  const words = new Uint16Array(aligned.buffer, 0, aligned.byteLength / 2);
+  if (dtype === "F16") {
+    const table = halfToFloatTable();
+    return Float32Array.from(words, (bits) => table[bits] as number);
+  }
+  const out = new Uint32Array(words.length);
+  words.forEach((word, i) => (out[i] = word << 16));
+  return new Float32Array(out.buffer);
+}
+
+/** Elementwise sum of equally long arrays, in doubles, rounded once. */
+function sumOf(rows: readonly Float32Array[]): Float32Array<ArrayBuffer> {
+  return Float32Array.from(rows[0] ?? [], (_, i) =>
+    rows.reduce((sum, row) => sum + (row[i] as number), 0),
+  );
+}
+
+function padRows(values: Float32Array, shape: readonly number[]): Float32Array<ArrayBuffer> {
+  const channels = shape[shape.length - 1] ?? 1;
+  const stride = paddedChannels(channels);
+  const rows = values.length / channels;
+  const out = new Float32Array(rows * stride);
+  for (let row = 0; row < rows; row++) {
+    out.set(values.subarray(row * channels, (row + 1) * channels), row * stride);
+  }
+  return out;
+}
+
+/** [value | gate] → quads value, gate, value, gate …, as `packWeight` interleaves the columns. */
+function interleaveHalves(values: Float32Array): Float32Array<ArrayBuffer> {
+  const half = values.length / 2;
+  const out = new Float32Array(packedColumnQuads(values.length, true) * 4);
+  for (let quad = 0; quad < quadCount(half); quad++) {
+    for (let lane = 0; lane < 4; lane++) {
+      const index = quad * 4 + lane;
+      if (index >= half) continue;
+      out[quad * 8 + lane] = values[index] as number;
+      out[quad * 8 + 4 + lane] = values[half + index] as number;
+    }
+  }
+  return out;
+}

@@ -1,0 +1,234 @@
+/**
+ * Scaled dot-product attention, per batch entry b and head h:
+ *
+ *   y[i] = Σ_j softmax_j(scale · q[i]·k[j]) · v[j]
+ *
+ * Layout: q, k, v, y are token matrices [B, T, stride]; head h owns channels
+ * offset + h·headDim … offset + (h+1)·headDim − 1 of a row, so q, k and v may be three operands or three
+ * windows of one fused matrix. Columns of y beyond numHeads·headDim are not touched.
+ *
+ * The score matrix never exists: keys stream past in blocks, and each query keeps a running maximum m,
+ * a running sum l and an unnormalised output, rescaled when m moves ("online softmax", Milakov &
+ * Gimelshein 2018; FlashAttention). Scores are kept in log2 units (scale·log2 e is folded in once), sums,
+ * maxima and outputs in f32. m starts at a finite −3e38, so that no ∞ − ∞ can arise, and a key beyond the
+ * last one scores −3e38, which is weight 0 after the maximum of a real key.
+ *
+ * Variants: `naive` (two readable passes, no blocking), `thread` (registers only, for software adapters),
+ * `tile` (workgroup memory, for GPUs; fits the WebGPU default limits).
+ */
+import type { Caps } from "../../gpu/caps.ts";
+import type { DType } from "../../gpu/dtype.ts";
+import { dtypeByteLength } from "../../gpu/dtype.ts";
+import { isShape, ShapeError } from "../../gpu/shape.ts";
+import { naiveBody, naiveWorkgroups } from "./attention-naive.ts";
+import { threadBody, threadWorkgroups } from "./attention-thread.ts";
+import { TILE_STORAGE_BYTES, tileBody, tileShape, tileWorkgroups } from "./attention-tile.ts";
+import type { Cost, Kernel, KernelPlan } from "../kernel.ts";
+import { dispatch, f32, reads, sizeClass, u32, writes } from "../kernel.ts";
+
+/**
+ * Operands `q`, `k`, `v`, `y`. Strides (channels per token row in memory) and offsets (first channel of head
+ * 0) are multiples of 4. `headDim` is compiled in; everything else but `dtype` is a parameter, so that
+ * resolutions share pipelines.
+ */
+export interface AttentionProblem {
+  /** Storage of the activations. */
+  readonly dtype: DType;
+  /** Number of images. */
+  readonly batch: number;
+  /** Tokens of q and y. */
+  readonly queryTokens: number;
+  /** Tokens of k and v. */
+  readonly keyTokens: number;
+  /** Heads. */
+  readonly numHeads: number;
+  /** Channels of a head; a multiple of 4, up to 512. */
+  readonly headDim: number;
+  /** Factor of the products before the softmax. */
+  readonly scale: number;
+  /** Channels of a row of q with padding; a multiple of 4. */
+  readonly queryStride: number;
+  /** Channels of a row of k with padding; a multiple of 4. */
+  readonly keyStride: number;
+  /** Channels of a row of v with padding; a multiple of 4. */
+  readonly valueStride: number;
+  /** Channels of a row of y with padding; a multiple of 4. */
+  readonly outputStride: number;
+  /** First channel of head 0 in q; a multiple of 4. */
+  readonly queryOffset: number;
+  /** First channel of head 0 in k; a multiple of 4. */
+  readonly keyOffset: number;
+  /** First channel of head 0 in v; a multiple of 4. */
+  readonly valueOffset: number;
+}
+
+export type AttentionVariant = "naive" | "thread" | "tile";
+
+/** Bounded by the function-scope memory of `thread` and the accumulators of `tile`. */
+const MAX_HEAD_DIM = 512;
+/** Workgroups per dimension: heads and batch are grid dimensions; a query block has at least 16 queries. */
+const MAX_GROUPS = 65_535;
+const MAX_QUERY_TOKENS = MAX_GROUPS * 16;
+
+function check(problem: AttentionProblem): void {
+  const { batch, queryTokens, keyTokens, numHeads, headDim, scale } = problem;
+  const fail = (rule: string, got: string): never => {
+    throw new ShapeError(`attention: ${rule}, got ${got}`);
+  };
+  if (!isShape([batch, queryTokens, keyTokens, numHeads])) {
+    fail(
+      "batch, queryTokens, keyTokens and numHeads must be integers ≥ 1",
+      `${batch}, ${queryTokens}, ${keyTokens} and ${numHeads}`,
+    );
+  }
+  if (!isShape([headDim]) || headDim % 4 !== 0 || headDim > MAX_HEAD_DIM) {
+    fail(
+      `headDim must be a multiple of 4 from 4 to ${MAX_HEAD_DIM}`,
+      `${headDim} (${numHeads} heads)`,
+    );
+  }
+  const quadRows = (numHeads * headDim) / 4;
+  if (queryTokens > MAX_QUERY_TOKENS || quadRows > MAX_GROUPS || batch > MAX_GROUPS) {
+    fail(
+      `queryTokens must be ≤ ${MAX_QUERY_TOKENS}, batch and numHeads·headDim/4 ≤ ${MAX_GROUPS}`,
+      `${queryTokens}, ${batch} and ${quadRows}`,
+    );
+  }
+  if (!Number.isFinite(scale)) fail("scale must be finite", `${scale}`);
+  const windows = [
+    ["query", problem.queryStride, problem.queryOffset],
+    ["key", problem.keyStride, problem.keyOffset],
+    ["value", problem.valueStride, problem.valueOffset],
+    ["output", problem.outputStride, 0],
+  ] as const;
+  for (const [name, stride, offset] of windows) {
+    if (!Number.isSafeInteger(offset) || offset < 0 || stride % 4 !== 0 || offset % 4 !== 0) {
+      fail(`${name} stride and offset must be multiples of 4, ≥ 0`, `${stride} and ${offset}`);
+    }
+    if (!(stride >= offset + numHeads * headDim)) {
+      fail(
+        `${name}Stride must hold offset + numHeads·headDim channels`,
+        `stride ${stride}, offset ${offset}, ${numHeads}·${headDim}`,
+      );
+    }
+  }
+}
+
+function refusal(
+  { headDim }: AttentionProblem,
+  { limits }: Caps,
+  variant: AttentionVariant,
+): string | null {
+  if (variant !== "tile") return null;
+  const { invocations } = tileShape(headDim);
+  const fits =
+    invocations <= limits.maxComputeInvocationsPerWorkgroup &&
+    invocations <= limits.maxComputeWorkgroupSizeX &&
+    TILE_STORAGE_BYTES <= limits.maxComputeWorkgroupStorageSize;
+  return fits
+    ? null
+    : `tile needs workgroups of ${invocations} with ${TILE_STORAGE_BYTES} bytes, got ` +
+        `${limits.maxComputeInvocationsPerWorkgroup} and ${limits.maxComputeWorkgroupStorageSize}`;
+}
+
+/** On SwiftShader `tile` takes twice the time of `thread` (d 64; 3 times at d 512) and 4 times to compile. */
+function select(problem: AttentionProblem, caps: Caps): AttentionVariant {
+  return caps.isSoftware || refusal(problem, caps, "tile") !== null ? "thread" : "tile";
+}
+
+function plan(
+  problem: AttentionProblem,
+  caps: Caps,
+  variant: AttentionVariant = select(problem, caps),
+): KernelPlan {
+  check(problem);
+  const reason = refusal(problem, caps, variant);
+  if (reason !== null) throw new ShapeError(`attention: ${reason}`);
+  const { headDim } = problem;
+  return {
+    variant,
+    scratch: [],
+    dispatches: [
+      dispatch(
+        `attention/${variant} d=${headDim}`,
+        {
+          caps,
+          dtype: problem.dtype,
+          operands: [reads("q"), reads("k"), reads("v"), writes("y")],
+          // Strides and offsets in quads. log2 e turns exp into exp2, which is what hardware has.
+          params: [
+            u32("query_tokens", problem.queryTokens),
+            u32("key_tokens", problem.keyTokens),
+            u32("query_stride", problem.queryStride / 4),
+            u32("key_stride", problem.keyStride / 4),
+            u32("value_stride", problem.valueStride / 4),
+            u32("output_stride", problem.outputStride / 4),
+            u32("query_offset", problem.queryOffset / 4),
+            u32("key_offset", problem.keyOffset / 4),
+            u32("value_offset", problem.valueOffset / 4),
+            f32("scale_log2e", problem.scale * Math.LOG2E),
+          ],
+          constants: { HEAD_QUADS: headDim / 4 },
+        },
+        body(variant, headDim),
+        workgroups(variant, problem),
+      ),
+    ],
+  };
+}
+
+function body(variant: AttentionVariant, headDim: number): string {
+  switch (variant) {
+    case "naive":
+      return naiveBody();
+    case "thread":
+      return threadBody(headDim);
+    case "tile":
+      return tileBody(headDim);
+    default:
+      return variant satisfies never;
+  }
+}
+
+function workgroups(
+  variant: AttentionVariant,
+  problem: AttentionProblem,
+): readonly [number, number, number] {
+  switch (variant) {
+    case "naive":
+      return naiveWorkgroups(problem);
+    case "thread":
+      return threadWorkgroups(problem);
+    case "tile":
+      return tileWorkgroups(problem);
+    default:
+      return variant satisfies never;
+  }
+}
+
+function cost(problem: AttentionProblem): Cost {
+  const channels = problem.numHeads * problem.headDim;
+  const row = problem.batch * channels * dtypeByteLength(problem.dtype);
+  return {
+    flops: 4 * problem.batch * problem.queryTokens * problem.keyTokens * channels,
+    bytesRead: row * (problem.queryTokens + 2 * problem.keyTokens),
+    bytesWritten: row * problem.queryTokens,
+  };
+}
+
+function classOf({ batch, queryTokens, keyTokens, numHeads, headDim }: AttentionProblem): string {
+  const size = `${sizeClass(queryTokens)}×${sizeClass(keyTokens)}`;
+  return `${size} h${batch * numHeads} d${headDim}`;
+}
+
+/** Scaled dot-product attention with an online softmax; scores are never stored. */
+export const attention: Kernel<AttentionProblem, AttentionVariant> = {
+  name: "attention",
+  variants: ["naive", "thread", "tile"],
+  check,
+  select,
+  plan,
+  cost,
+  refusal,
+  classOf,
+};

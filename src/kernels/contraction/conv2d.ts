@@ -1,0 +1,320 @@
+/**
+ * 2-D convolution (cross-correlation, zero padding) with a packed weight:
+ *
+ *   y[n, oy, ox, o] = epilogue(Σ_{ky,kx,i} x[n, oy·s + ky − top, ox·s + kx − left, i] · W[o, i, ky, kx])
+ *
+ * x: NHWC, or two sources with concatenated channels. W: `packWeight` layout, taps = (ky, kx) row-major.
+ * y: NHWC. f32 accumulators over all taps and channels.
+ *
+ * Variants as in `linear.ts`: `naive`; `register-PxQ` with P neighbouring pixels of a row and Q column
+ * quads per invocation, reusing a loaded row segment for all kx; `tiled` implicit GEMM in workgroup memory;
+ * `matrix` the same by matrix units; `tiled-split`, `matrix-split` with K in slices, where the tiles are too few; `patch`
+ * implicit GEMM over a patch of the input that is staged once for all taps (`conv2d-patch.ts`), for stride 1: for 3×3 of
+ * large maps on GPUs.
+ * A 1×1 convolution with stride 1 and no padding is a `linear` over pixels; the graph lowers it so.
+ *
+ * `upsample`: a 3×3 convolution of the map doubled by nearest neighbour, without the doubled map. Output row
+ * 2i sees input rows i − 1, i, i and row 2i + 1 sees i, i, i + 1, columns alike; so the outputs of each of the
+ * four phases (row parity, column parity) are a 2×2 convolution of the small map, with taps that are sums of
+ * the 3×3 ones (`packWeight`). Phases are the grid's z axis; borders agree, as a pixel outside is zero in both.
+ *
+ * `shortcutChannels`: adds a 1×1 convolution of another map, of the output's size, to the sum before it is
+ * finished; its rows of the weight follow those of the last tap. The shortcut of a resnet, without a store.
+ *
+ * `inputNorm`: GroupNorm's scale, shift and SiLU while x is loaded (`input-norm.ts`); the statistics of the next norm
+ * are the epilogue's (`tile-statistics.ts`).
+ */
+import type { Caps } from "../../gpu/caps.ts";
+import { dtypeByteLength } from "../../gpu/dtype.ts";
+import { ShapeError, quadCount } from "../../gpu/shape.ts";
+import type { TileBody } from "../../gpu/tile-body.ts";
+import type { Param } from "../../gpu/wgsl.ts";
+import { foldWorkgroups } from "../../gpu/wgsl.ts";
+import { MAX_BINDINGS, epilogueParams, epilogueWgsl } from "./epilogue.ts";
+import { PATCH_TILE, patchConv2dWgsl, patchGroups, patchStorageBytes } from "./conv2d-patch.ts";
+import type { Conv2dProblem } from "./conv2d-problem.ts";
+import {
+  checkConv2d,
+  conv2dOutputSize,
+  conv2dTiledRows,
+  effectiveKernel,
+  gridSize,
+  interfaceOf,
+} from "./conv2d-problem.ts";
+import { conv2dLoadsWgsl, gatheringConv2dWgsl, registerConv2dWgsl } from "./conv2d-wgsl.ts";
+import { REGISTER_WORKGROUP } from "./gemm-register.ts";
+import type { SplitShape } from "./gemm-split.ts";
+import { splitPlan, splitRefusal } from "./gemm-split.ts";
+import { isMatrixVariant, matrixTileRefusal, tileBody } from "./gemm-matrix.ts";
+import { TILE_COLUMNS, TILE_ROWS, tileSteps } from "./gemm-tiled.ts";
+import type { Cost, Dispatch, Kernel, KernelPlan } from "../kernel.ts";
+import { dispatch, i32, sizeClass, u32 } from "../kernel.ts";
+import { MERGED_NORM_BYTES, mergedNormParams } from "./merged-norm.ts";
+import { packedWeightByteLength } from "./pack-weight.ts";
+import {
+  NO_BINDING_FOR_STATISTICS,
+  mergedNormVariantRefusal,
+  statisticsRefusal,
+  tileStatisticsByteLength,
+} from "./tile-statistics.ts";
+
+export type { Conv2dProblem } from "./conv2d-problem.ts";
+export { conv2dOutputSize, conv2dTiledRows } from "./conv2d-problem.ts";
+
+export type Conv2dVariant =
+  | "naive"
+  | "register-8x1"
+  | "register-8x2"
+  | "tiled"
+  | "tiled-split"
+  | "matrix"
+  | "matrix-split"
+  | "patch";
+
+/**
+ * From so many patches on `patch` is expected to be faster: half the cores of a large GPU. With fewer, the tiles of
+ * `tiled`, twice as many, occupy more of them. A prediction (bench/NOTES.md), for `rcod tune` to correct.
+ */
+const LEAST_PATCHES = 66;
+
+function select(p: Conv2dProblem, caps: Caps): Conv2dVariant {
+  if (!caps.isSoftware) {
+    if (matrixTileRefusal(p.dtype, caps) === null) return "matrix";
+    return suitsPatch(p) ? "patch" : "tiled";
+  }
+  return quadCount(p.outChannels) === 1 ? "register-8x1" : "register-8x2";
+}
+
+/** Patches hang over the border; at least this much of them must lie in the map, of 1.5 times the rate. */
+const LEAST_WITHIN = 0.75;
+
+/** Whether 3×3 taps share a patch, and patches are many and mostly within the map. */
+function suitsPatch(p: Conv2dProblem): boolean {
+  if (p.stride !== 1 || p.kernelSize.some((size) => size !== 3)) return false;
+  const columns = quadCount(p.outChannels);
+  const [height, width] = gridSize(p);
+  const phases = p.batch * (p.upsample ? 4 : 1);
+  const within = (height * width) / (patchGroups(height, width, 1) * PATCH_TILE[0] * PATCH_TILE[1]);
+  return within >= LEAST_WITHIN && phases * patchGroups(height, width, columns) >= LEAST_PATCHES;
+}
+
+function refusal(p: Conv2dProblem, caps: Caps, variant: Conv2dVariant): string | null {
+  const missing = isMatrixVariant(variant) ? matrixTileRefusal(p.dtype, caps) : null;
+  if (missing !== null) return missing;
+  const unmerged = mergedNormVariantRefusal(variant, p.mergedNorm, interfaceOf(p).operands);
+  if (unmerged !== null) return unmerged;
+  if (p.epilogue.statistics !== "none") {
+    const reason = statisticsRefusal(variant, conv2dTiledRows(p));
+    if (reason !== null) return reason;
+    if (interfaceOf(p).operands.length > MAX_BINDINGS) return NO_BINDING_FOR_STATISTICS;
+  }
+  if (variant === "tiled-split" || variant === "matrix-split") {
+    return splitRefusal(variant, splitShape(p, tileBody(variant, caps, false)));
+  }
+  if (variant !== "patch") return null;
+  if (p.stride !== 1) return `patch is for stride 1, got ${p.stride}`;
+  const [bytes, most] = [
+    patchStorageBytes(effectiveKernel(p)) + (p.mergedNorm ? MERGED_NORM_BYTES : 0),
+    caps.limits.maxComputeWorkgroupStorageSize,
+  ];
+  return bytes <= most ? null : `patch needs ${bytes} bytes of workgroup storage, got ${most}`;
+}
+
+function splitShape(p: Conv2dProblem, body: TileBody): SplitShape {
+  const [outHeight, outWidth] = conv2dOutputSize(p);
+  const phases = p.upsample ? 4 : 1;
+  const [kernelHeight, kernelWidth] = effectiveKernel(p);
+  // Two sources are one K axis, each padded to quads.
+  const stepsOf = (sources: readonly number[]): number =>
+    tileSteps(
+      sources.reduce((sum, channels) => sum + 4 * quadCount(channels), 0),
+      body,
+    );
+  return {
+    rows: (p.batch * outHeight * outWidth) / phases,
+    columnQuads: quadCount(p.outChannels),
+    phases,
+    steps: kernelHeight * kernelWidth * stepsOf(p.inChannels) + stepsOf(p.shortcutChannels),
+    stepChannels: 4 * body.kQuads,
+  };
+}
+
+function plan(p: Conv2dProblem, caps: Caps, variant: Conv2dVariant = select(p, caps)): KernelPlan {
+  checkConv2d(p);
+  const reason = refusal(p, caps, variant);
+  if (reason !== null) throw new ShapeError(`conv2d: ${reason}`);
+  const [outHeight, outWidth] = conv2dOutputSize(p);
+  const [first = 1, second = 0] = p.inChannels;
+  const [shortcut0 = 0, shortcut1 = 0] = p.shortcutChannels;
+  const shortcut = p.shortcutChannels.length > 0;
+  const step = p.upsample ? 2 : 1;
+  const [gridHeight, gridWidth] = gridSize(p);
+  const kernelSize = effectiveKernel(p);
+  const rows = p.batch * gridHeight * gridWidth;
+  const columns = quadCount(p.outChannels);
+  const params: Param[] = [
+    u32("rows", rows),
+    u32("in_quads0", quadCount(first)),
+    u32("in_quads1", quadCount(second)),
+    u32("shortcut_quads0", quadCount(shortcut0)),
+    u32("shortcut_quads1", quadCount(shortcut1)),
+    u32("column_quads", columns),
+    u32("out_quads", columns),
+    u32("rows_per_image", outHeight * outWidth),
+    u32("batch", p.batch),
+    u32("taps", kernelSize[0] * kernelSize[1]),
+    u32("kernel_width", kernelSize[1]),
+    i32("in_height", p.inHeight),
+    i32("in_width", p.inWidth),
+    u32("grid_height", gridHeight),
+    u32("grid_width", gridWidth),
+    u32("step", step),
+    i32("stride", p.stride),
+    i32("pad_top", p.padding[0]),
+    i32("pad_left", p.padding[2]),
+    ...epilogueParams(p.epilogue, p.outChannels),
+    ...mergedNormParams(p.mergedNorm, p.inChannels),
+  ];
+  const isMerging = p.mergedNorm !== null;
+  const extras = { geglu: false, statistics: p.epilogue.statistics, isMerging, split: false };
+  const { operands, shape } = interfaceOf(p);
+  const header = { caps, dtype: p.dtype, operands, params };
+  const loads = conv2dLoadsWgsl(
+    p.inChannels.length,
+    p.shortcutChannels.length,
+    p.inputNorm,
+    isMerging,
+  );
+  const finish = epilogueWgsl(p.epilogue, shape);
+  const label = `conv2d/${variant} ${p.kernelSize.join("x")}${p.stride > 1 ? ` s${p.stride}` : ""}${p.upsample ? " up" : ""}${shortcut ? " + 1x1" : ""}${p.inputNorm === "none" ? "" : isMerging ? " merged norm" : " norm"}${p.epilogue.statistics === "none" ? "" : " stats"}`;
+  const one = (
+    main: string,
+    [x, y]: Dispatch["workgroups"],
+    directives: readonly string[] = [],
+  ): KernelPlan => ({
+    variant,
+    scratch: [],
+    dispatches: [
+      dispatch(label, { ...header, directives }, loads + finish + main, [x, y, step * step]),
+    ],
+  });
+  const body = tileBody(variant, caps, p.inputNorm !== "none");
+  switch (variant) {
+    case "naive":
+      return one(
+        gatheringConv2dWgsl(null, shortcut, extras),
+        foldWorkgroups(Math.ceil((rows * columns) / REGISTER_WORKGROUP)),
+      );
+    case "register-8x1":
+    case "register-8x2": {
+      const [pixels, quads] = ({ "register-8x1": [8, 1], "register-8x2": [8, 2] } as const)[
+        variant
+      ];
+      const blocks = Math.ceil(gridWidth / pixels) * gridHeight * p.batch;
+      return one(
+        registerConv2dWgsl(kernelSize, p.stride, pixels, quads, shortcut),
+        foldWorkgroups(Math.ceil((blocks * Math.ceil(columns / quads)) / REGISTER_WORKGROUP)),
+      );
+    }
+    case "tiled":
+    case "matrix": {
+      const groups = Math.ceil(rows / TILE_ROWS) * Math.ceil((columns * 4) / TILE_COLUMNS);
+      return one(
+        gatheringConv2dWgsl(body, shortcut, extras),
+        foldWorkgroups(groups),
+        body.directives,
+      );
+    }
+    case "tiled-split":
+    case "matrix-split":
+      return splitPlan(variant, {
+        ...splitShape(p, body),
+        ...header,
+        directives: body.directives,
+        label,
+        products: loads + gatheringConv2dWgsl(body, shortcut, { ...extras, split: true }),
+        epilogue: finish,
+        geglu: false,
+      });
+    case "patch":
+      return one(
+        patchConv2dWgsl(kernelSize, shortcut, p.epilogue.statistics === "channels", isMerging),
+        foldWorkgroups(patchGroups(gridHeight, gridWidth, columns) * p.batch),
+      );
+    default:
+      return variant satisfies never;
+  }
+}
+
+function cost(p: Conv2dProblem): Cost {
+  const [outHeight, outWidth] = conv2dOutputSize(p);
+  const total = (channels: readonly number[]): number => channels.reduce((sum, c) => sum + c, 0);
+  const inChannels = total(p.inChannels);
+  const shortcutChannels = total(p.shortcutChannels);
+  const [kernelHeight, kernelWidth] = effectiveKernel(p);
+  const products = inChannels * kernelHeight * kernelWidth + shortcutChannels;
+  const element = dtypeByteLength(p.dtype);
+  const outPixels = p.batch * outHeight * outWidth;
+  const outBytes = outPixels * p.outChannels * element;
+  const weightBytes = (channels: number, taps: number): number =>
+    packedWeightByteLength({
+      dtype: p.dtype,
+      inChannels: channels,
+      outChannels: p.outChannels,
+      taps,
+      geglu: false,
+      upsample: p.upsample,
+    });
+  const statisticsBytes =
+    p.epilogue.statistics === "channels"
+      ? tileStatisticsByteLength(conv2dTiledRows(p), p.outChannels, p.epilogue.statisticsRun)
+      : 0;
+  return {
+    flops: 2 * outPixels * p.outChannels * products,
+    bytesRead:
+      p.batch * p.inHeight * p.inWidth * inChannels * element +
+      outPixels * shortcutChannels * element +
+      weightBytes(inChannels, p.kernelSize[0] * p.kernelSize[1]) +
+      (shortcutChannels > 0 ? weightBytes(shortcutChannels, 1) : 0) +
+      (p.epilogue.residual ? outBytes : 0),
+    bytesWritten: outBytes + statisticsBytes,
+  };
+}
+
+function classOf(p: Conv2dProblem): string {
+  const [height, width] = conv2dOutputSize(p);
+  const shape = p.upsample
+    ? "up"
+    : `${p.kernelSize.join("x")}${p.stride > 1 ? ` s${p.stride}` : ""}`;
+  const shortcut = p.shortcutChannels.length > 0 ? ` + ${p.shortcutChannels.join("+")}` : "";
+  const pixels = sizeClass(p.batch * height * width);
+  return `${shape} ${p.inChannels.join("+")}${shortcut}→${p.outChannels} @${pixels}`;
+}
+
+/** 2-D convolution with zero padding, a packed weight and an epilogue. */
+export const conv2d: Kernel<Conv2dProblem, Conv2dVariant> = {
+  name: "conv2d",
+  variants: [
+    "naive",
+    "register-8x1",
+    "register-8x2",
+    "tiled",
+    "tiled-split",
+    "matrix",
+    "matrix-split",
+    "patch",
+  ],
+  check: checkConv2d,
+  select,
+  plan,
+  cost,
+  refusal,
+  classOf,
+  // A norm in the loads costs some variants nine times what it costs others; the graph puts it where it pays.
+  comparable: (p) => ({
+    ...p,
+    inputNorm: "none",
+    mergedNorm: null,
+    epilogue: { ...p.epilogue, statistics: "none" },
+  }),
+};

@@ -1,0 +1,172 @@
+/**
+ * What happens to a finished sum of conv2d and linear before it is stored, as WGSL functions:
+ *
+ *   plain:  y = activate(sum + bias[c] + channelAdd[n, c]) + residual[row, c]
+ *   geglu:  y = (value + bias_v) · gelu(gate + bias_g)
+ *
+ * `row` is the flattened output pixel or token, `nq` the quad of output channels. For GEGLU the weight
+ * columns are interleaved at packing (quads: value, gate, value, gate, …), so one invocation holds both
+ * halves. `bias` is always bound, f32; a layer without bias binds zeros.
+ *
+ * Which of these there are, and the activation but for GELU, are uniforms and not text: a branch at the end of a
+ * long sum costs next to nothing, a pipeline costs a software adapter up to a second to compile.
+ */
+import { ShapeError, quadCount } from "../../gpu/shape.ts";
+import type { Operand, Param } from "../../gpu/wgsl.ts";
+import type { Activation } from "../pointwise/activation.ts";
+import { activationWgsl } from "../pointwise/activation.ts";
+import type { StatisticsRun } from "../norm/channel-stats.ts";
+import type { TileStatistics } from "./gemm-tiled.ts";
+import { f32, optional, u32 } from "../kernel.ts";
+
+/** What happens to a finished sum of conv2d or linear before it is stored. */
+export interface Epilogue {
+  /** Adds operand `channel_add` [batch, outChannels] (activation dtype): the time embedding. */
+  readonly channelAdd: boolean;
+  /** Where those channels are in wider rows of `channel_add`: the first, a multiple of 4, of so many. Null: all. */
+  readonly channelAddWindow: readonly [offset: number, channels: number] | null;
+  /** Adds operand `residual`, shaped like the output, after the activation. */
+  readonly residual: boolean;
+  /** Applied before the residual is added. */
+  readonly activation: Activation;
+  /** Also writes statistics of what is stored, for a norm of channels or of rows: see `tile-statistics.ts`. */
+  readonly statistics: TileStatistics;
+  /** Channels of an entry of those of channels, a divisor of every group of the norms that read them. */
+  readonly statisticsRun: StatisticsRun;
+  /** Where those of channels begin in operand `stats`, in f32; a multiple of 8. */
+  readonly statisticsFirst: number;
+  /** The output has half the columns: value · gelu(gate). Excludes all the others. */
+  readonly geglu: boolean;
+}
+
+export const PLAIN_EPILOGUE: Epilogue = {
+  channelAdd: false,
+  channelAddWindow: null,
+  residual: false,
+  activation: "none",
+  statistics: "none",
+  statisticsRun: 1,
+  statisticsFirst: 0,
+  geglu: false,
+};
+
+/** Which operands a shader declares; the others it cannot have. */
+export interface EpilogueShape {
+  readonly channelAdd: boolean;
+  readonly residual: boolean;
+}
+
+/** Storage buffers that every WebGPU device binds to a shader. */
+export const MAX_BINDINGS = 8;
+
+/**
+ * All operands of a kernel in binding order, and which of its own the epilogue declares: a shortcut takes the place of
+ * the residual, and where bindings are scarce a shader declares only what it has.
+ */
+export function withEpilogue(
+  epilogue: Epilogue,
+  hasShortcut: boolean,
+  before: readonly Operand[],
+  after: readonly Operand[],
+): { readonly operands: readonly Operand[]; readonly shape: EpilogueShape } {
+  const isScarce = before.length + after.length + (hasShortcut ? 1 : 2) > MAX_BINDINGS;
+  const shape = {
+    channelAdd: !epilogue.geglu && (epilogue.channelAdd || !isScarce),
+    residual: !epilogue.geglu && !hasShortcut && (epilogue.residual || !isScarce),
+  };
+  const own = [
+    ...(shape.channelAdd ? [optional("channel_add", epilogue.channelAdd, "bias")] : []),
+    ...(shape.residual ? [optional("residual", epilogue.residual, "bias")] : []),
+  ];
+  return { operands: [...before, ...own, ...after], shape };
+}
+
+/** Throws `ShapeError` for more operands than every device binds. */
+export function checkBindings(name: string, operands: readonly Operand[]): void {
+  if (operands.length <= MAX_BINDINGS) return;
+  throw new ShapeError(
+    `${name}: takes at most ${MAX_BINDINGS} operands, got ${operands.length}. Apply the norm by affineActivation`,
+  );
+}
+
+/** x·sigmoid(s·x): the s of each activation that has this form. */
+const SIGMOID_SCALES: Partial<Record<Activation, number>> = { silu: 1, quick_gelu: 1.702 };
+
+/** Uniforms that `epilogueWgsl` reads. */
+export function epilogueParams(epilogue: Epilogue, outChannels: number): Param[] {
+  const { channelAdd, channelAddWindow, residual, activation, statisticsRun, statisticsFirst } =
+    epilogue;
+  const [offset, channels] = channelAddWindow ?? [0, outChannels];
+  return [
+    u32("has_channel_add", channelAdd ? 1 : 0),
+    u32("channel_add_first", offset / 4),
+    u32("channel_add_quads", quadCount(channels)),
+    u32("has_residual", residual ? 1 : 0),
+    u32("has_relu", activation === "relu" ? 1 : 0),
+    u32("has_sigmoid", activation in SIGMOID_SCALES ? 1 : 0),
+    f32("sigmoid_scale", SIGMOID_SCALES[activation] ?? 0),
+    u32("stats_run", statisticsRun),
+    u32("stats_first", statisticsFirst),
+  ];
+}
+
+/** Throws `ShapeError` for a window that is no run of quads within its row: the padding of the output must find zeros. */
+export function checkEpilogue(
+  name: string,
+  { channelAddWindow }: Epilogue,
+  outChannels: number,
+): void {
+  if (channelAddWindow === null) return;
+  const [offset, channels] = channelAddWindow;
+  const end = offset + outChannels;
+  if (offset >= 0 && offset % 4 === 0 && (end === channels || (end < channels && end % 4 === 0)))
+    return;
+  throw new ShapeError(
+    `${name}: the window of channelAdd must begin and end at multiples of 4, or end with its row, and hold ` +
+      `${outChannels} channels, got ${offset} of ${channels}`,
+  );
+}
+
+/**
+ * WGSL of `finish(sum, row, nq)`, which returns what it has stored, or with GEGLU of
+ * `finish_pair(value, gate, row, pair)`. Uses
+ * `params.out_quads` (quads of a stored row) and, for channelAdd, `params.rows_per_image`.
+ */
+export function epilogueWgsl({ activation, geglu }: Epilogue, shape: EpilogueShape): string {
+  if (geglu) {
+    return /* wgsl */ `${activationWgsl("gelu")}
+fn finish_pair(value: vec4<f32>, gate: vec4<f32>, row: u32, pair: u32) {
+  let v = value + bias[2u * pair];
+  let g = gate + bias[2u * pair + 1u];
+  y[row * params.out_quads + pair] = pack(v * activate(g));
+}
+`;
+  }
+  // Of an `if` SwiftShader runs both sides, masked; a loop of no turns it leaves.
+  const once = (flag: string, body: string): string =>
+    `for (var turn = 0u; turn < params.${flag}; turn++) { ${body} }`;
+  const channelAdd = once(
+    "has_channel_add",
+    `let image = row / params.rows_per_image;
+    v = v + unpack(channel_add[image * params.channel_add_quads + params.channel_add_first + nq]);`,
+  );
+  const sigmoid = once(
+    "has_sigmoid",
+    "v = v / (vec4<f32>(1.0) + exp(min(-params.sigmoid_scale * v, vec4<f32>(80.0))));",
+  );
+  const activate = `if (params.has_relu != 0u) { v = max(v, vec4<f32>(0.0)); }
+  ${sigmoid}`;
+  const residual = once("has_residual", "v = v + unpack(residual[row * params.out_quads + nq]);");
+  const gelu = activation === "gelu";
+  return /* wgsl */ `${gelu ? activationWgsl("gelu") : ""}
+fn finish(sum: vec4<f32>, row: u32, nq: u32) -> vec4<f32> {
+  var v = sum + bias[nq];
+  ${shape.channelAdd ? channelAdd : ""}
+  ${gelu ? "v = activate(v);" : activate}
+  ${shape.residual ? residual : ""}
+  let stored = pack(v);
+  y[row * params.out_quads + nq] = stored;
+  return unpack(stored);
+}
+`;
+}

@@ -1,0 +1,124 @@
+/**
+ * Copies a rectangle of one map into another, bit for bit: cutting a tile out, or putting one back.
+ *
+ * Layout: NHWC quads on both sides, same dtype and channels, N = 1; the rest of the destination stays
+ * untouched. One invocation per quad. Quads move as u32 words, so that not even a NaN changes.
+ */
+import type { Caps } from "../../gpu/caps.ts";
+import type { DType } from "../../gpu/dtype.ts";
+import { dtypeByteLength } from "../../gpu/dtype.ts";
+import { quadCount } from "../../gpu/shape.ts";
+import {
+  checkBindings,
+  checkRange,
+  checkSides,
+  MAP_ARGUMENTS,
+  MAP_POSITION,
+  MAP_WORKGROUP,
+  mapGrid,
+} from "./image-layout.ts";
+import type { Cost, Kernel, KernelPlan } from "../kernel.ts";
+import { dispatch, reads, u32, writes } from "../kernel.ts";
+
+/** Operands: `src` [srcHeight, srcWidth, channels], `dst` [dstHeight, dstWidth, channels]. */
+export interface CropProblem {
+  /** Storage of the activations. */
+  readonly dtype: DType;
+  /** Channels, without padding. */
+  readonly channels: number;
+  /** Columns of the source. */
+  readonly srcWidth: number;
+  /** Rows of the source. */
+  readonly srcHeight: number;
+  /** Column of the source at which the rectangle begins. */
+  readonly srcX: number;
+  /** Row of the source at which the rectangle begins. */
+  readonly srcY: number;
+  /** The rectangle copied. */
+  readonly width: number;
+  /** Rows of the rectangle. */
+  readonly height: number;
+  /** Columns of the destination. */
+  readonly dstWidth: number;
+  /** Rows of the destination. */
+  readonly dstHeight: number;
+  /** Column of the destination at which the rectangle begins. */
+  readonly dstX: number;
+  /** Row of the destination at which the rectangle begins. */
+  readonly dstY: number;
+}
+
+function check(problem: CropProblem): void {
+  const { channels, srcWidth, srcHeight, width, height, dstWidth, dstHeight } = problem;
+  checkSides("crop", { channels, srcWidth, srcHeight, width, height, dstWidth, dstHeight });
+  checkRange("crop", "source columns", problem.srcX, width, srcWidth);
+  checkRange("crop", "source rows", problem.srcY, height, srcHeight);
+  checkRange("crop", "destination columns", problem.dstX, width, dstWidth);
+  checkRange("crop", "destination rows", problem.dstY, height, dstHeight);
+}
+
+function plan(problem: CropProblem, caps: Caps): KernelPlan {
+  check(problem);
+  const { dtype, channels, srcWidth, srcHeight, width, height, dstWidth, dstHeight } = problem;
+  const quads = quadCount(channels);
+  const quadBytes = 4 * dtypeByteLength(dtype);
+  checkBindings(
+    "crop",
+    {
+      src: srcWidth * srcHeight * quads * quadBytes,
+      dst: dstWidth * dstHeight * quads * quadBytes,
+    },
+    caps,
+    "Use smaller tiles",
+  );
+  const words = dtype === "f32" ? "vec4<u32>" : "vec2<u32>";
+  const body = /* wgsl */ `${MAP_POSITION}
+@compute @workgroup_size(${MAP_WORKGROUP})
+fn main(${MAP_ARGUMENTS}) {
+  let at = map_position(group, counts, local);
+  if (at.x >= params.row_quads || at.y >= params.height) { return; }
+  dst[params.dst_start + at.y * params.dst_stride + at.x] =
+    src[params.src_start + at.y * params.src_stride + at.x];
+}
+`;
+  return {
+    variant: "quad",
+    scratch: [],
+    dispatches: [
+      dispatch(
+        "crop",
+        {
+          caps,
+          dtype: "f32",
+          operands: [reads("src", words), writes("dst", words)],
+          // In quads.
+          params: [
+            u32("row_quads", width * quads),
+            u32("height", height),
+            u32("src_start", (problem.srcY * srcWidth + problem.srcX) * quads),
+            u32("src_stride", srcWidth * quads),
+            u32("dst_start", (problem.dstY * dstWidth + problem.dstX) * quads),
+            u32("dst_stride", dstWidth * quads),
+          ],
+        },
+        body,
+        mapGrid(width * quads, height),
+      ),
+    ],
+  };
+}
+
+function cost({ dtype, channels, width, height }: CropProblem): Cost {
+  const bytes = width * height * quadCount(channels) * 4 * dtypeByteLength(dtype);
+  return { flops: 0, bytesRead: bytes, bytesWritten: bytes };
+}
+
+/** Copies a rectangle of one map into another, bit for bit. */
+export const crop: Kernel<CropProblem, "quad"> = {
+  name: "crop",
+  variants: ["quad"],
+  check,
+  select: () => "quad",
+  plan,
+  cost,
+};

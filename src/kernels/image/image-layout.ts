@@ -1,0 +1,102 @@
+/**
+ * 8-bit images on the GPU: RGBA8, one pixel per u32 with red in the lowest byte, row-major, no row padding.
+ * Here is what all kernels on such images and on maps share: reading a pixel, the grid, the size limits.
+ */
+import type { Caps } from "../../gpu/caps.ts";
+import { ShapeError } from "../../gpu/shape.ts";
+
+/** How a value between two levels becomes 8-bit: the reference truncates, which is darker by half a level. */
+export type Rounding = "truncate" | "nearest";
+
+/** Longest side in pixels: the grid below reaches 1,048,560, and no real image comes near. */
+export const MAX_IMAGE_SIDE = 1_000_000;
+
+/** Bytes of a packed RGBA8 image. */
+export function imageByteLength(width: number, height: number): number {
+  return width * height * 4;
+}
+
+/** Throws `ShapeError` unless every entry is an integer in 1 … `MAX_IMAGE_SIDE`. */
+export function checkSides(op: string, sides: Readonly<Record<string, number>>): void {
+  for (const [name, value] of Object.entries(sides)) {
+    if (!Number.isSafeInteger(value) || value < 1 || value > MAX_IMAGE_SIDE) {
+      throw new ShapeError(
+        `${op}: ${name} must be an integer in 1 … ${MAX_IMAGE_SIDE}, got ${value}`,
+      );
+    }
+  }
+}
+
+/** Throws `ShapeError` unless `[offset, offset + length)` lies in `[0, size)`. */
+export function checkRange(
+  op: string,
+  what: string,
+  offset: number,
+  length: number,
+  size: number,
+): void {
+  if (!Number.isSafeInteger(offset) || offset < 0 || offset + length > size) {
+    throw new ShapeError(
+      `${op}: ${what} must lie inside 0 … ${size}, got offset ${offset} and length ${length}`,
+    );
+  }
+}
+
+/**
+ * Throws `ShapeError` where an operand does not fit one storage binding of the device: 128 MiB where
+ * only the defaults hold, which is 33.5 megapixels of RGBA8 (5,792 × 5,792).
+ */
+export function checkBindings(
+  op: string,
+  byteLengths: Readonly<Record<string, number>>,
+  { limits }: Caps,
+  advice: string,
+): void {
+  const limit = Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize);
+  for (const [name, bytes] of Object.entries(byteLengths)) {
+    if (bytes > limit) {
+      throw new ShapeError(
+        `${op}: operand "${name}" must fit one binding of ${limit} bytes (maxStorageBufferBindingSize), ` +
+          `got ${bytes} bytes. ${advice}`,
+      );
+    }
+  }
+}
+
+/** Workgroup of the map kernels: 16 × 4 positions. */
+export const MAP_WORKGROUP = "16, 4";
+
+/**
+ * Workgroups over a map of `width` × `height` positions; rows of groups beyond 65,535 go to z. Undone by
+ * `map_position`. Throws `ShapeError` where a row is too long for the grid.
+ */
+export function mapGrid(width: number, height: number): readonly [number, number, number] {
+  if (width > 65_535 * 16) {
+    throw new ShapeError(`map: a row must have at most ${65_535 * 16} positions, got ${width}`);
+  }
+  const rows = Math.ceil(height / 4);
+  const layers = Math.ceil(rows / 65_535);
+  return [Math.ceil(width / 16), Math.ceil(rows / layers), layers];
+}
+
+/** WGSL: arguments of `main` in a map kernel. */
+export const MAP_ARGUMENTS = /* wgsl */ `@builtin(workgroup_id) group: vec3<u32>,
+        @builtin(num_workgroups) counts: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>`;
+
+/** WGSL `map_position(group, counts, local) -> (x, y)`. */
+export const MAP_POSITION = /* wgsl */ `
+fn map_position(group: vec3<u32>, counts: vec3<u32>, local: vec3<u32>) -> vec2<u32> {
+  return vec2<u32>(group.x * 16u + local.x, (group.y + group.z * counts.y) * 4u + local.y);
+}
+`;
+
+/** WGSL `rgba8(pixel) -> (r, g, b, a)` as integers, and its inverse for values in 0 … 255. */
+export const RGBA8 = /* wgsl */ `
+fn rgba8(pixel: u32) -> vec4<i32> {
+  return vec4<i32>((vec4<u32>(pixel) >> vec4<u32>(0u, 8u, 16u, 24u)) & vec4<u32>(255u));
+}
+fn pack_rgba8(c: vec4<i32>) -> u32 {
+  let u = vec4<u32>(c) << vec4<u32>(0u, 8u, 16u, 24u);
+  return u.x | u.y | u.z | u.w;
+}
+`;

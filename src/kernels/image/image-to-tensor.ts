@@ -1,0 +1,128 @@
+/**
+ * A rectangle of an RGBA8 image as activations:  y = scale·(p/255) + offset, alpha dropped.
+ *
+ * Layout: packed RGBA8 in, NHWC with one quad (three channels and a zero) out. The rectangle may reach
+ * beyond the image on any side; there the nearest edge pixel is read (replicate padding). RCOD's networks
+ * take scale 2, offset −1. One invocation per pixel.
+ */
+import type { Caps } from "../../gpu/caps.ts";
+import type { DType } from "../../gpu/dtype.ts";
+import { dtypeByteLength } from "../../gpu/dtype.ts";
+import { ShapeError } from "../../gpu/shape.ts";
+import {
+  checkBindings,
+  checkSides,
+  imageByteLength,
+  MAP_ARGUMENTS,
+  MAP_POSITION,
+  MAP_WORKGROUP,
+  mapGrid,
+  MAX_IMAGE_SIDE,
+  RGBA8,
+} from "./image-layout.ts";
+import type { Cost, Kernel, KernelPlan } from "../kernel.ts";
+import { dispatch, f32, i32, reads, u32, writes } from "../kernel.ts";
+
+/** Operands: `image` (imageWidth × imageHeight pixels), `y` [height, width, 3]. */
+export interface ImageToTensorProblem {
+  /** Storage of the activations. */
+  readonly dtype: DType;
+  /** Columns of the image. */
+  readonly imageWidth: number;
+  /** Rows of the image. */
+  readonly imageHeight: number;
+  /** Image position of the rectangle's first pixel; may be negative. */
+  readonly x0: number;
+  /** Row of the rectangle's first pixel; may be negative. */
+  readonly y0: number;
+  /** Columns of the rectangle. */
+  readonly width: number;
+  /** Rows of the rectangle. */
+  readonly height: number;
+  /** Factor of p/255. */
+  readonly scale: number;
+  /** Added after the scale. */
+  readonly offset: number;
+}
+
+function check({ imageWidth, imageHeight, x0, y0, width, height }: ImageToTensorProblem): void {
+  checkSides("imageToTensor", { imageWidth, imageHeight, width, height });
+  for (const [name, value] of Object.entries({ x0, y0 })) {
+    if (!Number.isSafeInteger(value) || Math.abs(value) > MAX_IMAGE_SIDE) {
+      throw new ShapeError(
+        `imageToTensor: ${name} must be an integer of at most ±${MAX_IMAGE_SIDE}, got ${value}`,
+      );
+    }
+  }
+}
+
+function byteLengths({ dtype, imageWidth, imageHeight, width, height }: ImageToTensorProblem) {
+  return {
+    image: imageByteLength(imageWidth, imageHeight),
+    y: width * height * 4 * dtypeByteLength(dtype),
+  };
+}
+
+function plan(problem: ImageToTensorProblem, caps: Caps): KernelPlan {
+  check(problem);
+  checkBindings(
+    "imageToTensor",
+    byteLengths(problem),
+    caps,
+    "Convert it in tiles, or upload a part",
+  );
+  const { dtype, imageWidth, imageHeight, width, height } = problem;
+  const body = /* wgsl */ `${MAP_POSITION}${RGBA8}
+@compute @workgroup_size(${MAP_WORKGROUP})
+fn main(${MAP_ARGUMENTS}) {
+  let at = map_position(group, counts, local);
+  if (at.x >= params.width || at.y >= params.height) { return; }
+  let x = clamp(i32(at.x) + params.x0, 0, i32(params.image_width) - 1);
+  let row = clamp(i32(at.y) + params.y0, 0, i32(params.image_height) - 1);
+  let levels = vec3<f32>(rgba8(image[u32(row) * params.image_width + u32(x)]).xyz);
+  let value = params.scale * (levels / 255.0) + vec3<f32>(params.offset);
+  y[at.y * params.width + at.x] = pack(vec4<f32>(value, 0.0));
+}
+`;
+  return {
+    variant: "pixel",
+    scratch: [],
+    dispatches: [
+      dispatch(
+        "image-to-tensor",
+        {
+          caps,
+          dtype,
+          operands: [reads("image", "u32"), writes("y")],
+          params: [
+            u32("image_width", imageWidth),
+            u32("image_height", imageHeight),
+            i32("x0", problem.x0),
+            i32("y0", problem.y0),
+            u32("width", width),
+            u32("height", height),
+            f32("scale", problem.scale),
+            f32("offset", problem.offset),
+          ],
+        },
+        body,
+        mapGrid(width, height),
+      ),
+    ],
+  };
+}
+
+function cost(problem: ImageToTensorProblem): Cost {
+  const pixels = problem.width * problem.height;
+  return { flops: pixels * 9, bytesRead: pixels * 4, bytesWritten: byteLengths(problem).y };
+}
+
+/** A rectangle of an RGBA8 image as activations, edges repeated beyond the image. */
+export const imageToTensor: Kernel<ImageToTensorProblem, "pixel"> = {
+  name: "imageToTensor",
+  variants: ["pixel"],
+  check,
+  select: () => "pixel",
+  plan,
+  cost,
+};

@@ -1,0 +1,138 @@
+/**
+ * Window and weight tables of separable resampling along one axis, Pillow's construction, in doubles.
+ *
+ * Output i of an axis n → o: scale = n/o, stretch = max(scale, 1), centre = (i + 0.5)·scale; the window is
+ * every j in [int(centre − S + 0.5), int(centre + S + 0.5)) ∩ [0, n) with S = support·stretch; the weights
+ * f((j − centre + 0.5)/stretch) are divided by their sum. `bicubic` (a = −0.5) and `lanczos` (3 lobes) are
+ * quantised for the 8-bit resize; `triangle` is PyTorch's antialiased bilinear in floats.
+ *
+ * In the tables all windows have the same length, padded with zero weights, and lie inside the axis: the
+ * last ones are moved left rather than cut, so that kernels need no clamp.
+ */
+import { ShapeError } from "../../gpu/shape.ts";
+
+export type PillowFilter = "bicubic" | "lanczos";
+export type ResampleFilter = PillowFilter | "triangle";
+
+/** `weights[i * taps + k]` belongs to input `starts[i] + k`; `starts[i] + taps ≤ inSize`. */
+export interface ResampleTable<W extends Int32Array<ArrayBuffer> | Float32Array<ArrayBuffer>> {
+  readonly taps: number;
+  readonly starts: Int32Array<ArrayBuffer>;
+  readonly weights: W;
+}
+
+/** Fractional bits of the quantised weights. 255·Σ|w|·2²² stays below 2³¹ for both filters (Σ|w| < 1.9). */
+export const WEIGHT_BITS = 22;
+
+const FILTERS: Readonly<Record<ResampleFilter, { support: number; at: (x: number) => number }>> = {
+  bicubic: { support: 2, at: bicubic },
+  lanczos: { support: 3, at: lanczos },
+  triangle: { support: 1, at: (x) => Math.max(0, 1 - Math.abs(x)) },
+};
+
+function bicubic(signed: number): number {
+  const a = -0.5;
+  const x = Math.abs(signed);
+  if (x < 1) return ((a + 2) * x - (a + 3)) * x * x + 1;
+  if (x < 2) return (((x - 5) * x + 8) * x - 4) * a;
+  return 0;
+}
+
+function lanczos(x: number): number {
+  return x >= -3 && x < 3 ? sinc(x) * sinc(x / 3) : 0;
+}
+
+function sinc(x: number): number {
+  return x === 0 ? 1 : Math.sin(x * Math.PI) / (x * Math.PI);
+}
+
+/** Weights as integers with 22 fractional bits, rounded half away from zero: Pillow's 8-bit resize. */
+export function quantisedTable(
+  inSize: number,
+  outSize: number,
+  filter: PillowFilter,
+): ResampleTable<Int32Array<ArrayBuffer>> {
+  const { taps, starts, weights } = exactTable(inSize, outSize, filter);
+  const one = 2 ** WEIGHT_BITS;
+  const quantised = Int32Array.from(weights, (w) => Math.trunc(w * one + (w < 0 ? -0.5 : 0.5)));
+  return { taps, starts, weights: quantised };
+}
+
+/** Normalised triangle weights: antialiased bilinear; plain half-pixel bilinear when enlarging. */
+export function triangleTable(
+  inSize: number,
+  outSize: number,
+): ResampleTable<Float32Array<ArrayBuffer>> {
+  const { taps, starts, weights } = exactTable(inSize, outSize, "triangle");
+  return { taps, starts, weights: Float32Array.from(weights) };
+}
+
+/**
+ * `table` continued to `outSize` outputs by reflection about its last one (PyTorch's "reflect" padding), and on
+ * about the first one where the padding is as long as the axis or longer. Its starts do not rise any more.
+ */
+export function reflectedTable(
+  { taps, starts, weights }: ResampleTable<Float32Array<ArrayBuffer>>,
+  outSize: number,
+): ResampleTable<Float32Array<ArrayBuffer>> {
+  const period = Math.max(1, 2 * starts.length - 2);
+  const out = { taps, starts: new Int32Array(outSize), weights: new Float32Array(outSize * taps) };
+  for (let i = 0; i < outSize; i++) {
+    const from = Math.min(i % period, period - (i % period));
+    out.starts[i] = starts[from] as number;
+    out.weights.set(weights.subarray(from * taps, (from + 1) * taps), i * taps);
+  }
+  return out;
+}
+
+function exactTable(inSize: number, outSize: number, filter: ResampleFilter) {
+  for (const [name, size] of Object.entries({ inSize, outSize })) {
+    if (!Number.isSafeInteger(size) || size < 1) {
+      throw new ShapeError(`resample: ${name} must be an integer ≥ 1, got ${size}`);
+    }
+  }
+  const { support, at } = FILTERS[filter];
+  const scale = inSize / outSize;
+  const stretch = Math.max(scale, 1);
+  const reach = support * stretch;
+  const first = new Int32Array(outSize);
+  const length = new Int32Array(outSize);
+  let taps = 1;
+  for (let i = 0; i < outSize; i++) {
+    const centre = (i + 0.5) * scale;
+    const low = Math.max(0, Math.trunc(centre - reach + 0.5));
+    const high = Math.min(inSize, Math.trunc(centre + reach + 0.5));
+    first[i] = low;
+    length[i] = high - low;
+    taps = Math.max(taps, high - low);
+  }
+  const starts = first.map((low) => Math.min(low, inSize - taps));
+  const weights = new Float64Array(outSize * taps);
+  // As Pillow: multiplied by the reciprocal, which differs from a division in the last bit.
+  const shrink = 1 / stretch;
+  for (let i = 0; i < outSize; i++) {
+    const low = first[i] as number;
+    const count = length[i] as number;
+    const base = i * taps + low - (starts[i] as number);
+    const centre = (i + 0.5) * scale;
+    let sum = 0;
+    for (let k = 0; k < count; k++) {
+      const weight = at((low + k - centre + 0.5) * shrink);
+      weights[base + k] = weight;
+      sum += weight;
+    }
+    if (sum === 0) continue;
+    for (let k = 0; k < count; k++) weights[base + k] = (weights[base + k] as number) / sum;
+  }
+  return { taps, starts, weights };
+}
+
+/** Inputs `[from, to)` that outputs `[firstOut, endOut)` of a table read. */
+export function inputRange(
+  { starts, taps }: Pick<ResampleTable<Int32Array<ArrayBuffer>>, "starts" | "taps">,
+  firstOut: number,
+  endOut: number,
+): readonly [from: number, to: number] {
+  // Starts never decrease.
+  return [starts[firstOut] as number, (starts[endOut - 1] as number) + taps];
+}

@@ -1,0 +1,136 @@
+/**
+ * A rectangle of a decoded map as RGBA8:  v = 0.5·clamp(x, −1, 1) + 0.5, level = floor(255·v) for
+ * "truncate" (the reference, which loses half a level on average) or floor(255·v + 0.5) for "nearest".
+ * Alpha is 255.
+ *
+ * Layout: NHWC with one quad of three channels in, packed RGBA8 out. The rectangle lands anywhere in a
+ * larger image, so that decoded tiles are assembled in place; other pixels stay untouched. One invocation
+ * per pixel. NaN gives an unspecified level.
+ */
+import type { Caps } from "../../gpu/caps.ts";
+import type { DType } from "../../gpu/dtype.ts";
+import { dtypeByteLength } from "../../gpu/dtype.ts";
+import {
+  checkBindings,
+  checkRange,
+  checkSides,
+  imageByteLength,
+  MAP_ARGUMENTS,
+  MAP_POSITION,
+  MAP_WORKGROUP,
+  mapGrid,
+  RGBA8,
+} from "./image-layout.ts";
+import type { Rounding } from "./image-layout.ts";
+import type { Cost, Kernel, KernelPlan } from "../kernel.ts";
+import { dispatch, f32, reads, u32, writes } from "../kernel.ts";
+
+/** Operands: `x` [srcHeight, srcWidth, 3], `image` (dstWidth × dstHeight pixels). */
+export interface TensorToImageProblem {
+  /** Storage of the activations. */
+  readonly dtype: DType;
+  /** Columns of the source. */
+  readonly srcWidth: number;
+  /** Rows of the source. */
+  readonly srcHeight: number;
+  /** Column of the source at which the rectangle begins. */
+  readonly srcX: number;
+  /** Row of the source at which the rectangle begins. */
+  readonly srcY: number;
+  /** Columns of the rectangle. */
+  readonly width: number;
+  /** Rows of the rectangle. */
+  readonly height: number;
+  /** Columns of the destination. */
+  readonly dstWidth: number;
+  /** Rows of the destination. */
+  readonly dstHeight: number;
+  /** Column of the destination at which the rectangle begins. */
+  readonly dstX: number;
+  /** Row of the destination at which the rectangle begins. */
+  readonly dstY: number;
+  /** How results become 8-bit levels. */
+  readonly rounding: Rounding;
+}
+
+function check(problem: TensorToImageProblem): void {
+  const { srcWidth, srcHeight, width, height, dstWidth, dstHeight } = problem;
+  const op = "tensorToImage";
+  checkSides(op, { srcWidth, srcHeight, width, height, dstWidth, dstHeight });
+  checkRange(op, "source columns", problem.srcX, width, srcWidth);
+  checkRange(op, "source rows", problem.srcY, height, srcHeight);
+  checkRange(op, "image columns", problem.dstX, width, dstWidth);
+  checkRange(op, "image rows", problem.dstY, height, dstHeight);
+}
+
+function plan(problem: TensorToImageProblem, caps: Caps): KernelPlan {
+  check(problem);
+  const { dtype, srcWidth, srcHeight, width, height, dstWidth, dstHeight } = problem;
+  checkBindings(
+    "tensorToImage",
+    {
+      x: srcWidth * srcHeight * 4 * dtypeByteLength(dtype),
+      image: imageByteLength(dstWidth, dstHeight),
+    },
+    caps,
+    "Decode in tiles, or assemble the image in stripes",
+  );
+  const body = /* wgsl */ `${MAP_POSITION}${RGBA8}
+@compute @workgroup_size(${MAP_WORKGROUP})
+fn main(${MAP_ARGUMENTS}) {
+  let at = map_position(group, counts, local);
+  if (at.x >= params.width || at.y >= params.height) { return; }
+  let source = (params.src_y + at.y) * params.src_width + params.src_x + at.x;
+  let v = 0.5 * clamp(unpack(x[source]), vec4<f32>(-1.0), vec4<f32>(1.0)) + vec4<f32>(0.5);
+  let levels = vec4<i32>(floor(255.0 * v + vec4<f32>(params.bias)));
+  image[(params.dst_y + at.y) * params.dst_width + params.dst_x + at.x] =
+    pack_rgba8(vec4<i32>(levels.xyz, 255));
+}
+`;
+  return {
+    variant: "pixel",
+    scratch: [],
+    dispatches: [
+      dispatch(
+        "tensor-to-image",
+        {
+          caps,
+          dtype,
+          operands: [reads("x"), writes("image", "u32")],
+          params: [
+            u32("src_width", srcWidth),
+            u32("src_x", problem.srcX),
+            u32("src_y", problem.srcY),
+            u32("width", width),
+            u32("height", height),
+            u32("dst_width", dstWidth),
+            u32("dst_x", problem.dstX),
+            u32("dst_y", problem.dstY),
+            f32("bias", problem.rounding === "nearest" ? 0.5 : 0),
+          ],
+        },
+        body,
+        mapGrid(width, height),
+      ),
+    ],
+  };
+}
+
+function cost({ dtype, width, height }: TensorToImageProblem): Cost {
+  const pixels = width * height;
+  return {
+    flops: pixels * 15,
+    bytesRead: pixels * 4 * dtypeByteLength(dtype),
+    bytesWritten: pixels * 4,
+  };
+}
+
+/** A rectangle of a decoded map as RGBA8. */
+export const tensorToImage: Kernel<TensorToImageProblem, "pixel"> = {
+  name: "tensorToImage",
+  variants: ["pixel"],
+  check,
+  select: () => "pixel",
+  plan,
+  cost,
+};

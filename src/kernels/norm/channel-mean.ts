@@ -1,0 +1,114 @@
+/**
+ * Mean over all pixels of each channel, the last step of a global average pool:
+ *
+ *   y[n, c] = Σ_s pixels_s · mean[n, s, c] / pixels
+ *
+ * Layout: `stats` f32 as `channelStats` writes them, `y` [N, C] in quads. One invocation per (image, quad).
+ * The means of the splits are summed as differences from the first one, so that a large common offset does
+ * not cost digits.
+ */
+import type { Caps } from "../../gpu/caps.ts";
+import type { DType } from "../../gpu/dtype.ts";
+import { dtypeByteLength } from "../../gpu/dtype.ts";
+import { ShapeError, isShape, quadCount } from "../../gpu/shape.ts";
+import { foldWorkgroups } from "../../gpu/wgsl.ts";
+import type { StatisticsTiles } from "./channel-stats.ts";
+import { channelStatsByteLength, splitParams, splitPixelsWgsl } from "./channel-stats.ts";
+import type { Cost, Kernel, KernelPlan } from "../kernel.ts";
+import { dispatch, reads, u32, writes } from "../kernel.ts";
+
+/** Operands: `stats` (f32, [batch, splits, quads] pairs of mean and M2), `y` [batch, channels]. */
+export interface ChannelMeanProblem {
+  /** Storage of `y`. */
+  readonly dtype: DType;
+  /** Number of images. */
+  readonly batch: number;
+  /** Channels, without padding. */
+  readonly channels: number;
+  /** Parts of the statistics of an image, at most `pixels`. */
+  readonly splits: number;
+  /** Pixels that the statistics count. */
+  readonly pixels: number;
+  /** Which splits are tiles of what map; null: strips, as `channelStats` cuts them. */
+  readonly tiles: StatisticsTiles | null;
+  /** Where the statistics, of single channels, begin in `stats`: in f32, a multiple of 8. */
+  readonly first: number;
+}
+
+const WORKGROUP = 64;
+
+function check({ batch, channels, splits, pixels }: ChannelMeanProblem): void {
+  if (!isShape([batch, channels, splits, pixels]) || splits > pixels) {
+    throw new ShapeError(
+      `channelMean: needs sizes ≥ 1 and splits ≤ pixels, ` +
+        `got batch ${batch}, channels ${channels}, splits ${splits}, pixels ${pixels}`,
+    );
+  }
+}
+
+const BODY = /* wgsl */ `${splitPixelsWgsl("")}
+@compute @workgroup_size(${WORKGROUP})
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>,
+        @builtin(local_invocation_index) local: u32) {
+  let i = flat_group(group, counts) * ${WORKGROUP}u + local;
+  if (i >= params.invocations) { return; }
+  let image = i / params.quads;
+  let quad = i % params.quads;
+  let first = params.first_quad + image * params.splits * params.quads + quad;
+  let shift = stats[first * 2u];
+  var sum = vec4<f32>(0.0);
+  for (var s = 0u; s < params.splits; s++) {
+    sum += split_pixels(s) * (stats[(first + s * params.quads) * 2u] - shift);
+  }
+  y[i] = pack(shift + sum / f32(params.pixels));
+}
+`;
+
+function plan(problem: ChannelMeanProblem, caps: Caps): KernelPlan {
+  check(problem);
+  const { dtype, batch, channels, splits, pixels } = problem;
+  const quads = quadCount(channels);
+  return {
+    variant: "quad",
+    scratch: [],
+    dispatches: [
+      dispatch(
+        "channelMean",
+        {
+          caps,
+          dtype,
+          operands: [reads("stats", "vec4<f32>"), writes("y")],
+          params: [
+            u32("invocations", batch * quads),
+            u32("quads", quads),
+            u32("splits", splits),
+            u32("pixels", pixels),
+            u32("first_quad", problem.first / 8),
+            ...splitParams(problem, ""),
+          ],
+        },
+        BODY,
+        foldWorkgroups(Math.ceil((batch * quads) / WORKGROUP)),
+      ),
+    ],
+  };
+}
+
+function cost({ dtype, batch, channels, splits }: ChannelMeanProblem): Cost {
+  const elements = batch * quadCount(channels) * 4;
+  return {
+    flops: 3 * elements * splits,
+    bytesRead: channelStatsByteLength(batch, splits, channels),
+    bytesWritten: elements * dtypeByteLength(dtype),
+  };
+}
+
+/** Mean of each channel over all pixels, from the statistics of `channelStats`. */
+export const channelMean: Kernel<ChannelMeanProblem, "quad"> = {
+  name: "channelMean",
+  variants: ["quad"],
+  check,
+  select: () => "quad",
+  plan,
+  cost,
+};

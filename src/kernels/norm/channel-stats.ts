@@ -1,0 +1,310 @@
+/**
+ * Per-channel partial statistics over the pixels of a rectangle: the first step of GroupNorm.
+ *
+ *   mean = Σx / pixels,  M2 = Σ(x − mean)²      for each image, split and channel
+ *
+ * Layout: x [N, H, W, C] in quads. stats f32: two vec4 (mean, M2) at ((n·splits + s)·quads + q)·2; the
+ * channel padding gives zeros. Split s is a run of consecutive pixels of the rectangle in row order,
+ * `splitPixels` long; pixels outside the rectangle (the overlap of a tile) do not count.
+ *
+ * One invocation per (image, split, quad), quads innermost, so that neighbours read neighbouring memory; no
+ * workgroup memory. An invocation takes four pixels at a time: their own mean and M2 first, merged into the
+ * running pair by Chan's formula (four loads in flight, one division). All of it on x − (first pixel of the
+ * strip): plain f32 Welford at an offset of 1000 loses 1e-3 of the spread over 1,000 pixels; shifted, the
+ * error is relative to the spread. Never Σx² − (Σx)²/n.
+ *
+ * Idea: T. Chan, G. Golub, R. LeVeque, "Updating formulae and a pairwise algorithm for computing sample
+ * variances", 1979.
+ */
+import type { Caps } from "../../gpu/caps.ts";
+import type { DType } from "../../gpu/dtype.ts";
+import { dtypeByteLength } from "../../gpu/dtype.ts";
+import { ShapeError, isShape, quadCount } from "../../gpu/shape.ts";
+import type { Param } from "../../gpu/wgsl.ts";
+import { foldWorkgroups } from "../../gpu/wgsl.ts";
+import type { Cost, Kernel, KernelPlan } from "../kernel.ts";
+import { dispatch, reads, u32, writes } from "../kernel.ts";
+
+/** Half-open rectangle of pixels. */
+export interface PixelRegion {
+  readonly y0: number;
+  readonly y1: number;
+  readonly x0: number;
+  readonly x1: number;
+}
+
+/** Operands: `x` [batch, height, width, channels], `stats` (f32, `channelStatsByteLength` bytes). */
+export interface ChannelStatsProblem {
+  /** Storage of the activations. */
+  readonly dtype: DType;
+  /** Number of images. */
+  readonly batch: number;
+  /** Rows of the map. */
+  readonly height: number;
+  /** Columns of the map. */
+  readonly width: number;
+  /** Channels, without padding. */
+  readonly channels: number;
+  /** The pixels that count. */
+  readonly region: PixelRegion;
+  /** Strips that the region is cut into, at most its pixels; see `chooseSplits`. */
+  readonly splits: number;
+}
+
+const WORKGROUP = 64;
+
+/** Invocations that keep a large GPU's memory busy, and enough for a CPU's few threads. */
+const TARGET_INVOCATIONS = 32_768;
+const TARGET_INVOCATIONS_SOFTWARE = 1_024;
+
+/** Shorter strips write (and read again) more statistics than they save: 32 B for every quad of a strip. */
+const MIN_STRIP_PIXELS = 32;
+
+/**
+ * Splits that are no strips but the tiles of a map, row by row, those of a doubled map phase by phase: the last of a
+ * row and those of the last row may be smaller.
+ */
+export interface StatisticsTiles {
+  /** Pixels of the map of one phase. */
+  readonly map: readonly [height: number, width: number];
+  /** Pixels of a tile. */
+  readonly tile: readonly [height: number, width: number];
+}
+
+/** How the pixels of an image are divided among its splits. */
+export interface SplitCounts {
+  /** Parts of the statistics of an image, at most its pixels. */
+  readonly splits: number;
+  /** Pixels that the statistics count. */
+  readonly pixels: number;
+  /** Null: strips, as `channelStats` cuts them. */
+  readonly tiles: StatisticsTiles | null;
+}
+
+/** Neighbouring channels that one entry of statistics covers. */
+export type StatisticsRun = 1 | 2 | 4;
+
+/**
+ * Statistics within a buffer of f32. An entry is mean and M2 of a run of channels; of a quad all means and then all M2
+ * follow one another, at first + ((n·splits + s)·quads + q)·8/run. `channelStats` writes entries of one channel.
+ */
+export interface Statistics extends SplitCounts {
+  /** Channels of an entry. */
+  readonly run: StatisticsRun;
+  /** Where they begin, in f32. */
+  readonly first: number;
+}
+
+/** Pixels of split `split`. Of strips the first ones are one longer where they cannot be equal. */
+export function splitPixels({ splits, pixels, tiles }: SplitCounts, split: number): number {
+  if (tiles === null) return Math.floor(pixels / splits) + (split < pixels % splits ? 1 : 0);
+  const [mapHeight, mapWidth] = tiles.map;
+  const [tileHeight, tileWidth] = tiles.tile;
+  const columns = Math.ceil(mapWidth / tileWidth);
+  const tile = split % (columns * Math.ceil(mapHeight / tileHeight));
+  const x = (tile % columns) * tileWidth;
+  const y = Math.floor(tile / columns) * tileHeight;
+  return Math.min(tileWidth, mapWidth - x) * Math.min(tileHeight, mapHeight - y);
+}
+
+/** WGSL `split_pixels<suffix>(split) -> f32`, the pixels of a split. Needs `splitParams`. */
+export const splitPixelsWgsl = (suffix: string): string => /* wgsl */ `
+fn split_pixels${suffix}(split: u32) -> f32 {
+  if (params.tile_columns${suffix} == 0u) {
+    return f32(params.strip_pixels${suffix} + select(0u, 1u, split < params.longer_strips${suffix}));
+  }
+  let tile = split % params.map_tiles${suffix};
+  let x = (tile % params.tile_columns${suffix}) * params.tile_width${suffix};
+  let y = (tile / params.tile_columns${suffix}) * params.tile_height${suffix};
+  return f32(min(params.tile_width${suffix}, params.map_width${suffix} - x)
+    * min(params.tile_height${suffix}, params.map_height${suffix} - y));
+}
+`;
+
+/** Uniforms of `splitPixelsWgsl`. */
+export function splitParams({ splits, pixels, tiles }: SplitCounts, suffix: string): Param[] {
+  const [mapHeight, mapWidth] = tiles?.map ?? [1, 1];
+  const [tileHeight, tileWidth] = tiles?.tile ?? [1, 1];
+  const columns = tiles ? Math.ceil(mapWidth / tileWidth) : 0;
+  return [
+    u32(`strip_pixels${suffix}`, Math.floor(pixels / splits)),
+    u32(`longer_strips${suffix}`, pixels % splits),
+    u32(`tile_columns${suffix}`, columns),
+    u32(`map_tiles${suffix}`, Math.max(1, columns * Math.ceil(mapHeight / tileHeight))),
+    u32(`map_height${suffix}`, mapHeight),
+    u32(`map_width${suffix}`, mapWidth),
+    u32(`tile_height${suffix}`, tileHeight),
+    u32(`tile_width${suffix}`, tileWidth),
+  ];
+}
+
+/** How many strips suit the device, ≥ 1 and never more than `pixels`. */
+export function chooseSplits(pixels: number, channels: number, caps: Caps): number {
+  const target = caps.isSoftware ? TARGET_INVOCATIONS_SOFTWARE : TARGET_INVOCATIONS;
+  const wanted = Math.ceil(target / quadCount(channels));
+  return Math.max(1, Math.min(wanted, Math.floor(pixels / MIN_STRIP_PIXELS)));
+}
+
+/** Number of pixels in a region. */
+export function regionPixels(region: PixelRegion): number {
+  return (region.y1 - region.y0) * (region.x1 - region.x0);
+}
+
+/** Bytes of the `stats` operand; of statistics of other runs. */
+export function channelStatsByteLength(
+  batch: number,
+  splits: number,
+  channels: number,
+  run: StatisticsRun = 1,
+): number {
+  return (batch * splits * quadCount(channels) * 2 * 16) / run;
+}
+
+function check(problem: ChannelStatsProblem): void {
+  const { batch, height, width, channels, region, splits } = problem;
+  const { y0, y1, x0, x1 } = region;
+  if (!isShape([batch, height, width, channels])) {
+    throw new ShapeError(
+      `channelStats: sizes must be integers ≥ 1, got [${batch}, ${height}, ${width}, ${channels}]`,
+    );
+  }
+  const isInside =
+    [y0, y1, x0, x1].every(Number.isSafeInteger) &&
+    0 <= y0 &&
+    y0 < y1 &&
+    y1 <= height &&
+    0 <= x0 &&
+    x0 < x1 &&
+    x1 <= width;
+  if (!isInside) {
+    throw new ShapeError(
+      `channelStats: region must be a non-empty rectangle within ${height}x${width}, ` +
+        `got rows ${y0}..${y1}, columns ${x0}..${x1}`,
+    );
+  }
+  if (!Number.isSafeInteger(splits) || splits < 1 || splits > regionPixels(region)) {
+    throw new ShapeError(
+      `channelStats: splits must be an integer from 1 to the ${regionPixels(region)} pixels of the region, ` +
+        `got ${splits}`,
+    );
+  }
+}
+
+const BODY = /* wgsl */ `
+struct Cursor {
+  index: u32, // of the quad in x
+  column: u32, // from the left edge of the region
+}
+
+fn advance(at: Cursor) -> Cursor {
+  let row_ends = at.column + 1u == params.region_width;
+  return Cursor(at.index + params.quads + select(0u, params.row_gap, row_ends),
+                select(at.column + 1u, 0u, row_ends));
+}
+
+@compute @workgroup_size(${WORKGROUP})
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>,
+        @builtin(local_invocation_index) local: u32) {
+  let i = flat_group(group, counts) * ${WORKGROUP}u + local;
+  if (i >= params.invocations) { return; }
+  let quad = i % params.quads;
+  let split = (i / params.quads) % params.splits;
+  let image = i / (params.quads * params.splits);
+  let pixels = params.strip_pixels + select(0u, 1u, split < params.longer_strips);
+  let first = split * params.strip_pixels + min(split, params.longer_strips);
+  let column = first % params.region_width;
+  let pixel = image * params.image_pixels + params.region_start
+    + (first / params.region_width) * params.width + column;
+
+  var at = Cursor(pixel * params.quads + quad, column);
+  let shift = unpack(x[at.index]);
+  var mean = vec4<f32>(0.0);
+  var m2 = vec4<f32>(0.0);
+  var seen = 0u;
+  for (; seen + 4u <= pixels; seen += 4u) {
+    let at1 = advance(at);
+    let at2 = advance(at1);
+    let at3 = advance(at2);
+    let v0 = unpack(x[at.index]) - shift;
+    let v1 = unpack(x[at1.index]) - shift;
+    let v2 = unpack(x[at2.index]) - shift;
+    let v3 = unpack(x[at3.index]) - shift;
+    let block_mean = ((v0 + v1) + (v2 + v3)) * 0.25;
+    let d0 = v0 - block_mean;
+    let d1 = v1 - block_mean;
+    let d2 = v2 - block_mean;
+    let d3 = v3 - block_mean;
+    let share = 4.0 / f32(seen + 4u);
+    let delta = block_mean - mean;
+    mean += delta * share;
+    m2 += ((d0 * d0 + d1 * d1) + (d2 * d2 + d3 * d3)) + delta * delta * (f32(seen) * share);
+    at = advance(at3);
+  }
+  for (; seen < pixels; seen += 1u) {
+    let share = 1.0 / f32(seen + 1u);
+    let delta = unpack(x[at.index]) - shift - mean;
+    mean += delta * share;
+    m2 += delta * delta * (f32(seen) * share);
+    at = advance(at);
+  }
+  stats[i * 2u] = shift + mean;
+  stats[i * 2u + 1u] = m2;
+}
+`;
+
+function plan(problem: ChannelStatsProblem, caps: Caps): KernelPlan {
+  check(problem);
+  const { dtype, batch, height, width, channels, region, splits } = problem;
+  const quads = quadCount(channels);
+  const pixels = regionPixels(region);
+  const regionWidth = region.x1 - region.x0;
+  const invocations = batch * splits * quads;
+  return {
+    variant: "strip",
+    scratch: [],
+    dispatches: [
+      dispatch(
+        "channelStats",
+        {
+          caps,
+          dtype,
+          operands: [reads("x"), writes("stats", "vec4<f32>")],
+          params: [
+            u32("invocations", invocations),
+            u32("quads", quads),
+            u32("splits", splits),
+            u32("strip_pixels", Math.floor(pixels / splits)),
+            u32("longer_strips", pixels % splits),
+            u32("image_pixels", height * width),
+            u32("width", width),
+            u32("region_start", region.y0 * width + region.x0),
+            u32("region_width", regionWidth),
+            u32("row_gap", (width - regionWidth) * quads),
+          ],
+        },
+        BODY,
+        foldWorkgroups(Math.ceil(invocations / WORKGROUP)),
+      ),
+    ],
+  };
+}
+
+function cost(problem: ChannelStatsProblem): Cost {
+  const { dtype, batch, channels, region, splits } = problem;
+  const elements = batch * regionPixels(region) * quadCount(channels) * 4;
+  return {
+    flops: elements * 5, // shift, two sums, difference, square
+    bytesRead: elements * dtypeByteLength(dtype),
+    bytesWritten: channelStatsByteLength(batch, splits, channels),
+  };
+}
+
+/** Mean and squared deviations of each channel over a rectangle, in strips: the first step of GroupNorm. */
+export const channelStats: Kernel<ChannelStatsProblem, "strip"> = {
+  name: "channelStats",
+  variants: ["strip"],
+  check,
+  select: () => "strip",
+  plan,
+  cost,
+};

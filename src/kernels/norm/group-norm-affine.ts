@@ -1,0 +1,146 @@
+/**
+ * The second step of GroupNorm: partial statistics of one or two sources become a scale and a shift for
+ * every channel, to be applied by `affineActivation`, or by conv2d and linear while they load (`input-norm.ts`).
+ *
+ *   a[c] = gamma[c]·rstd,  b[c] = beta[c] − mean·a[c]      rstd = 1/√(variance + eps), biased variance
+ *
+ * Layout: stats0, stats1 as `Statistics` says; gamma, beta f32 padded with zeros to quads; affine
+ * f32: [N][2][quads] vec4, all a of an image and then all b, zeros in the padding. With two sources the
+ * channels of the second follow those of the first, and a group may have channels of both.
+ *
+ * One workgroup per (image, group). The entries of the group are summed lane by lane (`group-sums.ts`) and then over a
+ * tree, always in the same order.
+ *
+ * Known limit: y = a·x + b rounds at the size of b, so its absolute error reaches 2e-7·|mean|·rstd·gamma.
+ */
+import type { Caps } from "../../gpu/caps.ts";
+import { paddedChannels, quadCount } from "../../gpu/shape.ts";
+import { foldWorkgroups } from "../../gpu/wgsl.ts";
+import { channelStatsByteLength } from "./channel-stats.ts";
+import type { GroupNormOfSources, GroupNormSource } from "./group-sums.ts";
+import { checkGroupNorm, groupSumsParams, groupSumsWgsl, totalChannels } from "./group-sums.ts";
+import type { Cost, Kernel, KernelPlan } from "../kernel.ts";
+import { dispatch, f32, reads, u32, writes } from "../kernel.ts";
+
+/** Operands: `stats0`, `stats1` (with two sources), `gamma`, `beta` → `affine`. */
+export interface GroupNormAffineProblem extends GroupNormOfSources {
+  /** Whether operand `beta` also holds gamma, before it: [2][quads]. */
+  readonly isStacked: boolean;
+}
+
+/** Bytes of the `affine` operand. */
+export function groupNormAffineByteLength(batch: number, channels: number): number {
+  return batch * 2 * paddedChannels(channels) * 4;
+}
+
+const check = (problem: GroupNormAffineProblem): void => checkGroupNorm("groupNorm", problem);
+
+const MAIN = /* wgsl */ `
+var<workgroup> partial: array<f32, LANES>;
+
+fn sum_of_lanes(value: f32, lane: u32) -> f32 {
+  partial[lane] = value;
+  workgroupBarrier();
+  for (var reach = LANES / 2u; reach > 0u; reach >>= 1u) {
+    if (lane < reach) { partial[lane] += partial[lane + reach]; }
+    workgroupBarrier();
+  }
+  let sum = partial[0];
+  workgroupBarrier();
+  return sum;
+}
+
+@compute @workgroup_size(LANES)
+fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>,
+        @builtin(local_invocation_index) lane: u32) {
+  let flat = flat_group(id, counts);
+  if (flat >= params.batch * params.groups) { return; } // the same for the whole workgroup
+  let image = flat / params.groups;
+  let group = flat % params.groups;
+  let low = group * params.group_channels;
+  let high = low + params.group_channels;
+
+  let values = f32(params.pixels) * f32(params.group_channels);
+  let shift = first_mean(image, low);
+  let mean = sum_of_lanes(weighted_means(image, low, high, lane, LANES, shift), lane) / values;
+  let variance = sum_of_lanes(spread(image, low, high, lane, LANES, shift, mean), lane) / values;
+  let rstd = 1.0 / sqrt(variance + params.eps);
+
+  // The last group also writes the padding: gamma and beta are 0 there.
+  let end = select(high, params.quads * 4u, group + 1u == params.groups);
+  let table = image * params.quads * 8u;
+  for (var channel = low + lane; channel < end; channel += LANES) {
+    let a = gamma[channel] * rstd;
+    affine[table + channel] = a;
+    affine[table + params.quads * 4u + channel] = (beta[params.beta_first + channel] - mean * a) - shift * a;
+  }
+}
+`;
+
+function plan(problem: GroupNormAffineProblem, caps: Caps): KernelPlan {
+  check(problem);
+  const { batch, sources, numGroups, eps } = problem;
+  const channels = totalChannels(sources);
+  return {
+    variant: "tree",
+    scratch: [],
+    dispatches: [
+      dispatch(
+        "groupNormAffine",
+        {
+          caps,
+          dtype: "f32",
+          // Scalars, not quads: groups begin and end anywhere within a quad.
+          operands: [
+            reads("stats0", "f32"),
+            sources.length === 2
+              ? reads("stats1", "f32")
+              : { ...reads("stats1", "f32"), boundTo: "stats0" },
+            reads("gamma", "f32"),
+            reads("beta", "f32"),
+            writes("affine", "f32"),
+          ],
+          params: [
+            u32("batch", batch),
+            u32("groups", numGroups),
+            u32("group_channels", channels / numGroups),
+            u32("quads", quadCount(channels)),
+            u32("pixels", sources[0].pixels),
+            f32("eps", eps),
+            u32("beta_first", problem.isStacked ? paddedChannels(channels) : 0),
+            ...groupSumsParams(sources),
+          ],
+          constants: { LANES: caps.isSoftware ? 64 : 256 },
+        },
+        groupSumsWgsl(["stats0", "stats1"]) + MAIN,
+        foldWorkgroups(batch * numGroups),
+      ),
+    ],
+  };
+}
+
+function cost(problem: GroupNormAffineProblem): Cost {
+  const { batch, sources } = problem;
+  const channels = totalChannels(sources);
+  const sum = (of: (source: GroupNormSource) => number): number =>
+    sources.reduce((total, source) => total + of(source), 0);
+  const entries = sum((source) => (batch * source.splits * source.channels) / source.run);
+  const statsBytes = sum((source) =>
+    channelStatsByteLength(batch, source.splits, source.channels, source.run),
+  );
+  return {
+    flops: entries * 9 + batch * channels * 3,
+    bytesRead: statsBytes + 2 * paddedChannels(channels) * 4,
+    bytesWritten: groupNormAffineByteLength(batch, channels),
+  };
+}
+
+/** Statistics of channels as a scale and a shift for each: the second step of GroupNorm. */
+export const groupNormAffine: Kernel<GroupNormAffineProblem, "tree"> = {
+  name: "groupNormAffine",
+  variants: ["tree"],
+  check,
+  select: () => "tree",
+  plan,
+  cost,
+};

@@ -1,0 +1,97 @@
+/**
+ * GEGLU on its own: y[row, c] = x[row, c] · gelu(x[row, D + c]),  x [rows, 2D] → y [rows, D].
+ *
+ * The fused form is an epilogue of linear; this one serves graphs in which fusion is switched off. D need
+ * not be a multiple of 4, so the gate quad is assembled channel by channel. One invocation per output quad.
+ */
+import type { Caps } from "../../gpu/caps.ts";
+import type { DType } from "../../gpu/dtype.ts";
+import { dtypeByteLength } from "../../gpu/dtype.ts";
+import { ShapeError, isShape, quadCount } from "../../gpu/shape.ts";
+import { foldWorkgroups } from "../../gpu/wgsl.ts";
+import { activationWgsl } from "./activation.ts";
+import type { Cost, Kernel, KernelPlan } from "../kernel.ts";
+import { dispatch, reads, u32, writes } from "../kernel.ts";
+
+/** Operands `x` [rows, 2·channels], `y` [rows, channels]. */
+export interface GegluProblem {
+  /** Storage of the activations. */
+  readonly dtype: DType;
+  /** Pixels or tokens. */
+  readonly rows: number;
+  /** D, the stored channels of y. */
+  readonly channels: number;
+}
+
+const WORKGROUP = 64;
+
+function check({ rows, channels }: GegluProblem): void {
+  if (!isShape([rows, channels])) {
+    throw new ShapeError(
+      `geglu: sizes must be integers ≥ 1, got rows ${rows}, channels ${channels}`,
+    );
+  }
+}
+
+function plan(p: GegluProblem, caps: Caps): KernelPlan {
+  check(p);
+  const body = /* wgsl */ `${activationWgsl("gelu")}
+fn gate_at(row: u32, channel: u32) -> f32 {
+  return unpack(x[row * params.in_quads + (channel >> 2u)])[channel & 3u];
+}
+@compute @workgroup_size(${WORKGROUP})
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>,
+        @builtin(local_invocation_index) local: u32) {
+  let i = flat_group(group, counts) * ${WORKGROUP}u + local;
+  if (i >= params.rows * params.out_quads) { return; }
+  let row = i / params.out_quads;
+  let c = (i % params.out_quads) * 4u;
+  var value = vec4<f32>(0.0);
+  var gate = vec4<f32>(0.0);
+  for (var lane = 0u; lane < 4u; lane++) {
+    if (c + lane < params.channels) {
+      value[lane] = gate_at(row, c + lane);
+      gate[lane] = gate_at(row, params.channels + c + lane);
+    }
+  }
+  y[i] = pack(value * activate(gate));
+}
+`;
+  return {
+    variant: "quad",
+    scratch: [],
+    dispatches: [
+      dispatch(
+        "geglu",
+        {
+          caps,
+          dtype: p.dtype,
+          operands: [reads("x"), writes("y")],
+          params: [
+            u32("rows", p.rows),
+            u32("channels", p.channels),
+            u32("in_quads", quadCount(2 * p.channels)),
+            u32("out_quads", quadCount(p.channels)),
+          ],
+        },
+        body,
+        foldWorkgroups(Math.ceil((p.rows * quadCount(p.channels)) / WORKGROUP)),
+      ),
+    ],
+  };
+}
+
+function cost(p: GegluProblem): Cost {
+  const bytes = p.rows * p.channels * dtypeByteLength(p.dtype);
+  return { flops: 20 * p.rows * p.channels, bytesRead: 2 * bytes, bytesWritten: bytes };
+}
+
+/** value · gelu(gate), of a tensor that holds both side by side. */
+export const geglu: Kernel<GegluProblem, "quad"> = {
+  name: "geglu",
+  variants: ["quad"],
+  check,
+  select: () => "quad",
+  plan,
+  cost,
+};

@@ -1,0 +1,116 @@
+/**
+ * The enlarged image in the forms that the pipeline needs: the tensors that encoder and vision tower read, and
+ * the 8-bit reference of the colour fix. RCOD_O enlarges by Pillow to 8 bits and goes on from there; RCOD_S
+ * interpolates in floats, and only its colour reference is rounded.
+ */
+import type { Gpu } from "../../gpu/device.ts";
+import type { DType } from "../../gpu/dtype.ts";
+import { activationByteLength } from "../../graph/lowering/lower.ts";
+import { readActivation } from "../../graph/read-activation.ts";
+import { runPlan } from "../../graph/execution/run-plan.ts";
+import type { Rounding } from "../../kernels/image/image-layout.ts";
+import { imageToTensor } from "../../kernels/image/image-to-tensor.ts";
+import { reflectedTable, triangleTable } from "../../kernels/image/resample-weights.ts";
+import type { Geometry } from "./geometry.ts";
+import { hostPixels } from "./host-pixels.ts";
+import type { AxisTable, DeviceImage, ResizeSource } from "./image-ops.ts";
+import { createImage, resizeImage, resizeToTensor, tensorToLevels } from "./image-ops.ts";
+import type { SourceImage } from "./source-image.ts";
+import { packedSource } from "./source-image.ts";
+
+/** An enlarged image. Colours of tensors are in −1 … 1. */
+export interface EnlargedSource {
+  /** The colour reference. Whoever made the source releases it, apart from `release`. */
+  readonly image: DeviceImage;
+  /** What smaller tensors are resized from. */
+  readonly pixels: ResizeSource;
+  /** Writes the encoder's input [1, workHeight, workWidth, 3]. */
+  toTensor(y: GPUBufferBinding, dtype: DType): Promise<void>;
+  /** The encoder's input on the host: [workHeight, workWidth, 3]. */
+  toHost(): Promise<Float32Array>;
+  /** Frees everything but `image`. */
+  release(): void;
+}
+
+/** Enlarged in 8 bits by the resizes of `geometry`; edges are repeated into the padding. */
+export async function pillowSource(
+  gpu: Gpu,
+  raw: SourceImage,
+  { prepare, workWidth, workHeight }: Geometry,
+): Promise<EnlargedSource> {
+  let image = await packedSource(gpu, raw);
+  try {
+    for (const { width, height, filter } of prepare) {
+      const next = await resizeImage(gpu, image, width, height, filter);
+      if (next !== image) gpu.memory.release(image.buffer);
+      image = next;
+    }
+  } catch (error) {
+    gpu.memory.release(image.buffer);
+    throw error;
+  }
+  return {
+    image,
+    pixels: { ...image, type: "rgba8" },
+    toTensor(y, dtype) {
+      const problem = {
+        dtype,
+        imageWidth: image.width,
+        imageHeight: image.height,
+        x0: 0,
+        y0: 0,
+        width: workWidth,
+        height: workHeight,
+        scale: 2, // of levels in 0 … 1
+        offset: -1,
+      };
+      return runPlan(gpu, imageToTensor.plan(problem, gpu.caps), { image: image.buffer, y });
+    },
+    toHost: () => hostPixels(gpu, image, workHeight, workWidth),
+    release: () => undefined,
+  };
+}
+
+/**
+ * Enlarged by bilinear interpolation between pixel centres, in f32, and padded by reflection: RCOD_S. The vision
+ * tower sees the padding too.
+ */
+export async function bilinearSource(
+  gpu: Gpu,
+  raw: SourceImage,
+  { sourceWidth, sourceHeight, workWidth, workHeight }: Geometry,
+  rounding: Rounding,
+): Promise<EnlargedSource> {
+  const shape = [1, workHeight, workWidth, 3];
+  const byteLength = activationByteLength(shape, "f32");
+  const owned: GPUBuffer[] = [];
+  try {
+    const small: ResizeSource = { ...(await packedSource(gpu, raw)), type: "rgba8" };
+    owned.push(small.buffer);
+    const tableOf: AxisTable = (axis, inSize, outSize) => {
+      const enlarged = triangleTable(inSize, axis === "horizontal" ? sourceWidth : sourceHeight);
+      return reflectedTable(enlarged, outSize);
+    };
+    const resize = (y: GPUBufferBinding, dtype: DType): Promise<void> =>
+      resizeToTensor(gpu, small, y, { width: workWidth, height: workHeight, dtype, tableOf });
+    const x = gpu.memory.create("enlarged source", byteLength, "images");
+    owned.push(x);
+    await resize({ buffer: x }, "f32");
+    const image = createImage(gpu, "colour reference", sourceWidth, sourceHeight);
+    owned.push(image.buffer);
+    const source = { dtype: "f32", srcWidth: workWidth, srcHeight: workHeight, rounding } as const;
+    await tensorToLevels(gpu, { buffer: x }, image, source);
+    return {
+      image,
+      pixels: { buffer: x, width: workWidth, height: workHeight, type: "f32" },
+      toTensor: resize,
+      toHost: () => readActivation(gpu, x, shape, "f32"),
+      release() {
+        for (const buffer of [small.buffer, x]) gpu.memory.release(buffer);
+      },
+    };
+  } catch (error) {
+    for (const buffer of owned) gpu.memory.release(buffer);
+    throw error;
+  }
+}

@@ -1,0 +1,204 @@
+/**
+ * Sizes on the way from a photo to its enlargement, and the realism setting. Pure numbers.
+ *
+ * "reference" mode is the released program: small images are first enlarged so that their shorter side is
+ * `minSide`, all are enlarged ×upscale, then *resized* (Lanczos) down to a multiple of `multiple`. The result
+ * has that size, so a side of 129 gives 512 instead of 516; only small images are resized to the exact size.
+ *
+ * "exact" mode, the default, differs where the reference loses pixels: instead of the Lanczos resize the
+ * image is padded on the right and below by repeating its edge pixels, and the padding is cropped off the
+ * result. Output is exactly upscale·width × upscale·height.
+ */
+import { ShapeError } from "../../gpu/shape.ts";
+
+export interface GeometryOptions {
+  /** Integer ≥ 1; 4 for RCOD. */
+  readonly upscale: number;
+  /** Shorter side below which the source is enlarged first: process size / upscale; 128 for the full model. */
+  readonly minSide: number;
+  /** Sides of the working image are multiples of this: 8, the VAE's factor. */
+  readonly multiple: number;
+  readonly mode: "exact" | "reference";
+}
+
+/** An 8-bit Pillow resize to width × height. */
+export interface ResizeStep {
+  readonly kind: "resize";
+  readonly filter: "bicubic" | "lanczos";
+  readonly width: number;
+  readonly height: number;
+}
+
+/** Keeps the top left width × height pixels. */
+export interface CropStep {
+  readonly kind: "crop";
+  readonly width: number;
+  readonly height: number;
+}
+
+export interface Geometry {
+  /** Resizes of the source in order; the result is the colour reference. Steps that change nothing are left out. */
+  readonly prepare: readonly ResizeStep[];
+  /** Size after `prepare`. */
+  readonly sourceWidth: number;
+  readonly sourceHeight: number;
+  /** Size the networks see: equal, or larger by replicated edge pixels on the right and below. */
+  readonly workWidth: number;
+  readonly workHeight: number;
+  /** Steps from the working image to the output, in order. */
+  readonly finish: readonly (CropStep | ResizeStep)[];
+  readonly outWidth: number;
+  readonly outHeight: number;
+}
+
+/** Longest side of a source or working image. */
+export const MAX_SIDE = 100_000;
+/** Most pixels of a working image: 2 GiB as RGBA8. */
+export const MAX_PIXELS = 2 ** 29;
+
+/**
+ * All sizes for a source of width × height pixels. Throws `ShapeError` for sizes that are no positive
+ * integers or whose enlargement exceeds `MAX_SIDE` or `MAX_PIXELS`.
+ */
+export function outputGeometry(width: number, height: number, options: GeometryOptions): Geometry {
+  const { upscale, minSide, multiple, mode } = options;
+  checkSize("source side", Math.min(width, height), `${width}×${height}`);
+  checkSize("source side", Math.max(width, height), `${width}×${height}`);
+  for (const [name, value] of Object.entries({ upscale, minSide, multiple })) {
+    if (!Number.isSafeInteger(value) || value < 1 || value > MAX_SIDE) {
+      throw new ShapeError(`geometry: ${name} must be an integer in 1 … ${MAX_SIDE}, got ${value}`);
+    }
+  }
+  const exact = mode === "exact";
+  const outWidth = upscale * width;
+  const outHeight = upscale * height;
+  checkWork(outWidth, outHeight, width, height);
+
+  const prepare: ResizeStep[] = [];
+  let w = width;
+  let h = height;
+  const resizeTo = (filter: ResizeStep["filter"], toWidth: number, toHeight: number) => {
+    if (toWidth !== w || toHeight !== h) {
+      prepare.push({ kind: "resize", filter, width: toWidth, height: toHeight });
+    }
+    w = toWidth;
+    h = toHeight;
+  };
+
+  const isSmall = width < minSide || height < minSide;
+  if (isSmall) {
+    const k = minSide / Math.min(width, height);
+    // The reference truncates, which makes 127 of a short side of 49, 98, 103 or 107.
+    const side = exact ? Math.round : Math.trunc;
+    const [toWidth, toHeight] = [side(k * width), side(k * height)];
+    checkWork(upscale * toWidth, upscale * toHeight, width, height);
+    resizeTo("bicubic", toWidth, toHeight);
+  }
+  resizeTo("bicubic", upscale * w, upscale * h);
+
+  let workWidth: number;
+  let workHeight: number;
+  const finish: (CropStep | ResizeStep)[] = [];
+  if (exact) {
+    workWidth = Math.ceil(w / multiple) * multiple;
+    workHeight = Math.ceil(h / multiple) * multiple;
+    if (workWidth !== w || workHeight !== h) finish.push({ kind: "crop", width: w, height: h });
+  } else {
+    workWidth = w - (w % multiple);
+    workHeight = h - (h % multiple);
+    if (workWidth === 0 || workHeight === 0) {
+      throw new ShapeError(
+        `geometry: the enlarged image must have at least ${multiple} pixels a side, got ${w}×${h}`,
+      );
+    }
+    resizeTo("lanczos", workWidth, workHeight);
+  }
+  const isResized = isSmall && (w !== outWidth || h !== outHeight);
+  if (isResized) {
+    finish.push({ kind: "resize", filter: "bicubic", width: outWidth, height: outHeight });
+  }
+  const keepsWorkSize = !exact && !isSmall;
+  return {
+    prepare,
+    sourceWidth: w,
+    sourceHeight: h,
+    workWidth,
+    workHeight,
+    finish,
+    outWidth: keepsWorkSize ? w : outWidth,
+    outHeight: keepsWorkSize ? h : outHeight,
+  };
+}
+
+/**
+ * RCOD_S's sizes for a source of width × height pixels: enlarged ×upscale by the caller, padded on the right and
+ * below to a multiple of `multiple`, cropped again. No smallest size. Throws `ShapeError` as `outputGeometry`.
+ */
+export function paddedGeometry(
+  width: number,
+  height: number,
+  { upscale, multiple }: Pick<GeometryOptions, "upscale" | "multiple">,
+): Geometry {
+  const options = { upscale, multiple, minSide: 1, mode: "exact" } as const;
+  return { ...outputGeometry(width, height, options), prepare: [] };
+}
+
+function checkSize(what: string, value: number, given: string): void {
+  if (!Number.isSafeInteger(value) || value < 1 || value > MAX_SIDE) {
+    throw new ShapeError(`geometry: ${what} must be an integer in 1 … ${MAX_SIDE}, got ${given}`);
+  }
+}
+
+function checkWork(workWidth: number, workHeight: number, width: number, height: number): void {
+  if (Math.max(workWidth, workHeight) > MAX_SIDE || workWidth * workHeight > MAX_PIXELS) {
+    throw new ShapeError(
+      `geometry: the enlarged image must have sides of at most ${MAX_SIDE} and ${MAX_PIXELS} pixels, ` +
+        `got ${workWidth}×${workHeight} (source ${width}×${height}). Cut the source into parts`,
+    );
+  }
+}
+
+/** A named setting, a number from 0 (fidelity) to 1 (realism), or the timestep itself. */
+export type Realism = "fidelity" | "neutral" | "realism" | number | { readonly timestep: number };
+
+const NAMED_TIMESTEPS: Readonly<Record<string, number>> = {
+  fidelity: 249,
+  neutral: 499,
+  realism: 749,
+};
+/** The paper's spelling of the trained timesteps. */
+const ALIASES: ReadonlyMap<number, number> = new Map([
+  [250, 249],
+  [500, 499],
+  [750, 749],
+]);
+const LAST_TIMESTEP = 999;
+
+/**
+ * The timestep for a realism setting: 249, 499, 749 for the names, 249 + 500·r for a number r in 0 … 1, or
+ * `{ timestep }` as it is (0 … 999, fractions allowed; 250, 500 and 750 mean 249, 499 and 749). Only
+ * 249, 499 and 749 were trained. "auto" depends on the image and is the pipeline's. Throws `RangeError`.
+ */
+export function parseRealism(realism: Realism): number {
+  if (typeof realism === "string" && Object.hasOwn(NAMED_TIMESTEPS, realism)) {
+    return NAMED_TIMESTEPS[realism] as number;
+  }
+  if (typeof realism === "number" && realism >= 0 && realism <= 1) return 249 + 500 * realism;
+  if (typeof realism === "object" && realism !== null) {
+    const { timestep } = realism;
+    if (typeof timestep === "number" && timestep >= 0 && timestep <= LAST_TIMESTEP) {
+      return ALIASES.get(timestep) ?? timestep;
+    }
+    throw new RangeError(
+      `realism: timestep must be a number in 0 … ${LAST_TIMESTEP}, got ${String(timestep)}`,
+    );
+  }
+  const hint =
+    typeof realism === "number" && realism > 1
+      ? `. Write { timestep: ${realism} } for a timestep`
+      : "";
+  throw new RangeError(
+    `realism: must be "fidelity", "neutral", "realism", "auto", a number in 0 … 1 or { timestep }, ` +
+      `got ${typeof realism === "string" ? JSON.stringify(realism) : String(realism)}${hint}`,
+  );
+}

@@ -1,0 +1,299 @@
+/** Whole-image operations on the device, on packed RGBA8: upload, Pillow resizes, colour fixes, readback. */
+import type { Gpu } from "../../gpu/device.ts";
+import type { DType } from "../../gpu/dtype.ts";
+import { ShapeError } from "../../gpu/shape.ts";
+import { readBytes, uploadBytes } from "../../gpu/transfer.ts";
+import { runPlan } from "../../graph/execution/run-plan.ts";
+import { adainColorFix, waveletColorFix } from "../../kernels/image/color-fix.ts";
+import type { Rounding } from "../../kernels/image/image-layout.ts";
+import { imageByteLength } from "../../kernels/image/image-layout.ts";
+import { triangleTable } from "../../kernels/image/resample-weights.ts";
+import type { PillowFilter, ResampleTable } from "../../kernels/image/resample-weights.ts";
+import type { ResizeF32Problem } from "../../kernels/image/resize-f32.ts";
+import { resizeF32 } from "../../kernels/image/resize-f32.ts";
+import { pillowResizePasses, resizeU8 } from "../../kernels/image/resize-u8.ts";
+import { tensorToImage } from "../../kernels/image/tensor-to-image.ts";
+
+/** Interleaved 8-bit sRGB, rows from the top; `data.length` is width · height · channels. */
+export interface RawImage {
+  /** Columns. */
+  readonly width: number;
+  /** Rows. */
+  readonly height: number;
+  /** 3: RGB; 4: RGBA, alpha not premultiplied. */
+  readonly channels: 3 | 4;
+  /** One byte a channel. */
+  readonly data: Uint8Array | Uint8ClampedArray;
+}
+
+/** A packed RGBA8 image on the device. Whoever made it releases it. */
+export interface DeviceImage {
+  readonly buffer: GPUBuffer;
+  readonly width: number;
+  readonly height: number;
+}
+
+/** Throws `ShapeError` unless `image` is what it says. */
+export function checkImage({ width, height, channels, data }: RawImage): void {
+  const isSide = (side: number): boolean => Number.isSafeInteger(side) && side >= 1;
+  if (!isSide(width) || !isSide(height) || (channels !== 3 && channels !== 4)) {
+    throw new ShapeError(
+      `image: needs integer sides ≥ 1 and 3 or 4 channels, got ${width}×${height}×${channels}`,
+    );
+  }
+  if (data.length !== width * height * channels) {
+    throw new ShapeError(
+      `image: ${width}×${height}×${channels} needs ${width * height * channels} bytes, got ${data.length}`,
+    );
+  }
+}
+
+export function createImage(gpu: Gpu, label: string, width: number, height: number): DeviceImage {
+  return {
+    buffer: gpu.memory.create(label, imageByteLength(width, height), "images"),
+    width,
+    height,
+  };
+}
+
+/** Fills `image` with the top left of `x` [1, srcHeight, srcWidth, 3], colours in −1 … 1, as 8-bit levels. */
+export function tensorToLevels(
+  gpu: Gpu,
+  x: GPUBufferBinding,
+  { buffer, width, height }: DeviceImage,
+  source: {
+    readonly srcWidth: number;
+    readonly srcHeight: number;
+    readonly dtype: DType;
+    readonly rounding: Rounding;
+  },
+): Promise<void> {
+  const places = { srcX: 0, srcY: 0, dstX: 0, dstY: 0 };
+  const problem = { ...source, ...places, width, height, dstWidth: width, dstHeight: height };
+  return runPlan(gpu, tensorToImage.plan(problem, gpu.caps), { x, image: buffer });
+}
+
+/** Uploads as RGBA8; missing alpha becomes 255. */
+export function uploadImage(gpu: Gpu, image: RawImage): DeviceImage {
+  const { width, height, channels, data } = image;
+  const device = createImage(gpu, "source image", width, height);
+  if (channels === 4) {
+    uploadBytes(
+      gpu,
+      device.buffer,
+      0,
+      new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
+    );
+    return device;
+  }
+  // Row by row: the widened copy of a large photo need not exist at once.
+  const row = new Uint8Array(width * 4).fill(255);
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < width; x++) {
+      const from = (y * width + x) * 3;
+      row[x * 4] = data[from] as number;
+      row[x * 4 + 1] = data[from + 1] as number;
+      row[x * 4 + 2] = data[from + 2] as number;
+    }
+    uploadBytes(gpu, device.buffer, y * width * 4, row);
+  }
+  return device;
+}
+
+/** Pillow's 8-bit resize, bit for bit. Returns a new image, or `image` itself when nothing changes. */
+export async function resizeImage(
+  gpu: Gpu,
+  image: DeviceImage,
+  width: number,
+  height: number,
+  filter: PillowFilter,
+): Promise<DeviceImage> {
+  let current = image;
+  for (const { problem, table } of pillowResizePasses(
+    image.width,
+    image.height,
+    width,
+    height,
+    filter,
+  )) {
+    const isHorizontal = problem.axis === "horizontal";
+    const temporary: GPUBuffer[] = current === image ? [] : [current.buffer];
+    const onDevice = (values: Int32Array<ArrayBuffer>): GPUBuffer => {
+      temporary.push(tableBuffer(gpu, values));
+      return temporary.at(-1) as GPUBuffer;
+    };
+    let next: DeviceImage | undefined;
+    try {
+      next = createImage(
+        gpu,
+        "resized image",
+        isHorizontal ? problem.outSize : current.width,
+        isHorizontal ? current.height : problem.outSize,
+      );
+      await runPlan(gpu, resizeU8.plan(problem, gpu.caps), {
+        src: current.buffer,
+        starts: onDevice(table.starts),
+        weights: onDevice(table.weights),
+        dst: next.buffer,
+      });
+    } catch (error) {
+      if (next) gpu.memory.release(next.buffer);
+      throw error;
+    } finally {
+      for (const buffer of temporary) gpu.memory.release(buffer);
+    }
+    current = next;
+  }
+  return current;
+}
+
+/** Colours that `resizeToTensor` reads: a packed image, or an f32 map [1, height, width, 3] in −1 … 1. */
+export interface ResizeSource extends DeviceImage {
+  readonly type: "rgba8" | "f32";
+}
+
+/** The table of an axis; by default antialiased bilinear. */
+export type AxisTable = (
+  axis: ResizeF32Problem["axis"],
+  inSize: number,
+  outSize: number,
+) => ResampleTable<Float32Array<ArrayBuffer>>;
+
+/**
+ * PyTorch's antialiased bilinear resize of the colours, in −1 … 1, to a tensor [1, height, width, 3] in `dst`.
+ * The longer side goes first, so that the f32 map in between stays small for any shape of image.
+ */
+export async function resizeToTensor(
+  gpu: Gpu,
+  image: ResizeSource,
+  dst: GPUBufferBinding,
+  {
+    width,
+    height,
+    dtype,
+    tableOf = (_, inSize, outSize) => triangleTable(inSize, outSize),
+  }: {
+    readonly width: number;
+    readonly height: number;
+    readonly dtype: DType;
+    readonly tableOf?: AxisTable;
+  },
+): Promise<void> {
+  const isWide = image.width >= image.height;
+  const betweenSize = isWide ? { width, height: image.height } : { width: image.width, height };
+  const pass = (
+    axis: ResizeF32Problem["axis"],
+    size: { readonly width: number; readonly height: number },
+    types: Pick<ResizeF32Problem, "srcType" | "dstDType">,
+  ) => {
+    const outSize = axis === "horizontal" ? width : height;
+    const table = tableOf(axis, axis === "horizontal" ? size.width : size.height, outSize);
+    const problem = {
+      ...types,
+      width: size.width,
+      height: size.height,
+      axis,
+      channels: 3,
+      outSize,
+      taps: table.taps,
+    };
+    return { table, plan: resizeF32.plan(problem, gpu.caps) };
+  };
+  const first = pass(isWide ? "horizontal" : "vertical", image, {
+    srcType: image.type,
+    dstDType: "f32",
+  });
+  const second = pass(isWide ? "vertical" : "horizontal", betweenSize, {
+    srcType: "f32",
+    dstDType: dtype,
+  });
+  const between = gpu.memory.create(
+    "half-resized image",
+    betweenSize.width * betweenSize.height * 16,
+    "images",
+  );
+  const temporary = [between];
+  const onDevice = (values: Int32Array<ArrayBuffer> | Float32Array<ArrayBuffer>): GPUBuffer => {
+    temporary.push(tableBuffer(gpu, values));
+    return temporary.at(-1) as GPUBuffer;
+  };
+  try {
+    for (const [{ plan, table }, src, out] of [
+      [first, image.buffer, between],
+      [second, between, dst],
+    ] as const) {
+      await runPlan(gpu, plan, {
+        src,
+        dst: out,
+        starts: onDevice(table.starts),
+        weights: onDevice(table.weights),
+      });
+    }
+  } finally {
+    for (const buffer of temporary) gpu.memory.release(buffer);
+  }
+}
+
+/** A small lookup table on the device. */
+export function tableBuffer(
+  gpu: Gpu,
+  table: Int32Array<ArrayBuffer> | Float32Array<ArrayBuffer>,
+): GPUBuffer {
+  const buffer = gpu.memory.create("table", table.byteLength, "params");
+  uploadBytes(gpu, buffer, 0, new Uint8Array(table.buffer, table.byteOffset, table.byteLength));
+  return buffer;
+}
+
+/** The top left width × height pixels as a new image. */
+export function cropImage(
+  gpu: Gpu,
+  image: DeviceImage,
+  width: number,
+  height: number,
+): DeviceImage {
+  const out = createImage(gpu, "cropped image", width, height);
+  const encoder = gpu.device.createCommandEncoder({ label: "crop" });
+  for (let y = 0; y < height; y++) {
+    encoder.copyBufferToBuffer(
+      image.buffer,
+      y * image.width * 4,
+      out.buffer,
+      y * width * 4,
+      width * 4,
+    );
+  }
+  gpu.device.queue.submit([encoder.finish()]);
+  return out;
+}
+
+/** Gives `decoded` the colours of `source` (same size); a new image. */
+export async function fixColors(
+  gpu: Gpu,
+  source: DeviceImage,
+  decoded: DeviceImage,
+  method: "adain" | "wavelet",
+  rounding: Rounding,
+): Promise<DeviceImage> {
+  const { width, height } = decoded;
+  const plan =
+    method === "adain"
+      ? adainColorFix.plan({ pixels: width * height, rounding }, gpu.caps)
+      : waveletColorFix.plan({ width, height, firstRow: 0, rows: height, rounding }, gpu.caps);
+  const result = createImage(gpu, "colour-fixed image", width, height);
+  try {
+    await runPlan(gpu, plan, {
+      source: source.buffer,
+      decoded: decoded.buffer,
+      result: result.buffer,
+    });
+    return result;
+  } catch (error) {
+    gpu.memory.release(result.buffer);
+    throw error;
+  }
+}
+
+/** RGBA8 pixels on the host. */
+export async function readImage(gpu: Gpu, image: DeviceImage): Promise<Uint8Array<ArrayBuffer>> {
+  return readBytes(gpu, image.buffer, 0, imageByteLength(image.width, image.height));
+}

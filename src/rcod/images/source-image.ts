@@ -1,0 +1,27 @@
+/** The image that a call gets: pixels on the host, or a texture on the device. */
+import type { Gpu } from "../../gpu/device.ts";
+import type { DeviceImage, RawImage } from "./image-ops.ts";
+import { checkImage, uploadImage } from "./image-ops.ts";
+import { checkTexture, imageOfTexture } from "./textures.ts";
+
+export type SourceImage = RawImage | GPUTexture;
+
+export function isTexture(image: object): image is GPUTexture {
+  return "createView" in image;
+}
+
+/** Throws `ShapeError` unless `image` is what it says and can be read. */
+export function checkSource(image: SourceImage): void {
+  if (isTexture(image)) checkTexture(image);
+  else checkImage(image);
+}
+
+/** Whether the result has an alpha channel of the image's. */
+export function hasAlpha(image: SourceImage): boolean {
+  return isTexture(image) || image.channels === 4;
+}
+
+/** A packed copy of the caller's. */
+export async function packedSource(gpu: Gpu, image: SourceImage): Promise<DeviceImage> {
+  return isTexture(image) ? imageOfTexture(gpu, image) : uploadImage(gpu, image);
+}

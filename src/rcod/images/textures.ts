@@ -1,0 +1,104 @@
+/** Images in and out as GPU textures, without a way through the host. */
+import type { Gpu } from "../../gpu/device.ts";
+import { DeviceError } from "../../gpu/errors.ts";
+import { ShapeError } from "../../gpu/shape.ts";
+import type { Geometry } from "./geometry.ts";
+import type { DeviceImage } from "./image-ops.ts";
+import { createImage } from "./image-ops.ts";
+import type { UpscaleOptions } from "../settings/options.ts";
+
+/** GPUTextureUsage: the constants are not defined in every Node process. */
+const USAGE = { COPY_SRC: 0x1, COPY_DST: 0x2, TEXTURE_BINDING: 0x4, RENDER_ATTACHMENT: 0x10 };
+const FORMAT = "rgba8unorm";
+/** Rows of a texture start at multiples of this many bytes in a buffer, when several are copied at once. */
+const ROW_ALIGNMENT = 256;
+
+/** Throws `ShapeError` unless `texture` can be read as an image. */
+export function checkTexture(texture: GPUTexture): void {
+  const { format, dimension, depthOrArrayLayers, sampleCount, usage } = texture;
+  const isPlain = dimension === "2d" && depthOrArrayLayers === 1 && sampleCount === 1;
+  if (isPlain && format === FORMAT && (usage & USAGE.COPY_SRC) !== 0) return;
+  throw new ShapeError(
+    `image: a texture must be 2d, ${FORMAT}, with one layer, one sample and usage COPY_SRC, got ${dimension}, ` +
+      `${format}, ${depthOrArrayLayers} layers, ${sampleCount} samples and usage 0x${usage.toString(16)}. ` +
+      `Draw it into such a texture`,
+  );
+}
+
+/** Where the pixels of a result go. */
+export type Output = "image" | "texture";
+
+/** Throws for an unknown `output`, and `ShapeError` where a wanted texture of this size is beyond the device. */
+export function checkOutput(
+  { caps }: Gpu,
+  output: Output,
+  { enlarged }: UpscaleOptions,
+  { outWidth: width, outHeight: height }: Geometry,
+): void {
+  if (output !== "image" && output !== "texture") {
+    throw new RangeError(`output: must be "image" or "texture", got ${String(output)}`);
+  }
+  const limit = caps.limits.maxTextureDimension2D;
+  if ((output === "image" && enlarged !== true) || Math.max(width, height) <= limit) return;
+  throw new ShapeError(
+    `texture: sides must be at most ${limit} on this device (maxTextureDimension2D), got ${width}×${height}. ` +
+      'Take output: "image" without enlarged, or a smaller image',
+  );
+}
+
+/** The texture's first mip level as a packed image of the caller's. */
+export async function imageOfTexture(gpu: Gpu, texture: GPUTexture): Promise<DeviceImage> {
+  const image = createImage(gpu, "source image", texture.width, texture.height);
+  const { device } = gpu;
+  device.pushErrorScope("validation");
+  const encoder = device.createCommandEncoder({ label: "texture in" });
+  for (const { buffer, y, size } of rowCopies(image)) {
+    encoder.copyTextureToBuffer({ texture, origin: [0, y] }, buffer, size);
+  }
+  device.queue.submit([encoder.finish()]);
+  const invalid = await device.popErrorScope();
+  if (invalid === null) return image;
+  gpu.memory.release(image.buffer);
+  throw new DeviceError(
+    `device: the input texture cannot be read: ${invalid.message}. It must be alive and of the model's device: ` +
+      "load the model with { gpu: device }",
+  );
+}
+
+/** A texture of the caller's with the pixels of `image`, for drawing, rendering into and copying. */
+export function textureOfImage(gpu: Gpu, image: DeviceImage, label: string): GPUTexture {
+  const { device } = gpu;
+  const { width, height } = image;
+  const texture = device.createTexture({
+    label,
+    format: FORMAT,
+    size: [width, height],
+    usage: USAGE.COPY_SRC | USAGE.COPY_DST | USAGE.TEXTURE_BINDING | USAGE.RENDER_ATTACHMENT,
+  });
+  const encoder = device.createCommandEncoder({ label: "texture out" });
+  for (const { buffer, y, size } of rowCopies(image)) {
+    encoder.copyBufferToTexture(buffer, { texture, origin: [0, y] }, size);
+  }
+  device.queue.submit([encoder.finish()]);
+  return texture;
+}
+
+/**
+ * The copies between a packed image and a texture: one where rows are aligned as WebGPU wants them, else row by
+ * row, for which there is no such rule. That needs no padded copy of the image.
+ */
+function rowCopies({ buffer, width, height }: DeviceImage): readonly {
+  readonly buffer: GPUTexelCopyBufferInfo;
+  readonly y: number;
+  readonly size: readonly [number, number];
+}[] {
+  const bytesPerRow = width * 4;
+  if (bytesPerRow % ROW_ALIGNMENT === 0) {
+    return [{ buffer: { buffer, bytesPerRow }, y: 0, size: [width, height] }];
+  }
+  return Array.from({ length: height }, (_, y) => ({
+    buffer: { buffer, offset: y * bytesPerRow },
+    y,
+    size: [width, 1],
+  }));
+}

@@ -1,0 +1,146 @@
+/** What a call will do on the device, without doing it: for whoever wants to draw it or to know whether it fits. */
+import type { Caps } from "../../gpu/caps.ts";
+import type { DType } from "../../gpu/dtype.ts";
+import type { Graph } from "../../graph/ir/ir.ts";
+import { planGraph } from "../../graph/plan.ts";
+import type { VaeConfig } from "../settings/config.ts";
+import { clipTokens, vaeFactor } from "../settings/config.ts";
+import { estimatorGraph } from "../networks/degradation.ts";
+import type { Geometry } from "../images/geometry.ts";
+import type { GraphSummary, PlannedStep, PlannedValue } from "./graph-summary.ts";
+import { plannedSteps, plannedValues, summarizeGraph } from "./graph-summary.ts";
+import { decoderGraph, encoderGraph, unetGraph } from "../networks/graphs.ts";
+import type { ModelConfigs } from "../settings/model-configs.ts";
+import { stageGraphs } from "../networks/stage-graphs.ts";
+import type { NetworkStage } from "../settings/options.ts";
+import { exactTiles, vaeReach } from "../tiles/vae-tiles.ts";
+import { latentTiling } from "../tiles/tiling.ts";
+import { chooseVaeTile } from "../tiles/vae-tile-choice.ts";
+
+/** One network of a call. */
+export interface NetworkPlan extends GraphSummary {
+  /** The stage that it is part of. */
+  readonly stage: NetworkStage;
+  /** "tokens", "encode", "unet", "decode"; "mem", "degradation" and "modulation" where the model has them. */
+  readonly name: string;
+  /**
+   * How often it runs: 1, or the number of tiles; then everything here is of one of them, the largest. Of a tiled
+   * VAE it is an estimate from above: parts run on the whole map.
+   */
+  readonly runs: number;
+  /** In execution order. */
+  readonly steps: readonly PlannedStep[];
+  /** All values and scratch buffers. */
+  readonly values: readonly PlannedValue[];
+}
+
+/** What a call takes, network by network. */
+export interface CallPlan {
+  /** Columns of the result. */
+  readonly outWidth: number;
+  /** Rows of the result. */
+  readonly outHeight: number;
+  /** Size that the networks see. */
+  readonly workWidth: number;
+  /** Rows that the networks see. */
+  readonly workHeight: number;
+  /** In the order in which they run. */
+  readonly networks: readonly NetworkPlan[];
+  /** Slots that the networks share one after another: slot i is as large as the largest slot i. */
+  readonly poolSlotBytes: readonly number[];
+}
+
+/** A graph that runs one or more times. */
+interface Runs {
+  readonly graph: Graph;
+  readonly runs: number;
+}
+
+/** Plans the networks for an image of this size. `tile` as in the options of a call. */
+export function planCall(
+  configs: ModelConfigs,
+  size: { readonly width: number; readonly height: number },
+  geometry: Geometry,
+  dtype: DType,
+  caps: Caps,
+  tile?: number,
+): CallPlan {
+  const { workWidth, workHeight, outWidth, outHeight } = geometry;
+  const whole = stageGraphs(configs, workHeight, workWidth, dtype);
+  const network = (stage: NetworkStage, name: string, { graph, runs }: Runs): NetworkPlan => {
+    const plan = planGraph(graph, caps);
+    const summary = summarizeGraph(plan);
+    return {
+      stage,
+      name,
+      runs,
+      ...summary,
+      steps: plannedSteps(plan),
+      values: plannedValues(plan),
+    };
+  };
+  const once = (stage: NetworkStage, name: string, graph: Graph | undefined): NetworkPlan[] =>
+    graph ? [network(stage, name, { graph, runs: 1 })] : [];
+  const vae = (kind: "encode" | "decode"): NetworkPlan => {
+    const options = tile === undefined ? {} : { tile };
+    const side = chooseVaeTile(configs.vae, caps, dtype, kind, workHeight, workWidth, options);
+    const tiled = side && vaeTile(configs.vae, kind, workHeight, workWidth, side, dtype);
+    return network(kind, kind, tiled || { graph: whole[kind], runs: 1 });
+  };
+  const { degradation } = configs;
+  const estimator = degradation ? estimatorGraph(degradation, size.height, size.width) : undefined;
+  const networks = [
+    ...once("tokens", "tokens", whole.tokens),
+    ...once("encode", "degradation", estimator),
+    ...once("encode", "modulation", whole.modulation),
+    vae("encode"),
+    ...once("encode", "mem", whole.mem),
+    network("unet", "unet", unetTile(configs, geometry, dtype) ?? { graph: whole.unet, runs: 1 }),
+    vae("decode"),
+  ];
+  const poolSlotBytes: number[] = [];
+  for (const { slotBytes } of networks) {
+    slotBytes.forEach((bytes, i) => (poolSlotBytes[i] = Math.max(poolSlotBytes[i] ?? 0, bytes)));
+  }
+  return { outWidth, outHeight, workWidth, workHeight, networks, poolSlotBytes };
+}
+
+/** The UNet on its tiles, or null where it runs on the whole map. */
+function unetTile(
+  { unet, vae, clip, rcod }: ModelConfigs,
+  { workWidth, workHeight }: Geometry,
+  dtype: DType,
+): Runs | null {
+  const factor = vaeFactor(vae);
+  const { tile, overlap } = rcod.latentTiles;
+  const tiling = latentTiling(workWidth / factor, workHeight / factor, tile, overlap);
+  return (
+    tiling && {
+      graph: unetGraph(unet, tiling.tile, tiling.tile, clipTokens(clip), dtype),
+      runs: tiling.xStarts.length * tiling.yStarts.length,
+    }
+  );
+}
+
+/** The VAE on its largest tile, margins included. */
+function vaeTile(
+  vae: VaeConfig,
+  kind: "encode" | "decode",
+  workHeight: number,
+  workWidth: number,
+  side: number,
+  dtype: DType,
+): Runs {
+  const factor = vaeFactor(vae);
+  const [scale, multiple] = kind === "encode" ? [1 / factor, factor] : [factor, 1];
+  const map =
+    kind === "encode"
+      ? { width: workWidth, height: workHeight }
+      : { width: workWidth / factor, height: workHeight / factor };
+  const margin = Math.ceil(vaeReach(vae, kind) / multiple) * multiple;
+  const tiles = exactTiles(map, side, margin, multiple, scale);
+  const width = Math.max(...tiles.map(({ input }) => input.x1 - input.x0));
+  const height = Math.max(...tiles.map(({ input }) => input.y1 - input.y0));
+  const graphOf = kind === "encode" ? encoderGraph : decoderGraph;
+  return { graph: graphOf(vae, height, width, dtype), runs: tiles.length };
+}

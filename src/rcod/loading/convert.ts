@@ -1,0 +1,201 @@
+/**
+ * A model, whatever pieces it comes in, as the files of one self-contained folder: names of today, only what the
+ * pipeline reads, RCOD_O's LoRA merged; RCOD_S's depends on the image and stays beside its base. Nothing is held: every
+ * file makes its bytes when they are asked for.
+ */
+import type { DType } from "../../gpu/dtype.ts";
+import type { TensorSource } from "../../graph/weights/device-weights.ts";
+import type { Weight } from "../../graph/ir/ir.ts";
+import type { FileSet } from "../../weights/index.ts";
+import { readText } from "../../weights/index.ts";
+import { storeSource } from "./stored-tensors.ts";
+import type { ClipConfig } from "../settings/config.ts";
+import type { ConvertedFile, ConvertedPart, ConvertedTensor } from "./converted-files.ts";
+import { shards, textFile, weightFile } from "./converted-files.ts";
+import { IMAGE_PROJ } from "../networks/graphs.ts";
+import type { ModelPart } from "../networks/stage-graphs.ts";
+import type { ModelConfigs } from "../settings/model-configs.ts";
+import { readConfigs } from "../settings/model-configs.ts";
+import { modelParameters } from "../networks/stage-graphs.ts";
+import { openModel } from "./open-model.ts";
+import type { RcodCheckpoint } from "./rcod-checkpoint.ts";
+import {
+  MEM_SCOPE,
+  isDegradationTensor,
+  isModulationLayer,
+  releasedMemName,
+} from "./rcod-s-checkpoint.ts";
+
+export interface ConvertOptions {
+  /** Storage of matrices. Vectors and tables are f32 in both: so they are on the device. */
+  readonly dtype: DType;
+  /** Most bytes of tensors in one weight file; a larger tensor has a file of its own. */
+  readonly shardBytes: number;
+  readonly signal?: AbortSignal;
+}
+
+/** A checked model that is ready to be written. Whoever plans it closes it. */
+export interface Conversion {
+  readonly files: readonly ConvertedFile[];
+  readonly close: () => Promise<void>;
+}
+
+/**
+ * Opens and checks a model; see `modelFiles` for the pieces that it may come in. Reads no weights yet.
+ * @throws WeightsError or ConfigError for what is wrong with the files
+ */
+export async function planConversion(files: FileSet, options: ConvertOptions): Promise<Conversion> {
+  const { dtype, shardBytes, signal } = options;
+  const configs = await readConfigs(files, signal);
+  const json = (path: string, value: unknown): ConvertedFile =>
+    textFile(path, `${JSON.stringify(value, null, 2)}\n`);
+  const copy = async (path: string): Promise<ConvertedFile> =>
+    textFile(path, await readText(files, path, signal));
+  const texts = [
+    json("rcod_config.json", rcodConfigJson(configs)),
+    await copy("unet/config.json"),
+    await copy("vae/config.json"),
+    json("image_encoder/config.json", clipConfigJson(configs.clip)),
+    ...(configs.mem ? [await copy("mem/config.json")] : []),
+  ];
+  const parameters = modelParameters(configs);
+  const { sources, checkpoint, close } = await openModel(files, configs, parameters, signal);
+  try {
+    const modulated = configs.degradation ? checkpoint : null;
+    const parts = [...sources].flatMap(([part, source]) =>
+      modulated && part === "degradation"
+        ? []
+        : convertedParts(part, modulated ? unmerged(source) : source, parameters[part], dtype),
+    );
+    const weights = parts
+      .filter(({ folder }) => !(modulated && folder === IMAGE_PROJ)) // is in the checkpoint
+      .flatMap((part) => shards(part, shardBytes));
+    const degradation = sources.get("degradation");
+    const modulation =
+      modulated && degradation
+        ? modulatedFiles(modulated, degradation, parameters.degradation, dtype)
+        : [];
+    return { files: [...texts, ...weights, ...modulation], close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** A source without its LoRA. */
+function unmerged(source: TensorSource): TensorSource {
+  return { tensor: (name) => source.tensor(name), lora: () => null };
+}
+
+/**
+ * What RCOD_S has beside the base: the checkpoint flattened, factors unmerged, with its metadata; the estimator; the
+ * metric estimation module. What is computed in f32, the tables and all that looks at the image, stays F32.
+ */
+function modulatedFiles(
+  { store, metadata }: RcodCheckpoint,
+  degradation: TensorSource,
+  parameters: readonly Weight[],
+  dtype: DType,
+): ConvertedFile[] {
+  const trained = Array.from(store.names(), (name): ConvertedTensor => {
+    const { shape } = store.info(name);
+    const isHalf = dtype === "f16" && shape.length > 1 && !isDegradationTensor(name);
+    const weight: Weight = { name, shape, layout: "matrix" };
+    return { name, dtype: isHalf ? "F16" : "F32", shape, source: storeSource(store), weight };
+  });
+  const isMem = ({ name }: Weight): boolean => name.startsWith(MEM_SCOPE);
+  const exact = (weights: readonly Weight[], rename = (name: string) => name): ConvertedTensor[] =>
+    weights.map((weight) => ({
+      name: rename(weight.name),
+      dtype: "F32",
+      shape: weight.shape,
+      source: degradation,
+      weight,
+    }));
+  const estimator = parameters.filter(
+    (weight) => !isMem(weight) && !isModulationLayer(weight.name),
+  );
+  const mem = parameters.filter(isMem);
+  return [
+    weightFile(CONVERTED.checkpoint, trained, metadata),
+    weightFile(CONVERTED.degradationEstimator, exact(estimator)),
+    ...(mem.length > 0 ? [weightFile(CONVERTED.memCheckpoint, exact(mem, releasedMemName))] : []),
+  ];
+}
+
+/** RCOD_S's files in a converted folder. */
+const CONVERTED = {
+  checkpoint: "rcod_s.safetensors",
+  degradationEstimator: "de_net.safetensors",
+  memCheckpoint: "rcod_s_mem.safetensors",
+} as const;
+
+function convertedParts(
+  part: ModelPart,
+  source: TensorSource,
+  parameters: readonly Weight[],
+  dtype: DType,
+): readonly ConvertedPart[] {
+  const tensorsOf = (weights: readonly Weight[], prefix = ""): readonly ConvertedTensor[] =>
+    weights.map((weight) => ({
+      name: weight.name.slice(prefix.length),
+      dtype: dtype === "f16" && weight.layout.endsWith("matrix") ? "F16" : "F32",
+      shape: weight.shape,
+      source,
+      weight,
+    }));
+  if (part !== "clip") {
+    const stem = part === "mem" ? "model" : "diffusion_pytorch_model";
+    return [{ folder: part, stem, tensors: tensorsOf(parameters) }];
+  }
+  const prefix = `${IMAGE_PROJ}.`;
+  const isProjection = ({ name }: Weight): boolean => name.startsWith(prefix);
+  const tower = parameters.filter((weight) => !isProjection(weight));
+  return [
+    { folder: "image_encoder", stem: "model", tensors: tensorsOf(tower) },
+    {
+      folder: "image_proj",
+      stem: "model",
+      tensors: tensorsOf(parameters.filter(isProjection), prefix),
+    },
+  ];
+}
+
+/** `rcod_config.json` with every field that `parseRcodConfig` reads but RCOD_O's checkpoint, which is merged. */
+function rcodConfigJson({ rcod, degradation }: ModelConfigs): unknown {
+  const { instance, alpha, timesteps, thresholds, colorFix, latentTiles, upscale, minSize } = rcod;
+  return {
+    instance,
+    alpha,
+    timesteps,
+    thresholds,
+    color_fix: colorFix,
+    upscale,
+    min_size: minSize,
+    latent_tile: latentTiles.tile,
+    latent_overlap: latentTiles.overlap,
+    ...(degradation && {
+      checkpoint: CONVERTED.checkpoint,
+      degradation_estimator: CONVERTED.degradationEstimator,
+      ...(degradation.hasMem && { mem_checkpoint: CONVERTED.memCheckpoint }),
+      lora_alpha: rcod.loraAlpha,
+    }),
+  };
+}
+
+/** The vision tower's part of a CLIP config.json, as a model of its own. */
+function clipConfigJson(config: ClipConfig): unknown {
+  return {
+    architectures: ["CLIPVisionModel"],
+    model_type: "clip_vision_model",
+    hidden_act: "quick_gelu",
+    num_channels: 3,
+    hidden_size: config.hiddenSize,
+    intermediate_size: config.intermediateSize,
+    num_hidden_layers: config.numLayers,
+    num_attention_heads: config.numHeads,
+    image_size: config.imageSize,
+    patch_size: config.patchSize,
+    layer_norm_eps: config.layerNormEps,
+  };
+}

@@ -1,0 +1,145 @@
+/**
+ * Where a model comes from: one folder, or the files that people have (a base model, CLIP and a checkpoint of
+ * different origin, and what RCOD_S has beside them) put together as one folder, of which the rest of the program knows nothing.
+ */
+import type { ByteSource, FileSet, JsonObject, SingleFile } from "../../weights/index.ts";
+import {
+  WeightsError,
+  blobFile,
+  bytesSource,
+  directoryHandleFiles,
+  fileHandleFile,
+  fileListFiles,
+  readJson,
+  urlFile,
+  urlFiles,
+  urlMapFiles,
+} from "../../weights/index.ts";
+
+/**
+ * A folder: its URL, the addresses of its files by path, the files of a folder input, a directory handle, or any
+ * `FileSet` (`folderFiles` in Node).
+ */
+export type FolderSource =
+  | string
+  | URL
+  | ReadonlyMap<string, string | URL>
+  | readonly File[]
+  | FileSystemDirectoryHandle
+  | FileSet;
+
+/**
+ * A file: its URL, a `File`, a file handle, or any `SingleFile` (`diskFile` in Node). A name that ends in
+ * `.safetensors` says what it is; everything else, a `Blob` without a name too, is read as torch.save's.
+ */
+export type FileSource = string | URL | Blob | FileSystemFileHandle | SingleFile;
+
+/** A model in pieces of different origin. What is not given is looked for in `model`. */
+export interface ModelSources {
+  /** Stable Diffusion in diffusers' layout, of which `unet/` and `vae/` are read; or a whole model folder. */
+  readonly model: FolderSource;
+  /** CLIP as transformers writes it, `config.json` and weights at the top, in place of `image_encoder/`. */
+  readonly clip?: FolderSource;
+  /**
+   * What RCOD trained (`rcod_o.pkl`, or `rcod_s.pkl` of RCOD_S), in place of the one that `rcod_config.json` names
+   * and of `image_proj/`. Its content says which of both it is, unless `rcod_config.json` does.
+   */
+  readonly checkpoint?: FileSource;
+  /** RCOD_S: the degradation estimator (`de_net.pth`). */
+  readonly deNet?: FileSource;
+  /** RCOD_S: the metric estimation module (`rcod_s_mem.pkl`), without which there is no `realism: "auto"`. */
+  readonly mem?: FileSource;
+}
+
+/** One folder with everything, or its pieces. */
+export type ModelSource = FolderSource | ModelSources;
+
+const CONFIG = "rcod_config.json";
+const CLIP_FOLDER = "image_encoder/";
+
+/** A piece that is one file: the option, the field of rcod_config.json that names it, its name there, and in words. */
+const FILE_PIECES = [
+  ["checkpoint", "checkpoint", "checkpoint", "the checkpoint"],
+  ["deNet", "degradation_estimator", "de_net", "the degradation estimator"],
+  ["mem", "mem_checkpoint", "mem", "the metric estimation module"],
+] as const;
+
+/** A model as the one folder that `readConfigs` and `loadWeights` take. Opens nothing yet. */
+export function modelFiles(source: ModelSource): FileSet {
+  if (!isInPieces(source)) return folderOf(source);
+  const model = folderOf(source.model);
+  const clip = source.clip === undefined ? null : folderOf(source.clip);
+  const fields: Record<string, string> = {};
+  const filePieces = new Map<string, { readonly file: SingleFile; readonly what: string }>();
+  for (const [option, field, stem, what] of FILE_PIECES) {
+    const given = source[option];
+    if (given === undefined) continue;
+    const file = fileOf(given, stem);
+    // Under a name of our own: the file's may be anything.
+    const path = `${stem}.${file.name.endsWith(".safetensors") ? "safetensors" : "pkl"}`;
+    fields[field] = path;
+    filePieces.set(path, { file, what });
+  }
+  const pieces = [
+    ...(clip ? [`${CLIP_FOLDER} from ${clip.name}`] : []),
+    ...[...filePieces.values()].map(({ file, what }) => `${what} ${file.name}`),
+  ];
+  return {
+    name: pieces.length === 0 ? model.name : `${model.name} with ${pieces.join(" and ")}`,
+    async open(path, signal) {
+      if (clip && path.startsWith(CLIP_FOLDER)) {
+        return clip.open(path.slice(CLIP_FOLDER.length), signal);
+      }
+      const piece = filePieces.get(path);
+      if (piece) return openExisting(piece.file, piece.what, signal);
+      if (filePieces.size > 0 && path === CONFIG) return configWith(model, fields, signal);
+      return model.open(path, signal);
+    },
+  };
+}
+
+/** The model's own `rcod_config.json`, or an empty one, with `fields` that name the given files. */
+async function configWith(
+  model: FileSet,
+  fields: Readonly<Record<string, string>>,
+  signal?: AbortSignal,
+): Promise<ByteSource> {
+  const own = await model.open(CONFIG, signal);
+  await own?.close();
+  const json = own === null ? {} : await readJson(model, CONFIG, signal);
+  // What is no object is passed on as it is, for the parser to refuse.
+  const isObject = typeof json === "object" && json !== null && !Array.isArray(json);
+  const text = JSON.stringify(isObject ? { ...(json as JsonObject), ...fields } : json);
+  return bytesSource(CONFIG, new TextEncoder().encode(text));
+}
+
+async function openExisting(
+  file: SingleFile,
+  what: string,
+  signal?: AbortSignal,
+): Promise<ByteSource> {
+  const source = await file.open(signal);
+  if (source !== null) return source;
+  throw new WeightsError(
+    `weights: ${what} must exist, got no file (${file.name}). Check its name or address`,
+  );
+}
+
+function isInPieces(source: ModelSource): source is ModelSources {
+  return typeof source === "object" && "model" in source;
+}
+
+function folderOf(source: FolderSource): FileSet {
+  if (typeof source === "string" || source instanceof URL) return urlFiles(String(source));
+  if (Array.isArray(source)) return fileListFiles(source as readonly File[]);
+  if (source instanceof Map) return urlMapFiles(source as ReadonlyMap<string, string | URL>);
+  if ("open" in source) return source;
+  return directoryHandleFiles(source as FileSystemDirectoryHandle);
+}
+
+function fileOf(source: FileSource, unnamed: string): SingleFile {
+  if (typeof source === "string" || source instanceof URL) return urlFile(String(source));
+  if ("open" in source) return source;
+  if ("getFile" in source) return fileHandleFile(source);
+  return blobFile(source, "name" in source ? (source as File).name : unnamed);
+}

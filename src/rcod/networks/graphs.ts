@@ -1,0 +1,98 @@
+/** The graphs of RCOD_O, each a stage of the pipeline with named inputs and outputs. */
+import type { DType } from "../../gpu/dtype.ts";
+import { GraphBuilder, WeightScope } from "../../graph/ir/builder.ts";
+import type { Graph } from "../../graph/ir/ir.ts";
+import { clipVisionModel, imageProjection } from "./clip-vision.ts";
+import type {
+  ClipConfig,
+  MemConfig,
+  RcodConfig,
+  UNetConfig,
+  VaeConfig,
+} from "../settings/config.ts";
+import { metricMap } from "./mem.ts";
+import { unet2dConditionModel } from "./unet.ts";
+import { vaeDecoder, vaeEncoder } from "./vae.ts";
+
+/** Prefix of the token projection's parameters beside the tower's, so that one store serves both. */
+export const IMAGE_PROJ = "image_proj";
+
+/** "pixels" [1, S, S, 3] → "tokens" [1, T, D]. */
+export function tokenGraph(clip: ClipConfig, tokenChannels: number, dtype: DType): Graph {
+  const g = new GraphBuilder(dtype);
+  const pixels = g.input("pixels", [1, clip.imageSize, clip.imageSize, 3]);
+  const root = new WeightScope();
+  const hidden = clipVisionModel(g, root, pixels, clip);
+  g.output("tokens", imageProjection(g, root.at(IMAGE_PROJ), hidden, tokenChannels));
+  return g.build();
+}
+
+/**
+ * "image" [1, H, W, 3] → "latents" [1, h, w, L]: the posterior's mean times the scaling factor; and "logvar",
+ * clamped, for those who sample.
+ */
+export function encoderGraph(vae: VaeConfig, height: number, width: number, dtype: DType): Graph {
+  const g = new GraphBuilder(dtype);
+  const { latentChannels, scalingFactor } = vae;
+  const moments = vaeEncoder(g, new WeightScope(), g.input("image", [1, height, width, 3]), vae);
+  const mean = g.sliceChannels(moments, 0, latentChannels, null, "posterior.mean");
+  g.output("latents", g.scale(mean, scalingFactor, "posterior.latents"));
+  g.output(
+    "logvar",
+    g.sliceChannels(moments, latentChannels, latentChannels, [-30, 20], "posterior.logvar"),
+  );
+  return g.build();
+}
+
+/** "latents" [1, h, w, L] → "metric" [1, h', w', 1], whose mean is the predicted metric (`metricOfMap`). */
+export function memGraph(mem: MemConfig, height: number, width: number, dtype: DType): Graph {
+  const g = new GraphBuilder(dtype);
+  const latents = g.input("latents", [1, height, width, mem.inChannels]);
+  g.output("metric", metricMap(g, new WeightScope(), latents, mem));
+  return g.build();
+}
+
+/** "latents" [1, h, w, L], "tokens" [1, T, D], "timestep" [1, C] → "eps" [1, h, w, L]. */
+export function unetGraph(
+  unet: UNetConfig,
+  height: number,
+  width: number,
+  tokens: number,
+  dtype: DType,
+): Graph {
+  const g = new GraphBuilder(dtype);
+  const eps = unet2dConditionModel(
+    g,
+    new WeightScope(),
+    {
+      sample: g.input("latents", [1, height, width, unet.inChannels]),
+      timestepEmbedding: g.input("timestep", [1, unet.blockOutChannels[0] as number]),
+      encoderHiddenStates: g.input("tokens", [1, tokens, unet.crossAttentionDim]),
+    },
+    unet,
+  );
+  g.output("eps", eps);
+  return g.build();
+}
+
+/** "z" [1, h, w, L], already divided by the scaling factor → "image" [1, H, W, 3], not clamped. */
+export function decoderGraph(vae: VaeConfig, height: number, width: number, dtype: DType): Graph {
+  const g = new GraphBuilder(dtype);
+  g.output(
+    "image",
+    vaeDecoder(g, new WeightScope(), g.input("z", [1, height, width, vae.latentChannels]), vae),
+  );
+  return g.build();
+}
+
+/**
+ * Coefficients of the one-step formula with the decoder's division folded in (rcod paper Eq. 2; one constant
+ * alpha for every timestep): z = p·latents − q·eps, p = 1/(√a·s), q = √(1−a)/(√a·s).
+ */
+export function oneStepCoefficients(
+  { alpha }: RcodConfig,
+  { scalingFactor }: VaeConfig,
+): { p: number; q: number } {
+  const root = Math.sqrt(alpha);
+  return { p: 1 / (root * scalingFactor), q: Math.sqrt(1 - alpha) / (root * scalingFactor) };
+}

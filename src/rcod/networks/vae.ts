@@ -1,0 +1,185 @@
+/** diffusers' AutoencoderKL: encoder with `quant_conv`, decoder with `post_quant_conv`. */
+import type { GraphBuilder, WeightScope } from "../../graph/ir/builder.ts";
+import type { Value } from "../../graph/ir/ir.ts";
+import { channelsOf } from "../../graph/ir/ir.ts";
+import type { VaeConfig } from "../settings/config.ts";
+import { resnetBlock } from "./resnet.ts";
+
+/** Every GroupNorm of the VAE; fixed in diffusers, not in the config. */
+const EPS = 1e-6;
+
+const CONV3 = { kernelSize: 3, stride: 1, padding: 1, bias: true } as const;
+
+/** image [1, H, W, 3] in −1 … 1 → moments [1, h, w, 2·latentChannels]: mean, then log-variance (not clamped). */
+export function vaeEncoder(
+  g: GraphBuilder,
+  root: WeightScope,
+  image: Value,
+  config: VaeConfig,
+): Value {
+  return vaeEncoderTail(g, root, vaeEncoderHead(g, root, image, config), config);
+}
+
+/** The part of the encoder that only looks around each pixel: conv_in and the down blocks. */
+export function vaeEncoderHead(
+  g: GraphBuilder,
+  root: WeightScope,
+  image: Value,
+  config: VaeConfig,
+): Value {
+  const { blockOutChannels, layersPerBlock, normNumGroups: numGroups } = config;
+  const w = root.at("encoder");
+  let h = g.conv2d(image, w.at("conv_in"), {
+    ...CONV3,
+    outChannels: blockOutChannels[0] as number,
+  });
+  g.name(w.at("conv_in").path, h);
+  blockOutChannels.forEach((outChannels, level) => {
+    const block = w.at(`down_blocks.${level}`);
+    for (let layer = 0; layer < layersPerBlock; layer++) {
+      h = resnet(g, block.at(`resnets.${layer}`), h, outChannels, numGroups);
+    }
+    if (level < blockOutChannels.length - 1) {
+      const down = block.at("downsamplers.0");
+      // One zero row below and one zero column to the right, unlike the UNet's symmetric padding.
+      h = g.conv2d(h, down.at("conv"), {
+        outChannels,
+        kernelSize: 3,
+        stride: 2,
+        padding: [0, 1, 0, 1],
+        bias: true,
+      });
+      g.name(down.path, h);
+    }
+  });
+  return h;
+}
+
+/** The part of the encoder at latent resolution: mid block (with attention over the whole map), output convs. */
+export function vaeEncoderTail(
+  g: GraphBuilder,
+  root: WeightScope,
+  x: Value,
+  config: VaeConfig,
+): Value {
+  const { latentChannels, normNumGroups: numGroups } = config;
+  const w = root.at("encoder");
+  let h = midBlock(g, w.at("mid_block"), x, config);
+  h = normOut(g, w, h, numGroups);
+  h = g.conv2d(h, w.at("conv_out"), { ...CONV3, outChannels: 2 * latentChannels });
+  g.name(w.at("conv_out").path, h);
+  const quant = root.at("quant_conv");
+  h = g.conv2d(h, quant, {
+    outChannels: 2 * latentChannels,
+    kernelSize: 1,
+    stride: 1,
+    padding: 0,
+    bias: true,
+  });
+  return g.name(quant.path, h);
+}
+
+/** z [1, h, w, latentChannels] (already divided by the scaling factor) → image [1, H, W, 3], not clamped. */
+export function vaeDecoder(g: GraphBuilder, root: WeightScope, z: Value, config: VaeConfig): Value {
+  return vaeDecoderTail(g, root, vaeDecoderHead(g, root, z, config), config);
+}
+
+/** The part of the decoder at latent resolution: input convs and mid block. */
+export function vaeDecoderHead(
+  g: GraphBuilder,
+  root: WeightScope,
+  z: Value,
+  config: VaeConfig,
+): Value {
+  const { blockOutChannels, latentChannels } = config;
+  const w = root.at("decoder");
+  const postQuant = root.at("post_quant_conv");
+  let h = g.conv2d(z, postQuant, {
+    outChannels: latentChannels,
+    kernelSize: 1,
+    stride: 1,
+    padding: 0,
+    bias: true,
+  });
+  g.name(postQuant.path, h);
+  h = g.conv2d(h, w.at("conv_in"), { ...CONV3, outChannels: blockOutChannels.at(-1) as number });
+  g.name(w.at("conv_in").path, h);
+  return midBlock(g, w.at("mid_block"), h, config);
+}
+
+/** The part of the decoder that only looks around each pixel: up blocks and conv_out. */
+export function vaeDecoderTail(
+  g: GraphBuilder,
+  root: WeightScope,
+  x: Value,
+  config: VaeConfig,
+): Value {
+  const { blockOutChannels, layersPerBlock, normNumGroups: numGroups } = config;
+  const w = root.at("decoder");
+  const widths = blockOutChannels.toReversed();
+  let h = x;
+  widths.forEach((outChannels, level) => {
+    const block = w.at(`up_blocks.${level}`);
+    for (let layer = 0; layer <= layersPerBlock; layer++) {
+      h = resnet(g, block.at(`resnets.${layer}`), h, outChannels, numGroups);
+    }
+    if (level < widths.length - 1) {
+      const up = block.at("upsamplers.0");
+      const [, height = 1, width = 1] = h.shape;
+      h = g.upsampleNearest(h, 2 * height, 2 * width, up.path);
+      h = g.name(up.path, g.conv2d(h, up.at("conv"), { ...CONV3, outChannels }));
+    }
+  });
+  h = normOut(g, w, h, numGroups);
+  h = g.conv2d(h, w.at("conv_out"), { ...CONV3, outChannels: config.outChannels });
+  return g.name(w.at("conv_out").path, h);
+}
+
+function resnet(
+  g: GraphBuilder,
+  w: WeightScope,
+  x: Value,
+  outChannels: number,
+  numGroups: number,
+): Value {
+  return resnetBlock(g, w, x, { outChannels, numGroups, eps: EPS, siluTemb: null });
+}
+
+function normOut(g: GraphBuilder, w: WeightScope, x: Value, numGroups: number): Value {
+  const norm = w.at("conv_norm_out");
+  const h = g.name(norm.path, g.groupNorm(x, norm, { numGroups, eps: EPS }));
+  return g.activation(h, "silu", norm.path);
+}
+
+/** resnet, attention (one head as wide as the block; left out by some small models), resnet. */
+export function midBlock(
+  g: GraphBuilder,
+  w: WeightScope,
+  x: Value,
+  config: Pick<VaeConfig, "midAttention" | "normNumGroups">,
+): Value {
+  const { midAttention, normNumGroups: numGroups } = config;
+  const channels = channelsOf(x);
+  let h = resnet(g, w.at("resnets.0"), x, channels, numGroups);
+  if (midAttention) h = spatialAttention(g, w.at("attentions.0"), h, numGroups);
+  h = resnet(g, w.at("resnets.1"), h, channels, numGroups);
+  return g.name(w.path, h);
+}
+
+/** x [N, H, W, C] + to_out(attention over H·W tokens of group_norm(x)); all four projections have bias. */
+export function spatialAttention(
+  g: GraphBuilder,
+  w: WeightScope,
+  x: Value,
+  numGroups: number,
+): Value {
+  const [batch = 1, height = 1, width = 1, channels = 1] = x.shape;
+  const tokens = [batch, height * width, channels];
+  const h = g.reshape(g.groupNorm(x, w.at("group_norm"), { numGroups, eps: EPS }), tokens);
+  const q = g.linear(h, w.at("to_q"), channels, true);
+  const k = g.linear(h, w.at("to_k"), channels, true);
+  const v = g.linear(h, w.at("to_v"), channels, true);
+  const attended = g.attention(q, k, v, { numHeads: 1, scale: channels ** -0.5 }, w.path);
+  const out = g.linear(attended, w.at("to_out").at("0"), channels, true);
+  return g.name(w.path, g.reshape(g.add(g.reshape(x, tokens), out, w.path), x.shape));
+}

@@ -1,0 +1,195 @@
+/** What callers choose and what they get: the option and result types of the public API. */
+import type { RawImage } from "../images/image-ops.ts";
+
+/** A stage of the pipeline, in order. */
+export type Stage = "load" | "preprocess" | "tokens" | "encode" | "unet" | "decode" | "color";
+
+/** A stage that is a network. */
+export type NetworkStage = "tokens" | "encode" | "unet" | "decode";
+
+/** How far a call is. */
+export interface Progress {
+  /** The stage under way. */
+  readonly stage: Stage;
+  /** 0 … 1 within the stage. */
+  readonly stageFraction: number;
+  /** 0 … 1 of the whole call, never decreasing. */
+  readonly fraction: number;
+  /** While loading. */
+  readonly bytesLoaded?: number;
+  /** While loading: bytes of all weights. */
+  readonly bytesTotal?: number;
+}
+
+/** Storage of weights and activations; "auto" chooses by the device. */
+export type Precision = "auto" | "f32" | "f16";
+
+/**
+ * Where between fidelity and realism: a name, or a number from 0 (fidelity, timestep 249) to 1 (realism, 749).
+ * "auto" predicts from the image how far it is degraded and takes the timestep that was trained for that; only
+ * where the model has a module for it (`supportsAuto`).
+ */
+export type RealismSetting = "fidelity" | "neutral" | "realism" | "auto" | number;
+
+/**
+ * Another realism for a part of the picture. The mask covers the whole input image and may have any size; it is
+ * averaged to latent resolution (8 output pixels in the full model), where the predictions are blended.
+ */
+export interface RealismMask {
+  /** Row-major, one byte per mask pixel: 0 is `realism` of the options, 255 is `realism` below. */
+  readonly data: Uint8Array | Uint8ClampedArray;
+  /** Columns of the mask. */
+  readonly width: number;
+  /** Rows of the mask. */
+  readonly height: number;
+  /** Where the mask is 255. */
+  readonly realism: RealismSetting;
+}
+
+/** What to see of a call's networks. */
+export interface InspectOptions {
+  /** Times every pass on the device; the call takes longer. Default false. */
+  readonly passes?: boolean;
+  /**
+   * Values to read, by names that `model.modules()` lists. Capturing a module keeps its output out of fusions, which
+   * in f16 rounds it once more. Modules of "tokens" and "encode" make these stages run again. Module paths need the
+   * stage to run in one piece, untiled; with a `realismMask` those of "unet" are of the run at `maskTimestep`.
+   */
+  readonly captures?: readonly string[];
+}
+
+/** One step of a network on the device. */
+export interface PassTime {
+  /** The stage that it is part of. */
+  readonly stage: NetworkStage;
+  /** The module path. */
+  readonly label: string;
+  /** Name of its kernel. */
+  readonly kernel: string;
+  /** The variant that was chosen. */
+  readonly variant: string;
+  /** From the beginning of the first pass of the call. */
+  readonly startMs: number;
+  /** Milliseconds on the device. */
+  readonly durationMs: number;
+}
+
+/** A value on the host, without the padding of channels. */
+export interface Capture {
+  /** The stage that it was read from. */
+  readonly stage: NetworkStage;
+  /** Row-major. */
+  readonly data: Float32Array;
+  /** [1, height, width, channels], or [1, tokens, channels]. */
+  readonly shape: readonly number[];
+  /** Of queries and keys. */
+  readonly numHeads?: number;
+}
+
+/** What a call showed of its networks. */
+export interface Inspection {
+  /**
+   * The steps of the networks that ran, in order; not resizes, colour fix, the VAE in tiles. Absent where the device
+   * has no `timestamp-query`. Browsers round the times, Chrome to 0.1 ms.
+   */
+  readonly passes?: readonly PassTime[];
+  /** By the names that were asked for. */
+  readonly captures: Readonly<Record<string, Capture>>;
+}
+
+/** Options of one call. */
+export interface UpscaleOptions {
+  /** Default "fidelity". */
+  readonly realism?: RealismSetting;
+  /**
+   * Takes a second run of the UNet, on large images only of the tiles that the mask touches. A mask that is all 0
+   * or all 255, or whose setting is the same, costs and changes nothing. Outside the mask the latents are those of
+   * `realism` alone, but the picture is not bit for bit: the decoder's normalisations and the colour fix use
+   * statistics of the whole picture.
+   */
+  readonly realismMask?: RealismMask;
+  /** The timestep itself, 0 … 999, instead of `realism`. Only 249, 499 and 749 were trained. */
+  readonly timestep?: number;
+  /** Default: what the model's configuration says ("adain" for RCOD_O). */
+  readonly colorFix?: "adain" | "wavelet" | "none";
+  /** Samples the latent posterior with this seed. Default: its mean, which needs no randomness. */
+  readonly seed?: number;
+  /**
+   * Side in output pixels above which, and of tiles into which, the VAE is cut. Default: only where the
+   * untiled pass does not fit the device. The result does not depend on it.
+   */
+  readonly tile?: number;
+  /**
+   * Reproduce the released program's quirks: Lanczos resize to a multiple of 8 instead of padding, 8-bit
+   * truncation instead of rounding, asymmetric tile weights, the approximate VAE tiling at its sizes.
+   */
+  readonly reference?: boolean;
+  /**
+   * Whether the encoding of the last image may be used when the same object comes again. False when its pixels
+   * have changed since, as those of a texture do. Default true.
+   */
+  readonly reuse?: boolean;
+  /** "image" reads the pixels back; "texture" leaves them on the device. Default "image". */
+  readonly output?: "image";
+  /** Also gives the source enlarged by bicubic to the size of the result, as a texture. Default false. */
+  readonly enlarged?: boolean;
+  /** What to see of the networks. Default: nothing. */
+  readonly inspect?: InspectOptions;
+  /** Ends the call, after the GPU work under way; it rejects with the signal's reason. */
+  readonly signal?: AbortSignal;
+  /** Hears of finished work, often enough for a progress bar. */
+  readonly onProgress?: (progress: Progress) => void;
+}
+
+/** Options of a call whose result stays on the device. */
+export interface TextureOptions extends Omit<UpscaleOptions, "output"> {
+  /** Leaves the pixels on the device. */
+  readonly output: "texture";
+}
+
+/** What a call did, and what it took. */
+export interface UpscaleReport {
+  /** The timestep given to the UNet. */
+  readonly timestep: number;
+  /** With `realismMask`: the timestep of the masked part. */
+  readonly maskTimestep?: number;
+  /**
+   * What "auto" decided by: the predicted latent metric M_L ≥ 0, the cosine similarity of the latents of this
+   * image and of the unknown perfect one. Absent for other settings.
+   */
+  readonly predictedMetric?: number;
+  /**
+   * Wall time of each stage; a stage served from the cache of the same image takes about 0. The prediction of
+   * "auto" counts as encoding.
+   */
+  readonly timingsMs: Readonly<Record<Exclude<Stage, "load">, number>>;
+  /** Stages taken from the encoding of the last image. */
+  readonly reused: readonly Stage[];
+  /** Peak device bytes during the call, weights included. */
+  readonly peakBytes: number;
+  /** Peak device bytes of activations alone. */
+  readonly peakActivationBytes: number;
+  /**
+   * With `enlarged`: the source enlarged by bicubic, as large as the result, alpha included. Of the model's device,
+   * rgba8unorm, usage TEXTURE_BINDING, RENDER_ATTACHMENT, COPY_SRC and COPY_DST; the caller destroys it.
+   */
+  readonly enlarged?: GPUTexture;
+  /** With `inspect`. */
+  readonly inspection?: Inspection;
+}
+
+/** An enlarged image, and how it came about. */
+export interface UpscaleResult extends UpscaleReport {
+  /** Channels as in the input, four for a texture; alpha is enlarged by bicubic. */
+  readonly image: RawImage;
+}
+
+/** An enlarged image on the device, and how it came about. */
+export interface TextureResult extends UpscaleReport {
+  /**
+   * The pixels, finished, with alpha as in `UpscaleResult` (255 for an image without). Of the model's device,
+   * rgba8unorm, usage TEXTURE_BINDING, RENDER_ATTACHMENT, COPY_SRC and COPY_DST; the caller destroys it. Its
+   * 4·width·height bytes are not in the peaks.
+   */
+  readonly texture: GPUTexture;
+}

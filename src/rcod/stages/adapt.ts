@@ -1,0 +1,87 @@
+/** RCOD_S: makes the model's weights those for one image. */
+import type { RunOptions } from "../../graph/program.ts";
+import { packActivation } from "../../graph/pack-activation.ts";
+import { runPlan } from "../../graph/execution/run-plan.ts";
+import { imageToTensor } from "../../kernels/image/image-to-tensor.ts";
+import { degreesOfLogits } from "../networks/de-resnet.ts";
+import { DEGRADATION_DTYPE, estimatorGraph, modulationGraph } from "../networks/degradation.ts";
+import {
+  MODULATED_PARTS,
+  blockCounts,
+  fourierEmbedding,
+  repeatRows,
+} from "../networks/modulation.ts";
+import type { SourceImage } from "../images/source-image.ts";
+import { packedSource } from "../images/source-image.ts";
+import type { StageContext } from "./context.ts";
+
+/** What the degradation estimator says of an image. */
+export interface Degradation {
+  /** Scores in 0 … 1. */
+  readonly degrees: readonly number[];
+  /** The predicted latent metric M_L ≥ 0, where the model has the module for it. */
+  readonly metric?: number;
+}
+
+/**
+ * Estimates how the low-resolution `image` is degraded and merges the LoRA of encoder and UNet for it. What
+ * they held before is gone, also after an abort. In low memory the merge waits for the weights.
+ */
+export async function adaptToImage(
+  context: StageContext,
+  image: SourceImage,
+  options: RunOptions,
+): Promise<Degradation> {
+  const { gpu, configs, programs, weights } = context;
+  const { degradation: config } = configs;
+  const { tables } = weights;
+  if (config === null || tables === undefined) throw new Error("internal: not RCOD_S");
+  const { width, height } = image;
+  const signal = options.signal ? { signal: options.signal } : {};
+  await programs.enter("degradation", signal);
+  const estimator = await programs.get(`degradation ${height}x${width}`, "degradation", () =>
+    estimatorGraph(config, height, width),
+  );
+  const source = await packedSource(gpu, image);
+  try {
+    const problem = {
+      dtype: DEGRADATION_DTYPE,
+      imageWidth: width,
+      imageHeight: height,
+      x0: 0,
+      y0: 0,
+      width,
+      height,
+      scale: 1, // not the encoder's −1 … 1
+      offset: 0,
+    } as const;
+    const y = estimator.input("image");
+    await runPlan(gpu, imageToTensor.plan(problem, gpu.caps), { image: source.buffer, y });
+  } finally {
+    gpu.memory.release(source.buffer);
+  }
+  await estimator.run({}, options);
+  const degrees = degreesOfLogits((await estimator.read("logits")).data);
+  const metric = config.hasMem ? (await estimator.read("metric")).data[0] : undefined;
+
+  const blocks = blockCounts(configs);
+  const embedding = fourierEmbedding(degrees, tables.w);
+  const pack = (values: Float32Array, channels: number): Uint8Array =>
+    packActivation(values, channels, DEGRADATION_DTYPE);
+  const modulation = await programs.get("modulation", "degradation", () =>
+    modulationGraph(config, blocks),
+  );
+  await modulation.run(
+    Object.fromEntries(
+      MODULATED_PARTS.flatMap((part) => [
+        [`${part}_embedding`, pack(repeatRows(embedding, blocks[part]), embedding.length)],
+        [`${part}_blocks`, pack(tables.blocks[part], config.blockEmbedding)],
+      ]),
+    ),
+    signal,
+  );
+  for (const part of MODULATED_PARTS) {
+    await programs.modulate(modulation, part, options.signal);
+  }
+  return { degrees, ...(metric !== undefined && { metric }) };
+}

@@ -1,0 +1,41 @@
+/** What every stage of the pipeline works with. */
+import type { Gpu } from "../../gpu/device.ts";
+import type { DType } from "../../gpu/dtype.ts";
+import type { Rounding } from "../../kernels/image/image-layout.ts";
+import type { Geometry } from "../images/geometry.ts";
+import type { DeviceImage } from "../images/image-ops.ts";
+import type { Inspector } from "../inspect/inspector.ts";
+import type { LoadedWeights } from "../loading/load.ts";
+import type { ModelConfigs } from "../settings/model-configs.ts";
+import type { UpscaleOptions } from "../settings/options.ts";
+import type { StagePrograms } from "./programs.ts";
+
+export interface StageContext {
+  readonly gpu: Gpu;
+  readonly configs: ModelConfigs;
+  readonly weights: LoadedWeights;
+  readonly programs: StagePrograms;
+  /** Storage of activations. */
+  readonly dtype: DType;
+  /** Of this call, where somebody wants to look. */
+  readonly inspector?: Inspector;
+}
+
+/** Everything of an image that does not depend on realism. Whoever made it releases its buffers. */
+export interface Encoded {
+  /** The colour reference: the enlarged source. */
+  readonly source: DeviceImage;
+  readonly geometry: Geometry;
+  /** [1, latentHeight, latentWidth, L] times the scaling factor. */
+  readonly latents: GPUBuffer;
+  /** [1, T, D]. */
+  readonly tokens: GPUBuffer;
+  readonly latentHeight: number;
+  readonly latentWidth: number;
+  /** RCOD_S: filled by encoding; RCOD_O: by the first call with "auto". */
+  predictedMetric?: number;
+}
+
+export function roundingOf(options: UpscaleOptions): Rounding {
+  return options.reference ? "truncate" : "nearest";
+}

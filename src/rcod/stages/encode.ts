@@ -1,0 +1,175 @@
+/** From an image to what does not depend on realism: enlarged source, visual tokens, latents. */
+import type { Gpu } from "../../gpu/device.ts";
+import type { DType } from "../../gpu/dtype.ts";
+import { uploadBytes } from "../../gpu/transfer.ts";
+import { packActivation } from "../../graph/pack-activation.ts";
+import type { RunOptions } from "../../graph/program.ts";
+import { vaeFactor } from "../settings/config.ts";
+import type { EnlargedSource } from "../images/enlarged-source.ts";
+import { bilinearSource, pillowSource } from "../images/enlarged-source.ts";
+import type { Geometry } from "../images/geometry.ts";
+import { encoderGraph, memGraph, tokenGraph } from "../networks/graphs.ts";
+import { resizeToTensor } from "../images/image-ops.ts";
+import { metricOfMap } from "../networks/mem.ts";
+import type { UpscaleOptions } from "../settings/options.ts";
+import { sampleLatents, splitMoments } from "./posterior.ts";
+import type { SourceImage } from "../images/source-image.ts";
+import type { StageClock } from "./clock.ts";
+import type { Encoded, StageContext } from "./context.ts";
+import { roundingOf } from "./context.ts";
+import { chooseVaeTile } from "../tiles/vae-tile-choice.ts";
+
+/** Share of RCOD_S's encoding that looks at the degradation and merges. */
+const ADAPT_SHARE = 0.2;
+
+/** Stages "preprocess", "tokens" and "encode". With RCOD_S the weights are those for this image afterwards. */
+export async function encodeImage(
+  context: StageContext,
+  image: SourceImage,
+  geometry: Geometry,
+  options: UpscaleOptions,
+  clock: StageClock,
+): Promise<Encoded> {
+  const { gpu, configs, programs } = context;
+  const owned: GPUBuffer[] = [];
+  let source: EnlargedSource | undefined;
+  try {
+    clock.start("preprocess");
+    source = configs.degradation
+      ? await bilinearSource(gpu, image, geometry, roundingOf(options))
+      : await pillowSource(gpu, image, geometry);
+    owned.push(source.image.buffer);
+    options.signal?.throwIfAborted();
+    clock.start("tokens");
+    const tokens = await visualTokens(context, source, options, clock);
+    owned.push(tokens);
+    clock.start("encode");
+    const adapted = configs.degradation
+      ? await (
+          await import("../on-demand.ts")
+        ).adaptToImage(context, image, clock.runOptions(options.signal, 0, ADAPT_SHARE))
+      : null;
+    await programs.enter("encode", clock.enterOptions(options.signal));
+    const latents = await encodeLatents(context, source, geometry, options, (signal) =>
+      adapted ? clock.runOptions(signal, ADAPT_SHARE, 1 - ADAPT_SHARE) : clock.runOptions(signal),
+    );
+    const factor = vaeFactor(configs.vae);
+    return {
+      source: source.image,
+      geometry,
+      latents,
+      tokens,
+      latentHeight: geometry.workHeight / factor,
+      latentWidth: geometry.workWidth / factor,
+      ...(adapted?.metric !== undefined && { predictedMetric: adapted.metric }),
+    };
+  } catch (error) {
+    for (const buffer of owned) gpu.memory.release(buffer);
+    throw error;
+  } finally {
+    source?.release();
+  }
+}
+
+/** Visual Prompt Injection: CLIP tokens of the enlarged source, without CLIP's normalisation. */
+async function visualTokens(
+  { gpu, configs, programs, dtype, inspector }: StageContext,
+  source: EnlargedSource,
+  options: UpscaleOptions,
+  clock: StageClock,
+): Promise<GPUBuffer> {
+  const { clip, unet } = configs;
+  await programs.enter("tokens", clock.enterOptions(options.signal));
+  const program = await programs.get(
+    "tokens",
+    "clip",
+    () => tokenGraph(clip, unet.crossAttentionDim, dtype),
+    inspector?.planOptions("tokens"),
+  );
+  const side = clip.imageSize;
+  const pixels = program.input("pixels");
+  await resizeToTensor(gpu, source.pixels, pixels, { width: side, height: side, dtype });
+  await program.run({}, clock.runOptions(options.signal));
+  await inspector?.collect("tokens", program);
+  return programs.keep(program, "tokens");
+}
+
+/** Latents [1, h, w, L] times the scaling factor: the posterior's mean, or a seeded sample. */
+export async function encodeLatents(
+  { gpu, configs, weights, programs, dtype, inspector }: StageContext,
+  source: EnlargedSource,
+  { workHeight, workWidth }: Geometry,
+  options: UpscaleOptions,
+  runOptions: (signal: AbortSignal | undefined) => RunOptions,
+): Promise<GPUBuffer> {
+  const { vae } = configs;
+  const tile = chooseVaeTile(vae, gpu.caps, dtype, "encode", workHeight, workWidth, options);
+  if (tile === null) {
+    const program = await programs.get(
+      `encode ${workHeight}x${workWidth}`,
+      "vae",
+      () => encoderGraph(vae, workHeight, workWidth, dtype),
+      inspector?.planOptions("encode"),
+    );
+    await source.toTensor(program.input("image"), dtype);
+    await program.run({}, runOptions(options.signal));
+    await inspector?.collect("encode", program);
+    if (options.seed === undefined) return programs.keep(program, "latents");
+    const mean = await program.read("latents");
+    const logvar = await program.read("logvar");
+    return uploadLatents(
+      gpu,
+      sampleLatents(mean.data, logvar.data, vae.scalingFactor, options.seed),
+      vae.latentChannels,
+      dtype,
+    );
+  }
+  const pixels = await source.toHost();
+  const { TiledVae } = await import("../on-demand.ts"); // only large images need it
+  const tiled = new TiledVae(gpu, weights.vae, vae, "encode");
+  const moments = await tiled.run(pixels, workHeight, workWidth, {
+    tileSize: tile,
+    reference: options.reference === true,
+    ...runOptions(options.signal),
+  });
+  const { mean, logvar } = splitMoments(moments.data, vae.latentChannels, vae.scalingFactor);
+  return uploadLatents(
+    gpu,
+    options.seed === undefined
+      ? mean
+      : sampleLatents(mean, logvar, vae.scalingFactor, options.seed),
+    vae.latentChannels,
+    dtype,
+  );
+}
+
+/** Values [.., channels] as a device buffer of packed activations. */
+function uploadLatents(gpu: Gpu, values: Float32Array, channels: number, dtype: DType): GPUBuffer {
+  const bytes = packActivation(values, channels, dtype);
+  const buffer = gpu.memory.create("latents", bytes.byteLength, "images");
+  uploadBytes(gpu, buffer, 0, bytes);
+  return buffer;
+}
+
+/**
+ * "auto": the metric, predicted once per image. RCOD_S has it from encoding; otherwise it is predicted from the
+ * latents now, which counts as encoding.
+ */
+export async function predictMetric(
+  { configs, programs, dtype, inspector }: StageContext,
+  encoded: Encoded,
+  { signal }: UpscaleOptions,
+): Promise<number> {
+  if (encoded.predictedMetric === undefined) {
+    const { mem } = configs;
+    if (mem === null) throw new Error("internal: this model has no mem");
+    await programs.enter("mem", signal ? { signal } : {});
+    const { latentHeight: height, latentWidth: width, latents } = encoded;
+    const program = await programs.get(`mem ${height}x${width}`, "mem", () =>
+      memGraph(mem, height, width, dtype),
+    );
+    await program.run({ latents }, { ...inspector?.onTimes("encode"), ...(signal && { signal }) });
+    encoded.predictedMetric = metricOfMap((await program.read("metric")).data);
+  }
+  return encoded.predictedMetric;
+}

@@ -1,0 +1,142 @@
+/** From the decoded image to what the caller gets. */
+import type { Gpu } from "../../gpu/device.ts";
+import { submittedWorkDone } from "../../gpu/transfer.ts";
+import { runPlan } from "../../graph/execution/run-plan.ts";
+import { replaceAlpha } from "../../kernels/image/replace-alpha.ts";
+import { dropAlpha } from "../images/host-pixels.ts";
+import type { DeviceImage, RawImage } from "../images/image-ops.ts";
+import { cropImage, fixColors, readImage, resizeImage } from "../images/image-ops.ts";
+import type { UpscaleOptions } from "../settings/options.ts";
+import type { SourceImage } from "../images/source-image.ts";
+import { hasAlpha, packedSource } from "../images/source-image.ts";
+import type { StageClock } from "./clock.ts";
+import type { Encoded, StageContext } from "./context.ts";
+import { roundingOf } from "./context.ts";
+import type { Output } from "../images/textures.ts";
+import { textureOfImage } from "../images/textures.ts";
+
+/** The pixels of a call, on the host or on the device. Whoever gets the textures destroys them. */
+export type Pixels = ({ readonly image: RawImage } | { readonly texture: GPUTexture }) & {
+  readonly enlarged?: GPUTexture;
+};
+
+/** Stage "color": colour fix, crop or last resize, alpha; then the pixels where they are wanted. Releases `decoded`. */
+export async function finishImage(
+  context: StageContext,
+  decoded: DeviceImage,
+  encoded: Encoded,
+  image: SourceImage,
+  options: UpscaleOptions,
+  output: Output,
+  clock: StageClock,
+): Promise<Pixels> {
+  clock.start("color");
+  const { gpu } = context;
+  const finished = await fixedImage(context, decoded, encoded, options);
+  let enlarged: DeviceImage | undefined;
+  try {
+    const { width, height } = finished;
+    if (hasAlpha(image) || options.enlarged === true) {
+      enlarged = await enlargedSource(gpu, image, width, height);
+    }
+    if (enlarged && hasAlpha(image)) {
+      const plan = replaceAlpha.plan({ pixels: width * height }, gpu.caps);
+      await runPlan(gpu, plan, { image: finished.buffer, alpha: enlarged.buffer });
+    }
+    const shown = options.enlarged === true ? enlarged : undefined;
+    return await deliver(gpu, finished, shown, output, hasAlpha(image));
+  } finally {
+    gpu.memory.release(finished.buffer);
+    if (enlarged) gpu.memory.release(enlarged.buffer);
+  }
+}
+
+/** Frees the textures of a result that nobody gets. */
+export function destroyPixels(pixels: Pixels): void {
+  if ("texture" in pixels) pixels.texture.destroy();
+  pixels.enlarged?.destroy();
+}
+
+/** With the colours of the source, at the size of the result. Releases `decoded`. */
+async function fixedImage(
+  { gpu, configs }: StageContext,
+  decoded: DeviceImage,
+  { source, geometry }: Encoded,
+  options: UpscaleOptions,
+): Promise<DeviceImage> {
+  let current = decoded;
+  const replace = (next: DeviceImage): void => {
+    if (next !== current) gpu.memory.release(current.buffer);
+    current = next;
+  };
+  try {
+    const method = options.colorFix ?? configs.rcod.colorFix;
+    if (method !== "none")
+      replace(await fixColors(gpu, source, current, method, roundingOf(options)));
+    for (const step of geometry.finish) {
+      if (step.kind === "resize")
+        replace(await resizeImage(gpu, current, step.width, step.height, step.filter));
+      else if (step.width !== current.width || step.height !== current.height) {
+        replace(cropImage(gpu, current, step.width, step.height));
+      }
+    }
+    const { width, height } = current;
+    if (width !== geometry.outWidth || height !== geometry.outHeight) {
+      throw new Error(
+        `internal: ${width}×${height} instead of ${geometry.outWidth}×${geometry.outHeight}`,
+      );
+    }
+    return current;
+  } catch (error) {
+    gpu.memory.release(current.buffer);
+    throw error;
+  }
+}
+
+/** RGBA of the source enlarged by bicubic: for its alpha, and for whoever compares. */
+async function enlargedSource(
+  gpu: Gpu,
+  image: SourceImage,
+  width: number,
+  height: number,
+): Promise<DeviceImage> {
+  const small = await packedSource(gpu, image);
+  let large: DeviceImage | undefined;
+  try {
+    large = await resizeImage(gpu, small, width, height, "bicubic");
+    return large;
+  } finally {
+    if (large !== small) gpu.memory.release(small.buffer);
+  }
+}
+
+/** Reads the pixels back, or waits until their textures are filled. */
+async function deliver(
+  gpu: Gpu,
+  finished: DeviceImage,
+  enlarged: DeviceImage | undefined,
+  output: Output,
+  keepsAlpha: boolean,
+): Promise<Pixels> {
+  const made: GPUTexture[] = [];
+  const texture = (source: DeviceImage, label: string): GPUTexture => {
+    made.push(textureOfImage(gpu, source, label));
+    return made.at(-1) as GPUTexture;
+  };
+  try {
+    const extra = enlarged ? { enlarged: texture(enlarged, "enlarged") } : {};
+    if (output === "texture") {
+      const result = { texture: texture(finished, "upscaled"), ...extra };
+      await submittedWorkDone(gpu); // memory that ran out is found here, not by whoever draws
+      return result;
+    }
+    const { width, height } = finished;
+    const rgba = await readImage(gpu, finished);
+    return keepsAlpha
+      ? { image: { width, height, channels: 4, data: rgba }, ...extra }
+      : { image: { width, height, channels: 3, data: dropAlpha(rgba) }, ...extra };
+  } catch (error) {
+    for (const unwanted of made) unwanted.destroy();
+    throw error;
+  }
+}

@@ -1,0 +1,49 @@
+/** What the pipeline does for a call that wants to look. */
+import { ShapeError } from "../../gpu/shape.ts";
+import { clipTokens, vaeFactor } from "../settings/config.ts";
+import type { Geometry } from "../images/geometry.ts";
+import type { Inspector } from "../inspect/inspector.ts";
+import type { UpscaleOptions } from "../settings/options.ts";
+import type { Encoded, StageContext } from "./context.ts";
+import { NETWORK_STAGES } from "../inspect/stage-modules.ts";
+import { latentTiling } from "../tiles/tiling.ts";
+import { chooseVaeTile } from "../tiles/vae-tile-choice.ts";
+
+/** Throws `ShapeError` where a wanted module belongs to a stage that will run in tiles. */
+export function checkWhole(
+  { gpu, configs, dtype }: StageContext,
+  inspector: Inspector,
+  { workWidth, workHeight }: Geometry,
+  options: UpscaleOptions,
+): void {
+  const { vae, rcod } = configs;
+  const factor = vaeFactor(vae);
+  const { tile, overlap } = rcod.latentTiles;
+  const vaeTile = (kind: "encode" | "decode"): number | null =>
+    chooseVaeTile(vae, gpu.caps, dtype, kind, workHeight, workWidth, options);
+  const isTiled = {
+    tokens: () => false,
+    encode: () => vaeTile("encode") !== null,
+    unet: () => latentTiling(workWidth / factor, workHeight / factor, tile, overlap) !== null,
+    decode: () => vaeTile("decode") !== null,
+  };
+  const tiled = NETWORK_STAGES.find((stage) => inspector.looksInto([stage]) && isTiled[stage]());
+  if (tiled === undefined) return;
+  throw new ShapeError(
+    `inspect: modules of "${tiled}" can be captured where it runs in one piece; at ${workWidth}×${workHeight} ` +
+      "it runs in tiles. Use a smaller image",
+  );
+}
+
+/** Reads what encoding hands on, where it is wanted. */
+export async function collectEncoded(
+  { gpu, configs, dtype }: StageContext,
+  inspector: Inspector,
+  { tokens, latents, latentHeight, latentWidth }: Encoded,
+): Promise<void> {
+  const { clip, unet, vae } = configs;
+  const tokenShape = [1, clipTokens(clip), unet.crossAttentionDim];
+  await inspector.collectValue(gpu, "tokens", tokens, tokenShape, dtype);
+  const latentShape = [1, latentHeight, latentWidth, vae.latentChannels];
+  await inspector.collectValue(gpu, "latents", latents, latentShape, dtype);
+}

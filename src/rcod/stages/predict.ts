@@ -1,0 +1,105 @@
+/** The UNet's calls and the one-step formula. */
+import { quadCount } from "../../gpu/shape.ts";
+import { activationByteLength } from "../../graph/lowering/lower.ts";
+import { packActivation } from "../../graph/pack-activation.ts";
+import { runPlan } from "../../graph/execution/run-plan.ts";
+import { elementwise } from "../../kernels/pointwise/elementwise.ts";
+import { clipTokens } from "../settings/config.ts";
+import { oneStepCoefficients, unetGraph } from "../networks/graphs.ts";
+import type { TimestepShare, WeightedTiles } from "../tiles/latent-blend.ts";
+import type { UpscaleOptions } from "../settings/options.ts";
+import type { StageClock } from "./clock.ts";
+import type { Encoded, StageContext } from "./context.ts";
+import type { LatentTiling } from "../tiles/tiling.ts";
+import { gaussianTileWeights, latentTiling } from "../tiles/tiling.ts";
+import { timestepEmbedding } from "../networks/unet.ts";
+
+/**
+ * Stage "unet": a call at each of the timesteps, on tiles where the map is large, and the one-step formula:
+ * z [1, h, w, L], ready for the decoder.
+ */
+export async function predictLatents(
+  { gpu, configs, programs, dtype, inspector }: StageContext,
+  encoded: Encoded,
+  timesteps: readonly TimestepShare[],
+  options: UpscaleOptions,
+  clock: StageClock,
+): Promise<GPUBuffer> {
+  clock.start("unet");
+  await programs.enter("unet", clock.enterOptions(options.signal));
+  const { unet, vae, rcod, clip } = configs;
+  const { latentHeight: height, latentWidth: width, latents, tokens } = encoded;
+  const { latentChannels: channels } = vae;
+  const embed = (timestep: number): Uint8Array<ArrayBuffer> => {
+    const embedding = timestepEmbedding(timestep, unet, unet.blockOutChannels[0] as number);
+    return packActivation(embedding, embedding.length, dtype);
+  };
+  const runOptions = (start: number, length: number) =>
+    clock.runOptions(options.signal, start, length);
+  const tiling = latentTiling(width, height, rcod.latentTiles.tile, rcod.latentTiles.overlap);
+  const tiles = tiling
+    ? gaussianTiles(tiling, options.reference !== true)
+    : wholeMap(width, height);
+  const { tileHeight, tileWidth } = tiles;
+  const program = await programs.get(
+    `unet ${tileHeight}x${tileWidth}`,
+    "unet",
+    () => unetGraph(unet, tileHeight, tileWidth, clipTokens(clip), dtype),
+    inspector?.planOptions("unet"),
+  );
+  const shape = [1, height, width, channels];
+  const z = gpu.memory.create("z", activationByteLength(shape, dtype), "images");
+  let blended: GPUBuffer | undefined;
+  try {
+    let eps: GPUBufferBinding;
+    const [only] = timesteps;
+    if (tiling === null && timesteps.length === 1 && only) {
+      await program.run({ latents, tokens, timestep: embed(only.timestep) }, runOptions(0, 1));
+      eps = program.result("eps");
+    } else {
+      const inputs = { latents, tokens, height, width, channels, dtype };
+      const { blendPredictions } = await import("../on-demand.ts"); // large images, realism by a mask
+      blended = await blendPredictions(gpu, program, inputs, tiles, timesteps, embed, runOptions);
+      eps = { buffer: blended };
+    }
+    await inspector?.collect("unet", program);
+    await inspector?.collectValue(gpu, "eps", eps.buffer, shape, dtype);
+    const { p, q } = oneStepCoefficients(rcod, vae);
+    await runPlan(
+      gpu,
+      elementwise.plan(
+        {
+          dtype,
+          quads: height * width * quadCount(channels),
+          hasB: true,
+          scaleA: p,
+          scaleB: -q,
+          activation: "none",
+        },
+        gpu.caps,
+      ),
+      { a: latents, b: { buffer: eps.buffer, ...(eps.size && { size: eps.size }) }, y: z },
+    );
+    await inspector?.collectValue(gpu, "z", z, shape, dtype);
+    return z;
+  } catch (error) {
+    gpu.memory.release(z);
+    throw error;
+  } finally {
+    if (blended) gpu.memory.release(blended);
+  }
+}
+
+/** `symmetric` centres the weights in the tile; the reference is off by half a pixel along y. */
+function gaussianTiles(
+  { tile, xStarts, yStarts }: LatentTiling,
+  symmetric: boolean,
+): WeightedTiles {
+  const weights = gaussianTileWeights(tile, { symmetric });
+  return { tileWidth: tile, tileHeight: tile, xStarts, yStarts, weights };
+}
+
+function wholeMap(width: number, height: number): WeightedTiles {
+  const weights = new Float32Array(width * height).fill(1);
+  return { tileWidth: width, tileHeight: height, xStarts: [0], yStarts: [0], weights };
+}

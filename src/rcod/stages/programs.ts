@@ -1,0 +1,92 @@
+/** The compiled stages of a model and the activation memory that they share. */
+import type { Gpu } from "../../gpu/device.ts";
+import type { Graph } from "../../graph/ir/ir.ts";
+import type { PlanOptions } from "../../graph/plan.ts";
+import { planGraph } from "../../graph/plan.ts";
+import { Program } from "../../graph/program.ts";
+import { SlotPool } from "../../graph/slot-pool.ts";
+import type { LoadedWeights } from "../loading/load.ts";
+import type { ModelPart, WeightStage } from "../networks/stage-graphs.ts";
+import type { ModulatedPart } from "../networks/modulation.ts";
+import type { EnterOptions } from "../loading/stage-residency.ts";
+
+export class StagePrograms {
+  readonly #gpu: Gpu;
+  readonly #weights: LoadedWeights;
+  readonly #pool: SlotPool;
+  readonly #programs = new Map<string, Program>();
+
+  constructor(gpu: Gpu, weights: LoadedWeights) {
+    this.#gpu = gpu;
+    this.#weights = weights;
+    this.#pool = new SlotPool(gpu);
+  }
+
+  /**
+   * A compiled stage. One size per stage is kept: another size or other captures replace it (pipelines stay
+   * cached).
+   */
+  async get(
+    sizeKey: string,
+    part: ModelPart,
+    build: () => Graph,
+    options: Pick<PlanOptions, "captures" | "attentions"> = {},
+  ): Promise<Program> {
+    const { captures = [], attentions = [] } = options;
+    const key = [sizeKey, ...captures, ...attentions].join(" ");
+    const known = this.#programs.get(key);
+    if (known !== undefined) return known;
+    const stage = key.split(" ", 1)[0] as string;
+    for (const [other, program] of this.#programs) {
+      if (other.split(" ", 1)[0] !== stage) continue;
+      program.dispose();
+      this.#programs.delete(other);
+    }
+    const weights = this.#weights[part];
+    if (weights === undefined) throw new Error(`internal: this model has no ${part}`);
+    const plan = planGraph(build(), this.#gpu.caps, options);
+    const program = await Program.create(this.#gpu, plan, weights, { pool: this.#pool });
+    this.#programs.set(key, program);
+    return program;
+  }
+
+  /**
+   * Has the weights of a stage on the device before its programs run. In low memory this frees those of the stage
+   * before, with its programs and activations; otherwise all weights are always there.
+   */
+  async enter(stage: WeightStage, options: EnterOptions): Promise<void> {
+    const { residency } = this.#weights;
+    if (residency === undefined || residency.has(stage)) return;
+    this.#dropPrograms();
+    await residency.enter(stage, options);
+  }
+
+  /** Merges a part's modulated updates with matrices, a result of `program` named as the part: now, or when it is loaded. */
+  async modulate(program: Program, part: ModulatedPart, signal?: AbortSignal): Promise<void> {
+    const { residency } = this.#weights;
+    if (residency) residency.setMatrices(part, this.keep(program, part));
+    else await this.#weights[part]?.modulate(program.result(part).buffer, signal ? { signal } : {});
+  }
+
+  /** A copy of a result that survives the pool's next run. */
+  keep(program: Program, name: string): GPUBuffer {
+    const { buffer, size } = program.result(name);
+    const copy = this.#gpu.memory.create(name, size, "images");
+    const encoder = this.#gpu.device.createCommandEncoder({ label: name });
+    encoder.copyBufferToBuffer(buffer, 0, copy, 0, size);
+    this.#gpu.device.queue.submit([encoder.finish()]);
+    return copy;
+  }
+
+  /** Frees all programs and their memory; the next `get` starts afresh. Weights stay, but in low memory. */
+  clear(): void {
+    this.#dropPrograms();
+    this.#weights.residency?.clear();
+  }
+
+  #dropPrograms(): void {
+    for (const program of this.#programs.values()) program.dispose();
+    this.#programs.clear();
+    this.#pool.dispose();
+  }
+}

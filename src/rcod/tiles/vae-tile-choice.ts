@@ -1,0 +1,84 @@
+/** Whether the VAE runs in one pass or in tiles, and how large they are. */
+import type { Caps } from "../../gpu/caps.ts";
+import type { DType } from "../../gpu/dtype.ts";
+import { ShapeError } from "../../gpu/shape.ts";
+import { activationByteLength } from "../../graph/lowering/lower.ts";
+import { planGraph } from "../../graph/plan.ts";
+import type { VaeConfig } from "../settings/config.ts";
+import { vaeFactor } from "../settings/config.ts";
+import { decoderGraph, encoderGraph } from "../networks/graphs.ts";
+import type { UpscaleOptions } from "../settings/options.ts";
+import { vaeReach } from "./vae-tiles.ts";
+
+/** VAE tiles of the released program, in input pixels of encoder and decoder. */
+const REFERENCE_VAE_TILE = { encode: 1024, decode: 224 } as const;
+/**
+ * Core sides of automatic VAE tiles, in output pixels, the first that fits: at 512 margins are a small share. With
+ * 128 MiB bindings the full model takes 256, since margins nearly double a tile of 512.
+ */
+const AUTO_VAE_TILES = [512, 256, 128, 64] as const;
+/** Activations of an untiled pass beyond this are tiled even where single bindings would fit. */
+const MAX_UNTILED_BYTES = 2 * 1024 ** 3;
+
+/** Tile side in the VAE's input pixels, or null for an untiled pass. */
+export function chooseVaeTile(
+  vae: VaeConfig,
+  caps: Caps,
+  dtype: DType,
+  kind: "encode" | "decode",
+  height: number,
+  width: number,
+  options: UpscaleOptions,
+): number | null {
+  const factor = vaeFactor(vae);
+  const toInput = (pixels: number): number =>
+    kind === "encode" ? pixels : Math.ceil(pixels / factor);
+  if (options.tile !== undefined) {
+    if (!Number.isInteger(options.tile) || options.tile < 64) {
+      throw new ShapeError(
+        `upscale: tile must be an integer ≥ 64 output pixels, got ${options.tile}`,
+      );
+    }
+    const side = Math.ceil(options.tile / factor) * factor;
+    return Math.max(height, width) > side ? toInput(side) : null;
+  }
+  if (options.reference) {
+    // The hook's own rule: untiled up to tile + 2 · margin.
+    const pad = kind === "encode" ? 32 : 11;
+    const size = REFERENCE_VAE_TILE[kind];
+    return Math.max(toInput(height), toInput(width)) > size + 2 * pad ? size : null;
+  }
+  if (fits(vae, caps, dtype, kind, height, width)) return null;
+  const reach = vaeReach(vae, kind);
+  const margin = kind === "decode" ? reach * factor : Math.ceil(reach / factor) * factor;
+  const tileFits = (side: number): boolean =>
+    fits(vae, caps, dtype, kind, side + 2 * margin, side + 2 * margin);
+  return toInput(AUTO_VAE_TILES.find(tileFits) ?? AUTO_VAE_TILES[3]);
+}
+
+/** Whether an untiled pass stays within the bindings and the budget. */
+function fits(
+  vae: VaeConfig,
+  caps: Caps,
+  dtype: DType,
+  kind: "encode" | "decode",
+  height: number,
+  width: number,
+): boolean {
+  const { limits } = caps;
+  // The widest map is at full resolution: its bytes rule out most sizes without planning.
+  const widest = vae.blockOutChannels[kind === "decode" ? 1 : 0] ?? vae.blockOutChannels[0] ?? 1;
+  const binding = Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize);
+  if (activationByteLength([height, width, widest], dtype) > binding) return false;
+  const factor = vaeFactor(vae);
+  const plan = planGraph(
+    kind === "encode"
+      ? encoderGraph(vae, height, width, dtype)
+      : decoderGraph(vae, height / factor, width / factor, dtype),
+    caps,
+  );
+  return (
+    plan.memory.totalBytes <= MAX_UNTILED_BYTES &&
+    Math.max(...plan.memory.slotByteLengths) <= binding
+  );
+}

@@ -1,0 +1,119 @@
+/** One layer with a low-rank update: the merge kernel, and the layer on what it merged. */
+import { readBytes } from "../../gpu/transfer.ts";
+import { WeightScope } from "../../graph/ir/builder.ts";
+import type { HostTensor } from "../../graph/program.ts";
+import type { DeviceWeights } from "../../graph/weights/device-weights.ts";
+import type { Weight } from "../../graph/ir/ir.ts";
+import { quadCount } from "../../gpu/shape.ts";
+import type { Gpu } from "../../gpu/device.ts";
+import type { OutputResult } from "../runner/compare.ts";
+import { halvesToFloats } from "../runner/golden-file.ts";
+import type { CaseRun, CaseRunner } from "../runner/run-case.ts";
+import { caseWeights, compareResults, compareValues, readInput } from "../runner/run-case.ts";
+import type { WeightSet } from "../runner/session.ts";
+
+const ROOT = new WeightScope();
+
+/**
+ * The order of summation of B·A is open, so a value next to the middle between two halves may round the other
+ * way: one in thousands of elements is off by one unit in the last place. A wrong rounding mode or a wrong
+ * product is off by 1e-4 or more.
+ */
+const MERGED_LIMIT = { on: "relRms", value: 5e-5 } as const;
+
+/**
+ * `y` and `merged_weight_fp16` belong to the merge rounded to fp16 (as a saved merge is), `y_unmerged_exact` to
+ * the unrounded one, which f16 storage cannot tell apart.
+ */
+export const loraOp: CaseRunner = async (run) => {
+  const { golden, session } = run;
+  const { parameters } = golden;
+  const compared: OutputResult[] = [];
+  const weights = caseWeights(golden, {
+    recipePrefix: `lora_ops/${golden.name}/`,
+    lora: {
+      scaling: parameters.number("scaling", parameters.number("alpha", 8) / parameters.number("r")),
+      factors: (weight) =>
+        weight === "weight" ? { a: "lora_A.weight", b: "lora_B.weight" } : null,
+    },
+  });
+  const rounded: WeightSet = { ...weights, key: `${weights.key}/rounded`, roundToHalf: true };
+  if (golden.has("outputs/y")) {
+    compared.push(
+      ...(await compareResults(golden, session.dtype, await runLayer(run, rounded, "y"))),
+    );
+  }
+  if (golden.has("outputs/merged_weight_fp16")) {
+    const shape = golden.shape("outputs/merged_weight_fp16");
+    const weight: Weight = { name: "weight", shape, layout: "matrix" };
+    const device = session.deviceWeights(rounded, [weight]);
+    await device.load([weight]);
+    const values = await readMatrix(session.gpu, device, weight);
+    compared.push(
+      await compareValues(golden, session.dtype, "merged_weight_fp16", values, MERGED_LIMIT),
+    );
+  }
+  if (golden.has("outputs/y_unmerged_exact")) {
+    const results = await runLayer(run, weights, "y_unmerged_exact");
+    compared.push(...(await compareResults(golden, session.dtype, results)));
+  }
+  return compared;
+};
+
+/** The layer of a case on `weights`; `kind` is "linear" or a convolution's. */
+export async function runLayer(
+  { golden, session }: CaseRun,
+  weights: WeightSet,
+  output: string,
+  kind = golden.parameters.text("op"),
+): Promise<Record<string, HostTensor>> {
+  const { parameters } = golden;
+  const x = await readInput(golden, "x");
+  const outputShape = golden.shape(`outputs/${output}`);
+  const bias = golden.has("weights/bias") || parameters.get("weights") === "recipe";
+  return session.run({
+    weights,
+    build(g) {
+      const input = g.input("x", x.shape);
+      const y =
+        kind === "linear"
+          ? g.linear(input, ROOT, outputShape[outputShape.length - 1] as number, bias)
+          : g.conv2d(input, ROOT, {
+              outChannels: outputShape[1] as number,
+              kernelSize: parameters.number("kernel"),
+              stride: parameters.number("stride"),
+              padding: parameters.number("padding"),
+              bias,
+            });
+      g.output(output, y);
+    },
+    inputs: { x: x.data },
+  });
+}
+
+/** A packed matrix in the order of its checkpoint tensor [O, I, kh, kw]. */
+export async function readMatrix(
+  gpu: Gpu,
+  weights: DeviceWeights,
+  weight: Weight,
+): Promise<Float32Array<ArrayBuffer>> {
+  const [outChannels = 1, inChannels = 1, kernelHeight = 1, kernelWidth = 1] = weight.shape;
+  const taps = kernelHeight * kernelWidth;
+  const [outQuads, inQuads] = [quadCount(outChannels), quadCount(inChannels)];
+  const elementBytes = weights.dtype === "f32" ? 4 : 2;
+  const byteLength = taps * inQuads * outQuads * 16 * elementBytes;
+  const { buffer } = await readBytes(gpu, weights.buffer(weight), 0, byteLength);
+  const packed =
+    weights.dtype === "f32" ? new Float32Array(buffer) : halvesToFloats(new Uint16Array(buffer));
+  const out = new Float32Array(outChannels * inChannels * taps);
+  for (let o = 0; o < outChannels; o++) {
+    for (let i = 0; i < inChannels; i++) {
+      for (let tap = 0; tap < taps; tap++) {
+        // [tap][i / 4][o / 4][i % 4][o % 4], see `packWeight`.
+        const quad = ((tap * inQuads + (i >> 2)) * outQuads + (o >> 2)) * 4 + (i & 3);
+        out[(o * inChannels + i) * taps + tap] = packed[quad * 4 + (o & 3)] as number;
+      }
+    }
+  }
+  return out;
+}

@@ -1,0 +1,162 @@
+/** Whole networks, with and without LoRA. */
+import type { GraphBuilder } from "../../graph/ir/builder.ts";
+import { WeightScope } from "../../graph/ir/builder.ts";
+import type { Value } from "../../graph/ir/ir.ts";
+import { clipVisionModel } from "../../rcod/networks/clip-vision.ts";
+import type { UNetConfig, VaeConfig } from "../../rcod/settings/config.ts";
+import { timestepEmbedding, unet2dConditionModel } from "../../rcod/networks/unet.ts";
+import { vaeDecoder, vaeEncoder } from "../../rcod/networks/vae.ts";
+import { clipConfigOf, unetConfigOf, vaeConfigOf } from "./case-configs.ts";
+import type { OutputResult } from "../runner/compare.ts";
+import type { CaseInput, CaseRun, CaseRunner } from "../runner/run-case.ts";
+import { compareResults, networkWeights, readInput } from "../runner/run-case.ts";
+import type { WeightSet } from "../runner/session.ts";
+
+const ROOT = new WeightScope();
+
+/** The log-variance is clamped like this by diffusers. */
+const LOGVAR_RANGE = [-30, 20] as const;
+
+/** Graph of a UNet with inputs `latent`, `embedding`, `context`; gives the predicted noise. */
+export function buildUNet(
+  g: GraphBuilder,
+  config: UNetConfig,
+  latentShape: readonly number[],
+  contextShape: readonly number[],
+): { readonly latent: Value; readonly eps: Value } {
+  const latent = g.input("latent", latentShape);
+  const eps = unet2dConditionModel(
+    g,
+    ROOT,
+    {
+      sample: latent,
+      timestepEmbedding: g.input("embedding", [1, config.blockOutChannels[0] as number]),
+      encoderHiddenStates: g.input("context", contextShape),
+    },
+    config,
+  );
+  return { latent, eps };
+}
+
+/** The host's part of the time embedding. */
+export function unetEmbedding(timestep: number, config: UNetConfig): Float32Array {
+  return timestepEmbedding(timestep, config, config.blockOutChannels[0] as number);
+}
+
+async function runUNet(run: CaseRun, weights: WeightSet): Promise<OutputResult[]> {
+  const { golden, session } = run;
+  const config = unetConfigOf(golden.parameters);
+  const latent = await readInput(golden, "latent");
+  const context = await readInput(golden, "context");
+  const results = await session.run({
+    weights,
+    build: (g) => g.output("eps", buildUNet(g, config, latent.shape, context.shape).eps),
+    inputs: {
+      latent: latent.data,
+      context: context.data,
+      embedding: unetEmbedding(golden.parameters.number("timestep"), config),
+    },
+  });
+  return compareResults(golden, session.dtype, results);
+}
+
+const unet: CaseRunner = (run) => {
+  const { golden } = run;
+  if (golden.parameters.has("r")) return loraUNet(run);
+  return runUNet(run, networkWeights(golden, configIdentity(run)));
+};
+
+/**
+ * A UNet with low-rank updates `lora/<module>.lora_A.weight`, `….lora_B.weight` on the base weights of the file
+ * named in `weights` ("tiny_unet_a + lora/"). Without that file the base weights are the recipe's, which is the
+ * same. The reference rounds the merged weights to fp16, as PEFT does when it merges into an fp16 checkpoint: with
+ * unrounded ones eps is off by 7.7e-4 (relative RMS), with rounded ones by 1e-6.
+ */
+async function loraUNet(run: CaseRun): Promise<OutputResult[]> {
+  const { golden, findFile } = run;
+  const { parameters } = golden;
+  const { tensors } = golden.file.safetensors;
+  const baseName = /^(\S+) \+ lora\//.exec(parameters.text("weights", ""))?.[1];
+  const base = baseName === undefined ? null : await findFile(`${baseName}.safetensors`);
+  const weights = networkWeights(golden, configIdentity(run), {
+    base,
+    lora: {
+      scaling: parameters.number("scaling", parameters.number("alpha", 8) / parameters.number("r")),
+      factors(weight) {
+        const stem = `lora/${weight.replace(/\.weight$/, "")}`;
+        const factors = { a: `${stem}.lora_A.weight`, b: `${stem}.lora_B.weight` };
+        return tensors.has(factors.a) && tensors.has(factors.b) ? factors : null;
+      },
+    },
+  });
+  return runUNet(run, { ...weights, roundToHalf: true });
+}
+
+/** Encoder and decoder are two graphs on one set of weights; each runs where its input is stored. */
+const vae: CaseRunner = async (run) => {
+  const { golden, session } = run;
+  const config = vaeConfigOf(golden.parameters);
+  const weights = networkWeights(golden, configIdentity(run));
+  const compared: OutputResult[] = [];
+  if (golden.has("inputs/image")) {
+    const image = await readInput(golden, "image");
+    const results = await session.run({
+      weights,
+      build(g) {
+        const moments = vaeEncoder(g, ROOT, g.input("image", image.shape), config);
+        const count = config.latentChannels;
+        g.output("mean", g.sliceChannels(moments, 0, count, null, "mean"));
+        g.output("logvar", g.sliceChannels(moments, count, count, LOGVAR_RANGE, "logvar"));
+      },
+      inputs: { image: image.data },
+    });
+    compared.push(...(await compareResults(golden, session.dtype, results)));
+  }
+  if (golden.has("inputs/z")) {
+    const z = await readInput(golden, "z");
+    const results = await session.run({
+      weights,
+      build: (g) => g.output("image", buildDecoder(g, config, z)),
+      inputs: { z: z.data },
+    });
+    compared.push(...(await compareResults(golden, session.dtype, results)));
+  }
+  return compared;
+};
+
+/** Graph of a decoder with input `z`. */
+export function buildDecoder(
+  g: GraphBuilder,
+  config: VaeConfig,
+  z: Pick<CaseInput, "shape">,
+): Value {
+  return vaeDecoder(g, ROOT, g.input("z", z.shape), config);
+}
+
+const clip: CaseRunner = async (run) => {
+  const { golden, session } = run;
+  const config = clipConfigOf(golden.parameters);
+  const pixels = await readInput(golden, "pixel_values");
+  const results = await session.run({
+    weights: networkWeights(golden, JSON.stringify(config)),
+    build: (g) =>
+      g.output(
+        "last_hidden_state",
+        clipVisionModel(g, ROOT, g.input("pixel_values", pixels.shape), config),
+      ),
+    inputs: { pixel_values: pixels.data },
+  });
+  return compareResults(golden, session.dtype, results);
+};
+
+/** Cases of one file with equal configurations share their weights. */
+function configIdentity({ golden }: CaseRun): string {
+  return `${golden.parameters.text("model")} ${JSON.stringify(golden.parameters.get("config"))}`;
+}
+
+/** By the first word of a case's `model`. */
+export const MODEL_CASES: Readonly<Record<string, CaseRunner>> = {
+  UNet2DConditionModel: unet,
+  AutoencoderKL: vae,
+  CLIPVisionModel: clip,
+};

@@ -1,0 +1,242 @@
+/** RCOD_S: degradation estimator, modulation, metric and timestep tables, preprocessing. */
+import { uploadBytes } from "../../gpu/transfer.ts";
+import { WeightScope } from "../../graph/ir/builder.ts";
+import type { DeviceWeights } from "../../graph/weights/device-weights.ts";
+import { activationByteLength } from "../../graph/lowering/lower.ts";
+import { packActivation } from "../../graph/pack-activation.ts";
+import { readActivation } from "../../graph/read-activation.ts";
+import { deResNet, degreesOfLogits } from "../../rcod/networks/de-resnet.ts";
+import { metricOfFeatures } from "../../rcod/networks/degradation.ts";
+import { bilinearSource } from "../../rcod/images/enlarged-source.ts";
+import { paddedGeometry } from "../../rcod/images/geometry.ts";
+import { readImage } from "../../rcod/images/image-ops.ts";
+import { dropAlpha } from "../../rcod/images/host-pixels.ts";
+import { LATENT_GROUPS, timestepOfGroups } from "../../rcod/settings/latent-groups.ts";
+import type { ModulatedPart } from "../../rcod/networks/modulation.ts";
+import {
+  fourierEmbedding,
+  modulationMatrices,
+  repeatRows,
+} from "../../rcod/networks/modulation.ts";
+import { toChannelsFirst } from "../runner/axis-order.ts";
+import type { GoldenCase } from "../runner/golden-file.ts";
+import { GoldenError } from "../runner/golden-file.ts";
+import type { OutputResult } from "../runner/compare.ts";
+import { readMatrix, runLayer } from "./lora-op-cases.ts";
+import type { CaseRun, CaseRunner } from "../runner/run-case.ts";
+import {
+  caseWeights,
+  compareResults,
+  compareValues,
+  networkWeights,
+  readInput,
+} from "../runner/run-case.ts";
+import type { Session, WeightSet } from "../runner/session.ts";
+
+const ROOT = new WeightScope();
+const EXACT = { on: "maxAbs", value: 0 } as const;
+/** Hidden layer of a score in every DEResNet. */
+const SCORE_HIDDEN = 512;
+
+const estimator: CaseRunner = async ({ golden, session }) => {
+  const { parameters } = golden;
+  const feats = parameters.numbers("num_feats");
+  const [width = 1, second, third, outWidth = 1] = feats;
+  if (feats.length !== 4 || second !== width || third !== width) {
+    parameters.fail("num_feats", "must be three equal widths and a last one");
+  }
+  const x = await readInput(golden, "x");
+  const { logits, features } = await session.run({
+    weights: networkWeights(golden, `DEResNet ${feats.join()}`),
+    build(g) {
+      const config = { width, outWidth, hidden: SCORE_HIDDEN };
+      const net = deResNet(g, ROOT, g.input("x", x.shape), config);
+      g.output("logits", net.logits);
+      g.output("features", net.features);
+    },
+    inputs: { x: x.data },
+  });
+  if (!logits || !features) throw new Error("internal: no result");
+  return compareResults(golden, session.dtype, {
+    degrees: { shape: logits.shape, data: Float32Array.from(degreesOfLogits(logits.data)) },
+    features,
+  });
+};
+
+/** Inputs that a file's cases share under the name of a case without outputs. */
+export function sharedInputs({ golden }: Pick<CaseRun, "golden">, name: string): GoldenCase {
+  const shared = golden.file.cases.find((other) => other.name === name);
+  if (shared === undefined) {
+    throw new GoldenError(`verify: case "${name}" is missing (${golden.file.name})`);
+  }
+  return shared;
+}
+
+/** Embedding of a case's scores, and the modulation matrices [blocks, rank²] of each part. */
+export async function runModulation(
+  run: CaseRun,
+  ranks: Readonly<Record<ModulatedPart, number>>,
+): Promise<{
+  readonly embedding: Float32Array;
+  readonly matrices: Readonly<Record<ModulatedPart, Float32Array>>;
+}> {
+  const { golden, session } = run;
+  const common = sharedInputs(run, "modulation_common");
+  const degrees = (await golden.input("deg_score")).data;
+  const embedding = fourierEmbedding([...degrees], (await common.input("w")).data);
+  const matricesOf = async (part: ModulatedPart): Promise<Float32Array> => {
+    const blocks = await common.input(`${part}_block`);
+    const [count = 1] = blocks.shape;
+    const { matrices } = await session.run({
+      weights: networkWeights(golden, `modulation ${part}`),
+      build(g) {
+        const inputs = {
+          embedding: g.input("embedding", [count, embedding.length]),
+          blocks: g.input("blocks", blocks.shape),
+        };
+        g.output("matrices", modulationMatrices(g, ROOT, part, inputs, ranks[part]));
+      },
+      inputs: { embedding: repeatRows(embedding, count), blocks: blocks.data },
+    });
+    if (!matrices) throw new Error("internal: no result");
+    return matrices.data;
+  };
+  return { embedding, matrices: { vae: await matricesOf("vae"), unet: await matricesOf("unet") } };
+}
+
+const modulation: CaseRunner = async (run) => {
+  const { golden, session } = run;
+  const side = (part: ModulatedPart): number => golden.shape(`outputs/m_${part}`)[2] ?? 1;
+  const { embedding, matrices } = await runModulation(run, {
+    vae: side("vae"),
+    unet: side("unet"),
+  });
+  return [
+    await compareValues(golden, session.dtype, "embedding", embedding),
+    await compareValues(golden, session.dtype, "m_vae", matrices.vae),
+    await compareValues(golden, session.dtype, "m_unet", matrices.unet),
+  ];
+};
+
+/** Merges modulated updates with `matrices` [blocks, rank²] after loading. */
+export function modulateWith(
+  session: Session,
+  matrices: Float32Array,
+  rank: number,
+): NonNullable<WeightSet["prepare"]> {
+  return async (device: DeviceWeights) => {
+    const bytes = packActivation(matrices, rank * rank, "f32");
+    const buffer = session.gpu.memory.create("modulation", bytes.byteLength, "staging");
+    try {
+      uploadBytes(session.gpu, buffer, 0, bytes);
+      await device.modulate(buffer, session.signal ? { signal: session.signal } : {});
+    } finally {
+      session.gpu.memory.release(buffer);
+    }
+  };
+}
+
+/** A layer whose LoRA is modulated by `m`: the merged weight, and the layer on it. */
+const modulatedLayer: CaseRunner = async (run) => {
+  const { golden, session } = run;
+  const { parameters } = golden;
+  const rank = parameters.number("r");
+  const m = await golden.input("m");
+  const weights: WeightSet = {
+    ...caseWeights(golden, {
+      recipePrefix: `${golden.name}/`,
+      lora: {
+        scaling: parameters.number("scaling"),
+        factors: (weight) =>
+          weight === "weight" ? { a: "lora_A.weight", b: "lora_B.weight", block: 0 } : null,
+      },
+    }),
+    prepare: modulateWith(session, m.data, rank),
+  };
+  const results = await runLayer(run, weights, "y", parameters.text("kind"));
+  const compared: OutputResult[] = await compareResults(golden, session.dtype, results);
+  const weight = {
+    name: "weight",
+    shape: golden.shape("outputs/merged_weight"),
+    layout: "matrix",
+  } as const;
+  const device = session.deviceWeights(weights, [weight]);
+  const merged = await readMatrix(session.gpu, device, weight);
+  compared.push(await compareValues(golden, session.dtype, "merged_weight", merged));
+  return compared;
+};
+
+const metric: CaseRunner = async ({ golden, session }) => {
+  const features = await readInput(golden, "features");
+  const results = await session.run({
+    weights: networkWeights(golden, "MEM"),
+    build: (g) => g.output("m_l", metricOfFeatures(g, ROOT, g.input("features", features.shape))),
+    inputs: { features: features.data },
+  });
+  return compareResults(golden, session.dtype, results);
+};
+
+const timestepTable: CaseRunner = async ({ golden, session }) => {
+  const { data } = await golden.input("m_l");
+  const column = (groups: 3 | 4): Float32Array =>
+    data.map((value) => timestepOfGroups(value, LATENT_GROUPS[groups]));
+  return [
+    await compareValues(golden, session.dtype, "t_n_div3", column(3), EXACT),
+    await compareValues(golden, session.dtype, "t_n_div4", column(4), EXACT),
+  ];
+};
+
+/** Bilinear ×4 and reflected padding to 64, and the colour reference. */
+const preprocess: CaseRunner = async ({ golden, session }) => {
+  const { gpu, dtype } = session;
+  const image = await golden.input("image_u8_hwc");
+  const [height = 1, width = 1] = image.shape;
+  const geometry = paddedGeometry(width, height, { upscale: 4, multiple: 64 });
+  const raw = { width, height, channels: 3, data: Uint8Array.from(image.data) } as const;
+  const source = await bilinearSource(gpu, raw, geometry, "truncate");
+  const { workHeight, workWidth, sourceHeight, sourceWidth } = geometry;
+  const shape = [1, workHeight, workWidth, 3];
+  const y = gpu.memory.create("x", activationByteLength(shape, dtype), "images");
+  try {
+    await source.toTensor({ buffer: y }, dtype);
+    const x = await readActivation(gpu, y, shape, dtype);
+    const u = new Float32Array(sourceHeight * sourceWidth * 3);
+    for (let row = 0; row < sourceHeight; row++) {
+      const from = row * workWidth * 3;
+      const values = x.subarray(from, from + sourceWidth * 3).map((value) => 0.5 * value + 0.5);
+      u.set(values, row * sourceWidth * 3);
+    }
+    const levels = dropAlpha(await readImage(gpu, source.image));
+    const oneLevel = {
+      on: "maxAbs",
+      value: 1, // "max_level_difference"
+    } as const;
+    return [
+      await compareValues(
+        golden,
+        dtype,
+        "u",
+        toChannelsFirst(u, [1, sourceHeight, sourceWidth, 3]),
+      ),
+      await compareValues(golden, dtype, "x", toChannelsFirst(x, shape)),
+      await compareValues(golden, dtype, "source_u8_hwc", levels, oneLevel),
+    ];
+  } finally {
+    for (const buffer of [y, source.image.buffer]) gpu.memory.release(buffer);
+    source.release();
+  }
+};
+
+/** By the `op` of a case. */
+export const RCOD_S_OPS: Readonly<Record<string, CaseRunner>> = {
+  rcod_s_modulation: modulation,
+  lora_modulated: modulatedLayer,
+  timestep_from_m_l: timestepTable,
+  rcod_s_preprocess: preprocess,
+};
+
+/** By the first word of a case's `model`. */
+export const RCOD_S_MODELS: Readonly<Record<string, CaseRunner>> = {
+  DEResNet: estimator,
+  MEM: metric,
+};

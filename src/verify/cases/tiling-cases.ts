@@ -1,0 +1,221 @@
+/** Tiles of the UNet and of the VAE, in the reference's arithmetic. */
+import { unpackActivation } from "../../graph/pack-activation.ts";
+import { readBytes, uploadBytes } from "../../gpu/transfer.ts";
+import { WeightScope } from "../../graph/ir/builder.ts";
+import { GraphBuilder } from "../../graph/ir/builder.ts";
+import { graphWeights } from "../../graph/ir/ir.ts";
+import { activationByteLength } from "../../graph/lowering/lower.ts";
+import type { HostTensor } from "../../graph/program.ts";
+import { runPlan } from "../../graph/execution/run-plan.ts";
+import { tileAccumulate, tileClear, tileNormalise } from "../../kernels/image/tile-blend.ts";
+import type { UNetConfig } from "../../rcod/settings/config.ts";
+import { TiledVae } from "../../rcod/tiles/tiled-vae.ts";
+import { gaussianTileWeights, latentTiling, tileStarts } from "../../rcod/tiles/tiling.ts";
+import { vaeDecoder, vaeEncoder } from "../../rcod/networks/vae.ts";
+import { unetConfigOf, vaeConfigOf } from "./case-configs.ts";
+import type { OutputResult } from "../runner/compare.ts";
+import { buildUNet, unetEmbedding } from "./model-cases.ts";
+import type { CaseInput, CaseRunner } from "../runner/run-case.ts";
+import { compareResults, compareValues, networkWeights, readInput } from "../runner/run-case.ts";
+import type { Session, WeightSet } from "../runner/session.ts";
+
+const ROOT = new WeightScope();
+const EXACT = { on: "maxAbs", value: 0 } as const;
+
+/** The weight map is made on the host and stays f32 in both precisions. */
+const tileWeights: CaseRunner = async ({ golden, session }) => [
+  await compareValues(
+    golden,
+    session.dtype,
+    "w",
+    gaussianTileWeights(golden.parameters.number("T")),
+  ),
+];
+
+/** Rows [axis, tile, overlap] → number of tiles, and their starts padded with −1. */
+const tileStartTable: CaseRunner = async ({ golden, session }) => {
+  const rows = await golden.input("n_T_O");
+  const [count = 0, width = 0] = golden.shape("outputs/starts");
+  const counts = new Float32Array(count);
+  const padded = new Float32Array(count * width).fill(-1);
+  for (let row = 0; row < count; row++) {
+    const [axis = 0, tile = 0, overlap = 0] = rows.data.subarray(3 * row, 3 * row + 3);
+    const starts = tileStarts(axis, tile, overlap);
+    counts[row] = starts.length;
+    padded.set(starts.slice(0, width), row * width);
+  }
+  return [
+    await compareValues(golden, session.dtype, "count", counts, EXACT),
+    await compareValues(golden, session.dtype, "starts", padded, EXACT),
+  ];
+};
+
+interface TiledUNetJob {
+  readonly weights: WeightSet;
+  readonly config: UNetConfig;
+  readonly latent: CaseInput;
+  readonly context: CaseInput;
+  readonly timestep: number;
+}
+
+/**
+ * Tiles only where the area exceeds tile². The overlap is the case's own: the product would shorten one that
+ * leaves a stride below 8 latent pixels, the reference does not.
+ */
+const tiledUNet: CaseRunner = async ({ golden, session }) => {
+  const { parameters } = golden;
+  const config = unetConfigOf(parameters);
+  const latent = await readInput(golden, "latent");
+  const context = await readInput(golden, "context");
+  const weights = networkWeights(golden, `tiled_unet ${JSON.stringify(config)}`);
+  const job = { weights, config, latent, context, timestep: parameters.number("timestep") };
+  const [, height = 1, width = 1] = latent.shape;
+  const tiling = latentTiling(
+    width,
+    height,
+    parameters.number("tile"),
+    parameters.number("overlap"),
+  );
+  const whole = await session.run({
+    weights,
+    build: (g) => g.output("eps_untiled", buildUNet(g, config, latent.shape, context.shape).eps),
+    inputs: {
+      latent: latent.data,
+      context: context.data,
+      embedding: unetEmbedding(job.timestep, config),
+    },
+  });
+  const compared: OutputResult[] = await compareResults(golden, session.dtype, whole);
+  if (tiling === null) {
+    const eps = { eps: whole["eps_untiled"] as HostTensor };
+    return [...compared, ...(await compareResults(golden, session.dtype, eps))];
+  }
+  const asked = parameters.number("overlap");
+  const overlap = asked < tiling.tile ? asked : tiling.overlap;
+  const xStarts = tileStarts(width, tiling.tile, overlap);
+  const yStarts = tileStarts(height, tiling.tile, overlap);
+  for (const [name, starts] of Object.entries({ x_starts: xStarts, y_starts: yStarts })) {
+    if (!parameters.has(name) || `${parameters.numbers(name)}` === `${starts}`) continue;
+    parameters.fail(name, `must be the starts of our tiles, [${starts.join(", ")}]`);
+  }
+  const { eps, weightSum } = await blendTiles(session, job, tiling.tile, xStarts, yStarts);
+  compared.push(...(await compareResults(golden, session.dtype, { eps })));
+  if (golden.has("outputs/weight_sum")) {
+    compared.push(await compareValues(golden, session.dtype, "weight_sum", weightSum));
+  }
+  return compared;
+};
+
+/** Runs the UNet on every tile with one program and blends the results on the device. */
+async function blendTiles(
+  session: Session,
+  { weights, config, latent, context, timestep }: TiledUNetJob,
+  tile: number,
+  xStarts: readonly number[],
+  yStarts: readonly number[],
+): Promise<{ eps: HostTensor; weightSum: Float32Array }> {
+  const { gpu, dtype } = session;
+  const { caps, memory } = gpu;
+  const [, height = 1, width = 1, inChannels = 1] = latent.shape;
+  const channels = config.outChannels;
+  const shape = [1, height, width, channels];
+  const map = { width, height, channels };
+  const buffers = {
+    acc: memory.create("acc", activationByteLength(shape, "f32"), "activations"),
+    coverage: memory.create("coverage", width * height * 4, "activations"),
+    w: memory.create("tile weights", tile * tile * 4, "params"),
+    y: memory.create("blended", activationByteLength(shape, dtype), "activations"),
+  };
+  try {
+    uploadBytes(gpu, buffers.w, 0, new Uint8Array(gaussianTileWeights(tile).buffer));
+    await runPlan(gpu, tileClear.plan(map, caps), buffers);
+    const embedding = unetEmbedding(timestep, config);
+    const latentShape = [1, tile, tile, inChannels];
+    await session.withProgram(
+      weights,
+      (g) => g.output("eps", buildUNet(g, config, latentShape, context.shape).eps),
+      async ({ program, run }) => {
+        for (const y0 of yStarts) {
+          for (const x0 of xStarts) {
+            await run({ latent: cutTile(latent, tile, x0, y0), context: context.data, embedding });
+            const { buffer, size } = program.result("eps");
+            const problem = { ...map, dtype, tileWidth: tile, tileHeight: tile, x0, y0 };
+            await runPlan(gpu, tileAccumulate.plan(problem, caps), {
+              ...buffers,
+              tile: { buffer, size },
+            });
+          }
+        }
+      },
+    );
+    await runPlan(gpu, tileNormalise.plan({ ...map, dtype }, caps), buffers);
+    const bytes = await readBytes(gpu, buffers.y, 0, activationByteLength(shape, dtype));
+    const sums = await readBytes(gpu, buffers.coverage, 0, width * height * 4);
+    return {
+      eps: { shape, data: unpackActivation(bytes, { id: 0, shape }, dtype) },
+      weightSum: new Float32Array(sums.buffer),
+    };
+  } finally {
+    for (const buffer of Object.values(buffers)) memory.release(buffer);
+  }
+}
+
+/** A square of a map [1, H, W, C]. */
+function cutTile({ shape, data }: CaseInput, tile: number, x0: number, y0: number): Float32Array {
+  const [, , width = 1, channels = 1] = shape;
+  const out = new Float32Array(tile * tile * channels);
+  for (let y = 0; y < tile; y++) {
+    const start = ((y0 + y) * width + x0) * channels;
+    out.set(data.subarray(start, start + tile * channels), y * tile * channels);
+  }
+  return out;
+}
+
+/** `moments` or `image` by the reference's hook, `…_untiled` by the plain network. */
+const tiledVae =
+  (kind: "encode" | "decode"): CaseRunner =>
+  async ({ golden, session }) => {
+    const { parameters } = golden;
+    const config = vaeConfigOf(parameters);
+    const [inputName, outputName] = kind === "encode" ? ["image", "moments"] : ["z", "image"];
+    const input = await readInput(golden, inputName);
+    const weights = networkWeights(golden, `tiled_vae ${JSON.stringify(config)}`);
+    const network = kind === "encode" ? vaeEncoder : vaeDecoder;
+    const untiled = `${outputName}_untiled`;
+    const build = (g: GraphBuilder): void =>
+      g.output(untiled, network(g, ROOT, g.input(inputName, input.shape), config));
+    const compared: OutputResult[] = [];
+    if (golden.outputs.includes(untiled)) {
+      const job = { weights, build, inputs: { [inputName]: input.data } };
+      compared.push(...(await compareResults(golden, session.dtype, await session.run(job))));
+    }
+    if (golden.outputs.includes(outputName)) {
+      const [, inHeight = 1, inWidth = 1] = input.shape;
+      const g = new GraphBuilder(session.dtype);
+      build(g);
+      const device = session.deviceWeights(weights, graphWeights(g.build()));
+      const vae = new TiledVae(session.gpu, device, config, kind);
+      const { data, height, width, channels } = await vae.run(input.data, inHeight, inWidth, {
+        tileSize: parameters.number("tile_size"),
+        pad: parameters.number("pad"),
+        reference: true,
+        ...(session.signal && { signal: session.signal }),
+      });
+      const result = { [outputName]: { shape: [1, height, width, channels], data } };
+      compared.push(...(await compareResults(golden, session.dtype, result)));
+    }
+    return compared;
+  };
+
+/** By the `op` of a case. */
+export const TILING_OPS: Readonly<Record<string, CaseRunner>> = {
+  tile_weights: tileWeights,
+  tile_starts: tileStartTable,
+};
+
+/** By the first word of a case's `model`. */
+export const TILING_MODELS: Readonly<Record<string, CaseRunner>> = {
+  tiled_unet: tiledUNet,
+  tiled_vae_encode: tiledVae("encode"),
+  tiled_vae_decode: tiledVae("decode"),
+};

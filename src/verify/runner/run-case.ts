@@ -1,0 +1,107 @@
+/** What every kind of case needs: its weights, its inputs in the engine's order, its outputs compared. */
+import type { DType } from "../../gpu/dtype.ts";
+import type { HostTensor } from "../../graph/program.ts";
+import type { FileSet } from "../../weights/sources/files.ts";
+import type { SafetensorsFile } from "../../weights/safetensors.ts";
+import { channelsLastShape, toChannelsFirst, toChannelsLast } from "./axis-order.ts";
+import type { CaseWeightsOptions } from "./case-weights.ts";
+import { CaseWeights } from "./case-weights.ts";
+import type { Limit, OutputResult } from "./compare.ts";
+import { compareOutput, floatLimit } from "./compare.ts";
+import type { GoldenCase } from "./golden-file.ts";
+import type { Session, WeightSet } from "./session.ts";
+
+/** Finds a golden file beside the one that is run; null where there is none. */
+export type FindFile = (fileName: string) => Promise<SafetensorsFile | null>;
+
+export interface CaseRun {
+  /** The folder of the golden file. */
+  readonly files: FileSet;
+  readonly golden: GoldenCase;
+  readonly session: Session;
+  readonly findFile: FindFile;
+}
+
+/** Runs a case. Outputs that the file does not store are not compared. */
+export type CaseRunner = (run: CaseRun) => Promise<readonly OutputResult[]>;
+
+/** An input with channels last. */
+export interface CaseInput {
+  readonly shape: readonly number[];
+  readonly data: Float32Array;
+}
+
+/** `inputs/<name>`; maps come with channels last. */
+export async function readInput(golden: GoldenCase, name: string): Promise<CaseInput> {
+  const { shape, data } = await golden.input(name);
+  return { shape: channelsLastShape(shape), data: toChannelsLast(data, shape) };
+}
+
+/** Weights of one case alone (ops, blocks): keys `<case>/<key>` in the recipe unless `recipe_prefix` says else. */
+export function caseWeights(
+  golden: GoldenCase,
+  options: Partial<CaseWeightsOptions> = {},
+): WeightSet {
+  const recipePrefix = golden.parameters.text(
+    "recipe_prefix",
+    options.recipePrefix ?? `${golden.name}/`,
+  );
+  return {
+    key: `${golden.file.name}/${golden.name}`,
+    source: new CaseWeights(golden, { ...options, recipePrefix }),
+  };
+}
+
+/** Weights of a network: shared by the cases of a file that have the same `identity`. */
+export function networkWeights(
+  golden: GoldenCase,
+  identity: string,
+  options: Partial<CaseWeightsOptions> = {},
+): WeightSet {
+  // Tensors stored for this case alone are its own.
+  const own = [...golden.file.safetensors.tensors.keys()].some((name) =>
+    name.startsWith(`${golden.name}/weights/`),
+  );
+  return {
+    key: `${golden.file.name}/${own ? golden.name : ""}/${identity}`,
+    source: new CaseWeights(golden, {
+      ...options,
+      recipePrefix: golden.parameters.text("recipe_prefix", options.recipePrefix ?? ""),
+    }),
+  };
+}
+
+/**
+ * Compares results (channels last) with the stored outputs of the same names; the others are left out.
+ * `relatives` names, for outputs without stored errors of their own, those whose limits they share.
+ */
+export async function compareResults(
+  golden: GoldenCase,
+  dtype: DType,
+  results: Readonly<Record<string, HostTensor>>,
+  relatives: Readonly<Record<string, readonly string[]>> = {},
+): Promise<OutputResult[]> {
+  const compared: OutputResult[] = [];
+  for (const [name, { shape, data }] of Object.entries(results)) {
+    if (!golden.outputs.includes(name)) continue;
+    const judges = golden.metrics[name] === undefined ? (relatives[name] ?? []) : [];
+    const limit = [name, ...judges]
+      .map((judge) => floatLimit(golden.metrics[judge], dtype))
+      .reduce((a, b) => (b.value > a.value ? b : a));
+    const values = toChannelsFirst(data, shape);
+    compared.push(await compareValues(golden, dtype, name, values, limit));
+  }
+  return compared;
+}
+
+/** Compares values in the file's axis order. */
+export async function compareValues(
+  golden: GoldenCase,
+  dtype: DType,
+  name: string,
+  values: ArrayLike<number>,
+  limit: Limit = floatLimit(golden.metrics[name], dtype),
+): Promise<OutputResult> {
+  const expected = await golden.output(name);
+  return compareOutput(name, values, expected.data, limit);
+}

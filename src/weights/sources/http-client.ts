@@ -1,0 +1,243 @@
+/**
+ * Requests to one address: headers, retries, and bodies of a known length.
+ *
+ * A request is tried three times when the failure may pass (no connection, 408, 429, 5xx, a body
+ * that ends early). Everything else is thrown at once.
+ */
+import { reasonOf, WeightsError } from "../errors.ts";
+import { allocateBytes } from "./source.ts";
+
+/** How to talk to the server. */
+export interface HttpOptions {
+  /** Instead of the global `fetch`. */
+  readonly fetch?: typeof fetch;
+  /** Sent with every request, e.g. an authorisation. */
+  readonly headers?: HeadersInit;
+  /** Ends the opening and every later read. */
+  readonly signal?: AbortSignal;
+  /** Wait before the first retry in milliseconds (250); the second waits four times as long. */
+  readonly retryDelayMs?: number;
+}
+
+/** One try: a result, or a failure that may pass. */
+export type Attempt<T> =
+  | { readonly kind: "done"; readonly value: T }
+  | { readonly kind: "retry"; readonly error: WeightsError };
+
+/** Largest file that is loaded whole from a server that ignores ranges, in bytes. */
+export const MAX_WHOLE_BYTES = 64 * 2 ** 20;
+
+const MAX_RETRIES = 2;
+const DEFAULT_RETRY_DELAY_MS = 250;
+const PASSING_STATUS: ReadonlySet<number> = new Set([408, 429]);
+
+/** Sends requests for one file. Holds no connection, so there is nothing to close. */
+export class HttpClient {
+  readonly url: string;
+  readonly #options: HttpOptions;
+
+  constructor(url: string, options: HttpOptions) {
+    this.url = url;
+    this.#options = options;
+  }
+
+  /** Runs `attempt` until it is done, at most three times; throws the last failure. */
+  async retrying<T>(
+    signal: AbortSignal | undefined,
+    attempt: () => Promise<Attempt<T>>,
+  ): Promise<T> {
+    let delayMs = this.#options.retryDelayMs ?? DEFAULT_RETRY_DELAY_MS;
+    for (let retry = 0; ; retry++) {
+      signal?.throwIfAborted();
+      const outcome = await attempt();
+      if (outcome.kind === "done") return outcome.value;
+      if (retry === MAX_RETRIES) throw outcome.error;
+      await delay(delayMs, signal);
+      delayMs *= 4;
+    }
+  }
+
+  /** Sends one request, for bytes `first` to `last` (both included) if given. */
+  async request(
+    method: "GET" | "HEAD",
+    signal: AbortSignal | undefined,
+    range?: { readonly first: number; readonly last: number },
+  ): Promise<Attempt<Response>> {
+    const headers = new Headers(this.#options.headers);
+    if (range !== undefined) headers.set("Range", `bytes=${range.first}-${range.last}`);
+    // Called as a plain function: the global fetch refuses any other `this`.
+    const send = this.#options.fetch ?? fetch;
+    let response: Response;
+    try {
+      response = await send(this.url, { method, headers, signal: signal ?? null });
+    } catch (cause) {
+      signal?.throwIfAborted();
+      return this.#retry(
+        `weights: server must be reachable, got ${reasonOf(cause)} (${this.url}). Check the ` +
+          `address and the connection; a browser also needs the server to allow its origin (CORS)`,
+        cause,
+      );
+    }
+    if (response.status >= 500 || PASSING_STATUS.has(response.status)) {
+      discard(response);
+      return this.#retry(
+        `weights: server must answer with the file, got HTTP ${response.status} ` +
+          `${response.statusText} (${this.url}). Try again later`,
+      );
+    }
+    return { kind: "done", value: response };
+  }
+
+  /** Reads a body of exactly `length` bytes. A longer one is an error, a shorter one may pass. */
+  async readExactly(
+    response: Response,
+    length: number,
+    signal: AbortSignal | undefined,
+  ): Promise<Attempt<Uint8Array>> {
+    const bytes = allocateBytes(length, this.url);
+    const received = await this.#readChunks(response, signal, (chunk, start) => {
+      if (start + chunk.byteLength > length) {
+        throw new WeightsError(
+          `weights: body must have ${length} bytes, got more (${this.url}). The server or a ` +
+            `proxy sends wrong ranges`,
+        );
+      }
+      bytes.set(chunk, start);
+    });
+    if (received.kind === "retry") return received;
+    if (received.value < length) return this.#shortBody(received.value, length);
+    return { kind: "done", value: bytes };
+  }
+
+  /** Reads the whole file of a server that ignores ranges, up to 64 MiB. */
+  async readWhole(
+    response: Response,
+    signal: AbortSignal | undefined,
+  ): Promise<Attempt<Uint8Array>> {
+    const announced = contentLength(response);
+    const tooLarge = (byteLength: number): WeightsError =>
+      new WeightsError(
+        `weights: server ignores range requests, and the file has ${byteLength} bytes or more, ` +
+          `limit ${MAX_WHOLE_BYTES} (${this.url}). Use a server that honours Range, or open the ` +
+          `files from a local folder`,
+      );
+    if (announced !== null && announced > MAX_WHOLE_BYTES) {
+      discard(response);
+      throw tooLarge(announced);
+    }
+    const chunks: Uint8Array[] = [];
+    const received = await this.#readChunks(response, signal, (chunk, start) => {
+      const end = start + chunk.byteLength;
+      if (end > MAX_WHOLE_BYTES) throw tooLarge(end);
+      chunks.push(chunk);
+    });
+    if (received.kind === "retry") return received;
+    // With a content encoding the announced length counts compressed bytes.
+    const isEncoded = response.headers.has("content-encoding");
+    if (!isEncoded && announced !== null && received.value < announced) {
+      return this.#shortBody(received.value, announced);
+    }
+    const bytes = allocateBytes(received.value, this.url);
+    let end = 0;
+    for (const chunk of chunks) {
+      bytes.set(chunk, end);
+      end += chunk.byteLength;
+    }
+    return { kind: "done", value: bytes };
+  }
+
+  /** Feeds a body to `take` chunk by chunk; gives the byte count. What `take` throws is thrown. */
+  async #readChunks(
+    response: Response,
+    signal: AbortSignal | undefined,
+    take: (chunk: Uint8Array, start: number) => void,
+  ): Promise<Attempt<number>> {
+    let received = 0;
+    if (response.body === null) return { kind: "done", value: 0 };
+    const reader = response.body.getReader();
+    for (;;) {
+      let part: ReadableStreamReadResult<Uint8Array>;
+      try {
+        part = await reader.read();
+      } catch (cause) {
+        signal?.throwIfAborted();
+        return this.#retry(
+          `weights: body ended after ${received} bytes with ${reasonOf(cause)} (${this.url}). ` +
+            `Check the connection and load it again`,
+          cause,
+        );
+      }
+      if (part.done) return { kind: "done", value: received };
+      try {
+        take(part.value, received);
+      } catch (error) {
+        reader.cancel().catch(() => {});
+        throw error;
+      }
+      received += part.value.byteLength;
+    }
+  }
+
+  #shortBody(received: number, expected: number): Attempt<never> {
+    return this.#retry(
+      `weights: body must have ${expected} bytes, got ${received} (${this.url}). The download ` +
+        `was cut; load it again`,
+    );
+  }
+
+  #retry(message: string, cause?: unknown): Attempt<never> {
+    const error = new WeightsError(message, cause === undefined ? undefined : { cause });
+    return { kind: "retry", error };
+  }
+}
+
+/** Parts of `Content-Range: bytes 0-9/100`; `start` and `end` are null in the form of a 416. */
+export interface ContentRange {
+  readonly start: number | null;
+  readonly end: number | null;
+  /** Length of the whole file, or null where the server wrote `*`. */
+  readonly total: number | null;
+}
+
+/** The Content-Range of an answer; null when it is malformed, absent, or hidden by CORS. */
+export function contentRange(response: Response): ContentRange | null {
+  const header = response.headers.get("content-range") ?? "";
+  const parts = /^bytes (?:([0-9]{1,15})-([0-9]{1,15})|\*)\/(?:([0-9]{1,15})|\*)$/.exec(header);
+  if (parts === null) return null;
+  const count = (text: string | undefined): number | null =>
+    text === undefined ? null : Number(text);
+  return { start: count(parts[1]), end: count(parts[2]), total: count(parts[3]) };
+}
+
+/** The Content-Length of an answer, or null when absent or malformed. */
+export function contentLength(response: Response): number | null {
+  const header = response.headers.get("content-length") ?? "";
+  return /^[0-9]{1,15}$/.test(header) ? Number(header) : null;
+}
+
+/**
+ * What tells this version of a file from others: its ETag, or when it was last changed; null where the server gives
+ * neither or hides them from other origins. A weak ETag will do: weight files are bytes without variants.
+ */
+export function validatorOf({ headers }: Response): string | null {
+  return headers.get("etag")?.replace(/^W\//, "") ?? headers.get("last-modified");
+}
+
+/** Drops a body that nobody will read, so that the connection is freed. */
+export function discard(response: Response): void {
+  response.body?.cancel().catch(() => {});
+}
+
+function delay(durationMs: number, signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => {
+      clearTimeout(timer);
+      reject(signal?.reason);
+    };
+    const timer = setTimeout(() => {
+      signal?.removeEventListener("abort", onAbort);
+      resolve();
+    }, durationMs);
+    signal?.addEventListener("abort", onAbort, { once: true });
+  });
+}

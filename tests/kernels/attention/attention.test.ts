@@ -1,0 +1,162 @@
+import { describe, expect, it } from "vitest";
+import type { Caps } from "../../../src/gpu/caps.ts";
+import { BASELINE_CAPS, DEFAULT_LIMITS } from "../../../src/gpu/caps.ts";
+import { ShapeError } from "../../../src/gpu/shape.ts";
+import type { AttentionProblem } from "../../../src/kernels/attention/attention.ts";
+import { attention } from "../../../src/kernels/attention/attention.ts";
+import { threadQueries } from "../../../src/kernels/attention/attention-thread.ts";
+import { TILE_STORAGE_BYTES, tileShape } from "../../../src/kernels/attention/attention-tile.ts";
+
+const SD: AttentionProblem = {
+  dtype: "f16",
+  batch: 2,
+  queryTokens: 100,
+  keyTokens: 257,
+  numHeads: 5,
+  headDim: 64,
+  scale: 0.125,
+  queryStride: 320,
+  keyStride: 640,
+  valueStride: 640,
+  outputStride: 320,
+  queryOffset: 0,
+  keyOffset: 0,
+  valueOffset: 320,
+};
+
+const HEAD_DIMS = Array.from({ length: 128 }, (_, i) => 4 * (i + 1));
+
+function withHeadDim(headDim: number): AttentionProblem {
+  const width = headDim;
+  return {
+    ...SD,
+    numHeads: 1,
+    headDim,
+    queryStride: width,
+    keyStride: width,
+    valueStride: width,
+    outputStride: width,
+    valueOffset: 0,
+  };
+}
+
+describe("attention check", () => {
+  it("accepts windows of fused matrices", () => {
+    expect(() => attention.check(SD)).not.toThrow();
+  });
+
+  it.each<[string, Partial<AttentionProblem>, string]>([
+    [
+      "no keys",
+      { keyTokens: 0 },
+      "keyTokens and numHeads must be integers ≥ 1, got 2, 100, 0 and 5",
+    ],
+    ["half a token", { queryTokens: 1.5 }, "must be integers ≥ 1, got 2, 1.5, 257 and 5"],
+    ["headDim 6", { headDim: 6 }, "headDim must be a multiple of 4 from 4 to 512, got 6 (5 heads)"],
+    ["headDim 516", { headDim: 516 }, "headDim must be a multiple of 4 from 4 to 512, got 516"],
+    ["headDim 0", { headDim: 0 }, "headDim must be a multiple of 4 from 4 to 512, got 0"],
+    ["stride 322", { queryStride: 322 }, "query stride and offset must be multiples of 4"],
+    [
+      "offset 2",
+      { keyOffset: 2 },
+      "key stride and offset must be multiples of 4, ≥ 0, got 640 and 2",
+    ],
+    ["offset −4", { keyOffset: -4 }, "key stride and offset must be multiples of 4, ≥ 0"],
+    [
+      "a window that leaves the row",
+      { valueOffset: 324 },
+      "valueStride must hold offset + numHeads·headDim channels, got stride 640, offset 324, 5·64",
+    ],
+    ["a narrow output", { outputStride: 316 }, "outputStride must hold"],
+    ["scale NaN", { scale: NaN }, "scale must be finite, got NaN"],
+    ["too many queries", { queryTokens: 2 ** 21 }, "queryTokens must be ≤ 1048560"],
+  ])("refuses %s", (_, change, message) => {
+    const check = () => attention.check({ ...SD, ...change });
+    expect(check).toThrow(ShapeError);
+    expect(check).toThrow(message);
+    expect(() => attention.plan({ ...SD, ...change }, BASELINE_CAPS)).toThrow(message);
+  });
+});
+
+describe("attention select", () => {
+  const select = (caps: Partial<Caps>, headDim = 64) =>
+    attention.select(withHeadDim(headDim), { ...BASELINE_CAPS, ...caps });
+  it("takes tile on any GPU within the default limits, whatever headDim", () => {
+    for (const headDim of HEAD_DIMS) expect(select({}, headDim)).toBe("tile");
+  });
+  it("takes thread on software adapters", () => {
+    expect(select({ isSoftware: true })).toBe("thread");
+  });
+  it("takes thread where tile does not fit", () => {
+    const limits = (change: Partial<Caps["limits"]>) => ({
+      limits: { ...DEFAULT_LIMITS, ...change },
+    });
+    expect(select(limits({ maxComputeWorkgroupStorageSize: TILE_STORAGE_BYTES - 1 }))).toBe(
+      "thread",
+    );
+    expect(select(limits({ maxComputeInvocationsPerWorkgroup: 64 }), 64)).toBe("tile");
+    expect(select(limits({ maxComputeInvocationsPerWorkgroup: 64 }), 512)).toBe("thread");
+    expect(select(limits({ maxComputeWorkgroupSizeX: 32 }))).toBe("thread");
+  });
+});
+
+describe("attention plan", () => {
+  it("declares no more workgroup memory than TILE_STORAGE_BYTES", () => {
+    const declared = HEAD_DIMS.map((headDim) => {
+      const { code } =
+        attention.plan(withHeadDim(headDim), BASELINE_CAPS, "tile").dispatches[0] ?? {};
+      let bytes = 0;
+      for (const [, element, count] of code?.matchAll(/var<workgroup> \w+: array<(.+), (\d+)>/g) ??
+        []) {
+        bytes += Number(count) * (element === "f32" ? 4 : 16);
+      }
+      return bytes;
+    });
+    expect(Math.max(...declared)).toBe(TILE_STORAGE_BYTES);
+    expect(TILE_STORAGE_BYTES).toBeLessThanOrEqual(DEFAULT_LIMITS.maxComputeWorkgroupStorageSize);
+  });
+
+  it("keeps accumulators and function memory bounded for every headDim", () => {
+    for (const headDim of HEAD_DIMS) {
+      const { chunks, queriesPerInvocation } = tileShape(headDim);
+      expect(chunks * queriesPerInvocation).toBeLessThanOrEqual(16);
+      expect(chunks * 32).toBeGreaterThanOrEqual(headDim);
+      expect(threadQueries(headDim) * headDim * 8).toBeLessThanOrEqual(6144);
+    }
+  });
+
+  it("covers all queries, heads and batch entries", () => {
+    const grids = attention.variants.map(
+      (variant) => attention.plan(SD, BASELINE_CAPS, variant).dispatches[0]?.workgroups,
+    );
+    expect(grids).toEqual([
+      [2, 80, 2], // 64 queries; 5 heads of 16 quads
+      [2, 5, 2], // 16 invocations of 4 queries
+      [4, 5, 2], // 32 queries
+    ]);
+  });
+
+  it("shares code between resolutions", () => {
+    for (const variant of attention.variants) {
+      const code = (problem: AttentionProblem) =>
+        attention.plan(problem, BASELINE_CAPS, variant).dispatches[0]?.code;
+      expect(code({ ...SD, queryTokens: 4096, keyTokens: 64, numHeads: 4, scale: 1 })).toBe(
+        code(SD),
+      );
+    }
+  });
+
+  it("asks for f16 only where the device has it", () => {
+    const code = (caps: Caps) => attention.plan(SD, caps, "tile").dispatches[0]?.code;
+    expect(code(BASELINE_CAPS)).not.toContain("f16;");
+    expect(code({ ...BASELINE_CAPS, hasShaderF16: true })).toContain("enable f16;");
+  });
+});
+
+it("attention cost counts both products and each operand once", () => {
+  expect(attention.cost(SD)).toEqual({
+    flops: 4 * 2 * 100 * 257 * 320,
+    bytesRead: 2 * (100 + 2 * 257) * 320 * 2,
+    bytesWritten: 2 * 100 * 320 * 2,
+  });
+});

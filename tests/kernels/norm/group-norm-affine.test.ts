@@ -1,0 +1,155 @@
+import { describe, expect, it } from "vitest";
+import { BASELINE_CAPS } from "../../../src/gpu/caps.ts";
+import type { GroupNormAffineProblem } from "../../../src/kernels/norm/group-norm-affine.ts";
+import {
+  affineFromMoments,
+  groupMoments,
+  mergeGroupMoments,
+} from "../../../src/kernels/norm/group-moments.ts";
+import {
+  groupNormAffine,
+  groupNormAffineByteLength,
+} from "../../../src/kernels/norm/group-norm-affine.ts";
+
+const FIRST = { channels: 8, splits: 2, pixels: 9, tiles: null, run: 1, first: 0 } as const;
+const PROBLEM: GroupNormAffineProblem = {
+  batch: 1,
+  sources: [FIRST, { channels: 10, splits: 3, pixels: 9, tiles: null, run: 1, first: 0 }],
+  numGroups: 3,
+  eps: 1e-5,
+  isStacked: false,
+};
+
+describe("groupNormAffine.check", () => {
+  it.each<[Partial<GroupNormAffineProblem>, string]>([
+    [{ numGroups: 4 }, "groupNorm: channels must be divisible by numGroups, got 18 and 4"],
+    [{ numGroups: 0 }, "groupNorm: batch and numGroups must be integers ≥ 1, got 1 and 0"],
+    [
+      { sources: [{ ...FIRST, channels: 18, run: 4 }] },
+      "groupNorm: statistics must not span groups, got runs of 4 in groups of 6 channels",
+    ],
+    [{ eps: 0 }, "groupNorm: eps must be a positive number, got 0"],
+    [{ eps: NaN }, "groupNorm: eps must be a positive number, got NaN"],
+    [
+      { sources: [{ channels: 6, splits: 10, pixels: 9, tiles: null, run: 1, first: 0 }] },
+      "groupNorm: a source needs channels ≥ 1 and 1 ≤ splits ≤ pixels, got channels 6, splits 10, pixels 9",
+    ],
+    [
+      { sources: [FIRST, { channels: 10, splits: 3, pixels: 8, tiles: null, run: 1, first: 0 }] },
+      "groupNorm: both sources must count the same pixels, got 9 and 8",
+    ],
+    [
+      { sources: [{ ...FIRST, channels: 6 }, FIRST] },
+      "groupNorm: the first of two sources must have a multiple of 4 channels, got 6. Concatenate by a copy instead",
+    ],
+  ])("refuses %o", (change, message) => {
+    expect(() => groupNormAffine.check({ ...PROBLEM, ...change })).toThrow(message);
+  });
+});
+
+describe("groupNormAffine.plan", () => {
+  const dispatchOf = (problem: GroupNormAffineProblem) =>
+    groupNormAffine.plan(problem, BASELINE_CAPS).dispatches[0];
+
+  it("one source is bound twice, so that both cases are one shader", () => {
+    const names = (problem: GroupNormAffineProblem) =>
+      dispatchOf(problem)?.operands.map(({ name }) => name);
+    expect(names(PROBLEM)).toEqual(["stats0", "stats1", "gamma", "beta", "affine"]);
+    expect(names({ ...PROBLEM, sources: [FIRST], numGroups: 2 })).toEqual([
+      "stats0",
+      "stats0",
+      "gamma",
+      "beta",
+      "affine",
+    ]);
+  });
+
+  it("shares one pipeline between sizes, of one and of two sources", () => {
+    const other: GroupNormAffineProblem = {
+      batch: 2,
+      sources: [
+        { channels: 640, splits: 4, pixels: 64, tiles: null, run: 1, first: 0 },
+        { channels: 320, splits: 8, pixels: 64, tiles: null, run: 1, first: 0 },
+      ],
+      numGroups: 32,
+      eps: 1e-6,
+      isStacked: false,
+    };
+    expect(dispatchOf(other)?.code).toBe(dispatchOf(PROBLEM)?.code);
+    const single = dispatchOf({ ...PROBLEM, sources: [FIRST], numGroups: 2 });
+    expect(single?.code).toBe(dispatchOf(PROBLEM)?.code);
+    expect(dispatchOf(other)?.workgroups).toEqual([64, 1, 1]);
+  });
+});
+
+it("groupNormAffine.cost counts every operand once", () => {
+  expect(groupNormAffine.cost(PROBLEM)).toEqual({
+    flops: (2 * 8 + 3 * 10) * 9 + 18 * 3,
+    bytesRead: 2 * 2 * 32 + 3 * 3 * 32 + 2 * 20 * 4,
+    bytesWritten: groupNormAffineByteLength(1, 18),
+  });
+  expect(groupNormAffineByteLength(2, 18)).toBe(2 * 2 * 20 * 4);
+});
+
+describe("moments on the CPU", () => {
+  // Two strips (2 and 1 pixels) of one channel with values 1, 3 | 8: mean 4, variance (9 + 1 + 16) / 3.
+  const problem: GroupNormAffineProblem = {
+    batch: 1,
+    sources: [{ channels: 1, splits: 2, pixels: 3, tiles: null, run: 1, first: 0 }],
+    numGroups: 1,
+    eps: 1e-5,
+    isStacked: false,
+  };
+  const partials = Float32Array.from([2, 0, 0, 0, 2, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0]);
+
+  it("combines strips of unequal length", () => {
+    const { mean, variance, count } = groupMoments([partials], problem);
+    expect(mean[0]).toBeCloseTo(4, 14);
+    expect(variance[0]).toBeCloseTo(26 / 3, 14);
+    expect(count[0]).toBe(3);
+  });
+
+  it("merges tiles, whatever their sizes", () => {
+    const part = (mean: number, variance: number, count: number) => ({
+      mean: Float64Array.of(mean),
+      variance: Float64Array.of(variance),
+      count: Float64Array.of(count),
+    });
+    const merged = mergeGroupMoments([part(0, 0, 0), part(2, 1, 2), part(8, 0, 1)]);
+    expect(merged.mean[0]).toBeCloseTo(4, 14);
+    expect(merged.variance[0]).toBeCloseTo(26 / 3, 14);
+    expect(merged.count[0]).toBe(3);
+    expect(() => mergeGroupMoments([merged, { ...merged, count: new Float64Array(2) }])).toThrow(
+      "groupNorm: parts must have the same groups, got 1 and 2",
+    );
+  });
+
+  it("refuses partials of another size", () => {
+    expect(() => groupMoments([partials.subarray(1)], problem)).toThrow(
+      "groupNorm: statistics of source 0 need 16 values, got 15",
+    );
+    expect(() => groupMoments([], problem)).toThrow("got none");
+  });
+
+  it("makes the table with zeros in the padding", () => {
+    const affine = affineFromMoments(
+      Float64Array.of(1, -2),
+      Float64Array.of(3, 15),
+      [1, 2, 3, 4, 5, 6],
+      [0, 0, 1, 0, 0, 1],
+      2,
+      1,
+    );
+    expect([...affine]).toEqual([0.5, 1, 1.5, 1, 1.25, 1.5, 0, 0, -0.5, -1, -0.5, 2, 2.5, 4, 0, 0]);
+  });
+
+  it("refuses lengths that do not fit", () => {
+    const one = Float64Array.of(1);
+    expect(() => affineFromMoments(one, one, [1, 2, 3], [1, 2], 1, 1)).toThrow(
+      "groupNorm: gamma and beta must have the same multiple of numGroups as length, got 3, 2 and 1 groups",
+    );
+    expect(() => affineFromMoments(one, one, [1, 2], [1, 2], 2, 1)).toThrow(
+      "groupNorm: mean and variance must have 2 entries, got 1 and 1",
+    );
+  });
+});

@@ -1,0 +1,177 @@
+import { describe, expect, it } from "vitest";
+import { outputGeometry, paddedGeometry, parseRealism } from "../../../src/rcod/images/geometry.ts";
+import type { GeometryOptions, Realism } from "../../../src/rcod/images/geometry.ts";
+
+const reference: GeometryOptions = { upscale: 4, minSide: 128, multiple: 8, mode: "reference" };
+const exact: GeometryOptions = { ...reference, mode: "exact" };
+
+describe("reference geometry", () => {
+  it("enlarges an even source once and keeps its size", () => {
+    expect(outputGeometry(128, 200, reference)).toEqual({
+      prepare: [{ kind: "resize", filter: "bicubic", width: 512, height: 800 }],
+      sourceWidth: 512,
+      sourceHeight: 800,
+      workWidth: 512,
+      workHeight: 800,
+      finish: [],
+      outWidth: 512,
+      outHeight: 800,
+    });
+  });
+
+  it("loses four pixels of an odd side", () => {
+    const geometry = outputGeometry(129, 130, reference);
+    expect(geometry.prepare).toEqual([
+      { kind: "resize", filter: "bicubic", width: 516, height: 520 },
+      { kind: "resize", filter: "lanczos", width: 512, height: 520 },
+    ]);
+    expect([geometry.outWidth, geometry.outHeight]).toEqual([512, 520]);
+    expect(geometry.finish).toEqual([]);
+  });
+
+  it("enlarges a small source first and resizes the result", () => {
+    const geometry = outputGeometry(60, 80, reference);
+    expect(geometry.prepare).toEqual([
+      { kind: "resize", filter: "bicubic", width: 128, height: 170 },
+      { kind: "resize", filter: "bicubic", width: 512, height: 680 },
+    ]);
+    expect(geometry.finish).toEqual([
+      { kind: "resize", filter: "bicubic", width: 240, height: 320 },
+    ]);
+    expect([geometry.outWidth, geometry.outHeight]).toEqual([240, 320]);
+  });
+
+  it("truncates to 127 for exactly the known short sides", () => {
+    const truncated: number[] = [];
+    for (let side = 1; side < 128; side++) {
+      if (outputGeometry(side, side, reference).prepare[0]?.width === 127) truncated.push(side);
+    }
+    expect(truncated).toEqual([49, 98, 103, 107]);
+    expect(outputGeometry(49, 60, reference).prepare).toEqual([
+      { kind: "resize", filter: "bicubic", width: 127, height: 156 },
+      { kind: "resize", filter: "bicubic", width: 508, height: 624 },
+      { kind: "resize", filter: "lanczos", width: 504, height: 624 },
+    ]);
+  });
+});
+
+describe("exact geometry", () => {
+  it("pads an odd side and crops the padding off", () => {
+    expect(outputGeometry(129, 131, exact)).toEqual({
+      prepare: [{ kind: "resize", filter: "bicubic", width: 516, height: 524 }],
+      sourceWidth: 516,
+      sourceHeight: 524,
+      workWidth: 520,
+      workHeight: 528,
+      finish: [{ kind: "crop", width: 516, height: 524 }],
+      outWidth: 516,
+      outHeight: 524,
+    });
+  });
+
+  it("is exactly ×4 for every size, on multiples of 8, with a short side of at least 512", () => {
+    for (let width = 1; width <= 140; width++) {
+      for (const height of [1, 2, 49, 98, 127, 128, 129, 191]) {
+        const geometry = outputGeometry(width, height, exact);
+        expect([geometry.outWidth, geometry.outHeight]).toEqual([4 * width, 4 * height]);
+        expect(geometry.workWidth % 8).toBe(0);
+        expect(geometry.workHeight % 8).toBe(0);
+        expect(geometry.workWidth - geometry.sourceWidth).toBeLessThan(8);
+        expect(Math.min(geometry.sourceWidth, geometry.sourceHeight)).toBeGreaterThanOrEqual(512);
+        let size = [geometry.workWidth, geometry.workHeight];
+        for (const step of geometry.finish) size = [step.width, step.height];
+        expect(size).toEqual([4 * width, 4 * height]);
+      }
+    }
+  });
+
+  it("works for a tiny model without a minimum side", () => {
+    const geometry = outputGeometry(1, 1, { ...exact, minSide: 1 });
+    expect(geometry.prepare).toEqual([{ kind: "resize", filter: "bicubic", width: 4, height: 4 }]);
+    expect([geometry.workWidth, geometry.workHeight]).toEqual([8, 8]);
+    expect(geometry.finish).toEqual([{ kind: "crop", width: 4, height: 4 }]);
+    expect(() => outputGeometry(1, 1, { ...reference, minSide: 1 })).toThrow(
+      "geometry: the enlarged image must have at least 8 pixels a side, got 4×4",
+    );
+  });
+});
+
+describe("refused sizes", () => {
+  it.each([
+    [0, 5],
+    [5, -1],
+    [NaN, 5],
+    [5, Infinity],
+    [2.5, 5],
+    [100_001, 5],
+  ])("%d × %d", (width, height) => {
+    expect(() => outputGeometry(width, height, exact)).toThrow(
+      `geometry: source side must be an integer in 1 … 100000, got ${width}×${height}`,
+    );
+  });
+
+  it("refuses results beyond any memory, and extreme aspect ratios", () => {
+    expect(() => outputGeometry(50_000, 10, exact)).toThrow("sides of at most 100000");
+    expect(() => outputGeometry(20_000, 20_000, exact)).toThrow(
+      "got 80000×80000 (source 20000×20000). Cut the source into parts",
+    );
+    expect(() => outputGeometry(1, 10_000, exact)).toThrow("got 512×5120000 (source 1×10000)");
+    expect(() => outputGeometry(10, 10, { ...exact, upscale: 0 })).toThrow("upscale must be");
+  });
+});
+
+describe("parseRealism", () => {
+  it.each<[Realism, number]>([
+    ["fidelity", 249],
+    ["neutral", 499],
+    ["realism", 749],
+    [0, 249],
+    [0.5, 499],
+    [1, 749],
+    [0.1, 299],
+    [{ timestep: 250 }, 249],
+    [{ timestep: 500 }, 499],
+    [{ timestep: 750 }, 749],
+    [{ timestep: 249 }, 249],
+    [{ timestep: 0 }, 0],
+    [{ timestep: 999 }, 999],
+    [{ timestep: 321.5 }, 321.5],
+  ])("%j is %d", (realism, timestep) => {
+    expect(parseRealism(realism)).toBe(timestep);
+  });
+
+  it.each<[unknown, string]>([
+    ["real", 'got "real"'],
+    ["toString", 'got "toString"'],
+    [1.5, "got 1.5. Write { timestep: 1.5 } for a timestep"],
+    [-0.1, "got -0.1"],
+    [NaN, "got NaN"],
+    [null, "got null"],
+    [undefined, "got undefined"],
+    [{ timestep: 1000 }, "timestep must be a number in 0 … 999, got 1000"],
+    [{ timestep: NaN }, "got NaN"],
+    [{ timestep: "250" }, "got 250"],
+    [{}, "got undefined"],
+  ])("refuses %j", (realism, message) => {
+    expect(() => parseRealism(realism as Realism)).toThrow(message);
+    expect(() => parseRealism(realism as Realism)).toThrow(RangeError);
+  });
+});
+
+describe("padded geometry", () => {
+  it("pads the enlarged source to the multiple and crops to exactly ×4, whatever the size", () => {
+    const options = { upscale: 4, multiple: 64 };
+    expect(paddedGeometry(16, 24, options)).toEqual({
+      prepare: [],
+      sourceWidth: 64,
+      sourceHeight: 96,
+      workWidth: 64,
+      workHeight: 128,
+      finish: [{ kind: "crop", width: 64, height: 96 }],
+      outWidth: 64,
+      outHeight: 96,
+    });
+    expect(paddedGeometry(1, 17, options)).toMatchObject({ workWidth: 64, workHeight: 128 });
+    expect(() => paddedGeometry(0, 4, options)).toThrow("geometry: source side");
+  });
+});

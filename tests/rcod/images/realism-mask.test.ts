@@ -1,0 +1,62 @@
+import { describe, expect, it } from "vitest";
+import { latentMask } from "../../../src/rcod/images/realism-mask.ts";
+import { outputGeometry, paddedGeometry } from "../../../src/rcod/images/geometry.ts";
+import { areaMean } from "../../reference/area-mean.ts";
+import { uniformSource } from "../../support/random.ts";
+
+const FACTOR = 8;
+const exact = { upscale: 4, minSide: 16, multiple: FACTOR, mode: "exact" } as const;
+
+function noise(width: number, height: number) {
+  const next = uniformSource(width * 1000 + height);
+  const data = Uint8Array.from({ length: width * height }, () => Math.floor(next() * 256));
+  return { data, width, height, realism: 1 };
+}
+
+/** Image width and height, mask width and height. */
+const CASES = [
+  [64, 48, 64, 48],
+  [33, 21, 33, 21],
+  [17, 50, 1, 1],
+  [30, 20, 7, 3],
+  [20, 30, 331, 173],
+  [5, 9, 4, 4],
+] as const;
+
+describe("latentMask", () => {
+  it.each(CASES)("of a %i×%i image, mask %i×%i: means over areas", (width, height, w, h) => {
+    const geometry = outputGeometry(width, height, exact);
+    const mask = noise(w, h);
+    const { sourceWidth, sourceHeight, workWidth, workHeight } = geometry;
+    const got = latentMask(mask, geometry, FACTOR) as Float32Array;
+    const columns = workWidth / FACTOR;
+    expect(got.length).toBe((columns * workHeight) / FACTOR);
+    got.forEach((value, i) => {
+      const [x, y] = [(i % columns) * FACTOR, Math.floor(i / columns) * FACTOR];
+      const [kx, ky] = [w / sourceWidth, h / sourceHeight];
+      const box = [x * kx, y * ky, (x + FACTOR) * kx, (y + FACTOR) * ky] as const;
+      expect(value).toBeCloseTo(areaMean(mask, box) / 255, 6);
+    });
+  });
+
+  it("in padding as wide as several latent pixels: the mask's edge", () => {
+    const geometry = paddedGeometry(17, 16, { upscale: 4, multiple: 64 }); // 68 of 128 pixels
+    const data = Uint8Array.from({ length: 17 * 16 }, (_, i) => (i % 17 === 16 ? 255 : 0));
+    const mask = { data, width: 17, height: 16, realism: 1 };
+    const got = latentMask(mask, geometry, FACTOR) as Float32Array;
+    expect([...got.subarray(0, 16)]).toEqual([0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1]);
+  });
+
+  it("all 0 and all 255 are no masks", () => {
+    const geometry = outputGeometry(20, 20, exact);
+    const of = (value: number) =>
+      latentMask(
+        { data: new Uint8Array(6).fill(value), width: 3, height: 2, realism: 1 },
+        geometry,
+        FACTOR,
+      );
+    expect(of(0)).toBe(0);
+    expect(of(255)).toBe(1);
+    expect(of(254)).toBeInstanceOf(Float32Array);
+  });
+});
