@@ -1,16 +1,16 @@
 /** What the command line asks of the engine. */
 import type { Gpu } from "../src/gpu/device.ts";
-import type { RawImage } from "../src/rcod/images/image-ops.ts";
 import type {
   Precision,
   Progress,
+  RawImage,
   UpscaleOptions,
   UpscaleResult,
 } from "../src/rcod/settings/options.ts";
 import type { ModelPaths } from "./model-paths.ts";
 import { modelFilesAt } from "./model-paths.ts";
 
-export type { RawImage } from "../src/rcod/images/image-ops.ts";
+export type { RawImage } from "../src/rcod/settings/options.ts";
 export type {
   Precision,
   Progress,

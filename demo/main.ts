@@ -1,14 +1,14 @@
 /** Starts the page: checks what the browser has, makes the worker, shows the tabs. */
 import { createApp } from "./app.ts";
+import type { App } from "./app.ts";
 import { WorkerClient } from "./client.ts";
+import { keepOffline } from "./offline.ts";
+import type { CanvasMode } from "./protocol.ts";
 import { fromHash } from "./settings.ts";
 import { showTabs } from "./tab-bar.ts";
 import { TABS } from "./tabs/index.ts";
 import { followTheme } from "./theme.ts";
-import { keepOffline } from "./offline.ts";
 import { showUnsupported } from "./unsupported.ts";
-import type { App } from "./app.ts";
-import type { CanvasMode } from "./protocol.ts";
 
 declare global {
   /** With `?debug`: the app, for tests and the curious. */

@@ -1,5 +1,5 @@
 /**
- * One line for each graph that the models plan, with a hash of its dispatches: shaders, operands, params, workgroups,
+ * One line for each graph that the models plan, with a hash of its dispatches: shaders (their tokens), operands, params, workgroups,
  * scratch, slots. Equal output before and after is the proof that a change of the sources changes no dispatch.
  *
  *   node bench/run.mjs ../scripts/dispatch-hashes >before.txt
@@ -16,7 +16,7 @@ import { planGraph } from "../src/graph/plan.ts";
 import type { KernelPlan } from "../src/kernels/index.ts";
 import type { VariantChoice } from "../src/kernels/variant-choice.ts";
 import { KERNEL_VARIANTS } from "../src/kernels/variant-choice.ts";
-import { readConfigs } from "../src/rcod/settings/model-configs.ts";
+import { readConfigs } from "../src/rcod/loading/read-configs.ts";
 import { stageGraphs } from "../src/rcod/networks/stage-graphs.ts";
 import { folderFiles } from "../src/weights/sources/node-source.ts";
 import { GPU_CAPS, MATRIX_CAPS, TYPICAL_PROBLEMS } from "./typical-problems.ts";
@@ -62,10 +62,17 @@ const DEVICES: Readonly<Record<string, Caps>> = {
 const hash = (text: string | Uint8Array): string =>
   createHash("sha256").update(text).digest("hex").slice(0, 16);
 
+/** A shader without comments and spaces that the compiler does not see. */
+const tokensOf = (code: string): string =>
+  code
+    .replaceAll(/\/\/.*$/gm, "")
+    .replaceAll(/\s+/g, " ")
+    .replaceAll(/ ?([^\w ]) ?/g, "$1");
+
 function planLines(plan: KernelPlan): readonly string[] {
   return plan.dispatches.map(({ label, code, operands, params, workgroups }) => {
     const data = JSON.stringify([operands, Array.from(params), workgroups, plan.scratch]);
-    return `${label} code ${hash(code)} data ${hash(data)}`;
+    return `${label} code ${hash(tokensOf(code))} data ${hash(data)}`;
   });
 }
 
@@ -85,12 +92,12 @@ export async function main(args: readonly string[]): Promise<number> {
     else process.stdout.write(`${at} ${lines.length} ${hash(lines.join("\n"))}\n`);
   };
   const linesOf = (plan: KernelPlan): readonly string[] => {
-    for (const { code } of plan.dispatches) codes.set(hash(code), code);
+    for (const { code } of plan.dispatches) codes.set(hash(tokensOf(code)), code);
     return planLines(plan);
   };
   const root = fileURLToPath(new URL("../", import.meta.url));
   for (const [folder, sizes] of MODELS) {
-    const configs = await readConfigs(await folderFiles(`${root}${folder}`));
+    const configs = await readConfigs(folderFiles(`${root}${folder}`));
     for (const [device, caps] of Object.entries(DEVICES)) {
       for (const dtype of ["f32", "f16"] as const) {
         for (const variants of [undefined, ...FORCED]) {
@@ -120,9 +127,10 @@ export async function main(args: readonly string[]): Promise<number> {
   }
   for (const [device, caps] of Object.entries(DEVICES)) {
     for (const dtype of ["f32", "f16"] as const) {
-      for (const { name, plan } of TYPICAL_PROBLEMS) {
+      for (const typical of TYPICAL_PROBLEMS) {
+        const { name } = typical;
         if (name.includes("matrix") && (device !== "matrix" || dtype === "f32")) continue;
-        write(`kernel ${device} ${dtype} ${name}`, linesOf(plan(dtype, caps)));
+        write(`kernel ${device} ${dtype} ${name}`, linesOf(typical.plan(dtype, caps)));
       }
     }
   }

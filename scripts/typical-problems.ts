@@ -1,10 +1,8 @@
 /** One typical problem for each kernel and variant: what `docs/wgsl` shows, and `dispatch-hashes` hashes. */
 import type { Caps } from "../src/gpu/caps.ts";
 import { BASELINE_CAPS } from "../src/gpu/caps.ts";
-import { MATRIX_TILE } from "../src/gpu/matrix-tile.ts";
-import type { MatrixUnits } from "../src/gpu/subgroup-matrix.ts";
-import { provideMatrixTile } from "../src/gpu/tile-body.ts";
 import type { DType } from "../src/gpu/dtype.ts";
+import type { MatrixUnits } from "../src/gpu/subgroup-matrix.ts";
 import { PLAIN_EPILOGUE } from "../src/kernels/contraction/epilogue.ts";
 import * as kernels from "../src/kernels/index.ts";
 import type { Kernel, KernelPlan } from "../src/kernels/index.ts";
@@ -26,8 +24,6 @@ export const GPU_CAPS: Caps = {
   hasSubgroups: true,
   subgroupSizes: [32, 32],
 };
-
-provideMatrixTile(MATRIX_TILE);
 
 const UNITS: MatrixUnits = {
   M: 16,

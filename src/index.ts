@@ -36,7 +36,7 @@ export type {
 export type { CallPlan, NetworkPlan } from "./rcod/inspect/call-plan.ts";
 export type { PlannedStep, PlannedValue } from "./rcod/inspect/graph-summary.ts";
 export type { MemoryUse } from "./gpu/memory.ts";
-export type { RawImage } from "./rcod/images/image-ops.ts";
+export type { RawImage } from "./rcod/settings/options.ts";
 export { ConfigError } from "./rcod/settings/config.ts";
 export { ShapeError } from "./gpu/shape.ts";
 export { DeviceError, DeviceLostError } from "./gpu/errors.ts";

@@ -2,11 +2,11 @@
 import type { Gpu } from "../../src/gpu/device.ts";
 import { submittedWorkDone } from "../../src/gpu/transfer.ts";
 import { GraphBuilder } from "../../src/graph/ir/builder.ts";
-import type { SourceTensor } from "../../src/graph/weights/device-weights.ts";
-import { DeviceWeights } from "../../src/graph/weights/device-weights.ts";
 import { packActivation } from "../../src/graph/pack-activation.ts";
 import { planGraph } from "../../src/graph/plan.ts";
 import { Program } from "../../src/graph/program.ts";
+import type { SourceTensor } from "../../src/graph/weights/device-weights.ts";
+import { DeviceWeights } from "../../src/graph/weights/device-weights.ts";
 import type { CompareCase, HostArray } from "./cases.ts";
 import type { Engine } from "./engine.ts";
 

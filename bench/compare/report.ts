@@ -1,7 +1,7 @@
-/** The comparison as text and as points of a roofline plot. */
-import type { PlotPoint } from "../../src/bench/roofline-plot.ts";
 import { rate } from "../../cli/bench/report.ts";
 import { formatMs, formatTable } from "../../cli/format.ts";
+/** The comparison as text and as points of a roofline plot. */
+import type { PlotPoint } from "../../src/bench/roofline-plot.ts";
 import type { CompareRecord } from "./run.ts";
 
 /** A table of one case: the engines, and how many times as fast ours is. */

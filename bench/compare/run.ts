@@ -1,10 +1,10 @@
+import type { Gpu } from "../../src/gpu/device.ts";
 /**
  * One case after the other: every engine's result against double precision first, then the engines in turn
  * (A B C A B C …), then the results again, so that what was timed is known to have been right.
  */
 import type { SamplingOptions, Timing } from "../../src/graph/measure/sampling.ts";
 import { sampleInTurn } from "../../src/graph/measure/sampling.ts";
-import type { Gpu } from "../../src/gpu/device.ts";
 import type { CompareCase, NamedCase } from "./cases.ts";
 import type { Engine } from "./engine.ts";
 import type { OrtBackend } from "./ort-engine.ts";

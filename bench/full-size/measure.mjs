@@ -7,8 +7,8 @@
 import { spawn } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
-import { engineLoader } from "../../dist/cli/engine.js";
 import { runConvert } from "../../dist/cli/convert/run.js";
+import { engineLoader } from "../../dist/cli/engine.js";
 import { hasAdapter, requestNodeGpu } from "../../dist/src/node/gpu.js";
 import { SOFTWARE_MARKER, softwareAdapterEnv } from "../../dist/src/node/software-adapter.js";
 

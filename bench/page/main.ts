@@ -1,6 +1,6 @@
+import packageJson from "../../package.json" with { type: "json" };
 /** The bench page: runs what its address asks for, shows it, and hands it to the driver where there is one. */
 import { requestGpu } from "../../src/gpu/device.ts";
-import packageJson from "../../package.json" with { type: "json" };
 import type { PageMessage } from "./settings.ts";
 import { fromQuery } from "./settings.ts";
 import { runSuite } from "./suites.ts";

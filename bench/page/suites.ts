@@ -1,9 +1,3 @@
-/** The suites in a page: the same code as in Node, on the device of `navigator.gpu`. */
-import { casePasses, imageEstimateMs, runKernelSuite } from "../../src/bench/kernel-suite.ts";
-import { runModelSuite } from "../../src/bench/model-suite.ts";
-import { kernelPoints, rooflineSvg } from "../../src/bench/roofline-plot.ts";
-import { measureRoofline, rooflineSizes } from "../../src/bench/roofline.ts";
-import type { SamplingOptions } from "../../src/graph/measure/sampling.ts";
 import {
   adapterName,
   caseLines,
@@ -12,9 +6,15 @@ import {
   modelReport,
   rate,
 } from "../../cli/bench/report.ts";
+/** The suites in a page: the same code as in Node, on the device of `navigator.gpu`. */
+import { casePasses, imageEstimateMs, runKernelSuite } from "../../src/bench/kernel-suite.ts";
+import { runModelSuite } from "../../src/bench/model-suite.ts";
+import { kernelPoints, rooflineSvg } from "../../src/bench/roofline-plot.ts";
+import { measureRoofline, rooflineSizes } from "../../src/bench/roofline.ts";
 import { fasterDType } from "../../src/gpu/caps.ts";
 import type { Gpu } from "../../src/gpu/device.ts";
-import type { RawImage } from "../../src/rcod/images/image-ops.ts";
+import type { SamplingOptions } from "../../src/graph/measure/sampling.ts";
+import type { RawImage } from "../../src/rcod/settings/options.ts";
 import type { FileSet } from "../../src/weights/index.ts";
 import { bytesSource } from "../../src/weights/index.ts";
 import type { CompareRecord } from "../compare/run.ts";

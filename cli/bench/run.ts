@@ -13,21 +13,21 @@ import type { Caps } from "../../src/gpu/caps.ts";
 import { fasterDType } from "../../src/gpu/caps.ts";
 import type { Gpu } from "../../src/gpu/device.ts";
 import { withVariants } from "../../src/gpu/device.ts";
+import { KERNEL_VARIANTS } from "../../src/kernels/variant-choice.ts";
 import { requestNodeGpu } from "../../src/node/gpu.ts";
 import { fileTuningStore } from "../../src/node/tuning-file.ts";
-import { KERNEL_VARIANTS } from "../../src/kernels/variant-choice.ts";
+import type { RawImage } from "../../src/rcod/settings/options.ts";
 import { rememberedVariants } from "../../src/rcod/tuning/model-variants.ts";
-import type { RawImage } from "../../src/rcod/images/image-ops.ts";
 import { recipeFiles } from "../../src/verify/recipe-files.ts";
 import { folderFiles } from "../../src/weights/sources/node-source.ts";
 import { writeFileAtomically } from "../atomic-write.ts";
-import type { BenchOptions } from "./command.ts";
-import { adapterName, caseLines, kernelHeading, kernelSummary, modelReport } from "./report.ts";
 import { EXIT, usageError } from "../errors.ts";
 import { readImage } from "../images.ts";
 import type { Interrupt } from "../interrupt.ts";
 import { listenForInterrupt } from "../interrupt.ts";
 import { BUNDLED_MODEL, PACKAGE_VERSION } from "../package-root.ts";
+import type { BenchOptions } from "./command.ts";
+import { adapterName, caseLines, kernelHeading, kernelSummary, modelReport } from "./report.ts";
 
 /** Runs the command. Exit code 0; 1 when anything computes wrong or fails; 128 + signal when interrupted. */
 export async function runBench(options: BenchOptions): Promise<number> {

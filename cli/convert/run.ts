@@ -6,8 +6,6 @@ import type { Conversion } from "../../src/rcod/loading/convert.ts";
 import { planConversion } from "../../src/rcod/loading/convert.ts";
 import type { ConvertedFile } from "../../src/rcod/loading/converted-files.ts";
 import { writeFolderAtomically } from "../atomic-write.ts";
-import { Checksums } from "./checksums.ts";
-import type { ConvertCliOptions } from "./command.ts";
 import { CliError, EXIT, systemCode, systemReason, usageError } from "../errors.ts";
 import { formatBytes, formatMs } from "../format.ts";
 import { listenForInterrupt } from "../interrupt.ts";
@@ -15,6 +13,8 @@ import { checkModelPaths, modelFilesAt, modelPaths } from "../model-paths.ts";
 import { PACKAGE_VERSION } from "../package-root.ts";
 import { createProgress } from "../progress.ts";
 import type { Terminal } from "../terminal.ts";
+import { Checksums } from "./checksums.ts";
+import type { ConvertCliOptions } from "./command.ts";
 
 /** A file in `manifest.json`, which is also what tells a converted folder from any other. */
 interface ManifestEntry {

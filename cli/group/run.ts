@@ -3,18 +3,18 @@ import { readdir, stat } from "node:fs/promises";
 import { extname, join } from "node:path";
 import { fasterDType } from "../../src/gpu/caps.ts";
 import { requestNodeGpu } from "../../src/node/gpu.ts";
+import { PairMetric, groupsOf } from "../../src/rcod/metric-of-pair.ts";
 import { LATENT_GROUPS, groupOfMetric } from "../../src/rcod/settings/latent-groups.ts";
 import type { LatentGroups } from "../../src/rcod/settings/latent-groups.ts";
-import { PairMetric, groupsOf } from "../../src/rcod/metric-of-pair.ts";
 import { folderFiles } from "../../src/weights/sources/node-source.ts";
 import { writeFileAtomically } from "../atomic-write.ts";
 import { CliError, EXIT, describeError, usageError } from "../errors.ts";
 import { formatTable } from "../format.ts";
-import { histogram, histogramSvg, histogramText } from "./plot.ts";
-import type { GroupOptions } from "./command.ts";
 import { formatOfPath, readImage } from "../images.ts";
 import { listenForInterrupt } from "../interrupt.ts";
 import { reportError } from "../terminal.ts";
+import type { GroupOptions } from "./command.ts";
+import { histogram, histogramSvg, histogramText } from "./plot.ts";
 
 /** A low-quality image and its original. */
 export interface Pair {

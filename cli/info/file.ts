@@ -10,8 +10,8 @@ import {
 } from "../../src/rcod/settings/config.ts";
 import type { FileSet, JsonObject, JsonValue, WeightStore } from "../../src/weights/index.ts";
 import { openWeightFile, openWeightIndex, readJson } from "../../src/weights/index.ts";
-import { shapeText } from "../../src/weights/tensor-info.ts";
 import { folderFiles } from "../../src/weights/sources/node-source.ts";
+import { shapeText } from "../../src/weights/tensor-info.ts";
 import { EXIT, usageError } from "../errors.ts";
 import { formatBytes, formatTable } from "../format.ts";
 import type { InfoOptions } from "./command.ts";

@@ -4,14 +4,14 @@ import type { ModuleInfo, PlanInfo } from "../../src/bench/model-plan.ts";
 import { describeModules, describePlan } from "../../src/bench/model-plan.ts";
 import type { Caps } from "../../src/gpu/caps.ts";
 import { BASELINE_CAPS } from "../../src/gpu/caps.ts";
-import { readConfigs } from "../../src/rcod/settings/model-configs.ts";
+import { readConfigs } from "../../src/rcod/loading/read-configs.ts";
 import { EXIT } from "../errors.ts";
 import { formatBytes, formatTable } from "../format.ts";
+import { checkModelPaths, isWhole, modelFilesAt, modelPaths } from "../model-paths.ts";
+import type { InfoOptions } from "./command.ts";
 import { runFileInfo } from "./file.ts";
 import type { ModelWeightsInfo, ResidentInfo, WeightsInfo } from "./weights.ts";
 import { describeWeights } from "./weights.ts";
-import type { InfoOptions } from "./command.ts";
-import { checkModelPaths, isWhole, modelFilesAt, modelPaths } from "../model-paths.ts";
 
 /** Runs the command. Exit code 0; 2 where the weights do not fit the configs, or a file is refused. */
 export async function runInfo(options: InfoOptions): Promise<number> {

@@ -1,13 +1,13 @@
+import { weightParts } from "../../src/graph/ir/ir.ts";
 /** What `rcod info` says of a model's weight files: whether they fit the configurations, and what stays of RCOD_S's. */
 import type { LoraUpdate } from "../../src/graph/weights/device-weights.ts";
-import { weightParts } from "../../src/graph/ir/ir.ts";
-import type { ModelConfigs } from "../../src/rcod/settings/model-configs.ts";
-import type { ModelPart } from "../../src/rcod/networks/stage-graphs.ts";
-import { modelParameters, modelParts, modelWeights } from "../../src/rcod/networks/stage-graphs.ts";
-import type { ModulatedPart } from "../../src/rcod/networks/modulation.ts";
-import { MODULATED_PARTS } from "../../src/rcod/networks/modulation.ts";
 import { checkPart, checkpointUpdates, openPart } from "../../src/rcod/loading/open-model.ts";
 import { openCheckpoint } from "../../src/rcod/loading/rcod-checkpoint.ts";
+import type { ModelPart } from "../../src/rcod/networks/stage-graphs.ts";
+import { modelParameters, modelParts, modelWeights } from "../../src/rcod/networks/stage-graphs.ts";
+import type { ModulatedPart } from "../../src/rcod/settings/degradation-config.ts";
+import { MODULATED_PARTS } from "../../src/rcod/settings/degradation-config.ts";
+import type { ModelConfigs } from "../../src/rcod/settings/model-configs.ts";
 import type { FileSet, WeightStem, WeightStore } from "../../src/weights/index.ts";
 import { WeightsError, hasWeights } from "../../src/weights/index.ts";
 

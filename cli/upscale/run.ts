@@ -15,8 +15,6 @@ import {
   readImage,
   writeImage,
 } from "../images.ts";
-import type { Job } from "./inputs.ts";
-import { planJobs } from "./inputs.ts";
 import { listenForInterrupt } from "../interrupt.ts";
 import type { ModelPaths } from "../model-paths.ts";
 import { checkModelPaths, modelFilesAt, modelPaths } from "../model-paths.ts";
@@ -24,6 +22,8 @@ import type { ProgressDisplay } from "../progress.ts";
 import { createProgress } from "../progress.ts";
 import { reportError } from "../terminal.ts";
 import type { UpscaleCliOptions, UpscaleDependencies } from "./command.ts";
+import type { Job } from "./inputs.ts";
+import { planJobs } from "./inputs.ts";
 
 /** One line of `results` under `--json`. Sizes are `[width, height]`. */
 type JobReport =
@@ -77,7 +77,8 @@ async function checkHasMem(paths: ModelPaths): Promise<void> {
   const { model, checkpoint } = paths;
   const mem = await stat(join(model, "mem", "config.json")).catch(() => undefined);
   if (mem !== undefined || (await isRcodS(model))) return;
-  const { predictsMetric, readConfigs } = await import("../../src/rcod/settings/model-configs.ts");
+  const { predictsMetric } = await import("../../src/rcod/settings/model-configs.ts");
+  const { readConfigs } = await import("../../src/rcod/loading/read-configs.ts");
   if (checkpoint !== undefined && predictsMetric(await readConfigs(await modelFilesAt(paths)))) {
     return;
   }

@@ -1,9 +1,9 @@
 /** The result as a file, on the clipboard, or as a link with the settings. */
 import type { App } from "../app.ts";
 import type { SaveOptions } from "../protocol.ts";
+import { toHash } from "../settings.ts";
 import type { CompareState } from "../stage/compare-state.ts";
 import type { Store } from "../store.ts";
-import { toHash } from "../settings.ts";
 import { ICONS, button, h, icon, select } from "../ui/dom.ts";
 
 const TYPES = [

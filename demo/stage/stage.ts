@@ -6,13 +6,13 @@ import { onThemeChange } from "../theme.ts";
 import { h } from "../ui/dom.ts";
 import type { Point, Viewport } from "../view-transform.ts";
 import type { CompareState } from "./compare-state.ts";
-import { createLayerChoice } from "./layer-choice.ts";
 import { createDivider } from "./divider.ts";
 import type { StageSize } from "./geometry.ts";
 import { drawnMode, pictureSize, viewportOf } from "./geometry.ts";
 import { addGestures } from "./gestures.ts";
-import type { MaskPainter } from "./mask-painter.ts";
+import { createLayerChoice } from "./layer-choice.ts";
 import { createMaskOverlay } from "./mask-overlay.ts";
+import type { MaskPainter } from "./mask-painter.ts";
 
 export interface Stage {
   readonly elements: readonly HTMLElement[];

@@ -1,15 +1,15 @@
 /** The kernel suite on this GPU: every kernel checked, then timed, and shown under the roofline of the same run. */
 import type { CaseRecord, KernelSuiteSettings } from "rcod-webgpu/bench";
 import type { App } from "../app.ts";
-import { callWithUpdates } from "../updates.ts";
 import { dataTable, markdownTable, textTable } from "../ui/data-table.ts";
 import { field, h, select } from "../ui/dom.ts";
-import { duration } from "../ui/format.ts";
 import { rate } from "../ui/format-rate.ts";
+import { duration } from "../ui/format.ts";
 import { Plot } from "../ui/plot.ts";
 import { reportActions } from "../ui/report-actions.ts";
 import type { Run } from "../ui/run-panel.ts";
 import { runPanel } from "../ui/run-panel.ts";
+import { callWithUpdates } from "../updates.ts";
 import type { BenchmarkArgs, BenchmarkRecord } from "./benchmark/record.ts";
 import { rooflineDrawing, seriesOf } from "./benchmark/roofline-plot.ts";
 import { COLUMNS, hasFailed, variantRows } from "./benchmark/table.ts";

@@ -1,14 +1,14 @@
 /** Stored results of PyTorch against what this GPU computes, case by case. */
 import goldens from "virtual:files/goldens";
 import type { App } from "../app.ts";
-import { callWithUpdates } from "../updates.ts";
 import { markdownTable, textTable } from "../ui/data-table.ts";
 import { field, h, select } from "../ui/dom.ts";
-import { duration } from "../ui/format.ts";
 import { percent } from "../ui/format-rate.ts";
+import { duration } from "../ui/format.ts";
 import { reportActions } from "../ui/report-actions.ts";
 import type { Run } from "../ui/run-panel.ts";
 import { runPanel } from "../ui/run-panel.ts";
+import { callWithUpdates } from "../updates.ts";
 import { FileSection } from "./verify/file-section.ts";
 import type { Group } from "./verify/golden-files.ts";
 import { GROUP_TITLES, groupOf, inOrder } from "./verify/golden-files.ts";

@@ -1,3 +1,4 @@
+import { ShapeError } from "rcod-webgpu/gpu";
 // A kernel of one's own in a graph: a bilateral filter, which smooths but keeps edges, and with it sharpening
 // without halos: y = (1 + amount) · x - amount · bilateral(x).
 //
@@ -7,7 +8,6 @@
 // so it can be printed and tested without one.
 import { DeviceWeights, GraphBuilder, Program } from "rcod-webgpu/graph";
 import { packActivation, planGraph } from "rcod-webgpu/graph";
-import { ShapeError } from "rcod-webgpu/gpu";
 import { dispatch, f32, foldWorkgroups, reads, u32, writes } from "rcod-webgpu/kernels";
 import { requestNodeGpu } from "rcod-webgpu/node";
 import sharp from "sharp";

@@ -3,26 +3,26 @@
  * run with its compile time; then the steady state, all variants in turn. A variant that computes wrong is reported and not timed. Runs wherever WebGPU does; imports nothing of Node.
  */
 import type { Caps } from "../gpu/caps.ts";
+import type { Clock } from "../gpu/clock.ts";
 import type { Gpu } from "../gpu/device.ts";
 import type { DType } from "../gpu/dtype.ts";
 import { dtypeByteLength } from "../gpu/dtype.ts";
 import { paddedChannels } from "../gpu/shape.ts";
 import { submittedWorkDone } from "../gpu/transfer.ts";
+import type { Buffers } from "../graph/execution/recorder.ts";
+import { Recorder } from "../graph/execution/recorder.ts";
 import { runPlan } from "../graph/execution/run-plan.ts";
+import type { SamplingOptions, Timing } from "../graph/measure/sampling.ts";
+import { sample } from "../graph/measure/sampling.ts";
 import { packWeight } from "../kernels/contraction/pack-weight.ts";
 import { KERNEL_VARIANTS } from "../kernels/variant-choice.ts";
-import type { CaseShape } from "./workloads/case-shape.ts";
 import type { BenchCase } from "./cases.ts";
 import { CASES } from "./cases.ts";
 import type { CheckResult } from "./check.ts";
 import { compareSamples, expectedAt, readPoints, samplePoints } from "./check.ts";
-import type { Clock } from "../gpu/clock.ts";
-import type { Buffers } from "../graph/execution/recorder.ts";
-import { Recorder } from "../graph/execution/recorder.ts";
 import type { Roofline, RooflineSizes } from "./roofline.ts";
 import { measureRoofline, rooflineMs, rooflineOf, rooflineSizes } from "./roofline.ts";
-import type { SamplingOptions, Timing } from "../graph/measure/sampling.ts";
-import { sample } from "../graph/measure/sampling.ts";
+import type { CaseShape } from "./workloads/case-shape.ts";
 import { fillPlan, poisonPlan, testTensorByteLength } from "./workloads/test-data.ts";
 import {
   bufferByteLengths,

@@ -5,12 +5,10 @@ import { elementCount } from "../gpu/shape.ts";
 import type { Graph, Weight } from "../graph/ir/ir.ts";
 import { planGraph } from "../graph/plan.ts";
 import { weightByteLength } from "../graph/weights/weight-layout.ts";
-import { vaeFactor } from "../rcod/settings/config.ts";
 import type { GraphSummary } from "../rcod/inspect/graph-summary.ts";
 import { summarizeGraph } from "../rcod/inspect/graph-summary.ts";
 import { DEGRADATION_DTYPE } from "../rcod/networks/degradation.ts";
 import { IMAGE_PROJ } from "../rcod/networks/graphs.ts";
-import type { ModelConfigs } from "../rcod/settings/model-configs.ts";
 import type { ModelPart, WeightStage } from "../rcod/networks/stage-graphs.ts";
 import {
   modelParameters,
@@ -18,6 +16,8 @@ import {
   stageGraphs,
   stageWeights,
 } from "../rcod/networks/stage-graphs.ts";
+import { vaeFactor } from "../rcod/settings/config.ts";
+import type { ModelConfigs } from "../rcod/settings/model-configs.ts";
 
 /** A part of the model as a checkpoint knows it. */
 export interface ModuleInfo {

@@ -4,21 +4,20 @@
  */
 import type { Gpu } from "../gpu/device.ts";
 import { withVariants } from "../gpu/device.ts";
+import { quantile } from "../graph/measure/sampling.ts";
+import { planGraph } from "../graph/plan.ts";
 import type { StepTime } from "../graph/program.ts";
 import { Program } from "../graph/program.ts";
-import { planGraph } from "../graph/plan.ts";
 import { SlotPool } from "../graph/slot-pool.ts";
-import { vaeFactor } from "../rcod/settings/config.ts";
-import type { RawImage } from "../rcod/images/image-ops.ts";
-import type { ModelConfigs } from "../rcod/settings/model-configs.ts";
 import { loadWeights } from "../rcod/loading/load.ts";
-import { stageGraphs } from "../rcod/networks/stage-graphs.ts";
 import { loadModel } from "../rcod/model.ts";
+import { stageGraphs } from "../rcod/networks/stage-graphs.ts";
+import { vaeFactor } from "../rcod/settings/config.ts";
+import type { ModelConfigs } from "../rcod/settings/model-configs.ts";
+import type { Precision, Progress, RawImage, Stage } from "../rcod/settings/options.ts";
 import type { VariantOptions } from "../rcod/tuning/model-variants.ts";
-import type { Precision, Progress, Stage } from "../rcod/settings/options.ts";
 import type { FileSet } from "../weights/index.ts";
 import { elementReader } from "./workloads/test-data.ts";
-import { quantile } from "../graph/measure/sampling.ts";
 
 export interface ModelSuiteOptions {
   readonly files: FileSet;

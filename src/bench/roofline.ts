@@ -3,17 +3,17 @@
  * f32 multiply-adds for arithmetic (our kernels always accumulate in f32), and of products by matrix units where there are.
  */
 import type { Caps } from "../gpu/caps.ts";
+import type { Clock } from "../gpu/clock.ts";
+import { chooseClock } from "../gpu/clock.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { foldWorkgroups } from "../gpu/wgsl.ts";
+import { Recorder } from "../graph/execution/recorder.ts";
+import type { SamplingOptions } from "../graph/measure/sampling.ts";
+import { sample } from "../graph/measure/sampling.ts";
 import { isMatrixVariant } from "../kernels/contraction/gemm-matrix.ts";
 import type { Cost, KernelPlan } from "../kernels/kernel.ts";
 import { dispatch, reads, u32, writes } from "../kernels/kernel.ts";
-import type { Clock } from "../gpu/clock.ts";
-import { chooseClock } from "../gpu/clock.ts";
-import { Recorder } from "../graph/execution/recorder.ts";
 import { matrixPeakByteLength, matrixPeakFlops, matrixPeakPlan } from "./matrix-peak.ts";
-import type { SamplingOptions } from "../graph/measure/sampling.ts";
-import { sample } from "../graph/measure/sampling.ts";
 
 /** What this device can do at best. */
 export interface Roofline {

@@ -6,6 +6,11 @@
 import type { DType } from "./dtype.ts";
 import type { MatrixUnits } from "./subgroup-matrix.ts";
 
+/** Matrix units, in the browsers that have them as an experiment. */
+export const MATRIX_FEATURE = "chromium-experimental-subgroup-matrix";
+/** Lets shaders pin the size of their subgroups. */
+export const SUBGROUP_SIZE_FEATURE = "subgroup-size-control";
+
 /** One shape of `subgroup_matrix` multiply-accumulate that the adapter offers. */
 export interface SubgroupMatrixConfig {
   /** Type of the factors' elements. */

@@ -3,16 +3,16 @@
  * (Dawn). Features and limits are negotiated here and described as `Caps`.
  */
 import type { Caps, CapsLimits, SubgroupMatrixConfig } from "./caps.ts";
-import { DEFAULT_LIMITS, isSoftwareAdapter } from "./caps.ts";
+import {
+  DEFAULT_LIMITS,
+  MATRIX_FEATURE,
+  SUBGROUP_SIZE_FEATURE,
+  isSoftwareAdapter,
+} from "./caps.ts";
 import { DeviceError, DeviceLostError } from "./errors.ts";
+import { probeMatrixUnits } from "./matrix-probe.ts";
 import { DeviceMemory } from "./memory.ts";
 import { PipelineCache } from "./pipelines.ts";
-import { provideMatrixTile } from "./tile-body.ts";
-
-/** Matrix units, in the browsers that have them as an experiment. */
-export const MATRIX_FEATURE = "chromium-experimental-subgroup-matrix";
-/** Lets shaders pin the size of their subgroups. */
-export const SUBGROUP_SIZE_FEATURE = "subgroup-size-control";
 
 /** Features asked for when the adapter has them. Nothing here is required. */
 const WANTED_FEATURES = ["shader-f16", "subgroups", "timestamp-query", MATRIX_FEATURE] as const;
@@ -122,9 +122,7 @@ export function withVariants(gpu: Gpu, variants: NonNullable<Caps["variants"]>):
  */
 export async function withMatrixUnits(gpu: Gpu): Promise<Gpu> {
   if (!gpu.device.features.has(MATRIX_FEATURE)) return gpu;
-  const { probeMatrixUnits } = await import("./matrix-probe.ts"); // only experiments have the feature
   const found = await probeMatrixUnits(gpu.device, gpu.caps);
-  if (found.units !== null) provideMatrixTile(found.tile);
   return withCaps(gpu, { matrixUnits: found.units, matrixRefusal: found.refusal });
 }
 

@@ -4,9 +4,7 @@
  * they take; a wrong form must cost nothing but the units.
  */
 import type { Caps } from "./caps.ts";
-import type { MatrixShape } from "./matrix-offer.ts";
-import { PINS_SIZES, USUAL_SHAPES, matrixRefusal, shapesOf, sizesOf } from "./matrix-offer.ts";
-import { MATRIX_TILE } from "./matrix-tile.ts";
+import { SUBGROUP_SIZE_FEATURE } from "./caps.ts";
 import type { MatrixArray, MatrixSpelling, MatrixUnits } from "./subgroup-matrix.ts";
 import {
   MATRIX_WORKGROUP,
@@ -18,11 +16,10 @@ import {
   storeMatrix,
   subgroupSizeAttribute,
 } from "./subgroup-matrix.ts";
-import type { MatrixTile } from "./tile-body.ts";
 
 /** What was found, or why there is nothing. */
 export type ProbeResult =
-  | { readonly units: MatrixUnits; readonly tile: MatrixTile; readonly refusal: null }
+  | { readonly units: MatrixUnits; readonly refusal: null }
   | { readonly units: null; readonly refusal: string };
 
 const refused = (refusal: string): ProbeResult => ({ units: null, refusal });
@@ -42,7 +39,7 @@ const messageOf = (error: unknown): string =>
   (error instanceof Error ? error.message : String(error)).trim().replaceAll(/\s+/g, " ");
 
 async function firstRight(device: GPUDevice, caps: Caps): Promise<ProbeResult> {
-  const pinsSubgroupSize = device.features.has(PINS_SIZES);
+  const pinsSubgroupSize = device.features.has(SUBGROUP_SIZE_FEATURE);
   const spellings = await acceptedSpellings(device, pinsSubgroupSize);
   let last = "";
   for (const shape of shapesOf(caps)) {
@@ -50,7 +47,7 @@ async function firstRight(device: GPUDevice, caps: Caps): Promise<ProbeResult> {
       for (const spelling of spellings) {
         const units = { ...shape, subgroupSize, pinsSubgroupSize, spelling };
         const failure = await matrixFailure(device, units);
-        if (failure === null) return { units, tile: MATRIX_TILE, refusal: null };
+        if (failure === null) return { units, refusal: null };
         last = failure;
       }
     }
@@ -179,4 +176,58 @@ fn main(@builtin(local_invocation_index) local: u32, @builtin(subgroup_id) subgr
   }
 }
 `;
+}
+
+/** What caps alone say against matrix units; null where only a probe can tell. */
+function matrixRefusal(caps: Caps, features: ReadonlySet<string>): string | null {
+  if (!caps.hasShaderF16 || !caps.hasSubgroups)
+    return "shader-f16 and subgroups are needed as well";
+  if (shapesOf(caps).length === 0) {
+    const offered = caps.subgroupMatrixConfigs.map(
+      ({ componentType, resultComponentType, M, N, K }) =>
+        `${componentType} → ${resultComponentType} ${M}×${N}×${K}`,
+    );
+    return `no shape of f16 factors with f32 sums is of use, offered: ${offered.join(", ")}`;
+  }
+  if (sizesOf(caps, features).length === 0) {
+    return `subgroups of ${caps.subgroupSizes.join(" to ")} cannot be pinned to one size`;
+  }
+  return null;
+}
+
+const SIDES = [8, 16];
+const SUMS = [8, 16, 32];
+
+type MatrixShape = Pick<MatrixUnits, "M" | "N" | "K">;
+
+/** Tried where the adapter's info lists none, as the info that a device itself has in Dawn. */
+const USUAL_SHAPES: readonly MatrixShape[] = [
+  { M: 16, N: 16, K: 16 },
+  { M: 8, N: 16, K: 16 },
+  { M: 8, N: 8, K: 8 },
+];
+
+/** Shapes that tiles of 64 × 64 are made of, the largest first: the larger, the less is loaded for a product. */
+function shapesOf({ subgroupMatrixConfigs }: Caps): readonly MatrixShape[] {
+  if (subgroupMatrixConfigs.length === 0) return USUAL_SHAPES;
+  return subgroupMatrixConfigs
+    .filter(
+      ({ componentType, resultComponentType, M, N, K }) =>
+        componentType === "f16" &&
+        resultComponentType === "f32" &&
+        SIDES.includes(M) &&
+        SIDES.includes(N) &&
+        SUMS.includes(K),
+    )
+    .map(({ M, N, K }) => ({ M, N, K }))
+    .toSorted((a, b) => b.M * b.N * b.K - a.M * a.N * a.K);
+}
+
+/** Subgroup sizes to try: the only one, or where sizes can be pinned 32 and then the larger before the smaller. */
+function sizesOf({ subgroupSizes }: Caps, features: ReadonlySet<string>): readonly number[] {
+  const [least, most] = subgroupSizes;
+  const sizes = [32, 128, 64, 16, 8].filter(
+    (size) => size >= least && (most === 0 || size <= most),
+  );
+  return least === most || features.has(SUBGROUP_SIZE_FEATURE) ? sizes : [];
 }

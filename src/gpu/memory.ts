@@ -1,5 +1,5 @@
-import { DeviceError } from "./errors.ts";
 import type { Caps } from "./caps.ts";
+import { DeviceError } from "./errors.ts";
 
 /** Bytes on the device now and at the highest point, in total and by purpose. */
 export interface MemoryUse {

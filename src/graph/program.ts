@@ -9,14 +9,14 @@ import { BUFFER_USAGE } from "../gpu/memory.ts";
 import type { CompiledPipeline } from "../gpu/pipelines.ts";
 import { ShapeError } from "../gpu/shape.ts";
 import { readBytes, submittedWorkDone, uploadBytes } from "../gpu/transfer.ts";
-import type { DeviceWeights } from "./weights/device-weights.ts";
 import type { Value } from "./ir/ir.ts";
-import { unpackActivation } from "./pack-activation.ts";
 import type { Step } from "./lowering/lower.ts";
+import { unpackActivation } from "./pack-activation.ts";
 import type { GraphPlan } from "./plan.ts";
 import { SlotPool } from "./slot-pool.ts";
 import type { PassSpan } from "./step-timer.ts";
 import { StepTimer } from "./step-timer.ts";
+import type { DeviceWeights } from "./weights/device-weights.ts";
 
 /** Work of one submit in flop-equivalents: about 100 ms on a software adapter, on a slow GPU below that. */
 const SUBMIT_WORK_SOFTWARE = 1e8;

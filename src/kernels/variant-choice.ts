@@ -4,11 +4,11 @@
  */
 import type { Caps } from "../gpu/caps.ts";
 import { attention } from "./attention/attention.ts";
-import { concatChannels } from "./pointwise/concat-channels.ts";
 import { conv2d } from "./contraction/conv2d.ts";
+import { linear } from "./contraction/linear.ts";
 import type { Kernel } from "./kernel.ts";
 import { layerNorm } from "./norm/layer-norm.ts";
-import { linear } from "./contraction/linear.ts";
+import { concatChannels } from "./pointwise/concat-channels.ts";
 
 /**
  * Variants by kernel (`"conv2d"`), or by kernel and class of problem (`"linear 320→960 @4096"`, see `classKey`).

@@ -4,8 +4,8 @@ import type { DType } from "../gpu/dtype.ts";
 import { attention } from "./attention/attention.ts";
 import { conv2d } from "./contraction/conv2d.ts";
 import { PLAIN_EPILOGUE } from "./contraction/epilogue.ts";
-import type { Kernel } from "./kernel.ts";
 import { linear } from "./contraction/linear.ts";
+import type { Kernel } from "./kernel.ts";
 
 /** Texts in a fixed order: equal kernels give equal texts. */
 export function variantSources(caps: Caps, dtype: DType): readonly string[] {

@@ -6,23 +6,24 @@ import type { Gpu } from "../gpu/device.ts";
 import type { DType } from "../gpu/dtype.ts";
 import { ShapeError } from "../gpu/shape.ts";
 import { readActivation } from "../graph/read-activation.ts";
-import { vaeFactor } from "./settings/config.ts";
-import { encodeLatents } from "./stages/encode.ts";
+import type { FileSet } from "../weights/index.ts";
 import type { EnlargedSource } from "./images/enlarged-source.ts";
 import { bilinearSource, pillowSource } from "./images/enlarged-source.ts";
 import { outputGeometry, paddedGeometry } from "./images/geometry.ts";
-import type { RawImage } from "./images/image-ops.ts";
 import { checkImage } from "./images/image-ops.ts";
+import type { LoadWeightsOptions } from "./loading/load.ts";
+import { loadWeights } from "./loading/load.ts";
+import { readConfigs } from "./loading/read-configs.ts";
+import type { ModelPart } from "./networks/stage-graphs.ts";
+import { vaeFactor } from "./settings/config.ts";
 import type { LatentGroups } from "./settings/latent-groups.ts";
 import { cosineSimilarity } from "./settings/latent-groups.ts";
-import type { LoadWeightsOptions } from "./loading/load.ts";
 import type { ModelConfigs } from "./settings/model-configs.ts";
-import type { ModelPart } from "./networks/stage-graphs.ts";
-import { loadWeights } from "./loading/load.ts";
-import { readConfigs } from "./settings/model-configs.ts";
+import type { RawImage } from "./settings/options.ts";
+import { adaptToImage } from "./stages/adapt.ts";
 import type { StageContext } from "./stages/context.ts";
+import { encodeLatents } from "./stages/encode.ts";
 import { StagePrograms } from "./stages/programs.ts";
-import type { FileSet } from "../weights/index.ts";
 
 /** The groups that a model's configuration says: its thresholds and timesteps. */
 export function groupsOf({ rcod }: ModelConfigs): LatentGroups {
@@ -75,7 +76,6 @@ export class PairMetric {
       );
     }
     if (this.configs.degradation) {
-      const { adaptToImage } = await import("./on-demand.ts");
       await adaptToImage(this.#context, low, signal ? { signal } : {});
     }
     const a = await this.#latents(low, scale, signal);

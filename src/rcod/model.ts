@@ -1,31 +1,32 @@
+import type { Caps } from "../gpu/caps.ts";
+import { fasterDType } from "../gpu/caps.ts";
 /** The loaded model: what `loadModel` gives to embedders. */
 import type { Gpu } from "../gpu/device.ts";
 import { adoptDevice, requestGpu, withMatrixUnits, withVariants } from "../gpu/device.ts";
-import type { Caps } from "../gpu/caps.ts";
-import { fasterDType } from "../gpu/caps.ts";
 import type { DType } from "../gpu/dtype.ts";
 import type { MemoryUse } from "../gpu/memory.ts";
+import type { SourceImage } from "./images/source-image.ts";
+import { isTexture } from "./images/source-image.ts";
 import type { CallPlan } from "./inspect/call-plan.ts";
-import type { RawImage } from "./images/image-ops.ts";
+import type { StageModules } from "./inspect/stage-modules.ts";
 import { loadWeights } from "./loading/load.ts";
-import type { ModelConfigs } from "./settings/model-configs.ts";
-import { predictsMetric, readConfigs } from "./settings/model-configs.ts";
 import type { ModelSource } from "./loading/model-source.ts";
 import { modelFiles } from "./loading/model-source.ts";
-import type { VariantOptions } from "./tuning/model-variants.ts";
-import { modelVariants } from "./tuning/model-variants.ts";
+import { readConfigs } from "./loading/read-configs.ts";
+import { Pipeline } from "./pipeline.ts";
+import type { ModelConfigs } from "./settings/model-configs.ts";
+import { predictsMetric } from "./settings/model-configs.ts";
 import type {
   Precision,
   Progress,
+  RawImage,
   TextureOptions,
   TextureResult,
   UpscaleOptions,
   UpscaleResult,
 } from "./settings/options.ts";
-import { Pipeline } from "./pipeline.ts";
-import type { SourceImage } from "./images/source-image.ts";
-import { isTexture } from "./images/source-image.ts";
-import type { StageModules } from "./inspect/stage-modules.ts";
+import type { VariantOptions } from "./tuning/model-variants.ts";
+import { modelVariants } from "./tuning/model-variants.ts";
 
 /** How a model is loaded. */
 export interface LoadOptions extends VariantOptions {

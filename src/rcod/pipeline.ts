@@ -8,19 +8,23 @@ import type { Gpu } from "../gpu/device.ts";
 import type { DType } from "../gpu/dtype.ts";
 import { DeviceError } from "../gpu/errors.ts";
 import { submittedWorkDone } from "../gpu/transfer.ts";
-import type { CallPlan } from "./inspect/call-plan.ts";
-import { planCall } from "./inspect/call-plan.ts";
 import { CallQueue } from "./call-queue.ts";
-import { vaeFactor } from "./settings/config.ts";
-import { decodeLatents } from "./stages/decode.ts";
-import { encodeImage } from "./stages/encode.ts";
-import { EncodedCache } from "./stages/encoded-cache.ts";
-import { destroyPixels, finishImage } from "./stages/finish.ts";
 import type { Geometry } from "./images/geometry.ts";
 import { outputGeometry, paddedGeometry } from "./images/geometry.ts";
 import type { DeviceImage } from "./images/image-ops.ts";
+import { checkMask, latentMask } from "./images/realism-mask.ts";
+import type { SourceImage } from "./images/source-image.ts";
+import { checkSource } from "./images/source-image.ts";
+import type { Output } from "./images/textures.ts";
+import { checkOutput } from "./images/textures.ts";
+import type { CallPlan } from "./inspect/call-plan.ts";
+import { planCall } from "./inspect/call-plan.ts";
+import { Inspector } from "./inspect/inspector.ts";
+import type { StageModules } from "./inspect/stage-modules.ts";
+import { stageModules } from "./inspect/stage-modules.ts";
 import type { ModelWeights } from "./loading/load.ts";
 import { disposeWeights } from "./loading/load.ts";
+import { vaeFactor } from "./settings/config.ts";
 import type { ModelConfigs } from "./settings/model-configs.ts";
 import type {
   Stage,
@@ -29,18 +33,16 @@ import type {
   UpscaleOptions,
   UpscaleResult,
 } from "./settings/options.ts";
-import { checkMask, latentMask } from "./images/realism-mask.ts";
-import type { SourceImage } from "./images/source-image.ts";
-import { checkSource } from "./images/source-image.ts";
 import { StageClock } from "./stages/clock.ts";
 import type { Encoded, StageContext } from "./stages/context.ts";
-import type { StageModules } from "./inspect/stage-modules.ts";
-import { stageModules } from "./inspect/stage-modules.ts";
+import { decodeLatents } from "./stages/decode.ts";
+import { encodeImage } from "./stages/encode.ts";
+import { EncodedCache } from "./stages/encoded-cache.ts";
+import { destroyPixels, finishImage } from "./stages/finish.ts";
+import { checkWhole, collectEncoded } from "./stages/inspect-call.ts";
+import { predictLatents } from "./stages/predict.ts";
 import { StagePrograms } from "./stages/programs.ts";
 import { chooseTimesteps, timestepSettings, timestepShares } from "./stages/timestep-choice.ts";
-import type { Output } from "./images/textures.ts";
-import { checkOutput } from "./images/textures.ts";
-import { predictLatents } from "./stages/predict.ts";
 import type { UnitWork } from "./stages/work-shares.ts";
 import { measureUnitWork, workShares } from "./stages/work-shares.ts";
 
@@ -137,10 +139,9 @@ export class Pipeline {
     const mask = realismMask ? latentMask(realismMask, geometry, vaeFactor(this.configs.vae)) : 0;
     const { inspect } = options;
     const { gpu } = this.#context;
-    const inspection = inspect && (await import("./on-demand.ts"));
-    const inspector = inspection && new inspection.Inspector(inspect, this.modules, gpu.caps);
+    const inspector = inspect && new Inspector(inspect, this.modules, gpu.caps);
     const context = inspector ? { ...this.#context, inspector } : this.#context;
-    if (inspection && inspector) inspection.checkWhole(context, inspector, geometry, options);
+    if (inspector) checkWhole(context, inspector, geometry, options);
     const { memory } = gpu;
     checkOutput(gpu, output, options, geometry);
     options.signal?.throwIfAborted();
@@ -217,10 +218,7 @@ export class Pipeline {
       encoded = await encodeImage(context, image, geometry, options, clock);
       this.#cache.keep(image, geometry, options, encoded);
     }
-    if (inspector) {
-      const { collectEncoded } = await import("./on-demand.ts");
-      await collectEncoded(context, inspector, encoded);
-    }
+    if (inspector) await collectEncoded(context, inspector, encoded);
     return { encoded, reused };
   }
 

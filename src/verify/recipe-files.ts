@@ -4,8 +4,8 @@
  */
 import { elementCount } from "../gpu/shape.ts";
 import type { Weight } from "../graph/ir/ir.ts";
+import { readConfigs } from "../rcod/loading/read-configs.ts";
 import { IMAGE_PROJ } from "../rcod/networks/graphs.ts";
-import { readConfigs } from "../rcod/settings/model-configs.ts";
 import { modelParameters } from "../rcod/networks/stage-graphs.ts";
 import type { ByteSource, FileSet } from "../weights/index.ts";
 import { WeightsError } from "../weights/index.ts";

@@ -1,19 +1,16 @@
+import type { Gpu } from "../gpu/device.ts";
 /**
  * Runs golden files: every case of every file, each compared with its stored outputs. Free of Node, so that a
  * page can do what `rcod verify` does.
  */
 import type { DType } from "../gpu/dtype.ts";
-import type { Gpu } from "../gpu/device.ts";
-import type { FileSet } from "../weights/sources/files.ts";
 import type { SafetensorsFile } from "../weights/safetensors.ts";
 import { openSafetensors } from "../weights/safetensors.ts";
+import type { FileSet } from "../weights/sources/files.ts";
 import type { ByteSource } from "../weights/sources/source.ts";
 import { BLOCK_CASES } from "./cases/block-cases.ts";
-import type { OutputResult } from "./runner/compare.ts";
-import type { GoldenCase } from "./runner/golden-file.ts";
 import { CHECKPOINT_MODELS } from "./cases/checkpoint-cases.ts";
 import { checkpointCounts } from "./cases/checkpoint-counts.ts";
-import { GoldenError, UnsupportedCaseError, openGoldenFile } from "./runner/golden-file.ts";
 import { IMAGE_CASES } from "./cases/image-cases.ts";
 import { loraOp } from "./cases/lora-op-cases.ts";
 import { MODEL_CASES } from "./cases/model-cases.ts";
@@ -21,10 +18,13 @@ import { OP_CASES } from "./cases/op-cases.ts";
 import { isPipeline, pipelineCase } from "./cases/pipeline-case.ts";
 import { RCOD_S_MODELS, RCOD_S_OPS } from "./cases/rcod-s-cases.ts";
 import { generatorCase } from "./cases/rcod-s-generator.ts";
+import { TILING_MODELS, TILING_OPS } from "./cases/tiling-cases.ts";
+import type { OutputResult } from "./runner/compare.ts";
+import type { GoldenCase } from "./runner/golden-file.ts";
+import { GoldenError, UnsupportedCaseError, openGoldenFile } from "./runner/golden-file.ts";
 import type { CaseRun, CaseRunner, FindFile } from "./runner/run-case.ts";
 import type { VariantUse } from "./runner/session.ts";
 import { Session } from "./runner/session.ts";
-import { TILING_MODELS, TILING_OPS } from "./cases/tiling-cases.ts";
 import { traceCase } from "./trace.ts";
 
 /** A golden file: its name without folders, and its bytes, opened when its turn comes. */

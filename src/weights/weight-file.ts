@@ -1,7 +1,7 @@
 /** One weight file of whichever kind, told by the end of its name. */
 import { quoted, WeightsError } from "./errors.ts";
-import type { FileSet } from "./sources/files.ts";
 import { openSafetensors } from "./safetensors.ts";
+import type { FileSet } from "./sources/files.ts";
 import type { ByteSource } from "./sources/source.ts";
 import { safetensorsStore, torchStore } from "./store.ts";
 import type { WeightStore } from "./store.ts";

@@ -3,8 +3,7 @@
  * which all else goes, so that models share a worker with one another and with other code.
  */
 import type { RcodModel } from "../rcod/model.ts";
-import type { Progress, UpscaleOptions } from "../rcod/settings/options.ts";
-import type { RawImage } from "../rcod/images/image-ops.ts";
+import type { Progress, RawImage, UpscaleOptions } from "../rcod/settings/options.ts";
 import type { ErrorRecord } from "./error-record.ts";
 
 /** A folder as it can be cloned. `webkitRelativePath` is not part of a cloned `File`, so paths go beside. */

@@ -2,8 +2,7 @@
 import type { DeviceLostError } from "../gpu/errors.ts";
 import { DeviceError } from "../gpu/errors.ts";
 import { ShapeError } from "../gpu/shape.ts";
-import type { RawImage } from "../rcod/images/image-ops.ts";
-import type { UpscaleOptions, UpscaleResult } from "../rcod/settings/options.ts";
+import type { RawImage, UpscaleOptions, UpscaleResult } from "../rcod/settings/options.ts";
 import type { Connection } from "./connection.ts";
 import type { ModelFacts } from "./protocol.ts";
 

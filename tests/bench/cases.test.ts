@@ -1,16 +1,16 @@
 /** The table of cases against the model that it stands for, without a GPU. */
 import { describe, expect, it } from "vitest";
-import { fitShape, workOf, workloadOf } from "../../src/bench/workloads/workload-of.ts";
-import type { CaseShape } from "../../src/bench/workloads/case-shape.ts";
-import { shrink } from "../../src/bench/workloads/case-shape.ts";
 import type { BenchCase } from "../../src/bench/cases.ts";
 import { CASES, QUICK_CASES } from "../../src/bench/cases.ts";
 import { SMALL_WORK, variantsToRun } from "../../src/bench/kernel-suite.ts";
+import type { CaseShape } from "../../src/bench/workloads/case-shape.ts";
+import { shrink } from "../../src/bench/workloads/case-shape.ts";
+import { fitShape, workOf, workloadOf } from "../../src/bench/workloads/workload-of.ts";
 import { BASELINE_CAPS } from "../../src/gpu/caps.ts";
-import { PLAIN_EPILOGUE, epilogueParams } from "../../src/kernels/contraction/epilogue.ts";
 import { planGraph } from "../../src/graph/plan.ts";
+import { PLAIN_EPILOGUE, epilogueParams } from "../../src/kernels/contraction/epilogue.ts";
 import type { Dispatch } from "../../src/kernels/kernel.ts";
-import { readConfigs } from "../../src/rcod/settings/model-configs.ts";
+import { readConfigs } from "../../src/rcod/loading/read-configs.ts";
 import { stageGraphs } from "../../src/rcod/networks/stage-graphs.ts";
 import { folderFiles } from "../../src/weights/sources/node-source.ts";
 

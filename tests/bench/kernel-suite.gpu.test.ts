@@ -1,8 +1,6 @@
 /** The benchmark on a device: its reference agrees with the kernels, a wrong kernel is found, a case runs. */
 import { describe, expect, it } from "vitest";
-import type { CaseShape } from "../../src/bench/workloads/case-shape.ts";
 import { readPoints, samplePoints } from "../../src/bench/check.ts";
-import { wallClock } from "../../src/gpu/clock.ts";
 import {
   casePasses,
   imageEstimateMs,
@@ -10,9 +8,11 @@ import {
   runWorkload,
   variantsToRun,
 } from "../../src/bench/kernel-suite.ts";
+import type { CaseShape } from "../../src/bench/workloads/case-shape.ts";
 import { elementReader, fillPlan } from "../../src/bench/workloads/test-data.ts";
 import { workloadOf } from "../../src/bench/workloads/workload-of.ts";
 import type { Workload } from "../../src/bench/workloads/workload.ts";
+import { wallClock } from "../../src/gpu/clock.ts";
 import { runPlan } from "../../src/graph/execution/run-plan.ts";
 import type { Dispatch } from "../../src/kernels/kernel.ts";
 import { useGpu } from "../support/gpu.ts";

@@ -3,9 +3,9 @@ import { describe, expect, it } from "vitest";
 import { compareSamples, samplePoints } from "../../src/bench/check.ts";
 import { groupByClass } from "../../src/bench/model-suite.ts";
 import { rooflineMs, rooflineOf } from "../../src/bench/roofline.ts";
-import { quantile, sampleInTurn } from "../../src/graph/measure/sampling.ts";
 import { elementReader } from "../../src/bench/workloads/test-data.ts";
 import { roundToDtype } from "../../src/gpu/dtype.ts";
+import { quantile, sampleInTurn } from "../../src/graph/measure/sampling.ts";
 
 describe("samplePoints", () => {
   it.each([

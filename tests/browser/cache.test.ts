@@ -1,10 +1,10 @@
 /** Models in the browser's storage: what is fetched, what is not, and what happens when something is wrong. */
 import { createHash } from "node:crypto";
-import { afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { MANIFEST, PIECE_BYTES } from "../../src/cache/manifest.ts";
-import { Checksums } from "../../cli/convert/checksums.ts";
-import { memoryFiles } from "../../src/weights/index.ts";
 import type { Page } from "puppeteer-core";
+import { afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { Checksums } from "../../cli/convert/checksums.ts";
+import { MANIFEST, PIECE_BYTES } from "../../src/cache/manifest.ts";
+import { memoryFiles } from "../../src/weights/index.ts";
 import type { ReadOptions, ReadReport } from "./page/main.ts";
 import { builtPage, useBrowser } from "./support.ts";
 

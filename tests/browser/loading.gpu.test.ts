@@ -8,8 +8,8 @@ import { runConvert } from "../../cli/convert/run.ts";
 import type { ModelSource, RawImage, UpscaleOptions } from "../../src/index.ts";
 import { folderFiles } from "../../src/node/index.ts";
 import { memoryFiles, openSafetensors, toFloat32 } from "../../src/weights/index.ts";
-import { recordingTerminal } from "../cli/support/terminal.ts";
 import { fileSource } from "../../src/weights/sources/node-source.ts";
+import { recordingTerminal } from "../cli/support/terminal.ts";
 import { rcodSFiles } from "../rcod/rcod-s-sample.ts";
 import { largestDifference } from "../rcod/support.ts";
 import {

@@ -23,8 +23,8 @@ import type { Browser, Page } from "puppeteer-core";
 import { build } from "vite";
 import { afterAll, afterEach, expect } from "vitest";
 import { launchUsable } from "../../bench/chromium.ts";
-import { folderFiles } from "../../src/weights/sources/node-source.ts";
 import type { FileSet } from "../../src/weights/index.ts";
+import { folderFiles } from "../../src/weights/sources/node-source.ts";
 import type { FileServer } from "./file-server.ts";
 import { startFileServer } from "./file-server.ts";
 

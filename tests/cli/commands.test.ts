@@ -5,8 +5,8 @@ import { benchCommand } from "../../cli/bench/command.ts";
 import type { RegisterCommand } from "../../cli/command.ts";
 import { groupCommand } from "../../cli/group/command.ts";
 import { infoCommand } from "../../cli/info/command.ts";
-import { verifyCommand } from "../../cli/verify/command.ts";
 import { BUNDLED_MODEL } from "../../cli/package-root.ts";
+import { verifyCommand } from "../../cli/verify/command.ts";
 import { recordingTerminal } from "./support/terminal.ts";
 
 vi.mock("../../cli/launch.ts", () => ({ launch: async () => null }));

@@ -13,7 +13,8 @@ import { runUpscale } from "../../cli/upscale/run.ts";
 import type { RcodModel } from "../../src/index.ts";
 import { loadModel } from "../../src/index.ts";
 import { diskFile, folderFiles } from "../../src/node/index.ts";
-import type { RawImage } from "../../src/rcod/images/image-ops.ts";
+import type { RawImage } from "../../src/rcod/settings/options.ts";
+import { largestDifference } from "../rcod/support.ts";
 import { useGpu } from "../support/gpu.ts";
 import {
   SAMPLE_CHECKPOINTS,
@@ -23,7 +24,6 @@ import {
   sampleImage,
   sampleSdFiles,
 } from "../support/samples.ts";
-import { largestDifference } from "../rcod/support.ts";
 import { recordingTerminal, useFolder } from "./support/terminal.ts";
 
 const setup = useGpu();

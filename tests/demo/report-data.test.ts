@@ -1,14 +1,14 @@
 /** What Benchmark, Verify and Inside compute before they draw. */
 import { describe, expect, it } from "vitest";
-import type { NetworkPlan } from "../../src/index.ts";
-import type { CaseResult } from "../../src/verify/index.ts";
 import { peakStep } from "../../demo/tabs/inside/memory.ts";
 import { groupOf, metricGroups } from "../../demo/tabs/inside/metric.ts";
 import { niceTicks } from "../../demo/tabs/inside/timeline.ts";
 import { columnsOf, isWrong, outputRows, summarize } from "../../demo/tabs/verify/rows.ts";
 import { markdownTable, textTable } from "../../demo/ui/data-table.ts";
 import { milliseconds, percent, rate, scientific } from "../../demo/ui/format-rate.ts";
+import type { NetworkPlan } from "../../src/index.ts";
 import { groupOfMetric } from "../../src/rcod/settings/latent-groups.ts";
+import type { CaseResult } from "../../src/verify/index.ts";
 
 describe("rows of a verification", () => {
   const result = (name: string, relRms: number, pass: boolean): CaseResult => ({

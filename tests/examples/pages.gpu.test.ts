@@ -5,9 +5,9 @@ import { join } from "node:path";
 import { build } from "vite";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { folderFiles } from "../../src/weights/sources/node-source.ts";
-import { testImage } from "../rcod/support.ts";
 import type { TestBrowser, TestPage } from "../browser/support.ts";
 import { useBrowser } from "../browser/support.ts";
+import { testImage } from "../rcod/support.ts";
 import type { Checkout } from "./support.ts";
 import { builtCheckout, writeImage } from "./support.ts";
 

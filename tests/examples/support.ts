@@ -6,7 +6,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import sharp from "sharp";
-import type { RawImage } from "../../src/rcod/images/image-ops.ts";
+import type { RawImage } from "../../src/rcod/settings/options.ts";
 import { minimalFiles } from "../rcod/support.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));

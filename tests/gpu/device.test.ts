@@ -1,7 +1,7 @@
 /** Negotiation with an adapter, on one that is made up. */
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { DEFAULT_LIMITS } from "../../src/gpu/caps.ts";
-import { MATRIX_FEATURE, adoptDevice, requestGpu } from "../../src/gpu/device.ts";
+import { DEFAULT_LIMITS, MATRIX_FEATURE } from "../../src/gpu/caps.ts";
+import { adoptDevice, requestGpu } from "../../src/gpu/device.ts";
 import { DeviceError } from "../../src/gpu/errors.ts";
 
 interface FakeAdapter {

@@ -1,10 +1,10 @@
 import { expect, it } from "vitest";
 import { ShapeError } from "../../src/gpu/shape.ts";
-import { DeviceWeights } from "../../src/graph/weights/device-weights.ts";
 import { GraphBuilder, WeightScope } from "../../src/graph/ir/builder.ts";
 import { packActivation } from "../../src/graph/pack-activation.ts";
 import { planGraph } from "../../src/graph/plan.ts";
 import { Program } from "../../src/graph/program.ts";
+import { DeviceWeights } from "../../src/graph/weights/device-weights.ts";
 import { expectClose } from "../support/expect-close.ts";
 import { useGpu } from "../support/gpu.ts";
 import { uniformArray } from "../support/random.ts";

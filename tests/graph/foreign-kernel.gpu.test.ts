@@ -1,12 +1,18 @@
 /** Kernels from outside in a graph: bound by name, planned and run like ours. */
 import { describe, expect, it } from "vitest";
-import type { DType } from "../../src/gpu/dtype.ts";
 import { BASELINE_CAPS } from "../../src/gpu/caps.ts";
+import type { DType } from "../../src/gpu/dtype.ts";
 import { roundToDtype } from "../../src/gpu/dtype.ts";
 import { ShapeError, quadCount } from "../../src/gpu/shape.ts";
-import { DeviceWeights, GraphBuilder, Program, WeightScope } from "../../src/graph/index.ts";
+import {
+  DeviceWeights,
+  GraphBuilder,
+  Program,
+  WeightScope,
+  packActivation,
+  planGraph,
+} from "../../src/graph/index.ts";
 import type { Graph, KernelOperands } from "../../src/graph/index.ts";
-import { packActivation, planGraph } from "../../src/graph/index.ts";
 import type { Kernel } from "../../src/kernels/index.ts";
 import { dispatch, foldWorkgroups, reads, u32, writes } from "../../src/kernels/index.ts";
 import { expectClose } from "../support/expect-close.ts";

@@ -2,18 +2,18 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { BASELINE_CAPS } from "../../src/gpu/caps.ts";
 import type { DType } from "../../src/gpu/dtype.ts";
+import { weightParts } from "../../src/graph/ir/ir.ts";
 import type { Lifetime } from "../../src/graph/memory-plan.ts";
 import { planMemory } from "../../src/graph/memory-plan.ts";
-import { weightParts } from "../../src/graph/ir/ir.ts";
 import type { GraphPlan } from "../../src/graph/plan.ts";
 import { planGraph } from "../../src/graph/plan.ts";
+import { stageGraphs } from "../../src/rcod/networks/stage-graphs.ts";
 import {
   parseClipConfig,
   parseUNetConfig,
   parseVaeConfig,
   RCOD_O,
 } from "../../src/rcod/settings/config.ts";
-import { stageGraphs } from "../../src/rcod/networks/stage-graphs.ts";
 import { CLIP_L_JSON, SD21_UNET_JSON, SD_VAE_JSON } from "./full-configs.ts";
 
 describe("planMemory", () => {

@@ -3,12 +3,6 @@ import type { Caps } from "../../src/gpu/caps.ts";
 import type { Gpu } from "../../src/gpu/device.ts";
 import type { DType } from "../../src/gpu/dtype.ts";
 import { paddedChannels, quadCount } from "../../src/gpu/shape.ts";
-import type {
-  LoraUpdate,
-  SourceTensor,
-  TensorSource,
-} from "../../src/graph/weights/device-weights.ts";
-import { DeviceWeights } from "../../src/graph/weights/device-weights.ts";
 import type { Graph, Value, Weight } from "../../src/graph/ir/ir.ts";
 import { channelsOf, weightParts } from "../../src/graph/ir/ir.ts";
 import { packActivation } from "../../src/graph/pack-activation.ts";
@@ -16,6 +10,12 @@ import type { PlanOptions } from "../../src/graph/plan.ts";
 import { planGraph } from "../../src/graph/plan.ts";
 import type { HostTensor } from "../../src/graph/program.ts";
 import { Program } from "../../src/graph/program.ts";
+import type {
+  LoraUpdate,
+  SourceTensor,
+  TensorSource,
+} from "../../src/graph/weights/device-weights.ts";
+import { DeviceWeights } from "../../src/graph/weights/device-weights.ts";
 import type { SourceDType } from "../../src/kernels/contraction/pack-weight.ts";
 import { packedColumnQuads } from "../../src/kernels/contraction/pack-weight.ts";
 import { sourceBytes } from "../support/packed-weight.ts";

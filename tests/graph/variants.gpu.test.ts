@@ -1,10 +1,10 @@
 /** Blocks in forced variants: the same result up to rounding, and the same bits in every run. */
 import { afterEach, describe, expect, it } from "vitest";
 import { withVariants } from "../../src/gpu/device.ts";
-import { DeviceWeights } from "../../src/graph/weights/device-weights.ts";
 import type { Graph } from "../../src/graph/ir/ir.ts";
 import { planGraph } from "../../src/graph/plan.ts";
 import { Program } from "../../src/graph/program.ts";
+import { DeviceWeights } from "../../src/graph/weights/device-weights.ts";
 import type { VariantChoice } from "../../src/kernels/variant-choice.ts";
 import { variantRounds } from "../../src/kernels/variant-choice.ts";
 import { useGpu } from "../support/gpu.ts";

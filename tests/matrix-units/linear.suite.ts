@@ -2,10 +2,10 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Gpu } from "../../src/gpu/device.ts";
 import { linear } from "../../src/kernels/contraction/linear.ts";
-import { LAYER_NORM_CASES, checkLayerNormOnLoad } from "../kernels/norm/layer-norm-rows.ts";
-import { MERGED_NORM_CASES, checkMergedNorm } from "../kernels/contraction/merged-norm-rows.ts";
 import type { LinearRow } from "../kernels/contraction/linear-rows.ts";
 import { LINEAR_TABLE, checkLinear, prepareLinear } from "../kernels/contraction/linear-rows.ts";
+import { MERGED_NORM_CASES, checkMergedNorm } from "../kernels/contraction/merged-norm-rows.ts";
+import { LAYER_NORM_CASES, checkLayerNormOnLoad } from "../kernels/norm/layer-norm-rows.ts";
 import { runKernel } from "../support/gpu.ts";
 import { openMatrixGpu } from "./support.ts";
 

@@ -1,6 +1,6 @@
 /** The minimal model as a frozen base with an RCOD checkpoint, and the same model merged in doubles. */
 import { halfToFloatTable } from "../../src/gpu/dtype.ts";
-import { readConfigs } from "../../src/rcod/settings/model-configs.ts";
+import { readConfigs } from "../../src/rcod/loading/read-configs.ts";
 import { modelParameters } from "../../src/rcod/networks/stage-graphs.ts";
 import type { NamedTensorData, TensorData } from "../../src/weights/index.ts";
 import { memoryFiles, writeSafetensors } from "../../src/weights/index.ts";

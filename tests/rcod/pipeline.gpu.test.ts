@@ -1,28 +1,27 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import type { Gpu } from "../../src/gpu/device.ts";
 import { roundToDtype } from "../../src/gpu/dtype.ts";
 import { DeviceError } from "../../src/gpu/errors.ts";
-import type { Gpu } from "../../src/gpu/device.ts";
-import { RcodModel, loadModel } from "../../src/rcod/model.ts";
-import type { RawImage } from "../../src/rcod/images/image-ops.ts";
-import type { Progress } from "../../src/rcod/settings/options.ts";
-import { Pipeline } from "../../src/rcod/pipeline.ts";
-import type { DeviceWeights } from "../../src/graph/weights/device-weights.ts";
 import type { Graph } from "../../src/graph/ir/ir.ts";
 import { packActivation } from "../../src/graph/pack-activation.ts";
 import { planGraph } from "../../src/graph/plan.ts";
 import { Program } from "../../src/graph/program.ts";
+import type { DeviceWeights } from "../../src/graph/weights/device-weights.ts";
 import { requestNodeGpu } from "../../src/node/gpu.ts";
+import { loadWeights } from "../../src/rcod/loading/load.ts";
+import { readConfigs } from "../../src/rcod/loading/read-configs.ts";
+import { RcodModel, loadModel } from "../../src/rcod/model.ts";
 import {
   decoderGraph,
   encoderGraph,
   oneStepCoefficients,
   unetGraph,
 } from "../../src/rcod/networks/graphs.ts";
-import { loadWeights } from "../../src/rcod/loading/load.ts";
-import { readConfigs } from "../../src/rcod/settings/model-configs.ts";
 import { modelParameters } from "../../src/rcod/networks/stage-graphs.ts";
-import { gaussianTileWeights, latentTiling } from "../../src/rcod/tiles/tiling.ts";
 import { timestepEmbedding } from "../../src/rcod/networks/unet.ts";
+import { Pipeline } from "../../src/rcod/pipeline.ts";
+import type { Progress, RawImage } from "../../src/rcod/settings/options.ts";
+import { gaussianTileWeights, latentTiling } from "../../src/rcod/tiles/tiling.ts";
 import type { NamedTensorData } from "../../src/weights/index.ts";
 import { memoryFiles } from "../../src/weights/index.ts";
 import { parameterValues } from "../graph/support.ts";

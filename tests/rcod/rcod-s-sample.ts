@@ -1,14 +1,14 @@
 /** A tiny RCOD_S model folder as people have it: base, CLIP and the three files of torch.save. */
 import { floatToHalfBits, halfBitsToFloat } from "../../src/gpu/dtype.ts";
-import { readConfigs } from "../../src/rcod/settings/model-configs.ts";
+import { readConfigs } from "../../src/rcod/loading/read-configs.ts";
 import { modelParameters } from "../../src/rcod/networks/stage-graphs.ts";
-import { fmix32, fnv1a32, recipeHalves } from "../../src/verify/runner/recipe.ts";
 import { halvesToFloats } from "../../src/verify/runner/golden-file.ts";
+import { fmix32, fnv1a32, recipeHalves } from "../../src/verify/runner/recipe.ts";
 import type { NamedTensorData } from "../../src/weights/index.ts";
 import { memoryFiles, writeSafetensors } from "../../src/weights/index.ts";
 import { bytesSource } from "../../src/weights/sources/source.ts";
-import { openTorch } from "../../src/weights/torch/torch-file.ts";
 import { elementByteLength } from "../../src/weights/tensor-info.ts";
+import { openTorch } from "../../src/weights/torch/torch-file.ts";
 import { readPickle } from "../../src/weights/torch/torch-pickle.ts";
 import type { TorchStorage } from "../../src/weights/torch/torch-tensor.ts";
 import { archiveOf, torchFixture } from "../weights/torch/torch-samples.ts";

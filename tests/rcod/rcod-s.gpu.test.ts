@@ -3,14 +3,21 @@ import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import sharp from "sharp";
 import { describe, expect, it } from "vitest";
+import { runConvert } from "../../cli/convert/run.ts";
+import { engineLoader } from "../../cli/engine.ts";
+import { readImage } from "../../cli/images.ts";
+import { describeWeights } from "../../cli/info/weights.ts";
+import type { UpscaleCliOptions } from "../../cli/upscale/command.ts";
+import { runUpscale } from "../../cli/upscale/run.ts";
+import { describePlan } from "../../src/bench/model-plan.ts";
 import { loadWeights } from "../../src/rcod/loading/load.ts";
-import { readConfigs } from "../../src/rcod/settings/model-configs.ts";
-import { modelParts } from "../../src/rcod/networks/stage-graphs.ts";
-import { adaptToImage } from "../../src/rcod/stages/adapt.ts";
-import { loadModel } from "../../src/rcod/model.ts";
 import type { ModelSources } from "../../src/rcod/loading/model-source.ts";
-import type { RawImage } from "../../src/rcod/images/image-ops.ts";
+import { readConfigs } from "../../src/rcod/loading/read-configs.ts";
 import { PairMetric } from "../../src/rcod/metric-of-pair.ts";
+import { loadModel } from "../../src/rcod/model.ts";
+import { modelParts } from "../../src/rcod/networks/stage-graphs.ts";
+import type { RawImage } from "../../src/rcod/settings/options.ts";
+import { adaptToImage } from "../../src/rcod/stages/adapt.ts";
 import { StagePrograms } from "../../src/rcod/stages/programs.ts";
 import {
   WeightsError,
@@ -20,19 +27,12 @@ import {
   writeSafetensors,
 } from "../../src/weights/index.ts";
 import { fileSource } from "../../src/weights/sources/node-source.ts";
+import { recordingTerminal, useFolder } from "../cli/support/terminal.ts";
 import { useGpu } from "../support/gpu.ts";
 import { SAMPLE_EXPECTED } from "../support/samples.ts";
 import { makeTexture, readTexture } from "../support/texture.ts";
 import { rcodSFiles } from "./rcod-s-sample.ts";
 import { largestDifference, testImage } from "./support.ts";
-import { recordingTerminal, useFolder } from "../cli/support/terminal.ts";
-import { runConvert } from "../../cli/convert/run.ts";
-import { engineLoader } from "../../cli/engine.ts";
-import { readImage } from "../../cli/images.ts";
-import { describePlan } from "../../src/bench/model-plan.ts";
-import { describeWeights } from "../../cli/info/weights.ts";
-import type { UpscaleCliOptions } from "../../cli/upscale/command.ts";
-import { runUpscale } from "../../cli/upscale/run.ts";
 
 const setup = useGpu();
 type Json = Record<string, unknown>;

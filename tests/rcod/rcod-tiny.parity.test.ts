@@ -2,22 +2,22 @@
 import { existsSync, readFileSync } from "node:fs";
 import { beforeAll, describe, expect, it } from "vitest";
 import type { DType } from "../../src/gpu/dtype.ts";
-import { elementwise } from "../../src/kernels/pointwise/elementwise.ts";
-import type { DeviceWeights } from "../../src/graph/weights/device-weights.ts";
+import { readBytes } from "../../src/gpu/transfer.ts";
+import { runPlan } from "../../src/graph/execution/run-plan.ts";
 import type { Graph } from "../../src/graph/ir/ir.ts";
 import { packActivation, unpackActivation } from "../../src/graph/pack-activation.ts";
 import { planGraph } from "../../src/graph/plan.ts";
 import { Program } from "../../src/graph/program.ts";
-import { runPlan } from "../../src/graph/execution/run-plan.ts";
 import { SlotPool } from "../../src/graph/slot-pool.ts";
-import { readBytes } from "../../src/gpu/transfer.ts";
+import type { DeviceWeights } from "../../src/graph/weights/device-weights.ts";
+import { elementwise } from "../../src/kernels/pointwise/elementwise.ts";
 import { folderFiles } from "../../src/node/index.ts";
-import { oneStepCoefficients } from "../../src/rcod/networks/graphs.ts";
 import { loadWeights } from "../../src/rcod/loading/load.ts";
-import { readConfigs } from "../../src/rcod/settings/model-configs.ts";
-import { stageGraphs } from "../../src/rcod/networks/stage-graphs.ts";
-import { metricOfMap } from "../../src/rcod/networks/mem.ts";
+import { readConfigs } from "../../src/rcod/loading/read-configs.ts";
 import { loadModel } from "../../src/rcod/model.ts";
+import { oneStepCoefficients } from "../../src/rcod/networks/graphs.ts";
+import { metricOfMap } from "../../src/rcod/networks/mem.ts";
+import { stageGraphs } from "../../src/rcod/networks/stage-graphs.ts";
 import { timestepEmbedding } from "../../src/rcod/networks/unet.ts";
 import {
   bytesSource,
@@ -26,8 +26,8 @@ import {
   toFloat32,
 } from "../../src/weights/index.ts";
 import type { SafetensorsFile, WeightStore } from "../../src/weights/index.ts";
-import { useGpu } from "../support/gpu.ts";
 import { relativeRms } from "../graph/support.ts";
+import { useGpu } from "../support/gpu.ts";
 
 const root = new URL("../../", import.meta.url);
 const fixturePath = new URL("tests/fixtures/rcod-tiny/parity.safetensors", root);

@@ -1,15 +1,15 @@
+import type { Gpu } from "../../src/gpu/device.ts";
 /** A minimal model in memory, random but tame, for tests of loading and of the pipeline. */
 import { floatToHalfBits } from "../../src/gpu/dtype.ts";
-import type { Gpu } from "../../src/gpu/device.ts";
 import type { DType } from "../../src/gpu/dtype.ts";
 import type { Weight } from "../../src/graph/ir/ir.ts";
-import type { RcodConfig } from "../../src/rcod/settings/config.ts";
-import type { RawImage } from "../../src/rcod/images/image-ops.ts";
-import type { ModelConfigs } from "../../src/rcod/settings/model-configs.ts";
 import { loadWeights } from "../../src/rcod/loading/load.ts";
-import { readConfigs } from "../../src/rcod/settings/model-configs.ts";
+import { readConfigs } from "../../src/rcod/loading/read-configs.ts";
 import { modelParameters } from "../../src/rcod/networks/stage-graphs.ts";
 import { Pipeline } from "../../src/rcod/pipeline.ts";
+import type { RcodConfig } from "../../src/rcod/settings/config.ts";
+import type { ModelConfigs } from "../../src/rcod/settings/model-configs.ts";
+import type { RawImage } from "../../src/rcod/settings/options.ts";
 import type { NamedTensorData } from "../../src/weights/index.ts";
 import { memoryFiles, writeSafetensors } from "../../src/weights/index.ts";
 import { parameterValues } from "../graph/support.ts";

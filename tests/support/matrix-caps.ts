@@ -1,11 +1,7 @@
 /** Made-up devices with matrix units, for what needs no device. */
 import type { Caps } from "../../src/gpu/caps.ts";
 import { BASELINE_CAPS } from "../../src/gpu/caps.ts";
-import { MATRIX_TILE } from "../../src/gpu/matrix-tile.ts";
 import type { MatrixUnits } from "../../src/gpu/subgroup-matrix.ts";
-import { provideMatrixTile } from "../../src/gpu/tile-body.ts";
-
-provideMatrixTile(MATRIX_TILE); // as the probe does
 
 /** WebGPU's least limits, and these units. */
 export const matrixCaps = (matrixUnits: MatrixUnits): Caps => ({

@@ -1,6 +1,6 @@
+import type { Gpu } from "../../src/gpu/device.ts";
 /** Checkpoint tensors as bytes, and packing them on the GPU for the tests of conv2d and linear. */
 import { floatToHalfBits, halfBitsToFloat } from "../../src/gpu/dtype.ts";
-import type { Gpu } from "../../src/gpu/device.ts";
 import type { PackWeightProblem, SourceDType } from "../../src/kernels/contraction/pack-weight.ts";
 import { packWeight, packedWeightByteLength } from "../../src/kernels/contraction/pack-weight.ts";
 import { packedRows } from "../reference/pack-weight.ts";

@@ -1,6 +1,6 @@
 /** The sample models of tests/fixtures: a base, CLIP and checkpoints as other programs wrote them. */
 import { fileURLToPath } from "node:url";
-import type { RawImage } from "../../src/rcod/images/image-ops.ts";
+import type { RawImage } from "../../src/rcod/settings/options.ts";
 import type { FileSet } from "../../src/weights/index.ts";
 import { memoryFiles, openSafetensors, toFloat32 } from "../../src/weights/index.ts";
 import { fileSource, folderFiles } from "../../src/weights/sources/node-source.ts";

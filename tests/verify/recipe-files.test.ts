@@ -1,11 +1,11 @@
 /** Model folders made of configurations alone. */
 import { fileURLToPath } from "node:url";
 import { expect, it } from "vitest";
-import { readConfigs } from "../../src/rcod/settings/model-configs.ts";
-import { modelParameters, modelParts } from "../../src/rcod/networks/stage-graphs.ts";
 import { checkPart, openPart } from "../../src/rcod/loading/open-model.ts";
-import { recipeHalves } from "../../src/verify/runner/recipe.ts";
+import { readConfigs } from "../../src/rcod/loading/read-configs.ts";
+import { modelParameters, modelParts } from "../../src/rcod/networks/stage-graphs.ts";
 import { recipeFiles } from "../../src/verify/recipe-files.ts";
+import { recipeHalves } from "../../src/verify/runner/recipe.ts";
 import { folderFiles } from "../../src/weights/sources/node-source.ts";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));

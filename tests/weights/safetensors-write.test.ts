@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { openSafetensors } from "../../src/weights/safetensors.ts";
 import { writeSafetensors } from "../../src/weights/safetensors-write.ts";
 import type { NamedTensorData } from "../../src/weights/safetensors-write.ts";
+import { openSafetensors } from "../../src/weights/safetensors.ts";
 import { bytesSource } from "../../src/weights/sources/source.ts";
 import { elementByteLength } from "../../src/weights/tensor-info.ts";
 import type { TensorDtype } from "../../src/weights/tensor-info.ts";

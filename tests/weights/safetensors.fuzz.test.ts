@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { WeightsError } from "../../src/weights/errors.ts";
-import { openSafetensors } from "../../src/weights/safetensors.ts";
 import { writeSafetensors } from "../../src/weights/safetensors-write.ts";
+import { openSafetensors } from "../../src/weights/safetensors.ts";
 import { fileOf, recordingSource } from "./samples.ts";
 
 /** Opens a file; checks that it is refused with the right error or that its tensors tile the data. */

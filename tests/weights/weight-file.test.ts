@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
+import { writeSafetensors } from "../../src/weights/safetensors-write.ts";
 import { memoryFiles } from "../../src/weights/sources/files.ts";
 import { folderFiles } from "../../src/weights/sources/node-source.ts";
-import { writeSafetensors } from "../../src/weights/safetensors-write.ts";
 import { openWeightFile } from "../../src/weights/weight-file.ts";
 import type { WeightFile } from "../../src/weights/weight-file.ts";
 import { openWeightIndex } from "../../src/weights/weight-folder.ts";

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
+import { writeSafetensors } from "../../src/weights/safetensors-write.ts";
 import { memoryFiles } from "../../src/weights/sources/files.ts";
 import type { FileSet } from "../../src/weights/sources/files.ts";
-import { writeSafetensors } from "../../src/weights/safetensors-write.ts";
 import { openWeightFolder } from "../../src/weights/weight-folder.ts";
 import type { WeightFolderOptions, WeightStem } from "../../src/weights/weight-folder.ts";
 import { failureOf, fileOf, headerOf, utf8 } from "./samples.ts";

@@ -3,18 +3,17 @@ import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest
 import { DeviceError, DeviceLostError } from "../../src/gpu/errors.ts";
 import { ShapeError } from "../../src/gpu/shape.ts";
 import { requestNodeGpu } from "../../src/node/gpu.ts";
-import { ConfigError } from "../../src/rcod/settings/config.ts";
 import { loadModel } from "../../src/rcod/model.ts";
-import type { RawImage } from "../../src/rcod/images/image-ops.ts";
-import type { Progress } from "../../src/rcod/settings/options.ts";
+import { ConfigError } from "../../src/rcod/settings/config.ts";
+import type { Progress, RawImage } from "../../src/rcod/settings/options.ts";
 import { WeightsError, memoryFiles } from "../../src/weights/index.ts";
 import type { WorkerModel, WorkerModelSource } from "../../src/worker/index.ts";
 import { loadModelInWorker } from "../../src/worker/index.ts";
 import type { Reply } from "../../src/worker/protocol.ts";
-import { minimalFiles, testImage } from "../rcod/support.ts";
-import { useGpu } from "../support/gpu.ts";
 import type { FileServer } from "../browser/file-server.ts";
 import { startFileServer } from "../browser/file-server.ts";
+import { minimalFiles, testImage } from "../rcod/support.ts";
+import { useGpu } from "../support/gpu.ts";
 import type { LocalWorker } from "./support.ts";
 import { borrowed, localWorker } from "./support.ts";
 

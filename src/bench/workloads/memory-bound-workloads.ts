@@ -2,6 +2,7 @@
 import type { Caps } from "../../gpu/caps.ts";
 import type { DType } from "../../gpu/dtype.ts";
 import { quadCount } from "../../gpu/shape.ts";
+import type { Kernel } from "../../kernels/kernel.ts";
 import type { AffineActivationProblem } from "../../kernels/norm/affine-activation.ts";
 import { affineActivation } from "../../kernels/norm/affine-activation.ts";
 import type { ChannelStatsProblem } from "../../kernels/norm/channel-stats.ts";
@@ -10,14 +11,13 @@ import {
   channelStatsByteLength,
   chooseSplits,
 } from "../../kernels/norm/channel-stats.ts";
-import { elementwise } from "../../kernels/pointwise/elementwise.ts";
 import type { GroupNormAffineProblem } from "../../kernels/norm/group-norm-affine.ts";
 import {
   groupNormAffine,
   groupNormAffineByteLength,
 } from "../../kernels/norm/group-norm-affine.ts";
-import type { Kernel } from "../../kernels/kernel.ts";
 import { layerNorm } from "../../kernels/norm/layer-norm.ts";
+import { elementwise } from "../../kernels/pointwise/elementwise.ts";
 import { upsampleNearest } from "../../kernels/pointwise/upsample-nearest.ts";
 import type { CaseShape } from "./case-shape.ts";
 import type { TestTensor } from "./test-data.ts";

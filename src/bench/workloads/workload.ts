@@ -5,8 +5,8 @@
 import type { Caps } from "../../gpu/caps.ts";
 import type { DType } from "../../gpu/dtype.ts";
 import type { BoundPlan } from "../../graph/execution/recorder.ts";
-import type { Cost } from "../../kernels/kernel.ts";
 import type { PackWeightProblem } from "../../kernels/contraction/pack-weight.ts";
+import type { Cost } from "../../kernels/kernel.ts";
 import type { TestTensor } from "./test-data.ts";
 
 /** A plan with the kernel that it is of. */

@@ -4,9 +4,9 @@
  */
 import type { DType } from "../../gpu/dtype.ts";
 import { ShapeError, isShape } from "../../gpu/shape.ts";
-import type { Activation } from "../../kernels/pointwise/activation.ts";
 import { conv2dOutputSize } from "../../kernels/contraction/conv2d.ts";
 import type { Kernel } from "../../kernels/kernel.ts";
+import type { Activation } from "../../kernels/pointwise/activation.ts";
 import type { Graph, Node, NodeInputs, Op, Value, Weight, WeightLayout } from "./ir.ts";
 import { channelsOf, rowsOf } from "./ir.ts";
 

@@ -6,8 +6,8 @@
  * with the same `id`.
  */
 import type { DType } from "../../gpu/dtype.ts";
-import type { Activation } from "../../kernels/pointwise/activation.ts";
 import type { Kernel } from "../../kernels/kernel.ts";
+import type { Activation } from "../../kernels/pointwise/activation.ts";
 
 /** A handle on a tensor. Equal `id` means equal storage. */
 export interface Value {

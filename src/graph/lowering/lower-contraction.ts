@@ -1,11 +1,13 @@
 /** Lowering of conv2d and linear. */
 import { quadCount } from "../../gpu/shape.ts";
 import { conv2d, conv2dTiledRows } from "../../kernels/contraction/conv2d.ts";
-import type { Kernel } from "../../kernels/kernel.ts";
 import type { LinearProblem } from "../../kernels/contraction/linear.ts";
 import { linear, linearTiledRows } from "../../kernels/contraction/linear.ts";
 import { packedColumnQuads } from "../../kernels/contraction/pack-weight.ts";
 import type { TiledRows } from "../../kernels/contraction/tile-statistics.ts";
+import type { Kernel } from "../../kernels/kernel.ts";
+import type { Node, Value, Weight } from "../ir/ir.ts";
+import { channelsOf } from "../ir/ir.ts";
 import type { ConvOp, LinearOp } from "../passes/contraction-problem.ts";
 import {
   conv2dProblem,
@@ -13,8 +15,6 @@ import {
   linearProblem,
   pointwiseProblem,
 } from "../passes/contraction-problem.ts";
-import type { Node, Value, Weight } from "../ir/ir.ts";
-import { channelsOf } from "../ir/ir.ts";
 import { withMergedNorm } from "./lower-group-norm.ts";
 import { withLayerNorm, withRowStatistics } from "./lower-layer-norm.ts";
 import { withStatistics } from "./lower-statistics.ts";

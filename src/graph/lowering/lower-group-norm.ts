@@ -1,3 +1,6 @@
+import type { MergedNorm } from "../../kernels/contraction/merged-norm.ts";
+import { mergedNormRefusal } from "../../kernels/contraction/merged-norm.ts";
+import type { Kernel } from "../../kernels/kernel.ts";
 /**
  * Lowering of GroupNorm's second step: scale and shift of every channel. No step at all where all that read them are tiles of
  * conv2d or linear that merge the statistics themselves (`kernels/contraction/merged-norm.ts`).
@@ -7,9 +10,6 @@ import {
   groupNormAffineByteLength,
 } from "../../kernels/norm/group-norm-affine.ts";
 import type { GroupNormSources } from "../../kernels/norm/group-sums.ts";
-import type { Kernel } from "../../kernels/kernel.ts";
-import type { MergedNorm } from "../../kernels/contraction/merged-norm.ts";
-import { mergedNormRefusal } from "../../kernels/contraction/merged-norm.ts";
 import type { Graph, Node, Value } from "../ir/ir.ts";
 import { channelsOf, nodeInputs } from "../ir/ir.ts";
 import { knownStatistics } from "./lower-statistics.ts";

@@ -1,8 +1,8 @@
-/** Lowering of LayerNorm: in the loads of a linear layer where maker and reader are tiled, else as a step before it. */
-import { layerNorm } from "../../kernels/norm/layer-norm.ts";
 import type { LinearProblem } from "../../kernels/contraction/linear.ts";
 import { linear } from "../../kernels/contraction/linear.ts";
 import { rowStatisticsByteLength } from "../../kernels/contraction/tile-statistics.ts";
+/** Lowering of LayerNorm: in the loads of a linear layer where maker and reader are tiled, else as a step before it. */
+import { layerNorm } from "../../kernels/norm/layer-norm.ts";
 import type { Node, Op, Value } from "../ir/ir.ts";
 import { channelsOf, rowsOf } from "../ir/ir.ts";
 import type { LowerContext, Step } from "./step.ts";

@@ -1,6 +1,10 @@
 /** Lowering of the first step of GroupNorm: statistics of their own, or from the kernel that makes the map. */
 import type { Caps } from "../../gpu/caps.ts";
 import type { DType } from "../../gpu/dtype.ts";
+import type { Epilogue } from "../../kernels/contraction/epilogue.ts";
+import type { TiledRows } from "../../kernels/contraction/tile-statistics.ts";
+import { tileCounts } from "../../kernels/contraction/tile-statistics.ts";
+import type { Cost, Kernel, KernelPlan } from "../../kernels/kernel.ts";
 import type { PixelRegion, StatisticsRun } from "../../kernels/norm/channel-stats.ts";
 import {
   channelStats,
@@ -8,10 +12,6 @@ import {
   chooseSplits,
   regionPixels,
 } from "../../kernels/norm/channel-stats.ts";
-import type { Epilogue } from "../../kernels/contraction/epilogue.ts";
-import type { Cost, Kernel, KernelPlan } from "../../kernels/kernel.ts";
-import type { TiledRows } from "../../kernels/contraction/tile-statistics.ts";
-import { tileCounts } from "../../kernels/contraction/tile-statistics.ts";
 import type { Graph, Node, Value } from "../ir/ir.ts";
 import { channelsOf, rowsOf } from "../ir/ir.ts";
 import type { LowerContext, PlacedStatistics, Step } from "./step.ts";

@@ -1,7 +1,7 @@
 /** What lowering makes, and what the lowering of every node needs. */
 import type { Caps } from "../../gpu/caps.ts";
-import type { Statistics, StatisticsRun } from "../../kernels/norm/channel-stats.ts";
 import type { Cost, Kernel, KernelPlan } from "../../kernels/kernel.ts";
+import type { Statistics, StatisticsRun } from "../../kernels/norm/channel-stats.ts";
 import { chooseVariant } from "../../kernels/variant-choice.ts";
 import type { Graph, Node, Value, Weight } from "../ir/ir.ts";
 

@@ -1,27 +1,27 @@
+import type { Caps } from "../../gpu/caps.ts";
 /**
  * Which variant of each kernel is fastest on this device, for the classes of problems that planned graphs hold.
  * Every variant has to agree with the reference on the problem's own shape before its time counts. Buffers hold
  * noise: neither weights nor images are needed.
  */
 import type { Clock } from "../../gpu/clock.ts";
-import type { Caps } from "../../gpu/caps.ts";
 import type { Gpu } from "../../gpu/device.ts";
 import type { DType } from "../../gpu/dtype.ts";
 import { readBytes, submittedWorkDone } from "../../gpu/transfer.ts";
 import { attention } from "../../kernels/attention/attention.ts";
 import { conv2d } from "../../kernels/contraction/conv2d.ts";
-import type { Kernel } from "../../kernels/kernel.ts";
 import { linear } from "../../kernels/contraction/linear.ts";
+import type { Kernel } from "../../kernels/kernel.ts";
 import { classKey } from "../../kernels/variant-choice.ts";
-import { agrees, unpackElements } from "./agreement.ts";
-import { noiseBuffer } from "./noise.ts";
-import type { GraphPlan } from "../plan.ts";
 import type { Buffers } from "../execution/recorder.ts";
 import { Recorder } from "../execution/recorder.ts";
+import type { OperandSource } from "../lowering/step.ts";
+import type { GraphPlan } from "../plan.ts";
+import { weightByteLength } from "../weights/weight-layout.ts";
+import { agrees, unpackElements } from "./agreement.ts";
+import { noiseBuffer } from "./noise.ts";
 import type { SamplingOptions } from "./sampling.ts";
 import { sample } from "./sampling.ts";
-import type { OperandSource } from "../lowering/step.ts";
-import { weightByteLength } from "../weights/weight-layout.ts";
 
 /** Kernels whose variants are worth measuring. */
 const TUNABLE: readonly Kernel<unknown>[] = [conv2d, linear, attention];

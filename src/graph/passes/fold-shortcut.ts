@@ -1,9 +1,9 @@
+import type { Graph, Node, Op, Value, Weight } from "../ir/ir.ts";
 /**
  * The 1×1 shortcut of a resnet becomes further channels of the convolution that it is added to: one sum over
  * both, without storing either and reading it again. Its weight lies behind the convolution's, the biases add.
  */
 import { useCounts } from "./fuse-pairs.ts";
-import type { Graph, Node, Op, Value, Weight } from "../ir/ir.ts";
 
 type ConvNode = Node & { readonly op: Extract<Op, { kind: "conv2d" }> };
 

@@ -1,10 +1,10 @@
+import type { Graph } from "../ir/ir.ts";
 /**
  * Nearest-neighbour doubling before a 3×3 convolution goes into the convolution: four phases of 2×2 taps on
  * the small map (see `conv2d.ts`), 4/9 of the multiplications and no doubled map. Only at exactly twice the
  * size: the up blocks of odd maps resize to 2n − 1, where the last row and column see other taps.
  */
 import { fusePairs } from "./fuse-pairs.ts";
-import type { Graph } from "../ir/ir.ts";
 
 export function foldUpsample(graph: Graph): Graph {
   return fusePairs(graph, (producer, consumer) => {

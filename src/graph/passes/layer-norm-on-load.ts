@@ -4,9 +4,9 @@
  */
 import type { Caps } from "../../gpu/caps.ts";
 import { rowParts } from "../../kernels/contraction/tile-statistics.ts";
-import { acceptingReaders, useCounts } from "./fuse-pairs.ts";
 import type { Graph, Node, Op, Value } from "../ir/ir.ts";
 import { channelsOf, freshIds, nodeInputs, rowsOf } from "../ir/ir.ts";
+import { acceptingReaders, useCounts } from "./fuse-pairs.ts";
 
 type LinearNode = Node & { readonly op: Extract<Op, { kind: "linear" }> };
 type NormNode = Node & { readonly op: Extract<Op, { kind: "layerNorm" }> };

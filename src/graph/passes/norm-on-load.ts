@@ -8,10 +8,10 @@ import type { Caps } from "../../gpu/caps.ts";
 import { dtypeByteLength } from "../../gpu/dtype.ts";
 import { conv2d } from "../../kernels/contraction/conv2d.ts";
 import { chooseVariant } from "../../kernels/variant-choice.ts";
-import { conv2dProblem } from "./contraction-problem.ts";
-import { acceptingReaders, useCounts } from "./fuse-pairs.ts";
 import type { Graph, Node, Op, Value } from "../ir/ir.ts";
 import { channelsOf, nodeInputs, rowsOf } from "../ir/ir.ts";
+import { conv2dProblem } from "./contraction-problem.ts";
+import { acceptingReaders, useCounts } from "./fuse-pairs.ts";
 
 type AffineNode = Node & { readonly op: Extract<Op, { kind: "affine" }> };
 type Reader = Node & { readonly op: Extract<Op, { kind: "conv2d" | "linear" }> };

@@ -6,13 +6,13 @@ import type { Caps } from "../../gpu/caps.ts";
 import { BASELINE_CAPS } from "../../gpu/caps.ts";
 import type { Graph, Node, Op, Value } from "../ir/ir.ts";
 import { channelsOf, freshIds, nodeInputs } from "../ir/ir.ts";
-import { fusePairs } from "./fuse-pairs.ts";
 import { foldShortcut } from "./fold-shortcut.ts";
 import { foldUpsample } from "./fold-upsample.ts";
+import { fusePairs } from "./fuse-pairs.ts";
 import { layerNormOnLoad } from "./layer-norm-on-load.ts";
 import { normOnLoad } from "./norm-on-load.ts";
-import { shareStatistics, stackNorms, statisticsInEpilogue } from "./statistics.ts";
 import { stackProjections, stackShifts } from "./stack-projections.ts";
+import { shareStatistics, stackNorms, statisticsInEpilogue } from "./statistics.ts";
 
 /** The rewrites of a graph, by name; docs/architecture.md says what each does. */
 export type PassName =

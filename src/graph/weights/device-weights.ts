@@ -1,18 +1,18 @@
+import type { Gpu } from "../../gpu/device.ts";
 /**
  * The parameters of graphs on the device: read tensor by tensor, packed (and LoRA-merged) by a kernel,
  * shared by all programs that use them, each stored exactly once.
  */
 import type { DType } from "../../gpu/dtype.ts";
 import { halfToFloatTable } from "../../gpu/dtype.ts";
-import type { Gpu } from "../../gpu/device.ts";
 import { ShapeError, elementCount, paddedChannels, quadCount } from "../../gpu/shape.ts";
 import { UPLOAD_CHUNK_BYTES, submittedWorkDone, uploadBytes } from "../../gpu/transfer.ts";
 import type { SourceDType } from "../../kernels/contraction/pack-weight.ts";
 import { packWeight, packedColumnQuads } from "../../kernels/contraction/pack-weight.ts";
+import { runPlan } from "../execution/run-plan.ts";
 import type { Weight } from "../ir/ir.ts";
 import { weightKey, weightParts } from "../ir/ir.ts";
 import { ModulatedWeight } from "./modulated-weight.ts";
-import { runPlan } from "../execution/run-plan.ts";
 import type { PackedPart } from "./weight-layout.ts";
 import { packedParts, weightByteLength } from "./weight-layout.ts";
 

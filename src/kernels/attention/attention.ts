@@ -20,11 +20,11 @@ import type { Caps } from "../../gpu/caps.ts";
 import type { DType } from "../../gpu/dtype.ts";
 import { dtypeByteLength } from "../../gpu/dtype.ts";
 import { isShape, ShapeError } from "../../gpu/shape.ts";
+import type { Cost, Kernel, KernelPlan } from "../kernel.ts";
+import { dispatch, f32, reads, sizeClass, u32, writes } from "../kernel.ts";
 import { naiveBody, naiveWorkgroups } from "./attention-naive.ts";
 import { threadBody, threadWorkgroups } from "./attention-thread.ts";
 import { TILE_STORAGE_BYTES, tileBody, tileShape, tileWorkgroups } from "./attention-tile.ts";
-import type { Cost, Kernel, KernelPlan } from "../kernel.ts";
-import { dispatch, f32, reads, sizeClass, u32, writes } from "../kernel.ts";
 
 /**
  * Operands `q`, `k`, `v`, `y`. Strides (channels per token row in memory) and offsets (first channel of head

@@ -1,11 +1,11 @@
 /** What conv2d is asked for: its problem, the sizes that follow from it, its operands and what is refused. See `conv2d.ts`. */
 import type { DType } from "../../gpu/dtype.ts";
 import { ShapeError, isShape } from "../../gpu/shape.ts";
+import { reads, writes } from "../kernel.ts";
 import type { Epilogue } from "./epilogue.ts";
 import { checkBindings, checkEpilogue, withEpilogue } from "./epilogue.ts";
 import type { InputNorm } from "./input-norm.ts";
 import { checkInputNorm, inputNormOperands } from "./input-norm.ts";
-import { reads, writes } from "../kernel.ts";
 import type { MergedNorm } from "./merged-norm.ts";
 import { checkMergedNorm } from "./merged-norm.ts";
 import type { TiledRows } from "./tile-statistics.ts";

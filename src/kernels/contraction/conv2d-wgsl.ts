@@ -7,8 +7,7 @@ import {
   multiplyAddWgsl,
   sumsWgsl,
 } from "./gemm-register.ts";
-import type { TileBody } from "../../gpu/tile-body.ts";
-import type { TileExtras } from "./gemm-tiled.ts";
+import type { TileBody, TileExtras } from "./gemm-tiled.ts";
 import { tiledGemmWgsl } from "./gemm-tiled.ts";
 import type { InputNorm } from "./input-norm.ts";
 import { inputNormWgsl } from "./input-norm.ts";

@@ -27,10 +27,10 @@
 import type { Caps } from "../../gpu/caps.ts";
 import { dtypeByteLength } from "../../gpu/dtype.ts";
 import { ShapeError, quadCount } from "../../gpu/shape.ts";
-import type { TileBody } from "../../gpu/tile-body.ts";
 import type { Param } from "../../gpu/wgsl.ts";
 import { foldWorkgroups } from "../../gpu/wgsl.ts";
-import { MAX_BINDINGS, epilogueParams, epilogueWgsl } from "./epilogue.ts";
+import type { Cost, Dispatch, Kernel, KernelPlan } from "../kernel.ts";
+import { dispatch, i32, sizeClass, u32 } from "../kernel.ts";
 import { PATCH_TILE, patchConv2dWgsl, patchGroups, patchStorageBytes } from "./conv2d-patch.ts";
 import type { Conv2dProblem } from "./conv2d-problem.ts";
 import {
@@ -42,13 +42,13 @@ import {
   interfaceOf,
 } from "./conv2d-problem.ts";
 import { conv2dLoadsWgsl, gatheringConv2dWgsl, registerConv2dWgsl } from "./conv2d-wgsl.ts";
+import { MAX_BINDINGS, epilogueParams, epilogueWgsl } from "./epilogue.ts";
+import { isMatrixVariant, matrixTileRefusal, tileBody } from "./gemm-matrix.ts";
 import { REGISTER_WORKGROUP } from "./gemm-register.ts";
 import type { SplitShape } from "./gemm-split.ts";
 import { splitPlan, splitRefusal } from "./gemm-split.ts";
-import { isMatrixVariant, matrixTileRefusal, tileBody } from "./gemm-matrix.ts";
+import type { TileBody } from "./gemm-tiled.ts";
 import { TILE_COLUMNS, TILE_ROWS, tileSteps } from "./gemm-tiled.ts";
-import type { Cost, Dispatch, Kernel, KernelPlan } from "../kernel.ts";
-import { dispatch, i32, sizeClass, u32 } from "../kernel.ts";
 import { MERGED_NORM_BYTES, mergedNormParams } from "./merged-norm.ts";
 import { packedWeightByteLength } from "./pack-weight.ts";
 import {

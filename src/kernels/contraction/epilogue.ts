@@ -13,11 +13,11 @@
  */
 import { ShapeError, quadCount } from "../../gpu/shape.ts";
 import type { Operand, Param } from "../../gpu/wgsl.ts";
+import { f32, optional, u32 } from "../kernel.ts";
+import type { StatisticsRun } from "../norm/channel-stats.ts";
 import type { Activation } from "../pointwise/activation.ts";
 import { activationWgsl } from "../pointwise/activation.ts";
-import type { StatisticsRun } from "../norm/channel-stats.ts";
 import type { TileStatistics } from "./gemm-tiled.ts";
-import { f32, optional, u32 } from "../kernel.ts";
 
 /** What happens to a finished sum of conv2d or linear before it is stored. */
 export interface Epilogue {

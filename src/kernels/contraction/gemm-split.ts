@@ -1,3 +1,4 @@
+import type { Caps } from "../../gpu/caps.ts";
 /**
  * Split-K: `tiled-split` and `matrix-split`, for few output tiles with a long sum (an 8×8 map of 1280 channels has 20 tiles of 64×64
  * and K = 11,520: a GPU of 132 cores is idle to 85 %).
@@ -7,12 +8,11 @@
  * from the problem alone and nothing is added atomically, so results are the same bits in every run.
  */
 import type { DType } from "../../gpu/dtype.ts";
-import type { Caps } from "../../gpu/caps.ts";
 import type { Operand, Param } from "../../gpu/wgsl.ts";
 import { foldWorkgroups } from "../../gpu/wgsl.ts";
-import { TILE_COLUMNS, TILE_ROWS } from "./gemm-tiled.ts";
 import type { KernelPlan } from "../kernel.ts";
 import { dispatch, reads, u32, writes } from "../kernel.ts";
+import { TILE_COLUMNS, TILE_ROWS } from "./gemm-tiled.ts";
 
 /** Workgroups that occupy a large GPU: two for each core. */
 const TARGET_GROUPS = 256;

@@ -4,7 +4,7 @@
  * A workgroup of 128 computes 64 rows × 64 columns; an invocation finishes 4 rows × 2 column quads. How a step of the K
  * axis is staged and multiplied is a `TileBody`. `TILED`: 16 input channels of 64 rows (4 KiB) and the matching 16×64
  * weights (4 KiB) as f32. Accumulators are spelled out: an array indexed by loop variables ran 1.7 times slower on
- * SwiftShader. The other body is `gpu/matrix-tile.ts`. For conv2d the K axis is (tap, channel): `load_tap` gathers the
+ * SwiftShader. The other body is `gemm-matrix.ts`. For conv2d the K axis is (tap, channel): `load_tap` gathers the
  * shifted pixel and gives zeros in the padding.
  *
  * The grid's z axis are phases, each with taps of its own: the parities of an upsampled output, else one. With
@@ -16,12 +16,30 @@
  * `column_quads`.
  */
 import { quadCount } from "../../gpu/shape.ts";
-import type { TileBody } from "../../gpu/tile-body.ts";
-import { TILE_COLUMNS, TILE_ROWS } from "../../gpu/tile-body.ts";
 import { columnStatisticsWgsl } from "./column-statistics.ts";
 import { lines, multiplyAddWgsl } from "./gemm-register.ts";
 
-export { TILE_COLUMNS, TILE_ROWS };
+export const TILE_ROWS = 64;
+export const TILE_COLUMNS = 64;
+
+/** How a workgroup of 128 sums a tile, as WGSL within `main`. */
+export interface TileBody {
+  /** Quads of the K axis in a step. */
+  readonly kQuads: number;
+  /** Lines in front of the shader. */
+  readonly directives: readonly string[];
+  /** Workgroup memory; and `set_part(at, v)`, `part(at)` for 256 vec4 f32 of it, once the sums are there. */
+  readonly declarations: string;
+  /** Attributes and further parameters of `main`. */
+  readonly attributes: string;
+  readonly parameters: string;
+  /** Before the first step. */
+  readonly begin: string;
+  /** Stages quads `k0` to `k0 + kQuads` of a tap that has `quads`, and adds their products. */
+  readonly step: string;
+  /** Leaves the sums of rows `my_row` + r, quads `my_quad` + q in `acc{r}_{q}`, and a barrier behind it. */
+  readonly end: string;
+}
 
 /** What a tile writes beside its outputs: see `tile-statistics.ts`. */
 export type TileStatistics = "none" | "channels" | "rows";

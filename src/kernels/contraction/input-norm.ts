@@ -14,8 +14,8 @@
  */
 import { ShapeError } from "../../gpu/shape.ts";
 import type { Operand } from "../../gpu/wgsl.ts";
-import { activationWgsl } from "../pointwise/activation.ts";
 import { reads } from "../kernel.ts";
+import { activationWgsl } from "../pointwise/activation.ts";
 
 /** What loads do to an element. With a norm, operand `norm` holds scale and shift. */
 export type InputNorm = "none" | "affine" | "affine-silu";

@@ -8,8 +8,8 @@
  */
 import { ShapeError } from "../../gpu/shape.ts";
 import type { Operand, Param } from "../../gpu/wgsl.ts";
-import { TILE_COLUMNS } from "./gemm-tiled.ts";
 import { f32, reads, u32 } from "../kernel.ts";
+import { TILE_COLUMNS } from "./gemm-tiled.ts";
 import { rowParts } from "./tile-statistics.ts";
 
 /** A LayerNorm over the rows that a linear layer loads. */

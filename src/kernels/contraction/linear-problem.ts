@@ -1,11 +1,11 @@
 /** What linear is asked for: its problem, its operands, and what is refused. See `linear.ts`. */
 import type { DType } from "../../gpu/dtype.ts";
 import { ShapeError, isShape } from "../../gpu/shape.ts";
+import { reads, writes } from "../kernel.ts";
 import type { Epilogue } from "./epilogue.ts";
 import { checkBindings, checkEpilogue, withEpilogue } from "./epilogue.ts";
 import type { InputNorm } from "./input-norm.ts";
 import { checkInputNorm, inputNormOperands } from "./input-norm.ts";
-import { reads, writes } from "../kernel.ts";
 import type { LayerNormOnLoad } from "./layer-norm-on-load.ts";
 import { checkLayerNormOnLoad, layerNormOperands } from "./layer-norm-on-load.ts";
 import type { MergedNorm } from "./merged-norm.ts";

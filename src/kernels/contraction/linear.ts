@@ -16,19 +16,19 @@
 import type { Caps } from "../../gpu/caps.ts";
 import { dtypeByteLength } from "../../gpu/dtype.ts";
 import { ShapeError, quadCount } from "../../gpu/shape.ts";
-import type { TileBody } from "../../gpu/tile-body.ts";
 import type { Param } from "../../gpu/wgsl.ts";
 import { foldWorkgroups } from "../../gpu/wgsl.ts";
+import type { Cost, Kernel, KernelPlan } from "../kernel.ts";
+import { dispatch, sizeClass, u32 } from "../kernel.ts";
 import { sourcesWgsl } from "./concatenated-sources.ts";
 import { MAX_BINDINGS, epilogueParams, epilogueWgsl } from "./epilogue.ts";
+import { isMatrixVariant, matrixTileRefusal, tileBody } from "./gemm-matrix.ts";
 import { REGISTER_WORKGROUP, linearRegisterWgsl } from "./gemm-register.ts";
 import type { SplitShape } from "./gemm-split.ts";
 import { splitPlan, splitRefusal } from "./gemm-split.ts";
-import { isMatrixVariant, matrixTileRefusal, tileBody } from "./gemm-matrix.ts";
+import type { TileBody } from "./gemm-tiled.ts";
 import { TILE_COLUMNS, TILE_ROWS, tileSteps, tiledGemmWgsl } from "./gemm-tiled.ts";
 import { inputNormWgsl } from "./input-norm.ts";
-import type { Cost, Kernel, KernelPlan } from "../kernel.ts";
-import { dispatch, sizeClass, u32 } from "../kernel.ts";
 import { LAYER_NORM_ROWS, layerNormParams } from "./layer-norm-on-load.ts";
 import type { LinearProblem } from "./linear-problem.ts";
 import {

@@ -8,6 +8,7 @@
  */
 import { ShapeError } from "../../gpu/shape.ts";
 import type { Param } from "../../gpu/wgsl.ts";
+import { f32, u32 } from "../kernel.ts";
 import type { Statistics } from "../norm/channel-stats.ts";
 import type { GroupNormSource, GroupNormSources } from "../norm/group-sums.ts";
 import {
@@ -17,7 +18,6 @@ import {
   totalChannels,
 } from "../norm/group-sums.ts";
 import type { InputNorm } from "./input-norm.ts";
-import { f32, u32 } from "../kernel.ts";
 
 /** The GroupNorm of x. */
 export interface MergedNorm {

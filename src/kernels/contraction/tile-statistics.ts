@@ -13,13 +13,13 @@
  * of the same size (of a patch: those within the map): M2 = Σ(M2ᵢ + n·(meanᵢ − mean)²). f32, two passes, of the values as they are stored.
  */
 import type { Operand } from "../../gpu/wgsl.ts";
-import { MAX_BINDINGS } from "./epilogue.ts";
+import { reads, writes } from "../kernel.ts";
 import type { SplitCounts, StatisticsRun } from "../norm/channel-stats.ts";
 import { channelStatsByteLength } from "../norm/channel-stats.ts";
 import { PATCH_TILE } from "./conv2d-patch.ts";
+import { MAX_BINDINGS } from "./epilogue.ts";
 import type { TileStatistics } from "./gemm-tiled.ts";
 import { TILE_COLUMNS, TILE_ROWS } from "./gemm-tiled.ts";
-import { reads, writes } from "../kernel.ts";
 import type { MergedNorm } from "./merged-norm.ts";
 
 /** Whether a variant finishes whole tiles: it can measure them, and a row is staged by one lane, that can normalise it. */

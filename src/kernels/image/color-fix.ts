@@ -21,6 +21,8 @@
 import type { Caps } from "../../gpu/caps.ts";
 import { ShapeError } from "../../gpu/shape.ts";
 import { foldWorkgroups } from "../../gpu/wgsl.ts";
+import type { Cost, Dispatch, Kernel, KernelPlan } from "../kernel.ts";
+import { dispatch, f32, i32, reads, u32, writes } from "../kernel.ts";
 import { colorMerge, colorMoments, momentBlocks, MOMENTS_BYTES } from "./color-moments.ts";
 import type { Rounding } from "./image-layout.ts";
 import {
@@ -33,8 +35,6 @@ import {
   mapGrid,
   RGBA8,
 } from "./image-layout.ts";
-import type { Cost, Dispatch, Kernel, KernelPlan } from "../kernel.ts";
-import { dispatch, f32, i32, reads, u32, writes } from "../kernel.ts";
 
 /**
  * Operands of `adainColorFix`: `source`, `decoded`, `result`. Of `adainApply`: `decoded`, `sourceStats` and

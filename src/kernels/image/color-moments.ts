@@ -15,9 +15,9 @@
 import type { Caps } from "../../gpu/caps.ts";
 import { ShapeError } from "../../gpu/shape.ts";
 import { foldWorkgroups } from "../../gpu/wgsl.ts";
-import { checkBindings, RGBA8 } from "./image-layout.ts";
 import type { Cost, Kernel, KernelPlan } from "../kernel.ts";
 import { dispatch, reads, u32, writes } from "../kernel.ts";
+import { checkBindings, RGBA8 } from "./image-layout.ts";
 
 /** Operands: `image` (pixels), `partials`: blocks from `firstBlock` on are written. */
 export interface ColorMomentsProblem {

@@ -8,6 +8,8 @@ import type { Caps } from "../../gpu/caps.ts";
 import type { DType } from "../../gpu/dtype.ts";
 import { dtypeByteLength } from "../../gpu/dtype.ts";
 import { quadCount } from "../../gpu/shape.ts";
+import type { Cost, Kernel, KernelPlan } from "../kernel.ts";
+import { dispatch, reads, u32, writes } from "../kernel.ts";
 import {
   checkBindings,
   checkRange,
@@ -17,8 +19,6 @@ import {
   MAP_WORKGROUP,
   mapGrid,
 } from "./image-layout.ts";
-import type { Cost, Kernel, KernelPlan } from "../kernel.ts";
-import { dispatch, reads, u32, writes } from "../kernel.ts";
 
 /** Operands: `src` [srcHeight, srcWidth, channels], `dst` [dstHeight, dstWidth, channels]. */
 export interface CropProblem {

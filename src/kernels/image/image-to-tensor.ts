@@ -9,6 +9,8 @@ import type { Caps } from "../../gpu/caps.ts";
 import type { DType } from "../../gpu/dtype.ts";
 import { dtypeByteLength } from "../../gpu/dtype.ts";
 import { ShapeError } from "../../gpu/shape.ts";
+import type { Cost, Kernel, KernelPlan } from "../kernel.ts";
+import { dispatch, f32, i32, reads, u32, writes } from "../kernel.ts";
 import {
   checkBindings,
   checkSides,
@@ -20,8 +22,6 @@ import {
   MAX_IMAGE_SIDE,
   RGBA8,
 } from "./image-layout.ts";
-import type { Cost, Kernel, KernelPlan } from "../kernel.ts";
-import { dispatch, f32, i32, reads, u32, writes } from "../kernel.ts";
 
 /** Operands: `image` (imageWidth × imageHeight pixels), `y` [height, width, 3]. */
 export interface ImageToTensorProblem {

@@ -5,9 +5,9 @@
  */
 import { ShapeError, isShape } from "../../gpu/shape.ts";
 import { foldWorkgroups } from "../../gpu/wgsl.ts";
-import { checkBindings } from "./image-layout.ts";
 import type { Kernel } from "../kernel.ts";
 import { dispatch, reads, u32, writes } from "../kernel.ts";
+import { checkBindings } from "./image-layout.ts";
 
 /** Operands: `alpha` and `image`, each `pixels` pixels; `image` is read and written. */
 export interface ReplaceAlphaProblem {

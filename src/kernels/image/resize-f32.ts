@@ -13,6 +13,8 @@ import type { Caps } from "../../gpu/caps.ts";
 import type { DType } from "../../gpu/dtype.ts";
 import { dtypeByteLength } from "../../gpu/dtype.ts";
 import { quadCount, ShapeError } from "../../gpu/shape.ts";
+import type { Cost, Kernel, KernelPlan } from "../kernel.ts";
+import { dispatch, reads, u32, writes } from "../kernel.ts";
 import {
   checkBindings,
   checkSides,
@@ -22,8 +24,6 @@ import {
   mapGrid,
   RGBA8,
 } from "./image-layout.ts";
-import type { Cost, Kernel, KernelPlan } from "../kernel.ts";
-import { dispatch, reads, u32, writes } from "../kernel.ts";
 import type { ResampleTable } from "./resample-weights.ts";
 import { triangleTable } from "./resample-weights.ts";
 

@@ -14,6 +14,8 @@
  */
 import type { Caps } from "../../gpu/caps.ts";
 import { ShapeError } from "../../gpu/shape.ts";
+import type { Cost, Kernel, KernelPlan } from "../kernel.ts";
+import { dispatch, reads, u32, writes } from "../kernel.ts";
 import {
   checkBindings,
   checkSides,
@@ -24,8 +26,6 @@ import {
   mapGrid,
   RGBA8,
 } from "./image-layout.ts";
-import type { Cost, Kernel, KernelPlan } from "../kernel.ts";
-import { dispatch, reads, u32, writes } from "../kernel.ts";
 import type { PillowFilter, ResampleTable } from "./resample-weights.ts";
 import { inputRange, quantisedTable, WEIGHT_BITS } from "./resample-weights.ts";
 

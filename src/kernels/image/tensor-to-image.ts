@@ -10,6 +10,8 @@
 import type { Caps } from "../../gpu/caps.ts";
 import type { DType } from "../../gpu/dtype.ts";
 import { dtypeByteLength } from "../../gpu/dtype.ts";
+import type { Cost, Kernel, KernelPlan } from "../kernel.ts";
+import { dispatch, f32, reads, u32, writes } from "../kernel.ts";
 import {
   checkBindings,
   checkRange,
@@ -22,8 +24,6 @@ import {
   RGBA8,
 } from "./image-layout.ts";
 import type { Rounding } from "./image-layout.ts";
-import type { Cost, Kernel, KernelPlan } from "../kernel.ts";
-import { dispatch, f32, reads, u32, writes } from "../kernel.ts";
 
 /** Operands: `x` [srcHeight, srcWidth, 3], `image` (dstWidth × dstHeight pixels). */
 export interface TensorToImageProblem {

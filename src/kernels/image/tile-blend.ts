@@ -15,6 +15,8 @@ import type { DType } from "../../gpu/dtype.ts";
 import { dtypeByteLength } from "../../gpu/dtype.ts";
 import { quadCount } from "../../gpu/shape.ts";
 import type { Operand, Param } from "../../gpu/wgsl.ts";
+import type { Kernel, KernelPlan } from "../kernel.ts";
+import { dispatch, reads, u32, writes } from "../kernel.ts";
 import {
   checkBindings,
   checkRange,
@@ -24,8 +26,6 @@ import {
   MAP_WORKGROUP,
   mapGrid,
 } from "./image-layout.ts";
-import type { Kernel, KernelPlan } from "../kernel.ts";
-import { dispatch, reads, u32, writes } from "../kernel.ts";
 
 /** Operands: `acc` [height, width, channels] f32, `coverage` [height, width] f32. */
 export interface TileClearProblem {

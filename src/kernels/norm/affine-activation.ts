@@ -16,9 +16,9 @@ import type { DType } from "../../gpu/dtype.ts";
 import { dtypeByteLength } from "../../gpu/dtype.ts";
 import { ShapeError, isShape, quadCount } from "../../gpu/shape.ts";
 import { foldWorkgroups } from "../../gpu/wgsl.ts";
-import { activationWgsl } from "../pointwise/activation.ts";
 import type { Cost, Kernel, KernelPlan } from "../kernel.ts";
 import { dispatch, reads, u32, writes } from "../kernel.ts";
+import { activationWgsl } from "../pointwise/activation.ts";
 
 /** Operands: `x`, `affine` → `y` (only the channels of x are written). */
 export interface AffineActivationProblem {

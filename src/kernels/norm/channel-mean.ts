@@ -12,10 +12,10 @@ import type { DType } from "../../gpu/dtype.ts";
 import { dtypeByteLength } from "../../gpu/dtype.ts";
 import { ShapeError, isShape, quadCount } from "../../gpu/shape.ts";
 import { foldWorkgroups } from "../../gpu/wgsl.ts";
-import type { StatisticsTiles } from "./channel-stats.ts";
-import { channelStatsByteLength, splitParams, splitPixelsWgsl } from "./channel-stats.ts";
 import type { Cost, Kernel, KernelPlan } from "../kernel.ts";
 import { dispatch, reads, u32, writes } from "../kernel.ts";
+import type { StatisticsTiles } from "./channel-stats.ts";
+import { channelStatsByteLength, splitParams, splitPixelsWgsl } from "./channel-stats.ts";
 
 /** Operands: `stats` (f32, [batch, splits, quads] pairs of mean and M2), `y` [batch, channels]. */
 export interface ChannelMeanProblem {

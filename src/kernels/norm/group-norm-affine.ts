@@ -16,11 +16,11 @@
 import type { Caps } from "../../gpu/caps.ts";
 import { paddedChannels, quadCount } from "../../gpu/shape.ts";
 import { foldWorkgroups } from "../../gpu/wgsl.ts";
+import type { Cost, Kernel, KernelPlan } from "../kernel.ts";
+import { dispatch, f32, reads, u32, writes } from "../kernel.ts";
 import { channelStatsByteLength } from "./channel-stats.ts";
 import type { GroupNormOfSources, GroupNormSource } from "./group-sums.ts";
 import { checkGroupNorm, groupSumsParams, groupSumsWgsl, totalChannels } from "./group-sums.ts";
-import type { Cost, Kernel, KernelPlan } from "../kernel.ts";
-import { dispatch, f32, reads, u32, writes } from "../kernel.ts";
 
 /** Operands: `stats0`, `stats1` (with two sources), `gamma`, `beta` → `affine`. */
 export interface GroupNormAffineProblem extends GroupNormOfSources {

@@ -5,9 +5,9 @@
  */
 import { ShapeError, isShape, quadCount } from "../../gpu/shape.ts";
 import type { Param } from "../../gpu/wgsl.ts";
+import { u32 } from "../kernel.ts";
 import type { Statistics } from "./channel-stats.ts";
 import { splitParams, splitPixelsWgsl } from "./channel-stats.ts";
-import { u32 } from "../kernel.ts";
 
 /** A map whose channels are normalised, and its statistics. */
 export interface GroupNormSource extends Statistics {

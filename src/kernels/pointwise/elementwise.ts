@@ -11,10 +11,10 @@ import type { DType } from "../../gpu/dtype.ts";
 import { dtypeByteLength } from "../../gpu/dtype.ts";
 import { ShapeError } from "../../gpu/shape.ts";
 import { foldWorkgroups } from "../../gpu/wgsl.ts";
-import type { Activation } from "./activation.ts";
-import { activationWgsl } from "./activation.ts";
 import type { Cost, Kernel, KernelPlan } from "../kernel.ts";
 import { dispatch, f32, reads, u32, writes } from "../kernel.ts";
+import type { Activation } from "./activation.ts";
+import { activationWgsl } from "./activation.ts";
 
 /** Operands: `a`, `b` (when `hasB`), `y`; each `quads` quads. */
 export interface ElementwiseProblem {

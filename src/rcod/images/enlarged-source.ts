@@ -5,9 +5,9 @@
  */
 import type { Gpu } from "../../gpu/device.ts";
 import type { DType } from "../../gpu/dtype.ts";
+import { runPlan } from "../../graph/execution/run-plan.ts";
 import { activationByteLength } from "../../graph/lowering/lower.ts";
 import { readActivation } from "../../graph/read-activation.ts";
-import { runPlan } from "../../graph/execution/run-plan.ts";
 import type { Rounding } from "../../kernels/image/image-layout.ts";
 import { imageToTensor } from "../../kernels/image/image-to-tensor.ts";
 import { reflectedTable, triangleTable } from "../../kernels/image/resample-weights.ts";

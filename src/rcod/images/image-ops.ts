@@ -13,18 +13,7 @@ import type { ResizeF32Problem } from "../../kernels/image/resize-f32.ts";
 import { resizeF32 } from "../../kernels/image/resize-f32.ts";
 import { pillowResizePasses, resizeU8 } from "../../kernels/image/resize-u8.ts";
 import { tensorToImage } from "../../kernels/image/tensor-to-image.ts";
-
-/** Interleaved 8-bit sRGB, rows from the top; `data.length` is width · height · channels. */
-export interface RawImage {
-  /** Columns. */
-  readonly width: number;
-  /** Rows. */
-  readonly height: number;
-  /** 3: RGB; 4: RGBA, alpha not premultiplied. */
-  readonly channels: 3 | 4;
-  /** One byte a channel. */
-  readonly data: Uint8Array | Uint8ClampedArray;
-}
+import type { RawImage } from "../settings/options.ts";
 
 /** A packed RGBA8 image on the device. Whoever made it releases it. */
 export interface DeviceImage {

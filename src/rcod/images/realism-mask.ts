@@ -4,8 +4,8 @@
  * squares wholly in the padding the nearest pixels of the mask.
  */
 import { ShapeError } from "../../gpu/shape.ts";
-import type { Geometry } from "./geometry.ts";
 import type { RealismMask } from "../settings/options.ts";
+import type { Geometry } from "./geometry.ts";
 
 /** Throws `ShapeError` unless `mask` is what it says. */
 export function checkMask({ data, width, height }: RealismMask): void {

@@ -1,6 +1,7 @@
 /** The image that a call gets: pixels on the host, or a texture on the device. */
 import type { Gpu } from "../../gpu/device.ts";
-import type { DeviceImage, RawImage } from "./image-ops.ts";
+import type { RawImage } from "../settings/options.ts";
+import type { DeviceImage } from "./image-ops.ts";
 import { checkImage, uploadImage } from "./image-ops.ts";
 import { checkTexture, imageOfTexture } from "./textures.ts";
 

@@ -2,10 +2,10 @@
 import type { Gpu } from "../../gpu/device.ts";
 import { DeviceError } from "../../gpu/errors.ts";
 import { ShapeError } from "../../gpu/shape.ts";
+import type { UpscaleOptions } from "../settings/options.ts";
 import type { Geometry } from "./geometry.ts";
 import type { DeviceImage } from "./image-ops.ts";
 import { createImage } from "./image-ops.ts";
-import type { UpscaleOptions } from "../settings/options.ts";
 
 /** GPUTextureUsage: the constants are not defined in every Node process. */
 const USAGE = { COPY_SRC: 0x1, COPY_DST: 0x2, TEXTURE_BINDING: 0x4, RENDER_ATTACHMENT: 0x10 };

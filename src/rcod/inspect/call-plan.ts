@@ -3,19 +3,19 @@ import type { Caps } from "../../gpu/caps.ts";
 import type { DType } from "../../gpu/dtype.ts";
 import type { Graph } from "../../graph/ir/ir.ts";
 import { planGraph } from "../../graph/plan.ts";
+import type { Geometry } from "../images/geometry.ts";
+import { estimatorGraph } from "../networks/degradation.ts";
+import { decoderGraph, encoderGraph, unetGraph } from "../networks/graphs.ts";
+import { stageGraphs } from "../networks/stage-graphs.ts";
 import type { VaeConfig } from "../settings/config.ts";
 import { clipTokens, vaeFactor } from "../settings/config.ts";
-import { estimatorGraph } from "../networks/degradation.ts";
-import type { Geometry } from "../images/geometry.ts";
-import type { GraphSummary, PlannedStep, PlannedValue } from "./graph-summary.ts";
-import { plannedSteps, plannedValues, summarizeGraph } from "./graph-summary.ts";
-import { decoderGraph, encoderGraph, unetGraph } from "../networks/graphs.ts";
 import type { ModelConfigs } from "../settings/model-configs.ts";
-import { stageGraphs } from "../networks/stage-graphs.ts";
 import type { NetworkStage } from "../settings/options.ts";
-import { exactTiles, vaeReach } from "../tiles/vae-tiles.ts";
 import { latentTiling } from "../tiles/tiling.ts";
 import { chooseVaeTile } from "../tiles/vae-tile-choice.ts";
+import { exactTiles, vaeReach } from "../tiles/vae-tiles.ts";
+import type { GraphSummary, PlannedStep, PlannedValue } from "./graph-summary.ts";
+import { plannedSteps, plannedValues, summarizeGraph } from "./graph-summary.ts";
 
 /** One network of a call. */
 export interface NetworkPlan extends GraphSummary {

@@ -1,8 +1,8 @@
 /** The names under which values of a call's networks can be captured. */
 import type { Graph } from "../../graph/ir/ir.ts";
+import { stageGraphs } from "../networks/stage-graphs.ts";
 import { vaeFactor } from "../settings/config.ts";
 import type { ModelConfigs } from "../settings/model-configs.ts";
-import { stageGraphs } from "../networks/stage-graphs.ts";
 import type { NetworkStage } from "../settings/options.ts";
 
 /** The stages with a network whose values can be captured, in order. */

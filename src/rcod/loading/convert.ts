@@ -4,19 +4,17 @@
  * file makes its bytes when they are asked for.
  */
 import type { DType } from "../../gpu/dtype.ts";
-import type { TensorSource } from "../../graph/weights/device-weights.ts";
 import type { Weight } from "../../graph/ir/ir.ts";
+import type { TensorSource } from "../../graph/weights/device-weights.ts";
 import type { FileSet } from "../../weights/index.ts";
 import { readText } from "../../weights/index.ts";
-import { storeSource } from "./stored-tensors.ts";
-import type { ClipConfig } from "../settings/config.ts";
-import type { ConvertedFile, ConvertedPart, ConvertedTensor } from "./converted-files.ts";
-import { shards, textFile, weightFile } from "./converted-files.ts";
 import { IMAGE_PROJ } from "../networks/graphs.ts";
 import type { ModelPart } from "../networks/stage-graphs.ts";
-import type { ModelConfigs } from "../settings/model-configs.ts";
-import { readConfigs } from "../settings/model-configs.ts";
 import { modelParameters } from "../networks/stage-graphs.ts";
+import type { ClipConfig } from "../settings/config.ts";
+import type { ModelConfigs } from "../settings/model-configs.ts";
+import type { ConvertedFile, ConvertedPart, ConvertedTensor } from "./converted-files.ts";
+import { shards, textFile, weightFile } from "./converted-files.ts";
 import { openModel } from "./open-model.ts";
 import type { RcodCheckpoint } from "./rcod-checkpoint.ts";
 import {
@@ -25,6 +23,8 @@ import {
   isModulationLayer,
   releasedMemName,
 } from "./rcod-s-checkpoint.ts";
+import { readConfigs } from "./read-configs.ts";
+import { storeSource } from "./stored-tensors.ts";
 
 export interface ConvertOptions {
   /** Storage of matrices. Vectors and tables are f32 in both: so they are on the device. */

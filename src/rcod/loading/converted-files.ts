@@ -1,7 +1,7 @@
 /** Weight files that are written from a model's parameters, piece by piece: nothing is held. */
 import { floatToHalfBits } from "../../gpu/dtype.ts";
-import type { TensorSource } from "../../graph/weights/device-weights.ts";
 import type { Weight } from "../../graph/ir/ir.ts";
+import type { TensorSource } from "../../graph/weights/device-weights.ts";
 import { quoted } from "../../weights/errors.ts";
 import type { TensorPlace, WeightStem } from "../../weights/index.ts";
 import { WeightsError, elementByteLength, layoutSafetensors } from "../../weights/index.ts";

@@ -2,17 +2,18 @@
 import type { Gpu } from "../../gpu/device.ts";
 import type { DType } from "../../gpu/dtype.ts";
 import { submittedWorkDone } from "../../gpu/transfer.ts";
+import type { Weight } from "../../graph/ir/ir.ts";
 import type { TensorSource } from "../../graph/weights/device-weights.ts";
 import { DeviceWeights, sourceByteLength } from "../../graph/weights/device-weights.ts";
-import type { Weight } from "../../graph/ir/ir.ts";
 import type { FileSet } from "../../weights/index.ts";
 import { DEGRADATION_DTYPE } from "../networks/degradation.ts";
-import type { ModelConfigs } from "../settings/model-configs.ts";
+import type { DegradationTables } from "../networks/modulation.ts";
 import type { ModelPart } from "../networks/stage-graphs.ts";
 import { modelParameters, modelWeights, stageWeights } from "../networks/stage-graphs.ts";
-import type { DegradationTables } from "../networks/modulation.ts";
+import type { ModelConfigs } from "../settings/model-configs.ts";
 import type { OpenModel } from "./open-model.ts";
 import { openModel } from "./open-model.ts";
+import { readTables } from "./rcod-s-checkpoint.ts";
 import { StageResidency } from "./stage-residency.ts";
 
 /** The weights of each part on the device. */
@@ -71,7 +72,7 @@ export async function loadWeights(
       ...(weights as ModelWeights),
       ...(configs.degradation &&
         checkpoint && {
-          tables: await (await import("../on-demand.ts")).readTables(checkpoint, signal),
+          tables: await readTables(checkpoint, signal),
         }),
     };
     if (lowMemory) {

@@ -1,6 +1,6 @@
+import type { Weight } from "../../graph/ir/ir.ts";
 /** A model's weight files, open and checked against its configurations. Needs no GPU. */
 import type { TensorSource } from "../../graph/weights/device-weights.ts";
-import type { Weight } from "../../graph/ir/ir.ts";
 import type { FileSet, WeightStem, WeightStore } from "../../weights/index.ts";
 import {
   WeightsError,
@@ -10,13 +10,14 @@ import {
   openWeightFolder,
   renamedStore,
 } from "../../weights/index.ts";
-import { UNUSED_CLIP_TENSORS, storeSource, withCurrentAttentionNames } from "./stored-tensors.ts";
 import { IMAGE_PROJ } from "../networks/graphs.ts";
-import type { ModelConfigs } from "../settings/model-configs.ts";
 import type { ModelPart } from "../networks/stage-graphs.ts";
 import { modelParts } from "../networks/stage-graphs.ts";
+import type { ModelConfigs } from "../settings/model-configs.ts";
 import type { RcodCheckpoint, TrainedParameters } from "./rcod-checkpoint.ts";
 import { loraUpdates, openCheckpoint, withTrainedTensors } from "./rcod-checkpoint.ts";
+import { modulatedUpdates, openDegradation } from "./rcod-s-checkpoint.ts";
+import { UNUSED_CLIP_TENSORS, storeSource, withCurrentAttentionNames } from "./stored-tensors.ts";
 
 /**
  * Opens the weight files of one part of a model folder, under the names that the graphs use, with what the
@@ -60,7 +61,7 @@ export async function openPart(
       return open("mem", "model");
     case "degradation":
       if (checkpoint === null) throw new Error("internal: RCOD_S without a checkpoint");
-      return (await import("../on-demand.ts")).openDegradation(files, checkpoint, signal);
+      return openDegradation(files, checkpoint, signal);
     default:
       return part satisfies never;
   }
@@ -85,7 +86,6 @@ export async function checkpointUpdates(
   { unet, vae, degradation, rcod }: ModelConfigs,
 ): Promise<ReturnType<typeof loraUpdates>> {
   if (degradation === null) return loraUpdates(checkpoint, parameters, rcod.loraAlpha);
-  const { modulatedUpdates } = await import("../on-demand.ts");
   return modulatedUpdates(checkpoint, parameters, { unet, vae, degradation }, rcod.loraAlpha);
 }
 

@@ -1,3 +1,4 @@
+import type { Weight } from "../../graph/ir/ir.ts";
 /**
  * RCOD's checkpoint: what was trained on top of a frozen base, as one file in the model folder: the released
  * dictionary as torch.save wrote it, or safetensors with the same names, flattened:
@@ -12,7 +13,6 @@
  * modules.
  */
 import type { LoraUpdate } from "../../graph/weights/device-weights.ts";
-import type { Weight } from "../../graph/ir/ir.ts";
 import { listSome, quoted } from "../../weights/errors.ts";
 import type { ExpectedTensor, FileSet, WeightStore } from "../../weights/index.ts";
 import {
@@ -24,10 +24,10 @@ import {
   readAheadFiles,
   renamedStore,
 } from "../../weights/index.ts";
-import { storedTensor } from "./stored-tensors.ts";
+import { IMAGE_PROJ } from "../networks/graphs.ts";
 import type { RcodConfig } from "../settings/config.ts";
 import { RCOD_O } from "../settings/config.ts";
-import { IMAGE_PROJ } from "../networks/graphs.ts";
+import { storedTensor } from "./stored-tensors.ts";
 
 /** The parts of which some parameters were trained in full. */
 type TrainedPart = "unet" | "clip";

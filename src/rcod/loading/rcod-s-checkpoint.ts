@@ -7,6 +7,7 @@
  *   state_dict_<part>_de_mlp.0.…, …_block_mlp.0.…, …_fuse_mlp.…   w, state_embeddings.state_dict_<part>_block.weight
  */
 import type { LoraUpdate } from "../../graph/weights/device-weights.ts";
+import { quoted } from "../../weights/errors.ts";
 import type { ExpectedTensor, FileSet, WeightStore } from "../../weights/index.ts";
 import {
   WeightsError,
@@ -16,11 +17,11 @@ import {
   renamedStore,
   toFloat32,
 } from "../../weights/index.ts";
+import type { DegradationTables } from "../networks/modulation.ts";
+import { blockCounts, blockOfModule, levelsOf } from "../networks/modulation.ts";
 import type { UNetConfig, VaeConfig } from "../settings/config.ts";
-import type { DegradationConfig } from "../networks/degradation.ts";
-import { quoted } from "../../weights/errors.ts";
-import type { DegradationTables, ModulatedPart } from "../networks/modulation.ts";
-import { MODULATED_PARTS, blockCounts, blockOfModule, levelsOf } from "../networks/modulation.ts";
+import type { DegradationConfig, ModulatedPart } from "../settings/degradation-config.ts";
+import { MODULATED_PARTS } from "../settings/degradation-config.ts";
 import type { LoraModule, RcodCheckpoint, TrainedParameters } from "./rcod-checkpoint.ts";
 import { borrowedStore, checkedUpdates, trainedTensors } from "./rcod-checkpoint.ts";
 

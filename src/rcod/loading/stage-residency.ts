@@ -1,11 +1,11 @@
 /** Low memory: the weights of one stage at a time on the device, read again whenever their stage begins. */
 import type { Gpu } from "../../gpu/device.ts";
 import { submittedWorkDone } from "../../gpu/transfer.ts";
-import type { DeviceWeights } from "../../graph/weights/device-weights.ts";
 import type { Weight } from "../../graph/ir/ir.ts";
+import type { DeviceWeights } from "../../graph/weights/device-weights.ts";
 import type { ModelPart, WeightStage } from "../networks/stage-graphs.ts";
 import { STAGE_PART } from "../networks/stage-graphs.ts";
-import type { ModulatedPart } from "../networks/modulation.ts";
+import type { ModulatedPart } from "../settings/degradation-config.ts";
 
 export interface EnterOptions {
   readonly signal?: AbortSignal;

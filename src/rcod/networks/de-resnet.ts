@@ -7,16 +7,7 @@
  */
 import type { GraphBuilder, WeightScope } from "../../graph/ir/builder.ts";
 import type { Value } from "../../graph/ir/ir.ts";
-
-/** Widths of DEResNet; 64, 128 and 512 in the released one. */
-export interface DeResNetConfig {
-  /** Channels of the six blocks at full resolution. */
-  readonly width: number;
-  /** Channels of the two blocks at half resolution: a branch's features. */
-  readonly outWidth: number;
-  /** Hidden layer of the score. */
-  readonly hidden: number;
-}
+import type { DeResNetConfig } from "../settings/degradation-config.ts";
 
 /** Kinds of degradation that are scored: blur and noise upstream, in an order that is not documented. */
 export const DEGRADATIONS = 2;

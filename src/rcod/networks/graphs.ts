@@ -2,7 +2,6 @@
 import type { DType } from "../../gpu/dtype.ts";
 import { GraphBuilder, WeightScope } from "../../graph/ir/builder.ts";
 import type { Graph } from "../../graph/ir/ir.ts";
-import { clipVisionModel, imageProjection } from "./clip-vision.ts";
 import type {
   ClipConfig,
   MemConfig,
@@ -10,6 +9,7 @@ import type {
   UNetConfig,
   VaeConfig,
 } from "../settings/config.ts";
+import { clipVisionModel, imageProjection } from "./clip-vision.ts";
 import { metricMap } from "./mem.ts";
 import { unet2dConditionModel } from "./unet.ts";
 import { vaeDecoder, vaeEncoder } from "./vae.ts";

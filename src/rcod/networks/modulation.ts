@@ -10,10 +10,7 @@
 import type { GraphBuilder, WeightScope } from "../../graph/ir/builder.ts";
 import type { Value } from "../../graph/ir/ir.ts";
 import { channelsOf } from "../../graph/ir/ir.ts";
-
-/** The parts whose LoRA is modulated. */
-export const MODULATED_PARTS = ["vae", "unet"] as const;
-export type ModulatedPart = (typeof MODULATED_PARTS)[number];
+import type { ModulatedPart } from "../settings/degradation-config.ts";
 
 /** How many levels the networks of the parts have. */
 export interface ModulatedNetworks {

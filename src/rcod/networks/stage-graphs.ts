@@ -5,9 +5,9 @@ import { graphWeights } from "../../graph/ir/ir.ts";
 import type { PassName } from "../../graph/passes/passes.ts";
 import { optimize } from "../../graph/passes/passes.ts";
 import { clipTokens, vaeFactor } from "../settings/config.ts";
+import type { ModelConfigs } from "../settings/model-configs.ts";
 import { estimatorGraph, modulationGraph } from "./degradation.ts";
 import { decoderGraph, encoderGraph, memGraph, tokenGraph, unetGraph } from "./graphs.ts";
-import type { ModelConfigs } from "../settings/model-configs.ts";
 import { blockCounts } from "./modulation.ts";
 
 /** The parts of a model that have weights of their own on the device. */

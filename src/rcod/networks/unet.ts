@@ -1,3 +1,4 @@
+import { ShapeError } from "../../gpu/shape.ts";
 /**
  * diffusers' UNet2DConditionModel, built from its config. Up-samplers always resize to the size of the next
  * skip tensor: with sides divisible by 2^(levels − 1) that is ×2, and otherwise it is diffusers' rule too.
@@ -5,7 +6,6 @@
 import type { GraphBuilder, WeightScope } from "../../graph/ir/builder.ts";
 import type { Value } from "../../graph/ir/ir.ts";
 import { channelsOf } from "../../graph/ir/ir.ts";
-import { ShapeError } from "../../gpu/shape.ts";
 import type { UNetConfig } from "../settings/config.ts";
 import { resnetBlock } from "./resnet.ts";
 import { transformer2d } from "./transformer.ts";

@@ -1,5 +1,16 @@
 /** What callers choose and what they get: the option and result types of the public API. */
-import type { RawImage } from "../images/image-ops.ts";
+
+/** Interleaved 8-bit sRGB, rows from the top; `data.length` is width · height · channels. */
+export interface RawImage {
+  /** Columns. */
+  readonly width: number;
+  /** Rows. */
+  readonly height: number;
+  /** 3: RGB; 4: RGBA, alpha not premultiplied. */
+  readonly channels: 3 | 4;
+  /** One byte a channel. */
+  readonly data: Uint8Array | Uint8ClampedArray;
+}
 
 /** A stage of the pipeline, in order. */
 export type Stage = "load" | "preprocess" | "tokens" | "encode" | "unet" | "decode" | "color";

@@ -1,18 +1,14 @@
+import { runPlan } from "../../graph/execution/run-plan.ts";
+import { packActivation } from "../../graph/pack-activation.ts";
 /** RCOD_S: makes the model's weights those for one image. */
 import type { RunOptions } from "../../graph/program.ts";
-import { packActivation } from "../../graph/pack-activation.ts";
-import { runPlan } from "../../graph/execution/run-plan.ts";
 import { imageToTensor } from "../../kernels/image/image-to-tensor.ts";
-import { degreesOfLogits } from "../networks/de-resnet.ts";
-import { DEGRADATION_DTYPE, estimatorGraph, modulationGraph } from "../networks/degradation.ts";
-import {
-  MODULATED_PARTS,
-  blockCounts,
-  fourierEmbedding,
-  repeatRows,
-} from "../networks/modulation.ts";
 import type { SourceImage } from "../images/source-image.ts";
 import { packedSource } from "../images/source-image.ts";
+import { degreesOfLogits } from "../networks/de-resnet.ts";
+import { DEGRADATION_DTYPE, estimatorGraph, modulationGraph } from "../networks/degradation.ts";
+import { blockCounts, fourierEmbedding, repeatRows } from "../networks/modulation.ts";
+import { MODULATED_PARTS } from "../settings/degradation-config.ts";
 import type { StageContext } from "./context.ts";
 
 /** What the degradation estimator says of an image. */

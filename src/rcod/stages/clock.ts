@@ -1,8 +1,8 @@
 import type { RunOptions } from "../../graph/program.ts";
 import type { Inspector } from "../inspect/inspector.ts";
-import type { Progress, Stage } from "../settings/options.ts";
 import { NETWORK_STAGES } from "../inspect/stage-modules.ts";
 import type { EnterOptions } from "../loading/stage-residency.ts";
+import type { Progress, Stage } from "../settings/options.ts";
 
 type RunStage = Exclude<Stage, "load">;
 

@@ -1,15 +1,16 @@
 /** From the predicted latents to an 8-bit image. */
 import { uploadBytes } from "../../gpu/transfer.ts";
 import { readActivation } from "../../graph/read-activation.ts";
-import { decoderGraph } from "../networks/graphs.ts";
 import { levels } from "../images/host-pixels.ts";
 import type { DeviceImage } from "../images/image-ops.ts";
 import { createImage, tensorToLevels } from "../images/image-ops.ts";
+import { decoderGraph } from "../networks/graphs.ts";
 import type { UpscaleOptions } from "../settings/options.ts";
+import { TiledVae } from "../tiles/tiled-vae.ts";
+import { chooseVaeTile } from "../tiles/vae-tile-choice.ts";
 import type { StageClock } from "./clock.ts";
 import type { Encoded, StageContext } from "./context.ts";
 import { roundingOf } from "./context.ts";
-import { chooseVaeTile } from "../tiles/vae-tile-choice.ts";
 
 /** Stage "decode": the image at the size of the enlarged source. */
 export async function decodeLatents(
@@ -49,7 +50,6 @@ export async function decodeLatents(
     }
     const shape = [latentHeight * latentWidth, vae.latentChannels];
     const latents = await readActivation(gpu, z, shape, dtype);
-    const { TiledVae } = await import("../on-demand.ts"); // only large images need it
     const tiled = await new TiledVae(gpu, weights.vae, vae, "decode").run(
       latents,
       latentHeight,

@@ -4,20 +4,22 @@ import type { DType } from "../../gpu/dtype.ts";
 import { uploadBytes } from "../../gpu/transfer.ts";
 import { packActivation } from "../../graph/pack-activation.ts";
 import type { RunOptions } from "../../graph/program.ts";
-import { vaeFactor } from "../settings/config.ts";
 import type { EnlargedSource } from "../images/enlarged-source.ts";
 import { bilinearSource, pillowSource } from "../images/enlarged-source.ts";
 import type { Geometry } from "../images/geometry.ts";
-import { encoderGraph, memGraph, tokenGraph } from "../networks/graphs.ts";
 import { resizeToTensor } from "../images/image-ops.ts";
-import { metricOfMap } from "../networks/mem.ts";
-import type { UpscaleOptions } from "../settings/options.ts";
-import { sampleLatents, splitMoments } from "./posterior.ts";
 import type { SourceImage } from "../images/source-image.ts";
+import { encoderGraph, memGraph, tokenGraph } from "../networks/graphs.ts";
+import { metricOfMap } from "../networks/mem.ts";
+import { vaeFactor } from "../settings/config.ts";
+import type { UpscaleOptions } from "../settings/options.ts";
+import { TiledVae } from "../tiles/tiled-vae.ts";
+import { chooseVaeTile } from "../tiles/vae-tile-choice.ts";
+import { adaptToImage } from "./adapt.ts";
 import type { StageClock } from "./clock.ts";
 import type { Encoded, StageContext } from "./context.ts";
 import { roundingOf } from "./context.ts";
-import { chooseVaeTile } from "../tiles/vae-tile-choice.ts";
+import { sampleLatents, splitMoments } from "./posterior.ts";
 
 /** Share of RCOD_S's encoding that looks at the degradation and merges. */
 const ADAPT_SHARE = 0.2;
@@ -45,9 +47,7 @@ export async function encodeImage(
     owned.push(tokens);
     clock.start("encode");
     const adapted = configs.degradation
-      ? await (
-          await import("../on-demand.ts")
-        ).adaptToImage(context, image, clock.runOptions(options.signal, 0, ADAPT_SHARE))
+      ? await adaptToImage(context, image, clock.runOptions(options.signal, 0, ADAPT_SHARE))
       : null;
     await programs.enter("encode", clock.enterOptions(options.signal));
     const latents = await encodeLatents(context, source, geometry, options, (signal) =>
@@ -125,7 +125,6 @@ export async function encodeLatents(
     );
   }
   const pixels = await source.toHost();
-  const { TiledVae } = await import("../on-demand.ts"); // only large images need it
   const tiled = new TiledVae(gpu, weights.vae, vae, "encode");
   const moments = await tiled.run(pixels, workHeight, workWidth, {
     tileSize: tile,

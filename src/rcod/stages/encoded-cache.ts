@@ -1,8 +1,8 @@
 /** The encoding of the last image, kept on the device. */
 import type { Gpu } from "../../gpu/device.ts";
 import type { Geometry } from "../images/geometry.ts";
-import type { UpscaleOptions } from "../settings/options.ts";
 import type { SourceImage } from "../images/source-image.ts";
+import type { UpscaleOptions } from "../settings/options.ts";
 import type { Encoded } from "./context.ts";
 
 export class EncodedCache {

@@ -4,16 +4,16 @@ import { submittedWorkDone } from "../../gpu/transfer.ts";
 import { runPlan } from "../../graph/execution/run-plan.ts";
 import { replaceAlpha } from "../../kernels/image/replace-alpha.ts";
 import { dropAlpha } from "../images/host-pixels.ts";
-import type { DeviceImage, RawImage } from "../images/image-ops.ts";
+import type { DeviceImage } from "../images/image-ops.ts";
 import { cropImage, fixColors, readImage, resizeImage } from "../images/image-ops.ts";
-import type { UpscaleOptions } from "../settings/options.ts";
 import type { SourceImage } from "../images/source-image.ts";
 import { hasAlpha, packedSource } from "../images/source-image.ts";
+import type { Output } from "../images/textures.ts";
+import { textureOfImage } from "../images/textures.ts";
+import type { RawImage, UpscaleOptions } from "../settings/options.ts";
 import type { StageClock } from "./clock.ts";
 import type { Encoded, StageContext } from "./context.ts";
 import { roundingOf } from "./context.ts";
-import type { Output } from "../images/textures.ts";
-import { textureOfImage } from "../images/textures.ts";
 
 /** The pixels of a call, on the host or on the device. Whoever gets the textures destroys them. */
 export type Pixels = ({ readonly image: RawImage } | { readonly texture: GPUTexture }) & {

@@ -1,13 +1,13 @@
 /** What the pipeline does for a call that wants to look. */
 import { ShapeError } from "../../gpu/shape.ts";
-import { clipTokens, vaeFactor } from "../settings/config.ts";
 import type { Geometry } from "../images/geometry.ts";
 import type { Inspector } from "../inspect/inspector.ts";
-import type { UpscaleOptions } from "../settings/options.ts";
-import type { Encoded, StageContext } from "./context.ts";
 import { NETWORK_STAGES } from "../inspect/stage-modules.ts";
+import { clipTokens, vaeFactor } from "../settings/config.ts";
+import type { UpscaleOptions } from "../settings/options.ts";
 import { latentTiling } from "../tiles/tiling.ts";
 import { chooseVaeTile } from "../tiles/vae-tile-choice.ts";
+import type { Encoded, StageContext } from "./context.ts";
 
 /** Throws `ShapeError` where a wanted module belongs to a stage that will run in tiles. */
 export function checkWhole(

@@ -1,18 +1,19 @@
 /** The UNet's calls and the one-step formula. */
 import { quadCount } from "../../gpu/shape.ts";
+import { runPlan } from "../../graph/execution/run-plan.ts";
 import { activationByteLength } from "../../graph/lowering/lower.ts";
 import { packActivation } from "../../graph/pack-activation.ts";
-import { runPlan } from "../../graph/execution/run-plan.ts";
 import { elementwise } from "../../kernels/pointwise/elementwise.ts";
-import { clipTokens } from "../settings/config.ts";
 import { oneStepCoefficients, unetGraph } from "../networks/graphs.ts";
-import type { TimestepShare, WeightedTiles } from "../tiles/latent-blend.ts";
+import { timestepEmbedding } from "../networks/unet.ts";
+import { clipTokens } from "../settings/config.ts";
 import type { UpscaleOptions } from "../settings/options.ts";
-import type { StageClock } from "./clock.ts";
-import type { Encoded, StageContext } from "./context.ts";
+import { blendPredictions } from "../tiles/latent-blend.ts";
+import type { TimestepShare, WeightedTiles } from "../tiles/latent-blend.ts";
 import type { LatentTiling } from "../tiles/tiling.ts";
 import { gaussianTileWeights, latentTiling } from "../tiles/tiling.ts";
-import { timestepEmbedding } from "../networks/unet.ts";
+import type { StageClock } from "./clock.ts";
+import type { Encoded, StageContext } from "./context.ts";
 
 /**
  * Stage "unet": a call at each of the timesteps, on tiles where the map is large, and the one-step formula:
@@ -58,7 +59,6 @@ export async function predictLatents(
       eps = program.result("eps");
     } else {
       const inputs = { latents, tokens, height, width, channels, dtype };
-      const { blendPredictions } = await import("../on-demand.ts"); // large images, realism by a mask
       blended = await blendPredictions(gpu, program, inputs, tiles, timesteps, embed, runOptions);
       eps = { buffer: blended };
     }

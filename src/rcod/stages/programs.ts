@@ -6,9 +6,9 @@ import { planGraph } from "../../graph/plan.ts";
 import { Program } from "../../graph/program.ts";
 import { SlotPool } from "../../graph/slot-pool.ts";
 import type { LoadedWeights } from "../loading/load.ts";
-import type { ModelPart, WeightStage } from "../networks/stage-graphs.ts";
-import type { ModulatedPart } from "../networks/modulation.ts";
 import type { EnterOptions } from "../loading/stage-residency.ts";
+import type { ModelPart, WeightStage } from "../networks/stage-graphs.ts";
+import type { ModulatedPart } from "../settings/degradation-config.ts";
 
 export class StagePrograms {
   readonly #gpu: Gpu;

@@ -1,12 +1,12 @@
-/** From realism settings to the timesteps of a call. */
-import { predictMetric } from "./encode.ts";
 import { parseRealism } from "../images/geometry.ts";
-import type { TimestepShare } from "../tiles/latent-blend.ts";
+import { timestepOfMetric } from "../networks/mem.ts";
 import type { ModelConfigs } from "../settings/model-configs.ts";
 import { predictsMetric } from "../settings/model-configs.ts";
-import { timestepOfMetric } from "../networks/mem.ts";
 import type { RealismSetting, UpscaleOptions, UpscaleReport } from "../settings/options.ts";
+import type { TimestepShare } from "../tiles/latent-blend.ts";
 import type { Encoded, StageContext } from "./context.ts";
+/** From realism settings to the timesteps of a call. */
+import { predictMetric } from "./encode.ts";
 
 /** A timestep, or "auto" where it depends on the encoded image. */
 export type TimestepSetting = number | "auto";

@@ -3,10 +3,10 @@ import type { Caps } from "../../gpu/caps.ts";
 import type { DType } from "../../gpu/dtype.ts";
 import type { Graph } from "../../graph/ir/ir.ts";
 import { planGraph } from "../../graph/plan.ts";
-import { vaeFactor } from "../settings/config.ts";
 import type { Geometry } from "../images/geometry.ts";
-import type { ModelConfigs } from "../settings/model-configs.ts";
 import { stageGraphs } from "../networks/stage-graphs.ts";
+import { vaeFactor } from "../settings/config.ts";
+import type { ModelConfigs } from "../settings/model-configs.ts";
 import type { Stage } from "../settings/options.ts";
 
 type RunStage = Exclude<Stage, "load">;

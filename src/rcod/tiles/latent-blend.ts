@@ -6,9 +6,9 @@ import type { Gpu } from "../../gpu/device.ts";
 import type { DType } from "../../gpu/dtype.ts";
 import { quadCount } from "../../gpu/shape.ts";
 import { uploadBytes } from "../../gpu/transfer.ts";
+import { runPlan } from "../../graph/execution/run-plan.ts";
 import { activationByteLength } from "../../graph/lowering/lower.ts";
 import type { Program, RunOptions } from "../../graph/program.ts";
-import { runPlan } from "../../graph/execution/run-plan.ts";
 import { crop } from "../../kernels/image/crop.ts";
 import { tileAccumulate, tileClear, tileNormalise } from "../../kernels/image/tile-blend.ts";
 

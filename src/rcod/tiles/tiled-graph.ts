@@ -8,7 +8,6 @@ import type { Gpu } from "../../gpu/device.ts";
 import type { DType } from "../../gpu/dtype.ts";
 import { paddedChannels } from "../../gpu/shape.ts";
 import { readBytes, uploadBytes } from "../../gpu/transfer.ts";
-import type { DeviceWeights } from "../../graph/weights/device-weights.ts";
 import type { Graph, Weight } from "../../graph/ir/ir.ts";
 import { channelsOf } from "../../graph/ir/ir.ts";
 import { statsPlan } from "../../graph/lowering/lower-statistics.ts";
@@ -17,6 +16,7 @@ import type { GraphPlan } from "../../graph/plan.ts";
 import { planGraph } from "../../graph/plan.ts";
 import { Program } from "../../graph/program.ts";
 import { SlotPool } from "../../graph/slot-pool.ts";
+import type { DeviceWeights } from "../../graph/weights/device-weights.ts";
 import { channelStatsByteLength } from "../../kernels/norm/channel-stats.ts";
 import type { GroupMoments } from "../../kernels/norm/group-moments.ts";
 import {

@@ -9,17 +9,10 @@
  */
 import type { Gpu } from "../../gpu/device.ts";
 import { GraphBuilder, WeightScope } from "../../graph/ir/builder.ts";
-import type { DeviceWeights } from "../../graph/weights/device-weights.ts";
 import type { Graph, Value } from "../../graph/ir/ir.ts";
 import { planGraph } from "../../graph/plan.ts";
 import { Program } from "../../graph/program.ts";
-import type { VaeConfig } from "../settings/config.ts";
-import { vaeFactor } from "../settings/config.ts";
-import type { HostMap } from "./host-map.ts";
-import { hostMapFromFloats, hostMapToFloats } from "./host-map.ts";
-import { runTiledGraph } from "./tiled-graph.ts";
-import { vaeTiles } from "./tiling.ts";
-import { exactTiles, vaeReach } from "./vae-tiles.ts";
+import type { DeviceWeights } from "../../graph/weights/device-weights.ts";
 import {
   vaeDecoder,
   vaeDecoderHead,
@@ -28,6 +21,13 @@ import {
   vaeEncoderHead,
   vaeEncoderTail,
 } from "../networks/vae.ts";
+import type { VaeConfig } from "../settings/config.ts";
+import { vaeFactor } from "../settings/config.ts";
+import type { HostMap } from "./host-map.ts";
+import { hostMapFromFloats, hostMapToFloats } from "./host-map.ts";
+import { runTiledGraph } from "./tiled-graph.ts";
+import { vaeTiles } from "./tiling.ts";
+import { exactTiles, vaeReach } from "./vae-tiles.ts";
 
 export interface TiledVaeOptions {
   /** Core side of a tile in pixels of the input: image pixels to encode, latent pixels to decode. */

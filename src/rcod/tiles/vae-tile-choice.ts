@@ -4,9 +4,9 @@ import type { DType } from "../../gpu/dtype.ts";
 import { ShapeError } from "../../gpu/shape.ts";
 import { activationByteLength } from "../../graph/lowering/lower.ts";
 import { planGraph } from "../../graph/plan.ts";
+import { decoderGraph, encoderGraph } from "../networks/graphs.ts";
 import type { VaeConfig } from "../settings/config.ts";
 import { vaeFactor } from "../settings/config.ts";
-import { decoderGraph, encoderGraph } from "../networks/graphs.ts";
 import type { UpscaleOptions } from "../settings/options.ts";
 import { vaeReach } from "./vae-tiles.ts";
 

@@ -4,15 +4,15 @@ import type { Clock } from "../../gpu/clock.ts";
 import { chooseClock } from "../../gpu/clock.ts";
 import type { Gpu } from "../../gpu/device.ts";
 import type { DType } from "../../gpu/dtype.ts";
-import { noiseBuffer } from "../../graph/measure/noise.ts";
-import { planGraph } from "../../graph/plan.ts";
 import { Recorder } from "../../graph/execution/recorder.ts";
+import { noiseBuffer } from "../../graph/measure/noise.ts";
 import type { TuneResult } from "../../graph/measure/tune.ts";
 import { tune, tuneCases } from "../../graph/measure/tune.ts";
+import { planGraph } from "../../graph/plan.ts";
 import { elementwise } from "../../kernels/pointwise/elementwise.ts";
+import { stageGraphs } from "../networks/stage-graphs.ts";
 import { vaeFactor } from "../settings/config.ts";
 import type { ModelConfigs } from "../settings/model-configs.ts";
-import { stageGraphs } from "../networks/stage-graphs.ts";
 import type { TuningTable } from "./tuning-table.ts";
 import { adapterKey, sourceHash } from "./tuning-table.ts";
 

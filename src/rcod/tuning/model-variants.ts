@@ -3,8 +3,9 @@ import type { Gpu } from "../../gpu/device.ts";
 import type { DType } from "../../gpu/dtype.ts";
 import type { VariantChoice } from "../../kernels/variant-choice.ts";
 import { unknownVariant } from "../../kernels/variant-choice.ts";
-import { browserTuningStore } from "./browser-tuning.ts";
 import type { ModelConfigs } from "../settings/model-configs.ts";
+import { tuneModel } from "./autotune.ts";
+import { browserTuningStore } from "./browser-tuning.ts";
 import { shippedVariants } from "./shipped-tuning.ts";
 import type { TuningStore, TuningTable } from "./tuning-table.ts";
 import { findTable, withForced, withTable } from "./tuning-table.ts";
@@ -46,7 +47,6 @@ export async function modelVariants(
   const text = await storedText(tuningStore);
   const stored = findTable(text, gpu.caps, dtype)?.variants;
   if (stored !== undefined || autotune !== true) return withForced(stored ?? shipped, variants);
-  const { tuneModel } = await import("../on-demand.ts");
   const { table } = await tuneModel(gpu, configs, dtype, signal ? { signal } : {});
   await tuningStore?.write(withTable(text, table)).catch(() => undefined);
   return withForced(table.variants, variants); // as when it is found in the store

@@ -7,10 +7,10 @@ import { clipEncoderLayer, clipVisionModel } from "../../rcod/networks/clip-visi
 import { resnetBlock } from "../../rcod/networks/resnet.ts";
 import { basicTransformerBlock, transformer2d } from "../../rcod/networks/transformer.ts";
 import { midBlock, spatialAttention } from "../../rcod/networks/vae.ts";
-import { clipConfigOf } from "./case-configs.ts";
 import type { OutputResult } from "../runner/compare.ts";
 import type { CaseRun, CaseRunner } from "../runner/run-case.ts";
 import { caseWeights, compareResults, readInput } from "../runner/run-case.ts";
+import { clipConfigOf } from "./case-configs.ts";
 
 const ROOT = new WeightScope();
 /** diffusers' default where a block's parameters name none. */

@@ -3,22 +3,22 @@ import { WeightScope } from "../../graph/ir/builder.ts";
 import { activationByteLength } from "../../graph/lowering/lower.ts";
 import type { HostTensor } from "../../graph/program.ts";
 import { readActivation } from "../../graph/read-activation.ts";
-import { deResNet, degreesOfLogits } from "../../rcod/networks/de-resnet.ts";
-import { metricOfFeatures } from "../../rcod/networks/degradation.ts";
 import { bilinearSource } from "../../rcod/images/enlarged-source.ts";
 import { paddedGeometry } from "../../rcod/images/geometry.ts";
 import { resizeToTensor } from "../../rcod/images/image-ops.ts";
-import type { ModulatedPart } from "../../rcod/networks/modulation.ts";
+import { readTables } from "../../rcod/loading/rcod-s-checkpoint.ts";
+import { deResNet, degreesOfLogits } from "../../rcod/networks/de-resnet.ts";
+import { metricOfFeatures } from "../../rcod/networks/degradation.ts";
 import {
   fourierEmbedding,
   modulationMatrices,
   repeatRows,
 } from "../../rcod/networks/modulation.ts";
-import { readTables } from "../../rcod/loading/rcod-s-checkpoint.ts";
-import type { CaseModel } from "./checkpoint-model.ts";
+import type { ModulatedPart } from "../../rcod/settings/degradation-config.ts";
 import { GoldenError } from "../runner/golden-file.ts";
 import type { CaseRun } from "../runner/run-case.ts";
 import { readInput } from "../runner/run-case.ts";
+import type { CaseModel } from "./checkpoint-model.ts";
 
 const ROOT = new WeightScope();
 /** RCOD_S's working image has sides that are multiples of this. */

@@ -1,13 +1,13 @@
 /** A model in the files that people have, beside a golden file that names them. */
 import type { DType } from "../../gpu/dtype.ts";
-import type { ModelConfigs } from "../../rcod/settings/model-configs.ts";
-import { readConfigs } from "../../rcod/settings/model-configs.ts";
-import type { ModelPart } from "../../rcod/networks/stage-graphs.ts";
-import { modelParameters } from "../../rcod/networks/stage-graphs.ts";
 import type { FolderSource } from "../../rcod/loading/model-source.ts";
 import { modelFiles } from "../../rcod/loading/model-source.ts";
 import type { OpenModel } from "../../rcod/loading/open-model.ts";
 import { openModel } from "../../rcod/loading/open-model.ts";
+import { readConfigs } from "../../rcod/loading/read-configs.ts";
+import type { ModelPart } from "../../rcod/networks/stage-graphs.ts";
+import { modelParameters } from "../../rcod/networks/stage-graphs.ts";
+import type { ModelConfigs } from "../../rcod/settings/model-configs.ts";
 import type { FileSet, SingleFile } from "../../weights/index.ts";
 import { openWeightFile, toFloat32 } from "../../weights/index.ts";
 import type { WeightFile } from "../../weights/weight-file.ts";

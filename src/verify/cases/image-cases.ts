@@ -1,9 +1,9 @@
 /** Image operators: Pillow's resizes (bit for bit), the antialiased resize of the visual prompt, colour fixes. */
 import { uploadBytes } from "../../gpu/transfer.ts";
+import { runPlan } from "../../graph/execution/run-plan.ts";
 import { activationByteLength } from "../../graph/lowering/lower.ts";
 import { packActivation } from "../../graph/pack-activation.ts";
 import { readActivation } from "../../graph/read-activation.ts";
-import { runPlan } from "../../graph/execution/run-plan.ts";
 import type { PillowFilter } from "../../kernels/image/resample-weights.ts";
 import { bilinearPasses, resizeF32 } from "../../kernels/image/resize-f32.ts";
 import type { DeviceImage } from "../../rcod/images/image-ops.ts";

@@ -1,11 +1,11 @@
+import type { Gpu } from "../../gpu/device.ts";
+import { quadCount } from "../../gpu/shape.ts";
 /** One layer with a low-rank update: the merge kernel, and the layer on what it merged. */
 import { readBytes } from "../../gpu/transfer.ts";
 import { WeightScope } from "../../graph/ir/builder.ts";
+import type { Weight } from "../../graph/ir/ir.ts";
 import type { HostTensor } from "../../graph/program.ts";
 import type { DeviceWeights } from "../../graph/weights/device-weights.ts";
-import type { Weight } from "../../graph/ir/ir.ts";
-import { quadCount } from "../../gpu/shape.ts";
-import type { Gpu } from "../../gpu/device.ts";
 import type { OutputResult } from "../runner/compare.ts";
 import { halvesToFloats } from "../runner/golden-file.ts";
 import type { CaseRun, CaseRunner } from "../runner/run-case.ts";

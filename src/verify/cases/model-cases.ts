@@ -3,14 +3,14 @@ import type { GraphBuilder } from "../../graph/ir/builder.ts";
 import { WeightScope } from "../../graph/ir/builder.ts";
 import type { Value } from "../../graph/ir/ir.ts";
 import { clipVisionModel } from "../../rcod/networks/clip-vision.ts";
-import type { UNetConfig, VaeConfig } from "../../rcod/settings/config.ts";
 import { timestepEmbedding, unet2dConditionModel } from "../../rcod/networks/unet.ts";
 import { vaeDecoder, vaeEncoder } from "../../rcod/networks/vae.ts";
-import { clipConfigOf, unetConfigOf, vaeConfigOf } from "./case-configs.ts";
+import type { UNetConfig, VaeConfig } from "../../rcod/settings/config.ts";
 import type { OutputResult } from "../runner/compare.ts";
 import type { CaseInput, CaseRun, CaseRunner } from "../runner/run-case.ts";
 import { compareResults, networkWeights, readInput } from "../runner/run-case.ts";
 import type { WeightSet } from "../runner/session.ts";
+import { clipConfigOf, unetConfigOf, vaeConfigOf } from "./case-configs.ts";
 
 const ROOT = new WeightScope();
 

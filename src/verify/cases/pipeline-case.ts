@@ -11,10 +11,10 @@ import { WeightScope } from "../../graph/ir/builder.ts";
 import type { HostTensor } from "../../graph/program.ts";
 import { clipVisionModel, imageProjection } from "../../rcod/networks/clip-vision.ts";
 import { vaeDecoder, vaeEncoder } from "../../rcod/networks/vae.ts";
-import { CLIP_L14, unetConfigOf, vaeConfigOf } from "./case-configs.ts";
-import { buildUNet, unetEmbedding } from "./model-cases.ts";
 import type { CaseRun, CaseRunner } from "../runner/run-case.ts";
 import { compareResults, networkWeights, readInput } from "../runner/run-case.ts";
+import { CLIP_L14, unetConfigOf, vaeConfigOf } from "./case-configs.ts";
+import { buildUNet, unetEmbedding } from "./model-cases.ts";
 
 const ROOT = new WeightScope();
 

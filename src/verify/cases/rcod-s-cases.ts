@@ -1,28 +1,27 @@
 /** RCOD_S: degradation estimator, modulation, metric and timestep tables, preprocessing. */
 import { uploadBytes } from "../../gpu/transfer.ts";
 import { WeightScope } from "../../graph/ir/builder.ts";
-import type { DeviceWeights } from "../../graph/weights/device-weights.ts";
 import { activationByteLength } from "../../graph/lowering/lower.ts";
 import { packActivation } from "../../graph/pack-activation.ts";
 import { readActivation } from "../../graph/read-activation.ts";
-import { deResNet, degreesOfLogits } from "../../rcod/networks/de-resnet.ts";
-import { metricOfFeatures } from "../../rcod/networks/degradation.ts";
+import type { DeviceWeights } from "../../graph/weights/device-weights.ts";
 import { bilinearSource } from "../../rcod/images/enlarged-source.ts";
 import { paddedGeometry } from "../../rcod/images/geometry.ts";
-import { readImage } from "../../rcod/images/image-ops.ts";
 import { dropAlpha } from "../../rcod/images/host-pixels.ts";
-import { LATENT_GROUPS, timestepOfGroups } from "../../rcod/settings/latent-groups.ts";
-import type { ModulatedPart } from "../../rcod/networks/modulation.ts";
+import { readImage } from "../../rcod/images/image-ops.ts";
+import { deResNet, degreesOfLogits } from "../../rcod/networks/de-resnet.ts";
+import { metricOfFeatures } from "../../rcod/networks/degradation.ts";
 import {
   fourierEmbedding,
   modulationMatrices,
   repeatRows,
 } from "../../rcod/networks/modulation.ts";
+import type { ModulatedPart } from "../../rcod/settings/degradation-config.ts";
+import { LATENT_GROUPS, timestepOfGroups } from "../../rcod/settings/latent-groups.ts";
 import { toChannelsFirst } from "../runner/axis-order.ts";
+import type { OutputResult } from "../runner/compare.ts";
 import type { GoldenCase } from "../runner/golden-file.ts";
 import { GoldenError } from "../runner/golden-file.ts";
-import type { OutputResult } from "../runner/compare.ts";
-import { readMatrix, runLayer } from "./lora-op-cases.ts";
 import type { CaseRun, CaseRunner } from "../runner/run-case.ts";
 import {
   caseWeights,
@@ -32,6 +31,7 @@ import {
   readInput,
 } from "../runner/run-case.ts";
 import type { Session, WeightSet } from "../runner/session.ts";
+import { readMatrix, runLayer } from "./lora-op-cases.ts";
 
 const ROOT = new WeightScope();
 const EXACT = { on: "maxAbs", value: 0 } as const;

@@ -1,15 +1,15 @@
 /** RCOD_S's generator with the weights merged for one pair of scores: encoder, UNet at each timestep, decoder. */
 import { WeightScope } from "../../graph/ir/builder.ts";
 import type { HostTensor } from "../../graph/program.ts";
-import type { ModulatedPart } from "../../rcod/networks/modulation.ts";
 import { blockOfModule } from "../../rcod/networks/modulation.ts";
 import { vaeDecoder, vaeEncoder } from "../../rcod/networks/vae.ts";
-import { unetConfigOf, vaeConfigOf } from "./case-configs.ts";
-import { buildUNet, unetEmbedding } from "./model-cases.ts";
-import { modulateWith, runModulation, sharedInputs } from "./rcod-s-cases.ts";
+import type { ModulatedPart } from "../../rcod/settings/degradation-config.ts";
 import type { CaseRunner } from "../runner/run-case.ts";
 import { compareResults, networkWeights, readInput } from "../runner/run-case.ts";
 import type { WeightSet } from "../runner/session.ts";
+import { unetConfigOf, vaeConfigOf } from "./case-configs.ts";
+import { buildUNet, unetEmbedding } from "./model-cases.ts";
+import { modulateWith, runModulation, sharedInputs } from "./rcod-s-cases.ts";
 
 const ROOT = new WeightScope();
 

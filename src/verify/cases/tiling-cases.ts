@@ -1,23 +1,22 @@
-/** Tiles of the UNet and of the VAE, in the reference's arithmetic. */
-import { unpackActivation } from "../../graph/pack-activation.ts";
 import { readBytes, uploadBytes } from "../../gpu/transfer.ts";
-import { WeightScope } from "../../graph/ir/builder.ts";
-import { GraphBuilder } from "../../graph/ir/builder.ts";
+import { runPlan } from "../../graph/execution/run-plan.ts";
+import { GraphBuilder, WeightScope } from "../../graph/ir/builder.ts";
 import { graphWeights } from "../../graph/ir/ir.ts";
 import { activationByteLength } from "../../graph/lowering/lower.ts";
+/** Tiles of the UNet and of the VAE, in the reference's arithmetic. */
+import { unpackActivation } from "../../graph/pack-activation.ts";
 import type { HostTensor } from "../../graph/program.ts";
-import { runPlan } from "../../graph/execution/run-plan.ts";
 import { tileAccumulate, tileClear, tileNormalise } from "../../kernels/image/tile-blend.ts";
+import { vaeDecoder, vaeEncoder } from "../../rcod/networks/vae.ts";
 import type { UNetConfig } from "../../rcod/settings/config.ts";
 import { TiledVae } from "../../rcod/tiles/tiled-vae.ts";
 import { gaussianTileWeights, latentTiling, tileStarts } from "../../rcod/tiles/tiling.ts";
-import { vaeDecoder, vaeEncoder } from "../../rcod/networks/vae.ts";
-import { unetConfigOf, vaeConfigOf } from "./case-configs.ts";
 import type { OutputResult } from "../runner/compare.ts";
-import { buildUNet, unetEmbedding } from "./model-cases.ts";
 import type { CaseInput, CaseRunner } from "../runner/run-case.ts";
 import { compareResults, compareValues, networkWeights, readInput } from "../runner/run-case.ts";
 import type { Session, WeightSet } from "../runner/session.ts";
+import { unetConfigOf, vaeConfigOf } from "./case-configs.ts";
+import { buildUNet, unetEmbedding } from "./model-cases.ts";
 
 const ROOT = new WeightScope();
 const EXACT = { on: "maxAbs", value: 0 } as const;

@@ -1,9 +1,9 @@
+import type { Weight } from "../../graph/ir/ir.ts";
 /**
  * Where the weights of a case come from: tensors of its file, of the file of the base model beside it, or the
  * recipe. Names are those of the graph, which are the checkpoint's.
  */
 import type { LoraUpdate, SourceTensor, TensorSource } from "../../graph/weights/device-weights.ts";
-import type { Weight } from "../../graph/ir/ir.ts";
 import type { SourceDType } from "../../kernels/contraction/pack-weight.ts";
 import type { SafetensorsFile } from "../../weights/safetensors.ts";
 import { GoldenError } from "./golden-file.ts";

@@ -1,8 +1,8 @@
 /** What every kind of case needs: its weights, its inputs in the engine's order, its outputs compared. */
 import type { DType } from "../../gpu/dtype.ts";
 import type { HostTensor } from "../../graph/program.ts";
-import type { FileSet } from "../../weights/sources/files.ts";
 import type { SafetensorsFile } from "../../weights/safetensors.ts";
+import type { FileSet } from "../../weights/sources/files.ts";
 import { channelsLastShape, toChannelsFirst, toChannelsLast } from "./axis-order.ts";
 import type { CaseWeightsOptions } from "./case-weights.ts";
 import { CaseWeights } from "./case-weights.ts";

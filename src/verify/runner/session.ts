@@ -1,20 +1,19 @@
+import type { Gpu } from "../../gpu/device.ts";
 /**
  * Runs the graphs of cases the way users run them: built, optimised, lowered, planned, replayed. Pipelines stay
  * on the device for the whole session, weights until a graph asks for others: one model at a time.
  */
 import type { DType } from "../../gpu/dtype.ts";
-import type { Gpu } from "../../gpu/device.ts";
 import { GraphBuilder } from "../../graph/ir/builder.ts";
-import type { TensorSource } from "../../graph/weights/device-weights.ts";
-import { DeviceWeights } from "../../graph/weights/device-weights.ts";
 import type { Graph, Weight } from "../../graph/ir/ir.ts";
-import { graphWeights } from "../../graph/ir/ir.ts";
-import { channelsOf } from "../../graph/ir/ir.ts";
+import { channelsOf, graphWeights } from "../../graph/ir/ir.ts";
 import { packActivation } from "../../graph/pack-activation.ts";
 import type { GraphPlan } from "../../graph/plan.ts";
 import { planGraph } from "../../graph/plan.ts";
 import type { HostTensor } from "../../graph/program.ts";
 import { Program } from "../../graph/program.ts";
+import type { TensorSource } from "../../graph/weights/device-weights.ts";
+import { DeviceWeights } from "../../graph/weights/device-weights.ts";
 
 export interface SessionOptions {
   readonly dtype: DType;

@@ -3,14 +3,14 @@
  * memory. Paths inside it are relative, with forward slashes, and cannot leave it.
  */
 import { quoted, reasonOf, WeightsError } from "../errors.ts";
+import { parseStrictJson } from "../strict-json.ts";
+import type { JsonValue } from "../strict-json.ts";
+import { decodeUtf8 } from "../utf8.ts";
 import type { HttpOptions } from "./http-client.ts";
 import { openHttp } from "./http-source.ts";
 import { readAheadFiles } from "./read-ahead.ts";
 import { blobSource, bytesSource } from "./source.ts";
 import type { FileSet } from "./source.ts";
-import { parseStrictJson } from "../strict-json.ts";
-import type { JsonValue } from "../strict-json.ts";
-import { decodeUtf8 } from "../utf8.ts";
 
 export type { FileSet };
 

@@ -16,6 +16,7 @@ import { quoted, WeightsError } from "../errors.ts";
 import type { ByteSource } from "../sources/source.ts";
 import type { JsonValue } from "../strict-json.ts";
 import { checkTensorRange, elementByteLength } from "../tensor-info.ts";
+import { decodeUtf8 } from "../utf8.ts";
 import { MAX_PICKLE_BYTES, readPickle } from "./torch-pickle.ts";
 import type { PickleContext } from "./torch-pickle.ts";
 import { readTorchTensor } from "./torch-tensor.ts";
@@ -23,7 +24,6 @@ import type { TorchStorage, TorchTensor } from "./torch-tensor.ts";
 import type { TorchDict, TorchSequence, TorchValue } from "./torch-value.ts";
 import { readZipDirectory, zipDataOffset } from "./torch-zip.ts";
 import type { ZipEntry } from "./torch-zip.ts";
-import { decodeUtf8 } from "../utf8.ts";
 
 /** An open file of torch.save. */
 export interface TorchFile {

@@ -12,11 +12,11 @@
  * or contain themselves.
  */
 import { quoted, WeightsError } from "../errors.ts";
+import { decodeUtf8 } from "../utf8.ts";
 import { callGlobal, findGlobal } from "./torch-globals.ts";
 import type { TorchStorage } from "./torch-tensor.ts";
 import { isCount, isKey, isKind, kindOf } from "./torch-value.ts";
 import type { Item, TorchValue } from "./torch-value.ts";
-import { decodeUtf8 } from "../utf8.ts";
 
 /** Longest pickle, in bytes; those of 50,000 tensors have about 10 MiB. */
 export const MAX_PICKLE_BYTES = 16 * 2 ** 20;

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { runDoctor } from "../../../cli/doctor/command.ts";
 import { NVIDIA_TOGGLES, featureAdvice } from "../../../cli/advice.ts";
+import { runDoctor } from "../../../cli/doctor/command.ts";
 import type { Caps } from "../../../src/gpu/caps.ts";
 import { BASELINE_CAPS } from "../../../src/gpu/caps.ts";
 import type { Gpu } from "../../../src/gpu/device.ts";

@@ -1,19 +1,19 @@
 /** `rcod group` on a small model: M_L of a pair is the cosine of its latents under the model's encoder. */
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
-import { describe, expect, it } from "vitest";
 import sharp from "sharp";
-import { runGroup } from "../../../cli/group/run.ts";
+import { describe, expect, it } from "vitest";
 import type { GroupOptions } from "../../../cli/group/command.ts";
+import { runGroup } from "../../../cli/group/run.ts";
 import { packActivation } from "../../../src/graph/pack-activation.ts";
 import { planGraph } from "../../../src/graph/plan.ts";
 import { Program } from "../../../src/graph/program.ts";
-import { encoderGraph } from "../../../src/rcod/networks/graphs.ts";
-import type { RawImage } from "../../../src/rcod/images/image-ops.ts";
 import { loadWeights } from "../../../src/rcod/loading/load.ts";
-import { readConfigs } from "../../../src/rcod/settings/model-configs.ts";
-import { modelParts } from "../../../src/rcod/networks/stage-graphs.ts";
+import { readConfigs } from "../../../src/rcod/loading/read-configs.ts";
 import { PairMetric } from "../../../src/rcod/metric-of-pair.ts";
+import { encoderGraph } from "../../../src/rcod/networks/graphs.ts";
+import { modelParts } from "../../../src/rcod/networks/stage-graphs.ts";
+import type { RawImage } from "../../../src/rcod/settings/options.ts";
 import { memoryFiles } from "../../../src/weights/index.ts";
 import { minimalFiles, testImage } from "../../rcod/support.ts";
 import { useGpu } from "../../support/gpu.ts";

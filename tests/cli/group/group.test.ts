@@ -1,8 +1,8 @@
 /** What `rcod group` does without a GPU: pairs of files, options, histogram and plot. */
 import { mkdir, writeFile } from "node:fs/promises";
 import { describe, expect, it } from "vitest";
-import { findPairs, runGroup } from "../../../cli/group/run.ts";
 import { BINS, histogram, histogramSvg, histogramText } from "../../../cli/group/plot.ts";
+import { findPairs, runGroup } from "../../../cli/group/run.ts";
 import { recordingTerminal, useFolder } from "../support/terminal.ts";
 
 const folder = useFolder();

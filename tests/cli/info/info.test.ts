@@ -2,9 +2,9 @@
 import { cp, mkdir, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
-import type { ModuleInfo, PlanInfo } from "../../../src/bench/model-plan.ts";
 import { runInfo } from "../../../cli/info/run.ts";
 import { BUNDLED_MODEL } from "../../../cli/package-root.ts";
+import type { ModuleInfo, PlanInfo } from "../../../src/bench/model-plan.ts";
 import { adaptedModel } from "../../rcod/adapted-model.ts";
 import { recordingTerminal, useFolder } from "../support/terminal.ts";
 

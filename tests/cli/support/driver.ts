@@ -1,3 +1,4 @@
+import type { LoadModel } from "../../../cli/engine.ts";
 /**
  * A process that runs `rcod upscale` with the fake engine, slowly. Arguments: `launch` or `here` (through the
  * launcher, or not), `polite` or `stubborn` (an engine that ignores its abort signal), then the inputs.
@@ -5,7 +6,6 @@
 import { launch } from "../../../cli/launch.ts";
 import { processTerminal, reportError } from "../../../cli/terminal.ts";
 import { runUpscale } from "../../../cli/upscale/run.ts";
-import type { LoadModel } from "../../../cli/engine.ts";
 import { fakeEngine } from "./fake-engine.ts";
 
 const [launching, manners, ...inputs] = process.argv.slice(2);

@@ -1,6 +1,3 @@
-/** An engine without a GPU: nearest-neighbour upscaling that reports and aborts like the real one. */
-import { BASELINE_CAPS } from "../../../src/gpu/caps.ts";
-import type { Gpu } from "../../../src/gpu/device.ts";
 import type {
   LoadModel,
   Model,
@@ -9,6 +6,9 @@ import type {
   Stage,
   UpscaleOptions,
 } from "../../../cli/engine.ts";
+/** An engine without a GPU: nearest-neighbour upscaling that reports and aborts like the real one. */
+import { BASELINE_CAPS } from "../../../src/gpu/caps.ts";
+import type { Gpu } from "../../../src/gpu/device.ts";
 
 const STAGES: readonly Stage[] = ["preprocess", "tokens", "encode", "unet", "decode", "color"];
 

@@ -1,9 +1,9 @@
 /** Measuring on a device: every variant that runs is timed, and one that computes wrong cannot win. */
 import { expect, it } from "vitest";
-import type { Gpu } from "../../../src/gpu/device.ts";
 import { wallClock } from "../../../src/gpu/clock.ts";
-import { planGraph } from "../../../src/graph/plan.ts";
+import type { Gpu } from "../../../src/gpu/device.ts";
 import { tune, tuneCases } from "../../../src/graph/measure/tune.ts";
+import { planGraph } from "../../../src/graph/plan.ts";
 import { useGpu } from "../../support/gpu.ts";
 import { blocks } from "../blocks.ts";
 

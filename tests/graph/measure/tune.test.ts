@@ -2,8 +2,8 @@
 import { describe, expect, it } from "vitest";
 import { BASELINE_CAPS } from "../../../src/gpu/caps.ts";
 import { agrees } from "../../../src/graph/measure/agreement.ts";
-import { planGraph } from "../../../src/graph/plan.ts";
 import { fastestVariant, tuneCases } from "../../../src/graph/measure/tune.ts";
+import { planGraph } from "../../../src/graph/plan.ts";
 import { blocks } from "../blocks.ts";
 
 describe("fastestVariant", () => {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { GraphBuilder, WeightScope } from "../../../src/graph/ir/builder.ts";
-import { foldShortcut } from "../../../src/graph/passes/fold-shortcut.ts";
 import type { Graph, Value } from "../../../src/graph/ir/ir.ts";
+import { foldShortcut } from "../../../src/graph/passes/fold-shortcut.ts";
 
 const root = new WeightScope();
 

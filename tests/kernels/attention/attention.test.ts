@@ -2,10 +2,10 @@ import { describe, expect, it } from "vitest";
 import type { Caps } from "../../../src/gpu/caps.ts";
 import { BASELINE_CAPS, DEFAULT_LIMITS } from "../../../src/gpu/caps.ts";
 import { ShapeError } from "../../../src/gpu/shape.ts";
-import type { AttentionProblem } from "../../../src/kernels/attention/attention.ts";
-import { attention } from "../../../src/kernels/attention/attention.ts";
 import { threadQueries } from "../../../src/kernels/attention/attention-thread.ts";
 import { TILE_STORAGE_BYTES, tileShape } from "../../../src/kernels/attention/attention-tile.ts";
+import type { AttentionProblem } from "../../../src/kernels/attention/attention.ts";
+import { attention } from "../../../src/kernels/attention/attention.ts";
 
 const SD: AttentionProblem = {
   dtype: "f16",

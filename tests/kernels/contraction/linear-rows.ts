@@ -2,12 +2,12 @@
 import { expect } from "vitest";
 import type { Gpu } from "../../../src/gpu/device.ts";
 import { F16_MAX, roundToDtype } from "../../../src/gpu/dtype.ts";
-import type { Activation } from "../../../src/kernels/pointwise/activation.ts";
 import { PLAIN_EPILOGUE } from "../../../src/kernels/contraction/epilogue.ts";
 import type { InputNorm } from "../../../src/kernels/contraction/input-norm.ts";
 import type { LinearProblem, LinearVariant } from "../../../src/kernels/contraction/linear.ts";
 import { linear, linearOutChannels } from "../../../src/kernels/contraction/linear.ts";
 import type { SourceDType } from "../../../src/kernels/contraction/pack-weight.ts";
+import type { Activation } from "../../../src/kernels/pointwise/activation.ts";
 import { finishRows, geglu, matmul } from "../../reference/linear.ts";
 import { mergeLora } from "../../reference/pack-weight.ts";
 import { expectClose } from "../../support/expect-close.ts";

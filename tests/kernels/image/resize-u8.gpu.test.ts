@@ -1,11 +1,11 @@
 import { describe, expect, it } from "vitest";
 import { quantisedTable } from "../../../src/kernels/image/resample-weights.ts";
+import type { PillowFilter } from "../../../src/kernels/image/resample-weights.ts";
 import {
   pillowResizePasses,
   resizeStripes,
   resizeU8,
 } from "../../../src/kernels/image/resize-u8.ts";
-import type { PillowFilter } from "../../../src/kernels/image/resample-weights.ts";
 import { resize } from "../../reference/resample.ts";
 import { runKernel, useGpu } from "../../support/gpu.ts";
 import {

@@ -1,11 +1,11 @@
 import { describe, expect, it } from "vitest";
 import { BASELINE_CAPS } from "../../../src/gpu/caps.ts";
-import type { GroupNormAffineProblem } from "../../../src/kernels/norm/group-norm-affine.ts";
 import {
   affineFromMoments,
   groupMoments,
   mergeGroupMoments,
 } from "../../../src/kernels/norm/group-moments.ts";
+import type { GroupNormAffineProblem } from "../../../src/kernels/norm/group-norm-affine.ts";
 import {
   groupNormAffine,
   groupNormAffineByteLength,

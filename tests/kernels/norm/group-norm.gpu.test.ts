@@ -11,17 +11,17 @@ import {
   chooseSplits,
   splitPixels,
 } from "../../../src/kernels/norm/channel-stats.ts";
-import type { GroupNormAffineProblem } from "../../../src/kernels/norm/group-norm-affine.ts";
-import type { GroupNormSource } from "../../../src/kernels/norm/group-sums.ts";
 import {
   affineFromMoments,
   groupMoments,
   mergeGroupMoments,
 } from "../../../src/kernels/norm/group-moments.ts";
+import type { GroupNormAffineProblem } from "../../../src/kernels/norm/group-norm-affine.ts";
 import {
   groupNormAffine,
   groupNormAffineByteLength,
 } from "../../../src/kernels/norm/group-norm-affine.ts";
+import type { GroupNormSource } from "../../../src/kernels/norm/group-sums.ts";
 import { activation as activationReference } from "../../reference/activation.ts";
 import { splitStats } from "../../reference/channel-stats.ts";
 import { groupNorm, groupStatistics } from "../../reference/group-norm.ts";

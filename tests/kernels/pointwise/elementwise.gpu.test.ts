@@ -1,13 +1,13 @@
 import { describe, expect, it } from "vitest";
 import type { DType } from "../../../src/gpu/dtype.ts";
 import { roundToDtype } from "../../../src/gpu/dtype.ts";
-import { elementwise } from "../../../src/kernels/pointwise/elementwise.ts";
 import type { Activation } from "../../../src/kernels/pointwise/activation.ts";
+import { elementwise } from "../../../src/kernels/pointwise/elementwise.ts";
+import { activation as activationReference } from "../../reference/activation.ts";
 import { expectClose } from "../../support/expect-close.ts";
 import { packRows, runKernel, unpackRows, useGpu } from "../../support/gpu.ts";
 import { uniformArray } from "../../support/random.ts";
 import { pointwise } from "../../support/tolerance.ts";
-import { activation as activationReference } from "../../reference/activation.ts";
 
 const setup = useGpu();
 

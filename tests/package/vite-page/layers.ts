@@ -1,15 +1,16 @@
 /** Every entry of the package as its types see it; checked by the compiler in pack.test.ts, never run. */
 import type { Gpu, ImageInput, RcodModel, UpscaleResult } from "rcod-webgpu";
 import { loadModel, requestGpu } from "rcod-webgpu";
-import type { CachedAddress } from "rcod-webgpu/cache";
-import { cachedUrlFiles, listCache } from "rcod-webgpu/cache";
 import type { CaseRecord } from "rcod-webgpu/bench";
 import { QUICK_CASES, runKernelSuite } from "rcod-webgpu/bench";
+import type { CachedAddress } from "rcod-webgpu/cache";
+import { cachedUrlFiles, listCache } from "rcod-webgpu/cache";
 import { BASELINE_CAPS } from "rcod-webgpu/gpu";
 import type { GraphPlan } from "rcod-webgpu/graph";
 import { GraphBuilder, WeightScope, planGraph } from "rcod-webgpu/graph";
 import type { KernelPlan } from "rcod-webgpu/kernels";
 import { elementwise } from "rcod-webgpu/kernels";
+import { rcodTiny } from "rcod-webgpu/models/rcod-tiny";
 import { folderFiles, requestNodeGpu } from "rcod-webgpu/node";
 import type { CaseResult } from "rcod-webgpu/verify";
 import { verifyFiles } from "rcod-webgpu/verify";
@@ -18,7 +19,6 @@ import { bytesSource, openSafetensors } from "rcod-webgpu/weights";
 import type { WorkerImageInput, WorkerModel } from "rcod-webgpu/worker";
 import { loadModelInWorker } from "rcod-webgpu/worker";
 import { serveModels } from "rcod-webgpu/worker-host";
-import { rcodTiny } from "rcod-webgpu/models/rcod-tiny";
 
 export async function upscale(image: ImageInput, inNode: boolean): Promise<UpscaleResult> {
   const gpu: Gpu = inNode ? await requestNodeGpu() : await requestGpu();

@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import { readBytes } from "../../../src/gpu/transfer.ts";
 import { resizeToTensor, uploadImage } from "../../../src/rcod/images/image-ops.ts";
-import type { RawImage } from "../../../src/rcod/images/image-ops.ts";
+import type { RawImage } from "../../../src/rcod/settings/options.ts";
 import { useGpu } from "../../support/gpu.ts";
 import { testImage } from "../support.ts";
 

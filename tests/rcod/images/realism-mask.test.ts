@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { latentMask } from "../../../src/rcod/images/realism-mask.ts";
 import { outputGeometry, paddedGeometry } from "../../../src/rcod/images/geometry.ts";
+import { latentMask } from "../../../src/rcod/images/realism-mask.ts";
 import { areaMean } from "../../reference/area-mean.ts";
 import { uniformSource } from "../../support/random.ts";
 

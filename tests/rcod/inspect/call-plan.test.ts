@@ -1,11 +1,11 @@
 import { describe, expect, it } from "vitest";
+import { describePlan } from "../../../src/bench/model-plan.ts";
 import { BASELINE_CAPS } from "../../../src/gpu/caps.ts";
 import { folderFiles } from "../../../src/node/index.ts";
-import { describePlan } from "../../../src/bench/model-plan.ts";
+import { outputGeometry } from "../../../src/rcod/images/geometry.ts";
 import type { NetworkPlan } from "../../../src/rcod/inspect/call-plan.ts";
 import { planCall } from "../../../src/rcod/inspect/call-plan.ts";
-import { outputGeometry } from "../../../src/rcod/images/geometry.ts";
-import { readConfigs } from "../../../src/rcod/settings/model-configs.ts";
+import { readConfigs } from "../../../src/rcod/loading/read-configs.ts";
 
 const full = await readConfigs(folderFiles("bench/configs/sd21-clip-l"));
 const SIZES = { upscale: 4, minSide: 128, multiple: 8, mode: "exact" } as const;

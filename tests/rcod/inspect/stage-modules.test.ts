@@ -2,12 +2,12 @@ import { expect, it } from "vitest";
 import { BASELINE_CAPS } from "../../../src/gpu/caps.ts";
 import { weightKey } from "../../../src/graph/ir/ir.ts";
 import { planGraph } from "../../../src/graph/plan.ts";
-import { Inspector } from "../../../src/rcod/inspect/inspector.ts";
-import type { ModelPart } from "../../../src/rcod/networks/stage-graphs.ts";
-import { readConfigs } from "../../../src/rcod/settings/model-configs.ts";
-import { modelWeights, stageGraphs } from "../../../src/rcod/networks/stage-graphs.ts";
-import { NETWORK_STAGES, stageModules } from "../../../src/rcod/inspect/stage-modules.ts";
 import { folderFiles } from "../../../src/node/index.ts";
+import { Inspector } from "../../../src/rcod/inspect/inspector.ts";
+import { NETWORK_STAGES, stageModules } from "../../../src/rcod/inspect/stage-modules.ts";
+import { readConfigs } from "../../../src/rcod/loading/read-configs.ts";
+import type { ModelPart } from "../../../src/rcod/networks/stage-graphs.ts";
+import { modelWeights, stageGraphs } from "../../../src/rcod/networks/stage-graphs.ts";
 
 const PART_OF: Readonly<Record<(typeof NETWORK_STAGES)[number], ModelPart>> = {
   tokens: "clip",

@@ -5,11 +5,11 @@ import { halfBitsToFloat } from "../../../src/gpu/dtype.ts";
 import type { SourceTensor } from "../../../src/graph/weights/device-weights.ts";
 import type { ConvertOptions } from "../../../src/rcod/loading/convert.ts";
 import { planConversion } from "../../../src/rcod/loading/convert.ts";
-import { readConfigs } from "../../../src/rcod/settings/model-configs.ts";
-import { modelParameters, modelParts } from "../../../src/rcod/networks/stage-graphs.ts";
-import { openModel } from "../../../src/rcod/loading/open-model.ts";
 import { PIECE_ELEMENTS, mergedPieces } from "../../../src/rcod/loading/merge.ts";
 import { modelFiles } from "../../../src/rcod/loading/model-source.ts";
+import { openModel } from "../../../src/rcod/loading/open-model.ts";
+import { readConfigs } from "../../../src/rcod/loading/read-configs.ts";
+import { modelParameters, modelParts } from "../../../src/rcod/networks/stage-graphs.ts";
 import { recipeHalves, recipeTensor } from "../../../src/verify/runner/recipe.ts";
 import type { FileSet } from "../../../src/weights/index.ts";
 import {

@@ -1,13 +1,13 @@
 import { describe, expect, it } from "vitest";
-import { ConfigError } from "../../../src/rcod/settings/config.ts";
 import { loadWeights } from "../../../src/rcod/loading/load.ts";
-import { readConfigs } from "../../../src/rcod/settings/model-configs.ts";
+import { readConfigs } from "../../../src/rcod/loading/read-configs.ts";
 import { loadModel } from "../../../src/rcod/model.ts";
+import { modelWeights } from "../../../src/rcod/networks/stage-graphs.ts";
+import { ConfigError } from "../../../src/rcod/settings/config.ts";
 import { WeightsError, memoryFiles } from "../../../src/weights/index.ts";
 import type { NamedTensorData } from "../../../src/weights/index.ts";
-import { useGpu } from "../../support/gpu.ts";
 import { deviceByteLength } from "../../graph/support.ts";
-import { modelWeights } from "../../../src/rcod/networks/stage-graphs.ts";
+import { useGpu } from "../../support/gpu.ts";
 import { minimalFiles } from "../support.ts";
 
 const setup = useGpu();

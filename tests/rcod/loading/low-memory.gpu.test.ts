@@ -1,11 +1,11 @@
 /** One stage's weights at a time: the same picture, less memory, and no more reading than needed. */
 import { describe, expect, it } from "vitest";
-import { DeviceError, WeightsError } from "../../../src/index.ts";
 import { weightByteLength } from "../../../src/graph/weights/weight-layout.ts";
-import { readConfigs } from "../../../src/rcod/settings/model-configs.ts";
-import { stageWeights } from "../../../src/rcod/networks/stage-graphs.ts";
+import { DeviceError, WeightsError } from "../../../src/index.ts";
+import { readConfigs } from "../../../src/rcod/loading/read-configs.ts";
 import type { RcodModel } from "../../../src/rcod/model.ts";
 import { loadModel } from "../../../src/rcod/model.ts";
+import { stageWeights } from "../../../src/rcod/networks/stage-graphs.ts";
 import type { Progress } from "../../../src/rcod/settings/options.ts";
 import type { FileSet } from "../../../src/weights/index.ts";
 import { memoryFiles } from "../../../src/weights/index.ts";

@@ -2,11 +2,11 @@
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { describe, expect, it } from "vitest";
-import { ConfigError, RCOD_S } from "../../../src/rcod/settings/config.ts";
-import { readConfigs } from "../../../src/rcod/settings/model-configs.ts";
 import type { FileSource, FolderSource } from "../../../src/rcod/loading/model-source.ts";
 import { modelFiles } from "../../../src/rcod/loading/model-source.ts";
 import { openCheckpoint } from "../../../src/rcod/loading/rcod-checkpoint.ts";
+import { readConfigs } from "../../../src/rcod/loading/read-configs.ts";
+import { ConfigError, RCOD_S } from "../../../src/rcod/settings/config.ts";
 import type { FileSet } from "../../../src/weights/index.ts";
 import { WeightsError, memoryFiles, readText } from "../../../src/weights/index.ts";
 import { diskFile, folderFiles } from "../../../src/weights/sources/node-source.ts";
@@ -17,8 +17,8 @@ import {
   SAMPLE_SD,
   sampleSdFiles,
 } from "../../support/samples.ts";
-import { rcodSFiles } from "../rcod-s-sample.ts";
 import { archiveOf, list, named, text } from "../../weights/torch/torch-samples.ts";
+import { rcodSFiles } from "../rcod-s-sample.ts";
 
 const utf8 = (value: string): Uint8Array<ArrayBuffer> => new TextEncoder().encode(value);
 const folder = (name: string, files: Record<string, string>): FileSet =>

@@ -1,11 +1,10 @@
 /** A checkpoint as torch.save wrote it: the same checks and the same factors as from safetensors. */
 import { describe, expect, it } from "vitest";
-import type { LoraUpdate } from "../../../src/graph/weights/device-weights.ts";
-import { readConfigs } from "../../../src/rcod/settings/model-configs.ts";
-import { modelParameters } from "../../../src/rcod/networks/stage-graphs.ts";
+import type { LoraUpdate, SourceTensor } from "../../../src/graph/weights/device-weights.ts";
 import { openPart } from "../../../src/rcod/loading/open-model.ts";
 import { loraUpdates, openCheckpoint } from "../../../src/rcod/loading/rcod-checkpoint.ts";
-import type { SourceTensor } from "../../../src/graph/weights/device-weights.ts";
+import { readConfigs } from "../../../src/rcod/loading/read-configs.ts";
+import { modelParameters } from "../../../src/rcod/networks/stage-graphs.ts";
 import { WeightsError, memoryFiles, toFloat32 } from "../../../src/weights/index.ts";
 import type { Code } from "../../weights/torch/torch-samples.ts";
 import {

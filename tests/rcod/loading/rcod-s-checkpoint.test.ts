@@ -1,14 +1,15 @@
 /** RCOD_S's files: sizes read from them, updates with the right matrices, and everything wrong in one report. */
 import { describe, expect, it } from "vitest";
 import { BASELINE_CAPS } from "../../../src/gpu/caps.ts";
-import { parseRcodConfig, RCOD_S, ConfigError } from "../../../src/rcod/settings/config.ts";
-import { predictsMetric, readConfigs } from "../../../src/rcod/settings/model-configs.ts";
-import { modelParameters, modelParts } from "../../../src/rcod/networks/stage-graphs.ts";
+import { planGraph } from "../../../src/graph/plan.ts";
 import { checkPart, checkpointUpdates, openPart } from "../../../src/rcod/loading/open-model.ts";
 import { openCheckpoint } from "../../../src/rcod/loading/rcod-checkpoint.ts";
 import { readTables } from "../../../src/rcod/loading/rcod-s-checkpoint.ts";
+import { readConfigs } from "../../../src/rcod/loading/read-configs.ts";
 import { estimatorGraph } from "../../../src/rcod/networks/degradation.ts";
-import { planGraph } from "../../../src/graph/plan.ts";
+import { modelParameters, modelParts } from "../../../src/rcod/networks/stage-graphs.ts";
+import { parseRcodConfig, RCOD_S, ConfigError } from "../../../src/rcod/settings/config.ts";
+import { predictsMetric } from "../../../src/rcod/settings/model-configs.ts";
 import type { NamedTensorData } from "../../../src/weights/index.ts";
 import { WeightsError, memoryFiles, writeSafetensors } from "../../../src/weights/index.ts";
 import { bytesSource } from "../../../src/weights/sources/source.ts";

@@ -1,15 +1,15 @@
 import { describe, expect, it } from "vitest";
 import type { DType } from "../../../src/gpu/dtype.ts";
 import { roundToDtype } from "../../../src/gpu/dtype.ts";
-import { DeviceWeights } from "../../../src/graph/weights/device-weights.ts";
 import { packActivation } from "../../../src/graph/pack-activation.ts";
 import { planGraph } from "../../../src/graph/plan.ts";
 import { Program } from "../../../src/graph/program.ts";
-import { RCOD_O } from "../../../src/rcod/settings/config.ts";
+import { DeviceWeights } from "../../../src/graph/weights/device-weights.ts";
 import { memGraph } from "../../../src/rcod/networks/graphs.ts";
 import { metricOfMap, timestepOfMetric } from "../../../src/rcod/networks/mem.ts";
-import { metric as reference } from "../../reference/metric.ts";
+import { RCOD_O } from "../../../src/rcod/settings/config.ts";
 import { parameterValues, randomSource } from "../../graph/support.ts";
+import { metric as reference } from "../../reference/metric.ts";
 import { useGpu } from "../../support/gpu.ts";
 import { uniformArray } from "../../support/random.ts";
 

@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { graphWeights, weightKey } from "../../../src/graph/ir/ir.ts";
 import { optimize } from "../../../src/graph/passes/passes.ts";
-import { readConfigs } from "../../../src/rcod/settings/model-configs.ts";
+import { readConfigs } from "../../../src/rcod/loading/read-configs.ts";
 import {
   modelParameters,
   modelWeights,

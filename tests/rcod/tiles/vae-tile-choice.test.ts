@@ -3,10 +3,10 @@ import { BASELINE_CAPS } from "../../../src/gpu/caps.ts";
 import { GraphBuilder, WeightScope } from "../../../src/graph/ir/builder.ts";
 import { planGraph } from "../../../src/graph/plan.ts";
 import { folderFiles } from "../../../src/node/index.ts";
-import { readConfigs } from "../../../src/rcod/settings/model-configs.ts";
-import { exactTiles, vaeReach } from "../../../src/rcod/tiles/vae-tiles.ts";
+import { readConfigs } from "../../../src/rcod/loading/read-configs.ts";
 import { vaeDecoderTail, vaeEncoderHead } from "../../../src/rcod/networks/vae.ts";
 import { chooseVaeTile } from "../../../src/rcod/tiles/vae-tile-choice.ts";
+import { exactTiles, vaeReach } from "../../../src/rcod/tiles/vae-tiles.ts";
 
 const { vae } = await readConfigs(folderFiles("bench/configs/sd21-clip-l"));
 const BINDING = BASELINE_CAPS.limits.maxStorageBufferBindingSize;

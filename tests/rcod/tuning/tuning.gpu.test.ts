@@ -1,8 +1,8 @@
 /** Tuning a minimal model, and what a loaded model says it runs in. */
 import { expect, it } from "vitest";
-import { tuneModel } from "../../../src/rcod/tuning/autotune.ts";
-import { readConfigs } from "../../../src/rcod/settings/model-configs.ts";
+import { readConfigs } from "../../../src/rcod/loading/read-configs.ts";
 import { loadModel } from "../../../src/rcod/model.ts";
+import { tuneModel } from "../../../src/rcod/tuning/autotune.ts";
 import { findTable, withTable } from "../../../src/rcod/tuning/tuning-table.ts";
 import { memoryFiles } from "../../../src/weights/index.ts";
 import { useGpu } from "../../support/gpu.ts";

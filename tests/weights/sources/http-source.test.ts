@@ -2,10 +2,10 @@ import { createServer } from "node:http";
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { openSafetensors } from "../../../src/weights/safetensors.ts";
 import { urlFiles } from "../../../src/weights/sources/files.ts";
 import { MAX_WHOLE_BYTES } from "../../../src/weights/sources/http-client.ts";
 import { httpSource } from "../../../src/weights/sources/http-source.ts";
-import { openSafetensors } from "../../../src/weights/safetensors.ts";
 import { failureOf, fileOf, headerOf } from "../samples.ts";
 
 const content = Uint8Array.from({ length: 1000 }, (_, i) => i % 251);

@@ -1,6 +1,6 @@
-import { describe, expect, it } from "vitest";
 import { readdir } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
+import { describe, expect, it } from "vitest";
 import { rcodTiny } from "../../../src/models/rcod-tiny.ts";
 import { modelFiles } from "../../../src/rcod/loading/model-source.ts";
 import { WeightsError, readText, urlMapFiles } from "../../../src/weights/index.ts";

@@ -1,0 +1,156 @@
+/** The configurations of a model folder, read and held against each other. */
+import type { FileSet, JsonObject } from "../../weights/index.ts";
+import { WeightsError, openWeightFile, readJson } from "../../weights/index.ts";
+import type { RcodConfig } from "../settings/config.ts";
+import {
+  ConfigError,
+  RCOD_O,
+  parseClipConfig,
+  parseMemConfig,
+  parseRcodConfig,
+  parseUNetConfig,
+  parseVaeConfig,
+} from "../settings/config.ts";
+import type { DegradationConfig, ModulatedPart } from "../settings/degradation-config.ts";
+import type { ModelConfigs } from "../settings/model-configs.ts";
+import { instanceOfCheckpoint } from "./rcod-checkpoint.ts";
+
+/**
+ * Reads the configurations of a model folder (`unet/`, `vae/`, `image_encoder/config.json`; optional
+ * `rcod_config.json` and `mem/config.json`). Throws `WeightsError` for absent files, `ConfigError` for what cannot be run.
+ */
+export async function readConfigs(files: FileSet, signal?: AbortSignal): Promise<ModelConfigs> {
+  const missing: string[] = [];
+  const read = async (path: string): Promise<unknown> => {
+    const source = await files.open(path);
+    if (source === null) {
+      missing.push(path);
+      return null;
+    }
+    await source.close();
+    return readJson(files, path, signal);
+  };
+  const unetJson = await read("unet/config.json");
+  const vaeJson = await read("vae/config.json");
+  const clipJson = await read("image_encoder/config.json");
+  if (missing.length > 0) {
+    throw new WeightsError(
+      `weights: no model in ${files.name}: ${missing.join(", ")} ${missing.length > 1 ? "are" : "is"} missing. ` +
+        "A model folder holds unet/, vae/ and image_encoder/, each with weights and config.json, and the weights " +
+        "of image_proj/ or a checkpoint. Pieces of different origin are given one by one: model (unet/ and vae/), " +
+        "clip, checkpoint",
+    );
+  }
+  const rcodJson = await withInstance(files, await read("rcod_config.json"), signal);
+  const memJson = await read("mem/config.json");
+  const rcod = rcodJson === null ? RCOD_O : parseRcodConfig(rcodJson);
+  const isModulated = rcod.instance === "RCOD_S";
+  if (isModulated && memJson !== null) {
+    throw new ConfigError(
+      "config: an RCOD_S model has its metric estimation module in mem_checkpoint, got mem/ too. Remove mem/",
+    );
+  }
+  const configs: ModelConfigs = {
+    rcod,
+    unet: parseUNetConfig(unetJson),
+    vae: parseVaeConfig(vaeJson),
+    clip: parseClipConfig(clipJson),
+    mem: memJson === null ? null : parseMemConfig(memJson),
+    degradation: isModulated ? await readDegradationConfig(files, rcod, signal) : null,
+  };
+  const { unet, vae, mem } = configs;
+  if (unet.inChannels !== vae.latentChannels || unet.outChannels !== vae.latentChannels) {
+    throw new ConfigError(
+      `config: the UNet must take and give the VAE's ${vae.latentChannels} latent channels, got ${unet.inChannels} and ${unet.outChannels}`,
+    );
+  }
+  if (mem !== null && mem.inChannels !== vae.latentChannels) {
+    throw new ConfigError(
+      `config: mem/ must take the VAE's ${vae.latentChannels} latent channels, got ${mem.inChannels}`,
+    );
+  }
+  return configs;
+}
+
+/** `rcod_config.json` with the instance that its checkpoint shows, where it names none itself. */
+async function withInstance(files: FileSet, json: unknown, signal?: AbortSignal): Promise<unknown> {
+  if (typeof json !== "object" || json === null || Array.isArray(json) || "instance" in json) {
+    return json;
+  }
+  const fields = json as JsonObject;
+  const { checkpoint } = fields;
+  const instance =
+    typeof checkpoint === "string" ? await instanceOfCheckpoint(files, checkpoint, signal) : null;
+  if (instance === "RCOD_S") return { ...fields, instance };
+  const needsRcodS = ["degradation_estimator", "mem_checkpoint"].filter((key) => key in fields);
+  if (needsRcodS.length === 0) return json;
+  throw new ConfigError(
+    `config: ${needsRcodS.join(" and ")} must come with RCOD_S's checkpoint, got ${instance ? `${instance}'s` : "none"} ` +
+      `(${files.name}). Give rcod_s.pkl as the checkpoint, or leave them out`,
+  );
+}
+
+/** The released sizes. */
+const RELEASED: DegradationConfig = {
+  estimator: { width: 64, outWidth: 128, hidden: 512 },
+  frequencies: 64,
+  blockEmbedding: 64,
+  ranks: { vae: 16, unet: 32 },
+  hasMem: false,
+};
+
+/**
+ * Sizes as the files of a model folder say them, released ones where a file is absent or says nothing: whether
+ * everything fits together is checked with all other tensors. Throws `WeightsError` for broken files.
+ */
+async function readDegradationConfig(
+  files: FileSet,
+  rcod: RcodConfig,
+  signal?: AbortSignal,
+): Promise<DegradationConfig> {
+  /** First sizes of tensors, and plain values, of a file; null where it is absent. */
+  const look = async (name: string | null) => {
+    const file = name === null ? null : await openWeightFile(files, name, signal);
+    if (file === null) return null;
+    const { store, values } = file;
+    try {
+      const sizes = new Map([...store.names()].map((tensor) => [tensor, store.info(tensor).shape]));
+      return { sizes, values };
+    } finally {
+      await store.close();
+    }
+  };
+  const net = await look(rcod.degradationEstimator);
+  const trained = await look(rcod.checkpoint);
+  const mem = await look(rcod.memCheckpoint);
+  const size = (file: typeof net, tensor: string, axis: number, released: number): number => {
+    const found = file?.sizes.get(tensor)?.[axis] ?? 0;
+    return found >= 1 ? found : released;
+  };
+  const rank = (part: ModulatedPart): number => {
+    const value = Number(trained?.values.get(`rank_${part}`));
+    return Number.isSafeInteger(value) && value >= 1 && value <= MAX_RANK
+      ? value
+      : RELEASED.ranks[part];
+  };
+  const { estimator } = RELEASED;
+  return {
+    estimator: {
+      width: size(net, "conv_first.0.weight", 0, estimator.width),
+      outWidth: size(net, "body.0.6.weight", 0, estimator.outWidth),
+      hidden: size(net, "fc_degree.0.0.weight", 0, estimator.hidden),
+    },
+    frequencies: size(trained, "w", 0, RELEASED.frequencies),
+    blockEmbedding: size(
+      trained,
+      "state_embeddings.state_dict_unet_block.weight",
+      1,
+      RELEASED.blockEmbedding,
+    ),
+    ranks: { vae: rank("vae"), unet: rank("unet") },
+    hasMem: mem !== null,
+  };
+}
+
+/** Far above every real rank; a modulation matrix has its square in elements. */
+const MAX_RANK = 1024;
