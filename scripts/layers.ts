@@ -82,7 +82,11 @@ export const ROOMS: readonly Room[] = [
   { name: "src/gpu", imports: [GPU_DATA] },
 
   { name: "src/kernels", imports: [...KERNELS, GPU_DATA] },
-  { name: "src/kernels (contract)", files: ["src/kernels/kernel.ts"], imports: [GPU_DATA] },
+  {
+    name: "src/kernels (contract)",
+    files: ["src/kernels/kernel.ts", "src/kernels/unroll.ts"],
+    imports: [GPU_DATA],
+  },
   {
     name: "src/kernels/contraction",
     imports: ["src/kernels/norm", "src/kernels/pointwise", "src/kernels (contract)", GPU_DATA],

@@ -1,14 +1,7 @@
 /** The commands of the protocol. One line each: what they do lives in the session and beside it. */
-import type { Progress } from "rcod-webgpu";
 import type { CommandArgs, CommandName, CommandResult } from "../protocol.ts";
 import { decodeImage } from "./decode-image.ts";
-import type { Session } from "./session.ts";
-
-export interface CommandContext {
-  readonly session: Session;
-  readonly signal: AbortSignal;
-  readonly onProgress: (progress: Progress) => void;
-}
+import type { CommandContext } from "./session.ts";
 
 type CommandTable = {
   readonly [N in CommandName]: (

@@ -1,9 +1,9 @@
 /** One upscale with everything looked at: from the session's picture to what the page draws. */
 import type { Inspection } from "rcod-webgpu";
 import type { InsideArgs, InsideRecord } from "../tabs/inside/record.ts";
-import type { CommandContext } from "./commands.ts";
 import { captureView } from "./inside/capture-view.ts";
 import { defaultCaptures } from "./inside/default-captures.ts";
+import type { CommandContext } from "./session.ts";
 
 /** Queries and keys go to the page as they are: it computes maps for whatever place is pointed at. */
 const ATTENTION_OPERAND = /\.[qk]$/;

@@ -1,8 +1,8 @@
 /** The worker that owns the device: takes commands one by one, draws when told how. */
 import type { CommandArgs, CommandName, CommandResult, WireError } from "../protocol.ts";
-import type { CommandContext } from "./commands.ts";
 import { commands } from "./commands.ts";
 import { scope, send } from "./scope.ts";
+import type { CommandContext } from "./session.ts";
 import { Session } from "./session.ts";
 
 const session = new Session({

@@ -36,6 +36,13 @@ async function requestAgain(request: () => Promise<Gpu>, hadDevice: boolean): Pr
   return request();
 }
 
+/** What a command works with. */
+export interface CommandContext {
+  readonly session: Session;
+  readonly signal: AbortSignal;
+  readonly onProgress: (progress: Progress) => void;
+}
+
 interface RunContext {
   readonly signal: AbortSignal;
   readonly onProgress: (progress: Progress) => void;

@@ -10,9 +10,9 @@ export type { ChannelMeanProblem } from "./norm/channel-mean.ts";
 export { channelStats } from "./norm/channel-stats.ts";
 export type {
   ChannelStatsProblem,
-  SplitCounts,
+  PartialCounts,
   Statistics,
-  StatisticsRun,
+  ChannelsPerEntry,
   StatisticsTiles,
 } from "./norm/channel-stats.ts";
 export { adainApply, adainColorFix, waveletColorFix } from "./image/color-fix.ts";

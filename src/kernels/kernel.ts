@@ -75,7 +75,7 @@ export interface Kernel<P, V extends string = string> {
    * The problem without what only one variant does: what variants are compared on. Lowering puts that back, or adds
    * a step for it, once the variant is known. Absent: the problem itself.
    */
-  comparable?(problem: P): P;
+  tuningProblem?(problem: P): P;
 }
 
 /**

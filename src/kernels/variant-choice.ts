@@ -32,7 +32,7 @@ export function classKey<P, V extends string>(kernel: Kernel<P, V>, problem: P):
 export interface ChosenVariant<V extends string> {
   readonly variant: V;
   /** The variant that was asked for. */
-  readonly asked?: string;
+  readonly requested?: string;
   /** Why it is not that variant. */
   readonly refusal?: string;
 }
@@ -45,14 +45,14 @@ export function chooseVariant<P, V extends string>(
 ): ChosenVariant<V> {
   const choice = caps.variants ?? {};
   const key = classKey(kernel, problem);
-  const asked = (key === null ? undefined : choice[key]) ?? choice[kernel.name];
+  const requested = (key === null ? undefined : choice[key]) ?? choice[kernel.name];
   const usual = kernel.select(problem, caps);
-  if (asked === undefined) return { variant: usual };
-  const variant = kernel.variants.find((name) => name === asked);
+  if (requested === undefined) return { variant: usual };
+  const variant = kernel.variants.find((name) => name === requested);
   if (variant === undefined)
-    return { variant: usual, asked, refusal: `${kernel.name} has no such variant` };
+    return { variant: usual, requested, refusal: `${kernel.name} has no such variant` };
   const refusal = kernel.refusal?.(problem, caps, variant) ?? null;
-  return refusal === null ? { variant, asked } : { variant: usual, asked, refusal };
+  return refusal === null ? { variant, requested } : { variant: usual, requested, refusal };
 }
 
 /** What is wrong with names that a user writes; null where kernel and variant (null: any) exist. */

@@ -61,8 +61,8 @@ it("asks in vain for what does not exist, and says so", () => {
     ({ kernel }) => kernel === "conv2d",
   );
   expect(steps.length).toBeGreaterThan(0);
-  for (const { asked, plan } of steps) {
-    expect(asked).toEqual({ variant: "fastest", refusal: "conv2d has no such variant" });
+  for (const { requested, plan } of steps) {
+    expect(requested).toEqual({ variant: "fastest", refusal: "conv2d has no such variant" });
     expect(plan.variant).toMatch(/^(register|tiled)/);
   }
 });

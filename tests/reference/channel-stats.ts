@@ -1,14 +1,14 @@
 /** Per-channel statistics of strips of pixels, in double precision. */
 
 /**
- * `x` is [batch, height, width, channels]; the pixels of the rectangle, row by row, are dealt into `splits`
- * runs, the longer ones first. Returns mean and M2 = Σ(x − mean)², each [batch, splits, channels].
+ * `x` is [batch, height, width, channels]; the pixels of the rectangle, row by row, are dealt into `partials`
+ * runs, the longer ones first. Returns mean and M2 = Σ(x − mean)², each [batch, partials, channels].
  */
 export function channelStats(
   x: ArrayLike<number>,
   shape: readonly [batch: number, height: number, width: number, channels: number],
   region: { readonly y0: number; readonly y1: number; readonly x0: number; readonly x1: number },
-  splits: number,
+  partials: number,
 ): { readonly mean: Float64Array; readonly m2: Float64Array } {
   const [batch, height, width, channels] = shape;
   const pixels: number[] = [];
@@ -16,7 +16,7 @@ export function channelStats(
     for (let column = region.x0; column < region.x1; column++) pixels.push(row * width + column);
   }
   const strips: number[][] = [];
-  for (let rest = splits; rest > 0; rest--)
+  for (let rest = partials; rest > 0; rest--)
     strips.push(pixels.splice(0, Math.ceil(pixels.length / rest)));
 
   const images = Array.from({ length: batch }, (_, n) =>
@@ -28,12 +28,12 @@ export function channelStats(
 /** The same of any lists of pixels of `x` [pixels, channels]. */
 export function splitStats(
   x: ArrayLike<number>,
-  splits: readonly (readonly number[])[],
+  partials: readonly (readonly number[])[],
   channels: number,
 ): { readonly mean: Float64Array; readonly m2: Float64Array } {
-  const mean = new Float64Array(splits.length * channels);
-  const m2 = new Float64Array(splits.length * channels);
-  splits.forEach((pixels, split) => {
+  const mean = new Float64Array(partials.length * channels);
+  const m2 = new Float64Array(partials.length * channels);
+  partials.forEach((pixels, split) => {
     for (let c = 0; c < channels; c++) {
       const values = pixels.map((pixel) => x[pixel * channels + c] as number);
       const average = values.reduce((sum, value) => sum + value, 0) / values.length;

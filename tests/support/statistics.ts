@@ -1,5 +1,5 @@
 /** Statistics of runs of channels: from those of single channels, and as they lie in a buffer. */
-import type { StatisticsRun } from "../../src/kernels/norm/channel-stats.ts";
+import type { ChannelsPerEntry } from "../../src/kernels/norm/channel-stats.ts";
 
 /** Mean and M2 of each [split, channel]; of runs, those of each [split, run]. */
 interface Moments {
@@ -7,24 +7,26 @@ interface Moments {
   readonly m2: Float64Array;
 }
 
-/** Entries of `run` channels, in doubles; `pixels` of each split. Channels that fill no run are left out. */
-export function runsOf(
+/** Entries of `run` channels, in doubles; `pixels` of each split. Channels that fill no channelsPerEntry are left out. */
+export function entriesOf(
   { mean, m2 }: Moments,
   pixels: readonly number[],
   channels: number,
-  run: StatisticsRun,
+  channelsPerEntry: ChannelsPerEntry,
 ): Moments {
-  const entries = Math.floor(channels / run);
+  const entries = Math.floor(channels / channelsPerEntry);
   const runs = {
     mean: new Float64Array(pixels.length * entries),
     m2: new Float64Array(pixels.length * entries),
   };
   pixels.forEach((count, split) => {
     for (let entry = 0; entry < entries; entry++) {
-      const from = split * channels + entry * run;
-      const means = mean.subarray(from, from + run);
-      const average = means.reduce((sum, value) => sum + value, 0) / run;
-      const within = m2.subarray(from, from + run).reduce((sum, value) => sum + value, 0);
+      const from = split * channels + entry * channelsPerEntry;
+      const means = mean.subarray(from, from + channelsPerEntry);
+      const average = means.reduce((sum, value) => sum + value, 0) / channelsPerEntry;
+      const within = m2
+        .subarray(from, from + channelsPerEntry)
+        .reduce((sum, value) => sum + value, 0);
       const between = means.reduce((sum, value) => sum + count * (value - average) ** 2, 0);
       runs.mean[split * entries + entry] = average;
       runs.m2[split * entries + entry] = within + between;
@@ -33,31 +35,31 @@ export function runsOf(
   return runs;
 }
 
-/** Where the mean of an entry is, in f32 from the first; M2 is 4 / run further. */
+/** Where the mean of an entry is, in f32 from the first; M2 is 4 / channelsPerEntry further. */
 export function entryIndex(
   split: number,
   entry: number,
   channels: number,
-  run: StatisticsRun,
+  channelsPerEntry: ChannelsPerEntry,
 ): number {
-  const lanes = 4 / run;
+  const lanes = 4 / channelsPerEntry;
   const quad = split * Math.ceil(channels / 4) + Math.floor(entry / lanes);
   return quad * 2 * lanes + (entry % lanes);
 }
 
 /** As the kernels store them, zeros in the padding. */
-export function storedRuns(
+export function storedEntries(
   { mean, m2 }: Moments,
-  splits: number,
+  partials: number,
   channels: number,
-  run: StatisticsRun,
+  channelsPerEntry: ChannelsPerEntry,
 ): Float32Array {
-  const entries = Math.floor(channels / run);
-  const stored = new Float32Array((splits * Math.ceil(channels / 4) * 8) / run);
-  for (let i = 0; i < splits * entries; i++) {
-    const at = entryIndex(Math.floor(i / entries), i % entries, channels, run);
+  const entries = Math.floor(channels / channelsPerEntry);
+  const stored = new Float32Array((partials * Math.ceil(channels / 4) * 8) / channelsPerEntry);
+  for (let i = 0; i < partials * entries; i++) {
+    const at = entryIndex(Math.floor(i / entries), i % entries, channels, channelsPerEntry);
     stored[at] = mean[i] as number;
-    stored[at + 4 / run] = m2[i] as number;
+    stored[at + 4 / channelsPerEntry] = m2[i] as number;
   }
   return stored;
 }

@@ -9,7 +9,7 @@ import type { ChannelStatsProblem } from "../../kernels/norm/channel-stats.ts";
 import {
   channelStats,
   channelStatsByteLength,
-  chooseSplits,
+  choosePartials,
 } from "../../kernels/norm/channel-stats.ts";
 import type { GroupNormAffineProblem } from "../../kernels/norm/group-norm-affine.ts";
 import {
@@ -55,11 +55,20 @@ export function groupNormSiluWorkload(
     width: size,
     channels,
     region: { y0: 0, y1: size, x0: 0, x1: size },
-    splits: chooseSplits(pixels, channels, caps),
+    partials: choosePartials(pixels, channels, caps),
   });
   const affineOf = (caps: Caps): GroupNormAffineProblem => ({
     batch: 1,
-    sources: [{ channels, splits: statsOf(caps).splits, pixels, tiles: null, run: 1, first: 0 }],
+    sources: [
+      {
+        channels,
+        partials: statsOf(caps).partials,
+        pixels,
+        tiles: null,
+        channelsPerEntry: 1,
+        first: 0,
+      },
+    ],
     numGroups,
     isStacked: false,
     eps,

@@ -14,7 +14,7 @@ import type { Graph, Node, Value } from "../ir/ir.ts";
 import { channelsOf, nodeInputs } from "../ir/ir.ts";
 import { knownStatistics } from "./lower-statistics.ts";
 import type { LowerContext, Step } from "./step.ts";
-import { extendableVariant, makeStep, value, weight } from "./step.ts";
+import { variantAlsoSupporting, makeStep, value, weight } from "./step.ts";
 
 /** GroupNorms that conv2d and linear apply on load, and nothing else reads. */
 export function mergeableNorms({ nodes, outputs, named }: Graph): Map<number, Node> {
@@ -62,7 +62,7 @@ export function withMergedNorm<
   problem: P,
   operands: Step["operands"],
 ): { readonly problem: P; readonly operands: Step["operands"]; readonly steps: readonly Step[] } {
-  const { pendingNorms, shared } = context;
+  const { pendingNorms, epilogueStatistics } = context;
   const norm = pendingNorms.get(node.inputs.norm?.id ?? -1);
   if (norm?.op.kind !== "groupNormAffine") return { problem, operands, steps: [] };
   const { stacked, numGroups, eps } = norm.op;
@@ -72,11 +72,11 @@ export function withMergedNorm<
   const merged: P = { ...problem, mergedNorm };
   if (
     stacked !== null &&
-    places.every(({ buffer }) => buffer === shared.id) &&
+    places.every(({ buffer }) => buffer === epilogueStatistics.id) &&
     mergedNormRefusal(mergedNorm, problem.inChannels) === null &&
-    extendableVariant(kernel, problem, merged, context) !== null
+    variantAlsoSupporting(kernel, problem, merged, context) !== null
   ) {
-    const both = { norm: weight(stacked), stats: value(shared) };
+    const both = { norm: weight(stacked), stats: value(epilogueStatistics) };
     return { problem: merged, operands: { ...operands, ...both }, steps: [] };
   }
   pendingNorms.delete(norm.output.id);

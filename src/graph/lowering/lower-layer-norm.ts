@@ -6,7 +6,7 @@ import { layerNorm } from "../../kernels/norm/layer-norm.ts";
 import type { Node, Op, Value } from "../ir/ir.ts";
 import { channelsOf, rowsOf } from "../ir/ir.ts";
 import type { LowerContext, Step } from "./step.ts";
-import { extendableVariant, makeStep, value, weight } from "./step.ts";
+import { variantAlsoSupporting, makeStep, value, weight } from "./step.ts";
 
 /** A problem that also takes statistics of its rows, if the node wants them and its variant has them. */
 export function withRowStatistics(
@@ -20,7 +20,7 @@ export function withRowStatistics(
   };
   if (
     rowStatistics === undefined ||
-    extendableVariant(linear, problem, measured, context) === null
+    variantAlsoSupporting(linear, problem, measured, context) === null
   ) {
     return { problem, operands: {} };
   }
@@ -49,7 +49,7 @@ export function withLayerNorm(
   const vectors = { gamma: weight(gamma), beta: weight(beta) };
   if (
     context.rowStatistics.has(rowStatistics.id) &&
-    extendableVariant(linear, problem, onLoad, context) !== null
+    variantAlsoSupporting(linear, problem, onLoad, context) !== null
   ) {
     const statistics = { ...vectors, row_stats: value(rowStatistics) };
     return { problem: onLoad, operands: { ...operands, ...statistics }, steps: [] };

@@ -5,17 +5,17 @@ import type { Epilogue } from "../../kernels/contraction/epilogue.ts";
 import type { TiledRows } from "../../kernels/contraction/tile-statistics.ts";
 import { tileCounts } from "../../kernels/contraction/tile-statistics.ts";
 import type { Cost, Kernel, KernelPlan } from "../../kernels/kernel.ts";
-import type { PixelRegion, StatisticsRun } from "../../kernels/norm/channel-stats.ts";
+import type { PixelRegion, ChannelsPerEntry } from "../../kernels/norm/channel-stats.ts";
 import {
   channelStats,
   channelStatsByteLength,
-  chooseSplits,
+  choosePartials,
   regionPixels,
 } from "../../kernels/norm/channel-stats.ts";
 import type { Graph, Node, Value } from "../ir/ir.ts";
 import { channelsOf, rowsOf } from "../ir/ir.ts";
 import type { LowerContext, PlacedStatistics, Step } from "./step.ts";
-import { extendableVariant, makeStep, value } from "./step.ts";
+import { variantAlsoSupporting, makeStep, value } from "./step.ts";
 
 /** The statistics step of a GroupNorm over `region` (default: the whole map) of a map of `shape`. */
 export function statsPlan(
@@ -26,28 +26,28 @@ export function statsPlan(
 ): {
   readonly plan: KernelPlan;
   readonly cost: Cost;
-  readonly splits: number;
+  readonly partials: number;
   readonly pixels: number;
 } {
   const [batch = 1, height = 1, width = 1, channels = 1] = shape;
   const counted = region ?? { y0: 0, y1: height, x0: 0, x1: width };
   const pixels = regionPixels(counted);
-  const splits = chooseSplits(pixels, channels, caps);
-  const problem = { dtype, batch, height, width, channels, region: counted, splits };
+  const partials = choosePartials(pixels, channels, caps);
+  const problem = { dtype, batch, height, width, channels, region: counted, partials };
   return {
     plan: channelStats.plan(problem, caps),
     cost: channelStats.cost(problem),
-    splits,
+    partials,
     pixels,
   };
 }
 
 /** Statistics of the map `x`, into `output`. */
 export function statsStep(node: Node, x: Value, output: Value, context: LowerContext): Step {
-  const { splits, pixels, ...step } = statsPlan(x.shape, context.graph.dtype, context.caps);
+  const { partials, pixels, ...step } = statsPlan(x.shape, context.graph.dtype, context.caps);
   const batch = x.shape[0] ?? 1;
-  context.byteLengths.set(output.id, channelStatsByteLength(batch, splits, channelsOf(output)));
-  const place = { splits, pixels, tiles: null, run: 1, first: 0 } as const;
+  context.byteLengths.set(output.id, channelStatsByteLength(batch, partials, channelsOf(output)));
+  const place = { partials, pixels, tiles: null, channelsPerEntry: 1, first: 0 } as const;
   context.statistics.set(output.id, { buffer: output.id, place });
   const operands = { x: value(x), stats: value(output) };
   return { node, kernel: "channelStats", operands, ...step };
@@ -67,19 +67,19 @@ export function withStatistics<P extends { readonly epilogue: Epilogue }, V exte
 ): Step[] {
   const { statistics, output } = node;
   if (statistics === undefined) return [makeStep(node, context, kernel, problem, operands)];
-  const run = context.runs.get(statistics.id) ?? 1;
-  const { shared } = context;
-  const first = shared.byteLength / 4;
+  const channelsPerEntry = context.channelsPerEntry.get(statistics.id) ?? 1;
+  const { epilogueStatistics } = context;
+  const first = epilogueStatistics.byteLength / 4;
   const measured = {
     ...problem,
     epilogue: {
       ...problem.epilogue,
       statistics: "channels" as const,
-      statisticsRun: run,
+      channelsPerEntry,
       statisticsFirst: first,
     },
   };
-  const variant = extendableVariant(kernel, problem, measured, context);
+  const variant = variantAlsoSupporting(kernel, problem, measured, context);
   const counts = variant === null ? null : tileCounts(variant, tiled);
   if (counts === null) {
     return [
@@ -87,12 +87,17 @@ export function withStatistics<P extends { readonly epilogue: Epilogue }, V exte
       statsStep(node, asMap(output), statistics, context),
     ];
   }
-  shared.byteLength += ceilTo(
+  epilogueStatistics.byteLength += ceilTo(
     32,
-    channelStatsByteLength(1, counts.splits, channelsOf(output), run),
+    channelStatsByteLength(1, counts.partials, channelsOf(output), channelsPerEntry),
   );
-  context.statistics.set(statistics.id, { buffer: shared.id, place: { ...counts, run, first } });
-  return [makeStep(node, context, kernel, measured, { ...operands, stats: value(shared) })];
+  context.statistics.set(statistics.id, {
+    buffer: epilogueStatistics.id,
+    place: { ...counts, channelsPerEntry, first },
+  });
+  return [
+    makeStep(node, context, kernel, measured, { ...operands, stats: value(epilogueStatistics) }),
+  ];
 }
 
 /** Tokens as the pixels that they are, in one column. */
@@ -105,12 +110,13 @@ function asMap(output: Value): Value {
 const ceilTo = (unit: number, bytes: number): number => Math.ceil(bytes / unit) * unit;
 
 /** For each value of statistics the longest run of channels that no group of its readers cuts. */
-export function statisticsRuns({ nodes }: Graph): Map<number, StatisticsRun> {
-  const runs = new Map<number, StatisticsRun>();
+export function statisticsRuns({ nodes }: Graph): Map<number, ChannelsPerEntry> {
+  const runs = new Map<number, ChannelsPerEntry>();
   for (const { op, inputs, output } of nodes) {
     const group = op.kind === "groupNormAffine" ? channelsOf(output) / op.numGroups : 1;
     const run = ([4, 2] as const).find((length) => group % length === 0) ?? 1;
-    for (const { id } of inputs.x) runs.set(id, Math.min(run, runs.get(id) ?? 4) as StatisticsRun);
+    for (const { id } of inputs.x)
+      runs.set(id, Math.min(run, runs.get(id) ?? 4) as ChannelsPerEntry);
   }
   return runs;
 }

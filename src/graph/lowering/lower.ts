@@ -60,8 +60,8 @@ export function lower(graph: Graph, caps: Caps): LoweredGraph {
     rowStatistics: new Set(),
     freshId,
     statistics: new Map(),
-    shared: { id: freshId(), byteLength: 0 },
-    runs: statisticsRuns(graph),
+    epilogueStatistics: { id: freshId(), byteLength: 0 },
+    channelsPerEntry: statisticsRuns(graph),
     pendingNorms: mergeableNorms(graph),
   };
   const steps: Step[] = [];
@@ -77,7 +77,7 @@ export function lower(graph: Graph, caps: Caps): LoweredGraph {
       byteLengths.set(node.output.id, activationByteLength(node.output.shape, graph.dtype));
     }
   }
-  byteLengths.set(context.shared.id, context.shared.byteLength);
+  byteLengths.set(context.epilogueStatistics.id, context.epilogueStatistics.byteLength);
   return { graph, steps, byteLengths };
 }
 
@@ -100,12 +100,12 @@ function lowerNode(node: Node, context: LowerContext): Step[] {
       return [statsStep(node, x, output, context)];
     case "channelMean": {
       const { buffer, place } = knownStatistics(x, context, node);
-      const { splits, pixels, tiles, first } = place;
+      const { partials, pixels, tiles, first } = place;
       const batch = x.shape[0] ?? 1;
       return [
         step(
           channelMean,
-          { dtype, batch, channels: channelsOf(x), splits, pixels, tiles, first },
+          { dtype, batch, channels: channelsOf(x), partials, pixels, tiles, first },
           { stats: value({ id: buffer }), y: value(output) },
         ),
       ];

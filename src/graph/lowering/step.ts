@@ -1,7 +1,7 @@
 /** What lowering makes, and what the lowering of every node needs. */
 import type { Caps } from "../../gpu/caps.ts";
 import type { Cost, Kernel, KernelPlan } from "../../kernels/kernel.ts";
-import type { Statistics, StatisticsRun } from "../../kernels/norm/channel-stats.ts";
+import type { Statistics, ChannelsPerEntry } from "../../kernels/norm/channel-stats.ts";
 import { chooseVariant } from "../../kernels/variant-choice.ts";
 import type { Graph, Node, Value, Weight } from "../ir/ir.ts";
 
@@ -27,7 +27,7 @@ export interface Step {
   /** What `kernel` was planned for: plain data, typed by the kernel. */
   readonly problem?: unknown;
   /** Where a variant was asked for: its name, and why the step runs another one. */
-  readonly asked?: { readonly variant: string; readonly refusal?: string };
+  readonly requested?: { readonly variant: string; readonly refusal?: string };
 }
 
 export interface LowerContext {
@@ -41,9 +41,9 @@ export interface LowerContext {
   /** Where the statistics that a value stands for are, and how they count pixels. */
   readonly statistics: Map<number, PlacedStatistics>;
   /** The buffer of all statistics that epilogues write: one, so that a kernel which reads some and writes others binds it. */
-  readonly shared: { readonly id: number; byteLength: number };
+  readonly epilogueStatistics: { readonly id: number; byteLength: number };
   /** Of statistics: the channels that an entry may have, for the norms that read them. */
-  readonly runs: ReadonlyMap<number, StatisticsRun>;
+  readonly channelsPerEntry: ReadonlyMap<number, ChannelsPerEntry>;
   /** GroupNorms whose scale and shift are no step yet: all their readers may merge the statistics themselves. */
   readonly pendingNorms: Map<number, Node>;
 }
@@ -62,7 +62,7 @@ export const weight = (w: Weight): OperandSource => ({ kind: "weight", weight: w
  * The variant that is chosen for `problem`, if it can also do what `extended` adds to it; else null. It is chosen
  * without, as it was measured.
  */
-export function extendableVariant<P, V extends string>(
+export function variantAlsoSupporting<P, V extends string>(
   kernel: Kernel<P, V>,
   problem: P,
   extended: P,
@@ -80,7 +80,7 @@ export function makeStep<P, V extends string>(
   problem: P,
   operands: Step["operands"],
 ): Step {
-  const { variant, asked, refusal } = chooseVariant(kernel, problem, caps);
+  const { variant, requested, refusal } = chooseVariant(kernel, problem, caps);
   return {
     node,
     kernel: kernel.name,
@@ -88,8 +88,8 @@ export function makeStep<P, V extends string>(
     cost: kernel.cost(problem),
     operands,
     problem,
-    ...(asked !== undefined && {
-      asked: { variant: asked, ...(refusal !== undefined && { refusal }) },
+    ...(requested !== undefined && {
+      requested: { variant: requested, ...(refusal !== undefined && { refusal }) },
     }),
   };
 }

@@ -82,7 +82,7 @@ export function tuneCases(plans: readonly GraphPlan[]): readonly TuneCase[] {
       cases.set(`${dtype} ${key}`, {
         key,
         kernel: name,
-        problem: kernel.comparable?.(problem) ?? problem,
+        problem: kernel.tuningProblem?.(problem) ?? problem,
         dtype,
         operands: Object.fromEntries(sizes),
         ...known,

@@ -77,7 +77,7 @@ function epilogueOf({ inputs }: Node, op: ConvOp | LinearOp, isGeglu: boolean): 
     residual: inputs.residual !== undefined,
     activation: op.activation,
     statistics: "none",
-    statisticsRun: 1,
+    channelsPerEntry: 1,
     statisticsFirst: 0,
     geglu: isGeglu,
   };

@@ -32,7 +32,9 @@ export function normOnLoad(graph: Graph, caps: Caps): Graph {
     if (!isAffine(node) || named.has(node.output.id) || node.output.shape[0] !== 1) continue;
     const { id } = node.output;
     const readers = acceptingReaders(graph, counts, id, (reader) => canNormalise(reader, id));
-    if (readers?.every((reader) => isContraction(reader) && pays(node, reader, graph, caps)))
+    if (
+      readers?.every((reader) => isContraction(reader) && isFasterOnLoad(node, reader, graph, caps))
+    )
       absorbed.set(id, node);
   }
   if (absorbed.size === 0) return graph;
@@ -65,7 +67,7 @@ function canNormalise(reader: Node, id: number): boolean {
   return reader.inputs.x.length === 1 && nodeInputs(reader).filter((x) => x.id === id).length === 1;
 }
 
-function pays(norm: AffineNode, reader: Reader, graph: Graph, caps: Caps): boolean {
+function isFasterOnLoad(norm: AffineNode, reader: Reader, graph: Graph, caps: Caps): boolean {
   // A software adapter has arithmetic to lose and no dispatches to save.
   if (caps.isSoftware) return false;
   if (reader.op.kind === "linear") return norm.op.activation === "none";

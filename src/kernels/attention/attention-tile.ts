@@ -57,7 +57,7 @@ export function tileWorkgroups(grid: Grid): readonly [number, number, number] {
   return [Math.ceil(grid.queryTokens / blockQueries), grid.numHeads, grid.batch];
 }
 
-export function tileBody(headDim: number): string {
+export function attentionTileWgsl(headDim: number): string {
   const { rows, invocations, queriesPerInvocation, blockQueries, chunks } = tileShape(headDim);
   const each = (count: number, line: (i: number) => string, indent: number) =>
     Array.from({ length: count }, (_, i) => line(i)).join(`\n${" ".repeat(indent)}`);

@@ -24,7 +24,12 @@ import type { Cost, Kernel, KernelPlan } from "../kernel.ts";
 import { dispatch, f32, reads, sizeClass, u32, writes } from "../kernel.ts";
 import { naiveBody, naiveWorkgroups } from "./attention-naive.ts";
 import { threadBody, threadWorkgroups } from "./attention-thread.ts";
-import { TILE_STORAGE_BYTES, tileBody, tileShape, tileWorkgroups } from "./attention-tile.ts";
+import {
+  TILE_STORAGE_BYTES,
+  attentionTileWgsl,
+  tileShape,
+  tileWorkgroups,
+} from "./attention-tile.ts";
 
 /**
  * Operands `q`, `k`, `v`, `y`. Strides (channels per token row in memory) and offsets (first channel of head
@@ -184,7 +189,7 @@ function body(variant: AttentionVariant, headDim: number): string {
     case "thread":
       return threadBody(headDim);
     case "tile":
-      return tileBody(headDim);
+      return attentionTileWgsl(headDim);
     default:
       return variant satisfies never;
   }

@@ -3,7 +3,7 @@ import { lines } from "./gemm-register.ts";
 
 /**
  * How a tile of 128 invocations holds its sums: 16 parts of `rows` rows, each of 8 invocations × 2 column quads. The
- * includer has `set_part(at, v)` and `part(at)` for 256 vec4 of workgroup memory.
+ * includer has `exchange_set(at, v)` and `exchange_get(at)` for 256 vec4 of workgroup memory.
  */
 export interface ColumnTile {
   /** Accumulators `acc<row>_<quad>` of an invocation: 4 or 8 rows, 2 quads. */
@@ -48,7 +48,7 @@ export function columnStatisticsWgsl(tile: ColumnTile): string {
     ${lines(rows, (r) => value(r, q))}
     let mean = ${pairwise(indices.map((r) => `v${r}`))} / f32(my_rows);
     ${lines(rows, deviation)}
-    set_part(${at(q)}, mean);
+    exchange_set(${at(q)}, mean);
     m2_${q} = ${pairwise(indices.map((r) => `d${r} * d${r}`))};
   }`,
   )}
@@ -58,18 +58,18 @@ export function columnStatisticsWgsl(tile: ColumnTile): string {
   var mean = vec4<f32>(0.0);
   var m2 = vec4<f32>(0.0);
   if (merges) {
-    for (var i = 0u; i < my_parts; i++) { mean += part(i * 16u + local); }
+    for (var i = 0u; i < my_parts; i++) { mean += exchange_get(i * 16u + local); }
     mean /= f32(my_parts);
     for (var i = 0u; i < my_parts; i++) {
-      let delta = part(i * 16u + local) - mean;
+      let delta = exchange_get(i * 16u + local) - mean;
       m2 += f32(my_rows) * delta * delta;
     }
   }
   workgroupBarrier();
-  ${lines(2, (q) => `set_part(${at(q)}, m2_${q});`)}
+  ${lines(2, (q) => `exchange_set(${at(q)}, m2_${q});`)}
   workgroupBarrier();
   if (merges) {
-    for (var i = 0u; i < my_parts; i++) { m2 += part(i * 16u + local); }
+    for (var i = 0u; i < my_parts; i++) { m2 += exchange_get(i * 16u + local); }
     // Entries of 4, 2 or 1 channels: Chan's formula once more, for parts of one size.
     let values = f32(my_rows * my_parts);
     let quad = (${split}) * params.column_quads + column;

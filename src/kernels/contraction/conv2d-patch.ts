@@ -98,8 +98,8 @@ export function patchConv2dWgsl(
   return /* wgsl */ `
 var<workgroup> patch_a: array<vec4<f32>, ${K_QUADS * plane}>; // [quad][row][column]
 var<workgroup> tile_w: array<vec4<f32>, ${K_QUADS * 4 * COLUMN_QUADS}>; // [channel][column quad]
-fn set_part(at: u32, v: vec4<f32>) { patch_a[at] = v; }
-fn part(at: u32) -> vec4<f32> { return patch_a[at]; }
+fn exchange_set(at: u32, v: vec4<f32>) { patch_a[at] = v; }
+fn exchange_get(at: u32) -> vec4<f32> { return patch_a[at]; }
 
 @compute @workgroup_size(${INVOCATIONS})
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>,

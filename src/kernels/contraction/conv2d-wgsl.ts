@@ -7,17 +7,17 @@ import {
   multiplyAddWgsl,
   sumsWgsl,
 } from "./gemm-register.ts";
-import type { TileBody, TileExtras } from "./gemm-tiled.ts";
+import type { GemmBody, TileExtras } from "./gemm-tiled.ts";
 import { tiledGemmWgsl } from "./gemm-tiled.ts";
 import type { InputNorm } from "./input-norm.ts";
 import { inputNormWgsl } from "./input-norm.ts";
 import { MERGED_NORM } from "./merged-norm.ts";
 
 /**
- * Body of the variants that gather: every tap of every row is looked up by itself. Without a `TileBody` the naive one.
+ * Body of the variants that gather: every tap of every row is looked up by itself. Without a `GemmBody` the naive one.
  */
 export function gatheringConv2dWgsl(
-  body: TileBody | null,
+  body: GemmBody | null,
   shortcut: boolean,
   extras: TileExtras,
 ): string {

@@ -43,11 +43,11 @@ import {
 } from "./conv2d-problem.ts";
 import { conv2dLoadsWgsl, gatheringConv2dWgsl, registerConv2dWgsl } from "./conv2d-wgsl.ts";
 import { MAX_BINDINGS, epilogueParams, epilogueWgsl } from "./epilogue.ts";
-import { isMatrixVariant, matrixTileRefusal, tileBody } from "./gemm-matrix.ts";
+import { isMatrixVariant, matrixTileRefusal, gemmBody } from "./gemm-matrix.ts";
 import { REGISTER_WORKGROUP } from "./gemm-register.ts";
 import type { SplitShape } from "./gemm-split.ts";
 import { splitPlan, splitRefusal } from "./gemm-split.ts";
-import type { TileBody } from "./gemm-tiled.ts";
+import type { GemmBody } from "./gemm-tiled.ts";
 import { TILE_COLUMNS, TILE_ROWS, tileSteps } from "./gemm-tiled.ts";
 import { MERGED_NORM_BYTES, mergedNormParams } from "./merged-norm.ts";
 import { packedWeightByteLength } from "./pack-weight.ts";
@@ -109,7 +109,7 @@ function refusal(p: Conv2dProblem, caps: Caps, variant: Conv2dVariant): string |
     if (interfaceOf(p).operands.length > MAX_BINDINGS) return NO_BINDING_FOR_STATISTICS;
   }
   if (variant === "tiled-split" || variant === "matrix-split") {
-    return splitRefusal(variant, splitShape(p, tileBody(variant, caps, false)));
+    return splitRefusal(variant, splitShape(p, gemmBody(variant, caps, false)));
   }
   if (variant !== "patch") return null;
   if (p.stride !== 1) return `patch is for stride 1, got ${p.stride}`;
@@ -120,7 +120,7 @@ function refusal(p: Conv2dProblem, caps: Caps, variant: Conv2dVariant): string |
   return bytes <= most ? null : `patch needs ${bytes} bytes of workgroup storage, got ${most}`;
 }
 
-function splitShape(p: Conv2dProblem, body: TileBody): SplitShape {
+function splitShape(p: Conv2dProblem, body: GemmBody): SplitShape {
   const [outHeight, outWidth] = conv2dOutputSize(p);
   const phases = p.upsample ? 4 : 1;
   const [kernelHeight, kernelWidth] = effectiveKernel(p);
@@ -198,7 +198,7 @@ function plan(p: Conv2dProblem, caps: Caps, variant: Conv2dVariant = select(p, c
       dispatch(label, { ...header, directives }, loads + finish + main, [x, y, step * step]),
     ],
   });
-  const body = tileBody(variant, caps, p.inputNorm !== "none");
+  const body = gemmBody(variant, caps, p.inputNorm !== "none");
   switch (variant) {
     case "naive":
       return one(
@@ -267,7 +267,7 @@ function cost(p: Conv2dProblem): Cost {
     });
   const statisticsBytes =
     p.epilogue.statistics === "channels"
-      ? tileStatisticsByteLength(conv2dTiledRows(p), p.outChannels, p.epilogue.statisticsRun)
+      ? tileStatisticsByteLength(conv2dTiledRows(p), p.outChannels, p.epilogue.channelsPerEntry)
       : 0;
   return {
     flops: 2 * outPixels * p.outChannels * products,
@@ -311,7 +311,7 @@ export const conv2d: Kernel<Conv2dProblem, Conv2dVariant> = {
   refusal,
   classOf,
   // A norm in the loads costs some variants nine times what it costs others; the graph puts it where it pays.
-  comparable: (p) => ({
+  tuningProblem: (p) => ({
     ...p,
     inputNorm: "none",
     mergedNorm: null,

@@ -14,7 +14,7 @@
 import { ShapeError, quadCount } from "../../gpu/shape.ts";
 import type { Operand, Param } from "../../gpu/wgsl.ts";
 import { f32, optional, u32 } from "../kernel.ts";
-import type { StatisticsRun } from "../norm/channel-stats.ts";
+import type { ChannelsPerEntry } from "../norm/channel-stats.ts";
 import type { Activation } from "../pointwise/activation.ts";
 import { activationWgsl } from "../pointwise/activation.ts";
 import type { TileStatistics } from "./gemm-tiled.ts";
@@ -32,7 +32,7 @@ export interface Epilogue {
   /** Also writes statistics of what is stored, for a norm of channels or of rows: see `tile-statistics.ts`. */
   readonly statistics: TileStatistics;
   /** Channels of an entry of those of channels, a divisor of every group of the norms that read them. */
-  readonly statisticsRun: StatisticsRun;
+  readonly channelsPerEntry: ChannelsPerEntry;
   /** Where those of channels begin in operand `stats`, in f32; a multiple of 8. */
   readonly statisticsFirst: number;
   /** The output has half the columns: value · gelu(gate). Excludes all the others. */
@@ -45,7 +45,7 @@ export const PLAIN_EPILOGUE: Epilogue = {
   residual: false,
   activation: "none",
   statistics: "none",
-  statisticsRun: 1,
+  channelsPerEntry: 1,
   statisticsFirst: 0,
   geglu: false,
 };
@@ -94,7 +94,7 @@ const SIGMOID_SCALES: Partial<Record<Activation, number>> = { silu: 1, quick_gel
 
 /** Uniforms that `epilogueWgsl` reads. */
 export function epilogueParams(epilogue: Epilogue, outChannels: number): Param[] {
-  const { channelAdd, channelAddWindow, residual, activation, statisticsRun, statisticsFirst } =
+  const { channelAdd, channelAddWindow, residual, activation, channelsPerEntry, statisticsFirst } =
     epilogue;
   const [offset, channels] = channelAddWindow ?? [0, outChannels];
   return [
@@ -105,7 +105,7 @@ export function epilogueParams(epilogue: Epilogue, outChannels: number): Param[]
     u32("has_relu", activation === "relu" ? 1 : 0),
     u32("has_sigmoid", activation in SIGMOID_SCALES ? 1 : 0),
     f32("sigmoid_scale", SIGMOID_SCALES[activation] ?? 0),
-    u32("stats_run", statisticsRun),
+    u32("stats_run", channelsPerEntry),
     u32("stats_first", statisticsFirst),
   ];
 }

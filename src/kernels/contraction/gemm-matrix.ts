@@ -25,7 +25,7 @@ import {
   subgroupSizeAttribute,
 } from "../../gpu/subgroup-matrix.ts";
 import { lines } from "./gemm-register.ts";
-import type { TileBody } from "./gemm-tiled.ts";
+import type { GemmBody } from "./gemm-tiled.ts";
 import { TILED, TILE_COLUMNS, TILE_ROWS } from "./gemm-tiled.ts";
 
 const K_QUADS = 8; // 32 channels a step
@@ -70,7 +70,7 @@ function subgroupGrid({ M, N, subgroupSize }: MatrixUnits): readonly [number, nu
   return best as readonly [number, number];
 }
 
-function matrixBody(units: MatrixUnits, normalises: boolean): TileBody {
+function matrixBody(units: MatrixUnits, normalises: boolean): GemmBody {
   const { M, N, K } = units;
   const [down, across] = subgroupGrid(units);
   const rows = TILE_ROWS / M / down;
@@ -86,8 +86,8 @@ function matrixBody(units: MatrixUnits, normalises: boolean): TileBody {
     kQuads: K_QUADS,
     directives: matrixDirectives(units),
     declarations: `${ARRAYS.map((array) => matrixArrayWgsl(units, array)).join("")}
-fn set_part(at: u32, v: vec4<f32>) { set_sums(at, v); }
-fn part(at: u32) -> vec4<f32> { return get_sums(at); }
+fn exchange_set(at: u32, v: vec4<f32>) { set_sums(at, v); }
+fn exchange_get(at: u32) -> vec4<f32> { return get_sums(at); }
 `,
     attributes: subgroupSizeAttribute(units),
     parameters: ", @builtin(subgroup_id) subgroup: u32",
@@ -153,7 +153,7 @@ export function matrixTileRefusal(dtype: DType, caps: Caps): string | null {
 }
 
 /** The body of a variant that is built on tiles. `normalises`: what is loaded may be outside the range of f16. */
-export function tileBody(variant: string, caps: Caps, normalises: boolean): TileBody {
+export function gemmBody(variant: string, caps: Caps, normalises: boolean): GemmBody {
   if (!isMatrixVariant(variant)) return TILED;
   if (caps.matrixUnits === null) throw new Error(`internal: ${variant} without matrix units`);
   return matrixBody(caps.matrixUnits, normalises);

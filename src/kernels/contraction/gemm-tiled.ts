@@ -2,7 +2,7 @@
  * Workgroup-tiled GEMM shared by linear and conv2d (`tiled`), the starting point for GPUs.
  *
  * A workgroup of 128 computes 64 rows × 64 columns; an invocation finishes 4 rows × 2 column quads. How a step of the K
- * axis is staged and multiplied is a `TileBody`. `TILED`: 16 input channels of 64 rows (4 KiB) and the matching 16×64
+ * axis is staged and multiplied is a `GemmBody`. `TILED`: 16 input channels of 64 rows (4 KiB) and the matching 16×64
  * weights (4 KiB) as f32. Accumulators are spelled out: an array indexed by loop variables ran 1.7 times slower on
  * SwiftShader. The other body is `gemm-matrix.ts`. For conv2d the K axis is (tap, channel): `load_tap` gathers the
  * shifted pixel and gives zeros in the padding.
@@ -23,12 +23,12 @@ export const TILE_ROWS = 64;
 export const TILE_COLUMNS = 64;
 
 /** How a workgroup of 128 sums a tile, as WGSL within `main`. */
-export interface TileBody {
+export interface GemmBody {
   /** Quads of the K axis in a step. */
   readonly kQuads: number;
   /** Lines in front of the shader. */
   readonly directives: readonly string[];
-  /** Workgroup memory; and `set_part(at, v)`, `part(at)` for 256 vec4 f32 of it, once the sums are there. */
+  /** Workgroup memory; and `exchange_set(at, v)`, `exchange_get(at)` for 256 vec4 f32 of it, once the sums are there. */
   readonly declarations: string;
   /** Attributes and further parameters of `main`. */
   readonly attributes: string;
@@ -45,7 +45,7 @@ export interface TileBody {
 export type TileStatistics = "none" | "channels" | "rows";
 
 /** Steps of the K loop for a tap of so many channels. */
-export const tileSteps = (channels: number, { kQuads }: TileBody): number =>
+export const tileSteps = (channels: number, { kQuads }: GemmBody): number =>
   Math.ceil(quadCount(channels) / kQuads);
 
 /** What a tile does beside its sums. */
@@ -62,7 +62,7 @@ export interface TileExtras {
 
 /** Entry point `main`; `taps` is a WGSL expression of type u32. */
 export function tiledGemmWgsl(
-  body: TileBody,
+  body: GemmBody,
   taps: string,
   { geglu, statistics, isMerging, split }: TileExtras,
 ): string {
@@ -119,14 +119,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
 const K_QUADS = 4; // 16 channels a step
 
 /** Scalar arithmetic: every invocation multiplies 4 rows × 2 column quads. */
-export const TILED: TileBody = {
+export const TILED: GemmBody = {
   kQuads: K_QUADS,
   directives: [],
   declarations: /* wgsl */ `
 var<workgroup> tile_a: array<vec4<f32>, ${K_QUADS * TILE_ROWS}>;
 var<workgroup> tile_w: array<vec4<f32>, ${K_QUADS * 4 * (TILE_COLUMNS / 4)}>;
-fn set_part(at: u32, v: vec4<f32>) { tile_a[at] = v; }
-fn part(at: u32) -> vec4<f32> { return tile_a[at]; }
+fn exchange_set(at: u32, v: vec4<f32>) { tile_a[at] = v; }
+fn exchange_get(at: u32) -> vec4<f32> { return tile_a[at]; }
 `,
   attributes: "",
   parameters: "",
@@ -220,17 +220,17 @@ const ROW_STATISTICS = /* wgsl */ `
   for (var turn = 0u; turn < 2u; turn++) {
     if (my_row / 32u == turn) {
       let at = (my_row % 32u) * 8u + (local & 7u);
-      ${lines(4, (r) => `set_part(at + ${r * 8}u, part${r});`)}
+      ${lines(4, (r) => `exchange_set(at + ${r * 8}u, part${r});`)}
     }
     workgroupBarrier();
     let row = row0 + turn * 32u + local;
     if (local < 32u && row < params.rows) {
       var mean = 0.0;
-      for (var i = 0u; i < 8u; i++) { mean += part(local * 8u + i).x; }
+      for (var i = 0u; i < 8u; i++) { mean += exchange_get(local * 8u + i).x; }
       mean *= 0.125;
       var m2 = 0.0;
       for (var i = 0u; i < 8u; i++) {
-        let eight = part(local * 8u + i);
+        let eight = exchange_get(local * 8u + i);
         m2 += eight.y + 8.0 * (eight.x - mean) * (eight.x - mean);
       }
       row_stats_out[row * (params.column_quads / ${TILE_COLUMNS / 4}u) + nq0 / ${TILE_COLUMNS / 4}u] = vec2<f32>(mean, m2);

@@ -22,11 +22,11 @@ import type { Cost, Kernel, KernelPlan } from "../kernel.ts";
 import { dispatch, sizeClass, u32 } from "../kernel.ts";
 import { sourcesWgsl } from "./concatenated-sources.ts";
 import { MAX_BINDINGS, epilogueParams, epilogueWgsl } from "./epilogue.ts";
-import { isMatrixVariant, matrixTileRefusal, tileBody } from "./gemm-matrix.ts";
+import { isMatrixVariant, matrixTileRefusal, gemmBody } from "./gemm-matrix.ts";
 import { REGISTER_WORKGROUP, linearRegisterWgsl } from "./gemm-register.ts";
 import type { SplitShape } from "./gemm-split.ts";
 import { splitPlan, splitRefusal } from "./gemm-split.ts";
-import type { TileBody } from "./gemm-tiled.ts";
+import type { GemmBody } from "./gemm-tiled.ts";
 import { TILE_COLUMNS, TILE_ROWS, tileSteps, tiledGemmWgsl } from "./gemm-tiled.ts";
 import { inputNormWgsl } from "./input-norm.ts";
 import { LAYER_NORM_ROWS, layerNormParams } from "./layer-norm-on-load.ts";
@@ -41,7 +41,7 @@ import { MERGED_NORM, mergedNormParams } from "./merged-norm.ts";
 import { packedColumnQuads, packedWeightByteLength } from "./pack-weight.ts";
 import {
   NO_BINDING_FOR_STATISTICS,
-  finishesTiles,
+  ownsWholeTiles,
   mergedNormVariantRefusal,
   rowParts,
   rowStatisticsByteLength,
@@ -80,7 +80,7 @@ function refusal(p: LinearProblem, caps: Caps, variant: LinearVariant): string |
     const reason = statisticsRefusal(variant, linearTiledRows(p));
     if (reason !== null) return reason;
   }
-  if (statistics === "rows" && (!finishesTiles(variant) || rowParts(p.outChannels) === null)) {
+  if (statistics === "rows" && (!ownsWholeTiles(variant) || rowParts(p.outChannels) === null)) {
     return (
       `takes statistics of rows as "tiled" of a multiple of ${TILE_COLUMNS} columns, ` +
       `got "${variant}" of ${p.outChannels}. Use layerNorm`
@@ -89,18 +89,18 @@ function refusal(p: LinearProblem, caps: Caps, variant: LinearVariant): string |
   if (statistics !== "none" && linearInterface(p).operands.length > MAX_BINDINGS) {
     return NO_BINDING_FOR_STATISTICS;
   }
-  if (p.layerNorm && !finishesTiles(variant)) {
+  if (p.layerNorm && !ownsWholeTiles(variant)) {
     return `${variant} does not normalise rows. Apply layerNorm`;
   }
   if (variant === "tiled-split" || variant === "matrix-split") {
-    return splitRefusal(variant, splitShape(p, tileBody(variant, caps, false)));
+    return splitRefusal(variant, splitShape(p, gemmBody(variant, caps, false)));
   }
   return geglu && variant === "register-4x1" ? "GEGLU does not run as register-4x1" : null;
 }
 
 function splitShape(
   { rows, inChannels, outChannels, epilogue }: LinearProblem,
-  body: TileBody,
+  body: GemmBody,
 ): SplitShape {
   const columnQuads = packedColumnQuads(outChannels, epilogue.geglu);
   // Both sources are one K axis, each padded to quads.
@@ -177,7 +177,7 @@ function plan(p: LinearProblem, caps: Caps, variant: LinearVariant = select(p, c
     case "tiled-split":
     case "matrix":
     case "matrix-split": {
-      const body = tileBody(variant, caps, p.inputNorm !== "none" || p.layerNorm !== null);
+      const body = gemmBody(variant, caps, p.inputNorm !== "none" || p.layerNorm !== null);
       const { directives } = body;
       const { statistics } = p.epilogue;
       const extras = { geglu, statistics, isMerging: p.mergedNorm !== null, split: false };
@@ -257,7 +257,11 @@ function cost(p: LinearProblem): Cost {
   const outBytes = p.rows * linearOutChannels(p) * element;
   const statisticsBytes = {
     none: 0,
-    channels: tileStatisticsByteLength(linearTiledRows(p), p.outChannels, p.epilogue.statisticsRun),
+    channels: tileStatisticsByteLength(
+      linearTiledRows(p),
+      p.outChannels,
+      p.epilogue.channelsPerEntry,
+    ),
     rows: rowStatisticsByteLength(p.rows, p.outChannels),
   }[p.epilogue.statistics];
   const rowBytes = p.layerNorm ? rowStatisticsByteLength(p.rows, k) : 0;
@@ -303,7 +307,7 @@ export const linear: Kernel<LinearProblem, LinearVariant> = {
   cost,
   refusal,
   classOf,
-  comparable: (p) => ({
+  tuningProblem: (p) => ({
     ...p,
     layerNorm: null,
     mergedNorm: null,

@@ -52,7 +52,7 @@ export function mergedNormRefusal(norm: MergedNorm, inChannels: readonly number[
     return `merges norms of at most ${MOST_GROUPS} groups, a power of two, of an even number of channels, got ${numGroups} of ${channels}`;
   }
   const entries = sources.reduce(
-    (sum, source) => sum + (source.splits * source.channels) / source.run,
+    (sum, source) => sum + (source.partials * source.channels) / source.channelsPerEntry,
     0,
   );
   if (entries <= MOST_ENTRIES * INVOCATIONS) return null;
@@ -96,7 +96,7 @@ export function mergedNormParams(norm: MergedNorm | null, inChannels: readonly n
 }
 
 /**
- * WGSL of `merge_statistics(local)`, for all of a workgroup and before anything is staged, as it uses `set_part` and `part`;
+ * WGSL of `merge_statistics(local)`, for all of a workgroup and before anything is staged, as it uses `exchange_set` and `part`;
  * and of `moments_of(k)`, mean and 1 / deviation of the two pairs of channels in quad `k`.
  */
 export const MERGED_NORM = /* wgsl */ `${groupSumsWgsl(["stats", "stats"])}
@@ -104,7 +104,7 @@ var<workgroup> group_moments: array<vec2<f32>, ${MOST_GROUPS}>; // mean, 1 / dev
 
 fn sum_of_parts(first: u32, count: u32) -> f32 {
   var sum = 0.0;
-  for (var i = first; i < first + count; i++) { sum += part(i).x; }
+  for (var i = first; i < first + count; i++) { sum += exchange_get(i).x; }
   return sum;
 }
 
@@ -115,11 +115,11 @@ fn merge_statistics(local: u32) {
   let low = group * params.group_channels;
   let high = low + params.group_channels;
   let shift = first_mean(0u, low);
-  set_part(local, vec4<f32>(weighted_means(0u, low, high, lane, lanes, shift), 0.0, 0.0, 0.0));
+  exchange_set(local, vec4<f32>(weighted_means(0u, low, high, lane, lanes, shift), 0.0, 0.0, 0.0));
   workgroupBarrier();
   let mean = sum_of_parts(group * lanes, lanes) / params.group_values;
   workgroupBarrier();
-  set_part(local, vec4<f32>(spread(0u, low, high, lane, lanes, shift, mean), 0.0, 0.0, 0.0));
+  exchange_set(local, vec4<f32>(spread(0u, low, high, lane, lanes, shift, mean), 0.0, 0.0, 0.0));
   workgroupBarrier();
   if (lane == 0u) {
     let variance = sum_of_parts(local, lanes) / params.group_values;

@@ -14,7 +14,7 @@
  */
 import type { Operand } from "../../gpu/wgsl.ts";
 import { reads, writes } from "../kernel.ts";
-import type { SplitCounts, StatisticsRun } from "../norm/channel-stats.ts";
+import type { PartialCounts, ChannelsPerEntry } from "../norm/channel-stats.ts";
 import { channelStatsByteLength } from "../norm/channel-stats.ts";
 import { PATCH_TILE } from "./conv2d-patch.ts";
 import { MAX_BINDINGS } from "./epilogue.ts";
@@ -23,7 +23,7 @@ import { TILE_COLUMNS, TILE_ROWS } from "./gemm-tiled.ts";
 import type { MergedNorm } from "./merged-norm.ts";
 
 /** Whether a variant finishes whole tiles: it can measure them, and a row is staged by one lane, that can normalise it. */
-export const finishesTiles = (variant: string): boolean =>
+export const ownsWholeTiles = (variant: string): boolean =>
   variant === "tiled" || variant === "matrix";
 
 /** The rows of one image that a kernel computes, in how many phases of equal size. */
@@ -35,27 +35,27 @@ export interface TiledRows {
   readonly width: number | null;
 }
 
-/** How many splits the statistics of a variant have, or null where it takes none, or none of this map. */
+/** How many partials the statistics of a variant have, or null where it takes none, or none of this map. */
 export function tileSplits(
   variant: string,
   { rows, images, phases, width }: TiledRows,
 ): number | null {
   if (images !== 1) return null;
-  if (finishesTiles(variant)) return rows % (phases * TILE_ROWS) === 0 ? rows / TILE_ROWS : null;
+  if (ownsWholeTiles(variant)) return rows % (phases * TILE_ROWS) === 0 ? rows / TILE_ROWS : null;
   if (variant !== "patch" || width === null) return null;
   const [tileHeight, tileWidth] = PATCH_TILE;
   return phases * Math.ceil(rows / phases / width / tileHeight) * Math.ceil(width / tileWidth);
 }
 
-/** How those splits count the pixels: strips of one size, or tiles of which some are smaller. */
-export function tileCounts(variant: string, tiled: TiledRows): SplitCounts | null {
-  const splits = tileSplits(variant, tiled);
-  if (splits === null) return null;
+/** How those partials count the pixels: strips of one size, or tiles of which some are smaller. */
+export function tileCounts(variant: string, tiled: TiledRows): PartialCounts | null {
+  const partials = tileSplits(variant, tiled);
+  if (partials === null) return null;
   const { rows, phases, width } = tiled;
   const area = PATCH_TILE[0] * PATCH_TILE[1];
-  const isWhole = variant !== "patch" || width === null || splits * area === rows;
+  const isWhole = variant !== "patch" || width === null || partials * area === rows;
   const tiles = isWhole ? null : { map: [rows / phases / width, width] as const, tile: PATCH_TILE };
-  return { splits, pixels: rows, tiles };
+  return { partials, pixels: rows, tiles };
 }
 
 /** Why a variant or a map gives no statistics of channels; null where it does. */
@@ -76,9 +76,9 @@ export const NO_BINDING_FOR_STATISTICS =
 export function tileStatisticsByteLength(
   { rows }: TiledRows,
   channels: number,
-  run: StatisticsRun,
+  channelsPerEntry: ChannelsPerEntry,
 ): number {
-  return channelStatsByteLength(1, Math.ceil(rows / TILE_ROWS), channels, run);
+  return channelStatsByteLength(1, Math.ceil(rows / TILE_ROWS), channels, channelsPerEntry);
 }
 
 /** How many parts the statistics of a row have, or null where tiles do not divide it. */
@@ -110,7 +110,7 @@ export function mergedNormVariantRefusal(
   operands: readonly Operand[],
 ): string | null {
   if (norm === null) return null;
-  if (!finishesTiles(variant) && variant !== "patch")
+  if (!ownsWholeTiles(variant) && variant !== "patch")
     return `${variant} does not merge the statistics of a norm. Use groupNormAffine`;
   if (operands.length <= MAX_BINDINGS) return null;
   return `has no binding left for the statistics of a norm. Use groupNormAffine`;

@@ -4,7 +4,7 @@
  *   y[n, c] = Σ_s pixels_s · mean[n, s, c] / pixels
  *
  * Layout: `stats` f32 as `channelStats` writes them, `y` [N, C] in quads. One invocation per (image, quad).
- * The means of the splits are summed as differences from the first one, so that a large common offset does
+ * The means of the partials are summed as differences from the first one, so that a large common offset does
  * not cost digits.
  */
 import type { Caps } from "../../gpu/caps.ts";
@@ -15,9 +15,9 @@ import { foldWorkgroups } from "../../gpu/wgsl.ts";
 import type { Cost, Kernel, KernelPlan } from "../kernel.ts";
 import { dispatch, reads, u32, writes } from "../kernel.ts";
 import type { StatisticsTiles } from "./channel-stats.ts";
-import { channelStatsByteLength, splitParams, splitPixelsWgsl } from "./channel-stats.ts";
+import { channelStatsByteLength, partialParams, partialPixelsWgsl } from "./channel-stats.ts";
 
-/** Operands: `stats` (f32, [batch, splits, quads] pairs of mean and M2), `y` [batch, channels]. */
+/** Operands: `stats` (f32, [batch, partials, quads] pairs of mean and M2), `y` [batch, channels]. */
 export interface ChannelMeanProblem {
   /** Storage of `y`. */
   readonly dtype: DType;
@@ -26,10 +26,10 @@ export interface ChannelMeanProblem {
   /** Channels, without padding. */
   readonly channels: number;
   /** Parts of the statistics of an image, at most `pixels`. */
-  readonly splits: number;
+  readonly partials: number;
   /** Pixels that the statistics count. */
   readonly pixels: number;
-  /** Which splits are tiles of what map; null: strips, as `channelStats` cuts them. */
+  /** Which partials are tiles of what map; null: strips, as `channelStats` cuts them. */
   readonly tiles: StatisticsTiles | null;
   /** Where the statistics, of single channels, begin in `stats`: in f32, a multiple of 8. */
   readonly first: number;
@@ -37,16 +37,16 @@ export interface ChannelMeanProblem {
 
 const WORKGROUP = 64;
 
-function check({ batch, channels, splits, pixels }: ChannelMeanProblem): void {
-  if (!isShape([batch, channels, splits, pixels]) || splits > pixels) {
+function check({ batch, channels, partials, pixels }: ChannelMeanProblem): void {
+  if (!isShape([batch, channels, partials, pixels]) || partials > pixels) {
     throw new ShapeError(
-      `channelMean: needs sizes ≥ 1 and splits ≤ pixels, ` +
-        `got batch ${batch}, channels ${channels}, splits ${splits}, pixels ${pixels}`,
+      `channelMean: needs sizes ≥ 1 and partials ≤ pixels, ` +
+        `got batch ${batch}, channels ${channels}, partials ${partials}, pixels ${pixels}`,
     );
   }
 }
 
-const BODY = /* wgsl */ `${splitPixelsWgsl("")}
+const BODY = /* wgsl */ `${partialPixelsWgsl("")}
 @compute @workgroup_size(${WORKGROUP})
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>,
         @builtin(local_invocation_index) local: u32) {
@@ -54,10 +54,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
   if (i >= params.invocations) { return; }
   let image = i / params.quads;
   let quad = i % params.quads;
-  let first = params.first_quad + image * params.splits * params.quads + quad;
+  let first = params.first_quad + image * params.partials * params.quads + quad;
   let shift = stats[first * 2u];
   var sum = vec4<f32>(0.0);
-  for (var s = 0u; s < params.splits; s++) {
+  for (var s = 0u; s < params.partials; s++) {
     sum += split_pixels(s) * (stats[(first + s * params.quads) * 2u] - shift);
   }
   y[i] = pack(shift + sum / f32(params.pixels));
@@ -66,7 +66,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
 
 function plan(problem: ChannelMeanProblem, caps: Caps): KernelPlan {
   check(problem);
-  const { dtype, batch, channels, splits, pixels } = problem;
+  const { dtype, batch, channels, partials, pixels } = problem;
   const quads = quadCount(channels);
   return {
     variant: "quad",
@@ -81,10 +81,10 @@ function plan(problem: ChannelMeanProblem, caps: Caps): KernelPlan {
           params: [
             u32("invocations", batch * quads),
             u32("quads", quads),
-            u32("splits", splits),
+            u32("partials", partials),
             u32("pixels", pixels),
             u32("first_quad", problem.first / 8),
-            ...splitParams(problem, ""),
+            ...partialParams(problem, ""),
           ],
         },
         BODY,
@@ -94,11 +94,11 @@ function plan(problem: ChannelMeanProblem, caps: Caps): KernelPlan {
   };
 }
 
-function cost({ dtype, batch, channels, splits }: ChannelMeanProblem): Cost {
+function cost({ dtype, batch, channels, partials }: ChannelMeanProblem): Cost {
   const elements = batch * quadCount(channels) * 4;
   return {
-    flops: 3 * elements * splits,
-    bytesRead: channelStatsByteLength(batch, splits, channels),
+    flops: 3 * elements * partials,
+    bytesRead: channelStatsByteLength(batch, partials, channels),
     bytesWritten: elements * dtypeByteLength(dtype),
   };
 }

@@ -3,9 +3,9 @@
  *
  *   mean = Σx / pixels,  M2 = Σ(x − mean)²      for each image, split and channel
  *
- * Layout: x [N, H, W, C] in quads. stats f32: two vec4 (mean, M2) at ((n·splits + s)·quads + q)·2; the
+ * Layout: x [N, H, W, C] in quads. stats f32: two vec4 (mean, M2) at ((n·partials + s)·quads + q)·2; the
  * channel padding gives zeros. Split s is a run of consecutive pixels of the rectangle in row order,
- * `splitPixels` long; pixels outside the rectangle (the overlap of a tile) do not count.
+ * `partialPixels` long; pixels outside the rectangle (the overlap of a tile) do not count.
  *
  * One invocation per (image, split, quad), quads innermost, so that neighbours read neighbouring memory; no
  * workgroup memory. An invocation takes four pixels at a time: their own mean and M2 first, merged into the
@@ -47,8 +47,8 @@ export interface ChannelStatsProblem {
   readonly channels: number;
   /** The pixels that count. */
   readonly region: PixelRegion;
-  /** Strips that the region is cut into, at most its pixels; see `chooseSplits`. */
-  readonly splits: number;
+  /** Strips that the region is cut into, at most its pixels; see `choosePartials`. */
+  readonly partials: number;
 }
 
 const WORKGROUP = 64;
@@ -71,10 +71,10 @@ export interface StatisticsTiles {
   readonly tile: readonly [height: number, width: number];
 }
 
-/** How the pixels of an image are divided among its splits. */
-export interface SplitCounts {
+/** How the pixels of an image are divided among its partials. */
+export interface PartialCounts {
   /** Parts of the statistics of an image, at most its pixels. */
-  readonly splits: number;
+  readonly partials: number;
   /** Pixels that the statistics count. */
   readonly pixels: number;
   /** Null: strips, as `channelStats` cuts them. */
@@ -82,22 +82,22 @@ export interface SplitCounts {
 }
 
 /** Neighbouring channels that one entry of statistics covers. */
-export type StatisticsRun = 1 | 2 | 4;
+export type ChannelsPerEntry = 1 | 2 | 4;
 
 /**
  * Statistics within a buffer of f32. An entry is mean and M2 of a run of channels; of a quad all means and then all M2
- * follow one another, at first + ((n·splits + s)·quads + q)·8/run. `channelStats` writes entries of one channel.
+ * follow one another, at first + ((n·partials + s)·quads + q)·8/channelsPerEntry. `channelStats` writes entries of one channel.
  */
-export interface Statistics extends SplitCounts {
+export interface Statistics extends PartialCounts {
   /** Channels of an entry. */
-  readonly run: StatisticsRun;
+  readonly channelsPerEntry: ChannelsPerEntry;
   /** Where they begin, in f32. */
   readonly first: number;
 }
 
 /** Pixels of split `split`. Of strips the first ones are one longer where they cannot be equal. */
-export function splitPixels({ splits, pixels, tiles }: SplitCounts, split: number): number {
-  if (tiles === null) return Math.floor(pixels / splits) + (split < pixels % splits ? 1 : 0);
+export function partialPixels({ partials, pixels, tiles }: PartialCounts, split: number): number {
+  if (tiles === null) return Math.floor(pixels / partials) + (split < pixels % partials ? 1 : 0);
   const [mapHeight, mapWidth] = tiles.map;
   const [tileHeight, tileWidth] = tiles.tile;
   const columns = Math.ceil(mapWidth / tileWidth);
@@ -107,8 +107,8 @@ export function splitPixels({ splits, pixels, tiles }: SplitCounts, split: numbe
   return Math.min(tileWidth, mapWidth - x) * Math.min(tileHeight, mapHeight - y);
 }
 
-/** WGSL `split_pixels<suffix>(split) -> f32`, the pixels of a split. Needs `splitParams`. */
-export const splitPixelsWgsl = (suffix: string): string => /* wgsl */ `
+/** WGSL `split_pixels<suffix>(split) -> f32`, the pixels of a split. Needs `partialParams`. */
+export const partialPixelsWgsl = (suffix: string): string => /* wgsl */ `
 fn split_pixels${suffix}(split: u32) -> f32 {
   if (params.tile_columns${suffix} == 0u) {
     return f32(params.strip_pixels${suffix} + select(0u, 1u, split < params.longer_strips${suffix}));
@@ -121,14 +121,14 @@ fn split_pixels${suffix}(split: u32) -> f32 {
 }
 `;
 
-/** Uniforms of `splitPixelsWgsl`. */
-export function splitParams({ splits, pixels, tiles }: SplitCounts, suffix: string): Param[] {
+/** Uniforms of `partialPixelsWgsl`. */
+export function partialParams({ partials, pixels, tiles }: PartialCounts, suffix: string): Param[] {
   const [mapHeight, mapWidth] = tiles?.map ?? [1, 1];
   const [tileHeight, tileWidth] = tiles?.tile ?? [1, 1];
   const columns = tiles ? Math.ceil(mapWidth / tileWidth) : 0;
   return [
-    u32(`strip_pixels${suffix}`, Math.floor(pixels / splits)),
-    u32(`longer_strips${suffix}`, pixels % splits),
+    u32(`strip_pixels${suffix}`, Math.floor(pixels / partials)),
+    u32(`longer_strips${suffix}`, pixels % partials),
     u32(`tile_columns${suffix}`, columns),
     u32(`map_tiles${suffix}`, Math.max(1, columns * Math.ceil(mapHeight / tileHeight))),
     u32(`map_height${suffix}`, mapHeight),
@@ -139,7 +139,7 @@ export function splitParams({ splits, pixels, tiles }: SplitCounts, suffix: stri
 }
 
 /** How many strips suit the device, ≥ 1 and never more than `pixels`. */
-export function chooseSplits(pixels: number, channels: number, caps: Caps): number {
+export function choosePartials(pixels: number, channels: number, caps: Caps): number {
   const target = caps.isSoftware ? TARGET_INVOCATIONS_SOFTWARE : TARGET_INVOCATIONS;
   const wanted = Math.ceil(target / quadCount(channels));
   return Math.max(1, Math.min(wanted, Math.floor(pixels / MIN_STRIP_PIXELS)));
@@ -153,15 +153,15 @@ export function regionPixels(region: PixelRegion): number {
 /** Bytes of the `stats` operand; of statistics of other runs. */
 export function channelStatsByteLength(
   batch: number,
-  splits: number,
+  partials: number,
   channels: number,
-  run: StatisticsRun = 1,
+  channelsPerEntry: ChannelsPerEntry = 1,
 ): number {
-  return (batch * splits * quadCount(channels) * 2 * 16) / run;
+  return (batch * partials * quadCount(channels) * 2 * 16) / channelsPerEntry;
 }
 
 function check(problem: ChannelStatsProblem): void {
-  const { batch, height, width, channels, region, splits } = problem;
+  const { batch, height, width, channels, region, partials } = problem;
   const { y0, y1, x0, x1 } = region;
   if (!isShape([batch, height, width, channels])) {
     throw new ShapeError(
@@ -182,10 +182,10 @@ function check(problem: ChannelStatsProblem): void {
         `got rows ${y0}..${y1}, columns ${x0}..${x1}`,
     );
   }
-  if (!Number.isSafeInteger(splits) || splits < 1 || splits > regionPixels(region)) {
+  if (!Number.isSafeInteger(partials) || partials < 1 || partials > regionPixels(region)) {
     throw new ShapeError(
-      `channelStats: splits must be an integer from 1 to the ${regionPixels(region)} pixels of the region, ` +
-        `got ${splits}`,
+      `channelStats: partials must be an integer from 1 to the ${regionPixels(region)} pixels of the region, ` +
+        `got ${partials}`,
     );
   }
 }
@@ -208,8 +208,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
   let i = flat_group(group, counts) * ${WORKGROUP}u + local;
   if (i >= params.invocations) { return; }
   let quad = i % params.quads;
-  let split = (i / params.quads) % params.splits;
-  let image = i / (params.quads * params.splits);
+  let split = (i / params.quads) % params.partials;
+  let image = i / (params.quads * params.partials);
   let pixels = params.strip_pixels + select(0u, 1u, split < params.longer_strips);
   let first = split * params.strip_pixels + min(split, params.longer_strips);
   let column = first % params.region_width;
@@ -254,11 +254,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
 
 function plan(problem: ChannelStatsProblem, caps: Caps): KernelPlan {
   check(problem);
-  const { dtype, batch, height, width, channels, region, splits } = problem;
+  const { dtype, batch, height, width, channels, region, partials } = problem;
   const quads = quadCount(channels);
   const pixels = regionPixels(region);
   const regionWidth = region.x1 - region.x0;
-  const invocations = batch * splits * quads;
+  const invocations = batch * partials * quads;
   return {
     variant: "strip",
     scratch: [],
@@ -272,9 +272,9 @@ function plan(problem: ChannelStatsProblem, caps: Caps): KernelPlan {
           params: [
             u32("invocations", invocations),
             u32("quads", quads),
-            u32("splits", splits),
-            u32("strip_pixels", Math.floor(pixels / splits)),
-            u32("longer_strips", pixels % splits),
+            u32("partials", partials),
+            u32("strip_pixels", Math.floor(pixels / partials)),
+            u32("longer_strips", pixels % partials),
             u32("image_pixels", height * width),
             u32("width", width),
             u32("region_start", region.y0 * width + region.x0),
@@ -290,12 +290,12 @@ function plan(problem: ChannelStatsProblem, caps: Caps): KernelPlan {
 }
 
 function cost(problem: ChannelStatsProblem): Cost {
-  const { dtype, batch, channels, region, splits } = problem;
+  const { dtype, batch, channels, region, partials } = problem;
   const elements = batch * regionPixels(region) * quadCount(channels) * 4;
   return {
     flops: elements * 5, // shift, two sums, difference, square
     bytesRead: elements * dtypeByteLength(dtype),
-    bytesWritten: channelStatsByteLength(batch, splits, channels),
+    bytesWritten: channelStatsByteLength(batch, partials, channels),
   };
 }
 

@@ -1,6 +1,6 @@
 /** GroupNorm's statistics on the host, in doubles: for maps in tiles, whose moments are merged between two runs. */
 import { ShapeError, isShape, paddedChannels, quadCount } from "../../gpu/shape.ts";
-import { channelStatsByteLength, splitPixels } from "./channel-stats.ts";
+import { channelStatsByteLength, partialPixels } from "./channel-stats.ts";
 import type { GroupNormAffineProblem } from "./group-norm-affine.ts";
 import { groupNormAffine } from "./group-norm-affine.ts";
 import { totalChannels } from "./group-sums.ts";
@@ -17,16 +17,16 @@ export interface GroupMoments {
  * wrote it. For tiles: merge the tiles' moments with `mergeGroupMoments`.
  */
 export function groupMoments(
-  partials: readonly Float32Array[],
+  stats: readonly Float32Array[],
   problem: GroupNormAffineProblem,
 ): GroupMoments {
   groupNormAffine.check(problem);
   const { batch, sources, numGroups } = problem;
   sources.forEach((source, k) => {
-    const expected = channelStatsByteLength(batch, source.splits, source.channels) / 4;
-    if (partials[k]?.length !== expected) {
+    const expected = channelStatsByteLength(batch, source.partials, source.channels) / 4;
+    if (stats[k]?.length !== expected) {
       throw new ShapeError(
-        `groupNorm: statistics of source ${k} need ${expected} values, got ${partials[k]?.length ?? "none"}`,
+        `groupNorm: statistics of source ${k} need ${expected} values, got ${stats[k]?.length ?? "none"}`,
       );
     }
   });
@@ -35,20 +35,20 @@ export function groupMoments(
   for (let image = 0; image < batch; image++) {
     let channel = 0;
     sources.forEach((source, k) => {
-      const { channels, splits } = source;
-      const stats = partials[k] as Float32Array;
+      const { channels, partials } = source;
+      const values = stats[k] as Float32Array;
       for (let c = 0; c < channels; c++, channel++) {
         const group = image * numGroups + Math.floor(channel / groupChannels);
-        for (let split = 0; split < splits; split++) {
-          const quad = (image * splits + split) * quadCount(channels) + Math.floor(c / 4);
+        for (let partial = 0; partial < partials; partial++) {
+          const quad = (image * partials + partial) * quadCount(channels) + Math.floor(c / 4);
           const index = quad * 8 + (c % 4);
-          const count = splitPixels(source, split);
+          const count = partialPixels(source, partial);
           mergeInto(
             moments,
             group,
             count,
-            stats[index] as number,
-            (stats[index + 4] as number) / count,
+            values[index] as number,
+            (values[index + 4] as number) / count,
           );
         }
       }

@@ -124,9 +124,11 @@ function cost(problem: GroupNormAffineProblem): Cost {
   const channels = totalChannels(sources);
   const sum = (of: (source: GroupNormSource) => number): number =>
     sources.reduce((total, source) => total + of(source), 0);
-  const entries = sum((source) => (batch * source.splits * source.channels) / source.run);
+  const entries = sum(
+    (source) => (batch * source.partials * source.channels) / source.channelsPerEntry,
+  );
   const statsBytes = sum((source) =>
-    channelStatsByteLength(batch, source.splits, source.channels, source.run),
+    channelStatsByteLength(batch, source.partials, source.channels, source.channelsPerEntry),
   );
   return {
     flops: entries * 9 + batch * channels * 3,

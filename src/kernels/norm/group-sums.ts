@@ -7,7 +7,7 @@ import { ShapeError, isShape, quadCount } from "../../gpu/shape.ts";
 import type { Param } from "../../gpu/wgsl.ts";
 import { u32 } from "../kernel.ts";
 import type { Statistics } from "./channel-stats.ts";
-import { splitParams, splitPixelsWgsl } from "./channel-stats.ts";
+import { partialParams, partialPixelsWgsl } from "./channel-stats.ts";
 
 /** A map whose channels are normalised, and its statistics. */
 export interface GroupNormSource extends Statistics {
@@ -46,11 +46,11 @@ export function checkGroupNorm(
       `${name}: batch and numGroups must be integers ≥ 1, got ${batch} and ${numGroups}`,
     );
   }
-  for (const { channels, splits, pixels } of sources) {
-    if (!isShape([channels, splits, pixels]) || splits > pixels) {
+  for (const { channels, partials, pixels } of sources) {
+    if (!isShape([channels, partials, pixels]) || partials > pixels) {
       throw new ShapeError(
-        `${name}: a source needs channels ≥ 1 and 1 ≤ splits ≤ pixels, ` +
-          `got channels ${channels}, splits ${splits}, pixels ${pixels}`,
+        `${name}: a source needs channels ≥ 1 and 1 ≤ partials ≤ pixels, ` +
+          `got channels ${channels}, partials ${partials}, pixels ${pixels}`,
       );
     }
   }
@@ -72,10 +72,10 @@ export function checkGroupNorm(
       `${name}: channels must be divisible by numGroups, got ${channels} and ${numGroups}`,
     );
   }
-  for (const { run } of sources) {
-    if ((channels / numGroups) % run === 0) continue;
+  for (const { channelsPerEntry } of sources) {
+    if ((channels / numGroups) % channelsPerEntry === 0) continue;
     throw new ShapeError(
-      `${name}: statistics must not span groups, got runs of ${run} in groups of ${channels / numGroups} channels`,
+      `${name}: statistics must not span groups, got entries of ${channelsPerEntry} in groups of ${channels / numGroups} channels`,
     );
   }
   if (!(eps > 0 && Number.isFinite(eps))) {
@@ -84,7 +84,14 @@ export function checkGroupNorm(
 }
 
 /** One source is two of which the second has no channels: no group reaches it. */
-const NO_SOURCE = { channels: 0, splits: 1, pixels: 1, tiles: null, run: 1, first: 0 } as const;
+const NO_SOURCE = {
+  channels: 0,
+  partials: 1,
+  pixels: 1,
+  tiles: null,
+  channelsPerEntry: 1,
+  first: 0,
+} as const;
 
 /** Uniforms of `groupSumsWgsl`. */
 export function groupSumsParams(sources: GroupNormSources): Param[] {
@@ -92,10 +99,10 @@ export function groupSumsParams(sources: GroupNormSources): Param[] {
   return [first, second].flatMap((source, k) => [
     u32(`channels_${k}`, source.channels),
     u32(`quads_${k}`, quadCount(source.channels)),
-    u32(`splits_${k}`, source.splits),
-    u32(`run_${k}`, source.run),
+    u32(`splits_${k}`, source.partials),
+    u32(`run_${k}`, source.channelsPerEntry),
     u32(`first_${k}`, source.first),
-    ...splitParams(source, `_${k}`),
+    ...partialParams(source, `_${k}`),
   ]);
 }
 
@@ -106,7 +113,7 @@ export function groupSumsParams(sources: GroupNormSources): Param[] {
 const sourceFunctions = (
   k: number,
   buffer: string,
-): string => /* wgsl */ `${splitPixelsWgsl(`_${k}`)}
+): string => /* wgsl */ `${partialPixelsWgsl(`_${k}`)}
 fn stats_index_${k}(image: u32, split: u32, entry: u32) -> u32 {
   let lanes = 4u / params.run_${k};
   return params.first_${k}

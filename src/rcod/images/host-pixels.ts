@@ -25,7 +25,7 @@ export async function hostPixels(
 }
 
 /** An image [H, W, 3] in −1 … 1 as RGBA8, cropped to the top left outWidth × outHeight. */
-export function levels(
+export function toRgba8(
   image: Float32Array,
   width: number,
   outWidth: number,

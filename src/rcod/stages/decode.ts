@@ -1,7 +1,7 @@
 /** From the predicted latents to an 8-bit image. */
 import { uploadBytes } from "../../gpu/transfer.ts";
 import { readActivation } from "../../graph/read-activation.ts";
-import { levels } from "../images/host-pixels.ts";
+import { toRgba8 } from "../images/host-pixels.ts";
 import type { DeviceImage } from "../images/image-ops.ts";
 import { createImage, tensorToLevels } from "../images/image-ops.ts";
 import { decoderGraph } from "../networks/graphs.ts";
@@ -60,7 +60,7 @@ export async function decodeLatents(
         ...clock.runOptions(options.signal),
       },
     );
-    const bytes = levels(tiled.data, workWidth, sourceWidth, sourceHeight, roundingOf(options));
+    const bytes = toRgba8(tiled.data, workWidth, sourceWidth, sourceHeight, roundingOf(options));
     uploadBytes(gpu, decoded.buffer, 0, bytes);
     return decoded;
   } catch (error) {

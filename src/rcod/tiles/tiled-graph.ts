@@ -176,7 +176,7 @@ interface CountedRegion {
   /** The statistics step before the cut. */
   readonly step: number;
   readonly params: readonly Uint8Array<ArrayBuffer>[];
-  readonly splits: number;
+  readonly partials: number;
   readonly pixels: number;
 }
 
@@ -197,7 +197,7 @@ function countedRegion(
   const at = (position: number, origin: number): number => Math.round((position - origin) * factor);
   const {
     plan: restricted,
-    splits,
+    partials,
     pixels,
   } = statsPlan(shape, dtype, gpu.caps, {
     y0: at(tile.counted.y0, tile.input.y0),
@@ -205,7 +205,7 @@ function countedRegion(
     x0: at(tile.counted.x0, tile.input.x0),
     x1: at(tile.counted.x1, tile.input.x0),
   });
-  return { step, params: restricted.dispatches.map(({ params }) => params), splits, pixels };
+  return { step, params: restricted.dispatches.map(({ params }) => params), partials, pixels };
 }
 
 async function readMoments(
@@ -219,14 +219,21 @@ async function readMoments(
   if (node?.op.kind !== "groupNormAffine" || stats === undefined)
     throw new Error("internal: a cut is no GroupNorm");
   const channels = channelsOf(stats);
-  const byteLength = channelStatsByteLength(1, region.splits, channels);
+  const byteLength = channelStatsByteLength(1, region.partials, channels);
   const partials = new Float32Array(
     (await readBytes(gpu, program.binding(stats).buffer, 0, byteLength)).buffer,
   );
   return groupMoments([partials], {
     batch: 1,
     sources: [
-      { channels, splits: region.splits, pixels: region.pixels, tiles: null, run: 1, first: 0 },
+      {
+        channels,
+        partials: region.partials,
+        pixels: region.pixels,
+        tiles: null,
+        channelsPerEntry: 1,
+        first: 0,
+      },
     ],
     numGroups: node.op.numGroups,
     eps: node.op.eps,

@@ -24,7 +24,7 @@ export interface SessionOptions {
 
 /** Where a session's weights come from. */
 export interface WeightSource extends TensorSource {
-  /** Takes note of what a graph needs, before `tensor` is asked for it. */
+  /** Takes note of what a graph needs, before `tensor` is requested for it. */
   expect(weights: readonly Weight[]): void;
 }
 
@@ -170,7 +170,7 @@ export class Session {
     return this.#weights.device;
   }
 
-  /** What became of asked variants since the last call. */
+  /** What became of requested variants since the last call. */
   takeVariants(): VariantUse {
     const variants = this.#variants;
     this.#variants = NO_VARIANTS;
@@ -178,14 +178,14 @@ export class Session {
   }
 
   #countVariants({ steps }: GraphPlan): void {
-    for (const { kernel, asked } of steps) {
-      if (asked === undefined) continue;
-      const name = `${kernel}=${asked.variant}`;
+    for (const { kernel, requested } of steps) {
+      if (requested === undefined) continue;
+      const name = `${kernel}=${requested.variant}`;
       this.#variants = addVariantUse(
         this.#variants,
-        asked.refusal === undefined
+        requested.refusal === undefined
           ? { asAsked: { [name]: 1 }, refused: {} }
-          : { asAsked: {}, refused: { [`${name}: ${asked.refusal}`]: 1 } },
+          : { asAsked: {}, refused: { [`${name}: ${requested.refusal}`]: 1 } },
       );
     }
   }

@@ -3,9 +3,9 @@ import { open } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 import { quoted, reasonOf, WeightsError } from "../errors.ts";
-import type { SingleFile } from "../single-file.ts";
 import { checkRelativePath } from "./files.ts";
 import type { FileSet } from "./files.ts";
+import type { SingleFile } from "./single-file.ts";
 import { allocateBytes, checkSourceRange, closedError } from "./source.ts";
 import type { ByteSource } from "./source.ts";
 

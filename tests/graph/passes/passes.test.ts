@@ -242,7 +242,7 @@ describe("layer-norm-on-load", () => {
     // One class of readers alone: it runs as chosen, and the others keep the norm in their loads.
     const reader = { ...BASELINE_CAPS, variants: { "linear 64→512 geglu @64": "naive" } };
     expect(norms(blocks.wideTransformer("f32"), {}, reader)).toBe(1);
-    const asked = planGraph(blocks.wideTransformer("f32"), reader).steps.filter((s) => s.asked);
+    const asked = planGraph(blocks.wideTransformer("f32"), reader).steps.filter((s) => s.requested);
     expect(asked.map(({ plan }) => plan.variant)).toEqual(["naive"]);
   });
 });

@@ -179,7 +179,7 @@ export const CONV2D_TABLE: readonly Conv2dRow[] = CASES.flatMap((testCase) => {
         residual: row.residual,
         activation: row.activation,
         statistics: "none",
-        statisticsRun: 1,
+        channelsPerEntry: 1,
         statisticsFirst: 0,
         geglu: false,
       },

@@ -4,7 +4,7 @@ import type { Caps } from "../../../src/gpu/caps.ts";
 import { BASELINE_CAPS } from "../../../src/gpu/caps.ts";
 import type { MatrixUnits } from "../../../src/gpu/subgroup-matrix.ts";
 import { PLAIN_EPILOGUE } from "../../../src/kernels/contraction/epilogue.ts";
-import { tileBody } from "../../../src/kernels/contraction/gemm-matrix.ts";
+import { gemmBody } from "../../../src/kernels/contraction/gemm-matrix.ts";
 import type { LinearProblem } from "../../../src/kernels/contraction/linear.ts";
 import { linear } from "../../../src/kernels/contraction/linear.ts";
 import { MATRIX_CAPS, matrixCaps } from "../../support/matrix-caps.ts";
@@ -42,7 +42,7 @@ describe.each(SHAPES)("%i×%i×%i in subgroups of %i", (M, N, K, subgroupSize, r
   const units = { ...(MATRIX_CAPS.matrixUnits as MatrixUnits), M, N, K, subgroupSize };
 
   it(`gives each subgroup ${rows} × ${columns} fragments, and all of them the tile`, () => {
-    const { begin } = tileBody("matrix", matrixCaps(units), false);
+    const { begin } = gemmBody("matrix", matrixCaps(units), false);
     const sums = [...begin.matchAll(/var sum(\d)_(\d): subgroup_matrix_result</g)];
     expect(sums.length).toBe(rows * columns);
     expect(sums.at(-1)?.slice(1)).toEqual([`${rows - 1}`, `${columns - 1}`]);

@@ -6,8 +6,8 @@ import { roundToDtype } from "../../../src/gpu/dtype.ts";
 import { conv2d } from "../../../src/kernels/contraction/conv2d.ts";
 import { PLAIN_EPILOGUE } from "../../../src/kernels/contraction/epilogue.ts";
 import { linear } from "../../../src/kernels/contraction/linear.ts";
-import type { Statistics, StatisticsRun } from "../../../src/kernels/norm/channel-stats.ts";
-import { splitPixels } from "../../../src/kernels/norm/channel-stats.ts";
+import type { Statistics, ChannelsPerEntry } from "../../../src/kernels/norm/channel-stats.ts";
+import { partialPixels } from "../../../src/kernels/norm/channel-stats.ts";
 import { splitStats } from "../../reference/channel-stats.ts";
 import { conv2d as conv2dReference } from "../../reference/conv2d.ts";
 import { groupNorm } from "../../reference/group-norm.ts";
@@ -16,7 +16,7 @@ import { expectClose } from "../../support/expect-close.ts";
 import { packRows, runKernel, unpackRows } from "../../support/gpu.ts";
 import { PLAIN_PACK, packBias, packOnGpu } from "../../support/packed-weight.ts";
 import { uniformArray } from "../../support/random.ts";
-import { runsOf, storedRuns } from "../../support/statistics.ts";
+import { entriesOf, storedEntries } from "../../support/statistics.ts";
 import { contraction, roundedContraction } from "../../support/tolerance.ts";
 
 const EPS = 1e-5;
@@ -26,8 +26,8 @@ const UNUSED = 8;
 /** A source of x: channels, and how its statistics are cut. */
 interface Source {
   readonly channels: number;
-  readonly splits: number;
-  readonly run: StatisticsRun;
+  readonly partials: number;
+  readonly channelsPerEntry: ChannelsPerEntry;
 }
 
 export interface MergedNormCase {
@@ -44,9 +44,11 @@ export interface MergedNormCase {
   readonly measures?: boolean;
 }
 
-const one = (channels: number, splits: number, run: StatisticsRun): readonly Source[] => [
-  { channels, splits, run },
-];
+const one = (
+  channels: number,
+  partials: number,
+  channelsPerEntry: ChannelsPerEntry,
+): readonly Source[] => [{ channels, partials, channelsPerEntry }];
 
 export const MERGED_NORM_CASES: readonly MergedNormCase[] = [
   { size: [8, 8], from: one(8, 1, 4), groups: 2, to: 5, kernel: 3 },
@@ -56,8 +58,8 @@ export const MERGED_NORM_CASES: readonly MergedNormCase[] = [
   {
     size: [4, 6],
     from: [
-      { channels: 8, splits: 2, run: 2 },
-      { channels: 10, splits: 5, run: 2 }, // padded; the second of three groups has channels of both
+      { channels: 8, partials: 2, channelsPerEntry: 2 },
+      { channels: 10, partials: 5, channelsPerEntry: 2 }, // padded; the second of three groups has channels of both
     ],
     groups: 1,
     to: 8,
@@ -66,8 +68,8 @@ export const MERGED_NORM_CASES: readonly MergedNormCase[] = [
   {
     size: [8, 8],
     from: [
-      { channels: 20, splits: 4, run: 4 },
-      { channels: 28, splits: 1, run: 1 },
+      { channels: 20, partials: 4, channelsPerEntry: 4 },
+      { channels: 28, partials: 1, channelsPerEntry: 1 },
     ],
     groups: 4, // of 12: the second has channels of both
     to: 70,
@@ -94,14 +96,21 @@ export async function checkMergedNorm(
   );
   const all = uniformArray(UNUSED, 9).map(Math.fround);
   const buffer: number[] = [...all];
-  const statistics = from.map(({ channels: count, splits, run }, i): Statistics => {
+  const statistics = from.map(({ channels: count, partials, channelsPerEntry }, i): Statistics => {
     const first = buffer.length;
-    const place = { splits, pixels, tiles: null, run, first };
-    const counts = Array.from({ length: splits }, (_, split) => splitPixels(place, split));
+    const place = { partials, pixels, tiles: null, channelsPerEntry, first };
+    const counts = Array.from({ length: partials }, (_, split) => partialPixels(place, split));
     let next = 0;
     const parts = counts.map((length) => Array.from({ length }, () => next++));
     const single = splitStats(maps[i] as Float64Array, parts, count);
-    buffer.push(...storedRuns(runsOf(single, counts, count, run), splits, count, run));
+    buffer.push(
+      ...storedEntries(
+        entriesOf(single, counts, count, channelsPerEntry),
+        partials,
+        count,
+        channelsPerEntry,
+      ),
+    );
     while (buffer.length % 8 !== 0) buffer.push(0);
     return place;
   });

@@ -20,7 +20,7 @@ describe.each(["tiled", "patch"] as const)("%s", (variant) => {
 });
 
 describe("refuses", () => {
-  const place = { splits: 1, pixels: 64, tiles: null, run: 2, first: 0 } as const;
+  const place = { partials: 1, pixels: 64, tiles: null, channelsPerEntry: 2, first: 0 } as const;
   const norm: MergedNorm = { statistics: [place], numGroups: 4, eps: 1e-5 };
   const problem: Conv2dProblem = {
     dtype: "f32",
@@ -50,14 +50,17 @@ describe("refuses", () => {
     [{ mergedNorm: { ...norm, numGroups: 3 }, inChannels: [66] }, "tiled", "got 3 of 66"],
     [{ inChannels: [12] }, "tiled", "of an even number of channels, got 4 of 12"],
     [
-      { mergedNorm: { ...norm, statistics: [{ ...place, splits: 300 }] } },
+      { mergedNorm: { ...norm, statistics: [{ ...place, partials: 300 }] } },
       "tiled",
       "merges at most 8192 statistics on load, got 9600. Use groupNormAffine",
     ],
     [
-      { mergedNorm: { ...norm, statistics: [{ ...place, run: 4 }] }, inChannels: [24] },
+      {
+        mergedNorm: { ...norm, statistics: [{ ...place, channelsPerEntry: 4 }] },
+        inChannels: [24],
+      },
       "tiled",
-      "conv2d: statistics must not span groups, got runs of 4 in groups of 6 channels",
+      "conv2d: statistics must not span groups, got entries of 4 in groups of 6 channels",
     ],
     [
       { ...two, mergedNorm: { ...norm, statistics: [place, { ...place, pixels: 32 }] } },

@@ -10,7 +10,7 @@ import type { Epilogue } from "../../../src/kernels/contraction/epilogue.ts";
 import { PLAIN_EPILOGUE } from "../../../src/kernels/contraction/epilogue.ts";
 import { TILE_ROWS } from "../../../src/kernels/contraction/gemm-tiled.ts";
 import { linear } from "../../../src/kernels/contraction/linear.ts";
-import type { StatisticsRun } from "../../../src/kernels/norm/channel-stats.ts";
+import type { ChannelsPerEntry } from "../../../src/kernels/norm/channel-stats.ts";
 import { channelStatsByteLength } from "../../../src/kernels/norm/channel-stats.ts";
 import { splitStats } from "../../reference/channel-stats.ts";
 import { expectClose } from "../../support/expect-close.ts";
@@ -18,7 +18,7 @@ import { packRows, runKernel, unpackRows } from "../../support/gpu.ts";
 import { testNorm } from "../../support/input-norm.ts";
 import { PLAIN_PACK, packBias, packOnGpu } from "../../support/packed-weight.ts";
 import { uniformArray } from "../../support/random.ts";
-import { entryIndex, runsOf } from "../../support/statistics.ts";
+import { entryIndex, entriesOf } from "../../support/statistics.ts";
 import { pointwise } from "../../support/tolerance.ts";
 
 export interface StatisticsCase {
@@ -35,7 +35,7 @@ export interface StatisticsCase {
   /** Added to every bias: statistics must not lose their digits to it. */
   readonly offset?: number;
   /** Channels of an entry; 1 unless told. */
-  readonly run?: StatisticsRun;
+  readonly channelsPerEntry?: ChannelsPerEntry;
   /** Where they begin, in f32. */
   readonly first?: number;
   readonly dtype?: DType;
@@ -49,8 +49,8 @@ export const STATISTICS_CASES: readonly StatisticsCase[] = [
   { size: [8, 16], from: [4], to: 8, kernel: 3, upsample: true }, // 2 tiles in each of 4 phases
   { size: [8, 8], from: [8, 5], to: 65, kernel: 3, norm: true, channelAdd: true },
   { size: [8, 8], from: [5], to: 9, kernel: 3, norm: true, shortcut: [8, 3] },
-  { size: [16, 12], from: [9], to: 70, kernel: 1, run: 2, first: 16 },
-  { size: [8, 8], from: [5], to: 72, kernel: 1, run: 4, first: 8, offset: 1000 },
+  { size: [16, 12], from: [9], to: 70, kernel: 1, channelsPerEntry: 2, first: 16 },
+  { size: [8, 8], from: [5], to: 72, kernel: 1, channelsPerEntry: 4, first: 8, offset: 1000 },
 ];
 
 /** For the variant "patch", which also takes maps that are no whole tiles. */
@@ -63,8 +63,8 @@ export const PATCH_STATISTICS_CASES: readonly StatisticsCase[] = (
     { size: [1, 1], from: [5], to: 9, residual: true, dtype: "f16" },
     { size: [16, 16], from: [8, 5], to: 65, norm: true, channelAdd: true },
     { size: [16, 16], from: [5], to: 9, norm: true, shortcut: [8, 3] },
-    { size: [9, 17], from: [5], to: 70, run: 2, first: 8, offset: 1000 },
-    { size: [9, 17], from: [5], to: 68, run: 4, first: 24 },
+    { size: [9, 17], from: [5], to: 70, channelsPerEntry: 2, first: 8, offset: 1000 },
+    { size: [9, 17], from: [5], to: 68, channelsPerEntry: 4, first: 24 },
   ] as const
 ).map((testCase) => ({ ...testCase, kernel: 3 }));
 
@@ -89,7 +89,7 @@ export async function checkStatistics(
   isRounded = true,
 ): Promise<void> {
   const { size, from, to, kernel, upsample = false, shortcut = [], dtype = "f32" } = testCase;
-  const { run = 1, first = 0 } = testCase;
+  const { channelsPerEntry = 1, first = 0 } = testCase;
   const [height, width] = size;
   const scale = upsample ? 2 : 1;
   const rows = height * width * scale * scale;
@@ -98,7 +98,7 @@ export async function checkStatistics(
     ...PLAIN_EPILOGUE,
     channelAdd: testCase.channelAdd === true,
     residual: testCase.residual === true,
-    statisticsRun: run,
+    channelsPerEntry,
     statisticsFirst: first,
   };
   const inputNorm = testCase.norm ? ("affine-silu" as const) : ("none" as const);
@@ -157,10 +157,10 @@ export async function checkStatistics(
   };
   const outBytes = packRows(new Float64Array(rows * to), to, dtype).byteLength;
   const parts = splitsOf(variant, height, width, upsample);
-  const splits = parts.length;
+  const partials = parts.length;
   const { y, stats } = await runKernel(gpu, planOf("channels"), inputs, {
     y: outBytes,
-    stats: 4 * first + channelStatsByteLength(1, splits, to, run),
+    stats: 4 * first + channelStatsByteLength(1, partials, to, channelsPerEntry),
   });
   // Without a norm on load the shader is shared by cases: what is stored must not depend on the statistics.
   if (!testCase.norm)
@@ -168,24 +168,24 @@ export async function checkStatistics(
 
   const stored = unpackRows(y as Uint8Array<ArrayBuffer>, to, dtype);
   const counts = parts.map(({ length }) => length);
-  const expected = runsOf(splitStats(stored, parts, to), counts, to, run);
-  const entries = Math.floor(to / run);
+  const expected = entriesOf(splitStats(stored, parts, to), counts, to, channelsPerEntry);
+  const entries = Math.floor(to / channelsPerEntry);
   const got = new Float32Array((stats as Uint8Array<ArrayBuffer>).buffer, 4 * first);
   const part = (offset: number) =>
-    Float64Array.from({ length: splits * entries }, (_, i) => {
-      const at = entryIndex(Math.floor(i / entries), i % entries, to, run);
+    Float64Array.from({ length: partials * entries }, (_, i) => {
+      const at = entryIndex(Math.floor(i / entries), i % entries, to, channelsPerEntry);
       return got[at + offset] as number;
     });
   const limit = pointwise("f32"); // whatever the storage: of the values that are stored
   const m2 = Math.max(...expected.m2);
   const off = isRounded ? 0 : 2 ** -11 * Math.max(...stored.map(Math.abs));
-  // Of a run likewise: the means of its channels round at the size of the offset.
-  const rounding = run > 1 ? 2 * 2 ** -24 * (testCase.offset ?? 0) : 0;
-  const between = 2 * rounding * Math.sqrt(run * Math.max(...counts) * m2);
+  // Of an entry likewise: the means of its channels round at the size of the offset.
+  const rounding = channelsPerEntry > 1 ? 2 * 2 ** -24 * (testCase.offset ?? 0) : 0;
+  const between = 2 * rounding * Math.sqrt(channelsPerEntry * Math.max(...counts) * m2);
   const nmse = isRounded ? limit.nmse : Infinity;
-  const shape = [splits, entries];
+  const shape = [partials, entries];
   expectClose(part(0), expected.mean, shape, { ...limit, nmse, atol: limit.atol + off });
-  expectClose(part(4 / run), expected.m2, shape, {
+  expectClose(part(4 / channelsPerEntry), expected.m2, shape, {
     ...limit,
     nmse: nmse + (between / m2) ** 2,
     // |Σ(v + e)² − Σv²| ≤ 2·off·Σ|v − mean|, and that by Cauchy and Schwarz

@@ -11,7 +11,7 @@ import { pointwise } from "../../support/tolerance.ts";
 
 const setup = useGpu();
 
-/** [batch, height, width, channels, splits, offset]. */
+/** [batch, height, width, channels, partials, offset]. */
 const CASES: readonly (readonly [number, number, number, number, number, number])[] = [
   [1, 1, 1, 1, 1, 0],
   [1, 1, 5, 3, 1, 0],
@@ -24,23 +24,23 @@ const CASES: readonly (readonly [number, number, number, number, number, number]
 describe.each<DType>(["f32", "f16"])("channelMean %s", (dtype) => {
   it.each(CASES)(
     "[%i, %i, %i, %i] in %i strips at %d",
-    async (batch, height, width, channels, splits, offset) => {
+    async (batch, height, width, channels, partials, offset) => {
       const pixels = height * width;
       const x = uniformArray(batch * pixels * channels, 3, 1, offset).map((value) =>
         roundToDtype(value, dtype),
       );
       const region = { y0: 0, y1: height, x0: 0, x1: width };
-      const statsProblem = { dtype, batch, height, width, channels, region, splits };
+      const statsProblem = { dtype, batch, height, width, channels, region, partials };
       const { stats } = await runKernel(
         setup.gpu,
         channelStats.plan(statsProblem, setup.caps),
         { x: packRows(x, channels, dtype) },
-        { stats: channelStatsByteLength(batch, splits, channels) },
+        { stats: channelStatsByteLength(batch, partials, channels) },
       );
       const { y } = await runKernel(
         setup.gpu,
         channelMean.plan(
-          { dtype, batch, channels, splits, pixels, tiles: null, first: 0 },
+          { dtype, batch, channels, partials, pixels, tiles: null, first: 0 },
           setup.caps,
         ),
         { stats: stats as Uint8Array<ArrayBuffer> },
@@ -66,7 +66,7 @@ it("counts the tiles of a map, phase by phase", async () => {
     ...others,
     ...counts.flatMap((_, split) => [...means.subarray(4 * split, 4 * split + 4), 0, 0, 0, 0]),
   ]);
-  const size = { batch: 1, channels: 4, splits: 8, pixels: 324 } as const;
+  const size = { batch: 1, channels: 4, partials: 8, pixels: 324 } as const;
   const problem = { dtype: "f32", ...size, tiles, first: 8 } as const;
   const { y } = await runKernel(
     setup.gpu,
@@ -86,12 +86,12 @@ it("refuses more strips than pixels", () => {
     dtype: "f32",
     batch: 1,
     channels: 4,
-    splits: 3,
+    partials: 3,
     pixels: 2,
     tiles: null,
     first: 0,
   } as const;
   expect(() => channelMean.check(problem)).toThrow(
-    "channelMean: needs sizes ≥ 1 and splits ≤ pixels, got batch 1, channels 4, splits 3, pixels 2",
+    "channelMean: needs sizes ≥ 1 and partials ≤ pixels, got batch 1, channels 4, partials 3, pixels 2",
   );
 });

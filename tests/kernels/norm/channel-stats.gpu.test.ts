@@ -13,7 +13,7 @@ const setup = useGpu();
 
 interface Case {
   readonly shape: readonly [batch: number, height: number, width: number, channels: number];
-  readonly splits: number;
+  readonly partials: number;
   readonly region?: PixelRegion;
   readonly scale?: number;
   readonly offset?: number;
@@ -21,30 +21,30 @@ interface Case {
 }
 
 const CASES: readonly Case[] = [
-  { shape: [1, 1, 1, 1], splits: 1 },
-  { shape: [1, 1, 1, 4], splits: 1 },
-  { shape: [1, 2, 2, 4], splits: 1 },
-  { shape: [1, 1, 5, 4], splits: 1 },
-  { shape: [1, 3, 3, 6], splits: 2 },
-  { shape: [1, 3, 3, 6], splits: 9 },
-  { shape: [2, 5, 7, 45], splits: 4 },
-  { shape: [1, 4, 4, 256], splits: 1 },
-  { shape: [1, 4, 4, 260], splits: 1 },
-  { shape: [1, 32, 32, 320], splits: 32 },
-  { shape: [2, 9, 11, 33], splits: 5, region: { y0: 2, y1: 7, x0: 3, x1: 10 } },
-  { shape: [1, 9, 11, 8], splits: 3, region: { y0: 8, y1: 9, x0: 0, x1: 11 } },
-  { shape: [1, 9, 11, 8], splits: 4, region: { y0: 0, y1: 9, x0: 10, x1: 11 } },
-  { shape: [1, 8, 8, 8], splits: 3, scale: 0, offset: 0.75 },
-  { shape: [1, 64, 64, 8], splits: 1, scale: 1, offset: 1000, only: "f32" },
-  { shape: [1, 64, 64, 8], splits: 7, scale: 1, offset: -1000, only: "f32" },
-  { shape: [1, 64, 64, 8], splits: 1, scale: 0.5, offset: 100 },
-  { shape: [1, 16, 16, 8], splits: 2, scale: 65504 },
-  { shape: [1, 16, 16, 8], splits: 2, scale: 4e-5, offset: 1.5e-4 },
+  { shape: [1, 1, 1, 1], partials: 1 },
+  { shape: [1, 1, 1, 4], partials: 1 },
+  { shape: [1, 2, 2, 4], partials: 1 },
+  { shape: [1, 1, 5, 4], partials: 1 },
+  { shape: [1, 3, 3, 6], partials: 2 },
+  { shape: [1, 3, 3, 6], partials: 9 },
+  { shape: [2, 5, 7, 45], partials: 4 },
+  { shape: [1, 4, 4, 256], partials: 1 },
+  { shape: [1, 4, 4, 260], partials: 1 },
+  { shape: [1, 32, 32, 320], partials: 32 },
+  { shape: [2, 9, 11, 33], partials: 5, region: { y0: 2, y1: 7, x0: 3, x1: 10 } },
+  { shape: [1, 9, 11, 8], partials: 3, region: { y0: 8, y1: 9, x0: 0, x1: 11 } },
+  { shape: [1, 9, 11, 8], partials: 4, region: { y0: 0, y1: 9, x0: 10, x1: 11 } },
+  { shape: [1, 8, 8, 8], partials: 3, scale: 0, offset: 0.75 },
+  { shape: [1, 64, 64, 8], partials: 1, scale: 1, offset: 1000, only: "f32" },
+  { shape: [1, 64, 64, 8], partials: 7, scale: 1, offset: -1000, only: "f32" },
+  { shape: [1, 64, 64, 8], partials: 1, scale: 0.5, offset: 100 },
+  { shape: [1, 16, 16, 8], partials: 2, scale: 65504 },
+  { shape: [1, 16, 16, 8], partials: 2, scale: 4e-5, offset: 1.5e-4 },
 ];
 
 const DTYPES: readonly DType[] = ["f32", "f16"];
 
-const TABLE = CASES.flatMap(({ shape, splits, region, scale = 2, offset = 0, only }) => {
+const TABLE = CASES.flatMap(({ shape, partials, region, scale = 2, offset = 0, only }) => {
   const [batch, height, width, channels] = shape;
   const counted = region ?? { y0: 0, y1: height, x0: 0, x1: width };
   return DTYPES.filter((dtype) => only === undefined || dtype === only).map((dtype) => {
@@ -55,20 +55,20 @@ const TABLE = CASES.flatMap(({ shape, splits, region, scale = 2, offset = 0, onl
       width,
       channels,
       region: counted,
-      splits,
+      partials,
     };
     const values = `${offset} ± ${scale}`;
     const part = region
       ? ` rows ${region.y0}..${region.y1} columns ${region.x0}..${region.x1}`
       : "";
-    const name = `channelStats ${dtype} [${shape.join(",")}]${part} splits=${splits}, ${values}`;
+    const name = `channelStats ${dtype} [${shape.join(",")}]${part} partials=${partials}, ${values}`;
     return [name, { shape, problem, scale, offset }] as const;
   });
 });
 
 describe("channelStats", () => {
   it.each(TABLE)("%s", async (_, { shape, problem, scale, offset }) => {
-    const { dtype, batch, channels, region, splits } = problem;
+    const { dtype, batch, channels, region, partials } = problem;
     const count = shape.reduce((product, size) => product * size, 1);
     // Every channel around its own value: a swapped index must not look right.
     const x = uniformArray(count, 7, scale, offset).map((value, i) =>
@@ -78,16 +78,16 @@ describe("channelStats", () => {
       setup.gpu,
       channelStats.plan(problem, setup.caps),
       { x: packRows(x, channels, dtype) },
-      { stats: channelStatsByteLength(batch, splits, channels) },
+      { stats: channelStatsByteLength(batch, partials, channels) },
     );
     const [mean, m2] = separate(stats as Uint8Array<ArrayBuffer>, channels);
-    const expected = channelStatsReference(x, shape, region, splits);
+    const expected = channelStatsReference(x, shape, region, partials);
     // Tighter than the table: the mean to a few roundings of the largest value, M2 relative to itself.
     const tolerance = pointwise("f32");
     const largest = Math.abs(offset) + 2 * scale;
     const rounding = { ...tolerance, rtol: 2 ** -23, atol: largest * 2 ** -22 };
-    expectClose(mean, expected.mean, [batch, splits, channels], rounding);
-    expectClose(m2, expected.m2, [batch, splits, channels], { ...tolerance, atol: 0 });
+    expectClose(mean, expected.mean, [batch, partials, channels], rounding);
+    expectClose(m2, expected.m2, [batch, partials, channels], { ...tolerance, atol: 0 });
   });
 
   it("replays bit for bit", async () => {
@@ -99,7 +99,7 @@ describe("channelStats", () => {
       height,
       width,
       channels,
-      splits: 5,
+      partials: 5,
       region: { y0: 0, y1: height, x0: 0, x1: width },
     };
     const x = packRows(uniformArray(256 * channels, 3), channels, "f32");
@@ -109,7 +109,7 @@ describe("channelStats", () => {
         channelStats.plan(problem, setup.caps),
         { x },
         {
-          stats: channelStatsByteLength(batch, problem.splits, channels),
+          stats: channelStatsByteLength(batch, problem.partials, channels),
         },
       );
     expect(await run()).toEqual(await run());

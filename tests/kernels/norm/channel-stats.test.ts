@@ -4,8 +4,8 @@ import type { ChannelStatsProblem } from "../../../src/kernels/norm/channel-stat
 import {
   channelStats,
   channelStatsByteLength,
-  chooseSplits,
-  splitPixels,
+  choosePartials,
+  partialPixels,
 } from "../../../src/kernels/norm/channel-stats.ts";
 
 const PROBLEM: ChannelStatsProblem = {
@@ -15,7 +15,7 @@ const PROBLEM: ChannelStatsProblem = {
   width: 10,
   channels: 6,
   region: { y0: 1, y1: 7, x0: 2, x1: 9 },
-  splits: 4,
+  partials: 4,
 };
 const SOFTWARE = { ...BASELINE_CAPS, isSoftware: true };
 
@@ -30,25 +30,25 @@ describe("channelStats.check", () => {
     [{ region: { y0: -1, y1: 3, x0: 0, x1: 10 } }, "region must be a non-empty rectangle"],
     [{ region: { y0: 0, y1: 1.5, x0: 0, x1: 10 } }, "region must be a non-empty rectangle"],
     [
-      { splits: 43 },
-      "channelStats: splits must be an integer from 1 to the 42 pixels of the region, got 43",
+      { partials: 43 },
+      "channelStats: partials must be an integer from 1 to the 42 pixels of the region, got 43",
     ],
-    [{ splits: 0 }, "got 0"],
+    [{ partials: 0 }, "got 0"],
   ])("refuses %o", (change, message) => {
     expect(() => channelStats.check({ ...PROBLEM, ...change })).toThrow(message);
   });
 });
 
-describe("splitPixels", () => {
+describe("partialPixels", () => {
   it.each([
     [1, 1],
     [7, 3],
     [42, 4],
     [42, 42],
     [4096, 129],
-  ])("deals %i pixels into %i strips", (pixels, splits) => {
-    const strips = Array.from({ length: splits }, (_, split) =>
-      splitPixels({ splits, pixels, tiles: null }, split),
+  ])("deals %i pixels into %i strips", (pixels, partials) => {
+    const strips = Array.from({ length: partials }, (_, split) =>
+      partialPixels({ partials, pixels, tiles: null }, split),
     );
     expect(strips.reduce((sum, strip) => sum + strip, 0)).toBe(pixels);
     expect(Math.max(...strips) - Math.min(...strips)).toBeLessThanOrEqual(1);
@@ -58,25 +58,25 @@ describe("splitPixels", () => {
   it("counts the tiles of a map, phase by phase", () => {
     const tiles = { map: [9, 18], tile: [8, 16] } as const;
     const counts = Array.from({ length: 8 }, (_, split) =>
-      splitPixels({ splits: 8, pixels: 2 * 9 * 18, tiles }, split),
+      partialPixels({ partials: 8, pixels: 2 * 9 * 18, tiles }, split),
     );
     expect(counts).toEqual([128, 16, 16, 2, 128, 16, 16, 2]);
   });
 });
 
-describe("chooseSplits", () => {
+describe("choosePartials", () => {
   it.each([
     [1, 4, 1],
     [64, 1280, 2],
     [1024, 640, 32],
     [4096, 320, 128],
     [262_144, 128, 1024],
-  ])("%i pixels, %i channels: %i strips on a GPU", (pixels, channels, splits) => {
-    expect(chooseSplits(pixels, channels, BASELINE_CAPS)).toBe(splits);
+  ])("%i pixels, %i channels: %i strips on a GPU", (pixels, channels, partials) => {
+    expect(choosePartials(pixels, channels, BASELINE_CAPS)).toBe(partials);
   });
 
   it("makes fewer strips on a CPU", () => {
-    expect(chooseSplits(4096, 320, SOFTWARE)).toBe(13);
+    expect(choosePartials(4096, 320, SOFTWARE)).toBe(13);
   });
 });
 
@@ -84,7 +84,7 @@ describe("channelStats.plan", () => {
   it("shares one pipeline between resolutions and regions", () => {
     const code = (change: Partial<ChannelStatsProblem>) =>
       channelStats.plan({ ...PROBLEM, ...change }, BASELINE_CAPS).dispatches[0]?.code;
-    expect(code({ height: 16, width: 16, channels: 320, splits: 2 })).toBe(code({}));
+    expect(code({ height: 16, width: 16, channels: 320, partials: 2 })).toBe(code({}));
     expect(code({ dtype: "f32" })).not.toBe(code({}));
   });
 
@@ -95,7 +95,7 @@ describe("channelStats.plan", () => {
       height: 1024,
       width: 1024,
       channels: 32,
-      splits: 1 << 19,
+      partials: 1 << 19,
     };
     const region = { y0: 0, y1: 1024, x0: 0, x1: 1024 };
     const { dispatches } = channelStats.plan({ ...problem, region }, BASELINE_CAPS);

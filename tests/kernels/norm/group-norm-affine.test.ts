@@ -11,10 +11,20 @@ import {
   groupNormAffineByteLength,
 } from "../../../src/kernels/norm/group-norm-affine.ts";
 
-const FIRST = { channels: 8, splits: 2, pixels: 9, tiles: null, run: 1, first: 0 } as const;
+const FIRST = {
+  channels: 8,
+  partials: 2,
+  pixels: 9,
+  tiles: null,
+  channelsPerEntry: 1,
+  first: 0,
+} as const;
 const PROBLEM: GroupNormAffineProblem = {
   batch: 1,
-  sources: [FIRST, { channels: 10, splits: 3, pixels: 9, tiles: null, run: 1, first: 0 }],
+  sources: [
+    FIRST,
+    { channels: 10, partials: 3, pixels: 9, tiles: null, channelsPerEntry: 1, first: 0 },
+  ],
   numGroups: 3,
   eps: 1e-5,
   isStacked: false,
@@ -25,17 +35,26 @@ describe("groupNormAffine.check", () => {
     [{ numGroups: 4 }, "groupNorm: channels must be divisible by numGroups, got 18 and 4"],
     [{ numGroups: 0 }, "groupNorm: batch and numGroups must be integers ≥ 1, got 1 and 0"],
     [
-      { sources: [{ ...FIRST, channels: 18, run: 4 }] },
-      "groupNorm: statistics must not span groups, got runs of 4 in groups of 6 channels",
+      { sources: [{ ...FIRST, channels: 18, channelsPerEntry: 4 }] },
+      "groupNorm: statistics must not span groups, got entries of 4 in groups of 6 channels",
     ],
     [{ eps: 0 }, "groupNorm: eps must be a positive number, got 0"],
     [{ eps: NaN }, "groupNorm: eps must be a positive number, got NaN"],
     [
-      { sources: [{ channels: 6, splits: 10, pixels: 9, tiles: null, run: 1, first: 0 }] },
-      "groupNorm: a source needs channels ≥ 1 and 1 ≤ splits ≤ pixels, got channels 6, splits 10, pixels 9",
+      {
+        sources: [
+          { channels: 6, partials: 10, pixels: 9, tiles: null, channelsPerEntry: 1, first: 0 },
+        ],
+      },
+      "groupNorm: a source needs channels ≥ 1 and 1 ≤ partials ≤ pixels, got channels 6, partials 10, pixels 9",
     ],
     [
-      { sources: [FIRST, { channels: 10, splits: 3, pixels: 8, tiles: null, run: 1, first: 0 }] },
+      {
+        sources: [
+          FIRST,
+          { channels: 10, partials: 3, pixels: 8, tiles: null, channelsPerEntry: 1, first: 0 },
+        ],
+      },
       "groupNorm: both sources must count the same pixels, got 9 and 8",
     ],
     [
@@ -68,8 +87,8 @@ describe("groupNormAffine.plan", () => {
     const other: GroupNormAffineProblem = {
       batch: 2,
       sources: [
-        { channels: 640, splits: 4, pixels: 64, tiles: null, run: 1, first: 0 },
-        { channels: 320, splits: 8, pixels: 64, tiles: null, run: 1, first: 0 },
+        { channels: 640, partials: 4, pixels: 64, tiles: null, channelsPerEntry: 1, first: 0 },
+        { channels: 320, partials: 8, pixels: 64, tiles: null, channelsPerEntry: 1, first: 0 },
       ],
       numGroups: 32,
       eps: 1e-6,
@@ -95,7 +114,7 @@ describe("moments on the CPU", () => {
   // Two strips (2 and 1 pixels) of one channel with values 1, 3 | 8: mean 4, variance (9 + 1 + 16) / 3.
   const problem: GroupNormAffineProblem = {
     batch: 1,
-    sources: [{ channels: 1, splits: 2, pixels: 3, tiles: null, run: 1, first: 0 }],
+    sources: [{ channels: 1, partials: 2, pixels: 3, tiles: null, channelsPerEntry: 1, first: 0 }],
     numGroups: 1,
     eps: 1e-5,
     isStacked: false,

@@ -8,8 +8,8 @@ import { affineActivation } from "../../../src/kernels/norm/affine-activation.ts
 import {
   channelStats,
   channelStatsByteLength,
-  chooseSplits,
-  splitPixels,
+  choosePartials,
+  partialPixels,
 } from "../../../src/kernels/norm/channel-stats.ts";
 import {
   affineFromMoments,
@@ -28,7 +28,7 @@ import { groupNorm, groupStatistics } from "../../reference/group-norm.ts";
 import { expectClose } from "../../support/expect-close.ts";
 import { packRows, runKernel, unpackRows, useGpu } from "../../support/gpu.ts";
 import { uniformArray } from "../../support/random.ts";
-import { runsOf, storedRuns } from "../../support/statistics.ts";
+import { entriesOf, storedEntries } from "../../support/statistics.ts";
 import type { Tolerance } from "../../support/tolerance.ts";
 import { pointwise } from "../../support/tolerance.ts";
 
@@ -45,7 +45,7 @@ interface Case {
   readonly activation?: "none" | "silu";
   readonly scale?: number;
   readonly offset?: number;
-  readonly splits?: number;
+  readonly partials?: number;
   readonly only?: DType;
 }
 
@@ -57,9 +57,9 @@ const CASES: readonly Case[] = [
   { height: 5, width: 7, sources: [45], groups: 9, batch: 2 },
   { height: 4, width: 4, sources: [32], groups: 32 }, // 1 channel per group
   { height: 4, width: 4, sources: [96], groups: 32, batch: 2, activation: "silu" }, // 3 per group
-  { height: 8, width: 8, sources: [64], groups: 32, splits: 1 }, // one strip
-  { height: 8, width: 8, sources: [64], groups: 32, splits: 64 }, // a strip is one pixel
-  { height: 5, width: 13, sources: [64], groups: 32, splits: 64 }, // … and the first strip is two
+  { height: 8, width: 8, sources: [64], groups: 32, partials: 1 }, // one strip
+  { height: 8, width: 8, sources: [64], groups: 32, partials: 64 }, // a strip is one pixel
+  { height: 5, width: 13, sources: [64], groups: 32, partials: 64 }, // … and the first strip is two
   { height: 32, width: 32, sources: [320], groups: 32, activation: "silu" },
   { height: 64, width: 64, sources: [320], groups: 32, activation: "silu" },
   { height: 8, width: 8, sources: [1280], groups: 32, eps: 1e-6 },
@@ -80,10 +80,10 @@ const CASES: readonly Case[] = [
 
 const DTYPES: readonly DType[] = ["f32", "f16"];
 
-interface Row extends Required<Omit<Case, "splits" | "only">> {
+interface Row extends Required<Omit<Case, "partials" | "only">> {
   readonly name: string;
   readonly dtype: DType;
-  readonly splits: number | undefined;
+  readonly partials: number | undefined;
 }
 
 const TABLE: readonly Row[] = CASES.flatMap((testCase) => {
@@ -93,15 +93,15 @@ const TABLE: readonly Row[] = CASES.flatMap((testCase) => {
     activation = "none",
     scale = 2,
     offset = 0,
-    splits,
+    partials,
     only,
     ...rest
   } = testCase;
   return DTYPES.filter((dtype) => only === undefined || dtype === only).map((dtype) => {
     const shape = [batch, testCase.sources.join("+"), testCase.height, testCase.width].join(",");
-    const details = `${splits === undefined ? "" : ` splits=${splits}`}, ${offset} ± ${scale}, eps ${eps}`;
+    const details = `${partials === undefined ? "" : ` partials=${partials}`}, ${offset} ± ${scale}, eps ${eps}`;
     const name = `groupNorm ${dtype} [${shape}] g=${testCase.groups} ${activation}${details}`;
-    return { ...rest, name, dtype, batch, eps, activation, scale, offset, splits };
+    return { ...rest, name, dtype, batch, eps, activation, scale, offset, partials };
   });
 });
 
@@ -132,12 +132,19 @@ function sliceChannels(
 async function runStats(row: Row, x: Float64Array, channels: number, caps: Caps) {
   const { dtype, batch, height, width } = row;
   const pixels = height * width;
-  const splits = row.splits ?? chooseSplits(pixels, channels, caps);
-  const source: GroupNormSource = { channels, splits, pixels, tiles: null, run: 1, first: 0 };
+  const partials = row.partials ?? choosePartials(pixels, channels, caps);
+  const source: GroupNormSource = {
+    channels,
+    partials,
+    pixels,
+    tiles: null,
+    channelsPerEntry: 1,
+    first: 0,
+  };
   const region = { y0: 0, y1: height, x0: 0, x1: width };
-  const plan = channelStats.plan({ dtype, batch, height, width, channels, region, splits }, caps);
+  const plan = channelStats.plan({ dtype, batch, height, width, channels, region, partials }, caps);
   const bytes = packRows(x, channels, dtype);
-  const byteLength = channelStatsByteLength(batch, splits, channels);
+  const byteLength = channelStatsByteLength(batch, partials, channels);
   const { stats } = await runKernel(setup.gpu, plan, { x: bytes }, { stats: byteLength });
   return { source, bytes, stats: stats as Uint8Array<ArrayBuffer> };
 }
@@ -218,7 +225,7 @@ describe("as the device is", () => {
   it.each(named(TABLE))("%s", (_, row) => check(row, setup.caps, pointwise(row.dtype)));
 });
 
-describe("splits and workgroup sizes for the other kind of adapter", () => {
+describe("partials and workgroup sizes for the other kind of adapter", () => {
   const some = TABLE.filter(({ sources, height }) => height <= 32 && sources[0] !== 1280);
   it.each(named(some))("%s", (_, row) =>
     check(row, { ...setup.caps, isSoftware: !setup.caps.isSoftware }, pointwise(row.dtype)),
@@ -286,26 +293,31 @@ it.each([1, 2, 4] as const)(
     const counts = [
       [16, 3],
       [20, 2],
-    ] as const; // channels and splits; groups of 12, the second of both sources
+    ] as const; // channels and partials; groups of 12, the second of both sources
     const channels = 36;
     const x = uniformArray(pixels * channels, 8, 3, 1).map(Math.fround);
     const [gamma, beta] = [3, 4].map((seed) => uniformArray(channels, seed).map(Math.fround));
     const buffer: number[] = Array<number>(24).fill(NaN);
-    const sources = counts.map(([count, splits], k): GroupNormSource => {
+    const sources = counts.map(([count, partials], k): GroupNormSource => {
       const place = {
         channels: count,
-        splits,
+        partials,
         pixels,
         tiles: null,
-        run: k ? 2 : run,
+        channelsPerEntry: k ? 2 : run,
         first: buffer.length,
       };
-      const lengths = Array.from({ length: splits }, (_, split) => splitPixels(place, split));
+      const lengths = Array.from({ length: partials }, (_, split) => partialPixels(place, split));
       let next = 0;
       const parts = lengths.map((length) => Array.from({ length }, () => next++));
       const single = splitStats(sliceChannels(x, channels, k ? 16 : 0, count), parts, count);
       buffer.push(
-        ...storedRuns(runsOf(single, lengths, count, place.run), splits, count, place.run),
+        ...storedEntries(
+          entriesOf(single, lengths, count, place.channelsPerEntry),
+          partials,
+          count,
+          place.channelsPerEntry,
+        ),
       );
       return place;
     }) as unknown as readonly [GroupNormSource, GroupNormSource];
@@ -395,7 +407,7 @@ it("merged moments of two tiles are those of the whole image", async () => {
     const rows = x.slice(top * width * channels, bottom * width * channels);
     const region = { y0: y0 - top, y1: y1 - top, x0: 0, x1: width };
     const plan = channelStats.plan(
-      { dtype: "f32", batch: 1, height: bottom - top, width, channels, region, splits: 3 },
+      { dtype: "f32", batch: 1, height: bottom - top, width, channels, region, partials: 3 },
       setup.caps,
     );
     const { stats } = await runKernel(
@@ -408,7 +420,16 @@ it("merged moments of two tiles are those of the whole image", async () => {
     );
     return groupMoments([new Float32Array((stats as Uint8Array<ArrayBuffer>).buffer)], {
       batch: 1,
-      sources: [{ channels, splits: 3, pixels: (y1 - y0) * width, tiles: null, run: 1, first: 0 }],
+      sources: [
+        {
+          channels,
+          partials: 3,
+          pixels: (y1 - y0) * width,
+          tiles: null,
+          channelsPerEntry: 1,
+          first: 0,
+        },
+      ],
       numGroups: groups,
       eps: 1e-5,
       isStacked: false,

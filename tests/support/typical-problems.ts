@@ -1,11 +1,11 @@
 /** One typical problem for each kernel and variant: what `docs/wgsl` shows, and `dispatch-hashes` hashes. */
-import type { Caps } from "../src/gpu/caps.ts";
-import { BASELINE_CAPS } from "../src/gpu/caps.ts";
-import type { DType } from "../src/gpu/dtype.ts";
-import type { MatrixUnits } from "../src/gpu/subgroup-matrix.ts";
-import { PLAIN_EPILOGUE } from "../src/kernels/contraction/epilogue.ts";
-import * as kernels from "../src/kernels/index.ts";
-import type { Kernel, KernelPlan } from "../src/kernels/index.ts";
+import type { Caps } from "../../src/gpu/caps.ts";
+import { BASELINE_CAPS } from "../../src/gpu/caps.ts";
+import type { DType } from "../../src/gpu/dtype.ts";
+import type { MatrixUnits } from "../../src/gpu/subgroup-matrix.ts";
+import { PLAIN_EPILOGUE } from "../../src/kernels/contraction/epilogue.ts";
+import * as kernels from "../../src/kernels/index.ts";
+import type { Kernel, KernelPlan } from "../../src/kernels/index.ts";
 
 /** A kernel in a variant on a problem. */
 export interface TypicalProblem {
@@ -36,6 +36,13 @@ const UNITS: MatrixUnits = {
 
 /** The same with matrix units of 16 × 16 × 16. */
 export const MATRIX_CAPS: Caps = { ...GPU_CAPS, matrixUnits: UNITS, matrixRefusal: null };
+
+/** With those of Mesa's CPU driver, 8 × 8 × 8. */
+export const MATRIX_8_CAPS: Caps = {
+  ...MATRIX_CAPS,
+  subgroupSizes: [8, 8],
+  matrixUnits: { ...UNITS, M: 8, N: 8, K: 8, subgroupSize: 8 },
+};
 
 const CONVOLUTION: kernels.Conv2dProblem = {
   dtype: "f16",
@@ -86,7 +93,13 @@ const ATTENTION: kernels.AttentionProblem = {
 const MAP = { batch: 1, pixels: 4096, channels: 320 } as const;
 const GRID = { width: 64, height: 64, channels: 4 } as const;
 const WITH_STATISTICS = { ...PLAIN_EPILOGUE, statistics: "channels" } as const;
-const STATISTICS = { splits: 64, pixels: 4096, tiles: null, run: 1, first: 0 } as const;
+const STATISTICS = {
+  partials: 64,
+  pixels: 4096,
+  tiles: null,
+  channelsPerEntry: 1,
+  first: 0,
+} as const;
 
 function typical<P, V extends string>(
   kernel: Kernel<P, V>,
@@ -121,7 +134,7 @@ export const TYPICAL_PROBLEMS: readonly TypicalProblem[] = [
     dtype: "f16",
     batch: 1,
     channels: 320,
-    splits: 64,
+    partials: 64,
     pixels: 4096,
     tiles: null,
     first: 0,
@@ -133,7 +146,7 @@ export const TYPICAL_PROBLEMS: readonly TypicalProblem[] = [
     width: 64,
     channels: 320,
     region: { y0: 0, y1: 64, x0: 0, x1: 64 },
-    splits: 64,
+    partials: 64,
   }),
   ...typical(kernels.adainColorFix, "AdaIN against the enlarged source", {
     pixels: 262_144,

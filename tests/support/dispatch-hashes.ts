@@ -2,7 +2,7 @@
  * One line for each graph that the models plan, with a hash of its dispatches: shaders (their tokens), operands, params, workgroups,
  * scratch, slots. Equal output before and after is the proof that a change of the sources changes no dispatch.
  *
- *   node bench/run.mjs ../scripts/dispatch-hashes >before.txt
+ *   node bench/run.mjs ../tests/support/dispatch-hashes >before.txt
  *
  * Two models, two sizes, both precisions, devices that differ in what they can do, every variant forced in turn; and
  * every kernel on its typical problem. Without a GPU.
@@ -10,16 +10,16 @@
 import { createHash } from "node:crypto";
 import { mkdir, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
-import type { Caps } from "../src/gpu/caps.ts";
-import { BASELINE_CAPS } from "../src/gpu/caps.ts";
-import { planGraph } from "../src/graph/plan.ts";
-import type { KernelPlan } from "../src/kernels/index.ts";
-import type { VariantChoice } from "../src/kernels/variant-choice.ts";
-import { KERNEL_VARIANTS } from "../src/kernels/variant-choice.ts";
-import { readConfigs } from "../src/rcod/loading/read-configs.ts";
-import { stageGraphs } from "../src/rcod/networks/stage-graphs.ts";
-import { folderFiles } from "../src/weights/sources/node-source.ts";
-import { GPU_CAPS, MATRIX_CAPS, TYPICAL_PROBLEMS } from "./typical-problems.ts";
+import type { Caps } from "../../src/gpu/caps.ts";
+import { BASELINE_CAPS } from "../../src/gpu/caps.ts";
+import { planGraph } from "../../src/graph/plan.ts";
+import type { KernelPlan } from "../../src/kernels/index.ts";
+import type { VariantChoice } from "../../src/kernels/variant-choice.ts";
+import { KERNEL_VARIANTS } from "../../src/kernels/variant-choice.ts";
+import { readConfigs } from "../../src/rcod/loading/read-configs.ts";
+import { stageGraphs } from "../../src/rcod/networks/stage-graphs.ts";
+import { folderFiles } from "../../src/weights/sources/node-source.ts";
+import { GPU_CAPS, MATRIX_8_CAPS, MATRIX_CAPS, TYPICAL_PROBLEMS } from "./typical-problems.ts";
 
 const MODELS: readonly (readonly [
   folder: string,
@@ -57,6 +57,7 @@ const DEVICES: Readonly<Record<string, Caps>> = {
     },
   },
   matrix: MATRIX_CAPS,
+  "matrix-8": MATRIX_8_CAPS,
 };
 
 const hash = (text: string | Uint8Array): string =>
@@ -95,7 +96,7 @@ export async function main(args: readonly string[]): Promise<number> {
     for (const { code } of plan.dispatches) codes.set(hash(tokensOf(code)), code);
     return planLines(plan);
   };
-  const root = fileURLToPath(new URL("../", import.meta.url));
+  const root = fileURLToPath(new URL("../../", import.meta.url));
   for (const [folder, sizes] of MODELS) {
     const configs = await readConfigs(folderFiles(`${root}${folder}`));
     for (const [device, caps] of Object.entries(DEVICES)) {
@@ -129,7 +130,7 @@ export async function main(args: readonly string[]): Promise<number> {
     for (const dtype of ["f32", "f16"] as const) {
       for (const typical of TYPICAL_PROBLEMS) {
         const { name } = typical;
-        if (name.includes("matrix") && (device !== "matrix" || dtype === "f32")) continue;
+        if (name.includes("matrix") && (!device.startsWith("matrix") || dtype === "f32")) continue;
         write(`kernel ${device} ${dtype} ${name}`, linesOf(typical.plan(dtype, caps)));
       }
     }

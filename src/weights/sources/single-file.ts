@@ -1,9 +1,9 @@
 /** One file, wherever it lies: on a web server, in a browser's hands, or (`node-source.ts`) on disk. */
-import { quoted, reasonOf, WeightsError } from "./errors.ts";
-import type { HttpOptions } from "./sources/http-client.ts";
-import { openHttp } from "./sources/http-source.ts";
-import { blobSource } from "./sources/source.ts";
-import type { ByteSource } from "./sources/source.ts";
+import { quoted, reasonOf, WeightsError } from "../errors.ts";
+import type { HttpOptions } from "./http-client.ts";
+import { openHttp } from "./http-source.ts";
+import { blobSource } from "./source.ts";
+import type { ByteSource } from "./source.ts";
 
 /** A file that can be opened, more than once. */
 export interface SingleFile {
