@@ -148,6 +148,11 @@ export const TYPICAL_PROBLEMS: readonly TypicalProblem[] = [
     region: { y0: 0, y1: 64, x0: 0, x1: 64 },
     partials: 64,
   }),
+  ...typical(kernels.colorMoments, "partial moments of 512 × 512 pixels", {
+    pixels: 262_144,
+    firstBlock: 0,
+  }),
+  ...typical(kernels.colorMerge, "moments from 64 partials", { blocks: 64 }),
   ...typical(kernels.adainColorFix, "AdaIN against the enlarged source", {
     pixels: 262_144,
     rounding: "nearest",
@@ -159,11 +164,6 @@ export const TYPICAL_PROBLEMS: readonly TypicalProblem[] = [
     rows: 512,
     rounding: "nearest",
   }),
-  ...typical(kernels.colorMoments, "partial moments of 512 × 512 pixels", {
-    pixels: 262_144,
-    firstBlock: 0,
-  }),
-  ...typical(kernels.colorMerge, "moments from 64 partials", { blocks: 64 }),
   ...typical(
     kernels.concatChannels,
     "two maps of 320 channels side by side",

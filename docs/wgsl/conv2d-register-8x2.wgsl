@@ -1,0 +1,189 @@
+// conv2d/register-8x2 3x3: a 3×3 convolution of 320 channels with bias. Storage f16; 320 × 1 × 1 workgroups.
+enable f16;
+alias Quad = vec4<f16>;
+fn unpack(q: Quad) -> vec4<f32> { return vec4<f32>(q); }
+fn pack(v: vec4<f32>) -> Quad {
+  return vec4<f16>(clamp(v, vec4<f32>(-65504.0), vec4<f32>(65504.0)));
+}
+@group(0) @binding(0) var<storage, read> x0: array<Quad>;
+@group(0) @binding(1) var<storage, read> weight: array<Quad>;
+@group(0) @binding(2) var<storage, read> bias: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> channel_add: array<Quad>;
+@group(0) @binding(4) var<storage, read> residual: array<Quad>;
+@group(0) @binding(5) var<storage, read_write> y: array<Quad>;
+struct Params { rows: u32, in_quads0: u32, in_quads1: u32, shortcut_quads0: u32, shortcut_quads1: u32, column_quads: u32, out_quads: u32, rows_per_image: u32, batch: u32, taps: u32, kernel_width: u32, in_height: i32, in_width: i32, grid_height: u32, grid_width: u32, step: u32, stride: i32, pad_top: i32, pad_left: i32, has_channel_add: u32, channel_add_first: u32, channel_add_quads: u32, has_residual: u32, has_relu: u32, has_sigmoid: u32, sigmoid_scale: f32, stats_run: u32, stats_first: u32 }
+@group(0) @binding(6) var<uniform> params: Params;
+fn flat_group(id: vec3<u32>, counts: vec3<u32>) -> u32 {
+  return id.x + id.y * counts.x;
+}
+fn normalised(v: vec4<f32>, k: u32) -> vec4<f32> { return v; }
+fn load_stored(row: u32, k: u32) -> vec4<f32> {
+  return unpack(x0[row * params.in_quads0 + k]);
+}
+
+fn load_pixel(pixel: u32, k: u32) -> vec4<f32> { return normalised(load_stored(pixel, k), k); }
+
+fn pad_top(phase: u32) -> i32 { return params.pad_top - i32(phase >> 1u); }
+fn pad_left(phase: u32) -> i32 { return params.pad_left - i32(phase & 1u); }
+fn output_row(row: u32, phase: u32) -> u32 {
+  let line = row / params.grid_width; // over all images
+  let x = row - line * params.grid_width;
+  return ((line * params.step + (phase >> 1u)) * params.grid_width + x) * params.step + (phase & 1u);
+}
+
+fn finish(sum: vec4<f32>, row: u32, nq: u32) -> vec4<f32> {
+  var v = sum + bias[nq];
+  for (var turn = 0u; turn < params.has_channel_add; turn++) { let image = row / params.rows_per_image;
+    v = v + unpack(channel_add[image * params.channel_add_quads + params.channel_add_first + nq]); }
+  if (params.has_relu != 0u) { v = max(v, vec4<f32>(0.0)); }
+  for (var turn = 0u; turn < params.has_sigmoid; turn++) { v = v / (vec4<f32>(1.0) + exp(min(-params.sigmoid_scale * v, vec4<f32>(80.0)))); }
+  for (var turn = 0u; turn < params.has_residual; turn++) { v = v + unpack(residual[row * params.out_quads + nq]); }
+  let stored = pack(v);
+  y[row * params.out_quads + nq] = stored;
+  return unpack(stored);
+}
+
+fn load_at(line: i32, ix: i32, k: u32) -> vec4<f32> {
+  let v = load_pixel(u32(line + clamp(ix, 0, params.in_width - 1)), k);
+  return select(vec4<f32>(0.0), v, ix >= 0 && ix < params.in_width);
+}
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>,
+  @builtin(local_invocation_index) local: u32) {
+  let index = flat_group(group, counts) * 64u + local;
+  let phase = group.z;
+  let first_tap = phase * 9u;
+  let x_blocks = (params.grid_width + 7u) / 8u;
+  let blocks = x_blocks * params.grid_height * params.batch;
+  let nq0 = (index / blocks) * 2u;
+  if (nq0 >= params.column_quads) { return; }
+  let block = index % blocks;
+  let ox0 = (block % x_blocks) * 8u;
+  let oy = (block / x_blocks) % params.grid_height;
+  let image = block / (x_blocks * params.grid_height);
+  let ix0 = i32(ox0) * params.stride - pad_left(phase);
+  let iy0 = i32(oy) * params.stride - pad_top(phase);
+  let k_quads = params.in_quads0 + params.in_quads1;
+  let column0 = min(nq0 + 0u, params.column_quads - 1u);
+  let column1 = min(nq0 + 1u, params.column_quads - 1u);
+  var acc0_0 = vec4<f32>(0.0);
+  var acc0_1 = vec4<f32>(0.0);
+  var acc1_0 = vec4<f32>(0.0);
+  var acc1_1 = vec4<f32>(0.0);
+  var acc2_0 = vec4<f32>(0.0);
+  var acc2_1 = vec4<f32>(0.0);
+  var acc3_0 = vec4<f32>(0.0);
+  var acc3_1 = vec4<f32>(0.0);
+  var acc4_0 = vec4<f32>(0.0);
+  var acc4_1 = vec4<f32>(0.0);
+  var acc5_0 = vec4<f32>(0.0);
+  var acc5_1 = vec4<f32>(0.0);
+  var acc6_0 = vec4<f32>(0.0);
+  var acc6_1 = vec4<f32>(0.0);
+  var acc7_0 = vec4<f32>(0.0);
+  var acc7_1 = vec4<f32>(0.0);
+  for (var ky = 0u; ky < 3u; ky++) {
+    let iy = iy0 + i32(ky);
+    if (iy < 0 || iy >= params.in_height) { continue; }
+    let line = (i32(image) * params.in_height + iy) * params.in_width;
+    for (var k = 0u; k < k_quads; k++) {
+      let a0 = load_at(line, ix0 + 0, k);
+      let a1 = load_at(line, ix0 + 1, k);
+      let a2 = load_at(line, ix0 + 2, k);
+      let a3 = load_at(line, ix0 + 3, k);
+      let a4 = load_at(line, ix0 + 4, k);
+      let a5 = load_at(line, ix0 + 5, k);
+      let a6 = load_at(line, ix0 + 6, k);
+      let a7 = load_at(line, ix0 + 7, k);
+      let a8 = load_at(line, ix0 + 8, k);
+      let a9 = load_at(line, ix0 + 9, k);
+      {
+        let at = (((first_tap + ky * 3u + 0u) * k_quads + k) * params.column_quads + column0) * 4u;
+        let w0 = unpack(weight[at]); let w1 = unpack(weight[at + 1u]);
+        let w2 = unpack(weight[at + 2u]); let w3 = unpack(weight[at + 3u]);
+        acc0_0 += a0.x * w0 + a0.y * w1 + a0.z * w2 + a0.w * w3;
+        acc1_0 += a1.x * w0 + a1.y * w1 + a1.z * w2 + a1.w * w3;
+        acc2_0 += a2.x * w0 + a2.y * w1 + a2.z * w2 + a2.w * w3;
+        acc3_0 += a3.x * w0 + a3.y * w1 + a3.z * w2 + a3.w * w3;
+        acc4_0 += a4.x * w0 + a4.y * w1 + a4.z * w2 + a4.w * w3;
+        acc5_0 += a5.x * w0 + a5.y * w1 + a5.z * w2 + a5.w * w3;
+        acc6_0 += a6.x * w0 + a6.y * w1 + a6.z * w2 + a6.w * w3;
+        acc7_0 += a7.x * w0 + a7.y * w1 + a7.z * w2 + a7.w * w3;
+      }
+      {
+        let at = (((first_tap + ky * 3u + 0u) * k_quads + k) * params.column_quads + column1) * 4u;
+        let w0 = unpack(weight[at]); let w1 = unpack(weight[at + 1u]);
+        let w2 = unpack(weight[at + 2u]); let w3 = unpack(weight[at + 3u]);
+        acc0_1 += a0.x * w0 + a0.y * w1 + a0.z * w2 + a0.w * w3;
+        acc1_1 += a1.x * w0 + a1.y * w1 + a1.z * w2 + a1.w * w3;
+        acc2_1 += a2.x * w0 + a2.y * w1 + a2.z * w2 + a2.w * w3;
+        acc3_1 += a3.x * w0 + a3.y * w1 + a3.z * w2 + a3.w * w3;
+        acc4_1 += a4.x * w0 + a4.y * w1 + a4.z * w2 + a4.w * w3;
+        acc5_1 += a5.x * w0 + a5.y * w1 + a5.z * w2 + a5.w * w3;
+        acc6_1 += a6.x * w0 + a6.y * w1 + a6.z * w2 + a6.w * w3;
+        acc7_1 += a7.x * w0 + a7.y * w1 + a7.z * w2 + a7.w * w3;
+      }
+      {
+        let at = (((first_tap + ky * 3u + 1u) * k_quads + k) * params.column_quads + column0) * 4u;
+        let w0 = unpack(weight[at]); let w1 = unpack(weight[at + 1u]);
+        let w2 = unpack(weight[at + 2u]); let w3 = unpack(weight[at + 3u]);
+        acc0_0 += a1.x * w0 + a1.y * w1 + a1.z * w2 + a1.w * w3;
+        acc1_0 += a2.x * w0 + a2.y * w1 + a2.z * w2 + a2.w * w3;
+        acc2_0 += a3.x * w0 + a3.y * w1 + a3.z * w2 + a3.w * w3;
+        acc3_0 += a4.x * w0 + a4.y * w1 + a4.z * w2 + a4.w * w3;
+        acc4_0 += a5.x * w0 + a5.y * w1 + a5.z * w2 + a5.w * w3;
+        acc5_0 += a6.x * w0 + a6.y * w1 + a6.z * w2 + a6.w * w3;
+        acc6_0 += a7.x * w0 + a7.y * w1 + a7.z * w2 + a7.w * w3;
+        acc7_0 += a8.x * w0 + a8.y * w1 + a8.z * w2 + a8.w * w3;
+      }
+      {
+        let at = (((first_tap + ky * 3u + 1u) * k_quads + k) * params.column_quads + column1) * 4u;
+        let w0 = unpack(weight[at]); let w1 = unpack(weight[at + 1u]);
+        let w2 = unpack(weight[at + 2u]); let w3 = unpack(weight[at + 3u]);
+        acc0_1 += a1.x * w0 + a1.y * w1 + a1.z * w2 + a1.w * w3;
+        acc1_1 += a2.x * w0 + a2.y * w1 + a2.z * w2 + a2.w * w3;
+        acc2_1 += a3.x * w0 + a3.y * w1 + a3.z * w2 + a3.w * w3;
+        acc3_1 += a4.x * w0 + a4.y * w1 + a4.z * w2 + a4.w * w3;
+        acc4_1 += a5.x * w0 + a5.y * w1 + a5.z * w2 + a5.w * w3;
+        acc5_1 += a6.x * w0 + a6.y * w1 + a6.z * w2 + a6.w * w3;
+        acc6_1 += a7.x * w0 + a7.y * w1 + a7.z * w2 + a7.w * w3;
+        acc7_1 += a8.x * w0 + a8.y * w1 + a8.z * w2 + a8.w * w3;
+      }
+      {
+        let at = (((first_tap + ky * 3u + 2u) * k_quads + k) * params.column_quads + column0) * 4u;
+        let w0 = unpack(weight[at]); let w1 = unpack(weight[at + 1u]);
+        let w2 = unpack(weight[at + 2u]); let w3 = unpack(weight[at + 3u]);
+        acc0_0 += a2.x * w0 + a2.y * w1 + a2.z * w2 + a2.w * w3;
+        acc1_0 += a3.x * w0 + a3.y * w1 + a3.z * w2 + a3.w * w3;
+        acc2_0 += a4.x * w0 + a4.y * w1 + a4.z * w2 + a4.w * w3;
+        acc3_0 += a5.x * w0 + a5.y * w1 + a5.z * w2 + a5.w * w3;
+        acc4_0 += a6.x * w0 + a6.y * w1 + a6.z * w2 + a6.w * w3;
+        acc5_0 += a7.x * w0 + a7.y * w1 + a7.z * w2 + a7.w * w3;
+        acc6_0 += a8.x * w0 + a8.y * w1 + a8.z * w2 + a8.w * w3;
+        acc7_0 += a9.x * w0 + a9.y * w1 + a9.z * w2 + a9.w * w3;
+      }
+      {
+        let at = (((first_tap + ky * 3u + 2u) * k_quads + k) * params.column_quads + column1) * 4u;
+        let w0 = unpack(weight[at]); let w1 = unpack(weight[at + 1u]);
+        let w2 = unpack(weight[at + 2u]); let w3 = unpack(weight[at + 3u]);
+        acc0_1 += a2.x * w0 + a2.y * w1 + a2.z * w2 + a2.w * w3;
+        acc1_1 += a3.x * w0 + a3.y * w1 + a3.z * w2 + a3.w * w3;
+        acc2_1 += a4.x * w0 + a4.y * w1 + a4.z * w2 + a4.w * w3;
+        acc3_1 += a5.x * w0 + a5.y * w1 + a5.z * w2 + a5.w * w3;
+        acc4_1 += a6.x * w0 + a6.y * w1 + a6.z * w2 + a6.w * w3;
+        acc5_1 += a7.x * w0 + a7.y * w1 + a7.z * w2 + a7.w * w3;
+        acc6_1 += a8.x * w0 + a8.y * w1 + a8.z * w2 + a8.w * w3;
+        acc7_1 += a9.x * w0 + a9.y * w1 + a9.z * w2 + a9.w * w3;
+      }
+    }
+  }
+  let grid_row0 = (image * params.grid_height + oy) * params.grid_width + ox0;
+
+  let row0 = output_row(grid_row0, phase);
+  var sums = array<vec4<f32>, 16>(acc0_0, acc0_1, acc1_0, acc1_1, acc2_0, acc2_1, acc3_0, acc3_1, acc4_0, acc4_1, acc5_0, acc5_1, acc6_0, acc6_1, acc7_0, acc7_1);
+  for (var r = 0u; r < 8u && ox0 + r < params.grid_width; r++) {
+    for (var q = 0u; q < 2u && nq0 + q < params.column_quads; q++) {
+      finish(sums[r * 2u + q], row0 + r * params.step, nq0 + q);
+    }
+  }
+}

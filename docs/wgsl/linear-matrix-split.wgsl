@@ -1,0 +1,185 @@
+// linear/matrix-split: a layer of 1280 channels with bias, for 64 tokens. Storage f16; 20 × 1 × 5 workgroups.
+enable f16;
+diagnostic(off, chromium.subgroup_matrix_uniformity);
+enable subgroups;
+enable chromium_experimental_subgroup_matrix;
+enable subgroup_size_control;
+alias Quad = vec4<f16>;
+fn unpack(q: Quad) -> vec4<f32> { return vec4<f32>(q); }
+fn pack(v: vec4<f32>) -> Quad {
+  return vec4<f16>(clamp(v, vec4<f32>(-65504.0), vec4<f32>(65504.0)));
+}
+@group(0) @binding(0) var<storage, read> x0: array<Quad>;
+@group(0) @binding(1) var<storage, read> weight: array<Quad>;
+@group(0) @binding(2) var<storage, read_write> partial: array<vec4<f32>>;
+struct Params { rows: u32, in_quads0: u32, in_quads1: u32, column_quads: u32, out_quads: u32, rows_per_image: u32, has_channel_add: u32, channel_add_first: u32, channel_add_quads: u32, has_residual: u32, has_relu: u32, has_sigmoid: u32, sigmoid_scale: f32, stats_run: u32, stats_first: u32, slices: u32, slice_steps: u32, total_rows: u32 }
+@group(0) @binding(3) var<uniform> params: Params;
+fn flat_group(id: vec3<u32>, counts: vec3<u32>) -> u32 {
+  return id.x + id.y * counts.x;
+}
+
+var<private> slice: u32;
+fn finish(sum: vec4<f32>, row: u32, nq: u32) {
+  partial[(slice * params.total_rows + row) * params.column_quads + nq] = sum;
+}
+fn normalised(v: vec4<f32>, k: u32) -> vec4<f32> { return v; }
+fn load_stored(row: u32, k: u32) -> vec4<f32> {
+  return unpack(x0[row * params.in_quads0 + k]);
+}
+
+fn load_a(row: u32, k: u32) -> vec4<f32> { return normalised(load_stored(row, k), k); }
+fn k_quads() -> u32 { return params.in_quads0 + params.in_quads1; }
+fn tap_quads(tap: u32) -> u32 { return k_quads(); }
+fn output_row(row: u32, phase: u32) -> u32 { return row; }
+
+struct Row { index: u32 }
+fn locate(row: u32, phase: u32) -> Row { return Row(row); }
+fn load_tap(row: Row, tap: u32, k: u32) -> vec4<f32> { return load_a(row.index, k); }
+
+var<workgroup> tile_a: array<vec4<f16>, 640>;
+fn set_tile_a(quad: u32, v: vec4<f16>) { tile_a[quad] = v; }
+fn get_tile_a(quad: u32) -> vec4<f16> { return tile_a[quad]; }
+var<workgroup> tile_w: array<vec4<f16>, 576>;
+fn set_tile_w(quad: u32, v: vec4<f16>) { tile_w[quad] = v; }
+fn get_tile_w(quad: u32) -> vec4<f16> { return tile_w[quad]; }
+var<workgroup> sums: array<vec4<f32>, 256>;
+fn set_sums(quad: u32, v: vec4<f32>) { sums[quad] = v; }
+fn get_sums(quad: u32) -> vec4<f32> { return sums[quad]; }
+
+fn exchange_set(at: u32, v: vec4<f32>) { set_sums(at, v); }
+fn exchange_get(at: u32) -> vec4<f32> { return get_sums(at); }
+
+@compute @workgroup_size(128) @subgroup_size(32)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>,
+  @builtin(local_invocation_index) local: u32, @builtin(subgroup_id) subgroup: u32) {
+  let index = flat_group(group, counts);
+  let row_tiles = (params.rows + 63u) / 64u;
+  let row0 = (index % row_tiles) * 64u;
+  let nq0 = (index / row_tiles) * 16u;
+  if (nq0 >= params.column_quads) { return; } // surplus groups of a folded grid; uniform in the group
+
+  let phase = group.z / params.slices;
+  let my_slice = group.z % params.slices; // uniform, which a variable of the module is not to the compiler
+  slice = my_slice;
+  let slice_begin = my_slice * params.slice_steps;
+  let slice_end = slice_begin + params.slice_steps;
+  var tap_begin = 0u; // in steps
+  // Staging: lanes 0..63 take rows, twice half the quads each; finishing: 16 × 8 invocations.
+  let stage_row = local & 63u;
+  let stage_k = (local >> 6u) * 4u;
+  let source_row = locate(min(row0 + stage_row, params.rows - 1u), phase);
+  let first_tap = phase * 1u;
+  let my_row = (local >> 3u) * 4u;
+  let my_quad = (local & 7u) * 2u;
+  let quads_in = k_quads();
+  let fragment_row = (subgroup / 2u) * 32u;
+  let fragment_column = (subgroup % 2u) * 32u;
+  var sum0_0: subgroup_matrix_result<f32, 16, 16>;
+  var sum0_1: subgroup_matrix_result<f32, 16, 16>;
+  var sum1_0: subgroup_matrix_result<f32, 16, 16>;
+  var sum1_1: subgroup_matrix_result<f32, 16, 16>;
+  for (var tap = 0u; tap < 1u; tap++) {
+    let quads = tap_quads(tap);
+    let steps = (quads + 7u) / 8u;
+    let k_begin = (max(slice_begin, tap_begin) - tap_begin) * 8u;
+    let k_end = min(min(max(slice_end, tap_begin) - tap_begin, steps) * 8u, quads);
+    tap_begin += steps;
+    for (var k0 = k_begin; k0 < k_end; k0 += 8u) {
+      for (var s = 0u; s < 4u; s++) {
+        let k = k0 + stage_k + s;
+        var a = vec4<f32>(0.0);
+        if (k < quads) { a = load_tap(source_row, tap, k); }
+        set_tile_a(stage_row * 10u + stage_k + s, vec4<f16>(a));
+      }
+      // 8 blocks of 16 column quads × 4 channels, as they lie in memory; 4 quads per invocation.
+      for (var s = 0u; s < 4u; s++) {
+        let slot = local + s * 128u;
+        let block = slot >> 6u;
+        let column = (slot >> 2u) & 15u;
+        let kk = slot & 3u;
+        let k = k0 + block;
+        let nq = nq0 + column;
+        var w = vec4<f16>();
+        if (k < quads && nq < params.column_quads) {
+          w = weight[(((first_tap + tap) * quads_in + k) * params.column_quads + nq) * 4u + kk];
+        }
+        set_tile_w((block * 4u + kk) * 18u + column, w);
+      }
+      workgroupBarrier();
+      for (var k = 0u; k < 32u; k += 16u) {
+        let left0 = subgroupMatrixLoad<subgroup_matrix_left<f16, 16, 16>, row_major>(&tile_a, ((fragment_row + 0u) * 40u + k) / 4u, 10u);
+        let left1 = subgroupMatrixLoad<subgroup_matrix_left<f16, 16, 16>, row_major>(&tile_a, ((fragment_row + 16u) * 40u + k) / 4u, 10u);
+        let right0 = subgroupMatrixLoad<subgroup_matrix_right<f16, 16, 16>, row_major>(&tile_w, (k * 72u + fragment_column + 0u) / 4u, 18u);
+        let right1 = subgroupMatrixLoad<subgroup_matrix_right<f16, 16, 16>, row_major>(&tile_w, (k * 72u + fragment_column + 16u) / 4u, 18u);
+        sum0_0 = subgroupMatrixMultiplyAccumulate(left0, right0, sum0_0);
+        sum0_1 = subgroupMatrixMultiplyAccumulate(left0, right1, sum0_1);
+        sum1_0 = subgroupMatrixMultiplyAccumulate(left1, right0, sum1_0);
+        sum1_1 = subgroupMatrixMultiplyAccumulate(left1, right1, sum1_1);
+      }
+      workgroupBarrier();
+    }
+  }
+  var acc0_0 = vec4<f32>(0.0); var acc0_1 = vec4<f32>(0.0);
+  var acc1_0 = vec4<f32>(0.0); var acc1_1 = vec4<f32>(0.0);
+  var acc2_0 = vec4<f32>(0.0); var acc2_1 = vec4<f32>(0.0);
+  var acc3_0 = vec4<f32>(0.0); var acc3_1 = vec4<f32>(0.0);
+  for (var first = 0u; first < 64u; first += 16u) {
+    if ((fragment_row + 0u) / 16u * 16u == first) {
+      let at = (fragment_row + 0u - first) * 64u + fragment_column;
+      subgroupMatrixStore<row_major>(&sums, (at + 0u) / 4u, sum0_0, 16u);
+      subgroupMatrixStore<row_major>(&sums, (at + 16u) / 4u, sum0_1, 16u);
+    }
+    if ((fragment_row + 16u) / 16u * 16u == first) {
+      let at = (fragment_row + 16u - first) * 64u + fragment_column;
+      subgroupMatrixStore<row_major>(&sums, (at + 0u) / 4u, sum1_0, 16u);
+      subgroupMatrixStore<row_major>(&sums, (at + 16u) / 4u, sum1_1, 16u);
+    }
+    workgroupBarrier();
+    if (my_row / 16u * 16u == first) {
+      let at = (my_row - first) * 16u + my_quad;
+      acc0_0 = get_sums(at + 0u);
+      acc0_1 = get_sums(at + 1u);
+      acc1_0 = get_sums(at + 16u);
+      acc1_1 = get_sums(at + 17u);
+      acc2_0 = get_sums(at + 32u);
+      acc2_1 = get_sums(at + 33u);
+      acc3_0 = get_sums(at + 48u);
+      acc3_1 = get_sums(at + 49u);
+    }
+    workgroupBarrier();
+  }
+  let nq = nq0 + my_quad;
+  if (nq >= params.column_quads) { return; }
+  {
+    let grid_row = row0 + my_row + 0u;
+    if (grid_row < params.rows) {
+      let row = output_row(grid_row, phase);
+      finish(acc0_0, row, nq);
+      if (nq + 1u < params.column_quads) { finish(acc0_1, row, nq + 1u); }
+    }
+  }
+  {
+    let grid_row = row0 + my_row + 1u;
+    if (grid_row < params.rows) {
+      let row = output_row(grid_row, phase);
+      finish(acc1_0, row, nq);
+      if (nq + 1u < params.column_quads) { finish(acc1_1, row, nq + 1u); }
+    }
+  }
+  {
+    let grid_row = row0 + my_row + 2u;
+    if (grid_row < params.rows) {
+      let row = output_row(grid_row, phase);
+      finish(acc2_0, row, nq);
+      if (nq + 1u < params.column_quads) { finish(acc2_1, row, nq + 1u); }
+    }
+  }
+  {
+    let grid_row = row0 + my_row + 3u;
+    if (grid_row < params.rows) {
+      let row = output_row(grid_row, phase);
+      finish(acc3_0, row, nq);
+      if (nq + 1u < params.column_quads) { finish(acc3_1, row, nq + 1u); }
+    }
+  }
+}

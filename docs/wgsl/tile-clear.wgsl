@@ -1,0 +1,27 @@
+// tile-clear: accumulators of 64 × 64 latents. Storage f16; 4 × 16 × 1 workgroups.
+const QUADS: u32 = 1u;
+alias Quad = vec4<f32>;
+fn unpack(q: Quad) -> vec4<f32> { return q; }
+fn pack(v: vec4<f32>) -> Quad { return v; }
+@group(0) @binding(0) var<storage, read_write> acc: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read_write> coverage: array<f32>;
+struct Params { width: u32, height: u32 }
+@group(0) @binding(2) var<uniform> params: Params;
+fn flat_group(id: vec3<u32>, counts: vec3<u32>) -> u32 {
+  return id.x + id.y * counts.x;
+}
+
+fn map_position(group: vec3<u32>, counts: vec3<u32>, local: vec3<u32>) -> vec2<u32> {
+  return vec2<u32>(group.x * 16u + local.x, (group.y + group.z * counts.y) * 4u + local.y);
+}
+
+@compute @workgroup_size(16, 4)
+fn main(@builtin(workgroup_id) group: vec3<u32>,
+  @builtin(num_workgroups) counts: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
+  let at = map_position(group, counts, local);
+  if (at.x >= params.width * QUADS || at.y >= params.height) { return; }
+  let column = at.x / QUADS;
+  let is_first = at.x % QUADS == 0u;
+  acc[at.y * params.width * QUADS + at.x] = vec4<f32>(0.0);
+  if (is_first) { coverage[at.y * params.width + column] = 0.0; }
+}
