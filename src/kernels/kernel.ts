@@ -7,6 +7,7 @@
  * may rely on finding zeros there.
  */
 import type { Caps } from "../gpu/caps.ts";
+import { ShapeError } from "../gpu/shape.ts";
 import type { Operand, Param, ShaderHeader } from "../gpu/wgsl.ts";
 import { packParams, shaderHeader } from "../gpu/wgsl.ts";
 
@@ -76,6 +77,42 @@ export interface Kernel<P, V extends string = string> {
    * a step for it, once the variant is known. Absent: the problem itself.
    */
   tuningProblem?(problem: P): P;
+}
+
+/** What a kernel has to say of itself: `defineKernel` adds `plan` and, where there is one variant, `select`. */
+export interface KernelDefinition<P, V extends string> extends Omit<
+  Kernel<P, V>,
+  "variants" | "select" | "plan"
+> {
+  readonly variants: readonly [V, ...V[]];
+  /** Absent: the only variant. */
+  select?(problem: P, caps: Caps): V;
+  /** In order. Called with problems that passed `check` and with variants that passed `refusal`. */
+  dispatches(problem: P, caps: Caps, variant: V): readonly Dispatch[];
+  /** Buffers that live only during a plan. Absent: none. */
+  scratch?(problem: P, caps: Caps, variant: V): KernelPlan["scratch"];
+}
+
+/** The kernel of a definition. Its `plan` throws `ShapeError` for what `check` or `refusal` do not let pass. */
+export function defineKernel<P, V extends string>(
+  definition: KernelDefinition<P, V>,
+): Kernel<P, V> {
+  const select = (problem: P, caps: Caps): V =>
+    definition.select?.(problem, caps) ?? definition.variants[0];
+  return {
+    ...definition,
+    select,
+    plan(problem, caps, variant = select(problem, caps)) {
+      definition.check(problem);
+      const reason = definition.refusal?.(problem, caps, variant) ?? null;
+      if (reason !== null) throw new ShapeError(`${definition.name}: ${reason}`);
+      return {
+        variant,
+        dispatches: definition.dispatches(problem, caps, variant),
+        scratch: definition.scratch?.(problem, caps, variant) ?? [],
+      };
+    },
+  };
 }
 
 /**
