@@ -22,8 +22,8 @@ import { dtypeByteLength } from "../../gpu/dtype.ts";
 import { ShapeError, isShape, quadCount } from "../../gpu/shape.ts";
 import type { Param } from "../../gpu/wgsl.ts";
 import { foldWorkgroups } from "../../gpu/wgsl.ts";
-import type { Cost, Kernel, KernelPlan } from "../kernel.ts";
-import { dispatch, reads, u32, writes } from "../kernel.ts";
+import type { Kernel } from "../kernel.ts";
+import { defineKernel, dispatch, reads, u32, writes } from "../kernel.ts";
 
 /** Half-open rectangle of pixels. */
 export interface PixelRegion {
@@ -160,36 +160,6 @@ export function channelStatsByteLength(
   return (batch * partials * quadCount(channels) * 2 * 16) / channelsPerEntry;
 }
 
-function check(problem: ChannelStatsProblem): void {
-  const { batch, height, width, channels, region, partials } = problem;
-  const { y0, y1, x0, x1 } = region;
-  if (!isShape([batch, height, width, channels])) {
-    throw new ShapeError(
-      `channelStats: sizes must be integers ≥ 1, got [${batch}, ${height}, ${width}, ${channels}]`,
-    );
-  }
-  const isInside =
-    [y0, y1, x0, x1].every(Number.isSafeInteger) &&
-    0 <= y0 &&
-    y0 < y1 &&
-    y1 <= height &&
-    0 <= x0 &&
-    x0 < x1 &&
-    x1 <= width;
-  if (!isInside) {
-    throw new ShapeError(
-      `channelStats: region must be a non-empty rectangle within ${height}x${width}, ` +
-        `got rows ${y0}..${y1}, columns ${x0}..${x1}`,
-    );
-  }
-  if (!Number.isSafeInteger(partials) || partials < 1 || partials > regionPixels(region)) {
-    throw new ShapeError(
-      `channelStats: partials must be an integer from 1 to the ${regionPixels(region)} pixels of the region, ` +
-        `got ${partials}`,
-    );
-  }
-}
-
 const BODY = /* wgsl */ `
 struct Cursor {
   index: u32, // of the quad in x
@@ -202,10 +172,10 @@ fn advance(at: Cursor) -> Cursor {
                 select(at.column + 1u, 0u, row_ends));
 }
 
-@compute @workgroup_size(${WORKGROUP})
+@compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>,
         @builtin(local_invocation_index) local: u32) {
-  let i = flat_group(group, counts) * ${WORKGROUP}u + local;
+  let i = flat_group(group, counts) * WORKGROUP + local;
   if (i >= params.invocations) { return; }
   let quad = i % params.quads;
   let split = (i / params.quads) % params.partials;
@@ -252,59 +222,64 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
 }
 `;
 
-function plan(problem: ChannelStatsProblem, caps: Caps): KernelPlan {
-  check(problem);
-  const { dtype, batch, height, width, channels, region, partials } = problem;
-  const quads = quadCount(channels);
-  const pixels = regionPixels(region);
-  const regionWidth = region.x1 - region.x0;
-  const invocations = batch * partials * quads;
-  return {
-    variant: "strip",
-    scratch: [],
-    dispatches: [
-      dispatch(
-        "channelStats",
-        {
-          caps,
-          dtype,
-          operands: [reads("x"), writes("stats", "vec4<f32>")],
-          params: [
-            u32("invocations", invocations),
-            u32("quads", quads),
-            u32("partials", partials),
-            u32("strip_pixels", Math.floor(pixels / partials)),
-            u32("longer_strips", pixels % partials),
-            u32("image_pixels", height * width),
-            u32("width", width),
-            u32("region_start", region.y0 * width + region.x0),
-            u32("region_width", regionWidth),
-            u32("row_gap", (width - regionWidth) * quads),
-          ],
-        },
-        BODY,
-        foldWorkgroups(Math.ceil(invocations / WORKGROUP)),
-      ),
-    ],
-  };
-}
-
-function cost(problem: ChannelStatsProblem): Cost {
-  const { dtype, batch, channels, region, partials } = problem;
-  const elements = batch * regionPixels(region) * quadCount(channels) * 4;
-  return {
-    flops: elements * 5, // shift, two sums, difference, square
-    bytesRead: elements * dtypeByteLength(dtype),
-    bytesWritten: channelStatsByteLength(batch, partials, channels),
-  };
-}
-
 /** Mean and squared deviations of each channel over a rectangle, in strips: the first step of GroupNorm. */
-export const channelStats: Kernel<ChannelStatsProblem, "strip"> = {
+export const channelStats: Kernel<ChannelStatsProblem, "strip"> = defineKernel({
   name: "channelStats",
   variants: ["strip"],
-  check,
-  select: () => "strip",
-  plan,
-  cost,
-};
+  check({ batch, height, width, channels, region, partials }) {
+    const { y0, y1, x0, x1 } = region;
+    if (!isShape([batch, height, width, channels])) {
+      throw new ShapeError(
+        `channelStats: sizes must be integers ≥ 1, got [${batch}, ${height}, ${width}, ${channels}]`,
+      );
+    }
+    const isWithin = (from: number, to: number, size: number): boolean =>
+      [from, to].every(Number.isSafeInteger) && 0 <= from && from < to && to <= size;
+    if (!isWithin(y0, y1, height) || !isWithin(x0, x1, width)) {
+      throw new ShapeError(
+        `channelStats: region must be a non-empty rectangle within ${height}x${width}, ` +
+          `got rows ${y0}..${y1}, columns ${x0}..${x1}`,
+      );
+    }
+    if (!isShape([partials]) || partials > regionPixels(region)) {
+      throw new ShapeError(
+        `channelStats: partials must be an integer from 1 to the ${regionPixels(region)} pixels of the region, ` +
+          `got ${partials}`,
+      );
+    }
+  },
+  dispatches({ dtype, batch, height, width, channels, region, partials }, caps) {
+    const quads = quadCount(channels);
+    const pixels = regionPixels(region);
+    const regionWidth = region.x1 - region.x0;
+    const invocations = batch * partials * quads;
+    const header = {
+      caps,
+      dtype,
+      operands: [reads("x"), writes("stats", "vec4<f32>")],
+      params: [
+        u32("invocations", invocations),
+        u32("quads", quads),
+        u32("partials", partials),
+        u32("strip_pixels", Math.floor(pixels / partials)),
+        u32("longer_strips", pixels % partials),
+        u32("image_pixels", height * width),
+        u32("width", width),
+        u32("region_start", region.y0 * width + region.x0),
+        u32("region_width", regionWidth),
+        u32("row_gap", (width - regionWidth) * quads),
+      ],
+      constants: { WORKGROUP },
+    };
+    const workgroups = foldWorkgroups(Math.ceil(invocations / WORKGROUP));
+    return [dispatch("channelStats", header, BODY, workgroups)];
+  },
+  cost({ dtype, batch, channels, region, partials }) {
+    const elements = batch * regionPixels(region) * quadCount(channels) * 4;
+    return {
+      flops: elements * 5, // shift, two sums, difference, square
+      bytesRead: elements * dtypeByteLength(dtype),
+      bytesWritten: channelStatsByteLength(batch, partials, channels),
+    };
+  },
+});
