@@ -126,13 +126,3 @@ function exactTable(inSize: number, outSize: number, filter: ResampleFilter) {
   }
   return { taps, starts, weights };
 }
-
-/** Inputs `[from, to)` that outputs `[firstOut, endOut)` of a table read. */
-export function inputRange(
-  { starts, taps }: Pick<ResampleTable<Int32Array<ArrayBuffer>>, "starts" | "taps">,
-  firstOut: number,
-  endOut: number,
-): readonly [from: number, to: number] {
-  // Starts never decrease.
-  return [starts[firstOut] as number, (starts[endOut - 1] as number) + taps];
-}
