@@ -110,9 +110,20 @@ function loadExpression(srcType: DType | "rgba8", index: string): string {
   }
 }
 
+/** WGSL of `output`, its number along the axis, of `base`, the first quad of its window, and of the `step` to the next. */
+const WINDOW = {
+  horizontal: /* wgsl */ `let output = pixel;
+  let start = u32(starts[output]);
+  let base = (at.y * params.width + start) * QUADS + quad;
+  let step = QUADS;`,
+  vertical: /* wgsl */ `let output = at.y;
+  let start = u32(starts[output]);
+  let base = start * params.width * QUADS + at.x;
+  let step = params.width * QUADS;`,
+};
+
 /** One row of the grid is one row of the map; x runs over pixels and their quads. */
 function resizeWgsl({ srcType, dstDType, axis }: ResizeF32Problem): string {
-  const isAcross = axis === "horizontal";
   return /* wgsl */ `${MAP_POSITION}${srcType === "rgba8" ? RGBA8 : ""}
 @compute @workgroup_size(MAP_COLUMNS, MAP_ROWS)
 fn main(${MAP_ARGUMENTS}) {
@@ -120,10 +131,7 @@ fn main(${MAP_ARGUMENTS}) {
   if (at.x >= params.out_width * QUADS || at.y >= params.out_height) { return; }
   let pixel = at.x / QUADS;
   let quad = at.x % QUADS;
-  let output = ${isAcross ? "pixel" : "at.y"};
-  let start = u32(starts[output]);
-  let base = ${isAcross ? "(at.y * params.width + start) * QUADS + quad" : "start * params.width * QUADS + at.x"};
-  let step = ${isAcross ? "QUADS" : "params.width * QUADS"};
+  ${WINDOW[axis]}
   var sum = vec4<f32>(0.0);
   for (var k = 0u; k < params.taps; k++) {
     sum += weights[output * params.taps + k] * ${loadExpression(srcType, "base + k * step")};

@@ -77,19 +77,27 @@ function outputSize({ axis, width, height, outSize }: ResizeU8Problem): readonly
   return axis === "horizontal" ? [outSize, height] : [width, outSize];
 }
 
+/** WGSL of `output`, its number along the axis, and of `base`, the first pixel of its window. */
+const WINDOW = {
+  horizontal: /* wgsl */ `let output = at.x;
+  let start = u32(starts[output]);
+  let base = at.y * params.width + start;`,
+  vertical: /* wgsl */ `let output = at.y;
+  let start = u32(starts[output]);
+  let base = start * params.width + at.x;`,
+};
+
 function resizeWgsl(axis: ResizeU8Problem["axis"]): string {
-  const isAcross = axis === "horizontal";
+  const index = axis === "horizontal" ? "base + k" : "base + k * params.width";
   return /* wgsl */ `${MAP_POSITION}${RGBA8}
 @compute @workgroup_size(MAP_COLUMNS, MAP_ROWS)
 fn main(${MAP_ARGUMENTS}) {
   let at = map_position(group, counts, local);
   if (at.x >= params.out_width || at.y >= params.out_height) { return; }
-  let output = at.${isAcross ? "x" : "y"};
-  let start = u32(starts[output]);
-  let base = ${isAcross ? "at.y * params.width + start" : "start * params.width + at.x"};
+  ${WINDOW[axis]}
   var acc = vec4<i32>(i32(HALF));
   for (var k = 0u; k < params.taps; k++) {
-    acc += weights[output * params.taps + k] * rgba8(src[base + k${isAcross ? "" : " * params.width"}]);
+    acc += weights[output * params.taps + k] * rgba8(src[${index}]);
   }
   let value = clamp(acc >> vec4<u32>(WEIGHT_BITS), vec4<i32>(0), vec4<i32>(255));
   dst[at.y * params.out_width + at.x] = pack_rgba8(value);

@@ -24,7 +24,7 @@ export interface ChannelMeanProblem {
   readonly batch: number;
   /** Channels, without padding. */
   readonly channels: number;
-  /** Parts of the statistics of an image, at most `pixels`. */
+  /** Partials of an image, at most `pixels`. */
   readonly partials: number;
   /** Pixels that the statistics count. */
   readonly pixels: number;
@@ -48,7 +48,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
   let shift = stats[first * 2u];
   var sum = vec4<f32>(0.0);
   for (var s = 0u; s < params.partials; s++) {
-    sum += split_pixels(s) * (stats[(first + s * params.quads) * 2u] - shift);
+    sum += partial_pixels(s) * (stats[(first + s * params.quads) * 2u] - shift);
   }
   y[i] = pack(shift + sum / f32(params.pixels));
 }
