@@ -33,7 +33,7 @@ export interface CropProblem {
   readonly srcX: number;
   /** Row of the source at which the rectangle begins. */
   readonly srcY: number;
-  /** The rectangle copied. */
+  /** Columns of the rectangle. */
   readonly width: number;
   /** Rows of the rectangle. */
   readonly height: number;

@@ -1,11 +1,11 @@
 /**
- * 8-bit images on the GPU: RGBA8, one pixel per u32 with red in the lowest byte, row-major, no row padding.
- * Here is what all kernels on such images and on maps share: reading a pixel, the grid, the size limits.
+ * 8-bit images on the GPU: RGBA8, one pixel per u32 with red in the lowest byte, row-major, no row padding. The kernels
+ * on such images and on maps share what is here: reading a pixel, the grid, the limits of sizes.
  */
 import type { Caps } from "../../gpu/caps.ts";
 import { ShapeError, isShape } from "../../gpu/shape.ts";
 
-/** How a value between two levels becomes 8-bit: the reference truncates, which is darker by half a level. */
+/** How a value between two levels becomes 8-bit. The reference truncates, which is darker by half a level on average. */
 export type Rounding = "truncate" | "nearest";
 
 /** Longest side in pixels: the grid below reaches 1,048,560, and no real image comes near. */

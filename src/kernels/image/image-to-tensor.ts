@@ -1,9 +1,9 @@
 /**
  * A rectangle of an RGBA8 image as activations:  y = scale·(p/255) + offset, alpha dropped.
  *
- * Layout: packed RGBA8 in, NHWC with one quad (three channels and a zero) out. The rectangle may reach
- * beyond the image on any side; there the nearest edge pixel is read (replicate padding). RCOD's networks
- * take scale 2, offset −1. One invocation per pixel.
+ * Layout: packed RGBA8 in, NHWC with one quad (three channels and a zero) out. Where the rectangle reaches beyond the
+ * image, the nearest edge pixel is read (replicate padding). RCOD's networks take scale 2, offset −1. One invocation
+ * per pixel.
  */
 import type { DType } from "../../gpu/dtype.ts";
 import { dtypeByteLength } from "../../gpu/dtype.ts";

@@ -6,8 +6,8 @@
  * f((j − centre + 0.5)/stretch) are divided by their sum. `bicubic` (a = −0.5) and `lanczos` (3 lobes) are
  * quantised for the 8-bit resize; `triangle` is PyTorch's antialiased bilinear in floats.
  *
- * In the tables all windows have the same length, padded with zero weights, and lie inside the axis: the
- * last ones are moved left rather than cut, so that kernels need no clamp.
+ * In the tables all windows have the same length, padded with zero weights. All lie inside the axis: the last ones are
+ * moved left instead of cut, so that kernels need no clamp.
  */
 import { ShapeError } from "../../gpu/shape.ts";
 
@@ -68,8 +68,9 @@ export function triangleTable(
 }
 
 /**
- * `table` continued to `outSize` outputs by reflection about its last one (PyTorch's "reflect" padding), and on
- * about the first one where the padding is as long as the axis or longer. Its starts do not rise any more.
+ * `table` continued to `outSize` outputs by reflection about its last output (PyTorch's "reflect" padding). Where the
+ * padding is as long as the axis or longer, it goes on by reflection about the first. The starts no longer rise
+ * throughout.
  */
 export function reflectedTable(
   { taps, starts, weights }: ResampleTable<Float32Array<ArrayBuffer>>,

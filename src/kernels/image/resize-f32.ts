@@ -1,13 +1,15 @@
 /**
  * One pass of a float resize of a map along one axis:  dst[i] = Σ_k weights[i, k] · src[starts[i] + k]
  *
- * With `triangleTable` weights, horizontal then vertical with an f32 map between them, this is PyTorch's
- * antialiased bilinear resize: the visual prompt's 224 × 224 input. Layout: NHWC quads, N = 1. One
- * invocation per quad, f32 sums. Source and destination dtypes are independent. An `rgba8` source is a
- * packed image read as 2·p/255 − 1 (three channels), so that no float copy of a large image is needed.
+ * With `triangleTable` weights, horizontal then vertical with an f32 map between them, this is PyTorch's antialiased
+ * bilinear resize, which makes the 224 × 224 input of the visual prompt.
  *
- * Limit: source and destination each fit one binding. The horizontal pass can run on stripes of rows:
- * bind the rows of source and destination with an offset.
+ * Layout: NHWC quads, N = 1. One invocation per quad, f32 sums. The dtypes of source and destination are independent.
+ * An `rgba8` source is a packed image that is read as 2·p/255 − 1 (three channels), so that a large image needs no copy
+ * in floats.
+ *
+ * Limit: source and destination each fit one binding. The horizontal pass can run on stripes of rows: bind the rows of
+ * source and destination with an offset.
  */
 import type { DType } from "../../gpu/dtype.ts";
 import { dtypeByteLength } from "../../gpu/dtype.ts";

@@ -3,9 +3,9 @@
  * "truncate" (the reference, which loses half a level on average) or floor(255·v + 0.5) for "nearest".
  * Alpha is 255.
  *
- * Layout: NHWC with one quad of three channels in, packed RGBA8 out. The rectangle lands anywhere in a
- * larger image, so that decoded tiles are assembled in place; other pixels stay untouched. One invocation
- * per pixel. NaN gives an unspecified level.
+ * Layout: NHWC with one quad of three channels in, packed RGBA8 out. The rectangle may lie anywhere in a larger image,
+ * so that decoded tiles are assembled in place. Other pixels stay as they are. One invocation per pixel. NaN gives an
+ * unspecified level.
  */
 import type { DType } from "../../gpu/dtype.ts";
 import { dtypeByteLength } from "../../gpu/dtype.ts";

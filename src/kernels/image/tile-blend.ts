@@ -5,10 +5,12 @@
  *   tileAccumulate  acc[y0 + y, x0 + x, c] += w[y, x]·tile[y, x, c],  coverage[y0 + y, x0 + x] += w[y, x]
  *   tileNormalise   y = acc / coverage
  *
- * Layout: tile and y are NHWC quads in the graph's dtype; acc is f32 quads and coverage f32 [height, width],
- * because the Gaussian weights span nine decimal orders (f16 corners would be 0/0). One invocation per pixel
- * and quad. Tiles are added in the order in which they are run, so the result is deterministic. Every pixel
- * must be covered by a tile; an uncovered one gives NaN.
+ * Layout: tile and y are NHWC quads in the graph's dtype; acc is f32 quads and coverage f32 [height, width]. They are
+ * f32 because the Gaussian weights span nine decimal orders: in f16 corners would be 0/0. One invocation per pixel and
+ * quad.
+ *
+ * Tiles are added in the order of their dispatches, so the result is deterministic. A pixel that no tile covers gives
+ * NaN.
  */
 import type { DType } from "../../gpu/dtype.ts";
 import { dtypeByteLength } from "../../gpu/dtype.ts";

@@ -3,13 +3,12 @@
  *
  *   y = activate(a[c]·x + b[c])
  *
- * Layout: x [N, pixels, channels], y [N, pixels, totalChannels], both in quads. affine f32 as
- * `groupNormAffine` writes it: [N][2][quads of totalChannels] vec4, all a of an image and then all b. The
- * channels of x are those from `channelOffset` on in y and in the table, so that a norm over two
- * concatenated tensors is two plans that write one y.
+ * Layout: x [N, pixels, channels], y [N, pixels, totalChannels], both in quads. affine f32 as `groupNormAffine`
+ * writes it: [N][2][quads of totalChannels] vec4, all a of an image and then all b. The channels of x begin at
+ * `channelOffset` in y and in the table: a norm over two concatenated tensors is two plans that write one y.
  *
- * One invocation per quad and strip of STRIP_PIXELS pixels (a and b are read once for all of them), quads
- * innermost. f32 arithmetic, one rounding. Padding stays zero: a and b are 0 there.
+ * One invocation per quad and strip of STRIP_PIXELS pixels, quads innermost; a and b are read once for a strip. f32
+ * arithmetic, one rounding. Padding stays zero: a and b are 0 there.
  */
 import type { DType } from "../../gpu/dtype.ts";
 import { dtypeByteLength } from "../../gpu/dtype.ts";

@@ -5,9 +5,9 @@
  *
  * Layout: x, y [rows, C] in quads; gamma, beta f32 padded with zeros to quads.
  *
- * Two passes in f32, padding masked: the mean, then Σ(x − mean) and Σ(x − mean)². The first of these would be
- * zero in exact arithmetic; what is left corrects the mean ("corrected two-pass"), so that an offset of 1000
- * costs nothing. Its square, the variance's correction, is below the variance's own rounding.
+ * Two passes in f32 with the padding masked: first the mean, then Σ(x − mean) and Σ(x − mean)². In exact arithmetic
+ * Σ(x − mean) is zero. What rounding leaves of it corrects the mean ("corrected two-pass"), so that an offset of 1000
+ * costs no digits. The variance needs no correction: the square of that rest is below its rounding.
  *
  * "row": one invocation per row, for software adapters and short rows. "workgroup": one workgroup per row,
  * lanes along the quads, sums over a tree of fixed order.
@@ -36,7 +36,7 @@ export type LayerNormVariant = "row" | "workgroup";
 /** Invocations of a workgroup: rows for "row", lanes of one row for "workgroup". */
 const WORKGROUP = 64;
 
-/** Rows of at most this many quads leave most lanes of a workgroup idle. */
+/** Rows of at most so many quads would leave most lanes of a workgroup idle. */
 const SHORT_ROW_QUADS = 8;
 
 const COMMON = /* wgsl */ `
@@ -51,7 +51,7 @@ fn moments(d: vec4<f32>) -> vec2<f32> {
   return vec2<f32>(dot(d, vec4<f32>(1.0)), dot(d, d));
 }
 
-// What is left of the mean, and rstd, from Σ(x − mean) and Σ(x − mean)².
+// The correction of the mean, and rstd, from Σ(x − mean) and Σ(x − mean)².
 fn finish(sums: vec2<f32>) -> vec2<f32> {
   let rest = sums / f32(params.channels);
   return vec2<f32>(rest.x, 1.0 / sqrt(rest.y + params.eps));

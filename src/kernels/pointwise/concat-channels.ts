@@ -3,9 +3,10 @@
  *
  *   y[row, 0 … c1 − 1] = a[row, …],  y[row, c1 … c1 + c2 − 1] = b[row, …]
  *
- * Layout: rows (pixels or tokens) of quads, zero-padded. One invocation per output quad. Where c1 is a
- * multiple of 4 (all of SD 2.1) a quad is copied whole; otherwise quads from c1 on are put together from two
- * neighbours. For concatenations that no producer or consumer can take apart.
+ * Layout: rows (pixels or tokens) of quads, zero-padded. One invocation per output quad. Where c1 is a multiple of 4
+ * (all of SD 2.1) quads are copied whole. Otherwise quads from c1 on are put together from two neighbours.
+ *
+ * Runs for the concatenations that no kernel before or after them can do in its stores or loads.
  */
 import type { Caps } from "../../gpu/caps.ts";
 import type { DType } from "../../gpu/dtype.ts";

@@ -1,5 +1,5 @@
 /**
- * Elementwise kernels on whole tensors (padding included, where every formula below maps zeros to zeros).
+ * Elementwise arithmetic on whole tensors. Padding is computed too: the formula maps zeros to zeros.
  *
  *   y = activate(scaleA·a + scaleB·b)        b optional
  *

@@ -1,8 +1,8 @@
 /**
  * GEGLU on its own: y[row, c] = x[row, c] · gelu(x[row, D + c]),  x [rows, 2D] → y [rows, D].
  *
- * The fused form is an epilogue of linear; this one serves graphs in which fusion is switched off. D need
- * not be a multiple of 4, so the gate quad is assembled channel by channel. One invocation per output quad.
+ * The fused form is an epilogue of linear; this one serves graphs without fusion. D need not be a multiple of 4, so
+ * the gate's quad is put together channel by channel. One invocation per output quad.
  */
 import type { DType } from "../../gpu/dtype.ts";
 import { dtypeByteLength } from "../../gpu/dtype.ts";

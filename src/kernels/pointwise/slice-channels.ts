@@ -3,9 +3,9 @@
  *
  *   y[row, c] = clamp(scale·x[row, offset + c]),  c = 0 … count − 1
  *
- * Layout: rows (pixels or tokens) of quads; y is padded with zeros whatever follows the window in x. One
- * invocation per output quad, put together from two quads of x where offset is no multiple of 4. A plain
- * copy is bit for bit; else it goes through f32 (which holds every half). Covers mean and log-variance of the VAE.
+ * Layout: rows (pixels or tokens) of quads. y is padded with zeros, whatever follows the window in x. One invocation
+ * per output quad, which is put together from two quads of x where offset is not a multiple of 4. A plain copy is bit
+ * for bit; scaled and clamped values go through f32, which holds every half. Covers mean and log-variance of the VAE.
  */
 import type { DType } from "../../gpu/dtype.ts";
 import { dtypeByteLength } from "../../gpu/dtype.ts";
