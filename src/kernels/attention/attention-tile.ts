@@ -79,8 +79,8 @@ function attentionTileWgsl(headDim: number, { RQ, CHUNKS }: TileShape): string {
   return /* wgsl */ `
 const MASKED: f32 = -3.0e38;
 
-var<workgroup> q_tile: array<vec4<f32>, Q_QUADS>; // [quad][query]
-var<workgroup> kv_tile: array<vec4<f32>, KV_QUADS>; // k: [quad][key slot]; v: [key][quad], not padded
+var<workgroup> q_staged: array<vec4<f32>, Q_QUADS>; // [quad][query]
+var<workgroup> kv_staged: array<vec4<f32>, KV_QUADS>; // k: [quad][key slot]; v: [key][quad], not padded
 var<workgroup> weights: array<vec4<f32>, Q_QUADS>; // [four keys][query]
 var<workgroup> row_values: array<f32, Q_QUADS>; // [column][query]: maxima, at last sums
 
@@ -106,7 +106,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         if (query < params.query_tokens && chunk + c < HEAD_QUADS) {
           value = unpack(q[q_first + query * params.query_stride + chunk + c]);
         }
-        q_tile[c * BQ_PADDED + i / TX] = value;
+        q_staged[c * BQ_PADDED + i / TX] = value;
       }
       for (var i = local; i < TX * BK; i += INVOCATIONS) {
         let c = i % TX;
@@ -116,19 +116,19 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         if (key < params.key_tokens && chunk + c < HEAD_QUADS) {
           value = unpack(k[k_first + key * params.key_stride + chunk + c]);
         }
-        kv_tile[c * BK_PADDED + (slot % 4u) * TX + slot / 4u] = value;
+        kv_staged[c * BK_PADDED + (slot % 4u) * TX + slot / 4u] = value;
       }
       workgroupBarrier();
       for (var c = 0u; c < TX; c++) {
         let at = c * BK_PADDED + tx;
-        let k0 = kv_tile[at];
-        let k1 = kv_tile[at + TX];
-        let k2 = kv_tile[at + 2u * TX];
-        let k3 = kv_tile[at + 3u * TX];
+        let k0 = kv_staged[at];
+        let k1 = kv_staged[at + TX];
+        let k2 = kv_staged[at + 2u * TX];
+        let k3 = kv_staged[at + 3u * TX];
         ${unroll(
           RQ,
           "$r",
-          /* wgsl */ `let q$r = q_tile[c * BQ_PADDED + row$r];
+          /* wgsl */ `let q$r = q_staged[c * BQ_PADDED + row$r];
         s$r += vec4<f32>(dot(q$r, k0), dot(q$r, k1), dot(q$r, k2), dot(q$r, k3));`,
         )}
       }
@@ -168,15 +168,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       if (key < params.key_tokens && quad < HEAD_QUADS) {
         value = unpack(v[v_first + key * params.value_stride + quad]);
       }
-      kv_tile[i] = value;
+      kv_staged[i] = value;
     }
     workgroupBarrier();
     ${unroll(RQ, "$r", "out$r_$n *= rescale$r;")}
     for (var i = 0u; i < TX; i++) {
-      let v0 = kv_tile[(4u * i) * TX + tx];
-      let v1 = kv_tile[(4u * i + 1u) * TX + tx];
-      let v2 = kv_tile[(4u * i + 2u) * TX + tx];
-      let v3 = kv_tile[(4u * i + 3u) * TX + tx];
+      let v0 = kv_staged[(4u * i) * TX + tx];
+      let v1 = kv_staged[(4u * i + 1u) * TX + tx];
+      let v2 = kv_staged[(4u * i + 2u) * TX + tx];
+      let v3 = kv_staged[(4u * i + 3u) * TX + tx];
       ${unroll(
         RQ,
         "$r",

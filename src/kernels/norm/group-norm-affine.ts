@@ -33,16 +33,16 @@ export function groupNormAffineByteLength(batch: number, channels: number): numb
 }
 
 const BODY = /* wgsl */ `${groupSumsWgsl(["stats0", "stats1"])}
-var<workgroup> partial: array<f32, LANES>;
+var<workgroup> lane_sums: array<f32, LANES>;
 
 fn sum_of_lanes(value: f32, lane: u32) -> f32 {
-  partial[lane] = value;
+  lane_sums[lane] = value;
   workgroupBarrier();
   for (var reach = LANES / 2u; reach > 0u; reach >>= 1u) {
-    if (lane < reach) { partial[lane] += partial[lane + reach]; }
+    if (lane < reach) { lane_sums[lane] += lane_sums[lane + reach]; }
     workgroupBarrier();
   }
-  let sum = partial[0];
+  let sum = lane_sums[0];
   workgroupBarrier();
   return sum;
 }

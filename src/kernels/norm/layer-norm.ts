@@ -79,16 +79,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
 `;
 
 const WORKGROUP_PER_ROW = /* wgsl */ `
-var<workgroup> partial: array<vec2<f32>, WORKGROUP>;
+var<workgroup> lane_sums: array<vec2<f32>, WORKGROUP>;
 
 fn sum_of_lanes(value: vec2<f32>, lane: u32) -> vec2<f32> {
-  partial[lane] = value;
+  lane_sums[lane] = value;
   workgroupBarrier();
   for (var reach = WORKGROUP / 2u; reach > 0u; reach >>= 1u) {
-    if (lane < reach) { partial[lane] += partial[lane + reach]; }
+    if (lane < reach) { lane_sums[lane] += lane_sums[lane + reach]; }
     workgroupBarrier();
   }
-  let sum = partial[0];
+  let sum = lane_sums[0];
   workgroupBarrier();
   return sum;
 }
