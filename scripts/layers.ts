@@ -63,7 +63,14 @@ const RCOD = [
 /** What a room of `rcod` imports: the rooms below it, and all that `rcod` stands on. */
 const ofRcod = (name: string): Room => ({
   name,
-  imports: [...RCOD.slice(RCOD.indexOf(name) + 1), ...GRAPH, ...KERNELS, ...GPU, ...WEIGHTS],
+  imports: [
+    ...RCOD.slice(RCOD.indexOf(name) + 1),
+    ...GRAPH,
+    ...KERNELS,
+    ...GPU,
+    ...WEIGHTS,
+    "src (version)",
+  ],
 });
 const BENCH = ["src/bench", "src/bench/workloads"];
 const VERIFY = ["src/verify", "src/verify/cases", "src/verify/runner"];
@@ -72,6 +79,7 @@ const COMMANDS = ["bench", "convert", "doctor", "group", "info", "tune", "upscal
 /** In no order. What is in no room is refused. */
 export const ROOMS: readonly Room[] = [
   { name: "src", imports: [...RCOD, ...GPU, ...WEIGHTS] },
+  { name: "src (version)", files: ["src/version.ts"], imports: [] },
   {
     name: GPU_DATA,
     files: ["caps", "dtype", "shape", "wgsl", "subgroup-matrix"].map(

@@ -6,7 +6,7 @@
 import type { DType } from "./dtype.ts";
 import type { MatrixUnits } from "./subgroup-matrix.ts";
 
-/** Matrix units, in the browsers that have them as an experiment. */
+/** Gives shaders matrix units; an experiment of Chromium's. */
 export const MATRIX_FEATURE = "chromium-experimental-subgroup-matrix";
 /** Lets shaders pin the size of their subgroups. */
 export const SUBGROUP_SIZE_FEATURE = "subgroup-size-control";
@@ -25,7 +25,7 @@ export interface SubgroupMatrixConfig {
   readonly K: number;
 }
 
-/** The limits that decide between variants and about textures. Units: bytes, counts, or pixels. */
+/** The limits by which variants and sizes of textures are chosen. Units: bytes, counts, or pixels. */
 export interface CapsLimits {
   /** Bytes of a buffer. */
   readonly maxBufferSize: number;
@@ -49,7 +49,7 @@ export interface CapsLimits {
   readonly maxTextureDimension2D: number;
 }
 
-/** What a device can do. Kernels and plans are chosen by it alone. */
+/** What a device can do. Variants and plans depend on nothing else of it. */
 export interface Caps {
   /** Vendor, as the adapter tells it; may be empty. */
   readonly vendor: string;
@@ -59,7 +59,7 @@ export interface Caps {
   readonly device: string;
   /** Description, as the adapter tells it; may be empty. */
   readonly description: string;
-  /** True where the "GPU" is a CPU rasteriser (SwiftShader, llvmpipe, WARP): other variants win. */
+  /** Whether the "GPU" is a CPU rasteriser (SwiftShader, llvmpipe, WARP), on which other variants are faster. */
   readonly isSoftware: boolean;
   /** Whether shaders may use `f16`; else halves are packed in `u32`. */
   readonly hasShaderF16: boolean;
@@ -71,14 +71,14 @@ export interface Caps {
   readonly subgroupSizes: readonly [least: number, largest: number];
   /** Empty where the adapter offers no matrix units. */
   readonly subgroupMatrixConfigs: readonly SubgroupMatrixConfig[];
-  /** The matrix units that kernels can use: found by a probe that compares numbers. Null: there are none. */
+  /** The matrix units that kernels can use. A probe has compared their numbers. Null: there are none. */
   readonly matrixUnits: MatrixUnits | null;
-  /** Why there are none; null where there are. */
+  /** Why `matrixUnits` is null; null where it is not. */
   readonly matrixRefusal: string | null;
   /** The device's limits. */
   readonly limits: CapsLimits;
   /**
-   * Kernel variants to take instead of the kernels' own choice: forced, or measured on this adapter. Keys as in
+   * Kernel variants to take instead of the kernels' defaults: forced, or measured on this adapter. Keys as in
    * `kernels/variant-choice.ts`.
    */
   readonly variants?: Readonly<Record<string, string>>;
@@ -129,12 +129,12 @@ export function isSoftwareAdapter(info: {
   );
 }
 
-/** The storage that is faster on a device: halves on GPUs; f32 on software adapters, which widen halves slowly. */
+/** The storage that is faster on a device: f16 on GPUs, f32 on software adapters, which widen halves slowly. */
 export function fasterDType({ isSoftware }: Pick<Caps, "isSoftware">): DType {
   return isSoftware ? "f32" : "f16";
 }
 
-/** The names that an adapter gives, without empty and repeated ones; empty where it gives none, as in Firefox. */
+/** The names that an adapter gives, without empty and repeated ones. Empty where it gives none, as in Firefox. */
 export function adapterNames({
   vendor,
   architecture,

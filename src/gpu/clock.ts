@@ -1,7 +1,7 @@
 /**
- * How long a pass takes on the device: by timestamp queries where they are available and agree with the wall,
- * else by the wall, from submit until the queue is empty. Browsers round timestamps to 100 µs, hence passes of
- * 10 ms and more.
+ * How long a pass takes on the device. Timestamp queries measure it where the device has them and they agree with the
+ * wall clock. Else the wall clock does, from submit until the queue is empty. Browsers round timestamps to 100 µs, so
+ * measured passes take 10 ms and more.
  */
 import type { Gpu } from "./device.ts";
 import { BUFFER_USAGE } from "./memory.ts";
@@ -16,6 +16,7 @@ export interface Clock {
   dispose(): void;
 }
 
+/** A clock of wall time, which every device has. */
 export function wallClock(gpu: Gpu): Clock {
   return {
     kind: "wall",
@@ -33,7 +34,7 @@ export function wallClock(gpu: Gpu): Clock {
   };
 }
 
-/** Needs the feature timestamp-query. */
+/** A clock of timestamps. Needs the feature timestamp-query. */
 export function timestampClock(gpu: Gpu): Clock {
   const querySet = gpu.device.createQuerySet({ label: "bench", type: "timestamp", count: 2 });
   const resolved = gpu.memory.create(
@@ -66,17 +67,17 @@ export function timestampClock(gpu: Gpu): Clock {
   };
 }
 
-/** Timestamps count when they show at least this share of the wall time of a long pass, and not more than it. */
+/** Timestamps are used when they show at least this share of the wall time of a long pass, and at most that one. */
 const LEAST_SHARE = 0.5;
 const MOST_SHARE = 1.05;
 const MOST_REPEATS = 4096;
 
-/** Long enough that what surrounds a pass (submitting, reading back) does not count: a few ms at most. */
+/** Wall time of the compared pass. Submitting and reading back add a few ms at most, which is little of this. */
 const COMPARED_MS = 50;
 
 /**
- * The better clock of this device. `record` puts a short load into a pass a given number of times. Some
- * adapters stamp when work is recorded, or give zeros; those are found by comparing with the wall.
+ * The better clock of this device, and why it is the better. `record` puts a short load into a pass a given number of
+ * times. Some adapters stamp when work is recorded, or give zeros; the comparison with the wall clock finds them.
  */
 export async function chooseClock(
   gpu: Gpu,
@@ -92,7 +93,7 @@ export async function chooseClock(
     repeats *= 4;
   }
   const stamps = timestampClock(gpu);
-  // Both look at the same pass, so that a busy machine does not make them differ.
+  // Both clocks measure the same pass: on a busy machine two passes would differ.
   const startedAt = performance.now();
   const stamped = await stamps.measure((pass) => record(pass, repeats));
   const share = stamped / (performance.now() - startedAt);

@@ -14,22 +14,22 @@ import { probeMatrixUnits } from "./matrix-probe.ts";
 import { DeviceMemory } from "./memory.ts";
 import { PipelineCache } from "./pipelines.ts";
 
-/** Features asked for when the adapter has them. Nothing here is required. */
-const WANTED_FEATURES = ["shader-f16", "subgroups", "timestamp-query", MATRIX_FEATURE] as const;
+/** Features requested when the adapter has them. The engine needs none of them. */
+const OPTIONAL_FEATURES = ["shader-f16", "subgroups", "timestamp-query", MATRIX_FEATURE] as const;
 
-/** How a device is asked for. */
+/** How a device is requested. */
 export interface GpuOptions {
-  /** Where to ask for an adapter. Default: `navigator.gpu`. Node passes Dawn's `GPU` here. */
+  /** Gives the adapter. Default: `navigator.gpu`. Node passes Dawn's `GPU` here. */
   readonly gpu?: GPU;
   /** Which adapter, where there are several. Default: the browser's choice. */
   readonly powerPreference?: GPUPowerPreference;
-  /** Features not to use even when offered, for example `["shader-f16"]` to test the packed path. */
+  /** Features not to use even when offered: `["shader-f16"]` tests packed halves, for example. */
   readonly withoutFeatures?: readonly string[];
-  /** Keep the WebGPU default limits instead of asking for the adapter's. */
+  /** Keep the WebGPU default limits instead of requesting the adapter's. */
   readonly defaultLimits?: boolean;
 }
 
-/** A device with what the engine keeps beside it. `destroy()` is idempotent and frees everything. */
+/** A device and what the engine keeps for it. `destroy()` is idempotent and frees everything. */
 export interface Gpu {
   /** The WebGPU device. */
   readonly device: GPUDevice;
@@ -71,8 +71,8 @@ export async function requestGpu(options: GpuOptions = {}): Promise<Gpu> {
   }
   const refused = new Set(options.withoutFeatures ?? []);
   const isOffered = (name: string): boolean => adapter.features.has(name) && !refused.has(name);
-  const features: string[] = WANTED_FEATURES.filter(isOffered);
-  // Brings subgroups along, asked for or not.
+  const features: string[] = OPTIONAL_FEATURES.filter(isOffered);
+  // The feature that pins sizes brings subgroups along, requested or not.
   const needsPinning = features.includes(MATRIX_FEATURE) && features.includes("subgroups");
   if (needsPinning && isOffered(SUBGROUP_SIZE_FEATURE)) features.push(SUBGROUP_SIZE_FEATURE);
   const requiredLimits: Record<string, number> = {};
@@ -101,15 +101,15 @@ export async function requestGpu(options: GpuOptions = {}): Promise<Gpu> {
 }
 
 /**
- * Wraps a device that the caller already has, for sharing it with other WebGPU code. The caller keeps the
- * device: `destroy()` of the result frees our buffers only. Matrix units are used after `withMatrixUnits` only.
+ * Wraps a device that the caller already has, for sharing it with other WebGPU code. The caller keeps the device:
+ * `destroy()` of the result frees the engine's buffers only. Matrix units are used only after `withMatrixUnits`.
  */
 export function adoptDevice(device: GPUDevice, info?: GPUAdapterInfo): Gpu {
   return wrapDevice(device, info, false);
 }
 
 /**
- * The same device, on which kernels run in these variants (`caps.variants`) instead of their own choice. Buffers,
+ * The same device, on which kernels run in these variants (`caps.variants`) instead of their defaults. Buffers,
  * pipelines and lifetime are shared with `gpu`.
  */
 export function withVariants(gpu: Gpu, variants: NonNullable<Caps["variants"]>): Gpu {
@@ -117,8 +117,8 @@ export function withVariants(gpu: Gpu, variants: NonNullable<Caps["variants"]>):
 }
 
 /**
- * The same device with the matrix units that a probe finds in `caps.matrixUnits`; a product of a few matrices runs on
- * it, where it has the feature. Never rejects: `caps.matrixRefusal` says why there are none.
+ * The same device, with its matrix units in `caps.matrixUnits`. Where it has the feature, a probe runs a product of a
+ * few matrices on it. Never rejects: `caps.matrixRefusal` says why there are none.
  */
 export async function withMatrixUnits(gpu: Gpu): Promise<Gpu> {
   if (!gpu.device.features.has(MATRIX_FEATURE)) return gpu;
@@ -126,7 +126,7 @@ export async function withMatrixUnits(gpu: Gpu): Promise<Gpu> {
   return withCaps(gpu, { matrixUnits: found.units, matrixRefusal: found.refusal });
 }
 
-/** The same device, taken for one with other caps. */
+/** The same device, which kernels and plans take for one with other caps. */
 export function withCaps(gpu: Gpu, changed: Partial<Caps>): Gpu {
   const caps: Caps = { ...gpu.caps, ...changed };
   return Object.create(gpu, { caps: { value: caps, enumerable: true } }) as Gpu;

@@ -1,9 +1,8 @@
 /**
  * Storage dtypes of tensors on the GPU and the half-precision conversions that go with them.
  *
- * `f32` is four bytes an element; `f16` is two bytes and means IEEE binary16 *storage*: arithmetic is
- * always f32. How a shader reads a half (native `f16` or `unpack2x16float`) is a matter of
- * `gpu/wgsl.ts`; the bytes are the same.
+ * `f32` is four bytes an element. `f16` is two bytes and means IEEE binary16 *storage*: arithmetic is always f32.
+ * `gpu/wgsl.ts` decides how a shader reads a half (native `f16` or `unpack2x16float`); the bytes are the same.
  */
 export type DType = "f32" | "f16";
 
@@ -51,7 +50,7 @@ export function halfBitsToFloat(bits: number): number {
 
 let halfTable: Float32Array | undefined;
 
-/** All 65 536 halves as floats; built once (256 KiB), because decoding weights is hot. */
+/** All 65 536 halves as floats, 256 KiB. Built once: weights are decoded with it. */
 export function halfToFloatTable(): Float32Array {
   if (halfTable === undefined) {
     halfTable = new Float32Array(65536);

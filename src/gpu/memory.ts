@@ -23,8 +23,8 @@ const MAP_READ = 0x1;
 export const BUFFER_USAGE = { STORAGE, COPY_SRC, COPY_DST, UNIFORM, MAP_READ } as const;
 
 /**
- * Creates, counts and destroys the buffers of one device. Whoever asks for a buffer gives it back
- * with `release`; what is left goes with `destroyAll`.
+ * Creates, counts and destroys the buffers of one device. Whoever creates a buffer gives it back with `release`.
+ * `destroyAll` destroys the rest.
  */
 export class DeviceMemory {
   readonly #device: GPUDevice;

@@ -10,9 +10,8 @@ export interface CompiledPipeline {
 }
 
 /**
- * Compute pipelines by their source text: identical WGSL is compiled once per device, and two
- * shaders can never share a key. Layouts are explicit, so that an operand which a variant does not
- * touch still has its slot.
+ * Compute pipelines by their source text: identical WGSL is compiled once per device, and two shaders never share a key.
+ * Layouts are explicit, so that an operand has its binding even where a variant does not touch it.
  */
 export class PipelineCache {
   readonly #device: GPUDevice;

@@ -3,7 +3,7 @@ import type { Gpu } from "./device.ts";
 import { DeviceError } from "./errors.ts";
 import { BUFFER_USAGE } from "./memory.ts";
 
-/** Upload piece: `writeBuffer` stages a copy of what it is given, so pieces bound the extra memory. */
+/** Bytes of a piece. `writeBuffer` stages a copy of what it is given, so pieces bound the extra memory. */
 export const UPLOAD_CHUNK_BYTES = 8 * 1024 * 1024;
 
 /** Writes `data` at `byteOffset` (a multiple of 4) in pieces. A tail that is no multiple of 4 is zero-padded. */
@@ -73,12 +73,12 @@ export async function submittedWorkDone(gpu: Gpu): Promise<void> {
       .then(resolve, reject)
       .finally(() => waits.delete(wait));
   });
-  gpu.throwIfFailed(); // the loss, if it was that which ended the wait
+  gpu.throwIfFailed(); // where the loss ended the wait
 }
 
 /**
- * Waits under way on each device, to be ended when it is lost. One reaction to `gpu.lost` for all of them: a race
- * with it for each wait would stay in memory as long as the device (0.37 MB after 500 small images, Chromium 143).
+ * Waits under way on each device; the loss of the device ends them. They share one reaction to `gpu.lost`. A race with
+ * `gpu.lost` for each wait would stay in memory as long as the device: 0.37 MB after 500 small images, Chromium 143.
  */
 const waitsByDevice = new WeakMap<GPUDevice, Set<() => void>>();
 

@@ -15,7 +15,7 @@ export type {
   ChannelsPerEntry,
   StatisticsTiles,
 } from "./norm/channel-stats.ts";
-export { adainApply, adainColorFix, waveletColorFix } from "./image/color-fix.ts";
+export { adainColorFix, waveletColorFix } from "./image/color-fix.ts";
 export type { AdainProblem, WaveletProblem } from "./image/color-fix.ts";
 export { colorMoments, colorMerge } from "./image/color-moments.ts";
 export type { ColorMomentsProblem, ColorMergeProblem } from "./image/color-moments.ts";

@@ -1,12 +1,13 @@
 /**
  * What a kernel is: pure functions from a problem (plain data) and the device's `Caps` to dispatch
- * records. Nothing here touches a GPUDevice; `graph/program.ts` runs the records.
+ * records. Nothing here touches a GPUDevice; `src/graph` runs the records.
  *
  * Memory layout of every activation: channels innermost ("NHWC"; tokens are [.., T, C]), the channel
  * axis padded with zeros to a multiple of four ("quads"). Kernels must write zeros into the padding and
  * may rely on finding zeros there.
  */
 import type { Caps } from "../gpu/caps.ts";
+import { ShapeError } from "../gpu/shape.ts";
 import type { Operand, Param, ShaderHeader } from "../gpu/wgsl.ts";
 import { packParams, shaderHeader } from "../gpu/wgsl.ts";
 
@@ -24,11 +25,11 @@ export interface Dispatch {
   readonly workgroups: readonly [number, number, number];
 }
 
-/** Everything needed to run one problem: its dispatches in order, and temporary buffers. */
+/** All that is needed to run one problem: its dispatches and their temporary buffers. */
 export interface KernelPlan {
   /** The variant that was chosen. */
   readonly variant: string;
-  /** In order; each sees what those before it wrote. */
+  /** In order; each reads what earlier ones wrote. */
   readonly dispatches: readonly Dispatch[];
   /** Buffers that live only during this plan. */
   readonly scratch: readonly { readonly name: string; readonly byteLength: number }[];
@@ -62,29 +63,65 @@ export interface Kernel<P, V extends string = string> {
   /** The work of a problem. Checks nothing. */
   cost(problem: P): Cost;
   /**
-   * Why `variant` cannot run this problem on this device, or null; `plan` throws `ShapeError` with it. Absent:
+   * Why `variant` cannot run this problem on this device, or null. `plan` throws `ShapeError` with the reason. Absent:
    * every variant runs every problem.
    */
   refusal?(problem: P, caps: Caps, variant: V): string | null;
   /**
-   * A short name that problems share when the same variant is best for all of them: a measurement of one counts
-   * for the class. Absent: `select` needs no measurements.
+   * The name of a problem's class. One variant is best for all problems of a class, so one measurement counts for all
+   * of them. Absent: `select` needs no measurements.
    */
   classOf?(problem: P): string;
   /**
-   * The problem without what only one variant does: what variants are compared on. Lowering puts that back, or adds
-   * a step for it, once the variant is known. Absent: the problem itself.
+   * The problem on which variants are compared: the given one without what only some variants do. Lowering puts that
+   * back, or adds a step for it, once the variant is known. Absent: the problem itself.
    */
   tuningProblem?(problem: P): P;
 }
 
+/** What a kernel has to say of itself: `defineKernel` adds `plan` and, where there is one variant, `select`. */
+export interface KernelDefinition<P, V extends string> extends Omit<
+  Kernel<P, V>,
+  "variants" | "select" | "plan"
+> {
+  readonly variants: readonly [V, ...V[]];
+  /** Absent: the only variant. */
+  select?(problem: P, caps: Caps): V;
+  /** In order. Called with problems that passed `check` and with variants that passed `refusal`. */
+  dispatches(problem: P, caps: Caps, variant: V): readonly Dispatch[];
+  /** Buffers that live only during a plan. Absent: none. */
+  scratch?(problem: P, caps: Caps, variant: V): KernelPlan["scratch"];
+}
+
+/** The kernel of a definition. Its `plan` throws `ShapeError` for what `check` or `refusal` do not let pass. */
+export function defineKernel<P, V extends string>(
+  definition: KernelDefinition<P, V>,
+): Kernel<P, V> {
+  const select = (problem: P, caps: Caps): V =>
+    definition.select?.(problem, caps) ?? definition.variants[0];
+  return {
+    ...definition,
+    select,
+    plan(problem, caps, variant = select(problem, caps)) {
+      definition.check(problem);
+      const reason = definition.refusal?.(problem, caps, variant) ?? null;
+      if (reason !== null) throw new ShapeError(`${definition.name}: ${reason}`);
+      return {
+        variant,
+        dispatches: definition.dispatches(problem, caps, variant),
+        scratch: definition.scratch?.(problem, caps, variant) ?? [],
+      };
+    },
+  };
+}
+
 /**
- * The nearest power of two: numbers of rows and pixels within one class of `Kernel.classOf`. Exact numbers would
- * make every image size a class of its own.
+ * The nearest power of two. `Kernel.classOf` rounds numbers of rows and pixels so: exact numbers would make every image
+ * size a class of its own.
  */
 export const sizeClass = (count: number): number => 2 ** Math.round(Math.log2(count));
 
-/** Builds a dispatch from a header description and a body; operand names come from the header. */
+/** A dispatch of the shader that `header` and `body` make. The operands' names are those of the header. */
 export function dispatch(
   label: string,
   header: ShaderHeader,
@@ -103,13 +140,13 @@ export function dispatch(
   };
 }
 
-/** Shorthands for operand lists. */
+/** An operand that the shader only reads. */
 export const reads = (name: string, element = "Quad"): Operand => ({
   name,
   element,
   access: "read",
 });
-/** An operand that may be absent; then the shader must leave alone what is bound in its place. */
+/** An operand that may be absent. Then `standIn` is bound in its place, and the shader must not touch it. */
 export const optional = (name: string, isPresent: boolean, standIn: string): Operand =>
   isPresent ? reads(name) : { ...reads(name), boundTo: standIn };
 /** An operand that the shader writes; it may read it too. */

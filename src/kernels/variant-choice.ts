@@ -1,6 +1,6 @@
 /**
- * Choosing kernels' variants from outside: forced for oracle runs and measurements, or taken from a table of
- * measurements. What a choice says nothing about, or cannot have, is left to the kernel's own `select`.
+ * Choosing kernels' variants from outside: forced, for oracles and measurements, or taken from a table of measurements.
+ * The kernel's own `select` decides where a choice says nothing or where the device refuses the variant.
  */
 import type { Caps } from "../gpu/caps.ts";
 import { attention } from "./attention/attention.ts";
@@ -11,12 +11,12 @@ import { layerNorm } from "./norm/layer-norm.ts";
 import { concatChannels } from "./pointwise/concat-channels.ts";
 
 /**
- * Variants by kernel (`"conv2d"`), or by kernel and class of problem (`"linear 320→960 @4096"`, see `classKey`).
- * The narrower key counts.
+ * Variants by kernel (`"conv2d"`), or by kernel and class of problem (`"linear 320→960 @4096"`, see `classKey`). Where
+ * both are given, that of the class counts.
  */
 export type VariantChoice = Readonly<Record<string, string>>;
 
-/** Variant names by kernel, of all kernels that have more than one. The first is the simplest. */
+/** Variant names by kernel, of all kernels that have several. The first is the simplest. */
 export const KERNEL_VARIANTS: Readonly<Record<string, readonly string[]>> = Object.fromEntries(
   [conv2d, linear, attention, layerNorm, concatChannels].map(({ name, variants }) => [
     name,
@@ -31,13 +31,13 @@ export function classKey<P, V extends string>(kernel: Kernel<P, V>, problem: P):
 
 export interface ChosenVariant<V extends string> {
   readonly variant: V;
-  /** The variant that was asked for. */
+  /** Absent where `caps.variants` says nothing about the problem. */
   readonly requested?: string;
-  /** Why it is not that variant. */
+  /** Why `variant` is not the requested one. */
   readonly refusal?: string;
 }
 
-/** The chosen variant or, where that cannot run the problem here, the kernel's own. */
+/** The requested variant or, where that cannot run the problem on this device, the kernel's default. */
 export function chooseVariant<P, V extends string>(
   kernel: Kernel<P, V>,
   problem: P,
@@ -46,16 +46,16 @@ export function chooseVariant<P, V extends string>(
   const choice = caps.variants ?? {};
   const key = classKey(kernel, problem);
   const requested = (key === null ? undefined : choice[key]) ?? choice[kernel.name];
-  const usual = kernel.select(problem, caps);
-  if (requested === undefined) return { variant: usual };
+  const byDefault = { variant: kernel.select(problem, caps) };
+  if (requested === undefined) return byDefault;
   const variant = kernel.variants.find((name) => name === requested);
   if (variant === undefined)
-    return { variant: usual, requested, refusal: `${kernel.name} has no such variant` };
+    return { ...byDefault, requested, refusal: `${kernel.name} has no such variant` };
   const refusal = kernel.refusal?.(problem, caps, variant) ?? null;
-  return refusal === null ? { variant, requested } : { variant: usual, requested, refusal };
+  return refusal === null ? { variant, requested } : { ...byDefault, requested, refusal };
 }
 
-/** What is wrong with names that a user writes; null where kernel and variant (null: any) exist. */
+/** A message where a kernel or variant that a user names does not exist, else null. `variant` null: any. */
 export function unknownVariant(kernel: string, variant: string | null): string | null {
   if (!Object.hasOwn(KERNEL_VARIANTS, kernel)) {
     return `no kernel "${kernel}". Kernels: ${Object.keys(KERNEL_VARIANTS).join(", ")}`;
@@ -66,8 +66,8 @@ export function unknownVariant(kernel: string, variant: string | null): string |
 }
 
 /**
- * Choices that together force every variant of `kernels` (default: all) once: the i-th forces the i-th variant of
- * each kernel that has so many.
+ * Choices that together force every variant of `kernels` (default: all) once. The i-th choice forces the i-th variant
+ * of every kernel that has so many.
  */
 export function variantRounds(
   kernels: readonly string[] = Object.keys(KERNEL_VARIANTS),

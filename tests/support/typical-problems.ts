@@ -150,7 +150,6 @@ export const TYPICAL_PROBLEMS: readonly TypicalProblem[] = [
   }),
   ...typical(kernels.colorMoments, "partial moments of 512 × 512 pixels", {
     pixels: 262_144,
-    firstBlock: 0,
   }),
   ...typical(kernels.colorMerge, "moments from 64 partials", { blocks: 64 }),
   ...typical(kernels.adainColorFix, "AdaIN against the enlarged source", {
@@ -160,8 +159,6 @@ export const TYPICAL_PROBLEMS: readonly TypicalProblem[] = [
   ...typical(kernels.waveletColorFix, "wavelet colour fix of 512 × 512 pixels", {
     width: 512,
     height: 512,
-    firstRow: 0,
-    rows: 512,
     rounding: "nearest",
   }),
   ...typical(
@@ -293,8 +290,6 @@ export const TYPICAL_PROBLEMS: readonly TypicalProblem[] = [
     height: 128,
     outSize: 512,
     taps: 5,
-    srcOffset: 0,
-    dstOffset: 0,
   }),
   ...typical(kernels.sliceChannels, "the posterior's mean out of the moments", {
     dtype: "f16",

@@ -1,32 +1,44 @@
 /**
- * `naive` attention: one invocation per (query, head, output quad), two passes over the keys (maximum,
- * then sum and output together). Every score is computed twice and per output quad: for reading and as an
- * oracle on the device, not for speed.
+ * `naive` attention: one invocation per (query, head, output quad), two passes over the keys (the maximum, then sum
+ * and output together). Every score is computed twice, and again for every output quad. For reading and as an oracle
+ * on the device, not for speed.
  */
 
-/** Queries per workgroup. */
-const WORKGROUP = 64;
-
-interface Grid {
+/** What of an attention decides the grid and the shader of a variant. */
+export interface AttentionGrid {
   readonly batch: number;
   readonly queryTokens: number;
   readonly numHeads: number;
   readonly headDim: number;
 }
 
-export function naiveWorkgroups(grid: Grid): readonly [number, number, number] {
-  return [Math.ceil(grid.queryTokens / WORKGROUP), (grid.numHeads * grid.headDim) / 4, grid.batch];
+/** A variant's shader: below a header with the constants, `HEAD_QUADS`, and the params of `attention`. */
+export interface AttentionShader {
+  readonly constants: Readonly<Record<string, number>>;
+  readonly body: string;
+  readonly workgroups: readonly [number, number, number];
 }
 
-export function naiveBody(): string {
-  return /* wgsl */ `
+/** Queries per workgroup. */
+const WORKGROUP = 64;
+
+export function naiveAttention(grid: AttentionGrid): AttentionShader {
+  const quads = (grid.numHeads * grid.headDim) / 4;
+  return {
+    constants: { WORKGROUP },
+    body: BODY,
+    workgroups: [Math.ceil(grid.queryTokens / WORKGROUP), quads, grid.batch],
+  };
+}
+
+const BODY = /* wgsl */ `
 fn score(q_row: u32, k_row: u32) -> f32 {
   var sum = 0.0;
   for (var c = 0u; c < HEAD_QUADS; c++) { sum += dot(unpack(q[q_row + c]), unpack(k[k_row + c])); }
   return sum * params.scale_log2e;
 }
 
-@compute @workgroup_size(${WORKGROUP})
+@compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   let query = id.x;
   let quad = id.y; // head · HEAD_QUADS + quad within the head
@@ -52,4 +64,3 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   y[query_row * params.output_stride + quad] = pack(sum / weights);
 }
 `;
-}

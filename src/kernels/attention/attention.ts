@@ -20,16 +20,12 @@ import type { Caps } from "../../gpu/caps.ts";
 import type { DType } from "../../gpu/dtype.ts";
 import { dtypeByteLength } from "../../gpu/dtype.ts";
 import { isShape, ShapeError } from "../../gpu/shape.ts";
-import type { Cost, Kernel, KernelPlan } from "../kernel.ts";
-import { dispatch, f32, reads, sizeClass, u32, writes } from "../kernel.ts";
-import { naiveBody, naiveWorkgroups } from "./attention-naive.ts";
-import { threadBody, threadWorkgroups } from "./attention-thread.ts";
-import {
-  TILE_STORAGE_BYTES,
-  attentionTileWgsl,
-  tileShape,
-  tileWorkgroups,
-} from "./attention-tile.ts";
+import type { Kernel } from "../kernel.ts";
+import { defineKernel, dispatch, f32, reads, sizeClass, u32, writes } from "../kernel.ts";
+import type { AttentionGrid, AttentionShader } from "./attention-naive.ts";
+import { naiveAttention } from "./attention-naive.ts";
+import { threadAttention } from "./attention-thread.ts";
+import { TILE_STORAGE_BYTES, tileAttention, tileShape } from "./attention-tile.ts";
 
 /**
  * Operands `q`, `k`, `v`, `y`. Strides (channels per token row in memory) and offsets (first channel of head
@@ -125,7 +121,7 @@ function refusal(
   variant: AttentionVariant,
 ): string | null {
   if (variant !== "tile") return null;
-  const { invocations } = tileShape(headDim);
+  const invocations = tileShape(headDim).INVOCATIONS;
   const fits =
     invocations <= limits.maxComputeInvocationsPerWorkgroup &&
     invocations <= limits.maxComputeWorkgroupSizeX &&
@@ -136,104 +132,56 @@ function refusal(
         `${limits.maxComputeInvocationsPerWorkgroup} and ${limits.maxComputeWorkgroupStorageSize}`;
 }
 
-/** On SwiftShader `tile` takes twice the time of `thread` (d 64; 3 times at d 512) and 4 times to compile. */
-function select(problem: AttentionProblem, caps: Caps): AttentionVariant {
-  return caps.isSoftware || refusal(problem, caps, "tile") !== null ? "thread" : "tile";
-}
-
-function plan(
-  problem: AttentionProblem,
-  caps: Caps,
-  variant: AttentionVariant = select(problem, caps),
-): KernelPlan {
-  check(problem);
-  const reason = refusal(problem, caps, variant);
-  if (reason !== null) throw new ShapeError(`attention: ${reason}`);
-  const { headDim } = problem;
-  return {
-    variant,
-    scratch: [],
-    dispatches: [
-      dispatch(
-        `attention/${variant} d=${headDim}`,
-        {
-          caps,
-          dtype: problem.dtype,
-          operands: [reads("q"), reads("k"), reads("v"), writes("y")],
-          // Strides and offsets in quads. log2 e turns exp into exp2, which is what hardware has.
-          params: [
-            u32("query_tokens", problem.queryTokens),
-            u32("key_tokens", problem.keyTokens),
-            u32("query_stride", problem.queryStride / 4),
-            u32("key_stride", problem.keyStride / 4),
-            u32("value_stride", problem.valueStride / 4),
-            u32("output_stride", problem.outputStride / 4),
-            u32("query_offset", problem.queryOffset / 4),
-            u32("key_offset", problem.keyOffset / 4),
-            u32("value_offset", problem.valueOffset / 4),
-            f32("scale_log2e", problem.scale * Math.LOG2E),
-          ],
-          constants: { HEAD_QUADS: headDim / 4 },
-        },
-        body(variant, headDim),
-        workgroups(variant, problem),
-      ),
-    ],
-  };
-}
-
-function body(variant: AttentionVariant, headDim: number): string {
-  switch (variant) {
-    case "naive":
-      return naiveBody();
-    case "thread":
-      return threadBody(headDim);
-    case "tile":
-      return attentionTileWgsl(headDim);
-    default:
-      return variant satisfies never;
-  }
-}
-
-function workgroups(
-  variant: AttentionVariant,
-  problem: AttentionProblem,
-): readonly [number, number, number] {
-  switch (variant) {
-    case "naive":
-      return naiveWorkgroups(problem);
-    case "thread":
-      return threadWorkgroups(problem);
-    case "tile":
-      return tileWorkgroups(problem);
-    default:
-      return variant satisfies never;
-  }
-}
-
-function cost(problem: AttentionProblem): Cost {
-  const channels = problem.numHeads * problem.headDim;
-  const row = problem.batch * channels * dtypeByteLength(problem.dtype);
-  return {
-    flops: 4 * problem.batch * problem.queryTokens * problem.keyTokens * channels,
-    bytesRead: row * (problem.queryTokens + 2 * problem.keyTokens),
-    bytesWritten: row * problem.queryTokens,
-  };
-}
-
-function classOf({ batch, queryTokens, keyTokens, numHeads, headDim }: AttentionProblem): string {
-  const size = `${sizeClass(queryTokens)}×${sizeClass(keyTokens)}`;
-  return `${size} h${batch * numHeads} d${headDim}`;
-}
+const SHADERS: Readonly<Record<AttentionVariant, (grid: AttentionGrid) => AttentionShader>> = {
+  naive: naiveAttention,
+  thread: threadAttention,
+  tile: tileAttention,
+};
 
 /** Scaled dot-product attention with an online softmax; scores are never stored. */
-export const attention: Kernel<AttentionProblem, AttentionVariant> = {
+export const attention: Kernel<AttentionProblem, AttentionVariant> = defineKernel({
   name: "attention",
   variants: ["naive", "thread", "tile"],
   check,
-  select,
-  plan,
-  cost,
   refusal,
-  classOf,
-};
+  /** On SwiftShader `tile` takes twice the time of `thread` (d 64; 3 times at d 512) and 4 times to compile. */
+  select: (problem, caps) =>
+    caps.isSoftware || refusal(problem, caps, "tile") !== null ? "thread" : "tile",
+  dispatches(problem, caps, variant) {
+    const { dtype, headDim } = problem;
+    const { constants, body, workgroups } = SHADERS[variant](problem);
+    const header = {
+      caps,
+      dtype,
+      operands: [reads("q"), reads("k"), reads("v"), writes("y")],
+      // Strides and offsets in quads. log2 e turns exp into exp2, which is what hardware has.
+      params: [
+        u32("query_tokens", problem.queryTokens),
+        u32("key_tokens", problem.keyTokens),
+        u32("query_stride", problem.queryStride / 4),
+        u32("key_stride", problem.keyStride / 4),
+        u32("value_stride", problem.valueStride / 4),
+        u32("output_stride", problem.outputStride / 4),
+        u32("query_offset", problem.queryOffset / 4),
+        u32("key_offset", problem.keyOffset / 4),
+        u32("value_offset", problem.valueOffset / 4),
+        f32("scale_log2e", problem.scale * Math.LOG2E),
+      ],
+      constants: { HEAD_QUADS: headDim / 4, ...constants },
+    };
+    return [dispatch(`attention/${variant} d=${headDim}`, header, body, workgroups)];
+  },
+  cost({ dtype, batch, queryTokens, keyTokens, numHeads, headDim }) {
+    const channels = numHeads * headDim;
+    const row = batch * channels * dtypeByteLength(dtype);
+    return {
+      flops: 4 * batch * queryTokens * keyTokens * channels,
+      bytesRead: row * (queryTokens + 2 * keyTokens),
+      bytesWritten: row * queryTokens,
+    };
+  },
+  classOf({ batch, queryTokens, keyTokens, numHeads, headDim }) {
+    const size = `${sizeClass(queryTokens)}×${sizeClass(keyTokens)}`;
+    return `${size} h${batch * numHeads} d${headDim}`;
+  },
+});

@@ -5,29 +5,29 @@
  *
  *   result = (p − mean_decoded)·σ_source/σ_decoded + mean_source,  σ = √(variance + 1e−5·255²)
  *
- * waveletColorFix — result = (decoded − low(decoded)) + low(source), low = five blurs [1 2 1]⊗[1 2 1]/16 with
- * dilation 1, 2, 4, 8, 16 and replicate padding. Blurs are linear, so this is decoded + low(source − decoded):
- * one chain instead of two. It runs in integers: values with 12 fractional bits, three to a vec2<u32> (21 bits
- * each; |source − decoded|·2¹² < 2²⁰). Four stored roundings of at most 2⁻¹³ stay below 1/2000 of a level. At
- * the same size packed halves would round by 0.06 a level and i16 (7 fractional bits) changed 0.6 % of the
- * truncated levels; vec4<f32> is twice as large.
+ * waveletColorFix — result = (decoded − low(decoded)) + low(source), where low is five blurs [1 2 1]⊗[1 2 1]/16 with
+ * dilation 1, 2, 4, 8, 16 and replicate padding. Blurs are linear, so this is decoded + low(source − decoded): one
+ * chain of blurs instead of two.
  *
- * Both clamp and go to 8 bits by truncation (the reference) or to nearest; alpha is the decoded image's.
+ * The chain runs in integers with 12 fractional bits, three to a vec2<u32> (21 bits each; |source − decoded|·2¹² <
+ * 2²⁰). Its four stored roundings of at most 2⁻¹³ stay below 1/2000 of a level. Rejected: packed halves, of the same
+ * size, round by 0.06 of a level. i16 (7 fractional bits) changed 0.6 % of the truncated levels. vec4<f32> is twice
+ * as large.
  *
- * Limits: AdaIN needs source, decoded and result within one binding each (33.5 megapixels at 128 MiB);
- * beyond that collect `colorMoments` by stripes and run `adainApply` by stripes. The wavelet holds 8 bytes
- * a pixel (16.7 megapixels = 4096²); beyond that run `waveletStripes`.
+ * Both clamp and go to 8 bits by truncation (the reference) or to nearest. Alpha is the decoded image's.
+ *
+ * Limits: AdaIN needs source, decoded and result within one binding each (33.5 megapixels at 128 MiB). The wavelet
+ * holds 8 bytes a pixel in one binding (16.7 megapixels = 4096²).
  */
 import type { Caps } from "../../gpu/caps.ts";
-import { ShapeError } from "../../gpu/shape.ts";
+import { ShapeError, isShape } from "../../gpu/shape.ts";
 import { foldWorkgroups } from "../../gpu/wgsl.ts";
-import type { Cost, Dispatch, Kernel, KernelPlan } from "../kernel.ts";
-import { dispatch, f32, i32, reads, u32, writes } from "../kernel.ts";
+import type { Dispatch, Kernel } from "../kernel.ts";
+import { defineKernel, dispatch, f32, i32, reads, u32, writes } from "../kernel.ts";
 import { colorMerge, colorMoments, momentBlocks, MOMENTS_BYTES } from "./color-moments.ts";
 import type { Rounding } from "./image-layout.ts";
 import {
   checkBindings,
-  checkRange,
   checkSides,
   MAP_ARGUMENTS,
   MAP_POSITION,
@@ -36,10 +36,7 @@ import {
   RGBA8,
 } from "./image-layout.ts";
 
-/**
- * Operands of `adainColorFix`: `source`, `decoded`, `result`. Of `adainApply`: `decoded`, `sourceStats` and
- * `decodedStats` (see `color-moments.ts`), `result`. All images have `pixels` pixels.
- */
+/** Operands: `source`, `decoded`, `result`, each of `pixels` pixels. */
 export interface AdainProblem {
   /** Pixels of each image. */
   readonly pixels: number;
@@ -50,23 +47,13 @@ export interface AdainProblem {
 const WORKGROUP = 64;
 /** The reference adds 1e−5 to variances of values in 0 … 1. */
 const VARIANCE_EPS = 1e-5 * 255 * 255;
+const IMAGES = ["source", "decoded"] as const;
 
-function checkAdain({ pixels }: AdainProblem): void {
-  if (!Number.isSafeInteger(pixels) || pixels < 1) {
-    throw new ShapeError(`adainColorFix: pixels must be an integer ≥ 1, got ${pixels}`);
-  }
-}
-
-function planAdainApply(problem: AdainProblem, caps: Caps): KernelPlan {
-  checkAdain(problem);
-  const { pixels, rounding } = problem;
-  const advice = "Collect colorMoments and run adainApply by stripes";
-  checkBindings("adainColorFix", { decoded: pixels * 4 }, caps, advice);
-  const body = /* wgsl */ `${RGBA8}
-@compute @workgroup_size(${WORKGROUP})
+const ADAIN_BODY = /* wgsl */ `${RGBA8}
+@compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>,
         @builtin(local_invocation_index) local: u32) {
-  let i = flat_group(group, counts) * ${WORKGROUP}u + local;
+  let i = flat_group(group, counts) * WORKGROUP + local;
   if (i >= params.pixels) { return; }
   let eps = vec3<f32>(params.eps);
   let gain = sqrt((sourceStats[1].xyz + eps) / (decodedStats[1].xyz + eps));
@@ -76,151 +63,75 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
   result[i] = pack_rgba8(vec4<i32>(vec3<i32>(level), p.w));
 }
 `;
-  return {
-    variant: "pixel",
-    scratch: [],
-    dispatches: [
-      dispatch(
-        "adain-apply",
-        {
-          caps,
-          dtype: "f32",
-          operands: [
-            reads("decoded", "u32"),
-            reads("sourceStats", "vec4<f32>"),
-            reads("decodedStats", "vec4<f32>"),
-            writes("result", "u32"),
-          ],
-          params: [
-            u32("pixels", pixels),
-            f32("eps", VARIANCE_EPS),
-            f32("bias", rounding === "nearest" ? 0.5 : 0),
-          ],
-        },
-        body,
-        foldWorkgroups(Math.ceil(pixels / WORKGROUP)),
-      ),
-    ],
-  };
-}
 
-function renamed(plan: KernelPlan, names: Readonly<Record<string, string>>): readonly Dispatch[] {
-  return plan.dispatches.map((step) => ({
+/** The dispatches of a kernel on other operands: `names` gives the new name by the kernel's own. */
+const renamed = (dispatches: readonly Dispatch[], names: Readonly<Record<string, string>>) =>
+  dispatches.map((step) => ({
     ...step,
     operands: step.operands.map(({ name, access }) => ({ name: names[name] ?? name, access })),
   }));
-}
-
-function planAdain(problem: AdainProblem, caps: Caps): KernelPlan {
-  const apply = planAdainApply(problem, caps);
-  const blocks = momentBlocks(problem.pixels);
-  const moments = colorMoments.plan({ pixels: problem.pixels, firstBlock: 0 }, caps);
-  const merge = colorMerge.plan({ blocks }, caps);
-  const images = ["source", "decoded"] as const;
-  return {
-    variant: "statistics",
-    scratch: [
-      ...images.map((name) => ({ name: `${name}Partials`, byteLength: blocks * MOMENTS_BYTES })),
-      ...images.map((name) => ({ name: `${name}Stats`, byteLength: MOMENTS_BYTES })),
-    ],
-    dispatches: [
-      ...images.flatMap((name) => renamed(moments, { image: name, partials: `${name}Partials` })),
-      ...images.flatMap((name) =>
-        renamed(merge, { partials: `${name}Partials`, stats: `${name}Stats` }),
-      ),
-      ...apply.dispatches,
-    ],
-  };
-}
-
-function adainApplyCost({ pixels }: AdainProblem): Cost {
-  return { flops: pixels * 12, bytesRead: pixels * 4 + 64, bytesWritten: pixels * 4 };
-}
-
-/** The last step of `adainColorFix`, from statistics that are there already. */
-export const adainApply: Kernel<AdainProblem, "pixel"> = {
-  name: "adainApply",
-  variants: ["pixel"],
-  check: checkAdain,
-  select: () => "pixel",
-  plan: planAdainApply,
-  cost: adainApplyCost,
-};
 
 /** Gives an image the mean and deviation of each colour of another, of the same size. */
-export const adainColorFix: Kernel<AdainProblem, "statistics"> = {
+export const adainColorFix: Kernel<AdainProblem, "statistics"> = defineKernel({
   name: "adainColorFix",
   variants: ["statistics"],
-  check: checkAdain,
-  select: () => "statistics",
-  plan: planAdain,
+  check({ pixels }) {
+    if (isShape([pixels])) return;
+    throw new ShapeError(`adainColorFix: pixels must be an integer ≥ 1, got ${pixels}`);
+  },
+  dispatches({ pixels, rounding }, caps) {
+    checkBindings("adainColorFix", { decoded: pixels * 4 }, caps, "Use a smaller image");
+    const moments = colorMoments.plan({ pixels }, caps).dispatches;
+    const merge = colorMerge.plan({ blocks: momentBlocks(pixels) }, caps).dispatches;
+    const header = {
+      caps,
+      dtype: "f32",
+      operands: [
+        reads("decoded", "u32"),
+        ...IMAGES.map((name) => reads(`${name}Stats`, "vec4<f32>")),
+        writes("result", "u32"),
+      ],
+      params: [
+        u32("pixels", pixels),
+        f32("eps", VARIANCE_EPS),
+        f32("bias", rounding === "nearest" ? 0.5 : 0),
+      ],
+      constants: { WORKGROUP },
+    } as const;
+    const workgroups = foldWorkgroups(Math.ceil(pixels / WORKGROUP));
+    return [
+      ...IMAGES.flatMap((name) => renamed(moments, { image: name, partials: `${name}Partials` })),
+      ...IMAGES.flatMap((name) =>
+        renamed(merge, { partials: `${name}Partials`, stats: `${name}Stats` }),
+      ),
+      dispatch("adain-apply", header, ADAIN_BODY, workgroups),
+    ];
+  },
+  scratch: ({ pixels }) => [
+    ...IMAGES.map((name) => ({
+      name: `${name}Partials`,
+      byteLength: momentBlocks(pixels) * MOMENTS_BYTES,
+    })),
+    ...IMAGES.map((name) => ({ name: `${name}Stats`, byteLength: MOMENTS_BYTES })),
+  ],
   cost: ({ pixels }) => ({ flops: pixels * 30, bytesRead: pixels * 8, bytesWritten: pixels * 4 }),
-};
+});
 
-/**
- * Operands: `source` and `decoded` (width × height pixels), `result` (width × rows pixels): rows
- * `firstRow … firstRow + rows` of the fixed image. A whole image has firstRow 0 and rows = height.
- */
+/** Operands: `source`, `decoded`, `result`, each of width × height pixels. */
 export interface WaveletProblem {
   /** Columns of the images. */
   readonly width: number;
   /** Rows of the images. */
   readonly height: number;
-  /** First row to compute. */
-  readonly firstRow: number;
-  /** Number of rows to compute. */
-  readonly rows: number;
   /** How results become 8-bit levels. */
   readonly rounding: Rounding;
 }
 
-const DILATIONS = [1, 2, 4, 8, 16] as const;
-/** Pixels that the five blurs reach to each side. */
-const WAVELET_REACH = DILATIONS.reduce((sum, dilation) => sum + dilation, 0);
+const DILATIONS = [1, 2, 4, 8, 16];
+const LAST_LEVEL = DILATIONS.length - 1;
 const LOW_BYTES = 8;
 const FRACTION_BITS = 12;
-
-/** Rows `[inFrom, inTo)` to give to the kernel, and the rows `[outFrom, outTo)` that come out right. */
-export interface WaveletStripe {
-  readonly inFrom: number;
-  readonly inTo: number;
-  readonly outFrom: number;
-  readonly outTo: number;
-}
-
-/**
- * Stripes of full rows with a halo of 31 rows, each within `maxBytes` for its largest buffer (8 bytes a
- * pixel). Run a stripe with height = inTo − inFrom, firstRow = outFrom − inFrom, rows = outTo − outFrom.
- */
-export function waveletStripes(
-  height: number,
-  width: number,
-  maxBytes: number,
-): readonly WaveletStripe[] {
-  checkSides("waveletColorFix", { width, height });
-  const rows = Math.floor(maxBytes / (width * LOW_BYTES));
-  if (rows >= height) return [{ inFrom: 0, inTo: height, outFrom: 0, outTo: height }];
-  const core = rows - 2 * WAVELET_REACH;
-  if (core < 1) {
-    const needed = Math.min(height, 2 * WAVELET_REACH + 1) * width * LOW_BYTES;
-    throw new ShapeError(
-      `waveletColorFix: a stripe of width ${width} must fit ${needed} bytes, got maxBytes ${maxBytes}`,
-    );
-  }
-  const stripes: WaveletStripe[] = [];
-  for (let outFrom = 0; outFrom < height; outFrom += core) {
-    const outTo = Math.min(outFrom + core, height);
-    const inFrom = Math.max(0, outFrom - WAVELET_REACH);
-    const inTo = Math.min(height, outTo + WAVELET_REACH);
-    stripes.push({ inFrom, inTo, outFrom, outTo });
-  }
-  return stripes;
-}
-
-function checkWavelet({ width, height, firstRow, rows }: WaveletProblem): void {
-  checkSides("waveletColorFix", { width, height, rows });
-  checkRange("waveletColorFix", "result rows", firstRow, rows, height);
-}
+const ONE = 2 ** FRACTION_BITS;
 
 /**
  * WGSL: three signed 21-bit values in a vec2<u32>: the first at bit 0, the second at 21 across the words, the
@@ -253,93 +164,68 @@ fn blurred(at: vec2<i32>) -> vec3<i32> {
 }
 `;
 
-function waveletStep(problem: WaveletProblem, caps: Caps, level: 0 | 1 | 2 | 3 | 4): Dispatch {
-  const { width, height, firstRow, rows, rounding } = problem;
-  const isFirst = level === 0;
-  const isLast = level === 4;
-  const body = /* wgsl */ `${MAP_POSITION}${RGBA8}${I21X3}
-fn low_at(index: i32) -> vec3<i32> {
-  return ${
-    isFirst
-      ? `(rgba8(source[index]).xyz - rgba8(decoded[index]).xyz) * ${2 ** FRACTION_BITS}`
-      : "unpack_i21x3(low[index])"
-  };
-}
+function waveletWgsl(isFirst: boolean, isLast: boolean): string {
+  const low = isFirst
+    ? `(rgba8(source[index]).xyz - rgba8(decoded[index]).xyz) * ${ONE}`
+    : "unpack_i21x3(low[index])";
+  const store = isLast
+    ? /* wgsl */ `let p = rgba8(decoded[index]);
+  let value = (p.xyz * ${ONE} + low_next + vec3<i32>(params.bias)) >> vec3<u32>(FRACTION_BITS);
+  result[index] = pack_rgba8(vec4<i32>(clamp(value, vec3<i32>(0), vec3<i32>(255)), p.w));`
+    : "next[index] = pack_i21x3(low_next);";
+  return /* wgsl */ `${MAP_POSITION}${RGBA8}${I21X3}
+fn low_at(index: i32) -> vec3<i32> { return ${low}; }
 ${BLUR}
-@compute @workgroup_size(${MAP_WORKGROUP})
+@compute @workgroup_size(MAP_COLUMNS, MAP_ROWS)
 fn main(${MAP_ARGUMENTS}) {
   let at = map_position(group, counts, local);
-  if (at.x >= params.width || at.y >= params.rows) { return; }
-  let row = at.y + params.first_row;
-  let low_next = blurred(vec2<i32>(i32(at.x), i32(row)));
-${
-  isLast
-    ? `  let p = rgba8(decoded[row * params.width + at.x]);
-  let value = (p.xyz * ${2 ** FRACTION_BITS} + low_next + vec3<i32>(params.bias)) >> vec3<u32>(${FRACTION_BITS}u);
-  result[at.y * params.width + at.x] = pack_rgba8(vec4<i32>(clamp(value, vec3<i32>(0), vec3<i32>(255)), p.w));`
-    : "  next[at.y * params.width + at.x] = pack_i21x3(low_next);"
-}
+  if (at.x >= params.width || at.y >= params.height) { return; }
+  let low_next = blurred(vec2<i32>(at));
+  let index = at.y * params.width + at.x;
+  ${store}
 }
 `;
-  const built = dispatch(
-    `wavelet level ${level}`,
-    {
-      caps,
-      dtype: "f32",
-      operands: [
-        ...(isFirst ? [reads("source", "u32")] : [reads("low", "vec2<u32>")]),
-        ...(isFirst || isLast ? [reads("decoded", "u32")] : []),
-        isLast ? writes("result", "u32") : writes("next", "vec2<u32>"),
-      ],
-      params: [
-        u32("width", width),
-        u32("height", height),
-        u32("first_row", isLast ? firstRow : 0),
-        u32("rows", isLast ? rows : height),
-        i32("dilation", DILATIONS[level]),
-        i32("bias", rounding === "nearest" ? 2 ** (FRACTION_BITS - 1) : 0),
-      ],
-    },
-    body,
-    mapGrid(width, isLast ? rows : height),
-  );
-  const names: Readonly<Record<string, string>> =
-    level % 2 === 0 ? { low: "lowB", next: "lowA" } : { low: "lowA", next: "lowB" };
-  return {
-    ...built,
-    operands: built.operands.map(({ name, access }) => ({ name: names[name] ?? name, access })),
-  };
 }
 
-function planWavelet(problem: WaveletProblem, caps: Caps): KernelPlan {
-  checkWavelet(problem);
-  const byteLength = problem.width * problem.height * LOW_BYTES;
-  checkBindings(
-    "waveletColorFix",
-    { low: byteLength },
+/** One blur. The levels take turns with two scratch buffers; the last one writes the result. */
+function waveletStep({ width, height, rounding }: WaveletProblem, caps: Caps, level: number) {
+  const [isFirst, isLast] = [level === 0, level === LAST_LEVEL];
+  const [before, after] = level % 2 === 0 ? ["lowB", "lowA"] : ["lowA", "lowB"];
+  const header = {
     caps,
-    "Run it in stripes, see waveletStripes",
-  );
-  return {
-    variant: "integer",
-    scratch: [
-      { name: "lowA", byteLength },
-      { name: "lowB", byteLength },
+    dtype: "f32",
+    operands: [
+      isFirst ? reads("source", "u32") : { ...reads("low", "vec2<u32>"), boundTo: before },
+      ...(isFirst || isLast ? [reads("decoded", "u32")] : []),
+      isLast ? writes("result", "u32") : { ...writes("next", "vec2<u32>"), boundTo: after },
     ],
-    dispatches: ([0, 1, 2, 3, 4] as const).map((level) => waveletStep(problem, caps, level)),
-  };
+    params: [
+      u32("width", width),
+      u32("height", height),
+      i32("dilation", DILATIONS[level] as number),
+      i32("bias", rounding === "nearest" ? ONE / 2 : 0),
+    ],
+    constants: { ...MAP_WORKGROUP, FRACTION_BITS },
+  } as const;
+  const body = waveletWgsl(isFirst, isLast);
+  return dispatch(`wavelet level ${level}`, header, body, mapGrid(width, height));
 }
 
 /** Gives an image the low frequencies of another, of the same size. */
-export const waveletColorFix: Kernel<WaveletProblem, "integer"> = {
+export const waveletColorFix: Kernel<WaveletProblem, "integer"> = defineKernel({
   name: "waveletColorFix",
   variants: ["integer"],
-  check: checkWavelet,
-  select: () => "integer",
-  plan: planWavelet,
-  cost: ({ width, height, rows }) => ({
+  check: ({ width, height }) => checkSides("waveletColorFix", { width, height }),
+  dispatches(problem, caps) {
+    const low = problem.width * problem.height * LOW_BYTES;
+    checkBindings("waveletColorFix", { low }, caps, 'Use colorFix "adain" or a smaller image');
+    return DILATIONS.map((_, level) => waveletStep(problem, caps, level));
+  },
+  scratch: ({ width, height }) =>
+    ["lowA", "lowB"].map((name) => ({ name, byteLength: width * height * LOW_BYTES })),
+  cost: ({ width, height }) => ({
     flops: width * height * 3 * 5 * 18,
     bytesRead: width * height * 8,
-    bytesWritten: width * rows * 4,
+    bytesWritten: width * height * 4,
   }),
-};
+});

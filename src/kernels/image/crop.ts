@@ -4,12 +4,11 @@
  * Layout: NHWC quads on both sides, same dtype and channels, N = 1; the rest of the destination stays
  * untouched. One invocation per quad. Quads move as u32 words, so that not even a NaN changes.
  */
-import type { Caps } from "../../gpu/caps.ts";
 import type { DType } from "../../gpu/dtype.ts";
 import { dtypeByteLength } from "../../gpu/dtype.ts";
 import { quadCount } from "../../gpu/shape.ts";
-import type { Cost, Kernel, KernelPlan } from "../kernel.ts";
-import { dispatch, reads, u32, writes } from "../kernel.ts";
+import type { Kernel } from "../kernel.ts";
+import { defineKernel, dispatch, reads, u32, writes } from "../kernel.ts";
 import {
   checkBindings,
   checkRange,
@@ -34,7 +33,7 @@ export interface CropProblem {
   readonly srcX: number;
   /** Row of the source at which the rectangle begins. */
   readonly srcY: number;
-  /** The rectangle copied. */
+  /** Columns of the rectangle. */
   readonly width: number;
   /** Rows of the rectangle. */
   readonly height: number;
@@ -48,32 +47,8 @@ export interface CropProblem {
   readonly dstY: number;
 }
 
-function check(problem: CropProblem): void {
-  const { channels, srcWidth, srcHeight, width, height, dstWidth, dstHeight } = problem;
-  checkSides("crop", { channels, srcWidth, srcHeight, width, height, dstWidth, dstHeight });
-  checkRange("crop", "source columns", problem.srcX, width, srcWidth);
-  checkRange("crop", "source rows", problem.srcY, height, srcHeight);
-  checkRange("crop", "destination columns", problem.dstX, width, dstWidth);
-  checkRange("crop", "destination rows", problem.dstY, height, dstHeight);
-}
-
-function plan(problem: CropProblem, caps: Caps): KernelPlan {
-  check(problem);
-  const { dtype, channels, srcWidth, srcHeight, width, height, dstWidth, dstHeight } = problem;
-  const quads = quadCount(channels);
-  const quadBytes = 4 * dtypeByteLength(dtype);
-  checkBindings(
-    "crop",
-    {
-      src: srcWidth * srcHeight * quads * quadBytes,
-      dst: dstWidth * dstHeight * quads * quadBytes,
-    },
-    caps,
-    "Use smaller tiles",
-  );
-  const words = dtype === "f32" ? "vec4<u32>" : "vec2<u32>";
-  const body = /* wgsl */ `${MAP_POSITION}
-@compute @workgroup_size(${MAP_WORKGROUP})
+const BODY = /* wgsl */ `${MAP_POSITION}
+@compute @workgroup_size(MAP_COLUMNS, MAP_ROWS)
 fn main(${MAP_ARGUMENTS}) {
   let at = map_position(group, counts, local);
   if (at.x >= params.row_quads || at.y >= params.height) { return; }
@@ -81,44 +56,47 @@ fn main(${MAP_ARGUMENTS}) {
     src[params.src_start + at.y * params.src_stride + at.x];
 }
 `;
-  return {
-    variant: "quad",
-    scratch: [],
-    dispatches: [
-      dispatch(
-        "crop",
-        {
-          caps,
-          dtype: "f32",
-          operands: [reads("src", words), writes("dst", words)],
-          // In quads.
-          params: [
-            u32("row_quads", width * quads),
-            u32("height", height),
-            u32("src_start", (problem.srcY * srcWidth + problem.srcX) * quads),
-            u32("src_stride", srcWidth * quads),
-            u32("dst_start", (problem.dstY * dstWidth + problem.dstX) * quads),
-            u32("dst_stride", dstWidth * quads),
-          ],
-        },
-        body,
-        mapGrid(width * quads, height),
-      ),
-    ],
-  };
-}
-
-function cost({ dtype, channels, width, height }: CropProblem): Cost {
-  const bytes = width * height * quadCount(channels) * 4 * dtypeByteLength(dtype);
-  return { flops: 0, bytesRead: bytes, bytesWritten: bytes };
-}
 
 /** Copies a rectangle of one map into another, bit for bit. */
-export const crop: Kernel<CropProblem, "quad"> = {
+export const crop: Kernel<CropProblem, "quad"> = defineKernel({
   name: "crop",
   variants: ["quad"],
-  check,
-  select: () => "quad",
-  plan,
-  cost,
-};
+  check({ channels, srcWidth, srcHeight, width, height, dstWidth, dstHeight, ...at }) {
+    checkSides("crop", { channels, srcWidth, srcHeight, width, height, dstWidth, dstHeight });
+    checkRange("crop", "source columns", at.srcX, width, srcWidth);
+    checkRange("crop", "source rows", at.srcY, height, srcHeight);
+    checkRange("crop", "destination columns", at.dstX, width, dstWidth);
+    checkRange("crop", "destination rows", at.dstY, height, dstHeight);
+  },
+  dispatches(problem, caps) {
+    const { dtype, srcWidth, srcHeight, width, height, dstWidth, dstHeight } = problem;
+    const quads = quadCount(problem.channels);
+    const pixelBytes = quads * 4 * dtypeByteLength(dtype);
+    const byteLengths = {
+      src: srcWidth * srcHeight * pixelBytes,
+      dst: dstWidth * dstHeight * pixelBytes,
+    };
+    checkBindings("crop", byteLengths, caps, "Use smaller tiles");
+    const words = dtype === "f32" ? "vec4<u32>" : "vec2<u32>";
+    const header = {
+      caps,
+      dtype: "f32",
+      operands: [reads("src", words), writes("dst", words)],
+      // In quads.
+      params: [
+        u32("row_quads", width * quads),
+        u32("height", height),
+        u32("src_start", (problem.srcY * srcWidth + problem.srcX) * quads),
+        u32("src_stride", srcWidth * quads),
+        u32("dst_start", (problem.dstY * dstWidth + problem.dstX) * quads),
+        u32("dst_stride", dstWidth * quads),
+      ],
+      constants: MAP_WORKGROUP,
+    } as const;
+    return [dispatch("crop", header, BODY, mapGrid(width * quads, height))];
+  },
+  cost({ dtype, channels, width, height }) {
+    const bytes = width * height * quadCount(channels) * 4 * dtypeByteLength(dtype);
+    return { flops: 0, bytesRead: bytes, bytesWritten: bytes };
+  },
+});

@@ -1,11 +1,11 @@
 /**
- * 8-bit images on the GPU: RGBA8, one pixel per u32 with red in the lowest byte, row-major, no row padding.
- * Here is what all kernels on such images and on maps share: reading a pixel, the grid, the size limits.
+ * 8-bit images on the GPU: RGBA8, one pixel per u32 with red in the lowest byte, row-major, no row padding. The kernels
+ * on such images and on maps share what is here: reading a pixel, the grid, the limits of sizes.
  */
 import type { Caps } from "../../gpu/caps.ts";
-import { ShapeError } from "../../gpu/shape.ts";
+import { ShapeError, isShape } from "../../gpu/shape.ts";
 
-/** How a value between two levels becomes 8-bit: the reference truncates, which is darker by half a level. */
+/** How a value between two levels becomes 8-bit. The reference truncates, which is darker by half a level on average. */
 export type Rounding = "truncate" | "nearest";
 
 /** Longest side in pixels: the grid below reaches 1,048,560, and no real image comes near. */
@@ -42,6 +42,12 @@ export function checkRange(
   }
 }
 
+/** Throws `ShapeError` unless a resize may have `taps` weights for each output, along an axis of `inSize`. */
+export function checkTaps(op: string, taps: number, inSize: number): void {
+  if (isShape([taps]) && taps <= inSize) return;
+  throw new ShapeError(`${op}: taps must be an integer in 1 … ${inSize}, got ${taps}`);
+}
+
 /**
  * Throws `ShapeError` where an operand does not fit one storage binding of the device: 128 MiB where
  * only the defaults hold, which is 33.5 megapixels of RGBA8 (5,792 × 5,792).
@@ -63,30 +69,35 @@ export function checkBindings(
   }
 }
 
-/** Workgroup of the map kernels: 16 × 4 positions. */
-export const MAP_WORKGROUP = "16, 4";
+/** Positions of a map that a workgroup of a map kernel takes: constants of its shader. */
+export const MAP_WORKGROUP = { MAP_COLUMNS: 16, MAP_ROWS: 4 } as const;
+
+const { MAP_COLUMNS, MAP_ROWS } = MAP_WORKGROUP;
+const MOST_GROUPS = 65_535;
 
 /**
  * Workgroups over a map of `width` × `height` positions; rows of groups beyond 65,535 go to z. Undone by
  * `map_position`. Throws `ShapeError` where a row is too long for the grid.
  */
 export function mapGrid(width: number, height: number): readonly [number, number, number] {
-  if (width > 65_535 * 16) {
-    throw new ShapeError(`map: a row must have at most ${65_535 * 16} positions, got ${width}`);
+  const longest = MOST_GROUPS * MAP_COLUMNS;
+  if (width > longest) {
+    throw new ShapeError(`map: a row must have at most ${longest} positions, got ${width}`);
   }
-  const rows = Math.ceil(height / 4);
-  const layers = Math.ceil(rows / 65_535);
-  return [Math.ceil(width / 16), Math.ceil(rows / layers), layers];
+  const rows = Math.ceil(height / MAP_ROWS);
+  const layers = Math.ceil(rows / MOST_GROUPS);
+  return [Math.ceil(width / MAP_COLUMNS), Math.ceil(rows / layers), layers];
 }
 
 /** WGSL: arguments of `main` in a map kernel. */
 export const MAP_ARGUMENTS = /* wgsl */ `@builtin(workgroup_id) group: vec3<u32>,
         @builtin(num_workgroups) counts: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>`;
 
-/** WGSL `map_position(group, counts, local) -> (x, y)`. */
+/** WGSL `map_position(group, counts, local) -> (x, y)`. Needs the constants of `MAP_WORKGROUP`. */
 export const MAP_POSITION = /* wgsl */ `
 fn map_position(group: vec3<u32>, counts: vec3<u32>, local: vec3<u32>) -> vec2<u32> {
-  return vec2<u32>(group.x * 16u + local.x, (group.y + group.z * counts.y) * 4u + local.y);
+  let row = group.y + group.z * counts.y;
+  return vec2<u32>(group.x * MAP_COLUMNS + local.x, row * MAP_ROWS + local.y);
 }
 `;
 

@@ -1,16 +1,15 @@
 /**
  * A rectangle of an RGBA8 image as activations:  y = scale·(p/255) + offset, alpha dropped.
  *
- * Layout: packed RGBA8 in, NHWC with one quad (three channels and a zero) out. The rectangle may reach
- * beyond the image on any side; there the nearest edge pixel is read (replicate padding). RCOD's networks
- * take scale 2, offset −1. One invocation per pixel.
+ * Layout: packed RGBA8 in, NHWC with one quad (three channels and a zero) out. Where the rectangle reaches beyond the
+ * image, the nearest edge pixel is read (replicate padding). RCOD's networks take scale 2, offset −1. One invocation
+ * per pixel.
  */
-import type { Caps } from "../../gpu/caps.ts";
 import type { DType } from "../../gpu/dtype.ts";
 import { dtypeByteLength } from "../../gpu/dtype.ts";
 import { ShapeError } from "../../gpu/shape.ts";
-import type { Cost, Kernel, KernelPlan } from "../kernel.ts";
-import { dispatch, f32, i32, reads, u32, writes } from "../kernel.ts";
+import type { Kernel } from "../kernel.ts";
+import { defineKernel, dispatch, f32, i32, reads, u32, writes } from "../kernel.ts";
 import {
   checkBindings,
   checkSides,
@@ -45,35 +44,8 @@ export interface ImageToTensorProblem {
   readonly offset: number;
 }
 
-function check({ imageWidth, imageHeight, x0, y0, width, height }: ImageToTensorProblem): void {
-  checkSides("imageToTensor", { imageWidth, imageHeight, width, height });
-  for (const [name, value] of Object.entries({ x0, y0 })) {
-    if (!Number.isSafeInteger(value) || Math.abs(value) > MAX_IMAGE_SIDE) {
-      throw new ShapeError(
-        `imageToTensor: ${name} must be an integer of at most ±${MAX_IMAGE_SIDE}, got ${value}`,
-      );
-    }
-  }
-}
-
-function byteLengths({ dtype, imageWidth, imageHeight, width, height }: ImageToTensorProblem) {
-  return {
-    image: imageByteLength(imageWidth, imageHeight),
-    y: width * height * 4 * dtypeByteLength(dtype),
-  };
-}
-
-function plan(problem: ImageToTensorProblem, caps: Caps): KernelPlan {
-  check(problem);
-  checkBindings(
-    "imageToTensor",
-    byteLengths(problem),
-    caps,
-    "Convert it in tiles, or upload a part",
-  );
-  const { dtype, imageWidth, imageHeight, width, height } = problem;
-  const body = /* wgsl */ `${MAP_POSITION}${RGBA8}
-@compute @workgroup_size(${MAP_WORKGROUP})
+const BODY = /* wgsl */ `${MAP_POSITION}${RGBA8}
+@compute @workgroup_size(MAP_COLUMNS, MAP_ROWS)
 fn main(${MAP_ARGUMENTS}) {
   let at = map_position(group, counts, local);
   if (at.x >= params.width || at.y >= params.height) { return; }
@@ -84,45 +56,53 @@ fn main(${MAP_ARGUMENTS}) {
   y[at.y * params.width + at.x] = pack(vec4<f32>(value, 0.0));
 }
 `;
-  return {
-    variant: "pixel",
-    scratch: [],
-    dispatches: [
-      dispatch(
-        "image-to-tensor",
-        {
-          caps,
-          dtype,
-          operands: [reads("image", "u32"), writes("y")],
-          params: [
-            u32("image_width", imageWidth),
-            u32("image_height", imageHeight),
-            i32("x0", problem.x0),
-            i32("y0", problem.y0),
-            u32("width", width),
-            u32("height", height),
-            f32("scale", problem.scale),
-            f32("offset", problem.offset),
-          ],
-        },
-        body,
-        mapGrid(width, height),
-      ),
-    ],
-  };
-}
-
-function cost(problem: ImageToTensorProblem): Cost {
-  const pixels = problem.width * problem.height;
-  return { flops: pixels * 9, bytesRead: pixels * 4, bytesWritten: byteLengths(problem).y };
-}
 
 /** A rectangle of an RGBA8 image as activations, edges repeated beyond the image. */
-export const imageToTensor: Kernel<ImageToTensorProblem, "pixel"> = {
+export const imageToTensor: Kernel<ImageToTensorProblem, "pixel"> = defineKernel({
   name: "imageToTensor",
   variants: ["pixel"],
-  check,
-  select: () => "pixel",
-  plan,
-  cost,
-};
+  check({ imageWidth, imageHeight, x0, y0, width, height }) {
+    checkSides("imageToTensor", { imageWidth, imageHeight, width, height });
+    for (const [name, value] of Object.entries({ x0, y0 })) {
+      if (!Number.isSafeInteger(value) || Math.abs(value) > MAX_IMAGE_SIDE) {
+        throw new ShapeError(
+          `imageToTensor: ${name} must be an integer of at most ±${MAX_IMAGE_SIDE}, got ${value}`,
+        );
+      }
+    }
+  },
+  dispatches({ dtype, imageWidth, imageHeight, x0, y0, width, height, scale, offset }, caps) {
+    const byteLengths = {
+      image: imageByteLength(imageWidth, imageHeight),
+      y: width * height * 4 * dtypeByteLength(dtype),
+    };
+    checkBindings(
+      "imageToTensor",
+      byteLengths,
+      caps,
+      "Convert it in tiles, or upload a smaller image",
+    );
+    const header = {
+      caps,
+      dtype,
+      operands: [reads("image", "u32"), writes("y")],
+      params: [
+        u32("image_width", imageWidth),
+        u32("image_height", imageHeight),
+        i32("x0", x0),
+        i32("y0", y0),
+        u32("width", width),
+        u32("height", height),
+        f32("scale", scale),
+        f32("offset", offset),
+      ],
+      constants: MAP_WORKGROUP,
+    };
+    return [dispatch("image-to-tensor", header, BODY, mapGrid(width, height))];
+  },
+  cost({ dtype, width, height }) {
+    const pixels = width * height;
+    const bytesWritten = pixels * 4 * dtypeByteLength(dtype);
+    return { flops: pixels * 9, bytesRead: pixels * 4, bytesWritten };
+  },
+});

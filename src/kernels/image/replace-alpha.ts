@@ -6,7 +6,7 @@
 import { ShapeError, isShape } from "../../gpu/shape.ts";
 import { foldWorkgroups } from "../../gpu/wgsl.ts";
 import type { Kernel } from "../kernel.ts";
-import { dispatch, reads, u32, writes } from "../kernel.ts";
+import { defineKernel, dispatch, reads, u32, writes } from "../kernel.ts";
 import { checkBindings } from "./image-layout.ts";
 
 /** Operands: `alpha` and `image`, each `pixels` pixels; `image` is read and written. */
@@ -15,42 +15,36 @@ export interface ReplaceAlphaProblem {
   readonly pixels: number;
 }
 
-function check({ pixels }: ReplaceAlphaProblem): void {
-  if (isShape([pixels])) return;
-  throw new ShapeError(`replaceAlpha: pixels must be an integer ≥ 1, got ${pixels}`);
-}
+const WORKGROUP = 64;
 
 const BODY = /* wgsl */ `
-@compute @workgroup_size(64)
+@compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>,
         @builtin(local_invocation_index) local: u32) {
-  let i = flat_group(group, counts) * 64u + local;
+  let i = flat_group(group, counts) * WORKGROUP + local;
   if (i >= params.pixels) { return; }
   image[i] = (image[i] & 0x00ffffffu) | (alpha[i] & 0xff000000u);
 }
 `;
 
 /** Writes the alpha of one image into another of the same size. */
-export const replaceAlpha: Kernel<ReplaceAlphaProblem, "pixel"> = {
+export const replaceAlpha: Kernel<ReplaceAlphaProblem, "pixel"> = defineKernel({
   name: "replaceAlpha",
   variants: ["pixel"],
-  check,
-  select: () => "pixel",
-  plan(problem, caps) {
-    check(problem);
-    const { pixels } = problem;
+  check({ pixels }) {
+    if (isShape([pixels])) return;
+    throw new ShapeError(`replaceAlpha: pixels must be an integer ≥ 1, got ${pixels}`);
+  },
+  dispatches({ pixels }, caps) {
     checkBindings("replaceAlpha", { image: pixels * 4 }, caps, "Use a smaller image");
     const header = {
       caps,
       dtype: "f32",
       operands: [reads("alpha", "u32"), writes("image", "u32")],
       params: [u32("pixels", pixels)],
+      constants: { WORKGROUP },
     } as const;
-    const workgroups = foldWorkgroups(Math.ceil(pixels / 64));
-    const dispatches = [dispatch("replace-alpha", header, BODY, workgroups)];
-    return { variant: "pixel", scratch: [], dispatches };
+    return [dispatch("replace-alpha", header, BODY, foldWorkgroups(Math.ceil(pixels / WORKGROUP)))];
   },
-  cost({ pixels }) {
-    return { flops: 0, bytesRead: pixels * 8, bytesWritten: pixels * 4 };
-  },
-};
+  cost: ({ pixels }) => ({ flops: 0, bytesRead: pixels * 8, bytesWritten: pixels * 4 }),
+});

@@ -6,8 +6,8 @@
  * f((j − centre + 0.5)/stretch) are divided by their sum. `bicubic` (a = −0.5) and `lanczos` (3 lobes) are
  * quantised for the 8-bit resize; `triangle` is PyTorch's antialiased bilinear in floats.
  *
- * In the tables all windows have the same length, padded with zero weights, and lie inside the axis: the
- * last ones are moved left rather than cut, so that kernels need no clamp.
+ * In the tables all windows have the same length, padded with zero weights. All lie inside the axis: the last ones are
+ * moved left instead of cut, so that kernels need no clamp.
  */
 import { ShapeError } from "../../gpu/shape.ts";
 
@@ -68,8 +68,9 @@ export function triangleTable(
 }
 
 /**
- * `table` continued to `outSize` outputs by reflection about its last one (PyTorch's "reflect" padding), and on
- * about the first one where the padding is as long as the axis or longer. Its starts do not rise any more.
+ * `table` continued to `outSize` outputs by reflection about its last output (PyTorch's "reflect" padding). Where the
+ * padding is as long as the axis or longer, it goes on by reflection about the first. The starts no longer rise
+ * throughout.
  */
 export function reflectedTable(
   { taps, starts, weights }: ResampleTable<Float32Array<ArrayBuffer>>,
@@ -125,14 +126,4 @@ function exactTable(inSize: number, outSize: number, filter: ResampleFilter) {
     for (let k = 0; k < count; k++) weights[base + k] = (weights[base + k] as number) / sum;
   }
   return { taps, starts, weights };
-}
-
-/** Inputs `[from, to)` that outputs `[firstOut, endOut)` of a table read. */
-export function inputRange(
-  { starts, taps }: Pick<ResampleTable<Int32Array<ArrayBuffer>>, "starts" | "taps">,
-  firstOut: number,
-  endOut: number,
-): readonly [from: number, to: number] {
-  // Starts never decrease.
-  return [starts[firstOut] as number, (starts[endOut - 1] as number) + taps];
 }

@@ -3,15 +3,14 @@
  * "truncate" (the reference, which loses half a level on average) or floor(255·v + 0.5) for "nearest".
  * Alpha is 255.
  *
- * Layout: NHWC with one quad of three channels in, packed RGBA8 out. The rectangle lands anywhere in a
- * larger image, so that decoded tiles are assembled in place; other pixels stay untouched. One invocation
- * per pixel. NaN gives an unspecified level.
+ * Layout: NHWC with one quad of three channels in, packed RGBA8 out. The rectangle may lie anywhere in a larger image,
+ * so that decoded tiles are assembled in place. Other pixels stay as they are. One invocation per pixel. NaN gives an
+ * unspecified level.
  */
-import type { Caps } from "../../gpu/caps.ts";
 import type { DType } from "../../gpu/dtype.ts";
 import { dtypeByteLength } from "../../gpu/dtype.ts";
-import type { Cost, Kernel, KernelPlan } from "../kernel.ts";
-import { dispatch, f32, reads, u32, writes } from "../kernel.ts";
+import type { Kernel } from "../kernel.ts";
+import { defineKernel, dispatch, f32, reads, u32, writes } from "../kernel.ts";
 import {
   checkBindings,
   checkRange,
@@ -53,30 +52,10 @@ export interface TensorToImageProblem {
   readonly rounding: Rounding;
 }
 
-function check(problem: TensorToImageProblem): void {
-  const { srcWidth, srcHeight, width, height, dstWidth, dstHeight } = problem;
-  const op = "tensorToImage";
-  checkSides(op, { srcWidth, srcHeight, width, height, dstWidth, dstHeight });
-  checkRange(op, "source columns", problem.srcX, width, srcWidth);
-  checkRange(op, "source rows", problem.srcY, height, srcHeight);
-  checkRange(op, "image columns", problem.dstX, width, dstWidth);
-  checkRange(op, "image rows", problem.dstY, height, dstHeight);
-}
+const OP = "tensorToImage";
 
-function plan(problem: TensorToImageProblem, caps: Caps): KernelPlan {
-  check(problem);
-  const { dtype, srcWidth, srcHeight, width, height, dstWidth, dstHeight } = problem;
-  checkBindings(
-    "tensorToImage",
-    {
-      x: srcWidth * srcHeight * 4 * dtypeByteLength(dtype),
-      image: imageByteLength(dstWidth, dstHeight),
-    },
-    caps,
-    "Decode in tiles, or assemble the image in stripes",
-  );
-  const body = /* wgsl */ `${MAP_POSITION}${RGBA8}
-@compute @workgroup_size(${MAP_WORKGROUP})
+const BODY = /* wgsl */ `${MAP_POSITION}${RGBA8}
+@compute @workgroup_size(MAP_COLUMNS, MAP_ROWS)
 fn main(${MAP_ARGUMENTS}) {
   let at = map_position(group, counts, local);
   if (at.x >= params.width || at.y >= params.height) { return; }
@@ -87,50 +66,47 @@ fn main(${MAP_ARGUMENTS}) {
     pack_rgba8(vec4<i32>(levels.xyz, 255));
 }
 `;
-  return {
-    variant: "pixel",
-    scratch: [],
-    dispatches: [
-      dispatch(
-        "tensor-to-image",
-        {
-          caps,
-          dtype,
-          operands: [reads("x"), writes("image", "u32")],
-          params: [
-            u32("src_width", srcWidth),
-            u32("src_x", problem.srcX),
-            u32("src_y", problem.srcY),
-            u32("width", width),
-            u32("height", height),
-            u32("dst_width", dstWidth),
-            u32("dst_x", problem.dstX),
-            u32("dst_y", problem.dstY),
-            f32("bias", problem.rounding === "nearest" ? 0.5 : 0),
-          ],
-        },
-        body,
-        mapGrid(width, height),
-      ),
-    ],
-  };
-}
-
-function cost({ dtype, width, height }: TensorToImageProblem): Cost {
-  const pixels = width * height;
-  return {
-    flops: pixels * 15,
-    bytesRead: pixels * 4 * dtypeByteLength(dtype),
-    bytesWritten: pixels * 4,
-  };
-}
 
 /** A rectangle of a decoded map as RGBA8. */
-export const tensorToImage: Kernel<TensorToImageProblem, "pixel"> = {
-  name: "tensorToImage",
+export const tensorToImage: Kernel<TensorToImageProblem, "pixel"> = defineKernel({
+  name: OP,
   variants: ["pixel"],
-  check,
-  select: () => "pixel",
-  plan,
-  cost,
-};
+  check({ srcWidth, srcHeight, width, height, dstWidth, dstHeight, ...at }) {
+    checkSides(OP, { srcWidth, srcHeight, width, height, dstWidth, dstHeight });
+    checkRange(OP, "source columns", at.srcX, width, srcWidth);
+    checkRange(OP, "source rows", at.srcY, height, srcHeight);
+    checkRange(OP, "image columns", at.dstX, width, dstWidth);
+    checkRange(OP, "image rows", at.dstY, height, dstHeight);
+  },
+  dispatches(problem, caps) {
+    const { dtype, srcWidth, srcHeight, width, height, dstWidth, dstHeight } = problem;
+    const byteLengths = {
+      x: srcWidth * srcHeight * 4 * dtypeByteLength(dtype),
+      image: imageByteLength(dstWidth, dstHeight),
+    };
+    checkBindings(OP, byteLengths, caps, "Decode in tiles, or assemble the image in stripes");
+    const header = {
+      caps,
+      dtype,
+      operands: [reads("x"), writes("image", "u32")],
+      params: [
+        u32("src_width", srcWidth),
+        u32("src_x", problem.srcX),
+        u32("src_y", problem.srcY),
+        u32("width", width),
+        u32("height", height),
+        u32("dst_width", dstWidth),
+        u32("dst_x", problem.dstX),
+        u32("dst_y", problem.dstY),
+        f32("bias", problem.rounding === "nearest" ? 0.5 : 0),
+      ],
+      constants: MAP_WORKGROUP,
+    };
+    return [dispatch("tensor-to-image", header, BODY, mapGrid(width, height))];
+  },
+  cost({ dtype, width, height }) {
+    const pixels = width * height;
+    const bytesRead = pixels * 4 * dtypeByteLength(dtype);
+    return { flops: pixels * 15, bytesRead, bytesWritten: pixels * 4 };
+  },
+});

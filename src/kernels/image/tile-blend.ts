@@ -5,18 +5,19 @@
  *   tileAccumulate  acc[y0 + y, x0 + x, c] += w[y, x]·tile[y, x, c],  coverage[y0 + y, x0 + x] += w[y, x]
  *   tileNormalise   y = acc / coverage
  *
- * Layout: tile and y are NHWC quads in the graph's dtype; acc is f32 quads and coverage f32 [height, width],
- * because the Gaussian weights span nine decimal orders (f16 corners would be 0/0). One invocation per pixel
- * and quad. Tiles are added in the order in which they are run, so the result is deterministic. Every pixel
- * must be covered by a tile; an uncovered one gives NaN.
+ * Layout: tile and y are NHWC quads in the graph's dtype; acc is f32 quads and coverage f32 [height, width]. They are
+ * f32 because the Gaussian weights span nine decimal orders: in f16 corners would be 0/0. One invocation per pixel and
+ * quad.
+ *
+ * Tiles are added in the order of their dispatches, so the result is deterministic. A pixel that no tile covers gives
+ * NaN.
  */
-import type { Caps } from "../../gpu/caps.ts";
 import type { DType } from "../../gpu/dtype.ts";
 import { dtypeByteLength } from "../../gpu/dtype.ts";
 import { quadCount } from "../../gpu/shape.ts";
-import type { Operand, Param } from "../../gpu/wgsl.ts";
-import type { Kernel, KernelPlan } from "../kernel.ts";
-import { dispatch, reads, u32, writes } from "../kernel.ts";
+import type { ShaderHeader } from "../../gpu/wgsl.ts";
+import type { Dispatch, Kernel } from "../kernel.ts";
+import { defineKernel, dispatch, reads, u32, writes } from "../kernel.ts";
 import {
   checkBindings,
   checkRange,
@@ -59,19 +60,26 @@ export interface TileNormaliseProblem extends TileClearProblem {
 
 const ADVICE = "Use f16 precision or a smaller image";
 
-function planMap(
+const accumulators = [writes("acc", "vec4<f32>"), writes("coverage", "f32")];
+
+function accumulatorBytes({ width, height, channels }: TileClearProblem) {
+  return { acc: width * height * quadCount(channels) * 16, coverage: width * height * 4 };
+}
+
+/**
+ * A dispatch over the pixels and quads of a map. `statements` know `at` (x counts the quads of a row), `column` of
+ * the pixel, and whether the quad `is_first` of its pixel.
+ */
+function mapDispatch(
   label: string,
-  caps: Caps,
-  dtype: DType,
-  size: { readonly width: number; readonly height: number; readonly channels: number },
-  operands: readonly Operand[],
-  params: readonly Param[],
+  { width, height, channels }: TileClearProblem,
+  header: ShaderHeader,
   statements: string,
-): KernelPlan {
-  const quads = quadCount(size.channels);
-  // x runs over pixels and their quads; QUADS is a constant, so that the division is one by a constant.
+): Dispatch {
+  const QUADS = quadCount(channels); // a constant, so that the division is one by a constant
+  const params = [u32("width", width), u32("height", height), ...header.params];
   const body = /* wgsl */ `${MAP_POSITION}
-@compute @workgroup_size(${MAP_WORKGROUP})
+@compute @workgroup_size(MAP_COLUMNS, MAP_ROWS)
 fn main(${MAP_ARGUMENTS}) {
   let at = map_position(group, counts, local);
   if (at.x >= params.width * QUADS || at.y >= params.height) { return; }
@@ -79,95 +87,59 @@ fn main(${MAP_ARGUMENTS}) {
   let is_first = at.x % QUADS == 0u;
 ${statements}}
 `;
-  return {
-    variant: "quad",
-    scratch: [],
-    dispatches: [
-      dispatch(
-        label,
-        {
-          caps,
-          dtype,
-          operands,
-          params: [u32("width", size.width), u32("height", size.height), ...params],
-          constants: { QUADS: quads },
-        },
-        body,
-        mapGrid(size.width * quads, size.height),
-      ),
-    ],
-  };
+  return dispatch(
+    label,
+    { ...header, params, constants: { ...MAP_WORKGROUP, QUADS } },
+    body,
+    mapGrid(width * QUADS, height),
+  );
 }
-
-function accumulatorBytes({ width, height, channels }: TileClearProblem) {
-  return { acc: width * height * quadCount(channels) * 16, coverage: width * height * 4 };
-}
-
-function checkSize(op: string, { width, height, channels }: TileClearProblem): void {
-  checkSides(op, { width, height, channels });
-}
-
-function checkAccumulate(problem: TileAccumulateProblem): void {
-  const { tileWidth, tileHeight } = problem;
-  checkSize("tileAccumulate", problem);
-  checkSides("tileAccumulate", { tileWidth, tileHeight });
-  checkRange("tileAccumulate", "tile columns", problem.x0, tileWidth, problem.width);
-  checkRange("tileAccumulate", "tile rows", problem.y0, tileHeight, problem.height);
-}
-
-const accumulators = [writes("acc", "vec4<f32>"), writes("coverage", "f32")];
 
 /** Sets the accumulators to zero, before the first tile. */
-export const tileClear: Kernel<TileClearProblem, "quad"> = {
+export const tileClear: Kernel<TileClearProblem, "quad"> = defineKernel({
   name: "tileClear",
   variants: ["quad"],
-  check: (problem) => checkSize("tileClear", problem),
-  select: () => "quad",
-  plan(problem, caps) {
-    checkSize("tileClear", problem);
+  check: ({ width, height, channels }) => checkSides("tileClear", { width, height, channels }),
+  dispatches(problem, caps) {
     checkBindings("tileClear", accumulatorBytes(problem), caps, ADVICE);
-    return planMap(
-      "tile-clear",
-      caps,
-      "f32",
-      problem,
-      accumulators,
-      [],
-      /* wgsl */ `  acc[at.y * params.width * QUADS + at.x] = vec4<f32>(0.0);
+    const header = { caps, dtype: "f32", operands: accumulators, params: [] } as const;
+    const statements = /* wgsl */ `  acc[at.y * params.width * QUADS + at.x] = vec4<f32>(0.0);
   if (is_first) { coverage[at.y * params.width + column] = 0.0; }
-`,
-    );
+`;
+    return [mapDispatch("tile-clear", problem, header, statements)];
   },
   cost(problem) {
     const { acc, coverage } = accumulatorBytes(problem);
     return { flops: 0, bytesRead: 0, bytesWritten: acc + coverage };
   },
-};
+});
 
 /** Adds a tile, weighted, to the accumulators. */
-export const tileAccumulate: Kernel<TileAccumulateProblem, "quad"> = {
+export const tileAccumulate: Kernel<TileAccumulateProblem, "quad"> = defineKernel({
   name: "tileAccumulate",
   variants: ["quad"],
-  check: checkAccumulate,
-  select: () => "quad",
-  plan(problem, caps) {
-    checkAccumulate(problem);
+  check({ width, height, channels, tileWidth, tileHeight, x0, y0 }) {
+    checkSides("tileAccumulate", { width, height, channels, tileWidth, tileHeight });
+    checkRange("tileAccumulate", "tile columns", x0, tileWidth, width);
+    checkRange("tileAccumulate", "tile rows", y0, tileHeight, height);
+  },
+  dispatches(problem, caps) {
     checkBindings("tileAccumulate", accumulatorBytes(problem), caps, ADVICE);
-    const { dtype, channels, tileWidth, tileHeight } = problem;
-    return planMap(
-      "tile-accumulate",
+    const { dtype, channels, tileWidth, tileHeight, width, x0, y0 } = problem;
+    const header = {
       caps,
       dtype,
-      { width: tileWidth, height: tileHeight, channels },
-      [reads("tile"), reads("w", "f32"), ...accumulators],
-      [u32("map_width", problem.width), u32("x0", problem.x0), u32("y0", problem.y0)],
-      /* wgsl */ `  let weight = w[at.y * params.width + column];
+      operands: [reads("tile"), reads("w", "f32"), ...accumulators],
+      params: [u32("map_width", width), u32("x0", x0), u32("y0", y0)],
+    };
+    const statements = /* wgsl */ `  let weight = w[at.y * params.width + column];
   let row = (params.y0 + at.y) * params.map_width;
   let target_quad = (row + params.x0) * QUADS + at.x;
   acc[target_quad] += weight * unpack(tile[at.y * params.width * QUADS + at.x]);
   if (is_first) { coverage[row + params.x0 + column] += weight; }
-`,
-    );
+`;
+    const size = { width: tileWidth, height: tileHeight, channels };
+    return [mapDispatch("tile-accumulate", size, header, statements)];
   },
   cost({ dtype, channels, tileWidth, tileHeight }) {
     const quads = tileWidth * tileHeight * quadCount(channels);
@@ -178,28 +150,21 @@ export const tileAccumulate: Kernel<TileAccumulateProblem, "quad"> = {
       bytesWritten: accumulated,
     };
   },
-};
+});
 
 /** The blended map: the sums over their weights. */
-export const tileNormalise: Kernel<TileNormaliseProblem, "quad"> = {
+export const tileNormalise: Kernel<TileNormaliseProblem, "quad"> = defineKernel({
   name: "tileNormalise",
   variants: ["quad"],
-  check: (problem) => checkSize("tileNormalise", problem),
-  select: () => "quad",
-  plan(problem, caps) {
-    checkSize("tileNormalise", problem);
+  check: ({ width, height, channels }) => checkSides("tileNormalise", { width, height, channels }),
+  dispatches(problem, caps) {
     checkBindings("tileNormalise", accumulatorBytes(problem), caps, ADVICE);
-    return planMap(
-      "tile-normalise",
-      caps,
-      problem.dtype,
-      problem,
-      [reads("acc", "vec4<f32>"), reads("coverage", "f32"), writes("y")],
-      [],
-      /* wgsl */ `  let index = at.y * params.width * QUADS + at.x;
+    const operands = [reads("acc", "vec4<f32>"), reads("coverage", "f32"), writes("y")];
+    const header = { caps, dtype: problem.dtype, operands, params: [] };
+    const statements = /* wgsl */ `  let index = at.y * params.width * QUADS + at.x;
   y[index] = pack(acc[index] / coverage[at.y * params.width + column]);
-`,
-    );
+`;
+    return [mapDispatch("tile-normalise", problem, header, statements)];
   },
   cost(problem) {
     const { acc, coverage } = accumulatorBytes(problem);
@@ -209,4 +174,4 @@ export const tileNormalise: Kernel<TileNormaliseProblem, "quad"> = {
       bytesWritten: (acc / 4) * dtypeByteLength(problem.dtype),
     };
   },
-};
+});

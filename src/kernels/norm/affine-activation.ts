@@ -3,21 +3,19 @@
  *
  *   y = activate(a[c]·x + b[c])
  *
- * Layout: x [N, pixels, channels], y [N, pixels, totalChannels], both in quads. affine f32 as
- * `groupNormAffine` writes it: [N][2][quads of totalChannels] vec4, all a of an image and then all b. The
- * channels of x are those from `channelOffset` on in y and in the table, so that a norm over two
- * concatenated tensors is two plans that write one y.
+ * Layout: x [N, pixels, channels], y [N, pixels, totalChannels], both in quads. affine f32 as `groupNormAffine`
+ * writes it: [N][2][quads of totalChannels] vec4, all a of an image and then all b. The channels of x begin at
+ * `channelOffset` in y and in the table: a norm over two concatenated tensors is two plans that write one y.
  *
- * One invocation per quad and strip of STRIP_PIXELS pixels (a and b are read once for all of them), quads
- * innermost. f32 arithmetic, one rounding. Padding stays zero: a and b are 0 there.
+ * One invocation per quad and strip of STRIP_PIXELS pixels, quads innermost; a and b are read once for a strip. f32
+ * arithmetic, one rounding. Padding stays zero: a and b are 0 there.
  */
-import type { Caps } from "../../gpu/caps.ts";
 import type { DType } from "../../gpu/dtype.ts";
 import { dtypeByteLength } from "../../gpu/dtype.ts";
 import { ShapeError, isShape, quadCount } from "../../gpu/shape.ts";
 import { foldWorkgroups } from "../../gpu/wgsl.ts";
-import type { Cost, Kernel, KernelPlan } from "../kernel.ts";
-import { dispatch, reads, u32, writes } from "../kernel.ts";
+import type { Kernel } from "../kernel.ts";
+import { defineKernel, dispatch, reads, u32, writes } from "../kernel.ts";
 import { activationWgsl } from "../pointwise/activation.ts";
 
 /** Operands: `x`, `affine` → `y` (only the channels of x are written). */
@@ -43,34 +41,11 @@ const WORKGROUP = 64;
 /** Pixels of one invocation: amortises 32 B of scale and shift over 4 × 16 B (f16) of x and y. */
 const STRIP_PIXELS = 4;
 
-function check(problem: AffineActivationProblem): void {
-  const { batch, pixels, channels, channelOffset, totalChannels } = problem;
-  if (!isShape([batch, pixels, channels, totalChannels])) {
-    throw new ShapeError(
-      `affineActivation: sizes must be integers ≥ 1, ` +
-        `got batch ${batch}, pixels ${pixels}, channels ${channels}, totalChannels ${totalChannels}`,
-    );
-  }
-  const end = channelOffset + channels;
-  if (!(channelOffset >= 0 && channelOffset % 4 === 0 && end <= totalChannels)) {
-    throw new ShapeError(
-      `affineActivation: channelOffset must be a multiple of 4 that leaves room for ${channels} of ` +
-        `${totalChannels} channels, got ${channelOffset}`,
-    );
-  }
-  if (channels % 4 !== 0 && end !== totalChannels) {
-    throw new ShapeError(
-      `affineActivation: only the last source may have an incomplete quad, ` +
-        `got channels ${channelOffset}..${end} of ${totalChannels}`,
-    );
-  }
-}
-
-const MAIN = /* wgsl */ `
-@compute @workgroup_size(${WORKGROUP})
+const BODY = /* wgsl */ `${activationWgsl("silu")}
+@compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>,
         @builtin(local_invocation_index) local: u32) {
-  let i = flat_group(group, counts) * ${WORKGROUP}u + local;
+  let i = flat_group(group, counts) * WORKGROUP + local;
   if (i >= params.invocations) { return; }
   let quad = i % params.quads;
   let strip = (i / params.quads) % params.strips;
@@ -91,57 +66,61 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
 }
 `;
 
-function plan(problem: AffineActivationProblem, caps: Caps): KernelPlan {
-  check(problem);
-  const { dtype, batch, pixels, channels, channelOffset, totalChannels, activation } = problem;
-  const quads = quadCount(channels);
-  const strips = Math.ceil(pixels / STRIP_PIXELS);
-  const invocations = batch * strips * quads;
-  return {
-    variant: "strip",
-    scratch: [],
-    dispatches: [
-      dispatch(
-        `affineActivation ${activation}`,
-        {
-          caps,
-          dtype,
-          operands: [reads("x"), reads("affine", "vec4<f32>"), writes("y")],
-          params: [
-            u32("invocations", invocations),
-            u32("quads", quads),
-            u32("strips", strips),
-            u32("pixels", pixels),
-            u32("quad_offset", channelOffset / 4),
-            u32("total_quads", quadCount(totalChannels)),
-            u32("has_silu", activation === "silu" ? 1 : 0),
-          ],
-          constants: { STRIP_PIXELS },
-        },
-        activationWgsl("silu") + MAIN,
-        foldWorkgroups(Math.ceil(invocations / WORKGROUP)),
-      ),
-    ],
-  };
-}
-
-function cost(problem: AffineActivationProblem): Cost {
-  const { dtype, batch, pixels, channels, activation } = problem;
-  const elements = batch * pixels * quadCount(channels) * 4;
-  const bytes = elements * dtypeByteLength(dtype);
-  return {
-    flops: elements * (activation === "none" ? 2 : 5),
-    bytesRead: bytes + batch * quadCount(channels) * 2 * 16,
-    bytesWritten: bytes,
-  };
-}
-
 /** A scale and a shift for every channel, then an activation: the third step of GroupNorm. */
-export const affineActivation: Kernel<AffineActivationProblem, "strip"> = {
+export const affineActivation: Kernel<AffineActivationProblem, "strip"> = defineKernel({
   name: "affineActivation",
   variants: ["strip"],
-  check,
-  select: () => "strip",
-  plan,
-  cost,
-};
+  check({ batch, pixels, channels, channelOffset, totalChannels }) {
+    if (!isShape([batch, pixels, channels, totalChannels])) {
+      throw new ShapeError(
+        `affineActivation: sizes must be integers ≥ 1, ` +
+          `got batch ${batch}, pixels ${pixels}, channels ${channels}, totalChannels ${totalChannels}`,
+      );
+    }
+    const end = channelOffset + channels;
+    if (!(channelOffset >= 0 && channelOffset % 4 === 0 && end <= totalChannels)) {
+      throw new ShapeError(
+        `affineActivation: channelOffset must be a multiple of 4 that leaves room for ${channels} of ` +
+          `${totalChannels} channels, got ${channelOffset}`,
+      );
+    }
+    if (channels % 4 !== 0 && end !== totalChannels) {
+      throw new ShapeError(
+        `affineActivation: only the last source may have an incomplete quad, ` +
+          `got channels ${channelOffset}..${end} of ${totalChannels}`,
+      );
+    }
+  },
+  dispatches(problem, caps) {
+    const { dtype, batch, pixels, channels, channelOffset, totalChannels, activation } = problem;
+    const quads = quadCount(channels);
+    const strips = Math.ceil(pixels / STRIP_PIXELS);
+    const invocations = batch * strips * quads;
+    const header = {
+      caps,
+      dtype,
+      operands: [reads("x"), reads("affine", "vec4<f32>"), writes("y")],
+      params: [
+        u32("invocations", invocations),
+        u32("quads", quads),
+        u32("strips", strips),
+        u32("pixels", pixels),
+        u32("quad_offset", channelOffset / 4),
+        u32("total_quads", quadCount(totalChannels)),
+        u32("has_silu", activation === "silu" ? 1 : 0),
+      ],
+      constants: { WORKGROUP, STRIP_PIXELS },
+    };
+    const workgroups = foldWorkgroups(Math.ceil(invocations / WORKGROUP));
+    return [dispatch(`affineActivation ${activation}`, header, BODY, workgroups)];
+  },
+  cost({ dtype, batch, pixels, channels, activation }) {
+    const elements = batch * pixels * quadCount(channels) * 4;
+    const bytes = elements * dtypeByteLength(dtype);
+    return {
+      flops: elements * (activation === "none" ? 2 : 5),
+      bytesRead: bytes + batch * quadCount(channels) * 2 * 16,
+      bytesWritten: bytes,
+    };
+  },
+});

@@ -7,13 +7,12 @@
  * The means of the partials are summed as differences from the first one, so that a large common offset does
  * not cost digits.
  */
-import type { Caps } from "../../gpu/caps.ts";
 import type { DType } from "../../gpu/dtype.ts";
 import { dtypeByteLength } from "../../gpu/dtype.ts";
 import { ShapeError, isShape, quadCount } from "../../gpu/shape.ts";
 import { foldWorkgroups } from "../../gpu/wgsl.ts";
-import type { Cost, Kernel, KernelPlan } from "../kernel.ts";
-import { dispatch, reads, u32, writes } from "../kernel.ts";
+import type { Kernel } from "../kernel.ts";
+import { defineKernel, dispatch, reads, u32, writes } from "../kernel.ts";
 import type { StatisticsTiles } from "./channel-stats.ts";
 import { channelStatsByteLength, partialParams, partialPixelsWgsl } from "./channel-stats.ts";
 
@@ -25,7 +24,7 @@ export interface ChannelMeanProblem {
   readonly batch: number;
   /** Channels, without padding. */
   readonly channels: number;
-  /** Parts of the statistics of an image, at most `pixels`. */
+  /** Partials of an image, at most `pixels`. */
   readonly partials: number;
   /** Pixels that the statistics count. */
   readonly pixels: number;
@@ -37,20 +36,11 @@ export interface ChannelMeanProblem {
 
 const WORKGROUP = 64;
 
-function check({ batch, channels, partials, pixels }: ChannelMeanProblem): void {
-  if (!isShape([batch, channels, partials, pixels]) || partials > pixels) {
-    throw new ShapeError(
-      `channelMean: needs sizes ≥ 1 and partials ≤ pixels, ` +
-        `got batch ${batch}, channels ${channels}, partials ${partials}, pixels ${pixels}`,
-    );
-  }
-}
-
 const BODY = /* wgsl */ `${partialPixelsWgsl("")}
-@compute @workgroup_size(${WORKGROUP})
+@compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>,
         @builtin(local_invocation_index) local: u32) {
-  let i = flat_group(group, counts) * ${WORKGROUP}u + local;
+  let i = flat_group(group, counts) * WORKGROUP + local;
   if (i >= params.invocations) { return; }
   let image = i / params.quads;
   let quad = i % params.quads;
@@ -58,57 +48,49 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
   let shift = stats[first * 2u];
   var sum = vec4<f32>(0.0);
   for (var s = 0u; s < params.partials; s++) {
-    sum += split_pixels(s) * (stats[(first + s * params.quads) * 2u] - shift);
+    sum += partial_pixels(s) * (stats[(first + s * params.quads) * 2u] - shift);
   }
   y[i] = pack(shift + sum / f32(params.pixels));
 }
 `;
 
-function plan(problem: ChannelMeanProblem, caps: Caps): KernelPlan {
-  check(problem);
-  const { dtype, batch, channels, partials, pixels } = problem;
-  const quads = quadCount(channels);
-  return {
-    variant: "quad",
-    scratch: [],
-    dispatches: [
-      dispatch(
-        "channelMean",
-        {
-          caps,
-          dtype,
-          operands: [reads("stats", "vec4<f32>"), writes("y")],
-          params: [
-            u32("invocations", batch * quads),
-            u32("quads", quads),
-            u32("partials", partials),
-            u32("pixels", pixels),
-            u32("first_quad", problem.first / 8),
-            ...partialParams(problem, ""),
-          ],
-        },
-        BODY,
-        foldWorkgroups(Math.ceil((batch * quads) / WORKGROUP)),
-      ),
-    ],
-  };
-}
-
-function cost({ dtype, batch, channels, partials }: ChannelMeanProblem): Cost {
-  const elements = batch * quadCount(channels) * 4;
-  return {
-    flops: 3 * elements * partials,
-    bytesRead: channelStatsByteLength(batch, partials, channels),
-    bytesWritten: elements * dtypeByteLength(dtype),
-  };
-}
-
 /** Mean of each channel over all pixels, from the statistics of `channelStats`. */
-export const channelMean: Kernel<ChannelMeanProblem, "quad"> = {
+export const channelMean: Kernel<ChannelMeanProblem, "quad"> = defineKernel({
   name: "channelMean",
   variants: ["quad"],
-  check,
-  select: () => "quad",
-  plan,
-  cost,
-};
+  check({ batch, channels, partials, pixels }) {
+    if (isShape([batch, channels, partials, pixels]) && partials <= pixels) return;
+    throw new ShapeError(
+      `channelMean: needs sizes ≥ 1 and partials ≤ pixels, ` +
+        `got batch ${batch}, channels ${channels}, partials ${partials}, pixels ${pixels}`,
+    );
+  },
+  dispatches(problem, caps) {
+    const { dtype, batch, channels, partials, pixels, first } = problem;
+    const quads = quadCount(channels);
+    const header = {
+      caps,
+      dtype,
+      operands: [reads("stats", "vec4<f32>"), writes("y")],
+      params: [
+        u32("invocations", batch * quads),
+        u32("quads", quads),
+        u32("partials", partials),
+        u32("pixels", pixels),
+        u32("first_quad", first / 8),
+        ...partialParams(problem, ""),
+      ],
+      constants: { WORKGROUP },
+    };
+    const workgroups = foldWorkgroups(Math.ceil((batch * quads) / WORKGROUP));
+    return [dispatch("channelMean", header, BODY, workgroups)];
+  },
+  cost({ dtype, batch, channels, partials }) {
+    const elements = batch * quadCount(channels) * 4;
+    return {
+      flops: 3 * elements * partials,
+      bytesRead: channelStatsByteLength(batch, partials, channels),
+      bytesWritten: elements * dtypeByteLength(dtype),
+    };
+  },
+});

@@ -1,17 +1,18 @@
 /**
  * Per-channel partial statistics over the pixels of a rectangle: the first step of GroupNorm.
  *
- *   mean = Σx / pixels,  M2 = Σ(x − mean)²      for each image, split and channel
+ *   mean = Σx / pixels,  M2 = Σ(x − mean)²      for each image, partial and channel
  *
  * Layout: x [N, H, W, C] in quads. stats f32: two vec4 (mean, M2) at ((n·partials + s)·quads + q)·2; the
- * channel padding gives zeros. Split s is a run of consecutive pixels of the rectangle in row order,
- * `partialPixels` long; pixels outside the rectangle (the overlap of a tile) do not count.
+ * channel padding gives zeros. Partial s is a strip: `partialPixels` consecutive pixels of the rectangle in row
+ * order. Pixels outside the rectangle (the overlap of a tile) do not count.
  *
- * One invocation per (image, split, quad), quads innermost, so that neighbours read neighbouring memory; no
- * workgroup memory. An invocation takes four pixels at a time: their own mean and M2 first, merged into the
- * running pair by Chan's formula (four loads in flight, one division). All of it on x − (first pixel of the
- * strip): plain f32 Welford at an offset of 1000 loses 1e-3 of the spread over 1,000 pixels; shifted, the
- * error is relative to the spread. Never Σx² − (Σx)²/n.
+ * One invocation per (image, partial, quad), quads innermost, so that neighbours read neighbouring memory. No
+ * workgroup memory. An invocation takes four pixels at a time. It computes their own mean and M2 first and merges
+ * them into the running pair by Chan's formula: four loads in flight, one division.
+ *
+ * All sums are over x − (first pixel of the strip). Plain f32 Welford at an offset of 1000 loses 1e-3 of the spread
+ * over 1,000 pixels; shifted, the error is relative to the spread. Never Σx² − (Σx)²/n.
  *
  * Idea: T. Chan, G. Golub, R. LeVeque, "Updating formulae and a pairwise algorithm for computing sample
  * variances", 1979.
@@ -22,8 +23,8 @@ import { dtypeByteLength } from "../../gpu/dtype.ts";
 import { ShapeError, isShape, quadCount } from "../../gpu/shape.ts";
 import type { Param } from "../../gpu/wgsl.ts";
 import { foldWorkgroups } from "../../gpu/wgsl.ts";
-import type { Cost, Kernel, KernelPlan } from "../kernel.ts";
-import { dispatch, reads, u32, writes } from "../kernel.ts";
+import type { Kernel } from "../kernel.ts";
+import { defineKernel, dispatch, reads, u32, writes } from "../kernel.ts";
 
 /** Half-open rectangle of pixels. */
 export interface PixelRegion {
@@ -57,12 +58,12 @@ const WORKGROUP = 64;
 const TARGET_INVOCATIONS = 32_768;
 const TARGET_INVOCATIONS_SOFTWARE = 1_024;
 
-/** Shorter strips write (and read again) more statistics than they save: 32 B for every quad of a strip. */
+/** Least pixels of a strip. Statistics are 32 B for each of its quads, written and read again. */
 const MIN_STRIP_PIXELS = 32;
 
 /**
- * Splits that are no strips but the tiles of a map, row by row, those of a doubled map phase by phase: the last of a
- * row and those of the last row may be smaller.
+ * Partials that are not strips but the tiles of a map, row by row. The last tile of a row and the tiles of the last
+ * row may be smaller. A doubled map has the tiles of one phase after another.
  */
 export interface StatisticsTiles {
   /** Pixels of the map of one phase. */
@@ -73,7 +74,7 @@ export interface StatisticsTiles {
 
 /** How the pixels of an image are divided among its partials. */
 export interface PartialCounts {
-  /** Parts of the statistics of an image, at most its pixels. */
+  /** Partials of an image, at most its pixels. */
   readonly partials: number;
   /** Pixels that the statistics count. */
   readonly pixels: number;
@@ -85,8 +86,9 @@ export interface PartialCounts {
 export type ChannelsPerEntry = 1 | 2 | 4;
 
 /**
- * Statistics within a buffer of f32. An entry is mean and M2 of a run of channels; of a quad all means and then all M2
- * follow one another, at first + ((n·partials + s)·quads + q)·8/channelsPerEntry. `channelStats` writes entries of one channel.
+ * Statistics within a buffer of f32. An entry is mean and M2 of `channelsPerEntry` neighbouring channels. Those of quad
+ * q in partial s of image n begin at first + ((n·partials + s)·quads + q)·8/channelsPerEntry: all means, then all M2.
+ * `channelStats` writes entries of one channel.
  */
 export interface Statistics extends PartialCounts {
   /** Channels of an entry. */
@@ -95,25 +97,25 @@ export interface Statistics extends PartialCounts {
   readonly first: number;
 }
 
-/** Pixels of split `split`. Of strips the first ones are one longer where they cannot be equal. */
-export function partialPixels({ partials, pixels, tiles }: PartialCounts, split: number): number {
-  if (tiles === null) return Math.floor(pixels / partials) + (split < pixels % partials ? 1 : 0);
+/** Pixels of partial `partial`. Where strips cannot be equal the first ones are one pixel longer. */
+export function partialPixels({ partials, pixels, tiles }: PartialCounts, partial: number): number {
+  if (tiles === null) return Math.floor(pixels / partials) + (partial < pixels % partials ? 1 : 0);
   const [mapHeight, mapWidth] = tiles.map;
   const [tileHeight, tileWidth] = tiles.tile;
   const columns = Math.ceil(mapWidth / tileWidth);
-  const tile = split % (columns * Math.ceil(mapHeight / tileHeight));
+  const tile = partial % (columns * Math.ceil(mapHeight / tileHeight));
   const x = (tile % columns) * tileWidth;
   const y = Math.floor(tile / columns) * tileHeight;
   return Math.min(tileWidth, mapWidth - x) * Math.min(tileHeight, mapHeight - y);
 }
 
-/** WGSL `split_pixels<suffix>(split) -> f32`, the pixels of a split. Needs `partialParams`. */
+/** WGSL `partial_pixels<suffix>(partial) -> f32`, the pixels of a partial. Needs `partialParams`. */
 export const partialPixelsWgsl = (suffix: string): string => /* wgsl */ `
-fn split_pixels${suffix}(split: u32) -> f32 {
+fn partial_pixels${suffix}(partial: u32) -> f32 {
   if (params.tile_columns${suffix} == 0u) {
-    return f32(params.strip_pixels${suffix} + select(0u, 1u, split < params.longer_strips${suffix}));
+    return f32(params.strip_pixels${suffix} + select(0u, 1u, partial < params.longer_strips${suffix}));
   }
-  let tile = split % params.map_tiles${suffix};
+  let tile = partial % params.map_tiles${suffix};
   let x = (tile % params.tile_columns${suffix}) * params.tile_width${suffix};
   let y = (tile / params.tile_columns${suffix}) * params.tile_height${suffix};
   return f32(min(params.tile_width${suffix}, params.map_width${suffix} - x)
@@ -141,8 +143,8 @@ export function partialParams({ partials, pixels, tiles }: PartialCounts, suffix
 /** How many strips suit the device, ≥ 1 and never more than `pixels`. */
 export function choosePartials(pixels: number, channels: number, caps: Caps): number {
   const target = caps.isSoftware ? TARGET_INVOCATIONS_SOFTWARE : TARGET_INVOCATIONS;
-  const wanted = Math.ceil(target / quadCount(channels));
-  return Math.max(1, Math.min(wanted, Math.floor(pixels / MIN_STRIP_PIXELS)));
+  const enough = Math.ceil(target / quadCount(channels));
+  return Math.max(1, Math.min(enough, Math.floor(pixels / MIN_STRIP_PIXELS)));
 }
 
 /** Number of pixels in a region. */
@@ -150,7 +152,7 @@ export function regionPixels(region: PixelRegion): number {
   return (region.y1 - region.y0) * (region.x1 - region.x0);
 }
 
-/** Bytes of the `stats` operand; of statistics of other runs. */
+/** Bytes of the `stats` operand, or of statistics with more channels per entry. */
 export function channelStatsByteLength(
   batch: number,
   partials: number,
@@ -158,36 +160,6 @@ export function channelStatsByteLength(
   channelsPerEntry: ChannelsPerEntry = 1,
 ): number {
   return (batch * partials * quadCount(channels) * 2 * 16) / channelsPerEntry;
-}
-
-function check(problem: ChannelStatsProblem): void {
-  const { batch, height, width, channels, region, partials } = problem;
-  const { y0, y1, x0, x1 } = region;
-  if (!isShape([batch, height, width, channels])) {
-    throw new ShapeError(
-      `channelStats: sizes must be integers ≥ 1, got [${batch}, ${height}, ${width}, ${channels}]`,
-    );
-  }
-  const isInside =
-    [y0, y1, x0, x1].every(Number.isSafeInteger) &&
-    0 <= y0 &&
-    y0 < y1 &&
-    y1 <= height &&
-    0 <= x0 &&
-    x0 < x1 &&
-    x1 <= width;
-  if (!isInside) {
-    throw new ShapeError(
-      `channelStats: region must be a non-empty rectangle within ${height}x${width}, ` +
-        `got rows ${y0}..${y1}, columns ${x0}..${x1}`,
-    );
-  }
-  if (!Number.isSafeInteger(partials) || partials < 1 || partials > regionPixels(region)) {
-    throw new ShapeError(
-      `channelStats: partials must be an integer from 1 to the ${regionPixels(region)} pixels of the region, ` +
-        `got ${partials}`,
-    );
-  }
 }
 
 const BODY = /* wgsl */ `
@@ -202,16 +174,16 @@ fn advance(at: Cursor) -> Cursor {
                 select(at.column + 1u, 0u, row_ends));
 }
 
-@compute @workgroup_size(${WORKGROUP})
+@compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>,
         @builtin(local_invocation_index) local: u32) {
-  let i = flat_group(group, counts) * ${WORKGROUP}u + local;
+  let i = flat_group(group, counts) * WORKGROUP + local;
   if (i >= params.invocations) { return; }
   let quad = i % params.quads;
-  let split = (i / params.quads) % params.partials;
+  let partial = (i / params.quads) % params.partials;
   let image = i / (params.quads * params.partials);
-  let pixels = params.strip_pixels + select(0u, 1u, split < params.longer_strips);
-  let first = split * params.strip_pixels + min(split, params.longer_strips);
+  let pixels = params.strip_pixels + select(0u, 1u, partial < params.longer_strips);
+  let first = partial * params.strip_pixels + min(partial, params.longer_strips);
   let column = first % params.region_width;
   let pixel = image * params.image_pixels + params.region_start
     + (first / params.region_width) * params.width + column;
@@ -252,59 +224,64 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
 }
 `;
 
-function plan(problem: ChannelStatsProblem, caps: Caps): KernelPlan {
-  check(problem);
-  const { dtype, batch, height, width, channels, region, partials } = problem;
-  const quads = quadCount(channels);
-  const pixels = regionPixels(region);
-  const regionWidth = region.x1 - region.x0;
-  const invocations = batch * partials * quads;
-  return {
-    variant: "strip",
-    scratch: [],
-    dispatches: [
-      dispatch(
-        "channelStats",
-        {
-          caps,
-          dtype,
-          operands: [reads("x"), writes("stats", "vec4<f32>")],
-          params: [
-            u32("invocations", invocations),
-            u32("quads", quads),
-            u32("partials", partials),
-            u32("strip_pixels", Math.floor(pixels / partials)),
-            u32("longer_strips", pixels % partials),
-            u32("image_pixels", height * width),
-            u32("width", width),
-            u32("region_start", region.y0 * width + region.x0),
-            u32("region_width", regionWidth),
-            u32("row_gap", (width - regionWidth) * quads),
-          ],
-        },
-        BODY,
-        foldWorkgroups(Math.ceil(invocations / WORKGROUP)),
-      ),
-    ],
-  };
-}
-
-function cost(problem: ChannelStatsProblem): Cost {
-  const { dtype, batch, channels, region, partials } = problem;
-  const elements = batch * regionPixels(region) * quadCount(channels) * 4;
-  return {
-    flops: elements * 5, // shift, two sums, difference, square
-    bytesRead: elements * dtypeByteLength(dtype),
-    bytesWritten: channelStatsByteLength(batch, partials, channels),
-  };
-}
-
 /** Mean and squared deviations of each channel over a rectangle, in strips: the first step of GroupNorm. */
-export const channelStats: Kernel<ChannelStatsProblem, "strip"> = {
+export const channelStats: Kernel<ChannelStatsProblem, "strip"> = defineKernel({
   name: "channelStats",
   variants: ["strip"],
-  check,
-  select: () => "strip",
-  plan,
-  cost,
-};
+  check({ batch, height, width, channels, region, partials }) {
+    const { y0, y1, x0, x1 } = region;
+    if (!isShape([batch, height, width, channels])) {
+      throw new ShapeError(
+        `channelStats: sizes must be integers ≥ 1, got [${batch}, ${height}, ${width}, ${channels}]`,
+      );
+    }
+    const isWithin = (from: number, to: number, size: number): boolean =>
+      [from, to].every(Number.isSafeInteger) && 0 <= from && from < to && to <= size;
+    if (!isWithin(y0, y1, height) || !isWithin(x0, x1, width)) {
+      throw new ShapeError(
+        `channelStats: region must be a non-empty rectangle within ${height}x${width}, ` +
+          `got rows ${y0}..${y1}, columns ${x0}..${x1}`,
+      );
+    }
+    if (!isShape([partials]) || partials > regionPixels(region)) {
+      throw new ShapeError(
+        `channelStats: partials must be an integer from 1 to the ${regionPixels(region)} pixels of the region, ` +
+          `got ${partials}`,
+      );
+    }
+  },
+  dispatches({ dtype, batch, height, width, channels, region, partials }, caps) {
+    const quads = quadCount(channels);
+    const pixels = regionPixels(region);
+    const regionWidth = region.x1 - region.x0;
+    const invocations = batch * partials * quads;
+    const header = {
+      caps,
+      dtype,
+      operands: [reads("x"), writes("stats", "vec4<f32>")],
+      params: [
+        u32("invocations", invocations),
+        u32("quads", quads),
+        u32("partials", partials),
+        u32("strip_pixels", Math.floor(pixels / partials)),
+        u32("longer_strips", pixels % partials),
+        u32("image_pixels", height * width),
+        u32("width", width),
+        u32("region_start", region.y0 * width + region.x0),
+        u32("region_width", regionWidth),
+        u32("row_gap", (width - regionWidth) * quads),
+      ],
+      constants: { WORKGROUP },
+    };
+    const workgroups = foldWorkgroups(Math.ceil(invocations / WORKGROUP));
+    return [dispatch("channelStats", header, BODY, workgroups)];
+  },
+  cost({ dtype, batch, channels, region, partials }) {
+    const elements = batch * regionPixels(region) * quadCount(channels) * 4;
+    return {
+      flops: elements * 5, // shift, two sums, difference, square
+      bytesRead: elements * dtypeByteLength(dtype),
+      bytesWritten: channelStatsByteLength(batch, partials, channels),
+    };
+  },
+});

@@ -1,4 +1,4 @@
-/** GroupNorm's statistics on the host, in doubles: for maps in tiles, whose moments are merged between two runs. */
+/** GroupNorm's statistics on the host, in doubles. Maps in tiles need them: the moments of all tiles are merged. */
 import { ShapeError, isShape, paddedChannels, quadCount } from "../../gpu/shape.ts";
 import { channelStatsByteLength, partialPixels } from "./channel-stats.ts";
 import type { GroupNormAffineProblem } from "./group-norm-affine.ts";
@@ -13,8 +13,8 @@ export interface GroupMoments {
 }
 
 /**
- * The moments of every group from partials that were read back: one array per source, as `channelStats`
- * wrote it. For tiles: merge the tiles' moments with `mergeGroupMoments`.
+ * The moments of every group from partials that were read back: one array per source, as `channelStats` wrote it.
+ * Moments of tiles are merged with `mergeGroupMoments`.
  */
 export function groupMoments(
   stats: readonly Float32Array[],
@@ -57,18 +57,21 @@ export function groupMoments(
   return moments;
 }
 
-/** The moments of the union of disjoint parts, for example tiles. All must have the same groups. */
-export function mergeGroupMoments(parts: readonly GroupMoments[]): GroupMoments {
-  const groups = parts[0]?.count.length ?? 0;
+/**
+ * The moments of the union of disjoint tiles. Throws `ShapeError` unless all have the same groups. Of no tiles: no
+ * groups.
+ */
+export function mergeGroupMoments(tiles: readonly GroupMoments[]): GroupMoments {
+  const groups = tiles[0]?.count.length ?? 0;
   const moments = emptyMoments(groups);
-  for (const part of parts) {
-    if (part.count.length !== groups) {
+  for (const tile of tiles) {
+    if (tile.count.length !== groups) {
       throw new ShapeError(
-        `groupNorm: parts must have the same groups, got ${groups} and ${part.count.length}`,
+        `groupNorm: tiles must have the same groups, got ${groups} and ${tile.count.length}`,
       );
     }
-    part.count.forEach((count, group) => {
-      const [mean, variance] = [part.mean[group] as number, part.variance[group] as number];
+    tile.count.forEach((count, group) => {
+      const [mean, variance] = [tile.mean[group] as number, tile.variance[group] as number];
       mergeInto(moments, group, count, mean, variance);
     });
   }

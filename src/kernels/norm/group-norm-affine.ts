@@ -13,13 +13,12 @@
  *
  * Known limit: y = a·x + b rounds at the size of b, so its absolute error reaches 2e-7·|mean|·rstd·gamma.
  */
-import type { Caps } from "../../gpu/caps.ts";
 import { paddedChannels, quadCount } from "../../gpu/shape.ts";
 import { foldWorkgroups } from "../../gpu/wgsl.ts";
-import type { Cost, Kernel, KernelPlan } from "../kernel.ts";
-import { dispatch, f32, reads, u32, writes } from "../kernel.ts";
+import type { Kernel } from "../kernel.ts";
+import { defineKernel, dispatch, f32, reads, u32, writes } from "../kernel.ts";
 import { channelStatsByteLength } from "./channel-stats.ts";
-import type { GroupNormOfSources, GroupNormSource } from "./group-sums.ts";
+import type { GroupNormOfSources } from "./group-sums.ts";
 import { checkGroupNorm, groupSumsParams, groupSumsWgsl, totalChannels } from "./group-sums.ts";
 
 /** Operands: `stats0`, `stats1` (with two sources), `gamma`, `beta` → `affine`. */
@@ -33,19 +32,17 @@ export function groupNormAffineByteLength(batch: number, channels: number): numb
   return batch * 2 * paddedChannels(channels) * 4;
 }
 
-const check = (problem: GroupNormAffineProblem): void => checkGroupNorm("groupNorm", problem);
-
-const MAIN = /* wgsl */ `
-var<workgroup> partial: array<f32, LANES>;
+const BODY = /* wgsl */ `${groupSumsWgsl(["stats0", "stats1"])}
+var<workgroup> lane_sums: array<f32, LANES>;
 
 fn sum_of_lanes(value: f32, lane: u32) -> f32 {
-  partial[lane] = value;
+  lane_sums[lane] = value;
   workgroupBarrier();
   for (var reach = LANES / 2u; reach > 0u; reach >>= 1u) {
-    if (lane < reach) { partial[lane] += partial[lane + reach]; }
+    if (lane < reach) { lane_sums[lane] += lane_sums[lane + reach]; }
     workgroupBarrier();
   }
-  let sum = partial[0];
+  let sum = lane_sums[0];
   workgroupBarrier();
   return sum;
 }
@@ -77,72 +74,46 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) counts: v
 }
 `;
 
-function plan(problem: GroupNormAffineProblem, caps: Caps): KernelPlan {
-  check(problem);
-  const { batch, sources, numGroups, eps } = problem;
-  const channels = totalChannels(sources);
-  return {
-    variant: "tree",
-    scratch: [],
-    dispatches: [
-      dispatch(
-        "groupNormAffine",
-        {
-          caps,
-          dtype: "f32",
-          // Scalars, not quads: groups begin and end anywhere within a quad.
-          operands: [
-            reads("stats0", "f32"),
-            sources.length === 2
-              ? reads("stats1", "f32")
-              : { ...reads("stats1", "f32"), boundTo: "stats0" },
-            reads("gamma", "f32"),
-            reads("beta", "f32"),
-            writes("affine", "f32"),
-          ],
-          params: [
-            u32("batch", batch),
-            u32("groups", numGroups),
-            u32("group_channels", channels / numGroups),
-            u32("quads", quadCount(channels)),
-            u32("pixels", sources[0].pixels),
-            f32("eps", eps),
-            u32("beta_first", problem.isStacked ? paddedChannels(channels) : 0),
-            ...groupSumsParams(sources),
-          ],
-          constants: { LANES: caps.isSoftware ? 64 : 256 },
-        },
-        groupSumsWgsl(["stats0", "stats1"]) + MAIN,
-        foldWorkgroups(batch * numGroups),
-      ),
-    ],
-  };
-}
-
-function cost(problem: GroupNormAffineProblem): Cost {
-  const { batch, sources } = problem;
-  const channels = totalChannels(sources);
-  const sum = (of: (source: GroupNormSource) => number): number =>
-    sources.reduce((total, source) => total + of(source), 0);
-  const entries = sum(
-    (source) => (batch * source.partials * source.channels) / source.channelsPerEntry,
-  );
-  const statsBytes = sum((source) =>
-    channelStatsByteLength(batch, source.partials, source.channels, source.channelsPerEntry),
-  );
-  return {
-    flops: entries * 9 + batch * channels * 3,
-    bytesRead: statsBytes + 2 * paddedChannels(channels) * 4,
-    bytesWritten: groupNormAffineByteLength(batch, channels),
-  };
-}
-
 /** Statistics of channels as a scale and a shift for each: the second step of GroupNorm. */
-export const groupNormAffine: Kernel<GroupNormAffineProblem, "tree"> = {
+export const groupNormAffine: Kernel<GroupNormAffineProblem, "tree"> = defineKernel({
   name: "groupNormAffine",
   variants: ["tree"],
-  check,
-  select: () => "tree",
-  plan,
-  cost,
-};
+  check: (problem) => checkGroupNorm("groupNorm", problem),
+  dispatches({ batch, sources, numGroups, eps, isStacked }, caps) {
+    const channels = totalChannels(sources);
+    const second = sources.length === 2 ? {} : { boundTo: "stats0" };
+    const header = {
+      caps,
+      dtype: "f32",
+      // Scalars, not quads: groups begin and end anywhere within a quad.
+      operands: [
+        reads("stats0", "f32"),
+        { ...reads("stats1", "f32"), ...second },
+        reads("gamma", "f32"),
+        reads("beta", "f32"),
+        writes("affine", "f32"),
+      ],
+      params: [
+        u32("batch", batch),
+        u32("groups", numGroups),
+        u32("group_channels", channels / numGroups),
+        u32("quads", quadCount(channels)),
+        u32("pixels", sources[0].pixels),
+        f32("eps", eps),
+        u32("beta_first", isStacked ? paddedChannels(channels) : 0),
+        ...groupSumsParams(sources),
+      ],
+      constants: { LANES: caps.isSoftware ? 64 : 256 },
+    } as const;
+    return [dispatch("groupNormAffine", header, BODY, foldWorkgroups(batch * numGroups))];
+  },
+  cost({ batch, sources }) {
+    const channels = totalChannels(sources);
+    const cost = { flops: batch * channels * 3, bytesRead: 2 * paddedChannels(channels) * 4 };
+    for (const { partials, channels: own, channelsPerEntry } of sources) {
+      cost.flops += ((batch * partials * own) / channelsPerEntry) * 9;
+      cost.bytesRead += channelStatsByteLength(batch, partials, own, channelsPerEntry);
+    }
+    return { ...cost, bytesWritten: groupNormAffineByteLength(batch, channels) };
+  },
+});

@@ -1,11 +1,14 @@
 /**
- * Statistics of one or two sources, entry by entry, summed over the channels of a group: what `groupNormAffine` and norms
- * that are merged on load (`merged-norm.ts`) have in common. Chan's formula for many parts at once: the mean, then
- * M2 = Σ(M2ₑ + nₑ·(meanₑ − mean)²). f32; means are taken relative to the group's first entry.
+ * Sums over the statistics of a group's channels, which may lie in one or two sources. `groupNormAffine` and norms that
+ * are merged on load (`merged-norm.ts`) share them.
+ *
+ * Chan's formula for many entries e at once: first the mean, then M2 = Σ(M2ₑ + nₑ·(meanₑ − mean)²). All in f32, with
+ * means relative to the group's first entry.
  */
 import { ShapeError, isShape, quadCount } from "../../gpu/shape.ts";
 import type { Param } from "../../gpu/wgsl.ts";
 import { u32 } from "../kernel.ts";
+import { unroll } from "../unroll.ts";
 import type { Statistics } from "./channel-stats.ts";
 import { partialParams, partialPixelsWgsl } from "./channel-stats.ts";
 
@@ -83,7 +86,7 @@ export function checkGroupNorm(
   }
 }
 
-/** One source is two of which the second has no channels: no group reaches it. */
+/** Second source of a norm over one: it has no channels, so that no group reaches it. */
 const NO_SOURCE = {
   channels: 0,
   partials: 1,
@@ -99,64 +102,56 @@ export function groupSumsParams(sources: GroupNormSources): Param[] {
   return [first, second].flatMap((source, k) => [
     u32(`channels_${k}`, source.channels),
     u32(`quads_${k}`, quadCount(source.channels)),
-    u32(`splits_${k}`, source.partials),
-    u32(`run_${k}`, source.channelsPerEntry),
+    u32(`partials_${k}`, source.partials),
+    u32(`channels_per_entry_${k}`, source.channelsPerEntry),
     u32(`first_${k}`, source.first),
     ...partialParams(source, `_${k}`),
   ]);
 }
 
 /**
- * Functions on source `k`, whose statistics are in `buffer`: `stats_index_k` finds the mean of an entry (M2 is 4 / run
- * further); `weighted_means_k` and `spread_k` are a lane's part of the two sums over `count` channels from `first`.
+ * Functions on source `$k`. `stats_index_$k` finds the mean of an entry in a buffer of f32; M2 is
+ * 4 / channels_per_entry further. `weighted_means_$k` and `spread_$k` are what one lane of `lanes` adds to the two
+ * sums over `count` channels from `first` on.
  */
-const sourceFunctions = (
-  k: number,
-  buffer: string,
-): string => /* wgsl */ `${partialPixelsWgsl(`_${k}`)}
-fn stats_index_${k}(image: u32, split: u32, entry: u32) -> u32 {
-  let lanes = 4u / params.run_${k};
-  return params.first_${k}
-    + (((image * params.splits_${k} + split) * params.quads_${k} + entry / lanes) * 2u) * lanes + entry % lanes;
+const SOURCE_SUMS = /* wgsl */ `${partialPixelsWgsl("_$k")}
+fn stats_index_$k(image: u32, partial: u32, entry: u32) -> u32 {
+  let quad_entries = 4u / params.channels_per_entry_$k;
+  return params.first_$k
+    + (((image * params.partials_$k + partial) * params.quads_$k + entry / quad_entries) * 2u) * quad_entries
+    + entry % quad_entries;
 }
 
-fn weighted_means_${k}(image: u32, first: u32, count: u32, lane: u32, lanes: u32, shift: f32) -> f32 {
-  let run = params.run_${k};
-  let entries = count / run;
+fn weighted_means_$k(image: u32, first: u32, count: u32, lane: u32, lanes: u32, shift: f32) -> f32 {
+  let channels = params.channels_per_entry_$k;
+  let entries = count / channels;
   var sum = 0.0;
-  for (var i = lane; i < entries * params.splits_${k}; i += lanes) {
-    let split = i / entries;
-    let index = stats_index_${k}(image, split, first / run + i % entries);
-    sum += split_pixels_${k}(split) * (${buffer}[index] - shift);
+  for (var i = lane; i < entries * params.partials_$k; i += lanes) {
+    let partial = i / entries;
+    let index = stats_index_$k(image, partial, first / channels + i % entries);
+    sum += partial_pixels_$k(partial) * ($stats$k[index] - shift);
   }
-  return f32(run) * sum;
+  return f32(channels) * sum;
 }
 
-fn spread_${k}(image: u32, first: u32, count: u32, lane: u32, lanes: u32, shift: f32, mean: f32) -> f32 {
-  let run = params.run_${k};
-  let entries = count / run;
+fn spread_$k(image: u32, first: u32, count: u32, lane: u32, lanes: u32, shift: f32, mean: f32) -> f32 {
+  let channels = params.channels_per_entry_$k;
+  let entries = count / channels;
   var sum = 0.0;
-  for (var i = lane; i < entries * params.splits_${k}; i += lanes) {
-    let split = i / entries;
-    let index = stats_index_${k}(image, split, first / run + i % entries);
-    let delta = (${buffer}[index] - shift) - mean;
-    sum += ${buffer}[index + 4u / run] + f32(run) * split_pixels_${k}(split) * (delta * delta);
+  for (var i = lane; i < entries * params.partials_$k; i += lanes) {
+    let partial = i / entries;
+    let index = stats_index_$k(image, partial, first / channels + i % entries);
+    let delta = ($stats$k[index] - shift) - mean;
+    sum += $stats$k[index + 4u / channels] + f32(channels) * partial_pixels_$k(partial) * (delta * delta);
   }
   return sum;
 }
 `;
 
-/**
- * WGSL of `first_mean`, the mean of the entry that holds channel `low`, and of the parts of a lane of `lanes` of the sums
- * over channels `low` to `high`. `buffers` are the variables that hold the statistics of the sources.
- */
-export const groupSumsWgsl = (buffers: readonly [string, string]): string =>
-  sourceFunctions(0, buffers[0]) +
-  sourceFunctions(1, buffers[1]) +
-  /* wgsl */ `
+const GROUP_SUMS = /* wgsl */ `${unroll(2, "$k", SOURCE_SUMS)}
 fn first_mean(image: u32, low: u32) -> f32 {
-  if (low < params.channels_0) { return ${buffers[0]}[stats_index_0(image, 0u, low / params.run_0)]; }
-  return ${buffers[1]}[stats_index_1(image, 0u, (low - params.channels_0) / params.run_1)];
+  if (low < params.channels_0) { return $stats0[stats_index_0(image, 0u, low / params.channels_per_entry_0)]; }
+  return $stats1[stats_index_1(image, 0u, (low - params.channels_0) / params.channels_per_entry_1)];
 }
 
 fn weighted_means(image: u32, low: u32, high: u32, lane: u32, lanes: u32, shift: f32) -> f32 {
@@ -171,3 +166,11 @@ fn spread(image: u32, low: u32, high: u32, lane: u32, lanes: u32, shift: f32, me
     + spread_1(image, max(seam, params.channels_0) - params.channels_0, high - seam, lane, lanes, shift, mean);
 }
 `;
+
+/**
+ * WGSL of three functions on the channels `low` to `high` of a group. `first_mean` is the mean of the entry that holds
+ * channel `low`. `weighted_means` and `spread` are what one lane of `lanes` adds to the sums. `buffers` are the
+ * variables that hold the statistics of the two sources. Needs `groupSumsParams`.
+ */
+export const groupSumsWgsl = (buffers: readonly [string, string]): string =>
+  GROUP_SUMS.replaceAll("$stats0", buffers[0]).replaceAll("$stats1", buffers[1]);

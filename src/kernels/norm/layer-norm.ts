@@ -5,20 +5,19 @@
  *
  * Layout: x, y [rows, C] in quads; gamma, beta f32 padded with zeros to quads.
  *
- * Two passes in f32, padding masked: the mean, then Σ(x − mean) and Σ(x − mean)². The first of these would be
- * zero in exact arithmetic; what is left corrects the mean ("corrected two-pass"), so that an offset of 1000
- * costs nothing. Its square, the variance's correction, is below the variance's own rounding.
+ * Two passes in f32 with the padding masked: first the mean, then Σ(x − mean) and Σ(x − mean)². In exact arithmetic
+ * Σ(x − mean) is zero. What rounding leaves of it corrects the mean ("corrected two-pass"), so that an offset of 1000
+ * costs no digits. The variance needs no correction: the square of that rest is below its rounding.
  *
  * "row": one invocation per row, for software adapters and short rows. "workgroup": one workgroup per row,
  * lanes along the quads, sums over a tree of fixed order.
  */
-import type { Caps } from "../../gpu/caps.ts";
 import type { DType } from "../../gpu/dtype.ts";
 import { dtypeByteLength } from "../../gpu/dtype.ts";
 import { ShapeError, isShape, paddedChannels, quadCount } from "../../gpu/shape.ts";
 import { foldWorkgroups } from "../../gpu/wgsl.ts";
-import type { Cost, Kernel, KernelPlan } from "../kernel.ts";
-import { dispatch, f32, reads, u32, writes } from "../kernel.ts";
+import type { Kernel } from "../kernel.ts";
+import { defineKernel, dispatch, f32, reads, u32, writes } from "../kernel.ts";
 
 /** Operands: `x`, `gamma`, `beta` → `y`. */
 export interface LayerNormProblem {
@@ -37,24 +36,8 @@ export type LayerNormVariant = "row" | "workgroup";
 /** Invocations of a workgroup: rows for "row", lanes of one row for "workgroup". */
 const WORKGROUP = 64;
 
-/** Rows of at most this many quads leave most lanes of a workgroup idle. */
+/** Rows of at most so many quads would leave most lanes of a workgroup idle. */
 const SHORT_ROW_QUADS = 8;
-
-function check(problem: LayerNormProblem): void {
-  const { rows, channels, eps } = problem;
-  if (!isShape([rows, channels])) {
-    throw new ShapeError(
-      `layerNorm: rows and channels must be integers ≥ 1, got ${rows} and ${channels}`,
-    );
-  }
-  if (!(eps > 0 && Number.isFinite(eps))) {
-    throw new ShapeError(`layerNorm: eps must be a positive number, got ${eps}`);
-  }
-}
-
-function select(problem: LayerNormProblem, caps: Caps): LayerNormVariant {
-  return caps.isSoftware || quadCount(problem.channels) <= SHORT_ROW_QUADS ? "row" : "workgroup";
-}
 
 const COMMON = /* wgsl */ `
 // x − mean at a quad of the row, 0 in the padding.
@@ -68,7 +51,7 @@ fn moments(d: vec4<f32>) -> vec2<f32> {
   return vec2<f32>(dot(d, vec4<f32>(1.0)), dot(d, d));
 }
 
-// What is left of the mean, and rstd, from Σ(x − mean) and Σ(x − mean)².
+// The correction of the mean, and rstd, from Σ(x − mean) and Σ(x − mean)².
 fn finish(sums: vec2<f32>) -> vec2<f32> {
   let rest = sums / f32(params.channels);
   return vec2<f32>(rest.x, 1.0 / sqrt(rest.y + params.eps));
@@ -76,10 +59,10 @@ fn finish(sums: vec2<f32>) -> vec2<f32> {
 `;
 
 const ROW = /* wgsl */ `
-@compute @workgroup_size(${WORKGROUP})
+@compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>,
         @builtin(local_invocation_index) local: u32) {
-  let row = flat_group(group, counts) * ${WORKGROUP}u + local;
+  let row = flat_group(group, counts) * WORKGROUP + local;
   if (row >= params.rows) { return; }
   let base = row * params.quads;
   var sum = vec4<f32>(0.0);
@@ -96,92 +79,80 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
 `;
 
 const WORKGROUP_PER_ROW = /* wgsl */ `
-var<workgroup> partial: array<vec2<f32>, ${WORKGROUP}>;
+var<workgroup> lane_sums: array<vec2<f32>, WORKGROUP>;
 
 fn sum_of_lanes(value: vec2<f32>, lane: u32) -> vec2<f32> {
-  partial[lane] = value;
+  lane_sums[lane] = value;
   workgroupBarrier();
-  for (var reach = ${WORKGROUP / 2}u; reach > 0u; reach >>= 1u) {
-    if (lane < reach) { partial[lane] += partial[lane + reach]; }
+  for (var reach = WORKGROUP / 2u; reach > 0u; reach >>= 1u) {
+    if (lane < reach) { lane_sums[lane] += lane_sums[lane + reach]; }
     workgroupBarrier();
   }
-  let sum = partial[0];
+  let sum = lane_sums[0];
   workgroupBarrier();
   return sum;
 }
 
-@compute @workgroup_size(${WORKGROUP})
+@compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>,
         @builtin(local_invocation_index) lane: u32) {
   let row = flat_group(group, counts);
   if (row >= params.rows) { return; } // the same for the whole workgroup
   let base = row * params.quads;
   var sum = vec4<f32>(0.0);
-  for (var q = lane; q < params.quads; q += ${WORKGROUP}u) { sum += unpack(x[base + q]); }
+  for (var q = lane; q < params.quads; q += WORKGROUP) { sum += unpack(x[base + q]); }
   let total = sum_of_lanes(vec2<f32>(dot(sum, vec4<f32>(1.0)), 0.0), lane);
   let mean = total.x / f32(params.channels);
   var sums = vec2<f32>(0.0);
-  for (var q = lane; q < params.quads; q += ${WORKGROUP}u) { sums += moments(centered(base + q, q, mean)); }
+  for (var q = lane; q < params.quads; q += WORKGROUP) { sums += moments(centered(base + q, q, mean)); }
   let rest = finish(sum_of_lanes(sums, lane));
-  for (var q = lane; q < params.quads; q += ${WORKGROUP}u) {
+  for (var q = lane; q < params.quads; q += WORKGROUP) {
     let d = centered(base + q, q, mean) - vec4<f32>(rest.x);
     y[base + q] = pack(d * rest.y * gamma[q] + beta[q]);
   }
 }
 `;
 
-function plan(
-  problem: LayerNormProblem,
-  caps: Caps,
-  variant: LayerNormVariant = select(problem, caps),
-): KernelPlan {
-  check(problem);
-  const { dtype, rows, channels, eps } = problem;
-  return {
-    variant,
-    scratch: [],
-    dispatches: [
-      dispatch(
-        `layerNorm/${variant}`,
-        {
-          caps,
-          dtype,
-          operands: [
-            reads("x"),
-            reads("gamma", "vec4<f32>"),
-            reads("beta", "vec4<f32>"),
-            writes("y"),
-          ],
-          params: [
-            u32("rows", rows),
-            u32("channels", channels),
-            u32("quads", quadCount(channels)),
-            f32("eps", eps),
-          ],
-        },
-        COMMON + (variant === "row" ? ROW : WORKGROUP_PER_ROW),
-        foldWorkgroups(variant === "row" ? Math.ceil(rows / WORKGROUP) : rows),
-      ),
-    ],
-  };
-}
-
-function cost(problem: LayerNormProblem): Cost {
-  const { dtype, rows, channels } = problem;
-  const bytes = rows * paddedChannels(channels) * dtypeByteLength(dtype);
-  return {
-    flops: rows * channels * 9,
-    bytesRead: bytes + 2 * paddedChannels(channels) * 4,
-    bytesWritten: bytes,
-  };
-}
-
 /** Normalises the channels of every row. */
-export const layerNorm: Kernel<LayerNormProblem, LayerNormVariant> = {
+export const layerNorm: Kernel<LayerNormProblem, LayerNormVariant> = defineKernel({
   name: "layerNorm",
   variants: ["row", "workgroup"],
-  check,
-  select,
-  plan,
-  cost,
-};
+  check({ rows, channels, eps }) {
+    if (!isShape([rows, channels])) {
+      throw new ShapeError(
+        `layerNorm: rows and channels must be integers ≥ 1, got ${rows} and ${channels}`,
+      );
+    }
+    if (!(eps > 0 && Number.isFinite(eps))) {
+      throw new ShapeError(`layerNorm: eps must be a positive number, got ${eps}`);
+    }
+  },
+  select: ({ channels }, caps) =>
+    caps.isSoftware || quadCount(channels) <= SHORT_ROW_QUADS ? "row" : "workgroup",
+  dispatches({ dtype, rows, channels, eps }, caps, variant) {
+    const tables = ["gamma", "beta"].map((name) => reads(name, "vec4<f32>"));
+    const header = {
+      caps,
+      dtype,
+      operands: [reads("x"), ...tables, writes("y")],
+      params: [
+        u32("rows", rows),
+        u32("channels", channels),
+        u32("quads", quadCount(channels)),
+        f32("eps", eps),
+      ],
+      constants: { WORKGROUP },
+    };
+    const body = COMMON + (variant === "row" ? ROW : WORKGROUP_PER_ROW);
+    const workgroups = foldWorkgroups(variant === "row" ? Math.ceil(rows / WORKGROUP) : rows);
+    return [dispatch(`layerNorm/${variant}`, header, body, workgroups)];
+  },
+  cost({ dtype, rows, channels }) {
+    const bytes = rows * paddedChannels(channels) * dtypeByteLength(dtype);
+    return {
+      flops: rows * channels * 9,
+      bytesRead: bytes + 2 * paddedChannels(channels) * 4,
+      bytesWritten: bytes,
+    };
+  },
+});

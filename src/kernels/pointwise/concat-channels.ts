@@ -3,17 +3,18 @@
  *
  *   y[row, 0 … c1 − 1] = a[row, …],  y[row, c1 … c1 + c2 − 1] = b[row, …]
  *
- * Layout: rows (pixels or tokens) of quads, zero-padded. One invocation per output quad. Where c1 is a
- * multiple of 4 (all of SD 2.1) a quad is copied whole; otherwise quads from c1 on are put together from two
- * neighbours. For concatenations that no producer or consumer can take apart.
+ * Layout: rows (pixels or tokens) of quads, zero-padded. One invocation per output quad. Where c1 is a multiple of 4
+ * (all of SD 2.1) quads are copied whole. Otherwise quads from c1 on are put together from two neighbours.
+ *
+ * Runs for the concatenations that no kernel before or after them can do in its stores or loads.
  */
 import type { Caps } from "../../gpu/caps.ts";
 import type { DType } from "../../gpu/dtype.ts";
 import { dtypeByteLength } from "../../gpu/dtype.ts";
 import { isShape, paddedChannels, quadCount, ShapeError } from "../../gpu/shape.ts";
 import { foldWorkgroups } from "../../gpu/wgsl.ts";
-import type { Cost, Kernel, KernelPlan } from "../kernel.ts";
-import { dispatch, reads, u32, writes } from "../kernel.ts";
+import type { Kernel } from "../kernel.ts";
+import { defineKernel, dispatch, reads, u32, writes } from "../kernel.ts";
 import { quadWindowWgsl } from "./quad-window.ts";
 
 /** Operands: `a` [rows, channels[0]], `b` [rows, channels[1]], `y` [rows, channels[0] + channels[1]]. */
@@ -31,68 +32,11 @@ export type ConcatChannelsVariant = "quads" | "shifted";
 
 const WORKGROUP = 64;
 
-function check({ rows, channels }: ConcatChannelsProblem): void {
-  if (!isShape([rows, ...channels])) {
-    throw new ShapeError(
-      `concatChannels: rows and channels must be integers ≥ 1, got ${rows} and ${channels.join(" + ")}`,
-    );
-  }
-}
-
-function select({ channels }: ConcatChannelsProblem): ConcatChannelsVariant {
-  return channels[0] % 4 === 0 ? "quads" : "shifted";
-}
-
-function refusal(
-  { channels }: ConcatChannelsProblem,
-  _caps: Caps,
-  variant: ConcatChannelsVariant,
-): string | null {
-  return variant === "quads" && channels[0] % 4 !== 0
-    ? `variant quads needs channels[0] divisible by 4, got ${channels[0]}`
-    : null;
-}
-
-function plan(
-  problem: ConcatChannelsProblem,
-  caps: Caps,
-  variant: ConcatChannelsVariant = select(problem),
-): KernelPlan {
-  check(problem);
-  const { dtype, rows, channels } = problem;
-  const remainder = channels[0] % 4;
-  const reason = refusal(problem, caps, variant);
-  if (reason !== null) throw new ShapeError(`concatChannels: ${reason}`);
-  const quads = rows * quadCount(channels[0] + channels[1]);
-  return {
-    variant,
-    scratch: [],
-    dispatches: [
-      dispatch(
-        `concat-channels/${variant}`,
-        {
-          caps,
-          dtype,
-          operands: [reads("a"), reads("b"), writes("y")],
-          params: [u32("quads", quads)],
-          constants: {
-            A_QUADS: quadCount(channels[0]),
-            B_QUADS: quadCount(channels[1]),
-            Y_QUADS: quadCount(channels[0] + channels[1]),
-          },
-        },
-        (remainder === 0 ? QUADS : shifted(dtype, caps, remainder)) + MAIN,
-        foldWorkgroups(Math.ceil(quads / WORKGROUP)),
-      ),
-    ],
-  };
-}
-
 const MAIN = /* wgsl */ `
-@compute @workgroup_size(${WORKGROUP})
+@compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>,
         @builtin(local_invocation_index) local: u32) {
-  let i = flat_group(group, counts) * ${WORKGROUP}u + local;
+  let i = flat_group(group, counts) * WORKGROUP + local;
   if (i >= params.quads) { return; }
   y[i] = concat(i / Y_QUADS, i % Y_QUADS);
 }
@@ -125,22 +69,43 @@ fn concat(row: u32, quad: u32) -> Quad {
 `;
 }
 
-function cost({ dtype, rows, channels }: ConcatChannelsProblem): Cost {
-  const bytes = (count: number) => rows * paddedChannels(count) * dtypeByteLength(dtype);
-  return {
-    flops: 0,
-    bytesRead: bytes(channels[0]) + bytes(channels[1]),
-    bytesWritten: bytes(channels[0] + channels[1]),
-  };
-}
-
 /** Two tensors, one behind the other along the channels, bit for bit. */
-export const concatChannels: Kernel<ConcatChannelsProblem, ConcatChannelsVariant> = {
+export const concatChannels: Kernel<ConcatChannelsProblem, ConcatChannelsVariant> = defineKernel({
   name: "concat-channels",
   variants: ["quads", "shifted"],
-  check,
-  select,
-  plan,
-  cost,
-  refusal,
-};
+  check({ rows, channels }) {
+    if (isShape([rows, ...channels])) return;
+    throw new ShapeError(
+      `concatChannels: rows and channels must be integers ≥ 1, got ${rows} and ${channels.join(" + ")}`,
+    );
+  },
+  select: ({ channels }) => (channels[0] % 4 === 0 ? "quads" : "shifted"),
+  refusal: ({ channels }, _caps, variant) =>
+    variant === "quads" && channels[0] % 4 !== 0
+      ? `variant quads needs channels[0] divisible by 4, got ${channels[0]}`
+      : null,
+  dispatches({ dtype, rows, channels }, caps, variant) {
+    const remainder = channels[0] % 4;
+    const [A_QUADS, B_QUADS] = [quadCount(channels[0]), quadCount(channels[1])];
+    const Y_QUADS = quadCount(channels[0] + channels[1]);
+    const quads = rows * Y_QUADS;
+    const header = {
+      caps,
+      dtype,
+      operands: [reads("a"), reads("b"), writes("y")],
+      params: [u32("quads", quads)],
+      constants: { WORKGROUP, A_QUADS, B_QUADS, Y_QUADS },
+    };
+    const body = (remainder === 0 ? QUADS : shifted(dtype, caps, remainder)) + MAIN;
+    const workgroups = foldWorkgroups(Math.ceil(quads / WORKGROUP));
+    return [dispatch(`concat-channels/${variant}`, header, body, workgroups)];
+  },
+  cost({ dtype, rows, channels }) {
+    const bytes = (count: number) => rows * paddedChannels(count) * dtypeByteLength(dtype);
+    return {
+      flops: 0,
+      bytesRead: bytes(channels[0]) + bytes(channels[1]),
+      bytesWritten: bytes(channels[0] + channels[1]),
+    };
+  },
+});

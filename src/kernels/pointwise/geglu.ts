@@ -1,16 +1,15 @@
 /**
  * GEGLU on its own: y[row, c] = x[row, c] · gelu(x[row, D + c]),  x [rows, 2D] → y [rows, D].
  *
- * The fused form is an epilogue of linear; this one serves graphs in which fusion is switched off. D need
- * not be a multiple of 4, so the gate quad is assembled channel by channel. One invocation per output quad.
+ * The fused form is an epilogue of linear; this one serves graphs without fusion. D need not be a multiple of 4, so
+ * the gate's quad is put together channel by channel. One invocation per output quad.
  */
-import type { Caps } from "../../gpu/caps.ts";
 import type { DType } from "../../gpu/dtype.ts";
 import { dtypeByteLength } from "../../gpu/dtype.ts";
 import { ShapeError, isShape, quadCount } from "../../gpu/shape.ts";
 import { foldWorkgroups } from "../../gpu/wgsl.ts";
-import type { Cost, Kernel, KernelPlan } from "../kernel.ts";
-import { dispatch, reads, u32, writes } from "../kernel.ts";
+import type { Kernel } from "../kernel.ts";
+import { defineKernel, dispatch, reads, u32, writes } from "../kernel.ts";
 import { activationWgsl } from "./activation.ts";
 
 /** Operands `x` [rows, 2·channels], `y` [rows, channels]. */
@@ -25,24 +24,14 @@ export interface GegluProblem {
 
 const WORKGROUP = 64;
 
-function check({ rows, channels }: GegluProblem): void {
-  if (!isShape([rows, channels])) {
-    throw new ShapeError(
-      `geglu: sizes must be integers ≥ 1, got rows ${rows}, channels ${channels}`,
-    );
-  }
-}
-
-function plan(p: GegluProblem, caps: Caps): KernelPlan {
-  check(p);
-  const body = /* wgsl */ `${activationWgsl("gelu")}
+const BODY = /* wgsl */ `${activationWgsl("gelu")}
 fn gate_at(row: u32, channel: u32) -> f32 {
   return unpack(x[row * params.in_quads + (channel >> 2u)])[channel & 3u];
 }
-@compute @workgroup_size(${WORKGROUP})
+@compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>,
         @builtin(local_invocation_index) local: u32) {
-  let i = flat_group(group, counts) * ${WORKGROUP}u + local;
+  let i = flat_group(group, counts) * WORKGROUP + local;
   if (i >= params.rows * params.out_quads) { return; }
   let row = i / params.out_quads;
   let c = (i % params.out_quads) * 4u;
@@ -57,41 +46,31 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
   y[i] = pack(value * activate(gate));
 }
 `;
-  return {
-    variant: "quad",
-    scratch: [],
-    dispatches: [
-      dispatch(
-        "geglu",
-        {
-          caps,
-          dtype: p.dtype,
-          operands: [reads("x"), writes("y")],
-          params: [
-            u32("rows", p.rows),
-            u32("channels", p.channels),
-            u32("in_quads", quadCount(2 * p.channels)),
-            u32("out_quads", quadCount(p.channels)),
-          ],
-        },
-        body,
-        foldWorkgroups(Math.ceil((p.rows * quadCount(p.channels)) / WORKGROUP)),
-      ),
-    ],
-  };
-}
-
-function cost(p: GegluProblem): Cost {
-  const bytes = p.rows * p.channels * dtypeByteLength(p.dtype);
-  return { flops: 20 * p.rows * p.channels, bytesRead: 2 * bytes, bytesWritten: bytes };
-}
 
 /** value · gelu(gate), of a tensor that holds both side by side. */
-export const geglu: Kernel<GegluProblem, "quad"> = {
+export const geglu: Kernel<GegluProblem, "quad"> = defineKernel({
   name: "geglu",
   variants: ["quad"],
-  check,
-  select: () => "quad",
-  plan,
-  cost,
-};
+  check({ rows, channels }) {
+    if (isShape([rows, channels])) return;
+    throw new ShapeError(
+      `geglu: sizes must be integers ≥ 1, got rows ${rows}, channels ${channels}`,
+    );
+  },
+  dispatches({ dtype, rows, channels }, caps) {
+    const params = [
+      u32("rows", rows),
+      u32("channels", channels),
+      u32("in_quads", quadCount(2 * channels)),
+      u32("out_quads", quadCount(channels)),
+    ];
+    const operands = [reads("x"), writes("y")];
+    const header = { caps, dtype, operands, params, constants: { WORKGROUP } };
+    const workgroups = foldWorkgroups(Math.ceil((rows * quadCount(channels)) / WORKGROUP));
+    return [dispatch("geglu", header, BODY, workgroups)];
+  },
+  cost({ dtype, rows, channels }) {
+    const bytes = rows * channels * dtypeByteLength(dtype);
+    return { flops: 20 * rows * channels, bytesRead: 2 * bytes, bytesWritten: bytes };
+  },
+});

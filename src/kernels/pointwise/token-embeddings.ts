@@ -7,12 +7,11 @@
  * Layout: patches [B, P, C] and y [B, P + 1, C] in quads of `dtype`; class_embedding [C] and position
  * [P + 1, C] are f32 tables, rows padded to quads with zeros. One invocation per output quad, f32 sum.
  */
-import type { Caps } from "../../gpu/caps.ts";
 import type { DType } from "../../gpu/dtype.ts";
 import { dtypeByteLength } from "../../gpu/dtype.ts";
 import { isShape, paddedChannels, quadCount, ShapeError } from "../../gpu/shape.ts";
-import type { Cost, Kernel, KernelPlan } from "../kernel.ts";
-import { dispatch, reads, u32, writes } from "../kernel.ts";
+import type { Kernel } from "../kernel.ts";
+import { defineKernel, dispatch, reads, u32, writes } from "../kernel.ts";
 
 /** Operands: `patches`, `class_embedding`, `position`, `y`. */
 export interface TokenEmbeddingsProblem {
@@ -29,33 +28,15 @@ export interface TokenEmbeddingsProblem {
 const WORKGROUP = 64;
 const MAX_GROUPS = 65_535;
 
-function check(problem: TokenEmbeddingsProblem): void {
-  const { batch, patches, channels } = problem;
-  if (!isShape([batch, patches, channels])) {
-    throw new ShapeError(
-      `tokenEmbeddings: batch, patches and channels must be integers ≥ 1, got [${batch}, ${patches}, ${channels}]`,
-    );
-  }
-  if (batch > MAX_GROUPS || tokenGroups(problem) > MAX_GROUPS) {
-    throw new ShapeError(
-      `tokenEmbeddings: batch must be ≤ ${MAX_GROUPS} and an image have ≤ ${MAX_GROUPS * WORKGROUP} quads, ` +
-        `got [${batch}, ${patches}, ${channels}]`,
-    );
-  }
-}
-
-function tokenGroups({ patches, channels }: TokenEmbeddingsProblem): number {
+/** Workgroups of one image. */
+function imageGroups({ patches, channels }: TokenEmbeddingsProblem): number {
   return Math.ceil(((patches + 1) * quadCount(channels)) / WORKGROUP);
 }
 
-function plan(problem: TokenEmbeddingsProblem, caps: Caps): KernelPlan {
-  check(problem);
-  const { dtype, batch, patches, channels } = problem;
-  const quads = quadCount(channels);
-  const body = /* wgsl */ `
-@compute @workgroup_size(${WORKGROUP})
+const BODY = /* wgsl */ `
+@compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-  let i = id.x; // quad within one batch entry of y, and within position
+  let i = id.x; // quad within one image of y, and within position
   if (i >= params.quads) { return; }
   var token = vec4<f32>(0.0);
   if (i < QUADS) {
@@ -66,47 +47,45 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   y[id.y * params.quads + i] = pack(token + position[i]);
 }
 `;
-  return {
-    variant: "quad",
-    scratch: [],
-    dispatches: [
-      dispatch(
-        "token-embeddings",
-        {
-          caps,
-          dtype,
-          operands: [
-            reads("patches"),
-            reads("class_embedding", "vec4<f32>"),
-            reads("position", "vec4<f32>"),
-            writes("y"),
-          ],
-          params: [u32("quads", (patches + 1) * quads)],
-          constants: { QUADS: quads },
-        },
-        body,
-        [tokenGroups(problem), batch, 1],
-      ),
-    ],
-  };
-}
-
-function cost({ dtype, batch, patches, channels }: TokenEmbeddingsProblem): Cost {
-  const row = paddedChannels(channels);
-  const bytes = dtypeByteLength(dtype);
-  return {
-    flops: batch * (patches + 1) * channels,
-    bytesRead: batch * patches * row * bytes + (patches + 2) * row * 4,
-    bytesWritten: batch * (patches + 1) * row * bytes,
-  };
-}
 
 /** CLIP's class token in front of the patches, plus positions. */
-export const tokenEmbeddings: Kernel<TokenEmbeddingsProblem, "quad"> = {
+export const tokenEmbeddings: Kernel<TokenEmbeddingsProblem, "quad"> = defineKernel({
   name: "token-embeddings",
   variants: ["quad"],
-  check,
-  select: () => "quad",
-  plan,
-  cost,
-};
+  check(problem) {
+    const { batch, patches, channels } = problem;
+    if (!isShape([batch, patches, channels])) {
+      throw new ShapeError(
+        `tokenEmbeddings: batch, patches and channels must be integers ≥ 1, got [${batch}, ${patches}, ${channels}]`,
+      );
+    }
+    if (batch > MAX_GROUPS || imageGroups(problem) > MAX_GROUPS) {
+      throw new ShapeError(
+        `tokenEmbeddings: batch must be ≤ ${MAX_GROUPS} and an image have ≤ ${MAX_GROUPS * WORKGROUP} quads, ` +
+          `got [${batch}, ${patches}, ${channels}]`,
+      );
+    }
+  },
+  dispatches(problem, caps) {
+    const { dtype, batch, patches, channels } = problem;
+    const QUADS = quadCount(channels);
+    const tables = ["class_embedding", "position"].map((name) => reads(name, "vec4<f32>"));
+    const header = {
+      caps,
+      dtype,
+      operands: [reads("patches"), ...tables, writes("y")],
+      params: [u32("quads", (patches + 1) * QUADS)],
+      constants: { WORKGROUP, QUADS },
+    };
+    return [dispatch("token-embeddings", header, BODY, [imageGroups(problem), batch, 1])];
+  },
+  cost({ dtype, batch, patches, channels }) {
+    const row = paddedChannels(channels);
+    const bytes = dtypeByteLength(dtype);
+    return {
+      flops: batch * (patches + 1) * channels,
+      bytesRead: batch * patches * row * bytes + (patches + 2) * row * 4,
+      bytesWritten: batch * (patches + 1) * row * bytes,
+    };
+  },
+});

@@ -267,7 +267,7 @@ export async function fixColors(
   const plan =
     method === "adain"
       ? adainColorFix.plan({ pixels: width * height, rounding }, gpu.caps)
-      : waveletColorFix.plan({ width, height, firstRow: 0, rows: height, rounding }, gpu.caps);
+      : waveletColorFix.plan({ width, height, rounding }, gpu.caps);
   const result = createImage(gpu, "colour-fixed image", width, height);
   try {
     await runPlan(gpu, plan, {

@@ -10,11 +10,12 @@ import type { TuneResult } from "../../graph/measure/tune.ts";
 import { tune, tuneCases } from "../../graph/measure/tune.ts";
 import { planGraph } from "../../graph/plan.ts";
 import { elementwise } from "../../kernels/pointwise/elementwise.ts";
+import { VERSION } from "../../version.ts";
 import { stageGraphs } from "../networks/stage-graphs.ts";
 import { vaeFactor } from "../settings/config.ts";
 import type { ModelConfigs } from "../settings/model-configs.ts";
 import type { TuningTable } from "./tuning-table.ts";
-import { adapterKey, sourceHash } from "./tuning-table.ts";
+import { adapterKey } from "./tuning-table.ts";
 
 export interface TuneModelOptions {
   /** Output pixels whose shapes are measured; larger images share them up to a factor of √2. Default 512 × 512. */
@@ -68,7 +69,7 @@ export async function tuneModel(
     const table: TuningTable = {
       adapter: adapterKey(caps),
       dtype,
-      sources: sourceHash(caps, dtype),
+      engine: VERSION,
       variants: Object.fromEntries(chosen.map(({ key, chosen: variant }) => [key, variant])),
     };
     return { table, results, classes: cases.length, clock: clock.kind };

@@ -1,4 +1,4 @@
-/** Which kernel variants a model runs in: forced, measured before, shipped, or measured now. */
+/** Which kernel variants a model runs in: forced, measured before, or measured now. */
 import type { Gpu } from "../../gpu/device.ts";
 import type { DType } from "../../gpu/dtype.ts";
 import type { VariantChoice } from "../../kernels/variant-choice.ts";
@@ -6,15 +6,14 @@ import { unknownVariant } from "../../kernels/variant-choice.ts";
 import type { ModelConfigs } from "../settings/model-configs.ts";
 import { tuneModel } from "./autotune.ts";
 import { browserTuningStore } from "./browser-tuning.ts";
-import { shippedVariants } from "./shipped-tuning.ts";
 import type { TuningStore, TuningTable } from "./tuning-table.ts";
 import { findTable, withForced, withTable } from "./tuning-table.ts";
 
 export interface VariantOptions {
   /**
-   * Measured kernel variants. Default: those measured on this device before, else those that come with the engine,
-   * else the kernels' own choice. `true` measures once where nothing is stored yet (up to about 20 s) and stores
-   * it; `false` leaves all to the kernels; a table is used as it is. The same variants give the same bits.
+   * Measured kernel variants. Default: those measured on this device before, else the kernels' own choice. `true`
+   * measures once where nothing is stored yet (up to about 20 s) and stores it; `false` leaves all to the kernels; a
+   * table is used as it is. The same variants give the same bits.
    */
   readonly autotune?: boolean | TuningTable;
   /**
@@ -22,7 +21,7 @@ export interface VariantOptions {
    * `fileTuningStore`. Storage that fails is not used, and that is not reported.
    */
   readonly tuningStore?: TuningStore;
-  /** Kernel variants to force, by kernel (`{ conv2d: "tiled" }`); what one refuses runs in the usual variant. */
+  /** Kernel variants to force, by kernel (`{ conv2d: "tiled" }`); what one refuses runs in the default variant. */
   readonly variants?: VariantChoice;
 }
 
@@ -43,23 +42,21 @@ export async function modelVariants(
   }
   if (autotune === false) return variants;
   if (typeof autotune === "object") return withForced(autotune.variants, variants);
-  const shipped = shippedVariants(gpu.caps, dtype);
   const text = await storedText(tuningStore);
   const stored = findTable(text, gpu.caps, dtype)?.variants;
-  if (stored !== undefined || autotune !== true) return withForced(stored ?? shipped, variants);
+  if (stored !== undefined || autotune !== true) return withForced(stored ?? {}, variants);
   const { table } = await tuneModel(gpu, configs, dtype, signal ? { signal } : {});
   await tuningStore?.write(withTable(text, table)).catch(() => undefined);
   return withForced(table.variants, variants); // as when it is found in the store
 }
 
-/** What this device is known to run best: measured before, else shipped. */
+/** What was measured on this device before; empty where nothing was. */
 export async function rememberedVariants(
   { caps }: Gpu,
   dtype: DType,
   tuningStore?: TuningStore,
 ): Promise<VariantChoice> {
-  const stored = findTable(await storedText(tuningStore), caps, dtype);
-  return stored?.variants ?? shippedVariants(caps, dtype);
+  return findTable(await storedText(tuningStore), caps, dtype)?.variants ?? {};
 }
 
 /** Storage that is refused (private windows, broken disks) is no reason to fail. */

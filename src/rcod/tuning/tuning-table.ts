@@ -1,11 +1,11 @@
 /**
  * Measured kernel variants as data: one table for an adapter and a storage dtype. Tables come from `rcod tune`
- * or from `autotune`, are kept as JSON, and are dropped when they do not fit the device or the kernels' source.
+ * or from `autotune` and are kept as JSON. A table of another adapter or of another version of the package is not used.
  */
 import type { Caps } from "../../gpu/caps.ts";
 import type { DType } from "../../gpu/dtype.ts";
 import type { VariantChoice } from "../../kernels/variant-choice.ts";
-import { variantSources } from "../../kernels/variant-sources.ts";
+import { VERSION } from "../../version.ts";
 
 /** Variants by class of problems (see `VariantChoice`), with what they hold for. */
 export interface TuningTable {
@@ -13,8 +13,8 @@ export interface TuningTable {
   readonly adapter: string;
   /** Storage of the activations that was measured. */
   readonly dtype: DType;
-  /** Of the kernels that were measured: `sourceHash`. */
-  readonly sources: string;
+  /** Version of the package whose kernels were measured. */
+  readonly engine: string;
   /** The fastest variant by class of problem. */
   readonly variants: VariantChoice;
 }
@@ -28,7 +28,7 @@ export interface TuningStore {
 }
 
 /** Format of the stored text. */
-const VERSION = 1;
+const FORMAT = 1;
 /** More tables than anybody has devices. */
 const MOST_TABLES = 32;
 
@@ -44,22 +44,11 @@ export function adapterKey(caps: Caps): string {
   return `${[vendor, architecture, device, description].join(" | ")} | ${features.join(" ")}`;
 }
 
-/** A hash of the WGSL of all variants on this device: another source, another hash. */
-export function sourceHash(caps: Caps, dtype: DType): string {
-  let hash = 0x811c9dc5; // FNV-1a
-  for (const code of variantSources(caps, dtype)) {
-    for (let i = 0; i < code.length; i++) {
-      hash = Math.imul(hash ^ code.charCodeAt(i), 0x01000193);
-    }
-  }
-  return (hash >>> 0).toString(16).padStart(8, "0");
-}
-
 /** The table of a stored text that holds for this device, or null. A text that is no such text has none. */
 export function findTable(text: string | null, caps: Caps, dtype: DType): TuningTable | null {
   const adapter = adapterKey(caps);
   const found = parseTables(text).find((t) => t.adapter === adapter && t.dtype === dtype);
-  return found?.sources === sourceHash(caps, dtype) ? found : null;
+  return found?.engine === VERSION ? found : null;
 }
 
 /** The stored text with `table` in it, in place of the one for the same adapter and dtype. */
@@ -68,25 +57,25 @@ export function withTable(text: string | null, table: TuningTable): string {
     ({ adapter, dtype }) => adapter !== table.adapter || dtype !== table.dtype,
   );
   const tables = [table, ...others].slice(0, MOST_TABLES);
-  return `${JSON.stringify({ version: VERSION, tables }, null, 1)}\n`;
+  return `${JSON.stringify({ version: FORMAT, tables }, null, 1)}\n`;
 }
 
 function parseTables(text: string | null): readonly TuningTable[] {
   if (text === null) return [];
   try {
     const { version, tables } = JSON.parse(text) as { version?: unknown; tables?: unknown };
-    return version === VERSION && Array.isArray(tables) ? tables.filter(isTable) : [];
+    return version === FORMAT && Array.isArray(tables) ? tables.filter(isTable) : [];
   } catch {
     return [];
   }
 }
 
 function isTable(value: unknown): value is TuningTable {
-  const { adapter, dtype, sources, variants } = (value ?? {}) as Partial<TuningTable>;
+  const { adapter, dtype, engine, variants } = (value ?? {}) as Partial<TuningTable>;
   return (
     typeof adapter === "string" &&
     (dtype === "f32" || dtype === "f16") &&
-    typeof sources === "string" &&
+    typeof engine === "string" &&
     typeof variants === "object" &&
     variants !== null &&
     Object.values(variants).every((variant) => typeof variant === "string")

@@ -103,11 +103,11 @@ describe("attention select", () => {
 describe("attention plan", () => {
   it("declares no more workgroup memory than TILE_STORAGE_BYTES", () => {
     const declared = HEAD_DIMS.map((headDim) => {
-      const { code } =
+      const { code = "" } =
         attention.plan(withHeadDim(headDim), BASELINE_CAPS, "tile").dispatches[0] ?? {};
       let bytes = 0;
-      for (const [, element, count] of code?.matchAll(/var<workgroup> \w+: array<(.+), (\d+)>/g) ??
-        []) {
+      for (const [, element, size] of code.matchAll(/var<workgroup> \w+: array<(.+), (\w+)>/g)) {
+        const [, count] = new RegExp(`const ${size}: u32 = (\\d+)u;`).exec(code) ?? [];
         bytes += Number(count) * (element === "f32" ? 4 : 16);
       }
       return bytes;
@@ -118,9 +118,9 @@ describe("attention plan", () => {
 
   it("keeps accumulators and function memory bounded for every headDim", () => {
     for (const headDim of HEAD_DIMS) {
-      const { chunks, queriesPerInvocation } = tileShape(headDim);
-      expect(chunks * queriesPerInvocation).toBeLessThanOrEqual(16);
-      expect(chunks * 32).toBeGreaterThanOrEqual(headDim);
+      const { CHUNKS, RQ } = tileShape(headDim);
+      expect(CHUNKS * RQ).toBeLessThanOrEqual(16);
+      expect(CHUNKS * 32).toBeGreaterThanOrEqual(headDim);
       expect(threadQueries(headDim) * headDim * 8).toBeLessThanOrEqual(6144);
     }
   });

@@ -1,21 +1,11 @@
-/** Guards, size limits and stripes of the image kernels, without a GPU. */
+/** Guards and size limits of the image kernels, without a GPU. */
 import { describe, expect, it } from "vitest";
 import { BASELINE_CAPS } from "../../../src/gpu/caps.ts";
-import {
-  adainColorFix,
-  waveletColorFix,
-  waveletStripes,
-} from "../../../src/kernels/image/color-fix.ts";
+import { adainColorFix, waveletColorFix } from "../../../src/kernels/image/color-fix.ts";
 import { mapGrid } from "../../../src/kernels/image/image-layout.ts";
 import { imageToTensor } from "../../../src/kernels/image/image-to-tensor.ts";
-import {
-  pillowResizePasses,
-  resizeStripes,
-  resizeU8,
-} from "../../../src/kernels/image/resize-u8.ts";
+import { pillowResizePasses, resizeU8 } from "../../../src/kernels/image/resize-u8.ts";
 import { tensorToImage } from "../../../src/kernels/image/tensor-to-image.ts";
-
-const BINDING = BASELINE_CAPS.limits.maxStorageBufferBindingSize;
 
 describe("pillowResizePasses", () => {
   it("skips a side that keeps its length, horizontal first", () => {
@@ -35,64 +25,7 @@ describe("pillowResizePasses", () => {
     );
     expect(vertical).toThrow(
       'resizeU8: operand "dst" must fit one binding of 134217728 bytes (maxStorageBufferBindingSize), ' +
-        "got 144000000 bytes. Run it in stripes of rows, see resizeStripes",
-    );
-  });
-});
-
-describe("resizeStripes", () => {
-  it.each([
-    [20_000, 3_000, 80_000, 12_000, BINDING],
-    [6_000, 6_000, 5_000, 5_000, 50_000_000],
-    [7, 100, 7, 100, 7 * 4 * 13],
-    [100, 5_000, 3, 50, 100 * 4 * 900],
-    [10, 10, 40, 40, BINDING],
-  ])("%i×%i → %i×%i within %i bytes", (inWidth, inHeight, outWidth, outHeight, maxBytes) => {
-    const stripes = resizeStripes(inWidth, inHeight, outWidth, outHeight, "lanczos", maxBytes);
-    let next = 0;
-    for (const { outFrom, outTo, inFrom, inTo } of stripes) {
-      expect(outFrom).toBe(next);
-      expect(outTo).toBeGreaterThan(outFrom);
-      expect((outTo - outFrom) * outWidth * 4).toBeLessThanOrEqual(maxBytes);
-      expect((inTo - inFrom) * Math.max(inWidth, outWidth) * 4).toBeLessThanOrEqual(maxBytes);
-      expect(inFrom).toBeGreaterThanOrEqual(0);
-      expect(inTo).toBeLessThanOrEqual(inHeight);
-      next = outTo;
-    }
-    expect(next).toBe(outHeight);
-  });
-
-  it("refuses a row that does not fit", () => {
-    expect(() => resizeStripes(100, 10, 400, 40, "bicubic", 1000)).toThrow(
-      "resizeU8: one output row must fit 1000 bytes with the rows it reads, got 100×10 → 400×40 (4 rows)",
-    );
-  });
-});
-
-describe("waveletStripes", () => {
-  it.each([
-    [2048, 2048, BINDING, 1],
-    [4096, 4096, BINDING, 1],
-    [4097, 4096, BINDING, 2],
-    [12_000, 9_000, BINDING, 7],
-    [1, 1_000_000, BINDING, 1],
-  ])("height %i, width %i, %i bytes: %i stripes", (height, width, maxBytes, count) => {
-    const stripes = waveletStripes(height, width, maxBytes);
-    expect(stripes.length).toBe(count);
-    let next = 0;
-    for (const { inFrom, inTo, outFrom, outTo } of stripes) {
-      expect(outFrom).toBe(next);
-      expect((inTo - inFrom) * width * 8).toBeLessThanOrEqual(maxBytes);
-      expect(inFrom === 0 || outFrom - inFrom >= 31).toBe(true);
-      expect(inTo === height || inTo - outTo >= 31).toBe(true);
-      next = outTo;
-    }
-    expect(next).toBe(height);
-  });
-
-  it("refuses a width whose halo does not fit", () => {
-    expect(() => waveletStripes(1000, 100, 62 * 800)).toThrow(
-      "waveletColorFix: a stripe of width 100 must fit 50400 bytes, got maxBytes 49600",
+        "got 144000000 bytes. Use a smaller image",
     );
   });
 });
@@ -102,17 +35,17 @@ describe("guards", () => {
     const wavelet = {
       width: 5000,
       height: 5000,
-      firstRow: 0,
-      rows: 5000,
       rounding: "nearest",
     } as const;
-    expect(() => waveletColorFix.plan(wavelet, BASELINE_CAPS)).toThrow("see waveletStripes");
-    expect(() => waveletColorFix.check({ ...wavelet, firstRow: 1 })).toThrow(
-      "waveletColorFix: result rows must lie inside 0 … 5000, got offset 1 and length 5000",
+    expect(() => waveletColorFix.plan(wavelet, BASELINE_CAPS)).toThrow(
+      'Use colorFix "adain" or a smaller image',
+    );
+    expect(() => waveletColorFix.check({ ...wavelet, height: 0 })).toThrow(
+      "waveletColorFix: height must be an integer in 1 … 1000000, got 0",
     );
     expect(() =>
       adainColorFix.plan({ pixels: 6000 * 6000, rounding: "nearest" }, BASELINE_CAPS),
-    ).toThrow("by stripes");
+    ).toThrow("Use a smaller image");
     expect(() => adainColorFix.check({ pixels: 0, rounding: "nearest" })).toThrow("got 0");
   });
 

@@ -1,6 +1,5 @@
 import { describe, expect, it } from "vitest";
 import {
-  inputRange,
   quantisedTable,
   reflectedTable,
   triangleTable,
@@ -96,14 +95,6 @@ it("accumulators stay within 32 bits for 8-bit pixels", () => {
   }
   expect(largest * 255 + 2 ** 21).toBeLessThan(2 ** 31);
   expect(largest / 2 ** 22).toBeLessThan(1.9);
-});
-
-it("inputRange covers what the outputs read", () => {
-  const table = quantisedTable(100, 37, "lanczos");
-  expect(inputRange(table, 0, 37)).toEqual([0, 100]);
-  const [from, to] = inputRange(table, 10, 12);
-  expect(from).toBe(table.starts[10]);
-  expect(to).toBe((table.starts[11] as number) + table.taps);
 });
 
 it.each([

@@ -1,11 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { quantisedTable } from "../../../src/kernels/image/resample-weights.ts";
 import type { PillowFilter } from "../../../src/kernels/image/resample-weights.ts";
-import {
-  pillowResizePasses,
-  resizeStripes,
-  resizeU8,
-} from "../../../src/kernels/image/resize-u8.ts";
+import { pillowResizePasses, resizeU8 } from "../../../src/kernels/image/resize-u8.ts";
 import { resize } from "../../reference/resample.ts";
 import { runKernel, useGpu } from "../../support/gpu.ts";
 import {
@@ -94,42 +89,4 @@ describe("resizeU8 of RGBA noise equals integer arithmetic", () => {
     const expected = resize(image, [width, height, 4], [outWidth, outHeight], filter, "integer");
     expect(byteDifference(got, expected)).toEqual({ count: 0, largest: 0 });
   });
-});
-
-it("stripes give the same image as one piece", async () => {
-  const [width, height, outWidth, outHeight] = [9, 40, 20, 31];
-  const image = noise(width, height, 5);
-  const whole = await resizeOnGpu(image, [width, height], [outWidth, outHeight], "lanczos");
-  const stripes = resizeStripes(width, height, outWidth, outHeight, "lanczos", 16 * outWidth * 4);
-  expect(stripes.length).toBeGreaterThan(2);
-  const table = quantisedTable(height, outHeight, "lanczos");
-  const parts: number[] = [];
-  for (const { inFrom, inTo, outFrom, outTo } of stripes) {
-    expect(inTo - inFrom).toBeLessThanOrEqual(16);
-    const rows = await resizeOnGpu(
-      image.slice(inFrom * width * 4, inTo * width * 4),
-      [width, inTo - inFrom],
-      [outWidth, inTo - inFrom],
-      "lanczos",
-    );
-    const { dst } = await runKernel(
-      setup.gpu,
-      resizeU8.plan(
-        {
-          axis: "vertical",
-          width: outWidth,
-          height: inTo - inFrom,
-          outSize: outTo - outFrom,
-          taps: table.taps,
-          srcOffset: inFrom,
-          dstOffset: outFrom,
-        },
-        setup.caps,
-      ),
-      { src: rows, starts: asBytes(table.starts), weights: asBytes(table.weights) },
-      { dst: outWidth * (outTo - outFrom) * 4 },
-    );
-    parts.push(...(dst as Uint8Array));
-  }
-  expect(byteDifference(parts, whole).count).toBe(0);
 });

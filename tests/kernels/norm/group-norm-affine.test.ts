@@ -139,7 +139,7 @@ describe("moments on the CPU", () => {
     expect(merged.variance[0]).toBeCloseTo(26 / 3, 14);
     expect(merged.count[0]).toBe(3);
     expect(() => mergeGroupMoments([merged, { ...merged, count: new Float64Array(2) }])).toThrow(
-      "groupNorm: parts must have the same groups, got 1 and 2",
+      "groupNorm: tiles must have the same groups, got 1 and 2",
     );
   });
 

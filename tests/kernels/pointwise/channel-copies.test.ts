@@ -13,7 +13,7 @@ describe("concatChannels", () => {
     expect(concatChannels.select({ ...problem, channels: [320, 4] }, BASELINE_CAPS)).toBe("quads");
     expect(concatChannels.select(problem, BASELINE_CAPS)).toBe("shifted");
     expect(() => concatChannels.plan(problem, BASELINE_CAPS, "quads")).toThrow(
-      "concatChannels: variant quads needs channels[0] divisible by 4, got 6",
+      "concat-channels: variant quads needs channels[0] divisible by 4, got 6",
     );
   });
   it("refuses empty tensors", () => {

@@ -6,27 +6,30 @@ import { afterAll, describe, expect, it } from "vitest";
 import type { Caps } from "../../../src/gpu/caps.ts";
 import { BASELINE_CAPS } from "../../../src/gpu/caps.ts";
 import type { Gpu } from "../../../src/gpu/device.ts";
-import { KERNEL_VARIANTS } from "../../../src/kernels/variant-choice.ts";
 import { fileTuningStore } from "../../../src/node/tuning-file.ts";
 import type { ModelConfigs } from "../../../src/rcod/settings/model-configs.ts";
 import { browserTuningStore } from "../../../src/rcod/tuning/browser-tuning.ts";
 import type { VariantOptions } from "../../../src/rcod/tuning/model-variants.ts";
 import { modelVariants } from "../../../src/rcod/tuning/model-variants.ts";
-import { SHIPPED_TABLES, shippedVariants } from "../../../src/rcod/tuning/shipped-tuning.ts";
 import type { TuningStore, TuningTable } from "../../../src/rcod/tuning/tuning-table.ts";
 import {
   adapterKey,
   findTable,
-  sourceHash,
   withForced,
   withTable,
 } from "../../../src/rcod/tuning/tuning-table.ts";
+import { VERSION } from "../../../src/version.ts";
+
+it("the version is that of package.json", () => {
+  const text = readFileSync(new URL("../../../package.json", import.meta.url), "utf8");
+  expect(VERSION).toBe((JSON.parse(text) as { version: string }).version);
+});
 
 const CAPS: Caps = { ...BASELINE_CAPS, vendor: "acme", architecture: "one" };
 const TABLE: TuningTable = {
   adapter: adapterKey(CAPS),
   dtype: "f16",
-  sources: sourceHash(CAPS, "f16"),
+  engine: VERSION,
   variants: { "conv2d 3x3 4→4 @64": "register-8x1", "linear 4→4 @64": "register-8x2" },
 };
 
@@ -41,14 +44,13 @@ describe("a stored text", () => {
     expect(findTable(null, CAPS, "f16")).toBeNull();
   });
 
-  it("drops a table of other kernels", () => {
-    expect(sourceHash(CAPS, "f16")).not.toBe(sourceHash(CAPS, "f32"));
-    const stale = withTable(null, { ...TABLE, sources: "00000000" });
+  it("drops a table of another version", () => {
+    const stale = withTable(null, { ...TABLE, engine: "0.0.9" });
     expect(findTable(stale, CAPS, "f16")).toBeNull();
   });
 
   it("takes a new table in place of the old one and keeps the others", () => {
-    const other = { ...TABLE, dtype: "f32", sources: sourceHash(CAPS, "f32") } as const;
+    const other = { ...TABLE, dtype: "f32" } as const;
     const both = withTable(text, other);
     const renewed = withTable(both, { ...TABLE, variants: {} });
     expect(findTable(renewed, CAPS, "f16")?.variants).toEqual({});
@@ -69,29 +71,6 @@ it("a forced kernel has no measured classes", () => {
   expect(withForced(TABLE.variants, { conv2d: "tiled" })).toEqual({
     "linear 4→4 @64": "register-8x2",
     conv2d: "tiled",
-  });
-});
-
-describe("shipped tables", () => {
-  it("name variants that exist, and classes as kernels write them", () => {
-    for (const [key, variant] of SHIPPED_TABLES.flatMap((table) =>
-      Object.entries(table.variants),
-    )) {
-      expect(KERNEL_VARIANTS[key.split(" ")[0] ?? ""], key).toContain(variant);
-      expect(key).toMatch(/^(conv2d .+→\d+ @\d+|linear .+→\d+( geglu)? @\d+|attention .+ d\d+)$/);
-    }
-  });
-
-  it("are found by the adapter's names and the dtype", () => {
-    const table = { adapter: /acme/, dtype: "f16", variants: TABLE.variants } as const;
-    expect(shippedVariants(CAPS, "f16", [table])).toEqual(TABLE.variants);
-    expect(shippedVariants(CAPS, "f32", [table])).toEqual({});
-    expect(shippedVariants(BASELINE_CAPS, "f16", [table])).toEqual({});
-  });
-
-  it("are for one adapter each", () => {
-    const names = SHIPPED_TABLES.map(({ adapter, dtype }) => `${adapter} ${dtype}`);
-    expect(new Set(names).size).toBe(names.length);
   });
 });
 
