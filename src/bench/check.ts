@@ -6,8 +6,8 @@ import type { Gpu } from "../gpu/device.ts";
 import { dtypeByteLength, halfBitsToFloat } from "../gpu/dtype.ts";
 import { paddedChannels } from "../gpu/shape.ts";
 import { readBytes } from "../gpu/transfer.ts";
-import { elementReader, mix } from "./workloads/test-data.ts";
-import type { Reader, Workload } from "./workloads/workload.ts";
+import { mix } from "./workloads/test-data.ts";
+import type { Workload } from "./workloads/workload.ts";
 
 export interface SamplePoint {
   readonly row: number;
@@ -92,20 +92,6 @@ export async function readPoints(
   } finally {
     gpu.memory.release(picked);
   }
-}
-
-/** What the result should be at `points`, in double precision. */
-export function expectedAt(workload: Workload, points: readonly SamplePoint[]): readonly number[] {
-  const readers = new Map<string, Reader>();
-  for (const tensor of workload.inputs) readers.set(tensor.name, elementReader(tensor));
-  for (const { source } of workload.weight) readers.set(source.name, elementReader(source));
-  const at = workload.reference((name) => {
-    const reader = readers.get(name);
-    if (reader === undefined)
-      throw new Error(`internal: workload ${workload.kernel} has no input "${name}"`);
-    return reader;
-  });
-  return points.map(({ row, channel }) => at(row, channel));
 }
 
 /** Compares samples with what they should be. */

@@ -9,8 +9,9 @@
 import type { Caps } from "../../gpu/caps.ts";
 import type { DType } from "../../gpu/dtype.ts";
 import { dtypeByteLength } from "../../gpu/dtype.ts";
-import { paddedChannels, quadCount } from "../../gpu/shape.ts";
+import { elementCount, paddedChannels, quadCount } from "../../gpu/shape.ts";
 import { foldWorkgroups } from "../../gpu/wgsl.ts";
+import type { SourceTensor } from "../../graph/weights/device-weights.ts";
 import type { KernelPlan } from "../../kernels/kernel.ts";
 import { dispatch, f32, u32, writes } from "../../kernels/kernel.ts";
 
@@ -37,6 +38,20 @@ export function elementReader({ scale, seed }: TestTensor): (index: number) => n
   const step = scale / 1024;
   const salt = mix(seed);
   return (index) => ((mix(index ^ salt) >>> 21) - 1024) * step;
+}
+
+/** A tensor as it lies in a checkpoint, in f32. */
+export function sourceTensor(tensor: TestTensor, shape: readonly number[]): SourceTensor {
+  const element = elementReader(tensor);
+  return {
+    dtype: "F32",
+    shape,
+    byteLength: 4 * elementCount(shape),
+    async read(start, length) {
+      const values = Float32Array.from({ length: length / 4 }, (_, i) => element(start / 4 + i));
+      return new Uint8Array(values.buffer);
+    },
+  };
 }
 
 /** A 32-bit mixing function: multiply and shift, constants of C. Wellons' "lowbias32". */
