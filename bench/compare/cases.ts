@@ -53,7 +53,7 @@ const ROOT = new WeightScope();
 /** Pseudo-random values within −scale … scale, around `base`. */
 function random(shape: readonly number[], seed: number, scale = 1, base = 0): HostArray {
   const count = shape.reduce((product, size) => product * size, 1);
-  const read = elementReader({ name: "", dtype: "f32", rows: 1, channels: count, scale, seed });
+  const read = elementReader({ scale, seed });
   return { shape, values: Float32Array.from({ length: count }, (_, i) => base + read(i)) };
 }
 

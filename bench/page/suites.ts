@@ -55,7 +55,7 @@ type RunRecord = Readonly<Record<string, unknown>> & { readonly version: string 
 
 async function kernels(
   gpu: Gpu,
-  { filter, precision, scale, minMs, samples }: PageSettings,
+  { precision, scale, ...options }: PageSettings,
   record: RunRecord,
   line: (text: string) => void,
 ): Promise<Result> {
@@ -63,11 +63,9 @@ async function kernels(
   const { settings, cases } = await runKernelSuite(
     gpu,
     {
+      ...options,
       dtype,
-      ...(filter !== undefined && { filter }),
       ...(scale && { scale: scale === "full" ? "full" : "small" }),
-      ...(minMs !== undefined && { minMs }),
-      ...(samples !== undefined && { samples }),
     },
     {
       onStart: (started) => line(kernelHeading(record.version, started, gpu.caps)),
