@@ -280,7 +280,7 @@ export async function runWorkload(
       const isRisky = !gpu.caps.isSoftware && (runMs[0] ?? 0) * NAIVE_FACTOR > NAIVE_LIMIT_MS;
       if (isOracle && isRisky) continue;
       const output = sets[0]?.buffers["y"] as GPUBuffer;
-      await poison(gpu, output);
+      await runPlan(gpu, poisonPlan(output.size, gpu.caps), { y: output });
       const plans = workload.plan(variant);
       const compiledBefore = gpu.pipelines.compileMs;
       const startedAt = performance.now();
@@ -308,34 +308,25 @@ export async function runWorkload(
     const timings = timed.length > 0 ? await sample(clock, timed, sampling) : [];
     return records.map((record, i) => {
       if (!record.check.pass) return record;
-      const timing = isLong(i)
-        ? singleTiming(runMs[i] as number)
-        : (timings[timed.indexOf(recorders[i] as Recorder)] as Timing);
-      return { ...record, ...rates(workload, timing, rooflineOf(record.variant, roofline)) };
+      const ms = runMs[i] as number;
+      // A run that takes longer than a series may is its own only sample.
+      const alone: Timing = { medianMs: ms, p10Ms: ms, p90Ms: ms, samples: 1, repeats: 1 };
+      const timing = timings[timed.indexOf(recorders[i] as Recorder)] ?? alone;
+      const { flops, bytesRead, bytesWritten } = workload.cost;
+      const { medianMs } = timing;
+      return {
+        ...record,
+        timing,
+        gflops: flops / (medianMs * 1e6),
+        gbps: (bytesRead + bytesWritten) / (medianMs * 1e6),
+        rooflinePercent:
+          (100 * rooflineMs(workload.cost, rooflineOf(record.variant, roofline))) / medianMs,
+      };
     });
   } finally {
     for (const recorder of recorders) recorder.dispose();
     for (const set of sets) set.release();
   }
-}
-
-function rates(
-  { cost }: Workload,
-  timing: Timing,
-  roofline: Roofline,
-): Pick<VariantRecord, "timing" | "gflops" | "gbps" | "rooflinePercent"> {
-  const { medianMs } = timing;
-  return {
-    timing,
-    gflops: cost.flops / (medianMs * 1e6),
-    gbps: (cost.bytesRead + cost.bytesWritten) / (medianMs * 1e6),
-    rooflinePercent: (100 * rooflineMs(cost, roofline)) / medianMs,
-  };
-}
-
-/** A run that took longer than a series may is its own only sample. */
-function singleTiming(ms: number): Timing {
-  return { medianMs: ms, p10Ms: ms, p90Ms: ms, samples: 1, repeats: 1 };
 }
 
 /** Runs on the first set of buffers; wall milliseconds. */
@@ -349,10 +340,6 @@ async function runOnce(gpu: Gpu, recorder: Recorder): Promise<number> {
   gpu.device.queue.submit([encoder.finish()]);
   await submittedWorkDone(gpu);
   return performance.now() - startedAt;
-}
-
-async function poison(gpu: Gpu, buffer: GPUBuffer): Promise<void> {
-  await runPlan(gpu, poisonPlan(buffer.size, gpu.caps), { y: buffer });
 }
 
 interface OwnedBuffers {

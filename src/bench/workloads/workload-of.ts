@@ -52,27 +52,25 @@ export function workloadOf(shape: CaseShape, dtype: DType, caps: Caps = BASELINE
   const work = totalCost(steps.map(({ cost }) => cost));
   const length = reductionLength(graph);
   const scale = weightScale(length);
-  const tensors = new Map(
-    [
-      ...[...graph.inputs].map(([name, value]): Omit<TestTensor, "seed"> => ({
-        name,
-        dtype,
-        rows: rowsOf(value),
-        channels: channelsOf(value),
-        scale: inputScale(shape, name),
-      })),
-      // One row: the checkpoint's layout has no padding.
-      ...weights.flatMap(weightParts).map(({ name, shape: sizes }): Omit<TestTensor, "seed"> => ({
-        name,
-        dtype: "f32",
-        rows: 1,
-        channels: elementCount(sizes),
-        scale: sizes.length > 1 ? scale : 1,
-      })),
-    ].map((tensor, i) => [tensor.name, { ...tensor, seed: i + 1 }]),
-  );
+  const inputs = [...graph.inputs].map(([name, value], i): TestTensor => ({
+    name,
+    dtype,
+    rows: rowsOf(value),
+    channels: channelsOf(value),
+    scale: inputScale(shape, name),
+    seed: i + 1,
+  }));
+  const parts = weights.flatMap(weightParts);
+  const parameters = parts.map(({ name, shape: sizes }, i): TestTensor => ({
+    name,
+    dtype: "f32",
+    rows: 1, // the checkpoint's layout has no padding
+    channels: elementCount(sizes),
+    scale: sizes.length > 1 ? scale : 1,
+    seed: 101 + i,
+  }));
+  const tensors = new Map([...inputs, ...parameters].map((tensor) => [tensor.name, tensor]));
   const tensorOf = (name: string): TestTensor => tensors.get(name) as TestTensor;
-  const shapes = new Map(weights.flatMap(weightParts).map((part) => [part.name, part.shape]));
   return {
     kernel,
     get variants() {
@@ -95,10 +93,11 @@ export function workloadOf(shape: CaseShape, dtype: DType, caps: Caps = BASELINE
       bytesRead: work.bytesRead - handedOver,
       bytesWritten: work.bytesWritten - handedOver,
     },
-    inputs: [...graph.inputs.keys()].map(tensorOf),
+    inputs,
     weights,
     source: {
-      tensor: (name) => sourceTensor(tensorOf(name), shapes.get(name) ?? []),
+      tensor: (name) =>
+        sourceTensor(tensorOf(name), parts.find((part) => part.name === name)?.shape ?? []),
       lora: () => null,
     },
     temporaries: Object.fromEntries(temporaries),
