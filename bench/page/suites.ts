@@ -1,3 +1,4 @@
+/** The suites in a page: the same code as in Node, on the device of `navigator.gpu`. */
 import {
   adapterName,
   caseLines,
@@ -6,7 +7,6 @@ import {
   modelReport,
   rate,
 } from "../../cli/bench/report.ts";
-/** The suites in a page: the same code as in Node, on the device of `navigator.gpu`. */
 import { casePasses, imageEstimateMs, runKernelSuite } from "../../src/bench/kernel-suite.ts";
 import { runModelSuite } from "../../src/bench/model-suite.ts";
 import { kernelPoints, rooflineSvg } from "../../src/bench/roofline-plot.ts";

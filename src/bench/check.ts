@@ -1,6 +1,6 @@
 /**
- * Checks a result on samples: rows spread over the whole result, a few channels of each, against the definition
- * in double precision. The result is poisoned with NaN first, so that what a kernel skips is seen.
+ * Checks a result against double precision at sampled elements: rows spread over the whole result, a few channels of
+ * each. The suite fills the result with NaN before a run, so that elements which a kernel skips fail the check.
  */
 import type { Gpu } from "../gpu/device.ts";
 import { dtypeByteLength, halfBitsToFloat } from "../gpu/dtype.ts";

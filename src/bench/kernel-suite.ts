@@ -119,12 +119,12 @@ export interface KernelSuiteSettings {
 
 /** Flop-equivalents of a case in the small scale: about 20 ms on SwiftShader on two cores. */
 export const SMALL_WORK = 2e7;
-/** Operands are repeated up to this many bytes, more than a GPU's cache holds. */
+/** Timed runs take copies of the operands in turn, of this many bytes together: more than a GPU's cache holds. */
 const ROTATION_BYTES = 128 * 2 ** 20;
 const MAX_SETS = 8;
 /**
- * The oracle is left out where it would run for longer than this, judged at 20 times the selected variant:
- * Windows resets a GPU that is busy for about 2 s.
+ * The naive variant is left out where it would run for longer than this; it takes about 20 times the selected variant's
+ * time. Windows resets a GPU that is busy for about 2 s.
  */
 const NAIVE_LIMIT_MS = 1500;
 const NAIVE_FACTOR = 20;
@@ -225,7 +225,7 @@ async function runCase(
   try {
     const variants = variantsToRun(workload, context.chosen[workload.kernel] ?? "all");
     const measured = await runWorkload(gpu, workload, variants, bufferSets, context);
-    const skipped = variants.filter((asked) => !measured.some(({ variant }) => variant === asked));
+    const skipped = variants.filter((name) => !measured.some(({ variant }) => variant === name));
     return { ...base, variants: measured, ...(skipped.length > 0 && { skipped }) };
   } catch (error) {
     if (gpu.lostError) throw error;
@@ -246,7 +246,7 @@ export function knownVariants(
   return known;
 }
 
-/** The first is the one the engine takes, or the one asked for. */
+/** The requested variant or else the selected one, first; then naive or, for "all", all others. */
 export function variantsToRun(
   { variants, selected }: Workload,
   chosen?: string,
@@ -276,9 +276,9 @@ export async function runWorkload(
     const records: VariantRecord[] = [];
     const runMs: number[] = [];
     for (const variant of variants) {
-      const isOracle = variant === "naive";
+      const isNaive = variant === "naive";
       const isRisky = !gpu.caps.isSoftware && (runMs[0] ?? 0) * NAIVE_FACTOR > NAIVE_LIMIT_MS;
-      if (isOracle && isRisky) continue;
+      if (isNaive && isRisky) continue;
       const output = sets[0]?.buffers["y"] as GPUBuffer;
       await runPlan(gpu, poisonPlan(output.size, gpu.caps), { y: output });
       const plans = workload.plan(variant);
@@ -293,8 +293,8 @@ export async function runWorkload(
       const firstMs = await runOnce(gpu, recorder);
       const firstRunMs = performance.now() - startedAt;
       const got = await readPoints(gpu, output, workload.output, points);
-      // Of the slow oracle the first run has to do; others compile lazily in it.
-      runMs.push(isOracle ? firstMs : await runOnce(gpu, recorder));
+      // The first run of a variant may include compiling. The slow naive one is not run a second time.
+      runMs.push(isNaive ? firstMs : await runOnce(gpu, recorder));
       records.push({
         variant,
         selected: variant === workload.selected,

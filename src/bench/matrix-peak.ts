@@ -1,4 +1,4 @@
-/** What matrix units reach at most: products of matrices that stay where they are, with sums in several chains. */
+/** The peak rate of matrix units: products of matrices that stay in registers, added to several independent sums. */
 import type { Caps } from "../gpu/caps.ts";
 import type { MatrixArray, MatrixUnits } from "../gpu/subgroup-matrix.ts";
 import {

@@ -1,6 +1,6 @@
 /**
- * What this device reaches at most, measured in the same run as the kernels: a copy for bandwidth, chains of
- * f32 multiply-adds for arithmetic (our kernels always accumulate in f32), and of products by matrix units where there are.
+ * What this device reaches at most, measured in the same run as the kernels. A copy gives the bandwidth, chains of f32
+ * multiply-adds the arithmetic (kernels always accumulate in f32). Devices with matrix units also give their peak.
  */
 import type { Caps } from "../gpu/caps.ts";
 import type { Clock } from "../gpu/clock.ts";
@@ -63,7 +63,7 @@ export interface RooflineSizes {
   readonly fmaSteps: number;
 }
 
-/** Larger than any cache on GPUs; on the CPU enough for a few milliseconds. */
+/** On GPUs larger than any cache; on software adapters enough for a few milliseconds. */
 export function rooflineSizes(caps: Caps): RooflineSizes {
   return caps.isSoftware
     ? { copyBytes: 16 * 2 ** 20, fmaWorkgroups: 16, fmaSteps: 64 }
@@ -123,7 +123,7 @@ export async function measureRoofline(
   }
 }
 
-/** The bounds of a variant: those that are built on matrix units have theirs for arithmetic. */
+/** The bounds of a variant. For variants on matrix units the peak of these bounds the arithmetic. */
 export function rooflineOf(variant: string, roofline: Roofline): Roofline {
   const { matrixGflops } = roofline;
   if (matrixGflops === undefined || !isMatrixVariant(variant)) return roofline;

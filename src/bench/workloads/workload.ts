@@ -1,7 +1,4 @@
-/**
- * A problem that can be run, checked and timed: its kernels, its operands, and its definition in double
- * precision for single elements of the result.
- */
+/** A case as it is run, checked and timed; and the limits of its errors. */
 import type { DType } from "../../gpu/dtype.ts";
 import type { BoundPlan } from "../../graph/execution/recorder.ts";
 import type { Weight } from "../../graph/ir/ir.ts";
@@ -21,11 +18,11 @@ export interface Tolerance {
   readonly atol: number;
 }
 
-/** A problem on a device, by whose caps it is planned. */
+/** A case on one device: what it runs, on what, and what has to come out. */
 export interface Workload {
   /** Kernel whose variants are compared. */
   readonly kernel: string;
-  /** Variants that can run this problem, the oracle `naive` included where there is one. */
+  /** Variants that can run this problem, `naive` included where there is one. */
   readonly variants: readonly string[];
   /** The variant that the engine takes. */
   readonly selected: string;
