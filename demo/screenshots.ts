@@ -140,9 +140,9 @@ async function report(page: Page, tab: string, part: string): Promise<void> {
 
 async function results(page: Page, count: number): Promise<void> {
   await page.waitForFunction(
-    (count) => {
+    (least) => {
       const state = globalThis.rcodDemo?.store.get(); // undeclared without ?debug
-      return state && !state.activity && state.results.length >= count;
+      return state && !state.activity && state.results.length >= least;
     },
     PATIENCE,
     count,

@@ -225,7 +225,8 @@ async function runCase(
   try {
     const variants = variantsToRun(workload, context.chosen[workload.kernel] ?? "all");
     const measured = await runWorkload(gpu, workload, variants, bufferSets, context);
-    const skipped = variants.filter((name) => !measured.some(({ variant }) => variant === name));
+    const ran = new Set(measured.map(({ variant }) => variant));
+    const skipped = variants.filter((variant) => !ran.has(variant));
     return { ...base, variants: measured, ...(skipped.length > 0 && { skipped }) };
   } catch (error) {
     if (gpu.lostError) throw error;
