@@ -37,7 +37,7 @@ export interface OpenImage extends ImageInfo {
   readonly name: string;
   /** The file as it came, for cropping or shrinking it again. */
   readonly blob: Blob;
-  /** The part of the file that is open, in the file's pixels. */
+  /** The region of the file that is open, in the file's pixels. */
   readonly frame: Omit<ImageCut, "maxSide">;
 }
 

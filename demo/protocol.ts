@@ -45,7 +45,7 @@ export interface ImageInfo {
   readonly height: number;
 }
 
-/** A part of a picture in its own pixels, and the longest side that is wanted of it. */
+/** A region of a picture in its own pixels, and the longest side that it is reduced to. */
 export interface ImageCut {
   readonly x: number;
   readonly y: number;

@@ -3,7 +3,7 @@
  *
  *     npm run build:demo && node bench/run.mjs ../demo/screenshots
  *
- * The results are of a part of the bundled photo, which takes less than a minute on a software adapter.
+ * The results are of a region of the bundled photo, which takes less than a minute on a software adapter.
  */
 import { mkdir, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
@@ -28,7 +28,7 @@ const SIZES = {
 const PATIENCE = { timeout: 0, polling: 100 };
 const THEMES = ["dark", "light"] as const;
 
-/** A part of the bundled photo that a software adapter upscales in seconds. */
+/** A region of the bundled photo that a software adapter upscales in seconds. */
 const CUT = { x: 24, y: 30, width: 72, height: 72 } as const;
 
 declare global {
@@ -140,9 +140,9 @@ async function report(page: Page, tab: string, part: string): Promise<void> {
 
 async function results(page: Page, count: number): Promise<void> {
   await page.waitForFunction(
-    (wanted) => {
+    (least) => {
       const state = globalThis.rcodDemo?.store.get(); // undeclared without ?debug
-      return state && !state.activity && state.results.length >= wanted;
+      return state && !state.activity && state.results.length >= least;
     },
     PATIENCE,
     count,

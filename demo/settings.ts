@@ -25,7 +25,7 @@ const COLOR_FIXES: readonly ColorFix[] = ["model", "adain", "wavelet", "none"];
 const PRECISIONS: readonly Precision[] = ["auto", "f32", "f16"];
 const MODES: readonly CompareMode[] = ["single", "split", "side", "flicker", "difference"];
 
-/** The part of an address after "#", without what equals the default. */
+/** The fragment of an address (after "#"): settings that differ from their defaults. */
 export function toHash(settings: Settings): string {
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(settings) as [

@@ -1,6 +1,6 @@
 /** Range requests served from a whole response: the engine reads weights in pieces, a cache keeps them whole. */
 
-/** The part of `whole` that a `Range` header of one span asks for; the whole where it is none of ours. */
+/** The bytes of `whole` that a `Range` header with one span names; the whole for any other header. */
 export async function sliceOf(whole: Response, range: string): Promise<Response> {
   const [, firstText, lastText] = /^bytes=(\d+)-(\d*)$/.exec(range) ?? [];
   if (firstText === undefined) return whole;
@@ -13,7 +13,7 @@ export async function sliceOf(whole: Response, range: string): Promise<Response>
       headers: { "Content-Range": `bytes */${body.size}` },
     });
   }
-  // Type, ETag and date stay: by them a reader knows that two parts are of one file.
+  // Type, ETag and date stay: by them a reader knows that two pieces are of one file.
   const headers = new Headers(whole.headers);
   headers.set("Content-Range", `bytes ${first}-${last}/${body.size}`);
   headers.set("Content-Length", String(last + 1 - first));

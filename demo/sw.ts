@@ -35,7 +35,7 @@ scope.addEventListener("fetch", (event) => {
   }
 });
 
-/** A new version waits until no page of the old one is open, whose later parts it would not have. */
+/** A new version waits until no page of the old one is open, whose later files it would not have. */
 async function install(): Promise<void> {
   const cache = await caches.open(CACHE);
   await cache.addAll(files.map((path) => new URL(path, scope.registration.scope).href));
@@ -51,8 +51,8 @@ async function activate(): Promise<void> {
 async function answer(request: Request): Promise<Response> {
   const cache = await caches.open(CACHE);
   // The page has one document, whatever its query.
-  const wanted = request.mode === "navigate" ? scope.registration.scope : request;
-  const kept = await cache.match(wanted, { ignoreSearch: true, ignoreVary: true });
+  const key = request.mode === "navigate" ? scope.registration.scope : request;
+  const kept = await cache.match(key, { ignoreSearch: true, ignoreVary: true });
   if (!kept) return fetch(request);
   const range = request.headers.get("range");
   return range === null ? kept : sliceOf(kept, range);

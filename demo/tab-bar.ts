@@ -64,11 +64,11 @@ export function showTabs(container: HTMLElement, entries: readonly TabEntry[], a
   });
   // One view needs no tabs.
   list.hidden = tabs.length < 2;
-  const wanted = new URLSearchParams(location.hash.slice(1)).get("tab");
+  const requested = new URLSearchParams(location.hash.slice(1)).get("tab");
   open(
     Math.max(
       0,
-      entries.findIndex(({ id }) => id === wanted),
+      entries.findIndex(({ id }) => id === requested),
     ),
   );
 }

@@ -64,7 +64,7 @@ export async function apiEntries(): Promise<readonly ApiEntry[]> {
   }
 }
 
-/** Entries of package.json, each with its file below `dist`. */
+/** Entries of package.json, each with its file below `dist/src`. */
 async function entryPaths(): Promise<ReadonlyMap<string, string>> {
   const { name, exports } = JSON.parse(await readFile(join(ROOT, "package.json"), "utf8")) as {
     readonly name: string;
@@ -85,7 +85,7 @@ async function extract(
   paths: readonly string[],
 ): Promise<ReadonlyMap<string, readonly ExtractedItem[]>> {
   const entry = join(folder, "entries.d.ts");
-  const lines = paths.map((path, i) => `export * as entry${i} from "./${path}";\n`);
+  const lines = paths.map((path, i) => `export * as entry${i} from "./src/${path}";\n`);
   await writeFile(entry, lines.join(""));
   const json = join(folder, "entries.api.json");
   const compilerOptions = {

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 import data
-from evaluate import evaluate
+from measure import evaluate
 from model import RCOD_CONFIG
 from stage_rcod import Generator, load_base, merged_pipeline
 

@@ -23,7 +23,7 @@ from torch import nn
 import data
 import lora
 from degradations import to_image
-from evaluate import restore, short_name
+from measure import restore, short_name
 from model import CLIP_CONFIG, MEM_CONFIG, RCOD_CONFIG, UNET_CONFIG, VAE_CONFIG, AutoencoderKL, Prompted, RCODPipeline
 from model import MetricEstimationModule
 from stage_rcod import RANK_UNET, RANK_VAE, Generator, load_base, merged_pipeline

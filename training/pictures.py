@@ -11,8 +11,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 import data
 from degradations import benchmark, from_image, to_image
-from evaluate import restore
 from export import load_folder
+from measure import restore
 from model import RCOD_CONFIG
 
 GAP, HEADING = 6, 22

@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 
 import data
-import evaluate
 import lora
+import measure
 from adversary import PatchCritic, adversarial_push, critic_loss
 from degradations import RESTORED_MIXTURE, degrade
 from loop import DEVICE, Average, Loop, average_gradients, rank, seed_worker, to_device, workers
@@ -200,7 +200,7 @@ def train(args):
             "critic": critic.state_dict(),
             "thresholds": thresholds,
         },
-        lambda: evaluate.summary(merged_pipeline(average.module), validation),
+        lambda: measure.summary(merged_pipeline(average.module), validation),
     )
     judgement = torch.zeros(())  # of the step before
     knob = dict.fromkeys(("spectrum", "distilled", "judgement"), 0.0)  # figures of the last batch that turned it

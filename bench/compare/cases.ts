@@ -6,6 +6,7 @@
 import { elementReader } from "../../src/bench/workloads/test-data.ts";
 import type { GraphBuilder } from "../../src/graph/ir/builder.ts";
 import { WeightScope } from "../../src/graph/ir/builder.ts";
+import type { Value } from "../../src/graph/ir/ir.ts";
 import { resnetBlock } from "../../src/rcod/networks/resnet.ts";
 import { activation } from "../../tests/reference/activation.ts";
 import { attention } from "../../tests/reference/attention.ts";
@@ -23,7 +24,6 @@ export interface HostArray {
 }
 
 export interface CompareCase {
-  readonly name: string;
   readonly flops: number;
   /** Inputs, parameters and result, each once, in f32. */
   readonly bytes: number;
@@ -53,7 +53,7 @@ const ROOT = new WeightScope();
 /** Pseudo-random values within −scale … scale, around `base`. */
 function random(shape: readonly number[], seed: number, scale = 1, base = 0): HostArray {
   const count = shape.reduce((product, size) => product * size, 1);
-  const read = elementReader({ name: "", dtype: "f32", rows: 1, channels: count, scale, seed });
+  const read = elementReader({ scale, seed });
   return { shape, values: Float32Array.from({ length: count }, (_, i) => base + read(i)) };
 }
 
@@ -101,32 +101,68 @@ function conv3x3Doubles(x: Float64Array, weight: HostArray, bias: HostArray, siz
   return y.map((sum, i) => sum + (bias.values[i % to] as number));
 }
 
-export function convCase(size: number, from: number, to: number): NamedCase {
-  const name = `conv3x3 ${from}→${to} @${size}²`;
+/** A case of one map to one map of the same size. */
+interface MapCase {
+  readonly size: number;
+  readonly outChannels: number;
+  readonly flops: number;
+  readonly x: HostArray;
+  readonly weights: Readonly<Record<string, HostArray>>;
+  readonly build: (g: GraphBuilder, x: Value) => Value;
+  readonly nodes: readonly OnnxNode[];
+  /** Beside the weights. */
+  readonly initializers?: Readonly<Record<string, OnnxTensor>>;
+  readonly expected: (x: Float64Array) => Float64Array;
+}
+
+function mapCase(given: MapCase): CompareCase {
+  const { size, outChannels, flops, x, weights, build, nodes, expected } = given;
+  const parameters = Object.entries(weights);
   return {
-    name,
+    flops,
+    bytes:
+      bytesOf(x.values, ...parameters.map(([, { values }]) => values)) +
+      4 * size * size * outChannels,
+    inputs: { x },
+    weights,
+    build: (g) => g.output("y", build(g, g.input("x", x.shape))),
+    onnx: {
+      nodes,
+      initializers: {
+        ...given.initializers,
+        ...Object.fromEntries(
+          parameters.map(([key, array]) => [
+            key,
+            key.startsWith("norm") ? overMap(array) : onnxTensor(array),
+          ]),
+        ),
+      },
+      inputs: { x: [1, x.shape[3] ?? 1, size, size] },
+      outputs: { y: [1, outChannels, size, size] },
+    },
+    onnxInputs: { x: channelsFirst(x) },
+    fromOnnx: (y) => toChannelsLast(y, outChannels),
+    expected: () => expected(doubles(x)),
+  };
+}
+
+export function convCase(size: number, from: number, to: number): NamedCase {
+  return {
+    name: `conv3x3 ${from}→${to} @${size}²`,
     make() {
-      const x = random([1, size, size, from], 1);
       const weight = matrix([to, from, 3, 3], 2);
       const bias = random([to], 3);
       const options = { outChannels: to, kernelSize: 3, stride: 1, padding: 1, bias: true };
-      return {
-        name,
+      return mapCase({
+        size,
+        outChannels: to,
         flops: 2 * 9 * size * size * from * to,
-        bytes: bytesOf(x.values, weight.values, bias.values) + 4 * size * size * to,
-        inputs: { x },
+        x: random([1, size, size, from], 1),
         weights: { "conv.weight": weight, "conv.bias": bias },
-        build: (g) => g.output("y", g.conv2d(g.input("x", x.shape), ROOT.at("conv"), options)),
-        onnx: {
-          nodes: [conv3x3("x", "conv", "y")],
-          initializers: { "conv.weight": onnxTensor(weight), "conv.bias": onnxTensor(bias) },
-          inputs: { x: [1, from, size, size] },
-          outputs: { y: [1, to, size, size] },
-        },
-        onnxInputs: { x: channelsFirst(x) },
-        fromOnnx: (y) => toChannelsLast(y, to),
-        expected: () => conv3x3Doubles(doubles(x), weight, bias, size),
-      };
+        build: (g, x) => g.conv2d(x, ROOT.at("conv"), options),
+        nodes: [conv3x3("x", "conv", "y")],
+        expected: (x) => conv3x3Doubles(x, weight, bias, size),
+      });
     },
   };
 }
@@ -178,116 +214,83 @@ function normDoubles(x: Float64Array, gamma: HostArray, beta: HostArray): Float6
 const gammaOf = (channels: number, seed: number): HostArray => random([channels], seed, 0.125, 1);
 
 export function groupNormCase(size: number, channels: number): NamedCase {
-  const name = `groupnorm+silu ${channels} @${size}²`;
   return {
-    name,
+    name: `groupnorm+silu ${channels} @${size}²`,
     make() {
-      const x = random([1, size, size, channels], 11, 4);
       const [gamma, beta] = [gammaOf(channels, 12), random([channels], 13)];
-      return {
-        name,
+      return mapCase({
+        size,
+        outChannels: channels,
         flops: 10 * size * size * channels,
-        bytes: bytesOf(x.values, x.values, gamma.values, beta.values),
-        inputs: { x },
+        x: random([1, size, size, channels], 11, 4),
         weights: { "norm.weight": gamma, "norm.bias": beta },
-        build(g) {
-          const norm = g.groupNorm(g.input("x", x.shape), ROOT.at("norm"), {
-            numGroups: GROUPS,
-            eps: EPS,
-          });
-          g.output("y", g.activation(norm, "silu", "silu"));
-        },
-        onnx: {
-          nodes: normNodes("x", "norm", "y"),
-          initializers: {
-            ...normInitializers(size, channels),
-            "norm.weight": overMap(gamma),
-            "norm.bias": overMap(beta),
-          },
-          inputs: { x: [1, channels, size, size] },
-          outputs: { y: [1, channels, size, size] },
-        },
-        onnxInputs: { x: channelsFirst(x) },
-        fromOnnx: (y) => toChannelsLast(y, channels),
-        expected: () => normDoubles(doubles(x), gamma, beta),
-      };
+        build: (g, x) =>
+          g.activation(
+            g.groupNorm(x, ROOT.at("norm"), { numGroups: GROUPS, eps: EPS }),
+            "silu",
+            "silu",
+          ),
+        nodes: normNodes("x", "norm", "y"),
+        initializers: normInitializers(size, channels),
+        expected: (x) => normDoubles(x, gamma, beta),
+      });
     },
   };
 }
 
 /** The residual block of the VAE, and of the UNet without its time embedding. */
 export function resnetCase(size: number, channels: number): NamedCase {
-  const name = `ResnetBlock ${channels} @${size}²`;
   return {
-    name,
+    name: `ResnetBlock ${channels} @${size}²`,
     make() {
-      const x = random([1, size, size, channels], 21);
       const conv = (seed: number): HostArray => matrix([channels, channels, 3, 3], seed);
       const [gamma1, beta1] = [gammaOf(channels, 22), random([channels], 23)];
       const [gamma2, beta2] = [gammaOf(channels, 24), random([channels], 25)];
       const [weight1, bias1] = [conv(26), random([channels], 27)];
       const [weight2, bias2] = [conv(28), random([channels], 29)];
       const options = { outChannels: channels, numGroups: GROUPS, eps: EPS, siluTemb: null };
-      const weights = {
-        "norm1.weight": gamma1,
-        "norm1.bias": beta1,
-        "conv1.weight": weight1,
-        "conv1.bias": bias1,
-        "norm2.weight": gamma2,
-        "norm2.bias": beta2,
-        "conv2.weight": weight2,
-        "conv2.bias": bias2,
-      };
-      return {
-        name,
+      return mapCase({
+        size,
+        outChannels: channels,
         flops: 2 * (2 * 9 * channels + 10) * size * size * channels,
-        bytes: bytesOf(x.values, x.values, ...Object.values(weights).map(({ values }) => values)),
-        inputs: { x },
-        weights,
-        build: (g) => g.output("y", resnetBlock(g, ROOT, g.input("x", x.shape), options)),
-        onnx: {
-          nodes: [
-            ...normNodes("x", "norm1", "h1"),
-            conv3x3("h1", "conv1", "h2"),
-            ...normNodes("h2", "norm2", "h3"),
-            conv3x3("h3", "conv2", "h4"),
-            { op: "Add", inputs: ["x", "h4"], output: "y" },
-          ],
-          initializers: {
-            ...normInitializers(size, channels),
-            ...Object.fromEntries(
-              Object.entries(weights).map(([key, array]) => [
-                key,
-                key.startsWith("norm") ? overMap(array) : onnxTensor(array),
-              ]),
-            ),
-          },
-          inputs: { x: [1, channels, size, size] },
-          outputs: { y: [1, channels, size, size] },
+        x: random([1, size, size, channels], 21),
+        weights: {
+          "norm1.weight": gamma1,
+          "norm1.bias": beta1,
+          "conv1.weight": weight1,
+          "conv1.bias": bias1,
+          "norm2.weight": gamma2,
+          "norm2.bias": beta2,
+          "conv2.weight": weight2,
+          "conv2.bias": bias2,
         },
-        onnxInputs: { x: channelsFirst(x) },
-        fromOnnx: (y) => toChannelsLast(y, channels),
-        expected() {
-          const input = doubles(x);
-          const h = conv3x3Doubles(normDoubles(input, gamma1, beta1), weight1, bias1, size);
+        build: (g, x) => resnetBlock(g, ROOT, x, options),
+        nodes: [
+          ...normNodes("x", "norm1", "h1"),
+          conv3x3("h1", "conv1", "h2"),
+          ...normNodes("h2", "norm2", "h3"),
+          conv3x3("h3", "conv2", "h4"),
+          { op: "Add", inputs: ["x", "h4"], output: "y" },
+        ],
+        initializers: normInitializers(size, channels),
+        expected(x) {
+          const h = conv3x3Doubles(normDoubles(x, gamma1, beta1), weight1, bias1, size);
           const y = conv3x3Doubles(normDoubles(h, gamma2, beta2), weight2, bias2, size);
-          return y.map((value, i) => value + (input[i] as number));
+          return y.map((value, i) => value + (x[i] as number));
         },
-      };
+      });
     },
   };
 }
 
 /** [rows, from] · [from, to]; the second operand is a parameter. */
 export function matmulCase(rows: number, from: number, to: number): NamedCase {
-  const name = `matmul ${rows}×${from}×${to}`;
   return {
-    name,
+    name: `matmul ${rows}×${from}×${to}`,
     make() {
       const x = random([1, rows, from], 31);
       const weight = matrix([to, from], 32);
       return {
-        name,
         flops: 2 * rows * from * to,
         bytes: bytesOf(x.values, weight.values) + 4 * rows * to,
         inputs: { x },
@@ -309,9 +312,8 @@ export function matmulCase(rows: number, from: number, to: number): NamedCase {
 
 /** Keys come transposed to ONNX, which spares it a copy. */
 export function attentionCase(tokens: number, numHeads: number, headDim: number): NamedCase {
-  const name = `attention ${tokens}×${tokens} h${numHeads} d${headDim}`;
   return {
-    name,
+    name: `attention ${tokens}×${tokens} h${numHeads} d${headDim}`,
     make() {
       const shape = [1, tokens, numHeads * headDim];
       const [q, k, v] = [random(shape, 41, 4), random(shape, 42, 2), random(shape, 43)];
@@ -320,7 +322,6 @@ export function attentionCase(tokens: number, numHeads: number, headDim: number)
       const perHead = [numHeads, tokens, headDim];
       const keys = [numHeads, headDim, tokens];
       return {
-        name,
         flops: 4 * tokens * tokens * numHeads * headDim,
         bytes: bytesOf(q.values, k.values, v.values, q.values),
         inputs: { q, k, v },

@@ -1,6 +1,5 @@
 /** What the comparison needs of an engine. */
 export interface Engine {
-  readonly name: string;
   /** Starts one run on data that is already on the device. */
   readonly run: () => Promise<void> | void;
   /** Resolves when everything that was started is done. */

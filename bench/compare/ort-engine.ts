@@ -34,7 +34,6 @@ export async function openOrt(
     graphOptimizationLevel: "all",
     ...(provider === "webgpu" && { preferredOutputLocation: "gpu-buffer" as const }),
   });
-  const name = `ort ${[provider, ...(layout ? [layout] : [])].join(" ")}`;
   const dims = onnx.outputs["y"] ?? [];
   const count = dims.reduce((product, size) => product * size, 1);
   if (provider === "wasm") {
@@ -43,7 +42,6 @@ export async function openOrt(
     });
     let last: ort.Tensor | undefined;
     return {
-      name,
       async run() {
         last = (await session.run(feeds))["y"];
       },
@@ -75,7 +73,6 @@ export async function openOrt(
   device.queue.writeBuffer(result, 0, new Float32Array(count).fill(NaN));
   const fetches = { y: bound(dims, result) };
   return {
-    name,
     async run() {
       await session.run(feeds, fetches);
     },

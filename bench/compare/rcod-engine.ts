@@ -41,7 +41,6 @@ export async function openRcod(gpu: Gpu, compared: CompareCase): Promise<Engine>
   }
   const made = program;
   return {
-    name: "rcod",
     run() {
       const encoder = gpu.device.createCommandEncoder({ label: "compare" });
       const pass = encoder.beginComputePass({ label: "compare" });

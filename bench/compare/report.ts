@@ -1,6 +1,6 @@
+/** The comparison as text and as points of a roofline plot. */
 import { rate } from "../../cli/bench/report.ts";
 import { formatMs, formatTable } from "../../cli/format.ts";
-/** The comparison as text and as points of a roofline plot. */
 import type { PlotPoint } from "../../src/bench/roofline-plot.ts";
 import type { CompareRecord } from "./run.ts";
 

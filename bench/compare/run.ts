@@ -1,9 +1,9 @@
-import type { Gpu } from "../../src/gpu/device.ts";
 /**
  * One case after the other: every engine's result against double precision first, then the engines in turn
  * (A B C A B C …), then the results again, so that what was timed is known to have been right.
  */
-import type { SamplingOptions, Timing } from "../../src/graph/measure/sampling.ts";
+import type { Gpu } from "../../src/gpu/device.ts";
+import type { Measure, SamplingOptions, Timing } from "../../src/graph/measure/sampling.ts";
 import { sampleInTurn } from "../../src/graph/measure/sampling.ts";
 import type { CompareCase, NamedCase } from "./cases.ts";
 import type { Engine } from "./engine.ts";
@@ -47,12 +47,10 @@ export function enginesFor(
 ): readonly (readonly [string, OpenEngine])[] {
   const isMap = Object.values(onnx.inputs).some(({ length }) => length === 4);
   const backends: readonly OrtBackend[] = [
-    ...(isMap
-      ? ([
-          { provider: "webgpu", layout: "NHWC" },
-          { provider: "webgpu", layout: "NCHW" },
-        ] as const)
-      : ([{ provider: "webgpu" }] as const)),
+    ...(isMap ? (["NHWC", "NCHW"] as const) : [undefined]).map((layout): OrtBackend => ({
+      provider: "webgpu",
+      ...(layout && { layout }),
+    })),
     { provider: "wasm" },
   ];
   return [
@@ -72,68 +70,64 @@ export async function runCompareCase(
 ): Promise<CompareRecord> {
   const compared = named.make();
   const expected = compared.expected();
-  const opened: { readonly engine: Engine; record: ComparedEngine }[] = [];
-  const failed: ComparedEngine[] = [];
-  const order: string[] = [];
+  const opened: OpenedEngine[] = [];
   try {
     for (const [name, open] of engines(compared)) {
-      order.push(name);
-      const startedAt = performance.now();
-      try {
-        const engine = await open(compared);
-        const entry = {
-          engine,
-          record: { engine: name, relRms: null, pass: false, firstRunMs: 0 },
-        };
-        opened.push(entry);
-        await engine.run();
-        await engine.settle();
-        const firstRunMs = performance.now() - startedAt;
-        const relRms = relativeRms(await engine.read(), expected);
-        entry.record = { engine: name, ...verdict(relRms), firstRunMs } as ComparedEngine & {
-          relRms: null;
-        };
-      } catch (error) {
-        const message = error instanceof Error ? error.message : String(error);
-        const at = opened.findIndex(({ record }) => record.engine === name);
-        if (at >= 0) await opened.splice(at, 1)[0]?.engine.dispose();
-        failed.push({ engine: name, relRms: null, pass: false, firstRunMs: 0, error: message });
-      }
+      opened.push(await firstRun(name, () => open(compared), expected));
     }
     const right = opened.filter(({ record }) => record.pass);
-    if (right.length > 0) {
-      const timings = await sampleInTurn(
-        right.map(
-          ({ engine }) =>
-            (repeats) =>
-              timed(engine, repeats),
-        ),
-        sampling,
-      );
-      for (const [i, entry] of right.entries()) {
-        const timing = timings[i] as Timing;
-        const after = verdict(relativeRms(await entry.engine.read(), expected));
-        entry.record = {
-          ...entry.record,
-          relRmsAfter: after.relRms,
-          pass: after.pass,
-          timing,
-          gflops: compared.flops / (timing.medianMs * 1e6),
-        };
-      }
+    const timings =
+      right.length === 0
+        ? []
+        : await sampleInTurn(
+            right.map(({ engine }) => timed(engine)),
+            sampling,
+          );
+    for (const [i, entry] of right.entries()) {
+      const timing = timings[i] as Timing;
+      const after = verdict(relativeRms(await (entry.engine as Engine).read(), expected));
+      entry.record = {
+        ...entry.record,
+        relRmsAfter: after.relRms,
+        pass: after.pass,
+        timing,
+        gflops: compared.flops / (timing.medianMs * 1e6),
+      };
     }
   } finally {
-    for (const { engine } of opened) await engine.dispose();
+    for (const { engine } of opened) await engine?.dispose();
   }
-  const records = [...opened.map(({ record }) => record), ...failed];
-  const sorted = order.flatMap((name) => records.filter(({ engine }) => engine === name));
-  return {
-    case: named.name,
-    flops: compared.flops,
-    bytes: compared.bytes,
-    engines: sorted,
-    speedup: speedups(sorted),
-  };
+  const records = opened.map(({ record }) => record);
+  const { flops, bytes } = compared;
+  return { case: named.name, flops, bytes, engines: records, speedup: speedups(records) };
+}
+
+/** Without an engine where it failed. */
+interface OpenedEngine {
+  readonly engine: Engine | null;
+  record: ComparedEngine;
+}
+
+async function firstRun(
+  name: string,
+  open: () => Promise<Engine>,
+  expected: Float64Array,
+): Promise<OpenedEngine> {
+  const startedAt = performance.now();
+  let engine: Engine | null = null;
+  try {
+    engine = await open();
+    await engine.run();
+    await engine.settle();
+    const firstRunMs = performance.now() - startedAt;
+    const result = verdict(relativeRms(await engine.read(), expected));
+    return { engine, record: { engine: name, ...result, firstRunMs } };
+  } catch (error) {
+    await engine?.dispose();
+    const message = error instanceof Error ? error.message : String(error);
+    const record = { engine: name, relRms: null, pass: false, firstRunMs: 0, error: message };
+    return { engine: null, record };
+  }
 }
 
 /** Whether every engine of ours is right. Others may be wrong: that is a finding, not a failure. */
@@ -142,11 +136,13 @@ export function comparePasses({ engines }: CompareRecord): boolean {
 }
 
 /** Wall milliseconds until `repeats` runs are done. */
-async function timed({ run, settle }: Engine, repeats: number): Promise<number> {
-  const startedAt = performance.now();
-  for (let i = 0; i < repeats; i++) await run();
-  await settle();
-  return performance.now() - startedAt;
+function timed(engine: Engine | null): Measure {
+  return async (repeats) => {
+    const startedAt = performance.now();
+    for (let i = 0; i < repeats; i++) await engine?.run();
+    await engine?.settle();
+    return performance.now() - startedAt;
+  };
 }
 
 function verdict(relRms: number): { readonly relRms: number | null; readonly pass: boolean } {

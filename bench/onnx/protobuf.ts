@@ -18,25 +18,25 @@ const FIXED32 = 5;
 
 /** The bytes of a message. Repeated fields are given one by one, messages within it as their bytes. */
 export function message(fields: Iterable<Field>): Uint8Array<ArrayBuffer> {
-  const parts: Uint8Array[] = [];
+  const encoded: Uint8Array[] = [];
   for (const [number, value] of fields) {
     if (value instanceof Float) {
-      parts.push(
+      encoded.push(
         varint((number << 3) | FIXED32),
         new Uint8Array(Float32Array.of(value.value).buffer),
       );
     } else if (typeof value === "number" || typeof value === "bigint") {
-      parts.push(varint((number << 3) | VARINT), varint(value));
+      encoded.push(varint((number << 3) | VARINT), varint(value));
     } else {
       const bytes = typeof value === "string" ? new TextEncoder().encode(value) : value;
-      parts.push(varint((number << 3) | LENGTH_DELIMITED), varint(bytes.byteLength), bytes);
+      encoded.push(varint((number << 3) | LENGTH_DELIMITED), varint(bytes.byteLength), bytes);
     }
   }
-  const out = new Uint8Array(parts.reduce((sum, part) => sum + part.byteLength, 0));
+  const out = new Uint8Array(encoded.reduce((sum, field) => sum + field.byteLength, 0));
   let at = 0;
-  for (const part of parts) {
-    out.set(part, at);
-    at += part.byteLength;
+  for (const field of encoded) {
+    out.set(field, at);
+    at += field.byteLength;
   }
   return out;
 }

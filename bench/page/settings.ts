@@ -1,4 +1,4 @@
-/** What the page is asked for, as its address says it: the driver writes it, the page reads it. */
+/** Settings of the bench page: the driver writes them into the address, the page reads them there. */
 
 export const SUITES = ["kernels", "model", "compare"] as const;
 export type SuiteName = (typeof SUITES)[number];
@@ -13,7 +13,7 @@ export interface PageSettings {
   readonly samples?: number;
 }
 
-/** What the page hands over, in this order: lines as they come, then one result or error. */
+/** What the page reports: lines and notes as they come, then one result or error. */
 export type PageMessage =
   | { readonly kind: "line"; readonly text: string }
   | { readonly kind: "note"; readonly text: string }
@@ -32,7 +32,7 @@ export function toQuery(settings: PageSettings): string {
   return new URLSearchParams(pairs.map(([key, value]) => [key, String(value)])).toString();
 }
 
-/** Settings from the query part, or null without a suite. Throws for what is none. */
+/** Settings from the query part, or null without a suite. Throws for unknown values. */
 export function fromQuery(query: string): PageSettings | null {
   const given = new URLSearchParams(query);
   const oneOf = <T extends string>(key: string, known: readonly T[]): T | undefined => {

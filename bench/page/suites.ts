@@ -1,3 +1,4 @@
+/** The suites in a page: the same code as in Node, on the device of `navigator.gpu`. */
 import {
   adapterName,
   caseLines,
@@ -6,7 +7,6 @@ import {
   modelReport,
   rate,
 } from "../../cli/bench/report.ts";
-/** The suites in a page: the same code as in Node, on the device of `navigator.gpu`. */
 import { casePasses, imageEstimateMs, runKernelSuite } from "../../src/bench/kernel-suite.ts";
 import { runModelSuite } from "../../src/bench/model-suite.ts";
 import { kernelPoints, rooflineSvg } from "../../src/bench/roofline-plot.ts";
@@ -55,7 +55,7 @@ type RunRecord = Readonly<Record<string, unknown>> & { readonly version: string 
 
 async function kernels(
   gpu: Gpu,
-  { filter, precision, scale, minMs, samples }: PageSettings,
+  { precision, scale, ...options }: PageSettings,
   record: RunRecord,
   line: (text: string) => void,
 ): Promise<Result> {
@@ -63,11 +63,9 @@ async function kernels(
   const { settings, cases } = await runKernelSuite(
     gpu,
     {
+      ...options,
       dtype,
-      ...(filter !== undefined && { filter }),
       ...(scale && { scale: scale === "full" ? "full" : "small" }),
-      ...(minMs !== undefined && { minMs }),
-      ...(samples !== undefined && { samples }),
     },
     {
       onStart: (started) => line(kernelHeading(record.version, started, gpu.caps)),

@@ -176,14 +176,7 @@ async function benchImage(): Promise<{ readonly image: RawImage; readonly name: 
     const { width, height, channels, data } = await readImage(path);
     return { image: { width, height, channels, data }, name: "boats.png" };
   } catch {
-    const read = elementReader({
-      name: "image",
-      dtype: "f32",
-      rows: 1,
-      channels: 1,
-      scale: 1,
-      seed: 5,
-    });
+    const read = elementReader({ scale: 1, seed: 5 });
     const data = Uint8Array.from({ length: 128 * 128 * 3 }, (_, i) => 127.5 * (1 + read(i)));
     return { image: { width: 128, height: 128, channels: 3, data }, name: "noise" };
   }

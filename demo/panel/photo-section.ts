@@ -55,7 +55,7 @@ export function createPhotoSection(app: App, stage: Stage): HTMLElement {
 
 function smaller(app: App, { width, height, blob, name, frame }: OpenImage): HTMLElement[] {
   const side = Math.max(width, height);
-  return SMALLER_SIDES.filter((wanted) => wanted <= side * 0.75)
+  return SMALLER_SIDES.filter((fewer) => fewer <= side * 0.75)
     .slice(0, 2)
     .map((maxSide) =>
       button(

@@ -147,7 +147,7 @@ function addKeys(
   });
 }
 
-/** The brush is as large as it looks: its size in CSS pixels, as a part of the picture's width. */
+/** The brush is as large as it looks: its size in CSS pixels, as a share of the picture's width. */
 function brushRadius({ painter, viewport, ratio }: GestureTarget): number {
   const view = viewport();
   if (!view) return 0;

@@ -61,7 +61,7 @@ export class MaskPainter {
     this.#tell();
   }
 
-  /** `at` is 0 … 1 each way on the picture, `radius` a part of its width. */
+  /** `at` is 0 … 1 each way on the picture, `radius` a share of its width. */
   begin(at: Point, radius: number): void {
     this.#remember();
     this.#radius = radius;

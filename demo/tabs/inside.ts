@@ -12,7 +12,7 @@ import { metricSection } from "./inside/metric.ts";
 import type { InsideArgs, InsideRecord } from "./inside/record.ts";
 import { STAGE_NAMES, timeline } from "./inside/timeline.ts";
 
-/** Up to this side the UNet runs in one piece: 96² latents of the full model. */
+/** Up to this side the UNet runs without tiles: 96² latents of the full model. */
 const MAX_SIDE = 192;
 const MAX_SIDE_SOFTWARE = 128;
 const EXAMPLE = "photos/boats.png";
@@ -37,9 +37,9 @@ export function mount(container: HTMLElement, app: App): void {
   ): Promise<InsideRecord> => {
     await ready(app, signal);
     const { device, settings, model } = app.store.get();
-    const wanted = realism === "auto" || settings.realism === "auto" ? "auto" : settings.realism;
+    const requested = realism === "auto" || settings.realism === "auto" ? "auto" : settings.realism;
     const args: InsideArgs = {
-      realism: wanted === "auto" && !model?.supportsAuto ? 0.5 : wanted,
+      realism: requested === "auto" && !model?.supportsAuto ? 0.5 : requested,
       captures,
       maxSide: device?.isSoftware ? MAX_SIDE_SOFTWARE : MAX_SIDE,
     };

@@ -19,7 +19,7 @@ export function scientific(value: number): string {
   return Number.isFinite(value) ? value.toExponential(1) : String(value);
 }
 
-/** "3.4 %", "61 %", in one piece. */
+/** "3.4 %", "61 %", without a line break in it. */
 export function percent(share: number): string {
   const value = 100 * share;
   if (value > 0 && value < 0.05) return "<\u00a00.1\u00a0%";

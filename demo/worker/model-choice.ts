@@ -21,7 +21,7 @@ export function modelSource(choice: ModelChoice): ModelSource {
   }
 }
 
-/** The model beside the page, of which the files are known: what is absent is not asked for. */
+/** The model beside the page, of which the files are known: absent ones are not fetched. */
 function embeddedFiles(url: string): ModelSource {
   const files = urlFiles(url);
   return {

@@ -14,54 +14,47 @@ export interface BenchCase {
   readonly shape: CaseShape;
 }
 
-type Conv = Extract<CaseShape, { kind: "conv2d" }>;
-type Linear = Extract<CaseShape, { kind: "linear" }>;
+type Of<K extends CaseShape["kind"]> = Extract<CaseShape, { kind: K }>;
 
-const same = (size: number, from: number, to: number): Conv => ({
-  kind: "conv2d",
-  size,
-  from,
-  to,
-  stride: 1,
-  padding: [1, 1, 1, 1],
-});
-
-function conv(size: number, from: number, to: number, count: number): BenchCase {
-  return { name: `conv3x3 ${from}→${to} @${size}²`, count, shape: same(size, from, to) };
+/** 3×3; `size` is that of the input. */
+function conv(
+  size: number,
+  from: number,
+  to: number,
+  count: number,
+  options: Partial<Of<"conv2d">> = {},
+): BenchCase {
+  const shape = {
+    kind: "conv2d",
+    size,
+    from,
+    to,
+    stride: 1,
+    padding: [1, 1, 1, 1],
+    ...options,
+  } as const;
+  const { stride, upsample, shortcut } = shape;
+  let what = `${from}→${to}`;
+  if (stride === 2) what = `s2 ${to}`;
+  if (upsample) what = `up ${to}`;
+  if (shortcut) {
+    const sources = shortcut.join("+");
+    what = `${from} + 1x1 ${shortcut.length > 1 ? `(${sources})` : sources}→${to}`;
+  }
+  return { name: `conv3x3 ${what} @${size}²`, count, shape };
 }
 
 /** With a 1×1 convolution of one or two other maps added. */
-function shortcutConv(
-  size: number,
-  channels: number,
-  shortcut: readonly number[],
-  count: number,
-): BenchCase {
-  const sources = shortcut.length > 1 ? `(${shortcut.join("+")})` : `${shortcut[0]}`;
-  return {
-    name: `conv3x3 ${channels} + 1x1 ${sources}→${channels} @${size}²`,
-    count,
-    shape: { ...same(size, channels, channels), shortcut },
-  };
+function shortcutConv(size: number, channels: number, shortcut: readonly number[], count: number) {
+  return conv(size, channels, channels, count, { shortcut });
 }
 
-/** `size` is that of the input. */
 function upsamplingConv(size: number, channels: number): BenchCase {
-  return {
-    name: `conv3x3 up ${channels} @${size}²`,
-    count: 1,
-    shape: { ...same(size, channels, channels), upsample: true },
-  };
+  return conv(size, channels, channels, 1, { upsample: true });
 }
 
-/** `size` is that of the input; the VAE pads on one side only. */
-function downsample(size: number, channels: number, part: "unet" | "vae"): BenchCase {
-  const padding = part === "vae" ? ([0, 1, 0, 1] as const) : ([1, 1, 1, 1] as const);
-  return {
-    name: `conv3x3 s2 ${channels} @${size}²`,
-    count: 1,
-    shape: { kind: "conv2d", size, from: channels, to: channels, stride: 2, padding },
-  };
+function downsample(size: number, channels: number, padding: Of<"conv2d">["padding"]): BenchCase {
+  return conv(size, channels, channels, 1, { stride: 2, padding });
 }
 
 function linear(
@@ -69,16 +62,12 @@ function linear(
   from: number,
   to: number,
   count: number,
-  epilogue: Linear["epilogue"] = "bias",
+  epilogue: Of<"linear">["epilogue"] = "bias",
 ): BenchCase {
-  const name = `linear ${rows}×${from}→${to}${epilogue === "bias" || epilogue === "residual" ? "" : ` ${epilogue}`}`;
-  return { name, count, shape: { kind: "linear", rows, from: [from], to, epilogue } };
+  const suffix = epilogue === "bias" || epilogue === "residual" ? "" : ` ${epilogue}`;
+  const shape = { kind: "linear", rows, from: [from], to, epilogue } as const;
+  return { name: `linear ${rows}×${from}→${to}${suffix}`, count, shape };
 }
-
-type Attention = Extract<CaseShape, { kind: "attention" }>;
-
-/** Channels of the keys and values of all cross-attention layers. */
-const KV_CHANNELS = 24_960;
 
 function attention(
   queryTokens: number,
@@ -86,60 +75,35 @@ function attention(
   numHeads: number,
   headDim: number,
   count: number,
-  stacked?: Attention["stacked"],
+  stacked: NonNullable<Of<"attention">["stacked"]>,
 ): BenchCase {
   return {
     name: `attention ${queryTokens}×${keyTokens} h${numHeads} d${headDim}`,
     count,
-    shape: {
-      kind: "attention",
-      queryTokens,
-      keyTokens,
-      numHeads,
-      headDim,
-      ...(stacked !== undefined && { stacked }),
-    },
+    shape: { kind: "attention", queryTokens, keyTokens, numHeads, headDim, stacked },
   };
 }
 
-function selfAttention(tokens: number, numHeads: number, count: number): BenchCase {
-  return attention(tokens, tokens, numHeads, 64, count, "qkv");
-}
+/** Channels of the keys and values of all cross-attention layers. */
+const KV_CHANNELS = 24_960;
 
 function crossAttention(queryTokens: number, numHeads: number, count: number): BenchCase {
   return attention(queryTokens, 257, numHeads, 64, count, { kvChannels: KV_CHANNELS });
 }
 
 function groupNorm(size: number, channels: number, count: number): BenchCase {
-  return {
-    name: `groupnorm+silu ${channels} @${size}²`,
-    count,
-    shape: { kind: "group-norm-silu", size, channels, numGroups: 32, eps: 1e-5 },
-  };
+  const shape = { kind: "group-norm-silu", size, channels, numGroups: 32, eps: 1e-5 } as const;
+  return { name: `groupnorm+silu ${channels} @${size}²`, count, shape };
 }
 
 function layerNorm(rows: number, channels: number, count: number): BenchCase {
-  return {
-    name: `layernorm ${rows}×${channels}`,
-    count,
-    shape: { kind: "layer-norm", rows, channels },
-  };
+  const shape = { kind: "layer-norm", rows, channels } as const;
+  return { name: `layernorm ${rows}×${channels}`, count, shape };
 }
 
 function add(size: number, channels: number): BenchCase {
-  return {
-    name: `add ${channels} @${size}²`,
-    count: 0,
-    shape: { kind: "add", rows: size * size, channels },
-  };
-}
-
-function upsample(size: number, channels: number): BenchCase {
-  return {
-    name: `upsample ${channels} @${size}²`,
-    count: 0,
-    shape: { kind: "upsample", size, channels },
-  };
+  const shape = { kind: "add", rows: size * size, channels } as const;
+  return { name: `add ${channels} @${size}²`, count: 0, shape };
 }
 
 /** One layer of RCOD_S for one image, and the branch beside it that would do the same: `linear` to the rank and back. */
@@ -194,9 +158,9 @@ export const CASES: readonly BenchCase[] = [
   // few channels on one side
   conv(512, 3, 128, 1),
   conv(512, 128, 3, 1),
-  downsample(512, 128, "vae"),
-  downsample(64, 320, "unet"),
-  downsample(16, 1280, "unet"),
+  downsample(512, 128, [0, 1, 0, 1]), // the VAE pads on one side only
+  downsample(64, 320, [1, 1, 1, 1]),
+  downsample(16, 1280, [1, 1, 1, 1]),
   // Matrix products; ×3 are Q, K and V of a self-attention in one
   linear(4096, 320, 320, 25, "residual"),
   linear(4096, 320, 960, 5),
@@ -218,13 +182,13 @@ export const CASES: readonly BenchCase[] = [
   linear(257, 4096, 1024, 24, "residual"),
   linear(1, 1280, 1280, 13),
   // Attention
-  selfAttention(4096, 5, 5),
-  selfAttention(1024, 10, 5),
-  selfAttention(256, 20, 5),
+  attention(4096, 4096, 5, 64, 5, "qkv"),
+  attention(1024, 1024, 10, 64, 5, "qkv"),
+  attention(256, 256, 20, 64, 5, "qkv"),
   crossAttention(4096, 5, 5),
   crossAttention(1024, 10, 5),
   crossAttention(256, 20, 5),
-  selfAttention(257, 16, 24),
+  attention(257, 257, 16, 64, 24, "qkv"),
   attention(4096, 4096, 1, 512, 2, "qkv"),
   // Bound by memory
   groupNorm(512, 128, 10),
@@ -241,7 +205,11 @@ export const CASES: readonly BenchCase[] = [
   layerNorm(257, 1024, 49),
   add(512, 128),
   add(64, 320),
-  upsample(256, 256),
+  {
+    name: "upsample 256 @256²",
+    count: 0,
+    shape: { kind: "upsample", size: 256, channels: 256 },
+  },
   // RCOD_S
   ...modulatedLayer(1024, 640, 32),
   ...modulatedLayer(256, 1280, 32),

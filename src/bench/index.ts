@@ -1,5 +1,5 @@
 /**
- * Benchmarks of the kernels: checked against double precision first, then timed against the roofline of the same run.
+ * Benchmarks of the kernels, as a library; `cli/bench` and `bench/` run it. Results are checked against double precision first, then timed against the roofline of the same run.
  *
  * ```ts
  * const gpu = await requestGpu();
@@ -18,7 +18,7 @@ export type {
   KernelSuiteSettings,
   VariantRecord,
 } from "./kernel-suite.ts";
-export { kernelPoints, rooflineSvg } from "./roofline-plot.ts";
-export type { PlotPoint } from "./roofline-plot.ts";
+export { kernelPoints, rooflineShapes, rooflineSvg } from "./roofline-plot.ts";
+export type { PlotArea, PlotMark, PlotPoint, PlotShape } from "./roofline-plot.ts";
 export type { Roofline, RooflineSizes } from "./roofline.ts";
 export type { Timing } from "../graph/measure/sampling.ts";

@@ -2,7 +2,6 @@
  * The kernel benchmark. For every case: results first, against double precision on samples; then the first
  * run with its compile time; then the steady state, all variants in turn. A variant that computes wrong is reported and not timed. Runs wherever WebGPU does; imports nothing of Node.
  */
-import type { Caps } from "../gpu/caps.ts";
 import type { Clock } from "../gpu/clock.ts";
 import type { Gpu } from "../gpu/device.ts";
 import type { DType } from "../gpu/dtype.ts";
@@ -12,24 +11,20 @@ import { submittedWorkDone } from "../gpu/transfer.ts";
 import type { Buffers } from "../graph/execution/recorder.ts";
 import { Recorder } from "../graph/execution/recorder.ts";
 import { runPlan } from "../graph/execution/run-plan.ts";
+import { weightKey } from "../graph/ir/ir.ts";
 import type { SamplingOptions, Timing } from "../graph/measure/sampling.ts";
 import { sample } from "../graph/measure/sampling.ts";
-import { packWeight } from "../kernels/contraction/pack-weight.ts";
+import { DeviceWeights } from "../graph/weights/device-weights.ts";
 import { KERNEL_VARIANTS } from "../kernels/variant-choice.ts";
 import type { BenchCase } from "./cases.ts";
 import { CASES } from "./cases.ts";
 import type { CheckResult } from "./check.ts";
-import { compareSamples, expectedAt, readPoints, samplePoints } from "./check.ts";
+import { compareSamples, readPoints, samplePoints } from "./check.ts";
 import type { Roofline, RooflineSizes } from "./roofline.ts";
 import { measureRoofline, rooflineMs, rooflineOf, rooflineSizes } from "./roofline.ts";
 import type { CaseShape } from "./workloads/case-shape.ts";
 import { fillPlan, poisonPlan, testTensorByteLength } from "./workloads/test-data.ts";
-import {
-  bufferByteLengths,
-  fitShape,
-  packedByteLength,
-  workloadOf,
-} from "./workloads/workload-of.ts";
+import { bufferByteLengths, fitShape, workloadOf } from "./workloads/workload-of.ts";
 import type { Workload } from "./workloads/workload.ts";
 
 /** What to run and how long. */
@@ -124,12 +119,12 @@ export interface KernelSuiteSettings {
 
 /** Flop-equivalents of a case in the small scale: about 20 ms on SwiftShader on two cores. */
 export const SMALL_WORK = 2e7;
-/** Operands are repeated up to this many bytes, more than a GPU's cache holds. */
+/** Timed runs take copies of the operands in turn, of this many bytes together: more than a GPU's cache holds. */
 const ROTATION_BYTES = 128 * 2 ** 20;
 const MAX_SETS = 8;
 /**
- * The oracle is left out where it would run for longer than this, judged at 20 times the selected variant:
- * Windows resets a GPU that is busy for about 2 s.
+ * The naive variant is left out where it would run for longer than this; it takes about 20 times the selected variant's
+ * time. Windows resets a GPU that is busy for about 2 s.
  */
 const NAIVE_LIMIT_MS = 1500;
 const NAIVE_FACTOR = 20;
@@ -228,9 +223,10 @@ async function runCase(
     bufferSets,
   };
   try {
-    const variants = variantsToRun(workload, gpu.caps, context.chosen[workload.kernel] ?? "all");
+    const variants = variantsToRun(workload, context.chosen[workload.kernel] ?? "all");
     const measured = await runWorkload(gpu, workload, variants, bufferSets, context);
-    const skipped = variants.filter((asked) => !measured.some(({ variant }) => variant === asked));
+    const ran = new Set(measured.map(({ variant }) => variant));
+    const skipped = variants.filter((variant) => !ran.has(variant));
     return { ...base, variants: measured, ...(skipped.length > 0 && { skipped }) };
   } catch (error) {
     if (gpu.lostError) throw error;
@@ -251,11 +247,13 @@ export function knownVariants(
   return known;
 }
 
-/** The first is the one the engine takes, or the one asked for. */
-export function variantsToRun(workload: Workload, caps: Caps, chosen?: string): readonly string[] {
-  const first =
-    chosen !== undefined && workload.variants.includes(chosen) ? chosen : workload.select(caps);
-  const others = workload.variants.filter((variant) => chosen === "all" || variant === "naive");
+/** The requested variant or else the selected one, first; then naive or, for "all", all others. */
+export function variantsToRun(
+  { variants, selected }: Workload,
+  chosen?: string,
+): readonly string[] {
+  const first = chosen !== undefined && variants.includes(chosen) ? chosen : selected;
+  const others = variants.filter((variant) => chosen === "all" || variant === "naive");
   return [...new Set([first, ...others])];
 }
 
@@ -267,34 +265,40 @@ export async function runWorkload(
   bufferSets: number,
   { clock, roofline, sampling }: Pick<CaseContext, "clock" | "roofline" | "sampling">,
 ): Promise<readonly VariantRecord[]> {
-  const sets: Buffers[] = [];
+  const sets: OwnedBuffers[] = [];
   const recorders: Recorder[] = [];
   try {
     for (let i = 0; i < bufferSets; i++) sets.push(await createBuffers(gpu, workload));
     await submittedWorkDone(gpu);
     const points = samplePoints(workload.output);
-    const expected = expectedAt(workload, points);
+    const reference = workload.reference();
+    const { channels } = workload.output;
+    const expected = points.map(({ row, channel }) => reference(row * channels + channel));
     const records: VariantRecord[] = [];
     const runMs: number[] = [];
     for (const variant of variants) {
-      const isOracle = variant === "naive";
+      const isNaive = variant === "naive";
       const isRisky = !gpu.caps.isSoftware && (runMs[0] ?? 0) * NAIVE_FACTOR > NAIVE_LIMIT_MS;
-      if (isOracle && isRisky) continue;
-      const output = (sets[0] as Buffers)["y"] as GPUBuffer;
-      await poison(gpu, output);
-      const plans = workload.plan(gpu.caps, variant);
+      if (isNaive && isRisky) continue;
+      const output = sets[0]?.buffers["y"] as GPUBuffer;
+      await runPlan(gpu, poisonPlan(output.size, gpu.caps), { y: output });
+      const plans = workload.plan(variant);
       const compiledBefore = gpu.pipelines.compileMs;
       const startedAt = performance.now();
-      const recorder = await Recorder.create(gpu, plans, sets);
+      const recorder = await Recorder.create(
+        gpu,
+        plans,
+        sets.map(({ buffers }) => buffers),
+      );
       recorders.push(recorder);
       const firstMs = await runOnce(gpu, recorder);
       const firstRunMs = performance.now() - startedAt;
       const got = await readPoints(gpu, output, workload.output, points);
-      // Of the slow oracle the first run has to do; others compile lazily in it.
-      runMs.push(isOracle ? firstMs : await runOnce(gpu, recorder));
+      // The first run of a variant may include compiling. The slow naive one is not run a second time.
+      runMs.push(isNaive ? firstMs : await runOnce(gpu, recorder));
       records.push({
         variant,
-        selected: variant === workload.select(gpu.caps),
+        selected: variant === workload.selected,
         check: compareSamples(points, got, expected, workload.tolerance),
         compileMs: gpu.pipelines.compileMs - compiledBefore,
         firstRunMs,
@@ -305,34 +309,25 @@ export async function runWorkload(
     const timings = timed.length > 0 ? await sample(clock, timed, sampling) : [];
     return records.map((record, i) => {
       if (!record.check.pass) return record;
-      const timing = isLong(i)
-        ? singleTiming(runMs[i] as number)
-        : (timings[timed.indexOf(recorders[i] as Recorder)] as Timing);
-      return { ...record, ...rates(workload, timing, rooflineOf(record.variant, roofline)) };
+      const ms = runMs[i] as number;
+      // A run that takes longer than a series may is its own only sample.
+      const alone: Timing = { medianMs: ms, p10Ms: ms, p90Ms: ms, samples: 1, repeats: 1 };
+      const timing = timings[timed.indexOf(recorders[i] as Recorder)] ?? alone;
+      const { flops, bytesRead, bytesWritten } = workload.cost;
+      const { medianMs } = timing;
+      return {
+        ...record,
+        timing,
+        gflops: flops / (medianMs * 1e6),
+        gbps: (bytesRead + bytesWritten) / (medianMs * 1e6),
+        rooflinePercent:
+          (100 * rooflineMs(workload.cost, rooflineOf(record.variant, roofline))) / medianMs,
+      };
     });
   } finally {
     for (const recorder of recorders) recorder.dispose();
-    for (const set of sets) for (const buffer of Object.values(set)) gpu.memory.release(buffer);
+    for (const set of sets) set.release();
   }
-}
-
-function rates(
-  { cost }: Workload,
-  timing: Timing,
-  roofline: Roofline,
-): Pick<VariantRecord, "timing" | "gflops" | "gbps" | "rooflinePercent"> {
-  const { medianMs } = timing;
-  return {
-    timing,
-    gflops: cost.flops / (medianMs * 1e6),
-    gbps: (cost.bytesRead + cost.bytesWritten) / (medianMs * 1e6),
-    rooflinePercent: (100 * rooflineMs(cost, roofline)) / medianMs,
-  };
-}
-
-/** A run that took longer than a series may is its own only sample. */
-function singleTiming(ms: number): Timing {
-  return { medianMs: ms, p10Ms: ms, p90Ms: ms, samples: 1, repeats: 1 };
 }
 
 /** Runs on the first set of buffers; wall milliseconds. */
@@ -348,18 +343,24 @@ async function runOnce(gpu: Gpu, recorder: Recorder): Promise<number> {
   return performance.now() - startedAt;
 }
 
-async function poison(gpu: Gpu, buffer: GPUBuffer): Promise<void> {
-  await runPlan(gpu, poisonPlan(buffer.size, gpu.caps), { y: buffer });
+interface OwnedBuffers {
+  readonly buffers: Buffers;
+  readonly release: () => void;
 }
 
-/** Inputs filled on the device, weights packed by the engine's kernel; temporaries and the result are empty. */
-async function createBuffers(gpu: Gpu, workload: Workload): Promise<Buffers> {
+/** Inputs filled on the device, weights packed as the engine packs them; temporaries and the result are empty. */
+async function createBuffers(gpu: Gpu, workload: Workload): Promise<OwnedBuffers> {
   const { memory, caps } = gpu;
-  const { inputs, weight, temporaries, output } = workload;
+  const { inputs, weights, source, temporaries, output } = workload;
+  const { dtype, rows, channels } = output;
   const made: Record<string, GPUBuffer> = {};
   const create = (name: string, byteLength: number): GPUBuffer =>
     (made[name] = memory.create(`bench ${name}`, byteLength, "activations"));
-  const sources: GPUBuffer[] = [];
+  const packed = new DeviceWeights(gpu, source, { dtype });
+  const release = (): void => {
+    for (const buffer of Object.values(made)) memory.release(buffer);
+    packed.dispose();
+  };
   try {
     for (const tensor of inputs) {
       await runPlan(gpu, fillPlan(tensor, caps), {
@@ -367,21 +368,12 @@ async function createBuffers(gpu: Gpu, workload: Workload): Promise<Buffers> {
       });
     }
     for (const [name, byteLength] of Object.entries(temporaries)) create(name, byteLength);
-    create("y", output.rows * paddedChannels(output.channels) * dtypeByteLength(output.dtype));
-    if (weight.length > 0) {
-      const packed = create("weight", packedByteLength(workload));
-      for (const part of weight) {
-        const source = memory.create("bench source", testTensorByteLength(part.source), "staging");
-        sources.push(source);
-        await runPlan(gpu, fillPlan(part.source, caps), { y: source });
-        await runPlan(gpu, packWeight.plan(part.problem, caps), { source, packed });
-      }
-    }
-    return made;
+    create("y", rows * paddedChannels(channels) * dtypeByteLength(dtype));
+    await packed.load(weights);
+    const named = weights.map((weight) => [weightKey(weight), packed.buffer(weight)] as const);
+    return { buffers: { ...made, ...Object.fromEntries(named) }, release };
   } catch (error) {
-    for (const buffer of Object.values(made)) memory.release(buffer);
+    release();
     throw error;
-  } finally {
-    for (const source of sources) memory.release(source);
   }
 }

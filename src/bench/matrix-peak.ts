@@ -1,4 +1,4 @@
-/** What matrix units reach at most: products of matrices that stay where they are, with sums in several chains. */
+/** The peak rate of matrix units: products of matrices that stay in registers, added to several independent sums. */
 import type { Caps } from "../gpu/caps.ts";
 import type { MatrixArray, MatrixUnits } from "../gpu/subgroup-matrix.ts";
 import {
@@ -13,6 +13,7 @@ import {
 import { foldWorkgroups } from "../gpu/wgsl.ts";
 import type { KernelPlan } from "../kernels/kernel.ts";
 import { dispatch, reads, u32, writes } from "../kernels/kernel.ts";
+import { unroll } from "../kernels/unroll.ts";
 
 /** Independent sums of a subgroup: 64 registers of an invocation for 16×16 in subgroups of 32. */
 const CHAINS = 8;
@@ -38,8 +39,6 @@ export function matrixPeakPlan(
   const a: MatrixArray = { name: "tile_a", type: "f16", rowLength: K, rows: M };
   const b: MatrixArray = { name: "tile_b", type: "f16", rowLength: N, rows: K };
   const c: MatrixArray = { name: "sums", type: "f32", rowLength: N, rows: M * subgroups };
-  const chains = (line: (chain: number) => string): string =>
-    Array.from({ length: CHAINS }, (_, chain) => line(chain)).join("\n  ");
   const quads = (M * N * subgroups) / 4;
   const fill = ({ name, rowLength, rows }: MatrixArray): string =>
     `for (var i = local; i < ${(rowLength * rows) / 4}u; i += ${MATRIX_WORKGROUP}u) {
@@ -55,13 +54,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
   workgroupBarrier();
   let left = ${loadMatrix(units, "left", a, "0u")};
   let right = ${loadMatrix(units, "right", b, "0u")};
-  ${chains((i) => `var sum${i}: ${matrixType(units, "result")};`)}
+  ${unroll(CHAINS, (i) => `var sum${i}: ${matrixType(units, "result")};`)}
   for (var step = 0u; step < params.steps; step++) {
-    ${chains((i) => `sum${i} = subgroupMatrixMultiplyAccumulate(left, right, sum${i});`)}
+    ${unroll(CHAINS, (i) => `sum${i} = subgroupMatrixMultiplyAccumulate(left, right, sum${i});`)}
   }
   let first = flat_group(group, counts) * ${quads}u;
   for (var i = local; i < ${quads}u; i += ${MATRIX_WORKGROUP}u) { y[first + i] = vec4<f32>(0.0); }
-  ${chains(
+  ${unroll(
+    CHAINS,
     (i) => `${storeMatrix(units, c, `subgroup * ${M * N}u`, `sum${i}`)}
   workgroupBarrier();
   for (var i = local; i < ${quads}u; i += ${MATRIX_WORKGROUP}u) { y[first + i] += get_sums(i); }

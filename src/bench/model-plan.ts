@@ -122,15 +122,9 @@ export function describePlan(
     bindingOf(`activation of ${name}`, summary.largestBindingBytes);
     return { name, ...summary };
   };
-  const stages = [
-    stage("tokens", graphs.tokens),
-    stage("encode", graphs.encode),
-    stage("unet", graphs.unet),
-    stage("decode", graphs.decode),
-    ...(graphs.mem ? [stage("mem", graphs.mem)] : []),
-    ...(graphs.estimator ? [stage("degradation", graphs.estimator)] : []),
-    ...(graphs.modulation ? [stage("modulation", graphs.modulation)] : []),
-  ];
+  const stages = Object.entries(graphs).map(([name, graph]) =>
+    stage(name === "estimator" ? "degradation" : name, graph),
+  );
   const weightsOf = (weights: readonly Weight[], storage = dtype): number =>
     weights.reduce((total, weight) => {
       const bytes = weightByteLength(weight, storage);

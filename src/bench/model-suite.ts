@@ -1,6 +1,6 @@
 /**
- * A whole model, end to end: load, compile, first image, warm image, peak bytes, always together; wall time by
- * stage, and device time by class of operation where timestamps exist. Imports nothing of Node.
+ * A whole model, end to end. Five figures, always together: load, compile, first image, warm image, peak bytes. Beside
+ * them wall time by stage and, where timestamps exist, device time by class of operation. Imports nothing of Node.
  */
 import type { Gpu } from "../gpu/device.ts";
 import { withVariants } from "../gpu/device.ts";
@@ -168,17 +168,10 @@ async function profileByClass(
   return groupByClass(times);
 }
 
-/** Small finite values for every input: what is in recycled memory could be slow to compute with. */
+/** Small finite values for every input. Recycled memory could hold values that are slow to compute with. */
 function noiseInputs(program: Program): Record<string, Uint8Array> {
   const inputs: Record<string, Uint8Array> = {};
-  const read = elementReader({
-    name: "noise",
-    dtype: "f32",
-    rows: 1,
-    channels: 1,
-    scale: 1,
-    seed: 7,
-  });
+  const read = elementReader({ scale: 1, seed: 7 });
   for (const name of program.plan.graph.inputs.keys()) {
     const words = new Uint16Array(program.input(name).size / 2);
     // Sign and exponent bits of about 1 in either dtype's upper half; the rest does not matter.

@@ -1,19 +1,20 @@
 /**
- * What this device reaches at most, measured in the same run as the kernels: a copy for bandwidth, chains of
- * f32 multiply-adds for arithmetic (our kernels always accumulate in f32), and of products by matrix units where there are.
+ * What this device reaches at most, measured in the same run as the kernels. A copy gives the bandwidth, chains of f32
+ * multiply-adds the arithmetic (kernels always accumulate in f32). Devices with matrix units also give their peak.
  */
 import type { Caps } from "../gpu/caps.ts";
 import type { Clock } from "../gpu/clock.ts";
 import { chooseClock } from "../gpu/clock.ts";
 import type { Gpu } from "../gpu/device.ts";
-import { foldWorkgroups } from "../gpu/wgsl.ts";
 import { Recorder } from "../graph/execution/recorder.ts";
 import type { SamplingOptions } from "../graph/measure/sampling.ts";
 import { sample } from "../graph/measure/sampling.ts";
 import { isMatrixVariant } from "../kernels/contraction/gemm-matrix.ts";
 import type { Cost, KernelPlan } from "../kernels/kernel.ts";
-import { dispatch, reads, u32, writes } from "../kernels/kernel.ts";
+import { reads, u32, writes } from "../kernels/kernel.ts";
+import { unroll } from "../kernels/unroll.ts";
 import { matrixPeakByteLength, matrixPeakFlops, matrixPeakPlan } from "./matrix-peak.ts";
+import { FLAT_WORKGROUP, flatPlan } from "./workloads/flat-plan.ts";
 
 /** What this device can do at best. */
 export interface Roofline {
@@ -25,68 +26,31 @@ export interface Roofline {
   readonly matrixGflops?: number;
 }
 
-const WORKGROUP = 256;
-
-const COPY = /* wgsl */ `
-@compute @workgroup_size(${WORKGROUP})
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>,
-        @builtin(local_invocation_index) local: u32) {
-  let i = flat_group(group, counts) * ${WORKGROUP}u + local;
-  if (i >= params.total) { return; }
-  y[i] = x[i];
-}
-`;
-
 /** Copies `total` quads from `x` to `y`. */
-export function copyPlan(total: number, caps: Caps): KernelPlan {
-  const header = {
-    caps,
-    dtype: "f32" as const,
-    operands: [reads("x"), writes("y")],
-    params: [u32("total", total)],
-  };
-  const workgroups = foldWorkgroups(Math.ceil(total / WORKGROUP));
-  return {
-    variant: "copy",
-    scratch: [],
-    dispatches: [dispatch("bench copy", header, COPY, workgroups)],
-  };
+function copyPlan(total: number, caps: Caps): KernelPlan {
+  const operands = [reads("x"), writes("y")];
+  return flatPlan("copy", { caps, dtype: "f32", operands, params: [] }, "y[i] = x[i];", total);
 }
 
 /** Independent chains of an invocation: enough to hide the latency of a multiply-add. */
 const CHAINS = 8;
 
-const chains = (line: (i: number) => string, separator = "\n    "): string =>
-  Array.from({ length: CHAINS }, (_, i) => line(i)).join(separator);
-
 /** The factor comes from memory, so that nothing folds; 0.5 keeps values finite. */
 const FMA = /* wgsl */ `
-@compute @workgroup_size(${WORKGROUP})
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>,
-        @builtin(local_invocation_index) local: u32) {
-  let i = flat_group(group, counts) * ${WORKGROUP}u + local;
   let a = x[local % 4u] * 0.25 + vec4<f32>(0.5);
   let b = vec4<f32>(f32(local));
-  ${chains((c) => `var v${c} = b + vec4<f32>(${c}.0);`, "\n  ")}
+  ${unroll(CHAINS, (c) => `var v${c} = b + vec4<f32>(${c}.0);`)}
   for (var step = 0u; step < params.steps; step++) {
-    ${chains((c) => `v${c} = fma(v${c}, a, b);`)}
+    ${unroll(CHAINS, (c) => `v${c} = fma(v${c}, a, b);`)}
   }
-  y[i] = ${chains((c) => `v${c}`, " + ")};
-}
-`;
+  var sum = v0;
+  ${unroll(CHAINS - 1, (c) => `sum += v${c + 1};`)}
+  y[i] = sum;`;
 
 function fmaPlan(workgroups: number, steps: number, caps: Caps): KernelPlan {
-  const header = {
-    caps,
-    dtype: "f32" as const,
-    operands: [reads("x"), writes("y")],
-    params: [u32("steps", steps)],
-  };
-  return {
-    variant: "fma",
-    scratch: [],
-    dispatches: [dispatch("bench fma", header, FMA, foldWorkgroups(workgroups))],
-  };
+  const operands = [reads("x"), writes("y")];
+  const header = { caps, dtype: "f32" as const, operands, params: [u32("steps", steps)] };
+  return flatPlan("fma", header, FMA, workgroups * FLAT_WORKGROUP);
 }
 
 /** Work that the two bounds are measured with. */
@@ -99,7 +63,7 @@ export interface RooflineSizes {
   readonly fmaSteps: number;
 }
 
-/** Larger than any cache on GPUs; on the CPU enough for a few milliseconds. */
+/** On GPUs larger than any cache; on software adapters enough for a few milliseconds. */
 export function rooflineSizes(caps: Caps): RooflineSizes {
   return caps.isSoftware
     ? { copyBytes: 16 * 2 ** 20, fmaWorkgroups: 16, fmaSteps: 64 }
@@ -121,7 +85,7 @@ export async function measureRoofline(
       "bench copy target",
       Math.max(
         copyBytes,
-        fmaWorkgroups * WORKGROUP * 16,
+        fmaWorkgroups * FLAT_WORKGROUP * 16,
         units ? matrixPeakByteLength(units, fmaWorkgroups) : 0,
       ),
       "activations",
@@ -139,7 +103,7 @@ export async function measureRoofline(
     const [copy] = recorders as [Recorder];
     const { clock, reason } = await chooseClock(gpu, (pass, repeats) => copy.record(pass, repeats));
     const [copied, computed, multiplied] = await sample(clock, recorders, options);
-    const flops = fmaWorkgroups * WORKGROUP * fmaSteps * CHAINS * 4 * 2;
+    const flops = fmaWorkgroups * FLAT_WORKGROUP * fmaSteps * CHAINS * 4 * 2;
     return {
       roofline: {
         copyGbps: (2 * copyBytes) / ((copied?.medianMs ?? NaN) * 1e6),
@@ -159,7 +123,7 @@ export async function measureRoofline(
   }
 }
 
-/** The bounds of a variant: those that are built on matrix units have theirs for arithmetic. */
+/** The bounds of a variant. For variants on matrix units the peak of these bounds the arithmetic. */
 export function rooflineOf(variant: string, roofline: Roofline): Roofline {
   const { matrixGflops } = roofline;
   if (matrixGflops === undefined || !isMatrixVariant(variant)) return roofline;

@@ -7,6 +7,7 @@ import type { CaseShape } from "../../src/bench/workloads/case-shape.ts";
 import { shrink } from "../../src/bench/workloads/case-shape.ts";
 import { fitShape, workOf, workloadOf } from "../../src/bench/workloads/workload-of.ts";
 import { BASELINE_CAPS } from "../../src/gpu/caps.ts";
+import { weightKey } from "../../src/graph/ir/ir.ts";
 import { planGraph } from "../../src/graph/plan.ts";
 import { PLAIN_EPILOGUE, epilogueParams } from "../../src/kernels/contraction/epilogue.ts";
 import type { Dispatch } from "../../src/kernels/kernel.ts";
@@ -71,7 +72,7 @@ describe("the table of cases", async () => {
     (_name, { shape, count }) => {
       const workload = workloadOf(shape, "f16");
       // Of GroupNorm the last of three kernels is counted. Equal params and grid are the same shape.
-      const last = workload.plan(BASELINE_CAPS, workload.select(BASELINE_CAPS)).at(-1);
+      const last = workload.plan(workload.selected).at(-1);
       const [dispatch] = last?.plan.dispatches ?? [];
       const key = ({ code, params, workgroups }: Dispatch): string =>
         `${anyWindow(shape, params, paramCount(code))} ${workgroups}`;
@@ -104,14 +105,14 @@ describe("the table of cases", async () => {
       for (const caps of [BASELINE_CAPS, SOFTWARE]) {
         for (const dtype of ["f32", "f16"] as const) {
           for (const maxWork of [Infinity, SMALL_WORK]) {
-            const workload = workloadOf(fitShape(shape, dtype, caps, maxWork), dtype);
-            expect(workload.variants).toContain(workload.select(caps));
-            for (const variant of variantsToRun(workload, caps, "all")) {
-              for (const { plan, buffers = {} } of workload.plan(caps, variant)) {
+            const workload = workloadOf(fitShape(shape, dtype, caps, maxWork), dtype, caps);
+            expect(workload.variants).toContain(workload.selected);
+            for (const variant of variantsToRun(workload, "all")) {
+              for (const { plan, buffers = {} } of workload.plan(variant)) {
                 const known = [
                   ...workload.inputs.map(({ name }) => name),
                   ...Object.keys(workload.temporaries),
-                  ...(workload.weight.length > 0 ? ["weight"] : []),
+                  ...workload.weights.map(weightKey),
                   ...plan.scratch.map(({ name }) => name),
                   "y",
                 ];

@@ -29,7 +29,6 @@ function fake(results: readonly (readonly number[])[]): { open: OpenEngine; log:
   const log: string[] = [];
   let reads = 0;
   const engine: Engine = {
-    name: "fake",
     run: () => void log.push("run"),
     settle: async () => {},
     read: async () => Float32Array.from(results[Math.min(reads++, results.length - 1)] ?? []),

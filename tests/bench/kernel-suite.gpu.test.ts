@@ -80,10 +80,10 @@ const WITH_SELECTED: ReadonlySet<string> = new Set([
 describe.each(["f32", "f16"] as const)("in %s", (dtype) => {
   it.each(SHAPES)("the reference agrees with %s", async (name, shape) => {
     const { gpu, caps } = setup;
-    const workload = workloadOf(shape, dtype);
+    const workload = workloadOf(shape, dtype, caps);
     const simplest = workload.variants[0] ?? "";
     const variants =
-      dtype === "f32" && WITH_SELECTED.has(name) ? variantsToRun(workload, caps) : [simplest];
+      dtype === "f32" && WITH_SELECTED.has(name) ? variantsToRun(workload) : [simplest];
     const records = await runWorkload(gpu, workload, variants, 1, {
       clock: wallClock(gpu),
       roofline: ROOFLINE,
@@ -102,8 +102,8 @@ describe("the check", () => {
   function broken(workload: Workload, change: (dispatch: Dispatch) => Dispatch): Workload {
     return {
       ...workload,
-      plan: (caps, variant) =>
-        workload.plan(caps, variant).map((bound) => ({
+      plan: (variant) =>
+        workload.plan(variant).map((bound) => ({
           ...bound,
           plan: { ...bound.plan, dispatches: bound.plan.dispatches.map(change) },
         })),
@@ -165,7 +165,7 @@ describe("the check", () => {
 
   it.each(MISTAKES)("finds %s, and does not time it", async (_name, shape, change) => {
     const { gpu } = setup;
-    const workload = workloadOf(shape, "f32");
+    const workload = workloadOf(shape, "f32", gpu.caps);
     const variant = workload.variants[0] ?? "";
     const [record] = await runWorkload(gpu, broken(workload, change), [variant], 1, {
       clock: wallClock(gpu),

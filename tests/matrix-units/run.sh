@@ -3,18 +3,31 @@
 # 26.1 on. It comes from Debian's trixie and trixie-backports as packages that apt finds, checks and unpacks into a cache
 # folder; nothing is installed and root is not needed. Node runs on the C library that comes with them.
 #   tests/matrix-units/run.sh [vitest's arguments]
-# Needs Linux on x86-64, apt-get, and once the network. Exit code 77: nothing was tested, and why.
+# Needs Linux on x86-64, apt-get, and once the network. The packages come from the mirror that apt itself is configured
+# with, or from RCOD_DEBIAN_MIRROR. Exit code 77: nothing was tested, and why.
 set -eu
 cd "$(dirname "$0")/../.."
 
 cache=${RCOD_MATRIX_CACHE:-$PWD/node_modules/.cache/matrix-units}
-mirror=${RCOD_DEBIAN_MIRROR:-http://deb.debian.org/debian}
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 root=$cache/root
 
 not_tested() {
   printf '\n*** NOT TESTED: the kernels on matrix units (tests/matrix-units): %s\n\n' "$1" >&2
   exit 77
+}
+
+# The first repository of apt's configuration that serves the suites; RCOD_DEBIAN_MIRROR where it is set.
+find_mirror() {
+  if [ -n "${RCOD_DEBIAN_MIRROR:-}" ]; then echo "$RCOD_DEBIAN_MIRROR"; return; fi
+  for uri in $(apt-get indextargets --format '$(REPO_URI)' | sort -u); do
+    for suite in trixie trixie-backports; do
+      /usr/lib/apt/apt-helper download-file "${uri%/}/dists/$suite/InRelease" "$cache/InRelease" >/dev/null 2>&1 || continue 2
+    done
+    echo "$uri"
+    return
+  done
+  return 1
 }
 
 # apt with lists, packages and a state of its own: no package is installed in its eyes, so it takes all that are needed.
@@ -53,6 +66,8 @@ command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || not_tested "a
 [ -f "$keyring" ] || not_tested "$keyring is missing (package debian-archive-keyring)"
 if [ ! -f "$cache/complete" ]; then
   mkdir -p "$cache"
+  mirror=$(find_mirror) || not_tested "no mirror of apt's configuration serves trixie; name one in RCOD_DEBIAN_MIRROR"
+  rm -f "$cache/InRelease"
   fetch >"$cache/fetch.log" 2>&1 || { tail -5 "$cache/fetch.log" >&2; not_tested "the driver could not be fetched"; }
   touch "$cache/complete"
 fi

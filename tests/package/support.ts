@@ -17,6 +17,7 @@ const SOURCES = [
   "README.md",
   "LICENSE",
   "bin",
+  "cli",
   "models",
   "src",
   "tsconfig.json",

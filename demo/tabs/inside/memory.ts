@@ -53,8 +53,8 @@ export function memoryPlan(networks: readonly NetworkPlan[]): HTMLElement {
   const choice = select(
     networks.map(({ name }) => [name, NAMES[name] ?? name] as const),
     largest.name,
-    (wanted) => {
-      const found = networks.find(({ name }) => name === wanted);
+    (chosen) => {
+      const found = networks.find(({ name }) => name === chosen);
       if (found) show(found);
     },
   );

@@ -34,7 +34,7 @@ export interface CaptureView {
 }
 
 export interface MetricChoice {
-  /** The predicted M_L; null where it was not asked for, or the model cannot. */
+  /** The predicted M_L; null where it was not requested, or the model cannot. */
   readonly metric: number | null;
   readonly isPredictable: boolean;
   readonly thresholds: readonly [number, number];
@@ -46,7 +46,7 @@ export interface MetricChoice {
 }
 
 export interface InsideRecord {
-  /** The part of the picture that went in. */
+  /** The region of the picture that went in. */
   readonly source: {
     readonly width: number;
     readonly height: number;

@@ -64,51 +64,51 @@ const MIN_CHANNELS = 64;
 export function shrink(shape: CaseShape): CaseShape | null {
   switch (shape.kind) {
     case "conv2d": {
-      if (shape.size > MIN_SIZE)
-        return { ...shape, size: Math.max(MIN_SIZE, Math.ceil(shape.size / 2)) };
-      const { from, to, shortcut } = shape;
-      if (Math.max(from, to, ...(shortcut ?? [])) > MIN_CHANNELS) {
-        const halved = { ...shape, from: half(from), to: half(to) };
-        return shortcut ? { ...halved, shortcut: shortcut.map(half) } : halved;
-      }
-      return null;
+      const { size, from, to, shortcut } = shape;
+      if (size > MIN_SIZE) return { ...shape, size: half(size, MIN_SIZE) };
+      if (Math.max(from, to, ...(shortcut ?? [])) <= MIN_CHANNELS) return null;
+      const halved = { ...shape, from: halfChannels(from), to: halfChannels(to) };
+      return shortcut ? { ...halved, shortcut: shortcut.map(halfChannels) } : halved;
     }
     case "linear": {
-      if (shape.rows > MIN_ROWS)
-        return { ...shape, rows: Math.max(MIN_ROWS, Math.ceil(shape.rows / 2)) };
-      const { from, to } = shape;
-      if (Math.max(...from, to) > MIN_CHANNELS)
-        return { ...shape, from: from.map(half), to: half(to) };
-      return null;
+      const { rows, from, to } = shape;
+      if (rows > MIN_ROWS) return { ...shape, rows: half(rows, MIN_ROWS) };
+      if (Math.max(...from, to) <= MIN_CHANNELS) return null;
+      return { ...shape, from: from.map(halfChannels), to: halfChannels(to) };
     }
     case "attention": {
       const { queryTokens, keyTokens, numHeads } = shape;
       if (Math.max(queryTokens, keyTokens) > MIN_ROWS) {
-        const fewer = (tokens: number): number =>
-          tokens > MIN_ROWS ? Math.max(MIN_ROWS, Math.ceil(tokens / 2)) : tokens;
-        return { ...shape, queryTokens: fewer(queryTokens), keyTokens: fewer(keyTokens) };
+        const [queries, keys] = [half(queryTokens, MIN_ROWS), half(keyTokens, MIN_ROWS)];
+        return { ...shape, queryTokens: queries, keyTokens: keys };
       }
-      return numHeads > 1 ? { ...shape, numHeads: Math.ceil(numHeads / 2) } : null;
+      return numHeads > 1 ? { ...shape, numHeads: half(numHeads, 1) } : null;
     }
     case "group-norm-silu":
-    case "upsample":
-      return shape.size > MIN_SIZE
-        ? { ...shape, size: Math.max(MIN_SIZE, Math.ceil(shape.size / 2)) }
-        : null;
-    case "lora-merge":
-      return shape.channels > MIN_CHANNELS ? { ...shape, channels: half(shape.channels) } : null;
+    case "upsample": {
+      const { size } = shape;
+      return size > MIN_SIZE ? { ...shape, size: half(size, MIN_SIZE) } : null;
+    }
+    case "lora-merge": {
+      const { channels } = shape;
+      return channels > MIN_CHANNELS ? { ...shape, channels: halfChannels(channels) } : null;
+    }
     case "layer-norm":
-    case "add":
-      return shape.rows > MIN_ROWS
-        ? { ...shape, rows: Math.max(MIN_ROWS, Math.ceil(shape.rows / 2)) }
-        : null;
+    case "add": {
+      const { rows } = shape;
+      return rows > MIN_ROWS ? { ...shape, rows: half(rows, MIN_ROWS) } : null;
+    }
     default:
       return shape satisfies never;
   }
 }
 
-/** Half as many channels, in multiples of 32 (the number of groups) where there were such; few stay as they are. */
-function half(channels: number): number {
-  if (channels <= MIN_CHANNELS) return channels;
-  return Math.max(MIN_CHANNELS, Math.ceil(channels / 2 / 32) * 32);
+/** Half, but not less than `least`; what is not above `least` stays as it is. */
+function half(count: number, least: number): number {
+  return count <= least ? count : Math.max(least, Math.ceil(count / 2));
+}
+
+/** In multiples of 32, the number of groups. */
+function halfChannels(channels: number): number {
+  return channels <= MIN_CHANNELS ? channels : 32 * Math.ceil(half(channels, MIN_CHANNELS) / 32);
 }

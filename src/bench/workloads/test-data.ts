@@ -9,10 +9,11 @@
 import type { Caps } from "../../gpu/caps.ts";
 import type { DType } from "../../gpu/dtype.ts";
 import { dtypeByteLength } from "../../gpu/dtype.ts";
-import { paddedChannels, quadCount } from "../../gpu/shape.ts";
-import { foldWorkgroups } from "../../gpu/wgsl.ts";
+import { elementCount, paddedChannels, quadCount } from "../../gpu/shape.ts";
+import type { SourceTensor } from "../../graph/weights/device-weights.ts";
 import type { KernelPlan } from "../../kernels/kernel.ts";
-import { dispatch, f32, u32, writes } from "../../kernels/kernel.ts";
+import { f32, u32, writes } from "../../kernels/kernel.ts";
+import { flatPlan } from "./flat-plan.ts";
 
 /** A tensor [rows, channels] of pseudo-random values, channels padded with zeros to quads. */
 export interface TestTensor {
@@ -25,18 +26,33 @@ export interface TestTensor {
   readonly seed: number;
 }
 
-const WORKGROUP = 256;
-
 /** Bytes of a tensor in device memory. */
 export function testTensorByteLength({ rows, channels, dtype }: TestTensor): number {
   return rows * paddedChannels(channels) * dtypeByteLength(dtype);
 }
 
 /** Reads element `row · channels + channel` of a tensor; what the device holds, exactly. */
-export function elementReader({ scale, seed }: TestTensor): (index: number) => number {
+export function elementReader({
+  scale,
+  seed,
+}: Pick<TestTensor, "scale" | "seed">): (index: number) => number {
   const step = scale / 1024;
   const salt = mix(seed);
   return (index) => ((mix(index ^ salt) >>> 21) - 1024) * step;
+}
+
+/** A tensor as it lies in a checkpoint, in f32. */
+export function sourceTensor(tensor: TestTensor, shape: readonly number[]): SourceTensor {
+  const element = elementReader(tensor);
+  return {
+    dtype: "F32",
+    shape,
+    byteLength: 4 * elementCount(shape),
+    async read(start, length) {
+      const values = Float32Array.from({ length: length / 4 }, (_, i) => element(start / 4 + i));
+      return new Uint8Array(values.buffer);
+    },
+  };
 }
 
 /** A 32-bit mixing function: multiply and shift, constants of C. Wellons' "lowbias32". */
@@ -47,19 +63,8 @@ export function mix(value: number): number {
   return (x ^ (x >>> 16)) >>> 0;
 }
 
+/** Four values of the tensor's row, zeros behind its last channel. */
 const FILL = /* wgsl */ `
-fn mix32(value: u32) -> u32 {
-  var x = value;
-  x = (x ^ (x >> 16u)) * 0x7feb352du;
-  x = (x ^ (x >> 15u)) * 0x846ca68bu;
-  return x ^ (x >> 16u);
-}
-
-@compute @workgroup_size(${WORKGROUP})
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>,
-        @builtin(local_invocation_index) local: u32) {
-  let i = flat_group(group, counts) * ${WORKGROUP}u + local;
-  if (i >= params.total) { return; }
   let row = i / params.quads;
   let first = (i % params.quads) * 4u;
   var v = vec4<f32>(0.0);
@@ -69,67 +74,37 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
       v[lane] = (f32(h >> 21u) - 1024.0) * params.step;
     }
   }
-  y[i] = pack(v);
+  y[i] = pack(v);`;
+
+const MIX = /* wgsl */ `
+fn mix32(value: u32) -> u32 {
+  var x = value;
+  x = (x ^ (x >> 16u)) * 0x7feb352du;
+  x = (x ^ (x >> 15u)) * 0x846ca68bu;
+  return x ^ (x >> 16u);
 }
 `;
 
 /** Fills operand `y` with a tensor. */
 export function fillPlan(tensor: TestTensor, caps: Caps): KernelPlan {
   const { dtype, rows, channels, scale, seed } = tensor;
-  const total = rows * quadCount(channels);
-  return {
-    variant: "fill",
-    scratch: [],
-    dispatches: [
-      dispatch(
-        "bench fill",
-        {
-          caps,
-          dtype,
-          operands: [writes("y")],
-          params: [
-            u32("total", total),
-            u32("quads", quadCount(channels)),
-            u32("channels", channels),
-            u32("salt", mix(seed)),
-            f32("step", scale / 1024),
-          ],
-        },
-        FILL,
-        foldWorkgroups(Math.ceil(total / WORKGROUP)),
-      ),
+  const header = {
+    caps,
+    dtype,
+    operands: [writes("y")],
+    params: [
+      u32("quads", quadCount(channels)),
+      u32("channels", channels),
+      u32("salt", mix(seed)),
+      f32("step", scale / 1024),
     ],
   };
+  return flatPlan("fill", header, FILL, rows * quadCount(channels), MIX);
 }
-
-const POISON = /* wgsl */ `
-@compute @workgroup_size(${WORKGROUP})
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>,
-        @builtin(local_invocation_index) local: u32) {
-  let i = flat_group(group, counts) * ${WORKGROUP}u + local;
-  if (i >= params.total) { return; }
-  y[i] = vec4<u32>(0xffffffffu);
-}
-`;
 
 /** Fills operand `y` with NaN of either dtype, so that an element which a kernel skips is found out. */
 export function poisonPlan(byteLength: number, caps: Caps): KernelPlan {
-  const total = Math.ceil(byteLength / 16);
-  return {
-    variant: "poison",
-    scratch: [],
-    dispatches: [
-      dispatch(
-        "bench poison",
-        {
-          caps,
-          dtype: "f32",
-          operands: [writes("y", "vec4<u32>")],
-          params: [u32("total", total)],
-        },
-        POISON,
-        foldWorkgroups(Math.ceil(total / WORKGROUP)),
-      ),
-    ],
-  };
+  const operands = [writes("y", "vec4<u32>")];
+  const header = { caps, dtype: "f32" as const, operands, params: [] };
+  return flatPlan("poison", header, "y[i] = vec4<u32>(0xffffffffu);", Math.ceil(byteLength / 16));
 }

@@ -1,12 +1,10 @@
-/**
- * A problem that can be run, checked and timed: its kernels, its operands, and its definition in double
- * precision for single elements of the result.
- */
-import type { Caps } from "../../gpu/caps.ts";
+/** A case as it is run, checked and timed; and the limits of its errors. */
 import type { DType } from "../../gpu/dtype.ts";
 import type { BoundPlan } from "../../graph/execution/recorder.ts";
-import type { PackWeightProblem } from "../../kernels/contraction/pack-weight.ts";
+import type { Weight } from "../../graph/ir/ir.ts";
+import type { TensorSource } from "../../graph/weights/device-weights.ts";
 import type { Cost } from "../../kernels/kernel.ts";
+import type { Reader } from "./reference.ts";
 import type { TestTensor } from "./test-data.ts";
 
 /** A plan with the kernel that it is of. */
@@ -14,34 +12,28 @@ export interface KernelRun extends BoundPlan {
   readonly kernel: string;
 }
 
-/** Reads one element of an input, by `row · channels + channel`. */
-export type Reader = (index: number) => number;
-
 /** Errors that rounding explains: |got − expected| ≤ atol + rtol·|expected|. */
 export interface Tolerance {
   readonly rtol: number;
   readonly atol: number;
 }
 
-/** A tensor of a weight and how it is packed. */
-export interface WeightPart {
-  readonly source: TestTensor;
-  readonly problem: PackWeightProblem;
-}
-
+/** A case on one device: what it runs, on what, and what has to come out. */
 export interface Workload {
   /** Kernel whose variants are compared. */
   readonly kernel: string;
-  /** Variants that can run this problem, the oracle `naive` included where there is one. */
+  /** Variants that can run this problem, `naive` included where there is one. */
   readonly variants: readonly string[];
-  /** The variant the engine would take. */
-  select(caps: Caps): string;
+  /** The variant that the engine takes. */
+  readonly selected: string;
   /** Dispatches in order. */
-  plan(caps: Caps, variant: string): readonly KernelRun[];
+  plan(variant: string): readonly KernelRun[];
   readonly cost: Cost;
   readonly inputs: readonly TestTensor[];
-  /** Parts of buffer `weight`: each `source` [outChannels, inChannels, taps] in f32 is packed by the engine's own kernel. */
-  readonly weight: readonly WeightPart[];
+  /** What `DeviceWeights` packs as the engine does; the buffers are named by `weightKey`. */
+  readonly weights: readonly Weight[];
+  /** The tensors of `weights`. */
+  readonly source: TensorSource;
   /** Buffers between the kernels. */
   readonly temporaries: Readonly<Record<string, number>>;
   /** The result, buffer `y`. */
@@ -52,9 +44,15 @@ export interface Workload {
     /** Channels whose elements share most of the reference's work: a head, a group. */
     readonly groupChannels: number;
   };
-  /** Element of the result in double precision. `read` gives the readers of inputs and weight source. */
-  reference(read: (name: string) => Reader): (row: number, channel: number) => number;
+  /** Elements of the result in double precision. */
+  reference(): Reader;
   readonly tolerance: Tolerance;
+}
+
+/** The work of several kernels. */
+export function totalCost(costs: readonly Cost[]): Cost {
+  const sum = (key: keyof Cost): number => costs.reduce((all, cost) => all + cost[key], 0);
+  return { flops: sum("flops"), bytesRead: sum("bytesRead"), bytesWritten: sum("bytesWritten") };
 }
 
 const U32 = 2 ** -24;
