@@ -10,19 +10,13 @@ import type { FileSet } from "../../weights/index.ts";
 import { readText } from "../../weights/index.ts";
 import { IMAGE_PROJ } from "../networks/graphs.ts";
 import type { ModelPart } from "../networks/stage-graphs.ts";
-import { modelParameters } from "../networks/stage-graphs.ts";
 import type { ClipConfig } from "../settings/config.ts";
 import type { ModelConfigs } from "../settings/model-configs.ts";
 import type { ConvertedFile, ConvertedPart, ConvertedTensor } from "./converted-files.ts";
 import { shards, textFile, weightFile } from "./converted-files.ts";
-import { openModel } from "./open-model.ts";
+import { MEM_SCOPE, openModel, releasedMemName } from "./open-model.ts";
 import type { RcodCheckpoint } from "./rcod-checkpoint.ts";
-import {
-  MEM_SCOPE,
-  isDegradationTensor,
-  isModulationLayer,
-  releasedMemName,
-} from "./rcod-s-checkpoint.ts";
+import { isDegradationTensor } from "./rcod-checkpoint.ts";
 import { readConfigs } from "./read-configs.ts";
 import { storeSource } from "./stored-tensors.ts";
 
@@ -58,8 +52,7 @@ export async function planConversion(files: FileSet, options: ConvertOptions): P
     json("image_encoder/config.json", clipConfigJson(configs.clip)),
     ...(configs.mem ? [await copy("mem/config.json")] : []),
   ];
-  const parameters = modelParameters(configs);
-  const { sources, checkpoint, close } = await openModel(files, configs, parameters, signal);
+  const { sources, parameters, checkpoint, close } = await openModel(files, configs, signal);
   try {
     const modulated = configs.degradation ? checkpoint : null;
     const parts = [...sources].flatMap(([part, source]) =>
@@ -92,11 +85,12 @@ function unmerged(source: TensorSource): TensorSource {
  * metric estimation module. What is computed in f32, the tables and all that looks at the image, stays F32.
  */
 function modulatedFiles(
-  { store, metadata }: RcodCheckpoint,
+  checkpoint: RcodCheckpoint,
   degradation: TensorSource,
   parameters: readonly Weight[],
   dtype: DType,
 ): ConvertedFile[] {
+  const { store, metadata } = checkpoint;
   const trained = Array.from(store.names(), (name): ConvertedTensor => {
     const { shape } = store.info(name);
     const isHalf = dtype === "f16" && shape.length > 1 && !isDegradationTensor(name);
@@ -112,9 +106,8 @@ function modulatedFiles(
       source: degradation,
       weight,
     }));
-  const estimator = parameters.filter(
-    (weight) => !isMem(weight) && !isModulationLayer(weight.name),
-  );
+  const layers = checkpoint.modulationLayers();
+  const estimator = parameters.filter((weight) => !isMem(weight) && !layers.has(weight.name));
   const mem = parameters.filter(isMem);
   return [
     weightFile(CONVERTED.checkpoint, trained, metadata),

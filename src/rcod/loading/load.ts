@@ -2,18 +2,16 @@
 import type { Gpu } from "../../gpu/device.ts";
 import type { DType } from "../../gpu/dtype.ts";
 import { submittedWorkDone } from "../../gpu/transfer.ts";
-import type { Weight } from "../../graph/ir/ir.ts";
 import type { TensorSource } from "../../graph/weights/device-weights.ts";
 import { DeviceWeights, sourceByteLength } from "../../graph/weights/device-weights.ts";
 import type { FileSet } from "../../weights/index.ts";
 import { DEGRADATION_DTYPE } from "../networks/degradation.ts";
 import type { DegradationTables } from "../networks/modulation.ts";
-import type { ModelPart } from "../networks/stage-graphs.ts";
-import { modelParameters, modelWeights, stageWeights } from "../networks/stage-graphs.ts";
+import type { ModelPart, PartWeights } from "../networks/stage-graphs.ts";
+import { modelWeights, stageWeights } from "../networks/stage-graphs.ts";
 import type { ModelConfigs } from "../settings/model-configs.ts";
 import type { OpenModel } from "./open-model.ts";
 import { openModel } from "./open-model.ts";
-import { readTables } from "./rcod-s-checkpoint.ts";
 import { StageResidency } from "./stage-residency.ts";
 
 /** The weights of each part on the device. */
@@ -60,7 +58,7 @@ export async function loadWeights(
   options: LoadWeightsOptions = {},
 ): Promise<ModelWeights> {
   const { signal, onProgress, parts, lowMemory = false } = options;
-  const model = await openModel(files, configs, modelParameters(configs), signal, parts);
+  const model = await openModel(files, configs, signal, parts);
   const weights: Partial<Record<ModelPart, DeviceWeights>> = {};
   try {
     for (const [part, source] of model.sources) {
@@ -72,7 +70,7 @@ export async function loadWeights(
       ...(weights as ModelWeights),
       ...(configs.degradation &&
         checkpoint && {
-          tables: await readTables(checkpoint, signal),
+          tables: await checkpoint.readTables(signal),
         }),
     };
     if (lowMemory) {
@@ -94,7 +92,7 @@ export async function loadWeights(
 async function loadAll(
   { sources }: OpenModel,
   weights: Partial<Record<ModelPart, DeviceWeights>>,
-  needed: Readonly<Record<ModelPart, readonly Weight[]>>,
+  needed: PartWeights,
   { signal, onProgress }: LoadWeightsOptions,
 ): Promise<void> {
   const bytesOf = (part: ModelPart, source: TensorSource): number =>

@@ -5,7 +5,7 @@ import type { Weight } from "../../graph/ir/ir.ts";
 import type { DeviceWeights } from "../../graph/weights/device-weights.ts";
 import type { ModelPart, WeightStage } from "../networks/stage-graphs.ts";
 import { STAGE_PART } from "../networks/stage-graphs.ts";
-import type { ModulatedPart } from "../settings/degradation-config.ts";
+import type { LoraPart } from "../settings/degradation-config.ts";
 
 export interface EnterOptions {
   readonly signal?: AbortSignal;
@@ -21,7 +21,7 @@ export class StageResidency {
   readonly #weights: PartWeights;
   readonly #needed: Readonly<Record<WeightStage, readonly Weight[]>>;
   /** RCOD_S: the modulation matrices of the present image, by part. */
-  readonly #matrices = new Map<ModulatedPart, GPUBuffer>();
+  readonly #matrices = new Map<LoraPart, GPUBuffer>();
   #stage: WeightStage | undefined;
 
   /** `weights` have open sources and nothing loaded. */
@@ -66,7 +66,7 @@ export class StageResidency {
   }
 
   /** Takes over the matrices to merge into a part whenever it is loaded. */
-  setMatrices(part: ModulatedPart, matrices: GPUBuffer): void {
+  setMatrices(part: LoraPart, matrices: GPUBuffer): void {
     const before = this.#matrices.get(part);
     if (before) this.#gpu.memory.release(before);
     this.#matrices.set(part, matrices);

@@ -8,7 +8,7 @@ import { packedSource } from "../images/source-image.ts";
 import { degreesOfLogits } from "../networks/de-resnet.ts";
 import { DEGRADATION_DTYPE, estimatorGraph, modulationGraph } from "../networks/degradation.ts";
 import { blockCounts, fourierEmbedding, repeatRows } from "../networks/modulation.ts";
-import { MODULATED_PARTS } from "../settings/degradation-config.ts";
+import { LORA_PARTS } from "../settings/degradation-config.ts";
 import type { StageContext } from "./context.ts";
 
 /** What the degradation estimator says of an image. */
@@ -69,14 +69,14 @@ export async function adaptToImage(
   );
   await modulation.run(
     Object.fromEntries(
-      MODULATED_PARTS.flatMap((part) => [
+      LORA_PARTS.flatMap((part) => [
         [`${part}_embedding`, pack(repeatRows(embedding, blocks[part]), embedding.length)],
         [`${part}_blocks`, pack(tables.blocks[part], config.blockEmbedding)],
       ]),
     ),
     signal,
   );
-  for (const part of MODULATED_PARTS) {
+  for (const part of LORA_PARTS) {
     await programs.modulate(modulation, part, options.signal);
   }
   return { degrees, ...(metric !== undefined && { metric }) };

@@ -8,7 +8,7 @@ import { SlotPool } from "../../graph/slot-pool.ts";
 import type { LoadedWeights } from "../loading/load.ts";
 import type { EnterOptions } from "../loading/stage-residency.ts";
 import type { ModelPart, WeightStage } from "../networks/stage-graphs.ts";
-import type { ModulatedPart } from "../settings/degradation-config.ts";
+import type { LoraPart } from "../settings/degradation-config.ts";
 
 export class StagePrograms {
   readonly #gpu: Gpu;
@@ -62,7 +62,7 @@ export class StagePrograms {
   }
 
   /** Merges a part's modulated updates with matrices, a result of `program` named as the part: now, or when it is loaded. */
-  async modulate(program: Program, part: ModulatedPart, signal?: AbortSignal): Promise<void> {
+  async modulate(program: Program, part: LoraPart, signal?: AbortSignal): Promise<void> {
     const { residency } = this.#weights;
     if (residency) residency.setMatrices(part, this.keep(program, part));
     else await this.#weights[part]?.modulate(program.result(part).buffer, signal ? { signal } : {});

@@ -10,7 +10,7 @@ import { IMAGE_PROJ } from "../../rcod/networks/graphs.ts";
 import { timestepOfMetric } from "../../rcod/networks/mem.ts";
 import { modelParameters } from "../../rcod/networks/stage-graphs.ts";
 import { vaeDecoder, vaeEncoder } from "../../rcod/networks/vae.ts";
-import type { ModulatedPart } from "../../rcod/settings/degradation-config.ts";
+import type { LoraPart } from "../../rcod/settings/degradation-config.ts";
 import type { OutputResult } from "../runner/compare.ts";
 import { compareOutput } from "../runner/compare.ts";
 import type { GoldenCase } from "../runner/golden-file.ts";
@@ -62,7 +62,7 @@ const rcodS: CaseRunner = (run) =>
     });
     try {
       const { degradation, matrices } = await degradationOf({ ...run, session: exact }, model);
-      const prepare = (part: ModulatedPart): WeightSet => {
+      const prepare = (part: LoraPart): WeightSet => {
         const rank = configs.degradation?.ranks[part] ?? 0;
         return model.weights(part, modulateWith(session, matrices[part].data, rank));
       };
