@@ -13,7 +13,7 @@ import type { ModelConfigs } from "../settings/model-configs.ts";
 import type { NetworkStage } from "../settings/options.ts";
 import { latentTiling } from "../tiles/tiling.ts";
 import { chooseVaeTile } from "../tiles/vae-tile-choice.ts";
-import { exactTiles, vaeReach } from "../tiles/vae-tiles.ts";
+import { exactVaeTiles } from "../tiles/vae-tiles.ts";
 import type { GraphSummary, PlannedStep, PlannedValue } from "./graph-summary.ts";
 import { plannedSteps, plannedValues, summarizeGraph } from "./graph-summary.ts";
 
@@ -132,13 +132,11 @@ function vaeTile(
   dtype: DType,
 ): Runs {
   const factor = vaeFactor(vae);
-  const [scale, multiple] = kind === "encode" ? [1 / factor, factor] : [factor, 1];
   const map =
     kind === "encode"
       ? { width: workWidth, height: workHeight }
       : { width: workWidth / factor, height: workHeight / factor };
-  const margin = Math.ceil(vaeReach(vae, kind) / multiple) * multiple;
-  const tiles = exactTiles(map, side, margin, multiple, scale);
+  const tiles = exactVaeTiles(vae, kind, map, side);
   const width = Math.max(...tiles.map(({ input }) => input.x1 - input.x0));
   const height = Math.max(...tiles.map(({ input }) => input.y1 - input.y0));
   const graphOf = kind === "encode" ? encoderGraph : decoderGraph;

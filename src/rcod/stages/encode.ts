@@ -13,7 +13,7 @@ import { encoderGraph, memGraph, tokenGraph } from "../networks/graphs.ts";
 import { metricOfMap } from "../networks/mem.ts";
 import { vaeFactor } from "../settings/config.ts";
 import type { UpscaleOptions } from "../settings/options.ts";
-import { TiledVae } from "../tiles/tiled-vae.ts";
+import { runTiledVae } from "../tiles/tiled-vae.ts";
 import { chooseVaeTile } from "../tiles/vae-tile-choice.ts";
 import { adaptToImage } from "./adapt.ts";
 import type { StageClock } from "./clock.ts";
@@ -125,8 +125,8 @@ export async function encodeLatents(
     );
   }
   const pixels = await source.toHost();
-  const tiled = new TiledVae(gpu, weights.vae, vae, "encode");
-  const moments = await tiled.run(pixels, workHeight, workWidth, {
+  const pass = { gpu, weights: weights.vae, config: vae, kind: "encode" } as const;
+  const moments = await runTiledVae(pass, pixels, workHeight, workWidth, {
     tileSize: tile,
     reference: options.reference === true,
     ...runOptions(options.signal),

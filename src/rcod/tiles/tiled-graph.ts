@@ -26,17 +26,7 @@ import {
 } from "../../kernels/norm/group-moments.ts";
 import type { HostMap } from "./host-map.ts";
 import { copyRectangle, cropHostMap, emptyHostMap } from "./host-map.ts";
-import type { Box } from "./tiling.ts";
-
-/** One tile: what it reads, which of it counts in statistics, and where its result goes. */
-export interface Tile {
-  /** Read from the input map. */
-  readonly input: Box;
-  /** Pixels of the input map whose features enter the statistics; tiles should partition the map. */
-  readonly counted: Box;
-  /** Written to the output map. */
-  readonly output: Box;
-}
+import type { Tile } from "./vae-tiles.ts";
 
 export interface TiledGraphOptions {
   /** The network for a tile of this size; input "x", output "y". */
@@ -51,10 +41,10 @@ export interface TiledGraphOptions {
    * variances averaged by pixel count, which leaves out the variance between tiles (released behaviour).
    */
   readonly combine: "exact" | "reference";
-  /** Device bytes for waiting tiles. */
+  /** Device bytes for waiting tiles; the rest waits on the host. Default: 512 MiB. */
   readonly spillBudgetBytes?: number;
-  readonly signal?: AbortSignal;
-  readonly onProgress?: (fraction: number) => void;
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ((fraction: number) => void) | undefined;
 }
 
 /** Every GroupNorm needs a statistics step of its own, which counts a part of the tile. */
@@ -85,7 +75,7 @@ export async function runTiledGraph(
       let program = programs.get(key);
       if (program === undefined) {
         const plan = planGraph(options.build(height, width), gpu.caps, { without: TILED_WITHOUT });
-        await weights.load(plan.weights, signal ? { signal } : {});
+        await weights.load(plan.weights, { signal });
         program = await Program.create(gpu, plan, weights, { pool });
         programs.set(key, program);
       }
@@ -128,12 +118,12 @@ export async function runTiledGraph(
             uploadBytes(gpu, program.binding(target).buffer, 0, new Uint8Array(affine.buffer));
         }
         if (end === undefined) {
-          await program.run({}, { steps: [start, plan.steps.length], ...(signal && { signal }) });
+          await program.run({}, { steps: [start, plan.steps.length], signal });
           await pasteOutput(gpu, program, tile, options.scale, output);
         } else {
           const region = countedRegion(plan, end, tile, input.dtype, gpu);
           program.setParams(region.step, region.params);
-          await program.run({}, { steps: [start, end], ...(signal && { signal }) });
+          await program.run({}, { steps: [start, end], signal });
           moments.push(await readMoments(gpu, program, end, region));
           if (order.length > 1) saved.set(tile, await spill.save(program, liveAcross(plan, end)));
         }

@@ -8,6 +8,8 @@ import { decoderGraph, encoderGraph } from "../networks/graphs.ts";
 import type { VaeConfig } from "../settings/config.ts";
 import { vaeFactor } from "../settings/config.ts";
 import type { UpscaleOptions } from "../settings/options.ts";
+import { REFERENCE_PAD } from "./tiled-vae.ts";
+import type { VaeKind } from "./vae-tiles.ts";
 import { vaeReach } from "./vae-tiles.ts";
 
 /** VAE tiles of the released program, in input pixels of encoder and decoder. */
@@ -25,7 +27,7 @@ export function chooseVaeTile(
   vae: VaeConfig,
   caps: Caps,
   dtype: DType,
-  kind: "encode" | "decode",
+  kind: VaeKind,
   height: number,
   width: number,
   options: UpscaleOptions,
@@ -44,9 +46,9 @@ export function chooseVaeTile(
   }
   if (options.reference) {
     // The hook's own rule: untiled up to tile + 2 · margin.
-    const pad = kind === "encode" ? 32 : 11;
     const size = REFERENCE_VAE_TILE[kind];
-    return Math.max(toInput(height), toInput(width)) > size + 2 * pad ? size : null;
+    const most = size + 2 * REFERENCE_PAD[kind];
+    return Math.max(toInput(height), toInput(width)) > most ? size : null;
   }
   if (fits(vae, caps, dtype, kind, height, width)) return null;
   const reach = vaeReach(vae, kind);
@@ -61,7 +63,7 @@ function fits(
   vae: VaeConfig,
   caps: Caps,
   dtype: DType,
-  kind: "encode" | "decode",
+  kind: VaeKind,
   height: number,
   width: number,
 ): boolean {
