@@ -1,6 +1,6 @@
+/** Folders and files over HTTP that are kept: the first load streams to the device and to storage at once. */
 import type { FileSet, SingleFile } from "../weights/index.ts";
 import { readJson } from "../weights/index.ts";
-/** Folders and files over HTTP that are kept: the first load streams to the device and to storage at once. */
 import { checkFolderUrl, urlIn } from "../weights/sources/files.ts";
 import type { CacheOptions } from "./address-cache.ts";
 import { AddressCache } from "./address-cache.ts";

@@ -7,8 +7,7 @@ import type { DType } from "../gpu/dtype.ts";
 import { ShapeError } from "../gpu/shape.ts";
 import { readActivation } from "../graph/read-activation.ts";
 import type { FileSet } from "../weights/index.ts";
-import type { EnlargedSource } from "./images/enlarged-source.ts";
-import { bilinearSource, pillowSource } from "./images/enlarged-source.ts";
+import { enlargeSource } from "./images/enlarged-source.ts";
 import { outputGeometry, paddedGeometry } from "./images/geometry.ts";
 import { checkImage } from "./images/image-ops.ts";
 import type { LoadWeightsOptions } from "./loading/load.ts";
@@ -76,7 +75,7 @@ export class PairMetric {
       );
     }
     if (this.configs.degradation) {
-      await adaptToImage(this.#context, low, signal ? { signal } : {});
+      await adaptToImage(this.#context, low, { signal });
     }
     const a = await this.#latents(low, scale, signal);
     return cosineSimilarity(a, await this.#latents(high, 1, signal));
@@ -102,16 +101,12 @@ export class PairMetric {
     const geometry = configs.degradation
       ? paddedGeometry(width, height, sizes)
       : outputGeometry(width, height, { ...sizes, minSide: 1, mode: "exact" });
-    const source: EnlargedSource = configs.degradation
-      ? await bilinearSource(gpu, image, geometry, "nearest")
-      : await pillowSource(gpu, image, geometry);
+    const source = await enlargeSource(gpu, image, geometry, configs, "nearest");
     const { workHeight, workWidth } = geometry;
     const shape = [workHeight / multiple, workWidth / multiple, configs.vae.latentChannels];
     let latents: GPUBuffer | undefined;
     try {
-      latents = await encodeLatents(this.#context, source, geometry, {}, () =>
-        signal ? { signal } : {},
-      );
+      latents = await encodeLatents(this.#context, source, geometry, {}, () => ({ signal }));
       return await readActivation(gpu, latents, shape, dtype);
     } finally {
       source.release();

@@ -37,8 +37,8 @@ export interface LoadWeightsOptions {
   readonly parts?: readonly ModelPart[];
   /** Checks everything, and loads nothing: see `StageResidency`. The files stay open until `disposeWeights`. */
   readonly lowMemory?: boolean;
-  readonly signal?: AbortSignal;
-  readonly onProgress?: (bytesLoaded: number, bytesTotal: number) => void;
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ((bytesLoaded: number, bytesTotal: number) => void) | undefined;
 }
 
 /** Frees the weights, and closes their files where they are still open. Idempotent. */
@@ -102,7 +102,7 @@ async function loadAll(
   for (const [part, source] of sources) {
     await weights[part]?.load(needed[part], {
       onProgress: (bytes) => onProgress?.(before + bytes, total),
-      ...(signal && { signal }),
+      signal,
     });
     before += bytesOf(part, source);
   }

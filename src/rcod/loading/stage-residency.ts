@@ -8,9 +8,9 @@ import { STAGE_PART } from "../networks/stage-graphs.ts";
 import type { LoraPart } from "../settings/degradation-config.ts";
 
 export interface EnterOptions {
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
   /** Bytes read, of those that the stage needs. */
-  readonly onProgress?: (bytesLoaded: number, bytesTotal: number) => void;
+  readonly onProgress?: ((bytesLoaded: number, bytesTotal: number) => void) | undefined;
 }
 
 type PartWeights = Readonly<Partial<Record<ModelPart, DeviceWeights>>>;
@@ -44,19 +44,16 @@ export class StageResidency {
    * Frees what is there, so that programs of other stages must not run any more, and loads the weights of `stage`,
    * merged for the present image. After a failure or an abort none are there.
    */
-  async enter(stage: WeightStage, { signal, onProgress }: EnterOptions = {}): Promise<void> {
+  async enter(stage: WeightStage, options: EnterOptions = {}): Promise<void> {
     if (this.has(stage)) return;
     this.#free();
     const part = STAGE_PART[stage];
     const weights = this.#weights[part];
     if (weights === undefined) throw new Error(`internal: this model has no ${part}`);
     try {
-      await weights.load(this.#needed[stage], {
-        ...(signal && { signal }),
-        ...(onProgress && { onProgress }),
-      });
+      await weights.load(this.#needed[stage], options);
       const matrices = part === "vae" || part === "unet" ? this.#matrices.get(part) : undefined;
-      if (matrices) await weights.modulate(matrices, signal ? { signal } : {});
+      if (matrices) await weights.modulate(matrices, options);
       await submittedWorkDone(this.#gpu); // memory that ran out is found here
     } catch (error) {
       weights.dispose();

@@ -1,8 +1,8 @@
-import { GraphBuilder, WeightScope } from "../../graph/ir/builder.ts";
 /**
  * RCOD_S's look at the low-resolution image, as graphs: degradation scores and metric from the image, and from
  * the scores the modulation matrices. Its sizes come out of its weight files.
  */
+import { GraphBuilder, WeightScope } from "../../graph/ir/builder.ts";
 import type { Graph, Value } from "../../graph/ir/ir.ts";
 import type { DegradationConfig, LoraPart } from "../settings/degradation-config.ts";
 import { LORA_PARTS } from "../settings/degradation-config.ts";

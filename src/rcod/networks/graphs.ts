@@ -9,7 +9,7 @@ import type {
   UNetConfig,
   VaeConfig,
 } from "../settings/config.ts";
-import { clipVisionModel, imageProjection } from "./clip-vision.ts";
+import { clipVisionModel } from "./clip-vision.ts";
 import { metricMap } from "./mem.ts";
 import { unet2dConditionModel } from "./unet.ts";
 import { vaeDecoder, vaeEncoder } from "./vae.ts";
@@ -23,7 +23,7 @@ export function tokenGraph(clip: ClipConfig, tokenChannels: number, dtype: DType
   const pixels = g.input("pixels", [1, clip.imageSize, clip.imageSize, 3]);
   const root = new WeightScope();
   const hidden = clipVisionModel(g, root, pixels, clip);
-  g.output("tokens", imageProjection(g, root.at(IMAGE_PROJ), hidden, tokenChannels));
+  g.output("tokens", g.linear(hidden, root.at(IMAGE_PROJ), tokenChannels, true)); // [1, T, D]
   return g.build();
 }
 

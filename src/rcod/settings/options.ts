@@ -15,6 +15,9 @@ export interface RawImage {
 /** A stage of the pipeline, in order. */
 export type Stage = "load" | "preprocess" | "tokens" | "encode" | "unet" | "decode" | "color";
 
+/** A stage of a call on a loaded model. */
+export type RunStage = Exclude<Stage, "load">;
+
 /** A stage that is a network. */
 export type NetworkStage = "tokens" | "encode" | "unet" | "decode";
 
@@ -173,7 +176,7 @@ export interface UpscaleReport {
    * Wall time of each stage; a stage served from the cache of the same image takes about 0. The prediction of
    * "auto" counts as encoding.
    */
-  readonly timingsMs: Readonly<Record<Exclude<Stage, "load">, number>>;
+  readonly timingsMs: Readonly<Record<RunStage, number>>;
   /** Stages taken from the encoding of the last image. */
   readonly reused: readonly Stage[];
   /** Peak device bytes during the call, weights included. */

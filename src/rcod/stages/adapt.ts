@@ -1,6 +1,6 @@
+/** RCOD_S: makes the model's weights those for one image. */
 import { runPlan } from "../../graph/execution/run-plan.ts";
 import { packActivation } from "../../graph/pack-activation.ts";
-/** RCOD_S: makes the model's weights those for one image. */
 import type { RunOptions } from "../../graph/program.ts";
 import { imageToTensor } from "../../kernels/image/image-to-tensor.ts";
 import type { SourceImage } from "../images/source-image.ts";
@@ -33,8 +33,8 @@ export async function adaptToImage(
   const { tables } = weights;
   if (config === null || tables === undefined) throw new Error("internal: not RCOD_S");
   const { width, height } = image;
-  const signal = options.signal ? { signal: options.signal } : {};
-  await programs.enter("degradation", signal);
+  const { signal } = options;
+  await programs.enter("degradation", { signal });
   const estimator = await programs.get(`degradation ${height}x${width}`, "degradation", () =>
     estimatorGraph(config, height, width),
   );
@@ -74,10 +74,8 @@ export async function adaptToImage(
         [`${part}_blocks`, pack(tables.blocks[part], config.blockEmbedding)],
       ]),
     ),
-    signal,
+    { signal },
   );
-  for (const part of LORA_PARTS) {
-    await programs.modulate(modulation, part, options.signal);
-  }
+  for (const part of LORA_PARTS) await programs.modulate(modulation, part, signal);
   return { degrees, ...(metric !== undefined && { metric }) };
 }

@@ -5,7 +5,7 @@ import { uploadBytes } from "../../gpu/transfer.ts";
 import { packActivation } from "../../graph/pack-activation.ts";
 import type { RunOptions } from "../../graph/program.ts";
 import type { EnlargedSource } from "../images/enlarged-source.ts";
-import { bilinearSource, pillowSource } from "../images/enlarged-source.ts";
+import { enlargeSource } from "../images/enlarged-source.ts";
 import type { Geometry } from "../images/geometry.ts";
 import { resizeToTensor } from "../images/image-ops.ts";
 import type { SourceImage } from "../images/source-image.ts";
@@ -37,9 +37,7 @@ export async function encodeImage(
   let source: EnlargedSource | undefined;
   try {
     clock.start("preprocess");
-    source = configs.degradation
-      ? await bilinearSource(gpu, image, geometry, roundingOf(options))
-      : await pillowSource(gpu, image, geometry);
+    source = await enlargeSource(gpu, image, geometry, configs, roundingOf(options));
     owned.push(source.image.buffer);
     options.signal?.throwIfAborted();
     clock.start("tokens");
@@ -162,12 +160,12 @@ export async function predictMetric(
   if (encoded.predictedMetric === undefined) {
     const { mem } = configs;
     if (mem === null) throw new Error("internal: this model has no mem");
-    await programs.enter("mem", signal ? { signal } : {});
+    await programs.enter("mem", { signal });
     const { latentHeight: height, latentWidth: width, latents } = encoded;
     const program = await programs.get(`mem ${height}x${width}`, "mem", () =>
       memGraph(mem, height, width, dtype),
     );
-    await program.run({ latents }, { ...inspector?.onTimes("encode"), ...(signal && { signal }) });
+    await program.run({ latents }, { ...inspector?.onTimes("encode"), signal });
     encoded.predictedMetric = metricOfMap((await program.read("metric")).data);
   }
   return encoded.predictedMetric;

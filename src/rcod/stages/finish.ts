@@ -37,7 +37,7 @@ export async function finishImage(
   try {
     const { width, height } = finished;
     if (hasAlpha(image) || options.enlarged === true) {
-      enlarged = await enlargeSource(gpu, image, width, height);
+      enlarged = await enlargeByBicubic(gpu, image, width, height);
     }
     if (enlarged && hasAlpha(image)) {
       const plan = replaceAlpha.plan({ pixels: width * height }, gpu.caps);
@@ -94,7 +94,7 @@ async function fixedImage(
 }
 
 /** RGBA of the source enlarged by bicubic: for its alpha, and for whoever compares. */
-async function enlargeSource(
+async function enlargeByBicubic(
   gpu: Gpu,
   image: SourceImage,
   width: number,

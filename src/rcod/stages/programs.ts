@@ -65,7 +65,7 @@ export class StagePrograms {
   async modulate(program: Program, part: LoraPart, signal?: AbortSignal): Promise<void> {
     const { residency } = this.#weights;
     if (residency) residency.setMatrices(part, this.keep(program, part));
-    else await this.#weights[part]?.modulate(program.result(part).buffer, signal ? { signal } : {});
+    else await this.#weights[part]?.modulate(program.result(part).buffer, { signal });
   }
 
   /** A copy of a result that survives the pool's next run. */

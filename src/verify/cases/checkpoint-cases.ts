@@ -4,7 +4,7 @@
  */
 import { WeightScope } from "../../graph/ir/builder.ts";
 import type { HostTensor } from "../../graph/program.ts";
-import { clipVisionModel, imageProjection } from "../../rcod/networks/clip-vision.ts";
+import { clipVisionModel } from "../../rcod/networks/clip-vision.ts";
 import { DEGRADATION_DTYPE } from "../../rcod/networks/degradation.ts";
 import { IMAGE_PROJ } from "../../rcod/networks/graphs.ts";
 import { timestepOfMetric } from "../../rcod/networks/mem.ts";
@@ -97,7 +97,7 @@ async function tokensOf(
       const hidden = clipVisionModel(g, ROOT, g.input("pixels", pixels.shape), configs.clip);
       g.output("clip_last_hidden_state", hidden);
       const { crossAttentionDim } = configs.unet;
-      g.output("tokens", imageProjection(g, ROOT.at(IMAGE_PROJ), hidden, crossAttentionDim));
+      g.output("tokens", g.linear(hidden, ROOT.at(IMAGE_PROJ), crossAttentionDim, true));
     },
     inputs: { pixels: pixels.data },
   });

@@ -3,7 +3,7 @@ import { WeightScope } from "../../graph/ir/builder.ts";
 import { activationByteLength } from "../../graph/lowering/lower.ts";
 import type { HostTensor } from "../../graph/program.ts";
 import { readActivation } from "../../graph/read-activation.ts";
-import { bilinearSource } from "../../rcod/images/enlarged-source.ts";
+import { enlargeBilinear } from "../../rcod/images/enlarged-source.ts";
 import { paddedGeometry } from "../../rcod/images/geometry.ts";
 import { resizeToTensor } from "../../rcod/images/image-ops.ts";
 import { deResNet, degreesOfLogits } from "../../rcod/networks/de-resnet.ts";
@@ -84,7 +84,7 @@ export async function enlarge(
   const { upscale } = configs.rcod;
   const geometry = paddedGeometry(width, height, { upscale, multiple: RCOD_S_MULTIPLE });
   const raw = { width, height, channels: 3, data: Uint8Array.from(image.data) } as const;
-  const source = await bilinearSource(gpu, raw, geometry, "truncate");
+  const source = await enlargeBilinear(gpu, raw, geometry, "truncate");
   const read = async (
     shape: readonly number[],
     fill: (y: GPUBufferBinding) => Promise<void>,

@@ -5,7 +5,7 @@ import { activationByteLength } from "../../graph/lowering/lower.ts";
 import { packActivation } from "../../graph/pack-activation.ts";
 import { readActivation } from "../../graph/read-activation.ts";
 import type { DeviceWeights } from "../../graph/weights/device-weights.ts";
-import { bilinearSource } from "../../rcod/images/enlarged-source.ts";
+import { enlargeBilinear } from "../../rcod/images/enlarged-source.ts";
 import { paddedGeometry } from "../../rcod/images/geometry.ts";
 import { dropAlpha } from "../../rcod/images/host-pixels.ts";
 import { readImage } from "../../rcod/images/image-ops.ts";
@@ -193,7 +193,7 @@ const preprocess: CaseRunner = async ({ golden, session }) => {
   const [height = 1, width = 1] = image.shape;
   const geometry = paddedGeometry(width, height, { upscale: 4, multiple: 64 });
   const raw = { width, height, channels: 3, data: Uint8Array.from(image.data) } as const;
-  const source = await bilinearSource(gpu, raw, geometry, "truncate");
+  const source = await enlargeBilinear(gpu, raw, geometry, "truncate");
   const { workHeight, workWidth, sourceHeight, sourceWidth } = geometry;
   const shape = [1, workHeight, workWidth, 3];
   const y = gpu.memory.create("x", activationByteLength(shape, dtype), "images");
