@@ -11,7 +11,7 @@ import { addressOf } from "./storage.ts";
 type Listing = ReadonlyMap<string, ManifestFile>;
 
 /**
- * The files below a web address, stored by the browser as they are read. Use it wherever a folder is asked for.
+ * The files below a web address, stored by the browser as they are read. Use it wherever a folder is taken.
  *
  * A folder with the `manifest.json` of `rcod convert` is stored by its checksums: every piece of 4 MiB is checked
  * as it comes and again when it is read from storage, and a new version of the folder fetches only what changed.
@@ -20,7 +20,7 @@ type Listing = ReadonlyMap<string, ManifestFile>;
  * used.
  *
  * Where storage is missing, refused or too small, the files are read from the network and `onWarning` says why.
- * What is current is asked for once: make a new one for each load.
+ * It looks up the current version once: make a new one for each load.
  * @throws WeightsError for an address with a query or fragment
  */
 export function cachedUrlFiles(baseUrl: string | URL, options: CacheOptions = {}): FileSet {

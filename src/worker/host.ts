@@ -1,6 +1,6 @@
 /**
- * The worker's side. As the script of a dedicated worker it serves the pages that ask that worker; a worker with
- * code of its own calls `serveModels(self)`.
+ * The worker's side. As the script of a dedicated worker it serves that worker's page; a worker with code of its own
+ * calls `serveModels(self)`.
  */
 import type { Gpu } from "../gpu/device.ts";
 import { requestGpu } from "../gpu/device.ts";
@@ -36,11 +36,11 @@ export function serveModels(scope: MessageScope, options: ServeOptions = {}): vo
 class ModelHost {
   readonly #port: MessagePort;
   readonly #requestGpu: () => Promise<Gpu>;
-  /** Of the calls under way. */
+  /** By the numbers of the calls under way. */
   readonly #aborts = new Map<number, AbortController>();
   #gpu: Gpu | undefined;
   #model: RcodModel | undefined;
-  /** Of the last call: the same object again is what lets the model reuse its encoding. */
+  /** The image of the last call. Passing the same object again lets the model reuse its encoding. */
   #image: Extract<Request, { kind: "upscale" }>["image"];
   #disposed = false;
 
@@ -125,7 +125,7 @@ class ModelHost {
   }
 }
 
-/** What every call of the model's takes. */
+/** Options that every call of the model takes. */
 interface Hooks {
   readonly signal: AbortSignal;
   readonly onProgress: (progress: Extract<Reply, { kind: "progress" }>["progress"]) => void;

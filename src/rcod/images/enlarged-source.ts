@@ -21,7 +21,7 @@ import { packedSource } from "./source-image.ts";
 
 /** An enlarged image. Colours of tensors are in −1 … 1. */
 export interface EnlargedSource {
-  /** The colour reference. Whoever made the source releases it, apart from `release`. */
+  /** The colour reference. `release` leaves it: whoever made the source frees it. */
   readonly image: DeviceImage;
   /** What smaller tensors are resized from. */
   readonly pixels: ResizeSource;

@@ -65,9 +65,7 @@ export function outputGeometry(width: number, height: number, options: GeometryO
   checkSize("source side", Math.min(width, height), `${width}×${height}`);
   checkSize("source side", Math.max(width, height), `${width}×${height}`);
   for (const [name, value] of Object.entries({ upscale, minSide, multiple })) {
-    if (!Number.isSafeInteger(value) || value < 1 || value > MAX_SIDE) {
-      throw new ShapeError(`geometry: ${name} must be an integer in 1 … ${MAX_SIDE}, got ${value}`);
-    }
+    checkSize(name, value, String(value));
   }
   const exact = mode === "exact";
   const outWidth = upscale * width;

@@ -1,4 +1,4 @@
-/** What a call will do on the device, without doing it: for whoever wants to draw it or to know whether it fits. */
+/** What a call takes on the device, planned without running anything: to draw it, or to know whether it fits. */
 import type { Caps } from "../../gpu/caps.ts";
 import type { DType } from "../../gpu/dtype.ts";
 import type { Graph } from "../../graph/ir/ir.ts";
@@ -19,13 +19,13 @@ import { plannedSteps, plannedValues, summarizeGraph } from "./graph-summary.ts"
 
 /** One network of a call. */
 export interface NetworkPlan extends GraphSummary {
-  /** The stage that it is part of. */
+  /** The stage that it belongs to. */
   readonly stage: NetworkStage;
   /** "tokens", "encode", "unet", "decode"; "mem", "degradation" and "modulation" where the model has them. */
   readonly name: string;
   /**
-   * How often it runs: 1, or the number of tiles; then everything here is of one of them, the largest. Of a tiled
-   * VAE it is an estimate from above: parts run on the whole map.
+   * How often it runs: 1, or the number of tiles. With tiles, everything here is of one run on the largest tile. For a
+   * tiled VAE it is an upper estimate: half of that network runs once, on the whole map.
    */
   readonly runs: number;
   /** In execution order. */

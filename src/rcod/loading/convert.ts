@@ -1,7 +1,7 @@
 /**
- * A model, whatever pieces it comes in, as the files of one self-contained folder: names of today, only what the
- * pipeline reads, RCOD_O's LoRA merged; RCOD_S's depends on the image and stays beside its base. Nothing is held: every
- * file makes its bytes when they are asked for.
+ * Converts a model, whatever pieces it comes in, to the files of one self-contained folder. Tensors have the names that
+ * the graphs use, and only what the pipeline reads is written. RCOD_O's LoRA is merged (`merge.ts`). RCOD_S's LoRA
+ * depends on the image and stays beside its base. Nothing is held in memory: a file makes its bytes as they are read.
  */
 import type { DType } from "../../gpu/dtype.ts";
 import type { Weight } from "../../graph/ir/ir.ts";
@@ -12,7 +12,7 @@ import { IMAGE_PROJ } from "../networks/graphs.ts";
 import type { ModelPart } from "../networks/stage-graphs.ts";
 import type { ClipConfig } from "../settings/config.ts";
 import type { ModelConfigs } from "../settings/model-configs.ts";
-import type { ConvertedFile, ConvertedPart, ConvertedTensor } from "./converted-files.ts";
+import type { ConvertedFile, ConvertedFolder, ConvertedTensor } from "./converted-files.ts";
 import { shards, textFile, weightFile } from "./converted-files.ts";
 import { MEM_SCOPE, openModel, releasedMemName } from "./open-model.ts";
 import type { RcodCheckpoint } from "./rcod-checkpoint.ts";
@@ -55,14 +55,14 @@ export async function planConversion(files: FileSet, options: ConvertOptions): P
   const { sources, parameters, checkpoint, close } = await openModel(files, configs, signal);
   try {
     const modulated = configs.degradation ? checkpoint : null;
-    const parts = [...sources].flatMap(([part, source]) =>
+    const folders = [...sources].flatMap(([part, source]) =>
       modulated && part === "degradation"
         ? []
-        : convertedParts(part, modulated ? unmerged(source) : source, parameters[part], dtype),
+        : convertedFolders(part, modulated ? unmerged(source) : source, parameters[part], dtype),
     );
-    const weights = parts
+    const weights = folders
       .filter(({ folder }) => !(modulated && folder === IMAGE_PROJ)) // is in the checkpoint
-      .flatMap((part) => shards(part, shardBytes));
+      .flatMap((weightFolder) => shards(weightFolder, shardBytes));
     const degradation = sources.get("degradation");
     const modulation =
       modulated && degradation
@@ -81,8 +81,8 @@ function unmerged(source: TensorSource): TensorSource {
 }
 
 /**
- * What RCOD_S has beside the base: the checkpoint flattened, factors unmerged, with its metadata; the estimator; the
- * metric estimation module. What is computed in f32, the tables and all that looks at the image, stays F32.
+ * RCOD_S's files beside the base: the checkpoint flattened, with its factors and metadata; the estimator; the metric
+ * estimation module. Tables, and layers that look at the image, are computed in f32 and stay F32.
  */
 function modulatedFiles(
   checkpoint: RcodCheckpoint,
@@ -123,12 +123,12 @@ const CONVERTED = {
   memCheckpoint: "rcod_s_mem.safetensors",
 } as const;
 
-function convertedParts(
+function convertedFolders(
   part: ModelPart,
   source: TensorSource,
   parameters: readonly Weight[],
   dtype: DType,
-): readonly ConvertedPart[] {
+): readonly ConvertedFolder[] {
   const tensorsOf = (weights: readonly Weight[], prefix = ""): readonly ConvertedTensor[] =>
     weights.map((weight) => ({
       name: weight.name.slice(prefix.length),
@@ -154,7 +154,7 @@ function convertedParts(
   ];
 }
 
-/** `rcod_config.json` with every field that `parseRcodConfig` reads but RCOD_O's checkpoint, which is merged. */
+/** `rcod_config.json` with every field that `parseRcodConfig` reads, except RCOD_O's checkpoint, which is merged. */
 function rcodConfigJson({ rcod, degradation }: ModelConfigs): unknown {
   const { instance, alpha, timesteps, thresholds, colorFix, latentTiles, upscale, minSize } = rcod;
   return {
@@ -176,7 +176,7 @@ function rcodConfigJson({ rcod, degradation }: ModelConfigs): unknown {
   };
 }
 
-/** The vision tower's part of a CLIP config.json, as a model of its own. */
+/** The config.json of CLIP's vision tower alone. */
 function clipConfigJson(config: ClipConfig): unknown {
   return {
     architectures: ["CLIPVisionModel"],

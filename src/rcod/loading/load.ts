@@ -21,9 +21,9 @@ export interface ModelWeights {
   readonly unet: DeviceWeights;
   readonly mem?: DeviceWeights;
   readonly degradation?: DeviceWeights;
-  /** With `degradation`: its part on the host. */
+  /** RCOD_S: the tables of the embeddings, which stay on the host. */
   readonly tables?: DegradationTables;
-  /** In low memory: what loads and frees the weights stage by stage. They are all there without. */
+  /** In low memory: loads and frees the weights stage by stage. Absent where all weights are on the device. */
   readonly residency?: StageResidency;
   /** Closes the files that weights are read from later. */
   readonly close?: () => Promise<void>;
@@ -68,10 +68,7 @@ export async function loadWeights(
     const { checkpoint } = model;
     const loaded = {
       ...(weights as ModelWeights),
-      ...(configs.degradation &&
-        checkpoint && {
-          tables: await checkpoint.readTables(signal),
-        }),
+      ...(configs.degradation && checkpoint && { tables: await checkpoint.readTables(signal) }),
     };
     if (lowMemory) {
       onProgress?.(0, 0);

@@ -35,14 +35,14 @@ export class StageResidency {
     this.#needed = needed;
   }
 
-  /** Whether the weights of `stage` are there. */
+  /** Whether the weights of `stage` are on the device. */
   has(stage: WeightStage): boolean {
     return this.#stage === stage;
   }
 
   /**
-   * Frees what is there, so that programs of other stages must not run any more, and loads the weights of `stage`,
-   * merged for the present image. After a failure or an abort none are there.
+   * Frees the weights of the stage before, whose programs must not run any more, and loads those of `stage`, merged
+   * for the present image. After a failure or an abort no weights are on the device.
    */
   async enter(stage: WeightStage, options: EnterOptions = {}): Promise<void> {
     if (this.has(stage)) return;

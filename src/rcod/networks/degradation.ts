@@ -1,6 +1,6 @@
 /**
- * RCOD_S's look at the low-resolution image, as graphs: degradation scores and metric from the image, and from
- * the scores the modulation matrices. Its sizes come out of its weight files.
+ * RCOD_S's graphs that look at the low-resolution image: one gives its degradation scores and metric, the other makes
+ * modulation matrices of the scores. Their sizes come out of the weight files.
  */
 import { GraphBuilder, WeightScope } from "../../graph/ir/builder.ts";
 import type { Graph, Value } from "../../graph/ir/ir.ts";

@@ -46,7 +46,7 @@ export type Precision = "auto" | "f32" | "f16";
 export type RealismSetting = "fidelity" | "neutral" | "realism" | "auto" | number;
 
 /**
- * Another realism for a part of the picture. The mask covers the whole input image and may have any size; it is
+ * Another realism for a region of the picture. The mask covers the whole input image and may have any size; it is
  * averaged to latent resolution (8 output pixels in the full model), where the predictions are blended.
  */
 export interface RealismMask {
@@ -74,7 +74,7 @@ export interface InspectOptions {
 
 /** One step of a network on the device. */
 export interface PassTime {
-  /** The stage that it is part of. */
+  /** The stage that it belongs to. */
   readonly stage: NetworkStage;
   /** The module path. */
   readonly label: string;
@@ -107,7 +107,7 @@ export interface Inspection {
    * has no `timestamp-query`. Browsers round the times, Chrome to 0.1 ms.
    */
   readonly passes?: readonly PassTime[];
-  /** By the names that were asked for. */
+  /** By the requested names. */
   readonly captures: Readonly<Record<string, Capture>>;
 }
 
@@ -129,8 +129,8 @@ export interface UpscaleOptions {
   /** Samples the latent posterior with this seed. Default: its mean, which needs no randomness. */
   readonly seed?: number;
   /**
-   * Side in output pixels above which, and of tiles into which, the VAE is cut. Default: only where the
-   * untiled pass does not fit the device. The result does not depend on it.
+   * Side of the VAE's tiles in output pixels, ≥ 64: a picture with a longer side is encoded and decoded in tiles.
+   * Default: tiles only where the untiled pass does not fit the device. The result does not depend on it.
    */
   readonly tile?: number;
   /**
@@ -165,7 +165,7 @@ export interface TextureOptions extends Omit<UpscaleOptions, "output"> {
 export interface UpscaleReport {
   /** The timestep given to the UNet. */
   readonly timestep: number;
-  /** With `realismMask`: the timestep of the masked part. */
+  /** With `realismMask`: the timestep of the masked region. */
   readonly maskTimestep?: number;
   /**
    * What "auto" decided by: the predicted latent metric M_L ≥ 0, the cosine similarity of the latents of this

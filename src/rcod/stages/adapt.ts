@@ -1,4 +1,4 @@
-/** RCOD_S: makes the model's weights those for one image. */
+/** RCOD_S: estimates how an image is degraded, and merges the LoRA of encoder and UNet for it. */
 import { runPlan } from "../../graph/execution/run-plan.ts";
 import { packActivation } from "../../graph/pack-activation.ts";
 import type { RunOptions } from "../../graph/program.ts";
@@ -20,8 +20,8 @@ export interface Degradation {
 }
 
 /**
- * Estimates how the low-resolution `image` is degraded and merges the LoRA of encoder and UNet for it. What
- * they held before is gone, also after an abort. In low memory the merge waits for the weights.
+ * Estimates how the low-resolution `image` is degraded and merges the LoRA of encoder and UNet for it. The merge for
+ * the image before is lost, also after an abort. In low memory each part is merged when it is loaded.
  */
 export async function adaptToImage(
   context: StageContext,

@@ -65,7 +65,7 @@ export class StageClock {
     };
   }
 
-  /** Options for a program that does the part of the stage from `start`, `length` long. */
+  /** Options for a program that is the fraction `length` of the stage, from the fraction `start` on. */
   runOptions(signal: AbortSignal | undefined, start = 0, length = 1): RunOptions {
     const stage = NETWORK_STAGES.find((network) => network === this.#stage);
     return {

@@ -1,6 +1,4 @@
 /** From an image to what does not depend on realism: enlarged source, visual tokens, latents. */
-import type { Gpu } from "../../gpu/device.ts";
-import type { DType } from "../../gpu/dtype.ts";
 import { uploadBytes } from "../../gpu/transfer.ts";
 import { packActivation } from "../../graph/pack-activation.ts";
 import type { RunOptions } from "../../graph/program.ts";
@@ -101,6 +99,8 @@ export async function encodeLatents(
   runOptions: (signal: AbortSignal | undefined) => RunOptions,
 ): Promise<GPUBuffer> {
   const { vae } = configs;
+  const { seed } = options;
+  let posterior: { readonly mean: Float32Array; readonly logvar: Float32Array };
   const tile = chooseVaeTile(vae, gpu.caps, dtype, "encode", workHeight, workWidth, options);
   if (tile === null) {
     const program = await programs.get(
@@ -112,37 +112,22 @@ export async function encodeLatents(
     await source.toTensor(program.input("image"), dtype);
     await program.run({}, runOptions(options.signal));
     await inspector?.collect("encode", program);
-    if (options.seed === undefined) return programs.keep(program, "latents");
+    if (seed === undefined) return programs.keep(program, "latents");
     const mean = await program.read("latents");
-    const logvar = await program.read("logvar");
-    return uploadLatents(
-      gpu,
-      sampleLatents(mean.data, logvar.data, vae.scalingFactor, options.seed),
-      vae.latentChannels,
-      dtype,
-    );
+    posterior = { mean: mean.data, logvar: (await program.read("logvar")).data };
+  } else {
+    const pixels = await source.toHost();
+    const pass = { gpu, weights: weights.vae, config: vae, kind: "encode" } as const;
+    const moments = await runTiledVae(pass, pixels, workHeight, workWidth, {
+      tileSize: tile,
+      reference: options.reference === true,
+      ...runOptions(options.signal),
+    });
+    posterior = splitMoments(moments.data, vae.latentChannels, vae.scalingFactor);
   }
-  const pixels = await source.toHost();
-  const pass = { gpu, weights: weights.vae, config: vae, kind: "encode" } as const;
-  const moments = await runTiledVae(pass, pixels, workHeight, workWidth, {
-    tileSize: tile,
-    reference: options.reference === true,
-    ...runOptions(options.signal),
-  });
-  const { mean, logvar } = splitMoments(moments.data, vae.latentChannels, vae.scalingFactor);
-  return uploadLatents(
-    gpu,
-    options.seed === undefined
-      ? mean
-      : sampleLatents(mean, logvar, vae.scalingFactor, options.seed),
-    vae.latentChannels,
-    dtype,
-  );
-}
-
-/** Values [.., channels] as a device buffer of packed activations. */
-function uploadLatents(gpu: Gpu, values: Float32Array, channels: number, dtype: DType): GPUBuffer {
-  const bytes = packActivation(values, channels, dtype);
+  const { mean, logvar } = posterior;
+  const values = seed === undefined ? mean : sampleLatents(mean, logvar, vae.scalingFactor, seed);
+  const bytes = packActivation(values, vae.latentChannels, dtype);
   const buffer = gpu.memory.create("latents", bytes.byteLength, "images");
   uploadBytes(gpu, buffer, 0, bytes);
   return buffer;

@@ -47,7 +47,7 @@ export interface TiledGraphOptions {
   readonly onProgress?: ((fraction: number) => void) | undefined;
 }
 
-/** Every GroupNorm needs a statistics step of its own, which counts a part of the tile. */
+/** Passes left out: every GroupNorm needs a statistics step of its own, which counts only some pixels of the tile. */
 const TILED_WITHOUT = ["share-statistics", "statistics-in-epilogue"] as const;
 const DEFAULT_SPILL_BUDGET = 512 * 1024 * 1024;
 
@@ -84,12 +84,13 @@ export async function runTiledGraph(
     // Compile all shapes before the first run: growing the pool later would drop live values.
     for (const tile of tiles) await programOf(tile);
 
-    const anyPlan = (await programOf(tiles[0] as Tile)).plan;
+    const first = await programOf(tiles[0] as Tile);
+    const anyPlan = first.plan;
     const norms = normSteps(anyPlan).length;
     const output = emptyHostMap(
       options.outHeight,
       options.outWidth,
-      channelsOf(anyPlan.results.get("y") as NonNullable<ReturnType<typeof anyPlan.results.get>>),
+      channelsOf(first.result("y").value),
       input.dtype,
     );
     const saved = new Map<Tile, Saved[]>();
@@ -103,7 +104,7 @@ export async function runTiledGraph(
         signal?.throwIfAborted();
         const program = await programOf(tile);
         const { plan } = program;
-        // Tiles of another size have the same norms, but perhaps not the same steps between them.
+        // Tiles of another size have the same GroupNorms, but may have other steps between them.
         const cuts = normSteps(plan);
         const start = segment === 0 ? 0 : (cuts[segment - 1] as number) + 1;
         const end = cuts[segment];
@@ -142,7 +143,7 @@ export async function runTiledGraph(
           op.eps,
         );
       }
-      order = order.toReversed(); // the tile that is resident goes first
+      order = order.toReversed(); // the tile whose values are in the slots goes first
     }
     return output;
   } finally {
@@ -232,18 +233,18 @@ async function readMoments(
 }
 
 /** Means and variances averaged with the tiles' value counts as weights. */
-function averageMoments(parts: readonly GroupMoments[]): GroupMoments {
-  const groups = parts[0]?.count.length ?? 0;
+function averageMoments(tiles: readonly GroupMoments[]): GroupMoments {
+  const groups = tiles[0]?.count.length ?? 0;
   const mean = new Float64Array(groups);
   const variance = new Float64Array(groups);
   const count = new Float64Array(groups);
-  for (const part of parts)
-    for (let g = 0; g < groups; g++) count[g] = (count[g] as number) + (part.count[g] as number);
-  for (const part of parts) {
+  for (const tile of tiles)
+    for (let g = 0; g < groups; g++) count[g] = (count[g] as number) + (tile.count[g] as number);
+  for (const tile of tiles) {
     for (let g = 0; g < groups; g++) {
-      const weight = (part.count[g] as number) / (count[g] as number);
-      mean[g] = (mean[g] as number) + weight * (part.mean[g] as number);
-      variance[g] = (variance[g] as number) + weight * (part.variance[g] as number);
+      const weight = (tile.count[g] as number) / (count[g] as number);
+      mean[g] = (mean[g] as number) + weight * (tile.mean[g] as number);
+      variance[g] = (variance[g] as number) + weight * (tile.variance[g] as number);
     }
   }
   return { mean, variance, count };

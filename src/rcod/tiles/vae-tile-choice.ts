@@ -15,11 +15,11 @@ import { vaeReach } from "./vae-tiles.ts";
 /** VAE tiles of the released program, in input pixels of encoder and decoder. */
 const REFERENCE_VAE_TILE = { encode: 1024, decode: 224 } as const;
 /**
- * Core sides of automatic VAE tiles, in output pixels, the first that fits: at 512 margins are a small share. With
- * 128 MiB bindings the full model takes 256, since margins nearly double a tile of 512.
+ * Core sides of automatic VAE tiles in output pixels; the first that fits is taken. At 512, margins are a small share.
+ * With 128 MiB bindings the full model takes 256, because margins nearly double a tile of 512.
  */
 const AUTO_VAE_TILES = [512, 256, 128, 64] as const;
-/** Activations of an untiled pass beyond this are tiled even where single bindings would fit. */
+/** Bytes of activations above which a pass is tiled, even where every binding would fit. */
 const MAX_UNTILED_BYTES = 2 * 1024 ** 3;
 
 /** Tile side in the VAE's input pixels, or null for an untiled pass. */

@@ -1,4 +1,4 @@
-/** Which kernel variants a model runs in: forced, measured before, shipped, or measured now. */
+/** Chooses the kernel variants that a model runs in: forced ones, stored measurements, shipped ones, or measured now. */
 import type { Gpu } from "../../gpu/device.ts";
 import type { DType } from "../../gpu/dtype.ts";
 import type { VariantChoice } from "../../kernels/variant-choice.ts";
@@ -22,12 +22,12 @@ export interface VariantOptions {
    * `fileTuningStore`. Storage that fails is not used, and that is not reported.
    */
   readonly tuningStore?: TuningStore;
-  /** Kernel variants to force, by kernel (`{ conv2d: "tiled" }`); what one refuses runs in the usual variant. */
+  /** Kernel variants to force, by kernel (`{ conv2d: "tiled" }`). A problem that a forced variant refuses runs in its default one. */
   readonly variants?: VariantChoice;
 }
 
 /**
- * The variants that a model on `gpu` runs in, by what the caller wants (see `LoadOptions`). Throws `RangeError` for
+ * The variants that a model on `gpu` runs in, by what the caller requests. Throws `RangeError` for
  * a forced kernel or variant that does not exist.
  */
 export async function modelVariants(
@@ -52,7 +52,7 @@ export async function modelVariants(
   return withForced(table.variants, variants); // as when it is found in the store
 }
 
-/** What this device is known to run best: measured before, else shipped. */
+/** The variants that were measured on this device before, else those that come with the engine. */
 export async function rememberedVariants(
   { caps }: Gpu,
   dtype: DType,
@@ -62,7 +62,7 @@ export async function rememberedVariants(
   return stored?.variants ?? shippedVariants(caps, dtype);
 }
 
-/** Storage that is refused (private windows, broken disks) is no reason to fail. */
+/** The stored text; null also where reading fails, as in private windows. */
 async function storedText(store: TuningStore | undefined): Promise<string | null> {
   return (await store?.read().catch(() => null)) ?? null;
 }
