@@ -11,11 +11,10 @@ import { enlargeSource } from "./images/enlarged-source.ts";
 import { outputGeometry, paddedGeometry } from "./images/geometry.ts";
 import { checkImage } from "./images/image-ops.ts";
 import type { LoadWeightsOptions } from "./loading/load.ts";
-import { loadWeights } from "./loading/load.ts";
+import { disposeWeights, loadWeights } from "./loading/load.ts";
 import { readConfigs } from "./loading/read-configs.ts";
 import type { ModelPart } from "./networks/stage-graphs.ts";
 import { vaeFactor } from "./settings/config.ts";
-import type { LatentGroups } from "./settings/latent-groups.ts";
 import { cosineSimilarity } from "./settings/latent-groups.ts";
 import type { ModelConfigs } from "./settings/model-configs.ts";
 import type { RawImage } from "./settings/options.ts";
@@ -23,12 +22,6 @@ import { adaptToImage } from "./stages/adapt.ts";
 import type { StageContext } from "./stages/context.ts";
 import { encodeLatents } from "./stages/encode.ts";
 import { StagePrograms } from "./stages/programs.ts";
-
-/** The groups that a model's configuration says: its thresholds and timesteps. */
-export function groupsOf({ rcod }: ModelConfigs): LatentGroups {
-  const { realism, neutral, fidelity } = rcod.timesteps;
-  return { thresholds: rcod.thresholds, timesteps: [realism, neutral, fidelity] };
-}
 
 /** A model's encoder, for metrics of pairs. Owns its buffers: call `dispose()` when done. */
 export class PairMetric {
@@ -85,8 +78,7 @@ export class PairMetric {
   dispose(): void {
     const { programs, weights } = this.#context;
     programs.clear();
-    weights.vae.dispose();
-    weights.degradation?.dispose();
+    disposeWeights(weights);
   }
 
   async #latents(

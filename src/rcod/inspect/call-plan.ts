@@ -13,6 +13,7 @@ import type { ModelConfigs } from "../settings/model-configs.ts";
 import type { NetworkStage } from "../settings/options.ts";
 import { latentTiling } from "../tiles/tiling.ts";
 import { chooseVaeTile } from "../tiles/vae-tile-choice.ts";
+import type { VaeKind } from "../tiles/vae-tiles.ts";
 import { exactVaeTiles } from "../tiles/vae-tiles.ts";
 import type { GraphSummary, PlannedStep, PlannedValue } from "./graph-summary.ts";
 import { plannedSteps, plannedValues, summarizeGraph } from "./graph-summary.ts";
@@ -50,10 +51,9 @@ export interface CallPlan {
   readonly poolSlotBytes: readonly number[];
 }
 
-/** A graph that runs one or more times. */
-interface Runs {
+/** A network of a call. */
+interface NetworkRuns extends Pick<NetworkPlan, "stage" | "name" | "runs"> {
   readonly graph: Graph;
-  readonly runs: number;
 }
 
 /** Plans the networks for an image of this size. `tile` as in the options of a call. */
@@ -67,25 +67,14 @@ export function planCall(
 ): CallPlan {
   const { workWidth, workHeight, outWidth, outHeight } = geometry;
   const whole = stageGraphs(configs, workHeight, workWidth, dtype);
-  const network = (stage: NetworkStage, name: string, { graph, runs }: Runs): NetworkPlan => {
-    const plan = planGraph(graph, caps);
-    const summary = summarizeGraph(plan);
-    return {
-      stage,
-      name,
-      runs,
-      ...summary,
-      steps: plannedSteps(plan),
-      values: plannedValues(plan),
-    };
-  };
-  const once = (stage: NetworkStage, name: string, graph: Graph | undefined): NetworkPlan[] =>
-    graph ? [network(stage, name, { graph, runs: 1 })] : [];
-  const vae = (kind: "encode" | "decode"): NetworkPlan => {
+  const once = (stage: NetworkStage, name: string, graph: Graph | undefined): NetworkRuns[] =>
+    graph ? [{ stage, name, graph, runs: 1 }] : [];
+  const vae = (kind: VaeKind): NetworkRuns => {
     const options = tile === undefined ? {} : { tile };
     const side = chooseVaeTile(configs.vae, caps, dtype, kind, workHeight, workWidth, options);
-    const tiled = side && vaeTile(configs.vae, kind, workHeight, workWidth, side, dtype);
-    return network(kind, kind, tiled || { graph: whole[kind], runs: 1 });
+    return side
+      ? vaeTile(configs.vae, kind, workHeight, workWidth, side, dtype)
+      : { stage: kind, name: kind, graph: whole[kind], runs: 1 };
   };
   const { degradation } = configs;
   const estimator = degradation ? estimatorGraph(degradation, size.height, size.width) : undefined;
@@ -95,9 +84,18 @@ export function planCall(
     ...once("encode", "modulation", whole.modulation),
     vae("encode"),
     ...once("encode", "mem", whole.mem),
-    network("unet", "unet", unetTile(configs, geometry, dtype) ?? { graph: whole.unet, runs: 1 }),
+    unetTile(configs, geometry, dtype) ?? {
+      stage: "unet",
+      name: "unet",
+      graph: whole.unet,
+      runs: 1,
+    },
     vae("decode"),
-  ];
+  ].map(({ graph, ...network }: NetworkRuns): NetworkPlan => {
+    const plan = planGraph(graph, caps);
+    const [steps, values] = [plannedSteps(plan), plannedValues(plan)];
+    return { ...network, ...summarizeGraph(plan), steps, values };
+  });
   const poolSlotBytes: number[] = [];
   for (const { slotBytes } of networks) {
     slotBytes.forEach((bytes, i) => (poolSlotBytes[i] = Math.max(poolSlotBytes[i] ?? 0, bytes)));
@@ -110,12 +108,14 @@ function unetTile(
   { unet, vae, clip, rcod }: ModelConfigs,
   { workWidth, workHeight }: Geometry,
   dtype: DType,
-): Runs | null {
+): NetworkRuns | null {
   const factor = vaeFactor(vae);
   const { tile, overlap } = rcod.latentTiles;
   const tiling = latentTiling(workWidth / factor, workHeight / factor, tile, overlap);
   return (
     tiling && {
+      stage: "unet",
+      name: "unet",
       graph: unetGraph(unet, tiling.tile, tiling.tile, clipTokens(clip), dtype),
       runs: tiling.xStarts.length * tiling.yStarts.length,
     }
@@ -125,12 +125,12 @@ function unetTile(
 /** The VAE on its largest tile, margins included. */
 function vaeTile(
   vae: VaeConfig,
-  kind: "encode" | "decode",
+  kind: VaeKind,
   workHeight: number,
   workWidth: number,
   side: number,
   dtype: DType,
-): Runs {
+): NetworkRuns {
   const factor = vaeFactor(vae);
   const map =
     kind === "encode"
@@ -140,5 +140,6 @@ function vaeTile(
   const width = Math.max(...tiles.map(({ input }) => input.x1 - input.x0));
   const height = Math.max(...tiles.map(({ input }) => input.y1 - input.y0));
   const graphOf = kind === "encode" ? encoderGraph : decoderGraph;
-  return { graph: graphOf(vae, height, width, dtype), runs: tiles.length };
+  const graph = graphOf(vae, height, width, dtype);
+  return { stage: kind, name: kind, graph, runs: tiles.length };
 }

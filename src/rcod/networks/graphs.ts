@@ -37,10 +37,9 @@ export function encoderGraph(vae: VaeConfig, height: number, width: number, dtyp
   const moments = vaeEncoder(g, new WeightScope(), g.input("image", [1, height, width, 3]), vae);
   const mean = g.sliceChannels(moments, 0, latentChannels, null, "posterior.mean");
   g.output("latents", g.scale(mean, scalingFactor, "posterior.latents"));
-  g.output(
-    "logvar",
-    g.sliceChannels(moments, latentChannels, latentChannels, [-30, 20], "posterior.logvar"),
-  );
+  const clamp = [-30, 20] as const;
+  const [offset, count] = [latentChannels, latentChannels];
+  g.output("logvar", g.sliceChannels(moments, offset, count, clamp, "posterior.logvar"));
   return g.build();
 }
 
@@ -78,10 +77,8 @@ export function unetGraph(
 /** "z" [1, h, w, L], already divided by the scaling factor → "image" [1, H, W, 3], not clamped. */
 export function decoderGraph(vae: VaeConfig, height: number, width: number, dtype: DType): Graph {
   const g = new GraphBuilder(dtype);
-  g.output(
-    "image",
-    vaeDecoder(g, new WeightScope(), g.input("z", [1, height, width, vae.latentChannels]), vae),
-  );
+  const z = g.input("z", [1, height, width, vae.latentChannels]);
+  g.output("image", vaeDecoder(g, new WeightScope(), z, vae));
   return g.build();
 }
 

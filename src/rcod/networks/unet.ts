@@ -58,13 +58,8 @@ export function unet2dConditionModel(
     }
     if (level < levels - 1) {
       const down = block.at("downsamplers.0");
-      h = g.conv2d(h, down.at("conv"), {
-        outChannels: width(level),
-        kernelSize: 3,
-        stride: 2,
-        padding: config.downsamplePadding,
-        bias: true,
-      });
+      const conv = { ...conv3, stride: 2, padding: config.downsamplePadding };
+      h = g.conv2d(h, down.at("conv"), { ...conv, outChannels: width(level) });
       g.name(down.path, h);
       skips.push(h);
     }

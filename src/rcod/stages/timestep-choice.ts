@@ -1,5 +1,5 @@
 /** From realism settings to the timesteps of a call. */
-import { timestepOfMetric } from "../networks/mem.ts";
+import { timestepOfMetric } from "../settings/latent-groups.ts";
 import type { ModelConfigs } from "../settings/model-configs.ts";
 import { predictsMetric } from "../settings/model-configs.ts";
 import type { RealismSetting, UpscaleOptions, UpscaleReport } from "../settings/options.ts";
