@@ -5,8 +5,8 @@ import type { Reply, Request } from "./protocol.ts";
 
 /** What stays on the page during a call: neither can be cloned. */
 export interface CallHooks {
-  readonly signal?: AbortSignal;
-  readonly onProgress?: (progress: Progress) => void;
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ((progress: Progress) => void) | undefined;
 }
 
 /** What a page needs of a worker. */

@@ -5,7 +5,7 @@
 import type { Gpu } from "../gpu/device.ts";
 import { requestGpu } from "../gpu/device.ts";
 import type { FolderSource, ModelSource, ModelSources } from "../rcod/loading/model-source.ts";
-import type { RcodModel } from "../rcod/model.ts";
+import type { LoadOptions, RcodModel } from "../rcod/model.ts";
 import { loadModel } from "../rcod/model.ts";
 import { errorToRecord } from "./error-record.ts";
 import type { ModelFacts, Reply, Request, SentFolder, SentSource } from "./protocol.ts";
@@ -126,10 +126,7 @@ class ModelHost {
 }
 
 /** Options that every call of the model takes. */
-interface Hooks {
-  readonly signal: AbortSignal;
-  readonly onProgress: (progress: Extract<Reply, { kind: "progress" }>["progress"]) => void;
-}
+type Hooks = Required<Pick<LoadOptions, "signal" | "onProgress">>;
 
 function receivedSource({ model, clip, ...files }: SentSource): ModelSource {
   return {

@@ -68,7 +68,7 @@ export class WorkerModel implements ModelFacts {
     const { sent, moved } = isNew ? cloneable(image, transfer) : { sent: undefined, moved: [] };
     const result = this.#connection.call(
       (call) => ({ kind: "upscale", call, ...(sent && { image: sent }), options: rest }),
-      { ...(signal && { signal }), ...(onProgress && { onProgress }) },
+      { signal, onProgress },
       moved,
     );
     // Not reached where call() throws: then nothing was sent.

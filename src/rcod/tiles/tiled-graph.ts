@@ -132,8 +132,7 @@ export async function runTiledGraph(
         options.onProgress?.((segment + (position + 1) / order.length) / segments);
       }
       if (segment < norms) {
-        const { op } = anyPlan.steps[normSteps(anyPlan)[segment] as number]?.node ?? {};
-        if (op?.kind !== "groupNormAffine") throw new Error("internal: a cut is no GroupNorm");
+        const { op } = normAt(anyPlan, normSteps(anyPlan)[segment] as number);
         const whole = combine === "exact" ? mergeGroupMoments(moments) : averageMoments(moments);
         affine = affineFromMoments(
           whole.mean,
@@ -158,6 +157,15 @@ function normSteps({ steps }: GraphPlan): number[] {
   return steps.flatMap((step, index) => (step.node.op.kind === "groupNormAffine" ? [index] : []));
 }
 
+/** The GroupNorm at a step, and the statistics that it reads. */
+function normAt({ steps }: GraphPlan, cut: number) {
+  const { op, inputs } = steps[cut]?.node ?? {};
+  const stats = inputs?.x[0];
+  if (op?.kind !== "groupNormAffine" || stats === undefined)
+    throw new Error("internal: a cut is no GroupNorm");
+  return { op, stats };
+}
+
 /** Values made before step `cut` and needed after it. */
 function liveAcross({ lifetimes }: GraphPlan, cut: number): readonly Lifetime[] {
   return lifetimes.filter(({ firstStep, lastStep }) => firstStep < cut && lastStep > cut);
@@ -179,8 +187,8 @@ function countedRegion(
   dtype: DType,
   gpu: Gpu,
 ): CountedRegion {
-  const stats = plan.steps[cut]?.node.inputs.x[0];
-  const step = plan.steps.findIndex(({ node }) => node.output.id === stats?.id);
+  const { stats } = normAt(plan, cut);
+  const step = plan.steps.findIndex(({ node }) => node.output.id === stats.id);
   const shape = plan.steps[step]?.node.inputs.x[0]?.shape;
   if (shape === undefined) throw new Error("internal: a GroupNorm without statistics");
   // Feature maps within the network are an integer factor larger or smaller than the tile.
@@ -205,10 +213,7 @@ async function readMoments(
   cut: number,
   region: CountedRegion,
 ): Promise<GroupMoments> {
-  const { node } = program.plan.steps[cut] ?? {};
-  const stats = node?.inputs.x[0];
-  if (node?.op.kind !== "groupNormAffine" || stats === undefined)
-    throw new Error("internal: a cut is no GroupNorm");
+  const { op, stats } = normAt(program.plan, cut);
   const channels = channelsOf(stats);
   const byteLength = channelStatsByteLength(1, region.partials, channels);
   const partials = new Float32Array(
@@ -226,8 +231,8 @@ async function readMoments(
         first: 0,
       },
     ],
-    numGroups: node.op.numGroups,
-    eps: node.op.eps,
+    numGroups: op.numGroups,
+    eps: op.eps,
     isStacked: true,
   });
 }

@@ -21,8 +21,8 @@ export interface TuneModelOptions {
   readonly size?: readonly [width: number, height: number];
   /** After this long no measurement begins. Those with the largest share of the work come first. Default 20 s. */
   readonly budgetMs?: number;
-  readonly signal?: AbortSignal;
-  readonly onResult?: (result: TuneResult, done: number, total: number) => void;
+  readonly signal?: AbortSignal | undefined;
+  readonly onResult?: ((result: TuneResult, done: number, total: number) => void) | undefined;
 }
 
 const DEFAULT_SIDE = 512;

@@ -47,7 +47,7 @@ export async function modelVariants(
   const text = await storedText(tuningStore);
   const stored = findTable(text, gpu.caps, dtype)?.variants;
   if (stored !== undefined || autotune !== true) return withForced(stored ?? shipped, variants);
-  const { table } = await tuneModel(gpu, configs, dtype, signal ? { signal } : {});
+  const { table } = await tuneModel(gpu, configs, dtype, { signal });
   await tuningStore?.write(withTable(text, table)).catch(() => undefined);
   return withForced(table.variants, variants); // as when it is found in the store
 }
