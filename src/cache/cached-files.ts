@@ -15,8 +15,8 @@ type Listing = ReadonlyMap<string, ManifestFile>;
  *
  * A folder with the `manifest.json` of `rcod convert` is stored by its checksums: every piece of 4 MiB is checked
  * as it comes and again when it is read from storage, and a new version of the folder fetches only what changed.
- * Any other folder is stored by size and ETag (or Last-Modified) of each file. What is missing, damaged or outdated
- * is fetched, nothing else: an interrupted load goes on where it stopped. Without a network the stored files are
+ * Any other folder is stored by size and ETag (or Last-Modified) of each file. Only what is missing, damaged or
+ * outdated is fetched: an interrupted load continues where it stopped. Without a network the stored files are
  * used.
  *
  * Where storage is missing, refused or too small, the files are read from the network and `onWarning` says why.

@@ -1,4 +1,4 @@
-/** A file read by pieces: from storage where they are there, else from the server and then into storage. */
+/** A file that is read in pieces: from storage, or from the server and then into storage. */
 import { WeightsError } from "../weights/index.ts";
 import type { ByteSource } from "../weights/index.ts";
 import { checkSourceRange, closedError } from "../weights/sources/source.ts";

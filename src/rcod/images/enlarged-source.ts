@@ -1,6 +1,6 @@
 /**
  * The enlarged image in the forms that the pipeline needs: the tensors that encoder and vision tower read, and
- * the 8-bit reference of the colour fix. RCOD_O enlarges by Pillow to 8 bits and goes on from there; RCOD_S
+ * the 8-bit reference of the colour fix. RCOD_O enlarges by Pillow to 8 bits and makes all forms of the result; RCOD_S
  * interpolates in floats, and only its colour reference is rounded.
  */
 import type { Gpu } from "../../gpu/device.ts";

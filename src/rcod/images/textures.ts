@@ -65,7 +65,7 @@ export async function imageOfTexture(gpu: Gpu, texture: GPUTexture): Promise<Dev
   );
 }
 
-/** A texture of the caller's with the pixels of `image`, for drawing, rendering into and copying. */
+/** A texture with the pixels of `image`, for drawing, rendering into and copying. The caller destroys it. */
 export function textureOfImage(gpu: Gpu, image: DeviceImage, label: string): GPUTexture {
   const { device } = gpu;
   const { width, height } = image;

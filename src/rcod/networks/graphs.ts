@@ -14,7 +14,7 @@ import { metricMap } from "./mem.ts";
 import { unet2dConditionModel } from "./unet.ts";
 import { vaeDecoder, vaeEncoder } from "./vae.ts";
 
-/** Prefix of the token projection's parameters beside the tower's, so that one store serves both. */
+/** Prefix of the token projection's parameters: they share a store with those of CLIP's tower. */
 export const IMAGE_PROJ = "image_proj";
 
 /** "pixels" [1, S, S, 3] → "tokens" [1, T, D]. */
@@ -28,8 +28,8 @@ export function tokenGraph(clip: ClipConfig, tokenChannels: number, dtype: DType
 }
 
 /**
- * "image" [1, H, W, 3] → "latents" [1, h, w, L]: the posterior's mean times the scaling factor; and "logvar",
- * clamped, for those who sample.
+ * "image" [1, H, W, 3] → "latents" [1, h, w, L], the posterior's mean times the scaling factor, and "logvar", its
+ * clamped log-variance, which a call with a seed samples with.
  */
 export function encoderGraph(vae: VaeConfig, height: number, width: number, dtype: DType): Graph {
   const g = new GraphBuilder(dtype);

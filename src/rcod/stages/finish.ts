@@ -51,7 +51,7 @@ export async function finishImage(
   }
 }
 
-/** Frees the textures of a result that nobody gets. */
+/** Frees the textures of a result that is not handed out. */
 export function destroyPixels(pixels: Pixels): void {
   if ("texture" in pixels) pixels.texture.destroy();
   pixels.enlarged?.destroy();

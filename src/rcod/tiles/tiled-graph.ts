@@ -1,8 +1,8 @@
 /**
- * Runs one network over the tiles of a map that is too large for the device, with GroupNorm statistics that
- * span all tiles. All tiles advance to the next GroupNorm; their statistics are combined on the host; then
- * every tile is normalised alike and goes on. What a tile needs later waits in device memory up to a
- * budget, beyond it on the host.
+ * Runs one network over the tiles of a map that is too large for the device, with GroupNorm statistics that span all
+ * tiles. All tiles run to the next GroupNorm; their statistics are combined on the host; then all tiles are normalised
+ * alike and run to the GroupNorm after it. Values that a tile needs later wait in device memory up to a budget, and on
+ * the host beyond it.
  */
 import type { Gpu } from "../../gpu/device.ts";
 import type { DType } from "../../gpu/dtype.ts";
