@@ -3,8 +3,8 @@ import { readdir, stat } from "node:fs/promises";
 import { extname, join } from "node:path";
 import { fasterDType } from "../../src/gpu/caps.ts";
 import { requestNodeGpu } from "../../src/node/gpu.ts";
-import { PairMetric, groupsOf } from "../../src/rcod/metric-of-pair.ts";
-import { LATENT_GROUPS, groupOfMetric } from "../../src/rcod/settings/latent-groups.ts";
+import { PairMetric } from "../../src/rcod/metric-of-pair.ts";
+import { LATENT_GROUPS, groupOfMetric, groupsOf } from "../../src/rcod/settings/latent-groups.ts";
 import type { LatentGroups } from "../../src/rcod/settings/latent-groups.ts";
 import { folderFiles } from "../../src/weights/sources/node-source.ts";
 import { writeFileAtomically } from "../atomic-write.ts";
@@ -78,7 +78,7 @@ async function groupPairs(
   try {
     const dtype = precision === "auto" ? fasterDType(gpu.caps) : precision;
     const encoder = await PairMetric.load(gpu, folderFiles(model), dtype, { signal });
-    tables = { 3: groupsOf(encoder.configs), 4: LATENT_GROUPS[4] };
+    tables = { 3: groupsOf(encoder.configs.rcod), 4: LATENT_GROUPS[4] };
     try {
       for (const pair of pairs) {
         signal.throwIfAborted();

@@ -1,12 +1,13 @@
-import { weightParts } from "../../src/graph/ir/ir.ts";
 /** What `rcod info` says of a model's weight files: whether they fit the configurations, and what stays of RCOD_S's. */
+import { weightParts } from "../../src/graph/ir/ir.ts";
 import type { LoraUpdate } from "../../src/graph/weights/device-weights.ts";
-import { checkPart, checkpointUpdates, openPart } from "../../src/rcod/loading/open-model.ts";
+import { checkPart, openPart } from "../../src/rcod/loading/open-model.ts";
+import type { LoraUpdates } from "../../src/rcod/loading/rcod-checkpoint.ts";
 import { openCheckpoint } from "../../src/rcod/loading/rcod-checkpoint.ts";
 import type { ModelPart } from "../../src/rcod/networks/stage-graphs.ts";
 import { modelParameters, modelParts, modelWeights } from "../../src/rcod/networks/stage-graphs.ts";
-import type { ModulatedPart } from "../../src/rcod/settings/degradation-config.ts";
-import { MODULATED_PARTS } from "../../src/rcod/settings/degradation-config.ts";
+import type { LoraPart } from "../../src/rcod/settings/degradation-config.ts";
+import { LORA_PARTS } from "../../src/rcod/settings/degradation-config.ts";
 import type { ModelConfigs } from "../../src/rcod/settings/model-configs.ts";
 import type { FileSet, WeightStem, WeightStore } from "../../src/weights/index.ts";
 import { WeightsError, hasWeights } from "../../src/weights/index.ts";
@@ -22,7 +23,7 @@ export interface WeightsInfo {
 
 /** RCOD_S: what stays on the device beside the packed weights, to merge them for each image, as the files store it. */
 export interface ResidentInfo {
-  readonly part: ModulatedPart;
+  readonly part: LoraPart;
   readonly matrices: number;
   readonly baseBytes: number;
   readonly factorBytes: number;
@@ -52,9 +53,7 @@ export async function describeWeights(
   const present = await Promise.all(FOLDERS.map(([name, stem]) => hasWeights(files, name, stem)));
   if (!present.includes(true)) return null;
   const parameters = modelParameters(configs);
-  const { rcod } = configs;
-  const checkpoint =
-    rcod.checkpoint === null ? null : await openCheckpoint(files, rcod.checkpoint, undefined, rcod);
+  const checkpoint = await openCheckpoint(files, configs.rcod);
   const weights: WeightsInfo[] = [];
   const byteLengths = new Map<ModelPart, ReadonlyMap<string, number>>();
   for (const part of modelParts(configs)) {
@@ -68,15 +67,15 @@ export async function describeWeights(
     };
     weights.push(await describeStore(part, open, check));
   }
-  let updates: Awaited<ReturnType<typeof checkpointUpdates>> = new Map();
+  let updates: LoraUpdates = new Map();
   if (checkpoint) {
-    const check = async (): Promise<void> => {
-      updates = await checkpointUpdates(checkpoint, parameters, configs);
+    const check = (): void => {
+      updates = checkpoint.loraUpdates(parameters, configs);
     };
     weights.push(await describeStore("checkpoint", async () => checkpoint.store, check));
   }
   const packed = modelWeights(configs, "f32"); // the same tensors in f16
-  const resident = MODULATED_PARTS.flatMap((part): readonly ResidentInfo[] => {
+  const resident = LORA_PARTS.flatMap((part): readonly ResidentInfo[] => {
     const lengths = byteLengths.get(part);
     const own = updates.get(part);
     if (!configs.degradation || !lengths || !own) return [];
@@ -88,7 +87,7 @@ export async function describeWeights(
 
 /** A tensor that is packed twice is kept twice. */
 function residentInfo(
-  part: ModulatedPart,
+  part: LoraPart,
   names: readonly string[],
   byteLengths: ReadonlyMap<string, number>,
   updates: ReadonlyMap<string, LoraUpdate>,
@@ -108,7 +107,7 @@ function residentInfo(
 async function describeStore(
   part: WeightsInfo["part"],
   open: () => Promise<WeightStore>,
-  check: (store: WeightStore) => void | Promise<void>,
+  check: (store: WeightStore) => void,
 ): Promise<WeightsInfo> {
   let [tensors, bytes] = [0, 0];
   let problem: string | null = null;
@@ -119,7 +118,7 @@ async function describeStore(
       tensors++;
       bytes += store.info(name).byteLength;
     }
-    await check(store);
+    check(store);
   } catch (error) {
     if (!(error instanceof WeightsError)) throw error;
     problem = error.message;

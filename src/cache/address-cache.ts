@@ -11,13 +11,13 @@ import { availableBytes, openStorage } from "./storage.ts";
 /** How files are fetched and stored. */
 export interface CacheOptions extends HttpOptions {
   /**
-   * Told why something is not stored: no storage, no room, a server that does not tell versions apart. Loading goes
-   * on from the network.
+   * Hears why something is not stored: no storage, no room, or a server that does not tell versions apart. Loading
+   * continues from the network.
    */
   readonly onWarning?: (message: string) => void;
 }
 
-/** A version that is there or to be fetched. */
+/** A version of a file, stored or not. */
 interface Version {
   readonly version: string;
   readonly byteLength: number;
@@ -30,7 +30,7 @@ export class AddressCache {
   readonly #http: HttpOptions;
   readonly #held = new HeldPieces();
   readonly #warned = new Set<string>();
-  /** Bytes that are still to be stored, by path; all listed files together. */
+  /** Bytes still to be stored, by path. All files of a manifest share one entry. */
   readonly #reserved = new Map<string, number>();
   #storage: Promise<AddressStorage | null> | null = null;
   #openCount = 0;
@@ -45,8 +45,8 @@ export class AddressCache {
   }
 
   /**
-   * A file whose version only the server knows, who is asked for one byte. Where it cannot be reached, what was
-   * stored last is current. Null where there is no such file.
+   * A file whose version only the server knows: one byte is requested from it. Where the server cannot be reached, the
+   * version that was stored last is taken. Null where there is no such file.
    */
   async open(path: string, url: string, signal?: AbortSignal): Promise<ByteSource | null> {
     const storage = await this.#openStorage();
@@ -56,7 +56,7 @@ export class AddressCache {
         return await this.#openCurrent(path, url, known, signal);
       } catch (error) {
         if (known === null || !(error instanceof WeightsError)) throw error;
-        this.#isUnreachable = true; // the next files need not try
+        this.#isUnreachable = true; // the next files are not tried
       }
     }
     if (known.version === null) return null;
@@ -65,7 +65,7 @@ export class AddressCache {
     return pieces && this.#source(url, version, pieces, path);
   }
 
-  /** A file whose version and pieces a manifest tells; the server is asked for what is not stored. */
+  /** A file whose version and pieces a manifest tells. Pieces that are not stored come from the server. */
   async openListed(
     path: string,
     url: string,
@@ -122,7 +122,7 @@ export class AddressCache {
     return this.#source(url, version, pieces, path, source);
   }
 
-  /** What is stored of a version; null, with a warning, where nothing can be. */
+  /** The stored pieces of a version; null, with a warning, where storing is impossible. */
   async #pieces(path: string, { version, byteLength }: Version): Promise<PieceFiles | null> {
     const storage = await this.#openStorage();
     try {

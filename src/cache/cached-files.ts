@@ -1,6 +1,6 @@
+/** Folders and files over HTTP that are kept: the first load streams to the device and to storage at once. */
 import type { FileSet, SingleFile } from "../weights/index.ts";
 import { readJson } from "../weights/index.ts";
-/** Folders and files over HTTP that are kept: the first load streams to the device and to storage at once. */
 import { checkFolderUrl, urlIn } from "../weights/sources/files.ts";
 import type { CacheOptions } from "./address-cache.ts";
 import { AddressCache } from "./address-cache.ts";
@@ -11,16 +11,16 @@ import { addressOf } from "./storage.ts";
 type Listing = ReadonlyMap<string, ManifestFile>;
 
 /**
- * The files below a web address, stored by the browser as they are read. Use it wherever a folder is asked for.
+ * The files below a web address, stored by the browser as they are read. Use it wherever a folder is taken.
  *
  * A folder with the `manifest.json` of `rcod convert` is stored by its checksums: every piece of 4 MiB is checked
  * as it comes and again when it is read from storage, and a new version of the folder fetches only what changed.
- * Any other folder is stored by size and ETag (or Last-Modified) of each file. What is missing, damaged or outdated
- * is fetched, nothing else: an interrupted load goes on where it stopped. Without a network the stored files are
+ * Any other folder is stored by size and ETag (or Last-Modified) of each file. Only what is missing, damaged or
+ * outdated is fetched: an interrupted load continues where it stopped. Without a network the stored files are
  * used.
  *
  * Where storage is missing, refused or too small, the files are read from the network and `onWarning` says why.
- * What is current is asked for once: make a new one for each load.
+ * It looks up the current version once: make a new one for each load.
  * @throws WeightsError for an address with a query or fragment
  */
 export function cachedUrlFiles(baseUrl: string | URL, options: CacheOptions = {}): FileSet {

@@ -1,4 +1,4 @@
-/** A file read by pieces: from storage where they are there, else from the server and then into storage. */
+/** A file that is read in pieces: from storage, or from the server and then into storage. */
 import { WeightsError } from "../weights/index.ts";
 import type { ByteSource } from "../weights/index.ts";
 import { checkSourceRange, closedError } from "../weights/sources/source.ts";
@@ -44,7 +44,7 @@ export interface CachedFile {
   readonly key: string;
   readonly byteLength: number;
   readonly pieces: PieceFiles;
-  /** SHA-256 of every piece, where known beforehand. */
+  /** SHA-256 of every piece; null where no manifest tells it. */
   readonly hashes: readonly string[] | null;
   readonly held: HeldPieces;
   /** Opens it on the server; called when the first piece is not in storage. */
@@ -104,7 +104,7 @@ export function cachedSource(file: CachedFile): ByteSource {
     } catch (error) {
       signal?.throwIfAborted();
       if (error instanceof WeightsError) throw error;
-      return get(); // it was another reader's, who has stopped
+      return get(); // another reader's request failed, because that reader has stopped
     }
   };
 
@@ -123,9 +123,9 @@ export function cachedSource(file: CachedFile): ByteSource {
         const whole = await piece(index, signal);
         if (index + 1 < count) void piece(index + 1, signal).catch(() => {});
         const start = Math.max(0, offset - index * PIECE_BYTES);
-        const part = whole.subarray(start, offset + length - index * PIECE_BYTES);
-        if (bytes === null) return part;
-        bytes.set(part, index * PIECE_BYTES + start - offset);
+        const range = whole.subarray(start, offset + length - index * PIECE_BYTES);
+        if (bytes === null) return range;
+        bytes.set(range, index * PIECE_BYTES + start - offset);
       }
       return bytes as Uint8Array;
     },
@@ -138,7 +138,7 @@ export function cachedSource(file: CachedFile): ByteSource {
   };
 }
 
-/** Runs `work` alone among all tabs of the page's origin, where the browser can see to that. */
+/** Runs `work` alone among all tabs of the page's origin, where the browser has locks. */
 async function withLock<T>(
   name: string,
   signal: AbortSignal | undefined,

@@ -10,7 +10,7 @@ export interface ManifestFile {
   readonly byteLength: number;
   /** Of the whole file, in hexadecimal. */
   readonly sha256: string;
-  /** Of each piece; null where the manifest has none of our length. */
+  /** Of each piece; null where the manifest has none, or of another length than `PIECE_BYTES`. */
   readonly pieces: readonly string[] | null;
 }
 

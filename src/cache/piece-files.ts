@@ -1,9 +1,9 @@
 /**
  * One version of one file in browser storage, as pieces that are files themselves.
  *
- * A file of its own appears complete or not at all, in any thread: `createWritable` writes beside it and swaps. To
- * write into one large file in place, a page would need a worker, and would not know what a closed tab has left in it.
- * The checksum of a piece lies behind its bytes.
+ * A piece appears complete or not at all, in any thread: `createWritable` writes beside the file and swaps. One large
+ * file that is written in place would need a worker, and a closed tab could leave anything in it. The checksum of a
+ * piece follows its bytes.
  */
 import { PIECE_BYTES } from "./manifest.ts";
 
@@ -23,7 +23,7 @@ function hexOf(bytes: Uint8Array): string {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-/** The pieces of one version of a file that are there. */
+/** The stored pieces of one version of a file. */
 export class PieceFiles {
   readonly #directory: FileSystemDirectoryHandle;
   readonly #byteLength: number;
@@ -33,7 +33,7 @@ export class PieceFiles {
     this.#byteLength = byteLength;
   }
 
-  /** Bytes of all pieces that are not there. */
+  /** Bytes of all pieces that are not stored. */
   async missingBytes(): Promise<number> {
     let missing = this.#byteLength;
     for await (const name of this.#directory.keys()) {
@@ -43,8 +43,8 @@ export class PieceFiles {
   }
 
   /**
-   * A piece, whose checksum must be `expected` if that is known; null where it is absent, unreadable or damaged, and
-   * then it may be written anew.
+   * A piece, whose checksum must be `expected` if that is given. Null where it is absent, unreadable or damaged; then it
+   * may be written again.
    */
   async read(index: number, expected?: string): Promise<Uint8Array<ArrayBuffer> | null> {
     let stored: Uint8Array<ArrayBuffer>;

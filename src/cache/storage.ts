@@ -15,7 +15,7 @@ const ROOT = "rcod-webgpu";
 const ADDRESS = "address.txt";
 const ENTRY = "entry.json";
 
-/** What is known of a file by its address: a version and its length, or that there is no such file. */
+/** What the server last said of a file: a version and its length, or that there is no such file. */
 export type Entry =
   | { readonly version: string; readonly byteLength: number }
   | { readonly version: null };
@@ -28,7 +28,7 @@ export class AddressStorage {
     this.#directory = directory;
   }
 
-  /** What was stored of a file; null for nothing, or nothing legible. */
+  /** The entry of a file; null where there is none, or a damaged one. */
   async entry(path: string): Promise<Entry | null> {
     try {
       const directory = await this.#pathDirectory(path);
@@ -95,7 +95,7 @@ async function openRoot(): Promise<FileSystemDirectoryHandle | { reason: string 
   }
 }
 
-/** Bytes that may still be stored. Browsers that do not tell are believed to have room. */
+/** Bytes that may still be stored; Infinity where the browser does not tell. */
 export async function availableBytes(): Promise<number> {
   const { quota, usage } = (await navigator.storage.estimate?.().catch(() => null)) ?? {};
   return quota === undefined ? Infinity : Math.max(0, quota - (usage ?? 0));
@@ -151,10 +151,10 @@ async function nameOf(text: string): Promise<string> {
 
 async function removeWhere(
   directory: FileSystemDirectoryHandle,
-  isUnwanted: (name: string) => boolean,
+  isRemoved: (name: string) => boolean,
 ): Promise<void> {
-  const names: string[] = []; // all of them first: what a listing does while it changes is left open
-  for await (const name of directory.keys()) if (isUnwanted(name)) names.push(name);
+  const names: string[] = []; // collected first: what a listing does while it changes is not specified
+  for await (const name of directory.keys()) if (isRemoved(name)) names.push(name);
   for (const name of names) {
     // Gone already: another tab does the same.
     await directory.removeEntry(name, { recursive: true }).catch(() => {});

@@ -32,9 +32,9 @@ export type ProgramInput = Uint8Array | GPUBuffer;
 /** Options of a run. */
 export interface RunOptions {
   /** Ends the run between submits. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
   /** Fraction of this run's work that the device has finished, 0 … 1. */
-  readonly onProgress?: (fraction: number) => void;
+  readonly onProgress?: ((fraction: number) => void) | undefined;
   /** First and one past the last step to run; default all. For segmented execution. */
   readonly steps?: readonly [number, number];
   /**

@@ -4,7 +4,7 @@ import type { Gpu, GpuOptions } from "../gpu/device.ts";
 import { requestGpu } from "../gpu/device.ts";
 import { DeviceError } from "../gpu/errors.ts";
 
-/** How Dawn is started and a device asked for. */
+/** How Dawn is started and a device requested. */
 export interface NodeGpuOptions extends Omit<GpuOptions, "gpu"> {
   /** Dawn toggles, e.g. `["allow_unsafe_apis", "vulkan_enable_f16_on_nvidia"]`. Ignored outside Dawn. */
   readonly toggles?: readonly string[];

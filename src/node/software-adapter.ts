@@ -16,7 +16,7 @@ import { createBrotliDecompress } from "node:zlib";
 export const SOFTWARE_NOTICE =
   "no GPU found: using the software adapter (SwiftShader), about 1000 times slower";
 
-/** Set in processes started with the software adapter, so that nobody tries twice. */
+/** Set in processes that were started with the software adapter, so that they do not start another. */
 export const SOFTWARE_MARKER = "RCOD_SOFTWARE_ADAPTER";
 
 const MANIFEST = "vk_swiftshader_icd.json";
@@ -82,11 +82,11 @@ async function moveInPlace(temporary: string, folder: string, uid: number): Prom
         await rm(temporary, { recursive: true, force: true }); // another process was first
         return folder;
       }
-      // What is there has lost files to a cleaner of the temporary folder.
+      // The folder is incomplete: a cleaner of the temporary folder has removed files.
       await rm(folder, { recursive: true, force: true }).catch(() => undefined);
     }
   }
-  return temporary; // somebody else owns the name: never load their libraries
+  return temporary; // another user owns the folder of that name: never load their libraries
 }
 
 /** Whether all files are there and belong to us: the temporary folder is open to everybody. */

@@ -7,16 +7,14 @@ import type { DType } from "../gpu/dtype.ts";
 import { ShapeError } from "../gpu/shape.ts";
 import { readActivation } from "../graph/read-activation.ts";
 import type { FileSet } from "../weights/index.ts";
-import type { EnlargedSource } from "./images/enlarged-source.ts";
-import { bilinearSource, pillowSource } from "./images/enlarged-source.ts";
+import { enlargeSource } from "./images/enlarged-source.ts";
 import { outputGeometry, paddedGeometry } from "./images/geometry.ts";
 import { checkImage } from "./images/image-ops.ts";
 import type { LoadWeightsOptions } from "./loading/load.ts";
-import { loadWeights } from "./loading/load.ts";
+import { disposeWeights, loadWeights } from "./loading/load.ts";
 import { readConfigs } from "./loading/read-configs.ts";
 import type { ModelPart } from "./networks/stage-graphs.ts";
 import { vaeFactor } from "./settings/config.ts";
-import type { LatentGroups } from "./settings/latent-groups.ts";
 import { cosineSimilarity } from "./settings/latent-groups.ts";
 import type { ModelConfigs } from "./settings/model-configs.ts";
 import type { RawImage } from "./settings/options.ts";
@@ -24,12 +22,6 @@ import { adaptToImage } from "./stages/adapt.ts";
 import type { StageContext } from "./stages/context.ts";
 import { encodeLatents } from "./stages/encode.ts";
 import { StagePrograms } from "./stages/programs.ts";
-
-/** The groups that a model's configuration says: its thresholds and timesteps. */
-export function groupsOf({ rcod }: ModelConfigs): LatentGroups {
-  const { realism, neutral, fidelity } = rcod.timesteps;
-  return { thresholds: rcod.thresholds, timesteps: [realism, neutral, fidelity] };
-}
 
 /** A model's encoder, for metrics of pairs. Owns its buffers: call `dispose()` when done. */
 export class PairMetric {
@@ -76,7 +68,7 @@ export class PairMetric {
       );
     }
     if (this.configs.degradation) {
-      await adaptToImage(this.#context, low, signal ? { signal } : {});
+      await adaptToImage(this.#context, low, { signal });
     }
     const a = await this.#latents(low, scale, signal);
     return cosineSimilarity(a, await this.#latents(high, 1, signal));
@@ -86,8 +78,7 @@ export class PairMetric {
   dispose(): void {
     const { programs, weights } = this.#context;
     programs.clear();
-    weights.vae.dispose();
-    weights.degradation?.dispose();
+    disposeWeights(weights);
   }
 
   async #latents(
@@ -102,16 +93,12 @@ export class PairMetric {
     const geometry = configs.degradation
       ? paddedGeometry(width, height, sizes)
       : outputGeometry(width, height, { ...sizes, minSide: 1, mode: "exact" });
-    const source: EnlargedSource = configs.degradation
-      ? await bilinearSource(gpu, image, geometry, "nearest")
-      : await pillowSource(gpu, image, geometry);
+    const source = await enlargeSource(gpu, image, geometry, configs, "nearest");
     const { workHeight, workWidth } = geometry;
     const shape = [workHeight / multiple, workWidth / multiple, configs.vae.latentChannels];
     let latents: GPUBuffer | undefined;
     try {
-      latents = await encodeLatents(this.#context, source, geometry, {}, () =>
-        signal ? { signal } : {},
-      );
+      latents = await encodeLatents(this.#context, source, geometry, {}, () => ({ signal }));
       return await readActivation(gpu, latents, shape, dtype);
     } finally {
       source.release();

@@ -1,6 +1,6 @@
+/** The loaded model: what `loadModel` gives to embedders. */
 import type { Caps } from "../gpu/caps.ts";
 import { fasterDType } from "../gpu/caps.ts";
-/** The loaded model: what `loadModel` gives to embedders. */
 import type { Gpu } from "../gpu/device.ts";
 import { adoptDevice, requestGpu, withMatrixUnits, withVariants } from "../gpu/device.ts";
 import type { DType } from "../gpu/dtype.ts";
@@ -171,7 +171,7 @@ export async function loadModel(
     const tuned = withVariants(gpu, await modelVariants(gpu, configs, dtype, options, signal));
     const weights = await loadWeights(gpu, files, configs, dtype, {
       lowMemory,
-      ...(signal && { signal }),
+      signal,
       onProgress: (bytesLoaded, bytesTotal) => {
         const fraction = bytesTotal > 0 ? bytesLoaded / bytesTotal : 1;
         onProgress?.({ stage: "load", stageFraction: fraction, fraction, bytesLoaded, bytesTotal });

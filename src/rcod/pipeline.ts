@@ -106,7 +106,7 @@ export class Pipeline {
     else void this.#queue.settled().then(free);
   }
 
-  /** A call that ends with `dispose`, and after whose failure the next one starts afresh. */
+  /** A call that `dispose` ends. After one that failed on the device, the next call starts afresh. */
   async #guarded(
     image: SourceImage,
     { output = "image", ...options }: UpscaleOptions | TextureOptions,
@@ -172,7 +172,7 @@ export class Pipeline {
         peakActivationBytes: use.byPurpose["activations"]?.peak ?? 0,
       };
     } catch (error) {
-      destroyPixels(pixels); // an onProgress of the caller's that throws
+      destroyPixels(pixels); // the caller's onProgress has thrown
       throw error;
     }
   }

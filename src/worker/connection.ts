@@ -3,10 +3,10 @@ import type { Progress } from "../rcod/settings/options.ts";
 import { errorFromRecord } from "./error-record.ts";
 import type { Reply, Request } from "./protocol.ts";
 
-/** What a call may bring along; neither can be cloned. */
+/** What stays on the page during a call: neither can be cloned. */
 export interface CallHooks {
-  readonly signal?: AbortSignal;
-  readonly onProgress?: (progress: Progress) => void;
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ((progress: Progress) => void) | undefined;
 }
 
 /** What a page needs of a worker. */
@@ -46,9 +46,8 @@ export class Connection {
   }
 
   /**
-   * Sends what `request` makes of the number of the call, moving `transfer`; throws when that is impossible. The
-   * promise rejects with the worker's error, or at once with the signal's reason; what the worker still does then is
-   * of no consequence.
+   * Posts a request, made from the number of the call, and moves `transfer`. Throws when it cannot be posted. The
+   * promise rejects with the worker's error, or at once with the signal's reason; a later reply is ignored.
    */
   call(
     request: (call: number) => Request,
@@ -89,7 +88,7 @@ export class Connection {
       this.#onLost(errorFromRecord(reply.error));
       return;
     }
-    const pending = this.#pending.get(reply.call); // absent after an abort
+    const pending = this.#pending.get(reply.call); // none after an abort
     switch (reply.kind) {
       case "progress":
         try {

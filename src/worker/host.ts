@@ -1,11 +1,11 @@
 /**
- * The worker's side. As the script of a dedicated worker it serves the pages that ask that worker; a worker with
- * code of its own calls `serveModels(self)`.
+ * The worker's side. As the script of a dedicated worker it serves that worker's page; a worker with code of its own
+ * calls `serveModels(self)`.
  */
 import type { Gpu } from "../gpu/device.ts";
 import { requestGpu } from "../gpu/device.ts";
 import type { FolderSource, ModelSource, ModelSources } from "../rcod/loading/model-source.ts";
-import type { RcodModel } from "../rcod/model.ts";
+import type { LoadOptions, RcodModel } from "../rcod/model.ts";
 import { loadModel } from "../rcod/model.ts";
 import { errorToRecord } from "./error-record.ts";
 import type { ModelFacts, Reply, Request, SentFolder, SentSource } from "./protocol.ts";
@@ -36,11 +36,11 @@ export function serveModels(scope: MessageScope, options: ServeOptions = {}): vo
 class ModelHost {
   readonly #port: MessagePort;
   readonly #requestGpu: () => Promise<Gpu>;
-  /** Of the calls under way. */
+  /** By the numbers of the calls under way. */
   readonly #aborts = new Map<number, AbortController>();
   #gpu: Gpu | undefined;
   #model: RcodModel | undefined;
-  /** Of the last call: the same object again is what lets the model reuse its encoding. */
+  /** The image of the last call. Passing the same object again lets the model reuse its encoding. */
   #image: Extract<Request, { kind: "upscale" }>["image"];
   #disposed = false;
 
@@ -125,11 +125,8 @@ class ModelHost {
   }
 }
 
-/** What every call of the model's takes. */
-interface Hooks {
-  readonly signal: AbortSignal;
-  readonly onProgress: (progress: Extract<Reply, { kind: "progress" }>["progress"]) => void;
-}
+/** Options that every call of the model takes. */
+type Hooks = Required<Pick<LoadOptions, "signal" | "onProgress">>;
 
 function receivedSource({ model, clip, ...files }: SentSource): ModelSource {
   return {

@@ -54,11 +54,10 @@ export async function loadModelInWorker(
     onLost(error as DeviceLostError),
   );
   try {
-    const hooks = { ...(signal && { signal }), ...(onProgress && { onProgress }) };
-    const facts = await connection.call(
-      () => ({ kind: "load", source: sent, options: rest }),
-      hooks,
-    );
+    const facts = await connection.call(() => ({ kind: "load", source: sent, options: rest }), {
+      signal,
+      onProgress,
+    });
     return new WorkerModel(connection, facts as ModelFacts, lost, () => owned?.terminate());
   } catch (error) {
     connection.end(error instanceof Error ? error : new Error(String(error)));

@@ -1,22 +1,22 @@
 /**
- * What a page and its worker say to each other. The worker itself gets one message for each model, with the port on
- * which all else goes, so that models share a worker with one another and with other code.
+ * The messages between a page and its worker. The worker itself gets one message for each model, which brings a port;
+ * all other messages go through the port. So models share a worker with one another and with other code.
  */
 import type { RcodModel } from "../rcod/model.ts";
 import type { Progress, RawImage, UpscaleOptions } from "../rcod/settings/options.ts";
 import type { ErrorRecord } from "./error-record.ts";
 
-/** A folder as it can be cloned. `webkitRelativePath` is not part of a cloned `File`, so paths go beside. */
+/** A folder in a form that can be cloned. Cloning a `File` loses its `webkitRelativePath`, so paths are sent beside. */
 export type SentFolder =
   | string
   | ReadonlyMap<string, string>
   | FileSystemDirectoryHandle
   | { readonly files: readonly File[]; readonly paths: readonly string[] };
 
-/** A file as it can be cloned. */
+/** A file in a form that can be cloned. */
 export type SentFile = string | Blob | FileSystemFileHandle;
 
-/** A model source as it can be cloned: addresses absolute, because a worker has another base than its page. */
+/** A model source in a form that can be cloned. Addresses are absolute: a worker has another base than its page. */
 export interface SentSource {
   readonly model: SentFolder;
   readonly clip?: SentFolder;
@@ -54,7 +54,7 @@ export type Reply =
   | { readonly kind: "failed"; readonly call: number; readonly error: ErrorRecord }
   | { readonly kind: "lost"; readonly error: ErrorRecord };
 
-/** Whether a message of the worker's is ours. */
+/** Whether a message to the worker comes from this library. */
 export function isConnect(data: unknown): data is Connect {
   return (
     typeof data === "object" && data !== null && "kind" in data && data.kind === "rcod-connect"
@@ -62,14 +62,14 @@ export function isConnect(data: unknown): data is Connect {
 }
 
 /**
- * The buffers behind the arrays in `value`, to be moved instead of copied. For values whose receiver is the only
- * user: what a call returned, never what a caller gave.
+ * The buffers behind the arrays in `value`, to be moved instead of copied. Only for what a call returned, which nobody
+ * else uses; never for what a caller gave.
  */
 export function buffersIn(value: unknown, found = new Set<ArrayBuffer>()): Set<ArrayBuffer> {
   if (ArrayBuffer.isView(value)) {
     if (value.buffer instanceof ArrayBuffer) found.add(value.buffer);
   } else if (typeof value === "object" && value !== null) {
-    for (const part of Object.values(value)) buffersIn(part, found);
+    for (const inner of Object.values(value)) buffersIn(inner, found);
   }
   return found;
 }

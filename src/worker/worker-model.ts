@@ -63,15 +63,15 @@ export class WorkerModel implements ModelFacts {
     options: WorkerUpscaleOptions = {},
   ): Promise<UpscaleResult> {
     const { signal, onProgress, transfer = false, ...rest } = options;
-    // Without `reuse` its pixels may have changed.
+    // With `reuse: false` the pixels may have changed.
     const isNew = options.reuse === false || this.#sent?.deref() !== image;
     const { sent, moved } = isNew ? cloneable(image, transfer) : { sent: undefined, moved: [] };
     const result = this.#connection.call(
-      // throws when nothing was sent
       (call) => ({ kind: "upscale", call, ...(sent && { image: sent }), options: rest }),
-      { ...(signal && { signal }), ...(onProgress && { onProgress }) },
+      { signal, onProgress },
       moved,
     );
+    // Not reached where call() throws: then nothing was sent.
     if (isNew) this.#sent = new WeakRef(image);
     return (await result) as UpscaleResult;
   }
@@ -86,7 +86,7 @@ export class WorkerModel implements ModelFacts {
   }
 }
 
-/** An image as it is posted, and what of it is moved. Without `transfer` that is a copy of just its pixels. */
+/** An image in a form that can be posted, and what is moved. Without `transfer`, a copy of just its pixels is moved. */
 function cloneable(
   image: WorkerImageInput,
   transfer: boolean,

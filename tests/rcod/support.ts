@@ -1,5 +1,5 @@
-import type { Gpu } from "../../src/gpu/device.ts";
 /** A minimal model in memory, random but tame, for tests of loading and of the pipeline. */
+import type { Gpu } from "../../src/gpu/device.ts";
 import { floatToHalfBits } from "../../src/gpu/dtype.ts";
 import type { DType } from "../../src/gpu/dtype.ts";
 import type { Weight } from "../../src/graph/ir/ir.ts";

@@ -110,7 +110,10 @@ export class DeviceWeights {
    */
   async load(
     weights: readonly Weight[],
-    options: { signal?: AbortSignal; onProgress?: (loaded: number, total: number) => void } = {},
+    options: {
+      readonly signal?: AbortSignal | undefined;
+      readonly onProgress?: ((loaded: number, total: number) => void) | undefined;
+    } = {},
   ): Promise<void> {
     const missing = weights.filter((weight) => !this.#buffers.has(weightKey(weight)));
     const bytesOf = (weight: Weight): number => sourceByteLength(weight, this.#source);
@@ -136,7 +139,10 @@ export class DeviceWeights {
    * Resolves when the device has finished; after an abort some weights are of the old and some of the new
    * matrices.
    */
-  async modulate(matrices: GPUBuffer, options: { signal?: AbortSignal } = {}): Promise<void> {
+  async modulate(
+    matrices: GPUBuffer,
+    options: { readonly signal?: AbortSignal | undefined } = {},
+  ): Promise<void> {
     const { memory, caps } = this.#gpu;
     const weights = [...this.#modulated.values()];
     if (weights.length === 0) return;

@@ -1,6 +1,6 @@
 /**
  * The enlarged image in the forms that the pipeline needs: the tensors that encoder and vision tower read, and
- * the 8-bit reference of the colour fix. RCOD_O enlarges by Pillow to 8 bits and goes on from there; RCOD_S
+ * the 8-bit reference of the colour fix. RCOD_O enlarges by Pillow to 8 bits and makes all forms of the result; RCOD_S
  * interpolates in floats, and only its colour reference is rounded.
  */
 import type { Gpu } from "../../gpu/device.ts";
@@ -11,6 +11,7 @@ import { readActivation } from "../../graph/read-activation.ts";
 import type { Rounding } from "../../kernels/image/image-layout.ts";
 import { imageToTensor } from "../../kernels/image/image-to-tensor.ts";
 import { reflectedTable, triangleTable } from "../../kernels/image/resample-weights.ts";
+import type { ModelConfigs } from "../settings/model-configs.ts";
 import type { Geometry } from "./geometry.ts";
 import { hostPixels } from "./host-pixels.ts";
 import type { AxisTable, DeviceImage, ResizeSource } from "./image-ops.ts";
@@ -20,7 +21,7 @@ import { packedSource } from "./source-image.ts";
 
 /** An enlarged image. Colours of tensors are in −1 … 1. */
 export interface EnlargedSource {
-  /** The colour reference. Whoever made the source releases it, apart from `release`. */
+  /** The colour reference. `release` leaves it: whoever made the source frees it. */
   readonly image: DeviceImage;
   /** What smaller tensors are resized from. */
   readonly pixels: ResizeSource;
@@ -32,8 +33,24 @@ export interface EnlargedSource {
   release(): void;
 }
 
-/** Enlarged in 8 bits by the resizes of `geometry`; edges are repeated into the padding. */
-export async function pillowSource(
+/**
+ * Enlarges `image` to the sizes of `geometry` as the model does. `rounding` is that of RCOD_S's colour reference;
+ * RCOD_O's resizes round as Pillow does.
+ */
+export function enlargeSource(
+  gpu: Gpu,
+  image: SourceImage,
+  geometry: Geometry,
+  { degradation }: ModelConfigs,
+  rounding: Rounding,
+): Promise<EnlargedSource> {
+  return degradation
+    ? enlargeBilinear(gpu, image, geometry, rounding)
+    : enlargeByPillow(gpu, image, geometry);
+}
+
+/** Enlarges in 8 bits by the resizes of `geometry`; edges are repeated into the padding: RCOD_O. */
+async function enlargeByPillow(
   gpu: Gpu,
   raw: SourceImage,
   { prepare, workWidth, workHeight }: Geometry,
@@ -72,10 +89,10 @@ export async function pillowSource(
 }
 
 /**
- * Enlarged by bilinear interpolation between pixel centres, in f32, and padded by reflection: RCOD_S. The vision
+ * Enlarges by bilinear interpolation between pixel centres, in f32, and pads by reflection: RCOD_S. The vision
  * tower sees the padding too.
  */
-export async function bilinearSource(
+export async function enlargeBilinear(
   gpu: Gpu,
   raw: SourceImage,
   { sourceWidth, sourceHeight, workWidth, workHeight }: Geometry,

@@ -1,5 +1,5 @@
 /**
- * Sizes on the way from a photo to its enlargement, and the realism setting. Pure numbers.
+ * Sizes on the way from a photo to its enlargement. Pure numbers.
  *
  * "reference" mode is the released program: small images are first enlarged so that their shorter side is
  * `minSide`, all are enlarged ×upscale, then *resized* (Lanczos) down to a multiple of `multiple`. The result
@@ -65,9 +65,7 @@ export function outputGeometry(width: number, height: number, options: GeometryO
   checkSize("source side", Math.min(width, height), `${width}×${height}`);
   checkSize("source side", Math.max(width, height), `${width}×${height}`);
   for (const [name, value] of Object.entries({ upscale, minSide, multiple })) {
-    if (!Number.isSafeInteger(value) || value < 1 || value > MAX_SIDE) {
-      throw new ShapeError(`geometry: ${name} must be an integer in 1 … ${MAX_SIDE}, got ${value}`);
-    }
+    checkSize(name, value, String(value));
   }
   const exact = mode === "exact";
   const outWidth = upscale * width;
@@ -156,49 +154,4 @@ function checkWork(workWidth: number, workHeight: number, width: number, height:
         `got ${workWidth}×${workHeight} (source ${width}×${height}). Cut the source into parts`,
     );
   }
-}
-
-/** A named setting, a number from 0 (fidelity) to 1 (realism), or the timestep itself. */
-export type Realism = "fidelity" | "neutral" | "realism" | number | { readonly timestep: number };
-
-const NAMED_TIMESTEPS: Readonly<Record<string, number>> = {
-  fidelity: 249,
-  neutral: 499,
-  realism: 749,
-};
-/** The paper's spelling of the trained timesteps. */
-const ALIASES: ReadonlyMap<number, number> = new Map([
-  [250, 249],
-  [500, 499],
-  [750, 749],
-]);
-const LAST_TIMESTEP = 999;
-
-/**
- * The timestep for a realism setting: 249, 499, 749 for the names, 249 + 500·r for a number r in 0 … 1, or
- * `{ timestep }` as it is (0 … 999, fractions allowed; 250, 500 and 750 mean 249, 499 and 749). Only
- * 249, 499 and 749 were trained. "auto" depends on the image and is the pipeline's. Throws `RangeError`.
- */
-export function parseRealism(realism: Realism): number {
-  if (typeof realism === "string" && Object.hasOwn(NAMED_TIMESTEPS, realism)) {
-    return NAMED_TIMESTEPS[realism] as number;
-  }
-  if (typeof realism === "number" && realism >= 0 && realism <= 1) return 249 + 500 * realism;
-  if (typeof realism === "object" && realism !== null) {
-    const { timestep } = realism;
-    if (typeof timestep === "number" && timestep >= 0 && timestep <= LAST_TIMESTEP) {
-      return ALIASES.get(timestep) ?? timestep;
-    }
-    throw new RangeError(
-      `realism: timestep must be a number in 0 … ${LAST_TIMESTEP}, got ${String(timestep)}`,
-    );
-  }
-  const hint =
-    typeof realism === "number" && realism > 1
-      ? `. Write { timestep: ${realism} } for a timestep`
-      : "";
-  throw new RangeError(
-    `realism: must be "fidelity", "neutral", "realism", "auto", a number in 0 … 1 or { timestep }, ` +
-      `got ${typeof realism === "string" ? JSON.stringify(realism) : String(realism)}${hint}`,
-  );
 }

@@ -13,6 +13,7 @@ import type { ResizeF32Problem } from "../../kernels/image/resize-f32.ts";
 import { resizeF32 } from "../../kernels/image/resize-f32.ts";
 import { pillowResizePasses, resizeU8 } from "../../kernels/image/resize-u8.ts";
 import { tensorToImage } from "../../kernels/image/tensor-to-image.ts";
+import type { KernelPlan } from "../../kernels/kernel.ts";
 import type { RawImage } from "../settings/options.ts";
 
 /** A packed RGBA8 image on the device. Whoever made it releases it. */
@@ -98,42 +99,40 @@ export async function resizeImage(
   filter: PillowFilter,
 ): Promise<DeviceImage> {
   let current = image;
-  for (const { problem, table } of pillowResizePasses(
-    image.width,
-    image.height,
-    width,
-    height,
-    filter,
-  )) {
+  const passes = pillowResizePasses(image.width, image.height, width, height, filter);
+  for (const { problem, table } of passes) {
     const isHorizontal = problem.axis === "horizontal";
-    const temporary: GPUBuffer[] = current === image ? [] : [current.buffer];
-    const onDevice = (values: Int32Array<ArrayBuffer>): GPUBuffer => {
-      temporary.push(tableBuffer(gpu, values));
-      return temporary.at(-1) as GPUBuffer;
-    };
-    let next: DeviceImage | undefined;
+    const nextWidth = isHorizontal ? problem.outSize : current.width;
+    const nextHeight = isHorizontal ? current.height : problem.outSize;
+    const next = createImage(gpu, "resized image", nextWidth, nextHeight);
     try {
-      next = createImage(
-        gpu,
-        "resized image",
-        isHorizontal ? problem.outSize : current.width,
-        isHorizontal ? current.height : problem.outSize,
-      );
-      await runPlan(gpu, resizeU8.plan(problem, gpu.caps), {
-        src: current.buffer,
-        starts: onDevice(table.starts),
-        weights: onDevice(table.weights),
-        dst: next.buffer,
-      });
+      const plan = resizeU8.plan(problem, gpu.caps);
+      await runResize(gpu, plan, table, { src: current.buffer, dst: next.buffer });
     } catch (error) {
-      if (next) gpu.memory.release(next.buffer);
+      gpu.memory.release(next.buffer);
       throw error;
     } finally {
-      for (const buffer of temporary) gpu.memory.release(buffer);
+      if (current !== image) gpu.memory.release(current.buffer);
     }
     current = next;
   }
   return current;
+}
+
+/** Runs a resize with the table of its axis, which is on the device for that time only. */
+async function runResize(
+  gpu: Gpu,
+  plan: KernelPlan,
+  { starts, weights }: Pick<ResampleTable<Table>, "starts" | "weights">,
+  operands: Readonly<Record<"src" | "dst", GPUBuffer | GPUBufferBinding>>,
+): Promise<void> {
+  const tables = [starts, weights].map((table) => tableBuffer(gpu, table));
+  try {
+    const [startTable, weightTable] = tables as [GPUBuffer, GPUBuffer];
+    await runPlan(gpu, plan, { ...operands, starts: startTable, weights: weightTable });
+  } finally {
+    for (const table of tables) gpu.memory.release(table);
+  }
 }
 
 /** Colours that `resizeToTensor` reads: a packed image, or an f32 map [1, height, width, 3] in −1 … 1. */
@@ -168,66 +167,44 @@ export async function resizeToTensor(
     readonly tableOf?: AxisTable;
   },
 ): Promise<void> {
-  const isWide = image.width >= image.height;
-  const betweenSize = isWide ? { width, height: image.height } : { width: image.width, height };
   const pass = (
     axis: ResizeF32Problem["axis"],
-    size: { readonly width: number; readonly height: number },
-    types: Pick<ResizeF32Problem, "srcType" | "dstDType">,
-  ) => {
-    const outSize = axis === "horizontal" ? width : height;
-    const table = tableOf(axis, axis === "horizontal" ? size.width : size.height, outSize);
-    const problem = {
-      ...types,
-      width: size.width,
-      height: size.height,
-      axis,
-      channels: 3,
-      outSize,
-      taps: table.taps,
-    };
-    return { table, plan: resizeF32.plan(problem, gpu.caps) };
+    src: ResizeSource,
+    out: GPUBufferBinding,
+    dstDType: DType,
+  ): Promise<void> => {
+    const [inSize, outSize] = axis === "horizontal" ? [src.width, width] : [src.height, height];
+    const table = tableOf(axis, inSize, outSize);
+    const plan = resizeF32.plan(
+      {
+        srcType: src.type,
+        dstDType,
+        width: src.width,
+        height: src.height,
+        axis,
+        channels: 3,
+        outSize,
+        taps: table.taps,
+      },
+      gpu.caps,
+    );
+    return runResize(gpu, plan, table, { src: src.buffer, dst: out });
   };
-  const first = pass(isWide ? "horizontal" : "vertical", image, {
-    srcType: image.type,
-    dstDType: "f32",
-  });
-  const second = pass(isWide ? "vertical" : "horizontal", betweenSize, {
-    srcType: "f32",
-    dstDType: dtype,
-  });
-  const between = gpu.memory.create(
-    "half-resized image",
-    betweenSize.width * betweenSize.height * 16,
-    "images",
-  );
-  const temporary = [between];
-  const onDevice = (values: Int32Array<ArrayBuffer> | Float32Array<ArrayBuffer>): GPUBuffer => {
-    temporary.push(tableBuffer(gpu, values));
-    return temporary.at(-1) as GPUBuffer;
-  };
+  const isWide = image.width >= image.height;
+  const size = isWide ? { width, height: image.height } : { width: image.width, height };
+  const buffer = gpu.memory.create("half-resized image", size.width * size.height * 16, "images");
   try {
-    for (const [{ plan, table }, src, out] of [
-      [first, image.buffer, between],
-      [second, between, dst],
-    ] as const) {
-      await runPlan(gpu, plan, {
-        src,
-        dst: out,
-        starts: onDevice(table.starts),
-        weights: onDevice(table.weights),
-      });
-    }
+    await pass(isWide ? "horizontal" : "vertical", image, { buffer }, "f32");
+    await pass(isWide ? "vertical" : "horizontal", { ...size, buffer, type: "f32" }, dst, dtype);
   } finally {
-    for (const buffer of temporary) gpu.memory.release(buffer);
+    gpu.memory.release(buffer);
   }
 }
 
+type Table = Int32Array<ArrayBuffer> | Float32Array<ArrayBuffer>;
+
 /** A small lookup table on the device. */
-export function tableBuffer(
-  gpu: Gpu,
-  table: Int32Array<ArrayBuffer> | Float32Array<ArrayBuffer>,
-): GPUBuffer {
+export function tableBuffer(gpu: Gpu, table: Table): GPUBuffer {
   const buffer = gpu.memory.create("table", table.byteLength, "params");
   uploadBytes(gpu, buffer, 0, new Uint8Array(table.buffer, table.byteOffset, table.byteLength));
   return buffer;

@@ -1,7 +1,7 @@
 /**
- * The realism mask on latent pixels. A mask covers the picture; a latent pixel takes its mean over the square of
- * the working image that it stands for. Squares that reach into the padding count what lies inside the picture,
- * squares wholly in the padding the nearest pixels of the mask.
+ * The realism mask on latent pixels. A mask covers the picture; a latent pixel takes the mask's mean over the square of
+ * the working image that it stands for. Where a square reaches into the padding, the mean is that of the pixels inside
+ * the picture. Where it lies wholly in the padding, the nearest pixels of the mask count.
  */
 import { ShapeError } from "../../gpu/shape.ts";
 import type { RealismMask } from "../settings/options.ts";

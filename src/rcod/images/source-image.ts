@@ -17,12 +17,12 @@ export function checkSource(image: SourceImage): void {
   else checkImage(image);
 }
 
-/** Whether the result has an alpha channel of the image's. */
+/** Whether the result takes its alpha channel from the image. */
 export function hasAlpha(image: SourceImage): boolean {
   return isTexture(image) || image.channels === 4;
 }
 
-/** A packed copy of the caller's. */
+/** A packed copy on the device, which the caller frees. */
 export async function packedSource(gpu: Gpu, image: SourceImage): Promise<DeviceImage> {
   return isTexture(image) ? imageOfTexture(gpu, image) : uploadImage(gpu, image);
 }

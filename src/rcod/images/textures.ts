@@ -28,7 +28,7 @@ export function checkTexture(texture: GPUTexture): void {
 /** Where the pixels of a result go. */
 export type Output = "image" | "texture";
 
-/** Throws for an unknown `output`, and `ShapeError` where a wanted texture of this size is beyond the device. */
+/** Throws `RangeError` for an unknown `output`, `ShapeError` where the device has no textures of the requested size. */
 export function checkOutput(
   { caps }: Gpu,
   output: Output,
@@ -46,7 +46,7 @@ export function checkOutput(
   );
 }
 
-/** The texture's first mip level as a packed image of the caller's. */
+/** The texture's first mip level as a packed image, which the caller frees. */
 export async function imageOfTexture(gpu: Gpu, texture: GPUTexture): Promise<DeviceImage> {
   const image = createImage(gpu, "source image", texture.width, texture.height);
   const { device } = gpu;
@@ -65,7 +65,7 @@ export async function imageOfTexture(gpu: Gpu, texture: GPUTexture): Promise<Dev
   );
 }
 
-/** A texture of the caller's with the pixels of `image`, for drawing, rendering into and copying. */
+/** A texture with the pixels of `image`, for drawing, rendering into and copying. The caller destroys it. */
 export function textureOfImage(gpu: Gpu, image: DeviceImage, label: string): GPUTexture {
   const { device } = gpu;
   const { width, height } = image;
@@ -84,8 +84,8 @@ export function textureOfImage(gpu: Gpu, image: DeviceImage, label: string): GPU
 }
 
 /**
- * The copies between a packed image and a texture: one where rows are aligned as WebGPU wants them, else row by
- * row, for which there is no such rule. That needs no padded copy of the image.
+ * The copies between a packed image and a texture: a single one where rows are aligned as WebGPU requires, otherwise
+ * one per row, which needs no alignment. So no padded copy of the image is made.
  */
 function rowCopies({ buffer, width, height }: DeviceImage): readonly {
   readonly buffer: GPUTexelCopyBufferInfo;

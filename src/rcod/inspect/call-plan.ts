@@ -1,4 +1,4 @@
-/** What a call will do on the device, without doing it: for whoever wants to draw it or to know whether it fits. */
+/** What a call takes on the device, planned without running anything: to draw it, or to know whether it fits. */
 import type { Caps } from "../../gpu/caps.ts";
 import type { DType } from "../../gpu/dtype.ts";
 import type { Graph } from "../../graph/ir/ir.ts";
@@ -13,19 +13,20 @@ import type { ModelConfigs } from "../settings/model-configs.ts";
 import type { NetworkStage } from "../settings/options.ts";
 import { latentTiling } from "../tiles/tiling.ts";
 import { chooseVaeTile } from "../tiles/vae-tile-choice.ts";
-import { exactTiles, vaeReach } from "../tiles/vae-tiles.ts";
+import type { VaeKind } from "../tiles/vae-tiles.ts";
+import { exactVaeTiles } from "../tiles/vae-tiles.ts";
 import type { GraphSummary, PlannedStep, PlannedValue } from "./graph-summary.ts";
 import { plannedSteps, plannedValues, summarizeGraph } from "./graph-summary.ts";
 
 /** One network of a call. */
 export interface NetworkPlan extends GraphSummary {
-  /** The stage that it is part of. */
+  /** The stage that it belongs to. */
   readonly stage: NetworkStage;
   /** "tokens", "encode", "unet", "decode"; "mem", "degradation" and "modulation" where the model has them. */
   readonly name: string;
   /**
-   * How often it runs: 1, or the number of tiles; then everything here is of one of them, the largest. Of a tiled
-   * VAE it is an estimate from above: parts run on the whole map.
+   * How often it runs: 1, or the number of tiles. With tiles, everything here is of one run on the largest tile. For a
+   * tiled VAE it is an upper estimate: half of that network runs once, on the whole map.
    */
   readonly runs: number;
   /** In execution order. */
@@ -50,10 +51,9 @@ export interface CallPlan {
   readonly poolSlotBytes: readonly number[];
 }
 
-/** A graph that runs one or more times. */
-interface Runs {
+/** A network of a call. */
+interface NetworkRuns extends Pick<NetworkPlan, "stage" | "name" | "runs"> {
   readonly graph: Graph;
-  readonly runs: number;
 }
 
 /** Plans the networks for an image of this size. `tile` as in the options of a call. */
@@ -67,25 +67,14 @@ export function planCall(
 ): CallPlan {
   const { workWidth, workHeight, outWidth, outHeight } = geometry;
   const whole = stageGraphs(configs, workHeight, workWidth, dtype);
-  const network = (stage: NetworkStage, name: string, { graph, runs }: Runs): NetworkPlan => {
-    const plan = planGraph(graph, caps);
-    const summary = summarizeGraph(plan);
-    return {
-      stage,
-      name,
-      runs,
-      ...summary,
-      steps: plannedSteps(plan),
-      values: plannedValues(plan),
-    };
-  };
-  const once = (stage: NetworkStage, name: string, graph: Graph | undefined): NetworkPlan[] =>
-    graph ? [network(stage, name, { graph, runs: 1 })] : [];
-  const vae = (kind: "encode" | "decode"): NetworkPlan => {
+  const once = (stage: NetworkStage, name: string, graph: Graph | undefined): NetworkRuns[] =>
+    graph ? [{ stage, name, graph, runs: 1 }] : [];
+  const vae = (kind: VaeKind): NetworkRuns => {
     const options = tile === undefined ? {} : { tile };
     const side = chooseVaeTile(configs.vae, caps, dtype, kind, workHeight, workWidth, options);
-    const tiled = side && vaeTile(configs.vae, kind, workHeight, workWidth, side, dtype);
-    return network(kind, kind, tiled || { graph: whole[kind], runs: 1 });
+    return side
+      ? vaeTile(configs.vae, kind, workHeight, workWidth, side, dtype)
+      : { stage: kind, name: kind, graph: whole[kind], runs: 1 };
   };
   const { degradation } = configs;
   const estimator = degradation ? estimatorGraph(degradation, size.height, size.width) : undefined;
@@ -95,9 +84,18 @@ export function planCall(
     ...once("encode", "modulation", whole.modulation),
     vae("encode"),
     ...once("encode", "mem", whole.mem),
-    network("unet", "unet", unetTile(configs, geometry, dtype) ?? { graph: whole.unet, runs: 1 }),
+    unetTile(configs, geometry, dtype) ?? {
+      stage: "unet",
+      name: "unet",
+      graph: whole.unet,
+      runs: 1,
+    },
     vae("decode"),
-  ];
+  ].map(({ graph, ...network }: NetworkRuns): NetworkPlan => {
+    const plan = planGraph(graph, caps);
+    const [steps, values] = [plannedSteps(plan), plannedValues(plan)];
+    return { ...network, ...summarizeGraph(plan), steps, values };
+  });
   const poolSlotBytes: number[] = [];
   for (const { slotBytes } of networks) {
     slotBytes.forEach((bytes, i) => (poolSlotBytes[i] = Math.max(poolSlotBytes[i] ?? 0, bytes)));
@@ -110,12 +108,14 @@ function unetTile(
   { unet, vae, clip, rcod }: ModelConfigs,
   { workWidth, workHeight }: Geometry,
   dtype: DType,
-): Runs | null {
+): NetworkRuns | null {
   const factor = vaeFactor(vae);
   const { tile, overlap } = rcod.latentTiles;
   const tiling = latentTiling(workWidth / factor, workHeight / factor, tile, overlap);
   return (
     tiling && {
+      stage: "unet",
+      name: "unet",
       graph: unetGraph(unet, tiling.tile, tiling.tile, clipTokens(clip), dtype),
       runs: tiling.xStarts.length * tiling.yStarts.length,
     }
@@ -125,22 +125,21 @@ function unetTile(
 /** The VAE on its largest tile, margins included. */
 function vaeTile(
   vae: VaeConfig,
-  kind: "encode" | "decode",
+  kind: VaeKind,
   workHeight: number,
   workWidth: number,
   side: number,
   dtype: DType,
-): Runs {
+): NetworkRuns {
   const factor = vaeFactor(vae);
-  const [scale, multiple] = kind === "encode" ? [1 / factor, factor] : [factor, 1];
   const map =
     kind === "encode"
       ? { width: workWidth, height: workHeight }
       : { width: workWidth / factor, height: workHeight / factor };
-  const margin = Math.ceil(vaeReach(vae, kind) / multiple) * multiple;
-  const tiles = exactTiles(map, side, margin, multiple, scale);
+  const tiles = exactVaeTiles(vae, kind, map, side);
   const width = Math.max(...tiles.map(({ input }) => input.x1 - input.x0));
   const height = Math.max(...tiles.map(({ input }) => input.y1 - input.y0));
   const graphOf = kind === "encode" ? encoderGraph : decoderGraph;
-  return { graph: graphOf(vae, height, width, dtype), runs: tiles.length };
+  const graph = graphOf(vae, height, width, dtype);
+  return { stage: kind, name: kind, graph, runs: tiles.length };
 }

@@ -1,6 +1,6 @@
 /**
- * What a call lets one see of its networks: device times of all passes, and values by module path. One inspector
- * per call; the stages hand it what they have.
+ * Collects what a call shows of its networks: device times of all passes, and values by module path. There is one
+ * inspector per call; the stages hand it their programs and values.
  */
 import type { Caps } from "../../gpu/caps.ts";
 import type { Gpu } from "../../gpu/device.ts";
@@ -21,8 +21,8 @@ import { ATTENTION_OPERAND, NETWORK_STAGES, STAGE_VALUES } from "./stage-modules
 
 export class Inspector {
   readonly #times: { readonly stage: NetworkStage; readonly time: StepTime }[] | undefined;
-  /** Names wanted of each stage. */
-  readonly #wanted: ReadonlyMap<NetworkStage, readonly string[]>;
+  /** Requested names by stage. */
+  readonly #requested: ReadonlyMap<NetworkStage, readonly string[]>;
   readonly #captures: Record<string, Capture> = {};
 
   /** Throws `ShapeError` for a capture that the model does not have. */
@@ -37,7 +37,7 @@ export class Inspector {
           "Take names that model.modules() lists",
       );
     }
-    this.#wanted = new Map(
+    this.#requested = new Map(
       NETWORK_STAGES.map((stage) => [
         stage,
         captures.filter((name) => modules[stage].includes(name)),
@@ -45,17 +45,17 @@ export class Inspector {
     );
   }
 
-  /** Module paths wanted of a stage: they need its network to run, whole. */
+  /** Module paths requested of a stage. They need its network to run, untiled. */
   modulesOf(stage: NetworkStage): readonly string[] {
-    return (this.#wanted.get(stage) ?? []).filter((name) => !Object.hasOwn(STAGE_VALUES, name));
+    return (this.#requested.get(stage) ?? []).filter((name) => !Object.hasOwn(STAGE_VALUES, name));
   }
 
-  /** Whether modules of any of these stages are wanted. */
+  /** Whether modules of any of these stages are requested. */
   looksInto(stages: readonly NetworkStage[]): boolean {
     return stages.some((stage) => this.modulesOf(stage).length > 0);
   }
 
-  /** How to plan a stage's network so that `collect` finds what is wanted. */
+  /** How to plan a stage's network so that `collect` finds the requested modules. */
   planOptions(stage: NetworkStage): Pick<PlanOptions, "captures" | "attentions"> {
     const names = this.modulesOf(stage);
     const attentions = names.filter((name) => ATTENTION_OPERAND.test(name));
@@ -65,14 +65,14 @@ export class Inspector {
     };
   }
 
-  /** The callback for a program of this stage, where times are wanted. */
+  /** The callback for a program of this stage, where times are requested. */
   onTimes(stage: NetworkStage): { readonly onTimes?: (times: readonly StepTime[]) => void } {
     const all = this.#times;
     if (all === undefined) return {};
     return { onTimes: (times) => all.push(...times.map((time) => ({ stage, time }))) };
   }
 
-  /** Reads the wanted modules of a stage's program, planned by `planOptions`, after it ran. */
+  /** Reads the requested modules of a stage's program, planned by `planOptions`, after it ran. */
   async collect(stage: NetworkStage, program: Program): Promise<void> {
     for (const name of this.modulesOf(stage)) {
       const { shape, data } = await program.read(name);
@@ -91,7 +91,7 @@ export class Inspector {
     }
   }
 
-  /** Reads one of the stage values, if it is wanted. */
+  /** Reads one of the stage values, if it is requested. */
   async collectValue(
     gpu: Gpu,
     name: keyof typeof STAGE_VALUES,
@@ -100,7 +100,7 @@ export class Inspector {
     dtype: DType,
   ): Promise<void> {
     const stage = STAGE_VALUES[name];
-    if (!this.#wanted.get(stage)?.includes(name)) return;
+    if (!this.#requested.get(stage)?.includes(name)) return;
     this.#captures[name] = { stage, shape, data: await readActivation(gpu, buffer, shape, dtype) };
   }
 

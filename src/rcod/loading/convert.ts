@@ -1,7 +1,7 @@
 /**
- * A model, whatever pieces it comes in, as the files of one self-contained folder: names of today, only what the
- * pipeline reads, RCOD_O's LoRA merged; RCOD_S's depends on the image and stays beside its base. Nothing is held: every
- * file makes its bytes when they are asked for.
+ * Converts a model, whatever pieces it comes in, to the files of one self-contained folder. Tensors have the names that
+ * the graphs use, and only what the pipeline reads is written. RCOD_O's LoRA is merged (`merge.ts`). RCOD_S's LoRA
+ * depends on the image and stays beside its base. Nothing is held in memory: a file makes its bytes as they are read.
  */
 import type { DType } from "../../gpu/dtype.ts";
 import type { Weight } from "../../graph/ir/ir.ts";
@@ -10,19 +10,13 @@ import type { FileSet } from "../../weights/index.ts";
 import { readText } from "../../weights/index.ts";
 import { IMAGE_PROJ } from "../networks/graphs.ts";
 import type { ModelPart } from "../networks/stage-graphs.ts";
-import { modelParameters } from "../networks/stage-graphs.ts";
 import type { ClipConfig } from "../settings/config.ts";
 import type { ModelConfigs } from "../settings/model-configs.ts";
-import type { ConvertedFile, ConvertedPart, ConvertedTensor } from "./converted-files.ts";
+import type { ConvertedFile, ConvertedFolder, ConvertedTensor } from "./converted-files.ts";
 import { shards, textFile, weightFile } from "./converted-files.ts";
-import { openModel } from "./open-model.ts";
+import { MEM_SCOPE, openModel, releasedMemName } from "./open-model.ts";
 import type { RcodCheckpoint } from "./rcod-checkpoint.ts";
-import {
-  MEM_SCOPE,
-  isDegradationTensor,
-  isModulationLayer,
-  releasedMemName,
-} from "./rcod-s-checkpoint.ts";
+import { isDegradationTensor } from "./rcod-checkpoint.ts";
 import { readConfigs } from "./read-configs.ts";
 import { storeSource } from "./stored-tensors.ts";
 
@@ -58,18 +52,17 @@ export async function planConversion(files: FileSet, options: ConvertOptions): P
     json("image_encoder/config.json", clipConfigJson(configs.clip)),
     ...(configs.mem ? [await copy("mem/config.json")] : []),
   ];
-  const parameters = modelParameters(configs);
-  const { sources, checkpoint, close } = await openModel(files, configs, parameters, signal);
+  const { sources, parameters, checkpoint, close } = await openModel(files, configs, signal);
   try {
     const modulated = configs.degradation ? checkpoint : null;
-    const parts = [...sources].flatMap(([part, source]) =>
+    const folders = [...sources].flatMap(([part, source]) =>
       modulated && part === "degradation"
         ? []
-        : convertedParts(part, modulated ? unmerged(source) : source, parameters[part], dtype),
+        : convertedFolders(part, modulated ? unmerged(source) : source, parameters[part], dtype),
     );
-    const weights = parts
+    const weights = folders
       .filter(({ folder }) => !(modulated && folder === IMAGE_PROJ)) // is in the checkpoint
-      .flatMap((part) => shards(part, shardBytes));
+      .flatMap((weightFolder) => shards(weightFolder, shardBytes));
     const degradation = sources.get("degradation");
     const modulation =
       modulated && degradation
@@ -88,15 +81,16 @@ function unmerged(source: TensorSource): TensorSource {
 }
 
 /**
- * What RCOD_S has beside the base: the checkpoint flattened, factors unmerged, with its metadata; the estimator; the
- * metric estimation module. What is computed in f32, the tables and all that looks at the image, stays F32.
+ * RCOD_S's files beside the base: the checkpoint flattened, with its factors and metadata; the estimator; the metric
+ * estimation module. Tables, and layers that look at the image, are computed in f32 and stay F32.
  */
 function modulatedFiles(
-  { store, metadata }: RcodCheckpoint,
+  checkpoint: RcodCheckpoint,
   degradation: TensorSource,
   parameters: readonly Weight[],
   dtype: DType,
 ): ConvertedFile[] {
+  const { store, metadata } = checkpoint;
   const trained = Array.from(store.names(), (name): ConvertedTensor => {
     const { shape } = store.info(name);
     const isHalf = dtype === "f16" && shape.length > 1 && !isDegradationTensor(name);
@@ -112,9 +106,8 @@ function modulatedFiles(
       source: degradation,
       weight,
     }));
-  const estimator = parameters.filter(
-    (weight) => !isMem(weight) && !isModulationLayer(weight.name),
-  );
+  const layers = checkpoint.modulationLayers();
+  const estimator = parameters.filter((weight) => !isMem(weight) && !layers.has(weight.name));
   const mem = parameters.filter(isMem);
   return [
     weightFile(CONVERTED.checkpoint, trained, metadata),
@@ -130,12 +123,12 @@ const CONVERTED = {
   memCheckpoint: "rcod_s_mem.safetensors",
 } as const;
 
-function convertedParts(
+function convertedFolders(
   part: ModelPart,
   source: TensorSource,
   parameters: readonly Weight[],
   dtype: DType,
-): readonly ConvertedPart[] {
+): readonly ConvertedFolder[] {
   const tensorsOf = (weights: readonly Weight[], prefix = ""): readonly ConvertedTensor[] =>
     weights.map((weight) => ({
       name: weight.name.slice(prefix.length),
@@ -161,7 +154,7 @@ function convertedParts(
   ];
 }
 
-/** `rcod_config.json` with every field that `parseRcodConfig` reads but RCOD_O's checkpoint, which is merged. */
+/** `rcod_config.json` with every field that `parseRcodConfig` reads, except RCOD_O's checkpoint, which is merged. */
 function rcodConfigJson({ rcod, degradation }: ModelConfigs): unknown {
   const { instance, alpha, timesteps, thresholds, colorFix, latentTiles, upscale, minSize } = rcod;
   return {
@@ -183,7 +176,7 @@ function rcodConfigJson({ rcod, degradation }: ModelConfigs): unknown {
   };
 }
 
-/** The vision tower's part of a CLIP config.json, as a model of its own. */
+/** The config.json of CLIP's vision tower alone. */
 function clipConfigJson(config: ClipConfig): unknown {
   return {
     architectures: ["CLIPVisionModel"],

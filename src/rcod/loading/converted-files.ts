@@ -23,7 +23,7 @@ export interface ConvertedTensor extends TensorPlace {
 }
 
 /** The weights of one folder. */
-export interface ConvertedPart {
+export interface ConvertedFolder {
   readonly folder: string;
   readonly stem: WeightStem;
   readonly tensors: readonly ConvertedTensor[];
@@ -31,7 +31,7 @@ export interface ConvertedPart {
 
 /** One file, or several with an index, named as diffusers and transformers do. */
 export function shards(
-  { folder, stem, tensors }: ConvertedPart,
+  { folder, stem, tensors }: ConvertedFolder,
   shardBytes: number,
 ): ConvertedFile[] {
   const groups: ConvertedTensor[][] = [];

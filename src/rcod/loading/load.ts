@@ -2,18 +2,16 @@
 import type { Gpu } from "../../gpu/device.ts";
 import type { DType } from "../../gpu/dtype.ts";
 import { submittedWorkDone } from "../../gpu/transfer.ts";
-import type { Weight } from "../../graph/ir/ir.ts";
 import type { TensorSource } from "../../graph/weights/device-weights.ts";
 import { DeviceWeights, sourceByteLength } from "../../graph/weights/device-weights.ts";
 import type { FileSet } from "../../weights/index.ts";
 import { DEGRADATION_DTYPE } from "../networks/degradation.ts";
 import type { DegradationTables } from "../networks/modulation.ts";
-import type { ModelPart } from "../networks/stage-graphs.ts";
-import { modelParameters, modelWeights, stageWeights } from "../networks/stage-graphs.ts";
+import type { ModelPart, PartWeights } from "../networks/stage-graphs.ts";
+import { modelWeights, stageWeights } from "../networks/stage-graphs.ts";
 import type { ModelConfigs } from "../settings/model-configs.ts";
 import type { OpenModel } from "./open-model.ts";
 import { openModel } from "./open-model.ts";
-import { readTables } from "./rcod-s-checkpoint.ts";
 import { StageResidency } from "./stage-residency.ts";
 
 /** The weights of each part on the device. */
@@ -23,9 +21,9 @@ export interface ModelWeights {
   readonly unet: DeviceWeights;
   readonly mem?: DeviceWeights;
   readonly degradation?: DeviceWeights;
-  /** With `degradation`: its part on the host. */
+  /** RCOD_S: the tables of the embeddings, which stay on the host. */
   readonly tables?: DegradationTables;
-  /** In low memory: what loads and frees the weights stage by stage. They are all there without. */
+  /** In low memory: loads and frees the weights stage by stage. Absent where all weights are on the device. */
   readonly residency?: StageResidency;
   /** Closes the files that weights are read from later. */
   readonly close?: () => Promise<void>;
@@ -39,8 +37,8 @@ export interface LoadWeightsOptions {
   readonly parts?: readonly ModelPart[];
   /** Checks everything, and loads nothing: see `StageResidency`. The files stay open until `disposeWeights`. */
   readonly lowMemory?: boolean;
-  readonly signal?: AbortSignal;
-  readonly onProgress?: (bytesLoaded: number, bytesTotal: number) => void;
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ((bytesLoaded: number, bytesTotal: number) => void) | undefined;
 }
 
 /** Frees the weights, and closes their files where they are still open. Idempotent. */
@@ -60,7 +58,7 @@ export async function loadWeights(
   options: LoadWeightsOptions = {},
 ): Promise<ModelWeights> {
   const { signal, onProgress, parts, lowMemory = false } = options;
-  const model = await openModel(files, configs, modelParameters(configs), signal, parts);
+  const model = await openModel(files, configs, signal, parts);
   const weights: Partial<Record<ModelPart, DeviceWeights>> = {};
   try {
     for (const [part, source] of model.sources) {
@@ -70,10 +68,7 @@ export async function loadWeights(
     const { checkpoint } = model;
     const loaded = {
       ...(weights as ModelWeights),
-      ...(configs.degradation &&
-        checkpoint && {
-          tables: await readTables(checkpoint, signal),
-        }),
+      ...(configs.degradation && checkpoint && { tables: await checkpoint.readTables(signal) }),
     };
     if (lowMemory) {
       onProgress?.(0, 0);
@@ -94,7 +89,7 @@ export async function loadWeights(
 async function loadAll(
   { sources }: OpenModel,
   weights: Partial<Record<ModelPart, DeviceWeights>>,
-  needed: Readonly<Record<ModelPart, readonly Weight[]>>,
+  needed: PartWeights,
   { signal, onProgress }: LoadWeightsOptions,
 ): Promise<void> {
   const bytesOf = (part: ModelPart, source: TensorSource): number =>
@@ -104,7 +99,7 @@ async function loadAll(
   for (const [part, source] of sources) {
     await weights[part]?.load(needed[part], {
       onProgress: (bytes) => onProgress?.(before + bytes, total),
-      ...(signal && { signal }),
+      signal,
     });
     before += bytesOf(part, source);
   }

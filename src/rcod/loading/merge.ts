@@ -1,8 +1,8 @@
-import type { Weight } from "../../graph/ir/ir.ts";
 /**
  * Merged parameters on the host, as `packWeight` makes them on a device: the same operations in f32 in the same
  * order, W + (alpha / rank) · Σ_k B[o, k] · A[k, p], rounded once.
  */
+import type { Weight } from "../../graph/ir/ir.ts";
 import type { LoraUpdate, SourceTensor, TensorSource } from "../../graph/weights/device-weights.ts";
 import { elementByteLength, toFloat32 } from "../../weights/index.ts";
 

@@ -1,28 +1,97 @@
-import type { Weight } from "../../graph/ir/ir.ts";
-/** A model's weight files, open and checked against its configurations. Needs no GPU. */
+/**
+ * A model's weight files, open and checked against its configurations. Needs no GPU. A weight goes this way:
+ *
+ *   file → `openCheckpoint` (what RCOD trained) and `openPart` (the base, with it in place) → a `TensorSource` per
+ *   part → `loadWeights`: `DeviceWeights` packs each matrix and merges its LoRA (`merge.ts`: the same on the host)
+ */
 import type { TensorSource } from "../../graph/weights/device-weights.ts";
+import { quoted } from "../../weights/errors.ts";
 import type { FileSet, WeightStem, WeightStore } from "../../weights/index.ts";
 import {
   WeightsError,
   checkTensors,
   hasWeights,
   mergeStores,
+  openWeightFile,
   openWeightFolder,
   renamedStore,
 } from "../../weights/index.ts";
 import { IMAGE_PROJ } from "../networks/graphs.ts";
-import type { ModelPart } from "../networks/stage-graphs.ts";
-import { modelParts } from "../networks/stage-graphs.ts";
+import type { ModelPart, PartWeights } from "../networks/stage-graphs.ts";
+import { modelParameters, modelParts } from "../networks/stage-graphs.ts";
 import type { ModelConfigs } from "../settings/model-configs.ts";
-import type { RcodCheckpoint, TrainedParameters } from "./rcod-checkpoint.ts";
-import { loraUpdates, openCheckpoint, withTrainedTensors } from "./rcod-checkpoint.ts";
-import { modulatedUpdates, openDegradation } from "./rcod-s-checkpoint.ts";
+import type { RcodCheckpoint } from "./rcod-checkpoint.ts";
+import { openCheckpoint } from "./rcod-checkpoint.ts";
 import { UNUSED_CLIP_TENSORS, storeSource, withCurrentAttentionNames } from "./stored-tensors.ts";
 
+/** The checked weights of a model, open for reading. Whoever opens it closes it. */
+export interface OpenModel {
+  /** By part; the checkpoint's tensors are in place, its LoRA comes with them. */
+  readonly sources: ReadonlyMap<ModelPart, TensorSource>;
+  /** What the sources were checked against. */
+  readonly parameters: PartWeights;
+  readonly checkpoint: RcodCheckpoint | null;
+  readonly close: () => Promise<void>;
+}
+
 /**
- * Opens the weight files of one part of a model folder, under the names that the graphs use, with what the
- * checkpoint trained in full in its place: with a checkpoint `image_proj/` is not read. The caller closes the
- * store, and after it the checkpoint. Throws `WeightsError` for absent or broken files.
+ * Opens the weight files and checks every name and shape of `parts` (default: all) and of the checkpoint; reads
+ * no data. Throws one `WeightsError` with everything that is missing, misshapen or left over.
+ */
+export async function openModel(
+  files: FileSet,
+  configs: ModelConfigs,
+  signal?: AbortSignal,
+  parts: readonly ModelPart[] = modelParts(configs),
+): Promise<OpenModel> {
+  const parameters = modelParameters(configs);
+  const opened: WeightStore[] = [];
+  const close = async (): Promise<void> => {
+    await Promise.all(opened.map((store) => store.close()));
+  };
+  try {
+    const problems: string[] = [];
+    const checked = <T>(check: () => T): T | undefined => {
+      try {
+        return check();
+      } catch (error) {
+        if (!(error instanceof WeightsError)) throw error;
+        problems.push(error.message);
+        return undefined;
+      }
+    };
+    const checkpoint = await openCheckpoint(files, configs.rcod, signal);
+    if (checkpoint) opened.push(checkpoint.store);
+    const lora = checked(() => checkpoint?.loraUpdates(parameters, configs));
+    const sources = new Map<ModelPart, TensorSource>();
+    for (const part of parts) {
+      const store = await openPart(files, part, checkpoint, signal);
+      opened.push(store);
+      checked(() => checkPart(store, part, parameters[part]));
+      const updates = part === "vae" || part === "unet" ? lora?.get(part) : undefined;
+      sources.set(part, storeSource(store, updates));
+    }
+    if (problems.length > 0) throw new WeightsError(problems.join("; "));
+    return { sources, parameters, checkpoint, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** Checks names, shapes and dtypes of a part's store. Throws one `WeightsError` with all that is wrong. */
+export function checkPart(
+  store: WeightStore,
+  part: ModelPart,
+  parameters: PartWeights[ModelPart],
+): void {
+  checkTensors(store, parameters, { unused: part === "clip" ? UNUSED_CLIP_TENSORS : "error" });
+}
+
+/**
+ * Opens the weight files of one part of a model folder, under the names that the graphs use. What the checkpoint
+ * trained in full takes the base's place; `image_proj/` is not read then. The caller closes the store, and after it
+ * the checkpoint. Throws `WeightsError` for absent or broken files.
  */
 export async function openPart(
   files: FileSet,
@@ -35,13 +104,13 @@ export async function openPart(
   switch (part) {
     case "unet": {
       const base = await open("unet", "diffusion_pytorch_model");
-      return checkpoint ? withTrainedTensors(base, checkpoint, "unet") : base;
+      return checkpoint ? withReplaced(base, checkpoint.trained("unet")) : base;
     }
     case "vae":
       return withCurrentAttentionNames(await open("vae", "diffusion_pytorch_model"));
     case "clip": {
       const tower = await open("image_encoder", "model");
-      if (checkpoint) return withTrainedTensors(tower, checkpoint, "clip");
+      if (checkpoint) return withReplaced(tower, checkpoint.trained("clip"));
       try {
         const projection = renamedStore(
           await open("image_proj", "model"),
@@ -67,79 +136,50 @@ export async function openPart(
   }
 }
 
-/** Checks names, shapes and dtypes of a part's store. Throws one `WeightsError` with all that is wrong. */
-export function checkPart(
-  store: WeightStore,
-  part: ModelPart,
-  parameters: readonly Weight[],
-): void {
-  checkTensors(store, parameters, { unused: part === "clip" ? UNUSED_CLIP_TENSORS : "error" });
+/** `base` with the tensors of `trained` in place of its own. Takes over both. */
+function withReplaced(base: WeightStore, trained: WeightStore): WeightStore {
+  const frozen = renamedStore(base, (name) => (trained.has(name) ? null : name));
+  return mergeStores(base.name, [frozen, trained]);
+}
+
+/** Scope of the parameters of RCOD_S's metric estimation module, and their prefix in its file. */
+export const MEM_SCOPE = "mem.";
+const MEM_PREFIX = "state_dict_clip_proj.";
+
+/** The name in the metric estimation module's file of a parameter in `MEM_SCOPE`. */
+export function releasedMemName(parameter: string): string {
+  return `${MEM_PREFIX}${parameter.slice(MEM_SCOPE.length)}`;
 }
 
 /**
- * The updates that a checkpoint brings, by part and parameter. Throws one `WeightsError` with all that is wrong
- * with it; the layers of `openDegradation` are a part of their own.
+ * RCOD_S: the estimator (`de_net.pth`), the checkpoint's modulation layers, and the metric estimation module
+ * (`rcod_s_mem.pkl`) where it is there.
  */
-export async function checkpointUpdates(
-  checkpoint: RcodCheckpoint,
-  parameters: TrainedParameters,
-  { unet, vae, degradation, rcod }: ModelConfigs,
-): Promise<ReturnType<typeof loraUpdates>> {
-  if (degradation === null) return loraUpdates(checkpoint, parameters, rcod.loraAlpha);
-  return modulatedUpdates(checkpoint, parameters, { unet, vae, degradation }, rcod.loraAlpha);
-}
-
-/** The checked weights of a model, open for reading. Whoever opens it closes it. */
-export interface OpenModel {
-  /** By part; the checkpoint's tensors are in place, its LoRA comes with them. */
-  readonly sources: ReadonlyMap<ModelPart, TensorSource>;
-  readonly checkpoint: RcodCheckpoint | null;
-  readonly close: () => Promise<void>;
-}
-
-/**
- * Opens the weight files and checks every name and shape of `parts` (default: all) and of the checkpoint; reads
- * no data. Throws one `WeightsError` with everything that is missing, misshapen or left over.
- */
-export async function openModel(
+async function openDegradation(
   files: FileSet,
-  configs: ModelConfigs,
-  parameters: Readonly<Record<ModelPart, readonly Weight[]>>,
+  checkpoint: RcodCheckpoint,
   signal?: AbortSignal,
-  parts: readonly ModelPart[] = modelParts(configs),
-): Promise<OpenModel> {
-  const { rcod } = configs;
-  const opened: WeightStore[] = [];
-  const close = async (): Promise<void> => {
-    await Promise.all(opened.map((store) => store.close()));
-  };
+): Promise<WeightStore> {
+  const { degradationEstimator: estimator, memCheckpoint } = checkpoint.rcod;
+  const net = estimator === null ? null : await openWeightFile(files, estimator, signal);
+  if (net === null) {
+    throw new WeightsError(
+      `weights: the degradation estimator ${quoted(estimator ?? "(none)")} of an RCOD_S model must exist ` +
+        `(${files.name}). Add the file, or name another as degradation_estimator in rcod_config.json`,
+    );
+  }
+  const stores = [net.store];
   try {
-    const problems: string[] = [];
-    const checked = async <T>(check: () => T | Promise<T>): Promise<T | undefined> => {
-      try {
-        return await check();
-      } catch (error) {
-        if (!(error instanceof WeightsError)) throw error;
-        problems.push(error.message);
-        return undefined;
-      }
-    };
-    const checkpoint =
-      rcod.checkpoint === null ? null : await openCheckpoint(files, rcod.checkpoint, signal, rcod);
-    if (checkpoint) opened.push(checkpoint.store);
-    const lora =
-      checkpoint && (await checked(async () => checkpointUpdates(checkpoint, parameters, configs)));
-    const sources = new Map<ModelPart, TensorSource>();
-    for (const part of parts) {
-      const store = await openPart(files, part, checkpoint, signal);
-      opened.push(store);
-      await checked(() => checkPart(store, part, parameters[part]));
-      sources.set(part, storeSource(store, lora?.get(part)));
+    stores.push(checkpoint.modulationLayers());
+    const mem = memCheckpoint === null ? null : await openWeightFile(files, memCheckpoint, signal);
+    if (mem) {
+      const rename = (name: string): string =>
+        name.startsWith(MEM_PREFIX) ? `${MEM_SCOPE}${name.slice(MEM_PREFIX.length)}` : name;
+      stores.push(renamedStore(mem.store, rename));
     }
-    if (problems.length > 0) throw new WeightsError(problems.join("; "));
-    return { sources, checkpoint, close };
+    return mergeStores(stores.map(({ name }) => name).join(", "), stores);
   } catch (error) {
-    await close();
+    await Promise.all(stores.map((store) => store.close()));
     throw error;
   }
 }

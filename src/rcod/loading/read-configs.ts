@@ -1,6 +1,6 @@
 /** The configurations of a model folder, read and held against each other. */
-import type { FileSet, JsonObject } from "../../weights/index.ts";
-import { WeightsError, openWeightFile, readJson } from "../../weights/index.ts";
+import type { FileSet, JsonObject, WeightFile } from "../../weights/index.ts";
+import { WeightsError, openWeightFile, readAheadFiles, readJson } from "../../weights/index.ts";
 import type { RcodConfig } from "../settings/config.ts";
 import {
   ConfigError,
@@ -11,9 +11,9 @@ import {
   parseUNetConfig,
   parseVaeConfig,
 } from "../settings/config.ts";
-import type { DegradationConfig, ModulatedPart } from "../settings/degradation-config.ts";
+import type { DegradationConfig, LoraPart } from "../settings/degradation-config.ts";
 import type { ModelConfigs } from "../settings/model-configs.ts";
-import { instanceOfCheckpoint } from "./rcod-checkpoint.ts";
+import { instanceOf } from "./rcod-checkpoint.ts";
 
 /**
  * Reads the configurations of a model folder (`unet/`, `vae/`, `image_encoder/config.json`; optional
@@ -72,15 +72,44 @@ export async function readConfigs(files: FileSet, signal?: AbortSignal): Promise
   return configs;
 }
 
-/** `rcod_config.json` with the instance that its checkpoint shows, where it names none itself. */
+/** What a weight file says without its data. */
+interface Peek {
+  readonly shapes: ReadonlyMap<string, readonly number[]>;
+  readonly values: WeightFile["values"];
+}
+
+/** Looks into a weight file; null where there is none. Throws `WeightsError` for a broken one. */
+async function peek(
+  files: FileSet,
+  name: string | null,
+  signal?: AbortSignal,
+): Promise<Peek | null> {
+  const file = name === null ? null : await openWeightFile(readAheadFiles(files), name, signal);
+  if (file === null) return null;
+  const { store, values } = file;
+  try {
+    return { shapes: new Map(Array.from(store.names(), (n) => [n, store.info(n).shape])), values };
+  } finally {
+    await store.close();
+  }
+}
+
+/**
+ * `rcod_config.json` with the instance that its checkpoint shows, where it names none itself. A checkpoint that is
+ * absent, broken or neither instance's shows none; whoever loads it says so.
+ */
 async function withInstance(files: FileSet, json: unknown, signal?: AbortSignal): Promise<unknown> {
   if (typeof json !== "object" || json === null || Array.isArray(json) || "instance" in json) {
     return json;
   }
   const fields = json as JsonObject;
   const { checkpoint } = fields;
-  const instance =
-    typeof checkpoint === "string" ? await instanceOfCheckpoint(files, checkpoint, signal) : null;
+  const name = typeof checkpoint === "string" ? checkpoint : null;
+  const file = await peek(files, name, signal).catch((error: unknown) => {
+    if (error instanceof WeightsError) return null;
+    throw error;
+  });
+  const instance = file && instanceOf(file.values);
   if (instance === "RCOD_S") return { ...fields, instance };
   const needsRcodS = ["degradation_estimator", "mem_checkpoint"].filter((key) => key in fields);
   if (needsRcodS.length === 0) return json;
@@ -99,58 +128,41 @@ const RELEASED: DegradationConfig = {
   hasMem: false,
 };
 
+/** Far above every real rank; a modulation matrix has its square in elements. */
+const MAX_RANK = 1024;
+
 /**
- * Sizes as the files of a model folder say them, released ones where a file is absent or says nothing: whether
- * everything fits together is checked with all other tensors. Throws `WeightsError` for broken files.
+ * RCOD_S's sizes come out of its files, or are the released ones where a file is absent or says nothing. That the
+ * sizes fit together is checked later, with all other tensors. Throws `WeightsError` for broken files.
  */
 async function readDegradationConfig(
   files: FileSet,
   rcod: RcodConfig,
   signal?: AbortSignal,
 ): Promise<DegradationConfig> {
-  /** First sizes of tensors, and plain values, of a file; null where it is absent. */
-  const look = async (name: string | null) => {
-    const file = name === null ? null : await openWeightFile(files, name, signal);
-    if (file === null) return null;
-    const { store, values } = file;
-    try {
-      const sizes = new Map([...store.names()].map((tensor) => [tensor, store.info(tensor).shape]));
-      return { sizes, values };
-    } finally {
-      await store.close();
-    }
-  };
-  const net = await look(rcod.degradationEstimator);
-  const trained = await look(rcod.checkpoint);
-  const mem = await look(rcod.memCheckpoint);
-  const size = (file: typeof net, tensor: string, axis: number, released: number): number => {
-    const found = file?.sizes.get(tensor)?.[axis] ?? 0;
+  const net = await peek(files, rcod.degradationEstimator, signal);
+  const trained = await peek(files, rcod.checkpoint, signal);
+  const mem = await peek(files, rcod.memCheckpoint, signal);
+  const size = (file: Peek | null, tensor: string, axis: number, released: number): number => {
+    const found = file?.shapes.get(tensor)?.[axis] ?? 0;
     return found >= 1 ? found : released;
   };
-  const rank = (part: ModulatedPart): number => {
+  const rank = (part: LoraPart): number => {
     const value = Number(trained?.values.get(`rank_${part}`));
-    return Number.isSafeInteger(value) && value >= 1 && value <= MAX_RANK
-      ? value
-      : RELEASED.ranks[part];
+    const isRank = Number.isSafeInteger(value) && value >= 1 && value <= MAX_RANK;
+    return isRank ? value : RELEASED.ranks[part];
   };
-  const { estimator } = RELEASED;
+  const { estimator, frequencies, blockEmbedding } = RELEASED;
+  const blockTable = "state_embeddings.state_dict_unet_block.weight";
   return {
     estimator: {
       width: size(net, "conv_first.0.weight", 0, estimator.width),
       outWidth: size(net, "body.0.6.weight", 0, estimator.outWidth),
       hidden: size(net, "fc_degree.0.0.weight", 0, estimator.hidden),
     },
-    frequencies: size(trained, "w", 0, RELEASED.frequencies),
-    blockEmbedding: size(
-      trained,
-      "state_embeddings.state_dict_unet_block.weight",
-      1,
-      RELEASED.blockEmbedding,
-    ),
+    frequencies: size(trained, "w", 0, frequencies),
+    blockEmbedding: size(trained, blockTable, 1, blockEmbedding),
     ranks: { vae: rank("vae"), unet: rank("unet") },
     hasMem: mem !== null,
   };
 }
-
-/** Far above every real rank; a modulation matrix has its square in elements. */
-const MAX_RANK = 1024;

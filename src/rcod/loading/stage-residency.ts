@@ -5,12 +5,12 @@ import type { Weight } from "../../graph/ir/ir.ts";
 import type { DeviceWeights } from "../../graph/weights/device-weights.ts";
 import type { ModelPart, WeightStage } from "../networks/stage-graphs.ts";
 import { STAGE_PART } from "../networks/stage-graphs.ts";
-import type { ModulatedPart } from "../settings/degradation-config.ts";
+import type { LoraPart } from "../settings/degradation-config.ts";
 
 export interface EnterOptions {
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
   /** Bytes read, of those that the stage needs. */
-  readonly onProgress?: (bytesLoaded: number, bytesTotal: number) => void;
+  readonly onProgress?: ((bytesLoaded: number, bytesTotal: number) => void) | undefined;
 }
 
 type PartWeights = Readonly<Partial<Record<ModelPart, DeviceWeights>>>;
@@ -21,7 +21,7 @@ export class StageResidency {
   readonly #weights: PartWeights;
   readonly #needed: Readonly<Record<WeightStage, readonly Weight[]>>;
   /** RCOD_S: the modulation matrices of the present image, by part. */
-  readonly #matrices = new Map<ModulatedPart, GPUBuffer>();
+  readonly #matrices = new Map<LoraPart, GPUBuffer>();
   #stage: WeightStage | undefined;
 
   /** `weights` have open sources and nothing loaded. */
@@ -35,28 +35,25 @@ export class StageResidency {
     this.#needed = needed;
   }
 
-  /** Whether the weights of `stage` are there. */
+  /** Whether the weights of `stage` are on the device. */
   has(stage: WeightStage): boolean {
     return this.#stage === stage;
   }
 
   /**
-   * Frees what is there, so that programs of other stages must not run any more, and loads the weights of `stage`,
-   * merged for the present image. After a failure or an abort none are there.
+   * Frees the weights of the stage before, whose programs must not run any more, and loads those of `stage`, merged
+   * for the present image. After a failure or an abort no weights are on the device.
    */
-  async enter(stage: WeightStage, { signal, onProgress }: EnterOptions = {}): Promise<void> {
+  async enter(stage: WeightStage, options: EnterOptions = {}): Promise<void> {
     if (this.has(stage)) return;
     this.#free();
     const part = STAGE_PART[stage];
     const weights = this.#weights[part];
     if (weights === undefined) throw new Error(`internal: this model has no ${part}`);
     try {
-      await weights.load(this.#needed[stage], {
-        ...(signal && { signal }),
-        ...(onProgress && { onProgress }),
-      });
+      await weights.load(this.#needed[stage], options);
       const matrices = part === "vae" || part === "unet" ? this.#matrices.get(part) : undefined;
-      if (matrices) await weights.modulate(matrices, signal ? { signal } : {});
+      if (matrices) await weights.modulate(matrices, options);
       await submittedWorkDone(this.#gpu); // memory that ran out is found here
     } catch (error) {
       weights.dispose();
@@ -66,7 +63,7 @@ export class StageResidency {
   }
 
   /** Takes over the matrices to merge into a part whenever it is loaded. */
-  setMatrices(part: ModulatedPart, matrices: GPUBuffer): void {
+  setMatrices(part: LoraPart, matrices: GPUBuffer): void {
     const before = this.#matrices.get(part);
     if (before) this.#gpu.memory.release(before);
     this.#matrices.set(part, matrices);

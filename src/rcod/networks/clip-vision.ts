@@ -1,6 +1,6 @@
 /**
- * transformers' CLIPVisionModel up to `last_hidden_state` (no post_layernorm), and RCOD's token projection:
- * together the Visual Prompt Injection Module (paper §3.3; a single linear map).
+ * transformers' CLIPVisionModel up to `last_hidden_state` (no post_layernorm). With RCOD's token projection it is the
+ * Visual Prompt Injection Module (paper §3.3).
  */
 import type { GraphBuilder, WeightScope } from "../../graph/ir/builder.ts";
 import type { Value } from "../../graph/ir/ir.ts";
@@ -64,14 +64,4 @@ export function clipEncoderLayer(
   mlp = g.linear(mlp, w.at("mlp").at("fc2"), channels, true);
   h = g.add(h, mlp, w.path);
   return g.name(w.path, h);
-}
-
-/** The token projection: hidden states [1, T, C] → tokens [1, T, outChannels]. */
-export function imageProjection(
-  g: GraphBuilder,
-  w: WeightScope,
-  x: Value,
-  outChannels: number,
-): Value {
-  return g.linear(x, w, outChannels, true);
 }

@@ -1,11 +1,11 @@
-import { GraphBuilder, WeightScope } from "../../graph/ir/builder.ts";
 /**
- * RCOD_S's look at the low-resolution image, as graphs: degradation scores and metric from the image, and from
- * the scores the modulation matrices. Its sizes come out of its weight files.
+ * RCOD_S's graphs that look at the low-resolution image: one gives its degradation scores and metric, the other makes
+ * modulation matrices of the scores. Their sizes come out of the weight files.
  */
+import { GraphBuilder, WeightScope } from "../../graph/ir/builder.ts";
 import type { Graph, Value } from "../../graph/ir/ir.ts";
-import type { DegradationConfig, ModulatedPart } from "../settings/degradation-config.ts";
-import { MODULATED_PARTS } from "../settings/degradation-config.ts";
+import type { DegradationConfig, LoraPart } from "../settings/degradation-config.ts";
+import { LORA_PARTS } from "../settings/degradation-config.ts";
 import { DEGRADATIONS, deResNet } from "./de-resnet.ts";
 import { modulationMatrices } from "./modulation.ts";
 
@@ -41,11 +41,11 @@ export function metricOfFeatures(g: GraphBuilder, root: WeightScope, features: V
  */
 export function modulationGraph(
   config: DegradationConfig,
-  blocks: Readonly<Record<ModulatedPart, number>>,
+  blocks: Readonly<Record<LoraPart, number>>,
 ): Graph {
   const g = new GraphBuilder(DEGRADATION_DTYPE);
   const root = new WeightScope();
-  for (const part of MODULATED_PARTS) {
+  for (const part of LORA_PARTS) {
     const inputs = {
       embedding: g.input(`${part}_embedding`, [
         blocks[part],

@@ -9,12 +9,12 @@ import type {
   UNetConfig,
   VaeConfig,
 } from "../settings/config.ts";
-import { clipVisionModel, imageProjection } from "./clip-vision.ts";
+import { clipVisionModel } from "./clip-vision.ts";
 import { metricMap } from "./mem.ts";
 import { unet2dConditionModel } from "./unet.ts";
 import { vaeDecoder, vaeEncoder } from "./vae.ts";
 
-/** Prefix of the token projection's parameters beside the tower's, so that one store serves both. */
+/** Prefix of the token projection's parameters: they share a store with those of CLIP's tower. */
 export const IMAGE_PROJ = "image_proj";
 
 /** "pixels" [1, S, S, 3] → "tokens" [1, T, D]. */
@@ -23,13 +23,13 @@ export function tokenGraph(clip: ClipConfig, tokenChannels: number, dtype: DType
   const pixels = g.input("pixels", [1, clip.imageSize, clip.imageSize, 3]);
   const root = new WeightScope();
   const hidden = clipVisionModel(g, root, pixels, clip);
-  g.output("tokens", imageProjection(g, root.at(IMAGE_PROJ), hidden, tokenChannels));
+  g.output("tokens", g.linear(hidden, root.at(IMAGE_PROJ), tokenChannels, true)); // [1, T, D]
   return g.build();
 }
 
 /**
- * "image" [1, H, W, 3] → "latents" [1, h, w, L]: the posterior's mean times the scaling factor; and "logvar",
- * clamped, for those who sample.
+ * "image" [1, H, W, 3] → "latents" [1, h, w, L], the posterior's mean times the scaling factor, and "logvar", its
+ * clamped log-variance, which a call with a seed samples with.
  */
 export function encoderGraph(vae: VaeConfig, height: number, width: number, dtype: DType): Graph {
   const g = new GraphBuilder(dtype);
@@ -37,10 +37,9 @@ export function encoderGraph(vae: VaeConfig, height: number, width: number, dtyp
   const moments = vaeEncoder(g, new WeightScope(), g.input("image", [1, height, width, 3]), vae);
   const mean = g.sliceChannels(moments, 0, latentChannels, null, "posterior.mean");
   g.output("latents", g.scale(mean, scalingFactor, "posterior.latents"));
-  g.output(
-    "logvar",
-    g.sliceChannels(moments, latentChannels, latentChannels, [-30, 20], "posterior.logvar"),
-  );
+  const clamp = [-30, 20] as const;
+  const [offset, count] = [latentChannels, latentChannels];
+  g.output("logvar", g.sliceChannels(moments, offset, count, clamp, "posterior.logvar"));
   return g.build();
 }
 
@@ -78,10 +77,8 @@ export function unetGraph(
 /** "z" [1, h, w, L], already divided by the scaling factor → "image" [1, H, W, 3], not clamped. */
 export function decoderGraph(vae: VaeConfig, height: number, width: number, dtype: DType): Graph {
   const g = new GraphBuilder(dtype);
-  g.output(
-    "image",
-    vaeDecoder(g, new WeightScope(), g.input("z", [1, height, width, vae.latentChannels]), vae),
-  );
+  const z = g.input("z", [1, height, width, vae.latentChannels]);
+  g.output("image", vaeDecoder(g, new WeightScope(), z, vae));
   return g.build();
 }
 

@@ -9,8 +9,7 @@
  */
 import type { GraphBuilder, WeightScope } from "../../graph/ir/builder.ts";
 import type { Value } from "../../graph/ir/ir.ts";
-import type { MemConfig, RcodConfig } from "../settings/config.ts";
-import { timestepOfGroups } from "../settings/latent-groups.ts";
+import type { MemConfig } from "../settings/config.ts";
 
 /** latents [1, h, w, L] → the head at every pixel [1, h', w', 1], a side of n giving ⌈n / 2⌉ per convolution. */
 export function metricMap(
@@ -36,16 +35,4 @@ export function metricOfMap(map: ArrayLike<number>): number {
   let sum = 0;
   for (let i = 0; i < map.length; i++) sum += map[i] as number;
   return Math.max(0, sum / map.length);
-}
-
-/**
- * The timestep for a predicted M_L: realism below the first threshold, fidelity from the second one on,
- * neutral between them, and for NaN.
- */
-export function timestepOfMetric(
-  metric: number,
-  { timesteps, thresholds }: Pick<RcodConfig, "timesteps" | "thresholds">,
-): number {
-  const { realism, neutral, fidelity } = timesteps;
-  return timestepOfGroups(metric, { thresholds, timesteps: [realism, neutral, fidelity] });
 }

@@ -10,24 +10,18 @@
 import type { GraphBuilder, WeightScope } from "../../graph/ir/builder.ts";
 import type { Value } from "../../graph/ir/ir.ts";
 import { channelsOf } from "../../graph/ir/ir.ts";
-import type { ModulatedPart } from "../settings/degradation-config.ts";
+import type { LoraPart } from "../settings/degradation-config.ts";
 
-/** How many levels the networks of the parts have. */
-export interface ModulatedNetworks {
-  readonly unet: { readonly blockOutChannels: readonly number[] };
-  readonly vae: { readonly blockOutChannels: readonly number[] };
-}
-
-/** Levels of a part's network. */
-export function levelsOf(networks: ModulatedNetworks, part: ModulatedPart): number {
-  return networks[part].blockOutChannels.length;
-}
+/** The parts' networks: a network has as many levels as widths. */
+export type NetworkLevels = Readonly<
+  Record<LoraPart, { readonly blockOutChannels: readonly number[] }>
+>;
 
 /** Modulation matrices of each part. */
-export function blockCounts(networks: ModulatedNetworks): Readonly<Record<ModulatedPart, number>> {
+export function blockCounts({ vae, unet }: NetworkLevels): Readonly<Record<LoraPart, number>> {
   return {
-    vae: blockCount("vae", levelsOf(networks, "vae")),
-    unet: blockCount("unet", levelsOf(networks, "unet")),
+    vae: blockCount("vae", vae.blockOutChannels.length),
+    unet: blockCount("unet", unet.blockOutChannels.length),
   };
 }
 
@@ -36,7 +30,7 @@ export interface DegradationTables {
   /** Frequencies [F] of the scores' embedding, drawn once at the start of training. */
   readonly w: Float32Array;
   /** Block embeddings [blocks, E], row-major. */
-  readonly blocks: Readonly<Record<ModulatedPart, Float32Array>>;
+  readonly blocks: Readonly<Record<LoraPart, Float32Array>>;
 }
 
 /** Scores to their Fourier features [4·F]. On the host in doubles: GPU sines are not accurate far from 0. */
@@ -70,7 +64,7 @@ export function repeatRows(embedding: Float32Array, rows: number): Float32Array<
 export function modulationMatrices(
   g: GraphBuilder,
   root: WeightScope,
-  part: ModulatedPart,
+  part: LoraPart,
   { embedding, blocks }: { readonly embedding: Value; readonly blocks: Value },
   rank: number,
 ): Value {
@@ -84,7 +78,7 @@ export function modulationMatrices(
 }
 
 /** Number of modulation matrices: levels down (and, in the UNet, up), mid block, everything else. */
-export function blockCount(part: ModulatedPart, levels: number): number {
+export function blockCount(part: LoraPart, levels: number): number {
   return part === "vae" ? levels + 2 : 2 * levels + 2;
 }
 
@@ -92,7 +86,7 @@ export function blockCount(part: ModulatedPart, levels: number): number {
  * The modulation matrix of a module, by its path in the checkpoint: `down_blocks.i` → i, `mid_block` → levels,
  * the UNet's `up_blocks.i` → levels + 1 + i, everything else (conv_in, conv_out) → the last one.
  */
-export function blockOfModule(part: ModulatedPart, module: string, levels: number): number {
+export function blockOfModule(part: LoraPart, module: string, levels: number): number {
   const path = part === "vae" ? module.replace(/^encoder\./, "") : module;
   const [, kind, index] = /^(down_blocks|up_blocks)\.(\d+)\./.exec(path) ?? [];
   if (kind === "down_blocks") return Number(index);

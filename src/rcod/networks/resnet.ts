@@ -36,12 +36,6 @@ export function resnetBlock(
   const shortcut =
     channelsOf(x) === outChannels
       ? x
-      : g.conv2d(x, w.at("conv_shortcut"), {
-          outChannels,
-          kernelSize: 1,
-          stride: 1,
-          padding: 0,
-          bias: true,
-        });
+      : g.conv2d(x, w.at("conv_shortcut"), { ...conv, kernelSize: 1, padding: 0 });
   return g.name(w.path, g.add(shortcut, h, w.path));
 }

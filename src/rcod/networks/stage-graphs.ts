@@ -1,4 +1,7 @@
-/** The parts of a model: the graphs that use their weights, and the parameters that their files must hold. */
+/**
+ * The graphs of a model's stages, and the weights that they need: which parameters the files of each part must hold,
+ * and which weights each stage loads.
+ */
 import type { DType } from "../../gpu/dtype.ts";
 import type { Graph, Weight } from "../../graph/ir/ir.ts";
 import { graphWeights } from "../../graph/ir/ir.ts";
@@ -6,14 +9,29 @@ import type { PassName } from "../../graph/passes/passes.ts";
 import { optimize } from "../../graph/passes/passes.ts";
 import { clipTokens, vaeFactor } from "../settings/config.ts";
 import type { ModelConfigs } from "../settings/model-configs.ts";
+import type { NetworkStage } from "../settings/options.ts";
 import { estimatorGraph, modulationGraph } from "./degradation.ts";
 import { decoderGraph, encoderGraph, memGraph, tokenGraph, unetGraph } from "./graphs.ts";
 import { blockCounts } from "./modulation.ts";
 
-/** The parts of a model that have weights of their own on the device. */
+/** The parts of a model: its networks by whose weights they are. */
 export type ModelPart = "clip" | "vae" | "unet" | "mem" | "degradation";
 
-/** Graphs of the stages for an output of width × height pixels (multiples of the VAE's factor). */
+/** Weights of each part; none for a part that the model does not have. */
+export type PartWeights = Readonly<Record<ModelPart, readonly Weight[]>>;
+
+/** The parts that a model has. */
+export function modelParts({ mem, degradation }: ModelConfigs): readonly ModelPart[] {
+  return [
+    "clip",
+    "vae",
+    "unet",
+    ...(mem ? ["mem" as const] : []),
+    ...(degradation ? ["degradation" as const] : []),
+  ];
+}
+
+/** Graphs of the stages for an output of width × height pixels, which are multiples of the VAE's factor. */
 export function stageGraphs(
   { rcod, unet, vae, clip, mem, degradation }: ModelConfigs,
   height: number,
@@ -47,27 +65,26 @@ export function stageGraphs(
   };
 }
 
-/** Something of each part of a model; empty for an absent `mem/`. */
-type ByPart<T> = Readonly<Record<ModelPart, readonly T[]>>;
-
-/** The checkpoint's parameters of each part, in plain layouts. They do not depend on sizes. */
-export function modelParameters(configs: ModelConfigs): ByPart<Weight> {
+/** The parameters that the files of each part must hold, in plain layouts. They do not depend on sizes. */
+export function modelParameters(configs: ModelConfigs): PartWeights {
   const side = vaeFactor(configs.vae);
   const graphs = stageGraphs(configs, side, side, "f32");
+  const weights = (...used: readonly (Graph | undefined)[]): Weight[] =>
+    graphWeights({ nodes: used.flatMap((graph) => graph?.nodes ?? []) });
   return {
-    clip: graphWeights(graphs.tokens),
-    vae: graphWeights({ nodes: [...graphs.encode.nodes, ...graphs.decode.nodes] }),
-    unet: graphWeights(graphs.unet),
-    mem: graphs.mem ? graphWeights(graphs.mem) : [],
-    degradation:
-      graphs.estimator && graphs.modulation
-        ? graphWeights({ nodes: [...graphs.estimator.nodes, ...graphs.modulation.nodes] })
-        : [],
+    clip: weights(graphs.tokens),
+    vae: weights(graphs.encode, graphs.decode),
+    unet: weights(graphs.unet),
+    mem: weights(graphs.mem),
+    degradation: weights(graphs.estimator, graphs.modulation),
   };
 }
 
-/** The stages of the pipeline that have weights of their own. */
-export type WeightStage = "tokens" | "degradation" | "encode" | "mem" | "unet" | "decode";
+/**
+ * What is loaded at a time in low memory: the weights of a network stage, or those of a network that runs within
+ * "encode" ("degradation": estimator and modulation layers).
+ */
+export type WeightStage = NetworkStage | "degradation" | "mem";
 
 /** The part whose weights a stage uses. */
 export const STAGE_PART: Readonly<Record<WeightStage, ModelPart>> = {
@@ -80,24 +97,26 @@ export const STAGE_PART: Readonly<Record<WeightStage, ModelPart>> = {
 };
 
 /**
- * What each stage loads: the parameters in the layouts that the fused graphs read, whatever the size. Some read
- * others by size, and both are loaded: up-samplers of the UNet, as they double exactly or not, and the attention of the
- * VAE, whose projections are one product but in the largest images.
+ * The weights that each stage loads, in the layouts that the optimized graphs read. They serve images of every size.
+ * Two networks read other layouts at some sizes; they load the layouts of both cases:
+ *
+ * - An up-sampler of the UNet reads another layout where it doubles its map exactly than where it does not.
+ * - The VAE's attention reads its projections stacked, as one product; in the largest images it reads three.
  */
 export function stageWeights(
   configs: ModelConfigs,
   dtype: DType,
 ): Readonly<Record<WeightStage, readonly Weight[]>> {
   const { unet, vae, clip } = configs;
-  // Halved once a level with rounding up, 2^n stays even and 2^n + 1 odd.
+  // 2^levels stays even when it is halved, with rounding up, once per level; 2^levels + 1 stays odd.
   const side = 2 ** unet.blockOutChannels.length;
-  const [height, width] = [side * vaeFactor(vae), side * vaeFactor(vae)];
-  const graphs = stageGraphs(configs, height, width, dtype);
+  const pixels = side * vaeFactor(vae);
+  const graphs = stageGraphs(configs, pixels, pixels, dtype);
   const oddUNet = unetGraph(unet, side + 1, side + 1, clipTokens(clip), dtype);
-  const nodes = (graph: Graph, without: readonly PassName[] = []) =>
+  const nodes = (graph: Graph, without: readonly PassName[] = []): Graph["nodes"] =>
     optimize({ ...graph, named: new Map() }, without).nodes;
-  const weights = (...parts: readonly Graph[]): Weight[] =>
-    graphWeights({ nodes: parts.flatMap((graph) => nodes(graph)) });
+  const weights = (...used: readonly (Graph | undefined)[]): Weight[] =>
+    graphWeights({ nodes: used.flatMap((graph) => (graph ? nodes(graph) : [])) });
   const vaeWeights = (graph: Graph): Weight[] =>
     graphWeights({ nodes: [...nodes(graph), ...nodes(graph, ["stack-projections"])] });
   return {
@@ -105,25 +124,13 @@ export function stageWeights(
     encode: vaeWeights(graphs.encode),
     decode: vaeWeights(graphs.decode),
     unet: weights(graphs.unet, oddUNet),
-    mem: graphs.mem ? weights(graphs.mem) : [],
-    degradation:
-      graphs.estimator && graphs.modulation ? weights(graphs.estimator, graphs.modulation) : [],
+    mem: weights(graphs.mem),
+    degradation: weights(graphs.estimator, graphs.modulation),
   };
 }
 
-/** What each part loads for all of its stages (`stageWeights`). */
-export function modelWeights(configs: ModelConfigs, dtype: DType): ByPart<Weight> {
+/** The weights that each part loads for all of its stages. */
+export function modelWeights(configs: ModelConfigs, dtype: DType): PartWeights {
   const { tokens, encode, decode, ...others } = stageWeights(configs, dtype);
   return { clip: tokens, vae: [...encode, ...decode], ...others };
-}
-
-/** The parts that a model has. */
-export function modelParts({ mem, degradation }: ModelConfigs): readonly ModelPart[] {
-  return [
-    "clip",
-    "vae",
-    "unet",
-    ...(mem ? ["mem" as const] : []),
-    ...(degradation ? ["degradation" as const] : []),
-  ];
 }

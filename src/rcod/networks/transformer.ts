@@ -44,20 +44,10 @@ export function basicTransformerBlock(
   numHeads: number,
 ): Value {
   const channels = channelsOf(x);
-  let h = x;
-  const self = g.layerNorm(h, w.at("norm1"), LAYER_NORM_EPS);
-  h = g.add(h, crossAttention(g, w.at("attn1"), self, self, numHeads), w.path);
-  h = g.add(
-    h,
-    crossAttention(
-      g,
-      w.at("attn2"),
-      g.layerNorm(h, w.at("norm2"), LAYER_NORM_EPS),
-      context,
-      numHeads,
-    ),
-    w.path,
-  );
+  const self = g.layerNorm(x, w.at("norm1"), LAYER_NORM_EPS);
+  let h = g.add(x, attention(g, w.at("attn1"), self, self, numHeads), w.path);
+  const cross = g.layerNorm(h, w.at("norm2"), LAYER_NORM_EPS);
+  h = g.add(h, attention(g, w.at("attn2"), cross, context, numHeads), w.path);
   let ff = g.layerNorm(h, w.at("norm3"), LAYER_NORM_EPS);
   const net = w.at("ff").at("net");
   ff = g.linear(ff, net.at("0").at("proj"), 8 * channels, true); // [B, T, value 4C | gate 4C]
@@ -67,7 +57,7 @@ export function basicTransformerBlock(
 }
 
 /** diffusers' Attention without bias on q, k, v: queries from x, keys and values from context. */
-function crossAttention(
+function attention(
   g: GraphBuilder,
   w: WeightScope,
   x: Value,

@@ -1,8 +1,8 @@
-import { ShapeError } from "../../gpu/shape.ts";
 /**
  * diffusers' UNet2DConditionModel, built from its config. Up-samplers always resize to the size of the next
  * skip tensor: with sides divisible by 2^(levels − 1) that is ×2, and otherwise it is diffusers' rule too.
  */
+import { ShapeError } from "../../gpu/shape.ts";
 import type { GraphBuilder, WeightScope } from "../../graph/ir/builder.ts";
 import type { Value } from "../../graph/ir/ir.ts";
 import { channelsOf } from "../../graph/ir/ir.ts";
@@ -58,13 +58,8 @@ export function unet2dConditionModel(
     }
     if (level < levels - 1) {
       const down = block.at("downsamplers.0");
-      h = g.conv2d(h, down.at("conv"), {
-        outChannels: width(level),
-        kernelSize: 3,
-        stride: 2,
-        padding: config.downsamplePadding,
-        bias: true,
-      });
+      const conv = { ...conv3, stride: 2, padding: config.downsamplePadding };
+      h = g.conv2d(h, down.at("conv"), { ...conv, outChannels: width(level) });
       g.name(down.path, h);
       skips.push(h);
     }

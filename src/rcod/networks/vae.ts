@@ -9,24 +9,17 @@ import { resnetBlock } from "./resnet.ts";
 const EPS = 1e-6;
 
 const CONV3 = { kernelSize: 3, stride: 1, padding: 1, bias: true } as const;
+const CONV1 = { kernelSize: 1, stride: 1, padding: 0, bias: true } as const;
+
+/** A network of the VAE, or half of one. `root` is the root of the checkpoint. */
+export type VaeNetwork = (g: GraphBuilder, root: WeightScope, x: Value, config: VaeConfig) => Value;
 
 /** image [1, H, W, 3] in −1 … 1 → moments [1, h, w, 2·latentChannels]: mean, then log-variance (not clamped). */
-export function vaeEncoder(
-  g: GraphBuilder,
-  root: WeightScope,
-  image: Value,
-  config: VaeConfig,
-): Value {
-  return vaeEncoderTail(g, root, vaeEncoderHead(g, root, image, config), config);
-}
+export const vaeEncoder: VaeNetwork = (g, root, image, config) =>
+  vaeEncoderTail(g, root, vaeEncoderHead(g, root, image, config), config);
 
-/** The part of the encoder that only looks around each pixel: conv_in and the down blocks. */
-export function vaeEncoderHead(
-  g: GraphBuilder,
-  root: WeightScope,
-  image: Value,
-  config: VaeConfig,
-): Value {
+/** The half of the encoder that only looks around each pixel: conv_in and the down blocks. */
+export const vaeEncoderHead: VaeNetwork = (g, root, image, config) => {
   const { blockOutChannels, layersPerBlock, normNumGroups: numGroups } = config;
   const w = root.at("encoder");
   let h = g.conv2d(image, w.at("conv_in"), {
@@ -42,26 +35,16 @@ export function vaeEncoderHead(
     if (level < blockOutChannels.length - 1) {
       const down = block.at("downsamplers.0");
       // One zero row below and one zero column to the right, unlike the UNet's symmetric padding.
-      h = g.conv2d(h, down.at("conv"), {
-        outChannels,
-        kernelSize: 3,
-        stride: 2,
-        padding: [0, 1, 0, 1],
-        bias: true,
-      });
+      const conv = { ...CONV3, outChannels, stride: 2, padding: [0, 1, 0, 1] } as const;
+      h = g.conv2d(h, down.at("conv"), conv);
       g.name(down.path, h);
     }
   });
   return h;
-}
+};
 
-/** The part of the encoder at latent resolution: mid block (with attention over the whole map), output convs. */
-export function vaeEncoderTail(
-  g: GraphBuilder,
-  root: WeightScope,
-  x: Value,
-  config: VaeConfig,
-): Value {
+/** The half of the encoder at latent resolution: mid block (with attention over the whole map), output convs. */
+export const vaeEncoderTail: VaeNetwork = (g, root, x, config) => {
   const { latentChannels, normNumGroups: numGroups } = config;
   const w = root.at("encoder");
   let h = midBlock(g, w.at("mid_block"), x, config);
@@ -69,51 +52,28 @@ export function vaeEncoderTail(
   h = g.conv2d(h, w.at("conv_out"), { ...CONV3, outChannels: 2 * latentChannels });
   g.name(w.at("conv_out").path, h);
   const quant = root.at("quant_conv");
-  h = g.conv2d(h, quant, {
-    outChannels: 2 * latentChannels,
-    kernelSize: 1,
-    stride: 1,
-    padding: 0,
-    bias: true,
-  });
+  h = g.conv2d(h, quant, { ...CONV1, outChannels: 2 * latentChannels });
   return g.name(quant.path, h);
-}
+};
 
 /** z [1, h, w, latentChannels] (already divided by the scaling factor) → image [1, H, W, 3], not clamped. */
-export function vaeDecoder(g: GraphBuilder, root: WeightScope, z: Value, config: VaeConfig): Value {
-  return vaeDecoderTail(g, root, vaeDecoderHead(g, root, z, config), config);
-}
+export const vaeDecoder: VaeNetwork = (g, root, z, config) =>
+  vaeDecoderTail(g, root, vaeDecoderHead(g, root, z, config), config);
 
-/** The part of the decoder at latent resolution: input convs and mid block. */
-export function vaeDecoderHead(
-  g: GraphBuilder,
-  root: WeightScope,
-  z: Value,
-  config: VaeConfig,
-): Value {
+/** The half of the decoder at latent resolution: input convs and mid block. */
+export const vaeDecoderHead: VaeNetwork = (g, root, z, config) => {
   const { blockOutChannels, latentChannels } = config;
   const w = root.at("decoder");
   const postQuant = root.at("post_quant_conv");
-  let h = g.conv2d(z, postQuant, {
-    outChannels: latentChannels,
-    kernelSize: 1,
-    stride: 1,
-    padding: 0,
-    bias: true,
-  });
+  let h = g.conv2d(z, postQuant, { ...CONV1, outChannels: latentChannels });
   g.name(postQuant.path, h);
   h = g.conv2d(h, w.at("conv_in"), { ...CONV3, outChannels: blockOutChannels.at(-1) as number });
   g.name(w.at("conv_in").path, h);
   return midBlock(g, w.at("mid_block"), h, config);
-}
+};
 
-/** The part of the decoder that only looks around each pixel: up blocks and conv_out. */
-export function vaeDecoderTail(
-  g: GraphBuilder,
-  root: WeightScope,
-  x: Value,
-  config: VaeConfig,
-): Value {
+/** The half of the decoder that only looks around each pixel: up blocks and conv_out. */
+export const vaeDecoderTail: VaeNetwork = (g, root, x, config) => {
   const { blockOutChannels, layersPerBlock, normNumGroups: numGroups } = config;
   const w = root.at("decoder");
   const widths = blockOutChannels.toReversed();
@@ -133,7 +93,7 @@ export function vaeDecoderTail(
   h = normOut(g, w, h, numGroups);
   h = g.conv2d(h, w.at("conv_out"), { ...CONV3, outChannels: config.outChannels });
   return g.name(w.at("conv_out").path, h);
-}
+};
 
 function resnet(
   g: GraphBuilder,

@@ -90,14 +90,17 @@ export class Fields {
     return value as number[];
   }
 
-  /** A list of names, each from `allowed`. */
-  names(key: string, allowed: readonly string[], fallback?: readonly string[]): readonly string[] {
-    if (!this.has(key) && fallback !== undefined) return fallback;
+  /** A list of names from `allowed`, as many as `block_out_channels` has levels. */
+  namesByLevel(key: string, allowed: readonly string[], levels: number): readonly string[] {
     const value = this.get(key);
     if (!Array.isArray(value) || !value.every((n) => allowed.includes(n as string))) {
       return this.fail(key, `must be a list of ${allowed.join(" or ")}`);
     }
-    return value as string[];
+    return value.length === levels ? (value as string[]) : this.failLevels(key, levels);
+  }
+
+  failLevels(key: string, levels: number): never {
+    return this.fail(key, `must have ${levels} entries like block_out_channels`);
   }
 
   /** Refuses any value of `key` but the listed ones (absent is fine). */

@@ -143,18 +143,14 @@ export function parseUNetConfig(json: unknown, name = "unet/config.json"): UNetC
   f.only("mid_block_type", "UNetMidBlock2DCrossAttn");
   const blockOutChannels = f.counts("block_out_channels");
   const levels = blockOutChannels.length;
-  const down = f.names("down_block_types", ["CrossAttnDownBlock2D", "DownBlock2D"]);
-  const up = f.names("up_block_types", ["CrossAttnUpBlock2D", "UpBlock2D"]);
-  if (down.length !== levels)
-    f.fail("down_block_types", `must have ${levels} entries like block_out_channels`);
-  if (up.length !== levels)
-    f.fail("up_block_types", `must have ${levels} entries like block_out_channels`);
+  const downTypes = ["CrossAttnDownBlock2D", "DownBlock2D"];
+  const down = f.namesByLevel("down_block_types", downTypes, levels);
+  const up = f.namesByLevel("up_block_types", ["CrossAttnUpBlock2D", "UpBlock2D"], levels);
   const headsKey = f.has("num_attention_heads") ? "num_attention_heads" : "attention_head_dim";
   const numHeads = Array.isArray(f.get(headsKey))
     ? f.counts(headsKey)
     : blockOutChannels.map(() => f.count(headsKey, 8));
-  if (numHeads.length !== levels)
-    f.fail(headsKey, `must have ${levels} entries like block_out_channels`);
+  if (numHeads.length !== levels) f.failLevels(headsKey, levels);
   f.only("downsample_padding", 0, 1);
   const normNumGroups = f.count("norm_num_groups", 32);
   blockOutChannels.forEach((channels, level) => {
@@ -190,32 +186,23 @@ export function parseVaeConfig(json: unknown, name = "vae/config.json"): VaeConf
   f.only("shift_factor");
   const blockOutChannels = f.counts("block_out_channels");
   const levels = blockOutChannels.length;
-  const down = f.names(
-    "down_block_types",
-    ["DownEncoderBlock2D"],
-    blockOutChannels.map(() => "DownEncoderBlock2D"),
-  );
-  const up = f.names(
-    "up_block_types",
-    ["UpDecoderBlock2D"],
-    blockOutChannels.map(() => "UpDecoderBlock2D"),
-  );
-  if (down.length !== levels)
-    f.fail("down_block_types", `must have ${levels} entries like block_out_channels`);
-  if (up.length !== levels)
-    f.fail("up_block_types", `must have ${levels} entries like block_out_channels`);
+  for (const [key, type] of [
+    ["down_block_types", "DownEncoderBlock2D"],
+    ["up_block_types", "UpDecoderBlock2D"],
+  ] as const) {
+    if (f.has(key)) f.namesByLevel(key, [type], levels);
+  }
   const normNumGroups = f.count("norm_num_groups", 32);
   for (const channels of blockOutChannels) {
     if (channels % normNumGroups !== 0)
       f.fail("block_out_channels", `must be divisible by norm_num_groups ${normNumGroups}`);
   }
-  const inChannels = f.count("in_channels", 3);
-  const outChannels = f.count("out_channels", 3);
-  if (inChannels !== 3) f.fail("in_channels", "must be 3");
-  if (outChannels !== 3) f.fail("out_channels", "must be 3");
+  for (const key of ["in_channels", "out_channels"]) {
+    if (f.count(key, 3) !== 3) f.fail(key, "must be 3");
+  }
   return {
-    inChannels,
-    outChannels,
+    inChannels: 3,
+    outChannels: 3,
     blockOutChannels,
     layersPerBlock: f.layers("layers_per_block", 1, MAX_LAYERS_PER_BLOCK),
     latentChannels: f.count("latent_channels", 4),

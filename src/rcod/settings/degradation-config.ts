@@ -10,9 +10,9 @@ export interface DeResNetConfig {
   readonly hidden: number;
 }
 
-/** The parts whose LoRA is modulated. */
-export const MODULATED_PARTS = ["vae", "unet"] as const;
-export type ModulatedPart = (typeof MODULATED_PARTS)[number];
+/** The parts with LoRA, which RCOD_S modulates. */
+export const LORA_PARTS = ["vae", "unet"] as const;
+export type LoraPart = (typeof LORA_PARTS)[number];
 
 /** Sizes of the degradation estimator and of what makes modulation matrices of its scores. */
 export interface DegradationConfig {
@@ -22,7 +22,7 @@ export interface DegradationConfig {
   /** Length of a block embedding. */
   readonly blockEmbedding: number;
   /** LoRA ranks, the sides of the modulation matrices. */
-  readonly ranks: Readonly<Record<ModulatedPart, number>>;
+  readonly ranks: Readonly<Record<LoraPart, number>>;
   /** Whether the metric estimation module is there. */
   readonly hasMem: boolean;
 }

@@ -2,6 +2,9 @@
  * Latent Domain Grouping (RCOD paper §3.2): images are grouped by their latent metric M_L, the cosine similarity
  * of the latents before and after restoration, and each group is trained at a timestep of its own.
  */
+import type { RcodConfig } from "./config.ts";
+
+type TrainedTimesteps = Pick<RcodConfig, "timesteps" | "thresholds">;
 
 /** Groups by rising metric. */
 export interface LatentGroups {
@@ -32,6 +35,19 @@ export function groupOfMetric(
 /** Timestep of the group of a metric. */
 export function timestepOfGroups(metric: number, groups: LatentGroups): number {
   return groups.timesteps[groupOfMetric(metric, groups)] as number;
+}
+
+/** The groups that a model was trained for. */
+export function groupsOf({ timesteps, thresholds }: TrainedTimesteps): LatentGroups {
+  return { thresholds, timesteps: [timesteps.realism, timesteps.neutral, timesteps.fidelity] };
+}
+
+/**
+ * A model's timestep for a predicted M_L: realism below the first threshold, fidelity from the second one on, neutral
+ * between them, and for NaN.
+ */
+export function timestepOfMetric(metric: number, rcod: TrainedTimesteps): number {
+  return timestepOfGroups(metric, groupsOf(rcod));
 }
 
 /** M_L of two latents of equal length: ⟨a, b⟩ / (‖a‖·‖b‖), each norm at least 1e-8 as in the release. In doubles. */

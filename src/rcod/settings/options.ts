@@ -15,6 +15,9 @@ export interface RawImage {
 /** A stage of the pipeline, in order. */
 export type Stage = "load" | "preprocess" | "tokens" | "encode" | "unet" | "decode" | "color";
 
+/** A stage of a call on a loaded model. */
+export type RunStage = Exclude<Stage, "load">;
+
 /** A stage that is a network. */
 export type NetworkStage = "tokens" | "encode" | "unet" | "decode";
 
@@ -43,7 +46,7 @@ export type Precision = "auto" | "f32" | "f16";
 export type RealismSetting = "fidelity" | "neutral" | "realism" | "auto" | number;
 
 /**
- * Another realism for a part of the picture. The mask covers the whole input image and may have any size; it is
+ * Another realism for a region of the picture. The mask covers the whole input image and may have any size; it is
  * averaged to latent resolution (8 output pixels in the full model), where the predictions are blended.
  */
 export interface RealismMask {
@@ -71,7 +74,7 @@ export interface InspectOptions {
 
 /** One step of a network on the device. */
 export interface PassTime {
-  /** The stage that it is part of. */
+  /** The stage that it belongs to. */
   readonly stage: NetworkStage;
   /** The module path. */
   readonly label: string;
@@ -104,7 +107,7 @@ export interface Inspection {
    * has no `timestamp-query`. Browsers round the times, Chrome to 0.1 ms.
    */
   readonly passes?: readonly PassTime[];
-  /** By the names that were asked for. */
+  /** By the requested names. */
   readonly captures: Readonly<Record<string, Capture>>;
 }
 
@@ -126,8 +129,8 @@ export interface UpscaleOptions {
   /** Samples the latent posterior with this seed. Default: its mean, which needs no randomness. */
   readonly seed?: number;
   /**
-   * Side in output pixels above which, and of tiles into which, the VAE is cut. Default: only where the
-   * untiled pass does not fit the device. The result does not depend on it.
+   * Side of the VAE's tiles in output pixels, ≥ 64: a picture with a longer side is encoded and decoded in tiles.
+   * Default: tiles only where the untiled pass does not fit the device. The result does not depend on it.
    */
   readonly tile?: number;
   /**
@@ -162,7 +165,7 @@ export interface TextureOptions extends Omit<UpscaleOptions, "output"> {
 export interface UpscaleReport {
   /** The timestep given to the UNet. */
   readonly timestep: number;
-  /** With `realismMask`: the timestep of the masked part. */
+  /** With `realismMask`: the timestep of the masked region. */
   readonly maskTimestep?: number;
   /**
    * What "auto" decided by: the predicted latent metric M_L ≥ 0, the cosine similarity of the latents of this
@@ -173,7 +176,7 @@ export interface UpscaleReport {
    * Wall time of each stage; a stage served from the cache of the same image takes about 0. The prediction of
    * "auto" counts as encoding.
    */
-  readonly timingsMs: Readonly<Record<Exclude<Stage, "load">, number>>;
+  readonly timingsMs: Readonly<Record<RunStage, number>>;
   /** Stages taken from the encoding of the last image. */
   readonly reused: readonly Stage[];
   /** Peak device bytes during the call, weights included. */

@@ -1,6 +1,6 @@
+/** RCOD_S: estimates how an image is degraded, and merges the LoRA of encoder and UNet for it. */
 import { runPlan } from "../../graph/execution/run-plan.ts";
 import { packActivation } from "../../graph/pack-activation.ts";
-/** RCOD_S: makes the model's weights those for one image. */
 import type { RunOptions } from "../../graph/program.ts";
 import { imageToTensor } from "../../kernels/image/image-to-tensor.ts";
 import type { SourceImage } from "../images/source-image.ts";
@@ -8,7 +8,7 @@ import { packedSource } from "../images/source-image.ts";
 import { degreesOfLogits } from "../networks/de-resnet.ts";
 import { DEGRADATION_DTYPE, estimatorGraph, modulationGraph } from "../networks/degradation.ts";
 import { blockCounts, fourierEmbedding, repeatRows } from "../networks/modulation.ts";
-import { MODULATED_PARTS } from "../settings/degradation-config.ts";
+import { LORA_PARTS } from "../settings/degradation-config.ts";
 import type { StageContext } from "./context.ts";
 
 /** What the degradation estimator says of an image. */
@@ -20,8 +20,8 @@ export interface Degradation {
 }
 
 /**
- * Estimates how the low-resolution `image` is degraded and merges the LoRA of encoder and UNet for it. What
- * they held before is gone, also after an abort. In low memory the merge waits for the weights.
+ * Estimates how the low-resolution `image` is degraded and merges the LoRA of encoder and UNet for it. The merge for
+ * the image before is lost, also after an abort. In low memory each part is merged when it is loaded.
  */
 export async function adaptToImage(
   context: StageContext,
@@ -33,8 +33,8 @@ export async function adaptToImage(
   const { tables } = weights;
   if (config === null || tables === undefined) throw new Error("internal: not RCOD_S");
   const { width, height } = image;
-  const signal = options.signal ? { signal: options.signal } : {};
-  await programs.enter("degradation", signal);
+  const { signal } = options;
+  await programs.enter("degradation", { signal });
   const estimator = await programs.get(`degradation ${height}x${width}`, "degradation", () =>
     estimatorGraph(config, height, width),
   );
@@ -69,15 +69,13 @@ export async function adaptToImage(
   );
   await modulation.run(
     Object.fromEntries(
-      MODULATED_PARTS.flatMap((part) => [
+      LORA_PARTS.flatMap((part) => [
         [`${part}_embedding`, pack(repeatRows(embedding, blocks[part]), embedding.length)],
         [`${part}_blocks`, pack(tables.blocks[part], config.blockEmbedding)],
       ]),
     ),
-    signal,
+    { signal },
   );
-  for (const part of MODULATED_PARTS) {
-    await programs.modulate(modulation, part, options.signal);
-  }
+  for (const part of LORA_PARTS) await programs.modulate(modulation, part, signal);
   return { degrees, ...(metric !== undefined && { metric }) };
 }

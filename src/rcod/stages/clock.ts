@@ -2,9 +2,7 @@ import type { RunOptions } from "../../graph/program.ts";
 import type { Inspector } from "../inspect/inspector.ts";
 import { NETWORK_STAGES } from "../inspect/stage-modules.ts";
 import type { EnterOptions } from "../loading/stage-residency.ts";
-import type { Progress, Stage } from "../settings/options.ts";
-
-type RunStage = Exclude<Stage, "load">;
+import type { Progress, RunStage } from "../settings/options.ts";
 
 /** Times the stages of one call and turns their progress into one figure that never falls. */
 export class StageClock {
@@ -63,17 +61,17 @@ export class StageClock {
           bytesLoaded,
           bytesTotal,
         }),
-      ...(signal && { signal }),
+      signal,
     };
   }
 
-  /** Options for a program that does the part of the stage from `start`, `length` long. */
+  /** Options for a program that is the fraction `length` of the stage, from the fraction `start` on. */
   runOptions(signal: AbortSignal | undefined, start = 0, length = 1): RunOptions {
     const stage = NETWORK_STAGES.find((network) => network === this.#stage);
     return {
       onProgress: (fraction) => this.progress(start + length * fraction),
       ...(stage && this.#inspector?.onTimes(stage)),
-      ...(signal && { signal }),
+      signal,
     };
   }
 

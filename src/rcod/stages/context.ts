@@ -17,11 +17,11 @@ export interface StageContext {
   readonly programs: StagePrograms;
   /** Storage of activations. */
   readonly dtype: DType;
-  /** Of this call, where somebody wants to look. */
+  /** Of this call, where it has `inspect`. */
   readonly inspector?: Inspector;
 }
 
-/** Everything of an image that does not depend on realism. Whoever made it releases its buffers. */
+/** What does not depend on realism: all that is known of an encoded image. Whoever made it frees its buffers. */
 export interface Encoded {
   /** The colour reference: the enlarged source. */
   readonly source: DeviceImage;

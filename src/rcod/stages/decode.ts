@@ -6,7 +6,7 @@ import type { DeviceImage } from "../images/image-ops.ts";
 import { createImage, tensorToLevels } from "../images/image-ops.ts";
 import { decoderGraph } from "../networks/graphs.ts";
 import type { UpscaleOptions } from "../settings/options.ts";
-import { TiledVae } from "../tiles/tiled-vae.ts";
+import { runTiledVae } from "../tiles/tiled-vae.ts";
 import { chooseVaeTile } from "../tiles/vae-tile-choice.ts";
 import type { StageClock } from "./clock.ts";
 import type { Encoded, StageContext } from "./context.ts";
@@ -50,16 +50,12 @@ export async function decodeLatents(
     }
     const shape = [latentHeight * latentWidth, vae.latentChannels];
     const latents = await readActivation(gpu, z, shape, dtype);
-    const tiled = await new TiledVae(gpu, weights.vae, vae, "decode").run(
-      latents,
-      latentHeight,
-      latentWidth,
-      {
-        tileSize: tile,
-        reference: options.reference === true,
-        ...clock.runOptions(options.signal),
-      },
-    );
+    const pass = { gpu, weights: weights.vae, config: vae, kind: "decode" } as const;
+    const tiled = await runTiledVae(pass, latents, latentHeight, latentWidth, {
+      tileSize: tile,
+      reference: options.reference === true,
+      ...clock.runOptions(options.signal),
+    });
     const bytes = toRgba8(tiled.data, workWidth, sourceWidth, sourceHeight, roundingOf(options));
     uploadBytes(gpu, decoded.buffer, 0, bytes);
     return decoded;

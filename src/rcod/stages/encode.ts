@@ -1,11 +1,9 @@
 /** From an image to what does not depend on realism: enlarged source, visual tokens, latents. */
-import type { Gpu } from "../../gpu/device.ts";
-import type { DType } from "../../gpu/dtype.ts";
 import { uploadBytes } from "../../gpu/transfer.ts";
 import { packActivation } from "../../graph/pack-activation.ts";
 import type { RunOptions } from "../../graph/program.ts";
 import type { EnlargedSource } from "../images/enlarged-source.ts";
-import { bilinearSource, pillowSource } from "../images/enlarged-source.ts";
+import { enlargeSource } from "../images/enlarged-source.ts";
 import type { Geometry } from "../images/geometry.ts";
 import { resizeToTensor } from "../images/image-ops.ts";
 import type { SourceImage } from "../images/source-image.ts";
@@ -13,7 +11,7 @@ import { encoderGraph, memGraph, tokenGraph } from "../networks/graphs.ts";
 import { metricOfMap } from "../networks/mem.ts";
 import { vaeFactor } from "../settings/config.ts";
 import type { UpscaleOptions } from "../settings/options.ts";
-import { TiledVae } from "../tiles/tiled-vae.ts";
+import { runTiledVae } from "../tiles/tiled-vae.ts";
 import { chooseVaeTile } from "../tiles/vae-tile-choice.ts";
 import { adaptToImage } from "./adapt.ts";
 import type { StageClock } from "./clock.ts";
@@ -37,9 +35,7 @@ export async function encodeImage(
   let source: EnlargedSource | undefined;
   try {
     clock.start("preprocess");
-    source = configs.degradation
-      ? await bilinearSource(gpu, image, geometry, roundingOf(options))
-      : await pillowSource(gpu, image, geometry);
+    source = await enlargeSource(gpu, image, geometry, configs, roundingOf(options));
     owned.push(source.image.buffer);
     options.signal?.throwIfAborted();
     clock.start("tokens");
@@ -103,6 +99,8 @@ export async function encodeLatents(
   runOptions: (signal: AbortSignal | undefined) => RunOptions,
 ): Promise<GPUBuffer> {
   const { vae } = configs;
+  const { seed } = options;
+  let posterior: { readonly mean: Float32Array; readonly logvar: Float32Array };
   const tile = chooseVaeTile(vae, gpu.caps, dtype, "encode", workHeight, workWidth, options);
   if (tile === null) {
     const program = await programs.get(
@@ -114,37 +112,22 @@ export async function encodeLatents(
     await source.toTensor(program.input("image"), dtype);
     await program.run({}, runOptions(options.signal));
     await inspector?.collect("encode", program);
-    if (options.seed === undefined) return programs.keep(program, "latents");
+    if (seed === undefined) return programs.keep(program, "latents");
     const mean = await program.read("latents");
-    const logvar = await program.read("logvar");
-    return uploadLatents(
-      gpu,
-      sampleLatents(mean.data, logvar.data, vae.scalingFactor, options.seed),
-      vae.latentChannels,
-      dtype,
-    );
+    posterior = { mean: mean.data, logvar: (await program.read("logvar")).data };
+  } else {
+    const pixels = await source.toHost();
+    const pass = { gpu, weights: weights.vae, config: vae, kind: "encode" } as const;
+    const moments = await runTiledVae(pass, pixels, workHeight, workWidth, {
+      tileSize: tile,
+      reference: options.reference === true,
+      ...runOptions(options.signal),
+    });
+    posterior = splitMoments(moments.data, vae.latentChannels, vae.scalingFactor);
   }
-  const pixels = await source.toHost();
-  const tiled = new TiledVae(gpu, weights.vae, vae, "encode");
-  const moments = await tiled.run(pixels, workHeight, workWidth, {
-    tileSize: tile,
-    reference: options.reference === true,
-    ...runOptions(options.signal),
-  });
-  const { mean, logvar } = splitMoments(moments.data, vae.latentChannels, vae.scalingFactor);
-  return uploadLatents(
-    gpu,
-    options.seed === undefined
-      ? mean
-      : sampleLatents(mean, logvar, vae.scalingFactor, options.seed),
-    vae.latentChannels,
-    dtype,
-  );
-}
-
-/** Values [.., channels] as a device buffer of packed activations. */
-function uploadLatents(gpu: Gpu, values: Float32Array, channels: number, dtype: DType): GPUBuffer {
-  const bytes = packActivation(values, channels, dtype);
+  const { mean, logvar } = posterior;
+  const values = seed === undefined ? mean : sampleLatents(mean, logvar, vae.scalingFactor, seed);
+  const bytes = packActivation(values, vae.latentChannels, dtype);
   const buffer = gpu.memory.create("latents", bytes.byteLength, "images");
   uploadBytes(gpu, buffer, 0, bytes);
   return buffer;
@@ -162,12 +145,12 @@ export async function predictMetric(
   if (encoded.predictedMetric === undefined) {
     const { mem } = configs;
     if (mem === null) throw new Error("internal: this model has no mem");
-    await programs.enter("mem", signal ? { signal } : {});
+    await programs.enter("mem", { signal });
     const { latentHeight: height, latentWidth: width, latents } = encoded;
     const program = await programs.get(`mem ${height}x${width}`, "mem", () =>
       memGraph(mem, height, width, dtype),
     );
-    await program.run({ latents }, { ...inspector?.onTimes("encode"), ...(signal && { signal }) });
+    await program.run({ latents }, { ...inspector?.onTimes("encode"), signal });
     encoded.predictedMetric = metricOfMap((await program.read("metric")).data);
   }
   return encoded.predictedMetric;

@@ -7,11 +7,10 @@ import type { Encoded } from "./context.ts";
 
 export class EncodedCache {
   readonly #gpu: Gpu;
-  /** By identity: callers who change pixels in place say so, or pass a new object. */
-  #image: SourceImage | undefined;
-  /** What else the encoding depends on. */
-  #key = "";
-  #encoded: Encoded | undefined;
+  /** The image counts by identity: callers who change pixels in place say so, or pass a new object. */
+  #last:
+    | { readonly image: SourceImage; readonly key: string; readonly encoded: Encoded }
+    | undefined;
 
   constructor(gpu: Gpu) {
     this.#gpu = gpu;
@@ -19,29 +18,29 @@ export class EncodedCache {
 
   /** The encoding of this image under these options, if it is the last one. */
   find(image: SourceImage, geometry: Geometry, options: UpscaleOptions): Encoded | undefined {
-    const isLast = this.#image === image && this.#key === keyOf(geometry, options);
-    return isLast ? this.#encoded : undefined;
+    const last = this.#last;
+    return last?.image === image && last.key === keyOf(geometry, options)
+      ? last.encoded
+      : undefined;
   }
 
   /** Keeps an encoding; its buffers are the cache's from now on. */
   keep(image: SourceImage, geometry: Geometry, options: UpscaleOptions, encoded: Encoded): void {
     this.drop();
-    this.#image = image;
-    this.#key = keyOf(geometry, options);
-    this.#encoded = encoded;
+    this.#last = { image, key: keyOf(geometry, options), encoded };
   }
 
   /** Frees what is kept. */
   drop(): void {
-    if (this.#encoded) {
-      const { source, latents, tokens } = this.#encoded;
+    if (this.#last) {
+      const { source, latents, tokens } = this.#last.encoded;
       for (const buffer of [source.buffer, latents, tokens]) this.#gpu.memory.release(buffer);
     }
-    this.#encoded = undefined;
-    this.#image = undefined;
+    this.#last = undefined;
   }
 }
 
+/** What the encoding of an image depends on. */
 function keyOf(geometry: Geometry, { seed, tile, reference }: UpscaleOptions): string {
   return JSON.stringify([geometry, seed ?? null, tile ?? null, reference === true]);
 }

@@ -20,7 +20,7 @@ export type Pixels = ({ readonly image: RawImage } | { readonly texture: GPUText
   readonly enlarged?: GPUTexture;
 };
 
-/** Stage "color": colour fix, crop or last resize, alpha; then the pixels where they are wanted. Releases `decoded`. */
+/** Stage "color": colour fix, crop or last resize, alpha; then the pixels as `output` says. Frees `decoded`. */
 export async function finishImage(
   context: StageContext,
   decoded: DeviceImage,
@@ -37,7 +37,7 @@ export async function finishImage(
   try {
     const { width, height } = finished;
     if (hasAlpha(image) || options.enlarged === true) {
-      enlarged = await enlargeSource(gpu, image, width, height);
+      enlarged = await enlargeByBicubic(gpu, image, width, height);
     }
     if (enlarged && hasAlpha(image)) {
       const plan = replaceAlpha.plan({ pixels: width * height }, gpu.caps);
@@ -51,13 +51,13 @@ export async function finishImage(
   }
 }
 
-/** Frees the textures of a result that nobody gets. */
+/** Frees the textures of a result that is not handed out. */
 export function destroyPixels(pixels: Pixels): void {
   if ("texture" in pixels) pixels.texture.destroy();
   pixels.enlarged?.destroy();
 }
 
-/** With the colours of the source, at the size of the result. Releases `decoded`. */
+/** With the colours of the source, at the size of the result. Frees `decoded`. */
 async function fixedImage(
   { gpu, configs }: StageContext,
   decoded: DeviceImage,
@@ -93,8 +93,8 @@ async function fixedImage(
   }
 }
 
-/** RGBA of the source enlarged by bicubic: for its alpha, and for whoever compares. */
-async function enlargeSource(
+/** RGBA of the source enlarged by bicubic: for its alpha, and for `enlarged` of the options. */
+async function enlargeByBicubic(
   gpu: Gpu,
   image: SourceImage,
   width: number,
@@ -127,7 +127,7 @@ async function deliver(
     const extra = enlarged ? { enlarged: texture(enlarged, "enlarged") } : {};
     if (output === "texture") {
       const result = { texture: texture(finished, "upscaled"), ...extra };
-      await submittedWorkDone(gpu); // memory that ran out is found here, not by whoever draws
+      await submittedWorkDone(gpu); // memory that ran out is found here, not when the texture is drawn
       return result;
     }
     const { width, height } = finished;
@@ -136,7 +136,7 @@ async function deliver(
       ? { image: { width, height, channels: 4, data: rgba }, ...extra }
       : { image: { width, height, channels: 3, data: dropAlpha(rgba) }, ...extra };
   } catch (error) {
-    for (const unwanted of made) unwanted.destroy();
+    for (const orphan of made) orphan.destroy();
     throw error;
   }
 }

@@ -1,4 +1,4 @@
-/** What the pipeline does for a call that wants to look. */
+/** What the pipeline does for a call with `inspect`. */
 import { ShapeError } from "../../gpu/shape.ts";
 import type { Geometry } from "../images/geometry.ts";
 import type { Inspector } from "../inspect/inspector.ts";
@@ -9,7 +9,7 @@ import { latentTiling } from "../tiles/tiling.ts";
 import { chooseVaeTile } from "../tiles/vae-tile-choice.ts";
 import type { Encoded, StageContext } from "./context.ts";
 
-/** Throws `ShapeError` where a wanted module belongs to a stage that will run in tiles. */
+/** Throws `ShapeError` where a requested module belongs to a stage that will run in tiles. */
 export function checkWhole(
   { gpu, configs, dtype }: StageContext,
   inspector: Inspector,
@@ -35,7 +35,7 @@ export function checkWhole(
   );
 }
 
-/** Reads what encoding hands on, where it is wanted. */
+/** Reads tokens and latents, where they are requested. */
 export async function collectEncoded(
   { gpu, configs, dtype }: StageContext,
   inspector: Inspector,

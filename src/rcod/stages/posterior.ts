@@ -1,5 +1,4 @@
 /** The latent posterior on the host: for tiled encoding, and for sampling instead of taking its mean. */
-import { normalNoise } from "./noise.ts";
 
 /** Moments [.., 2L] → mean times the scaling factor, and clamped log-variance, each [.., L]. */
 export function splitMoments(moments: Float32Array, latentChannels: number, scalingFactor: number) {
@@ -28,4 +27,27 @@ export function sampleLatents(
   return mean.map(
     (m, i) => m + scale * Math.exp(0.5 * (logvar[i] as number)) * (noise[i] as number),
   );
+}
+
+/**
+ * `count` normal deviates from a seed, the same on every machine: mulberry32 and Box–Muller in doubles. Not
+ * PyTorch's generator: the reference does not seed its sample, so there is nothing to reproduce.
+ */
+function normalNoise(count: number, seed: number): Float32Array<ArrayBuffer> {
+  let state = seed >>> 0;
+  const uniform = (): number => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let t = state;
+    t = Math.imul(t ^ (t >>> 15), t | 1);
+    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
+    return (((t ^ (t >>> 14)) >>> 0) + 0.5) / 4294967296; // open interval: log(0) cannot happen
+  };
+  const out = new Float32Array(count);
+  for (let i = 0; i < count; i += 2) {
+    const radius = Math.sqrt(-2 * Math.log(uniform()));
+    const angle = 2 * Math.PI * uniform();
+    out[i] = radius * Math.cos(angle);
+    if (i + 1 < count) out[i + 1] = radius * Math.sin(angle);
+  }
+  return out;
 }

@@ -16,8 +16,8 @@ import type { StageClock } from "./clock.ts";
 import type { Encoded, StageContext } from "./context.ts";
 
 /**
- * Stage "unet": a call at each of the timesteps, on tiles where the map is large, and the one-step formula:
- * z [1, h, w, L], ready for the decoder.
+ * Stage "unet": runs the UNet at each of the timesteps, on tiles where the map is large, then the one-step formula.
+ * Gives z [1, h, w, L], ready for the decoder, which the caller frees.
  */
 export async function predictLatents(
   { gpu, configs, programs, dtype, inspector }: StageContext,
@@ -65,21 +65,14 @@ export async function predictLatents(
     await inspector?.collect("unet", program);
     await inspector?.collectValue(gpu, "eps", eps.buffer, shape, dtype);
     const { p, q } = oneStepCoefficients(rcod, vae);
-    await runPlan(
-      gpu,
-      elementwise.plan(
-        {
-          dtype,
-          quads: height * width * quadCount(channels),
-          hasB: true,
-          scaleA: p,
-          scaleB: -q,
-          activation: "none",
-        },
-        gpu.caps,
-      ),
-      { a: latents, b: { buffer: eps.buffer, ...(eps.size && { size: eps.size }) }, y: z },
+    const quads = height * width * quadCount(channels);
+    const scales = { scaleA: p, scaleB: -q };
+    const plan = elementwise.plan(
+      { dtype, quads, hasB: true, ...scales, activation: "none" },
+      gpu.caps,
     );
+    const b = { buffer: eps.buffer, ...(eps.size && { size: eps.size }) };
+    await runPlan(gpu, plan, { a: latents, b, y: z });
     await inspector?.collectValue(gpu, "z", z, shape, dtype);
     return z;
   } catch (error) {

@@ -8,7 +8,7 @@ import { SlotPool } from "../../graph/slot-pool.ts";
 import type { LoadedWeights } from "../loading/load.ts";
 import type { EnterOptions } from "../loading/stage-residency.ts";
 import type { ModelPart, WeightStage } from "../networks/stage-graphs.ts";
-import type { ModulatedPart } from "../settings/degradation-config.ts";
+import type { LoraPart } from "../settings/degradation-config.ts";
 
 export class StagePrograms {
   readonly #gpu: Gpu;
@@ -23,8 +23,8 @@ export class StagePrograms {
   }
 
   /**
-   * A compiled stage. One size per stage is kept: another size or other captures replace it (pipelines stay
-   * cached).
+   * A compiled network. `sizeKey` is its name, and its size where it has several. One size per name is kept: another
+   * size, or other captures, replace it. Pipelines stay cached.
    */
   async get(
     sizeKey: string,
@@ -51,8 +51,8 @@ export class StagePrograms {
   }
 
   /**
-   * Has the weights of a stage on the device before its programs run. In low memory this frees those of the stage
-   * before, with its programs and activations; otherwise all weights are always there.
+   * Must be called before the programs of a stage run, so that its weights are on the device. In low memory this frees
+   * the weights, programs and activations of the stage before. Otherwise all weights are always on the device.
    */
   async enter(stage: WeightStage, options: EnterOptions): Promise<void> {
     const { residency } = this.#weights;
@@ -61,14 +61,17 @@ export class StagePrograms {
     await residency.enter(stage, options);
   }
 
-  /** Merges a part's modulated updates with matrices, a result of `program` named as the part: now, or when it is loaded. */
-  async modulate(program: Program, part: ModulatedPart, signal?: AbortSignal): Promise<void> {
+  /**
+   * Merges the modulated updates of a part. The matrices are the result of `program` that is named as the part. In low
+   * memory they are kept, and merged whenever the part is loaded.
+   */
+  async modulate(program: Program, part: LoraPart, signal?: AbortSignal): Promise<void> {
     const { residency } = this.#weights;
     if (residency) residency.setMatrices(part, this.keep(program, part));
-    else await this.#weights[part]?.modulate(program.result(part).buffer, signal ? { signal } : {});
+    else await this.#weights[part]?.modulate(program.result(part).buffer, { signal });
   }
 
-  /** A copy of a result that survives the pool's next run. */
+  /** A copy of a result, which the next run in the pool would overwrite. The caller frees it. */
   keep(program: Program, name: string): GPUBuffer {
     const { buffer, size } = program.result(name);
     const copy = this.#gpu.memory.create(name, size, "images");
@@ -78,7 +81,7 @@ export class StagePrograms {
     return copy;
   }
 
-  /** Frees all programs and their memory; the next `get` starts afresh. Weights stay, but in low memory. */
+  /** Frees all programs and their memory; the next `get` compiles again. In low memory it frees the weights too. */
   clear(): void {
     this.#dropPrograms();
     this.#weights.residency?.clear();

@@ -1,53 +1,85 @@
-import { parseRealism } from "../images/geometry.ts";
-import { timestepOfMetric } from "../networks/mem.ts";
+/** From realism settings to the timesteps of a call. */
+import { timestepOfMetric } from "../settings/latent-groups.ts";
 import type { ModelConfigs } from "../settings/model-configs.ts";
 import { predictsMetric } from "../settings/model-configs.ts";
 import type { RealismSetting, UpscaleOptions, UpscaleReport } from "../settings/options.ts";
 import type { TimestepShare } from "../tiles/latent-blend.ts";
 import type { Encoded, StageContext } from "./context.ts";
-/** From realism settings to the timesteps of a call. */
 import { predictMetric } from "./encode.ts";
 
 /** A timestep, or "auto" where it depends on the encoded image. */
-export type TimestepSetting = number | "auto";
+type TimestepSetting = number | "auto";
 
 /** Settings of a call: everywhere, and where the mask is. */
-export interface TimestepSettings {
+interface TimestepSettings {
   readonly base: TimestepSetting;
   readonly masked: TimestepSetting | undefined;
 }
 
-/** The settings that `options` ask for. Throws `RangeError` for what the model cannot do. */
+/** The settings that `options` request. Throws `RangeError` for what the model cannot do. */
 export function timestepSettings(
   configs: ModelConfigs,
-  { realism, timestep, realismMask }: UpscaleOptions,
+  { realism = "fidelity", timestep, realismMask }: UpscaleOptions,
 ): TimestepSettings {
   return {
-    base:
-      timestep === undefined
-        ? settingOf(configs, realism ?? "fidelity")
-        : parseRealism({ timestep }),
+    base: timestep === undefined ? settingOf(configs, realism) : checkedTimestep(timestep),
     masked: realismMask && settingOf(configs, realismMask.realism),
   };
 }
 
 function settingOf(configs: ModelConfigs, realism: RealismSetting): TimestepSetting {
-  const { timesteps } = configs.rcod;
-  if (realism === "auto") {
-    if (predictsMetric(configs)) return "auto";
-    const needed = configs.degradation ? "the file mem_checkpoint" : "mem/";
-    throw new RangeError(
-      `realism: "auto" needs a model with ${needed}, got one without. ` +
-        'Choose "fidelity", "neutral", "realism" or a number in 0 … 1',
-    );
+  if (realism !== "auto") return timestepOfRealism(realism, configs.rcod.timesteps);
+  if (predictsMetric(configs)) return "auto";
+  const needed = configs.degradation ? "the file mem_checkpoint" : "mem/";
+  throw new RangeError(
+    `realism: "auto" needs a model with ${needed}, got one without. ` +
+      'Choose "fidelity", "neutral", "realism" or a number in 0 … 1',
+  );
+}
+
+/**
+ * The timestep for a realism setting: the model's own for a name (249, 499 and 749), 249 + 500·r for a number r in
+ * 0 … 1. Only 249, 499 and 749 were trained. Throws `RangeError` for anything else.
+ */
+export function timestepOfRealism(
+  realism: Exclude<RealismSetting, "auto">,
+  timesteps: ModelConfigs["rcod"]["timesteps"],
+): number {
+  if (typeof realism === "string" && Object.hasOwn(timesteps, realism)) return timesteps[realism];
+  if (typeof realism === "number" && realism >= 0 && realism <= 1) return 249 + 500 * realism;
+  const hint =
+    typeof realism === "number" && realism > 1
+      ? `. Write { timestep: ${realism} } for a timestep`
+      : "";
+  throw new RangeError(
+    `realism: must be "fidelity", "neutral", "realism", "auto", a number in 0 … 1 or { timestep }, ` +
+      `got ${typeof realism === "string" ? JSON.stringify(realism) : String(realism)}${hint}`,
+  );
+}
+
+/** The paper's spelling of the trained timesteps. */
+const ALIASES: ReadonlyMap<number, number> = new Map([
+  [250, 249],
+  [500, 499],
+  [750, 749],
+]);
+const LAST_TIMESTEP = 999;
+
+/**
+ * A timestep that the caller gives: 0 … 999, fractions allowed. 250, 500 and 750 mean 249, 499 and 749. Throws
+ * `RangeError` for others.
+ */
+export function checkedTimestep(timestep: number): number {
+  if (typeof timestep === "number" && timestep >= 0 && timestep <= LAST_TIMESTEP) {
+    return ALIASES.get(timestep) ?? timestep;
   }
-  return typeof realism === "string" && Object.hasOwn(timesteps, realism)
-    ? timesteps[realism]
-    : parseRealism(realism);
+  throw new RangeError(
+    `realism: timestep must be a number in 0 … ${LAST_TIMESTEP}, got ${String(timestep)}`,
+  );
 }
 
 /** The timesteps of a call, for its result. */
-export type ChosenTimesteps = Pick<UpscaleReport, "timestep" | "maskTimestep" | "predictedMetric">;
+type ChosenTimesteps = Pick<UpscaleReport, "timestep" | "maskTimestep" | "predictedMetric">;
 
 /** The timesteps for an encoded image; "auto" predicts its metric. */
 export async function chooseTimesteps(
@@ -68,7 +100,7 @@ export async function chooseTimesteps(
   };
 }
 
-/** Who predicts how much: one timestep alone where the mask or the settings say so. */
+/** How much each timestep counts at each pixel: one timestep alone where the mask or the settings say so. */
 export function timestepShares(
   { timestep, maskTimestep = timestep }: ChosenTimesteps,
   mask: 0 | 1 | Float32Array<ArrayBuffer>,

@@ -7,9 +7,7 @@ import type { Geometry } from "../images/geometry.ts";
 import { stageGraphs } from "../networks/stage-graphs.ts";
 import { vaeFactor } from "../settings/config.ts";
 import type { ModelConfigs } from "../settings/model-configs.ts";
-import type { Stage } from "../settings/options.ts";
-
-type RunStage = Exclude<Stage, "load">;
+import type { NetworkStage, RunStage } from "../settings/options.ts";
 
 /** Share of a call's progress for each of preprocessing and colour fix, whose work is no network's. */
 const FIXED_SHARE = 0.01;
@@ -17,7 +15,7 @@ const FIXED_SHARE = 0.01;
 const UNIT_LATENT_SIDE = 8;
 
 /** Flops of each network on the small map. */
-export type UnitWork = Readonly<Record<"tokens" | "encode" | "unet" | "decode", number>>;
+export type UnitWork = Readonly<Record<NetworkStage, number>>;
 
 /** Flops of each stage on a small map. Convolutions dominate, so scaling by area is close enough. */
 export function measureUnitWork(configs: ModelConfigs, caps: Caps, dtype: DType): UnitWork {

@@ -1,6 +1,6 @@
 /**
- * The UNet's predictions where there are several for a pixel: from overlapping tiles, or from two timesteps that
- * share the map. Their weighted mean, with sums in f32. z is linear in the prediction, so this blends z as well.
+ * Blends the UNet's predictions where a pixel has several: from overlapping tiles, or from two timesteps that share the
+ * map. The blend is their weighted mean, with sums in f32. z is linear in the prediction, so this blends z as well.
  */
 import type { Gpu } from "../../gpu/device.ts";
 import type { DType } from "../../gpu/dtype.ts";
@@ -31,7 +31,7 @@ export interface WeightedTiles {
   readonly weights: Float32Array<ArrayBuffer>;
 }
 
-/** One of the timesteps of a call. */
+/** A timestep of a call. */
 export interface TimestepShare {
   readonly timestep: number;
   /** How much its prediction counts at each pixel of the map [height, width]. The shares add up to 1; null is 1. */
@@ -47,9 +47,9 @@ interface TileRun {
 }
 
 /**
- * The blended prediction [1, height, width, channels], in a buffer of the caller's. A tile in which a timestep has
- * no share is not run at it. `embed` gives the packed "timestep" input, `runOptions` signal and progress of the
- * part of the stage from `start`, `length` long.
+ * The blended prediction [1, height, width, channels], in a buffer that the caller frees. A tile is not run at a
+ * timestep that has no share in it. `embed` gives the packed "timestep" input; `runOptions` gives the options of a run
+ * that is the fraction `length` of the stage, from the fraction `start` on.
  */
 export async function blendPredictions(
   gpu: Gpu,
@@ -99,7 +99,7 @@ export async function blendPredictions(
       const inputs = { tokens, timestep: embed(timestep) };
       await program.run(inputs, runOptions(index / runs.length, 1 / runs.length));
       if (weights !== uploaded) uploadBytes(gpu, w, 0, new Uint8Array(weights.buffer));
-      uploaded = weights; // without a mask, those of every tile
+      uploaded = weights; // without a mask, all tiles have the same
       const add = tileAccumulate.plan({ ...whole, dtype, tileWidth, tileHeight, x0, y0 }, caps);
       const { buffer, size } = program.result("eps");
       await runPlan(gpu, add, { tile: { buffer, size }, w, acc, coverage });

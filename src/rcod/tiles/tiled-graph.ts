@@ -1,8 +1,8 @@
 /**
- * Runs one network over the tiles of a map that is too large for the device, with GroupNorm statistics that
- * span all tiles. All tiles advance to the next GroupNorm; their statistics are combined on the host; then
- * every tile is normalised alike and goes on. What a tile needs later waits in device memory up to a
- * budget, beyond it on the host.
+ * Runs one network over the tiles of a map that is too large for the device, with GroupNorm statistics that span all
+ * tiles. All tiles run to the next GroupNorm; their statistics are combined on the host; then all tiles are normalised
+ * alike and run to the GroupNorm after it. Values that a tile needs later wait in device memory up to a budget, and on
+ * the host beyond it.
  */
 import type { Gpu } from "../../gpu/device.ts";
 import type { DType } from "../../gpu/dtype.ts";
@@ -26,17 +26,7 @@ import {
 } from "../../kernels/norm/group-moments.ts";
 import type { HostMap } from "./host-map.ts";
 import { copyRectangle, cropHostMap, emptyHostMap } from "./host-map.ts";
-import type { Box } from "./tiling.ts";
-
-/** One tile: what it reads, which of it counts in statistics, and where its result goes. */
-export interface Tile {
-  /** Read from the input map. */
-  readonly input: Box;
-  /** Pixels of the input map whose features enter the statistics; tiles should partition the map. */
-  readonly counted: Box;
-  /** Written to the output map. */
-  readonly output: Box;
-}
+import type { Tile } from "./vae-tiles.ts";
 
 export interface TiledGraphOptions {
   /** The network for a tile of this size; input "x", output "y". */
@@ -51,13 +41,13 @@ export interface TiledGraphOptions {
    * variances averaged by pixel count, which leaves out the variance between tiles (released behaviour).
    */
   readonly combine: "exact" | "reference";
-  /** Device bytes for waiting tiles. */
+  /** Device bytes for waiting tiles; the rest waits on the host. Default: 512 MiB. */
   readonly spillBudgetBytes?: number;
-  readonly signal?: AbortSignal;
-  readonly onProgress?: (fraction: number) => void;
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ((fraction: number) => void) | undefined;
 }
 
-/** Every GroupNorm needs a statistics step of its own, which counts a part of the tile. */
+/** Passes left out: every GroupNorm needs a statistics step of its own, which counts only some pixels of the tile. */
 const TILED_WITHOUT = ["share-statistics", "statistics-in-epilogue"] as const;
 const DEFAULT_SPILL_BUDGET = 512 * 1024 * 1024;
 
@@ -85,7 +75,7 @@ export async function runTiledGraph(
       let program = programs.get(key);
       if (program === undefined) {
         const plan = planGraph(options.build(height, width), gpu.caps, { without: TILED_WITHOUT });
-        await weights.load(plan.weights, signal ? { signal } : {});
+        await weights.load(plan.weights, { signal });
         program = await Program.create(gpu, plan, weights, { pool });
         programs.set(key, program);
       }
@@ -94,12 +84,13 @@ export async function runTiledGraph(
     // Compile all shapes before the first run: growing the pool later would drop live values.
     for (const tile of tiles) await programOf(tile);
 
-    const anyPlan = (await programOf(tiles[0] as Tile)).plan;
+    const first = await programOf(tiles[0] as Tile);
+    const anyPlan = first.plan;
     const norms = normSteps(anyPlan).length;
     const output = emptyHostMap(
       options.outHeight,
       options.outWidth,
-      channelsOf(anyPlan.results.get("y") as NonNullable<ReturnType<typeof anyPlan.results.get>>),
+      channelsOf(first.result("y").value),
       input.dtype,
     );
     const saved = new Map<Tile, Saved[]>();
@@ -113,7 +104,7 @@ export async function runTiledGraph(
         signal?.throwIfAborted();
         const program = await programOf(tile);
         const { plan } = program;
-        // Tiles of another size have the same norms, but perhaps not the same steps between them.
+        // Tiles of another size have the same GroupNorms, but may have other steps between them.
         const cuts = normSteps(plan);
         const start = segment === 0 ? 0 : (cuts[segment - 1] as number) + 1;
         const end = cuts[segment];
@@ -128,12 +119,12 @@ export async function runTiledGraph(
             uploadBytes(gpu, program.binding(target).buffer, 0, new Uint8Array(affine.buffer));
         }
         if (end === undefined) {
-          await program.run({}, { steps: [start, plan.steps.length], ...(signal && { signal }) });
+          await program.run({}, { steps: [start, plan.steps.length], signal });
           await pasteOutput(gpu, program, tile, options.scale, output);
         } else {
           const region = countedRegion(plan, end, tile, input.dtype, gpu);
           program.setParams(region.step, region.params);
-          await program.run({}, { steps: [start, end], ...(signal && { signal }) });
+          await program.run({}, { steps: [start, end], signal });
           moments.push(await readMoments(gpu, program, end, region));
           if (order.length > 1) saved.set(tile, await spill.save(program, liveAcross(plan, end)));
         }
@@ -141,8 +132,7 @@ export async function runTiledGraph(
         options.onProgress?.((segment + (position + 1) / order.length) / segments);
       }
       if (segment < norms) {
-        const { op } = anyPlan.steps[normSteps(anyPlan)[segment] as number]?.node ?? {};
-        if (op?.kind !== "groupNormAffine") throw new Error("internal: a cut is no GroupNorm");
+        const { op } = normAt(anyPlan, normSteps(anyPlan)[segment] as number);
         const whole = combine === "exact" ? mergeGroupMoments(moments) : averageMoments(moments);
         affine = affineFromMoments(
           whole.mean,
@@ -152,7 +142,7 @@ export async function runTiledGraph(
           op.eps,
         );
       }
-      order = order.toReversed(); // the tile that is resident goes first
+      order = order.toReversed(); // the tile whose values are in the slots goes first
     }
     return output;
   } finally {
@@ -165,6 +155,15 @@ export async function runTiledGraph(
 /** Steps that turn statistics into scale and shift; the host does their work here. */
 function normSteps({ steps }: GraphPlan): number[] {
   return steps.flatMap((step, index) => (step.node.op.kind === "groupNormAffine" ? [index] : []));
+}
+
+/** The GroupNorm at a step, and the statistics that it reads. */
+function normAt({ steps }: GraphPlan, cut: number) {
+  const { op, inputs } = steps[cut]?.node ?? {};
+  const stats = inputs?.x[0];
+  if (op?.kind !== "groupNormAffine" || stats === undefined)
+    throw new Error("internal: a cut is no GroupNorm");
+  return { op, stats };
 }
 
 /** Values made before step `cut` and needed after it. */
@@ -188,8 +187,8 @@ function countedRegion(
   dtype: DType,
   gpu: Gpu,
 ): CountedRegion {
-  const stats = plan.steps[cut]?.node.inputs.x[0];
-  const step = plan.steps.findIndex(({ node }) => node.output.id === stats?.id);
+  const { stats } = normAt(plan, cut);
+  const step = plan.steps.findIndex(({ node }) => node.output.id === stats.id);
   const shape = plan.steps[step]?.node.inputs.x[0]?.shape;
   if (shape === undefined) throw new Error("internal: a GroupNorm without statistics");
   // Feature maps within the network are an integer factor larger or smaller than the tile.
@@ -214,10 +213,7 @@ async function readMoments(
   cut: number,
   region: CountedRegion,
 ): Promise<GroupMoments> {
-  const { node } = program.plan.steps[cut] ?? {};
-  const stats = node?.inputs.x[0];
-  if (node?.op.kind !== "groupNormAffine" || stats === undefined)
-    throw new Error("internal: a cut is no GroupNorm");
+  const { op, stats } = normAt(program.plan, cut);
   const channels = channelsOf(stats);
   const byteLength = channelStatsByteLength(1, region.partials, channels);
   const partials = new Float32Array(
@@ -235,25 +231,25 @@ async function readMoments(
         first: 0,
       },
     ],
-    numGroups: node.op.numGroups,
-    eps: node.op.eps,
+    numGroups: op.numGroups,
+    eps: op.eps,
     isStacked: true,
   });
 }
 
 /** Means and variances averaged with the tiles' value counts as weights. */
-function averageMoments(parts: readonly GroupMoments[]): GroupMoments {
-  const groups = parts[0]?.count.length ?? 0;
+function averageMoments(tiles: readonly GroupMoments[]): GroupMoments {
+  const groups = tiles[0]?.count.length ?? 0;
   const mean = new Float64Array(groups);
   const variance = new Float64Array(groups);
   const count = new Float64Array(groups);
-  for (const part of parts)
-    for (let g = 0; g < groups; g++) count[g] = (count[g] as number) + (part.count[g] as number);
-  for (const part of parts) {
+  for (const tile of tiles)
+    for (let g = 0; g < groups; g++) count[g] = (count[g] as number) + (tile.count[g] as number);
+  for (const tile of tiles) {
     for (let g = 0; g < groups; g++) {
-      const weight = (part.count[g] as number) / (count[g] as number);
-      mean[g] = (mean[g] as number) + weight * (part.mean[g] as number);
-      variance[g] = (variance[g] as number) + weight * (part.variance[g] as number);
+      const weight = (tile.count[g] as number) / (count[g] as number);
+      mean[g] = (mean[g] as number) + weight * (tile.mean[g] as number);
+      variance[g] = (variance[g] as number) + weight * (tile.variance[g] as number);
     }
   }
   return { mean, variance, count };

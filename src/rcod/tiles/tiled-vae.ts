@@ -1,18 +1,21 @@
 /**
  * The VAE over maps that do not fit the device at once.
  *
- * Default: exact. The parts at latent resolution (mid block with its attention) run on the whole map; only
- * the convolutional rest is tiled, with statistics over every pixel exactly once and a margin as wide as
- * the rest's reach, so the result equals the untiled network up to rounding. `reference` reproduces the
- * released VAE hook (rcod: 32 image pixels or 11 latent pixels of margin, attention within a tile,
- * statistics averaged over padded tiles): visibly different from the untiled network, for parity only.
+ * The default is exact. The network's half at latent resolution (mid block with its attention) runs on the whole map.
+ * Only the convolutional half is tiled: statistics count every pixel exactly once, and the margins are as wide as
+ * that half's reach. So the result equals the untiled network up to rounding.
+ *
+ * `reference` reproduces the released VAE hook: 32 image pixels or 11 latent pixels of margin, attention within a
+ * tile, statistics averaged over padded tiles. It differs visibly from the untiled network and is for parity only.
  */
 import type { Gpu } from "../../gpu/device.ts";
 import { GraphBuilder, WeightScope } from "../../graph/ir/builder.ts";
-import type { Graph, Value } from "../../graph/ir/ir.ts";
+import type { Graph } from "../../graph/ir/ir.ts";
 import { planGraph } from "../../graph/plan.ts";
+import type { HostTensor } from "../../graph/program.ts";
 import { Program } from "../../graph/program.ts";
 import type { DeviceWeights } from "../../graph/weights/device-weights.ts";
+import type { VaeNetwork } from "../networks/vae.ts";
 import {
   vaeDecoder,
   vaeDecoderHead,
@@ -25,151 +28,127 @@ import type { VaeConfig } from "../settings/config.ts";
 import { vaeFactor } from "../settings/config.ts";
 import type { HostMap } from "./host-map.ts";
 import { hostMapFromFloats, hostMapToFloats } from "./host-map.ts";
+import type { TiledGraphOptions } from "./tiled-graph.ts";
 import { runTiledGraph } from "./tiled-graph.ts";
-import { vaeTiles } from "./tiling.ts";
-import { exactTiles, vaeReach } from "./vae-tiles.ts";
+import type { VaeKind } from "./vae-tiles.ts";
+import { exactVaeTiles, referenceTiles } from "./vae-tiles.ts";
 
-export interface TiledVaeOptions {
+/** Margins of the released hook, in input pixels. */
+export const REFERENCE_PAD = { encode: 32, decode: 11 } as const;
+
+/** What runs, and where. */
+export interface VaePass {
+  readonly gpu: Gpu;
+  /** Loads what it lacks. */
+  readonly weights: DeviceWeights;
+  readonly config: VaeConfig;
+  readonly kind: VaeKind;
+}
+
+export interface TiledVaeOptions extends Pick<
+  TiledGraphOptions,
+  "spillBudgetBytes" | "signal" | "onProgress"
+> {
   /** Core side of a tile in pixels of the input: image pixels to encode, latent pixels to decode. */
   readonly tileSize: number;
   /** The released behaviour instead of the exact one. */
   readonly reference: boolean;
-  /** Margin in input pixels for `reference`; the release has 32 to encode and 11 to decode. */
+  /** Margin in input pixels for `reference`. Default: the released one. */
   readonly pad?: number;
-  /** Device bytes for waiting tiles; the rest waits on the host. Default: 512 MiB. */
-  readonly spillBudgetBytes?: number;
-  readonly signal?: AbortSignal;
-  readonly onProgress?: (fraction: number) => void;
 }
 
-export interface TiledVaeResult {
-  /** [height, width, channels]: moments, or an image that is not clamped. */
-  readonly data: Float32Array<ArrayBuffer>;
-  readonly height: number;
-  readonly width: number;
-  readonly channels: number;
+/**
+ * Runs over `input` [height, width, channels]: an image in −1 … 1, or latents divided by the scaling factor.
+ * Gives [1, outHeight, outWidth, channels]: moments, or an image that is not clamped.
+ */
+export async function runTiledVae(
+  pass: VaePass,
+  input: Float32Array,
+  height: number,
+  width: number,
+  options: TiledVaeOptions,
+): Promise<HostTensor> {
+  const map = hostMapFromFloats(input, height, width, pass.weights.dtype);
+  const out = options.reference
+    ? await referencePass(pass, map, options)
+    : await exactPass(pass, map, options);
+  return { shape: [1, out.height, out.width, out.channels], data: hostMapToFloats(out) };
 }
 
-type Part = (g: GraphBuilder, root: WeightScope, x: Value, config: VaeConfig) => Value;
-
-export class TiledVae {
-  readonly #gpu: Gpu;
-  readonly #weights: DeviceWeights;
-  readonly #config: VaeConfig;
-  readonly #kind: "encode" | "decode";
-
-  constructor(gpu: Gpu, weights: DeviceWeights, config: VaeConfig, kind: "encode" | "decode") {
-    this.#gpu = gpu;
-    this.#weights = weights;
-    this.#config = config;
-    this.#kind = kind;
-  }
-
-  /** Runs over `input` [height, width, channels]: an image in −1 … 1, or latents divided by the scaling factor. */
-  async run(
-    input: Float32Array,
-    height: number,
-    width: number,
-    options: TiledVaeOptions,
-  ): Promise<TiledVaeResult> {
-    const map = hostMapFromFloats(input, height, width, this.#weights.dtype);
-    const out = options.reference
-      ? await this.#reference(map, options)
-      : await this.#exact(map, options);
-    return {
-      data: hostMapToFloats(out),
-      height: out.height,
-      width: out.width,
-      channels: out.channels,
-    };
-  }
-
-  async #exact(input: HostMap, options: TiledVaeOptions): Promise<HostMap> {
-    const { onProgress } = options;
-    if (this.#kind === "encode") {
-      const features = await this.#tiled(input, vaeEncoderHead, options, (fraction) =>
-        onProgress?.(0.9 * fraction),
-      );
-      return this.#whole(features, vaeEncoderTail, options.signal);
-    }
-    const features = await this.#whole(input, vaeDecoderHead, options.signal);
-    return this.#tiled(features, vaeDecoderTail, options, (fraction) =>
-      onProgress?.(0.1 + 0.9 * fraction),
-    );
-  }
-
-  async #tiled(
-    input: HostMap,
-    part: Part,
-    { tileSize, signal, spillBudgetBytes }: TiledVaeOptions,
-    onProgress: (fraction: number) => void,
-  ): Promise<HostMap> {
-    const factor = vaeFactor(this.#config);
-    const scale = this.#kind === "encode" ? 1 / factor : factor;
-    const multiple = this.#kind === "encode" ? factor : 1;
-    const margin = Math.ceil(vaeReach(this.#config, this.#kind) / multiple) * multiple;
-    return runTiledGraph(this.#gpu, this.#weights, input, {
-      build: (height, width) => this.#graph(part, height, width, input.channels),
-      tiles: exactTiles(input, tileSize, margin, multiple, scale),
-      scale,
-      outHeight: Math.floor(input.height * scale),
-      outWidth: Math.floor(input.width * scale),
+async function exactPass(
+  pass: VaePass,
+  input: HostMap,
+  options: TiledVaeOptions,
+): Promise<HostMap> {
+  const { signal, onProgress } = options;
+  const tiled = (map: HostMap, network: VaeNetwork, before: number): Promise<HostMap> =>
+    tiledPass(pass, map, network, {
+      ...options,
+      tiles: exactVaeTiles(pass.config, pass.kind, map, options.tileSize),
       combine: "exact",
-      onProgress,
-      ...(signal && { signal }),
-      ...(spillBudgetBytes !== undefined && { spillBudgetBytes }),
+      onProgress: (fraction) => onProgress?.(before + 0.9 * fraction),
     });
+  if (pass.kind === "encode") {
+    return wholePass(pass, await tiled(input, vaeEncoderHead, 0), vaeEncoderTail, signal);
   }
+  return tiled(await wholePass(pass, input, vaeDecoderHead, signal), vaeDecoderTail, 0.1);
+}
 
-  async #reference(input: HostMap, options: TiledVaeOptions): Promise<HostMap> {
-    const { tileSize, signal, onProgress, spillBudgetBytes } = options;
-    const factor = vaeFactor(this.#config);
-    const scale = this.#kind === "encode" ? 1 / factor : factor;
-    const pad = options.pad ?? (this.#kind === "encode" ? 32 : 11);
-    const tiles = vaeTiles(input.width, input.height, tileSize, pad, { kind: this.#kind, factor });
-    return runTiledGraph(this.#gpu, this.#weights, input, {
-      build: (height, width) =>
-        this.#graph(
-          this.#kind === "encode" ? vaeEncoder : vaeDecoder,
-          height,
-          width,
-          input.channels,
-        ),
-      tiles: tiles.map((tile) => ({ ...tile, counted: tile.input })),
-      scale,
-      outHeight: Math.floor(input.height * scale),
-      outWidth: Math.floor(input.width * scale),
-      combine: "reference",
-      ...(signal && { signal }),
-      ...(spillBudgetBytes !== undefined && { spillBudgetBytes }),
-      ...(onProgress && { onProgress }),
-    });
-  }
+function referencePass(pass: VaePass, input: HostMap, options: TiledVaeOptions): Promise<HostMap> {
+  const { kind, config } = pass;
+  const { tileSize, pad = REFERENCE_PAD[kind] } = options;
+  return tiledPass(pass, input, kind === "encode" ? vaeEncoder : vaeDecoder, {
+    ...options,
+    tiles: referenceTiles(input, tileSize, pad, { kind, factor: vaeFactor(config) }),
+    combine: "reference",
+  });
+}
 
-  /** A part on the whole map, at latent resolution. */
-  async #whole(input: HostMap, part: Part, signal?: AbortSignal): Promise<HostMap> {
-    const plan = planGraph(
-      this.#graph(part, input.height, input.width, input.channels),
-      this.#gpu.caps,
-    );
-    await this.#weights.load(plan.weights, signal ? { signal } : {});
-    const program = await Program.create(this.#gpu, plan, this.#weights);
-    try {
-      await program.run({ x: input.bytes }, signal ? { signal } : {});
-      const { shape, data } = await program.read("y");
-      const [, height = 1, width = 1] = shape;
-      return hostMapFromFloats(data, height, width, input.dtype);
-    } finally {
-      program.dispose();
-    }
-  }
+function tiledPass(
+  { gpu, weights, config, kind }: VaePass,
+  input: HostMap,
+  network: VaeNetwork,
+  options: Omit<TiledGraphOptions, "build" | "scale" | "outHeight" | "outWidth">,
+): Promise<HostMap> {
+  const scale = vaeFactor(config) ** (kind === "encode" ? -1 : 1);
+  return runTiledGraph(gpu, weights, input, {
+    ...options,
+    build: (height, width) => graphOf(weights, config, network, { ...input, height, width }),
+    scale,
+    outHeight: Math.floor(input.height * scale),
+    outWidth: Math.floor(input.width * scale),
+  });
+}
 
-  #graph(part: Part, height: number, width: number, channels: number): Graph {
-    const g = new GraphBuilder(this.#weights.dtype);
-    g.output(
-      "y",
-      part(g, new WeightScope(), g.input("x", [1, height, width, channels]), this.#config),
-    );
-    return g.build();
+/** A half of the network on the whole map, at latent resolution. */
+async function wholePass(
+  { gpu, weights, config }: VaePass,
+  input: HostMap,
+  network: VaeNetwork,
+  signal: AbortSignal | undefined,
+): Promise<HostMap> {
+  const plan = planGraph(graphOf(weights, config, network, input), gpu.caps);
+  await weights.load(plan.weights, { signal });
+  const program = await Program.create(gpu, plan, weights);
+  try {
+    await program.run({ x: input.bytes }, { signal });
+    const { shape, data } = await program.read("y");
+    const [, height = 1, width = 1] = shape;
+    return hostMapFromFloats(data, height, width, input.dtype);
+  } finally {
+    program.dispose();
   }
+}
+
+/** The graph of a network, "x" to "y", for an input of this size. */
+function graphOf(
+  { dtype }: DeviceWeights,
+  config: VaeConfig,
+  network: VaeNetwork,
+  { height, width, channels }: Pick<HostMap, "height" | "width" | "channels">,
+): Graph {
+  const g = new GraphBuilder(dtype);
+  const x = g.input("x", [1, height, width, channels]);
+  g.output("y", network(g, new WeightScope(), x, config));
+  return g.build();
 }

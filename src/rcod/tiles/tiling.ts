@@ -1,12 +1,8 @@
-/**
- * Where tiles lie, and how they are weighted: latent tiling of the U-Net and tiles of the VAE. Pure numbers.
- *
- * Latent tiles blend with a Gaussian map; their rule is `latentTiling`. VAE tiles have a core, a padded input
- * box and an output box, after the "tiled VAE" hook of the reference; their rule is `vaeTiles`.
- */
+/** Where the UNet's tiles of a latent map lie (`latentTiling`), and the Gaussian weights that blend them. Pure numbers. */
 import { ShapeError } from "../../gpu/shape.ts";
 
-function checkIntegers(
+/** Throws `ShapeError` unless all values are integers from `minimum` on. */
+export function checkIntegers(
   op: string,
   values: Readonly<Record<string, number>>,
   minimum: number,
@@ -125,83 +121,4 @@ export interface Box {
   readonly x1: number;
   readonly y0: number;
   readonly y1: number;
-}
-
-/** `input` in pixels of the network's input, `output` in pixels of its output; outputs tile the result. */
-export interface VaeTile {
-  readonly input: Box;
-  readonly output: Box;
-}
-
-/**
- * Tiles of a VAE pass over a width × height input (image pixels for "encode", latent pixels for "decode"),
- * row by row. One tile with the whole map where its longer side is at most tileSize + 2·pad. Where a tile's
- * input was cut from the map, crop its result by `output` − `input` (times or by `factor`, the image pixels
- * per latent pixel: 8 in the full model).
- */
-export function vaeTiles(
-  width: number,
-  height: number,
-  tileSize: number,
-  pad: number,
-  { kind, factor = 8 }: { readonly kind: "encode" | "decode"; readonly factor?: number },
-): readonly VaeTile[] {
-  checkIntegers("vaeTiles", { width, height, tileSize, factor }, 1);
-  checkIntegers("vaeTiles", { pad }, 0);
-  if (kind === "encode") {
-    for (const [name, value] of Object.entries({ width, height, tileSize, pad })) {
-      if (value % factor !== 0) {
-        throw new ShapeError(
-          `vaeTiles: ${name} must be a multiple of ${factor} to encode, got ${value}`,
-        );
-      }
-    }
-  }
-  const scaled = (pixels: number) => (kind === "decode" ? pixels * factor : pixels / factor);
-  if (Math.max(width, height) <= 2 * pad + tileSize) {
-    const input = { x0: 0, x1: width, y0: 0, y1: height };
-    return [{ input, output: { x0: 0, x1: scaled(width), y0: 0, y1: scaled(height) } }];
-  }
-  const rows = vaeSpans(height, tileSize, pad);
-  const columns = vaeSpans(width, tileSize, pad);
-  return rows.flatMap((row) =>
-    columns.map((column) => ({
-      input: { x0: column.from, x1: column.to, y0: row.from, y1: row.to },
-      output: {
-        x0: scaled(column.outFrom),
-        x1: scaled(column.outTo),
-        y0: scaled(row.outFrom),
-        y1: scaled(row.outTo),
-      },
-    })),
-  );
-}
-
-/** Spans of one axis: padded input and output, both in input pixels. */
-function vaeSpans(size: number, tileSize: number, pad: number) {
-  const inner = size - 2 * pad;
-  const count = Math.max(1, Math.ceil(inner / tileSize));
-  const side = vaeTileSide(Math.ceil(inner / count), tileSize);
-  return Array.from({ length: count }, (_, k) => {
-    const from = pad + k * side;
-    const to = Math.min(from + side, size);
-    return {
-      from: Math.max(0, from - pad),
-      to: Math.min(size, to + pad),
-      outFrom: from > pad ? from : 0,
-      outTo: to < size - pad ? to : size,
-    };
-  });
-}
-
-/** `least` rounded up to the largest of 32, 16, 8, 4, 2 that keeps it within `tileSize`. */
-function vaeTileSide(least: number, tileSize: number): number {
-  for (const divisor of [32, 16, 8, 4, 2]) {
-    // The mathematical modulo: `least` is negative for a side below 2·pad.
-    const remainder = ((least % divisor) + divisor) % divisor;
-    if (remainder === 0) return least;
-    const rounded = least - remainder + divisor;
-    if (rounded <= tileSize) return rounded;
-  }
-  return least;
 }

@@ -8,16 +8,18 @@ import { decoderGraph, encoderGraph } from "../networks/graphs.ts";
 import type { VaeConfig } from "../settings/config.ts";
 import { vaeFactor } from "../settings/config.ts";
 import type { UpscaleOptions } from "../settings/options.ts";
+import { REFERENCE_PAD } from "./tiled-vae.ts";
+import type { VaeKind } from "./vae-tiles.ts";
 import { vaeReach } from "./vae-tiles.ts";
 
 /** VAE tiles of the released program, in input pixels of encoder and decoder. */
 const REFERENCE_VAE_TILE = { encode: 1024, decode: 224 } as const;
 /**
- * Core sides of automatic VAE tiles, in output pixels, the first that fits: at 512 margins are a small share. With
- * 128 MiB bindings the full model takes 256, since margins nearly double a tile of 512.
+ * Core sides of automatic VAE tiles in output pixels; the first that fits is taken. At 512, margins are a small share.
+ * With 128 MiB bindings the full model takes 256, because margins nearly double a tile of 512.
  */
 const AUTO_VAE_TILES = [512, 256, 128, 64] as const;
-/** Activations of an untiled pass beyond this are tiled even where single bindings would fit. */
+/** Bytes of activations above which a pass is tiled, even where every binding would fit. */
 const MAX_UNTILED_BYTES = 2 * 1024 ** 3;
 
 /** Tile side in the VAE's input pixels, or null for an untiled pass. */
@@ -25,7 +27,7 @@ export function chooseVaeTile(
   vae: VaeConfig,
   caps: Caps,
   dtype: DType,
-  kind: "encode" | "decode",
+  kind: VaeKind,
   height: number,
   width: number,
   options: UpscaleOptions,
@@ -44,9 +46,9 @@ export function chooseVaeTile(
   }
   if (options.reference) {
     // The hook's own rule: untiled up to tile + 2 · margin.
-    const pad = kind === "encode" ? 32 : 11;
     const size = REFERENCE_VAE_TILE[kind];
-    return Math.max(toInput(height), toInput(width)) > size + 2 * pad ? size : null;
+    const most = size + 2 * REFERENCE_PAD[kind];
+    return Math.max(toInput(height), toInput(width)) > most ? size : null;
   }
   if (fits(vae, caps, dtype, kind, height, width)) return null;
   const reach = vaeReach(vae, kind);
@@ -61,7 +63,7 @@ function fits(
   vae: VaeConfig,
   caps: Caps,
   dtype: DType,
-  kind: "encode" | "decode",
+  kind: VaeKind,
   height: number,
   width: number,
 ): boolean {

@@ -20,16 +20,16 @@ import { adapterKey } from "./tuning-table.ts";
 export interface TuneModelOptions {
   /** Output pixels whose shapes are measured; larger images share them up to a factor of √2. Default 512 × 512. */
   readonly size?: readonly [width: number, height: number];
-  /** Nothing more is begun after this long, the largest shares of the work first. Default 20 s. */
+  /** After this long no measurement begins. Those with the largest share of the work come first. Default 20 s. */
   readonly budgetMs?: number;
-  readonly signal?: AbortSignal;
-  readonly onResult?: (result: TuneResult, done: number, total: number) => void;
+  readonly signal?: AbortSignal | undefined;
+  readonly onResult?: ((result: TuneResult, done: number, total: number) => void) | undefined;
 }
 
 const DEFAULT_SIDE = 512;
 const DEFAULT_BUDGET_MS = 20_000;
 
-/** A table for a model, and what it was made of. */
+/** A table for a model, and the measurements that it was made of. */
 export interface TunedModel {
   readonly table: TuningTable;
   readonly results: readonly TuneResult[];

@@ -5,7 +5,7 @@
 import type { TuningStore } from "./tuning-table.ts";
 
 const CACHE = "rcod-webgpu";
-/** Cache entries have addresses; nobody fetches this one. */
+/** A cache entry must have an address; this one is never fetched. */
 const ENTRY = "/.rcod-webgpu/tuning.json";
 
 /** The store of this environment, or undefined where there is none (Node). */

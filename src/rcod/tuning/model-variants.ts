@@ -21,12 +21,12 @@ export interface VariantOptions {
    * `fileTuningStore`. Storage that fails is not used, and that is not reported.
    */
   readonly tuningStore?: TuningStore;
-  /** Kernel variants to force, by kernel (`{ conv2d: "tiled" }`); what one refuses runs in the default variant. */
+  /** Kernel variants to force, by kernel (`{ conv2d: "tiled" }`). A problem that a forced variant refuses runs in its default one. */
   readonly variants?: VariantChoice;
 }
 
 /**
- * The variants that a model on `gpu` runs in, by what the caller wants (see `LoadOptions`). Throws `RangeError` for
+ * The variants that a model on `gpu` runs in, by what the caller requests. Throws `RangeError` for
  * a forced kernel or variant that does not exist.
  */
 export async function modelVariants(
@@ -45,7 +45,7 @@ export async function modelVariants(
   const text = await storedText(tuningStore);
   const stored = findTable(text, gpu.caps, dtype)?.variants;
   if (stored !== undefined || autotune !== true) return withForced(stored ?? {}, variants);
-  const { table } = await tuneModel(gpu, configs, dtype, signal ? { signal } : {});
+  const { table } = await tuneModel(gpu, configs, dtype, { signal });
   await tuningStore?.write(withTable(text, table)).catch(() => undefined);
   return withForced(table.variants, variants); // as when it is found in the store
 }
@@ -59,7 +59,7 @@ export async function rememberedVariants(
   return findTable(await storedText(tuningStore), caps, dtype)?.variants ?? {};
 }
 
-/** Storage that is refused (private windows, broken disks) is no reason to fail. */
+/** The stored text; null also where reading fails, as in private windows. */
 async function storedText(store: TuningStore | undefined): Promise<string | null> {
   return (await store?.read().catch(() => null)) ?? null;
 }

@@ -4,13 +4,13 @@
  */
 import { WeightScope } from "../../graph/ir/builder.ts";
 import type { HostTensor } from "../../graph/program.ts";
-import { clipVisionModel, imageProjection } from "../../rcod/networks/clip-vision.ts";
+import { clipVisionModel } from "../../rcod/networks/clip-vision.ts";
 import { DEGRADATION_DTYPE } from "../../rcod/networks/degradation.ts";
 import { IMAGE_PROJ } from "../../rcod/networks/graphs.ts";
-import { timestepOfMetric } from "../../rcod/networks/mem.ts";
 import { modelParameters } from "../../rcod/networks/stage-graphs.ts";
 import { vaeDecoder, vaeEncoder } from "../../rcod/networks/vae.ts";
-import type { ModulatedPart } from "../../rcod/settings/degradation-config.ts";
+import type { LoraPart } from "../../rcod/settings/degradation-config.ts";
+import { timestepOfMetric } from "../../rcod/settings/latent-groups.ts";
 import type { OutputResult } from "../runner/compare.ts";
 import { compareOutput } from "../runner/compare.ts";
 import type { GoldenCase } from "../runner/golden-file.ts";
@@ -62,7 +62,7 @@ const rcodS: CaseRunner = (run) =>
     });
     try {
       const { degradation, matrices } = await degradationOf({ ...run, session: exact }, model);
-      const prepare = (part: ModulatedPart): WeightSet => {
+      const prepare = (part: LoraPart): WeightSet => {
         const rank = configs.degradation?.ranks[part] ?? 0;
         return model.weights(part, modulateWith(session, matrices[part].data, rank));
       };
@@ -97,7 +97,7 @@ async function tokensOf(
       const hidden = clipVisionModel(g, ROOT, g.input("pixels", pixels.shape), configs.clip);
       g.output("clip_last_hidden_state", hidden);
       const { crossAttentionDim } = configs.unet;
-      g.output("tokens", imageProjection(g, ROOT.at(IMAGE_PROJ), hidden, crossAttentionDim));
+      g.output("tokens", g.linear(hidden, ROOT.at(IMAGE_PROJ), crossAttentionDim, true));
     },
     inputs: { pixels: pixels.data },
   });

@@ -3,10 +3,9 @@ import { WeightScope } from "../../graph/ir/builder.ts";
 import { activationByteLength } from "../../graph/lowering/lower.ts";
 import type { HostTensor } from "../../graph/program.ts";
 import { readActivation } from "../../graph/read-activation.ts";
-import { bilinearSource } from "../../rcod/images/enlarged-source.ts";
+import { enlargeBilinear } from "../../rcod/images/enlarged-source.ts";
 import { paddedGeometry } from "../../rcod/images/geometry.ts";
 import { resizeToTensor } from "../../rcod/images/image-ops.ts";
-import { readTables } from "../../rcod/loading/rcod-s-checkpoint.ts";
 import { deResNet, degreesOfLogits } from "../../rcod/networks/de-resnet.ts";
 import { metricOfFeatures } from "../../rcod/networks/degradation.ts";
 import {
@@ -14,7 +13,7 @@ import {
   modulationMatrices,
   repeatRows,
 } from "../../rcod/networks/modulation.ts";
-import type { ModulatedPart } from "../../rcod/settings/degradation-config.ts";
+import type { LoraPart } from "../../rcod/settings/degradation-config.ts";
 import { GoldenError } from "../runner/golden-file.ts";
 import type { CaseRun } from "../runner/run-case.ts";
 import { readInput } from "../runner/run-case.ts";
@@ -30,7 +29,7 @@ export async function degradationOf(
   { configs, open, weights }: CaseModel,
 ): Promise<{
   readonly degradation: Readonly<Record<string, HostTensor>>;
-  readonly matrices: Readonly<Record<ModulatedPart, HostTensor>>;
+  readonly matrices: Readonly<Record<LoraPart, HostTensor>>;
 }> {
   const { degradation: config } = configs;
   if (config === null || open.checkpoint === null) {
@@ -49,9 +48,9 @@ export async function degradationOf(
   });
   if (logits === undefined) throw new Error("internal: no result");
   const degrees = degreesOfLogits(logits.data);
-  const tables = await readTables(open.checkpoint, session.signal);
+  const tables = await open.checkpoint.readTables(session.signal);
   const embedding = fourierEmbedding(degrees, tables.w);
-  const matricesOf = async (part: ModulatedPart): Promise<HostTensor> => {
+  const matricesOf = async (part: LoraPart): Promise<HostTensor> => {
     const blocks = tables.blocks[part].length / config.blockEmbedding;
     const { matrices } = await session.run({
       weights: weights("degradation"),
@@ -85,7 +84,7 @@ export async function enlarge(
   const { upscale } = configs.rcod;
   const geometry = paddedGeometry(width, height, { upscale, multiple: RCOD_S_MULTIPLE });
   const raw = { width, height, channels: 3, data: Uint8Array.from(image.data) } as const;
-  const source = await bilinearSource(gpu, raw, geometry, "truncate");
+  const source = await enlargeBilinear(gpu, raw, geometry, "truncate");
   const read = async (
     shape: readonly number[],
     fill: (y: GPUBufferBinding) => Promise<void>,

@@ -6,7 +6,6 @@ import type { OpenModel } from "../../rcod/loading/open-model.ts";
 import { openModel } from "../../rcod/loading/open-model.ts";
 import { readConfigs } from "../../rcod/loading/read-configs.ts";
 import type { ModelPart } from "../../rcod/networks/stage-graphs.ts";
-import { modelParameters } from "../../rcod/networks/stage-graphs.ts";
 import type { ModelConfigs } from "../../rcod/settings/model-configs.ts";
 import type { FileSet, SingleFile } from "../../weights/index.ts";
 import { openWeightFile, toFloat32 } from "../../weights/index.ts";
@@ -47,7 +46,7 @@ export async function withCaseModel<T>(
     ...(parameters.has("mem") && { mem: file("mem") }),
   });
   const configs = await readConfigs(source, session.signal);
-  const open = await openModel(source, configs, modelParameters(configs), session.signal);
+  const open = await openModel(source, configs, session.signal);
   try {
     return await use({
       configs,

@@ -9,7 +9,7 @@
  */
 import { WeightScope } from "../../graph/ir/builder.ts";
 import type { HostTensor } from "../../graph/program.ts";
-import { clipVisionModel, imageProjection } from "../../rcod/networks/clip-vision.ts";
+import { clipVisionModel } from "../../rcod/networks/clip-vision.ts";
 import { vaeDecoder, vaeEncoder } from "../../rcod/networks/vae.ts";
 import type { CaseRun, CaseRunner } from "../runner/run-case.ts";
 import { compareResults, networkWeights, readInput } from "../runner/run-case.ts";
@@ -36,7 +36,7 @@ export const pipelineCase: CaseRunner = async ({ golden, session }) => {
     weights: networkWeights(golden, "clip"),
     build(g) {
       const hidden = clipVisionModel(g, ROOT, g.input("pixels", pixels.shape), CLIP_L14);
-      g.output("tokens", imageProjection(g, ROOT.at("image_proj"), hidden, unet.crossAttentionDim));
+      g.output("tokens", g.linear(hidden, ROOT.at("image_proj"), unet.crossAttentionDim, true));
     },
     inputs: { pixels: pixels.data },
   })) as { tokens: HostTensor };

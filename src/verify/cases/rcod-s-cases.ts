@@ -5,7 +5,7 @@ import { activationByteLength } from "../../graph/lowering/lower.ts";
 import { packActivation } from "../../graph/pack-activation.ts";
 import { readActivation } from "../../graph/read-activation.ts";
 import type { DeviceWeights } from "../../graph/weights/device-weights.ts";
-import { bilinearSource } from "../../rcod/images/enlarged-source.ts";
+import { enlargeBilinear } from "../../rcod/images/enlarged-source.ts";
 import { paddedGeometry } from "../../rcod/images/geometry.ts";
 import { dropAlpha } from "../../rcod/images/host-pixels.ts";
 import { readImage } from "../../rcod/images/image-ops.ts";
@@ -16,7 +16,7 @@ import {
   modulationMatrices,
   repeatRows,
 } from "../../rcod/networks/modulation.ts";
-import type { ModulatedPart } from "../../rcod/settings/degradation-config.ts";
+import type { LoraPart } from "../../rcod/settings/degradation-config.ts";
 import { LATENT_GROUPS, timestepOfGroups } from "../../rcod/settings/latent-groups.ts";
 import { toChannelsFirst } from "../runner/axis-order.ts";
 import type { OutputResult } from "../runner/compare.ts";
@@ -75,16 +75,16 @@ export function sharedInputs({ golden }: Pick<CaseRun, "golden">, name: string):
 /** Embedding of a case's scores, and the modulation matrices [blocks, rank²] of each part. */
 export async function runModulation(
   run: CaseRun,
-  ranks: Readonly<Record<ModulatedPart, number>>,
+  ranks: Readonly<Record<LoraPart, number>>,
 ): Promise<{
   readonly embedding: Float32Array;
-  readonly matrices: Readonly<Record<ModulatedPart, Float32Array>>;
+  readonly matrices: Readonly<Record<LoraPart, Float32Array>>;
 }> {
   const { golden, session } = run;
   const common = sharedInputs(run, "modulation_common");
   const degrees = (await golden.input("deg_score")).data;
   const embedding = fourierEmbedding([...degrees], (await common.input("w")).data);
-  const matricesOf = async (part: ModulatedPart): Promise<Float32Array> => {
+  const matricesOf = async (part: LoraPart): Promise<Float32Array> => {
     const blocks = await common.input(`${part}_block`);
     const [count = 1] = blocks.shape;
     const { matrices } = await session.run({
@@ -106,7 +106,7 @@ export async function runModulation(
 
 const modulation: CaseRunner = async (run) => {
   const { golden, session } = run;
-  const side = (part: ModulatedPart): number => golden.shape(`outputs/m_${part}`)[2] ?? 1;
+  const side = (part: LoraPart): number => golden.shape(`outputs/m_${part}`)[2] ?? 1;
   const { embedding, matrices } = await runModulation(run, {
     vae: side("vae"),
     unet: side("unet"),
@@ -193,7 +193,7 @@ const preprocess: CaseRunner = async ({ golden, session }) => {
   const [height = 1, width = 1] = image.shape;
   const geometry = paddedGeometry(width, height, { upscale: 4, multiple: 64 });
   const raw = { width, height, channels: 3, data: Uint8Array.from(image.data) } as const;
-  const source = await bilinearSource(gpu, raw, geometry, "truncate");
+  const source = await enlargeBilinear(gpu, raw, geometry, "truncate");
   const { workHeight, workWidth, sourceHeight, sourceWidth } = geometry;
   const shape = [1, workHeight, workWidth, 3];
   const y = gpu.memory.create("x", activationByteLength(shape, dtype), "images");

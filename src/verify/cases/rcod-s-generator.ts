@@ -3,7 +3,7 @@ import { WeightScope } from "../../graph/ir/builder.ts";
 import type { HostTensor } from "../../graph/program.ts";
 import { blockOfModule } from "../../rcod/networks/modulation.ts";
 import { vaeDecoder, vaeEncoder } from "../../rcod/networks/vae.ts";
-import type { ModulatedPart } from "../../rcod/settings/degradation-config.ts";
+import type { LoraPart } from "../../rcod/settings/degradation-config.ts";
 import type { CaseRunner } from "../runner/run-case.ts";
 import { compareResults, networkWeights, readInput } from "../runner/run-case.ts";
 import type { WeightSet } from "../runner/session.ts";
@@ -23,7 +23,7 @@ export const generatorCase: CaseRunner = async (run) => {
   const scale = vae.scalingFactor;
   const ranks = { vae: parameters.number("rank_vae"), unet: parameters.number("rank_unet") };
   const { matrices } = await runModulation(run, ranks);
-  const modulated = (part: ModulatedPart): WeightSet => {
+  const modulated = (part: LoraPart): WeightSet => {
     const targets = new Set(parameters.get(`${part}_targets`) as readonly unknown[]);
     const levels = (part === "vae" ? vae : unet).blockOutChannels.length;
     return {

@@ -9,7 +9,7 @@ import type { HostTensor } from "../../graph/program.ts";
 import { tileAccumulate, tileClear, tileNormalise } from "../../kernels/image/tile-blend.ts";
 import { vaeDecoder, vaeEncoder } from "../../rcod/networks/vae.ts";
 import type { UNetConfig } from "../../rcod/settings/config.ts";
-import { TiledVae } from "../../rcod/tiles/tiled-vae.ts";
+import { runTiledVae } from "../../rcod/tiles/tiled-vae.ts";
 import { gaussianTileWeights, latentTiling, tileStarts } from "../../rcod/tiles/tiling.ts";
 import type { OutputResult } from "../runner/compare.ts";
 import type { CaseInput, CaseRunner } from "../runner/run-case.ts";
@@ -193,14 +193,14 @@ const tiledVae =
       const g = new GraphBuilder(session.dtype);
       build(g);
       const device = session.deviceWeights(weights, graphWeights(g.build()));
-      const vae = new TiledVae(session.gpu, device, config, kind);
-      const { data, height, width, channels } = await vae.run(input.data, inHeight, inWidth, {
+      const pass = { gpu: session.gpu, weights: device, config, kind };
+      const tensor = await runTiledVae(pass, input.data, inHeight, inWidth, {
         tileSize: parameters.number("tile_size"),
         pad: parameters.number("pad"),
         reference: true,
-        ...(session.signal && { signal: session.signal }),
+        signal: session.signal,
       });
-      const result = { [outputName]: { shape: [1, height, width, channels], data } };
+      const result = { [outputName]: tensor };
       compared.push(...(await compareResults(golden, session.dtype, result)));
     }
     return compared;

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { outputGeometry, paddedGeometry, parseRealism } from "../../../src/rcod/images/geometry.ts";
-import type { GeometryOptions, Realism } from "../../../src/rcod/images/geometry.ts";
+import { outputGeometry, paddedGeometry } from "../../../src/rcod/images/geometry.ts";
+import type { GeometryOptions } from "../../../src/rcod/images/geometry.ts";
 
 const reference: GeometryOptions = { upscale: 4, minSide: 128, multiple: 8, mode: "reference" };
 const exact: GeometryOptions = { ...reference, mode: "exact" };
@@ -117,44 +117,6 @@ describe("refused sizes", () => {
     );
     expect(() => outputGeometry(1, 10_000, exact)).toThrow("got 512×5120000 (source 1×10000)");
     expect(() => outputGeometry(10, 10, { ...exact, upscale: 0 })).toThrow("upscale must be");
-  });
-});
-
-describe("parseRealism", () => {
-  it.each<[Realism, number]>([
-    ["fidelity", 249],
-    ["neutral", 499],
-    ["realism", 749],
-    [0, 249],
-    [0.5, 499],
-    [1, 749],
-    [0.1, 299],
-    [{ timestep: 250 }, 249],
-    [{ timestep: 500 }, 499],
-    [{ timestep: 750 }, 749],
-    [{ timestep: 249 }, 249],
-    [{ timestep: 0 }, 0],
-    [{ timestep: 999 }, 999],
-    [{ timestep: 321.5 }, 321.5],
-  ])("%j is %d", (realism, timestep) => {
-    expect(parseRealism(realism)).toBe(timestep);
-  });
-
-  it.each<[unknown, string]>([
-    ["real", 'got "real"'],
-    ["toString", 'got "toString"'],
-    [1.5, "got 1.5. Write { timestep: 1.5 } for a timestep"],
-    [-0.1, "got -0.1"],
-    [NaN, "got NaN"],
-    [null, "got null"],
-    [undefined, "got undefined"],
-    [{ timestep: 1000 }, "timestep must be a number in 0 … 999, got 1000"],
-    [{ timestep: NaN }, "got NaN"],
-    [{ timestep: "250" }, "got 250"],
-    [{}, "got undefined"],
-  ])("refuses %j", (realism, message) => {
-    expect(() => parseRealism(realism as Realism)).toThrow(message);
-    expect(() => parseRealism(realism as Realism)).toThrow(RangeError);
   });
 });
 

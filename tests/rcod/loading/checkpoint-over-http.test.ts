@@ -5,6 +5,7 @@ import type { AddressInfo } from "node:net";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { modelFiles } from "../../../src/rcod/loading/model-source.ts";
 import { openCheckpoint } from "../../../src/rcod/loading/rcod-checkpoint.ts";
+import { RCOD_O } from "../../../src/rcod/settings/config.ts";
 import { memoryFiles } from "../../../src/weights/index.ts";
 import type { ByteSource, FileSet } from "../../../src/weights/index.ts";
 import { diskFile } from "../../../src/weights/sources/node-source.ts";
@@ -62,11 +63,11 @@ beforeEach(() => {
 });
 
 describe("through the folder of a model in pieces", () => {
-  const open = () =>
-    openCheckpoint(
-      modelFiles({ model: memoryFiles(new Map()), checkpoint: address }),
-      "checkpoint.pkl",
-    );
+  const open = async () => {
+    const files = modelFiles({ model: memoryFiles(new Map()), checkpoint: address });
+    const checkpoint = await openCheckpoint(files, { ...RCOD_O, checkpoint: "checkpoint.pkl" });
+    return checkpoint ?? expect.fail("none");
+  };
   const transferred = (): number => answers.reduce((sum, bytes) => sum + bytes, 0);
 
   it("is listed by a few requests", async () => {

@@ -9,7 +9,7 @@ import { PIECE_ELEMENTS, mergedPieces } from "../../../src/rcod/loading/merge.ts
 import { modelFiles } from "../../../src/rcod/loading/model-source.ts";
 import { openModel } from "../../../src/rcod/loading/open-model.ts";
 import { readConfigs } from "../../../src/rcod/loading/read-configs.ts";
-import { modelParameters, modelParts } from "../../../src/rcod/networks/stage-graphs.ts";
+import { modelParts } from "../../../src/rcod/networks/stage-graphs.ts";
 import { recipeHalves, recipeTensor } from "../../../src/verify/runner/recipe.ts";
 import type { FileSet } from "../../../src/weights/index.ts";
 import {
@@ -55,8 +55,7 @@ async function converted(
 async function parametersOf(files: ReadonlyMap<string, Uint8Array>) {
   const set = memoryFiles(files);
   const configs = await readConfigs(set);
-  const parameters = modelParameters(configs);
-  const model = await openModel(set, configs, parameters);
+  const { parameters, ...model } = await openModel(set, configs);
   const all = new Map<string, { readonly dtype: string; readonly values: Float32Array }>();
   for (const part of modelParts(configs)) {
     for (const { name } of parameters[part]) {
@@ -172,8 +171,7 @@ describe("a converted folder", () => {
       checkpoint: diskFile(SAMPLE_CHECKPOINTS[1] as string),
     });
     const configs = await readConfigs(pieces);
-    const parameters = modelParameters(configs);
-    const { sources, close } = await openModel(pieces, configs, parameters);
+    const { sources, parameters, close } = await openModel(pieces, configs);
     for (const path of SAMPLE_MERGED) {
       const part = path.startsWith("vae/") ? "vae" : "unet";
       const weight = parameters[part].find(({ name }) => name === path.slice(part.length + 1));
@@ -329,11 +327,8 @@ describe("RCOD_S", () => {
     expect(new Set([...estimator.tensors.values()].map(({ dtype }) => dtype))).toEqual(
       new Set(["F32"]),
     );
-    const model = await openModel(
-      memoryFiles(folder),
-      await readConfigs(memoryFiles(folder)),
-      modelParameters(await readConfigs(memoryFiles(folder))),
-    );
+    const set = memoryFiles(folder);
+    const model = await openModel(set, await readConfigs(set));
     await model.close(); // all is there, and nothing else
   });
 });

@@ -6,7 +6,7 @@ import type { FileSource, FolderSource } from "../../../src/rcod/loading/model-s
 import { modelFiles } from "../../../src/rcod/loading/model-source.ts";
 import { openCheckpoint } from "../../../src/rcod/loading/rcod-checkpoint.ts";
 import { readConfigs } from "../../../src/rcod/loading/read-configs.ts";
-import { ConfigError, RCOD_S } from "../../../src/rcod/settings/config.ts";
+import { ConfigError, RCOD_O, RCOD_S } from "../../../src/rcod/settings/config.ts";
 import type { FileSet } from "../../../src/weights/index.ts";
 import { WeightsError, memoryFiles, readText } from "../../../src/weights/index.ts";
 import { diskFile, folderFiles } from "../../../src/weights/sources/node-source.ts";
@@ -188,7 +188,7 @@ describe("what is wrong is said with its place", () => {
   };
   const open = (model: FolderSource, checkpoint: FileSource): Promise<unknown> => {
     const files = modelFiles({ model, checkpoint });
-    return openCheckpoint(files, "checkpoint.pkl");
+    return openCheckpoint(files, { ...RCOD_O, checkpoint: "checkpoint.pkl" });
   };
 
   it("no checkpoint, or none of torch.save", async () => {
@@ -212,7 +212,8 @@ describe("what is wrong is said with its place", () => {
       model: BASE,
       checkpoint: checkpointOf("unet_lora_encoder_modules"),
     });
-    expect(await failure(openCheckpoint(files, "checkpoint.pkl", undefined, RCOD_S))).toContain(
+    const config = { ...RCOD_S, checkpoint: "checkpoint.pkl" };
+    expect(await failure(openCheckpoint(files, config))).toContain(
       "must be RCOD_S's, got RCOD_O's: it has \"unet_lora_encoder_modules\"",
     );
   });

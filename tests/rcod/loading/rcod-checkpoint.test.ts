@@ -2,9 +2,10 @@
 import { describe, expect, it } from "vitest";
 import type { LoraUpdate, SourceTensor } from "../../../src/graph/weights/device-weights.ts";
 import { openPart } from "../../../src/rcod/loading/open-model.ts";
-import { loraUpdates, openCheckpoint } from "../../../src/rcod/loading/rcod-checkpoint.ts";
+import { openCheckpoint } from "../../../src/rcod/loading/rcod-checkpoint.ts";
 import { readConfigs } from "../../../src/rcod/loading/read-configs.ts";
 import { modelParameters } from "../../../src/rcod/networks/stage-graphs.ts";
+import { RCOD_O } from "../../../src/rcod/settings/config.ts";
 import { WeightsError, memoryFiles, toFloat32 } from "../../../src/weights/index.ts";
 import type { Code } from "../../weights/torch/torch-samples.ts";
 import {
@@ -47,8 +48,8 @@ async function written(updates: Updates): Promise<Record<string, unknown>> {
 async function updatesOf(files: ReadonlyMap<string, Uint8Array>): Promise<Updates> {
   const set = memoryFiles(files);
   const configs = await readConfigs(set);
-  const checkpoint = await openCheckpoint(set, configs.rcod.checkpoint ?? expect.fail("none"));
-  return loraUpdates(checkpoint, modelParameters(configs), configs.rcod.loraAlpha);
+  const checkpoint = (await openCheckpoint(set, configs.rcod)) ?? expect.fail("none");
+  return checkpoint.loraUpdates(modelParameters(configs), configs);
 }
 
 describe("a tiny checkpoint with the names of the released one", () => {
@@ -141,7 +142,11 @@ describe("the same checkpoint in both containers", () => {
     ] as const) {
       const read = async (files: ReadonlyMap<string, Uint8Array>, checkpoint: string) => {
         const set = memoryFiles(files);
-        const store = await openPart(set, part, await openCheckpoint(set, checkpoint));
+        const store = await openPart(
+          set,
+          part,
+          await openCheckpoint(set, { ...RCOD_O, checkpoint }),
+        );
         return [...(await store.read(name))];
       };
       const got = await read(model.pickled, PICKLED);

@@ -2,9 +2,8 @@
 import { describe, expect, it } from "vitest";
 import { BASELINE_CAPS } from "../../../src/gpu/caps.ts";
 import { planGraph } from "../../../src/graph/plan.ts";
-import { checkPart, checkpointUpdates, openPart } from "../../../src/rcod/loading/open-model.ts";
+import { checkPart, openPart } from "../../../src/rcod/loading/open-model.ts";
 import { openCheckpoint } from "../../../src/rcod/loading/rcod-checkpoint.ts";
-import { readTables } from "../../../src/rcod/loading/rcod-s-checkpoint.ts";
 import { readConfigs } from "../../../src/rcod/loading/read-configs.ts";
 import { estimatorGraph } from "../../../src/rcod/networks/degradation.ts";
 import { modelParameters, modelParts } from "../../../src/rcod/networks/stage-graphs.ts";
@@ -20,7 +19,7 @@ async function open(files: ReadonlyMap<string, Uint8Array>) {
   const set = memoryFiles(files);
   const configs = await readConfigs(set);
   const { rcod } = configs;
-  const checkpoint = await openCheckpoint(set, rcod.checkpoint ?? "", undefined, rcod);
+  const checkpoint = (await openCheckpoint(set, rcod)) ?? expect.fail("none");
   return { set, configs, checkpoint, parameters: modelParameters(configs) };
 }
 
@@ -71,9 +70,9 @@ describe("the configuration", () => {
 describe("the checkpoint", () => {
   it("gives every adapted module its factors and matrix", async () => {
     const { configs, checkpoint, parameters } = await open(await rcodSFiles());
-    const updates = await checkpointUpdates(checkpoint, parameters, configs);
+    const updates = checkpoint.loraUpdates(parameters, configs);
     expect([updates.get("unet")?.size, updates.get("vae")?.size]).toEqual([164, 30]);
-    const of = (part: string, weight: string) => updates.get(part)?.get(weight);
+    const of = (part: "unet" | "vae", weight: string) => updates.get(part)?.get(weight);
     expect(of("unet", "conv_in.weight")).toBeUndefined();
     expect(of("vae", "quant_conv.weight")).toBeUndefined();
     expect(of("vae", "decoder.conv_in.weight")).toBeUndefined();
@@ -86,7 +85,7 @@ describe("the checkpoint", () => {
 
   it("has tables for the embeddings, and all parts are whole", async () => {
     const { set, configs, checkpoint, parameters } = await open(await rcodSFiles());
-    const { w, blocks } = await readTables(checkpoint);
+    const { w, blocks } = await checkpoint.readTables();
     expect([w.length, blocks.vae.length, blocks.unet.length]).toEqual([64, 6 * 64, 10 * 64]);
     expect(Math.max(...w.map(Math.abs))).toBeLessThanOrEqual(Math.sqrt(3));
     expect(modelParts(configs)).toEqual(["clip", "vae", "unet", "degradation"]);
@@ -134,7 +133,7 @@ describe("the checkpoint", () => {
 
   it("is read from safetensors too", async () => {
     const { configs, checkpoint, parameters } = await open(await changed(() => undefined));
-    expect((await checkpointUpdates(checkpoint, parameters, configs)).get("unet")?.size).toBe(164);
+    expect(checkpoint.loraUpdates(parameters, configs).get("unet")?.size).toBe(164);
   });
 
   const defects: readonly [
@@ -175,10 +174,10 @@ describe("the checkpoint", () => {
   ];
   it.each(defects)("%s is refused", async (_name, damage, message) => {
     const { configs, checkpoint, parameters } = await open(await changed(damage));
-    const refused = expect(checkpointUpdates(checkpoint, parameters, configs)).rejects;
-    await refused.toThrow(WeightsError);
-    await refused.toThrow(message);
-    await refused.toThrow("rcod_s.safetensors");
+    const refused = (): unknown => checkpoint.loraUpdates(parameters, configs);
+    expect(refused).toThrow(WeightsError);
+    expect(refused).toThrow(message);
+    expect(refused).toThrow("rcod_s.safetensors");
   });
 
   it("modulation layers are checked with the estimator", async () => {
@@ -186,7 +185,7 @@ describe("the checkpoint", () => {
     const { set, configs, checkpoint, parameters } = await open(
       await changed((tensors) => tensors.delete(bias)),
     );
-    expect((await checkpointUpdates(checkpoint, parameters, configs)).size).toBe(2);
+    expect(checkpoint.loraUpdates(parameters, configs).size).toBe(2);
     const store = await openPart(set, "degradation", checkpoint);
     expect(() => checkPart(store, "degradation", parameters.degradation)).toThrow(
       "missing: unet_fuse_mlp.bias",

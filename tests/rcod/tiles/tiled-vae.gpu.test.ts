@@ -9,7 +9,7 @@ import { DeviceWeights } from "../../../src/graph/weights/device-weights.ts";
 import { vaeDecoder, vaeEncoder } from "../../../src/rcod/networks/vae.ts";
 import type { VaeConfig } from "../../../src/rcod/settings/config.ts";
 import { vaeFactor } from "../../../src/rcod/settings/config.ts";
-import { TiledVae } from "../../../src/rcod/tiles/tiled-vae.ts";
+import { runTiledVae } from "../../../src/rcod/tiles/tiled-vae.ts";
 import { exactTiles, vaeReach } from "../../../src/rcod/tiles/vae-tiles.ts";
 import { randomSource, relativeRms } from "../../graph/support.ts";
 import { useGpu } from "../../support/gpu.ts";
@@ -131,16 +131,16 @@ describe("exact tiles equal the untiled network", () => {
     const input = inputOf(kind, height, width);
     const expected = await untiled(weights, kind, input, height, width);
     const before = setup.gpu.memory.use().currentBytes;
-    const tiled = new TiledVae(setup.gpu, weights, CONFIG, kind);
+    const pass = { gpu: setup.gpu, weights, config: CONFIG, kind };
     const seen: number[] = [];
     const options = {
       tileSize,
       reference: false,
       onProgress: (fraction: number) => seen.push(fraction),
     };
-    const result = await tiled.run(Float32Array.from(input), height, width, options);
+    const result = await runTiledVae(pass, Float32Array.from(input), height, width, options);
     const factor = vaeFactor(CONFIG);
-    expect([result.height, result.width]).toEqual(
+    expect(result.shape.slice(1, 3)).toEqual(
       kind === "encode" ? [height / factor, width / factor] : [height * factor, width * factor],
     );
     expect(relativeRms(result.data, expected)).toBeLessThanOrEqual(1e-5);
@@ -148,7 +148,7 @@ describe("exact tiles equal the untiled network", () => {
     expect(setup.gpu.memory.use().currentBytes).toBe(before);
     // Waiting tiles on the host instead of the device: the same bits.
     if (height === 11 || height === 28) {
-      const spilled = await tiled.run(Float32Array.from(input), height, width, {
+      const spilled = await runTiledVae(pass, Float32Array.from(input), height, width, {
         ...options,
         onProgress: () => undefined,
         spillBudgetBytes: 0,
@@ -164,29 +164,19 @@ describe("exact tiles equal the untiled network", () => {
     const [height, width, tileSize] = [16, 68, 24];
     const input = inputOf("encode", height, width);
     const expected = await untiled(weights, "encode", input, height, width);
-    const { data } = await new TiledVae(gpu, weights, CONFIG, "encode").run(
-      Float32Array.from(input),
-      height,
-      width,
-      { tileSize, reference: false },
-    );
+    const pass = { gpu, weights, config: CONFIG, kind: "encode" } as const;
+    const options = { tileSize, reference: false };
+    const { data } = await runTiledVae(pass, Float32Array.from(input), height, width, options);
     expect(relativeRms(data, expected)).toBeLessThanOrEqual(1e-5);
   });
 
   it("reference mode differs: local attention, averaged statistics", async () => {
     const input = inputOf("decode", 6, 16);
     const expected = await untiled(weights, "decode", input, 6, 16);
-    const { data, height, width } = await new TiledVae(setup.gpu, weights, CONFIG, "decode").run(
-      Float32Array.from(input),
-      6,
-      16,
-      {
-        tileSize: 8,
-        pad: 2,
-        reference: true,
-      },
-    );
-    expect([height, width]).toEqual([24, 64]);
+    const pass = { gpu: setup.gpu, weights, config: CONFIG, kind: "decode" } as const;
+    const options = { tileSize: 8, pad: 2, reference: true };
+    const { data, shape } = await runTiledVae(pass, Float32Array.from(input), 6, 16, options);
+    expect(shape).toEqual([1, 24, 64, 3]);
     const error = relativeRms(data, expected);
     expect(error).toBeGreaterThan(1e-4);
     expect(error).toBeLessThan(1);
@@ -195,17 +185,13 @@ describe("exact tiles equal the untiled network", () => {
   it("aborts between tiles and frees everything", async () => {
     const before = setup.gpu.memory.use().currentBytes;
     const controller = new AbortController();
-    const run = new TiledVae(setup.gpu, weights, CONFIG, "decode").run(
-      Float32Array.from(inputOf("decode", 8, 12)),
-      8,
-      12,
-      {
-        tileSize: 6,
-        reference: false,
-        signal: controller.signal,
-        onProgress: (fraction) => fraction > 0.3 && controller.abort(new Error("stop")),
-      },
-    );
+    const pass = { gpu: setup.gpu, weights, config: CONFIG, kind: "decode" } as const;
+    const run = runTiledVae(pass, Float32Array.from(inputOf("decode", 8, 12)), 8, 12, {
+      tileSize: 6,
+      reference: false,
+      signal: controller.signal,
+      onProgress: (fraction) => fraction > 0.3 && controller.abort(new Error("stop")),
+    });
     await expect(run).rejects.toThrow("stop");
     expect(setup.gpu.memory.use().currentBytes).toBe(before);
   });
@@ -215,7 +201,9 @@ describe("exact tiles equal the untiled network", () => {
       const { memory } = setup.gpu;
       const start = memory.use().byPurpose["activations"]?.current ?? 0;
       memory.resetPeak();
-      await new TiledVae(setup.gpu, weights, { ...CONFIG, midAttention: false }, "decode").run(
+      const config = { ...CONFIG, midAttention: false };
+      await runTiledVae(
+        { gpu: setup.gpu, weights, config, kind: "decode" },
         Float32Array.from(inputOf("decode", height, width)),
         height,
         width,

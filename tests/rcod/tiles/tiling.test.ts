@@ -5,8 +5,8 @@ import {
   latentTiling,
   tileCount,
   tileStarts,
-  vaeTiles,
 } from "../../../src/rcod/tiles/tiling.ts";
+import { referenceTiles } from "../../../src/rcod/tiles/vae-tiles.ts";
 import { imageFixture, tilingFixture } from "../../support/image-fixture.ts";
 
 describe("tileStarts", () => {
@@ -120,9 +120,9 @@ describe("gaussianTileWeights", () => {
   });
 });
 
-describe("vaeTiles", () => {
+describe("referenceTiles", () => {
   it.each(tilingFixture.vae)("$name", (c) => {
-    const tiles = vaeTiles(c.width, c.height, c.tileSize, c.pad, c);
+    const tiles = referenceTiles(c, c.tileSize, c.pad, { kind: c.kind, factor: 8 });
     if (c.inputBoxes === null) {
       expect(tiles.length).toBe(1);
       expect(tiles[0]?.input).toEqual({ x0: 0, x1: c.width, y0: 0, y1: c.height });
@@ -147,7 +147,10 @@ describe("vaeTiles", () => {
       ["encode", 40, 112, 8],
     ] as const) {
       for (let width = step; width < 400 * step; width += 31 * step) {
-        const tiles = vaeTiles(width, 5 * step, tileSize, pad, { kind });
+        const tiles = referenceTiles({ width, height: 5 * step }, tileSize, pad, {
+          kind,
+          factor: 8,
+        });
         const scale = kind === "decode" ? 8 : 1 / 8;
         let next = 0;
         for (const { input, output } of tiles) {
@@ -166,9 +169,11 @@ describe("vaeTiles", () => {
   });
 
   it("refuses sizes that do not encode", () => {
-    expect(() => vaeTiles(2001, 2000, 1024, 32, { kind: "encode" })).toThrow(
+    const refused = (width: number, height: number, tile: number, kind: "encode" | "decode") =>
+      expect(() => referenceTiles({ width, height }, tile, 32, { kind, factor: 8 }));
+    refused(2001, 2000, 1024, "encode").toThrow(
       "vaeTiles: width must be a multiple of 8 to encode, got 2001",
     );
-    expect(() => vaeTiles(0, 8, 224, 11, { kind: "decode" })).toThrow("got 0");
+    refused(0, 8, 224, "decode").toThrow("got 0");
   });
 });

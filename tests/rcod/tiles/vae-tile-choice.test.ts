@@ -6,7 +6,7 @@ import { folderFiles } from "../../../src/node/index.ts";
 import { readConfigs } from "../../../src/rcod/loading/read-configs.ts";
 import { vaeDecoderTail, vaeEncoderHead } from "../../../src/rcod/networks/vae.ts";
 import { chooseVaeTile } from "../../../src/rcod/tiles/vae-tile-choice.ts";
-import { exactTiles, vaeReach } from "../../../src/rcod/tiles/vae-tiles.ts";
+import { exactVaeTiles } from "../../../src/rcod/tiles/vae-tiles.ts";
 
 const { vae } = await readConfigs(folderFiles("bench/configs/sd21-clip-l"));
 const BINDING = BASELINE_CAPS.limits.maxStorageBufferBindingSize;
@@ -21,9 +21,7 @@ describe.each(["f32", "f16"] as const)("SD's VAE in %s with 128 MiB bindings", (
     const tile = chooseVaeTile(vae, BASELINE_CAPS, dtype, kind, height, width, {}) ?? Infinity;
     const isEncode = kind === "encode";
     const map = isEncode ? { height, width } : { height: height / 8, width: width / 8 };
-    const multiple = isEncode ? 8 : 1;
-    const margin = Math.ceil(vaeReach(vae, kind) / multiple) * multiple;
-    for (const { input } of exactTiles(map, tile, margin, multiple, isEncode ? 1 / 8 : 8)) {
+    for (const { input } of exactVaeTiles(vae, kind, map, tile)) {
       const g = new GraphBuilder(dtype);
       const shape = [1, input.y1 - input.y0, input.x1 - input.x0, isEncode ? 3 : 512];
       const part = isEncode ? vaeEncoderHead : vaeDecoderTail;
