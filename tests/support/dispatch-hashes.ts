@@ -70,10 +70,18 @@ const tokensOf = (code: string): string =>
     .replaceAll(/\s+/g, " ")
     .replaceAll(/ ?([^\w ]) ?/g, "$1");
 
+const known = new Map<string, string>();
+/** The hash of a shader's tokens. */
+function codeHash(code: string): string {
+  const found = known.get(code) ?? hash(tokensOf(code));
+  known.set(code, found);
+  return found;
+}
+
 function planLines(plan: KernelPlan): readonly string[] {
   return plan.dispatches.map(({ label, code, operands, params, workgroups }) => {
     const data = JSON.stringify([operands, Array.from(params), workgroups, plan.scratch]);
-    return `${label} code ${hash(tokensOf(code))} data ${hash(data)}`;
+    return `${label} code ${codeHash(code)} data ${hash(data)}`;
   });
 }
 
@@ -93,7 +101,7 @@ export async function main(args: readonly string[]): Promise<number> {
     else process.stdout.write(`${at} ${lines.length} ${hash(lines.join("\n"))}\n`);
   };
   const linesOf = (plan: KernelPlan): readonly string[] => {
-    for (const { code } of plan.dispatches) codes.set(hash(tokensOf(code)), code);
+    for (const { code } of plan.dispatches) codes.set(codeHash(code), code);
     return planLines(plan);
   };
   const root = fileURLToPath(new URL("../../", import.meta.url));
