@@ -1,4 +1,4 @@
-import { weightParts } from "../../src/graph/ir/ir.ts";
+import { weightMembers } from "../../src/graph/ir/ir.ts";
 /** What `rcod info` says of a model's weight files: whether they fit the configurations, and what stays of RCOD_S's. */
 import type { LoraUpdate } from "../../src/graph/weights/device-weights.ts";
 import { checkPart, checkpointUpdates, openPart } from "../../src/rcod/loading/open-model.ts";
@@ -80,7 +80,7 @@ export async function describeWeights(
     const lengths = byteLengths.get(part);
     const own = updates.get(part);
     if (!configs.degradation || !lengths || !own) return [];
-    const names = packed[part].flatMap((weight) => weightParts(weight).map(({ name }) => name));
+    const names = packed[part].flatMap((weight) => weightMembers(weight).map(({ name }) => name));
     return [residentInfo(part, names, lengths, own)];
   });
   return { weights, resident };

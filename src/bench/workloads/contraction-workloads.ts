@@ -2,7 +2,7 @@
 import type { Caps } from "../../gpu/caps.ts";
 import type { DType } from "../../gpu/dtype.ts";
 import type { Weight } from "../../graph/ir/ir.ts";
-import { packedParts } from "../../graph/weights/weight-layout.ts";
+import { packedMembers } from "../../graph/weights/weight-layout.ts";
 import type { Conv2dProblem } from "../../kernels/contraction/conv2d.ts";
 import { conv2d, conv2dOutputSize } from "../../kernels/contraction/conv2d.ts";
 import { PLAIN_EPILOGUE } from "../../kernels/contraction/epilogue.ts";
@@ -50,7 +50,9 @@ export function conv2dWorkload(
     matrix([to, shortcutChannels], "matrix"),
   ];
   const weight: Weight =
-    shortcutChannels > 0 ? { ...main, layout: "shortcut-matrix", parts: [main, pointwise] } : main;
+    shortcutChannels > 0
+      ? { ...main, layout: "shortcut-matrix", members: [main, pointwise] }
+      : main;
   const { rtol, atol } = contractionTolerance(dtype, reductionLength, scale * UNIT_PRODUCT_RMS);
   return {
     kernel: conv2d.name,
@@ -226,7 +228,7 @@ function matrix(shape: readonly number[], layout: Weight["layout"]): Weight {
 
 /** As the engine lays it out: sources `source0`, `source1` … in the order of the parts. */
 function weightOf(dtype: DType, weight: Weight, scale: number): Workload["weight"] {
-  return packedParts(weight).map(({ layout }, i) => {
+  return packedMembers(weight).map(({ layout }, i) => {
     const { outChannels, inChannels, taps } = layout;
     // One row: the checkpoint's layout has no padding.
     const channels = outChannels * inChannels * taps;
