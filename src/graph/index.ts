@@ -14,7 +14,7 @@
  * ```
  */
 export { GraphBuilder, WeightScope } from "./ir/builder.ts";
-export type { Conv2dOptions, KernelOperands } from "./ir/builder.ts";
+export type { Conv2dOptions, KernelOperands } from "./ir/builder-options.ts";
 export { DeviceWeights } from "./weights/device-weights.ts";
 export type {
   DeviceWeightsOptions,

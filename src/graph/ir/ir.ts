@@ -63,7 +63,7 @@ export interface LayerNormWeights {
 }
 
 /** What conv2d and linear have in common. */
-interface Contraction {
+export interface Contraction {
   readonly weight: Weight;
   readonly bias: Weight | null;
   /** Applied to x after `inputs.norm`. */
