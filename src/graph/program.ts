@@ -1,7 +1,6 @@
 /**
- * A planned graph on a device: pipelines, slots and bind groups made once, then recorded and submitted on
- * every run. Recording is cheap (set pipeline, set bind group, dispatch); command buffers cannot be reused
- * in WebGPU.
+ * A planned graph on a device. Pipelines, slots and bind groups are made once; every run records and submits them anew,
+ * because WebGPU's command buffers cannot be reused. Recording is cheap: set pipeline, set bind group, dispatch.
  */
 import type { Gpu } from "../gpu/device.ts";
 import { DeviceError } from "../gpu/errors.ts";
@@ -18,7 +17,7 @@ import type { PassSpan } from "./step-timer.ts";
 import { StepTimer } from "./step-timer.ts";
 import type { DeviceWeights } from "./weights/device-weights.ts";
 
-/** Work of one submit in flop-equivalents: about 100 ms on a software adapter, on a slow GPU below that. */
+/** Work of one submit in flop-equivalents: about 100 ms on a software adapter, less on a slow GPU. */
 const SUBMIT_WORK_SOFTWARE = 1e8;
 const SUBMIT_WORK = 5e10;
 /** A byte moved counts like this many flops when submits are cut. */
@@ -242,7 +241,7 @@ export class Program {
     }
   }
 
-  /** Records one run, without inputs, into a pass of the caller's. Large programs want the pieces of `run`. */
+  /** Records all steps, without inputs, into a pass of the caller. Only `run` cuts large programs into several submits. */
   record(pass: GPUComputePassEncoder): void {
     this.#assertUsable();
     this.#record(pass, 0, this.plan.steps.length);
@@ -323,7 +322,7 @@ export class Program {
   }
 
   #record(pass: GPUComputePassEncoder, from: number, to: number): void {
-    // The slots' buffers are others now: another program of the pool made them grow.
+    // The first run, or another program of the pool has replaced buffers of slots.
     if (this.#generation !== this.#pool.generation) {
       this.#bindGroups = this.#compiled.bind(
         (step, name) => this.#operand(step, name),

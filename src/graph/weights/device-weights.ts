@@ -285,7 +285,7 @@ export function sourceByteLength(weight: Weight, source: TensorSource): number {
 
 /** Little-endian checkpoint bytes as floats. */
 function decodeFloats(dtype: SourceDType, bytes: Uint8Array): Float32Array {
-  const aligned = bytes.slice(); // typed-array views need alignment, slices of a file have none
+  const aligned = bytes.slice(); // typed arrays need aligned bytes; ranges of a file may lie anywhere
   if (dtype === "F32") return new Float32Array(aligned.buffer, 0, aligned.byteLength / 4);
   const words = new Uint16Array(aligned.buffer, 0, aligned.byteLength / 2);
   if (dtype === "F16") {
