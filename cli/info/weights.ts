@@ -1,5 +1,5 @@
 /** What `rcod info` says of a model's weight files: whether they fit the configurations, and what stays of RCOD_S's. */
-import { weightParts } from "../../src/graph/ir/ir.ts";
+import { weightMembers } from "../../src/graph/ir/ir.ts";
 import type { LoraUpdate } from "../../src/graph/weights/device-weights.ts";
 import { checkPart, openPart } from "../../src/rcod/loading/open-model.ts";
 import type { LoraUpdates } from "../../src/rcod/loading/rcod-checkpoint.ts";
@@ -79,7 +79,7 @@ export async function describeWeights(
     const lengths = byteLengths.get(part);
     const own = updates.get(part);
     if (!configs.degradation || !lengths || !own) return [];
-    const names = packed[part].flatMap((weight) => weightParts(weight).map(({ name }) => name));
+    const names = packed[part].flatMap((weight) => weightMembers(weight).map(({ name }) => name));
     return [residentInfo(part, names, lengths, own)];
   });
   return { weights, resident };

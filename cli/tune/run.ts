@@ -61,9 +61,9 @@ async function store(table: Parameters<typeof withTable>[1]): Promise<void> {
   }
 }
 
-function resultLine({ key, steps, usual, chosen, candidates }: TuneResult): string {
+function resultLine({ key, steps, defaultVariant, chosen, candidates }: TuneResult): string {
   const times = candidates.map((candidate) => describe(candidate)).join(", ");
-  return `${key} ×${steps}: ${chosen}${chosen === usual ? "" : ` (not ${usual})`}; ${times}`;
+  return `${key} ×${steps}: ${chosen}${chosen === defaultVariant ? "" : ` (not ${defaultVariant})`}; ${times}`;
 }
 
 function describe({ variant, medianMs, rejected }: Candidate): string {

@@ -1,7 +1,7 @@
 /** A file that is read in pieces: from storage, or from the server and then into storage. */
 import { WeightsError } from "../weights/index.ts";
 import type { ByteSource } from "../weights/index.ts";
-import { checkSourceRange, closedError } from "../weights/sources/source.ts";
+import { checkedSource } from "../weights/sources/source.ts";
 import { PIECE_BYTES } from "./manifest.ts";
 import type { PieceFiles } from "./piece-files.ts";
 import { sha256 } from "./piece-files.ts";
@@ -59,7 +59,6 @@ export function cachedSource(file: CachedFile): ByteSource {
   const { name, key, byteLength, held } = file;
   const count = Math.ceil(byteLength / PIECE_BYTES);
   let remote: Promise<ByteSource> | null = null;
-  let isClosed = false;
 
   const fetchPiece = async (index: number, signal?: AbortSignal): Promise<Uint8Array> => {
     remote ??= file.openRemote(signal);
@@ -108,13 +107,10 @@ export function cachedSource(file: CachedFile): ByteSource {
     }
   };
 
-  return {
+  return checkedSource(
     name,
     byteLength,
-    async read(offset, length, signal) {
-      signal?.throwIfAborted();
-      if (isClosed) throw closedError(name);
-      checkSourceRange(this, offset, length);
+    async (offset, length, signal) => {
       if (length === 0) return new Uint8Array(0);
       const first = Math.floor(offset / PIECE_BYTES);
       const last = Math.floor((offset + length - 1) / PIECE_BYTES);
@@ -129,13 +125,11 @@ export function cachedSource(file: CachedFile): ByteSource {
       }
       return bytes as Uint8Array;
     },
-    async close() {
-      if (isClosed) return;
-      isClosed = true;
+    async () => {
       file.onClose();
       await (await remote?.catch(() => null))?.close();
     },
-  };
+  );
 }
 
 /** Runs `work` alone among all tabs of the page's origin, where the browser has locks. */

@@ -14,7 +14,7 @@
  * ```
  */
 export { GraphBuilder, WeightScope } from "./ir/builder.ts";
-export type { Conv2dOptions, KernelOperands } from "./ir/builder.ts";
+export type { Conv2dOptions, KernelOperands } from "./ir/builder-options.ts";
 export { DeviceWeights } from "./weights/device-weights.ts";
 export type {
   DeviceWeightsOptions,
@@ -34,6 +34,6 @@ export { planGraph } from "./plan.ts";
 export type { AttentionOperand, GraphPlan, PlanOptions } from "./plan.ts";
 export { Program } from "./program.ts";
 export type { HostTensor, ProgramInput, ProgramOptions, RunOptions, StepTime } from "./program.ts";
+export type { OperandBuffers } from "./execution/recorder.ts";
 export { runPlan } from "./execution/run-plan.ts";
-export type { OperandBuffers } from "./execution/run-plan.ts";
 export { SlotPool } from "./slot-pool.ts";

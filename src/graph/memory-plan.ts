@@ -27,6 +27,7 @@ export interface MemoryPlan {
   readonly peakLiveBytes: number;
 }
 
+/** Where to put values of these lifetimes. The order of slots is that of their size. */
 export function planMemory(lifetimes: readonly Lifetime[]): MemoryPlan {
   const order = lifetimes.toSorted(
     (a, b) => b.byteLength - a.byteLength || a.firstStep - b.firstStep,

@@ -10,7 +10,7 @@ import { planMemory } from "./memory-plan.ts";
 import type { PassName } from "./passes/passes.ts";
 import { optimize } from "./passes/passes.ts";
 
-/** Where the queries and keys of an attention node are: channels from `offset` of a value, `numHeads` heads wide. */
+/** Where the queries or keys of an attention node are: a range of the channels of a value. */
 export interface AttentionOperand {
   /** The value that holds it, possibly with others. */
   readonly value: Value;
@@ -18,7 +18,7 @@ export interface AttentionOperand {
   readonly offset: number;
   /** Its channels, of all heads. */
   readonly channels: number;
-  /** Heads. */
+  /** Heads among which the channels are divided. */
   readonly numHeads: number;
 }
 
@@ -42,7 +42,7 @@ export interface GraphPlan {
   readonly byteLengths: ReadonlyMap<number, number>;
   /** Values that must stay readable after the run, by name: outputs and captures. */
   readonly results: ReadonlyMap<string, Value>;
-  /** The operands of `attentions` by result name: other layers may share their values. */
+  /** The operands of `attentions` by result name. Other layers may have their channels in the same values. */
   readonly attentionOperands: ReadonlyMap<string, AttentionOperand>;
   /** Where values lie. */
   readonly memory: MemoryPlan;
@@ -90,7 +90,7 @@ export function planGraph(graph: Graph, caps: Caps, options: PlanOptions = {}): 
   };
 }
 
-/** Read where they are after the passes: naming them before would keep their layers from being stacked. */
+/** Finds the operands after the passes. Captures, which come before, would keep their layers from being stacked. */
 function attentionOperandsOf(
   { nodes }: Graph,
   paths: readonly string[],

@@ -1,14 +1,13 @@
 /**
- * A planned graph on a device: pipelines, slots and bind groups made once, then recorded and submitted on
- * every run. Recording is cheap (set pipeline, set bind group, dispatch); command buffers cannot be reused
- * in WebGPU.
+ * A planned graph on a device. Pipelines, slots and bind groups are made once; every run records and submits them anew,
+ * because WebGPU's command buffers cannot be reused. Recording is cheap: set pipeline, set bind group, dispatch.
  */
 import type { Gpu } from "../gpu/device.ts";
 import { DeviceError } from "../gpu/errors.ts";
-import { BUFFER_USAGE } from "../gpu/memory.ts";
-import type { CompiledPipeline } from "../gpu/pipelines.ts";
 import { ShapeError } from "../gpu/shape.ts";
 import { readBytes, submittedWorkDone, uploadBytes } from "../gpu/transfer.ts";
+import type { BindGroups } from "./execution/compiled-plans.ts";
+import { CompiledPlans } from "./execution/compiled-plans.ts";
 import type { Value } from "./ir/ir.ts";
 import type { Step } from "./lowering/lower.ts";
 import { unpackActivation } from "./pack-activation.ts";
@@ -18,7 +17,7 @@ import type { PassSpan } from "./step-timer.ts";
 import { StepTimer } from "./step-timer.ts";
 import type { DeviceWeights } from "./weights/device-weights.ts";
 
-/** Work of one submit in flop-equivalents: about 100 ms on a software adapter, on a slow GPU below that. */
+/** Work of one submit in flop-equivalents: about 100 ms on a software adapter, less on a slow GPU. */
 const SUBMIT_WORK_SOFTWARE = 1e8;
 const SUBMIT_WORK = 5e10;
 /** A byte moved counts like this many flops when submits are cut. */
@@ -72,11 +71,6 @@ export interface StepTime {
   readonly bytes: number;
 }
 
-interface Command {
-  readonly compiled: CompiledPipeline;
-  readonly workgroups: readonly [number, number, number];
-}
-
 /** Options of a program. */
 export interface ProgramOptions {
   /** Activation memory shared with programs that never run at the same time. Default: memory of its own. */
@@ -91,11 +85,9 @@ export class Program {
   readonly #weights: DeviceWeights;
   readonly #pool: SlotPool;
   readonly #ownsPool: boolean;
-  readonly #params: GPUBuffer;
-  /** Commands of each step. */
-  readonly #commands: readonly (readonly Command[])[];
-  /** Bind groups of each step's commands, valid for one generation of the pool. */
-  #bindGroups: readonly (readonly GPUBindGroup[])[] = [];
+  readonly #compiled: CompiledPlans;
+  /** Of every step; valid for one generation of the pool. */
+  #bindGroups: BindGroups = [];
   #generation = -1;
   #disposed = false;
 
@@ -103,18 +95,15 @@ export class Program {
     gpu: Gpu,
     plan: GraphPlan,
     weights: DeviceWeights,
-    pool: SlotPool,
-    ownsPool: boolean,
-    params: GPUBuffer,
-    commands: readonly (readonly Command[])[],
+    compiled: CompiledPlans,
+    sharedPool: SlotPool | undefined,
   ) {
     this.#gpu = gpu;
     this.plan = plan;
     this.#weights = weights;
-    this.#pool = pool;
-    this.#ownsPool = ownsPool;
-    this.#params = params;
-    this.#commands = commands;
+    this.#compiled = compiled;
+    this.#pool = sharedPool ?? new SlotPool(gpu);
+    this.#ownsPool = sharedPool === undefined;
   }
 
   /**
@@ -127,41 +116,18 @@ export class Program {
     weights: DeviceWeights,
     options: ProgramOptions = {},
   ): Promise<Program> {
-    const { memory, pipelines } = gpu;
-    const commands = await Promise.all(
-      plan.steps.map((step) =>
-        Promise.all(
-          step.plan.dispatches.map(async ({ label, code, operands, workgroups }) => ({
-            compiled: await pipelines.get(label, code, [
-              ...operands.map(({ access }) => access),
-              "uniform",
-            ]),
-            workgroups,
-          })),
-        ),
-      ),
+    const compiled = await CompiledPlans.create(
+      gpu,
+      plan.steps.map((step) => step.plan),
     );
-    if (gpu.lostError) throw gpu.lostError;
-    const dispatches = plan.steps.flatMap((step) => step.plan.dispatches);
-    const stride = paramStride(gpu);
-    const paramBytes = new Uint8Array(dispatches.length * stride);
-    dispatches.forEach((dispatch, index) => paramBytes.set(dispatch.params, index * stride));
-    const params = memory.create(
-      "params",
-      paramBytes.byteLength,
-      "params",
-      BUFFER_USAGE.UNIFORM | BUFFER_USAGE.COPY_DST,
-    );
-    uploadBytes(gpu, params, 0, paramBytes);
-    const pool = options.pool ?? new SlotPool(gpu);
+    const program = new Program(gpu, plan, weights, compiled, options.pool);
     try {
-      pool.reserve(plan.memory.slotByteLengths);
+      program.#pool.reserve(plan.memory.slotByteLengths);
     } catch (error) {
-      memory.release(params);
-      if (options.pool === undefined) pool.dispose();
+      program.dispose();
       throw error;
     }
-    return new Program(gpu, plan, weights, pool, options.pool === undefined, params, commands);
+    return program;
   }
 
   /** The device buffer and byte length that hold a value while it is alive. */
@@ -219,13 +185,7 @@ export class Program {
 
   /** New uniform bytes for the dispatches of one step, e.g. another region of statistics. */
   setParams(stepIndex: number, params: readonly Uint8Array<ArrayBuffer>[]): void {
-    const stride = paramStride(this.#gpu);
-    const first = this.plan.steps
-      .slice(0, stepIndex)
-      .reduce((count, step) => count + step.plan.dispatches.length, 0);
-    params.forEach((bytes, index) => {
-      this.#gpu.device.queue.writeBuffer(this.#params, (first + index) * stride, bytes);
-    });
+    this.#compiled.setParams(stepIndex, params);
   }
 
   /**
@@ -281,7 +241,7 @@ export class Program {
     }
   }
 
-  /** Records one run, without inputs, into a pass of the caller's. Large programs want the pieces of `run`. */
+  /** Records all steps, without inputs, into a pass of the caller. Only `run` cuts large programs into several submits. */
   record(pass: GPUComputePassEncoder): void {
     this.#assertUsable();
     this.#record(pass, 0, this.plan.steps.length);
@@ -312,7 +272,7 @@ export class Program {
   dispose(): void {
     if (this.#disposed) return;
     this.#disposed = true;
-    this.#gpu.memory.release(this.#params);
+    this.#compiled.dispose();
     if (this.#ownsPool) this.#pool.dispose();
   }
 
@@ -362,47 +322,15 @@ export class Program {
   }
 
   #record(pass: GPUComputePassEncoder, from: number, to: number): void {
-    if (this.#generation !== this.#pool.generation) this.#bind();
-    for (let step = from; step < to; step++) {
-      this.#commands[step]?.forEach(({ compiled, workgroups }, index) => {
-        pass.setPipeline(compiled.pipeline);
-        pass.setBindGroup(0, this.#bindGroups[step]?.[index] as GPUBindGroup);
-        pass.dispatchWorkgroups(...workgroups);
-      });
+    // The first run, or another program of the pool has replaced buffers of slots.
+    if (this.#generation !== this.#pool.generation) {
+      this.#bindGroups = this.#compiled.bind(
+        (step, name) => this.#operand(step, name),
+        this.plan.steps.map(({ node }) => node.path),
+      );
+      this.#generation = this.#pool.generation;
     }
-  }
-
-  /** Makes the bind groups for the pool's present buffers. */
-  #bind(): void {
-    const { device } = this.#gpu;
-    const stride = paramStride(this.#gpu);
-    let paramIndex = 0;
-    this.#bindGroups = this.plan.steps.map((step, stepIndex) =>
-      step.plan.dispatches.map((dispatch, index) => {
-        const entries = dispatch.operands.map(({ name }, binding): GPUBindGroupEntry => ({
-          binding,
-          resource: this.#operand(stepIndex, name),
-        }));
-        const command = this.#commands[stepIndex]?.[index];
-        if (command === undefined) throw new Error(`internal: no command for ${step.node.path}`);
-        return device.createBindGroup({
-          label: `${step.node.path} ${dispatch.label}`,
-          layout: command.compiled.layout,
-          entries: [
-            ...entries,
-            {
-              binding: entries.length,
-              resource: {
-                buffer: this.#params,
-                offset: paramIndex++ * stride,
-                size: dispatch.params.byteLength,
-              },
-            },
-          ],
-        });
-      }),
-    );
-    this.#generation = this.#pool.generation;
+    this.#compiled.record(pass, this.#bindGroups, from, to);
   }
 
   #operand(stepIndex: number, name: string): GPUBufferBinding {
@@ -446,9 +374,4 @@ export class Program {
 
 function disposedError(): DeviceError {
   return new DeviceError("device: this program was disposed. Build a new one");
-}
-
-/** Bytes between the params of consecutive dispatches. */
-function paramStride(gpu: Gpu): number {
-  return Math.max(256, gpu.caps.limits.minUniformBufferOffsetAlignment);
 }

@@ -30,7 +30,7 @@ export class SlotPool {
     byteLengths.forEach((byteLength, index) => {
       const present = this.#buffers[index];
       if (present !== undefined && present.size >= byteLength) return;
-      this.#generation++; // before the larger one may be refused: the present one goes either way
+      this.#generation++; // the present buffer goes, even if the larger one is refused
       if (present !== undefined) this.#gpu.memory.release(present);
       this.#buffers[index] = undefined;
       this.#buffers[index] = this.#gpu.memory.create(`slot ${index}`, byteLength, "activations");

@@ -9,7 +9,7 @@ import { IMAGE_PROJ } from "../rcod/networks/graphs.ts";
 import { modelParameters } from "../rcod/networks/stage-graphs.ts";
 import type { ByteSource, FileSet } from "../weights/index.ts";
 import { WeightsError } from "../weights/index.ts";
-import { checkSourceRange } from "../weights/sources/source.ts";
+import { checkedSource } from "../weights/sources/source.ts";
 import { recipeHalves } from "./runner/recipe.ts";
 
 /** The recipe's 32-bit variant of these weights. */
@@ -76,26 +76,19 @@ function recipeSource(name: string, tensors: readonly RecipeEntry[]): ByteSource
   const head = new Uint8Array(8 + headerLength).fill(0x20);
   new DataView(head.buffer).setBigUint64(0, BigInt(headerLength), true);
   head.set(text, 8);
-  return {
-    name,
-    byteLength: head.byteLength + end,
-    async read(offset, length, signal) {
-      signal?.throwIfAborted();
-      checkSourceRange(this, offset, length);
-      const out = new Uint8Array(length);
-      if (offset < head.byteLength) out.set(head.subarray(offset, offset + length));
-      tensors.forEach(({ hashed, shape }, i) => {
-        const start = head.byteLength + (starts[i] as number);
-        const from = Math.max(offset, start);
-        const to = Math.min(offset + length, start + 2 * elementCount(shape));
-        if (from >= to) return;
-        const first = Math.floor((from - start) / 2);
-        const count = Math.ceil((to - start) / 2) - first;
-        const halves = recipeHalves(hashed, shape, VARIANT, first, count);
-        out.set(new Uint8Array(halves.buffer, from - start - 2 * first, to - from), from - offset);
-      });
-      return out;
-    },
-    async close() {},
-  };
+  return checkedSource(name, head.byteLength + end, async (offset, length) => {
+    const out = new Uint8Array(length);
+    if (offset < head.byteLength) out.set(head.subarray(offset, offset + length));
+    tensors.forEach(({ hashed, shape }, i) => {
+      const start = head.byteLength + (starts[i] as number);
+      const from = Math.max(offset, start);
+      const to = Math.min(offset + length, start + 2 * elementCount(shape));
+      if (from >= to) return;
+      const first = Math.floor((from - start) / 2);
+      const count = Math.ceil((to - start) / 2) - first;
+      const halves = recipeHalves(hashed, shape, VARIANT, first, count);
+      out.set(new Uint8Array(halves.buffer, from - start - 2 * first, to - from), from - offset);
+    });
+    return out;
+  });
 }

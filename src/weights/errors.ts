@@ -9,7 +9,7 @@ export class WeightsError extends Error {
   override readonly name: string = "WeightsError";
 }
 
-/** Longest piece of a name from a file that is repeated in a message, in UTF-16 code units. */
+/** Most of a name from a file that a message repeats, in UTF-16 code units. */
 const MAX_QUOTED_LENGTH = 120;
 
 /**

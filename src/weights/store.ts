@@ -108,7 +108,7 @@ export function safetensorsStore(file: SafetensorsFile): WeightStore {
 
 /**
  * All tensors of an open file of torch.save, which the store takes over. Their `byteOffset` is 0:
- * not every one of them lies in one piece.
+ * not all of them lie in the file as one range.
  */
 export function torchStore(file: TorchFile): WeightStore {
   const entries = new Map<string, StoreEntry>();

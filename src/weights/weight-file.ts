@@ -48,7 +48,7 @@ export async function openWeightFile(
 }
 
 async function readTorch(source: ByteSource, signal?: AbortSignal): Promise<WeightFile> {
-  // A part of its own: pages with converted models, which are safetensors, do without it.
+  // Loaded on demand: pages with converted models, which are safetensors, do without this reader.
   const { openTorch } = await import("./torch/torch-file.ts");
   const file = await openTorch(source, signal);
   return { kind: "torch", store: torchStore(file), values: file.values };

@@ -10,7 +10,7 @@ import type { StoreEntry, WeightStore } from "./store.ts";
 import { JsonCursor } from "./strict-json.ts";
 import { openWeightFile } from "./weight-file.ts";
 
-/** First part of a weight file's name: diffusers models use the long one, transformers `model`. */
+/** Beginning of a weight file's name: diffusers models use the long one, transformers `model`. */
 export type WeightStem = "diffusion_pytorch_model" | "model";
 
 /** How to choose among the files of a folder. */
@@ -77,7 +77,7 @@ export async function hasWeights(
 
 /**
  * Names under which the weights of a folder may be, in order of preference.
- * @throws WeightsError for a variant that could be part of a path
+ * @throws WeightsError for a variant with characters of a path
  */
 export function weightFileNames(stem: WeightStem, variant?: string): readonly string[] {
   if (variant !== undefined && !/^[A-Za-z0-9_-]+$/.test(variant)) {

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { BASELINE_CAPS } from "../../src/gpu/caps.ts";
 import type { DType } from "../../src/gpu/dtype.ts";
-import { weightParts } from "../../src/graph/ir/ir.ts";
+import { weightMembers } from "../../src/graph/ir/ir.ts";
 import type { Lifetime } from "../../src/graph/memory-plan.ts";
 import { planMemory } from "../../src/graph/memory-plan.ts";
 import type { GraphPlan } from "../../src/graph/plan.ts";
@@ -210,7 +210,7 @@ describe("full-size RCOD_O at 512²", () => {
     const parameters = (...stages: string[]): number => {
       const sizes = new Map<string, number>();
       for (const stage of stages) {
-        for (const { name, shape } of (plans[stage]?.weights ?? []).flatMap(weightParts))
+        for (const { name, shape } of (plans[stage]?.weights ?? []).flatMap(weightMembers))
           sizes.set(
             name,
             shape.reduce((product, size) => product * size, 1),

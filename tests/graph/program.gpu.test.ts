@@ -92,7 +92,7 @@ describe("running", () => {
     expect(seen[0]).toBeGreaterThan(0);
   });
 
-  it("runs in parts like at once", async () => {
+  it("runs in segments as at once", async () => {
     const program = await make(blocks.resnet("f32"));
     await program.run(inputsOf(program));
     const whole = await output(program);

@@ -4,7 +4,7 @@ import type { Gpu } from "../../src/gpu/device.ts";
 import type { DType } from "../../src/gpu/dtype.ts";
 import { paddedChannels, quadCount } from "../../src/gpu/shape.ts";
 import type { Graph, Value, Weight } from "../../src/graph/ir/ir.ts";
-import { channelsOf, weightParts } from "../../src/graph/ir/ir.ts";
+import { channelsOf, weightMembers } from "../../src/graph/ir/ir.ts";
 import { packActivation } from "../../src/graph/pack-activation.ts";
 import type { PlanOptions } from "../../src/graph/plan.ts";
 import { planGraph } from "../../src/graph/plan.ts";
@@ -61,7 +61,7 @@ export function randomSource(
   weights: readonly Weight[],
   options: { readonly dtype?: SourceDType; readonly lora?: ReadonlyMap<string, LoraUpdate> } = {},
 ): TensorSource {
-  const byName = new Map(weights.flatMap(weightParts).map((weight) => [weight.name, weight]));
+  const byName = new Map(weights.flatMap(weightMembers).map((weight) => [weight.name, weight]));
   return {
     tensor(name) {
       const weight = byName.get(name);
@@ -79,7 +79,7 @@ export function randomSource(
 }
 
 /** Bytes that a parameter takes on the device. */
-export function deviceByteLength({ shape, layout, parts }: Weight, dtype: DType): number {
+export function deviceByteLength({ shape, layout, members }: Weight, dtype: DType): number {
   const [first = 1, second = 1, ...kernel] = shape;
   const size = (bytes: number): number => Math.max(16, Math.ceil(bytes / 16) * 16);
   switch (layout) {
@@ -96,7 +96,7 @@ export function deviceByteLength({ shape, layout, parts }: Weight, dtype: DType)
     case "stacked-matrix":
     case "shortcut-matrix":
     case "stacked-vector":
-      return (parts ?? []).reduce((sum, part) => sum + deviceByteLength(part, dtype), 0);
+      return (members ?? []).reduce((sum, member) => sum + deviceByteLength(member, dtype), 0);
     case "vector":
       return size(paddedChannels(first) * 4);
     case "geglu-vector":

@@ -5,7 +5,7 @@ import type { DType } from "../../gpu/dtype.ts";
 import { dtypeByteLength } from "../../gpu/dtype.ts";
 import { elementCount, paddedChannels } from "../../gpu/shape.ts";
 import type { Graph, Value } from "../../graph/ir/ir.ts";
-import { channelsOf, rowsOf, weightKey, weightParts } from "../../graph/ir/ir.ts";
+import { channelsOf, rowsOf, weightKey, weightMembers } from "../../graph/ir/ir.ts";
 import type { OperandSource } from "../../graph/lowering/step.ts";
 import { planGraph } from "../../graph/plan.ts";
 import { weightByteLength } from "../../graph/weights/weight-layout.ts";
@@ -60,7 +60,7 @@ export function workloadOf(shape: CaseShape, dtype: DType, caps: Caps = BASELINE
     scale: inputScale(shape, name),
     seed: i + 1,
   }));
-  const parts = weights.flatMap(weightParts);
+  const parts = weights.flatMap(weightMembers);
   const parameters = parts.map(({ name, shape: sizes }, i): TestTensor => ({
     name,
     dtype: "f32",

@@ -1,8 +1,8 @@
-/** Kernel plans with their pipelines and bind groups ready, to be recorded into a pass any number of times. */
+/** Kernel plans bound to buffers, to be recorded into a pass any number of times. */
 import type { Gpu } from "../../gpu/device.ts";
-import { BUFFER_USAGE } from "../../gpu/memory.ts";
-import type { CompiledPipeline } from "../../gpu/pipelines.ts";
 import type { KernelPlan } from "../../kernels/kernel.ts";
+import type { BindGroups } from "./compiled-plans.ts";
+import { CompiledPlans } from "./compiled-plans.ts";
 
 /** A kernel plan and the buffer that each of its operands is; operands not listed have the buffer of their name. */
 export interface BoundPlan {
@@ -10,32 +10,30 @@ export interface BoundPlan {
   readonly buffers?: Readonly<Record<string, string>>;
 }
 
+/** Buffers by operand name. */
 export type Buffers = Readonly<Record<string, GPUBuffer>>;
 
-interface Command {
-  readonly pipeline: GPUComputePipeline;
-  readonly bindGroups: readonly GPUBindGroup[];
-  readonly workgroups: readonly [number, number, number];
-}
+/** The same; a range of a buffer is given by its bytes (offset a multiple of 256). */
+export type OperandBuffers = Readonly<Record<string, GPUBuffer | GPUBufferBinding>>;
 
 /** Owns params and scratch; the operands stay with the caller. Call `dispose`. */
 export class Recorder {
   readonly #gpu: Gpu;
-  readonly #commands: readonly Command[];
-  readonly #owned: readonly GPUBuffer[];
-  readonly #sets: number;
+  readonly #compiled: CompiledPlans;
+  readonly #sets: readonly BindGroups[];
+  readonly #scratch: readonly GPUBuffer[];
   #next = 0;
 
   private constructor(
     gpu: Gpu,
-    commands: readonly Command[],
-    owned: readonly GPUBuffer[],
-    sets: number,
+    compiled: CompiledPlans,
+    sets: readonly BindGroups[],
+    scratch: readonly GPUBuffer[],
   ) {
     this.#gpu = gpu;
-    this.#commands = commands;
-    this.#owned = owned;
+    this.#compiled = compiled;
     this.#sets = sets;
+    this.#scratch = scratch;
   }
 
   /**
@@ -45,57 +43,35 @@ export class Recorder {
   static async create(
     gpu: Gpu,
     plans: readonly BoundPlan[],
-    sets: readonly Buffers[],
+    sets: readonly OperandBuffers[],
   ): Promise<Recorder> {
-    const owned: GPUBuffer[] = [];
-    const own = (label: string, byteLength: number, usage?: number): GPUBuffer => {
-      const buffer = gpu.memory.create(
-        label,
-        byteLength,
-        usage === undefined ? "activations" : "params",
-        usage,
-      );
-      owned.push(buffer);
-      return buffer;
-    };
+    const compiled = await CompiledPlans.create(
+      gpu,
+      plans.map(({ plan }) => plan),
+    );
+    const made: GPUBuffer[] = [];
     try {
-      const commands: Command[] = [];
-      for (const { plan, buffers = {} } of plans) {
-        const scratch = new Map(
-          plan.scratch.map(({ name, byteLength }) => [name, own(`scratch ${name}`, byteLength)]),
-        );
-        for (const { label, code, operands, params, workgroups } of plan.dispatches) {
-          const compiled: CompiledPipeline = await gpu.pipelines.get(label, code, [
-            ...operands.map(({ access }) => access),
-            "uniform",
-          ]);
-          const uniform = own(
-            `params ${label}`,
-            params.byteLength,
-            BUFFER_USAGE.UNIFORM | BUFFER_USAGE.COPY_DST,
-          );
-          gpu.device.queue.writeBuffer(uniform, 0, params);
-          const bindGroups = sets.map((set) =>
-            gpu.device.createBindGroup({
-              label,
-              layout: compiled.layout,
-              entries: [
-                ...operands.map(({ name }, binding) => {
-                  const buffer = set[buffers[name] ?? name] ?? scratch.get(name);
-                  if (buffer === undefined)
-                    throw new Error(`internal: ${label} needs operand "${name}"`);
-                  return { binding, resource: { buffer } };
-                }),
-                { binding: operands.length, resource: { buffer: uniform } },
-              ],
-            }),
-          );
-          commands.push({ pipeline: compiled.pipeline, bindGroups, workgroups });
+      const scratch = plans.map(({ plan }) => {
+        const byName = new Map<string, GPUBuffer>();
+        for (const { name, byteLength } of plan.scratch) {
+          const buffer = gpu.memory.create(`scratch ${name}`, byteLength, "activations");
+          made.push(buffer);
+          byName.set(name, buffer);
         }
-      }
-      return new Recorder(gpu, commands, owned, sets.length);
+        return byName;
+      });
+      const bindGroups = sets.map((set) =>
+        compiled.bind((index, name) => {
+          const { plan, buffers = {} } = plans[index] as BoundPlan;
+          const buffer = set[buffers[name] ?? name] ?? scratch[index]?.get(name);
+          if (buffer !== undefined) return "buffer" in buffer ? buffer : { buffer };
+          throw new Error(`internal: ${plan.variant} needs operand "${name}"`);
+        }),
+      );
+      return new Recorder(gpu, compiled, bindGroups, made);
     } catch (error) {
-      for (const buffer of owned) gpu.memory.release(buffer);
+      for (const buffer of made) gpu.memory.release(buffer);
+      compiled.dispose();
       throw error;
     }
   }
@@ -103,12 +79,7 @@ export class Recorder {
   /** Records all dispatches `repeats` times. */
   record(pass: GPUComputePassEncoder, repeats: number): void {
     for (let i = 0; i < repeats; i++) {
-      const set = this.#next++ % this.#sets;
-      for (const { pipeline, bindGroups, workgroups } of this.#commands) {
-        pass.setPipeline(pipeline);
-        pass.setBindGroup(0, bindGroups[set] as GPUBindGroup);
-        pass.dispatchWorkgroups(...workgroups);
-      }
+      this.#compiled.record(pass, this.#sets[this.#next++ % this.#sets.length] as BindGroups);
     }
   }
 
@@ -117,7 +88,9 @@ export class Recorder {
     this.#next = 0;
   }
 
+  /** Frees params and scratch. Idempotent; allowed once the work is submitted, as the queue keeps what it needs. */
   dispose(): void {
-    for (const buffer of this.#owned) this.#gpu.memory.release(buffer);
+    for (const buffer of this.#scratch) this.#gpu.memory.release(buffer);
+    this.#compiled.dispose();
   }
 }

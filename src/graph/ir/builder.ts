@@ -1,18 +1,29 @@
 /**
- * Builds a graph: one method per operation, shapes inferred and checked with the module path in every
- * message. Methods emit plain unfused nodes; `passes.ts` fuses them.
+ * Builds a graph: one method per operation. Shapes are inferred and checked; every message has the module path. Methods
+ * emit plain nodes; `passes/passes.ts` fuses them.
  */
 import type { DType } from "../../gpu/dtype.ts";
-import { ShapeError, isShape } from "../../gpu/shape.ts";
+import { isShape } from "../../gpu/shape.ts";
 import { conv2dOutputSize } from "../../kernels/contraction/conv2d.ts";
 import type { Kernel } from "../../kernels/kernel.ts";
 import type { Activation } from "../../kernels/pointwise/activation.ts";
-import type { Graph, Node, NodeInputs, Op, Value, Weight, WeightLayout } from "./ir.ts";
+import type { Conv2dOptions, KernelOperands } from "./builder-options.ts";
+import type {
+  Contraction,
+  Graph,
+  Node,
+  NodeInputs,
+  Op,
+  Value,
+  Weight,
+  WeightLayout,
+} from "./ir.ts";
 import { channelsOf, rowsOf } from "./ir.ts";
+import { check, mapShape } from "./shape-checks.ts";
 
 /** A module path in a checkpoint. `at("norm1")` narrows it; names stay verbatim. */
 export class WeightScope {
-  /** The path, parts separated by dots; empty at the top. */
+  /** Names separated by dots; empty at the top. */
   readonly path: string;
 
   constructor(path = "") {
@@ -26,32 +37,8 @@ export class WeightScope {
 
   /** The parameter `<path>.<name>`. */
   weight(name: string, shape: readonly number[], layout: WeightLayout): Weight {
-    return { name: this.path === "" ? name : `${this.path}.${name}`, shape, layout };
+    return { name: this.at(name).path, shape, layout };
   }
-}
-
-/** Options of a convolution. */
-export interface Conv2dOptions {
-  /** Channels of the output. */
-  readonly outChannels: number;
-  /** Side of the square window in pixels. */
-  readonly kernelSize: number;
-  /** Pixels between the windows of neighbouring outputs. */
-  readonly stride: number;
-  /** One number for all sides, or `[top, bottom, left, right]`. */
-  readonly padding: number | readonly [number, number, number, number];
-  /** Whether there is a parameter `bias`. */
-  readonly bias: boolean;
-}
-
-/** What a kernel's operands are in a graph, by the kernel's names for them. */
-export interface KernelOperands {
-  /** Values that it reads. */
-  readonly inputs: Readonly<Record<string, Value>>;
-  /** Parameters that it reads, in a layout that it understands. */
-  readonly weights?: Readonly<Record<string, Weight>>;
-  /** The one that it writes. */
-  readonly output: string;
 }
 
 /** Builds a graph, operation by operation; shapes are checked as they come. Throws `ShapeError` with the module path. */
@@ -70,10 +57,8 @@ export class GraphBuilder {
 
   /** A graph input: activations in the graph's dtype, channels padded to quads. */
   input(name: string, shape: readonly number[]): Value {
-    if (!isShape(shape)) {
-      throw new ShapeError(`graph: input "${name}" needs sizes ≥ 1, got [${shape.join(", ")}]`);
-    }
-    if (this.#inputs.has(name)) throw new ShapeError(`graph: input "${name}" is declared already`);
+    check(isShape(shape), `graph: input "${name}" needs sizes ≥ 1, got [${shape.join(", ")}]`);
+    check(!this.#inputs.has(name), `graph: input "${name}" is declared already`);
     const value = this.#value(shape);
     this.#inputs.set(name, value);
     return value;
@@ -92,8 +77,7 @@ export class GraphBuilder {
 
   /** The graph so far. Throws `ShapeError` without an output. */
   build(): Graph {
-    if (this.#outputs.size === 0)
-      throw new ShapeError("graph: has no output. Call output(name, value)");
+    check(this.#outputs.size > 0, "graph: has no output. Call output(name, value)");
     return {
       dtype: this.dtype,
       nodes: [...this.#nodes],
@@ -106,23 +90,20 @@ export class GraphBuilder {
   /** The same storage seen with another shape; the channel axis and the number of rows must agree. */
   reshape(x: Value, shape: readonly number[]): Value {
     const view: Value = { id: x.id, shape };
-    if (channelsOf(x) !== channelsOf(view) || rowsOf(x) !== rowsOf(view)) {
-      throw new ShapeError(
-        `reshape: rows and channels must stay, got [${x.shape.join(", ")}] → [${shape.join(", ")}]`,
-      );
-    }
+    check(
+      channelsOf(x) === channelsOf(view) && rowsOf(x) === rowsOf(view),
+      `reshape: rows and channels must stay, got [${x.shape.join(", ")}] → [${shape.join(", ")}]`,
+    );
     return view;
   }
 
   /** [N, H, W, C] → [N, OH, OW, outChannels]. Parameters `weight` [O, C, k, k] and `bias` [O]. */
   conv2d(x: Value, w: WeightScope, options: Conv2dOptions): Value {
-    const [batch, inHeight, inWidth, inChannels] = this.#map(x, "conv2d", w.path);
+    const [batch, inHeight, inWidth, inChannels] = mapShape(x, "conv2d", w.path);
     const { outChannels, kernelSize: k, stride, bias } = options;
-    checkOutChannels("conv2d", outChannels, w);
-    const padding =
-      typeof options.padding === "number"
-        ? ([options.padding, options.padding, options.padding, options.padding] as const)
-        : options.padding;
+    const contraction = contractionOf("conv2d", w, [outChannels, inChannels, k, k], bias);
+    const side = options.padding;
+    const padding = typeof side === "number" ? ([side, side, side, side] as const) : side;
     const [outHeight, outWidth] = conv2dOutputSize({
       inHeight,
       inWidth,
@@ -131,24 +112,13 @@ export class GraphBuilder {
       padding,
       upsample: false,
     });
-    if (outHeight < 1 || outWidth < 1) {
-      throw new ShapeError(
-        `conv2d: kernel ${k} does not fit the input [${x.shape.join(", ")}] with padding [${padding.join(", ")}] (${w.path})`,
-      );
-    }
+    check(
+      outHeight >= 1 && outWidth >= 1,
+      `conv2d: kernel ${k} does not fit the input [${x.shape.join(", ")}] with padding [${padding.join(", ")}]`,
+      w.path,
+    );
     return this.#emit(
-      {
-        kind: "conv2d",
-        weight: w.weight("weight", [outChannels, inChannels, k, k], "matrix"),
-        bias: bias ? w.weight("bias", [outChannels], "vector") : null,
-        kernelSize: [k, k],
-        stride,
-        padding,
-        upsample: false,
-        inputActivation: "none",
-        channelAddOffset: 0,
-        activation: "none",
-      },
+      { kind: "conv2d", ...contraction, kernelSize: [k, k], stride, padding, upsample: false },
       { x: [x] },
       [batch, outHeight, outWidth, outChannels],
       w.path,
@@ -157,18 +127,9 @@ export class GraphBuilder {
 
   /** [.., C] → [.., outChannels]. Parameters `weight` [O, C] and `bias` [O]. */
   linear(x: Value, w: WeightScope, outChannels: number, bias: boolean): Value {
-    checkOutChannels("linear", outChannels, w);
+    const contraction = contractionOf("linear", w, [outChannels, channelsOf(x)], bias);
     return this.#emit(
-      {
-        kind: "linear",
-        weight: w.weight("weight", [outChannels, channelsOf(x)], "matrix"),
-        bias: bias ? w.weight("bias", [outChannels], "vector") : null,
-        inputActivation: "none",
-        channelAddOffset: 0,
-        layerNorm: null,
-        activation: "none",
-        geglu: false,
-      },
+      { kind: "linear", ...contraction, layerNorm: null, geglu: false },
       { x: [x] },
       [...x.shape.slice(0, -1), outChannels],
       w.path,
@@ -177,23 +138,16 @@ export class GraphBuilder {
 
   /** Group normalisation over [N, H, W, C] with parameters `weight`, `bias` [C]. */
   groupNorm(x: Value, w: WeightScope, options: { numGroups: number; eps: number }): Value {
-    const [batch, , , channels] = this.#map(x, "groupNorm", w.path);
+    const [batch, , , channels] = mapShape(x, "groupNorm", w.path);
     const { numGroups, eps } = options;
-    if (channels % numGroups !== 0) {
-      throw new ShapeError(
-        `groupNorm: channels must be divisible by numGroups, got ${channels} and ${numGroups} (${w.path})`,
-      );
-    }
+    check(
+      channels % numGroups === 0,
+      `groupNorm: channels must be divisible by numGroups, got ${channels} and ${numGroups}`,
+      w.path,
+    );
     const stats = this.#emit({ kind: "channelStats" }, { x: [x] }, [batch, channels], w.path);
     const affine = this.#emit(
-      {
-        kind: "groupNormAffine",
-        gamma: w.weight("weight", [channels], "vector"),
-        beta: w.weight("bias", [channels], "vector"),
-        stacked: null,
-        numGroups,
-        eps,
-      },
+      { kind: "groupNormAffine", ...normWeights(w, channels), stacked: null, numGroups, eps },
       { x: [stats] },
       [batch, 2, channels],
       w.path,
@@ -203,7 +157,7 @@ export class GraphBuilder {
 
   /** Mean over the pixels of [N, H, W, C] → [N, C]. */
   globalAveragePool(x: Value, path: string): Value {
-    const [batch, , , channels] = this.#map(x, "globalAveragePool", path);
+    const [batch, , , channels] = mapShape(x, "globalAveragePool", path);
     const stats = this.#emit({ kind: "channelStats" }, { x: [x] }, [batch, channels], path);
     return this.#emit({ kind: "channelMean" }, { x: [stats] }, [batch, channels], path);
   }
@@ -212,12 +166,7 @@ export class GraphBuilder {
   layerNorm(x: Value, w: WeightScope, eps: number): Value {
     const channels = channelsOf(x);
     return this.#emit(
-      {
-        kind: "layerNorm",
-        gamma: w.weight("weight", [channels], "vector"),
-        beta: w.weight("bias", [channels], "vector"),
-        eps,
-      },
+      { kind: "layerNorm", ...normWeights(w, channels), eps },
       { x: [x] },
       x.shape,
       w.path,
@@ -237,21 +186,19 @@ export class GraphBuilder {
   ): Value {
     const channels = channelsOf(q);
     const { numHeads, scale } = options;
-    if (channels % numHeads !== 0) {
-      throw new ShapeError(
-        `attention: channels must be divisible by numHeads, got ${channels} and ${numHeads} (${path})`,
-      );
-    }
-    if (
-      q.shape.length !== 3 ||
-      `${k.shape}` !== `${v.shape}` ||
-      channelsOf(k) !== channels ||
-      k.shape[0] !== q.shape[0]
-    ) {
-      throw new ShapeError(
-        `attention: needs q [B, Tq, C] and k, v [B, Tk, C], got [${q.shape}], [${k.shape}], [${v.shape}] (${path})`,
-      );
-    }
+    check(
+      channels % numHeads === 0,
+      `attention: channels must be divisible by numHeads, got ${channels} and ${numHeads}`,
+      path,
+    );
+    check(
+      q.shape.length === 3 &&
+        `${k.shape}` === `${v.shape}` &&
+        channelsOf(k) === channels &&
+        k.shape[0] === q.shape[0],
+      `attention: needs q [B, Tq, C] and k, v [B, Tk, C], got [${q.shape}], [${k.shape}], [${v.shape}]`,
+      path,
+    );
     return this.#emit(
       { kind: "attention", numHeads, headDim: channels / numHeads, scale, offsets: [0, 0, 0] },
       { x: [q, k, v] },
@@ -262,12 +209,7 @@ export class GraphBuilder {
 
   /** activate(x), elementwise. */
   activation(x: Value, activation: Activation, path: string): Value {
-    return this.#emit(
-      { kind: "elementwise", scaleA: 1, scaleB: 0, activation },
-      { x: [x] },
-      x.shape,
-      path,
-    );
+    return this.#elementwise([x], 1, 0, activation, path);
   }
 
   /** a + b, equal shapes. */
@@ -277,76 +219,55 @@ export class GraphBuilder {
 
   /** scaleA·a + scaleB·b, equal shapes. */
   combine(a: Value, scaleA: number, b: Value, scaleB: number, path: string): Value {
-    if (`${a.shape}` !== `${b.shape}`) {
-      throw new ShapeError(
-        `add: shapes must be equal, got [${a.shape}] and [${b.shape}] (${path})`,
-      );
-    }
-    return this.#emit(
-      { kind: "elementwise", scaleA, scaleB, activation: "none" },
-      { x: [a, b] },
-      a.shape,
+    check(
+      `${a.shape}` === `${b.shape}`,
+      `add: shapes must be equal, got [${a.shape}] and [${b.shape}]`,
       path,
     );
+    return this.#elementwise([a, b], scaleA, scaleB, "none", path);
   }
 
   /** scale·x. */
   scale(x: Value, scale: number, path: string): Value {
-    return this.#emit(
-      { kind: "elementwise", scaleA: scale, scaleB: 0, activation: "none" },
-      { x: [x] },
-      x.shape,
-      path,
-    );
+    return this.#elementwise([x], scale, 0, "none", path);
   }
 
   /** x [N, H, W, C] plus v [N, C] at every pixel. */
   channelAdd(x: Value, v: Value, path: string): Value {
-    const [batch, , , channels] = this.#map(x, "channelAdd", path);
-    if (v.shape.length !== 2 || v.shape[0] !== batch || v.shape[1] !== channels) {
-      throw new ShapeError(
-        `channelAdd: needs [${batch}, ${channels}] for x [${x.shape}], got [${v.shape}] (${path})`,
-      );
-    }
+    const [batch, , , channels] = mapShape(x, "channelAdd", path);
+    check(
+      v.shape.length === 2 && v.shape[0] === batch && v.shape[1] === channels,
+      `channelAdd: needs [${batch}, ${channels}] for x [${x.shape}], got [${v.shape}]`,
+      path,
+    );
     return this.#emit({ kind: "channelAdd" }, { x: [x], channelAdd: v }, x.shape, path);
   }
 
   /** value · gelu(gate) with [value | gate] = x [.., 2D] → [.., D]. */
   geglu(x: Value, path: string): Value {
     const channels = channelsOf(x);
-    if (channels % 2 !== 0)
-      throw new ShapeError(`geglu: needs an even channel count, got ${channels} (${path})`);
+    check(channels % 2 === 0, `geglu: needs an even channel count, got ${channels}`, path);
     return this.#emit({ kind: "geglu" }, { x: [x] }, [...x.shape.slice(0, -1), channels / 2], path);
   }
 
   /** Nearest resize to [height, width], source index floor(i · in / out). */
   upsampleNearest(x: Value, height: number, width: number, path: string): Value {
-    const [batch, , , channels] = this.#map(x, "upsampleNearest", path);
-    if (!isShape([height, width])) {
-      throw new ShapeError(`upsampleNearest: needs a size ≥ 1, got ${height}×${width} (${path})`);
-    }
-    return this.#emit(
-      { kind: "upsampleNearest" },
-      { x: [x] },
-      [batch, height, width, channels],
-      path,
-    );
+    const [batch, , , channels] = mapShape(x, "upsampleNearest", path);
+    const size = [height, width];
+    check(isShape(size), `upsampleNearest: needs a size ≥ 1, got ${height}×${width}`, path);
+    return this.#emit({ kind: "upsampleNearest" }, { x: [x] }, [batch, ...size, channels], path);
   }
 
   /** Channel concatenation of a and b. */
   concat(a: Value, b: Value, path: string): Value {
     const rowShape = a.shape.slice(0, -1);
-    if (`${rowShape}` !== `${b.shape.slice(0, -1)}`) {
-      throw new ShapeError(
-        `concat: all but the channel axis must agree, got [${a.shape}] and [${b.shape}] (${path})`,
-      );
-    }
-    return this.#emit(
-      { kind: "concat" },
-      { x: [a, b] },
-      [...rowShape, channelsOf(a) + channelsOf(b)],
+    check(
+      `${rowShape}` === `${b.shape.slice(0, -1)}`,
+      `concat: all but the channel axis must agree, got [${a.shape}] and [${b.shape}]`,
       path,
     );
+    const channels = channelsOf(a) + channelsOf(b);
+    return this.#emit({ kind: "concat" }, { x: [a, b] }, [...rowShape, channels], path);
   }
 
   /** Channels offset … offset + count − 1 of x, optionally clamped. */
@@ -357,11 +278,11 @@ export class GraphBuilder {
     clamp: readonly [number, number] | null,
     path: string,
   ): Value {
-    if (offset < 0 || count < 1 || offset + count > channelsOf(x)) {
-      throw new ShapeError(
-        `sliceChannels: ${offset} … ${offset + count} is outside [${x.shape}] (${path})`,
-      );
-    }
+    check(
+      offset >= 0 && count >= 1 && offset + count <= channelsOf(x),
+      `sliceChannels: ${offset} … ${offset + count} is outside [${x.shape}]`,
+      path,
+    );
     return this.#emit(
       { kind: "sliceChannels", offset, scale: 1, clamp },
       { x: [x] },
@@ -376,11 +297,11 @@ export class GraphBuilder {
    */
   tokenEmbeddings(patches: Value, w: WeightScope): Value {
     const [batch = 1, count = 1, channels = 1] = patches.shape;
-    if (patches.shape.length !== 3) {
-      throw new ShapeError(
-        `tokenEmbeddings: needs [B, P, C], got [${patches.shape.join(", ")}] (${w.path})`,
-      );
-    }
+    check(
+      patches.shape.length === 3,
+      `tokenEmbeddings: needs [B, P, C], got [${patches.shape.join(", ")}]`,
+      w.path,
+    );
     return this.#emit(
       {
         kind: "tokenEmbeddings",
@@ -407,38 +328,26 @@ export class GraphBuilder {
     path: string,
   ): Value {
     const { inputs, weights = {}, output } = operands;
-    if (!isShape(shape)) {
-      throw new ShapeError(
-        `${kernel.name}: output needs sizes ≥ 1, got [${shape.join(", ")}] (${path})`,
-      );
-    }
+    const sizes = shape.join(", ");
+    check(isShape(shape), `${kernel.name}: output needs sizes ≥ 1, got [${sizes}]`, path);
+    const inputNames = Object.keys(inputs);
     return this.#emit(
-      {
-        kind: "kernel",
-        kernel,
-        problem,
-        inputNames: Object.keys(inputs),
-        weights,
-        outputName: output,
-      },
+      { kind: "kernel", kernel, problem, inputNames, weights, outputName: output },
       { x: Object.values(inputs) },
       shape,
       path,
     );
   }
 
-  #map(x: Value, op: string, path: string): readonly [number, number, number, number] {
-    const [n, h, w, c, ...rest] = x.shape;
-    if (
-      n === undefined ||
-      h === undefined ||
-      w === undefined ||
-      c === undefined ||
-      rest.length > 0
-    ) {
-      throw new ShapeError(`${op}: needs [N, H, W, C], got [${x.shape.join(", ")}] (${path})`);
-    }
-    return [n, h, w, c];
+  #elementwise(
+    x: readonly Value[],
+    scaleA: number,
+    scaleB: number,
+    activation: Activation,
+    path: string,
+  ): Value {
+    const { shape } = x[0] as Value;
+    return this.#emit({ kind: "elementwise", scaleA, scaleB, activation }, { x }, shape, path);
   }
 
   #value(shape: readonly number[]): Value {
@@ -452,10 +361,31 @@ export class GraphBuilder {
   }
 }
 
-function checkOutChannels(op: string, outChannels: number, w: WeightScope): void {
-  if (!isShape([outChannels])) {
-    throw new ShapeError(
-      `${op}: outChannels must be an integer ≥ 1, got ${outChannels} (${w.path})`,
-    );
-  }
+/** What conv2d and linear have in common before any pass. */
+function contractionOf(
+  op: "conv2d" | "linear",
+  w: WeightScope,
+  shape: readonly [number, ...number[]],
+  hasBias: boolean,
+): Contraction {
+  const [outChannels] = shape;
+  check(
+    isShape([outChannels]),
+    `${op}: outChannels must be an integer ≥ 1, got ${outChannels}`,
+    w.path,
+  );
+  return {
+    weight: w.weight("weight", shape, "matrix"),
+    bias: hasBias ? w.weight("bias", [outChannels], "vector") : null,
+    inputActivation: "none",
+    channelAddOffset: 0,
+    activation: "none",
+  };
+}
+
+function normWeights(w: WeightScope, channels: number): { gamma: Weight; beta: Weight } {
+  return {
+    gamma: w.weight("weight", [channels], "vector"),
+    beta: w.weight("bias", [channels], "vector"),
+  };
 }

@@ -25,15 +25,15 @@ export type WeightLayout =
   | "geglu-matrix"
   /** Conv [O, I, 3, 3] folded with a doubling of the map before it: 16 taps. */
   | "upsample-matrix"
-  /** The rows of `parts`, linear [O, I] of whole quads each, one after another. */
+  /** The rows of `members`, linear [O, I] of whole quads each, one after another. */
   | "stacked-matrix"
-  /** `parts`: conv [O, I, kh, kw], and behind its taps conv or linear [O, J] as one more. */
+  /** Two `members`: conv [O, I, kh, kw], and as one more tap behind its taps conv or linear [O, J]. */
   | "shortcut-matrix"
   /** [C] as f32, padded to quads. */
   | "vector"
-  /** `parts` [C] one after another, each padded to quads. */
+  /** `members` [C] one after another, each padded to quads. */
   | "stacked-vector"
-  /** The sum of `parts` [C]. */
+  /** The sum of `members` [C]. */
   | "summed-vector"
   /** [2D] as f32, interleaved like `geglu-matrix`. */
   | "geglu-vector"
@@ -41,18 +41,18 @@ export type WeightLayout =
   | "table";
 
 /**
- * A parameter the graph reads: a verbatim checkpoint name and the shape the graph needs. Or several in one
- * buffer (`parts`, in plain layouts); then the name is no checkpoint's, but still this weight's own.
+ * A parameter that the graph reads: one tensor of the checkpoint, or several in one buffer. Passes make the latter
+ * from their `members`; its name is in no checkpoint, but no other weight has it.
  */
 export interface Weight {
-  /** Verbatim as in the checkpoint. */
+  /** Verbatim as in the checkpoint, if there are no `members`. */
   readonly name: string;
-  /** As in the checkpoint. */
+  /** The shape that the graph needs. */
   readonly shape: readonly number[];
   /** How it lies on the device. */
   readonly layout: WeightLayout;
-  /** The tensors of which it is made. */
-  readonly parts?: readonly Weight[];
+  /** The checkpoint's tensors of which it is made, in plain layouts. Absent: it is one itself. */
+  readonly members?: readonly Weight[];
 }
 
 /** Parameters of a LayerNorm. */
@@ -62,54 +62,46 @@ export interface LayerNormWeights {
   readonly eps: number;
 }
 
+/** What conv2d and linear have in common. */
+export interface Contraction {
+  readonly weight: Weight;
+  readonly bias: Weight | null;
+  /** Applied to x after `inputs.norm`. */
+  readonly inputActivation: "none" | "silu";
+  /** First channel of `inputs.channelAdd` that is added. */
+  readonly channelAddOffset: number;
+  readonly activation: Activation;
+}
+
 /** What an operation is, apart from its operands. */
 export type Op =
-  | {
+  | (Contraction & {
       readonly kind: "conv2d";
-      readonly weight: Weight;
-      readonly bias: Weight | null;
       readonly kernelSize: readonly [number, number];
       readonly stride: number;
       readonly padding: readonly [number, number, number, number];
       /** Doubles the map by nearest neighbour first; the weight's layout is `upsample-matrix`. */
       readonly upsample: boolean;
-      /** Applied to x after `inputs.norm`. */
-      readonly inputActivation: "none" | "silu";
-      /** First channel of `inputs.channelAdd` that is added. */
-      readonly channelAddOffset: number;
-      readonly activation: Activation;
-    }
-  | {
+    })
+  | (Contraction & {
       readonly kind: "linear";
-      readonly weight: Weight;
-      readonly bias: Weight | null;
-      /** Applied to x after `inputs.norm`. */
-      readonly inputActivation: "none" | "silu";
-      /** First channel of `inputs.channelAdd` that is added. */
-      readonly channelAddOffset: number;
       /** LayerNorm of x while it is loaded, with `inputs.rowStatistics`. */
       readonly layerNorm: LayerNormWeights | null;
-      readonly activation: Activation;
       readonly geglu: boolean;
-    }
+    })
   | { readonly kind: "channelStats" }
   | { readonly kind: "channelMean" }
   | {
       readonly kind: "groupNormAffine";
       readonly gamma: Weight;
       readonly beta: Weight;
-      /** Both in one buffer, which then takes the place of the two. */
+      /** Gamma and beta in one buffer; then the kernel binds it in the place of both. */
       readonly stacked: Weight | null;
       readonly numGroups: number;
       readonly eps: number;
     }
   | { readonly kind: "affine"; readonly activation: Activation }
-  | {
-      readonly kind: "layerNorm";
-      readonly gamma: Weight;
-      readonly beta: Weight;
-      readonly eps: number;
-    }
+  | (LayerNormWeights & { readonly kind: "layerNorm" })
   | {
       readonly kind: "attention";
       readonly numHeads: number;
@@ -162,9 +154,9 @@ export interface NodeInputs {
   readonly channelAdd?: Value;
   /** One or two sources of a 1×1 convolution that conv2d adds; the weight's layout is `shortcut-matrix`. */
   readonly shortcut?: readonly Value[];
-  /** Scale and shift of a GroupNorm that conv2d or linear applies to x while loading it. */
+  /** Scale and shift of a GroupNorm (output of `groupNormAffine`) that conv2d or linear applies to x while loading it. */
   readonly norm?: Value;
-  /** Statistics of the rows of x, for the LayerNorm of a linear layer: `Node.rowStatistics` of the node before. */
+  /** Statistics of the rows of x, for `layerNorm` of a linear layer. The node that makes x has them as `Node.rowStatistics`. */
   readonly rowStatistics?: Value;
 }
 
@@ -178,10 +170,21 @@ export interface Node {
   readonly output: Value;
   /** Of a conv2d or linear: statistics of the output's channels, as op `channelStats` makes them. */
   readonly statistics?: Value;
-  /** Of a linear layer: statistics of the output's rows. Absent at run time where its variant gives none. */
+  /** Of a linear layer: statistics of the output's rows. Lowering does without where the variant cannot take them. */
   readonly rowStatistics?: Value;
   /** Module path, for messages, profiles and captures. */
   readonly path: string;
+}
+
+/** A node whose operation is of one of the given kinds. */
+export type NodeOf<K extends Op["kind"]> = Node & { readonly op: Extract<Op, { kind: K }> };
+
+/** Whether a node's operation is of one of these kinds. */
+export function isNodeOf<K extends Op["kind"]>(
+  node: Node,
+  ...kinds: readonly K[]
+): node is NodeOf<K> {
+  return (kinds as readonly string[]).includes(node.op.kind);
 }
 
 /** A list of operations with named inputs and outputs. */
@@ -198,26 +201,21 @@ export interface Graph {
   readonly named: ReadonlyMap<string, Value>;
 }
 
-/** Every operand of a node. */
+/** Every value that a node reads, once for each time. */
 export function nodeInputs({ inputs }: Node): Value[] {
-  const all = [...inputs.x];
-  if (inputs.residual) all.push(inputs.residual);
-  if (inputs.channelAdd) all.push(inputs.channelAdd);
-  if (inputs.shortcut) all.push(...inputs.shortcut);
-  if (inputs.norm) all.push(inputs.norm);
-  if (inputs.rowStatistics) all.push(inputs.rowStatistics);
-  return all;
+  const { x, residual, channelAdd, shortcut = [], norm, rowStatistics } = inputs;
+  return [...x, residual, channelAdd, ...shortcut, norm, rowStatistics].filter(
+    (value) => value !== undefined,
+  );
 }
 
 /** The weights of a node, in no particular order. */
-function nodeWeights({ op }: Node): Weight[] {
+function nodeWeights({ op }: Node): (Weight | null)[] {
   switch (op.kind) {
     case "conv2d":
-      return op.bias ? [op.weight, op.bias] : [op.weight];
-    case "linear": {
-      const norm = op.layerNorm ? [op.layerNorm.gamma, op.layerNorm.beta] : [];
-      return [op.weight, ...(op.bias ? [op.bias] : []), ...norm];
-    }
+      return [op.weight, op.bias];
+    case "linear":
+      return [op.weight, op.bias, op.layerNorm?.gamma ?? null, op.layerNorm?.beta ?? null];
     case "groupNormAffine":
       return op.stacked ? [op.stacked] : [op.gamma, op.beta];
     case "layerNorm":
@@ -237,8 +235,8 @@ export function weightKey({ name, layout }: Weight): string {
 }
 
 /** The checkpoint's tensors in a weight. */
-export function weightParts(weight: Weight): readonly Weight[] {
-  return weight.parts ?? [weight];
+export function weightMembers(weight: Weight): readonly Weight[] {
+  return weight.members ?? [weight];
 }
 
 /** What `graph` reads, each once, in order of first use. */
@@ -246,6 +244,7 @@ export function graphWeights(graph: Pick<Graph, "nodes">): Weight[] {
   const byKey = new Map<string, Weight>();
   const shapes = new Map<string, readonly number[]>();
   for (const weight of graph.nodes.flatMap(nodeWeights)) {
+    if (weight === null) continue;
     const shape = shapes.get(weight.name) ?? weight.shape;
     if (`${shape}` !== `${weight.shape}`) {
       throw new Error(
@@ -260,12 +259,19 @@ export function graphWeights(graph: Pick<Graph, "nodes">): Weight[] {
 
 /** Ids that no value of the graph has. */
 export function freshIds({ nodes, inputs }: Graph): () => number {
-  const values = [...inputs.values(), ...nodes.map(({ output }) => output)];
-  for (const { statistics, rowStatistics } of nodes) {
-    values.push(...[statistics ?? [], rowStatistics ?? []].flat());
-  }
-  let next = 1 + values.reduce((largest, { id }) => Math.max(largest, id), -1);
+  const written = nodes.flatMap(({ output, statistics, rowStatistics }) => [
+    output.id,
+    statistics?.id ?? -1,
+    rowStatistics?.id ?? -1,
+  ]);
+  const read = [...inputs.values()].map(({ id }) => id);
+  let next = 1 + [...read, ...written].reduce((largest, id) => Math.max(largest, id), -1);
   return () => next++;
+}
+
+/** Ids of the values in maps such as `graph.outputs` and `graph.named`. */
+export function idsOf(...maps: readonly ReadonlyMap<string, Value>[]): ReadonlySet<number> {
+  return new Set(maps.flatMap((values) => [...values.values()].map(({ id }) => id)));
 }
 
 /** Size of the channel axis. */

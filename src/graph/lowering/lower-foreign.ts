@@ -1,4 +1,4 @@
-/** Kernels from outside: their operands are bound by name, so the names are checked here. */
+/** Lowering of kernels that an embedder brings. Their operands are bound by name, so the names are checked here. */
 import { ShapeError } from "../../gpu/shape.ts";
 import type { ForeignOp, Node } from "../ir/ir.ts";
 import type { LowerContext, OperandSource, Step } from "./step.ts";

@@ -1,35 +1,39 @@
+/**
+ * Lowering of `groupNormAffine`, the second node of a GroupNorm: scale and shift of every channel from the statistics.
+ * It has a step of its own, except where conv2d and linear are all that read it, and their variants can merge the
+ * statistics themselves while they load (`kernels/contraction/merged-norm.ts`).
+ */
 import type { MergedNorm } from "../../kernels/contraction/merged-norm.ts";
 import { mergedNormRefusal } from "../../kernels/contraction/merged-norm.ts";
 import type { Kernel } from "../../kernels/kernel.ts";
-/**
- * Lowering of GroupNorm's second step: scale and shift of every channel. No step at all where all that read them are tiles of
- * conv2d or linear that merge the statistics themselves (`kernels/contraction/merged-norm.ts`).
- */
 import {
   groupNormAffine,
   groupNormAffineByteLength,
 } from "../../kernels/norm/group-norm-affine.ts";
 import type { GroupNormSources } from "../../kernels/norm/group-sums.ts";
-import type { Graph, Node, Value } from "../ir/ir.ts";
-import { channelsOf, nodeInputs } from "../ir/ir.ts";
+import type { Graph, Node, NodeOf, Value } from "../ir/ir.ts";
+import { channelsOf, idsOf, isNodeOf, nodeInputs } from "../ir/ir.ts";
 import { knownStatistics } from "./lower-statistics.ts";
-import type { LowerContext, Step } from "./step.ts";
-import { variantAlsoSupporting, makeStep, value, weight } from "./step.ts";
+import type { Draft, LowerContext, Step } from "./step.ts";
+import { makeStep, value, variantAlsoSupporting, weight } from "./step.ts";
 
-/** GroupNorms that conv2d and linear apply on load, and nothing else reads. */
-export function mergeableNorms({ nodes, outputs, named }: Graph): Map<number, Node> {
-  const norms = new Map<number, Node>();
-  for (const node of nodes) if (node.op.kind === "groupNormAffine") norms.set(node.output.id, node);
+/** GroupNorms that conv2d and linear apply on load, and nothing else reads, by the id of their scale and shift. */
+export function mergeableNorms({ nodes, outputs, named }: Graph): LowerContext["pendingNorms"] {
+  const norms: LowerContext["pendingNorms"] = new Map();
+  for (const node of nodes) if (isNodeOf(node, "groupNormAffine")) norms.set(node.output.id, node);
   for (const node of nodes)
     for (const { id } of nodeInputs(node)) if (id !== node.inputs.norm?.id) norms.delete(id);
-  for (const { id } of [...outputs.values(), ...named.values()]) norms.delete(id);
+  for (const id of idsOf(outputs, named)) norms.delete(id);
   return norms;
 }
 
 /** The step that makes scale and shift. */
-export function groupNormStep(node: Node, context: LowerContext): Step {
-  const { op, inputs, output } = node;
-  if (op.kind !== "groupNormAffine") throw new Error(`internal: no GroupNorm at ${node.path}`);
+export function groupNormStep(
+  node: Node,
+  op: NodeOf<"groupNormAffine">["op"],
+  context: LowerContext,
+): Step {
+  const { inputs, output } = node;
   const batch = output.shape[0] ?? 1;
   context.byteLengths.set(output.id, groupNormAffineByteLength(batch, channelsOf(output)));
   const places = inputs.x.map((stats) => knownStatistics(stats, context, node));
@@ -51,24 +55,18 @@ export function groupNormStep(node: Node, context: LowerContext): Step {
   );
 }
 
-/** A problem whose norm is merged on load; or as it is, behind the step that makes scale and shift if there is none yet. */
+/** A draft whose kernel merges the norm of its input on load. Or as it is, behind the step that makes scale and shift. */
 export function withMergedNorm<
   P extends { readonly mergedNorm: MergedNorm | null; readonly inChannels: readonly number[] },
   V extends string,
->(
-  node: Node,
-  context: LowerContext,
-  kernel: Kernel<P, V>,
-  problem: P,
-  operands: Step["operands"],
-): { readonly problem: P; readonly operands: Step["operands"]; readonly steps: readonly Step[] } {
+>(node: Node, context: LowerContext, kernel: Kernel<P, V>, draft: Draft<P>): Draft<P> {
+  const { problem, operands, steps } = draft;
   const { pendingNorms, epilogueStatistics } = context;
   const norm = pendingNorms.get(node.inputs.norm?.id ?? -1);
-  if (norm?.op.kind !== "groupNormAffine") return { problem, operands, steps: [] };
+  if (norm === undefined) return draft;
   const { stacked, numGroups, eps } = norm.op;
   const places = norm.inputs.x.map((stats) => knownStatistics(stats, context, norm));
-  const statistics = places.map(({ place }) => place);
-  const mergedNorm = { statistics, numGroups, eps };
+  const mergedNorm = { statistics: places.map(({ place }) => place), numGroups, eps };
   const merged: P = { ...problem, mergedNorm };
   if (
     stacked !== null &&
@@ -77,8 +75,8 @@ export function withMergedNorm<
     variantAlsoSupporting(kernel, problem, merged, context) !== null
   ) {
     const both = { norm: weight(stacked), stats: value(epilogueStatistics) };
-    return { problem: merged, operands: { ...operands, ...both }, steps: [] };
+    return { problem: merged, operands: { ...operands, ...both }, steps };
   }
   pendingNorms.delete(norm.output.id);
-  return { problem, operands, steps: [groupNormStep(norm, context)] };
+  return { problem, operands, steps: [...steps, groupNormStep(norm, norm.op, context)] };
 }

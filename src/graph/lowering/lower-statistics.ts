@@ -1,11 +1,11 @@
-/** Lowering of the first step of GroupNorm: statistics of their own, or from the kernel that makes the map. */
+/** Lowering of `channelStats`, the first node of a GroupNorm: by the kernel that makes the map, or as a step of its own. */
 import type { Caps } from "../../gpu/caps.ts";
 import type { DType } from "../../gpu/dtype.ts";
 import type { Epilogue } from "../../kernels/contraction/epilogue.ts";
 import type { TiledRows } from "../../kernels/contraction/tile-statistics.ts";
 import { tileCounts } from "../../kernels/contraction/tile-statistics.ts";
 import type { Cost, Kernel, KernelPlan } from "../../kernels/kernel.ts";
-import type { PixelRegion, ChannelsPerEntry } from "../../kernels/norm/channel-stats.ts";
+import type { ChannelsPerEntry, PixelRegion } from "../../kernels/norm/channel-stats.ts";
 import {
   channelStats,
   channelStatsByteLength,
@@ -14,8 +14,8 @@ import {
 } from "../../kernels/norm/channel-stats.ts";
 import type { Graph, Node, Value } from "../ir/ir.ts";
 import { channelsOf, rowsOf } from "../ir/ir.ts";
-import type { LowerContext, PlacedStatistics, Step } from "./step.ts";
-import { variantAlsoSupporting, makeStep, value } from "./step.ts";
+import type { Draft, LowerContext, PlacedStatistics, Step } from "./step.ts";
+import { makeStep, value, variantAlsoSupporting } from "./step.ts";
 
 /** The statistics step of a GroupNorm over `region` (default: the whole map) of a map of `shape`. */
 export function statsPlan(
@@ -54,27 +54,28 @@ export function statsStep(node: Node, x: Value, output: Value, context: LowerCon
 }
 
 /**
- * A convolution or linear layer whose node wants statistics of its output: in its epilogue, where the variant has
- * one for them, or as a step behind it.
+ * The steps of a draft, and with them the statistics of its output if the node wants them: from its epilogue if the
+ * variant can, else by a step behind it.
  */
 export function withStatistics<P extends { readonly epilogue: Epilogue }, V extends string>(
   node: Node,
   context: LowerContext,
   kernel: Kernel<P, V>,
-  problem: P,
-  operands: Step["operands"],
+  { problem, operands, steps }: Draft<P>,
   tiled: TiledRows,
-): Step[] {
+): readonly Step[] {
   const { statistics, output } = node;
-  if (statistics === undefined) return [makeStep(node, context, kernel, problem, operands)];
+  if (statistics === undefined) {
+    return [...steps, makeStep(node, context, kernel, problem, operands)];
+  }
   const channelsPerEntry = context.channelsPerEntry.get(statistics.id) ?? 1;
   const { epilogueStatistics } = context;
   const first = epilogueStatistics.byteLength / 4;
-  const measured = {
+  const measured: P = {
     ...problem,
     epilogue: {
       ...problem.epilogue,
-      statistics: "channels" as const,
+      statistics: "channels",
       channelsPerEntry,
       statisticsFirst: first,
     },
@@ -82,10 +83,8 @@ export function withStatistics<P extends { readonly epilogue: Epilogue }, V exte
   const variant = variantAlsoSupporting(kernel, problem, measured, context);
   const counts = variant === null ? null : tileCounts(variant, tiled);
   if (counts === null) {
-    return [
-      makeStep(node, context, kernel, problem, operands),
-      statsStep(node, asMap(output), statistics, context),
-    ];
+    const step = makeStep(node, context, kernel, problem, operands);
+    return [...steps, step, statsStep(node, asMap(output), statistics, context)];
   }
   epilogueStatistics.byteLength += ceilTo(
     32,
@@ -95,12 +94,11 @@ export function withStatistics<P extends { readonly epilogue: Epilogue }, V exte
     buffer: epilogueStatistics.id,
     place: { ...counts, channelsPerEntry, first },
   });
-  return [
-    makeStep(node, context, kernel, measured, { ...operands, stats: value(epilogueStatistics) }),
-  ];
+  const both = { ...operands, stats: value(epilogueStatistics) };
+  return [...steps, makeStep(node, context, kernel, measured, both)];
 }
 
-/** Tokens as the pixels that they are, in one column. */
+/** Tokens are pixels: as a map they are one column. */
 function asMap(output: Value): Value {
   const [batch = 1] = output.shape;
   if (output.shape.length === 4) return output;
@@ -109,19 +107,19 @@ function asMap(output: Value): Value {
 
 const ceilTo = (unit: number, bytes: number): number => Math.ceil(bytes / unit) * unit;
 
-/** For each value of statistics the longest run of channels that no group of its readers cuts. */
-export function statisticsRuns({ nodes }: Graph): Map<number, ChannelsPerEntry> {
-  const runs = new Map<number, ChannelsPerEntry>();
+/** For each value of statistics the most channels of an entry, such that no group of a reader begins within an entry. */
+export function channelsPerEntryOf({ nodes }: Graph): Map<number, ChannelsPerEntry> {
+  const most = new Map<number, ChannelsPerEntry>();
   for (const { op, inputs, output } of nodes) {
-    const group = op.kind === "groupNormAffine" ? channelsOf(output) / op.numGroups : 1;
-    const run = ([4, 2] as const).find((length) => group % length === 0) ?? 1;
+    const groupChannels = op.kind === "groupNormAffine" ? channelsOf(output) / op.numGroups : 1;
+    const fitting = ([4, 2] as const).find((channels) => groupChannels % channels === 0) ?? 1;
     for (const { id } of inputs.x)
-      runs.set(id, Math.min(run, runs.get(id) ?? 4) as ChannelsPerEntry);
+      most.set(id, Math.min(fitting, most.get(id) ?? 4) as ChannelsPerEntry);
   }
-  return runs;
+  return most;
 }
 
-/** Where the statistics in `stats` are. */
+/** Where the statistics are that the graph's value `stats` stands for. */
 export function knownStatistics(
   stats: Value,
   { statistics }: LowerContext,

@@ -1,6 +1,11 @@
 /**
  * From graph nodes to steps: which kernel, which problem, which value or weight is which operand. Needs
  * only `Caps`, so a graph can be lowered, planned and costed without a GPU.
+ *
+ * Most nodes are one step. The files beside this one lower those that may be several, or none:
+ * `lower-contraction.ts` conv2d and linear with all that passes fuse into them, `lower-statistics.ts` and
+ * `lower-group-norm.ts` the two nodes of GroupNorm, `lower-layer-norm.ts` LayerNorm on load, `lower-foreign.ts` kernels
+ * of an embedder.
  */
 import type { Caps } from "../../gpu/caps.ts";
 import type { DType } from "../../gpu/dtype.ts";
@@ -18,12 +23,12 @@ import { geglu } from "../../kernels/pointwise/geglu.ts";
 import { sliceChannels } from "../../kernels/pointwise/slice-channels.ts";
 import { tokenEmbeddings } from "../../kernels/pointwise/token-embeddings.ts";
 import { upsampleNearest } from "../../kernels/pointwise/upsample-nearest.ts";
-import type { Graph, Node, Value } from "../ir/ir.ts";
+import type { Graph, Node, Op, Value } from "../ir/ir.ts";
 import { channelsOf, freshIds, rowsOf } from "../ir/ir.ts";
 import { lowerConv2d, lowerLinear } from "./lower-contraction.ts";
 import { lowerForeign } from "./lower-foreign.ts";
 import { groupNormStep, mergeableNorms } from "./lower-group-norm.ts";
-import { knownStatistics, statisticsRuns, statsStep } from "./lower-statistics.ts";
+import { channelsPerEntryOf, knownStatistics, statsStep } from "./lower-statistics.ts";
 import type { LowerContext, Step } from "./step.ts";
 import { makeStep, value, weight } from "./step.ts";
 
@@ -49,9 +54,6 @@ export function lower(graph: Graph, caps: Caps): LoweredGraph {
   for (const input of graph.inputs.values()) {
     byteLengths.set(input.id, activationByteLength(input.shape, graph.dtype));
   }
-  const shapes = new Map<number, readonly number[]>(
-    [...graph.inputs.values()].map((v) => [v.id, v.shape]),
-  );
   const freshId = freshIds(graph);
   const context: LowerContext = {
     graph,
@@ -61,12 +63,11 @@ export function lower(graph: Graph, caps: Caps): LoweredGraph {
     freshId,
     statistics: new Map(),
     epilogueStatistics: { id: freshId(), byteLength: 0 },
-    channelsPerEntry: statisticsRuns(graph),
+    channelsPerEntry: channelsPerEntryOf(graph),
     pendingNorms: mergeableNorms(graph),
   };
   const steps: Step[] = [];
   for (const node of graph.nodes) {
-    shapes.set(node.output.id, node.output.shape);
     try {
       steps.push(...lowerNode(node, context));
     } catch (error) {
@@ -81,183 +82,165 @@ export function lower(graph: Graph, caps: Caps): LoweredGraph {
   return { graph, steps, byteLengths };
 }
 
-function lowerNode(node: Node, context: LowerContext): Step[] {
-  const { op, inputs, output } = node;
-  const { graph } = context;
-  const { dtype } = graph;
+function lowerNode(node: Node, context: LowerContext): readonly Step[] {
+  const { op, output } = node;
+  switch (op.kind) {
+    case "conv2d":
+      return lowerConv2d(node, op, context);
+    case "linear":
+      return lowerLinear(node, op, context);
+    case "groupNormAffine":
+      return context.pendingNorms.has(output.id) ? [] : [groupNormStep(node, op, context)];
+    case "affine":
+      return lowerAffine(node, op, context);
+    case "kernel":
+      return [lowerForeign(node, op, context)];
+    default:
+      return [lowerSingle(node, op, context)];
+  }
+}
+
+/** A step for each source of a concatenation: it writes its channels of the output. */
+function lowerAffine(
+  node: Node,
+  { activation }: Extract<Op, { kind: "affine" }>,
+  context: LowerContext,
+): readonly Step[] {
+  const { inputs, output } = node;
+  if (activation !== "none" && activation !== "silu") {
+    throw new Error(`internal: affine with ${activation}`);
+  }
+  const table = inputs.x[inputs.x.length - 1] as Value;
+  let channelOffset = 0;
+  return inputs.x.slice(0, -1).map((source) => {
+    const [batch = 1] = source.shape;
+    const channels = channelsOf(source);
+    const problem = {
+      dtype: context.graph.dtype,
+      batch,
+      pixels: rowsOf(source) / batch,
+      channels,
+      channelOffset,
+      totalChannels: channelsOf(output),
+      activation,
+    };
+    channelOffset += channels;
+    const operands = { x: value(source), affine: value(table), y: value(output) };
+    return makeStep(node, context, affineActivation, problem, operands);
+  });
+}
+
+/** Nodes of one step and one kernel, without choices. */
+function lowerSingle(
+  node: Node,
+  op: Exclude<Op, { kind: "conv2d" | "linear" | "groupNormAffine" | "affine" | "kernel" }>,
+  context: LowerContext,
+): Step {
+  const { inputs, output } = node;
+  const { dtype } = context.graph;
   const [x, second, third] = inputs.x as readonly [Value, Value | undefined, Value | undefined];
+  const [batch = 1] = x.shape;
+  const rows = rowsOf(x);
+  const channels = channelsOf(x);
+  const y = value(output);
   const step = <P, V extends string>(
     kernel: Kernel<P, V>,
     problem: P,
     operands: Step["operands"],
   ): Step => makeStep(node, context, kernel, problem, operands);
   switch (op.kind) {
-    case "conv2d":
-      return lowerConv2d(node, op, context);
-    case "linear":
-      return lowerLinear(node, op, context);
     case "channelStats":
-      return [statsStep(node, x, output, context)];
+      return statsStep(node, x, output, context);
     case "channelMean": {
       const { buffer, place } = knownStatistics(x, context, node);
       const { partials, pixels, tiles, first } = place;
-      const batch = x.shape[0] ?? 1;
-      return [
-        step(
-          channelMean,
-          { dtype, batch, channels: channelsOf(x), partials, pixels, tiles, first },
-          { stats: value({ id: buffer }), y: value(output) },
-        ),
-      ];
-    }
-    case "groupNormAffine":
-      return context.pendingNorms.has(output.id) ? [] : [groupNormStep(node, context)];
-    case "affine": {
-      if (op.activation !== "none" && op.activation !== "silu") {
-        throw new Error(`internal: affine with ${op.activation}`);
-      }
-      const activation = op.activation;
-      const table = inputs.x[inputs.x.length - 1] as Value;
-      let channelOffset = 0;
-      return inputs.x.slice(0, -1).map((source) => {
-        const channels = channelsOf(source);
-        const made = step(
-          affineActivation,
-          {
-            dtype,
-            batch: source.shape[0] ?? 1,
-            pixels: rowsOf(source) / (source.shape[0] ?? 1),
-            channels,
-            channelOffset,
-            totalChannels: channelsOf(output),
-            activation,
-          },
-          { x: value(source), affine: value(table), y: value(output) },
-        );
-        channelOffset += channels;
-        return made;
-      });
+      return step(
+        channelMean,
+        { dtype, batch, channels, partials, pixels, tiles, first },
+        { stats: value({ id: buffer }), y },
+      );
     }
     case "layerNorm":
-      return [
-        step(
-          layerNorm,
-          { dtype, rows: rowsOf(x), channels: channelsOf(x), eps: op.eps },
-          { x: value(x), gamma: weight(op.gamma), beta: weight(op.beta), y: value(output) },
-        ),
-      ];
+      return step(
+        layerNorm,
+        { dtype, rows, channels, eps: op.eps },
+        { x: value(x), gamma: weight(op.gamma), beta: weight(op.beta), y },
+      );
     case "attention": {
       const [k, v] = [second, third] as [Value, Value];
       const stride = (tokens: Value): number => paddedChannels(channelsOf(tokens));
-      return [
-        step(
-          attention,
-          {
-            dtype,
-            batch: x.shape[0] ?? 1,
-            queryTokens: x.shape[1] ?? 1,
-            keyTokens: k.shape[1] ?? 1,
-            numHeads: op.numHeads,
-            headDim: op.headDim,
-            scale: op.scale,
-            queryStride: stride(x),
-            keyStride: stride(k),
-            valueStride: stride(v),
-            outputStride: stride(output),
-            queryOffset: op.offsets[0],
-            keyOffset: op.offsets[1],
-            valueOffset: op.offsets[2],
-          },
-          { q: value(x), k: value(k), v: value(v), y: value(output) },
-        ),
-      ];
+      return step(
+        attention,
+        {
+          dtype,
+          batch,
+          queryTokens: x.shape[1] ?? 1,
+          keyTokens: k.shape[1] ?? 1,
+          numHeads: op.numHeads,
+          headDim: op.headDim,
+          scale: op.scale,
+          queryStride: stride(x),
+          keyStride: stride(k),
+          valueStride: stride(v),
+          outputStride: stride(output),
+          queryOffset: op.offsets[0],
+          keyOffset: op.offsets[1],
+          valueOffset: op.offsets[2],
+        },
+        { q: value(x), k: value(k), v: value(v), y },
+      );
     }
-    case "elementwise":
-      return [
-        step(
-          elementwise,
-          {
-            dtype,
-            quads: rowsOf(x) * quadCount(channelsOf(x)),
-            hasB: second !== undefined,
-            scaleA: op.scaleA,
-            scaleB: op.scaleB,
-            activation: op.activation,
-          },
-          { a: value(x), ...(second && { b: value(second) }), y: value(output) },
-        ),
-      ];
+    case "elementwise": {
+      const { scaleA, scaleB, activation } = op;
+      const quads = rows * quadCount(channels);
+      return step(
+        elementwise,
+        { dtype, quads, hasB: second !== undefined, scaleA, scaleB, activation },
+        { a: value(x), ...(second && { b: value(second) }), y },
+      );
+    }
     case "channelAdd":
-      return [
-        step(
-          channelAdd,
-          {
-            dtype,
-            batch: x.shape[0] ?? 1,
-            pixels: rowsOf(x) / (x.shape[0] ?? 1),
-            channels: channelsOf(x),
-          },
-          { x: value(x), channel_add: value(inputs.channelAdd as Value), y: value(output) },
-        ),
-      ];
+      return step(
+        channelAdd,
+        { dtype, batch, pixels: rows / batch, channels },
+        { x: value(x), channel_add: value(inputs.channelAdd as Value), y },
+      );
     case "geglu":
-      return [
-        step(
-          geglu,
-          { dtype, rows: rowsOf(x), channels: channelsOf(output) },
-          { x: value(x), y: value(output) },
-        ),
-      ];
+      return step(geglu, { dtype, rows, channels: channelsOf(output) }, { x: value(x), y });
     case "upsampleNearest": {
-      const [batch = 1, inHeight = 1, inWidth = 1, channels = 1] = x.shape;
+      const [, inHeight = 1, inWidth = 1] = x.shape;
       const [, outHeight = 1, outWidth = 1] = output.shape;
-      return [
-        step(
-          upsampleNearest,
-          { dtype, batch, inHeight, inWidth, outHeight, outWidth, channels },
-          { x: value(x), y: value(output) },
-        ),
-      ];
+      return step(
+        upsampleNearest,
+        { dtype, batch, inHeight, inWidth, outHeight, outWidth, channels },
+        { x: value(x), y },
+      );
     }
     case "concat":
-      return [
-        step(
-          concatChannels,
-          { dtype, rows: rowsOf(x), channels: [channelsOf(x), channelsOf(second as Value)] },
-          { a: value(x), b: value(second as Value), y: value(output) },
-        ),
-      ];
-    case "sliceChannels":
-      return [
-        step(
-          sliceChannels,
-          {
-            dtype,
-            rows: rowsOf(x),
-            channels: channelsOf(x),
-            offset: op.offset,
-            scale: op.scale,
-            count: channelsOf(output),
-            clamp: op.clamp,
-          },
-          { x: value(x), y: value(output) },
-        ),
-      ];
+      return step(
+        concatChannels,
+        { dtype, rows, channels: [channels, channelsOf(second as Value)] },
+        { a: value(x), b: value(second as Value), y },
+      );
+    case "sliceChannels": {
+      const { offset, scale, clamp } = op;
+      return step(
+        sliceChannels,
+        { dtype, rows, channels, offset, scale, count: channelsOf(output), clamp },
+        { x: value(x), y },
+      );
+    }
     case "tokenEmbeddings":
-      return [
-        step(
-          tokenEmbeddings,
-          { dtype, batch: x.shape[0] ?? 1, patches: x.shape[1] ?? 1, channels: channelsOf(x) },
-          {
-            patches: value(x),
-            class_embedding: weight(op.classEmbedding),
-            position: weight(op.position),
-            y: value(output),
-          },
-        ),
-      ];
-    case "kernel":
-      return [lowerForeign(node, op, context)];
+      return step(
+        tokenEmbeddings,
+        { dtype, batch, patches: x.shape[1] ?? 1, channels },
+        {
+          patches: value(x),
+          class_embedding: weight(op.classEmbedding),
+          position: weight(op.position),
+          y,
+        },
+      );
     default:
       return op satisfies never;
   }

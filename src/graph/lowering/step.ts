@@ -1,9 +1,9 @@
-/** What lowering makes, and what the lowering of every node needs. */
+/** What lowering makes (`Step`), and what the lowering of every node shares (`LowerContext`). */
 import type { Caps } from "../../gpu/caps.ts";
 import type { Cost, Kernel, KernelPlan } from "../../kernels/kernel.ts";
 import type { Statistics, ChannelsPerEntry } from "../../kernels/norm/channel-stats.ts";
 import { chooseVariant } from "../../kernels/variant-choice.ts";
-import type { Graph, Node, Value, Weight } from "../ir/ir.ts";
+import type { Graph, Node, NodeOf, Value, Weight } from "../ir/ir.ts";
 
 /** What an operand of a kernel is bound to. */
 export type OperandSource =
@@ -26,28 +26,37 @@ export interface Step {
   readonly operands: Readonly<Record<string, OperandSource>>;
   /** What `kernel` was planned for: plain data, typed by the kernel. */
   readonly problem?: unknown;
-  /** Where a variant was asked for: its name, and why the step runs another one. */
+  /** The variant that the caller requested, if any, and why the step runs another one. */
   readonly requested?: { readonly variant: string; readonly refusal?: string };
 }
 
+/** What is known so far while the nodes are lowered in order. */
 export interface LowerContext {
   readonly graph: Graph;
   readonly caps: Caps;
+  /** Bytes of values by id, of those that are not plain activations. */
   readonly byteLengths: Map<number, number>;
-  /** Row statistics that are there: the layer that makes the rows writes them. */
+  /** Values of row statistics that a step writes. The others have no step that could, and their readers do without. */
   readonly rowStatistics: Set<number>;
   /** An id for a value between the steps of one node. */
   readonly freshId: () => number;
-  /** Where the statistics that a value stands for are, and how they count pixels. */
+  /** Where the channel statistics of a map are, by the id of the graph's value for them. */
   readonly statistics: Map<number, PlacedStatistics>;
-  /** The buffer of all statistics that epilogues write: one, so that a kernel which reads some and writes others binds it. */
+  /**
+   * One buffer for all channel statistics that epilogues write, grown node by node. A convolution may read statistics of
+   * its input and write those of its output: with one buffer it has one binding for both.
+   */
   readonly epilogueStatistics: { readonly id: number; byteLength: number };
-  /** Of statistics: the channels that an entry may have, for the norms that read them. */
+  /** By id of a value of statistics: the most channels of an entry that all GroupNorms which read it can take. */
   readonly channelsPerEntry: ReadonlyMap<number, ChannelsPerEntry>;
-  /** GroupNorms whose scale and shift are no step yet: all their readers may merge the statistics themselves. */
-  readonly pendingNorms: Map<number, Node>;
+  /**
+   * GroupNorms without a step for their scale and shift, by the id of these. All their readers may merge the statistics
+   * themselves. The first reader that cannot adds the step and takes the norm off this list.
+   */
+  readonly pendingNorms: Map<number, NodeOf<"groupNormAffine">>;
 }
 
+/** Where statistics are, and how they count pixels. */
 export interface PlacedStatistics {
   /** Id of the value that holds them. */
   readonly buffer: number;
@@ -55,12 +64,19 @@ export interface PlacedStatistics {
   readonly place: Statistics;
 }
 
+/** A convolution or linear layer while it is lowered: its problem and operands so far, and the steps before it. */
+export interface Draft<P> {
+  readonly problem: P;
+  readonly operands: Step["operands"];
+  readonly steps: readonly Step[];
+}
+
 export const value = ({ id }: Pick<Value, "id">): OperandSource => ({ kind: "value", id });
 export const weight = (w: Weight): OperandSource => ({ kind: "weight", weight: w });
 
 /**
- * The variant that is chosen for `problem`, if it can also do what `extended` adds to it; else null. It is chosen
- * without, as it was measured.
+ * The variant that is chosen for `problem`, if it can also do what `extended` adds to it; else null. Variants were
+ * measured on problems without such additions, so these have no say in the choice.
  */
 export function variantAlsoSupporting<P, V extends string>(
   kernel: Kernel<P, V>,
@@ -72,7 +88,7 @@ export function variantAlsoSupporting<P, V extends string>(
   return (kernel.refusal?.(extended, caps, variant) ?? null) === null ? variant : null;
 }
 
-/** The step of a node that runs `kernel` on `problem`, in the variant that is asked for or fits. */
+/** The step of a node that runs `kernel` on `problem`, in the requested variant if it can, else in the default one. */
 export function makeStep<P, V extends string>(
   node: Node,
   { caps }: LowerContext,

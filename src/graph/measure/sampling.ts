@@ -21,7 +21,7 @@ export interface Timing {
   readonly p90Ms: number;
   /** Passes that were timed. */
   readonly samples: number;
-  /** Runs within one timed pass. */
+  /** Repetitions within one timed pass. */
   readonly repeats: number;
 }
 
@@ -53,18 +53,18 @@ export async function sampleInTurn(
   const series: {
     readonly measure: Measure;
     repeats: number;
-    wanted: number;
+    count: number;
     readonly ms: number[];
   }[] = [];
   for (const measure of measures) {
     const { repeats, passMs } = await findRepeats(measure, options.minMs);
     const affordable = Math.floor(options.maxSeriesMs / Math.max(passMs, 1e-3));
-    const wanted = Math.min(options.samples, Math.max(LEAST_SAMPLES, affordable));
-    series.push({ measure, repeats, wanted, ms: [] });
+    const count = Math.min(options.samples, Math.max(LEAST_SAMPLES, affordable));
+    series.push({ measure, repeats, count, ms: [] });
   }
-  for (let i = 0; i < Math.max(...series.map(({ wanted }) => wanted)); i++) {
-    for (const { measure, repeats, wanted, ms } of series) {
-      if (i < wanted) ms.push((await measure(repeats)) / repeats);
+  for (let i = 0; i < Math.max(...series.map(({ count }) => count)); i++) {
+    for (const { measure, repeats, count, ms } of series) {
+      if (i < count) ms.push((await measure(repeats)) / repeats);
     }
   }
   return series.map(({ repeats, ms }) => ({

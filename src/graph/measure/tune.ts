@@ -1,9 +1,9 @@
-import type { Caps } from "../../gpu/caps.ts";
 /**
  * Which variant of each kernel is fastest on this device, for the classes of problems that planned graphs hold.
  * Every variant has to agree with the reference on the problem's own shape before its time counts. Buffers hold
  * noise: neither weights nor images are needed.
  */
+import type { Caps } from "../../gpu/caps.ts";
 import type { Clock } from "../../gpu/clock.ts";
 import type { Gpu } from "../../gpu/device.ts";
 import type { DType } from "../../gpu/dtype.ts";
@@ -33,10 +33,10 @@ export interface TuneCase {
   readonly kernel: string;
   readonly problem: unknown;
   readonly dtype: DType;
-  /** Steps of this class, and their flops together: what a better variant is worth. */
+  /** Number of steps of this class, and their flops together: what a better variant is worth. */
   readonly steps: number;
   readonly flops: number;
-  /** Operands by name; those with one `buffer` are one. */
+  /** Operands by name. Those with the same `buffer` share one. */
   readonly operands: Readonly<
     Record<string, { readonly buffer: string; readonly byteLength: number }>
   >;
@@ -52,8 +52,8 @@ export interface Candidate {
 }
 
 export interface TuneResult extends Pick<TuneCase, "key" | "kernel" | "steps" | "flops"> {
-  /** What the kernel takes by itself. */
-  readonly usual: string;
+  /** The variant that the kernel selects by itself. */
+  readonly defaultVariant: string;
   readonly candidates: readonly Candidate[];
   readonly chosen: string;
 }
@@ -129,19 +129,21 @@ export async function tune(
   return results;
 }
 
-/** The fastest candidate that was measured; `usual` unless another one gains more than what times scatter by. */
-export function fastestVariant(usual: string, candidates: readonly Candidate[]): string {
+/** The fastest candidate that was measured: the default, unless another one gains more than times scatter by. */
+export function fastestVariant(defaultVariant: string, candidates: readonly Candidate[]): string {
   const timed = candidates.filter(({ rejected }) => rejected === undefined);
-  const usualMs = timed.find(({ variant }) => variant === usual)?.medianMs ?? Infinity;
+  const defaultMs = timed.find(({ variant }) => variant === defaultVariant)?.medianMs ?? Infinity;
   const [best] = timed.toSorted((a, b) => a.medianMs - b.medianMs);
-  return best !== undefined && best.medianMs < LEAST_GAIN * usualMs ? best.variant : usual;
+  return best !== undefined && best.medianMs < LEAST_GAIN * defaultMs
+    ? best.variant
+    : defaultVariant;
 }
 
 /** Measured medians of one variant differ by about 3 % from run to run. */
 const LEAST_GAIN = 0.95;
 /** A variant whose first warm run takes this many times that of the best is not measured further. */
 const HOPELESS = 2;
-/** The naive variant is the reference where it runs no longer than this, judged by its usual slowness. */
+/** The naive variant is the reference where it runs no longer than this, judged by a typical slowness. */
 const NAIVE_LIMIT_MS = 1500;
 const NAIVE_FACTOR = 20;
 /** Variants take turns; a pass repeats a run until it lasts 5 ms, as Chrome rounds timestamps to 0.1 ms. */
@@ -155,23 +157,23 @@ async function tuneClass(
 ): Promise<TuneResult> {
   const kernel = TUNABLE.find(({ name }) => name === tuneCase.kernel) as Kernel<unknown>;
   const { problem, key, steps, flops, dtype } = tuneCase;
-  const usual = kernel.select(problem, gpu.caps);
-  const others = runnable(kernel, problem, gpu.caps).filter((name) => name !== usual);
+  const defaultVariant = kernel.select(problem, gpu.caps);
+  const others = runnable(kernel, problem, gpu.caps).filter((name) => name !== defaultVariant);
   const buffers = await makeBuffers(gpu, tuneCase);
   const runs: VariantRun[] = [];
   try {
-    const run = async (variant: string): Promise<VariantRun> => {
+    const measureOnce = async (variant: string): Promise<VariantRun> => {
       signal?.throwIfAborted();
       const made = await runVariant(gpu, kernel, tuneCase, variant, buffers, clock);
       runs.push(made);
       return made;
     };
-    const first = await run(usual);
+    const first = await measureOnce(defaultVariant);
     const isShort = first.runMs * NAIVE_FACTOR <= NAIVE_LIMIT_MS;
-    const naive = isShort && others.includes("naive") ? await run("naive") : first;
+    const naive = isShort && others.includes("naive") ? await measureOnce("naive") : first;
     const oracle = naive.failure === null ? naive : first;
     for (const variant of others) {
-      if (variant !== "naive" && performance.now() < endsAt) await run(variant);
+      if (variant !== "naive" && performance.now() < endsAt) await measureOnce(variant);
     }
     const measured = runs.filter((candidate) => candidate === first || candidate !== naive);
     const fastestMs = Math.min(...measured.map(({ runMs }) => runMs));
@@ -194,8 +196,8 @@ async function tuneClass(
         ...(typeof reason === "string" && { rejected: reason }),
       };
     });
-    const chosen = fastestVariant(usual, candidates);
-    return { key, kernel: kernel.name, steps, flops, usual, candidates, chosen };
+    const chosen = fastestVariant(defaultVariant, candidates);
+    return { key, kernel: kernel.name, steps, flops, defaultVariant, candidates, chosen };
   } finally {
     for (const { recorder } of runs) recorder?.dispose();
     for (const buffer of new Set(Object.values(buffers))) gpu.memory.release(buffer);

@@ -1,4 +1,4 @@
-/** What conv2d and linear are asked for a node: the problem that the kernel's variants are chosen by. */
+/** The problem that conv2d or linear solves for a node. Variants are chosen by it; lowering adds norms and statistics. */
 import type { DType } from "../../gpu/dtype.ts";
 import type { Conv2dProblem } from "../../kernels/contraction/conv2d.ts";
 import type { Epilogue } from "../../kernels/contraction/epilogue.ts";

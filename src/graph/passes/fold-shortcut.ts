@@ -1,18 +1,21 @@
-import type { Graph, Node, Op, Value, Weight } from "../ir/ir.ts";
 /**
- * The 1×1 shortcut of a resnet becomes further channels of the convolution that it is added to: one sum over
- * both, without storing either and reading it again. Its weight lies behind the convolution's, the biases add.
+ * Pass `fold-shortcut`: the 1×1 shortcut of a resnet becomes further channels of the convolution that it is added to.
+ * The kernel sums over both; neither result is stored and read again. The shortcut's weight lies behind the
+ * convolution's, and the biases are added at load.
  */
+import type { Graph, Node, NodeOf, Value, Weight } from "../ir/ir.ts";
+import { idsOf, isNodeOf } from "../ir/ir.ts";
+import { isPointwise } from "./contraction-problem.ts";
 import { useCounts } from "./fuse-pairs.ts";
 
-type ConvNode = Node & { readonly op: Extract<Op, { kind: "conv2d" }> };
+type ConvNode = NodeOf<"conv2d">;
 
 export function foldShortcut(graph: Graph): Graph {
   const counts = useCounts(graph);
-  const named = new Set([...graph.named.values()].map(({ id }) => id));
+  const named = idsOf(graph.named);
   const convolutions = new Map<number, ConvNode>();
   const removed = new Set<Node>();
-  /** The plain convolution that `value` comes from, where nothing else reads it. */
+  /** The plain convolution that makes `value`, if nothing else reads the value. */
   const ownConvolution = ({ id }: Value): ConvNode | undefined =>
     counts.get(id) === 1 && !named.has(id) ? convolutions.get(id) : undefined;
   const nodes = graph.nodes.map((node) => {
@@ -21,7 +24,7 @@ export function foldShortcut(graph: Graph): Graph {
     if (op.kind !== "elementwise" || op.activation !== "none") return node;
     if (op.scaleA !== 1 || op.scaleB !== 1 || inputs.x.length !== 2) return node;
     const pair = inputs.x.map(ownConvolution);
-    const shortcut = pair.find((conv) => conv !== undefined && isPointwise(conv));
+    const shortcut = pair.find((conv) => conv !== undefined && isPointwise(conv.op));
     const main = pair.find((conv) => conv !== undefined && isSameSize(conv));
     if (shortcut === undefined || main === undefined) return node;
     removed.add(shortcut).add(main);
@@ -30,19 +33,19 @@ export function foldShortcut(graph: Graph): Graph {
   return { ...graph, nodes: nodes.filter((node) => !removed.has(node)) };
 }
 
-/** At the place of the addition, where the operands of both exist. */
+/** The fused node takes the place of the addition, where the operands of both convolutions exist. */
 function merged(main: ConvNode, shortcut: ConvNode, { output }: Node): Node {
   const weight: Weight = {
     name: `${main.op.weight.name} and shortcut`,
     shape: main.op.weight.shape,
     layout: "shortcut-matrix",
-    parts: [main.op.weight, shortcut.op.weight],
+    members: [main.op.weight, shortcut.op.weight],
   };
   const biases = [main, shortcut].flatMap(({ op }) => op.bias ?? []);
   const [first] = biases;
   const bias: Weight | null =
     first && biases.length > 1
-      ? { ...first, name: `${first.name} and shortcut`, layout: "summed-vector", parts: biases }
+      ? { ...first, name: `${first.name} and shortcut`, layout: "summed-vector", members: biases }
       : (first ?? null);
   return {
     ...main,
@@ -53,19 +56,10 @@ function merged(main: ConvNode, shortcut: ConvNode, { output }: Node): Node {
 }
 
 function isPlainConvolution(node: Node): node is ConvNode {
-  const { op, inputs } = node;
-  return (
-    op.kind === "conv2d" &&
-    op.weight.layout === "matrix" &&
-    op.activation === "none" &&
-    op.stride === 1 &&
-    !inputs.channelAdd &&
-    !inputs.residual
-  );
-}
-
-function isPointwise({ op }: ConvNode): boolean {
-  return op.kernelSize.every((size) => size === 1) && op.padding.every((side) => side === 0);
+  if (!isNodeOf(node, "conv2d")) return false;
+  const { weight, activation, stride } = node.op;
+  if (weight.layout !== "matrix" || activation !== "none" || stride !== 1) return false;
+  return !node.inputs.channelAdd && !node.inputs.residual;
 }
 
 function isSameSize({ op, inputs, output }: ConvNode): boolean {

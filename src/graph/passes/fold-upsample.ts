@@ -1,9 +1,9 @@
-import type { Graph } from "../ir/ir.ts";
 /**
- * Nearest-neighbour doubling before a 3×3 convolution goes into the convolution: four phases of 2×2 taps on
- * the small map (see `conv2d.ts`), 4/9 of the multiplications and no doubled map. Only at exactly twice the
+ * Pass `fold-upsample`: a 3×3 convolution also does the nearest-neighbour doubling before it. It runs as four phases of
+ * 2×2 taps on the small map (see `conv2d.ts`): 4/9 of the multiplications, and no doubled map. Only at exactly twice the
  * size: the up blocks of odd maps resize to 2n − 1, where the last row and column see other taps.
  */
+import type { Graph } from "../ir/ir.ts";
 import { fusePairs } from "./fuse-pairs.ts";
 
 export function foldUpsample(graph: Graph): Graph {

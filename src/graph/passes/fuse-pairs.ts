@@ -1,6 +1,6 @@
-/** What most passes are made of: a node that takes over the work of the node before it. */
+/** What most passes share: who reads a value, and a node that takes over the work of the node before it. */
 import type { Graph, Node, Value } from "../ir/ir.ts";
-import { nodeInputs } from "../ir/ir.ts";
+import { idsOf, nodeInputs } from "../ir/ir.ts";
 
 /** How often each value id is read, counting graph outputs. */
 export function useCounts(graph: Graph): Map<number, number> {
@@ -11,7 +11,7 @@ export function useCounts(graph: Graph): Map<number, number> {
   return counts;
 }
 
-/** The readers of value `id` where it has some and each `accepts` it; null otherwise. `counts` are `useCounts`. */
+/** The readers of value `id`, if there are some and each `accepts` it; else null. `counts` are those of `useCounts`. */
 export function acceptingReaders(
   graph: Graph,
   counts: ReadonlyMap<number, number>,
@@ -20,21 +20,21 @@ export function acceptingReaders(
 ): readonly Node[] | null {
   const readers = graph.nodes.filter((reader) => nodeInputs(reader).some((x) => x.id === id));
   const accepting = readers.filter(accepts);
-  // A graph output counts as a read, and so does a second operand of one reader.
+  // `counts` also has reads as graph output, and as second operand of one reader: with these the numbers differ.
   return accepting.length > 0 && accepting.length === counts.get(id) ? readers : null;
 }
 
 /**
- * Replaces pairs (producer, consumer) where the consumer is the only reader of the producer's output and
- * the value carries no capture name that a pass would lose. `merge` returns the fused node (placed at the
- * consumer, where all operands exist) or null.
+ * Fuses pairs of nodes. A pair qualifies when the consumer alone reads the producer's output, and no capture names that
+ * value. `merge` returns the fused node, or null to leave the pair. It takes the consumer's place, where all operands
+ * exist.
  */
 export function fusePairs(
   graph: Graph,
   merge: (producer: Node, consumer: Node) => Node | null,
 ): Graph {
   const counts = useCounts(graph);
-  const namedIds = new Set([...graph.named.values()].map(({ id }) => id));
+  const named = idsOf(graph.named);
   const producers = new Map<number, Node>();
   const removed = new Set<Node>();
   const nodes: Node[] = [];
@@ -43,7 +43,7 @@ export function fusePairs(
     for (const input of nodeInputs(node)) {
       const producer = producers.get(input.id);
       if (producer === undefined || removed.has(producer)) continue;
-      if (counts.get(input.id) !== 1 || namedIds.has(input.id)) continue;
+      if (counts.get(input.id) !== 1 || named.has(input.id)) continue;
       const fused = merge(producer, current);
       if (fused !== null) {
         removed.add(producer);

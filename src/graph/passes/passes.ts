@@ -1,11 +1,16 @@
 /**
  * Rewrites of the graph, each a pure function Graph → Graph that can be switched off by name. All of them
  * are exact up to rounding: fewer stores to the activation dtype, the same arithmetic or less.
+ *
+ * GroupNorm is three nodes at first: `channelStats`, `groupNormAffine` and `affine`. The passes fuse them into the
+ * convolutions around them: statistics into the one before (`statistics-in-epilogue`), scale, shift and SiLU into those
+ * behind (`norm-on-load`). What a kernel variant cannot do of this, lowering puts back as a step.
  */
 import type { Caps } from "../../gpu/caps.ts";
 import { BASELINE_CAPS } from "../../gpu/caps.ts";
+import type { Activation } from "../../kernels/pointwise/activation.ts";
 import type { Graph, Node, Op, Value } from "../ir/ir.ts";
-import { channelsOf, freshIds, nodeInputs } from "../ir/ir.ts";
+import { channelsOf, freshIds, idsOf, nodeInputs } from "../ir/ir.ts";
 import { foldShortcut } from "./fold-shortcut.ts";
 import { foldUpsample } from "./fold-upsample.ts";
 import { fusePairs } from "./fuse-pairs.ts";
@@ -31,7 +36,7 @@ export type PassName =
 
 interface Pass {
   readonly name: PassName;
-  /** `caps`: what pays is not the same on every adapter; what may be rewritten is. */
+  /** What may be rewritten is the same on every adapter. What is faster is not, and depends on `caps`. */
   readonly run: (graph: Graph, caps: Caps) => Graph;
 }
 
@@ -40,14 +45,14 @@ export const PASSES: readonly Pass[] = [
   { name: "fold-upsample", run: foldUpsample },
   { name: "stack-projections", run: stackProjections },
   { name: "elide-concat", run: elideConcat },
-  { name: "fold-shortcut", run: foldShortcut }, // after elide-concat: the shortcut may read two parts
+  { name: "fold-shortcut", run: foldShortcut }, // after elide-concat: the shortcut may read two sources
   { name: "fuse-norm-activation", run: fuseNormActivation },
   { name: "fuse-epilogue", run: fuseEpilogue },
   { name: "stack-shifts", run: stackShifts }, // after fuse-epilogue: only an epilogue reads a window
-  { name: "share-statistics", run: shareStatistics }, // after elide-concat: parts have statistics of their own
+  { name: "share-statistics", run: shareStatistics }, // after elide-concat: each source has statistics of its own
   { name: "statistics-in-epilogue", run: statisticsInEpilogue },
   { name: "stack-norms", run: stackNorms },
-  { name: "norm-on-load", run: normOnLoad }, // last: the readers are what they will be
+  { name: "norm-on-load", run: normOnLoad }, // late: its choice depends on the final readers
   { name: "layer-norm-on-load", run: layerNormOnLoad },
 ];
 
@@ -60,7 +65,7 @@ export function optimize(
   return PASSES.reduce((g, pass) => (without.includes(pass.name) ? g : pass.run(g, caps)), graph);
 }
 
-/** GroupNorm followed by an activation: the activation moves into the apply kernel. */
+/** The step of GroupNorm that applies scale and shift also applies the SiLU behind it. */
 function fuseNormActivation(graph: Graph): Graph {
   return fusePairs(graph, (producer, consumer) => {
     if (producer.op.kind !== "affine" || producer.op.activation !== "none") return null;
@@ -71,8 +76,8 @@ function fuseNormActivation(graph: Graph): Graph {
 }
 
 /**
- * conv2d and linear take over a following channel add, activation, residual add, or GEGLU; a slice of channels
- * takes over a scale.
+ * conv2d and linear take over the channel add, activation, residual add or GEGLU behind them; a slice of channels
+ * takes over the scale behind it.
  */
 function fuseEpilogue(graph: Graph): Graph {
   return fusePairs(graph, (producer, consumer) => {
@@ -84,37 +89,24 @@ function fuseEpilogue(graph: Graph): Graph {
     }
     if (op.kind !== "conv2d" && op.kind !== "linear") return null;
     if (op.kind === "linear" && op.geglu) return null;
-    const fresh = inputs.residual === undefined && inputs.shortcut === undefined;
-    const next = consumer.op;
-    const output = consumer.output;
+    if (inputs.residual || inputs.shortcut) return null;
+    const { op: next, output } = consumer;
     // The epilogue's order is fixed: channel add, activation, residual.
-    if (next.kind === "channelAdd" && consumer.inputs.x[0]?.id === producer.output.id) {
-      if (!fresh || op.activation !== "none" || inputs.channelAdd || !consumer.inputs.channelAdd)
-        return null;
-      return { ...producer, inputs: { ...inputs, channelAdd: consumer.inputs.channelAdd }, output };
-    }
-    const activation = plainActivation(next);
-    if (activation !== null && fresh && op.activation === "none") {
-      return { ...producer, op: { ...op, activation }, output };
-    }
-    if (
-      next.kind === "elementwise" &&
-      fresh &&
-      isPlainAdd(next) &&
-      consumer.inputs.x.length === 2
-    ) {
+    if (isPlainAdd(next) && consumer.inputs.x.length === 2) {
       const [a, b] = consumer.inputs.x as readonly [Value, Value];
       if (a.id === b.id) return null;
       const residual = a.id === producer.output.id ? b : a;
       return { ...producer, inputs: { ...inputs, residual }, output };
     }
-    if (
-      next.kind === "geglu" &&
-      op.kind === "linear" &&
-      fresh &&
-      op.activation === "none" &&
-      !inputs.channelAdd
-    ) {
+    if (op.activation !== "none") return null;
+    const activation = plainActivation(next);
+    if (activation !== null) return { ...producer, op: { ...op, activation }, output };
+    if (inputs.channelAdd) return null;
+    const { x, channelAdd } = consumer.inputs;
+    if (next.kind === "channelAdd" && channelAdd && x[0]?.id === producer.output.id) {
+      return { ...producer, inputs: { ...inputs, channelAdd }, output };
+    }
+    if (next.kind === "geglu" && op.kind === "linear") {
       return {
         ...producer,
         op: {
@@ -131,7 +123,7 @@ function fuseEpilogue(graph: Graph): Graph {
 }
 
 /** Activation of an elementwise node that does nothing else, or null. */
-function plainActivation(op: Op): "silu" | "gelu" | "quick_gelu" | "relu" | null {
+function plainActivation(op: Op): Exclude<Activation, "none"> | null {
   if (op.kind !== "elementwise" || op.scaleA !== 1 || op.scaleB !== 0) return null;
   return op.activation === "none" ? null : op.activation;
 }
@@ -142,16 +134,17 @@ function plainScale(op: Op): number | null {
   return op.scaleA;
 }
 
-function isPlainAdd(op: Extract<Op, { kind: "elementwise" }>): boolean {
-  return op.scaleA === 1 && op.scaleB === 1 && op.activation === "none";
+function isPlainAdd(op: Op): boolean {
+  if (op.kind !== "elementwise" || op.activation !== "none") return false;
+  return op.scaleA === 1 && op.scaleB === 1;
 }
 
 /**
- * A concatenation whose readers can all take two sources is not materialised. Only when the first part is
- * made of whole quads; else the copy stays.
+ * Pass `elide-concat`: a concatenation whose readers can all take two sources is not made. The first source must have
+ * whole quads; else the copy stays.
  */
 function elideConcat(graph: Graph): Graph {
-  const kept = new Set([...graph.outputs.values(), ...graph.named.values()].map(({ id }) => id));
+  const kept = idsOf(graph.outputs, graph.named);
   const replaced = new Map<number, readonly [Value, Value]>();
   for (const node of graph.nodes) {
     if (node.op.kind !== "concat" || kept.has(node.output.id)) continue;
@@ -172,27 +165,30 @@ function elideConcat(graph: Graph): Graph {
   if (replaced.size === 0) return graph;
   const nodes: Node[] = [];
   const nextId = freshIds(graph);
-  const statsOf = new Map<number, readonly [Value, Value]>();
+  const statsOf = new Map<number, readonly Value[]>();
   for (const node of graph.nodes) {
     const [first] = node.inputs.x;
-    const parts = first && replaced.get(first.id);
+    const sources = first && replaced.get(first.id);
     if (replaced.has(node.output.id)) continue;
     if (node.op.kind === "groupNormAffine" && first && statsOf.has(first.id)) {
-      nodes.push({ ...node, inputs: { x: statsOf.get(first.id) as readonly Value[] } });
-    } else if (!parts) {
+      nodes.push({ ...node, inputs: { x: statsOf.get(first.id) ?? [] } });
+    } else if (!sources) {
       nodes.push(node);
     } else if (node.op.kind === "channelStats") {
-      const stats = parts.map((part): Value => {
-        const output: Value = {
+      const stats = sources.map((source): Value => {
+        const output = {
           id: nextId(),
-          shape: [node.output.shape[0] as number, channelsOf(part)],
+          shape: [node.output.shape[0] as number, channelsOf(source)],
         };
-        nodes.push({ ...node, inputs: { x: [part] }, output });
+        nodes.push({ ...node, inputs: { x: [source] }, output });
         return output;
       });
-      statsOf.set(node.output.id, stats as unknown as readonly [Value, Value]);
+      statsOf.set(node.output.id, stats);
     } else {
-      nodes.push({ ...node, inputs: { ...node.inputs, x: [...parts, ...node.inputs.x.slice(1)] } });
+      nodes.push({
+        ...node,
+        inputs: { ...node.inputs, x: [...sources, ...node.inputs.x.slice(1)] },
+      });
     }
   }
   return { ...graph, nodes };

@@ -1,27 +1,28 @@
 /**
- * Linear layers over one input become one whose readers take their windows of the common rows by offset and
- * stride, without copies: Q, K and V of self-attention; K and V of all cross-attention layers, which see the same
- * visual tokens; the projections of the time embedding that every resnet adds to its channels. The weights are
- * stacked along the output axis at load.
+ * Passes `stack-projections` and `stack-shifts`: linear layers over one input become one. Each reader takes its window
+ * of the common rows by offset and stride, without copies. The weights are stacked along the output axis at load.
+ * Stacked are:
+ *
+ * - Q, K and V of self-attention,
+ * - K and V of all cross-attention layers, which see the same visual tokens,
+ * - the projections of the time embedding that every resnet adds to its channels.
  */
 import { dtypeByteLength } from "../../gpu/dtype.ts";
-import type { Graph, Node, Op, Value, Weight } from "../ir/ir.ts";
-import { channelsOf, freshIds, nodeInputs, rowsOf } from "../ir/ir.ts";
+import type { Graph, Node, NodeOf, Value, Weight } from "../ir/ir.ts";
+import { channelsOf, freshIds, idsOf, isNodeOf, nodeInputs, rowsOf } from "../ir/ir.ts";
 import { weightByteLength } from "../weights/weight-layout.ts";
 
 /**
- * What every WebGPU device can bind: the most bytes of a stacked weight. The layouts of a model must not depend on the
- * device, so that weights serve every plan; where they depend on the size of the image, a model loads both.
+ * The most bytes of a stacked weight: what every WebGPU device can bind. It is no device's own limit, because the layouts
+ * of weights must be the same on all devices. Where layouts depend on the size of the image, a model loads both.
  */
 const MAX_BYTES = 128 * 1024 * 1024;
 
-type LinearNode = Node & { readonly op: Extract<Op, { kind: "linear" }> };
-type AttentionNode = Node & { readonly op: Extract<Op, { kind: "attention" }> };
-type ShiftedNode = Node & { readonly op: Extract<Op, { kind: "conv2d" | "linear" }> };
+type LinearNode = NodeOf<"linear">;
 
 /** A kind of node that can read a window of a stack. */
 interface Reader {
-  /** Whether `node` reads the value `id` so, and no other way. */
+  /** Whether `node` reads the value `id` as such a window, and in no other way. */
   readonly reads: (node: Node, id: number) => boolean;
   readonly throughWindows: (node: Node, windows: ReadonlyMap<number, Window>) => Node;
   /** The most bytes of a stack's rows; no limit by default. */
@@ -29,30 +30,33 @@ interface Reader {
 }
 
 /**
- * What only attention reads. The one head of the VAE looks over the pixels of the whole image: three matrices in one
- * binding would end where the image is a third as large, and stay apart there.
+ * Stacks what only attention reads. The VAE's attention has one head over all pixels of the image. There three matrices in
+ * one binding reach the limit of a binding at a third of the image size, so that beyond it they stay apart.
  */
 export function stackProjections(graph: Graph): Graph {
   const throughWindows: Reader["throughWindows"] = (node, windows) =>
-    isAttention(node) ? attending(node, windows) : node;
+    isNodeOf(node, "attention") ? attending(node, windows) : node;
   const multiHead: Reader = {
-    reads: (node) => isAttention(node) && node.op.numHeads > 1,
+    reads: (node) => isNodeOf(node, "attention") && node.op.numHeads > 1,
     throughWindows,
   };
   const oneHead: Reader = {
-    reads: (node) => isAttention(node) && node.op.numHeads === 1,
+    reads: (node) => isNodeOf(node, "attention") && node.op.numHeads === 1,
     throughWindows,
     mostBytes: MAX_BYTES,
   };
   return stackLinears(stackLinears(graph, multiHead), oneHead);
 }
 
-/** What convolutions add to their channels. After the addition has become an epilogue. */
+/** Stacks what convolutions add to their channels. Runs after the addition has become an epilogue. */
 export function stackShifts(graph: Graph): Graph {
   return stackLinears(graph, {
     reads: (node, id) =>
-      isShifted(node) && nodeInputs(node).filter((x) => x.id === id).length === 1,
-    throughWindows: (node, windows) => (isShifted(node) ? shifted(node, windows) : node),
+      isNodeOf(node, "conv2d", "linear") &&
+      node.inputs.channelAdd?.id === id &&
+      nodeInputs(node).filter((x) => x.id === id).length === 1,
+    throughWindows: (node, windows) =>
+      isNodeOf(node, "conv2d", "linear") ? shifted(node, windows) : node,
   });
 }
 
@@ -99,7 +103,7 @@ interface Window {
   readonly offset: number;
 }
 
-function attending(node: AttentionNode, windows: ReadonlyMap<number, Window>): Node {
+function attending(node: NodeOf<"attention">, windows: ReadonlyMap<number, Window>): Node {
   const offsets = [...node.op.offsets] as [number, number, number];
   const x = node.inputs.x.map((value, index): Value => {
     const window = windows.get(value.id);
@@ -110,7 +114,7 @@ function attending(node: AttentionNode, windows: ReadonlyMap<number, Window>): N
   return { ...node, op: { ...node.op, offsets }, inputs: { ...node.inputs, x } };
 }
 
-function shifted(node: ShiftedNode, windows: ReadonlyMap<number, Window>): Node {
+function shifted(node: NodeOf<"conv2d" | "linear">, windows: ReadonlyMap<number, Window>): Node {
   const { channelAdd } = node.inputs;
   const window = channelAdd && windows.get(channelAdd.id);
   if (channelAdd === undefined || window === undefined) return node;
@@ -126,7 +130,7 @@ function shifted(node: ShiftedNode, windows: ReadonlyMap<number, Window>): Node 
 
 /** Layers to stack, in the order of the graph, two or more each. */
 function groups(graph: Graph, { reads, mostBytes = Infinity }: Reader): LinearNode[][] {
-  const kept = new Set([...graph.outputs.values(), ...graph.named.values()].map(({ id }) => id));
+  const kept = idsOf(graph.outputs, graph.named);
   const readers = new Map<number, Node[]>();
   for (const node of graph.nodes) {
     for (const { id } of nodeInputs(node)) readers.set(id, [...(readers.get(id) ?? []), node]);
@@ -153,25 +157,10 @@ function groups(graph: Graph, { reads, mostBytes = Infinity }: Reader): LinearNo
 }
 
 function isPlainLinear(node: Node): node is LinearNode {
+  if (!isNodeOf(node, "linear")) return false;
   const { op, inputs } = node;
-  return (
-    op.kind === "linear" &&
-    op.activation === "none" &&
-    !op.geglu &&
-    op.weight.layout === "matrix" &&
-    inputs.x.length === 1 &&
-    !inputs.residual &&
-    !inputs.channelAdd
-  );
-}
-
-function isShifted(node: Node): node is ShiftedNode {
-  const { op, inputs } = node;
-  return (op.kind === "conv2d" || op.kind === "linear") && inputs.channelAdd !== undefined;
-}
-
-function isAttention(node: Node): node is AttentionNode {
-  return node.op.kind === "attention";
+  if (op.activation !== "none" || op.geglu || op.weight.layout !== "matrix") return false;
+  return inputs.x.length === 1 && !inputs.residual && !inputs.channelAdd;
 }
 
 function weightBytes(group: readonly LinearNode[], { dtype }: Graph): number {
@@ -186,9 +175,9 @@ function rowBytes(group: readonly LinearNode[], { dtype }: Graph): number {
   );
 }
 
-function stacked(parts: readonly Weight[], layout: "stacked-matrix" | "stacked-vector"): Weight {
-  const [first] = parts as readonly [Weight];
-  const rows = parts.reduce((sum, { shape }) => sum + (shape[0] ?? 1), 0);
-  const name = `${first.name} and ${parts.length - 1} more`;
-  return { name, shape: [rows, ...first.shape.slice(1)], layout, parts };
+function stacked(members: readonly Weight[], layout: "stacked-matrix" | "stacked-vector"): Weight {
+  const [first] = members as readonly [Weight];
+  const rows = members.reduce((sum, { shape }) => sum + (shape[0] ?? 1), 0);
+  const name = `${first.name} and ${members.length - 1} more`;
+  return { name, shape: [rows, ...first.shape.slice(1)], layout, members };
 }

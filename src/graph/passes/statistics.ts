@@ -1,7 +1,7 @@
-/** Where the statistics of GroupNorms come from. */
+/** Passes `share-statistics`, `statistics-in-epilogue` and `stack-norms`: what GroupNorms read beside the map. */
 import type { Graph, Node, Value } from "../ir/ir.ts";
 
-/** Statistics of one map are taken once: of a skip connection, for the next block and for the up block that reads it. */
+/** Statistics of one map are taken once. A skip connection has two readers of them: the next block and its up block. */
 export function shareStatistics(graph: Graph): Graph {
   const first = new Map<number, Value>();
   const replaced = new Map<number, Value>();
@@ -25,8 +25,8 @@ export function shareStatistics(graph: Graph): Graph {
 }
 
 /**
- * The convolution or linear layer that makes a map also makes its statistics: while the map is in registers, and so
- * without reading it again.
+ * The convolution or linear layer that makes a map also takes its statistics, while the map is in registers. It need not
+ * be read again.
  */
 export function statisticsInEpilogue(graph: Graph): Graph {
   const makers = new Map<number, Node>();
@@ -52,7 +52,7 @@ export function statisticsInEpilogue(graph: Graph): Graph {
   };
 }
 
-/** Gamma and beta of every GroupNorm in one buffer: a kernel that merges statistics on load has one binding for them. */
+/** Gamma and beta of every GroupNorm in one buffer: a kernel that merges statistics on load has only one binding for both. */
 export function stackNorms(graph: Graph): Graph {
   const nodes = graph.nodes.map((node): Node => {
     const { op } = node;
@@ -62,13 +62,13 @@ export function stackNorms(graph: Graph): Graph {
     const shape = [2 * (gamma.shape[0] as number)];
     return {
       ...node,
-      op: { ...op, stacked: { name, shape, layout: "stacked-vector", parts: [gamma, beta] } },
+      op: { ...op, stacked: { name, shape, layout: "stacked-vector", members: [gamma, beta] } },
     };
   });
   return { ...graph, nodes };
 }
 
-/** Whatever cannot measure in the end, for its size or its variant, gets its statistics as a step behind it. */
+/** Size or variant may still rule it out. Lowering then adds a step behind the node that takes the statistics. */
 function canMeasure({ op }: Node): boolean {
   return op.kind === "conv2d" || (op.kind === "linear" && !op.geglu);
 }

@@ -1,8 +1,8 @@
-import type { Gpu } from "../../gpu/device.ts";
 /**
- * The parameters of graphs on the device: read tensor by tensor, packed (and LoRA-merged) by a kernel,
- * shared by all programs that use them, each stored exactly once.
+ * The parameters of graphs on the device: read tensor by tensor, packed by a kernel that also merges LoRA, and shared by
+ * all programs that use them. Each is stored once.
  */
+import type { Gpu } from "../../gpu/device.ts";
 import type { DType } from "../../gpu/dtype.ts";
 import { halfToFloatTable } from "../../gpu/dtype.ts";
 import { ShapeError, elementCount, paddedChannels, quadCount } from "../../gpu/shape.ts";
@@ -11,10 +11,10 @@ import type { SourceDType } from "../../kernels/contraction/pack-weight.ts";
 import { packWeight, packedColumnQuads } from "../../kernels/contraction/pack-weight.ts";
 import { runPlan } from "../execution/run-plan.ts";
 import type { Weight } from "../ir/ir.ts";
-import { weightKey, weightParts } from "../ir/ir.ts";
+import { weightKey, weightMembers } from "../ir/ir.ts";
 import { ModulatedWeight } from "./modulated-weight.ts";
-import type { PackedPart } from "./weight-layout.ts";
-import { packedParts, weightByteLength } from "./weight-layout.ts";
+import type { PackedMember } from "./weight-layout.ts";
+import { isMatrix, packedMembers, weightByteLength } from "./weight-layout.ts";
 
 /** A tensor as it lies in a checkpoint. */
 export interface SourceTensor {
@@ -59,8 +59,8 @@ export interface DeviceWeightsOptions {
 }
 
 /**
- * Bytes of tensors between two waits for the device: uploads queue faster than it drains them, and the queue holds
- * copies. Loading 2.5 GiB on SwiftShader took 636, 495 and 445 MiB of the process beside the device's copy with 128, 32
+ * Bytes of tensors between two waits for the device. Uploads queue up faster than the device takes them, and the queue
+ * holds copies. Loading 2.5 GiB on SwiftShader took 636, 495 and 445 MiB of the process beside the device's copy with 128, 32
  * and 16 MiB between waits.
  */
 const UPLOADS_IN_FLIGHT_BYTES = 4 * UPLOAD_CHUNK_BYTES;
@@ -106,7 +106,7 @@ export class DeviceWeights {
 
   /**
    * Loads what is not there yet. `onProgress` gets bytes read of this call's total. At most one tensor is in
-   * flight, so host memory stays at one upload piece and device staging at one tensor.
+   * flight, so host memory stays at one chunk of an upload and device staging at one tensor.
    */
   async load(
     weights: readonly Weight[],
@@ -179,36 +179,21 @@ export class DeviceWeights {
   }
 
   async #loadOne(weight: Weight, signal?: AbortSignal): Promise<GPUBuffer> {
-    for (const { name, shape: needed } of weightParts(weight)) {
+    for (const { name, shape: needed } of weightMembers(weight)) {
       const { shape } = this.#source.tensor(name);
       if (elementCount(shape) !== elementCount(needed)) {
         throw new ShapeError(`weights: shape must be [${needed}], got [${shape}] (${name})`);
       }
     }
-    switch (weight.layout) {
-      case "matrix":
-      case "geglu-matrix":
-      case "upsample-matrix":
-      case "stacked-matrix":
-      case "shortcut-matrix":
-        return this.#loadMatrix(weight, signal);
-      case "vector":
-      case "stacked-vector":
-      case "summed-vector":
-      case "geglu-vector":
-      case "table":
-        return this.#loadFloats(weight, signal);
-      default:
-        return weight.layout satisfies never;
-    }
+    return isMatrix(weight) ? this.#loadMatrix(weight, signal) : this.#loadFloats(weight, signal);
   }
 
   async #loadMatrix(weight: Weight, signal?: AbortSignal): Promise<GPUBuffer> {
     const { memory } = this.#gpu;
     const packed = memory.create(weight.name, weightByteLength(weight, this.dtype), "weights");
     try {
-      for (const part of packedParts(weight)) {
-        await this.#packPart(weightKey(weight), part, packed, signal);
+      for (const member of packedMembers(weight)) {
+        await this.#packMember(weightKey(weight), member, packed, signal);
       }
       return packed;
     } catch (error) {
@@ -218,14 +203,14 @@ export class DeviceWeights {
   }
 
   /** Packs a tensor, with its LoRA, into its place in `packed`, the buffer of the weight `key`. */
-  async #packPart(
+  async #packMember(
     key: string,
-    part: PackedPart,
+    member: PackedMember,
     packed: GPUBuffer,
     signal?: AbortSignal,
   ): Promise<void> {
     const { memory } = this.#gpu;
-    const { name } = part.tensor;
+    const { name } = member.tensor;
     const tensor = this.#source.tensor(name);
     const lora = this.#source.lora(name);
     const staging: GPUBuffer[] = [];
@@ -243,7 +228,7 @@ export class DeviceWeights {
       const problem = {
         dtype: this.dtype,
         sourceDType: tensor.dtype,
-        ...part.layout,
+        ...member.layout,
         lora: lora && {
           rank: lora.rank,
           scaling: lora.scaling,
@@ -252,19 +237,15 @@ export class DeviceWeights {
         },
         roundToHalf: this.#roundToHalf,
       };
-      const source = await stage(tensor);
-      if (lora === null) {
-        await runPlan(this.#gpu, packWeight.plan(problem, this.#gpu.caps), { source, packed });
-        return;
-      }
-      const operands = {
-        source,
-        packed,
+      const plain = { source: await stage(tensor), packed };
+      const operands = lora && {
+        ...plain,
         lora_a: await stage(lora.a),
         lora_b: await stage(lora.b),
       };
-      if (lora.block === undefined) {
-        await runPlan(this.#gpu, packWeight.plan(problem, this.#gpu.caps), operands);
+      if (operands === null || lora?.block === undefined) {
+        const plan = packWeight.plan(problem, this.#gpu.caps);
+        await runPlan(this.#gpu, plan, operands ?? plain);
       } else {
         const modulated = new ModulatedWeight(problem, lora.block, operands);
         this.#modulated.set(`${key} ${name}`, modulated);
@@ -277,7 +258,7 @@ export class DeviceWeights {
 
   async #loadFloats(weight: Weight, signal?: AbortSignal): Promise<GPUBuffer> {
     const rows: Float32Array<ArrayBuffer>[] = [];
-    for (const { name, shape } of weightParts(weight)) {
+    for (const { name, shape } of weightMembers(weight)) {
       if (this.#source.lora(name) !== null) {
         throw new ShapeError(
           `weights: LoRA merges into matrices only, got a ${weight.layout} (${name})`,
@@ -305,12 +286,12 @@ export class DeviceWeights {
 
 /** Bytes of a checkpoint that loading `weight` reads, without LoRA. */
 export function sourceByteLength(weight: Weight, source: TensorSource): number {
-  return weightParts(weight).reduce((sum, { name }) => sum + source.tensor(name).byteLength, 0);
+  return weightMembers(weight).reduce((sum, { name }) => sum + source.tensor(name).byteLength, 0);
 }
 
 /** Little-endian checkpoint bytes as floats. */
 function decodeFloats(dtype: SourceDType, bytes: Uint8Array): Float32Array {
-  const aligned = bytes.slice(); // typed-array views need alignment, slices of a file have none
+  const aligned = bytes.slice(); // typed arrays need aligned bytes; ranges of a file may lie anywhere
   if (dtype === "F32") return new Float32Array(aligned.buffer, 0, aligned.byteLength / 4);
   const words = new Uint16Array(aligned.buffer, 0, aligned.byteLength / 2);
   if (dtype === "F16") {

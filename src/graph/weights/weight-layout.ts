@@ -1,4 +1,4 @@
-/** How weights lie on the device: bytes, and where the tensors of one that has several go. */
+/** How weights lie on the device: their bytes, and the place of each member in one that has several. */
 import type { DType } from "../../gpu/dtype.ts";
 import { paddedChannels, quadCount } from "../../gpu/shape.ts";
 import {
@@ -7,29 +7,35 @@ import {
 } from "../../kernels/contraction/pack-weight.ts";
 import type { PackWeightProblem } from "../../kernels/contraction/pack-weight.ts";
 import type { Weight } from "../ir/ir.ts";
-import { weightParts } from "../ir/ir.ts";
+import { weightMembers } from "../ir/ir.ts";
 
-/** What of a packing problem follows from the weight alone. */
+/** The fields of a packing problem that follow from the weight alone. */
 export type MatrixLayout = Pick<
   PackWeightProblem,
   "outChannels" | "inChannels" | "taps" | "geglu" | "upsample" | "place"
 >;
 
+/** Whether a weight is packed for conv2d and linear, in the graph's dtype. All others are rows of f32. */
+export function isMatrix({ layout }: Weight): boolean {
+  return layout.endsWith("matrix");
+}
+
 /** A tensor of a matrix and how it is packed. */
-export interface PackedPart {
+export interface PackedMember {
   readonly tensor: Weight;
   readonly layout: MatrixLayout;
 }
 
 /** The tensors of a matrix, each with its place in the buffer. */
-export function packedParts(weight: Weight): readonly PackedPart[] {
+export function packedMembers(weight: Weight): readonly PackedMember[] {
   const columnQuads = quadCount(weight.shape[0] ?? 1);
   let firstQuad = 0;
-  return weightParts(weight).map((tensor) => {
+  return weightMembers(weight).map((tensor) => {
     const [outChannels = 1, inChannels = 1, kernelHeight = 1, kernelWidth = 1] = tensor.shape;
     const taps = kernelHeight * kernelWidth;
-    const place = weight.parts ? { firstQuad, columnQuads } : null;
-    // Blocks are four quads, one for each input channel: the next columns, or all blocks of the next rows.
+    const place = weight.members ? { firstQuad, columnQuads } : null;
+    // A block is four quads, one for each input channel. A stack goes on with the next columns of the same rows; a
+    // shortcut begins behind all blocks of the rows before it.
     if (weight.layout === "stacked-matrix") firstQuad += 4 * quadCount(outChannels);
     else firstQuad += 4 * taps * quadCount(inChannels) * columnQuads;
     return {
@@ -55,15 +61,15 @@ export function weightByteLength(weight: Weight, dtype: DType): number {
     case "upsample-matrix":
     case "stacked-matrix":
     case "shortcut-matrix":
-      return packedParts(weight).reduce(
-        (sum, part) => sum + packedWeightByteLength({ dtype, ...part.layout }),
+      return packedMembers(weight).reduce(
+        (sum, member) => sum + packedWeightByteLength({ dtype, ...member.layout }),
         0,
       );
     case "geglu-vector":
       return packedColumnQuads(shape[0] ?? 1, true) * 16;
     case "stacked-vector":
-      return weightParts(weight).reduce(
-        (sum, part) => sum + paddedChannels(part.shape[0] ?? 1) * 4,
+      return weightMembers(weight).reduce(
+        (sum, member) => sum + paddedChannels(member.shape[0] ?? 1) * 4,
         0,
       );
     case "vector":

@@ -65,7 +65,9 @@ export async function tuneModel(
       ...(signal && { signal }),
       ...(onResult && { onResult }),
     });
-    const chosen = results.filter(({ usual, chosen: variant }) => variant !== usual);
+    const chosen = results.filter(
+      ({ defaultVariant, chosen: variant }) => variant !== defaultVariant,
+    );
     const table: TuningTable = {
       adapter: adapterKey(caps),
       dtype,

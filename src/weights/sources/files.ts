@@ -7,10 +7,10 @@ import { parseStrictJson } from "../strict-json.ts";
 import type { JsonValue } from "../strict-json.ts";
 import { decodeUtf8 } from "../utf8.ts";
 import type { HttpOptions } from "./http-client.ts";
-import { openHttp } from "./http-source.ts";
+import { openUrl } from "./http-source.ts";
 import { readAheadFiles } from "./read-ahead.ts";
 import { blobSource, bytesSource } from "./source.ts";
-import type { FileSet } from "./source.ts";
+import type { ByteSource, FileSet } from "./source.ts";
 
 export type { FileSet };
 
@@ -21,13 +21,13 @@ export const MAX_TEXT_BYTES = 16 * 2 ** 20;
 export function isRelativePath(path: string): boolean {
   return (
     !/[\\\0]|^[A-Za-z]:/.test(path) &&
-    path.split("/").every((part) => part !== "" && part !== "." && part !== "..")
+    path.split("/").every((name) => name !== "" && name !== "." && name !== "..")
   );
 }
 
 /**
  * Checks that a path is relative and stays inside its folder.
- * @throws WeightsError for `..`, `.`, empty parts, a leading slash, drive letters, backslashes, NUL
+ * @throws WeightsError for `..`, `.`, empty names, a leading slash, drive letters, backslashes, NUL
  */
 export function checkRelativePath(path: string): void {
   if (isRelativePath(path)) return;
@@ -35,6 +35,18 @@ export function checkRelativePath(path: string): void {
     `weights: path must be relative with plain parts, got ${quoted(path)}. ` +
       `Use forward slashes, no "..", no drive`,
   );
+}
+
+/** Files by paths that are checked, see `checkRelativePath`, before `open` sees them. */
+export function checkedFiles(name: string, open: FileSet["open"]): FileSet {
+  return {
+    name,
+    async open(path, signal) {
+      checkRelativePath(path);
+      signal?.throwIfAborted();
+      return open(path, signal);
+    },
+  };
 }
 
 /**
@@ -51,14 +63,9 @@ const URL_WINDOWS = 16;
  */
 export function urlFiles(baseUrl: string, options: HttpOptions = {}): FileSet {
   checkFolderUrl(baseUrl);
-  const files: FileSet = {
-    name: baseUrl,
-    async open(path, signal) {
-      signal?.throwIfAborted();
-      const opening = await openHttp(urlIn(baseUrl, path), options, signal);
-      return opening.kind === "open" ? opening.source : null;
-    },
-  };
+  const files = checkedFiles(baseUrl, (path, signal) =>
+    openUrl(urlIn(baseUrl, path), options, signal),
+  );
   return readAheadFiles(files, URL_WINDOW_BYTES, URL_WINDOWS);
 }
 
@@ -102,56 +109,41 @@ export function fileListFiles(files: Iterable<File>): FileSet {
     }
     byPath.set(inner, file);
   }
-  return {
-    name: hasTop ? top : "chosen files",
-    async open(path, signal) {
-      checkRelativePath(path);
-      signal?.throwIfAborted();
-      const file = byPath.get(path);
-      return file === undefined ? null : blobSource(path, file);
-    },
-  };
+  return checkedFiles(hasTop ? top : "chosen files", async (path) => {
+    const file = byPath.get(path);
+    return file === undefined ? null : blobSource(path, file);
+  });
 }
 
 /** Files below a directory that the user gave access to (`showDirectoryPicker`, or OPFS). */
 export function directoryHandleFiles(directory: FileSystemDirectoryHandle): FileSet {
-  return {
-    name: directory.name,
-    async open(path, signal) {
-      checkRelativePath(path);
-      signal?.throwIfAborted();
-      const folders = path.split("/");
-      const fileName = folders.pop() ?? "";
-      try {
-        let current = directory;
-        for (const folder of folders) current = await current.getDirectoryHandle(folder);
-        const handle = await current.getFileHandle(fileName);
-        return blobSource(path, await handle.getFile());
-      } catch (cause) {
-        const kind = cause instanceof Error ? cause.name : "";
-        // TypeMismatchError: a folder where a file was asked for, or the reverse.
-        if (kind === "NotFoundError" || kind === "TypeMismatchError") return null;
-        throw new WeightsError(
-          `weights: file cannot be opened, got ${reasonOf(cause)} (${quoted(path)}). ` +
-            `Choose the folder again and allow reading`,
-          { cause },
-        );
-      }
-    },
-  };
+  return checkedFiles(directory.name, async (path): Promise<ByteSource | null> => {
+    const folders = path.split("/");
+    const fileName = folders.pop() ?? "";
+    try {
+      let current = directory;
+      for (const folder of folders) current = await current.getDirectoryHandle(folder);
+      const handle = await current.getFileHandle(fileName);
+      return blobSource(path, await handle.getFile());
+    } catch (cause) {
+      const kind = cause instanceof Error ? cause.name : "";
+      // TypeMismatchError: a folder in the place of a file, or the reverse.
+      if (kind === "NotFoundError" || kind === "TypeMismatchError") return null;
+      throw new WeightsError(
+        `weights: file cannot be opened, got ${reasonOf(cause)} (${quoted(path)}). ` +
+          `Choose the folder again and allow reading`,
+        { cause },
+      );
+    }
+  });
 }
 
 /** Files that are in memory already; keys are relative paths. */
 export function memoryFiles(files: ReadonlyMap<string, Uint8Array>, name = "memory"): FileSet {
-  return {
-    name,
-    async open(path, signal) {
-      checkRelativePath(path);
-      signal?.throwIfAborted();
-      const bytes = files.get(path);
-      return bytes === undefined ? null : bytesSource(path, bytes);
-    },
-  };
+  return checkedFiles(name, async (path) => {
+    const bytes = files.get(path);
+    return bytes === undefined ? null : bytesSource(path, bytes);
+  });
 }
 
 /**

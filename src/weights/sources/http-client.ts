@@ -19,10 +19,8 @@ export interface HttpOptions {
   readonly retryDelayMs?: number;
 }
 
-/** One try: a result, or a failure that may pass. */
-export type Attempt<T> =
-  | { readonly kind: "done"; readonly value: T }
-  | { readonly kind: "retry"; readonly error: WeightsError };
+/** A failure that may pass. Thrown within `HttpClient.retrying`, it starts another try. */
+class PassingError extends WeightsError {}
 
 /** Largest file that is loaded whole from a server that ignores ranges, in bytes. */
 export const MAX_WHOLE_BYTES = 64 * 2 ** 20;
@@ -41,28 +39,30 @@ export class HttpClient {
     this.#options = options;
   }
 
-  /** Runs `attempt` until it is done, at most three times; throws the last failure. */
-  async retrying<T>(
-    signal: AbortSignal | undefined,
-    attempt: () => Promise<Attempt<T>>,
-  ): Promise<T> {
+  /** Runs `attempt` until no `PassingError` ends it, at most three times; throws the last one. */
+  async retrying<T>(signal: AbortSignal | undefined, attempt: () => Promise<T>): Promise<T> {
     let delayMs = this.#options.retryDelayMs ?? DEFAULT_RETRY_DELAY_MS;
     for (let retry = 0; ; retry++) {
       signal?.throwIfAborted();
-      const outcome = await attempt();
-      if (outcome.kind === "done") return outcome.value;
-      if (retry === MAX_RETRIES) throw outcome.error;
+      try {
+        return await attempt();
+      } catch (error) {
+        if (!(error instanceof PassingError) || retry === MAX_RETRIES) throw error;
+      }
       await delay(delayMs, signal);
       delayMs *= 4;
     }
   }
 
-  /** Sends one request, for bytes `first` to `last` (both included) if given. */
+  /**
+   * Sends one request, for bytes `first` to `last` (both included) if given. What may pass (no connection, 408, 429,
+   * 5xx) is a `PassingError`; every other answer is given back.
+   */
   async request(
     method: "GET" | "HEAD",
     signal: AbortSignal | undefined,
     range?: { readonly first: number; readonly last: number },
-  ): Promise<Attempt<Response>> {
+  ): Promise<Response> {
     const headers = new Headers(this.#options.headers);
     if (range !== undefined) headers.set("Range", `bytes=${range.first}-${range.last}`);
     // Called as a plain function: the global fetch refuses any other `this`.
@@ -72,28 +72,28 @@ export class HttpClient {
       response = await send(this.url, { method, headers, signal: signal ?? null });
     } catch (cause) {
       signal?.throwIfAborted();
-      return this.#retry(
+      throw new PassingError(
         `weights: server must be reachable, got ${reasonOf(cause)} (${this.url}). Check the ` +
           `address and the connection; a browser also needs the server to allow its origin (CORS)`,
-        cause,
+        { cause },
       );
     }
     if (response.status >= 500 || PASSING_STATUS.has(response.status)) {
       discard(response);
-      return this.#retry(
+      throw new PassingError(
         `weights: server must answer with the file, got HTTP ${response.status} ` +
           `${response.statusText} (${this.url}). Try again later`,
       );
     }
-    return { kind: "done", value: response };
+    return response;
   }
 
-  /** Reads a body of exactly `length` bytes. A longer one is an error, a shorter one may pass. */
+  /** Reads a body of exactly `length` bytes. A longer one is an error; a shorter one is a `PassingError`. */
   async readExactly(
     response: Response,
     length: number,
     signal: AbortSignal | undefined,
-  ): Promise<Attempt<Uint8Array>> {
+  ): Promise<Uint8Array> {
     const bytes = allocateBytes(length, this.url);
     const received = await this.#readChunks(response, signal, (chunk, start) => {
       if (start + chunk.byteLength > length) {
@@ -104,16 +104,12 @@ export class HttpClient {
       }
       bytes.set(chunk, start);
     });
-    if (received.kind === "retry") return received;
-    if (received.value < length) return this.#shortBody(received.value, length);
-    return { kind: "done", value: bytes };
+    if (received < length) throw this.#shortBody(received, length);
+    return bytes;
   }
 
   /** Reads the whole file of a server that ignores ranges, up to 64 MiB. */
-  async readWhole(
-    response: Response,
-    signal: AbortSignal | undefined,
-  ): Promise<Attempt<Uint8Array>> {
+  async readWhole(response: Response, signal: AbortSignal | undefined): Promise<Uint8Array> {
     const announced = contentLength(response);
     const tooLarge = (byteLength: number): WeightsError =>
       new WeightsError(
@@ -131,19 +127,18 @@ export class HttpClient {
       if (end > MAX_WHOLE_BYTES) throw tooLarge(end);
       chunks.push(chunk);
     });
-    if (received.kind === "retry") return received;
     // With a content encoding the announced length counts compressed bytes.
     const isEncoded = response.headers.has("content-encoding");
-    if (!isEncoded && announced !== null && received.value < announced) {
-      return this.#shortBody(received.value, announced);
+    if (!isEncoded && announced !== null && received < announced) {
+      throw this.#shortBody(received, announced);
     }
-    const bytes = allocateBytes(received.value, this.url);
+    const bytes = allocateBytes(received, this.url);
     let end = 0;
     for (const chunk of chunks) {
       bytes.set(chunk, end);
       end += chunk.byteLength;
     }
-    return { kind: "done", value: bytes };
+    return bytes;
   }
 
   /** Feeds a body to `take` chunk by chunk; gives the byte count. What `take` throws is thrown. */
@@ -151,47 +146,42 @@ export class HttpClient {
     response: Response,
     signal: AbortSignal | undefined,
     take: (chunk: Uint8Array, start: number) => void,
-  ): Promise<Attempt<number>> {
+  ): Promise<number> {
     let received = 0;
-    if (response.body === null) return { kind: "done", value: 0 };
+    if (response.body === null) return 0;
     const reader = response.body.getReader();
     for (;;) {
-      let part: ReadableStreamReadResult<Uint8Array>;
+      let chunk: ReadableStreamReadResult<Uint8Array>;
       try {
-        part = await reader.read();
+        chunk = await reader.read();
       } catch (cause) {
         signal?.throwIfAborted();
-        return this.#retry(
+        throw new PassingError(
           `weights: body ended after ${received} bytes with ${reasonOf(cause)} (${this.url}). ` +
             `Check the connection and load it again`,
-          cause,
+          { cause },
         );
       }
-      if (part.done) return { kind: "done", value: received };
+      if (chunk.done) return received;
       try {
-        take(part.value, received);
+        take(chunk.value, received);
       } catch (error) {
         reader.cancel().catch(() => {});
         throw error;
       }
-      received += part.value.byteLength;
+      received += chunk.value.byteLength;
     }
   }
 
-  #shortBody(received: number, expected: number): Attempt<never> {
-    return this.#retry(
+  #shortBody(received: number, expected: number): PassingError {
+    return new PassingError(
       `weights: body must have ${expected} bytes, got ${received} (${this.url}). The download ` +
         `was cut; load it again`,
     );
   }
-
-  #retry(message: string, cause?: unknown): Attempt<never> {
-    const error = new WeightsError(message, cause === undefined ? undefined : { cause });
-    return { kind: "retry", error };
-  }
 }
 
-/** Parts of `Content-Range: bytes 0-9/100`; `start` and `end` are null in the form of a 416. */
+/** `Content-Range: bytes 0-9/100` in numbers; `start` and `end` are null in the form of a 416. */
 export interface ContentRange {
   readonly start: number | null;
   readonly end: number | null;
@@ -202,11 +192,11 @@ export interface ContentRange {
 /** The Content-Range of an answer; null when it is malformed, absent, or hidden by CORS. */
 export function contentRange(response: Response): ContentRange | null {
   const header = response.headers.get("content-range") ?? "";
-  const parts = /^bytes (?:([0-9]{1,15})-([0-9]{1,15})|\*)\/(?:([0-9]{1,15})|\*)$/.exec(header);
-  if (parts === null) return null;
+  const fields = /^bytes (?:([0-9]{1,15})-([0-9]{1,15})|\*)\/(?:([0-9]{1,15})|\*)$/.exec(header);
+  if (fields === null) return null;
   const count = (text: string | undefined): number | null =>
     text === undefined ? null : Number(text);
-  return { start: count(parts[1]), end: count(parts[2]), total: count(parts[3]) };
+  return { start: count(fields[1]), end: count(fields[2]), total: count(fields[3]) };
 }
 
 /** The Content-Length of an answer, or null when absent or malformed. */

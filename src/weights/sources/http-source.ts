@@ -6,8 +6,8 @@
  */
 import { WeightsError } from "../errors.ts";
 import { contentLength, contentRange, discard, HttpClient, validatorOf } from "./http-client.ts";
-import type { Attempt, HttpOptions } from "./http-client.ts";
-import { bytesSource, checkSourceRange, closedError } from "./source.ts";
+import type { HttpOptions } from "./http-client.ts";
+import { bytesSource, checkedSource } from "./source.ts";
 import type { ByteSource } from "./source.ts";
 
 /**
@@ -31,6 +31,16 @@ export async function httpSource(url: string, options: HttpOptions = {}): Promis
   );
 }
 
+/** As `openHttp`, but null where there is no such file. */
+export async function openUrl(
+  url: string,
+  options: HttpOptions,
+  signal?: AbortSignal,
+): Promise<ByteSource | null> {
+  const opening = await openHttp(url, options, signal);
+  return opening.kind === "open" ? opening.source : null;
+}
+
 /**
  * As `httpSource`, but a missing file is a result: 404, 410, or a page where a file should be.
  * `signal` ends the opening only, `options.signal` also the later reads.
@@ -49,30 +59,29 @@ async function tryToOpen(
   client: HttpClient,
   signal: AbortSignal | undefined,
   readSignal: AbortSignal | undefined,
-): Promise<Attempt<HttpOpening>> {
-  const probe = await client.request("GET", signal, { first: 0, last: 0 });
-  if (probe.kind === "retry") return probe;
-  const response = probe.value;
+): Promise<HttpOpening> {
+  const response = await client.request("GET", signal, { first: 0, last: 0 });
   if (response.status === 404 || response.status === 410) {
     discard(response);
-    return { kind: "done", value: { kind: "absent", reason: `HTTP ${response.status}` } };
+    return { kind: "absent", reason: `HTTP ${response.status}` };
   }
   if (response.ok && response.headers.get("content-type")?.startsWith("text/html") === true) {
     // Development servers and single-page hosts answer unknown paths with their start page.
     discard(response);
-    return { kind: "done", value: { kind: "absent", reason: "an HTML page" } };
+    return { kind: "absent", reason: "an HTML page" };
   }
   const validator = validatorOf(response);
+  const opened = (source: ByteSource): HttpOpening => ({ kind: "open", source, validator });
+  const ranges = (byteLength: number): HttpOpening =>
+    opened(rangeSource(client, { byteLength, validator }, readSignal));
   if (response.status === 200) {
-    const whole = await client.readWhole(response, signal);
-    if (whole.kind === "retry") return whole;
-    return opened(bytesSource(client.url, whole.value), validator);
+    return opened(bytesSource(client.url, await client.readWhole(response, signal)));
   }
   const range = contentRange(response);
   if (response.status === 416 && range?.total === 0) {
-    // No byte of an empty file can be asked for.
+    // No byte of an empty file can be requested.
     discard(response);
-    return opened(bytesSource(client.url, new Uint8Array(0)), validator);
+    return opened(bytesSource(client.url, new Uint8Array(0)));
   }
   if (response.status !== 206) throw statusError(client, response);
   if (
@@ -81,36 +90,24 @@ async function tryToOpen(
     range.start === 0 &&
     range.end === range.total - 1
   ) {
-    // sirv, which is Vite's server, takes a last byte of 0 for none. Every other range it serves as asked.
+    // sirv, which is Vite's server, takes a last byte of 0 for none. Every other range it serves as requested.
     discard(response);
-    const version = { byteLength: range.total, validator };
-    return opened(rangeSource(client, version, readSignal), validator);
+    return ranges(range.total);
   }
   if (range !== null && (range.start !== 0 || range.end !== 0)) {
     throw rangeError(client, response, "bytes 0-0");
   }
-  const body = await client.readExactly(response, 1, signal);
-  if (body.kind === "retry") return body;
-  let byteLength = range?.total ?? null;
-  if (byteLength === null) {
-    const length = await lengthByHead(client, signal);
-    if (length.kind === "retry") return length;
-    byteLength = length.value;
-  }
-  return opened(rangeSource(client, { byteLength, validator }, readSignal), validator);
+  await client.readExactly(response, 1, signal);
+  return ranges(range?.total ?? (await lengthByHead(client, signal)));
 }
 
 /** For servers that hide Content-Range from other origins; Content-Length is never hidden. */
-async function lengthByHead(
-  client: HttpClient,
-  signal: AbortSignal | undefined,
-): Promise<Attempt<number>> {
+async function lengthByHead(client: HttpClient, signal: AbortSignal | undefined): Promise<number> {
   const head = await client.request("HEAD", signal);
-  if (head.kind === "retry") return head;
-  const value = head.value.ok ? contentLength(head.value) : null;
-  if (value !== null) return { kind: "done", value };
+  const length = head.ok ? contentLength(head) : null;
+  if (length !== null) return length;
   throw new WeightsError(
-    `weights: server must tell the file length, got HTTP ${head.value.status} without a readable ` +
+    `weights: server must tell the file length, got HTTP ${head.status} without a readable ` +
       `Content-Range and Content-Length (${client.url}). Expose the header Content-Range`,
   );
 }
@@ -126,24 +123,13 @@ function rangeSource(
   version: FileVersion,
   openSignal: AbortSignal | undefined,
 ): ByteSource {
-  const { byteLength } = version;
-  let isClosed = false;
-  return {
-    name: client.url,
-    byteLength,
-    async read(offset, length, signal) {
-      const either = anySignal(openSignal, signal);
-      either?.throwIfAborted();
-      if (isClosed) throw closedError(client.url);
-      checkSourceRange(this, offset, length);
-      if (length === 0) return new Uint8Array(0);
-      const range = { first: offset, last: offset + length - 1 };
-      return client.retrying(either, () => tryToRead(client, version, range, either));
-    },
-    async close() {
-      isClosed = true;
-    },
-  };
+  return checkedSource(client.url, version.byteLength, async (offset, length, signal) => {
+    const either = anySignal(openSignal, signal);
+    either?.throwIfAborted();
+    if (length === 0) return new Uint8Array(0);
+    const range = { first: offset, last: offset + length - 1 };
+    return client.retrying(either, () => tryToRead(client, version, range, either));
+  });
 }
 
 async function tryToRead(
@@ -151,18 +137,15 @@ async function tryToRead(
   version: FileVersion,
   range: { readonly first: number; readonly last: number },
   signal: AbortSignal | undefined,
-): Promise<Attempt<Uint8Array>> {
+): Promise<Uint8Array> {
   const { first, last } = range;
   const total = version.byteLength;
-  const asked = await client.request("GET", signal, range);
-  if (asked.kind === "retry") return asked;
-  const response = asked.value;
+  const response = await client.request("GET", signal, range);
   if (response.ok) checkValidator(client, response, version.validator);
   if (response.status === 200) {
     const whole = await client.readWhole(response, signal);
-    if (whole.kind === "retry") return whole;
-    if (whole.value.byteLength !== total) throw lengthError(client, whole.value.byteLength, total);
-    return { kind: "done", value: whole.value.subarray(first, last + 1) };
+    if (whole.byteLength !== total) throw lengthError(client, whole.byteLength, total);
+    return whole.subarray(first, last + 1);
   }
   if (response.status !== 206) throw statusError(client, response);
   // A hidden Content-Range is accepted: the length of the body is checked in any case.
@@ -174,10 +157,6 @@ async function tryToRead(
     if (got.total !== null && got.total !== total) throw lengthError(client, got.total, total);
   }
   return client.readExactly(response, last - first + 1, signal);
-}
-
-function opened(source: ByteSource, validator: string | null): Attempt<HttpOpening> {
-  return { kind: "done", value: { kind: "open", source, validator } };
 }
 
 /**

@@ -3,17 +3,17 @@ import { open } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 import { quoted, reasonOf, WeightsError } from "../errors.ts";
-import { checkRelativePath } from "./files.ts";
+import { checkedFiles } from "./files.ts";
 import type { FileSet } from "./files.ts";
 import type { SingleFile } from "./single-file.ts";
-import { allocateBytes, checkSourceRange, closedError } from "./source.ts";
+import { allocateBytes, checkedSource } from "./source.ts";
 import type { ByteSource } from "./source.ts";
 
 /** Bytes per system call: reads above 2 GiB are refused, and aborting waits for one call. */
 const CHUNK_BYTES = 64 * 2 ** 20;
 
 /**
- * Opens a file on disk; only the ranges asked for are read.
+ * Opens a file on disk; only the requested ranges are read.
  * @throws WeightsError when it is absent, a folder, or not readable
  */
 export async function fileSource(path: string): Promise<ByteSource> {
@@ -22,16 +22,9 @@ export async function fileSource(path: string): Promise<ByteSource> {
   throw new WeightsError(`weights: file must exist (${quoted(path)}). Check the path`);
 }
 
-/** Files below a folder on disk. A folder where a file is asked for counts as absent. */
+/** Files below a folder on disk. A folder in the place of a file counts as absent. */
 export function folderFiles(directory: string): FileSet {
-  return {
-    name: directory,
-    async open(path, signal) {
-      checkRelativePath(path);
-      signal?.throwIfAborted();
-      return openFile(join(directory, path));
-    },
-  };
+  return checkedFiles(directory, (path) => openFile(join(directory, path)));
 }
 
 /** A file on disk that can be opened more than once. */
@@ -65,42 +58,34 @@ async function openFile(path: string): Promise<ByteSource | null> {
 }
 
 function handleSource(name: string, handle: FileHandle, byteLength: number): ByteSource {
-  let isClosed = false;
-  return {
-    name,
-    byteLength,
-    async read(offset, length, signal) {
-      signal?.throwIfAborted();
-      if (isClosed) throw closedError(name);
-      checkSourceRange(this, offset, length);
-      const bytes = allocateBytes(length, name);
-      let done = 0;
-      while (done < length) {
-        const asked = Math.min(CHUNK_BYTES, length - done);
-        let got: number;
-        try {
-          got = (await handle.read(bytes, done, asked, offset + done)).bytesRead;
-        } catch (cause) {
-          throw new WeightsError(
-            `weights: file cannot be read, got ${reasonOf(cause)} (${quoted(name)})`,
-            { cause },
-          );
-        }
-        signal?.throwIfAborted();
-        if (got === 0) {
-          throw new WeightsError(
-            `weights: read gave ${done} of ${length} bytes at ${offset} (${quoted(name)}). ` +
-              `The file was cut while open; open it again`,
-          );
-        }
-        done += got;
+  const read = async (
+    offset: number,
+    length: number,
+    signal?: AbortSignal,
+  ): Promise<Uint8Array> => {
+    const bytes = allocateBytes(length, name);
+    let done = 0;
+    while (done < length) {
+      const chunk = Math.min(CHUNK_BYTES, length - done);
+      let got: number;
+      try {
+        got = (await handle.read(bytes, done, chunk, offset + done)).bytesRead;
+      } catch (cause) {
+        throw new WeightsError(
+          `weights: file cannot be read, got ${reasonOf(cause)} (${quoted(name)})`,
+          { cause },
+        );
       }
-      return bytes;
-    },
-    async close() {
-      if (isClosed) return;
-      isClosed = true;
-      await handle.close();
-    },
+      signal?.throwIfAborted();
+      if (got === 0) {
+        throw new WeightsError(
+          `weights: read gave ${done} of ${length} bytes at ${offset} (${quoted(name)}). ` +
+            `The file was cut while open; open it again`,
+        );
+      }
+      done += got;
+    }
+    return bytes;
   };
+  return checkedSource(name, byteLength, read, () => handle.close());
 }

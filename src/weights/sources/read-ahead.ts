@@ -2,7 +2,7 @@
  * Small reads from windows of the file: a checkpoint has hundreds of small tensors, each with a header of its
  * own in an archive, and over the network every read is a request.
  */
-import { checkSourceRange, closedError } from "./source.ts";
+import { checkedSource } from "./source.ts";
 import type { ByteSource, FileSet } from "./source.ts";
 
 /** Windows lie at multiples of this; reads that long go past them. */
@@ -28,7 +28,6 @@ export function readAheadFiles(
 function readAheadSource(source: ByteSource, windowBytes: number, maxWindows: number): ByteSource {
   /** By number, least recently used first. */
   const windows = new Map<number, Uint8Array>();
-  let isClosed = false;
   const windowAt = async (index: number, signal?: AbortSignal): Promise<Uint8Array> => {
     const start = index * windowBytes;
     const bytes =
@@ -42,13 +41,10 @@ function readAheadSource(source: ByteSource, windowBytes: number, maxWindows: nu
     }
     return bytes;
   };
-  return {
-    name: source.name,
-    byteLength: source.byteLength,
-    async read(offset, length, signal) {
-      signal?.throwIfAborted();
-      if (isClosed) throw closedError(source.name);
-      checkSourceRange(source, offset, length);
+  return checkedSource(
+    source.name,
+    source.byteLength,
+    async (offset, length, signal) => {
       if (length === 0 || length >= windowBytes) return source.read(offset, length, signal);
       const index = Math.floor(offset / windowBytes);
       const start = offset - index * windowBytes;
@@ -60,10 +56,6 @@ function readAheadSource(source: ByteSource, windowBytes: number, maxWindows: nu
       both.set(rest, first.byteLength);
       return both;
     },
-    async close() {
-      isClosed = true;
-      windows.clear();
-      await source.close();
-    },
-  };
+    () => source.close(),
+  );
 }

@@ -1,7 +1,7 @@
 /** One file, wherever it lies: on a web server, in a browser's hands, or (`node-source.ts`) on disk. */
 import { quoted, reasonOf, WeightsError } from "../errors.ts";
 import type { HttpOptions } from "./http-client.ts";
-import { openHttp } from "./http-source.ts";
+import { openUrl } from "./http-source.ts";
 import { blobSource } from "./source.ts";
 import type { ByteSource } from "./source.ts";
 
@@ -20,10 +20,7 @@ export interface SingleFile {
 export function urlFile(url: string, options: HttpOptions = {}): SingleFile {
   return {
     name: url.replace(/[?#].*$/, ""),
-    async open(signal) {
-      const opening = await openHttp(url, options, signal);
-      return opening.kind === "open" ? opening.source : null;
-    },
+    open: (signal) => openUrl(url, options, signal),
   };
 }
 

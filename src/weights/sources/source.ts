@@ -32,20 +32,37 @@ export interface FileSet {
 }
 
 /**
- * Checks that `[offset, offset + length)` lies inside a file.
- * @throws WeightsError naming the file
+ * A source that checks every read before `read` sees it: not aborted, not closed, inside the file. `close` runs once.
+ * A closed source lets go of both functions, and of what they hold.
  */
-export function checkSourceRange(
-  source: Pick<ByteSource, "name" | "byteLength">,
-  offset: number,
-  length: number,
-): void {
+export function checkedSource(
+  name: string,
+  byteLength: number,
+  read: (offset: number, length: number, signal?: AbortSignal) => Promise<Uint8Array>,
+  close?: () => Promise<void>,
+): ByteSource {
+  let open: { readonly read: typeof read; readonly close: typeof close } | null = { read, close };
   const isCount = (value: number): boolean => Number.isSafeInteger(value) && value >= 0;
-  if (isCount(offset) && isCount(length) && offset + length <= source.byteLength) return;
-  throw new WeightsError(
-    `weights: read must lie inside the file, got bytes ${offset} + ${length} of ` +
-      `${source.byteLength} (${quoted(source.name)})`,
-  );
+  return {
+    name,
+    byteLength,
+    async read(offset, length, signal) {
+      signal?.throwIfAborted();
+      if (open === null) throw new WeightsError(`weights: file is closed (${quoted(name)})`);
+      if (isCount(offset) && isCount(length) && offset + length <= byteLength) {
+        return open.read(offset, length, signal);
+      }
+      throw new WeightsError(
+        `weights: read must lie inside the file, got bytes ${offset} + ${length} of ` +
+          `${byteLength} (${quoted(name)})`,
+      );
+    },
+    async close() {
+      const closing = open;
+      open = null;
+      await closing?.close?.();
+    },
+  };
 }
 
 /**
@@ -63,60 +80,33 @@ export function allocateBytes(length: number, name: string): Uint8Array<ArrayBuf
   }
 }
 
-/** The error of every read after `close`. */
-export function closedError(name: string): WeightsError {
-  return new WeightsError(`weights: file is closed (${quoted(name)})`);
-}
-
 /** Bytes that are in memory already. Reads are views, not copies. */
 export function bytesSource(name: string, bytes: Uint8Array): ByteSource {
-  let held: Uint8Array | null = bytes;
-  return {
-    name,
-    byteLength: bytes.byteLength,
-    async read(offset, length, signal) {
-      signal?.throwIfAborted();
-      if (held === null) throw closedError(name);
-      checkSourceRange(this, offset, length);
-      return held.subarray(offset, offset + length);
-    },
-    async close() {
-      held = null;
-    },
-  };
+  return checkedSource(name, bytes.byteLength, async (offset, length) =>
+    bytes.subarray(offset, offset + length),
+  );
 }
 
-/** A browser `Blob` or `File`; only the ranges asked for are read from disk. */
+/** A browser `Blob` or `File`; only the requested ranges are read from disk. */
 export function blobSource(name: string, blob: Blob): ByteSource {
-  let isClosed = false;
-  return {
-    name,
-    byteLength: blob.size,
-    async read(offset, length, signal) {
-      signal?.throwIfAborted();
-      if (isClosed) throw closedError(name);
-      checkSourceRange(this, offset, length);
-      let bytes: Uint8Array;
-      try {
-        bytes = new Uint8Array(await blob.slice(offset, offset + length).arrayBuffer());
-      } catch (cause) {
-        throw new WeightsError(
-          `weights: file cannot be read, got ${reasonOf(cause)} (${quoted(name)}). ` +
-            `If it was changed or moved, choose it again`,
-          { cause },
-        );
-      }
-      signal?.throwIfAborted();
-      if (bytes.byteLength !== length) {
-        throw new WeightsError(
-          `weights: read gave ${bytes.byteLength} of ${length} bytes at ${offset} ` +
-            `(${quoted(name)}). The file was cut while open; choose it again`,
-        );
-      }
-      return bytes;
-    },
-    async close() {
-      isClosed = true;
-    },
-  };
+  return checkedSource(name, blob.size, async (offset, length, signal) => {
+    let bytes: Uint8Array;
+    try {
+      bytes = new Uint8Array(await blob.slice(offset, offset + length).arrayBuffer());
+    } catch (cause) {
+      throw new WeightsError(
+        `weights: file cannot be read, got ${reasonOf(cause)} (${quoted(name)}). ` +
+          `If it was changed or moved, choose it again`,
+        { cause },
+      );
+    }
+    signal?.throwIfAborted();
+    if (bytes.byteLength !== length) {
+      throw new WeightsError(
+        `weights: read gave ${bytes.byteLength} of ${length} bytes at ${offset} ` +
+          `(${quoted(name)}). The file was cut while open; choose it again`,
+      );
+    }
+    return bytes;
+  });
 }

@@ -14,7 +14,9 @@
 import { quoted, WeightsError } from "../errors.ts";
 import { decodeUtf8 } from "../utf8.ts";
 import { callGlobal, findGlobal } from "./torch-globals.ts";
+import { REFUSED_OPCODES } from "./torch-opcodes.ts";
 import type { TorchStorage } from "./torch-tensor.ts";
+import { checkTree } from "./torch-tree.ts";
 import { isCount, isKey, isKind, kindOf } from "./torch-value.ts";
 import type { Item, TorchValue } from "./torch-value.ts";
 
@@ -24,58 +26,11 @@ export const MAX_PICKLE_BYTES = 16 * 2 ** 20;
 /** Most objects that one pickle may build: eight per tensor, each up to 200 bytes of memory. */
 const MAX_OBJECTS = 400_000;
 
-/** Values and characters of the result per byte of its pickle; above 1 where texts are shared. */
-const MAX_EXPANSION = 4;
-
-/** Deepest nesting of the result. Checkpoints have about three levels. */
-const MAX_DEPTH = 64;
-
-/** Names of the opcodes of pickle that no checkpoint needs, for messages. */
-const REFUSED_OPCODES: ReadonlyMap<number, string> = new Map([
-  [0x30, "POP"],
-  [0x31, "POP_MARK"],
-  [0x32, "DUP"],
-  [0x42, "BINBYTES"],
-  [0x43, "SHORT_BINBYTES"],
-  [0x46, "FLOAT"],
-  [0x49, "INT"],
-  [0x4c, "LONG"],
-  [0x50, "PERSID"],
-  [0x53, "STRING"],
-  [0x54, "BINSTRING"],
-  [0x55, "SHORT_BINSTRING"],
-  [0x56, "UNICODE"],
-  [0x64, "DICT"],
-  [0x67, "GET"],
-  [0x69, "INST"],
-  [0x6c, "LIST"],
-  [0x6f, "OBJ"],
-  [0x70, "PUT"],
-  [0x81, "NEWOBJ"],
-  [0x82, "EXT1"],
-  [0x83, "EXT2"],
-  [0x84, "EXT4"],
-  [0x8b, "LONG4"],
-  [0x8c, "SHORT_BINUNICODE"],
-  [0x8d, "BINUNICODE8"],
-  [0x8e, "BINBYTES8"],
-  [0x8f, "EMPTY_SET"],
-  [0x90, "ADDITEMS"],
-  [0x91, "FROZENSET"],
-  [0x92, "NEWOBJ_EX"],
-  [0x93, "STACK_GLOBAL"],
-  [0x94, "MEMOIZE"],
-  [0x95, "FRAME"],
-  [0x96, "BYTEARRAY8"],
-  [0x97, "NEXT_BUFFER"],
-  [0x98, "READONLY_BUFFER"],
-]);
-
 /** What the pickles of one file share. */
 export interface PickleContext {
   /** Names the file in messages. */
   readonly where: string;
-  /** Parts of a storage's persistent id: 5 in archives, 6 in the older form. */
+  /** Elements of a storage's persistent id: 5 in archives, 6 in the older form. */
   readonly storageIdLength: 5 | 6;
   readonly fileByteLength: number;
   /** Takes the storages that tensors name, by key. */
@@ -93,42 +48,11 @@ export function readPickle(
   start: number,
   context: PickleContext,
 ): { readonly value: TorchValue; readonly end: number } {
-  const { value, end } = new Unpickler(bytes, start, context).run();
-  return { value: checkTree(value, MAX_EXPANSION * (end - start), context.where), end };
+  const { value, end } = new Unpickler(bytes, start, context).read();
+  return { value: checkTree(value, end - start, context.where), end };
 }
 
-/**
- * Checks that a value is a tree of data, with at most `size` values and characters. Shared texts and
- * containers count wherever they stand: so whoever walks over the value takes as long as it is.
- */
-function checkTree(root: Item, size: number, where: string): TorchValue {
-  let left = size;
-  const check = (item: Item, depth: number): void => {
-    left -= typeof item === "string" ? 1 + item.length : 1;
-    if (depth > MAX_DEPTH || left < 0) {
-      throw new WeightsError(
-        `weights: a pickle's value must be a tree of up to ${MAX_DEPTH} levels, got one that is ` +
-          `deeper, or repeats or contains itself (${where}). Do not use this file`,
-      );
-    }
-    if (isKind(item, "list") || isKind(item, "tuple")) {
-      for (const inner of item.items) check(inner, depth + 1);
-    } else if (isKind(item, "dict")) {
-      for (const [key, inner] of item.entries) {
-        check(key, depth);
-        check(inner, depth + 1);
-      }
-    } else if (isKind(item, "storage") || isKind(item, "dtype") || isKind(item, "callable")) {
-      throw new WeightsError(
-        `weights: a pickle must hold tensors and plain values, got ${kindOf(item)} (${where})`,
-      );
-    }
-  };
-  check(root, 0);
-  return root as TorchValue;
-}
-
-/** Runs one pickle. */
+/** Reads one pickle, opcode by opcode. */
 class Unpickler {
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
@@ -139,7 +63,7 @@ class Unpickler {
   readonly #memo = new Map<number, Item>();
   #objects = 0;
   #at: number;
-  /** Position of the opcode that runs, for messages. */
+  /** Position of the present opcode, for messages. */
   #opcodeAt: number;
 
   constructor(bytes: Uint8Array, start: number, context: PickleContext) {
@@ -150,7 +74,7 @@ class Unpickler {
     this.#opcodeAt = start;
   }
 
-  run(): { readonly value: Item; readonly end: number } {
+  read(): { readonly value: Item; readonly end: number } {
     if (this.#byte() !== 0x80) throw this.#error(`a pickle must begin with PROTO (0x80)`);
     this.#protocol();
     for (;;) {
@@ -362,10 +286,10 @@ class Unpickler {
   #storage(): TorchStorage {
     const id = this.#pop();
     const { storageIdLength, storages, checkStorage } = this.#context;
-    const parts = isKind(id, "tuple") ? id.items : [];
-    const [tag, type, key, , elementCount, view = null] = parts;
+    const items = isKind(id, "tuple") ? id.items : [];
+    const [tag, type, key, , elementCount, view = null] = items;
     if (
-      parts.length !== storageIdLength ||
+      items.length !== storageIdLength ||
       tag !== "storage" ||
       !isKind(type, "dtype") ||
       typeof key !== "string" ||

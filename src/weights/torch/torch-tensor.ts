@@ -8,7 +8,7 @@ import { allocateBytes } from "../sources/source.ts";
 import { elementByteLength, shapeText, tensorByteLength } from "../tensor-info.ts";
 import type { TensorDtype } from "../tensor-info.ts";
 
-/** A run of elements in the file. */
+/** Elements that lie one after another in the file. */
 export interface TorchStorage {
   /** What it is. */
   readonly kind: "storage";
@@ -97,7 +97,7 @@ export type ReadStorage = (byteStart: number, byteLength: number) => Promise<Uin
 /**
  * Bytes `[byteStart, byteStart + byteLength)` of a tensor, C-contiguous and little-endian; the
  * caller has checked the range. A contiguous little-endian tensor is passed on as it comes; of
- * others the part of the storage between the range's first and last element is read at once.
+ * others the storage is read at once from the range's first element to its last.
  */
 export async function readTorchTensor(
   tensor: TorchTensor,

@@ -56,7 +56,7 @@ describe("a 1×1 convolution that is added to another", () => {
         weight: {
           layout: "shortcut-matrix",
           shape: [8, 8, 3, 3],
-          parts: [
+          members: [
             { name: "conv2.weight", layout: "matrix" },
             { name: "shortcut.weight", shape: [8, 3, 1, 1], layout: "matrix" },
           ],
@@ -64,7 +64,7 @@ describe("a 1×1 convolution that is added to another", () => {
         bias: {
           layout: "summed-vector",
           shape: [8],
-          parts: [{ name: "conv2.bias" }, { name: "shortcut.bias" }],
+          members: [{ name: "conv2.bias" }, { name: "shortcut.bias" }],
         },
       },
       inputs: { x: [graph.inputs.get("a")], shortcut: [graph.inputs.get("x")] },

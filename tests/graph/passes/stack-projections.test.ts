@@ -11,11 +11,11 @@ const bare = (graph: Graph): Graph => ({ ...graph, named: new Map() });
 /** The stacked layers: tensors of the weight, tensors of the bias, shape of the result. */
 function stacks(graph: Graph) {
   return graph.nodes.flatMap(({ op, output }) =>
-    op.kind === "linear" && op.weight.parts
+    op.kind === "linear" && op.weight.members
       ? [
           {
-            weights: op.weight.parts.map(({ name }) => name),
-            biases: op.bias?.parts?.map(({ name }) => name) ?? [],
+            weights: op.weight.members.map(({ name }) => name),
+            biases: op.bias?.members?.map(({ name }) => name) ?? [],
             weightShape: op.weight.shape,
             shape: output.shape,
           },
@@ -96,7 +96,7 @@ describe("stacked", () => {
     }
   });
 
-  it("in parts of at most 128 MiB", () => {
+  it("in stacks of at most 128 MiB", () => {
     // [4096, 4096] in f32 is 64 MiB.
     expect(stacks(stackProjections(selfAttention({ channels: 4096 })))).toEqual([
       expect.objectContaining({ weights: ["q.weight", "k.weight"], shape: [1, 5, 8192] }),

@@ -102,7 +102,7 @@ describe.each<DType>(["f32", "f16"])("DeviceWeights in %s", (dtype) => {
   });
 
   it("stacks matrices and vectors, each with its own LoRA and source dtype", async () => {
-    const parts = [8, 4].map((rows): Weight => ({
+    const members = [8, 4].map((rows): Weight => ({
       name: `part ${rows}`,
       shape: [rows, 5],
       layout: "matrix",
@@ -112,8 +112,8 @@ describe.each<DType>(["f32", "f16"])("DeviceWeights in %s", (dtype) => {
       shape: [rows],
       layout: "vector",
     }));
-    const stack: Weight = { name: "s", shape: [12, 5], layout: "stacked-matrix", parts };
-    const bias12: Weight = { name: "b", shape: [12], layout: "stacked-vector", parts: biases };
+    const stack: Weight = { name: "s", shape: [12, 5], layout: "stacked-matrix", members };
+    const bias12: Weight = { name: "b", shape: [12], layout: "stacked-vector", members: biases };
     const [whole, update] = [uniformArray(60, 1), uniformArray(20, 2)].map(
       (values) => values.map((value) => Math.round(value * 8) / 8 + 0), // + 0: no −0, which a sum would lose
     ) as [Float64Array, Float64Array];
@@ -162,8 +162,8 @@ describe.each<DType>(["f32", "f16"])("DeviceWeights in %s", (dtype) => {
     const main: Weight = { name: "conv.weight", shape: [6, 5, 3, 3], layout: "matrix" };
     const side: Weight = { name: "side.weight", shape: [6, 9, 1, 1], layout: "matrix" };
     const other: Weight = { name: "side.bias", shape: [6], layout: "vector" };
-    const both: Weight = { ...main, name: "m", layout: "shortcut-matrix", parts: [main, side] };
-    const sum: Weight = { ...bias, name: "b", layout: "summed-vector", parts: [bias, other] };
+    const both: Weight = { ...main, name: "m", layout: "shortcut-matrix", members: [main, side] };
+    const sum: Weight = { ...bias, name: "b", layout: "summed-vector", members: [bias, other] };
     const weights = new DeviceWeights(setup.gpu, randomSource([both, sum]), { dtype });
     await weights.load([both, main, side, sum]);
     try {

@@ -17,10 +17,10 @@ it("measures the first class of a model within a budget, and makes a table that 
   expect(tuned.results.length).toBe(1);
   expect(tuned.classes).toBeGreaterThan(10);
   const [result] = tuned.results;
-  expect(result?.candidates.map(({ variant }) => variant)).toContain(result?.usual);
+  expect(result?.candidates.map(({ variant }) => variant)).toContain(result?.defaultVariant);
   for (const { rejected } of result?.candidates ?? [])
     expect(rejected ?? "too slow").toBe("too slow");
-  const differs = result?.chosen !== result?.usual;
+  const differs = result?.chosen !== result?.defaultVariant;
   expect(tuned.table.variants).toEqual(differs ? { [result?.key ?? ""]: result?.chosen } : {});
   expect(findTable(withTable(null, tuned.table), setup.caps, "f32")).toEqual(tuned.table);
   expect(setup.gpu.memory.use().currentBytes).toBe(before);

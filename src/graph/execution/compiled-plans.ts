@@ -1,0 +1,112 @@
+/**
+ * Kernel plans on a device: the one place where pipelines, params and operands become bind groups and dispatches.
+ * `Program` runs a graph with it, `Recorder` times plans, `runPlan` runs one.
+ */
+import type { Gpu } from "../../gpu/device.ts";
+import { BUFFER_USAGE } from "../../gpu/memory.ts";
+import type { CompiledPipeline } from "../../gpu/pipelines.ts";
+import { uploadBytes } from "../../gpu/transfer.ts";
+import type { Dispatch, KernelPlan } from "../../kernels/kernel.ts";
+
+/** The buffer of operand `name` of plan number `plan`. Scratch is an operand too. */
+export type OperandOf = (plan: number, name: string) => GPUBufferBinding;
+
+/** One for each dispatch, in order. */
+export type BindGroups = readonly GPUBindGroup[];
+
+interface CompiledDispatch extends CompiledPipeline {
+  readonly dispatch: Dispatch;
+  /** Number of its plan. */
+  readonly plan: number;
+}
+
+/** Owns the params; operands and scratch stay with the caller. Call `dispose`. */
+export class CompiledPlans {
+  readonly #gpu: Gpu;
+  readonly #dispatches: readonly CompiledDispatch[];
+  /** Number of the first dispatch of each plan; at last the number of all dispatches. */
+  readonly #first: readonly number[];
+  /** The params of all dispatches, `#stride` bytes apart. */
+  readonly #params: GPUBuffer;
+  readonly #stride: number;
+
+  private constructor(
+    gpu: Gpu,
+    plans: readonly KernelPlan[],
+    dispatches: readonly CompiledDispatch[],
+  ) {
+    this.#gpu = gpu;
+    this.#dispatches = dispatches;
+    let count = 0;
+    this.#first = [0, ...plans.map((plan) => (count += plan.dispatches.length))];
+    this.#stride = Math.max(256, gpu.caps.limits.minUniformBufferOffsetAlignment);
+    const bytes = new Uint8Array(dispatches.length * this.#stride);
+    dispatches.forEach(({ dispatch }, i) => bytes.set(dispatch.params, i * this.#stride));
+    const usage = BUFFER_USAGE.UNIFORM | BUFFER_USAGE.COPY_DST;
+    this.#params = gpu.memory.create("params", bytes.byteLength, "params", usage);
+    uploadBytes(gpu, this.#params, 0, bytes);
+  }
+
+  /** Throws `DeviceError` naming the kernel that does not compile, and the device's loss. */
+  static async create(gpu: Gpu, plans: readonly KernelPlan[]): Promise<CompiledPlans> {
+    const dispatches = await Promise.all(
+      plans.flatMap((plan, number) =>
+        plan.dispatches.map(async (dispatch): Promise<CompiledDispatch> => {
+          const bindings = [...dispatch.operands.map(({ access }) => access), "uniform" as const];
+          const compiled = await gpu.pipelines.get(dispatch.label, dispatch.code, bindings);
+          return { ...compiled, dispatch, plan: number };
+        }),
+      ),
+    );
+    if (gpu.lostError) throw gpu.lostError;
+    return new CompiledPlans(gpu, plans, dispatches);
+  }
+
+  /** Binds all operands. `paths` name the plans in the labels of bind groups, for the device's messages. */
+  bind(operandOf: OperandOf, paths?: readonly string[]): BindGroups {
+    return this.#dispatches.map(({ dispatch, layout, plan }, i) => {
+      const { label, operands, params } = dispatch;
+      const entries = operands.map(({ name }, binding): GPUBindGroupEntry => ({
+        binding,
+        resource: operandOf(plan, name),
+      }));
+      entries.push({
+        binding: operands.length,
+        resource: { buffer: this.#params, offset: i * this.#stride, size: params.byteLength },
+      });
+      return this.#gpu.device.createBindGroup({
+        label: paths ? `${paths[plan]} ${label}` : label,
+        layout,
+        entries,
+      });
+    });
+  }
+
+  /** Records the plans `from` … `to − 1`, by default all, with bind groups of `bind`. */
+  record(
+    pass: GPUComputePassEncoder,
+    bindGroups: BindGroups,
+    from = 0,
+    to = this.#first.length - 1,
+  ): void {
+    for (let i = this.#first[from] as number; i < (this.#first[to] as number); i++) {
+      const { pipeline, dispatch } = this.#dispatches[i] as CompiledDispatch;
+      pass.setPipeline(pipeline);
+      pass.setBindGroup(0, bindGroups[i] as GPUBindGroup);
+      pass.dispatchWorkgroups(...dispatch.workgroups);
+    }
+  }
+
+  /** New uniform bytes for the dispatches of one plan. */
+  setParams(plan: number, params: readonly Uint8Array<ArrayBuffer>[]): void {
+    const first = this.#first[plan] as number;
+    params.forEach((bytes, i) => {
+      this.#gpu.device.queue.writeBuffer(this.#params, (first + i) * this.#stride, bytes);
+    });
+  }
+
+  /** Frees the params. Idempotent. */
+  dispose(): void {
+    this.#gpu.memory.release(this.#params);
+  }
+}

@@ -1,0 +1,42 @@
+/** Whether the value of a pickle is plain data of bounded size. */
+import { WeightsError } from "../errors.ts";
+import { isKind, kindOf } from "./torch-value.ts";
+import type { Item, TorchValue } from "./torch-value.ts";
+
+/** Values and characters of the result per byte of its pickle; above 1 where texts are shared. */
+const MAX_EXPANSION = 4;
+
+/** Deepest nesting of the result. Checkpoints have about three levels. */
+const MAX_DEPTH = 64;
+
+/**
+ * Checks that what a pickle of `byteLength` bytes leaves is a tree of data. Values and characters are counted wherever
+ * they stand, shared ones too: a walk over the value takes as long as that count.
+ * @throws WeightsError for cycles, for values that are too deep or too many, and for what is no data
+ */
+export function checkTree(root: Item, byteLength: number, where: string): TorchValue {
+  let left = MAX_EXPANSION * byteLength;
+  const check = (item: Item, depth: number): void => {
+    left -= typeof item === "string" ? 1 + item.length : 1;
+    if (depth > MAX_DEPTH || left < 0) {
+      throw new WeightsError(
+        `weights: a pickle's value must be a tree of up to ${MAX_DEPTH} levels, got one that is ` +
+          `deeper, or repeats or contains itself (${where}). Do not use this file`,
+      );
+    }
+    if (isKind(item, "list") || isKind(item, "tuple")) {
+      for (const inner of item.items) check(inner, depth + 1);
+    } else if (isKind(item, "dict")) {
+      for (const [key, inner] of item.entries) {
+        check(key, depth);
+        check(inner, depth + 1);
+      }
+    } else if (isKind(item, "storage") || isKind(item, "dtype") || isKind(item, "callable")) {
+      throw new WeightsError(
+        `weights: a pickle must hold tensors and plain values, got ${kindOf(item)} (${where})`,
+      );
+    }
+  };
+  check(root, 0);
+  return root as TorchValue;
+}
