@@ -89,7 +89,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       )}
     }
     // Keys beyond the last are copies of it: weight 0.
-    if (block + BK - 1u > last_key) {
+    if (block + (BK - 1u) > last_key) {
       ${unroll(BK, "$j", `if (block + $ju > last_key) { ${unroll(TQ, "$t", "s$t_$j = MASKED;")} }`)}
     }
     // Weights under the new maximum n. What was summed under the old one is rescaled.

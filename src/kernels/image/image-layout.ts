@@ -96,8 +96,7 @@ export const MAP_ARGUMENTS = /* wgsl */ `@builtin(workgroup_id) group: vec3<u32>
 /** WGSL `map_position(group, counts, local) -> (x, y)`. Needs the constants of `MAP_WORKGROUP`. */
 export const MAP_POSITION = /* wgsl */ `
 fn map_position(group: vec3<u32>, counts: vec3<u32>, local: vec3<u32>) -> vec2<u32> {
-  let row = group.y + group.z * counts.y;
-  return vec2<u32>(group.x * MAP_COLUMNS + local.x, row * MAP_ROWS + local.y);
+  return vec2<u32>(group.x * MAP_COLUMNS + local.x, (group.y + group.z * counts.y) * MAP_ROWS + local.y);
 }
 `;
 
