@@ -1,21 +1,22 @@
 /** `rcod verify`: golden files from disk, a line per output as it comes, and the sum at the end. */
 import { readdir, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import type { Gpu } from "../../src/gpu/device.ts";
 import { withVariants } from "../../src/gpu/device.ts";
 import type { VariantChoice } from "../../src/kernels/variant-choice.ts";
-import { requestNodeGpu } from "../../src/node/gpu.ts";
 import type { VariantUse } from "../../src/verify/runner/session.ts";
 import { addVariantUse } from "../../src/verify/runner/session.ts";
 import type { CaseResult, VerifySource } from "../../src/verify/verify.ts";
 import { verifyFiles } from "../../src/verify/verify.ts";
 import { fileSource, folderFiles } from "../../src/weights/sources/node-source.ts";
 import { EXIT, describeError } from "../errors.ts";
-import { formatMs } from "../format.ts";
-import type { Interrupt } from "../interrupt.ts";
-import { listenForInterrupt } from "../interrupt.ts";
+import { adapterName, formatMs } from "../format.ts";
+import { withGpu } from "../gpu.ts";
+import { interruptible } from "../interrupt.ts";
 import type { Terminal } from "../terminal.ts";
+import { parseVariantRounds } from "../variant-option.ts";
 import type { VerifyOptions } from "./command.ts";
+
+const DTYPES = ["f32", "f16"] as const;
 
 /** A case is told about on stderr when it takes longer than this. */
 const PROGRESS_AFTER_MS = 3000;
@@ -37,50 +38,39 @@ interface JsonRow {
   readonly variants?: VariantChoice;
 }
 
-/** Runs the command. Exit code 0 when every case passes, 1 when one fails, 2 when the filter fits none, 130 after Ctrl-C. */
-export async function runVerify(options: VerifyOptions): Promise<number> {
-  const interrupt = listenForInterrupt();
-  let gpu: Gpu | undefined;
-  try {
-    gpu = await requestNodeGpu({ toggles: options.dawnToggles });
-    const { vendor, architecture, device, description } = gpu.caps;
-    const adapter =
-      description || [vendor, architecture, device].filter((text) => text !== "").join(" ");
-    const report = new Report(options);
-    report.start(adapter);
-    const sources = await findSources(options.paths);
-    for (const variants of options.variants ?? [null]) {
-      const forced = variants === null ? gpu : withVariants(gpu, variants);
-      report.startRound(variants);
-      for (const precision of options.precisions) {
-        for (const [folder, group] of sources) {
-          const results = verifyFiles(forced, group, {
-            precision,
-            full: options.full,
-            ...(options.filter !== undefined && { filter: options.filter }),
-            signal: interrupt.signal,
-            findFile: (path) => folderFiles(folder).open(path),
-            onProgress: report.progress,
-          });
-          for await (const result of results) report.add(result, precision);
+/**
+ * Runs the command. Exit code 0 when every case passes, 1 when one fails, 2 when the filter fits none. Throws
+ * `CliError` when interrupted.
+ */
+export async function runVerify(options: VerifyOptions, terminal: Terminal): Promise<number> {
+  const precisions = options.precision === undefined ? DTYPES : [options.precision];
+  const rounds = options.variant ? parseVariantRounds(options.variant) : [null];
+  return interruptible((signal) =>
+    withGpu(options.dawnToggles, async (gpu) => {
+      const report = new Report(options, terminal);
+      report.start(adapterName(gpu.caps));
+      const sources = await findSources(options.path);
+      for (const variants of rounds) {
+        const forced = variants === null ? gpu : withVariants(gpu, variants);
+        report.startRound(variants);
+        for (const precision of precisions) {
+          for (const [folder, group] of sources) {
+            const results = verifyFiles(forced, group, {
+              precision,
+              full: options.full ?? false,
+              ...(options.filter !== undefined && { filter: options.filter }),
+              signal,
+              findFile: (path) => folderFiles(folder).open(path),
+              onProgress: report.progress,
+            });
+            for await (const result of results) report.add(result, precision);
+          }
         }
+        report.finishRound();
       }
-      report.finishRound();
-    }
-    return report.finish(adapter);
-  } catch (error) {
-    if (interrupt.exitCode !== 0) return interrupted(interrupt, options);
-    throw error;
-  } finally {
-    interrupt.stop();
-    gpu?.destroy();
-  }
-}
-
-function interrupted(interrupt: Interrupt, { json, terminal }: VerifyOptions): number {
-  if (json) terminal.out(JSON.stringify({ error: "interrupted" }));
-  terminal.note("rcod: interrupted");
-  return interrupt.exitCode;
+      return report.finish();
+    }),
+  );
 }
 
 /** Files by folder, in the order of the paths; of a folder every `.safetensors` directly inside. */
@@ -122,6 +112,7 @@ class Report {
   readonly #filter: string;
   readonly #rows: JsonRow[] = [];
   readonly #skipped = new Set<string>();
+  #adapter = "";
   #cases = 0;
   /** The forced variants of the present round, and what became of them. */
   #round: { readonly variants: VariantChoice; use: VariantUse } | null = null;
@@ -131,14 +122,15 @@ class Report {
   #caseStartMs = 0;
   #toldMs = 0;
 
-  constructor({ terminal, json, precisions, filter }: VerifyOptions) {
+  constructor({ json, precision, filter }: VerifyOptions, terminal: Terminal) {
     this.#terminal = terminal;
-    this.#json = json;
-    this.#withPrecision = precisions.length > 1;
+    this.#json = json ?? false;
+    this.#withPrecision = precision === undefined;
     this.#filter = filter ?? "";
   }
 
   start(adapter: string): void {
+    this.#adapter = adapter;
     if (this.#json) return;
     this.#terminal.out(`adapter: ${adapter}`);
     this.#terminal.out(
@@ -238,7 +230,7 @@ class Report {
   }
 
   /** Prints the sum and returns the exit code. */
-  finish(adapter: string): number {
+  finish(): number {
     const failed = this.#rows.filter(({ pass }) => !pass).length;
     const skipped = [...this.#skipped];
     const isEmpty = this.#cases === 0 && skipped.length === 0;
@@ -248,7 +240,7 @@ class Report {
           cases: this.#rows,
           failed,
           skipped,
-          adapter,
+          adapter: this.#adapter,
           ...(this.#round && { refused: Object.fromEntries(this.#refused) }),
         }),
       );

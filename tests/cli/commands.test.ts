@@ -2,10 +2,11 @@
 import { Command } from "commander";
 import { describe, expect, it, vi } from "vitest";
 import { benchCommand } from "../../cli/bench/command.ts";
-import type { RegisterCommand } from "../../cli/command.ts";
+import type { RegisterCommand, Run } from "../../cli/command.ts";
 import { groupCommand } from "../../cli/group/command.ts";
 import { infoCommand } from "../../cli/info/command.ts";
 import { BUNDLED_MODEL } from "../../cli/package-root.ts";
+import type { Terminal } from "../../cli/terminal.ts";
 import { verifyCommand } from "../../cli/verify/command.ts";
 import { recordingTerminal } from "./support/terminal.ts";
 
@@ -14,15 +15,13 @@ vi.mock("../../cli/launch.ts", () => ({ launch: async () => null }));
 const terminal = recordingTerminal();
 
 /** Runs one command line and returns the exit code and the options that the work was called with. */
-async function parse(
-  register: (work: (options: object) => Promise<number>) => RegisterCommand,
-  args: readonly string[],
-) {
+async function parse(register: (work: Run<object>) => RegisterCommand, args: readonly string[]) {
   let exitCode = -1;
   let received: object = {};
   const program = new Command("rcod").option("--dawn-toggles <a,b>", "", (text) => [text], []);
-  const work = async (options: object) => {
+  const work = async (options: object, given: Terminal) => {
     received = options;
+    expect(given).toBe(terminal);
     return 5;
   };
   register(work)(program.exitOverride(), { terminal, finish: (code) => (exitCode = code) });
@@ -33,19 +32,12 @@ async function parse(
 
 describe("verify", () => {
   const verify = (...args: string[]) =>
-    parse((runVerify) => verifyCommand(async () => ({ runVerify })), ["verify", ...args]);
+    parse((work) => verifyCommand(async () => work), ["verify", ...args]);
 
-  it("means both precisions and no long files unless told", async () => {
+  it("hands on no option that the user does not give", async () => {
     expect(await verify("goldens")).toEqual({
       exitCode: 5,
-      received: {
-        paths: ["goldens"],
-        precisions: ["f32", "f16"],
-        full: false,
-        json: false,
-        dawnToggles: [],
-        terminal,
-      },
+      received: { path: ["goldens"], dawnToggles: [] },
     });
   });
 
@@ -63,13 +55,12 @@ describe("verify", () => {
       "x",
     );
     expect(received).toEqual({
-      paths: ["a", "b"],
-      precisions: ["f16"],
+      path: ["a", "b"],
+      precision: "f16",
       filter: "conv",
       full: true,
       json: true,
       dawnToggles: ["x"],
-      terminal,
     });
   });
 
@@ -80,17 +71,15 @@ describe("verify", () => {
 
 describe("info", () => {
   const info = (...args: string[]) =>
-    parse((runInfo) => infoCommand(async () => ({ runInfo })), ["info", ...args]);
+    parse((work) => infoCommand(async () => work), ["info", ...args]);
 
-  it("plans the bundled model at 512 × 512 in both precisions", async () => {
+  it("plans the bundled model at 512 × 512", async () => {
     expect(await info()).toEqual({
       exitCode: 5,
       received: {
         model: BUNDLED_MODEL,
-        outputSize: [512, 512],
-        precisions: ["f32", "f16"],
-        json: false,
-        terminal,
+        size: [512, 512],
+        dawnToggles: [],
       },
     });
   });
@@ -110,10 +99,10 @@ describe("info", () => {
   it.each([
     ["1024", [1024, 1024]],
     ["640x480", [640, 480]],
-  ])("reads the size %s", async (size, outputSize) => {
-    expect((await info("folder", "--size", size)).received).toMatchObject({
+  ])("reads the size %s", async (text, size) => {
+    expect((await info("folder", "--size", text)).received).toMatchObject({
       model: "folder",
-      outputSize,
+      size,
     });
   });
 
@@ -124,16 +113,18 @@ describe("info", () => {
 
 describe("bench", () => {
   const bench = (...args: string[]) =>
-    parse((runBench) => benchCommand(async () => ({ runBench })), ["bench", ...args]);
+    parse((work) => benchCommand(async () => work), ["bench", ...args]);
 
   it("times kernels unless told", async () => {
     expect((await bench()).received).toEqual({
       suite: "kernels",
-      recipeWeights: false,
-      json: false,
       dawnToggles: [],
-      terminal,
     });
+    const variants = ["--variant", "conv2d=tiled", "linear=all"];
+    expect((await bench(...variants)).received).toMatchObject({
+      variant: { conv2d: "tiled", linear: "all" },
+    });
+    await expect(bench("--variant", "conv2d")).rejects.toThrow("--variant must be kernel=name");
     expect((await bench("--suite", "model", "--filter", "conv", "--json")).received).toMatchObject({
       suite: "model",
       filter: "conv",
@@ -144,19 +135,17 @@ describe("bench", () => {
 
 describe("group", () => {
   const group = (...args: string[]) =>
-    parse((work) => groupCommand(async () => ({ runGroup: work })), ["group", ...args]);
+    parse((work) => groupCommand(async () => work), ["group", ...args]);
 
   it("uses the bundled model and prints text unless told", async () => {
     expect(await group("lq", "hq")).toEqual({
       exitCode: 5,
       received: {
-        low: "lq",
-        high: "hq",
+        lq: "lq",
+        hq: "hq",
         model: BUNDLED_MODEL,
         precision: "auto",
-        json: false,
         dawnToggles: [],
-        terminal,
       },
     });
     const { received } = await group("a", "b", "--json", "-o", "x.svg", "--model", "m");

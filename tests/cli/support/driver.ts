@@ -24,10 +24,9 @@ const stubborn: LoadModel = async (paths, options) => {
 
 try {
   process.exitCode = await runUpscale(
-    inputs,
-    { model: import.meta.dirname, precision: "auto", dawnToggles: [] },
+    { input: inputs, model: import.meta.dirname, precision: "auto", dawnToggles: [] },
+    processTerminal,
     {
-      terminal: processTerminal,
       launch: async () => (launching === "launch" ? launch() : null),
       openGpu: engine.openGpu,
       loadModel: manners === "stubborn" ? stubborn : engine.loadModel,
