@@ -1,5 +1,6 @@
 /** `rcod upscale`: image files in, image files four times as wide and high out. */
 import { InvalidArgumentError, Option } from "commander";
+import { MIN_TILE } from "../../src/rcod/settings/options.ts";
 import type { GlobalOptions } from "../command.ts";
 import { defineCommand, parseInteger, parseNumber } from "../command.ts";
 import type { Precision } from "../engine.ts";
@@ -72,7 +73,11 @@ export const upscaleCommand = defineCommand<UpscaleCliOptions>((program) => {
       "sample the encoding with this seed (default: its mode)",
       parseInteger(0, 2 ** 32 - 1),
     )
-    .option("--tile <n>", "tile side in latent pixels", parseInteger(1))
+    .option(
+      "--tile <n>",
+      "side in output pixels above which the VAE works in tiles of that side, at least 64 (default: only where the whole does not fit the GPU)",
+      parseInteger(MIN_TILE),
+    )
     .option("--reference", "reproduce the reference implementation, quirks included")
     .option("--force", "replace existing results")
     .option("--json", "print one JSON object with sizes, timings, adapter and memory")

@@ -7,7 +7,11 @@ import { groupCommand } from "../../cli/group/command.ts";
 import { infoCommand } from "../../cli/info/command.ts";
 import { BUNDLED_MODEL } from "../../cli/package-root.ts";
 import type { Terminal } from "../../cli/terminal.ts";
+import { upscaleCommand } from "../../cli/upscale/command.ts";
 import { verifyCommand } from "../../cli/verify/command.ts";
+import { BASELINE_CAPS } from "../../src/gpu/caps.ts";
+import { parseVaeConfig } from "../../src/rcod/settings/config.ts";
+import { chooseVaeTile } from "../../src/rcod/tiles/vae-tile-choice.ts";
 import { recordingTerminal } from "./support/terminal.ts";
 
 vi.mock("../../cli/launch.ts", () => ({ launch: async () => null }));
@@ -29,6 +33,20 @@ async function parse(register: (work: Run<object>) => RegisterCommand, args: rea
   await program.parseAsync(args, { from: "user" });
   return { exitCode, received };
 }
+
+describe("upscale", () => {
+  it("takes a tile of 64 output pixels, the engine's least", async () => {
+    const upscale = (tile: string) =>
+      parse((work) => upscaleCommand(async () => work), ["upscale", "a.png", "--tile", tile]);
+    expect((await upscale("64")).received).toMatchObject({ input: ["a.png"], tile: 64 });
+    await expect(upscale("63")).rejects.toThrow("It must be an integer ≥ 64.");
+    const vae = parseVaeConfig({ block_out_channels: [32, 64], norm_num_groups: 32 });
+    const choose = (tile: number) =>
+      chooseVaeTile(vae, BASELINE_CAPS, "f32", "encode", 512, 512, { tile });
+    expect(choose(64)).toBe(64);
+    expect(() => choose(63)).toThrow("tile must be an integer ≥ 64 output pixels, got 63");
+  });
+});
 
 describe("verify", () => {
   const verify = (...args: string[]) =>

@@ -1,5 +1,8 @@
 /** What callers choose and what they get: the option and result types of the public API. */
 
+/** The least `UpscaleOptions.tile`, in output pixels. */
+export const MIN_TILE = 64;
+
 /** Interleaved 8-bit sRGB, rows from the top; `data.length` is width · height · channels. */
 export interface RawImage {
   /** Columns. */
@@ -127,7 +130,7 @@ export interface UpscaleOptions {
   readonly seed?: number;
   /**
    * Side in output pixels above which, and of tiles into which, the VAE is cut. Default: only where the
-   * untiled pass does not fit the device. The result does not depend on it.
+   * untiled pass does not fit the device. At least 64. The result does not depend on it.
    */
   readonly tile?: number;
   /**
