@@ -34,3 +34,6 @@ export const RUNTIME = `${deno === undefined ? `Node ${node}` : `Deno ${deno}`},
 
 /** The model that comes with the package. */
 export const BUNDLED_MODEL = join(folder, "models", "rcod-tiny");
+
+/** The golden files that come with the package. */
+export const BUNDLED_GOLDENS = join(folder, "goldens");

@@ -4,7 +4,7 @@ import type { GlobalOptions } from "../command.ts";
 import { defineCommand } from "../command.ts";
 
 export interface VerifyOptions extends GlobalOptions {
-  /** Golden files, or folders that hold them. At least one. */
+  /** Golden files, or folders that hold them. None: those of the package. */
   readonly path: readonly string[];
   /** Default: both. */
   readonly precision?: "f32" | "f16";
@@ -23,10 +23,12 @@ export const verifyCommand = defineCommand<VerifyOptions>(
       .command("verify")
       .summary("check that this GPU computes right, against golden files")
       .description(
-        "Runs every case of golden files (.safetensors), or of every such file directly in a folder, and compares " +
-          "with the stored results. Exit code 1 when any case is off by more than its limit.",
+        "Runs every kernel on small cases that come with the program, compares with stored results, mostly of " +
+          "PyTorch, and says in one sentence whether this GPU computes right. Of golden files (.safetensors), or of " +
+          "every such file directly in a folder, it runs all cases and prints a line for each output. Exit code 1 " +
+          "when any is off by more than its limit.",
       )
-      .argument("<path...>", "golden files, or folders")
+      .argument("[path...]", "golden files, or folders (default: those of the program)")
       .addOption(
         new Option("--precision <p>", "storage precision (default: both)").choices(["f32", "f16"]),
       )

@@ -82,8 +82,9 @@ describe("verify", () => {
     });
   });
 
-  it.each([[[]], [["a", "--precision", "f64"]]])("refuses %j", async (args) => {
-    await expect(verify(...args)).rejects.toThrow(/^error: /);
+  it("takes the package's files where none are named, and refuses other precisions", async () => {
+    expect((await verify()).received).toEqual({ path: [], dawnToggles: [] });
+    await expect(verify("a", "--precision", "f64")).rejects.toThrow(/^error: /);
   });
 });
 

@@ -4,9 +4,9 @@ import type { WeightFile } from "../../weights/weight-file.ts";
  * cases that name the files.
  */
 import type { OutputResult } from "../runner/compare.ts";
-import { compareOutput } from "../runner/compare.ts";
+import { EXACT, compareOutput } from "../runner/compare.ts";
 import type { CaseRunner } from "../runner/run-case.ts";
-import { EXACT, withWeightFile } from "./checkpoint-model.ts";
+import { withWeightFile } from "./checkpoint-model.ts";
 
 export const checkpointCounts: CaseRunner = async (run) => {
   const { golden } = run;

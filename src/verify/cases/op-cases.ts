@@ -64,6 +64,12 @@ const geglu: CaseRunner = (run) =>
     g.geglu(g.linear(x, ROOT.at("proj"), 2 * outChannels(run), hasBias(run, "proj.bias")), "geglu"),
   );
 
+/** The activation alone, on [value | gate]; of a whole GEGLU it is a part of the projection's epilogue. */
+const gate: CaseRunner = (run) => runOp(run, ["x"], (g, x) => g.geglu(x, "geglu"));
+
+const channelAdd: CaseRunner = (run) =>
+  runOp(run, ["x", "v"], (g, x, v) => g.channelAdd(x, v, "channelAdd"));
+
 const activation =
   (kind: Activation): CaseRunner =>
   (run) =>
@@ -136,6 +142,8 @@ export const OP_CASES: Readonly<Record<string, CaseRunner>> = {
   conv2d,
   linear,
   GEGLU: geglu,
+  geglu: gate,
+  channel_add: channelAdd,
   silu: activation("silu"),
   gelu: activation("gelu"),
   gelu_erf: activation("gelu"),

@@ -20,6 +20,7 @@ import type { ModulatedPart } from "../../rcod/settings/degradation-config.ts";
 import { LATENT_GROUPS, timestepOfGroups } from "../../rcod/settings/latent-groups.ts";
 import { toChannelsFirst } from "../runner/axis-order.ts";
 import type { OutputResult } from "../runner/compare.ts";
+import { EXACT } from "../runner/compare.ts";
 import type { GoldenCase } from "../runner/golden-file.ts";
 import { GoldenError } from "../runner/golden-file.ts";
 import type { CaseRun, CaseRunner } from "../runner/run-case.ts";
@@ -34,7 +35,6 @@ import type { Session, WeightSet } from "../runner/session.ts";
 import { readMatrix, runLayer } from "./lora-op-cases.ts";
 
 const ROOT = new WeightScope();
-const EXACT = { on: "maxAbs", value: 0 } as const;
 /** Hidden layer of a score in every DEResNet. */
 const SCORE_HIDDEN = 512;
 

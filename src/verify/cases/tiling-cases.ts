@@ -12,6 +12,7 @@ import type { UNetConfig } from "../../rcod/settings/config.ts";
 import { TiledVae } from "../../rcod/tiles/tiled-vae.ts";
 import { gaussianTileWeights, latentTiling, tileStarts } from "../../rcod/tiles/tiling.ts";
 import type { OutputResult } from "../runner/compare.ts";
+import { EXACT } from "../runner/compare.ts";
 import type { CaseInput, CaseRunner } from "../runner/run-case.ts";
 import { compareResults, compareValues, networkWeights, readInput } from "../runner/run-case.ts";
 import type { Session, WeightSet } from "../runner/session.ts";
@@ -19,8 +20,6 @@ import { unetConfigOf, vaeConfigOf } from "./case-configs.ts";
 import { buildUNet, unetEmbedding } from "./model-cases.ts";
 
 const ROOT = new WeightScope();
-const EXACT = { on: "maxAbs", value: 0 } as const;
-
 /** The weight map is made on the host and stays f32 in both precisions. */
 const tileWeights: CaseRunner = async ({ golden, session }) => [
   await compareValues(

@@ -55,7 +55,7 @@ export interface OpenProgram {
 
 /** What became of the variants that `caps.variants` asks for: numbers of steps by `kernel=variant`. */
 export interface VariantUse {
-  readonly asAsked: Readonly<Record<string, number>>;
+  readonly asRequested: Readonly<Record<string, number>>;
   /** Steps that run another variant; the key ends in the reason. */
   readonly refused: Readonly<Record<string, number>>;
 }
@@ -63,18 +63,21 @@ export interface VariantUse {
 /** The sum of two counts. */
 export function addVariantUse(a: VariantUse, b: VariantUse): VariantUse {
   return {
-    asAsked: addCounts(a.asAsked, b.asAsked),
+    asRequested: addCounts(a.asRequested, b.asRequested),
     refused: addCounts(a.refused, b.refused),
   };
 }
 
-function addCounts(a: VariantUse["asAsked"], b: VariantUse["asAsked"]): VariantUse["asAsked"] {
+function addCounts(
+  a: VariantUse["asRequested"],
+  b: VariantUse["asRequested"],
+): VariantUse["asRequested"] {
   const sum = { ...a };
   for (const [key, count] of Object.entries(b)) sum[key] = (sum[key] ?? 0) + count;
   return sum;
 }
 
-const NO_VARIANTS: VariantUse = { asAsked: {}, refused: {} };
+const NO_VARIANTS: VariantUse = { asRequested: {}, refused: {} };
 
 export class Session {
   readonly gpu: Gpu;
@@ -184,8 +187,8 @@ export class Session {
       this.#variants = addVariantUse(
         this.#variants,
         requested.refusal === undefined
-          ? { asAsked: { [name]: 1 }, refused: {} }
-          : { asAsked: {}, refused: { [`${name}: ${requested.refusal}`]: 1 } },
+          ? { asRequested: { [name]: 1 }, refused: {} }
+          : { asRequested: {}, refused: { [`${name}: ${requested.refusal}`]: 1 } },
       );
     }
   }
