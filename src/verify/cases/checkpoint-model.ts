@@ -1,4 +1,4 @@
-/** A model in the files that people have, beside a golden file that names them. */
+/** A model in published files, which lie beside the golden file that names them. */
 import type { DType } from "../../gpu/dtype.ts";
 import type { FolderSource } from "../../rcod/loading/model-source.ts";
 import { modelFiles } from "../../rcod/loading/model-source.ts";

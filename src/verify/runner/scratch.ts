@@ -8,7 +8,7 @@ import { packActivation } from "../../graph/pack-activation.ts";
 /** Makes buffers that are all freed together. */
 export class Scratch {
   readonly #gpu: Gpu;
-  readonly #buffers = new Set<GPUBuffer>();
+  readonly #release: (() => void)[] = [];
 
   constructor(gpu: Gpu) {
     this.#gpu = gpu;
@@ -30,12 +30,17 @@ export class Scratch {
 
   /** Frees the buffer of `image` with the others. */
   keep<T extends { readonly buffer: GPUBuffer }>(image: T): T {
-    this.#buffers.add(image.buffer);
+    this.onFree(() => this.#gpu.memory.release(image.buffer));
     return image;
   }
 
+  /** Calls `release` when the scratch is freed. */
+  onFree(release: () => void): void {
+    this.#release.push(release);
+  }
+
   free(): void {
-    for (const buffer of this.#buffers) this.#gpu.memory.release(buffer);
+    for (const release of this.#release) release();
   }
 }
 
