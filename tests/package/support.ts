@@ -17,6 +17,8 @@ const SOURCES = [
   "README.md",
   "LICENSE",
   "bin",
+  "cli",
+  "goldens",
   "models",
   "src",
   "tsconfig.json",
