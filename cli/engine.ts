@@ -1,4 +1,4 @@
-/** What the command line asks of the engine. */
+/** What the command line uses of the engine. */
 import type { Gpu } from "../src/gpu/device.ts";
 import type {
   Precision,

@@ -1,4 +1,4 @@
-/** Ctrl-C and `kill` as an AbortSignal, so that a command can put things away before it ends. */
+/** Ctrl-C and `kill` as an AbortSignal, so that a command can remove what is unfinished before it ends. */
 import { constants } from "node:os";
 import { removeTemporaryFiles } from "./atomic-write.ts";
 import { CliError } from "./errors.ts";
@@ -6,8 +6,8 @@ import { CliError } from "./errors.ts";
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
 /**
- * A launcher forwards the signal that a terminal has sent to its child already, so repeats within this time
- * are one. A later one means that the user does not want to wait.
+ * A terminal sends its signal to the launcher and to its child, and the launcher forwards it: repeats within this
+ * time count as one signal. A later one means that the user does not want to wait.
  */
 const REPEAT_MS = 1000;
 

@@ -15,7 +15,7 @@ export interface ModelPaths {
   readonly mem?: string;
 }
 
-/** Pieces that are one file: the option, what it is, and the name that it usually has. */
+/** Pieces that are one file each: option, what it holds, name of the published file. */
 const FILES = [
   ["checkpoint", "checkpoint", "rcod_o.pkl"],
   ["deNet", "degradation estimator", "de_net.pth"],

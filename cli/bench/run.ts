@@ -117,7 +117,7 @@ async function benchKernels(
   return failed > 0 || cases.length === 0 ? EXIT.failed : EXIT.ok;
 }
 
-/** Warm images to time unless told. */
+/** Default number of warm images to time. */
 const WARM_IMAGES = 3;
 
 async function benchModel(

@@ -17,7 +17,7 @@ import type { Terminal } from "../terminal.ts";
 import { Checksums } from "./checksums.ts";
 import type { ConvertCliOptions } from "./command.ts";
 
-/** A file in `manifest.json`, which is also what tells a converted folder from any other. */
+/** A file in `manifest.json`. A folder without that manifest is no converted one, see `checkOut`. */
 interface ManifestEntry {
   readonly path: string;
   readonly bytes: number;
@@ -92,7 +92,7 @@ async function writeFolder(
   );
 }
 
-/** Writes a file piece by piece, and its checksum as it goes by. */
+/** Writes a file piece by piece and computes its checksum from the same pieces. */
 async function writeHashed(
   folder: string,
   file: ConvertedFile,
@@ -107,7 +107,7 @@ async function writeHashed(
     let byteLength = 0;
     for await (const piece of file.bytes(signal)) {
       signal.throwIfAborted();
-      await handle.writeFile(piece); // goes on where the last write ended
+      await handle.writeFile(piece); // appends: the handle keeps its position
       checksums.update(piece);
       byteLength += piece.byteLength;
       onWritten(piece.byteLength);

@@ -1,5 +1,5 @@
-import { weightParts } from "../../src/graph/ir/ir.ts";
 /** What `rcod info` says of a model's weight files: whether they fit the configurations, and what stays of RCOD_S's. */
+import { weightParts } from "../../src/graph/ir/ir.ts";
 import type { LoraUpdate } from "../../src/graph/weights/device-weights.ts";
 import { checkPart, checkpointUpdates, openPart } from "../../src/rcod/loading/open-model.ts";
 import { openCheckpoint } from "../../src/rcod/loading/rcod-checkpoint.ts";

@@ -11,7 +11,7 @@ import { adapterName, formatMs } from "../format.ts";
 import type { Terminal } from "../terminal.ts";
 import type { VerifyOptions } from "./command.ts";
 
-/** A case is told about on stderr when it takes longer than this. */
+/** A case that takes longer than this is reported on stderr. */
 const PROGRESS_AFTER_MS = 3000;
 /** Time between two lines of progress. */
 const PROGRESS_EVERY_MS = 5000;
@@ -49,7 +49,7 @@ export class VerifyReport {
   readonly #rows: JsonRow[] = [];
   readonly #skipped = new Set<string>();
   #cases = 0;
-  /** The forced variants of the present round, and what became of them. */
+  /** The forced variants of the current round, and how often each ran or was refused. */
   #round: { readonly variants: VariantChoice; use: VariantUse } | null = null;
   readonly #refused = new Map<string, number>();
   readonly #startMs = performance.now();
@@ -72,7 +72,7 @@ export class VerifyReport {
     this.#text(`variants: ${pairs.join(", ")}`);
   }
 
-  /** Tells how often a variant ran that is not the forced one, and why. */
+  /** Prints how many steps ran as forced, and how many did not and why. */
   finishRound(): void {
     if (this.#round === null) return;
     const { asRequested, refused } = this.#round.use;
