@@ -3,6 +3,7 @@ import { stat } from "node:fs/promises";
 import type { Command } from "commander";
 import { Option } from "commander";
 import type { FileSet } from "../src/weights/index.ts";
+import { defined } from "./defined.ts";
 import { usageError } from "./errors.ts";
 import { BUNDLED_MODEL } from "./package-root.ts";
 
@@ -41,13 +42,7 @@ export function addPieceOptions(command: Command): Command {
 
 /** Only the paths of a command's options. */
 export function modelPaths({ model, clip, checkpoint, deNet, mem }: ModelPaths): ModelPaths {
-  return {
-    model,
-    ...(clip !== undefined && { clip }),
-    ...(checkpoint !== undefined && { checkpoint }),
-    ...(deNet !== undefined && { deNet }),
-    ...(mem !== undefined && { mem }),
-  };
+  return { model, ...defined({ clip, checkpoint, deNet, mem }) };
 }
 
 /** Whether the paths are one folder or file, and no pieces beside it. */

@@ -20,6 +20,7 @@ import { rememberedVariants } from "../../src/rcod/tuning/model-variants.ts";
 import { recipeFiles } from "../../src/verify/recipe-files.ts";
 import { folderFiles } from "../../src/weights/sources/node-source.ts";
 import { writeFileAtomically } from "../atomic-write.ts";
+import { defined } from "../defined.ts";
 import { EXIT, usageError } from "../errors.ts";
 import { adapterName } from "../format.ts";
 import { withGpu } from "../gpu.ts";
@@ -69,7 +70,7 @@ async function benchKernels(
   terminal: Terminal,
   signal: AbortSignal,
 ): Promise<number> {
-  const { json = false } = options;
+  const { json = false, filter, scale, minMs, samples } = options;
   const dtype = options.precision ?? fasterDType(gpu.caps);
   const known =
     options.autotune === false ? {} : await rememberedVariants(gpu, dtype, fileTuningStore());
@@ -77,11 +78,7 @@ async function benchKernels(
     withVariants(gpu, known),
     {
       dtype,
-      ...(options.filter !== undefined && { filter: options.filter }),
-      ...(options.variant && { variants: options.variant }),
-      ...(options.scale && { scale: options.scale }),
-      ...(options.minMs !== undefined && { minMs: options.minMs }),
-      ...(options.samples !== undefined && { samples: options.samples }),
+      ...defined({ filter, variants: options.variant, scale, minMs, samples }),
       signal,
     },
     json
@@ -136,8 +133,7 @@ async function benchModel(
     precision: options.precision ?? "auto",
     variants: {
       tuningStore: fileTuningStore(),
-      ...(options.variant && { variants: options.variant }),
-      ...(options.autotune !== undefined && { autotune: options.autotune }),
+      ...defined({ variants: options.variant, autotune: options.autotune }),
     },
     samples: options.samples ?? WARM_IMAGES,
     signal,

@@ -5,7 +5,8 @@ import type { Caps } from "../../src/gpu/caps.ts";
 import type { Gpu } from "../../src/gpu/device.ts";
 import { DeviceLostError } from "../../src/gpu/errors.ts";
 import { requestNodeGpu } from "../../src/node/gpu.ts";
-import type { LoadModel, Model, RawImage, UpscaleOptions, UpscaleResult } from "../engine.ts";
+import { defined } from "../defined.ts";
+import type { LoadModel, Model, RawImage, UpscaleResult } from "../engine.ts";
 import { loadModelAt } from "../engine.ts";
 import { EXIT, describeError, usageError } from "../errors.ts";
 import { formatBytes, formatMs } from "../format.ts";
@@ -209,7 +210,7 @@ class UpscaleRun {
         gpu,
         precision,
         lowMemory,
-        ...(autotune !== undefined && { autotune }),
+        ...defined({ autotune }),
         signal: this.#signal,
         onProgress: (state) => progress.update(state),
       });
@@ -232,8 +233,9 @@ class UpscaleRun {
     const startedAt = performance.now();
     progress.start(job.input);
     const { readMs, ...raw } = image;
+    const { realism, timestep, color, seed, tile, reference } = this.#options;
     const result = await model.upscale(raw, {
-      ...engineOptions(this.#options),
+      ...defined({ realism, timestep, seed, tile, reference, colorFix: color }),
       signal: this.#signal,
       onProgress: (state) => progress.update(state),
     });
@@ -279,18 +281,6 @@ class UpscaleRun {
       ...(errors[0] !== undefined && { error: errors[0] }),
     };
   }
-}
-
-function engineOptions(options: UpscaleCliOptions): UpscaleOptions {
-  const { realism, timestep, color, seed, tile, reference } = options;
-  return {
-    ...(realism !== undefined && { realism }),
-    ...(timestep !== undefined && { timestep }),
-    ...(color !== undefined && { colorFix: color }),
-    ...(seed !== undefined && { seed }),
-    ...(tile !== undefined && { tile }),
-    ...(reference !== undefined && { reference }),
-  };
 }
 
 function adapterSummary(caps: Caps) {

@@ -5,6 +5,7 @@ import { withVariants } from "../../src/gpu/device.ts";
 import type { VerifySource } from "../../src/verify/verify.ts";
 import { verifyFiles } from "../../src/verify/verify.ts";
 import { fileSource, folderFiles } from "../../src/weights/sources/node-source.ts";
+import { defined } from "../defined.ts";
 import { withGpu } from "../gpu.ts";
 import { interruptible } from "../interrupt.ts";
 import { BUNDLED_GOLDENS } from "../package-root.ts";
@@ -35,7 +36,7 @@ export async function runVerify(options: VerifyOptions, terminal: Terminal): Pro
             const results = verifyFiles(forced, group, {
               precision: dtype,
               full,
-              ...(filter !== undefined && { filter }),
+              ...defined({ filter }),
               signal,
               findFile: (name) => folderFiles(folder).open(name),
               onProgress: report.progress,
