@@ -1,20 +1,56 @@
-/** What a command of `rcod` is to `main.ts`, and option parsers that several share. */
+/** What a command of `rcod` is to `main.ts`, and option parsers that several commands share. */
 import type { Command } from "commander";
 import { InvalidArgumentError } from "commander";
 import type { Terminal } from "./terminal.ts";
 
+/** What a command needs of the program. */
 export interface CommandContext {
   readonly terminal: Terminal;
   /** Takes the exit code of the command that ran. */
   readonly finish: (exitCode: number) => void;
 }
 
-/** Adds one command to the program. */
-export type RegisterCommand = (program: Command, context: CommandContext) => void;
-
 /** Options of the program itself, which every command may use. */
 export interface GlobalOptions {
   readonly dawnToggles: readonly string[];
+}
+
+/** The work of a command. Returns the exit code. Throws what `main` reports in one line. */
+export type Run<Options> = (options: Options, terminal: Terminal) => Promise<number>;
+
+/** Adds one command to the program. */
+export type RegisterCommand = (program: Command, context: CommandContext) => void;
+
+/** A command without its work, which `load` imports once the command runs. */
+export type CommandDefinition<Options> = (load: () => Promise<Run<Options>>) => RegisterCommand;
+
+/**
+ * A command. `define` adds its name, help and options to the program. `Options` is what commander parses: the
+ * options under their long names, the arguments under theirs. `launchesFirst` says whether the command starts
+ * with `launch`; a command that checks its input first calls `launch` itself.
+ */
+export function defineCommand<Options extends object>(
+  define: (program: Command) => Command,
+  launchesFirst: (options: Options) => boolean = () => false,
+): CommandDefinition<Options> {
+  return (load) =>
+    (program, { terminal, finish }) => {
+      const command = define(program);
+      command.action(async () => {
+        const named = command.registeredArguments.map((argument, index) => [
+          argument.name(),
+          command.processedArgs[index],
+        ]);
+        const options: Options = { ...command.optsWithGlobals(), ...Object.fromEntries(named) };
+        if (launchesFirst(options)) {
+          const { launch } = await import("./launch.ts");
+          const exitCode = await launch();
+          if (exitCode !== null) return finish(exitCode);
+        }
+        const run = await load();
+        finish(await run(options, terminal));
+      });
+    };
 }
 
 /** `a,b` → `["a", "b"]`. */

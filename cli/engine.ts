@@ -1,4 +1,4 @@
-/** What the command line asks of the engine. */
+/** What the command line uses of the engine. */
 import type { Gpu } from "../src/gpu/device.ts";
 import type {
   Precision,
@@ -41,12 +41,9 @@ export type LoadModel = (
 /** Output pixels per input pixel along each side. */
 export const SCALE = 4;
 
-/** The engine's loader, imported only once a command needs it. */
-export async function engineLoader(): Promise<LoadModel> {
-  const [{ loadModel }, { fileTuningStore }] = await Promise.all([
-    import("../src/rcod/model.ts"),
-    import("../src/node/tuning-file.ts"),
-  ]);
-  return async (paths, options) =>
-    loadModel(await modelFilesAt(paths), { tuningStore: fileTuningStore(), ...options });
-}
+/** The engine's loader with this user's table of measured variants. Imports the engine only now. */
+export const loadModelAt: LoadModel = async (paths, options) => {
+  const { loadModel } = await import("../src/rcod/model.ts");
+  const { fileTuningStore } = await import("../src/node/tuning-file.ts");
+  return loadModel(await modelFilesAt(paths), { tuningStore: fileTuningStore(), ...options });
+};

@@ -1,4 +1,4 @@
-/** What goes wrong on the command line, and how it is told: one line and an exit code. */
+/** Errors of the command line, and how any error is reported: one line and an exit code. */
 
 /** 0 is success; an interrupted run ends with 128 + the signal's number, as shells expect. */
 export const EXIT = { ok: 0, failed: 1, usage: 2 } as const;

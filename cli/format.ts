@@ -1,4 +1,11 @@
-/** Numbers and tables for people. */
+/** Names, numbers and tables for people. Imports nothing of Node: the benchmark page uses it too. */
+import type { Caps } from "../src/gpu/caps.ts";
+import { adapterNames } from "../src/gpu/caps.ts";
+
+/** What the adapter says it is. */
+export function adapterName(caps: Omit<Caps, "limits">): string {
+  return adapterNames(caps) || "unnamed";
+}
 
 /** `1.5 GiB`, `128 MiB`, `512 B`: three significant digits, binary units. */
 export function formatBytes(bytes: number): string {

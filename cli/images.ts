@@ -29,7 +29,7 @@ const MAX_SIDE: Readonly<Record<ImageFormat, number>> = {
 /** Of 100. High enough that what the model has added survives. */
 const LOSSY_QUALITY = 95;
 
-/** The format that a file name asks for, or undefined where its extension is none of ours. */
+/** The format of a file name's extension; undefined for an extension that is not supported. */
 export function formatOfPath(path: string): ImageFormat | undefined {
   return FORMAT_BY_EXTENSION[extname(path).toLowerCase()];
 }
@@ -155,7 +155,7 @@ async function sharpOf(path: string, limitInputPixels: number | false): Promise<
       `the npm package "sharp" (image files) cannot be loaded: ${systemReason(error)}. Run npm install sharp`,
     );
   }
-  sharp.cache(false); // it goes by name and would serve a file that has changed since
+  sharp.cache(false); // the cache's key is the name: a file that has changed would come out as it was
   // "error" refuses cut-off files, yet not those with harmless warnings (stray bytes, odd profiles).
   return sharp(path, { failOn: "error", limitInputPixels });
 }

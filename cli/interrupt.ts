@@ -1,25 +1,21 @@
-/** Ctrl-C and `kill` as an AbortSignal, so that a command can put things away before it ends. */
+/** Ctrl-C and `kill` as an AbortSignal, so that a command can remove what is unfinished before it ends. */
 import { constants } from "node:os";
 import { removeTemporaryFiles } from "./atomic-write.ts";
+import { CliError } from "./errors.ts";
 
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
 /**
- * A launcher forwards the signal that a terminal has sent to its child already, so repeats within this time
- * are one. A later one means that the user does not want to wait.
+ * A terminal sends its signal to the launcher and to its child, and the launcher forwards it: repeats within this
+ * time count as one signal. A later one means that the user does not want to wait.
  */
 const REPEAT_MS = 1000;
 
-export interface Interrupt {
-  readonly signal: AbortSignal;
-  /** 128 + the signal's number once one has arrived, else 0. */
-  readonly exitCode: number;
-  /** Hands the signals back to their default handling. */
-  stop(): void;
-}
-
-/** Listens until `stop()`. The second signal, a second later or more, ends the process at once. */
-export function listenForInterrupt(): Interrupt {
+/**
+ * Runs `work` with a signal that Ctrl-C and `kill` abort. Throws `CliError` with exit code 128 + the signal's
+ * number where `work` fails after that. A second signal, a second later or more, ends the process at once.
+ */
+export async function interruptible<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const controller = new AbortController();
   let exitCode = 0;
   let since = 0;
@@ -34,13 +30,12 @@ export function listenForInterrupt(): Interrupt {
     }
   };
   for (const name of SIGNALS) process.on(name, onSignal);
-  return {
-    signal: controller.signal,
-    get exitCode() {
-      return exitCode;
-    },
-    stop() {
-      for (const name of SIGNALS) process.off(name, onSignal);
-    },
-  };
+  try {
+    return await work(controller.signal);
+  } catch (error) {
+    if (exitCode === 0) throw error;
+    throw new CliError("interrupted", exitCode);
+  } finally {
+    for (const name of SIGNALS) process.off(name, onSignal);
+  }
 }

@@ -19,7 +19,7 @@ import {
 import { driverAdvice } from "./advice.ts";
 import { processTerminal } from "./terminal.ts";
 
-/** A driver that hangs longer than this while it is asked for an adapter counts as absent. */
+/** A driver that takes longer than this to answer a request for an adapter counts as absent. */
 const PROBE_TIMEOUT_MS = 20_000;
 
 /** Signals that end the child as well as us. */

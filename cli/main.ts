@@ -19,14 +19,14 @@ import { upscaleCommand } from "./upscale/command.ts";
 import { verifyCommand } from "./verify/command.ts";
 
 const COMMANDS: readonly RegisterCommand[] = [
-  upscaleCommand,
-  verifyCommand(() => import("./verify/run.ts")),
-  convertCommand(() => import("./convert/run.ts")),
-  infoCommand(() => import("./info/run.ts")),
-  benchCommand(() => import("./bench/run.ts")),
-  tuneCommand(() => import("./tune/run.ts")),
-  groupCommand(() => import("./group/run.ts")),
-  doctorCommand,
+  upscaleCommand(async () => (await import("./upscale/run.ts")).runUpscale),
+  verifyCommand(async () => (await import("./verify/run.ts")).runVerify),
+  convertCommand(async () => (await import("./convert/run.ts")).runConvert),
+  infoCommand(async () => (await import("./info/run.ts")).runInfo),
+  benchCommand(async () => (await import("./bench/run.ts")).runBench),
+  tuneCommand(async () => (await import("./tune/run.ts")).runTune),
+  groupCommand(async () => (await import("./group/run.ts")).runGroup),
+  doctorCommand(async () => (await import("./doctor/run.ts")).runDoctor),
 ];
 
 /** Runs one command line (`argv` without the program's name) and returns its exit code. Never throws. */

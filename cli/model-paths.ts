@@ -1,7 +1,9 @@
 /** Where the command line finds a model: one folder, or its pieces. Shared by all commands that read one. */
 import { stat } from "node:fs/promises";
+import type { Command } from "commander";
 import { Option } from "commander";
 import type { FileSet } from "../src/weights/index.ts";
+import { defined } from "./defined.ts";
 import { usageError } from "./errors.ts";
 import { BUNDLED_MODEL } from "./package-root.ts";
 
@@ -14,7 +16,7 @@ export interface ModelPaths {
   readonly mem?: string;
 }
 
-/** Pieces that are one file: the option, what it is, and the name that it usually has. */
+/** Pieces that are one file each: option, what it holds, name of the published file. */
 const FILES = [
   ["checkpoint", "checkpoint", "rcod_o.pkl"],
   ["deNet", "degradation estimator", "de_net.pth"],
@@ -22,41 +24,25 @@ const FILES = [
 ] as const;
 
 /** `--model`, with the bundled model as its default. */
-export function modelOption(): Option {
-  return new Option("--model <folder>", "model in diffusers layout: unet/, vae/, …").default(
-    BUNDLED_MODEL,
-    "the bundled rcod-tiny",
-  );
+export function modelOption(help = "model in diffusers layout: unet/, vae/, …"): Option {
+  return new Option("--model <folder>", help).default(BUNDLED_MODEL, "the bundled rcod-tiny");
 }
 
-export function clipOption(): Option {
-  return new Option("--clip <folder>", "CLIP ViT-L/14 in transformers layout, for image_encoder/");
-}
-
-export function checkpointOption(): Option {
-  return new Option(
-    "--checkpoint <file>",
-    "what RCOD trained on top of the model: rcod_o.pkl or rcod_s.pkl",
-  );
-}
-
-export function deNetOption(): Option {
-  return new Option("--de-net <file>", "RCOD_S: degradation estimator, de_net.pth");
-}
-
-export function memOption(): Option {
-  return new Option("--mem <file>", "RCOD_S: metric estimation module, rcod_s_mem.pkl");
+/** The options that give pieces beside the model's folder. */
+export function addPieceOptions(command: Command): Command {
+  return command
+    .option("--clip <folder>", "CLIP ViT-L/14 in transformers layout, for image_encoder/")
+    .option(
+      "--checkpoint <file>",
+      "what RCOD trained on top of the model: rcod_o.pkl or rcod_s.pkl",
+    )
+    .option("--de-net <file>", "RCOD_S: degradation estimator, de_net.pth")
+    .option("--mem <file>", "RCOD_S: metric estimation module, rcod_s_mem.pkl");
 }
 
 /** Only the paths of a command's options. */
 export function modelPaths({ model, clip, checkpoint, deNet, mem }: ModelPaths): ModelPaths {
-  return {
-    model,
-    ...(clip !== undefined && { clip }),
-    ...(checkpoint !== undefined && { checkpoint }),
-    ...(deNet !== undefined && { deNet }),
-    ...(mem !== undefined && { mem }),
-  };
+  return { model, ...defined({ clip, checkpoint, deNet, mem }) };
 }
 
 /** Whether the paths are one folder or file, and no pieces beside it. */

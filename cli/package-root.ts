@@ -27,5 +27,13 @@ const { folder, version } = find();
 
 export const PACKAGE_VERSION = version;
 
+const { deno, node } = process.versions;
+
+/** What runs the program, such as "Node 22.12.0, linux x64". */
+export const RUNTIME = `${deno === undefined ? `Node ${node}` : `Deno ${deno}`}, ${process.platform} ${process.arch}`;
+
 /** The model that comes with the package. */
 export const BUNDLED_MODEL = join(folder, "models", "rcod-tiny");
+
+/** The golden files that come with the package. */
+export const BUNDLED_GOLDENS = join(folder, "goldens");

@@ -4,7 +4,7 @@ import { describeError } from "./errors.ts";
 export interface Terminal {
   /** A line of results on stdout. */
   out(line: string): void;
-  /** A line for the reader on stderr; never part of `--json`. */
+  /** A line on stderr for people; `--json` never includes it. */
   note(line: string): void;
   /** The stream a progress bar is drawn on. */
   readonly progressStream: NodeJS.WritableStream & { readonly isTTY?: boolean };
@@ -18,7 +18,7 @@ export const processTerminal: Terminal = {
   },
 };
 
-/** Tells an error in one line (with its stack under RCOD_DEBUG=1) and returns its exit code. */
+/** Reports an error in one line, with its stack under RCOD_DEBUG=1, and returns its exit code. */
 export function reportError(terminal: Terminal, error: unknown, subject?: string): number {
   const { message, exitCode } = describeError(error);
   terminal.note(`rcod: ${subject === undefined ? "" : `${subject}: `}${message}`);

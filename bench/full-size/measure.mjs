@@ -8,7 +8,7 @@ import { spawn } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { runConvert } from "../../dist/cli/convert/run.js";
-import { engineLoader } from "../../dist/cli/engine.js";
+import { loadModelAt } from "../../dist/cli/engine.js";
 import { hasAdapter, requestNodeGpu } from "../../dist/src/node/gpu.js";
 import { SOFTWARE_MARKER, softwareAdapterEnv } from "../../dist/src/node/software-adapter.js";
 
@@ -74,9 +74,8 @@ async function measure() {
     const terminal = { out: console.log, note: console.error, progressStream: process.stderr };
     await timed("convert", () => runConvert(options, terminal));
   } else {
-    const load = await engineLoader();
     const options = { gpu, precision: values.precision, lowMemory: values["low-memory"] };
-    const loaded = await timed("load", () => load(paths, options));
+    const loaded = await timed("load", () => loadModelAt(paths, options));
     const loadPeaks = mebibytes(peaks);
     if (what === "upscale") {
       const image = noise(32);

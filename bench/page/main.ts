@@ -1,5 +1,5 @@
-import packageJson from "../../package.json" with { type: "json" };
 /** The bench page: runs the suite that its address names, shows the results and reports them to a driver. */
+import packageJson from "../../package.json" with { type: "json" };
 import { requestGpu } from "../../src/gpu/device.ts";
 import type { PageMessage } from "./settings.ts";
 import { fromQuery } from "./settings.ts";

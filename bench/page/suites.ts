@@ -1,12 +1,12 @@
 /** The suites in a page: the same code as in Node, on the device of `navigator.gpu`. */
 import {
-  adapterName,
   caseLines,
   kernelHeading,
   kernelSummary,
   modelReport,
   rate,
 } from "../../cli/bench/report.ts";
+import { adapterName } from "../../cli/format.ts";
 import { casePasses, imageEstimateMs, runKernelSuite } from "../../src/bench/kernel-suite.ts";
 import { runModelSuite } from "../../src/bench/model-suite.ts";
 import { kernelPoints, rooflineSvg } from "../../src/bench/roofline-plot.ts";

@@ -1,8 +1,7 @@
-/** `rcod bench`: options only; the work is in the module that `load` imports. */
+/** `rcod bench`: options only. */
 import { Option } from "commander";
-import type { GlobalOptions, RegisterCommand } from "../command.ts";
-import { parseInteger, parseNumber } from "../command.ts";
-import type { Terminal } from "../terminal.ts";
+import type { GlobalOptions } from "../command.ts";
+import { defineCommand, parseInteger, parseNumber } from "../command.ts";
 import { variantPair } from "../variant-option.ts";
 
 export interface BenchOptions extends GlobalOptions {
@@ -12,7 +11,7 @@ export interface BenchOptions extends GlobalOptions {
   /** Default: f16 on GPUs, f32 on software adapters, as the engine itself. */
   readonly precision?: "f32" | "f16";
   /** Kernel variants to time, by kernel name; `"all"` for every one. Of a model: to force. */
-  readonly variants?: Readonly<Record<string, string>>;
+  readonly variant?: Readonly<Record<string, string>>;
   /** Measured variants for --suite model, as of `loadModel`. */
   readonly autotune?: boolean;
   /** Default: full on GPUs, small on software adapters. */
@@ -25,18 +24,11 @@ export interface BenchOptions extends GlobalOptions {
   readonly recipeWeights?: boolean;
   /** File for a roofline plot of `--suite kernels`. */
   readonly svg?: string;
-  readonly json: boolean;
-  readonly terminal: Terminal;
+  readonly json?: boolean;
 }
 
-/** Runs in a process that has an adapter; returns the exit code. */
-export interface BenchModule {
-  readonly runBench: (options: BenchOptions) => Promise<number>;
-}
-
-/** Registers `rcod bench`, with its work behind `load`. */
-export function benchCommand(load: () => Promise<BenchModule>): RegisterCommand {
-  return (program, { terminal, finish }) => {
+export const benchCommand = defineCommand<BenchOptions>(
+  (program) =>
     program
       .command("bench")
       .summary("check and time the kernels or a whole model")
@@ -56,9 +48,11 @@ export function benchCommand(load: () => Promise<BenchModule>): RegisterCommand 
           "f16",
         ]),
       )
-      .option(
-        "--variant <kernel=name...>",
-        "time this variant of a kernel beside the naive one, e.g. conv2d=tiled (default: all); of a model: force it",
+      .addOption(
+        new Option(
+          "--variant <kernel=name...>",
+          "time this variant of a kernel beside the naive one, e.g. conv2d=tiled (default: all); of a model: force it",
+        ).argParser(addVariant),
       )
       .option("--autotune", "measure the model's kernel variants first, where not done yet")
       .option("--no-autotune", "the kernels' own choice of variants for the model")
@@ -84,48 +78,15 @@ export function benchCommand(load: () => Promise<BenchModule>): RegisterCommand 
         "make the weights of --model on the spot; the folder needs configurations only",
       )
       .option("--svg <file>", "write a roofline plot of --suite kernels")
-      .option("--json", "print one JSON object")
-      .action(async (_options, command) => {
-        const { launch } = await import("../launch.ts");
-        const exitCode = await launch();
-        if (exitCode !== null) return finish(exitCode);
-        const options = command.optsWithGlobals() as GlobalOptions & {
-          readonly suite: "kernels" | "model";
-          readonly variant?: readonly string[];
-          readonly json?: boolean;
-        } & Pick<
-            BenchOptions,
-            | "filter"
-            | "precision"
-            | "scale"
-            | "minMs"
-            | "samples"
-            | "autotune"
-            | "model"
-            | "recipeWeights"
-            | "svg"
-          >;
-        const { runBench } = await load();
-        finish(
-          await runBench({
-            suite: options.suite,
-            ...(options.filter !== undefined && { filter: options.filter }),
-            ...(options.precision !== undefined && { precision: options.precision }),
-            ...(options.variant && {
-              variants: Object.fromEntries(options.variant.map(variantPair)),
-            }),
-            ...(options.scale !== undefined && { scale: options.scale }),
-            ...(options.minMs !== undefined && { minMs: options.minMs }),
-            ...(options.samples !== undefined && { samples: options.samples }),
-            ...(options.autotune !== undefined && { autotune: options.autotune }),
-            ...(options.model !== undefined && { model: options.model }),
-            recipeWeights: options.recipeWeights ?? false,
-            ...(options.svg !== undefined && { svg: options.svg }),
-            json: options.json ?? false,
-            dawnToggles: options.dawnToggles,
-            terminal,
-          }),
-        );
-      });
-  };
+      .option("--json", "print one JSON object"),
+  () => true,
+);
+
+/** Adds `kernel=name` to the variants before it. */
+function addVariant(
+  text: string,
+  variants: BenchOptions["variant"] = {},
+): Readonly<Record<string, string>> {
+  const [kernel, variant] = variantPair(text);
+  return { ...variants, [kernel]: variant };
 }

@@ -7,13 +7,7 @@ import type {
 import { casePasses, imageEstimateMs } from "../../src/bench/kernel-suite.ts";
 import type { ModelSuiteResult } from "../../src/bench/model-suite.ts";
 import type { Caps } from "../../src/gpu/caps.ts";
-import { adapterNames } from "../../src/gpu/caps.ts";
-import { formatBytes, formatMs, formatTable } from "../format.ts";
-
-/** What the adapter says it is. */
-export function adapterName(caps: Omit<Caps, "limits">): string {
-  return adapterNames(caps) || "unnamed";
-}
+import { adapterName, formatBytes, formatMs, formatTable } from "../format.ts";
 
 /** The lines above the table: what is measured, and how. */
 export function kernelHeading(version: string, settings: KernelSuiteSettings, caps: Caps): string {

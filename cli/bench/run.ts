@@ -14,46 +14,36 @@ import { fasterDType } from "../../src/gpu/caps.ts";
 import type { Gpu } from "../../src/gpu/device.ts";
 import { withVariants } from "../../src/gpu/device.ts";
 import { KERNEL_VARIANTS } from "../../src/kernels/variant-choice.ts";
-import { requestNodeGpu } from "../../src/node/gpu.ts";
 import { fileTuningStore } from "../../src/node/tuning-file.ts";
 import type { RawImage } from "../../src/rcod/settings/options.ts";
 import { rememberedVariants } from "../../src/rcod/tuning/model-variants.ts";
 import { recipeFiles } from "../../src/verify/recipe-files.ts";
 import { folderFiles } from "../../src/weights/sources/node-source.ts";
 import { writeFileAtomically } from "../atomic-write.ts";
+import { defined } from "../defined.ts";
 import { EXIT, usageError } from "../errors.ts";
+import { adapterName } from "../format.ts";
+import { withGpu } from "../gpu.ts";
 import { readImage } from "../images.ts";
-import type { Interrupt } from "../interrupt.ts";
-import { listenForInterrupt } from "../interrupt.ts";
-import { BUNDLED_MODEL, PACKAGE_VERSION } from "../package-root.ts";
+import { interruptible } from "../interrupt.ts";
+import { BUNDLED_MODEL, PACKAGE_VERSION, RUNTIME } from "../package-root.ts";
+import type { Terminal } from "../terminal.ts";
 import type { BenchOptions } from "./command.ts";
-import { adapterName, caseLines, kernelHeading, kernelSummary, modelReport } from "./report.ts";
+import { caseLines, kernelHeading, kernelSummary, modelReport } from "./report.ts";
 
-/** Runs the command. Exit code 0; 1 when anything computes wrong or fails; 128 + signal when interrupted. */
-export async function runBench(options: BenchOptions): Promise<number> {
+/** Runs the command. Exit code 0; 1 when anything computes wrong or fails. Throws `CliError` when interrupted. */
+export async function runBench(options: BenchOptions, terminal: Terminal): Promise<number> {
   checkVariants(options);
-  const interrupt = listenForInterrupt();
-  let gpu: Gpu | undefined;
-  try {
-    gpu = await requestNodeGpu({ toggles: options.dawnToggles });
-    return options.suite === "model"
-      ? await benchModel(gpu, options, interrupt)
-      : await benchKernels(gpu, options, interrupt);
-  } catch (error) {
-    if (interrupt.exitCode === 0) throw error;
-    if (options.json) options.terminal.out(JSON.stringify({ error: "interrupted" }));
-    options.terminal.note("rcod: interrupted");
-    return interrupt.exitCode;
-  } finally {
-    interrupt.stop();
-    gpu?.destroy();
-  }
+  const bench = options.suite === "model" ? benchModel : benchKernels;
+  return interruptible((signal) =>
+    withGpu(options.dawnToggles, (gpu) => bench(gpu, options, terminal, signal)),
+  );
 }
 
 /** Throws `CliError` for a kernel or variant that does not exist. */
-function checkVariants({ variants = {}, suite }: BenchOptions): void {
+function checkVariants({ variant: requested = {}, suite }: BenchOptions): void {
   const known = suite === "model" ? new Map(Object.entries(KERNEL_VARIANTS)) : knownVariants();
-  for (const [kernel, variant] of Object.entries(variants)) {
+  for (const [kernel, variant] of Object.entries(requested)) {
     const names = known.get(kernel);
     if (names === undefined) {
       throw usageError(
@@ -71,21 +61,16 @@ function checkVariants({ variants = {}, suite }: BenchOptions): void {
 /** What every record of a run carries. */
 function runRecord(caps: Caps) {
   const { limits: _limits, ...adapter } = caps;
-  const { deno } = process.versions;
-  return {
-    version: PACKAGE_VERSION,
-    date: new Date().toISOString(),
-    runtime: `${deno === undefined ? `Node ${process.versions.node}` : `Deno ${deno}`}, ${process.platform} ${process.arch}`,
-    adapter,
-  };
+  return { version: PACKAGE_VERSION, date: new Date().toISOString(), runtime: RUNTIME, adapter };
 }
 
 async function benchKernels(
   gpu: Gpu,
   options: BenchOptions,
-  interrupt: Interrupt,
+  terminal: Terminal,
+  signal: AbortSignal,
 ): Promise<number> {
-  const { terminal, json } = options;
+  const { json = false, filter, scale, minMs, samples } = options;
   const dtype = options.precision ?? fasterDType(gpu.caps);
   const known =
     options.autotune === false ? {} : await rememberedVariants(gpu, dtype, fileTuningStore());
@@ -93,12 +78,8 @@ async function benchKernels(
     withVariants(gpu, known),
     {
       dtype,
-      ...(options.filter !== undefined && { filter: options.filter }),
-      ...(options.variants && { variants: options.variants }),
-      ...(options.scale && { scale: options.scale }),
-      ...(options.minMs !== undefined && { minMs: options.minMs }),
-      ...(options.samples !== undefined && { samples: options.samples }),
-      signal: interrupt.signal,
+      ...defined({ filter, variants: options.variant, scale, minMs, samples }),
+      signal,
     },
     json
       ? {}
@@ -133,25 +114,29 @@ async function benchKernels(
   return failed > 0 || cases.length === 0 ? EXIT.failed : EXIT.ok;
 }
 
-/** Warm images to time unless told. */
+/** Default number of warm images to time. */
 const WARM_IMAGES = 3;
 
-async function benchModel(gpu: Gpu, options: BenchOptions, interrupt: Interrupt): Promise<number> {
-  const { terminal, json, model: folder = BUNDLED_MODEL } = options;
+async function benchModel(
+  gpu: Gpu,
+  options: BenchOptions,
+  terminal: Terminal,
+  signal: AbortSignal,
+): Promise<number> {
+  const { json = false, model: folder = BUNDLED_MODEL, recipeWeights = false } = options;
   const model = basename(folder); // records are published: no paths of this machine
   const { image, name } = await benchImage();
   const note = progressNotes((line) => terminal.note(line));
   const result = await runModelSuite(gpu, {
-    files: options.recipeWeights ? await recipeFiles(folderFiles(folder)) : folderFiles(folder),
+    files: recipeWeights ? await recipeFiles(folderFiles(folder)) : folderFiles(folder),
     image,
     precision: options.precision ?? "auto",
     variants: {
       tuningStore: fileTuningStore(),
-      ...(options.variants && { variants: options.variants }),
-      ...(options.autotune !== undefined && { autotune: options.autotune }),
+      ...defined({ variants: options.variant, autotune: options.autotune }),
     },
     samples: options.samples ?? WARM_IMAGES,
-    signal: interrupt.signal,
+    signal,
     onProgress: note,
   });
   if (json)
@@ -160,7 +145,7 @@ async function benchModel(gpu: Gpu, options: BenchOptions, interrupt: Interrupt)
         suite: "model",
         ...runRecord(gpu.caps),
         model,
-        weights: options.recipeWeights ? "recipe" : "stored",
+        weights: recipeWeights ? "recipe" : "stored",
         image: name,
         ...result,
       }),

@@ -1,4 +1,4 @@
-/** SHA-256 of a file as it goes by, and of each of its pieces, which a browser checks one by one. */
+/** SHA-256 of a file that arrives in blocks of any size, and of each of its pieces, which a browser checks singly. */
 import type { Hash } from "node:crypto";
 import { createHash } from "node:crypto";
 import { PIECE_BYTES } from "../../src/cache/manifest.ts";

@@ -8,15 +8,16 @@ import type { ConvertedFile } from "../../src/rcod/loading/converted-files.ts";
 import { writeFolderAtomically } from "../atomic-write.ts";
 import { CliError, EXIT, systemCode, systemReason, usageError } from "../errors.ts";
 import { formatBytes, formatMs } from "../format.ts";
-import { listenForInterrupt } from "../interrupt.ts";
+import { interruptible } from "../interrupt.ts";
 import { checkModelPaths, modelFilesAt, modelPaths } from "../model-paths.ts";
 import { PACKAGE_VERSION } from "../package-root.ts";
+import type { ProgressDisplay } from "../progress.ts";
 import { createProgress } from "../progress.ts";
 import type { Terminal } from "../terminal.ts";
 import { Checksums } from "./checksums.ts";
 import type { ConvertCliOptions } from "./command.ts";
 
-/** A file in `manifest.json`, which is also what tells a converted folder from any other. */
+/** A file in `manifest.json`. A folder without that manifest is no converted one, see `checkOut`. */
 interface ManifestEntry {
   readonly path: string;
   readonly bytes: number;
@@ -27,48 +28,48 @@ interface ManifestEntry {
 
 /** Runs the command. Exit code 0. Throws what is wrong with the model or the folder. */
 export async function runConvert(options: ConvertCliOptions, terminal: Terminal): Promise<number> {
-  const { out, dtype, shardSize, json = false, quiet = false } = options;
+  const { out, dtype, json = false, quiet = false } = options;
   await checkModelPaths(options);
   await checkOut(options);
   const startedAt = performance.now();
-  const interrupt = listenForInterrupt();
-  const { signal } = interrupt;
   const progress = await createProgress(terminal, quiet);
-  try {
-    progress.start(out, "converting");
-    const conversion = await planConversion(await modelFilesAt(options), {
-      dtype: dtype === "fp16" ? "f16" : "f32",
-      shardBytes: shardSize,
-      signal,
-    });
-    const bytes = conversion.files.reduce((sum, { byteLength }) => sum + byteLength, 0);
-    try {
-      await writeFolder(options, conversion, signal, (bytesLoaded) => {
-        const fraction = bytesLoaded / bytes;
-        const state = { stageFraction: fraction, fraction, bytesLoaded, bytesTotal: bytes };
-        progress.update({ stage: "load", ...state });
-      });
-    } finally {
-      await conversion.close();
-    }
-    progress.stop();
-    const durationMs = performance.now() - startedAt;
-    const files = conversion.files.length + 1; // the manifest too
-    if (json) {
-      const report = { ...modelPaths(options), out, dtype, files, bytes, durationMs };
-      terminal.out(JSON.stringify(report));
-    } else if (!quiet) {
-      const size = `${files} files, ${formatBytes(bytes)}`;
-      terminal.out(`${out}  ${dtype}, ${size}, ${formatMs(durationMs)}`);
-    }
-    return EXIT.ok;
-  } catch (error) {
-    if (interrupt.exitCode === 0) throw error;
-    throw new CliError("interrupted", interrupt.exitCode);
-  } finally {
-    progress.stop();
-    interrupt.stop();
+  const { files, bytes } = await interruptible((signal) =>
+    convert(options, progress, signal).finally(() => progress.stop()),
+  );
+  const durationMs = performance.now() - startedAt;
+  if (json) {
+    const report = { ...modelPaths(options), out, dtype, files, bytes, durationMs };
+    terminal.out(JSON.stringify(report));
+  } else if (!quiet) {
+    const size = `${files} files, ${formatBytes(bytes)}`;
+    terminal.out(`${out}  ${dtype}, ${size}, ${formatMs(durationMs)}`);
   }
+  return EXIT.ok;
+}
+
+/** Plans and writes the folder. Gives the number of its files and the bytes of all but the manifest. */
+async function convert(
+  options: ConvertCliOptions,
+  progress: ProgressDisplay,
+  signal: AbortSignal,
+): Promise<{ readonly files: number; readonly bytes: number }> {
+  progress.start(options.out, "converting");
+  const conversion = await planConversion(await modelFilesAt(options), {
+    dtype: options.dtype === "fp16" ? "f16" : "f32",
+    shardBytes: options.shardSize,
+    signal,
+  });
+  const bytes = conversion.files.reduce((sum, { byteLength }) => sum + byteLength, 0);
+  try {
+    await writeFolder(options, conversion, signal, (bytesLoaded) => {
+      const fraction = bytesLoaded / bytes;
+      const state = { stageFraction: fraction, fraction, bytesLoaded, bytesTotal: bytes };
+      progress.update({ stage: "load", ...state });
+    });
+  } finally {
+    await conversion.close();
+  }
+  return { files: conversion.files.length + 1, bytes };
 }
 
 /** Writes all files and the manifest, or nothing. */
@@ -91,7 +92,7 @@ async function writeFolder(
   );
 }
 
-/** Writes a file piece by piece, and its checksum as it goes by. */
+/** Writes a file piece by piece and computes its checksum from the same pieces. */
 async function writeHashed(
   folder: string,
   file: ConvertedFile,
@@ -106,7 +107,7 @@ async function writeHashed(
     let byteLength = 0;
     for await (const piece of file.bytes(signal)) {
       signal.throwIfAborted();
-      await handle.writeFile(piece); // goes on where the last write ended
+      await handle.writeFile(piece); // appends: the handle keeps its position
       checksums.update(piece);
       byteLength += piece.byteLength;
       onWritten(piece.byteLength);

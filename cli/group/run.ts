@@ -2,16 +2,20 @@
 import { readdir, stat } from "node:fs/promises";
 import { extname, join } from "node:path";
 import { fasterDType } from "../../src/gpu/caps.ts";
-import { requestNodeGpu } from "../../src/node/gpu.ts";
+import type { Gpu } from "../../src/gpu/device.ts";
 import { PairMetric } from "../../src/rcod/metric-of-pair.ts";
 import { LATENT_GROUPS, groupOfMetric, groupsOf } from "../../src/rcod/settings/latent-groups.ts";
 import type { LatentGroups } from "../../src/rcod/settings/latent-groups.ts";
 import { folderFiles } from "../../src/weights/sources/node-source.ts";
 import { writeFileAtomically } from "../atomic-write.ts";
-import { CliError, EXIT, describeError, usageError } from "../errors.ts";
+import { EXIT, describeError, usageError } from "../errors.ts";
 import { formatTable } from "../format.ts";
+import { withGpu } from "../gpu.ts";
 import { formatOfPath, readImage } from "../images.ts";
-import { listenForInterrupt } from "../interrupt.ts";
+import { interruptible } from "../interrupt.ts";
+import { launch } from "../launch.ts";
+import { checkModelPaths } from "../model-paths.ts";
+import type { Terminal } from "../terminal.ts";
 import { reportError } from "../terminal.ts";
 import type { GroupOptions } from "./command.ts";
 import { histogram, histogramSvg, histogramText } from "./plot.ts";
@@ -28,6 +32,9 @@ interface Placement {
   readonly timestep: number;
 }
 
+/** The groups of the model, and RCOD's table of four. */
+type GroupTables = Readonly<Record<3 | 4, LatentGroups>>;
+
 type PairReport =
   | (Pair & {
       readonly metric: number;
@@ -38,68 +45,60 @@ type PairReport =
 
 /**
  * Runs the command. Exit code 0; 1 when one of several pairs failed; for a single pair 2 when the images are to
- * blame; 128 + signal when interrupted. Throws what concerns all pairs.
+ * blame. Throws what concerns all pairs, and `CliError` when interrupted. What can be checked without a GPU is
+ * checked before `launchProcess`, which tests replace.
  */
 export async function runGroup(
   options: GroupOptions,
-  launch: () => Promise<number | null>,
+  terminal: Terminal,
+  launchProcess: typeof launch = launch,
 ): Promise<number> {
   const { out } = options;
   if (out !== undefined && extname(out).toLowerCase() !== ".svg") {
     throw usageError(`${out}: the plot's name must end in .svg`);
   }
-  const { pairs, isFolder } = await findPairs(options.low, options.high);
-  if (!(await stat(options.model).catch(() => undefined))?.isDirectory()) {
-    throw usageError(`model folder ${options.model} does not exist`);
-  }
-  const exitCode = await launch();
+  const { pairs, isFolder } = await findPairs(options.lq, options.hq);
+  await checkModelPaths(options);
+  const exitCode = await launchProcess();
   if (exitCode !== null) return exitCode;
-  const interrupt = listenForInterrupt();
-  try {
-    return await groupPairs(options, pairs, isFolder, interrupt.signal);
-  } catch (error) {
-    if (interrupt.exitCode === 0) throw error;
-    throw new CliError("interrupted", interrupt.exitCode);
-  } finally {
-    interrupt.stop();
-  }
+  return interruptible((signal) =>
+    withGpu(options.dawnToggles, (gpu) =>
+      groupPairs(gpu, options, pairs, isFolder, terminal, signal),
+    ),
+  );
 }
 
 async function groupPairs(
-  { model, precision, dawnToggles, json, out, terminal }: GroupOptions,
+  gpu: Gpu,
+  { model, precision, json = false, out }: GroupOptions,
   pairs: readonly Pair[],
   isFolder: boolean,
+  terminal: Terminal,
   signal: AbortSignal,
 ): Promise<number> {
-  const gpu = await requestNodeGpu({ toggles: dawnToggles });
   const reports: PairReport[] = [];
-  let tables: Readonly<Record<3 | 4, LatentGroups>>;
   let exitCode: number = EXIT.ok;
+  const dtype = precision === "auto" ? fasterDType(gpu.caps) : precision;
+  const encoder = await PairMetric.load(gpu, folderFiles(model), dtype, { signal });
+  const tables: GroupTables = { 3: groupsOf(encoder.configs.rcod), 4: LATENT_GROUPS[4] };
   try {
-    const dtype = precision === "auto" ? fasterDType(gpu.caps) : precision;
-    const encoder = await PairMetric.load(gpu, folderFiles(model), dtype, { signal });
-    tables = { 3: groupsOf(encoder.configs.rcod), 4: LATENT_GROUPS[4] };
-    try {
-      for (const pair of pairs) {
+    for (const pair of pairs) {
+      signal.throwIfAborted();
+      try {
+        const [low, high] = [await readImage(pair.low), await readImage(pair.high)];
+        const metric = await encoder.of(low, high, signal);
+        const report = { ...pair, metric, groups: placements(metric, tables) };
+        reports.push(report);
+        if (!json) terminal.out(pairLine(report, tables));
+      } catch (error) {
         signal.throwIfAborted();
-        try {
-          const [low, high] = [await readImage(pair.low), await readImage(pair.high)];
-          const metric = await encoder.of(low, high, signal);
-          const report = { ...pair, metric, groups: placements(metric, tables) };
-          reports.push(report);
-          if (!json) terminal.out(pairLine(report, tables));
-        } catch (error) {
-          signal.throwIfAborted();
-          const code = reportError(terminal, error, `${pair.low}, ${pair.high}`);
-          exitCode = pairs.length === 1 ? code : EXIT.failed;
-          reports.push({ ...pair, error: describeError(error).message });
-        }
+        const code = reportError(terminal, error, `${pair.low}, ${pair.high}`);
+        exitCode = pairs.length === 1 ? code : EXIT.failed;
+        reports.push({ ...pair, error: describeError(error).message });
       }
-    } finally {
-      encoder.dispose();
     }
   } finally {
-    gpu.destroy();
+    encoder.dispose();
   }
   const metrics = reports.flatMap((report) => ("metric" in report ? [report.metric] : []));
   const counts = histogram(metrics);
@@ -117,10 +116,7 @@ async function groupPairs(
   return exitCode;
 }
 
-function placements(
-  metric: number,
-  tables: Readonly<Record<3 | 4, LatentGroups>>,
-): Readonly<Record<3 | 4, Placement>> {
+function placements(metric: number, tables: GroupTables): Readonly<Record<3 | 4, Placement>> {
   const place = (groups: LatentGroups): Placement => {
     const index = groupOfMetric(metric, groups);
     return { group: index + 1, timestep: groups.timesteps[index] as number };
@@ -130,7 +126,7 @@ function placements(
 
 function pairLine(
   { low, high, metric, groups }: Exclude<PairReport, { readonly error: string }>,
-  tables: Readonly<Record<3 | 4, LatentGroups>>,
+  tables: GroupTables,
 ): string {
   const of = (count: 3 | 4): string =>
     `group ${groups[count].group} of ${tables[count].timesteps.length}, timestep ${groups[count].timestep}`;
@@ -141,7 +137,7 @@ function pairLine(
 function summaryLines(
   metrics: readonly number[],
   counts: readonly number[],
-  tables: Readonly<Record<3 | 4, LatentGroups>>,
+  tables: GroupTables,
 ): readonly string[] {
   const lines = ([3, 4] as const).map((count) => {
     const groups = tables[count];

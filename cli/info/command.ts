@@ -1,38 +1,25 @@
-/** `rcod info`: options only; the work is in the module that `load` imports. Needs no GPU. */
+/** `rcod info`: options only. Needs no GPU but for --adapter. */
 import { Argument, InvalidArgumentError, Option } from "commander";
-import type { GlobalOptions, RegisterCommand } from "../command.ts";
+import type { GlobalOptions } from "../command.ts";
+import { defineCommand } from "../command.ts";
 import type { ModelPaths } from "../model-paths.ts";
-import {
-  checkpointOption,
-  clipOption,
-  deNetOption,
-  memOption,
-  modelPaths,
-} from "../model-paths.ts";
+import { addPieceOptions } from "../model-paths.ts";
 import { BUNDLED_MODEL } from "../package-root.ts";
-import type { Terminal } from "../terminal.ts";
 
 /** `model` is a folder in diffusers layout (configs alone are enough for a plan), or a single file to list. */
-export interface InfoOptions extends ModelPaths {
-  /** Output size in pixels, `[width, height]`. */
-  readonly outputSize: readonly [number, number];
-  /** Storage precisions to plan for. */
-  readonly precisions: readonly ("f32" | "f16")[];
-  readonly json: boolean;
-  /** Plan for the adapter of this machine instead of the WebGPU defaults: the Dawn switches to ask it with. */
-  readonly adapter?: { readonly dawnToggles: readonly string[] };
-  readonly terminal: Terminal;
+export interface InfoOptions extends GlobalOptions, ModelPaths {
+  /** Output size in pixels. */
+  readonly size: readonly [width: number, height: number];
+  /** Storage precision to plan for. Default: both. */
+  readonly precision?: "f32" | "f16";
+  /** Plan for the adapter of this machine instead of the WebGPU defaults. */
+  readonly adapter?: boolean;
+  readonly json?: boolean;
 }
 
-/** Returns the exit code. */
-export interface InfoModule {
-  readonly runInfo: (options: InfoOptions) => Promise<number>;
-}
-
-/** Registers `rcod info`, with its work behind `load`. */
-export function infoCommand(load: () => Promise<InfoModule>): RegisterCommand {
-  return (program, { terminal, finish }) => {
-    program
+export const infoCommand = defineCommand<InfoOptions>(
+  (program) => {
+    const command = program
       .command("info")
       .summary("a model's modules, parameters, bytes and memory plan, or what a file holds")
       .description(
@@ -45,11 +32,8 @@ export function infoCommand(load: () => Promise<InfoModule>): RegisterCommand {
           BUNDLED_MODEL,
           "the bundled rcod-tiny",
         ),
-      )
-      .addOption(clipOption())
-      .addOption(checkpointOption())
-      .addOption(deNetOption())
-      .addOption(memOption())
+      );
+    return addPieceOptions(command)
       .addOption(
         new Option("--size <w[xh]>", "output size in pixels")
           .argParser(parseSize)
@@ -59,29 +43,10 @@ export function infoCommand(load: () => Promise<InfoModule>): RegisterCommand {
         new Option("--precision <p>", "storage precision (default: both)").choices(["f32", "f16"]),
       )
       .option("--adapter", "plan for this machine's adapter, not for the WebGPU defaults")
-      .option("--json", "print one JSON object")
-      .action(async (model: string, options, command) => {
-        if (options.adapter === true) {
-          const { launch } = await import("../launch.ts");
-          const exitCode = await launch();
-          if (exitCode !== null) return finish(exitCode);
-        }
-        const { runInfo } = await load();
-        const { dawnToggles } = command.optsWithGlobals() as GlobalOptions;
-        const precision = options.precision as "f32" | "f16" | undefined;
-        finish(
-          await runInfo({
-            ...modelPaths({ ...(command.opts() as Omit<ModelPaths, "model">), model }),
-            outputSize: options.size as readonly [number, number],
-            precisions: precision === undefined ? ["f32", "f16"] : [precision],
-            json: options.json === true,
-            ...(options.adapter === true && { adapter: { dawnToggles } }),
-            terminal,
-          }),
-        );
-      });
-  };
-}
+      .option("--json", "print one JSON object");
+  },
+  ({ adapter = false }) => adapter,
+);
 
 /** `512` or `640x480`. */
 function parseSize(text: string): readonly [number, number] {

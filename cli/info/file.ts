@@ -14,7 +14,7 @@ import { folderFiles } from "../../src/weights/sources/node-source.ts";
 import { shapeText } from "../../src/weights/tensor-info.ts";
 import { EXIT, usageError } from "../errors.ts";
 import { formatBytes, formatTable } from "../format.ts";
-import type { InfoOptions } from "./command.ts";
+import type { Terminal } from "../terminal.ts";
 
 /** A tensor of the file, or of the shards that an index names. */
 interface TensorLine {
@@ -32,9 +32,12 @@ interface FileContent {
 }
 
 /** Lists a file. Exit code 0; files that are refused throw, with exit code 2. */
-export async function runFileInfo(path: string, options: InfoOptions): Promise<number> {
+export async function runFileInfo(
+  path: string,
+  json: boolean,
+  terminal: Terminal,
+): Promise<number> {
   const content = await readContent(folderFiles(dirname(path)), basename(path));
-  const { terminal, json } = options;
   if (json) {
     const { kind, tensors, values } = content;
     const named = Object.fromEntries(values);

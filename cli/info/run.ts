@@ -7,34 +7,38 @@ import { BASELINE_CAPS } from "../../src/gpu/caps.ts";
 import { readConfigs } from "../../src/rcod/loading/read-configs.ts";
 import { EXIT } from "../errors.ts";
 import { formatBytes, formatTable } from "../format.ts";
+import { withGpu } from "../gpu.ts";
 import { checkModelPaths, isWhole, modelFilesAt, modelPaths } from "../model-paths.ts";
+import type { Terminal } from "../terminal.ts";
 import type { InfoOptions } from "./command.ts";
 import { runFileInfo } from "./file.ts";
 import type { ModelWeightsInfo, ResidentInfo, WeightsInfo } from "./weights.ts";
 import { describeWeights } from "./weights.ts";
 
 /** Runs the command. Exit code 0; 2 where the weights do not fit the configs, or a file is refused. */
-export async function runInfo(options: InfoOptions): Promise<number> {
-  const { terminal, model } = options;
+export async function runInfo(options: InfoOptions, terminal: Terminal): Promise<number> {
+  const { model, precision, adapter = false, json = false } = options;
   if (isWhole(options) && (await stat(model).catch(() => null))?.isFile() === true) {
-    return runFileInfo(model, options);
+    return runFileInfo(model, json, terminal);
   }
   await checkModelPaths(options);
   const files = await modelFilesAt(options);
   const configs = await readConfigs(files);
-  const caps = options.adapter ? await adapterCaps(options.adapter.dawnToggles) : BASELINE_CAPS;
-  const [width, height] = options.outputSize;
+  const caps = adapter
+    ? await withGpu(options.dawnToggles, async (gpu) => gpu.caps)
+    : BASELINE_CAPS;
+  const [width, height] = options.size;
   const modules = describeModules(configs);
-  const plans = options.precisions.map((dtype) =>
+  const plans = (precision === undefined ? (["f32", "f16"] as const) : [precision]).map((dtype) =>
     describePlan(configs, width, height, dtype, caps),
   );
   const described = await describeWeights(files, configs);
-  if (options.json) {
+  if (json) {
     const { limits, description } = caps;
     terminal.out(
       JSON.stringify({
         ...modelPaths(options),
-        outputSize: options.outputSize,
+        outputSize: options.size,
         configs,
         modules,
         plannedFor: { description, ...limits },
@@ -47,14 +51,6 @@ export async function runInfo(options: InfoOptions): Promise<number> {
     terminal.out(render(files.name, modules, plans, caps, described));
   }
   return described?.weights.some(({ problem }) => problem !== null) ? EXIT.usage : EXIT.ok;
-}
-
-async function adapterCaps(toggles: readonly string[]): Promise<Caps> {
-  const { requestNodeGpu } = await import("../../src/node/gpu.ts");
-  const gpu = await requestNodeGpu({ toggles });
-  const { caps } = gpu;
-  gpu.destroy();
-  return caps;
 }
 
 function render(

@@ -1,9 +1,8 @@
-/** `rcod tune`: options only; the work is in the module that `load` imports. */
+/** `rcod tune`: options only. */
 import { InvalidArgumentError, Option } from "commander";
-import type { GlobalOptions, RegisterCommand } from "../command.ts";
-import { parseNumber } from "../command.ts";
+import type { GlobalOptions } from "../command.ts";
+import { defineCommand, parseNumber } from "../command.ts";
 import { modelOption } from "../model-paths.ts";
-import type { Terminal } from "../terminal.ts";
 
 export interface TuneOptions extends GlobalOptions {
   readonly model: string;
@@ -11,21 +10,15 @@ export interface TuneOptions extends GlobalOptions {
   readonly size: readonly [width: number, height: number];
   /** Default: f16 on GPUs, f32 on software adapters, as the engine itself. */
   readonly precision?: "f32" | "f16";
-  readonly budgetMs: number;
-  readonly json: boolean;
-  readonly terminal: Terminal;
-}
-
-/** Runs in a process that has an adapter; returns the exit code. */
-export interface TuneModule {
-  readonly runTune: (options: TuneOptions) => Promise<number>;
+  /** Seconds. */
+  readonly budget: number;
+  readonly json?: boolean;
 }
 
 const DEFAULT_BUDGET_S = 120;
 
-/** Registers `rcod tune`, with its work behind `load`. */
-export function tuneCommand(load: () => Promise<TuneModule>): RegisterCommand {
-  return (program, { terminal, finish }) => {
+export const tuneCommand = defineCommand<TuneOptions>(
+  (program) =>
     program
       .command("tune")
       .summary("measure which kernel variants are fastest here, and remember it")
@@ -51,22 +44,9 @@ export function tuneCommand(load: () => Promise<TuneModule>): RegisterCommand {
           .argParser(parseNumber(1, 86_400))
           .default(DEFAULT_BUDGET_S),
       )
-      .option("--json", "print one JSON object")
-      .action(async (_options, command) => {
-        const { launch } = await import("../launch.ts");
-        const exitCode = await launch();
-        if (exitCode !== null) return finish(exitCode);
-        const { budget, json, ...options } = command.optsWithGlobals() as Pick<
-          TuneOptions,
-          "model" | "size" | "precision" | "dawnToggles"
-        > & { readonly budget: number; readonly json?: boolean };
-        const { runTune } = await load();
-        finish(
-          await runTune({ ...options, budgetMs: 1000 * budget, json: json ?? false, terminal }),
-        );
-      });
-  };
-}
+      .option("--json", "print one JSON object"),
+  () => true,
+);
 
 function parseSize(text: string): readonly [number, number] {
   const match = /^(\d{1,5})x(\d{1,5})$/.exec(text);

@@ -1,23 +1,17 @@
 /** `rcod upscale`: image files in, image files four times as wide and high out. */
 import { InvalidArgumentError, Option } from "commander";
-import type { Gpu } from "../../src/gpu/device.ts";
-import type { GlobalOptions, RegisterCommand } from "../command.ts";
-import { parseInteger, parseNumber } from "../command.ts";
-import type { LoadModel, Precision } from "../engine.ts";
+import { MIN_TILE } from "../../src/rcod/settings/options.ts";
+import type { GlobalOptions } from "../command.ts";
+import { defineCommand, parseInteger, parseNumber } from "../command.ts";
+import type { Precision } from "../engine.ts";
 import type { ModelPaths } from "../model-paths.ts";
-import {
-  checkpointOption,
-  clipOption,
-  deNetOption,
-  memOption,
-  modelOption,
-} from "../model-paths.ts";
-import type { Terminal } from "../terminal.ts";
+import { addPieceOptions, modelOption } from "../model-paths.ts";
 
 const REALISM_WORDS = ["fidelity", "neutral", "realism", "auto"] as const;
 
-/** The options as commander parses them. */
 export interface UpscaleCliOptions extends GlobalOptions, ModelPaths {
+  /** Files, folders and globs. */
+  readonly input: readonly string[];
   readonly out?: string;
   readonly realism?: (typeof REALISM_WORDS)[number] | number;
   readonly timestep?: number;
@@ -33,18 +27,8 @@ export interface UpscaleCliOptions extends GlobalOptions, ModelPaths {
   readonly quiet?: boolean;
 }
 
-/** What the command needs from elsewhere; tests put their own engine here. */
-export interface UpscaleDependencies {
-  readonly terminal: Terminal;
-  /** See `launch.ts`: the exit code of the process that did the work instead, or null. */
-  readonly launch: () => Promise<number | null>;
-  readonly openGpu: (toggles: readonly string[]) => Promise<Gpu>;
-  readonly loadModel: LoadModel;
-}
-
-/** Registers `rcod upscale`. */
-export const upscaleCommand: RegisterCommand = (program, { terminal, finish }) => {
-  program
+export const upscaleCommand = defineCommand<UpscaleCliOptions>((program) => {
+  const command = program
     .command("upscale")
     .summary("upscale images four times")
     .description(
@@ -53,11 +37,8 @@ export const upscaleCommand: RegisterCommand = (program, { terminal, finish }) =
     )
     .argument("<input...>", "image files, folders, or globs in quotes")
     .option("-o, --out <path>", "result file, or a folder (existing, or ending in /) for several")
-    .addOption(modelOption())
-    .addOption(clipOption())
-    .addOption(checkpointOption())
-    .addOption(deNetOption())
-    .addOption(memOption())
+    .addOption(modelOption());
+  return addPieceOptions(command)
     .addOption(
       new Option(
         "--realism <r>",
@@ -92,26 +73,16 @@ export const upscaleCommand: RegisterCommand = (program, { terminal, finish }) =
       "sample the encoding with this seed (default: its mode)",
       parseInteger(0, 2 ** 32 - 1),
     )
-    .option("--tile <n>", "tile side in latent pixels", parseInteger(1))
+    .option(
+      "--tile <n>",
+      "side in output pixels above which the VAE works in tiles of that side, at least 64 (default: only where the whole does not fit the GPU)",
+      parseInteger(MIN_TILE),
+    )
     .option("--reference", "reproduce the reference implementation, quirks included")
     .option("--force", "replace existing results")
     .option("--json", "print one JSON object with sizes, timings, adapter and memory")
-    .option("--quiet", "no progress and no summary, only errors")
-    .action(async (inputs: readonly string[], _options, command) => {
-      const { launch } = await import("../launch.ts");
-      const { runUpscale } = await import("./run.ts");
-      const { requestNodeGpu } = await import("../../src/node/gpu.ts");
-      const { engineLoader } = await import("../engine.ts");
-      finish(
-        await runUpscale(inputs, command.optsWithGlobals() as UpscaleCliOptions, {
-          terminal,
-          launch,
-          openGpu: (toggles) => requestNodeGpu({ toggles }),
-          loadModel: async (paths, options) => (await engineLoader())(paths, options),
-        }),
-      );
-    });
-};
+    .option("--quiet", "no progress and no summary, only errors");
+});
 
 function parseRealism(text: string): (typeof REALISM_WORDS)[number] | number {
   const word = REALISM_WORDS.find((candidate) => candidate === text);

@@ -133,7 +133,7 @@ function checkCollisions(jobs: readonly Job[]): void {
   }
 }
 
-/** Names that differ only in case are one file on the usual Windows and macOS disks. */
+/** Windows and macOS disks are case-insensitive by default: names that differ only in case are one file. */
 function fileKey(path: string): string {
   const absolute = resolve(path);
   return process.platform === "win32" || process.platform === "darwin"

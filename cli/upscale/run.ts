@@ -4,8 +4,11 @@ import { join } from "node:path";
 import type { Caps } from "../../src/gpu/caps.ts";
 import type { Gpu } from "../../src/gpu/device.ts";
 import { DeviceLostError } from "../../src/gpu/errors.ts";
-import type { Model, RawImage, UpscaleOptions, UpscaleResult } from "../engine.ts";
-import { CliError, EXIT, describeError, usageError } from "../errors.ts";
+import { requestNodeGpu } from "../../src/node/gpu.ts";
+import { defined } from "../defined.ts";
+import type { LoadModel, Model, RawImage, UpscaleResult } from "../engine.ts";
+import { loadModelAt } from "../engine.ts";
+import { EXIT, describeError, usageError } from "../errors.ts";
 import { formatBytes, formatMs } from "../format.ts";
 import {
   checkOutputSize,
@@ -15,13 +18,15 @@ import {
   readImage,
   writeImage,
 } from "../images.ts";
-import { listenForInterrupt } from "../interrupt.ts";
+import { interruptible } from "../interrupt.ts";
+import { launch } from "../launch.ts";
 import type { ModelPaths } from "../model-paths.ts";
 import { checkModelPaths, modelFilesAt, modelPaths } from "../model-paths.ts";
 import type { ProgressDisplay } from "../progress.ts";
 import { createProgress } from "../progress.ts";
+import type { Terminal } from "../terminal.ts";
 import { reportError } from "../terminal.ts";
-import type { UpscaleCliOptions, UpscaleDependencies } from "./command.ts";
+import type { UpscaleCliOptions } from "./command.ts";
 import type { Job } from "./inputs.ts";
 import { planJobs } from "./inputs.ts";
 
@@ -44,17 +49,31 @@ type JobReport =
     }
   | { readonly input: string; readonly error: string };
 
+/** What the command takes from elsewhere; tests put their own engine here. */
+export interface UpscaleDependencies {
+  /** See `launch.ts`: the exit code of the process that did the work instead, or null. */
+  readonly launch: () => Promise<number | null>;
+  readonly openGpu: (toggles: readonly string[]) => Promise<Gpu>;
+  readonly loadModel: LoadModel;
+}
+
+const ENGINE: UpscaleDependencies = {
+  launch,
+  openGpu: (toggles) => requestNodeGpu({ toggles }),
+  loadModel: loadModelAt,
+};
+
 /**
  * Runs the command and returns its exit code: 0; 1 when one of several images failed; for a single image
- * 2 when the image is to blame and 1 otherwise; 128 + signal when interrupted. Throws what concerns all
- * images (usage, model, adapter). Everything that can be checked is checked before a GPU is asked for.
+ * 2 when the image is to blame and 1 otherwise. Throws what concerns all images (usage, model, adapter), and
+ * `CliError` when interrupted. Everything that can be checked is checked before a GPU is requested.
  */
 export async function runUpscale(
-  inputs: readonly string[],
   options: UpscaleCliOptions,
-  dependencies: UpscaleDependencies,
+  terminal: Terminal,
+  dependencies: UpscaleDependencies = ENGINE,
 ): Promise<number> {
-  const jobs = await planJobs(inputs, options.out, options.force ?? false);
+  const jobs = await planJobs(options.input, options.out, options.force ?? false);
   await checkModelPaths(options);
   if (options.realism === "auto") await checkHasMem(options);
   const failures = await findBadInputs(jobs);
@@ -62,15 +81,9 @@ export async function runUpscale(
     const exitCode = await dependencies.launch();
     if (exitCode !== null) return exitCode;
   }
-  const interrupt = listenForInterrupt();
-  try {
-    return await new UpscaleRun(options, dependencies, interrupt.signal).run(jobs, failures);
-  } catch (error) {
-    if (interrupt.exitCode === 0) throw error;
-    throw new CliError("interrupted", interrupt.exitCode);
-  } finally {
-    interrupt.stop();
-  }
+  return interruptible((signal) =>
+    new UpscaleRun(options, terminal, dependencies, signal).run(jobs, failures),
+  );
 }
 
 async function checkHasMem(paths: ModelPaths): Promise<void> {
@@ -110,19 +123,26 @@ async function findBadInputs(jobs: readonly Job[]): Promise<ReadonlyMap<Job, unk
 /** State of one call: the engine, loaded for the first image that can be decoded, and what has been done. */
 class UpscaleRun {
   readonly #options: UpscaleCliOptions;
+  readonly #terminal: Terminal;
   readonly #dependencies: UpscaleDependencies;
   readonly #signal: AbortSignal;
   readonly #reports: JobReport[] = [];
   #engine: { readonly gpu: Gpu; readonly model: Model; readonly loadMs: number } | undefined;
 
-  constructor(options: UpscaleCliOptions, dependencies: UpscaleDependencies, signal: AbortSignal) {
+  constructor(
+    options: UpscaleCliOptions,
+    terminal: Terminal,
+    dependencies: UpscaleDependencies,
+    signal: AbortSignal,
+  ) {
     this.#options = options;
+    this.#terminal = terminal;
     this.#dependencies = dependencies;
     this.#signal = signal;
   }
 
   async run(jobs: readonly Job[], knownFailures: ReadonlyMap<Job, unknown>): Promise<number> {
-    const { terminal } = this.#dependencies;
+    const terminal = this.#terminal;
     const { json = false, quiet = false } = this.#options;
     const progress = await createProgress(terminal, quiet);
     let exitCode: number = EXIT.ok;
@@ -172,7 +192,7 @@ class UpscaleRun {
 
   /** Reports a failed image and returns the command's exit code so far. */
   #fail(job: Job, error: unknown, jobCount: number): number {
-    const exitCode = reportError(this.#dependencies.terminal, error, job.input);
+    const exitCode = reportError(this.#terminal, error, job.input);
     this.#reports.push({ input: job.input, error: describeError(error).message });
     return jobCount === 1 ? exitCode : EXIT.failed;
   }
@@ -190,7 +210,7 @@ class UpscaleRun {
         gpu,
         precision,
         lowMemory,
-        ...(autotune !== undefined && { autotune }),
+        ...defined({ autotune }),
         signal: this.#signal,
         onProgress: (state) => progress.update(state),
       });
@@ -213,8 +233,9 @@ class UpscaleRun {
     const startedAt = performance.now();
     progress.start(job.input);
     const { readMs, ...raw } = image;
+    const { realism, timestep, color, seed, tile, reference } = this.#options;
     const result = await model.upscale(raw, {
-      ...engineOptions(this.#options),
+      ...defined({ realism, timestep, seed, tile, reference, colorFix: color }),
       signal: this.#signal,
       onProgress: (state) => progress.update(state),
     });
@@ -241,7 +262,7 @@ class UpscaleRun {
   #noteLostAlpha(job: Job, { image }: UpscaleResult): void {
     if (this.#options.quiet || formatOfPath(job.output) !== "jpeg" || !hasTransparency(image))
       return;
-    this.#dependencies.terminal.note(
+    this.#terminal.note(
       `rcod: ${job.output}: JPEG has no transparency; transparent parts become white`,
     );
   }
@@ -260,18 +281,6 @@ class UpscaleRun {
       ...(errors[0] !== undefined && { error: errors[0] }),
     };
   }
-}
-
-function engineOptions(options: UpscaleCliOptions): UpscaleOptions {
-  const { realism, timestep, color, seed, tile, reference } = options;
-  return {
-    ...(realism !== undefined && { realism }),
-    ...(timestep !== undefined && { timestep }),
-    ...(color !== undefined && { colorFix: color }),
-    ...(seed !== undefined && { seed }),
-    ...(tile !== undefined && { tile }),
-    ...(reference !== undefined && { reference }),
-  };
 }
 
 function adapterSummary(caps: Caps) {

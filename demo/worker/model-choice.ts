@@ -1,7 +1,7 @@
+/** What the page chose, in the library's words, and what the library found, in the page's. */
 import type { Gpu, ModelSource } from "rcod-webgpu";
 import { cachedUrlFiles } from "rcod-webgpu/cache";
 import { urlFiles } from "rcod-webgpu/weights";
-/** What the page chose, in the library's words, and what the library found, in the page's. */
 import embedded from "virtual:files/models/rcod-tiny";
 import type { DeviceInfo, ModelChoice } from "../protocol.ts";
 

@@ -8,9 +8,9 @@ import { readConfigs } from "../rcod/loading/read-configs.ts";
 import { IMAGE_PROJ } from "../rcod/networks/graphs.ts";
 import { modelParameters } from "../rcod/networks/stage-graphs.ts";
 import type { ByteSource, FileSet } from "../weights/index.ts";
-import { WeightsError } from "../weights/index.ts";
+import { WeightsError, layoutSafetensors } from "../weights/index.ts";
 import { checkedSource } from "../weights/sources/source.ts";
-import { recipeHalves } from "./runner/recipe.ts";
+import { recipeTensor } from "./runner/recipe.ts";
 
 /** The recipe's 32-bit variant of these weights. */
 const VARIANT = 0;
@@ -61,34 +61,25 @@ export async function recipeFiles(configs: FileSet): Promise<FileSet> {
 }
 
 /** A safetensors file of recipe tensors, each made when it is read. */
-function recipeSource(name: string, tensors: readonly RecipeEntry[]): ByteSource {
-  const fields: Record<string, object> = {};
-  const starts: number[] = [];
-  let end = 0;
-  for (const { name: key, shape } of tensors) {
-    starts.push(end);
+function recipeSource(name: string, entries: readonly RecipeEntry[]): ByteSource {
+  const places = entries.map((entry) => ({ ...entry, dtype: "F16" as const }));
+  const { start: head, tensors, byteLength } = layoutSafetensors(places);
+  let end = head.byteLength;
+  const ranges = tensors.map(({ hashed, shape }) => {
     const start = end;
     end += 2 * elementCount(shape);
-    fields[key] = { dtype: "F16", shape, data_offsets: [start, end] };
-  }
-  const text = new TextEncoder().encode(JSON.stringify(fields));
-  const headerLength = Math.ceil(text.byteLength / 8) * 8;
-  const head = new Uint8Array(8 + headerLength).fill(0x20);
-  new DataView(head.buffer).setBigUint64(0, BigInt(headerLength), true);
-  head.set(text, 8);
-  return checkedSource(name, head.byteLength + end, async (offset, length) => {
+    return { hashed, shape, start, end };
+  });
+  return checkedSource(name, byteLength, async (offset, length) => {
     const out = new Uint8Array(length);
     if (offset < head.byteLength) out.set(head.subarray(offset, offset + length));
-    tensors.forEach(({ hashed, shape }, i) => {
-      const start = head.byteLength + (starts[i] as number);
+    for (const { hashed, shape, start, end: stop } of ranges) {
       const from = Math.max(offset, start);
-      const to = Math.min(offset + length, start + 2 * elementCount(shape));
-      if (from >= to) return;
-      const first = Math.floor((from - start) / 2);
-      const count = Math.ceil((to - start) / 2) - first;
-      const halves = recipeHalves(hashed, shape, VARIANT, first, count);
-      out.set(new Uint8Array(halves.buffer, from - start - 2 * first, to - from), from - offset);
-    });
+      const to = Math.min(offset + length, stop);
+      if (from >= to) continue;
+      const tensor = recipeTensor(hashed, shape, VARIANT);
+      out.set(await tensor.read(from - start, to - from), from - offset);
+    }
     return out;
   });
 }

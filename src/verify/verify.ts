@@ -1,8 +1,8 @@
-import type { Gpu } from "../gpu/device.ts";
 /**
  * Runs golden files: every case of every file, each compared with its stored outputs. Free of Node, so that a
  * page can do what `rcod verify` does.
  */
+import type { Gpu } from "../gpu/device.ts";
 import type { DType } from "../gpu/dtype.ts";
 import type { SafetensorsFile } from "../weights/safetensors.ts";
 import { openSafetensors } from "../weights/safetensors.ts";
@@ -78,7 +78,7 @@ export interface CaseResult {
   readonly outputs: readonly OutputResult[];
   /** Wall time, compiling included. */
   readonly durationMs: number;
-  /** What became of the variants that `gpu.caps.variants` asks for, in the graphs of single cases. */
+  /** How many steps of the case's graphs ran in a variant of `gpu.caps.variants`, and how many could not. */
   readonly variants?: VariantUse;
   /** Why there are no outputs, or where a failing network goes wrong first. */
   readonly note?: string;

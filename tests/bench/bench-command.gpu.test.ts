@@ -6,17 +6,18 @@ import { recordingTerminal } from "../cli/support/terminal.ts";
 
 async function bench(options: Partial<BenchOptions>) {
   const terminal = recordingTerminal();
-  const exitCode = await runBench({
-    suite: "kernels",
-    json: false,
-    dawnToggles: [],
-    scale: "small",
-    minMs: 0.1,
-    samples: 3,
-    precision: "f32",
-    ...options,
+  const exitCode = await runBench(
+    {
+      suite: "kernels",
+      dawnToggles: [],
+      scale: "small",
+      minMs: 0.1,
+      samples: 3,
+      precision: "f32",
+      ...options,
+    },
     terminal,
-  });
+  );
   return { exitCode, text: terminal.stdout.join("\n"), stderr: terminal.stderr };
 }
 
@@ -70,10 +71,10 @@ describe("runBench", () => {
   });
 
   it("knows which variants there are", async () => {
-    await expect(bench({ variants: { conv3d: "naive" } })).rejects.toThrow(
+    await expect(bench({ variant: { conv3d: "naive" } })).rejects.toThrow(
       /no kernel "conv3d". Kernels: conv2d, linear/,
     );
-    await expect(bench({ variants: { conv2d: "fast" } })).rejects.toThrow(
+    await expect(bench({ variant: { conv2d: "fast" } })).rejects.toThrow(
       /conv2d has no variant "fast". Variants: naive, /,
     );
   });

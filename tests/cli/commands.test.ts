@@ -2,11 +2,16 @@
 import { Command } from "commander";
 import { describe, expect, it, vi } from "vitest";
 import { benchCommand } from "../../cli/bench/command.ts";
-import type { RegisterCommand } from "../../cli/command.ts";
+import type { RegisterCommand, Run } from "../../cli/command.ts";
 import { groupCommand } from "../../cli/group/command.ts";
 import { infoCommand } from "../../cli/info/command.ts";
 import { BUNDLED_MODEL } from "../../cli/package-root.ts";
+import type { Terminal } from "../../cli/terminal.ts";
+import { upscaleCommand } from "../../cli/upscale/command.ts";
 import { verifyCommand } from "../../cli/verify/command.ts";
+import { BASELINE_CAPS } from "../../src/gpu/caps.ts";
+import { parseVaeConfig } from "../../src/rcod/settings/config.ts";
+import { chooseVaeTile } from "../../src/rcod/tiles/vae-tile-choice.ts";
 import { recordingTerminal } from "./support/terminal.ts";
 
 vi.mock("../../cli/launch.ts", () => ({ launch: async () => null }));
@@ -14,15 +19,13 @@ vi.mock("../../cli/launch.ts", () => ({ launch: async () => null }));
 const terminal = recordingTerminal();
 
 /** Runs one command line and returns the exit code and the options that the work was called with. */
-async function parse(
-  register: (work: (options: object) => Promise<number>) => RegisterCommand,
-  args: readonly string[],
-) {
+async function parse(register: (work: Run<object>) => RegisterCommand, args: readonly string[]) {
   let exitCode = -1;
   let received: object = {};
   const program = new Command("rcod").option("--dawn-toggles <a,b>", "", (text) => [text], []);
-  const work = async (options: object) => {
+  const work = async (options: object, given: Terminal) => {
     received = options;
+    expect(given).toBe(terminal);
     return 5;
   };
   register(work)(program.exitOverride(), { terminal, finish: (code) => (exitCode = code) });
@@ -31,21 +34,28 @@ async function parse(
   return { exitCode, received };
 }
 
+describe("upscale", () => {
+  it("takes a tile of 64 output pixels, the engine's least", async () => {
+    const upscale = (tile: string) =>
+      parse((work) => upscaleCommand(async () => work), ["upscale", "a.png", "--tile", tile]);
+    expect((await upscale("64")).received).toMatchObject({ input: ["a.png"], tile: 64 });
+    await expect(upscale("63")).rejects.toThrow("It must be an integer ≥ 64.");
+    const vae = parseVaeConfig({ block_out_channels: [32, 64], norm_num_groups: 32 });
+    const choose = (tile: number) =>
+      chooseVaeTile(vae, BASELINE_CAPS, "f32", "encode", 512, 512, { tile });
+    expect(choose(64)).toBe(64);
+    expect(() => choose(63)).toThrow("tile must be an integer ≥ 64 output pixels, got 63");
+  });
+});
+
 describe("verify", () => {
   const verify = (...args: string[]) =>
-    parse((runVerify) => verifyCommand(async () => ({ runVerify })), ["verify", ...args]);
+    parse((work) => verifyCommand(async () => work), ["verify", ...args]);
 
-  it("means both precisions and no long files unless told", async () => {
+  it("hands on no option that the user does not give", async () => {
     expect(await verify("goldens")).toEqual({
       exitCode: 5,
-      received: {
-        paths: ["goldens"],
-        precisions: ["f32", "f16"],
-        full: false,
-        json: false,
-        dawnToggles: [],
-        terminal,
-      },
+      received: { path: ["goldens"], dawnToggles: [] },
     });
   });
 
@@ -63,34 +73,32 @@ describe("verify", () => {
       "x",
     );
     expect(received).toEqual({
-      paths: ["a", "b"],
-      precisions: ["f16"],
+      path: ["a", "b"],
+      precision: "f16",
       filter: "conv",
       full: true,
       json: true,
       dawnToggles: ["x"],
-      terminal,
     });
   });
 
-  it.each([[[]], [["a", "--precision", "f64"]]])("refuses %j", async (args) => {
-    await expect(verify(...args)).rejects.toThrow(/^error: /);
+  it("takes the package's files where none are named, and refuses other precisions", async () => {
+    expect((await verify()).received).toEqual({ path: [], dawnToggles: [] });
+    await expect(verify("a", "--precision", "f64")).rejects.toThrow(/^error: /);
   });
 });
 
 describe("info", () => {
   const info = (...args: string[]) =>
-    parse((runInfo) => infoCommand(async () => ({ runInfo })), ["info", ...args]);
+    parse((work) => infoCommand(async () => work), ["info", ...args]);
 
-  it("plans the bundled model at 512 × 512 in both precisions", async () => {
+  it("plans the bundled model at 512 × 512", async () => {
     expect(await info()).toEqual({
       exitCode: 5,
       received: {
         model: BUNDLED_MODEL,
-        outputSize: [512, 512],
-        precisions: ["f32", "f16"],
-        json: false,
-        terminal,
+        size: [512, 512],
+        dawnToggles: [],
       },
     });
   });
@@ -110,10 +118,10 @@ describe("info", () => {
   it.each([
     ["1024", [1024, 1024]],
     ["640x480", [640, 480]],
-  ])("reads the size %s", async (size, outputSize) => {
-    expect((await info("folder", "--size", size)).received).toMatchObject({
+  ])("reads the size %s", async (text, size) => {
+    expect((await info("folder", "--size", text)).received).toMatchObject({
       model: "folder",
-      outputSize,
+      size,
     });
   });
 
@@ -124,16 +132,18 @@ describe("info", () => {
 
 describe("bench", () => {
   const bench = (...args: string[]) =>
-    parse((runBench) => benchCommand(async () => ({ runBench })), ["bench", ...args]);
+    parse((work) => benchCommand(async () => work), ["bench", ...args]);
 
   it("times kernels unless told", async () => {
     expect((await bench()).received).toEqual({
       suite: "kernels",
-      recipeWeights: false,
-      json: false,
       dawnToggles: [],
-      terminal,
     });
+    const variants = ["--variant", "conv2d=tiled", "linear=all"];
+    expect((await bench(...variants)).received).toMatchObject({
+      variant: { conv2d: "tiled", linear: "all" },
+    });
+    await expect(bench("--variant", "conv2d")).rejects.toThrow("--variant must be kernel=name");
     expect((await bench("--suite", "model", "--filter", "conv", "--json")).received).toMatchObject({
       suite: "model",
       filter: "conv",
@@ -144,19 +154,17 @@ describe("bench", () => {
 
 describe("group", () => {
   const group = (...args: string[]) =>
-    parse((work) => groupCommand(async () => ({ runGroup: work })), ["group", ...args]);
+    parse((work) => groupCommand(async () => work), ["group", ...args]);
 
   it("uses the bundled model and prints text unless told", async () => {
     expect(await group("lq", "hq")).toEqual({
       exitCode: 5,
       received: {
-        low: "lq",
-        high: "hq",
+        lq: "lq",
+        hq: "hq",
         model: BUNDLED_MODEL,
         precision: "auto",
-        json: false,
         dawnToggles: [],
-        terminal,
       },
     });
     const { received } = await group("a", "b", "--json", "-o", "x.svg", "--model", "m");

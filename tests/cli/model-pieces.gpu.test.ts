@@ -5,7 +5,7 @@ import { join } from "node:path";
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { runConvert } from "../../cli/convert/run.ts";
-import { engineLoader } from "../../cli/engine.ts";
+import { loadModelAt } from "../../cli/engine.ts";
 import { readImage } from "../../cli/images.ts";
 import { runInfo } from "../../cli/info/run.ts";
 import type { UpscaleCliOptions } from "../../cli/upscale/command.ts";
@@ -76,15 +76,13 @@ describe("rcod upscale", () => {
   async function run(options: Pick<UpscaleCliOptions, "clip" | "checkpoint" | "timestep">) {
     const { model, input } = await writeInputs();
     const terminal = recordingTerminal();
-    const load = await engineLoader();
     const exitCode = await runUpscale(
-      [input],
-      { model, precision: "f32", dawnToggles: [], quiet: true, ...options },
+      { input: [input], model, precision: "f32", dawnToggles: [], quiet: true, ...options },
+      terminal,
       {
-        terminal,
         launch: async () => null,
         openGpu: async () => ({ ...setup.gpu, destroy: () => undefined }),
-        loadModel: load,
+        loadModel: loadModelAt,
       },
     );
     expect([exitCode, terminal.stderr]).toEqual([0, []]);
@@ -107,10 +105,9 @@ describe("rcod upscale", () => {
     const { model, input } = await writeInputs();
     const failure = (options: Pick<UpscaleCliOptions, "clip" | "checkpoint">) =>
       runUpscale(
-        [input],
-        { model, precision: "f32", dawnToggles: [], ...options },
+        { input: [input], model, precision: "f32", dawnToggles: [], ...options },
+        recordingTerminal(),
         {
-          terminal: recordingTerminal(),
           launch: async () => expect.unreachable("launched"),
           openGpu: async () => expect.unreachable("asked for a GPU"),
           loadModel: async () => expect.unreachable("loaded"),
@@ -137,14 +134,15 @@ describe("rcod info", () => {
   const options = {
     model: SAMPLE_SD,
     clip: SAMPLE_CLIP,
-    outputSize: [64, 64],
-    precisions: ["f32"],
+    size: [64, 64],
+    precision: "f32",
     json: true,
+    dawnToggles: [],
   } as const;
 
   it("checks the pieces against each other", async () => {
     const terminal = recordingTerminal();
-    expect(await runInfo({ ...options, checkpoint: ARCHIVE, terminal })).toBe(0);
+    expect(await runInfo({ ...options, checkpoint: ARCHIVE }, terminal)).toBe(0);
     const report = JSON.parse(terminal.stdout[0] as string) as Record<string, unknown>;
     expect(report).toMatchObject({
       model: SAMPLE_SD,
@@ -161,12 +159,12 @@ describe("rcod info", () => {
 
   it("tells that the projection is missing without a checkpoint, with exit code 2", async () => {
     const terminal = recordingTerminal();
-    expect(await runInfo({ ...options, terminal })).toBe(2);
+    expect(await runInfo(options, terminal)).toBe(2);
     expect(terminal.stdout[0]).toContain(
       "weights: the token projection must come from a checkpoint or from image_proj/, got neither",
     );
     await expect(
-      runInfo({ ...options, model: `${SAMPLE_CLIP}/config.json`, terminal }),
+      runInfo({ ...options, model: `${SAMPLE_CLIP}/config.json` }, terminal),
     ).rejects.toThrow("config.json is a file; give the folder");
   });
 });
@@ -179,7 +177,13 @@ describe.each([
   beforeAll(async () => {
     parent = await mkdtemp(join(tmpdir(), "rcod-test-"));
     const sources = { model: SAMPLE_SD, clip: SAMPLE_CLIP, checkpoint: LEGACY };
-    const options = { ...sources, out: join(parent, "out"), dtype, shardSize: 5e5, quiet: true };
+    const options = {
+      ...sources,
+      out: join(parent, "out"),
+      dtype,
+      shardSize: 5e5,
+      quiet: true,
+    };
     expect(await runConvert(options, recordingTerminal())).toBe(0);
     await writeFile(join(parent, "out", "rcod_config.json"), JSON.stringify(SAMPLE_RCOD_CONFIG));
   });

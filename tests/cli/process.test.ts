@@ -46,6 +46,10 @@ describe("usage", () => {
       "rcod: option '--seed <n>' argument 'x' is invalid. It must be an integer from 0 to 4294967295. See rcod upscale --help\n",
     ],
     [
+      ["upscale", "a.png", "--tile", "63"],
+      "rcod: option '--tile <n>' argument '63' is invalid. It must be an integer ≥ 64. See rcod upscale --help\n",
+    ],
+    [
       ["upscale", "a.png", "--realism", "2"],
       "rcod: option '--realism <r>' argument '2' is invalid. It must be fidelity, neutral, realism, auto or a number from 0 to 1. See rcod upscale --help\n",
     ],

@@ -1,6 +1,7 @@
 /** The package as users get it: packed, installed into an empty project, imported, type-checked, bundled. */
 import { cp, mkdir, readFile, readdir, rm, symlink, writeFile } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
+import { pathToFileURL } from "node:url";
 import { gzipSync } from "node:zlib";
 import { publint } from "publint";
 import { formatMessage } from "publint/utils";
@@ -93,7 +94,7 @@ describe("the package", () => {
   it("holds what it needs and nothing else", async () => {
     const entries = await readdir(installed);
     expect(entries.toSorted()).toEqual(
-      ["LICENSE", "README.md", "bin", "cli", "dist", "models", "package.json", "src"].toSorted(),
+      "LICENSE README.md bin cli dist goldens models package.json src".split(" "),
     );
     const files = await readdir(join(installed, "dist"), { recursive: true });
     expect(files.filter((name) => /\.(test|spec)\./.test(name))).toEqual([]);
@@ -144,6 +145,30 @@ describe("the package", () => {
       .flat()
       .filter(({ resolutionKind }) => !["node10", "node16-cjs"].includes(resolutionKind));
     expect(meant).toEqual([]);
+  });
+
+  it("carries golden files where `rcod verify` looks for them, and they parse", async () => {
+    const code = `
+      import { readdirSync } from "node:fs";
+      import { openSafetensors } from "rcod-webgpu/weights";
+      import { fileSource } from "rcod-webgpu/node";
+      const { BUNDLED_GOLDENS } = await import(process.argv[1]);
+      let cases = 0;
+      for (const name of readdirSync(BUNDLED_GOLDENS)) {
+        const { metadata } = await openSafetensors(await fileSource(BUNDLED_GOLDENS + "/" + name));
+        cases += Object.keys(JSON.parse(metadata.get("cases"))).length;
+      }
+      console.log(BUNDLED_GOLDENS, cases);`;
+    const place = pathToFileURL(join(installed, "dist", "cli", "package-root.js")).href;
+    const found = await mustRun(
+      project,
+      process.execPath,
+      "--input-type=module",
+      "-e",
+      code,
+      place,
+    );
+    expect(found.trim()).toBe(`${join(installed, "goldens")} 37`);
   });
 
   it("has source maps that lead to the sources", async () => {

@@ -18,6 +18,7 @@ const SOURCES = [
   "LICENSE",
   "bin",
   "cli",
+  "goldens",
   "models",
   "src",
   "tsconfig.json",

@@ -4,7 +4,7 @@ import { dirname } from "node:path";
 import sharp from "sharp";
 import { describe, expect, it } from "vitest";
 import { runConvert } from "../../cli/convert/run.ts";
-import { engineLoader } from "../../cli/engine.ts";
+import { loadModelAt } from "../../cli/engine.ts";
 import { readImage } from "../../cli/images.ts";
 import { describeWeights } from "../../cli/info/weights.ts";
 import type { UpscaleCliOptions } from "../../cli/upscale/command.ts";
@@ -160,8 +160,8 @@ describe("the command line", () => {
     const terminal = recordingTerminal();
     const out = folder.file("x4.png");
     const exitCode = await runUpscale(
-      [folder.file("photo.png")],
       {
+        input: [folder.file("photo.png")],
         out,
         precision: "f32",
         color: "none",
@@ -171,11 +171,11 @@ describe("the command line", () => {
         force: true,
         ...options,
       },
+      terminal,
       {
-        terminal,
         launch: async () => null,
         openGpu: async () => ({ ...setup.gpu, destroy: () => undefined }),
-        loadModel: await engineLoader(),
+        loadModel: loadModelAt,
       },
     );
     expect([exitCode, terminal.stderr]).toEqual([0, []]);

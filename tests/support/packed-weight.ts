@@ -1,5 +1,5 @@
-import type { Gpu } from "../../src/gpu/device.ts";
 /** Checkpoint tensors as bytes, and packing them on the GPU for the tests of conv2d and linear. */
+import type { Gpu } from "../../src/gpu/device.ts";
 import { floatToHalfBits, halfBitsToFloat } from "../../src/gpu/dtype.ts";
 import type { PackWeightProblem, SourceDType } from "../../src/kernels/contraction/pack-weight.ts";
 import { packWeight, packedWeightByteLength } from "../../src/kernels/contraction/pack-weight.ts";

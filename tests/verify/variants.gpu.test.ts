@@ -18,7 +18,7 @@ const SELECTION = [
 
 describe("golden cases in forced variants", () => {
   const support = useGpu();
-  const asAsked = new Set<string>();
+  const asRequested = new Set<string>();
 
   test.each(variantRounds().map((round) => [JSON.stringify(round), round] as const))(
     "%s",
@@ -30,7 +30,8 @@ describe("golden cases in forced variants", () => {
         const results = await collect(verifyFiles(gpu, sources, options));
         expect(results.map((result) => result.case)).toEqual([name]);
         expect(describeFailures(results)).toEqual([]);
-        for (const pair of Object.keys(results[0]?.variants?.asAsked ?? {})) asAsked.add(pair);
+        for (const pair of Object.keys(results[0]?.variants?.asRequested ?? {}))
+          asRequested.add(pair);
       }
     },
   );
@@ -45,13 +46,13 @@ describe("golden cases in forced variants", () => {
             .filter((variant) => !variant.startsWith("matrix"))
             .map((variant) => `${kernel}=${variant}`),
     );
-    expect([...asAsked].toSorted()).toEqual(all.toSorted());
+    expect([...asRequested].toSorted()).toEqual(all.toSorted());
     const gpu = withVariants(support.gpu, { linear: "register-4x1" });
     const options = { precision: "f32", filter: "geglu_odd" } as const;
     const source = goldenSource("ops_linear_act.safetensors");
     const [result] = await collect(verifyFiles(gpu, [source], options));
     expect(result?.variants).toEqual({
-      asAsked: {},
+      asRequested: {},
       refused: { "linear=register-4x1: GEGLU does not run as register-4x1": 1 },
     });
   });

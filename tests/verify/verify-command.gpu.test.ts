@@ -6,6 +6,8 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { VerifyOptions } from "../../cli/verify/command.ts";
 import { runVerify } from "../../cli/verify/run.ts";
+import { KERNEL_VARIANTS } from "../../src/kernels/variant-choice.ts";
+import { recordingTerminal } from "../cli/support/terminal.ts";
 import { goldenBytes, withChangedValue } from "./golden-fixtures.ts";
 
 const goldens = fileURLToPath(new URL("../fixtures/goldens/", import.meta.url));
@@ -17,23 +19,17 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-async function run(paths: readonly string[], options: Partial<VerifyOptions> = {}) {
-  const out: string[] = [];
-  const notes: string[] = [];
-  const exitCode = await runVerify({
-    paths,
-    precisions: ["f32"],
-    full: false,
-    json: false,
-    dawnToggles: [],
-    terminal: {
-      out: (line) => void out.push(line),
-      note: (line) => void notes.push(line),
-      progressStream: process.stderr,
-    },
-    ...options,
-  });
-  return { exitCode, out, notes };
+async function run(
+  path: readonly string[],
+  options: Partial<VerifyOptions> = {},
+  precisions: "both" | "f32" = "f32",
+) {
+  const terminal = recordingTerminal();
+  const exitCode = await runVerify(
+    { path, dawnToggles: [], ...(precisions === "f32" && { precision: "f32" }), ...options },
+    terminal,
+  );
+  return { exitCode, out: terminal.stdout, notes: terminal.stderr };
 }
 
 interface Printed {
@@ -68,12 +64,21 @@ test("--json prints one object, and nothing else on stdout", async () => {
   expect(printed.failed).toBe(0);
 });
 
+test("without paths: the package's own files, one sentence, and only what fails", async () => {
+  const options = { filter: "ops_resize_time" };
+  const { exitCode, out } = await run([], options);
+  expect(exitCode).toBe(0);
+  expect(out).toEqual([
+    expect.stringMatching(/^adapter: ./),
+    expect.stringMatching(
+      /^(This GPU|The software adapter) computes right: all 3 outputs of 3 cases, 0 failed in .*, f32$/,
+    ),
+  ]);
+});
+
 test("both precisions tell which row is which", async () => {
-  const { out } = await run([join(goldens, RESIZE)], {
-    json: true,
-    precisions: ["f32", "f16"],
-    filter: "nearest_x2_a",
-  });
+  const options = { json: true, filter: "nearest_x2_a" };
+  const { out } = await run([join(goldens, RESIZE)], options, "both");
   const { cases } = JSON.parse(out[0] ?? "") as Printed;
   expect(cases.map(({ precision }) => precision)).toEqual(["f32", "f16"]);
 });
@@ -116,25 +121,27 @@ test.each([true, false])(
 );
 
 test("forced variants: a round for each choice, and what was refused is told", async () => {
-  const options = {
-    filter: "timestep_mlp",
-    variants: [{ linear: "register-1x2" }, { linear: "tiled-split" }],
-  };
+  const rounds = (KERNEL_VARIANTS["layerNorm"] ?? []).map((layerNorm) => ({
+    layerNorm,
+    linear: "tiled-split",
+  }));
+  const options = { filter: "timestep_mlp", variant: ["layerNorm=all", "linear=tiled-split"] };
   const { exitCode, out } = await run([join(goldens, RESIZE)], options);
   expect(exitCode).toBe(0);
-  expect(out.filter((line) => line.startsWith("variants: "))).toEqual([
-    "variants: linear=register-1x2",
-    "variants: linear=tiled-split",
-  ]);
-  expect(out.filter((line) => line.startsWith("  ") && line.includes(" steps "))).toEqual([
-    "  2 steps as linear=register-1x2",
-    expect.stringMatching(/^ {2}\d steps not as linear=tiled-split: tiled-split is for few tiles/),
-    expect.stringMatching(/^ {2}\d steps not as linear=tiled-split: tiled-split is for few tiles/),
-  ]);
+  expect(out.filter((line) => line.startsWith("variants: "))).toEqual(
+    rounds.map(({ layerNorm }) => `variants: layerNorm=${layerNorm}, linear=tiled-split`),
+  );
+  const refusal = /^ {2}\d steps not as linear=tiled-split: tiled-split is for few tiles/;
+  expect(out.filter((line) => refusal.test(line))).toHaveLength(2 * rounds.length);
   const json = await run([join(goldens, RESIZE)], { ...options, json: true });
   const printed = JSON.parse(json.out[0] ?? "") as Printed & {
     readonly refused: Readonly<Record<string, number>>;
   };
-  expect(printed.cases.map(({ variants }) => variants)).toEqual(options.variants);
-  expect(Object.values(printed.refused)).toEqual([1, 1]);
+  expect(printed.cases.map(({ variants }) => variants)).toEqual(rounds);
+  expect(Object.values(printed.refused)).toEqual([rounds.length, rounds.length]);
+  const other = await run([join(goldens, RESIZE)], {
+    filter: "timestep_mlp",
+    variant: ["linear=register-1x2"],
+  });
+  expect(other.out).toContain("  2 steps as linear=register-1x2");
 });

@@ -116,7 +116,7 @@ describe("verifyFiles", () => {
     const [result] = await collect(verifyFiles(gpu, [goldenSource(name)], options));
     expect(result).toMatchObject({
       status: "pass",
-      variants: { asAsked: { "attention=naive": 1 }, refused: {} },
+      variants: { asRequested: { "attention=naive": 1 }, refused: {} },
     });
     await expect(
       run(name, goldenBytes(name), { signal: AbortSignal.abort(new Error("enough")) }),

@@ -1,4 +1,3 @@
-import type { Caps } from "../../gpu/caps.ts";
 /**
  * Split-K: `tiled-split` and `matrix-split`, for few output tiles with a long sum (an 8×8 map of 1280 channels has 20 tiles of 64×64
  * and K = 11,520: a GPU of 132 cores is idle to 85 %).
@@ -7,6 +6,7 @@ import type { Caps } from "../../gpu/caps.ts";
  * column]; the second adds the slices of an output in their order and finishes it. The number of slices follows
  * from the problem alone and nothing is added atomically, so results are the same bits in every run.
  */
+import type { Caps } from "../../gpu/caps.ts";
 import type { DType } from "../../gpu/dtype.ts";
 import type { Operand, Param } from "../../gpu/wgsl.ts";
 import { foldWorkgroups } from "../../gpu/wgsl.ts";

@@ -1,5 +1,8 @@
 /** What callers choose and what they get: the option and result types of the public API. */
 
+/** The least `UpscaleOptions.tile`, in output pixels. */
+export const MIN_TILE = 64;
+
 /** Interleaved 8-bit sRGB, rows from the top; `data.length` is width · height · channels. */
 export interface RawImage {
   /** Columns. */

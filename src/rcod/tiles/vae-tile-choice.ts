@@ -8,6 +8,7 @@ import { decoderGraph, encoderGraph } from "../networks/graphs.ts";
 import type { VaeConfig } from "../settings/config.ts";
 import { vaeFactor } from "../settings/config.ts";
 import type { UpscaleOptions } from "../settings/options.ts";
+import { MIN_TILE } from "../settings/options.ts";
 import { REFERENCE_PAD } from "./tiled-vae.ts";
 import type { VaeKind } from "./vae-tiles.ts";
 import { vaeReach } from "./vae-tiles.ts";
@@ -36,9 +37,9 @@ export function chooseVaeTile(
   const toInput = (pixels: number): number =>
     kind === "encode" ? pixels : Math.ceil(pixels / factor);
   if (options.tile !== undefined) {
-    if (!Number.isInteger(options.tile) || options.tile < 64) {
+    if (!Number.isInteger(options.tile) || options.tile < MIN_TILE) {
       throw new ShapeError(
-        `upscale: tile must be an integer ≥ 64 output pixels, got ${options.tile}`,
+        `upscale: tile must be an integer ≥ ${MIN_TILE} output pixels, got ${options.tile}`,
       );
     }
     const side = Math.ceil(options.tile / factor) * factor;

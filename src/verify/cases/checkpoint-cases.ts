@@ -1,18 +1,14 @@
 /**
- * Models from the files that people have to the picture, every step of RCOD_O and RCOD_S against the reference: `model`
- * says which, `base`, `clip`, `checkpoint`, `de_net` and `mem` name the files, `…_variants` other forms of the same.
+ * Whole models from published files: every stage of RCOD_O and RCOD_S against the reference. `model` says which of the
+ * two. `base`, `clip`, `checkpoint`, `de_net` and `mem` name the files, `…_variants` other forms of the same file.
  */
-import { WeightScope } from "../../graph/ir/builder.ts";
 import type { HostTensor } from "../../graph/program.ts";
-import { clipVisionModel } from "../../rcod/networks/clip-vision.ts";
 import { DEGRADATION_DTYPE } from "../../rcod/networks/degradation.ts";
-import { IMAGE_PROJ } from "../../rcod/networks/graphs.ts";
 import { modelParameters } from "../../rcod/networks/stage-graphs.ts";
-import { vaeDecoder, vaeEncoder } from "../../rcod/networks/vae.ts";
 import type { LoraPart } from "../../rcod/settings/degradation-config.ts";
 import { timestepOfMetric } from "../../rcod/settings/latent-groups.ts";
 import type { OutputResult } from "../runner/compare.ts";
-import { compareOutput } from "../runner/compare.ts";
+import { EXACT, compareOutput } from "../runner/compare.ts";
 import type { GoldenCase } from "../runner/golden-file.ts";
 import { GoldenError } from "../runner/golden-file.ts";
 import type { CaseInput, CaseRun, CaseRunner } from "../runner/run-case.ts";
@@ -21,14 +17,11 @@ import type { WeightSet } from "../runner/session.ts";
 import { Session } from "../runner/session.ts";
 import { degradationOf, enlarge } from "./checkpoint-degradation.ts";
 import type { CaseModel } from "./checkpoint-model.ts";
-import { EXACT, compareVariants, levelLimit, withCaseModel } from "./checkpoint-model.ts";
+import { compareVariants, levelLimit, withCaseModel } from "./checkpoint-model.ts";
 import { readMatrix } from "./lora-op-cases.ts";
-import { buildUNet, unetEmbedding } from "./model-cases.ts";
 import { modulateWith } from "./rcod-s-cases.ts";
-
-const ROOT = new WeightScope();
-
-type Results = Record<string, HostTensor>;
+import type { Results } from "./stages.ts";
+import { decodeAt, denoise, latentOf, tokensOf } from "./stages.ts";
 
 const rcodO: CaseRunner = (run) =>
   withCaseModel(run, async (model) => {
@@ -36,9 +29,19 @@ const rcodO: CaseRunner = (run) =>
     const variants = await compareVariants(run, "checkpoint", "checkpoint_variants");
     const pixels = await readInput(golden, "clip_pixel_values");
     const x = await readInput(golden, "x");
-    const results: Results = await tokensOf(run, model, pixels);
+    const { clip, unet } = model.configs;
+    const own = await tokensOf(
+      session,
+      model.weights("clip"),
+      pixels,
+      clip,
+      unet.crossAttentionDim,
+    );
     const weights = { vae: model.weights("vae"), unet: model.weights("unet") };
-    Object.assign(results, await picturesOf(run, model, weights, x, results["tokens"]));
+    const results: Results = {
+      ...own,
+      ...(await picturesOf(run, model, weights, x, own.tokens)),
+    };
     return [
       ...(await compareResults(golden, session.dtype, results)),
       ...(await compareLevels(run, results)),
@@ -55,7 +58,7 @@ const rcodS: CaseRunner = (run) =>
       ...(await compareVariants(run, "mem", "mem_variants")),
       ...(await compareVariants(run, "de_net", "de_net_variants")),
     ];
-    // As the pipeline does, whatever the precision of the rest.
+    // The pipeline runs the degradation networks in this precision, whatever the rest has.
     const exact = new Session(session.gpu, {
       dtype: DEGRADATION_DTYPE,
       ...(session.signal && { signal: session.signal }),
@@ -67,10 +70,21 @@ const rcodS: CaseRunner = (run) =>
         return model.weights(part, modulateWith(session, matrices[part].data, rank));
       };
       const { x, clip } = await enlarge(run, model);
-      const results: Results = { x, clip_pixel_values: clip };
-      Object.assign(results, await tokensOf(run, model, clip));
+      const { crossAttentionDim } = configs.unet;
+      const own = await tokensOf(
+        session,
+        model.weights("clip"),
+        clip,
+        configs.clip,
+        crossAttentionDim,
+      );
       const weights = { vae: prepare("vae"), unet: prepare("unet") };
-      Object.assign(results, await picturesOf(run, model, weights, x, results["tokens"]));
+      const results: Results = {
+        x,
+        clip_pixel_values: clip,
+        ...own,
+        ...(await picturesOf(run, model, weights, x, own.tokens)),
+      };
       const timestep = timestepOfMetric(degradation["m_l"]?.data[0] ?? NaN, configs.rcod);
       const adaptive = golden.parameters.number("adaptive_timestep");
       return [
@@ -86,79 +100,28 @@ const rcodS: CaseRunner = (run) =>
     }
   });
 
-async function tokensOf(
-  { session }: CaseRun,
-  { configs, weights }: CaseModel,
-  pixels: CaseInput,
-): Promise<Results> {
-  return session.run({
-    weights: weights("clip"),
-    build(g) {
-      const hidden = clipVisionModel(g, ROOT, g.input("pixels", pixels.shape), configs.clip);
-      g.output("clip_last_hidden_state", hidden);
-      const { crossAttentionDim } = configs.unet;
-      g.output("tokens", g.linear(hidden, ROOT.at(IMAGE_PROJ), crossAttentionDim, true));
-    },
-    inputs: { pixels: pixels.data },
-  });
-}
-
 /** Encoder, UNet and decoder: `moments`, `latent`, and at every stored timestep `eps_t…` and `image_t…`. */
 async function picturesOf(
   { golden, session }: CaseRun,
-  { configs }: CaseModel,
+  { configs: { unet, vae, rcod } }: CaseModel,
   weights: Readonly<Record<"vae" | "unet", WeightSet>>,
   x: CaseInput,
-  tokens: HostTensor | undefined,
+  tokens: HostTensor,
 ): Promise<Results> {
-  const { unet, vae, rcod } = configs;
-  if (tokens === undefined) throw new Error("internal: no tokens");
-  const results: Results = await session.run({
-    weights: weights.vae,
-    build(g) {
-      const moments = vaeEncoder(g, ROOT, g.input("x", x.shape), vae);
-      g.output("moments", moments);
-      const mean = g.sliceChannels(moments, 0, vae.latentChannels, null, "mean");
-      g.output("latent", g.scale(mean, vae.scalingFactor, "latent"));
-    },
-    inputs: { x: x.data },
-  });
-  const latent = results["latent"] as HostTensor;
+  const encoded = await latentOf(session, weights.vae, x, vae, vae.scalingFactor);
   const timesteps = timestepsOf(golden);
-  const root = Math.sqrt(rcod.alpha);
-  const predicted = new Map<number, HostTensor>();
-  await session.withProgram(
-    weights.unet,
-    (g) => {
-      const { latent: sample, eps } = buildUNet(g, unet, latent.shape, tokens.shape);
-      g.output("eps", eps);
-      g.output("x0", g.combine(sample, 1 / root, eps, -Math.sqrt(1 - rcod.alpha) / root, "x0"));
-    },
-    async ({ run, read }) => {
-      for (const t of timesteps) {
-        await run({ latent: latent.data, context: tokens.data, embedding: unetEmbedding(t, unet) });
-        results[`eps_t${t}`] = await read("eps");
-        predicted.set(t, await read("x0"));
-      }
-    },
-  );
-  await session.withProgram(
-    weights.vae,
-    (g) => {
-      const z = g.scale(g.input("x0", latent.shape), 1 / vae.scalingFactor, "z");
-      g.output("image", vaeDecoder(g, ROOT, z, vae));
-    },
-    async ({ run, read }) => {
-      for (const [t, x0] of predicted) {
-        if (!golden.outputs.includes(`image_t${t}`)) continue;
-        await run({ x0: x0.data });
-        const { shape, data } = await read("image");
-        const clamped = data.map((value) => Math.min(Math.max(value, -1), 1));
-        results[`image_t${t}`] = { shape, data: clamped };
-      }
-    },
-  );
-  return results;
+  const latents = timesteps.map((timestep) => ({
+    suffix: `_t${timestep}`,
+    timestep,
+    latent: encoded.latent,
+  }));
+  const denoised = await denoise(session, weights.unet, unet, rcod.alpha, tokens, latents);
+  const pictures = timesteps.filter((t) => golden.outputs.includes(`image_t${t}`));
+  return {
+    ...encoded,
+    ...denoised,
+    ...(await decodeAt(session, weights.vae, vae, vae.scalingFactor, pictures, denoised)),
+  };
 }
 
 /** The timesteps that outputs are stored for. */

@@ -1,12 +1,12 @@
-import type { WeightFile } from "../../weights/weight-file.ts";
 /**
- * How many tensors and modules checkpoints have: a case without arithmetic, whose counts stand under the names of the
- * cases that name the files.
+ * How many tensors and modules checkpoints have: a case without arithmetic. Its parameters hold the counts, under the
+ * names of the cases that name the files.
  */
+import type { WeightFile } from "../../weights/weight-file.ts";
 import type { OutputResult } from "../runner/compare.ts";
-import { compareOutput } from "../runner/compare.ts";
+import { EXACT, compareOutput } from "../runner/compare.ts";
 import type { CaseRunner } from "../runner/run-case.ts";
-import { EXACT, withWeightFile } from "./checkpoint-model.ts";
+import { withWeightFile } from "./checkpoint-model.ts";
 
 export const checkpointCounts: CaseRunner = async (run) => {
   const { golden } = run;

@@ -1,10 +1,7 @@
 /** RCOD_S's own steps of a model in checkpoint files: what is estimated of the image, and how it is enlarged. */
 import { WeightScope } from "../../graph/ir/builder.ts";
-import { activationByteLength } from "../../graph/lowering/lower.ts";
 import type { HostTensor } from "../../graph/program.ts";
 import { readActivation } from "../../graph/read-activation.ts";
-import { enlargeBilinear } from "../../rcod/images/enlarged-source.ts";
-import { paddedGeometry } from "../../rcod/images/geometry.ts";
 import { resizeToTensor } from "../../rcod/images/image-ops.ts";
 import { deResNet, degreesOfLogits } from "../../rcod/networks/de-resnet.ts";
 import { metricOfFeatures } from "../../rcod/networks/degradation.ts";
@@ -17,11 +14,11 @@ import type { LoraPart } from "../../rcod/settings/degradation-config.ts";
 import { GoldenError } from "../runner/golden-file.ts";
 import type { CaseRun } from "../runner/run-case.ts";
 import { readInput } from "../runner/run-case.ts";
+import { withScratch } from "../runner/scratch.ts";
 import type { CaseModel } from "./checkpoint-model.ts";
+import { enlargedInput } from "./rcod-s-cases.ts";
 
 const ROOT = new WeightScope();
-/** RCOD_S's working image has sides that are multiples of this. */
-const RCOD_S_MULTIPLE = 64;
 
 /** RCOD_S: `degrees`, `features`, `m_l` of the low-resolution image, and the modulation matrices of each part. */
 export async function degradationOf(
@@ -36,7 +33,7 @@ export async function degradationOf(
     throw new GoldenError(`verify: the checkpoint is not RCOD_S's (${golden.file.name})`);
   }
   const image = await readInput(golden, "x_lr");
-  const { logits, ...degradation } = await session.run({
+  const { logits, ...degradation } = await session.run<"logits" | "features" | "m_l">({
     weights: weights("degradation"),
     build(g) {
       const net = deResNet(g, ROOT, g.input("image", image.shape), config.estimator);
@@ -46,13 +43,12 @@ export async function degradationOf(
     },
     inputs: { image: image.data },
   });
-  if (logits === undefined) throw new Error("internal: no result");
   const degrees = degreesOfLogits(logits.data);
   const tables = await open.checkpoint.readTables(session.signal);
   const embedding = fourierEmbedding(degrees, tables.w);
   const matricesOf = async (part: LoraPart): Promise<HostTensor> => {
     const blocks = tables.blocks[part].length / config.blockEmbedding;
-    const { matrices } = await session.run({
+    const { matrices } = await session.run<"matrices">({
       weights: weights("degradation"),
       build(g) {
         const inputs = {
@@ -63,7 +59,7 @@ export async function degradationOf(
       },
       inputs: { embedding: repeatRows(embedding, blocks), blocks: tables.blocks[part] },
     });
-    return matrices as HostTensor;
+    return matrices;
   };
   return {
     degradation: {
@@ -75,40 +71,19 @@ export async function degradationOf(
 }
 
 /** RCOD_S: the encoder's input `x` and the vision tower's, from the 8-bit image. */
-export async function enlarge(
-  { golden, session: { gpu, dtype } }: CaseRun,
+export function enlarge(
+  { golden, session }: CaseRun,
   { configs }: CaseModel,
 ): Promise<{ readonly x: HostTensor; readonly clip: HostTensor }> {
-  const image = await golden.input("image_u8_hwc");
-  const [height = 1, width = 1] = image.shape;
-  const { upscale } = configs.rcod;
-  const geometry = paddedGeometry(width, height, { upscale, multiple: RCOD_S_MULTIPLE });
-  const raw = { width, height, channels: 3, data: Uint8Array.from(image.data) } as const;
-  const source = await enlargeBilinear(gpu, raw, geometry, "truncate");
-  const read = async (
-    shape: readonly number[],
-    fill: (y: GPUBufferBinding) => Promise<void>,
-  ): Promise<HostTensor> => {
-    const buffer = gpu.memory.create("input", activationByteLength(shape, dtype), "images");
-    try {
-      await fill({ buffer });
-      const data = await readActivation(gpu, buffer, shape, dtype);
-      return { shape, data: Float32Array.from(data) };
-    } finally {
-      gpu.memory.release(buffer);
-    }
-  };
-  try {
+  const { gpu, dtype } = session;
+  return withScratch(gpu, async (scratch) => {
+    const { upscale } = configs.rcod;
+    const { source, shape, x } = await enlargedInput(golden, session, upscale, scratch);
     const side = configs.clip.imageSize;
-    const x = await read([1, geometry.workHeight, geometry.workWidth, 3], (y) =>
-      source.toTensor(y, dtype),
-    );
-    const clip = await read([1, side, side, 3], (y) =>
-      resizeToTensor(gpu, source.pixels, y, { width: side, height: side, dtype }),
-    );
-    return { x, clip };
-  } finally {
-    gpu.memory.release(source.image.buffer);
-    source.release();
-  }
+    const clipShape = [1, side, side, 3];
+    const buffer = scratch.activation(clipShape, dtype);
+    await resizeToTensor(gpu, source.pixels, { buffer }, { width: side, height: side, dtype });
+    const clip = await readActivation(gpu, buffer, clipShape, dtype);
+    return { x: { shape, data: x }, clip: { shape: clipShape, data: clip } };
+  });
 }

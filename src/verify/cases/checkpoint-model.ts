@@ -1,4 +1,4 @@
-/** A model in the files that people have, beside a golden file that names them. */
+/** A model in published files, which lie beside the golden file that names them. */
 import type { DType } from "../../gpu/dtype.ts";
 import type { FolderSource } from "../../rcod/loading/model-source.ts";
 import { modelFiles } from "../../rcod/loading/model-source.ts";
@@ -11,13 +11,10 @@ import type { FileSet, SingleFile } from "../../weights/index.ts";
 import { openWeightFile, toFloat32 } from "../../weights/index.ts";
 import type { WeightFile } from "../../weights/weight-file.ts";
 import type { OutputResult } from "../runner/compare.ts";
-import { compareOutput } from "../runner/compare.ts";
+import { EXACT, compareOutput } from "../runner/compare.ts";
 import { GoldenError } from "../runner/golden-file.ts";
 import type { CaseRun } from "../runner/run-case.ts";
 import type { WeightSet } from "../runner/session.ts";
-
-/** Equal to the last bit. */
-export const EXACT = { on: "maxAbs", value: 0 } as const;
 
 /** The model of a case, open. */
 export interface CaseModel {

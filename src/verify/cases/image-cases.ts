@@ -1,29 +1,39 @@
-/** Image operators: Pillow's resizes (bit for bit), the antialiased resize of the visual prompt, colour fixes. */
-import { uploadBytes } from "../../gpu/transfer.ts";
+/** Image operators: Pillow's resizes (bit for bit), the antialiased resize of the visual prompt, colour fixes, kernels. */
 import { runPlan } from "../../graph/execution/run-plan.ts";
-import { activationByteLength } from "../../graph/lowering/lower.ts";
-import { packActivation } from "../../graph/pack-activation.ts";
 import { readActivation } from "../../graph/read-activation.ts";
-import type { PillowFilter } from "../../kernels/image/resample-weights.ts";
+import { crop } from "../../kernels/image/crop.ts";
+import { imageToTensor } from "../../kernels/image/image-to-tensor.ts";
+import { replaceAlpha } from "../../kernels/image/replace-alpha.ts";
 import { bilinearPasses, resizeF32 } from "../../kernels/image/resize-f32.ts";
 import type { DeviceImage } from "../../rcod/images/image-ops.ts";
 import {
+  createImage,
   fixColors,
   readImage,
   resizeImage,
   tableBuffer,
+  tensorToLevels,
   uploadImage,
 } from "../../rcod/images/image-ops.ts";
 import { toChannelsFirst } from "../runner/axis-order.ts";
-import type { GoldenCase } from "../runner/golden-file.ts";
+import { EXACT } from "../runner/compare.ts";
+import type { OutputResult } from "../runner/compare.ts";
 import { GoldenError } from "../runner/golden-file.ts";
-import type { CaseRunner } from "../runner/run-case.ts";
+import type { CaseRun, CaseRunner } from "../runner/run-case.ts";
 import { compareValues, readInput } from "../runner/run-case.ts";
-import type { Session } from "../runner/session.ts";
+import type { Scratch } from "../runner/scratch.ts";
+import { withScratch } from "../runner/scratch.ts";
 
-/** An 8-bit image [H, W, C] on the device. */
+/** A case on the buffers of a scratch. */
+const scratchCase =
+  (use: (run: CaseRun, scratch: Scratch) => Promise<OutputResult>): CaseRunner =>
+  async (run) =>
+    withScratch(run.session.gpu, async (scratch) => [await use(run, scratch)]);
+
+/** An input [H, W, 3] or [H, W, 4] in 8 bits, on the device. */
 async function uploadInput(
-  { golden, session }: { golden: GoldenCase; session: Session },
+  { golden, session }: CaseRun,
+  scratch: Scratch,
   name: string,
 ): Promise<DeviceImage & { readonly channels: 3 | 4 }> {
   const { shape, data } = await golden.input(name);
@@ -33,63 +43,48 @@ async function uploadInput(
       `verify: images must be [H, W, 3] or [H, W, 4], got [${shape.join(", ")}] (${name})`,
     );
   }
-  const image = uploadImage(session.gpu, { width, height, channels, data: Uint8Array.from(data) });
-  return { ...image, channels };
+  const raw = { width, height, channels, data: Uint8Array.from(data) } as const;
+  return { ...scratch.keep(uploadImage(session.gpu, raw)), channels };
 }
 
-/** The first `channels` of each RGBA8 pixel. */
-async function downloadImage(
-  session: Session,
+/** Compares the first channels of each RGBA8 pixel with output `image`, as many as that has. */
+async function compareImage(
+  { golden, session }: CaseRun,
   image: DeviceImage,
-  channels: number,
-): Promise<Uint8Array> {
+  maxLevelDifference: number,
+): Promise<OutputResult> {
+  const channels = golden.shape("outputs/image")[2] ?? 4;
   const rgba = await readImage(session.gpu, image);
-  const out = new Uint8Array((rgba.length / 4) * channels);
-  for (let i = 0; i < out.length; i++) {
-    const pixel = Math.floor(i / channels);
-    out[i] = rgba[pixel * 4 + (i - pixel * channels)] as number;
-  }
-  return out;
+  const got = rgba.filter((_, i) => i % 4 < channels);
+  const limit = { on: "maxAbs", value: maxLevelDifference } as const;
+  return compareValues(golden, session.dtype, "image", got, limit);
 }
 
-const pillowResize: CaseRunner = async ({ golden, session }) => {
-  const { memory } = session.gpu;
+const pillowResize = scratchCase(async (run, scratch) => {
+  const { golden, session } = run;
   const filter = golden.parameters.text("filter");
-  if (filter !== "bicubic" && filter !== "lanczos")
-    golden.parameters.fail("filter", "must be bicubic or lanczos");
-  const [height = 1, width = 1] = golden.shape("outputs/image");
-  const image = await uploadInput({ golden, session }, "image");
-  const resized = await resizeImage(session.gpu, image, width, height, filter as PillowFilter);
-  try {
-    const got = await downloadImage(session, resized, image.channels);
-    return [await compareValues(golden, session.dtype, "image", got, { on: "maxAbs", value: 0 })];
-  } finally {
-    memory.release(image.buffer);
-    memory.release(resized.buffer);
+  if (filter !== "bicubic" && filter !== "lanczos") {
+    return golden.parameters.fail("filter", "must be bicubic or lanczos");
   }
-};
+  const [height = 1, width = 1] = golden.shape("outputs/image");
+  const image = await uploadInput(run, scratch, "image");
+  const resized = await resizeImage(session.gpu, image, width, height, filter);
+  return compareImage(run, scratch.keep(resized), 0);
+});
 
 /** `target` is the image whose colours are fixed, `source` gives the colours. */
-const colorFix =
-  (method: "adain" | "wavelet"): CaseRunner =>
-  async ({ golden, session }) => {
-    const source = await uploadInput({ golden, session }, "source");
-    const decoded = await uploadInput({ golden, session }, "target");
+const colorFix = (method: "adain" | "wavelet"): CaseRunner =>
+  scratchCase(async (run, scratch) => {
+    const { golden, session } = run;
+    const source = await uploadInput(run, scratch, "source");
+    const decoded = await uploadInput(run, scratch, "target");
     const fixed = await fixColors(session.gpu, source, decoded, method, "truncate");
-    try {
-      const got = await downloadImage(session, fixed, decoded.channels);
-      const limit = {
-        on: "maxAbs",
-        value: golden.parameters.number("max_level_difference", 1),
-      } as const;
-      return [await compareValues(golden, session.dtype, "image", got, limit)];
-    } finally {
-      for (const { buffer } of [source, decoded, fixed]) session.gpu.memory.release(buffer);
-    }
-  };
+    const limit = golden.parameters.number("max_level_difference", 1);
+    return compareImage(run, scratch.keep(fixed), limit);
+  });
 
 /** Float source, as the metadata's fp32; the result in the precision's storage, as the token stage has it. */
-const antialiasedBilinear: CaseRunner = async ({ golden, session }) => {
+const antialiasedBilinear = scratchCase(async ({ golden, session }, scratch) => {
   const { gpu, dtype } = session;
   const x = await readInput(golden, "x");
   const [, inHeight = 1, inWidth = 1, channels = 1] = x.shape;
@@ -100,37 +95,89 @@ const antialiasedBilinear: CaseRunner = async ({ golden, session }) => {
     channels,
   );
   const outShape = [1, height, width, channels];
-  const buffers = [
-    gpu.memory.create("x", activationByteLength(x.shape, "f32"), "images"),
-    gpu.memory.create(
-      "between",
-      activationByteLength([1, inHeight, width, channels], "f32"),
-      "images",
-    ),
-    gpu.memory.create("y", activationByteLength(outShape, dtype), "images"),
+  const maps = [
+    scratch.activation(x.shape, "f32", x.data),
+    scratch.activation([1, inHeight, width, channels], "f32"),
+    scratch.activation(outShape, dtype),
   ] as const;
-  try {
-    uploadBytes(gpu, buffers[0], 0, packActivation(x.data, channels, "f32"));
-    for (const [index, { problem, table }] of passes.entries()) {
-      const starts = tableBuffer(gpu, table.starts);
-      const weights = tableBuffer(gpu, table.weights);
-      const operands = {
-        src: buffers[index] as GPUBuffer,
-        starts,
-        weights,
-        dst: buffers[index + 1] as GPUBuffer,
-      };
-      await runPlan(gpu, resizeF32.plan(problem, gpu.caps), operands);
-      gpu.memory.release(starts);
-      gpu.memory.release(weights);
-    }
-    const values = await readActivation(gpu, buffers[2], outShape, dtype);
-    const got = toChannelsFirst(values, outShape);
-    return [await compareValues(golden, dtype, "y", got)];
-  } finally {
-    for (const buffer of buffers) gpu.memory.release(buffer);
+  for (const [index, { problem, table }] of passes.entries()) {
+    await runPlan(gpu, resizeF32.plan(problem, gpu.caps), {
+      src: maps[index] as GPUBuffer,
+      starts: scratch.keep({ buffer: tableBuffer(gpu, table.starts) }),
+      weights: scratch.keep({ buffer: tableBuffer(gpu, table.weights) }),
+      dst: maps[index + 1] as GPUBuffer,
+    });
   }
-};
+  const values = await readActivation(gpu, maps[2], outShape, dtype);
+  return compareValues(golden, dtype, "y", toChannelsFirst(values, outShape));
+});
+
+/** A rectangle of an image, `x0` and `y0` its first pixel, as colours in −1 … 1. */
+const imageTensor = scratchCase(async (run, scratch) => {
+  const { golden, session } = run;
+  const { gpu, dtype } = session;
+  const image = await uploadInput(run, scratch, "image");
+  const [, , height = 1, width = 1] = golden.shape("outputs/y");
+  const shape = [1, height, width, 3];
+  const y = scratch.activation(shape, dtype);
+  const plan = imageToTensor.plan(
+    {
+      dtype,
+      imageWidth: image.width,
+      imageHeight: image.height,
+      x0: golden.parameters.number("x0"),
+      y0: golden.parameters.number("y0"),
+      width,
+      height,
+      scale: 2,
+      offset: -1,
+    },
+    gpu.caps,
+  );
+  await runPlan(gpu, plan, { image: image.buffer, y });
+  const got = toChannelsFirst(await readActivation(gpu, y, shape, dtype), shape);
+  return compareValues(golden, dtype, "y", got);
+});
+
+/** Colours in −1 … 1 as truncated levels. */
+const tensorImage = scratchCase(async (run, scratch) => {
+  const { golden, session } = run;
+  const { gpu, dtype } = session;
+  const x = await readInput(golden, "x");
+  const [, srcHeight = 1, srcWidth = 1] = x.shape;
+  const image = scratch.keep(createImage(gpu, "image", srcWidth, srcHeight));
+  const source = { srcWidth, srcHeight, dtype, rounding: "truncate" } as const;
+  await tensorToLevels(gpu, { buffer: scratch.activation(x.shape, dtype, x.data) }, image, source);
+  return compareImage(run, image, golden.parameters.number("max_level_difference"));
+});
+
+const alphaOf = scratchCase(async (run, scratch) => {
+  const { gpu } = run.session;
+  const image = await uploadInput(run, scratch, "image");
+  const alpha = await uploadInput(run, scratch, "alpha");
+  const plan = replaceAlpha.plan({ pixels: image.width * image.height }, gpu.caps);
+  await runPlan(gpu, plan, { image: image.buffer, alpha: alpha.buffer });
+  return compareImage(run, image, 0);
+});
+
+/** A rectangle of a map, `x0` and `y0` its first pixel, bit for bit. */
+const cutOut = scratchCase(async ({ golden, session }, scratch) => {
+  const { gpu, dtype } = session;
+  const x = await readInput(golden, "x");
+  const [, srcHeight = 1, srcWidth = 1, channels = 1] = x.shape;
+  const [, , height = 1, width = 1] = golden.shape("outputs/y");
+  const shape = [1, height, width, channels];
+  const dst = scratch.activation(shape, dtype);
+  const [srcX, srcY] = [golden.parameters.number("x0"), golden.parameters.number("y0")];
+  const from = { channels, srcWidth, srcHeight, srcX, srcY, width, height };
+  const to = { dtype, dstWidth: width, dstHeight: height, dstX: 0, dstY: 0 };
+  await runPlan(gpu, crop.plan({ ...from, ...to }, gpu.caps), {
+    src: scratch.activation(x.shape, dtype, x.data),
+    dst,
+  });
+  const got = toChannelsFirst(await readActivation(gpu, dst, shape, dtype), shape);
+  return compareValues(golden, dtype, "y", got, EXACT);
+});
 
 /** By the `op` of a case. */
 export const IMAGE_CASES: Readonly<Record<string, CaseRunner>> = {
@@ -138,4 +185,8 @@ export const IMAGE_CASES: Readonly<Record<string, CaseRunner>> = {
   antialiased_bilinear: antialiasedBilinear,
   adain_color_fix: colorFix("adain"),
   wavelet_color_fix: colorFix("wavelet"),
+  image_to_tensor: imageTensor,
+  tensor_to_image: tensorImage,
+  replace_alpha: alphaOf,
+  crop: cutOut,
 };

@@ -1,6 +1,6 @@
+/** One layer with a low-rank update: the merge kernel, and the layer on what it merged. */
 import type { Gpu } from "../../gpu/device.ts";
 import { quadCount } from "../../gpu/shape.ts";
-/** One layer with a low-rank update: the merge kernel, and the layer on what it merged. */
 import { readBytes } from "../../gpu/transfer.ts";
 import { WeightScope } from "../../graph/ir/builder.ts";
 import type { Weight } from "../../graph/ir/ir.ts";
@@ -9,15 +9,21 @@ import type { DeviceWeights } from "../../graph/weights/device-weights.ts";
 import type { OutputResult } from "../runner/compare.ts";
 import { halvesToFloats } from "../runner/golden-file.ts";
 import type { CaseRun, CaseRunner } from "../runner/run-case.ts";
-import { caseWeights, compareResults, compareValues, readInput } from "../runner/run-case.ts";
+import {
+  caseWeights,
+  compareResults,
+  compareValues,
+  loraScaling,
+  readInput,
+} from "../runner/run-case.ts";
 import type { WeightSet } from "../runner/session.ts";
 
 const ROOT = new WeightScope();
 
 /**
- * The order of summation of B·A is open, so a value next to the middle between two halves may round the other
- * way: one in thousands of elements is off by one unit in the last place. A wrong rounding mode or a wrong
- * product is off by 1e-4 or more.
+ * The order of summation of B·A is open. So a value close to the middle between two halves may round either way:
+ * one in thousands of elements is off by one unit in the last place. A wrong rounding mode or a wrong product is
+ * off by 1e-4 or more.
  */
 const MERGED_LIMIT = { on: "relRms", value: 5e-5 } as const;
 
@@ -27,12 +33,11 @@ const MERGED_LIMIT = { on: "relRms", value: 5e-5 } as const;
  */
 export const loraOp: CaseRunner = async (run) => {
   const { golden, session } = run;
-  const { parameters } = golden;
   const compared: OutputResult[] = [];
   const weights = caseWeights(golden, {
     recipePrefix: `lora_ops/${golden.name}/`,
     lora: {
-      scaling: parameters.number("scaling", parameters.number("alpha", 8) / parameters.number("r")),
+      scaling: loraScaling(golden),
       factors: (weight) =>
         weight === "weight" ? { a: "lora_A.weight", b: "lora_B.weight" } : null,
     },

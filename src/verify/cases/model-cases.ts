@@ -5,10 +5,16 @@ import type { Value } from "../../graph/ir/ir.ts";
 import { clipVisionModel } from "../../rcod/networks/clip-vision.ts";
 import { timestepEmbedding, unet2dConditionModel } from "../../rcod/networks/unet.ts";
 import { vaeDecoder, vaeEncoder } from "../../rcod/networks/vae.ts";
-import type { UNetConfig, VaeConfig } from "../../rcod/settings/config.ts";
+import type { UNetConfig } from "../../rcod/settings/config.ts";
 import type { OutputResult } from "../runner/compare.ts";
-import type { CaseInput, CaseRun, CaseRunner } from "../runner/run-case.ts";
-import { compareResults, networkWeights, readInput } from "../runner/run-case.ts";
+import type { CaseRun, CaseRunner } from "../runner/run-case.ts";
+import {
+  compareResults,
+  loraScaling,
+  networkWeights,
+  readInput,
+  runGraph,
+} from "../runner/run-case.ts";
 import type { WeightSet } from "../runner/session.ts";
 import { clipConfigOf, unetConfigOf, vaeConfigOf } from "./case-configs.ts";
 
@@ -38,7 +44,7 @@ export function buildUNet(
   return { latent, eps };
 }
 
-/** The host's part of the time embedding. */
+/** The sinusoidal time embedding, which the host computes. */
 export function unetEmbedding(timestep: number, config: UNetConfig): Float32Array {
   return timestepEmbedding(timestep, config, config.blockOutChannels[0] as number);
 }
@@ -81,7 +87,7 @@ async function loraUNet(run: CaseRun): Promise<OutputResult[]> {
   const weights = networkWeights(golden, configIdentity(run), {
     base,
     lora: {
-      scaling: parameters.number("scaling", parameters.number("alpha", 8) / parameters.number("r")),
+      scaling: loraScaling(golden),
       factors(weight) {
         const stem = `lora/${weight.replace(/\.weight$/, "")}`;
         const factors = { a: `${stem}.lora_A.weight`, b: `${stem}.lora_B.weight` };
@@ -94,59 +100,34 @@ async function loraUNet(run: CaseRun): Promise<OutputResult[]> {
 
 /** Encoder and decoder are two graphs on one set of weights; each runs where its input is stored. */
 const vae: CaseRunner = async (run) => {
-  const { golden, session } = run;
+  const { golden } = run;
   const config = vaeConfigOf(golden.parameters);
   const weights = networkWeights(golden, configIdentity(run));
   const compared: OutputResult[] = [];
   if (golden.has("inputs/image")) {
-    const image = await readInput(golden, "image");
-    const results = await session.run({
-      weights,
-      build(g) {
-        const moments = vaeEncoder(g, ROOT, g.input("image", image.shape), config);
-        const count = config.latentChannels;
-        g.output("mean", g.sliceChannels(moments, 0, count, null, "mean"));
-        g.output("logvar", g.sliceChannels(moments, count, count, LOGVAR_RANGE, "logvar"));
-      },
-      inputs: { image: image.data },
+    const results = await runGraph(run, weights, ["image"], (g, image) => {
+      const moments = vaeEncoder(g, ROOT, image, config);
+      const count = config.latentChannels;
+      g.output("mean", g.sliceChannels(moments, 0, count, null, "mean"));
+      g.output("logvar", g.sliceChannels(moments, count, count, LOGVAR_RANGE, "logvar"));
     });
-    compared.push(...(await compareResults(golden, session.dtype, results)));
+    compared.push(...results);
   }
   if (golden.has("inputs/z")) {
-    const z = await readInput(golden, "z");
-    const results = await session.run({
-      weights,
-      build: (g) => g.output("image", buildDecoder(g, config, z)),
-      inputs: { z: z.data },
-    });
-    compared.push(...(await compareResults(golden, session.dtype, results)));
+    const results = await runGraph(run, weights, ["z"], (g, z) =>
+      g.output("image", vaeDecoder(g, ROOT, z, config)),
+    );
+    compared.push(...results);
   }
   return compared;
 };
 
-/** Graph of a decoder with input `z`. */
-export function buildDecoder(
-  g: GraphBuilder,
-  config: VaeConfig,
-  z: Pick<CaseInput, "shape">,
-): Value {
-  return vaeDecoder(g, ROOT, g.input("z", z.shape), config);
-}
-
-const clip: CaseRunner = async (run) => {
-  const { golden, session } = run;
-  const config = clipConfigOf(golden.parameters);
-  const pixels = await readInput(golden, "pixel_values");
-  const results = await session.run({
-    weights: networkWeights(golden, JSON.stringify(config)),
-    build: (g) =>
-      g.output(
-        "last_hidden_state",
-        clipVisionModel(g, ROOT, g.input("pixel_values", pixels.shape), config),
-      ),
-    inputs: { pixel_values: pixels.data },
-  });
-  return compareResults(golden, session.dtype, results);
+const clip: CaseRunner = (run) => {
+  const config = clipConfigOf(run.golden.parameters);
+  const weights = networkWeights(run.golden, JSON.stringify(config));
+  return runGraph(run, weights, ["pixel_values"], (g, pixels) =>
+    g.output("last_hidden_state", clipVisionModel(g, ROOT, pixels, config)),
+  );
 };
 
 /** Cases of one file with equal configurations share their weights. */

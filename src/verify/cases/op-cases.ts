@@ -6,27 +6,19 @@ import type { Activation } from "../../kernels/pointwise/activation.ts";
 import { timestepEmbedding } from "../../rcod/networks/unet.ts";
 import type { OutputResult } from "../runner/compare.ts";
 import type { CaseRun, CaseRunner } from "../runner/run-case.ts";
-import { caseWeights, compareResults, readInput } from "../runner/run-case.ts";
+import { caseWeights, compareResults, runGraph } from "../runner/run-case.ts";
 
 const ROOT = new WeightScope();
 
 /** Runs `build` on the inputs named in `names` and compares its value with output `y`. */
-async function runOp(
-  { golden, session }: CaseRun,
+const runOp = (
+  run: CaseRun,
   names: readonly string[],
   build: (g: GraphBuilder, ...inputs: Value[]) => Value,
-): Promise<readonly OutputResult[]> {
-  const inputs = await Promise.all(names.map((name) => readInput(golden, name)));
-  const results = await session.run({
-    weights: caseWeights(golden),
-    build: (g) =>
-      g.output("y", build(g, ...names.map((name, i) => g.input(name, inputs[i]?.shape ?? [])))),
-    inputs: Object.fromEntries(
-      names.map((name, i) => [name, inputs[i]?.data ?? new Float32Array()]),
-    ),
-  });
-  return compareResults(golden, session.dtype, results);
-}
+): Promise<readonly OutputResult[]> =>
+  runGraph(run, caseWeights(run.golden), names, (g, ...inputs) =>
+    g.output("y", build(g, ...inputs)),
+  );
 
 /** Whether a layer has a bias: by its stored tensors, or by a `bias` parameter for recipe weights. */
 function hasBias({ golden }: CaseRun, name = "bias"): boolean {
@@ -63,6 +55,12 @@ const geglu: CaseRunner = (run) =>
   runOp(run, ["x"], (g, x) =>
     g.geglu(g.linear(x, ROOT.at("proj"), 2 * outChannels(run), hasBias(run, "proj.bias")), "geglu"),
   );
+
+/** The activation alone, on [value | gate]. A whole GEGLU has it in the projection's epilogue. */
+const gate: CaseRunner = (run) => runOp(run, ["x"], (g, x) => g.geglu(x, "geglu"));
+
+const channelAdd: CaseRunner = (run) =>
+  runOp(run, ["x", "v"], (g, x, v) => g.channelAdd(x, v, "channelAdd"));
 
 const activation =
   (kind: Activation): CaseRunner =>
@@ -136,6 +134,8 @@ export const OP_CASES: Readonly<Record<string, CaseRunner>> = {
   conv2d,
   linear,
   GEGLU: geglu,
+  geglu: gate,
+  channel_add: channelAdd,
   silu: activation("silu"),
   gelu: activation("gelu"),
   gelu_erf: activation("gelu"),

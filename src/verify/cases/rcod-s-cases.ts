@@ -1,7 +1,6 @@
 /** RCOD_S: degradation estimator, modulation, metric and timestep tables, preprocessing. */
 import { uploadBytes } from "../../gpu/transfer.ts";
 import { WeightScope } from "../../graph/ir/builder.ts";
-import { activationByteLength } from "../../graph/lowering/lower.ts";
 import { packActivation } from "../../graph/pack-activation.ts";
 import { readActivation } from "../../graph/read-activation.ts";
 import type { DeviceWeights } from "../../graph/weights/device-weights.ts";
@@ -20,6 +19,7 @@ import type { LoraPart } from "../../rcod/settings/degradation-config.ts";
 import { LATENT_GROUPS, timestepOfGroups } from "../../rcod/settings/latent-groups.ts";
 import { toChannelsFirst } from "../runner/axis-order.ts";
 import type { OutputResult } from "../runner/compare.ts";
+import { EXACT } from "../runner/compare.ts";
 import type { GoldenCase } from "../runner/golden-file.ts";
 import { GoldenError } from "../runner/golden-file.ts";
 import type { CaseRun, CaseRunner } from "../runner/run-case.ts";
@@ -29,12 +29,14 @@ import {
   compareValues,
   networkWeights,
   readInput,
+  runGraph,
 } from "../runner/run-case.ts";
+import type { Scratch } from "../runner/scratch.ts";
+import { withScratch } from "../runner/scratch.ts";
 import type { Session, WeightSet } from "../runner/session.ts";
 import { readMatrix, runLayer } from "./lora-op-cases.ts";
 
 const ROOT = new WeightScope();
-const EXACT = { on: "maxAbs", value: 0 } as const;
 /** Hidden layer of a score in every DEResNet. */
 const SCORE_HIDDEN = 512;
 
@@ -46,7 +48,7 @@ const estimator: CaseRunner = async ({ golden, session }) => {
     parameters.fail("num_feats", "must be three equal widths and a last one");
   }
   const x = await readInput(golden, "x");
-  const { logits, features } = await session.run({
+  const { logits, features } = await session.run<"logits" | "features">({
     weights: networkWeights(golden, `DEResNet ${feats.join()}`),
     build(g) {
       const config = { width, outWidth, hidden: SCORE_HIDDEN };
@@ -56,7 +58,6 @@ const estimator: CaseRunner = async ({ golden, session }) => {
     },
     inputs: { x: x.data },
   });
-  if (!logits || !features) throw new Error("internal: no result");
   return compareResults(golden, session.dtype, {
     degrees: { shape: logits.shape, data: Float32Array.from(degreesOfLogits(logits.data)) },
     features,
@@ -87,7 +88,7 @@ export async function runModulation(
   const matricesOf = async (part: LoraPart): Promise<Float32Array> => {
     const blocks = await common.input(`${part}_block`);
     const [count = 1] = blocks.shape;
-    const { matrices } = await session.run({
+    const { matrices } = await session.run<"matrices">({
       weights: networkWeights(golden, `modulation ${part}`),
       build(g) {
         const inputs = {
@@ -98,7 +99,6 @@ export async function runModulation(
       },
       inputs: { embedding: repeatRows(embedding, count), blocks: blocks.data },
     });
-    if (!matrices) throw new Error("internal: no result");
     return matrices.data;
   };
   return { embedding, matrices: { vae: await matricesOf("vae"), unet: await matricesOf("unet") } };
@@ -166,15 +166,10 @@ const modulatedLayer: CaseRunner = async (run) => {
   return compared;
 };
 
-const metric: CaseRunner = async ({ golden, session }) => {
-  const features = await readInput(golden, "features");
-  const results = await session.run({
-    weights: networkWeights(golden, "MEM"),
-    build: (g) => g.output("m_l", metricOfFeatures(g, ROOT, g.input("features", features.shape))),
-    inputs: { features: features.data },
-  });
-  return compareResults(golden, session.dtype, results);
-};
+const metric: CaseRunner = (run) =>
+  runGraph(run, networkWeights(run.golden, "MEM"), ["features"], (g, features) =>
+    g.output("m_l", metricOfFeatures(g, ROOT, features)),
+  );
 
 const timestepTable: CaseRunner = async ({ golden, session }) => {
   const { data } = await golden.input("m_l");
@@ -187,45 +182,49 @@ const timestepTable: CaseRunner = async ({ golden, session }) => {
 };
 
 /** Bilinear ×4 and reflected padding to 64, and the colour reference. */
-const preprocess: CaseRunner = async ({ golden, session }) => {
-  const { gpu, dtype } = session;
-  const image = await golden.input("image_u8_hwc");
-  const [height = 1, width = 1] = image.shape;
-  const geometry = paddedGeometry(width, height, { upscale: 4, multiple: 64 });
-  const raw = { width, height, channels: 3, data: Uint8Array.from(image.data) } as const;
-  const source = await enlargeBilinear(gpu, raw, geometry, "truncate");
-  const { workHeight, workWidth, sourceHeight, sourceWidth } = geometry;
-  const shape = [1, workHeight, workWidth, 3];
-  const y = gpu.memory.create("x", activationByteLength(shape, dtype), "images");
-  try {
-    await source.toTensor({ buffer: y }, dtype);
-    const x = await readActivation(gpu, y, shape, dtype);
+const preprocess: CaseRunner = ({ golden, session }) =>
+  withScratch(session.gpu, async (scratch) => {
+    const { dtype } = session;
+    const { source, geometry, x, shape } = await enlargedInput(golden, session, 4, scratch);
+    const { workWidth, sourceHeight, sourceWidth } = geometry;
     const u = new Float32Array(sourceHeight * sourceWidth * 3);
     for (let row = 0; row < sourceHeight; row++) {
       const from = row * workWidth * 3;
       const values = x.subarray(from, from + sourceWidth * 3).map((value) => 0.5 * value + 0.5);
       u.set(values, row * sourceWidth * 3);
     }
-    const levels = dropAlpha(await readImage(gpu, source.image));
-    const oneLevel = {
-      on: "maxAbs",
-      value: 1, // "max_level_difference"
-    } as const;
+    const levels = dropAlpha(await readImage(session.gpu, source.image));
+    const oneLevel = { on: "maxAbs", value: 1 } as const; // "max_level_difference"
+    const cut = toChannelsFirst(u, [1, sourceHeight, sourceWidth, 3]);
     return [
-      await compareValues(
-        golden,
-        dtype,
-        "u",
-        toChannelsFirst(u, [1, sourceHeight, sourceWidth, 3]),
-      ),
+      await compareValues(golden, dtype, "u", cut),
       await compareValues(golden, dtype, "x", toChannelsFirst(x, shape)),
       await compareValues(golden, dtype, "source_u8_hwc", levels, oneLevel),
     ];
-  } finally {
-    for (const buffer of [y, source.image.buffer]) gpu.memory.release(buffer);
-    source.release();
-  }
-};
+  });
+
+/** RCOD_S's working image has sides that are multiples of this. */
+const WORK_MULTIPLE = 64;
+
+/** The case's 8-bit image, enlarged and padded as RCOD_S does, and the encoder's input `x` made of it. */
+export async function enlargedInput(
+  golden: GoldenCase,
+  { gpu, dtype }: Session,
+  upscale: number,
+  scratch: Scratch,
+) {
+  const image = await golden.input("image_u8_hwc");
+  const [height = 1, width = 1] = image.shape;
+  const geometry = paddedGeometry(width, height, { upscale, multiple: WORK_MULTIPLE });
+  const raw = { width, height, channels: 3, data: Uint8Array.from(image.data) } as const;
+  const source = await enlargeBilinear(gpu, raw, geometry, "truncate");
+  scratch.keep(source.image);
+  scratch.onFree(() => source.release());
+  const shape = [1, geometry.workHeight, geometry.workWidth, 3];
+  const buffer = scratch.activation(shape, dtype);
+  await source.toTensor({ buffer }, dtype);
+  return { source, geometry, shape, x: await readActivation(gpu, buffer, shape, dtype) };
+}
 
 /** By the `op` of a case. */
 export const RCOD_S_OPS: Readonly<Record<string, CaseRunner>> = {

@@ -1,17 +1,13 @@
 /** RCOD_S's generator with the weights merged for one pair of scores: encoder, UNet at each timestep, decoder. */
-import { WeightScope } from "../../graph/ir/builder.ts";
 import type { HostTensor } from "../../graph/program.ts";
 import { blockOfModule } from "../../rcod/networks/modulation.ts";
-import { vaeDecoder, vaeEncoder } from "../../rcod/networks/vae.ts";
 import type { LoraPart } from "../../rcod/settings/degradation-config.ts";
 import type { CaseRunner } from "../runner/run-case.ts";
 import { compareResults, networkWeights, readInput } from "../runner/run-case.ts";
 import type { WeightSet } from "../runner/session.ts";
 import { unetConfigOf, vaeConfigOf } from "./case-configs.ts";
-import { buildUNet, unetEmbedding } from "./model-cases.ts";
 import { modulateWith, runModulation, sharedInputs } from "./rcod-s-cases.ts";
-
-const ROOT = new WeightScope();
+import { decodeAt, denoise, latentOf } from "./stages.ts";
 
 /** Inputs are those of `generator_common` and `modulation_common`; the case itself has the scores. */
 export const generatorCase: CaseRunner = async (run) => {
@@ -42,64 +38,30 @@ export const generatorCase: CaseRunner = async (run) => {
       prepare: modulateWith(session, matrices[part], ranks[part]),
     };
   };
-  const results: Record<string, HostTensor> = {};
   const common = sharedInputs(run, "generator_common");
-
   const image = await readInput(common, "x");
-  const { moments } = (await session.run({
-    weights: modulated("vae"),
-    build: (g) => g.output("moments", vaeEncoder(g, ROOT, g.input("image", image.shape), vae)),
-    inputs: { image: image.data },
-  })) as { moments: HostTensor };
-  results["moments"] = moments;
+  const { moments } = await latentOf(session, modulated("vae"), image, vae, scale);
   const noise = await readInput(common, "noise");
-  const latents = latentsOf(moments, noise.data, vae.latentChannels, scale);
-  results["latent"] = latents.mean;
-  results["latent_sampled"] = latents.sampled;
-
-  const tokens = await readInput(common, "tokens");
-  const root = Math.sqrt(alpha);
+  const { mean, sampled } = latentsOf(moments, noise.data, vae.latentChannels, scale);
   const timesteps = parameters.numbers("timesteps");
-  await session.withProgram(
-    modulated("unet"),
-    (g) => {
-      const { latent, eps } = buildUNet(g, unet, latents.mean.shape, tokens.shape);
-      g.output("eps", eps);
-      g.output("x0", g.combine(latent, 1 / root, eps, -Math.sqrt(1 - alpha) / root, "x0"));
-    },
-    async ({ run: execute, read }) => {
-      const at = (t: number, latent: Float32Array): Promise<void> =>
-        execute({ latent, context: tokens.data, embedding: unetEmbedding(t, unet) });
-      for (const t of timesteps) {
-        await at(t, latents.mean.data);
-        results[`eps_t${t}`] = await read("eps");
-        results[`x0_t${t}`] = await read("x0");
-        if (!golden.outputs.includes(`eps_sampled_t${t}`)) continue;
-        await at(t, latents.sampled.data);
-        results[`eps_sampled_t${t}`] = await read("eps");
-      }
-    },
-  );
-
-  await session.withProgram(
-    networkWeights(golden, "decoder"),
-    (g) => {
-      const z = g.scale(g.input("x0", latents.mean.shape), 1 / scale, "z");
-      g.output("image", vaeDecoder(g, ROOT, z, vae));
-    },
-    async ({ run: execute, read }) => {
-      for (const t of timesteps) {
-        if (!golden.outputs.includes(`image_t${t}`)) continue;
-        await execute({ x0: (results[`x0_t${t}`] as HostTensor).data });
-        const { shape, data } = await read("image");
-        results[`image_t${t}`] = {
-          shape,
-          data: data.map((value) => Math.min(Math.max(value, -1), 1)),
-        };
-      }
-    },
-  );
-  return compareResults(golden, session.dtype, results);
+  const latents = timesteps.flatMap((timestep) => {
+    const all = [
+      { suffix: `_t${timestep}`, timestep, latent: mean },
+      { suffix: `_sampled_t${timestep}`, timestep, latent: sampled },
+    ];
+    return all.filter(({ suffix }, i) => i === 0 || golden.outputs.includes(`eps${suffix}`));
+  });
+  const tokens = await readInput(common, "tokens");
+  const denoised = await denoise(session, modulated("unet"), unet, alpha, tokens, latents);
+  const pictures = timesteps.filter((t) => golden.outputs.includes(`image_t${t}`));
+  const decoder = networkWeights(golden, "decoder");
+  return compareResults(golden, session.dtype, {
+    moments,
+    latent: mean,
+    latent_sampled: sampled,
+    ...denoised,
+    ...(await decodeAt(session, decoder, vae, scale, pictures, denoised)),
+  });
 };
 
 /** Mean, and mean + exp(logvar / 2)·noise, both times the scaling factor. */

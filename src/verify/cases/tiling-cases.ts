@@ -1,26 +1,25 @@
+/** Tiles of the UNet and of the VAE, in the reference's arithmetic. */
 import { readBytes, uploadBytes } from "../../gpu/transfer.ts";
 import { runPlan } from "../../graph/execution/run-plan.ts";
 import { GraphBuilder, WeightScope } from "../../graph/ir/builder.ts";
 import { graphWeights } from "../../graph/ir/ir.ts";
-import { activationByteLength } from "../../graph/lowering/lower.ts";
-/** Tiles of the UNet and of the VAE, in the reference's arithmetic. */
-import { unpackActivation } from "../../graph/pack-activation.ts";
 import type { HostTensor } from "../../graph/program.ts";
+import { readActivation } from "../../graph/read-activation.ts";
 import { tileAccumulate, tileClear, tileNormalise } from "../../kernels/image/tile-blend.ts";
 import { vaeDecoder, vaeEncoder } from "../../rcod/networks/vae.ts";
 import type { UNetConfig } from "../../rcod/settings/config.ts";
 import { runTiledVae } from "../../rcod/tiles/tiled-vae.ts";
 import { gaussianTileWeights, latentTiling, tileStarts } from "../../rcod/tiles/tiling.ts";
 import type { OutputResult } from "../runner/compare.ts";
+import { EXACT } from "../runner/compare.ts";
 import type { CaseInput, CaseRunner } from "../runner/run-case.ts";
 import { compareResults, compareValues, networkWeights, readInput } from "../runner/run-case.ts";
+import { withScratch } from "../runner/scratch.ts";
 import type { Session, WeightSet } from "../runner/session.ts";
 import { unetConfigOf, vaeConfigOf } from "./case-configs.ts";
 import { buildUNet, unetEmbedding } from "./model-cases.ts";
 
 const ROOT = new WeightScope();
-const EXACT = { on: "maxAbs", value: 0 } as const;
-
 /** The weight map is made on the host and stays f32 in both precisions. */
 const tileWeights: CaseRunner = async ({ golden, session }) => [
   await compareValues(
@@ -89,8 +88,8 @@ const tiledUNet: CaseRunner = async ({ golden, session }) => {
     const eps = { eps: whole["eps_untiled"] as HostTensor };
     return [...compared, ...(await compareResults(golden, session.dtype, eps))];
   }
-  const asked = parameters.number("overlap");
-  const overlap = asked < tiling.tile ? asked : tiling.overlap;
+  const requested = parameters.number("overlap");
+  const overlap = requested < tiling.tile ? requested : tiling.overlap;
   const xStarts = tileStarts(width, tiling.tile, overlap);
   const yStarts = tileStarts(height, tiling.tile, overlap);
   for (const [name, starts] of Object.entries({ x_starts: xStarts, y_starts: yStarts })) {
@@ -106,28 +105,27 @@ const tiledUNet: CaseRunner = async ({ golden, session }) => {
 };
 
 /** Runs the UNet on every tile with one program and blends the results on the device. */
-async function blendTiles(
+function blendTiles(
   session: Session,
   { weights, config, latent, context, timestep }: TiledUNetJob,
   tile: number,
   xStarts: readonly number[],
   yStarts: readonly number[],
-): Promise<{ eps: HostTensor; weightSum: Float32Array }> {
+): Promise<{ readonly eps: HostTensor; readonly weightSum: Float32Array }> {
   const { gpu, dtype } = session;
-  const { caps, memory } = gpu;
   const [, height = 1, width = 1, inChannels = 1] = latent.shape;
   const channels = config.outChannels;
   const shape = [1, height, width, channels];
   const map = { width, height, channels };
-  const buffers = {
-    acc: memory.create("acc", activationByteLength(shape, "f32"), "activations"),
-    coverage: memory.create("coverage", width * height * 4, "activations"),
-    w: memory.create("tile weights", tile * tile * 4, "params"),
-    y: memory.create("blended", activationByteLength(shape, dtype), "activations"),
-  };
-  try {
+  return withScratch(gpu, async (scratch) => {
+    const buffers = {
+      acc: scratch.activation(shape, "f32"),
+      coverage: scratch.bytes(width * height * 4),
+      w: scratch.bytes(tile * tile * 4),
+      y: scratch.activation(shape, dtype),
+    };
     uploadBytes(gpu, buffers.w, 0, new Uint8Array(gaussianTileWeights(tile).buffer));
-    await runPlan(gpu, tileClear.plan(map, caps), buffers);
+    await runPlan(gpu, tileClear.plan(map, gpu.caps), buffers);
     const embedding = unetEmbedding(timestep, config);
     const latentShape = [1, tile, tile, inChannels];
     await session.withProgram(
@@ -139,24 +137,17 @@ async function blendTiles(
             await run({ latent: cutTile(latent, tile, x0, y0), context: context.data, embedding });
             const { buffer, size } = program.result("eps");
             const problem = { ...map, dtype, tileWidth: tile, tileHeight: tile, x0, y0 };
-            await runPlan(gpu, tileAccumulate.plan(problem, caps), {
-              ...buffers,
-              tile: { buffer, size },
-            });
+            const operands = { ...buffers, tile: { buffer, size } };
+            await runPlan(gpu, tileAccumulate.plan(problem, gpu.caps), operands);
           }
         }
       },
     );
-    await runPlan(gpu, tileNormalise.plan({ ...map, dtype }, caps), buffers);
-    const bytes = await readBytes(gpu, buffers.y, 0, activationByteLength(shape, dtype));
+    await runPlan(gpu, tileNormalise.plan({ ...map, dtype }, gpu.caps), buffers);
+    const data = await readActivation(gpu, buffers.y, shape, dtype);
     const sums = await readBytes(gpu, buffers.coverage, 0, width * height * 4);
-    return {
-      eps: { shape, data: unpackActivation(bytes, { id: 0, shape }, dtype) },
-      weightSum: new Float32Array(sums.buffer),
-    };
-  } finally {
-    for (const buffer of Object.values(buffers)) memory.release(buffer);
-  }
+    return { eps: { shape, data }, weightSum: new Float32Array(sums.buffer) };
+  });
 }
 
 /** A square of a map [1, H, W, C]. */

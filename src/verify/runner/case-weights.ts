@@ -1,8 +1,8 @@
-import type { Weight } from "../../graph/ir/ir.ts";
 /**
  * Where the weights of a case come from: tensors of its file, of the file of the base model beside it, or the
  * recipe. Names are those of the graph, which are the checkpoint's.
  */
+import type { Weight } from "../../graph/ir/ir.ts";
 import type { LoraUpdate, SourceTensor, TensorSource } from "../../graph/weights/device-weights.ts";
 import type { SourceDType } from "../../kernels/contraction/pack-weight.ts";
 import type { SafetensorsFile } from "../../weights/safetensors.ts";
@@ -10,7 +10,7 @@ import { GoldenError } from "./golden-file.ts";
 import type { GoldenCase } from "./golden-file.ts";
 import { recipeTensor } from "./recipe.ts";
 
-/** A low-rank update that a case asks for. */
+/** The low-rank update of a case. */
 export interface LoraParameters {
   readonly scaling: number;
   /** Rank of factors that are made by the recipe; stored ones say it themselves. */

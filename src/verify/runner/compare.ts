@@ -18,6 +18,9 @@ export interface Limit {
   readonly value: number;
 }
 
+/** Equal to the last bit. */
+export const EXACT: Limit = { on: "maxAbs", value: 0 };
+
 /** One output of one case. */
 export interface OutputResult {
   /** Name of the output. */

@@ -102,13 +102,13 @@ export interface GoldenCase {
   readonly intermediates: ReadonlyMap<string, Intermediate>;
   /** Names of the stored outputs. */
   readonly outputs: readonly string[];
-  has(tensor: string): boolean;
+  readonly has: (tensor: string) => boolean;
   /** `inputs/<name>` of this case, as floats. */
   input(name: string): Promise<GoldenTensor>;
   /** `outputs/<name>` of this case, as floats. */
   output(name: string): Promise<GoldenTensor>;
   /** Shape of `inputs/…`, `outputs/…` or `weights/…` of this case. */
-  shape(tensor: string): readonly number[];
+  readonly shape: (tensor: string) => readonly number[];
 }
 
 export interface GoldenFile {

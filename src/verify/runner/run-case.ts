@@ -1,5 +1,7 @@
 /** What every kind of case needs: its weights, its inputs in the engine's order, its outputs compared. */
 import type { DType } from "../../gpu/dtype.ts";
+import type { GraphBuilder } from "../../graph/ir/builder.ts";
+import type { Value } from "../../graph/ir/ir.ts";
 import type { HostTensor } from "../../graph/program.ts";
 import type { SafetensorsFile } from "../../weights/safetensors.ts";
 import type { FileSet } from "../../weights/sources/files.ts";
@@ -37,6 +39,25 @@ export async function readInput(golden: GoldenCase, name: string): Promise<CaseI
   return { shape: channelsLastShape(shape), data: toChannelsLast(data, shape) };
 }
 
+/**
+ * Runs one graph on the inputs named in `names` and compares its outputs. `build` gets the inputs in that order and
+ * declares the outputs.
+ */
+export async function runGraph(
+  { golden, session }: CaseRun,
+  weights: WeightSet,
+  names: readonly string[],
+  build: (g: GraphBuilder, ...inputs: Value[]) => void,
+): Promise<OutputResult[]> {
+  const inputs = await Promise.all(names.map((name) => readInput(golden, name)));
+  const results = await session.run({
+    weights,
+    build: (g) => build(g, ...inputs.map(({ shape }, i) => g.input(names[i] as string, shape))),
+    inputs: Object.fromEntries(inputs.map(({ data }, i) => [names[i] as string, data])),
+  });
+  return compareResults(golden, session.dtype, results);
+}
+
 /** Weights of one case alone (ops, blocks): keys `<case>/<key>` in the recipe unless `recipe_prefix` says else. */
 export function caseWeights(
   golden: GoldenCase,
@@ -69,6 +90,11 @@ export function networkWeights(
       recipePrefix: golden.parameters.text("recipe_prefix", options.recipePrefix ?? ""),
     }),
   };
+}
+
+/** What B·A of a LoRA is multiplied by: `scaling`, or alpha / rank. */
+export function loraScaling({ parameters }: GoldenCase): number {
+  return parameters.number("scaling", parameters.number("alpha", 8) / parameters.number("r"));
 }
 
 /**

@@ -1,8 +1,8 @@
-import type { Gpu } from "../../gpu/device.ts";
 /**
  * Runs the graphs of cases the way users run them: built, optimised, lowered, planned, replayed. Pipelines stay
- * on the device for the whole session, weights until a graph asks for others: one model at a time.
+ * on the device for the whole session. Weights stay until a graph needs another set: one model at a time.
  */
+import type { Gpu } from "../../gpu/device.ts";
 import type { DType } from "../../gpu/dtype.ts";
 import { GraphBuilder } from "../../graph/ir/builder.ts";
 import type { Graph, Weight } from "../../graph/ir/ir.ts";
@@ -18,7 +18,7 @@ import { DeviceWeights } from "../../graph/weights/device-weights.ts";
 export interface SessionOptions {
   readonly dtype: DType;
   readonly signal?: AbortSignal;
-  /** Fraction of a stage of the present graph. */
+  /** Hears the fraction of a stage of the current graph. */
   readonly onProgress?: (stage: "load" | "run", fraction: number) => void;
 }
 
@@ -34,7 +34,7 @@ export interface WeightSet {
   readonly source: WeightSource;
   /** Round merged matrices to f16 also in f32 storage. */
   readonly roundToHalf?: boolean;
-  /** What is left to do once the weights of a graph are loaded. */
+  /** Called once the weights of a graph are loaded, before it runs. */
   readonly prepare?: (device: DeviceWeights) => Promise<void>;
 }
 
@@ -53,9 +53,9 @@ export interface OpenProgram {
   readonly read: (name: string) => Promise<HostTensor>;
 }
 
-/** What became of the variants that `caps.variants` asks for: numbers of steps by `kernel=variant`. */
+/** Requested variants, see `caps.variants`: numbers of steps by `kernel=variant`. */
 export interface VariantUse {
-  readonly asAsked: Readonly<Record<string, number>>;
+  readonly asRequested: Readonly<Record<string, number>>;
   /** Steps that run another variant; the key ends in the reason. */
   readonly refused: Readonly<Record<string, number>>;
 }
@@ -63,18 +63,21 @@ export interface VariantUse {
 /** The sum of two counts. */
 export function addVariantUse(a: VariantUse, b: VariantUse): VariantUse {
   return {
-    asAsked: addCounts(a.asAsked, b.asAsked),
+    asRequested: addCounts(a.asRequested, b.asRequested),
     refused: addCounts(a.refused, b.refused),
   };
 }
 
-function addCounts(a: VariantUse["asAsked"], b: VariantUse["asAsked"]): VariantUse["asAsked"] {
+function addCounts(
+  a: VariantUse["asRequested"],
+  b: VariantUse["asRequested"],
+): VariantUse["asRequested"] {
   const sum = { ...a };
   for (const [key, count] of Object.entries(b)) sum[key] = (sum[key] ?? 0) + count;
   return sum;
 }
 
-const NO_VARIANTS: VariantUse = { asAsked: {}, refused: {} };
+const NO_VARIANTS: VariantUse = { asRequested: {}, refused: {} };
 
 export class Session {
   readonly gpu: Gpu;
@@ -94,8 +97,11 @@ export class Session {
     return this.#options.signal;
   }
 
-  /** Runs a graph once and reads its outputs, channels last. */
-  async run(job: GraphJob, captures: readonly string[] = []): Promise<Record<string, HostTensor>> {
+  /** Runs a graph once and reads its outputs, channels last. `Name` is what the graph is known to give. */
+  async run<Name extends string>(
+    job: GraphJob,
+    captures: readonly string[] = [],
+  ): Promise<Record<Name, HostTensor>> {
     this.#jobs.push(job);
     return this.withProgram(
       job.weights,
@@ -170,7 +176,7 @@ export class Session {
     return this.#weights.device;
   }
 
-  /** What became of requested variants since the last call. */
+  /** The use of requested variants since the last call. */
   takeVariants(): VariantUse {
     const variants = this.#variants;
     this.#variants = NO_VARIANTS;
@@ -184,8 +190,8 @@ export class Session {
       this.#variants = addVariantUse(
         this.#variants,
         requested.refusal === undefined
-          ? { asAsked: { [name]: 1 }, refused: {} }
-          : { asAsked: {}, refused: { [`${name}: ${requested.refusal}`]: 1 } },
+          ? { asRequested: { [name]: 1 }, refused: {} }
+          : { asRequested: {}, refused: { [`${name}: ${requested.refusal}`]: 1 } },
       );
     }
   }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { NVIDIA_TOGGLES, featureAdvice } from "../../../cli/advice.ts";
-import { runDoctor } from "../../../cli/doctor/command.ts";
+import { runDoctor } from "../../../cli/doctor/run.ts";
 import type { Caps } from "../../../src/gpu/caps.ts";
 import { BASELINE_CAPS } from "../../../src/gpu/caps.ts";
 import type { Gpu } from "../../../src/gpu/device.ts";
@@ -10,10 +10,7 @@ import { recordingTerminal } from "../support/terminal.ts";
 
 async function doctor(openGpu: () => Promise<Gpu>, json = false) {
   const terminal = recordingTerminal();
-  const exitCode = await runDoctor(
-    { json, dawnToggles: [] },
-    { terminal, launch: async () => null, openGpu },
-  );
+  const exitCode = await runDoctor({ json, dawnToggles: [] }, terminal, async () => null, openGpu);
   return { exitCode, text: terminal.stdout.join("\n"), stderr: terminal.stderr };
 }
 

@@ -79,18 +79,15 @@ async function save({ width, height, data }: RawImage, ...path: string[]): Promi
   return file;
 }
 
-async function group(low: string, high: string, options: Partial<GroupOptions>) {
+async function group(lq: string, hq: string, options: Partial<GroupOptions>) {
   for (const [path, bytes] of await minimalFiles()) {
     const file = folder.file("model", ...path.split("/"));
     await mkdir(dirname(file), { recursive: true });
     await writeFile(file, bytes);
   }
   const terminal = recordingTerminal();
-  const given = { low, high, model: folder.file("model"), precision: "f32", json: false } as const;
-  const exitCode = await runGroup(
-    { ...given, dawnToggles: [], terminal, ...options },
-    async () => null,
-  );
+  const given = { lq, hq, model: folder.file("model"), precision: "f32", dawnToggles: [] } as const;
+  const exitCode = await runGroup({ ...given, ...options }, terminal, async () => null);
   return { exitCode, terminal };
 }
 

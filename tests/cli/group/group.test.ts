@@ -48,19 +48,18 @@ describe("pairs", () => {
   it("refuses another plot than SVG and an absent model without asking for a GPU", async () => {
     await touch("a.png");
     const options = {
-      low: folder.file("a.png"),
-      high: folder.file("a.png"),
+      lq: folder.file("a.png"),
+      hq: folder.file("a.png"),
       model: folder.file("no-model"),
       precision: "auto",
-      json: false,
       dawnToggles: [],
-      terminal: recordingTerminal(),
     } as const;
+    const terminal = recordingTerminal();
     const launch = () => expect.unreachable("launched");
-    await expect(runGroup({ ...options, out: "plot.png" }, launch)).rejects.toThrow(
+    await expect(runGroup({ ...options, out: "plot.png" }, terminal, launch)).rejects.toThrow(
       "plot.png: the plot's name must end in .svg",
     );
-    await expect(runGroup(options, launch)).rejects.toThrow("does not exist");
+    await expect(runGroup(options, terminal, launch)).rejects.toThrow("does not exist");
   });
 });
 

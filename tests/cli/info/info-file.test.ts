@@ -21,7 +21,7 @@ const FIXTURES = new URL("../../fixtures/", import.meta.url).pathname;
 
 async function info(model: string, json: boolean): Promise<string> {
   const terminal = recordingTerminal();
-  const exitCode = await runInfo({ model, outputSize: [64, 64], precisions: [], json, terminal });
+  const exitCode = await runInfo({ model, size: [64, 64], json, dawnToggles: [] }, terminal);
   expect(exitCode).toBe(0);
   return terminal.stdout.join("\n");
 }

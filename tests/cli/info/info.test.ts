@@ -25,16 +25,19 @@ interface InfoJson {
 
 async function info(
   model: string,
-  outputSize: readonly [number, number] = [512, 512],
-  precisions: readonly ("f32" | "f16")[] = ["f16"],
+  size: readonly [number, number] = [512, 512],
+  precision: "f32" | "f16" | null = "f16",
 ) {
   const terminal = recordingTerminal();
-  const exitCode = await runInfo({ model, outputSize, precisions, json: true, terminal });
+  const exitCode = await runInfo(
+    { model, size, ...(precision && { precision }), json: true, dawnToggles: [] },
+    terminal,
+  );
   return { exitCode, json: JSON.parse(terminal.stdout.join("\n")) as InfoJson };
 }
 
 describe("the full-size model", async () => {
-  const { exitCode, json } = await info(FULL_SIZE, [512, 512], ["f32", "f16"]);
+  const { exitCode, json } = await info(FULL_SIZE, [512, 512], null);
   const parameters = Object.fromEntries(
     json.modules.map(({ name, parameters: count }) => [name, count]),
   );
@@ -134,12 +137,11 @@ describe("the bundled model", () => {
     const terminal = recordingTerminal();
     const options = {
       model: BUNDLED_MODEL,
-      outputSize: [64, 64],
-      precisions: ["f16"],
-      json: false,
-      terminal,
+      size: [64, 64],
+      precision: "f16",
+      dawnToggles: [],
     } as const;
-    expect(await runInfo(options)).toBe(0);
+    expect(await runInfo(options, terminal)).toBe(0);
     const text = terminal.stdout.join("\n");
     expect(text).toMatch(/^ {2}UNet +\d+ +[\d,]+ +[\d.]+ MiB/m);
     expect(text).toMatch(/^Plan in f16 for 64 × 64 output pixels, untiled$/m);

@@ -1,8 +1,8 @@
-import type { LoadModel } from "../../../cli/engine.ts";
 /**
  * A process that runs `rcod upscale` with the fake engine, slowly. Arguments: `launch` or `here` (through the
  * launcher, or not), `polite` or `stubborn` (an engine that ignores its abort signal), then the inputs.
  */
+import type { LoadModel } from "../../../cli/engine.ts";
 import { launch } from "../../../cli/launch.ts";
 import { processTerminal, reportError } from "../../../cli/terminal.ts";
 import { runUpscale } from "../../../cli/upscale/run.ts";
@@ -24,10 +24,9 @@ const stubborn: LoadModel = async (paths, options) => {
 
 try {
   process.exitCode = await runUpscale(
-    inputs,
-    { model: import.meta.dirname, precision: "auto", dawnToggles: [] },
+    { input: inputs, model: import.meta.dirname, precision: "auto", dawnToggles: [] },
+    processTerminal,
     {
-      terminal: processTerminal,
       launch: async () => (launching === "launch" ? launch() : null),
       openGpu: engine.openGpu,
       loadModel: manners === "stubborn" ? stubborn : engine.loadModel,

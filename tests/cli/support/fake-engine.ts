@@ -1,3 +1,4 @@
+/** An engine without a GPU: nearest-neighbour upscaling that reports and aborts like the real one. */
 import type {
   LoadModel,
   Model,
@@ -6,7 +7,6 @@ import type {
   Stage,
   UpscaleOptions,
 } from "../../../cli/engine.ts";
-/** An engine without a GPU: nearest-neighbour upscaling that reports and aborts like the real one. */
 import { BASELINE_CAPS } from "../../../src/gpu/caps.ts";
 import type { Gpu } from "../../../src/gpu/device.ts";
 

@@ -23,10 +23,15 @@ async function run(
 ) {
   const terminal = recordingTerminal();
   const exitCode = await runUpscale(
-    names.map((name) => folder.file(name)),
-    { model: folder.path, precision: "auto", dawnToggles: [], ...options },
     {
-      terminal,
+      input: names.map((name) => folder.file(name)),
+      model: folder.path,
+      precision: "auto",
+      dawnToggles: [],
+      ...options,
+    },
+    terminal,
+    {
       launch: async () => launched,
       openGpu: engine.openGpu,
       loadModel: engine.loadModel,

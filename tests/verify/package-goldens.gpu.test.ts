@@ -1,0 +1,46 @@
+/** The golden files that the package carries: small, up to date, right on this adapter, and every kernel is run. */
+import { readFileSync, readdirSync } from "node:fs";
+import { describe, expect, test, vi } from "vitest";
+import { packageGoldens } from "../../scripts/goldens.ts";
+import * as exported from "../../src/kernels/index.ts";
+import type { Kernel } from "../../src/kernels/kernel.ts";
+import { verifyFiles } from "../../src/verify/verify.ts";
+import { useGpu } from "../support/gpu.ts";
+import { collect, describeFailures, goldenSource } from "./golden-fixtures.ts";
+
+const folder = new URL("../../goldens/", import.meta.url);
+const files = await packageGoldens();
+
+const isKernel = (value: unknown): value is Kernel<never> =>
+  typeof value === "object" && value !== null && "plan" in value && "cost" in value;
+const KERNELS = Object.values(exported as object).filter(isKernel);
+
+/** The engine runs its shader within the plan of adainColorFix. */
+const RUN_WITHIN_OTHERS = ["adainApply"];
+
+test("are what scripts/goldens.ts writes, in 300 kB (npm run goldens)", () => {
+  expect(readdirSync(folder).toSorted()).toEqual([...files.keys()].toSorted());
+  let total = 0;
+  for (const [name, bytes] of files) {
+    total += bytes.byteLength;
+    expect(Buffer.compare(readFileSync(new URL(name, folder)), bytes), name).toBe(0);
+  }
+  expect(total).toBeLessThanOrEqual(300_000);
+});
+
+describe.each(["f32", "f16"] as const)("in %s", (precision) => {
+  const support = useGpu();
+  test("every case passes, and every kernel is run", async () => {
+    const plans = KERNELS.map((kernel) => vi.spyOn(kernel, "plan"));
+    const sources = [...files].map(([name, bytes]) => goldenSource(name, bytes));
+    const results = await collect(verifyFiles(support.gpu, sources, { precision }));
+    const idle = KERNELS.filter(
+      ({ name }, i) => !RUN_WITHIN_OTHERS.includes(name) && plans[i]?.mock.calls.length === 0,
+    );
+    expect({ failures: describeFailures(results), idle: idle.map(({ name }) => name) }).toEqual({
+      failures: [],
+      idle: [],
+    });
+    expect(KERNELS.length).toBeGreaterThan(20);
+  }, 600_000);
+});
