@@ -1,5 +1,5 @@
 /** WGSL of the statistics of a tile's columns, shared by the variants that take them (see `tile-statistics.ts`). */
-import { lines } from "./gemm-register.ts";
+import { unroll } from "../unroll.ts";
 
 /**
  * How a tile of 128 invocations holds its sums: 16 parts of `rows` rows, each of 8 invocations × 2 column quads. The
@@ -41,13 +41,13 @@ export function columnStatisticsWgsl(tile: ColumnTile): string {
   return /* wgsl */ `
   let my_rows = ${within?.rows ?? `${rows}u`};
   let my_parts = ${within?.parts ?? "16u"};
-  ${lines(2, (q) => `var m2_${q} = vec4<f32>(0.0);`)}
-  ${lines(
+  ${unroll(2, (q) => `var m2_${q} = vec4<f32>(0.0);`)}
+  ${unroll(
     2,
     (q) => `if (nq0 + my_quad + ${q * quadStep}u < params.column_quads${isPart}) {
-    ${lines(rows, (r) => value(r, q))}
+    ${unroll(rows, (r) => value(r, q))}
     let mean = ${pairwise(indices.map((r) => `v${r}`))} / f32(my_rows);
-    ${lines(rows, deviation)}
+    ${unroll(rows, deviation)}
     exchange_set(${at(q)}, mean);
     m2_${q} = ${pairwise(indices.map((r) => `d${r} * d${r}`))};
   }`,
@@ -66,7 +66,7 @@ export function columnStatisticsWgsl(tile: ColumnTile): string {
     }
   }
   workgroupBarrier();
-  ${lines(2, (q) => `exchange_set(${at(q)}, m2_${q});`)}
+  ${unroll(2, (q) => `exchange_set(${at(q)}, m2_${q});`)}
   workgroupBarrier();
   if (merges) {
     for (var i = 0u; i < my_parts; i++) { m2 += exchange_get(i * 16u + local); }

@@ -1,3 +1,4 @@
+import { unroll } from "../unroll.ts";
 /**
  * `patch` convolution: an implicit GEMM that reads each input pixel once for all taps.
  *
@@ -11,7 +12,7 @@
  * Stride 1 only: at stride 2 the patch would take 36 KiB. A shortcut is one more tap over its own pixels.
  */
 import { columnStatisticsWgsl } from "./column-statistics.ts";
-import { lines, multiplyAddWgsl } from "./gemm-register.ts";
+import { multiplyAddWgsl } from "./gemm-register.ts";
 
 const TILE_WIDTH = 16;
 const TILE_HEIGHT = 8;
@@ -68,8 +69,8 @@ export function patchConv2dWgsl(
       workgroupBarrier();
       for (var k = 0u; k < ${K_QUADS}u; k++) {
         let first = k * ${plane}u + ${offset} + my_x;
-        ${lines(TILE_HEIGHT, (r) => `let a${r} = patch_a[first + ${r * patchWidth}u];`)}
-        ${lines(
+        ${unroll(TILE_HEIGHT, (r) => `let a${r} = patch_a[first + ${r * patchWidth}u];`)}
+        ${unroll(
           2,
           (q) => `{
           let at = k * ${4 * COLUMN_QUADS}u + my_quad + ${8 * q}u;
@@ -123,7 +124,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
   let my_quad = local % 8u;
   let first_tap = phase * ${kernelHeight * kernelWidth}u;
   let quads_in = params.in_quads0 + params.in_quads1;
-  ${lines(TILE_HEIGHT, (r) => `var acc${r}_0 = vec4<f32>(0.0); var acc${r}_1 = vec4<f32>(0.0);`)}
+  ${unroll(TILE_HEIGHT, (r) => `var acc${r}_0 = vec4<f32>(0.0); var acc${r}_1 = vec4<f32>(0.0);`)}
   for (var k0 = 0u; k0 < quads_in; k0 += ${K_QUADS}u) {
     for (var i = local; i < ${K_QUADS * plane}u; i += ${INVOCATIONS}u) {
       let k = i % ${K_QUADS}u;
@@ -148,7 +149,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
 /** Finishes and stores the pixels of an invocation. */
 const STORES = `if (ox0 + my_x >= params.grid_width) { return; }
   let nq = nq0 + my_quad;
-  ${lines(
+  ${unroll(
     TILE_HEIGHT,
     (r) => `if (oy0 + ${r}u < params.grid_height) {
     let row = output_row(first_row + ${r}u * params.grid_width + my_x, phase);

@@ -1,12 +1,7 @@
 /** The bodies of conv2d's shaders. What they share they get from `conv2dLoadsWgsl` and the epilogue. */
+import { unroll } from "../unroll.ts";
 import { sourcesWgsl } from "./concatenated-sources.ts";
-import {
-  REGISTER_WORKGROUP,
-  lines,
-  loadBlockWgsl,
-  multiplyAddWgsl,
-  sumsWgsl,
-} from "./gemm-register.ts";
+import { REGISTER_WORKGROUP, loadBlockWgsl, multiplyAddWgsl, sumsWgsl } from "./gemm-register.ts";
 import type { GemmBody, TileExtras } from "./gemm-tiled.ts";
 import { tiledGemmWgsl } from "./gemm-tiled.ts";
 import type { InputNorm } from "./input-norm.ts";
@@ -118,14 +113,14 @@ export function registerConv2dWgsl(
   const overlaps = stride < kernelWidth;
   const span = (pixels - 1) * stride + kernelWidth;
   const inner = overlaps
-    ? `${lines(span, (j) => `let a${j} = load_at(line, ix0 + ${j}, k);`)}
-      ${lines(kernelWidth, (kx) => tapWgsl(`${kx}u`, (r) => r * stride + kx))}`
+    ? `${unroll(span, (j) => `let a${j} = load_at(line, ix0 + ${j}, k);`)}
+      ${unroll(kernelWidth, (kx) => tapWgsl(`${kx}u`, (r) => r * stride + kx))}`
     : `for (var kx = 0u; kx < ${kernelWidth}u; kx++) {
-        ${lines(pixels, (r) => `let a${r} = load_at(line, ix0 + ${r * stride} + i32(kx), k);`)}
+        ${unroll(pixels, (r) => `let a${r} = load_at(line, ix0 + ${r * stride} + i32(kx), k);`)}
         ${tapWgsl("kx", (r) => r)}
       }`;
   function tapWgsl(kx: string, aIndex: (r: number) => number): string {
-    return lines(
+    return unroll(
       quads,
       (q) => `{
         ${loadBlockWgsl(`((first_tap + ky * ${kernelWidth}u + ${kx}) * k_quads + k) * params.column_quads + column${q}`)}
@@ -135,8 +130,8 @@ export function registerConv2dWgsl(
   }
   const shortcutWgsl = `let last = params.rows - 1u;
   for (var k = 0u; k < shortcut_quads(); k++) {
-    ${lines(pixels, (r) => `let a${r} = load_shortcut(min(grid_row0 + ${r}u, last), k);`)}
-    ${lines(
+    ${unroll(pixels, (r) => `let a${r} = load_shortcut(min(grid_row0 + ${r}u, last), k);`)}
+    ${unroll(
       quads,
       (q) => `{
       ${loadBlockWgsl(`(params.taps * k_quads + k) * params.column_quads + column${q}`)}
@@ -166,8 +161,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
   let ix0 = i32(ox0) * params.stride - pad_left(phase);
   let iy0 = i32(oy) * params.stride - pad_top(phase);
   let k_quads = params.in_quads0 + params.in_quads1;
-  ${lines(quads, (q) => `let column${q} = min(nq0 + ${q}u, params.column_quads - 1u);`)}
-  ${lines(pixels, (r) => lines(quads, (q) => `var acc${r}_${q} = vec4<f32>(0.0);`))}
+  ${unroll(quads, (q) => `let column${q} = min(nq0 + ${q}u, params.column_quads - 1u);`)}
+  ${unroll(pixels, (r) => unroll(quads, (q) => `var acc${r}_${q} = vec4<f32>(0.0);`))}
   for (var ky = 0u; ky < ${kernelHeight}u; ky++) {
     let iy = iy0 + i32(ky);
     if (iy < 0 || iy >= params.in_height) { continue; }

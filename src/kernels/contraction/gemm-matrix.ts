@@ -24,7 +24,7 @@ import {
   storeMatrix,
   subgroupSizeAttribute,
 } from "../../gpu/subgroup-matrix.ts";
-import { lines } from "./gemm-register.ts";
+import { unroll } from "../unroll.ts";
 import type { GemmBody } from "./gemm-tiled.ts";
 import { TILED, TILE_COLUMNS, TILE_ROWS } from "./gemm-tiled.ts";
 
@@ -76,9 +76,9 @@ function matrixBody(units: MatrixUnits, normalises: boolean): GemmBody {
   const rows = TILE_ROWS / M / down;
   const columns = TILE_COLUMNS / N / across;
   const each = (line: (i: number, j: number) => string): string =>
-    lines(rows, (i) => lines(columns, (j) => line(i, j)));
+    unroll(rows, (i) => unroll(columns, (j) => line(i, j)));
   const loads = (side: "left" | "right", array: MatrixArray, offset: (at: number) => string) =>
-    lines(
+    unroll(
       side === "left" ? rows : columns,
       (at) => `let ${side}${at} = ${loadMatrix(units, side, array, offset(at))};`,
     );
@@ -121,19 +121,19 @@ fn exchange_get(at: u32) -> vec4<f32> { return get_sums(at); }
         ${each((i, j) => `sum${i}_${j} = subgroupMatrixMultiplyAccumulate(left${i}, right${j}, sum${i}_${j});`)}
       }
       workgroupBarrier();`,
-    end: /* wgsl */ `${lines(4, (r) => `var acc${r}_0 = vec4<f32>(0.0); var acc${r}_1 = vec4<f32>(0.0);`)}
+    end: /* wgsl */ `${unroll(4, (r) => `var acc${r}_0 = vec4<f32>(0.0); var acc${r}_1 = vec4<f32>(0.0);`)}
   for (var first = 0u; first < ${TILE_ROWS}u; first += ${PART_ROWS}u) {
-    ${lines(
+    ${unroll(
       rows,
       (i) => `if ((fragment_row + ${i * M}u) / ${PART_ROWS}u * ${PART_ROWS}u == first) {
       let at = (fragment_row + ${i * M}u - first) * ${TILE_COLUMNS}u + fragment_column;
-      ${lines(columns, (j) => storeMatrix(units, SUMS, `at + ${j * N}u`, `sum${i}_${j}`))}
+      ${unroll(columns, (j) => storeMatrix(units, SUMS, `at + ${j * N}u`, `sum${i}_${j}`))}
     }`,
     )}
     workgroupBarrier();
     if (my_row / ${PART_ROWS}u * ${PART_ROWS}u == first) {
       let at = (my_row - first) * ${TILE_COLUMNS / 4}u + my_quad;
-      ${lines(4, (r) => lines(2, (q) => `acc${r}_${q} = get_sums(at + ${r * (TILE_COLUMNS / 4) + q}u);`))}
+      ${unroll(4, (r) => unroll(2, (q) => `acc${r}_${q} = get_sums(at + ${r * (TILE_COLUMNS / 4) + q}u);`))}
     }
     workgroupBarrier();
   }`,

@@ -16,8 +16,9 @@
  * `column_quads`.
  */
 import { quadCount } from "../../gpu/shape.ts";
+import { unroll } from "../unroll.ts";
 import { columnStatisticsWgsl } from "./column-statistics.ts";
-import { lines, multiplyAddWgsl } from "./gemm-register.ts";
+import { multiplyAddWgsl } from "./gemm-register.ts";
 
 export const TILE_ROWS = 64;
 export const TILE_COLUMNS = 64;
@@ -130,7 +131,7 @@ fn exchange_get(at: u32) -> vec4<f32> { return tile_a[at]; }
 `,
   attributes: "",
   parameters: "",
-  begin: lines(4, (r) => `var acc${r}_0 = vec4<f32>(0.0); var acc${r}_1 = vec4<f32>(0.0);`),
+  begin: unroll(4, (r) => `var acc${r}_0 = vec4<f32>(0.0); var acc${r}_1 = vec4<f32>(0.0);`),
   step: /* wgsl */ `for (var s = 0u; s < 2u; s++) {
         let k = k0 + stage_k + s;
         var a = vec4<f32>(0.0);
@@ -151,8 +152,8 @@ fn exchange_get(at: u32) -> vec4<f32> { return tile_a[at]; }
       }
       workgroupBarrier();
       for (var k = 0u; k < ${K_QUADS}u; k++) {
-        ${lines(4, (r) => `let a${r} = tile_a[k * ${TILE_ROWS}u + my_row + ${r}u];`)}
-        ${lines(
+        ${unroll(4, (r) => `let a${r} = tile_a[k * ${TILE_ROWS}u + my_row + ${r}u];`)}
+        ${unroll(
           2,
           (q) => `{
           let at = k * 64u + my_quad + ${q}u;
@@ -168,7 +169,7 @@ fn exchange_get(at: u32) -> vec4<f32> { return tile_a[at]; }
 /** Finishes and stores the four rows of an invocation. */
 function storesWgsl(geglu: boolean): string {
   return `if (nq >= params.column_quads) { return; }
-  ${lines(
+  ${unroll(
     4,
     (r) => `{
     let grid_row = row0 + my_row + ${r}u;
@@ -200,7 +201,7 @@ const CHANNEL_STATISTICS = columnStatisticsWgsl({
  * at a time, for which there is memory.
  */
 const ROW_STATISTICS = /* wgsl */ `
-  ${lines(
+  ${unroll(
     4,
     (r) => `var part${r} = vec4<f32>(0.0);
   {
@@ -220,7 +221,7 @@ const ROW_STATISTICS = /* wgsl */ `
   for (var turn = 0u; turn < 2u; turn++) {
     if (my_row / 32u == turn) {
       let at = (my_row % 32u) * 8u + (local & 7u);
-      ${lines(4, (r) => `exchange_set(at + ${r * 8}u, part${r});`)}
+      ${unroll(4, (r) => `exchange_set(at + ${r * 8}u, part${r});`)}
     }
     workgroupBarrier();
     let row = row0 + turn * 32u + local;

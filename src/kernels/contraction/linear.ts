@@ -55,7 +55,6 @@ export { linearOutChannels, linearTiledRows } from "./linear-problem.ts";
 export type LinearVariant =
   | "naive"
   | "register-1x2"
-  | "register-4x1"
   | "register-8x2"
   | "tiled"
   | "tiled-split"
@@ -71,7 +70,7 @@ function select(p: LinearProblem, caps: Caps): LinearVariant {
 }
 
 function refusal(p: LinearProblem, caps: Caps, variant: LinearVariant): string | null {
-  const { geglu, statistics } = p.epilogue;
+  const { statistics } = p.epilogue;
   const missing = isMatrixVariant(variant) ? matrixTileRefusal(p.dtype, caps) : null;
   if (missing !== null) return missing;
   const unmerged = mergedNormVariantRefusal(variant, p.mergedNorm, linearInterface(p).operands);
@@ -95,7 +94,7 @@ function refusal(p: LinearProblem, caps: Caps, variant: LinearVariant): string |
   if (variant === "tiled-split" || variant === "matrix-split") {
     return splitRefusal(variant, splitShape(p, gemmBody(variant, caps, false)));
   }
-  return geglu && variant === "register-4x1" ? "GEGLU does not run as register-4x1" : null;
+  return null;
 }
 
 function splitShape(
@@ -158,10 +157,8 @@ function plan(p: LinearProblem, caps: Caps, variant: LinearVariant = select(p, c
       );
     }
     case "register-1x2":
-    case "register-4x1":
     case "register-8x2": {
-      const [rows, quads] =
-        variant === "register-1x2" ? [1, 2] : variant === "register-4x1" ? [4, 1] : [8, 2];
+      const [rows, quads] = variant === "register-1x2" ? [1, 2] : [8, 2];
       const invocations = Math.ceil(p.rows / rows) * Math.ceil(columns / quads);
       return single(
         variant,
@@ -294,7 +291,6 @@ export const linear: Kernel<LinearProblem, LinearVariant> = {
   variants: [
     "naive",
     "register-1x2",
-    "register-4x1",
     "register-8x2",
     "tiled",
     "tiled-split",
