@@ -3,7 +3,7 @@
  * from the epilogue of the linear layer that makes them: a dispatch and a map less for each norm.
  */
 import type { Caps } from "../../gpu/caps.ts";
-import { rowParts } from "../../kernels/contraction/tile-statistics.ts";
+import { rowPartials } from "../../kernels/contraction/tile-statistics.ts";
 import type { Graph, Node, Op, Value } from "../ir/ir.ts";
 import { channelsOf, freshIds, nodeInputs, rowsOf } from "../ir/ir.ts";
 import { acceptingReaders, useCounts } from "./fuse-pairs.ts";
@@ -61,7 +61,7 @@ function normalising(
 }
 
 function canMeasure({ op, output, statistics }: LinearNode): boolean {
-  return !op.geglu && statistics === undefined && rowParts(channelsOf(output)) !== null;
+  return !op.geglu && statistics === undefined && rowPartials(channelsOf(output)) !== null;
 }
 
 /** Whether `reader` reads the value once, as its only main input, with room for the operands of the norm. */

@@ -1,13 +1,12 @@
-/** What conv2d is asked for: its problem, the sizes that follow from it, its operands and what is refused. See `conv2d.ts`. */
+/** The problem of `conv2d.ts`: its fields, the sizes that follow from them, its operands, and its check. */
 import type { DType } from "../../gpu/dtype.ts";
 import { ShapeError, isShape } from "../../gpu/shape.ts";
 import { reads, writes } from "../kernel.ts";
 import type { Epilogue } from "./epilogue.ts";
 import { checkBindings, checkEpilogue, withEpilogue } from "./epilogue.ts";
-import type { InputNorm } from "./input-norm.ts";
-import { checkInputNorm, inputNormOperands } from "./input-norm.ts";
+import type { InputNorm } from "./loads.ts";
+import { checkLoads, inputNormOperands } from "./loads.ts";
 import type { MergedNorm } from "./merged-norm.ts";
-import { checkMergedNorm } from "./merged-norm.ts";
 import type { TiledRows } from "./tile-statistics.ts";
 import { statisticsOperands } from "./tile-statistics.ts";
 
@@ -87,14 +86,7 @@ export function checkConv2d(p: Conv2dProblem): void {
   if (!p.padding.every((pad) => Number.isInteger(pad) && pad >= 0)) {
     throw new ShapeError(`conv2d: padding must be integers ≥ 0, got [${p.padding.join(", ")}]`);
   }
-  if (p.inChannels.length < 1 || p.inChannels.length > 2) {
-    throw new ShapeError(`conv2d: takes one or two sources, got ${p.inChannels.length}`);
-  }
-  if (p.inChannels.length === 2 && (p.inChannels[0] as number) % 4 !== 0) {
-    throw new ShapeError(
-      `conv2d: the first of two sources must have a multiple of 4 channels, got ${p.inChannels[0]}. Concatenate by copy`,
-    );
-  }
+  checkLoads("conv2d", p, p.batch);
   if (
     p.upsample &&
     (p.stride !== 1 || p.kernelSize.some((k) => k !== 3) || p.padding.some((k) => k !== 1))
@@ -104,10 +96,8 @@ export function checkConv2d(p: Conv2dProblem): void {
         `[${p.kernelSize.join(", ")}], stride ${p.stride}, padding [${p.padding.join(", ")}]`,
     );
   }
-  checkInputNorm("conv2d", p.inputNorm, p.batch);
-  checkMergedNorm("conv2d", p.mergedNorm, p.inputNorm, p.inChannels);
   checkEpilogue("conv2d", p.epilogue, p.outChannels);
-  checkBindings("conv2d", interfaceOf(p).operands);
+  checkBindings("conv2d", conv2dInterface(p).operands);
   if (p.epilogue.geglu) throw new ShapeError("conv2d: GEGLU belongs to linear");
   if (p.epilogue.statistics === "rows") {
     throw new ShapeError("conv2d: statistics of rows belong to linear");
@@ -123,7 +113,7 @@ export function checkConv2d(p: Conv2dProblem): void {
 }
 
 /** Operands in binding order, and what of them the epilogue declares. */
-export function interfaceOf(p: Conv2dProblem): ReturnType<typeof withEpilogue> {
+export function conv2dInterface(p: Conv2dProblem): ReturnType<typeof withEpilogue> {
   return withEpilogue(
     p.epilogue,
     p.shortcutChannels.length > 0,

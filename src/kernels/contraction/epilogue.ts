@@ -105,7 +105,7 @@ export function epilogueParams(epilogue: Epilogue, outChannels: number): Param[]
     u32("has_relu", activation === "relu" ? 1 : 0),
     u32("has_sigmoid", activation in SIGMOID_SCALES ? 1 : 0),
     f32("sigmoid_scale", SIGMOID_SCALES[activation] ?? 0),
-    u32("stats_run", channelsPerEntry),
+    u32("channels_per_entry", channelsPerEntry),
     u32("stats_first", statisticsFirst),
   ];
 }
