@@ -6,23 +6,25 @@
  * x: NHWC, or two sources with concatenated channels. W: `packWeight` layout, taps = (ky, kx) row-major.
  * y: NHWC. f32 accumulators over all taps and channels.
  *
- * Variants as in `linear.ts`: `naive`; `register-PxQ` with P neighbouring pixels of a row and Q column
- * quads per invocation, reusing a loaded row segment for all kx; `tiled` implicit GEMM in workgroup memory;
- * `matrix` the same by matrix units; `tiled-split`, `matrix-split` with K in slices, where the tiles are too few; `patch`
- * implicit GEMM over a patch of the input that is staged once for all taps (`conv2d-patch.ts`), for stride 1: for 3×3 of
- * large maps on GPUs.
- * A 1×1 convolution with stride 1 and no padding is a `linear` over pixels; the graph lowers it so.
+ * Variants: `naive`, `tiled`, `matrix`, `tiled-split`, `matrix-split` as in `linear.ts`, tiles as an implicit GEMM. And
  *
- * `upsample`: a 3×3 convolution of the map doubled by nearest neighbour, without the doubled map. Output row
- * 2i sees input rows i − 1, i, i and row 2i + 1 sees i, i, i + 1, columns alike; so the outputs of each of the
- * four phases (row parity, column parity) are a 2×2 convolution of the small map, with taps that are sums of
- * the 3×3 ones (`packWeight`). Phases are the grid's z axis; borders agree, as a pixel outside is zero in both.
+ * - `register-PxQ`: P neighbouring pixels of a row and Q column quads per invocation. A row segment that is loaded once
+ *   serves all kx.
+ * - `patch`: an implicit GEMM over a patch of the input that is staged once for all taps (`conv2d-patch.ts`). Stride 1 only;
+ *   for 3×3 of large maps on GPUs.
  *
- * `shortcutChannels`: adds a 1×1 convolution of another map, of the output's size, to the sum before it is
- * finished; its rows of the weight follow those of the last tap. The shortcut of a resnet, without a store.
+ * The graph lowers a 1×1 convolution with stride 1 and no padding to a `linear` over pixels.
  *
- * `inputNorm`: GroupNorm's scale, shift and SiLU while x is loaded (`input-norm.ts`); the statistics of the next norm
- * are the epilogue's (`tile-statistics.ts`).
+ * `upsample`: a 3×3 convolution of the map doubled by nearest neighbour, without the doubled map. Output row 2i sees input
+ * rows i − 1, i, i and row 2i + 1 sees i, i, i + 1; columns alike. So the outputs of each of the four phases (row parity,
+ * column parity) are a 2×2 convolution of the small map, with taps that are sums of the 3×3 ones (`packWeight`). Phases are
+ * the grid's z axis. Borders agree, as a pixel outside is zero in both.
+ *
+ * `shortcutChannels`: adds a 1×1 convolution of another map, of the output's size, to the sum before it is finished. Its
+ * rows of the weight follow those of the last tap. It is the shortcut of a resnet, without a store.
+ *
+ * `inputNorm`: GroupNorm's scale, shift and SiLU while x is loaded (`loads.ts`). The epilogue takes the statistics of the
+ * next norm (`tile-statistics.ts`). Shaders: `conv2d-wgsl.ts`.
  */
 import type { Caps } from "../../gpu/caps.ts";
 import { dtypeByteLength } from "../../gpu/dtype.ts";
@@ -77,8 +79,8 @@ const VARIANTS = [
 export type Conv2dVariant = (typeof VARIANTS)[number];
 
 /**
- * From so many patches on `patch` is expected to be faster: half the cores of a large GPU. With fewer, the tiles of
- * `tiled`, twice as many, occupy more of them. A prediction (bench/NOTES.md), for `rcod tune` to correct.
+ * With at least so many patches, `patch` is expected to be faster than `tiled`: half the cores of a large GPU. With fewer,
+ * `tiled` occupies more cores, as it has twice as many tiles. A prediction (bench/NOTES.md) that `rcod tune` can correct.
  */
 const LEAST_PATCHES = 66;
 
@@ -90,7 +92,7 @@ function select(p: Conv2dProblem, caps: Caps): Conv2dVariant {
   return quadCount(p.outChannels) === 1 ? "register-8x1" : "register-8x2";
 }
 
-/** Patches hang over the border; at least this much of them must lie in the map, of 1.5 times the rate. */
+/** Share of the patches' pixels that must lie in the map: `patch` has 1.5 times the rate, but patches hang over the border. */
 const LEAST_WITHIN = 0.75;
 
 /** Whether 3×3 taps share a patch, and patches are many and mostly within the map. */
@@ -279,7 +281,7 @@ export const conv2d: Kernel<Conv2dProblem, Conv2dVariant> = {
   cost,
   refusal,
   classOf,
-  // A norm in the loads costs some variants nine times what it costs others; the graph puts it where it pays.
+  // A norm in the loads costs some variants nine times what it costs others. The graph decides where it is faster.
   tuningProblem: (p) => ({
     ...p,
     inputNorm: "none",

@@ -39,8 +39,10 @@ export function productsWgsl(
 /** Weights for `productsWgsl`: the 4×4 block at block index `block` (an expression) of operand `weight`. */
 export function storedWeightsWgsl(block: string): string {
   return /* wgsl */ `let at = (${block}) * 4u;
-      let w0 = unpack(weight[at]); let w1 = unpack(weight[at + 1u]);
-      let w2 = unpack(weight[at + 2u]); let w3 = unpack(weight[at + 3u]);`;
+      let w0 = unpack(weight[at]);
+      let w1 = unpack(weight[at + 1u]);
+      let w2 = unpack(weight[at + 2u]);
+      let w3 = unpack(weight[at + 3u]);`;
 }
 
 /**
@@ -49,8 +51,10 @@ export function storedWeightsWgsl(block: string): string {
  */
 export function stagedWeightsWgsl(offset: number): string {
   return /* wgsl */ `let at = k * (4u * COLUMN_QUADS) + my_quad + ${offset}u;
-      let w0 = tile_w[at]; let w1 = tile_w[at + COLUMN_QUADS];
-      let w2 = tile_w[at + 2u * COLUMN_QUADS]; let w3 = tile_w[at + 3u * COLUMN_QUADS];`;
+      let w0 = tile_w[at];
+      let w1 = tile_w[at + COLUMN_QUADS];
+      let w2 = tile_w[at + 2u * COLUMN_QUADS];
+      let w3 = tile_w[at + 3u * COLUMN_QUADS];`;
 }
 
 /**
@@ -58,11 +62,8 @@ export function stagedWeightsWgsl(offset: number): string {
  * takes longer to compile than the products, and memory no longer matters when the sums are done.
  */
 export function sumsWgsl(rows: number, quads: number): string {
-  const names = Array.from(
-    { length: rows * quads },
-    (_, i) => `acc${Math.floor(i / quads)}_${i % quads}`,
-  );
-  return `var sums = array<vec4<f32>, ${rows * quads}>(${names.join(", ")});`;
+  const sums = unroll(rows, (r) => unroll(quads, (q) => `acc${r}_${q},`));
+  return `var sums = array<vec4<f32>, ${rows * quads}>(${sums});`;
 }
 
 /** Main of `register-RxQ` of linear, R = `rows`, Q = `quads`. Needs `load_x` and the epilogue; GEGLU needs Q = 2. */

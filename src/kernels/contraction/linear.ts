@@ -1,17 +1,20 @@
 /**
  * Matrix product with a packed weight:  y[row, n] = epilogue(Σ_k x[row, k] · W[n, k])
  *
- * x: [rows, inChannels], or two sources whose channels are concatenated (a 1×1 convolution of a UNet skip
- * connection, without the copy). W: `packWeight` layout. y: [rows, outChannels] (GEGLU: half of them).
- * f32 accumulators over the whole K.
+ * x: [rows, inChannels], or two sources whose channels are concatenated (a 1×1 convolution of a UNet skip connection,
+ * without the copy). W: `packWeight` layout. y: [rows, outChannels] (GEGLU: half of them). f32 accumulators over the whole K.
  *
- * Variants. `naive`: one output quad per invocation, the readable form. `register-RxQ`: R rows × Q quads
- * per invocation in registers, no workgroup memory: fastest on software adapters, where every load is a
- * gather. `tiled`: 64×64 outputs per workgroup of 128, operands staged in 8 KiB of workgroup memory: for
- * GPUs. `matrix`: the same tiles by matrix units, f16 storage only. `tiled-split`, `matrix-split`: with K in slices,
- * where the tiles are too few. See `gemm-register.ts`, `gemm-tiled.ts`, `gemm-matrix.ts`, `tiled-plan.ts`.
+ * Variants:
  *
- * Norms of x while it is loaded: `input-norm.ts`, `layer-norm-on-load.ts`.
+ * - `naive`: one output quad per invocation, the readable form.
+ * - `register-RxQ`: R rows × Q quads per invocation in registers (`gemm-register.ts`). Fastest on software adapters, where
+ *   every load is a gather.
+ * - `tiled`: 64×64 outputs per workgroup of 128, operands staged in 8 KiB of workgroup memory, for GPUs (`gemm-tiled.ts`).
+ * - `matrix`: the same tiles by matrix units, f16 storage only (`gemm-matrix.ts`).
+ * - `tiled-split`, `matrix-split`: for few tiles, with K in slices (`tiled-plan.ts`).
+ *
+ * A shader has up to four fragments, in this order: loads (`loads.ts`, GroupNorm of x included), the epilogue
+ * (`epilogue.ts`), for tiles `gatherWgsl` (LayerNorm of x: `layer-norm-on-load.ts`), and main.
  */
 import type { Caps } from "../../gpu/caps.ts";
 import type { DType } from "../../gpu/dtype.ts";

@@ -78,7 +78,9 @@ export function inputNormOperands(norm: InputNorm): Operand[] {
 export function loadsWgsl({ inChannels, inputNorm, mergedNorm }: LoadedInput): string {
   return /* wgsl */ `${mergedNorm === null ? "" : MERGED_NORM}${normalisedWgsl(inputNorm, mergedNorm !== null)}
 ${sourcesWgsl("load_stored", "x", "in_quads", inChannels.length)}
-fn load_x(row: u32, k: u32) -> vec4<f32> { return normalised(load_stored(row, k), k); }
+fn load_x(row: u32, k: u32) -> vec4<f32> {
+  return normalised(load_stored(row, k), k);
+}
 `;
 }
 
