@@ -1,14 +1,12 @@
 /** The problem of `conv2d.ts`: its fields, the sizes that follow from them, its operands, and its check. */
 import type { DType } from "../../gpu/dtype.ts";
 import { ShapeError, isShape } from "../../gpu/shape.ts";
-import { reads, writes } from "../kernel.ts";
 import type { Epilogue } from "./epilogue.ts";
-import { checkBindings, checkEpilogue, withEpilogue } from "./epilogue.ts";
+import { checkEpilogue, contractionOperands } from "./epilogue.ts";
 import type { InputNorm } from "./loads.ts";
-import { checkLoads, inputNormOperands } from "./loads.ts";
+import { checkLoads } from "./loads.ts";
 import type { MergedNorm } from "./merged-norm.ts";
 import type { TiledRows } from "./tile-statistics.ts";
-import { statisticsOperands } from "./tile-statistics.ts";
 
 /** Operands `x0` (and `x1`), `weight`, `bias`, `y`, and those of epilogue, shortcut and norm. */
 export interface Conv2dProblem {
@@ -96,8 +94,7 @@ export function checkConv2d(p: Conv2dProblem): void {
         `[${p.kernelSize.join(", ")}], stride ${p.stride}, padding [${p.padding.join(", ")}]`,
     );
   }
-  checkEpilogue("conv2d", p.epilogue, p.outChannels);
-  checkBindings("conv2d", conv2dInterface(p).operands);
+  checkEpilogue("conv2d", p.epilogue, p.outChannels, conv2dInterface(p).operands);
   if (p.epilogue.geglu) throw new ShapeError("conv2d: GEGLU belongs to linear");
   if (p.epilogue.statistics === "rows") {
     throw new ShapeError("conv2d: statistics of rows belong to linear");
@@ -112,24 +109,9 @@ export function checkConv2d(p: Conv2dProblem): void {
   }
 }
 
-/** Operands in binding order, and what of them the epilogue declares. */
-export function conv2dInterface(p: Conv2dProblem): ReturnType<typeof withEpilogue> {
-  return withEpilogue(
-    p.epilogue,
-    p.shortcutChannels.length > 0,
-    [
-      ...p.inChannels.map((_, source) => reads(`x${source}`)),
-      reads("weight"),
-      reads("bias", "vec4<f32>"),
-    ],
-    [
-      ...p.shortcutChannels.map((_, source) => reads(`shortcut${source}`)),
-      ...inputNormOperands(p.inputNorm),
-      writes("y"),
-      ...statisticsOperands(p.epilogue.statistics, p.mergedNorm !== null),
-    ],
-  );
-}
+/** Operands in binding order, and which of them are the epilogue's. */
+export const conv2dInterface = (p: Conv2dProblem): ReturnType<typeof contractionOperands> =>
+  contractionOperands(p, p.shortcutChannels.length, []);
 
 /** The rows of the output as the tiles cut them. */
 export function conv2dTiledRows(p: Conv2dProblem): TiledRows {

@@ -14,11 +14,13 @@
  */
 import { ShapeError, quadCount } from "../../gpu/shape.ts";
 import type { Operand, Param } from "../../gpu/wgsl.ts";
-import { f32, optional, u32 } from "../kernel.ts";
+import { f32, optional, reads, u32, writes } from "../kernel.ts";
 import type { ChannelsPerEntry } from "../norm/channel-stats.ts";
 import type { Activation } from "../pointwise/activation.ts";
 import { activationWgsl } from "../pointwise/activation.ts";
 import type { TileStatistics } from "./gemm-tiled.ts";
+import type { LoadedInput } from "./loads.ts";
+import { inputNormOperands } from "./loads.ts";
 
 /** What happens to a finished sum of conv2d or linear before it is stored. */
 export interface Epilogue {
@@ -61,34 +63,41 @@ export interface EpilogueShape {
 export const MAX_BINDINGS = 8;
 
 /**
- * All operands of a kernel in binding order, and which of them are the epilogue's. A shader declares the epilogue's operands
- * even if its problem lacks them, so that it serves other problems too. It declares only what the problem has where
- * bindings are scarce, and no residual beside a shortcut, which takes its place.
+ * All operands of a contraction in binding order, and which of them are the epilogue's. A shader declares the epilogue's
+ * operands even if its problem lacks them, so that it serves other problems too. It declares only what the problem has
+ * where bindings are scarce, and no residual beside a shortcut, which takes its place.
  */
-export function withEpilogue(
-  epilogue: Epilogue,
-  hasShortcut: boolean,
-  before: readonly Operand[],
-  after: readonly Operand[],
+export function contractionOperands(
+  { inChannels, inputNorm, mergedNorm, epilogue }: LoadedInput & { readonly epilogue: Epilogue },
+  shortcuts: number,
+  rowNorm: readonly Operand[],
 ): { readonly operands: readonly Operand[]; readonly shape: EpilogueShape } {
-  const isScarce = before.length + after.length + (hasShortcut ? 1 : 2) > MAX_BINDINGS;
+  const { channelAdd, residual, statistics, geglu } = epilogue;
+  const before = [
+    ...inChannels.map((_, source) => reads(`x${source}`)),
+    reads("weight"),
+    reads("bias", "vec4<f32>"),
+  ];
+  const after = [
+    ...Array.from({ length: shortcuts }, (_, source) => reads(`shortcut${source}`)),
+    ...inputNormOperands(inputNorm),
+    ...rowNorm,
+    writes("y"),
+    // What is written and what is merged on load share `stats`.
+    ...(statistics === "channels" ? [writes("stats", "f32")] : []),
+    ...(statistics !== "channels" && mergedNorm !== null ? [reads("stats", "f32")] : []),
+    ...(statistics === "rows" ? [writes("row_stats_out", "vec2<f32>")] : []),
+  ];
+  const isScarce = before.length + after.length + (shortcuts > 0 ? 1 : 2) > MAX_BINDINGS;
   const shape = {
-    channelAdd: !epilogue.geglu && (epilogue.channelAdd || !isScarce),
-    residual: !epilogue.geglu && !hasShortcut && (epilogue.residual || !isScarce),
+    channelAdd: !geglu && (channelAdd || !isScarce),
+    residual: !geglu && shortcuts === 0 && (residual || !isScarce),
   };
   const own = [
-    ...(shape.channelAdd ? [optional("channel_add", epilogue.channelAdd, "bias")] : []),
-    ...(shape.residual ? [optional("residual", epilogue.residual, "bias")] : []),
+    ...(shape.channelAdd ? [optional("channel_add", channelAdd, "bias")] : []),
+    ...(shape.residual ? [optional("residual", residual, "bias")] : []),
   ];
   return { operands: [...before, ...own, ...after], shape };
-}
-
-/** Throws `ShapeError` for more operands than every device binds. */
-export function checkBindings(name: string, operands: readonly Operand[]): void {
-  if (operands.length <= MAX_BINDINGS) return;
-  throw new ShapeError(
-    `${name}: takes at most ${MAX_BINDINGS} operands, got ${operands.length}. Apply the norm by affineActivation`,
-  );
 }
 
 /** x·sigmoid(s·x): the s of each activation that has this form. */
@@ -112,12 +121,21 @@ export function epilogueParams(epilogue: Epilogue, outChannels: number): Param[]
   ];
 }
 
-/** Throws `ShapeError` for a window that is not whole quads of its row: the padding of the output must find zeros. */
+/**
+ * Throws `ShapeError` for more operands than every device binds, and for a window that is not whole quads of its row: the
+ * padding of the output must find zeros.
+ */
 export function checkEpilogue(
   name: string,
   { channelAddWindow }: Epilogue,
   outChannels: number,
+  operands: readonly Operand[],
 ): void {
+  if (operands.length > MAX_BINDINGS) {
+    throw new ShapeError(
+      `${name}: takes at most ${MAX_BINDINGS} operands, got ${operands.length}. Apply the norm by affineActivation`,
+    );
+  }
   if (channelAddWindow === null) return;
   const [offset, channels] = channelAddWindow;
   const end = offset + outChannels;
@@ -131,7 +149,7 @@ export function checkEpilogue(
 
 /**
  * Fragment of a shader: `finish(sum, row, nq)`, which stores an output and returns it as it is stored, or with GEGLU
- * `finish_pair(value, gate, row, pair)`. Needs the operands of `withEpilogue`, `bias` and `y`, the params above,
+ * `finish_pair(value, gate, row, pair)`. Needs the operands of `contractionOperands`, `bias` and `y`, the params above,
  * `out_quads` (quads of a stored row) and, for channelAdd, `rows_per_image`.
  */
 export function epilogueWgsl({ activation, geglu }: Epilogue, shape: EpilogueShape): string {

@@ -23,15 +23,9 @@ import { ShapeError, isShape, quadCount } from "../../gpu/shape.ts";
 import type { Param } from "../../gpu/wgsl.ts";
 import { constantsWgsl, foldWorkgroups } from "../../gpu/wgsl.ts";
 import type { Cost, Kernel, KernelPlan } from "../kernel.ts";
-import { dispatch, reads, sizeClass, u32, writes } from "../kernel.ts";
+import { dispatch, sizeClass, u32 } from "../kernel.ts";
 import type { Epilogue } from "./epilogue.ts";
-import {
-  checkBindings,
-  checkEpilogue,
-  epilogueParams,
-  epilogueWgsl,
-  withEpilogue,
-} from "./epilogue.ts";
+import { checkEpilogue, epilogueParams, epilogueWgsl, contractionOperands } from "./epilogue.ts";
 import { gemmBody, matrixRefusal } from "./gemm-matrix.ts";
 import { REGISTER_WORKGROUP, linearRegisterWgsl } from "./gemm-register.ts";
 import type { GemmBody } from "./gemm-tiled.ts";
@@ -44,7 +38,7 @@ import {
   layerNormParams,
 } from "./layer-norm-on-load.ts";
 import type { InputNorm } from "./loads.ts";
-import { checkLoads, inputNormOperands, loadsWgsl, normLabel } from "./loads.ts";
+import { checkLoads, loadsWgsl, normLabel } from "./loads.ts";
 import type { MergedNorm } from "./merged-norm.ts";
 import { mergedNormParams } from "./merged-norm.ts";
 import { packedColumnQuads, packedWeightByteLength } from "./pack-weight.ts";
@@ -52,7 +46,6 @@ import {
   epilogueStatisticsByteLength,
   ownsWholeTiles,
   rowStatisticsByteLength,
-  statisticsOperands,
   statisticsRefusal,
 } from "./tile-statistics.ts";
 import type { TiledRows } from "./tile-statistics.ts";
@@ -99,8 +92,7 @@ function check(p: LinearProblem): void {
     checkLayerNormOnLoad(p.layerNorm, p.inChannels);
     if (p.inputNorm !== "none") throw new ShapeError("linear: layerNorm excludes inputNorm");
   }
-  checkEpilogue("linear", p.epilogue, p.outChannels);
-  checkBindings("linear", interfaceOf(p).operands);
+  checkEpilogue("linear", p.epilogue, p.outChannels, interfaceOf(p).operands);
   if (p.epilogue.geglu) {
     const { channelAdd, residual, activation, statistics } = p.epilogue;
     if (channelAdd || residual || activation !== "none" || statistics !== "none") {
@@ -119,24 +111,8 @@ export function linearTiledRows({ rows, rowsPerImage }: LinearProblem): TiledRow
   return { rows, images: Math.ceil(rows / rowsPerImage), phases: 1, width: null };
 }
 
-/** Operands in binding order, and what of them the epilogue declares. */
-function interfaceOf(p: LinearProblem): ReturnType<typeof withEpilogue> {
-  return withEpilogue(
-    p.epilogue,
-    false,
-    [
-      ...p.inChannels.map((_, source) => reads(`x${source}`)),
-      reads("weight"),
-      reads("bias", "vec4<f32>"),
-    ],
-    [
-      ...inputNormOperands(p.inputNorm),
-      ...layerNormOperands(p.layerNorm),
-      writes("y"),
-      ...statisticsOperands(p.epilogue.statistics, p.mergedNorm !== null),
-    ],
-  );
-}
+const interfaceOf = (p: LinearProblem): ReturnType<typeof contractionOperands> =>
+  contractionOperands(p, 0, layerNormOperands(p.layerNorm));
 
 /** Rows as `tiledGemmWgsl` needs them, of one tap and one phase. Needs `load_x` or, to normalise rows, `load_stored`. */
 const gatherWgsl = (

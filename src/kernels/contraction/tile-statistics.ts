@@ -13,13 +13,11 @@
  * have the same size: M2 = Σ(M2ᵢ + n·(meanᵢ − mean)²). f32, two passes, over the values as they are stored.
  */
 import type { Operand } from "../../gpu/wgsl.ts";
-import { reads, writes } from "../kernel.ts";
 import type { PartialCounts } from "../norm/channel-stats.ts";
 import { channelStatsByteLength } from "../norm/channel-stats.ts";
 import { PATCH_TILE } from "./conv2d-patch.ts";
 import type { Epilogue } from "./epilogue.ts";
 import { MAX_BINDINGS } from "./epilogue.ts";
-import type { TileStatistics } from "./gemm-tiled.ts";
 import { TILE_COLUMNS, TILE_ROWS } from "./gemm-tiled.ts";
 import type { MergedNorm } from "./merged-norm.ts";
 
@@ -111,13 +109,4 @@ export function epilogueStatisticsByteLength(
 /** Bytes of `row_stats_out`. */
 export function rowStatisticsByteLength(rows: number, channels: number): number {
   return rows * Math.ceil(channels / TILE_COLUMNS) * 8;
-}
-
-/** The operands behind `y`: what is written, and the statistics that are merged on load. Those of channels share `stats`. */
-export function statisticsOperands(statistics: TileStatistics, isMerging: boolean): Operand[] {
-  if (statistics === "channels") return [writes("stats", "f32")];
-  return [
-    ...(isMerging ? [reads("stats", "f32")] : []),
-    ...(statistics === "rows" ? [writes("row_stats_out", "vec2<f32>")] : []),
-  ];
 }
