@@ -1,7 +1,8 @@
 /**
- * Whether a device's matrix units can be used: a small product in each form that might work, compared with its
- * numbers. The extension is experimental, its spelling has changed, and drivers differ in the subgroup sizes that
- * they take; a wrong form must cost nothing but the units.
+ * Finds out whether a device's matrix units can be used, and in which form: a shape, a subgroup size and a spelling. Each
+ * form that might work computes a small product, whose numbers are known. The extension is experimental, its spelling has
+ * changed, and drivers differ in the subgroup sizes that they take. A device on which no form works has no units, but
+ * works otherwise.
  */
 import type { Caps } from "./caps.ts";
 import { SUBGROUP_SIZE_FEATURE } from "./caps.ts";
@@ -17,19 +18,19 @@ import {
   subgroupSizeAttribute,
 } from "./subgroup-matrix.ts";
 
-/** What was found, or why there is nothing. */
+/** The units, or why they cannot be used. */
 export type ProbeResult =
   | { readonly units: MatrixUnits; readonly refusal: null }
   | { readonly units: null; readonly refusal: string };
 
 const refused = (refusal: string): ProbeResult => ({ units: null, refusal });
 
-/** Tries the forms in turn, the most promising first. Never throws. */
+/** Tries the forms in turn, the fastest first, and takes the first that is right. Never throws. */
 export async function probeMatrixUnits(device: GPUDevice, caps: Caps): Promise<ProbeResult> {
   const refusal = matrixRefusal(caps, device.features);
   if (refusal !== null) return refused(refusal);
   try {
-    return await firstRight(device, caps);
+    return await firstThatIsRight(device, caps);
   } catch (error) {
     return refused(`their probe fails: ${messageOf(error)}`);
   }
@@ -38,30 +39,30 @@ export async function probeMatrixUnits(device: GPUDevice, caps: Caps): Promise<P
 const messageOf = (error: unknown): string =>
   (error instanceof Error ? error.message : String(error)).trim().replaceAll(/\s+/g, " ");
 
-async function firstRight(device: GPUDevice, caps: Caps): Promise<ProbeResult> {
+async function firstThatIsRight(device: GPUDevice, caps: Caps): Promise<ProbeResult> {
   const pinsSubgroupSize = device.features.has(SUBGROUP_SIZE_FEATURE);
   const spellings = await acceptedSpellings(device, pinsSubgroupSize);
-  let last = "";
+  let lastFailure = "";
   for (const shape of shapesOf(caps)) {
     for (const subgroupSize of sizesOf(caps, device.features)) {
       for (const spelling of spellings) {
         const units = { ...shape, subgroupSize, pinsSubgroupSize, spelling };
         const failure = await matrixFailure(device, units);
         if (failure === null) return { units, refusal: null };
-        last = failure;
+        lastFailure = failure;
       }
     }
   }
-  return refused(`their probe fails: ${last}`);
+  return refused(`their probe fails: ${lastFailure}`);
 }
 
-/** What the shader compiler's front end takes; the oldest spelling only where it takes no other, for it warns of it. */
+/** The spellings that the shader compiler takes. The oldest, of which compilers warn, only where it takes no other. */
 async function acceptedSpellings(
   device: GPUDevice,
   pinsSubgroupSize: boolean,
 ): Promise<readonly MatrixSpelling[]> {
   const accepted: MatrixSpelling[] = [];
-  const [shape] = USUAL_SHAPES as [MatrixShape];
+  const [shape] = COMMON_SHAPES as [MatrixShape];
   for (const spelling of NEWER_SPELLINGS) {
     device.pushErrorScope("validation");
     const code = probeWgsl({ ...shape, subgroupSize: 32, pinsSubgroupSize, spelling });
@@ -71,7 +72,7 @@ async function acceptedSpellings(
   return accepted.length > 0 ? accepted : ["flag"];
 }
 
-/** Whole numbers below 64: exact in f16, and their sums in f32 but not in f16. */
+/** Elements are whole numbers below 64, exact in f16. Their sums are exact in f32, but not in f16. */
 const leftElement = (row: number, k: number): number => (7 * row + 5 * k + 3) % 61;
 const rightElement = (k: number, column: number): number => (11 * k + 3 * column + 1) % 59;
 
@@ -89,7 +90,7 @@ export async function matrixFailure(device: GPUDevice, units: MatrixUnits): Prom
   return wrong < 0 ? null : `${form} gives ${got[wrong]}, not ${expectedElement(units, wrong)}`;
 }
 
-/** Of the results of the subgroups one after another. */
+/** Element `index` of what the probe writes: the results of the subgroups, one after another. */
 function expectedElement({ M, N, K }: MatrixUnits, index: number): number {
   const subgroup = Math.floor(index / (M * N));
   const row = subgroup + (Math.floor(index / N) % M);
@@ -101,7 +102,7 @@ function expectedElement({ M, N, K }: MatrixUnits, index: number): number {
 
 async function compute(device: GPUDevice, units: MatrixUnits): Promise<Float32Array> {
   const label = "matrix probe";
-  // Not by the device's cache, which counts what kernels compile.
+  // Past the device's pipeline cache, which counts what kernels compile.
   device.pushErrorScope("validation");
   const module = device.createShaderModule({ label, code: probeWgsl(units) });
   const invalid = await device.popErrorScope();
@@ -137,8 +138,9 @@ async function compute(device: GPUDevice, units: MatrixUnits): Promise<Float32Ar
 }
 
 /**
- * A product with a sum of two steps for each subgroup, through workgroup memory with padded rows, as in the kernels. The
- * left factor of each subgroup begins one row further down; they store in turn.
+ * The probe's shader: for each subgroup a product with a sum of two K steps, through workgroup memory with padded rows, as
+ * in the kernels. The left factor of each subgroup begins one row below that of the subgroup before. Subgroups store in
+ * turn.
  */
 export function probeWgsl(units: MatrixUnits): string {
   const { M, N, K } = units;
@@ -178,7 +180,7 @@ fn main(@builtin(local_invocation_index) local: u32, @builtin(subgroup_id) subgr
 `;
 }
 
-/** What caps alone say against matrix units; null where only a probe can tell. */
+/** Why caps alone rule matrix units out; null where only a probe can tell. */
 function matrixRefusal(caps: Caps, features: ReadonlySet<string>): string | null {
   if (!caps.hasShaderF16 || !caps.hasSubgroups)
     return "shader-f16 and subgroups are needed as well";
@@ -195,21 +197,22 @@ function matrixRefusal(caps: Caps, features: ReadonlySet<string>): string | null
   return null;
 }
 
+/** Values of M and N, and of K, that the kernels take. */
 const SIDES = [8, 16];
-const SUMS = [8, 16, 32];
+const DEPTHS = [8, 16, 32];
 
 type MatrixShape = Pick<MatrixUnits, "M" | "N" | "K">;
 
-/** Tried where the adapter's info lists none, as the info that a device itself has in Dawn. */
-const USUAL_SHAPES: readonly MatrixShape[] = [
+/** Shapes to try where the adapter's info lists none. The info of a device lists none in Dawn. */
+const COMMON_SHAPES: readonly MatrixShape[] = [
   { M: 16, N: 16, K: 16 },
   { M: 8, N: 16, K: 16 },
   { M: 8, N: 8, K: 8 },
 ];
 
-/** Shapes that tiles of 64 × 64 are made of, the largest first: the larger, the less is loaded for a product. */
+/** Shapes that divide tiles of 64 × 64, the largest first: the larger the shape, the less is loaded for a product. */
 function shapesOf({ subgroupMatrixConfigs }: Caps): readonly MatrixShape[] {
-  if (subgroupMatrixConfigs.length === 0) return USUAL_SHAPES;
+  if (subgroupMatrixConfigs.length === 0) return COMMON_SHAPES;
   return subgroupMatrixConfigs
     .filter(
       ({ componentType, resultComponentType, M, N, K }) =>
@@ -217,13 +220,13 @@ function shapesOf({ subgroupMatrixConfigs }: Caps): readonly MatrixShape[] {
         resultComponentType === "f32" &&
         SIDES.includes(M) &&
         SIDES.includes(N) &&
-        SUMS.includes(K),
+        DEPTHS.includes(K),
     )
     .map(({ M, N, K }) => ({ M, N, K }))
     .toSorted((a, b) => b.M * b.N * b.K - a.M * a.N * a.K);
 }
 
-/** Subgroup sizes to try: the only one, or where sizes can be pinned 32 and then the larger before the smaller. */
+/** Subgroup sizes to try: the only one; where sizes can be pinned, 32, then the larger, then the smaller. */
 function sizesOf({ subgroupSizes }: Caps, features: ReadonlySet<string>): readonly number[] {
   const [least, most] = subgroupSizes;
   const sizes = [32, 128, 64, 16, 8].filter(

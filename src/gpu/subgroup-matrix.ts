@@ -1,20 +1,22 @@
 /**
- * Matrix units as WGSL sees them: the experimental extension `chromium_experimental_subgroup_matrix`, whose builtins
- * were spelled in three ways so far (https://github.com/gpuweb/gpuweb/blob/main/proposals/subgroup-matrix.md).
- * Which of them a device takes, and whether its numbers are right, `matrix-probe.ts` finds out.
+ * Matrix units as WGSL sees them: the experimental extension `chromium_experimental_subgroup_matrix`. So far its builtins
+ * have had three spellings (https://github.com/gpuweb/gpuweb/blob/main/proposals/subgroup-matrix.md). `matrix-probe.ts`
+ * finds out which of them a device takes, and whether its numbers are right.
  */
 
 /** Invocations of the shaders that use the units: a multiple of every subgroup size. */
 export const MATRIX_WORKGROUP = 128;
 
 /**
- * How loads and stores are written. "quads": the majorness is a template argument and an array may hold vectors,
- * whose elements offsets and strides count; "elements": the same over arrays of scalars; "flag": the majorness is
- * a boolean argument.
+ * How loads and stores are written.
+ *
+ * - "quads": the majorness is a template argument. Arrays hold vec4, which offsets and strides count.
+ * - "elements": the majorness is a template argument. Arrays hold scalars.
+ * - "flag": the majorness is a boolean argument. Arrays hold scalars.
  */
 export type MatrixSpelling = "quads" | "elements" | "flag";
 
-/** All but the oldest, in order of preference: that which stages by whole quads first. */
+/** All spellings but the oldest, in order of preference: "quads" stages whole quads. */
 export const NEWER_SPELLINGS: readonly MatrixSpelling[] = ["quads", "elements"];
 
 /** Matrix units that multiply f16 and add in f32, and how shaders reach them. */
@@ -27,13 +29,13 @@ export interface MatrixUnits {
   readonly K: number;
   /** Invocations that share a matrix. */
   readonly subgroupSize: number;
-  /** Whether shaders pin that size; else the adapter has no other. */
+  /** Whether shaders pin that size. If not, the adapter has no other size. */
   readonly pinsSubgroupSize: boolean;
   /** How the builtins are written. */
   readonly spelling: MatrixSpelling;
 }
 
-/** Workgroup memory that matrices are loaded from or stored to; its rows lie one after another. */
+/** Workgroup memory that matrices are loaded from or stored to, row after row. */
 export interface MatrixArray {
   readonly name: string;
   readonly type: "f16" | "f32";
@@ -49,7 +51,7 @@ export const matrixArrayByteLength = ({ type, rowLength, rows }: MatrixArray): n
 /** Lines in front of a shader. */
 export function matrixDirectives({ pinsSubgroupSize }: MatrixUnits): readonly string[] {
   return [
-    // Which subgroup works on what follows from its index, which is uniform within it but not to the compiler.
+    // What a subgroup works on follows from its index. That is uniform within it, but the compiler does not know.
     "diagnostic(off, chromium.subgroup_matrix_uniformity);",
     "enable subgroups;",
     "enable chromium_experimental_subgroup_matrix;",
@@ -61,17 +63,17 @@ export function matrixDirectives({ pinsSubgroupSize }: MatrixUnits): readonly st
 export const subgroupSizeAttribute = ({ pinsSubgroupSize, subgroupSize }: MatrixUnits): string =>
   pinsSubgroupSize ? `@subgroup_size(${subgroupSize})` : "";
 
-/** Declares an array with `set_<name>(quad, v)` and `get_<name>(quad)`, which count four elements. */
+/** Declares an array, `set_<name>(quad, v)` and `get_<name>(quad)`. A quad is four elements. */
 export function matrixArrayWgsl(units: MatrixUnits, array: MatrixArray): string {
   const { name, type, rowLength, rows } = array;
   const quads = (rowLength * rows) / 4;
   const isVector = units.spelling === "quads";
-  const parts = ["x", "y", "z", "w"] as const;
+  const components = ["x", "y", "z", "w"] as const;
   const [set, get] = isVector
     ? [`${name}[quad] = v;`, `${name}[quad]`]
     : [
-        parts.map((part, i) => `${name}[4u * quad + ${i}u] = v.${part};`).join(" "),
-        `vec4<${type}>(${parts.map((_, i) => `${name}[4u * quad + ${i}u]`).join(", ")})`,
+        components.map((component, i) => `${name}[4u * quad + ${i}u] = v.${component};`).join(" "),
+        `vec4<${type}>(${components.map((_, i) => `${name}[4u * quad + ${i}u]`).join(", ")})`,
       ];
   return `var<workgroup> ${name}: array<${isVector ? `vec4<${type}>, ${quads}` : `${type}, ${4 * quads}`}>;
 fn set_${name}(quad: u32, v: vec4<${type}>) { ${set} }

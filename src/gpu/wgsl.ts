@@ -49,9 +49,7 @@ export function shaderHeader(header: ShaderHeader): string {
   const lines: string[] = [];
   if (dtype === "f16" && caps.hasShaderF16) lines.push("enable f16;");
   lines.push(...(header.directives ?? []));
-  for (const [name, value] of Object.entries(header.constants ?? {})) {
-    lines.push(`const ${name}: u32 = ${value}u;`);
-  }
+  if (header.constants) lines.push(constantsWgsl(header.constants));
   lines.push(quadDefinition(dtype, caps.hasShaderF16));
   operands.forEach(({ name, element, access }, binding) => {
     lines.push(
@@ -64,6 +62,12 @@ export function shaderHeader(header: ShaderHeader): string {
     FLAT_GROUP,
   );
   return `${lines.join("\n")}\n`;
+}
+
+/** A `const NAME: u32 = value;` line for each constant. */
+export function constantsWgsl(constants: Readonly<Record<string, number>>): string {
+  const lines = Object.entries(constants).map(([name, value]) => `const ${name}: u32 = ${value}u;`);
+  return lines.join("\n");
 }
 
 /** Workgroup counts beyond 65,535 are folded into y; `flat_group` undoes it. See `foldWorkgroups`. */

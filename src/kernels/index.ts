@@ -73,5 +73,5 @@ export { quadCount } from "../gpu/shape.ts";
 export type { Activation } from "./pointwise/activation.ts";
 export type { Epilogue } from "./contraction/epilogue.ts";
 export type { TileStatistics } from "./contraction/gemm-tiled.ts";
-export type { InputNorm } from "./contraction/input-norm.ts";
+export type { InputNorm } from "./contraction/loads.ts";
 export type { LayerNormOnLoad } from "./contraction/layer-norm-on-load.ts";

@@ -1,5 +1,5 @@
 /** The norm that conv2d and linear apply while loading: its operand, and what they then see. */
-import type { InputNorm } from "../../src/kernels/contraction/input-norm.ts";
+import type { InputNorm } from "../../src/kernels/contraction/loads.ts";
 import { activation as activate } from "../reference/activation.ts";
 import { packRows } from "./gpu.ts";
 import { uniformArray } from "./random.ts";

@@ -47,13 +47,13 @@ describe("golden cases in forced variants", () => {
             .map((variant) => `${kernel}=${variant}`),
     );
     expect([...asRequested].toSorted()).toEqual(all.toSorted());
-    const gpu = withVariants(support.gpu, { linear: "register-4x1" });
+    const gpu = withVariants(support.gpu, { linear: "matrix" });
     const options = { precision: "f32", filter: "geglu_odd" } as const;
     const source = goldenSource("ops_linear_act.safetensors");
     const [result] = await collect(verifyFiles(gpu, [source], options));
     expect(result?.variants).toEqual({
       asRequested: {},
-      refused: { "linear=register-4x1: GEGLU does not run as register-4x1": 1 },
+      refused: { "linear=matrix: matrix units take f16 storage, got f32": 1 },
     });
   });
 });

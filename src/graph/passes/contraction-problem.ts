@@ -2,8 +2,8 @@
 import type { DType } from "../../gpu/dtype.ts";
 import type { Conv2dProblem } from "../../kernels/contraction/conv2d.ts";
 import type { Epilogue } from "../../kernels/contraction/epilogue.ts";
-import type { InputNorm } from "../../kernels/contraction/input-norm.ts";
 import type { LinearProblem } from "../../kernels/contraction/linear.ts";
+import type { InputNorm } from "../../kernels/contraction/loads.ts";
 import type { Node, Op, Value } from "../ir/ir.ts";
 import { channelsOf, rowsOf } from "../ir/ir.ts";
 

@@ -4,7 +4,7 @@
  * each norm. `lowering/lower-layer-norm.ts` puts the norm back as a step where a variant cannot do its share.
  */
 import type { Caps } from "../../gpu/caps.ts";
-import { rowParts } from "../../kernels/contraction/tile-statistics.ts";
+import { rowPartials } from "../../kernels/contraction/tile-statistics.ts";
 import type { Graph, Node, NodeOf, Value } from "../ir/ir.ts";
 import { channelsOf, freshIds, idsOf, isNodeOf, nodeInputs, rowsOf } from "../ir/ir.ts";
 import { acceptingReaders, useCounts } from "./fuse-pairs.ts";
@@ -64,7 +64,7 @@ function normalising(
 }
 
 function canMeasure({ op, output, statistics }: NodeOf<"linear">): boolean {
-  return !op.geglu && statistics === undefined && rowParts(channelsOf(output)) !== null;
+  return !op.geglu && statistics === undefined && rowPartials(channelsOf(output)) !== null;
 }
 
 /** Whether `reader` reads the value once, as its only main input, with room for the operands of the norm. */

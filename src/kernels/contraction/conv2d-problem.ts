@@ -1,15 +1,12 @@
-/** What conv2d is asked for: its problem, the sizes that follow from it, its operands and what is refused. See `conv2d.ts`. */
+/** The problem of `conv2d.ts`: its fields, the sizes that follow from them, its operands, and its check. */
 import type { DType } from "../../gpu/dtype.ts";
 import { ShapeError, isShape } from "../../gpu/shape.ts";
-import { reads, writes } from "../kernel.ts";
 import type { Epilogue } from "./epilogue.ts";
-import { checkBindings, checkEpilogue, withEpilogue } from "./epilogue.ts";
-import type { InputNorm } from "./input-norm.ts";
-import { checkInputNorm, inputNormOperands } from "./input-norm.ts";
+import { checkEpilogue, contractionOperands } from "./epilogue.ts";
+import type { InputNorm } from "./loads.ts";
+import { checkLoads } from "./loads.ts";
 import type { MergedNorm } from "./merged-norm.ts";
-import { checkMergedNorm } from "./merged-norm.ts";
 import type { TiledRows } from "./tile-statistics.ts";
-import { statisticsOperands } from "./tile-statistics.ts";
 
 /** Operands `x0` (and `x1`), `weight`, `bias`, `y`, and those of epilogue, shortcut and norm. */
 export interface Conv2dProblem {
@@ -87,14 +84,7 @@ export function checkConv2d(p: Conv2dProblem): void {
   if (!p.padding.every((pad) => Number.isInteger(pad) && pad >= 0)) {
     throw new ShapeError(`conv2d: padding must be integers ≥ 0, got [${p.padding.join(", ")}]`);
   }
-  if (p.inChannels.length < 1 || p.inChannels.length > 2) {
-    throw new ShapeError(`conv2d: takes one or two sources, got ${p.inChannels.length}`);
-  }
-  if (p.inChannels.length === 2 && (p.inChannels[0] as number) % 4 !== 0) {
-    throw new ShapeError(
-      `conv2d: the first of two sources must have a multiple of 4 channels, got ${p.inChannels[0]}. Concatenate by copy`,
-    );
-  }
+  checkLoads("conv2d", p, p.batch);
   if (
     p.upsample &&
     (p.stride !== 1 || p.kernelSize.some((k) => k !== 3) || p.padding.some((k) => k !== 1))
@@ -104,10 +94,7 @@ export function checkConv2d(p: Conv2dProblem): void {
         `[${p.kernelSize.join(", ")}], stride ${p.stride}, padding [${p.padding.join(", ")}]`,
     );
   }
-  checkInputNorm("conv2d", p.inputNorm, p.batch);
-  checkMergedNorm("conv2d", p.mergedNorm, p.inputNorm, p.inChannels);
-  checkEpilogue("conv2d", p.epilogue, p.outChannels);
-  checkBindings("conv2d", interfaceOf(p).operands);
+  checkEpilogue("conv2d", p.epilogue, p.outChannels, conv2dInterface(p).operands);
   if (p.epilogue.geglu) throw new ShapeError("conv2d: GEGLU belongs to linear");
   if (p.epilogue.statistics === "rows") {
     throw new ShapeError("conv2d: statistics of rows belong to linear");
@@ -122,24 +109,9 @@ export function checkConv2d(p: Conv2dProblem): void {
   }
 }
 
-/** Operands in binding order, and what of them the epilogue declares. */
-export function interfaceOf(p: Conv2dProblem): ReturnType<typeof withEpilogue> {
-  return withEpilogue(
-    p.epilogue,
-    p.shortcutChannels.length > 0,
-    [
-      ...p.inChannels.map((_, source) => reads(`x${source}`)),
-      reads("weight"),
-      reads("bias", "vec4<f32>"),
-    ],
-    [
-      ...p.shortcutChannels.map((_, source) => reads(`shortcut${source}`)),
-      ...inputNormOperands(p.inputNorm),
-      writes("y"),
-      ...statisticsOperands(p.epilogue.statistics, p.mergedNorm !== null),
-    ],
-  );
-}
+/** Operands in binding order, and which of them are the epilogue's. */
+export const conv2dInterface = (p: Conv2dProblem): ReturnType<typeof contractionOperands> =>
+  contractionOperands(p, p.shortcutChannels.length, []);
 
 /** The rows of the output as the tiles cut them. */
 export function conv2dTiledRows(p: Conv2dProblem): TiledRows {

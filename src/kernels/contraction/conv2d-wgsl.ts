@@ -1,52 +1,34 @@
-/** The bodies of conv2d's shaders. What they share they get from `conv2dLoadsWgsl` and the epilogue. */
-import { sourcesWgsl } from "./concatenated-sources.ts";
+/**
+ * The shaders of conv2d. Each has up to four fragments, in this order:
+ *
+ * 1. `conv2dLoadsWgsl`: reads x and the shortcut, and knows the geometry of phases.
+ * 2. The epilogue (`epilogue.ts`), or in a split its stand-in: finishes a sum and stores it.
+ * 3. `gatherWgsl`, for `naive` and the variants on tiles: sees the convolution as a matrix product.
+ * 4. Main: `naiveConv2dWgsl` and `registerConv2dWgsl` here, `tiledGemmWgsl`, `patchConv2dWgsl`.
+ */
+import { constantsWgsl } from "../../gpu/wgsl.ts";
+import { unroll } from "../unroll.ts";
 import {
   REGISTER_WORKGROUP,
-  lines,
-  loadBlockWgsl,
-  multiplyAddWgsl,
+  accumulatorsWgsl,
+  productsWgsl,
+  storedWeightsWgsl,
   sumsWgsl,
 } from "./gemm-register.ts";
-import type { GemmBody, TileExtras } from "./gemm-tiled.ts";
-import { tiledGemmWgsl } from "./gemm-tiled.ts";
-import type { InputNorm } from "./input-norm.ts";
-import { inputNormWgsl } from "./input-norm.ts";
-import { MERGED_NORM } from "./merged-norm.ts";
+import type { LoadedInput } from "./loads.ts";
+import { loadsWgsl, sourcesWgsl } from "./loads.ts";
 
 /**
- * Body of the variants that gather: every tap of every row is looked up by itself. Without a `GemmBody` the naive one.
- */
-export function gatheringConv2dWgsl(
-  body: GemmBody | null,
-  shortcut: boolean,
-  extras: TileExtras,
-): string {
-  const taps = shortcut ? "(params.taps + 1u)" : "params.taps";
-  const main = body === null ? naiveWgsl(taps) : tiledGemmWgsl(body, taps, extras);
-  return gatherWgsl(shortcut) + main;
-}
-
-/** What all variants load through, for these numbers of sources. The shortcut reads what is stored. */
-export function conv2dLoadsWgsl(
-  sources: number,
-  shortcutSources: number,
-  inputNorm: InputNorm,
-  isMerging: boolean,
-): string {
-  const pixels = `${isMerging ? MERGED_NORM : ""}${inputNormWgsl(inputNorm, isMerging)}${sourcesWgsl("load_stored", "x", "in_quads", sources)}
-fn load_pixel(pixel: u32, k: u32) -> vec4<f32> { return normalised(load_stored(pixel, k), k); }
-`;
-  if (shortcutSources === 0) return pixels + PHASE_WGSL;
-  const shortcut = sourcesWgsl("load_shortcut", "shortcut", "shortcut_quads", shortcutSources);
-  const quads = `fn shortcut_quads() -> u32 { return params.shortcut_quads0 + params.shortcut_quads1; }\n`;
-  return pixels + PHASE_WGSL + quads + shortcut;
-}
-
-/**
+ * Fragment 1: `load_x(pixel, k)`, normalised, and `load_shortcut(pixel, k)`, as it is stored; `shortcut_quads()`;
+ * `pad_top(phase)`, `pad_left(phase)` and `output_row(row, phase)`.
+ *
  * A row is a pixel of the grid, which is the output map or, upsampled, one of its four phases: output pixel
- * (2·y + phase / 2, 2·x + phase % 2). Without upsampling the phase is 0 and the step 1.
+ * (2·y + phase / 2, 2·x + phase % 2). Without upsampling the phase is 0 and `params.step` 1.
  */
-const PHASE_WGSL = /* wgsl */ `
+export function conv2dLoadsWgsl(x: LoadedInput, shortcutSources: number): string {
+  const shortcut = /* wgsl */ `fn shortcut_quads() -> u32 { return params.shortcut_quads0 + params.shortcut_quads1; }
+${sourcesWgsl("load_shortcut", "shortcut", "shortcut_quads", shortcutSources)}`;
+  return /* wgsl */ `${loadsWgsl(x)}
 fn pad_top(phase: u32) -> i32 { return params.pad_top - i32(phase >> 1u); }
 fn pad_left(phase: u32) -> i32 { return params.pad_left - i32(phase & 1u); }
 fn output_row(row: u32, phase: u32) -> u32 {
@@ -54,13 +36,21 @@ fn output_row(row: u32, phase: u32) -> u32 {
   let x = row - line * params.grid_width;
   return ((line * params.step + (phase >> 1u)) * params.grid_width + x) * params.step + (phase & 1u);
 }
-`;
+${shortcutSources === 0 ? "" : shortcut}`;
+}
+
+/** The taps of a row as `tiledGemmWgsl` and `naiveConv2dWgsl` count them: the shortcut is one more. */
+export const tapCount = (shortcut: boolean): string =>
+  shortcut ? "(params.taps + 1u)" : "params.taps";
 
 /**
- * Where a row reads: image base pixel, top-left input coordinate, and pixel of the shortcut, which counts as one
- * tap more.
+ * Fragment 3: `k_quads`, `tap_quads`, `Row`, `locate` and `load_tap` as `tiledGemmWgsl` needs them. Needs fragment 1. A
+ * `Row` is where a row reads: the first line of its image, its top left pixel of x, and its pixel of the shortcut.
  */
-function gatherWgsl(shortcut: boolean): string {
+export function gatherWgsl(shortcut: boolean): string {
+  const tapQuads = shortcut
+    ? "select(k_quads(), shortcut_quads(), tap == params.taps)"
+    : "k_quads()";
   return /* wgsl */ `
 struct Row { base: i32, iy: i32, ix: i32, pixel: u32 }
 fn k_quads() -> u32 { return params.in_quads0 + params.in_quads1; }
@@ -71,23 +61,27 @@ fn locate(row: u32, phase: u32) -> Row {
   let oy = line - image * params.grid_height;
   return Row(i32(image) * params.in_height, i32(oy) * params.stride - pad_top(phase), i32(ox) * params.stride - pad_left(phase), row);
 }
-fn tap_quads(tap: u32) -> u32 { return ${shortcut ? "select(k_quads(), shortcut_quads(), tap == params.taps)" : "k_quads()"}; }
+fn tap_quads(tap: u32) -> u32 { return ${tapQuads}; }
 fn load_tap(row: Row, tap: u32, k: u32) -> vec4<f32> {
   ${shortcut ? "if (tap == params.taps) { return load_shortcut(row.pixel, k); }" : ""}
   let iy = row.iy + i32(tap / params.kernel_width);
   let ix = row.ix + i32(tap % params.kernel_width);
   if (iy < 0 || ix < 0 || iy >= params.in_height || ix >= params.in_width) { return vec4<f32>(0.0); }
-  return load_pixel(u32((row.base + iy) * params.in_width + ix), k);
+  return load_x(u32((row.base + iy) * params.in_width + ix), k);
 }
 `;
 }
 
-function naiveWgsl(taps: string): string {
+/** Main of `naive`. Needs fragments 1 to 3. */
+export function naiveConv2dWgsl(shortcut: boolean): string {
+  const taps = tapCount(shortcut);
   return /* wgsl */ `
-@compute @workgroup_size(${REGISTER_WORKGROUP})
+${constantsWgsl({ INVOCATIONS: REGISTER_WORKGROUP })}
+
+@compute @workgroup_size(INVOCATIONS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>,
         @builtin(local_invocation_index) local: u32) {
-  let index = flat_group(group, counts) * ${REGISTER_WORKGROUP}u + local;
+  let index = flat_group(group, counts) * INVOCATIONS + local;
   if (index >= params.rows * params.column_quads) { return; }
   let row = index / params.column_quads;
   let nq = index % params.column_quads;
@@ -106,7 +100,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
 `;
 }
 
-/** Body of `register-PxQ`. */
+/** Main of `register-PxQ`, P = `pixels` of a row, Q = `quads`. Needs fragments 1 and 2. */
 export function registerConv2dWgsl(
   [kernelHeight, kernelWidth]: readonly [number, number],
   stride: number,
@@ -114,77 +108,92 @@ export function registerConv2dWgsl(
   quads: number,
   shortcut: boolean,
 ): string {
-  // A segment of the input row serves all kx when the windows of neighbouring pixels overlap.
-  const overlaps = stride < kernelWidth;
-  const span = (pixels - 1) * stride + kernelWidth;
-  const inner = overlaps
-    ? `${lines(span, (j) => `let a${j} = load_at(line, ix0 + ${j}, k);`)}
-      ${lines(kernelWidth, (kx) => tapWgsl(`${kx}u`, (r) => r * stride + kx))}`
-    : `for (var kx = 0u; kx < ${kernelWidth}u; kx++) {
-        ${lines(pixels, (r) => `let a${r} = load_at(line, ix0 + ${r * stride} + i32(kx), k);`)}
-        ${tapWgsl("kx", (r) => r)}
-      }`;
-  function tapWgsl(kx: string, aIndex: (r: number) => number): string {
-    return lines(
-      quads,
-      (q) => `{
-        ${loadBlockWgsl(`((first_tap + ky * ${kernelWidth}u + ${kx}) * k_quads + k) * params.column_quads + column${q}`)}
-        ${multiplyAddWgsl(pixels, q, "a", aIndex)}
-      }`,
-    );
-  }
-  const shortcutWgsl = `let last = params.rows - 1u;
-  for (var k = 0u; k < shortcut_quads(); k++) {
-    ${lines(pixels, (r) => `let a${r} = load_shortcut(min(grid_row0 + ${r}u, last), k);`)}
-    ${lines(
-      quads,
-      (q) => `{
-      ${loadBlockWgsl(`(params.taps * k_quads + k) * params.column_quads + column${q}`)}
-      ${multiplyAddWgsl(pixels, q)}
-    }`,
-    )}
-  }`;
+  const constants = {
+    INVOCATIONS: REGISTER_WORKGROUP,
+    KERNEL_HEIGHT: kernelHeight,
+    KERNEL_WIDTH: kernelWidth,
+    PIXELS: pixels,
+    QUADS: quads,
+  };
   return /* wgsl */ `
+${constantsWgsl(constants)}
+
 fn load_at(line: i32, ix: i32, k: u32) -> vec4<f32> {
-  let v = load_pixel(u32(line + clamp(ix, 0, params.in_width - 1)), k);
+  let v = load_x(u32(line + clamp(ix, 0, params.in_width - 1)), k);
   return select(vec4<f32>(0.0), v, ix >= 0 && ix < params.in_width);
 }
-@compute @workgroup_size(${REGISTER_WORKGROUP})
+@compute @workgroup_size(INVOCATIONS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>,
         @builtin(local_invocation_index) local: u32) {
-  let index = flat_group(group, counts) * ${REGISTER_WORKGROUP}u + local;
+  let index = flat_group(group, counts) * INVOCATIONS + local;
   let phase = group.z;
-  let first_tap = phase * ${kernelHeight * kernelWidth}u;
-  let x_blocks = (params.grid_width + ${pixels - 1}u) / ${pixels}u;
+  let first_tap = phase * (KERNEL_HEIGHT * KERNEL_WIDTH);
+  let x_blocks = (params.grid_width + (PIXELS - 1u)) / PIXELS;
   let blocks = x_blocks * params.grid_height * params.batch;
-  let nq0 = (index / blocks) * ${quads}u;
+  let nq0 = (index / blocks) * QUADS;
   if (nq0 >= params.column_quads) { return; }
   let block = index % blocks;
-  let ox0 = (block % x_blocks) * ${pixels}u;
+  let ox0 = (block % x_blocks) * PIXELS;
   let oy = (block / x_blocks) % params.grid_height;
   let image = block / (x_blocks * params.grid_height);
   let ix0 = i32(ox0) * params.stride - pad_left(phase);
   let iy0 = i32(oy) * params.stride - pad_top(phase);
   let k_quads = params.in_quads0 + params.in_quads1;
-  ${lines(quads, (q) => `let column${q} = min(nq0 + ${q}u, params.column_quads - 1u);`)}
-  ${lines(pixels, (r) => lines(quads, (q) => `var acc${r}_${q} = vec4<f32>(0.0);`))}
-  for (var ky = 0u; ky < ${kernelHeight}u; ky++) {
+  ${unroll(quads, (q) => `let column${q} = min(nq0 + ${q}u, params.column_quads - 1u);`)}
+  ${accumulatorsWgsl(pixels, quads)}
+  for (var ky = 0u; ky < KERNEL_HEIGHT; ky++) {
     let iy = iy0 + i32(ky);
     if (iy < 0 || iy >= params.in_height) { continue; }
     let line = (i32(image) * params.in_height + iy) * params.in_width;
     for (var k = 0u; k < k_quads; k++) {
-      ${inner}
+      ${stride < kernelWidth ? overlappingTapsWgsl(kernelWidth, stride, pixels, quads) : apartTapsWgsl(stride, pixels, quads)}
     }
   }
   let grid_row0 = (image * params.grid_height + oy) * params.grid_width + ox0;
-  ${shortcut ? shortcutWgsl : ""}
+  ${shortcut ? shortcutWgsl(pixels, quads) : ""}
   let row0 = output_row(grid_row0, phase);
   ${sumsWgsl(pixels, quads)}
-  for (var r = 0u; r < ${pixels}u && ox0 + r < params.grid_width; r++) {
-    for (var q = 0u; q < ${quads}u && nq0 + q < params.column_quads; q++) {
-      finish(sums[r * ${quads}u + q], row0 + r * params.step, nq0 + q);
+  for (var r = 0u; r < PIXELS && ox0 + r < params.grid_width; r++) {
+    for (var q = 0u; q < QUADS && nq0 + q < params.column_quads; q++) {
+      finish(sums[r * QUADS + q], row0 + r * params.step, nq0 + q);
     }
   }
 }
 `;
+}
+
+/** Weights of tap (ky, `kx`) for column quad `q`. */
+const tapWeights = (kx: string) => (q: number) =>
+  storedWeightsWgsl(
+    `((first_tap + ky * KERNEL_WIDTH + ${kx}) * k_quads + k) * params.column_quads + column${q}`,
+  );
+
+/** All kx of a row of the window, where windows of neighbouring pixels overlap: one segment of the input row serves all. */
+function overlappingTapsWgsl(
+  kernelWidth: number,
+  stride: number,
+  pixels: number,
+  quads: number,
+): string {
+  const span = (pixels - 1) * stride + kernelWidth;
+  return /* wgsl */ `${unroll(span, (j) => `let a${j} = load_at(line, ix0 + ${j}, k);`)}
+      ${unroll(kernelWidth, (kx) => productsWgsl(pixels, quads, tapWeights(`${kx}u`), (r) => r * stride + kx))}`;
+}
+
+/** The same where windows do not overlap. */
+const apartTapsWgsl = (stride: number, pixels: number, quads: number): string => /* wgsl */ `
+      for (var kx = 0u; kx < KERNEL_WIDTH; kx++) {
+        ${unroll(pixels, (r) => `let a${r} = load_at(line, ix0 + ${r * stride} + i32(kx), k);`)}
+        ${productsWgsl(pixels, quads, tapWeights("kx"))}
+      }`;
+
+/** The products of the shortcut, with its rows of the weight behind those of all taps. */
+function shortcutWgsl(pixels: number, quads: number): string {
+  const weights = (q: number): string =>
+    storedWeightsWgsl(`(params.taps * k_quads + k) * params.column_quads + column${q}`);
+  return /* wgsl */ `let last = params.rows - 1u;
+  for (var k = 0u; k < shortcut_quads(); k++) {
+    ${unroll(pixels, (r) => `let a${r} = load_shortcut(min(grid_row0 + ${r}u, last), k);`)}
+    ${productsWgsl(pixels, quads, weights)}
+  }`;
 }

@@ -6,23 +6,25 @@
  * x: NHWC, or two sources with concatenated channels. W: `packWeight` layout, taps = (ky, kx) row-major.
  * y: NHWC. f32 accumulators over all taps and channels.
  *
- * Variants as in `linear.ts`: `naive`; `register-PxQ` with P neighbouring pixels of a row and Q column
- * quads per invocation, reusing a loaded row segment for all kx; `tiled` implicit GEMM in workgroup memory;
- * `matrix` the same by matrix units; `tiled-split`, `matrix-split` with K in slices, where the tiles are too few; `patch`
- * implicit GEMM over a patch of the input that is staged once for all taps (`conv2d-patch.ts`), for stride 1: for 3×3 of
- * large maps on GPUs.
- * A 1×1 convolution with stride 1 and no padding is a `linear` over pixels; the graph lowers it so.
+ * Variants: `naive`, `tiled`, `matrix`, `tiled-split`, `matrix-split` as in `linear.ts`, tiles as an implicit GEMM. And
  *
- * `upsample`: a 3×3 convolution of the map doubled by nearest neighbour, without the doubled map. Output row
- * 2i sees input rows i − 1, i, i and row 2i + 1 sees i, i, i + 1, columns alike; so the outputs of each of the
- * four phases (row parity, column parity) are a 2×2 convolution of the small map, with taps that are sums of
- * the 3×3 ones (`packWeight`). Phases are the grid's z axis; borders agree, as a pixel outside is zero in both.
+ * - `register-PxQ`: P neighbouring pixels of a row and Q column quads per invocation. A row segment that is loaded once
+ *   serves all kx.
+ * - `patch`: an implicit GEMM over a patch of the input that is staged once for all taps (`conv2d-patch.ts`). Stride 1 only;
+ *   for 3×3 of large maps on GPUs.
  *
- * `shortcutChannels`: adds a 1×1 convolution of another map, of the output's size, to the sum before it is
- * finished; its rows of the weight follow those of the last tap. The shortcut of a resnet, without a store.
+ * The graph lowers a 1×1 convolution with stride 1 and no padding to a `linear` over pixels.
  *
- * `inputNorm`: GroupNorm's scale, shift and SiLU while x is loaded (`input-norm.ts`); the statistics of the next norm
- * are the epilogue's (`tile-statistics.ts`).
+ * `upsample`: a 3×3 convolution of the map doubled by nearest neighbour, without the doubled map. Output row 2i sees input
+ * rows i − 1, i, i and row 2i + 1 sees i, i, i + 1; columns alike. So the outputs of each of the four phases (row parity,
+ * column parity) are a 2×2 convolution of the small map, with taps that are sums of the 3×3 ones (`packWeight`). Phases are
+ * the grid's z axis. Borders agree, as a pixel outside is zero in both.
+ *
+ * `shortcutChannels`: adds a 1×1 convolution of another map, of the output's size, to the sum before it is finished. Its
+ * rows of the weight follow those of the last tap. It is the shortcut of a resnet, without a store.
+ *
+ * `inputNorm`: GroupNorm's scale, shift and SiLU while x is loaded (`loads.ts`). The epilogue takes the statistics of the
+ * next norm (`tile-statistics.ts`). Shaders: `conv2d-wgsl.ts`.
  */
 import type { Caps } from "../../gpu/caps.ts";
 import { dtypeByteLength } from "../../gpu/dtype.ts";
@@ -35,57 +37,62 @@ import { PATCH_TILE, patchConv2dWgsl, patchGroups, patchStorageBytes } from "./c
 import type { Conv2dProblem } from "./conv2d-problem.ts";
 import {
   checkConv2d,
+  conv2dInterface,
   conv2dOutputSize,
   conv2dTiledRows,
   effectiveKernel,
   gridSize,
-  interfaceOf,
 } from "./conv2d-problem.ts";
-import { conv2dLoadsWgsl, gatheringConv2dWgsl, registerConv2dWgsl } from "./conv2d-wgsl.ts";
-import { MAX_BINDINGS, epilogueParams, epilogueWgsl } from "./epilogue.ts";
-import { isMatrixVariant, matrixTileRefusal, gemmBody } from "./gemm-matrix.ts";
+import {
+  conv2dLoadsWgsl,
+  gatherWgsl,
+  naiveConv2dWgsl,
+  registerConv2dWgsl,
+  tapCount,
+} from "./conv2d-wgsl.ts";
+import { epilogueParams, epilogueWgsl } from "./epilogue.ts";
+import { gemmBody, matrixRefusal } from "./gemm-matrix.ts";
 import { REGISTER_WORKGROUP } from "./gemm-register.ts";
-import type { SplitShape } from "./gemm-split.ts";
-import { splitPlan, splitRefusal } from "./gemm-split.ts";
 import type { GemmBody } from "./gemm-tiled.ts";
-import { TILE_COLUMNS, TILE_ROWS, tileSteps } from "./gemm-tiled.ts";
+import { tileSteps } from "./gemm-tiled.ts";
+import { normLabel } from "./loads.ts";
 import { MERGED_NORM_BYTES, mergedNormParams } from "./merged-norm.ts";
 import { packedWeightByteLength } from "./pack-weight.ts";
-import {
-  NO_BINDING_FOR_STATISTICS,
-  mergedNormVariantRefusal,
-  statisticsRefusal,
-  tileStatisticsByteLength,
-} from "./tile-statistics.ts";
+import { epilogueStatisticsByteLength, statisticsRefusal } from "./tile-statistics.ts";
+import type { TiledGemm } from "./tiled-plan.ts";
+import { splitRefusal, tiledPlan } from "./tiled-plan.ts";
 
 export type { Conv2dProblem } from "./conv2d-problem.ts";
 export { conv2dOutputSize, conv2dTiledRows } from "./conv2d-problem.ts";
 
-export type Conv2dVariant =
-  | "naive"
-  | "register-8x1"
-  | "register-8x2"
-  | "tiled"
-  | "tiled-split"
-  | "matrix"
-  | "matrix-split"
-  | "patch";
+const VARIANTS = [
+  "naive",
+  "register-8x1",
+  "register-8x2",
+  "tiled",
+  "tiled-split",
+  "matrix",
+  "matrix-split",
+  "patch",
+] as const;
+
+export type Conv2dVariant = (typeof VARIANTS)[number];
 
 /**
- * From so many patches on `patch` is expected to be faster: half the cores of a large GPU. With fewer, the tiles of
- * `tiled`, twice as many, occupy more of them. A prediction (bench/NOTES.md), for `rcod tune` to correct.
+ * With at least so many patches, `patch` is expected to be faster than `tiled`: half the cores of a large GPU. With fewer,
+ * `tiled` occupies more cores, as it has twice as many tiles. A prediction (bench/NOTES.md) that `rcod tune` can correct.
  */
 const LEAST_PATCHES = 66;
 
 function select(p: Conv2dProblem, caps: Caps): Conv2dVariant {
   if (!caps.isSoftware) {
-    if (matrixTileRefusal(p.dtype, caps) === null) return "matrix";
+    if (matrixRefusal("matrix", p.dtype, caps) === null) return "matrix";
     return suitsPatch(p) ? "patch" : "tiled";
   }
   return quadCount(p.outChannels) === 1 ? "register-8x1" : "register-8x2";
 }
 
-/** Patches hang over the border; at least this much of them must lie in the map, of 1.5 times the rate. */
+/** Share of the patches' pixels that must lie in the map: `patch` has 1.5 times the rate, but patches hang over the border. */
 const LEAST_WITHIN = 0.75;
 
 /** Whether 3×3 taps share a patch, and patches are many and mostly within the map. */
@@ -99,61 +106,42 @@ function suitsPatch(p: Conv2dProblem): boolean {
 }
 
 function refusal(p: Conv2dProblem, caps: Caps, variant: Conv2dVariant): string | null {
-  const missing = isMatrixVariant(variant) ? matrixTileRefusal(p.dtype, caps) : null;
+  const missing = matrixRefusal(variant, p.dtype, caps);
   if (missing !== null) return missing;
-  const unmerged = mergedNormVariantRefusal(variant, p.mergedNorm, interfaceOf(p).operands);
-  if (unmerged !== null) return unmerged;
-  if (p.epilogue.statistics !== "none") {
-    const reason = statisticsRefusal(variant, conv2dTiledRows(p));
-    if (reason !== null) return reason;
-    if (interfaceOf(p).operands.length > MAX_BINDINGS) return NO_BINDING_FOR_STATISTICS;
+  const reason = statisticsRefusal(variant, p, conv2dInterface(p).operands, conv2dTiledRows(p));
+  if (reason !== null) return reason;
+  if (variant !== "patch") {
+    const body = gemmBody(variant, caps, false);
+    return splitRefusal(variant, tiledGemm(p, body), body);
   }
-  if (variant === "tiled-split" || variant === "matrix-split") {
-    return splitRefusal(variant, splitShape(p, gemmBody(variant, caps, false)));
-  }
-  if (variant !== "patch") return null;
   if (p.stride !== 1) return `patch is for stride 1, got ${p.stride}`;
-  const [bytes, most] = [
-    patchStorageBytes(effectiveKernel(p)) + (p.mergedNorm ? MERGED_NORM_BYTES : 0),
-    caps.limits.maxComputeWorkgroupStorageSize,
-  ];
+  const bytes = patchStorageBytes(effectiveKernel(p)) + (p.mergedNorm ? MERGED_NORM_BYTES : 0);
+  const most = caps.limits.maxComputeWorkgroupStorageSize;
   return bytes <= most ? null : `patch needs ${bytes} bytes of workgroup storage, got ${most}`;
 }
 
-function splitShape(p: Conv2dProblem, body: GemmBody): SplitShape {
-  const [outHeight, outWidth] = conv2dOutputSize(p);
-  const phases = p.upsample ? 4 : 1;
+function tiledGemm(p: Conv2dProblem, body: GemmBody): TiledGemm {
+  const [gridHeight, gridWidth] = gridSize(p);
   const [kernelHeight, kernelWidth] = effectiveKernel(p);
-  // Two sources are one K axis, each padded to quads.
-  const stepsOf = (sources: readonly number[]): number =>
-    tileSteps(
-      sources.reduce((sum, channels) => sum + 4 * quadCount(channels), 0),
-      body,
-    );
   return {
-    rows: (p.batch * outHeight * outWidth) / phases,
+    rows: p.batch * gridHeight * gridWidth,
     columnQuads: quadCount(p.outChannels),
-    phases,
-    steps: kernelHeight * kernelWidth * stepsOf(p.inChannels) + stepsOf(p.shortcutChannels),
-    stepChannels: 4 * body.kQuads,
+    phases: p.upsample ? 4 : 1,
+    steps:
+      kernelHeight * kernelWidth * tileSteps(p.inChannels, body) +
+      tileSteps(p.shortcutChannels, body),
   };
 }
 
-function plan(p: Conv2dProblem, caps: Caps, variant: Conv2dVariant = select(p, caps)): KernelPlan {
-  checkConv2d(p);
-  const reason = refusal(p, caps, variant);
-  if (reason !== null) throw new ShapeError(`conv2d: ${reason}`);
+function paramsOf(p: Conv2dProblem): Param[] {
   const [outHeight, outWidth] = conv2dOutputSize(p);
+  const [gridHeight, gridWidth] = gridSize(p);
+  const [kernelHeight, kernelWidth] = effectiveKernel(p);
   const [first = 1, second = 0] = p.inChannels;
   const [shortcut0 = 0, shortcut1 = 0] = p.shortcutChannels;
-  const shortcut = p.shortcutChannels.length > 0;
-  const step = p.upsample ? 2 : 1;
-  const [gridHeight, gridWidth] = gridSize(p);
-  const kernelSize = effectiveKernel(p);
-  const rows = p.batch * gridHeight * gridWidth;
   const columns = quadCount(p.outChannels);
-  const params: Param[] = [
-    u32("rows", rows),
+  return [
+    u32("rows", p.batch * gridHeight * gridWidth),
     u32("in_quads0", quadCount(first)),
     u32("in_quads1", quadCount(second)),
     u32("shortcut_quads0", quadCount(shortcut0)),
@@ -162,54 +150,52 @@ function plan(p: Conv2dProblem, caps: Caps, variant: Conv2dVariant = select(p, c
     u32("out_quads", columns),
     u32("rows_per_image", outHeight * outWidth),
     u32("batch", p.batch),
-    u32("taps", kernelSize[0] * kernelSize[1]),
-    u32("kernel_width", kernelSize[1]),
+    u32("taps", kernelHeight * kernelWidth),
+    u32("kernel_width", kernelWidth),
     i32("in_height", p.inHeight),
     i32("in_width", p.inWidth),
     u32("grid_height", gridHeight),
     u32("grid_width", gridWidth),
-    u32("step", step),
+    u32("step", p.upsample ? 2 : 1),
     i32("stride", p.stride),
     i32("pad_top", p.padding[0]),
     i32("pad_left", p.padding[2]),
     ...epilogueParams(p.epilogue, p.outChannels),
     ...mergedNormParams(p.mergedNorm, p.inChannels),
   ];
+}
+
+function plan(p: Conv2dProblem, caps: Caps, variant: Conv2dVariant = select(p, caps)): KernelPlan {
+  checkConv2d(p);
+  const reason = refusal(p, caps, variant);
+  if (reason !== null) throw new ShapeError(`conv2d: ${reason}`);
+  const [gridHeight, gridWidth] = gridSize(p);
+  const kernelSize = effectiveKernel(p);
+  const columns = quadCount(p.outChannels);
+  const shortcut = p.shortcutChannels.length > 0;
   const isMerging = p.mergedNorm !== null;
-  const extras = { geglu: false, statistics: p.epilogue.statistics, isMerging, split: false };
-  const { operands, shape } = interfaceOf(p);
-  const header = { caps, dtype: p.dtype, operands, params };
-  const loads = conv2dLoadsWgsl(
-    p.inChannels.length,
-    p.shortcutChannels.length,
-    p.inputNorm,
-    isMerging,
-  );
-  const finish = epilogueWgsl(p.epilogue, shape);
-  const label = `conv2d/${variant} ${p.kernelSize.join("x")}${p.stride > 1 ? ` s${p.stride}` : ""}${p.upsample ? " up" : ""}${shortcut ? " + 1x1" : ""}${p.inputNorm === "none" ? "" : isMerging ? " merged norm" : " norm"}${p.epilogue.statistics === "none" ? "" : " stats"}`;
-  const one = (
-    main: string,
-    [x, y]: Dispatch["workgroups"],
-    directives: readonly string[] = [],
-  ): KernelPlan => ({
+  const { geglu, statistics } = p.epilogue;
+  const { operands, shape } = conv2dInterface(p);
+  const header = { caps, dtype: p.dtype, operands, params: paramsOf(p) };
+  const loads = conv2dLoadsWgsl(p, p.shortcutChannels.length);
+  const epilogue = epilogueWgsl(p.epilogue, shape);
+  const label = `conv2d/${variant} ${p.kernelSize.join("x")}${p.stride > 1 ? ` s${p.stride}` : ""}${p.upsample ? " up" : ""}${shortcut ? " + 1x1" : ""}${normLabel(p)}${statistics === "none" ? "" : " stats"}`;
+  const one = (main: string, [x, y]: Dispatch["workgroups"]): KernelPlan => ({
     variant,
     scratch: [],
-    dispatches: [
-      dispatch(label, { ...header, directives }, loads + finish + main, [x, y, step * step]),
-    ],
+    dispatches: [dispatch(label, header, loads + epilogue + main, [x, y, p.upsample ? 4 : 1])],
   });
-  const body = gemmBody(variant, caps, p.inputNorm !== "none");
   switch (variant) {
     case "naive":
       return one(
-        gatheringConv2dWgsl(null, shortcut, extras),
-        foldWorkgroups(Math.ceil((rows * columns) / REGISTER_WORKGROUP)),
+        gatherWgsl(shortcut) + naiveConv2dWgsl(shortcut),
+        foldWorkgroups(
+          Math.ceil((p.batch * gridHeight * gridWidth * columns) / REGISTER_WORKGROUP),
+        ),
       );
     case "register-8x1":
     case "register-8x2": {
-      const [pixels, quads] = ({ "register-8x1": [8, 1], "register-8x2": [8, 2] } as const)[
-        variant
-      ];
+      const [pixels, quads] = variant === "register-8x1" ? [8, 1] : [8, 2];
       const blocks = Math.ceil(gridWidth / pixels) * gridHeight * p.batch;
       return one(
         registerConv2dWgsl(kernelSize, p.stride, pixels, quads, shortcut),
@@ -217,28 +203,25 @@ function plan(p: Conv2dProblem, caps: Caps, variant: Conv2dVariant = select(p, c
       );
     }
     case "tiled":
-    case "matrix": {
-      const groups = Math.ceil(rows / TILE_ROWS) * Math.ceil((columns * 4) / TILE_COLUMNS);
-      return one(
-        gatheringConv2dWgsl(body, shortcut, extras),
-        foldWorkgroups(groups),
-        body.directives,
-      );
-    }
     case "tiled-split":
-    case "matrix-split":
-      return splitPlan(variant, {
-        ...splitShape(p, body),
-        ...header,
-        directives: body.directives,
+    case "matrix":
+    case "matrix-split": {
+      const body = gemmBody(variant, caps, p.inputNorm !== "none");
+      return tiledPlan(variant, tiledGemm(p, body), body, {
         label,
-        products: loads + gatheringConv2dWgsl(body, shortcut, { ...extras, split: true }),
-        epilogue: finish,
-        geglu: false,
+        header,
+        loads,
+        epilogue,
+        gather: gatherWgsl(shortcut),
+        taps: tapCount(shortcut),
+        geglu,
+        statistics,
+        isMerging,
       });
+    }
     case "patch":
       return one(
-        patchConv2dWgsl(kernelSize, shortcut, p.epilogue.statistics === "channels", isMerging),
+        patchConv2dWgsl(kernelSize, shortcut, statistics === "channels", isMerging),
         foldWorkgroups(patchGroups(gridHeight, gridWidth, columns) * p.batch),
       );
     default:
@@ -265,10 +248,6 @@ function cost(p: Conv2dProblem): Cost {
       geglu: false,
       upsample: p.upsample,
     });
-  const statisticsBytes =
-    p.epilogue.statistics === "channels"
-      ? tileStatisticsByteLength(conv2dTiledRows(p), p.outChannels, p.epilogue.channelsPerEntry)
-      : 0;
   return {
     flops: 2 * outPixels * p.outChannels * products,
     bytesRead:
@@ -277,7 +256,8 @@ function cost(p: Conv2dProblem): Cost {
       weightBytes(inChannels, p.kernelSize[0] * p.kernelSize[1]) +
       (shortcutChannels > 0 ? weightBytes(shortcutChannels, 1) : 0) +
       (p.epilogue.residual ? outBytes : 0),
-    bytesWritten: outBytes + statisticsBytes,
+    bytesWritten:
+      outBytes + epilogueStatisticsByteLength(p.epilogue, conv2dTiledRows(p), p.outChannels),
   };
 }
 
@@ -294,23 +274,14 @@ function classOf(p: Conv2dProblem): string {
 /** 2-D convolution with zero padding, a packed weight and an epilogue. */
 export const conv2d: Kernel<Conv2dProblem, Conv2dVariant> = {
   name: "conv2d",
-  variants: [
-    "naive",
-    "register-8x1",
-    "register-8x2",
-    "tiled",
-    "tiled-split",
-    "matrix",
-    "matrix-split",
-    "patch",
-  ],
+  variants: VARIANTS,
   check: checkConv2d,
   select,
   plan,
   cost,
   refusal,
   classOf,
-  // A norm in the loads costs some variants nine times what it costs others; the graph puts it where it pays.
+  // A norm in the loads costs some variants nine times what it costs others. The graph decides where it is faster.
   tuningProblem: (p) => ({
     ...p,
     inputNorm: "none",

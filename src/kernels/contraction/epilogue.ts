@@ -1,41 +1,44 @@
 /**
- * What happens to a finished sum of conv2d and linear before it is stored, as WGSL functions:
+ * What happens to a sum of conv2d or linear before it is stored:
  *
  *   plain:  y = activate(sum + bias[c] + channelAdd[n, c]) + residual[row, c]
  *   geglu:  y = (value + bias_v) · gelu(gate + bias_g)
  *
- * `row` is the flattened output pixel or token, `nq` the quad of output channels. For GEGLU the weight
- * columns are interleaved at packing (quads: value, gate, value, gate, …), so one invocation holds both
- * halves. `bias` is always bound, f32; a layer without bias binds zeros.
+ * `row` is the flattened output pixel or token, `nq` the quad of output channels. For GEGLU the columns of the weight are
+ * interleaved when it is packed (quads: value, gate, value, gate, …), so that one invocation holds both halves. `bias`, f32,
+ * is always bound; a layer without a bias binds zeros.
  *
- * Which of these there are, and the activation but for GELU, are uniforms and not text: a branch at the end of a
- * long sum costs next to nothing, a pipeline costs a software adapter up to a second to compile.
+ * Uniforms say which of the terms there are, and which activation other than GELU. The text of the shader is the same for
+ * all of them: a branch at the end of a long sum costs almost nothing, and a software adapter takes up to a second to
+ * compile another pipeline.
  */
 import { ShapeError, quadCount } from "../../gpu/shape.ts";
 import type { Operand, Param } from "../../gpu/wgsl.ts";
-import { f32, optional, u32 } from "../kernel.ts";
+import { f32, optional, reads, u32, writes } from "../kernel.ts";
 import type { ChannelsPerEntry } from "../norm/channel-stats.ts";
 import type { Activation } from "../pointwise/activation.ts";
 import { activationWgsl } from "../pointwise/activation.ts";
 import type { TileStatistics } from "./gemm-tiled.ts";
+import type { LoadedInput } from "./loads.ts";
+import { inputNormOperands } from "./loads.ts";
 
 /** What happens to a finished sum of conv2d or linear before it is stored. */
 export interface Epilogue {
-  /** Adds operand `channel_add` [batch, outChannels] (activation dtype): the time embedding. */
+  /** Adds operand `channel_add` [batch, outChannels], stored as activations are: the time embedding. */
   readonly channelAdd: boolean;
-  /** Where those channels are in wider rows of `channel_add`: the first, a multiple of 4, of so many. Null: all. */
+  /** The first channel, a multiple of 4, and the channels of a row, where rows of `channel_add` are wider. Null: they are not. */
   readonly channelAddWindow: readonly [offset: number, channels: number] | null;
   /** Adds operand `residual`, shaped like the output, after the activation. */
   readonly residual: boolean;
   /** Applied before the residual is added. */
   readonly activation: Activation;
-  /** Also writes statistics of what is stored, for a norm of channels or of rows: see `tile-statistics.ts`. */
+  /** Also writes statistics of what it stores, for a norm of channels or of rows: see `tile-statistics.ts`. */
   readonly statistics: TileStatistics;
-  /** Channels of an entry of those of channels, a divisor of every group of the norms that read them. */
+  /** Channels of an entry of statistics of channels. Divides every group of the norms that read them. */
   readonly channelsPerEntry: ChannelsPerEntry;
-  /** Where those of channels begin in operand `stats`, in f32; a multiple of 8. */
+  /** Where statistics of channels begin in operand `stats`, in f32; a multiple of 8. */
   readonly statisticsFirst: number;
-  /** The output has half the columns: value · gelu(gate). Excludes all the others. */
+  /** Stores value · gelu(gate), half the columns. Excludes all other fields. */
   readonly geglu: boolean;
 }
 
@@ -50,7 +53,7 @@ export const PLAIN_EPILOGUE: Epilogue = {
   geglu: false,
 };
 
-/** Which operands a shader declares; the others it cannot have. */
+/** Which optional operands a shader declares. Without one it serves no problem that has it. */
 export interface EpilogueShape {
   readonly channelAdd: boolean;
   readonly residual: boolean;
@@ -60,33 +63,41 @@ export interface EpilogueShape {
 export const MAX_BINDINGS = 8;
 
 /**
- * All operands of a kernel in binding order, and which of its own the epilogue declares: a shortcut takes the place of
- * the residual, and where bindings are scarce a shader declares only what it has.
+ * All operands of a contraction in binding order, and which of them are the epilogue's. A shader declares the epilogue's
+ * operands even if its problem lacks them, so that it serves other problems too. It declares only what the problem has
+ * where bindings are scarce, and no residual beside a shortcut, which takes its place.
  */
-export function withEpilogue(
-  epilogue: Epilogue,
-  hasShortcut: boolean,
-  before: readonly Operand[],
-  after: readonly Operand[],
+export function contractionOperands(
+  { inChannels, inputNorm, mergedNorm, epilogue }: LoadedInput & { readonly epilogue: Epilogue },
+  shortcuts: number,
+  rowNorm: readonly Operand[],
 ): { readonly operands: readonly Operand[]; readonly shape: EpilogueShape } {
-  const isScarce = before.length + after.length + (hasShortcut ? 1 : 2) > MAX_BINDINGS;
+  const { channelAdd, residual, statistics, geglu } = epilogue;
+  const before = [
+    ...inChannels.map((_, source) => reads(`x${source}`)),
+    reads("weight"),
+    reads("bias", "vec4<f32>"),
+  ];
+  const after = [
+    ...Array.from({ length: shortcuts }, (_, source) => reads(`shortcut${source}`)),
+    ...inputNormOperands(inputNorm),
+    ...rowNorm,
+    writes("y"),
+    // What is written and what is merged on load share `stats`.
+    ...(statistics === "channels" ? [writes("stats", "f32")] : []),
+    ...(statistics !== "channels" && mergedNorm !== null ? [reads("stats", "f32")] : []),
+    ...(statistics === "rows" ? [writes("row_stats_out", "vec2<f32>")] : []),
+  ];
+  const isScarce = before.length + after.length + (shortcuts > 0 ? 1 : 2) > MAX_BINDINGS;
   const shape = {
-    channelAdd: !epilogue.geglu && (epilogue.channelAdd || !isScarce),
-    residual: !epilogue.geglu && !hasShortcut && (epilogue.residual || !isScarce),
+    channelAdd: !geglu && (channelAdd || !isScarce),
+    residual: !geglu && shortcuts === 0 && (residual || !isScarce),
   };
   const own = [
-    ...(shape.channelAdd ? [optional("channel_add", epilogue.channelAdd, "bias")] : []),
-    ...(shape.residual ? [optional("residual", epilogue.residual, "bias")] : []),
+    ...(shape.channelAdd ? [optional("channel_add", channelAdd, "bias")] : []),
+    ...(shape.residual ? [optional("residual", residual, "bias")] : []),
   ];
   return { operands: [...before, ...own, ...after], shape };
-}
-
-/** Throws `ShapeError` for more operands than every device binds. */
-export function checkBindings(name: string, operands: readonly Operand[]): void {
-  if (operands.length <= MAX_BINDINGS) return;
-  throw new ShapeError(
-    `${name}: takes at most ${MAX_BINDINGS} operands, got ${operands.length}. Apply the norm by affineActivation`,
-  );
 }
 
 /** x·sigmoid(s·x): the s of each activation that has this form. */
@@ -105,17 +116,26 @@ export function epilogueParams(epilogue: Epilogue, outChannels: number): Param[]
     u32("has_relu", activation === "relu" ? 1 : 0),
     u32("has_sigmoid", activation in SIGMOID_SCALES ? 1 : 0),
     f32("sigmoid_scale", SIGMOID_SCALES[activation] ?? 0),
-    u32("stats_run", channelsPerEntry),
+    u32("channels_per_entry", channelsPerEntry),
     u32("stats_first", statisticsFirst),
   ];
 }
 
-/** Throws `ShapeError` for a window that is no run of quads within its row: the padding of the output must find zeros. */
+/**
+ * Throws `ShapeError` for more operands than every device binds, and for a window that is not whole quads of its row: the
+ * padding of the output must find zeros.
+ */
 export function checkEpilogue(
   name: string,
   { channelAddWindow }: Epilogue,
   outChannels: number,
+  operands: readonly Operand[],
 ): void {
+  if (operands.length > MAX_BINDINGS) {
+    throw new ShapeError(
+      `${name}: takes at most ${MAX_BINDINGS} operands, got ${operands.length}. Apply the norm by affineActivation`,
+    );
+  }
   if (channelAddWindow === null) return;
   const [offset, channels] = channelAddWindow;
   const end = offset + outChannels;
@@ -128,13 +148,14 @@ export function checkEpilogue(
 }
 
 /**
- * WGSL of `finish(sum, row, nq)`, which returns what it has stored, or with GEGLU of
- * `finish_pair(value, gate, row, pair)`. Uses
- * `params.out_quads` (quads of a stored row) and, for channelAdd, `params.rows_per_image`.
+ * Fragment of a shader: `finish(sum, row, nq)`, which stores an output and returns it as it is stored, or with GEGLU
+ * `finish_pair(value, gate, row, pair)`. Needs the operands of `contractionOperands`, `bias` and `y`, the params above,
+ * `out_quads` (quads of a stored row) and, for channelAdd, `rows_per_image`.
  */
 export function epilogueWgsl({ activation, geglu }: Epilogue, shape: EpilogueShape): string {
+  const gelu = activationWgsl("gelu");
   if (geglu) {
-    return /* wgsl */ `${activationWgsl("gelu")}
+    return /* wgsl */ `${gelu}
 fn finish_pair(value: vec4<f32>, gate: vec4<f32>, row: u32, pair: u32) {
   let v = value + bias[2u * pair];
   let g = gate + bias[2u * pair + 1u];
@@ -142,31 +163,29 @@ fn finish_pair(value: vec4<f32>, gate: vec4<f32>, row: u32, pair: u32) {
 }
 `;
   }
-  // Of an `if` SwiftShader runs both sides, masked; a loop of no turns it leaves.
-  const once = (flag: string, body: string): string =>
-    `for (var turn = 0u; turn < params.${flag}; turn++) { ${body} }`;
-  const channelAdd = once(
-    "has_channel_add",
-    `let image = row / params.rows_per_image;
-    v = v + unpack(channel_add[image * params.channel_add_quads + params.channel_add_first + nq]);`,
-  );
-  const sigmoid = once(
-    "has_sigmoid",
-    "v = v / (vec4<f32>(1.0) + exp(min(-params.sigmoid_scale * v, vec4<f32>(80.0))));",
-  );
-  const activate = `if (params.has_relu != 0u) { v = max(v, vec4<f32>(0.0)); }
-  ${sigmoid}`;
-  const residual = once("has_residual", "v = v + unpack(residual[row * params.out_quads + nq]);");
-  const gelu = activation === "gelu";
-  return /* wgsl */ `${gelu ? activationWgsl("gelu") : ""}
+  const isGelu = activation === "gelu";
+  return /* wgsl */ `${isGelu ? gelu : ""}
 fn finish(sum: vec4<f32>, row: u32, nq: u32) -> vec4<f32> {
   var v = sum + bias[nq];
-  ${shape.channelAdd ? channelAdd : ""}
-  ${gelu ? "v = activate(v);" : activate}
-  ${shape.residual ? residual : ""}
+  ${shape.channelAdd ? CHANNEL_ADD : ""}
+  ${isGelu ? "v = activate(v);" : ACTIVATE}
+  ${shape.residual ? RESIDUAL : ""}
   let stored = pack(v);
   y[row * params.out_quads + nq] = stored;
   return unpack(stored);
 }
 `;
 }
+
+// A flag is the number of turns of a loop: SwiftShader runs both sides of an `if`, masked, but skips a loop without turns.
+const CHANNEL_ADD = /* wgsl */ `for (var turn = 0u; turn < params.has_channel_add; turn++) {
+    let image = row / params.rows_per_image;
+    v = v + unpack(channel_add[image * params.channel_add_quads + params.channel_add_first + nq]);
+  }`;
+const ACTIVATE = /* wgsl */ `if (params.has_relu != 0u) { v = max(v, vec4<f32>(0.0)); }
+  for (var turn = 0u; turn < params.has_sigmoid; turn++) {
+    v = v / (vec4<f32>(1.0) + exp(min(-params.sigmoid_scale * v, vec4<f32>(80.0))));
+  }`;
+const RESIDUAL = /* wgsl */ `for (var turn = 0u; turn < params.has_residual; turn++) {
+    v = v + unpack(residual[row * params.out_quads + nq]);
+  }`;

@@ -4,13 +4,13 @@
  *   x̂[row, c] = (x[row, c] − mean[row])·rstd[row]·gamma[c] + beta[c]
  *
  * mean and rstd come from `row_stats`, which the layer that made x has written in its epilogue ("rows" in
- * `tile-statistics.ts`): inChannels / 64 parts a row, merged by the lane that stages the row, once.
+ * `tile-statistics.ts`): inChannels / 64 partials a row. The lane that stages a row merges them, once.
  */
 import { ShapeError } from "../../gpu/shape.ts";
 import type { Operand, Param } from "../../gpu/wgsl.ts";
 import { f32, reads, u32 } from "../kernel.ts";
 import { TILE_COLUMNS } from "./gemm-tiled.ts";
-import { rowParts } from "./tile-statistics.ts";
+import { rowPartials } from "./tile-statistics.ts";
 
 /** A LayerNorm over the rows that a linear layer loads. */
 export interface LayerNormOnLoad {
@@ -24,7 +24,7 @@ export function checkLayerNormOnLoad(
   inChannels: readonly number[],
 ): void {
   const [channels = 0, ...more] = inChannels;
-  if (more.length > 0 || rowParts(channels) === null) {
+  if (more.length > 0 || rowPartials(channels) === null) {
     throw new ShapeError(
       `linear: normalises rows of one source of a multiple of ${TILE_COLUMNS} channels while loading, ` +
         `got ${inChannels.join(" + ")}. Apply layerNorm`,
@@ -47,23 +47,23 @@ export function layerNormParams(
   [channels = 0]: readonly number[],
 ): Param[] {
   if (norm === null) return [];
-  return [u32("row_parts", rowParts(channels) ?? 0), f32("eps", norm.eps)];
+  return [u32("row_partials", rowPartials(channels) ?? 0), f32("eps", norm.eps)];
 }
 
-/** WGSL of `Row`, `locate` and `load_tap` for `tiledGemmWgsl`. Needs `load_stored(row, k)`. */
+/** WGSL of `Row`, `locate` and `load_tap` for `tiledGemmWgsl`, which has `TILE_COLUMNS`. Needs `load_stored(row, k)`. */
 export const LAYER_NORM_ROWS = /* wgsl */ `
 struct Row { index: u32, mean: f32, rstd: f32 }
 fn locate(row: u32, phase: u32) -> Row {
-  let first = row * params.row_parts;
+  let first = row * params.row_partials;
   var mean = 0.0;
-  for (var i = 0u; i < params.row_parts; i++) { mean += row_stats[first + i].x; }
-  mean /= f32(params.row_parts);
+  for (var i = 0u; i < params.row_partials; i++) { mean += row_stats[first + i].x; }
+  mean /= f32(params.row_partials);
   var m2 = 0.0;
-  for (var i = 0u; i < params.row_parts; i++) {
-    let part = row_stats[first + i];
-    m2 += part.y + ${TILE_COLUMNS}.0 * (part.x - mean) * (part.x - mean);
+  for (var i = 0u; i < params.row_partials; i++) {
+    let partial = row_stats[first + i];
+    m2 += partial.y + f32(TILE_COLUMNS) * (partial.x - mean) * (partial.x - mean);
   }
-  return Row(row, mean, 1.0 / sqrt(m2 / f32(params.row_parts * ${TILE_COLUMNS}u) + params.eps));
+  return Row(row, mean, 1.0 / sqrt(m2 / f32(params.row_partials * TILE_COLUMNS) + params.eps));
 }
 fn load_tap(row: Row, tap: u32, k: u32) -> vec4<f32> {
   return (load_stored(row.index, k) - row.mean) * row.rstd * gamma[k] + beta[k];

@@ -1,13 +1,15 @@
 /**
- * GroupNorm on load without a step that makes scale and shift: every workgroup of `tiled`, `matrix` and `patch` first merges
- * the statistics of all groups into mean and rstd, 256 bytes of workgroup memory. `norm` then holds gamma and beta.
+ * GroupNorm on load without a dispatch that makes scale and shift: every workgroup of `tiled`, `matrix` and `patch` first
+ * merges the statistics of all groups into mean and 1 / deviation, in 256 bytes of workgroup memory. Operand `norm` then
+ * holds gamma and beta.
  *
- * It repeats the merge for each workgroup, 128 lanes for at most `MOST_ENTRIES` entries each: 1 or 2 µs on a large GPU, where a
- * dispatch and its barrier cost 5 (bench/NOTES.md). The statistics are where the kernel writes its own, so that one
- * binding serves both: WebGPU binds no buffer twice to a dispatch that writes it.
+ * Each workgroup repeats the merge, with 128 lanes that take at most `MOST_ENTRIES` entries each. On a large GPU it takes
+ * 1 or 2 µs; a dispatch and its barrier take 5 (bench/NOTES.md). Operand `stats` holds these statistics and those that the
+ * kernel writes, because WebGPU does not bind a buffer twice to a dispatch that writes it.
  */
 import { ShapeError } from "../../gpu/shape.ts";
 import type { Param } from "../../gpu/wgsl.ts";
+import { constantsWgsl } from "../../gpu/wgsl.ts";
 import { f32, u32 } from "../kernel.ts";
 import type { Statistics } from "../norm/channel-stats.ts";
 import type { GroupNormSource, GroupNormSources } from "../norm/group-sums.ts";
@@ -17,7 +19,6 @@ import {
   groupSumsWgsl,
   totalChannels,
 } from "../norm/group-sums.ts";
-import type { InputNorm } from "./input-norm.ts";
 
 /** The GroupNorm of x. */
 export interface MergedNorm {
@@ -29,11 +30,12 @@ export interface MergedNorm {
   readonly eps: number;
 }
 
-const INVOCATIONS = 128;
+/** Lanes that merge: the invocations of a workgroup. */
+const MERGE_LANES = 128;
 const MOST_GROUPS = 32;
 /** Workgroup memory. */
 export const MERGED_NORM_BYTES = 8 * MOST_GROUPS;
-/** Entries of the statistics for each lane, twice read: from here on a step of its own is quicker. */
+/** Entries of the statistics for each lane, which reads them twice. For more, a dispatch of their own is faster. */
 const MOST_ENTRIES = 64;
 
 /** The statistics with the channels that they are of. */
@@ -55,25 +57,16 @@ export function mergedNormRefusal(norm: MergedNorm, inChannels: readonly number[
     (sum, source) => sum + (source.partials * source.channels) / source.channelsPerEntry,
     0,
   );
-  if (entries <= MOST_ENTRIES * INVOCATIONS) return null;
-  return `merges at most ${MOST_ENTRIES * INVOCATIONS} statistics on load, got ${entries}. Use groupNormAffine`;
+  if (entries <= MOST_ENTRIES * MERGE_LANES) return null;
+  return `merges at most ${MOST_ENTRIES * MERGE_LANES} statistics on load, got ${entries}. Use groupNormAffine`;
 }
 
-/** Throws `ShapeError` for a norm that does not belong to the sources. */
+/** Throws `ShapeError` for a norm that cannot be merged, or does not fit the sources. */
 export function checkMergedNorm(
   name: string,
-  norm: MergedNorm | null,
-  inputNorm: InputNorm,
+  norm: MergedNorm,
   inChannels: readonly number[],
 ): void {
-  if (norm === null) return;
-  const { statistics } = norm;
-  if (inputNorm === "none" || statistics.length !== inChannels.length) {
-    throw new ShapeError(
-      `${name}: a merged norm takes an inputNorm and statistics of every source, got "${inputNorm}" and ` +
-        `${statistics.length} for ${inChannels.length}`,
-    );
-  }
   const refusal = mergedNormRefusal(norm, inChannels);
   if (refusal !== null) throw new ShapeError(`${name}: ${refusal}`);
   checkGroupNorm(name, { ...norm, batch: 1, sources: sourcesOf(norm, inChannels) });
@@ -96,20 +89,22 @@ export function mergedNormParams(norm: MergedNorm | null, inChannels: readonly n
 }
 
 /**
- * WGSL of `merge_statistics(local)`, for all of a workgroup and before anything is staged, as it uses `exchange_set` and `part`;
- * and of `moments_of(k)`, mean and 1 / deviation of the two pairs of channels in quad `k`.
+ * WGSL of `merge_statistics(local)`, and of `moments_of(k)`: mean and 1 / deviation of the two pairs of channels in quad
+ * `k`. The whole workgroup calls `merge_statistics` before it stages anything, as it uses `exchange_set` and
+ * `exchange_get` of the includer.
  */
-export const MERGED_NORM = /* wgsl */ `${groupSumsWgsl(["stats", "stats"])}
-var<workgroup> group_moments: array<vec2<f32>, ${MOST_GROUPS}>; // mean, 1 / deviation
+export const MERGED_NORM = /* wgsl */ `${constantsWgsl({ MERGE_LANES, MOST_GROUPS })}
+${groupSumsWgsl(["stats", "stats"])}
+var<workgroup> group_moments: array<vec2<f32>, MOST_GROUPS>; // mean, 1 / deviation
 
-fn sum_of_parts(first: u32, count: u32) -> f32 {
+fn sum_of_lanes(first: u32, count: u32) -> f32 {
   var sum = 0.0;
   for (var i = first; i < first + count; i++) { sum += exchange_get(i).x; }
   return sum;
 }
 
 fn merge_statistics(local: u32) {
-  let lanes = ${INVOCATIONS}u / params.groups;
+  let lanes = MERGE_LANES / params.groups;
   let group = local / lanes;
   let lane = local % lanes;
   let low = group * params.group_channels;
@@ -117,12 +112,12 @@ fn merge_statistics(local: u32) {
   let shift = first_mean(0u, low);
   exchange_set(local, vec4<f32>(weighted_means(0u, low, high, lane, lanes, shift), 0.0, 0.0, 0.0));
   workgroupBarrier();
-  let mean = sum_of_parts(group * lanes, lanes) / params.group_values;
+  let mean = sum_of_lanes(group * lanes, lanes) / params.group_values;
   workgroupBarrier();
   exchange_set(local, vec4<f32>(spread(0u, low, high, lane, lanes, shift, mean), 0.0, 0.0, 0.0));
   workgroupBarrier();
   if (lane == 0u) {
-    let variance = sum_of_parts(local, lanes) / params.group_values;
+    let variance = sum_of_lanes(local, lanes) / params.group_values;
     group_moments[group] = vec2<f32>(shift + mean, 1.0 / sqrt(variance + params.eps));
   }
   workgroupBarrier();

@@ -1,11 +1,11 @@
 /**
- * The image's part of a modulated LoRA, folded into its factor B (RCOD_S; S3Diff's modulated layers):
+ * Folds the modulation of a LoRA, which depends on the image, into its factor B (RCOD_S; S3Diff's modulated layers):
  *
  *   h = A·x,  h' = h·M (row vector times matrix),  y = W·x + scaling·B·h'
  *   hence  W' = W + scaling · (B·Mᵀ) · A,  and here  result[o, k] = Σ_j B[o, j] · M[k, j]
  *
- * `packWeight` merges the result as any other factor B. Folding M into B and not into A is the cheaper of
- * the two: A of a convolution has as many columns as inputs times taps.
+ * `packWeight` merges the result as any other factor B. Folding M into A would cost more: A of a convolution has as many
+ * columns as inputs times taps.
  *
  * `lora_b` [outChannels, rank], row-major F32, F16 or BF16, as raw 32-bit words. `modulation` f32: matrix
  * `block` starts at block · paddedChannels(rank²), as a graph's output [blocks, rank²] has it, row-major.

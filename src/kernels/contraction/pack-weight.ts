@@ -8,8 +8,8 @@
  *
  *   packed[((tap · KQ + kq) · NQ + nq) · 4 + kk] = W'[4nq .. 4nq+3, 4kq+kk, tap],  zero outside
  *
- * with KQ, NQ the quads of input and output channels. A run of nq is contiguous in memory for every kq,
- * which is what both the register and the tiled GEMM stream. One invocation per destination quad.
+ * with KQ, NQ the quads of input and output channels. For every kq the quads nq are contiguous in memory; the register and
+ * the tiled GEMM read them in this order. One invocation per destination quad.
  *
  * `upsample` makes the 16 taps of conv2d's `upsample` out of the 9 of a 3×3 kernel: tap 4·phase + 2·u + v,
  * phase = 2·py + px, is the sum over rows {0}, {1, 2} (py = 0) or {0, 1}, {2} (py = 1), columns alike. For f16 the
@@ -50,8 +50,8 @@ export interface PackWeightProblem {
     readonly bDType: SourceDType;
   } | null;
   /**
-   * Where it lies in a buffer that it shares: quads before it, and the buffer's columns in quads (those of
-   * weights stacked along the output axis together). Null: a buffer of its own.
+   * Place in a buffer of weights that are stacked along the output axis: the quads before it, and the columns of all of
+   * them in quads. Null: a buffer of its own.
    */
   readonly place: { readonly firstQuad: number; readonly columnQuads: number } | null;
   /** Round to f16 even where the storage is f32: reproduces a merge that was saved in fp16. */
@@ -158,7 +158,7 @@ function plan(p: PackWeightProblem, caps: Caps): KernelPlan {
     : "";
   const rounded = (expression: string, rounds: boolean): string =>
     rounds ? `round_to_half(${expression})` : expression;
-  // f16 sums what f16 stores: taps of halves, as PyTorch has them in fp16, whether the merge was saved or not.
+  // Storage of f16 sums taps that are halves, as PyTorch in fp16 does, whether the merge was saved or not.
   const roundsTaps = p.roundToHalf || (p.upsample && p.dtype === "f16");
   const tapSum = p.upsample
     ? `let py = tap >> 3u;

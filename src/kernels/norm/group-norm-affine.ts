@@ -1,6 +1,6 @@
 /**
  * The second step of GroupNorm: partial statistics of one or two sources become a scale and a shift for
- * every channel, to be applied by `affineActivation`, or by conv2d and linear while they load (`input-norm.ts`).
+ * every channel, to be applied by `affineActivation`, or by conv2d and linear while they load (`loads.ts`).
  *
  *   a[c] = gamma[c]·rstd,  b[c] = beta[c] − mean·a[c]      rstd = 1/√(variance + eps), biased variance
  *

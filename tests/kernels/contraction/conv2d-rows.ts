@@ -5,7 +5,7 @@ import { F16_MAX, roundToDtype } from "../../../src/gpu/dtype.ts";
 import type { Conv2dProblem, Conv2dVariant } from "../../../src/kernels/contraction/conv2d.ts";
 import { conv2d, conv2dOutputSize } from "../../../src/kernels/contraction/conv2d.ts";
 import type { Epilogue } from "../../../src/kernels/contraction/epilogue.ts";
-import type { InputNorm } from "../../../src/kernels/contraction/input-norm.ts";
+import type { InputNorm } from "../../../src/kernels/contraction/loads.ts";
 import type { SourceDType } from "../../../src/kernels/contraction/pack-weight.ts";
 import type { Activation } from "../../../src/kernels/pointwise/activation.ts";
 import { conv2d as conv2dReference } from "../../reference/conv2d.ts";

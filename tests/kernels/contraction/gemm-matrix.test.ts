@@ -66,7 +66,7 @@ it("spells what devices take, and pins the subgroup size where it can", () => {
   expect(quads).toContain(
     "subgroupMatrixLoad<subgroup_matrix_left<f16, 16, 16>, row_major>(&tile_a,",
   );
-  expect(quads).toContain("@workgroup_size(128) @subgroup_size(32)");
+  expect(quads).toContain("@workgroup_size(INVOCATIONS) @subgroup_size(32)");
   expect(quads.indexOf("diagnostic(off")).toBeLessThan(quads.indexOf("alias"));
   const flag = codeOf(matrixCaps({ ...units, spelling: "flag", pinsSubgroupSize: false }));
   expect(flag).toMatch(

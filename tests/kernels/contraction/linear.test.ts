@@ -69,13 +69,6 @@ describe("linear check", () => {
     expect(() => linear.check(problem)).toThrow(message);
     expect(() => linear.plan(problem, BASELINE_CAPS)).toThrow(message);
   });
-
-  it("refuses GEGLU where a variant holds one column quad", () => {
-    const problem = { ...PROBLEM, epilogue: GEGLU };
-    expect(() => linear.plan(problem, BASELINE_CAPS, "register-4x1")).toThrow(
-      "linear: GEGLU does not run as register-4x1",
-    );
-  });
 });
 
 describe("linear select", () => {

@@ -1,0 +1,149 @@
+/** WGSL of the statistics that `tile-statistics.ts` describes: of a tile's columns, and of its rows. */
+import { unroll } from "../unroll.ts";
+
+/** How a tile of 128 invocations holds its sums: 16 bands of `rows` rows, each of 8 invocations × 2 column quads. */
+export interface ColumnTile {
+  /** Accumulators `acc<row>_<quad>` of an invocation: 4 or 8 rows, 2 quads. */
+  readonly rows: number;
+  /** Quads between the two of an invocation; the first is `my_quad`. */
+  readonly quadStep: number;
+  /** The invocation's band, an expression below 16. */
+  readonly band: string;
+  /** The output row of accumulator row `r`. */
+  readonly outputRow: (r: number) => string;
+  /** Which partial of the statistics the tile is, an expression. */
+  readonly partial: string;
+  /** Bands, and rows of a band, that lie in the map: expressions of type u32. Null where all tiles are whole. */
+  readonly within: { readonly bands: string; readonly rows: string } | null;
+}
+
+/**
+ * Finishes and stores all sums of an invocation, and writes mean and M2 of the tile's columns to `stats`. Sums are taken
+ * in the order of a tree, so that every run gives the same bits. The includer declares `exchange_set(at, v)` and
+ * `exchange_get(at)` for 256 vec4, `COLUMN_QUADS` of a tile, `nq0`, `local`, `my_quad`, the accumulators and the epilogue.
+ */
+export function columnStatisticsWgsl(tile: ColumnTile): string {
+  const { rows, quadStep, band, outputRow, partial, within } = tile;
+  const indices = Array.from({ length: rows }, (_, r) => r);
+  const isWithin = within ? ` && ${band} < ${within.bands}` : "";
+  const at = (q: number): string => `(${band}) * COLUMN_QUADS + my_quad + ${q * quadStep}u`;
+  const value = (r: number, q: number): string => {
+    const stored = `finish(acc${r}_${q}, ${outputRow(r)}, nq0 + my_quad + ${q * quadStep}u)`;
+    if (!within) return `let v${r} = ${stored};`;
+    return `var v${r} = vec4<f32>(0.0); if (${r}u < my_rows) { v${r} = ${stored}; }`;
+  };
+  const deviation = (r: number): string =>
+    within
+      ? `let d${r} = select(vec4<f32>(0.0), v${r} - mean, ${r}u < my_rows);`
+      : `let d${r} = v${r} - mean;`;
+  return /* wgsl */ `
+  let my_rows = ${within?.rows ?? `${rows}u`};
+  let my_bands = ${within?.bands ?? "INVOCATIONS / LANES_ACROSS"};
+  ${unroll(2, (q) => `var m2_${q} = vec4<f32>(0.0);`)}
+  ${unroll(
+    2,
+    (q) => `if (nq0 + my_quad + ${q * quadStep}u < params.column_quads${isWithin}) {
+    ${unroll(rows, (r) => value(r, q))}
+    let mean = ${pairwise(indices.map((r) => `v${r}`))} / f32(my_rows);
+    ${unroll(rows, deviation)}
+    exchange_set(${at(q)}, mean);
+    m2_${q} = ${pairwise(indices.map((r) => `d${r} * d${r}`))};
+  }`,
+  )}
+  workgroupBarrier();
+  let column = nq0 + local;
+  let merges = local < COLUMN_QUADS && column < params.column_quads;
+  var mean = vec4<f32>(0.0);
+  var m2 = vec4<f32>(0.0);
+  if (merges) {
+    for (var i = 0u; i < my_bands; i++) { mean += exchange_get(i * COLUMN_QUADS + local); }
+    mean /= f32(my_bands);
+    for (var i = 0u; i < my_bands; i++) {
+      let delta = exchange_get(i * COLUMN_QUADS + local) - mean;
+      m2 += f32(my_rows) * delta * delta;
+    }
+  }
+  workgroupBarrier();
+  ${unroll(2, (q) => `exchange_set(${at(q)}, m2_${q});`)}
+  workgroupBarrier();
+  if (merges) {
+    for (var i = 0u; i < my_bands; i++) { m2 += exchange_get(i * COLUMN_QUADS + local); }
+    // Entries of 4, 2 or 1 channels: Chan's formula once more, for columns of one size.
+    let values = f32(my_rows * my_bands);
+    let quad = (${partial}) * params.column_quads + column;
+    if (params.channels_per_entry == 4u) {
+      let d = mean - dot(mean, vec4<f32>(0.25));
+      let at = params.stats_first + quad * 2u;
+      stats[at] = dot(mean, vec4<f32>(0.25));
+      stats[at + 1u] = dot(m2 + values * (d * d), vec4<f32>(1.0));
+    } else if (params.channels_per_entry == 2u) {
+      let pairs = 0.5 * (mean.xz + mean.yw);
+      let d = mean.xz - pairs;
+      let at = params.stats_first + quad * 4u;
+      stats[at] = pairs.x;
+      stats[at + 1u] = pairs.y;
+      let m = m2.xz + m2.yw + 2.0 * values * (d * d);
+      stats[at + 2u] = m.x;
+      stats[at + 3u] = m.y;
+    } else {
+      let at = params.stats_first + quad * 8u;
+      for (var c = 0u; c < 4u; c++) {
+        stats[at + c] = mean[c];
+        stats[at + 4u + c] = m2[c];
+      }
+    }
+  }
+`;
+}
+
+/** The sum of a power of two of terms, in parentheses. */
+function pairwise(terms: readonly string[]): string {
+  if (terms.length === 1) return terms[0] as string;
+  const half = terms.length / 2;
+  return `(${pairwise(terms.slice(0, half))} + ${pairwise(terms.slice(half))})`;
+}
+
+/**
+ * Finishes and stores all sums of an invocation, and writes mean and M2 of the tile's rows to `row_stats_out`. 8 lanes hold
+ * 8 values each of a row and one lane merges them, 32 rows at a time, as many as there is memory for. Part of
+ * `tiledGemmWgsl`.
+ */
+export const ROW_STATISTICS = /* wgsl */ `
+  ${unroll(
+    4,
+    (r) => `var moments${r} = vec4<f32>(0.0);
+  {
+    let row = row0 + my_row + ${r}u;
+    var v0 = vec4<f32>(0.0);
+    var v1 = vec4<f32>(0.0);
+    if (row < params.rows) {
+      v0 = finish(acc${r}_0, output_row(row, phase), nq);
+      v1 = finish(acc${r}_1, output_row(row, phase), nq + 1u);
+    }
+    let mean = dot(v0 + v1, vec4<f32>(0.125));
+    let d0 = v0 - mean;
+    let d1 = v1 - mean;
+    moments${r} = vec4<f32>(mean, dot(d0, d0) + dot(d1, d1), 0.0, 0.0);
+  }`,
+  )}
+  for (var turn = 0u; turn < TILE_ROWS / MERGED_ROWS; turn++) {
+    if (my_row / MERGED_ROWS == turn) {
+      let at = (my_row % MERGED_ROWS) * LANES_ACROSS + (local & (LANES_ACROSS - 1u));
+      ${unroll(4, (r) => `exchange_set(at + ${r}u * LANES_ACROSS, moments${r});`)}
+    }
+    workgroupBarrier();
+    let row = row0 + turn * MERGED_ROWS + local;
+    if (local < MERGED_ROWS && row < params.rows) {
+      var mean = 0.0;
+      for (var i = 0u; i < LANES_ACROSS; i++) { mean += exchange_get(local * LANES_ACROSS + i).x; }
+      mean *= 0.125;
+      var m2 = 0.0;
+      for (var i = 0u; i < LANES_ACROSS; i++) {
+        let eight = exchange_get(local * LANES_ACROSS + i);
+        m2 += eight.y + 8.0 * (eight.x - mean) * (eight.x - mean);
+      }
+      row_stats_out[row * (params.column_quads / COLUMN_QUADS) + nq0 / COLUMN_QUADS] = vec2<f32>(mean, m2);
+    }
+    workgroupBarrier();
+  }
+`;
