@@ -20,6 +20,8 @@ interface Page {
   readonly text: string;
 }
 
+const count = (text: string, pattern: RegExp): number => text.match(pattern)?.length ?? 0;
+
 /** The same tokens, indented by depth: shaders are put together from texts that know nothing of each other's. */
 function indented(code: string): string {
   let depth = 0;
@@ -28,10 +30,7 @@ function indented(code: string): string {
     const bare = text.replace(/\/\/.*/, "");
     const closing = /^[})]*/.exec(bare)?.[0].length ?? 0;
     const at = depth - closing;
-    depth += [...bare].reduce(
-      (sum, c) => sum + Number("{(".includes(c)) - Number("})".includes(c)),
-      0,
-    );
+    depth += count(bare, /[{(]/g) - count(bare, /[})]/g);
     return text === "" ? "" : `${"  ".repeat(Math.max(at, 0))}${text}`;
   });
   return `${lines
