@@ -1,10 +1,10 @@
-/** `scripts/layers.ts`: this tree is clean, and made-up trees with each kind of mistake are refused. */
+/** `tests/package/layers.ts`: this tree is clean, and made-up trees with each kind of mistake are refused. */
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
-import { ROOMS, violations } from "../../scripts/layers.ts";
+import { ROOMS, violations } from "./layers.ts";
 
 /** What is said of a tree of these files. */
 async function said(files: Readonly<Record<string, string>>): Promise<readonly string[]> {
@@ -113,7 +113,7 @@ it("folders and files have a largest size, and new folders a room", async () => 
     expect.stringContaining("at most 400 lines, got 401"),
   ]);
   const lost = await said({ "src/rcod/new/a.ts": 'import { x } from "../model.ts";\n' });
-  expect(lost).toEqual(["src/rcod/new/a.ts: is in no room of scripts/layers.ts"]);
+  expect(lost).toEqual(["src/rcod/new/a.ts: is in no room of tests/package/layers.ts"]);
 });
 
 it("the rooms themselves have no circle", () => {

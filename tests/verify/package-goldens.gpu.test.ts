@@ -1,12 +1,12 @@
 /** The golden files that the package carries: small, up to date, right on this adapter, and every kernel is run. */
 import { readFileSync, readdirSync } from "node:fs";
 import { describe, expect, test, vi } from "vitest";
-import { packageGoldens } from "../../scripts/goldens.ts";
 import * as exported from "../../src/kernels/index.ts";
 import type { Kernel } from "../../src/kernels/kernel.ts";
 import { verifyFiles } from "../../src/verify/verify.ts";
 import { useGpu } from "../support/gpu.ts";
 import { collect, describeFailures, goldenSource } from "./golden-fixtures.ts";
+import { packageGoldens } from "./make-package-goldens.ts";
 
 const folder = new URL("../../goldens/", import.meta.url);
 const files = await packageGoldens();
@@ -18,7 +18,7 @@ const KERNELS = Object.values(exported as object).filter(isKernel);
 /** The engine runs its shader within the plan of adainColorFix. */
 const RUN_WITHIN_OTHERS = ["adainApply"];
 
-test("are what scripts/goldens.ts writes, in 300 kB (npm run goldens)", () => {
+test("are what make-package-goldens.ts writes, in 300 kB (npm run goldens)", () => {
   expect(readdirSync(folder).toSorted()).toEqual([...files.keys()].toSorted());
   let total = 0;
   for (const [name, bytes] of files) {

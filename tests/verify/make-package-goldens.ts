@@ -8,18 +8,18 @@
  */
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
-import { elementCount } from "../src/gpu/shape.ts";
-import type { GoldenCase, GoldenFile } from "../src/verify/runner/golden-file.ts";
-import { openGoldenFile } from "../src/verify/runner/golden-file.ts";
-import { recipeHalves } from "../src/verify/runner/recipe.ts";
-import type { NamedTensorData } from "../src/weights/index.ts";
-import { bytesSource, writeSafetensors } from "../src/weights/index.ts";
-import { channelAdd } from "../tests/reference/channel-add.ts";
-import { geglu } from "../tests/reference/geglu.ts";
-import { levelOf, pixelAt } from "../tests/reference/image-tensor.ts";
-import { replaceAlpha } from "../tests/reference/replace-alpha.ts";
-import { resize } from "../tests/reference/resample.ts";
-import { uniformSource } from "../tests/support/random.ts";
+import { elementCount } from "../../src/gpu/shape.ts";
+import type { GoldenCase, GoldenFile } from "../../src/verify/runner/golden-file.ts";
+import { openGoldenFile } from "../../src/verify/runner/golden-file.ts";
+import { recipeHalves } from "../../src/verify/runner/recipe.ts";
+import type { NamedTensorData } from "../../src/weights/index.ts";
+import { bytesSource, writeSafetensors } from "../../src/weights/index.ts";
+import { channelAdd } from "../reference/channel-add.ts";
+import { geglu } from "../reference/geglu.ts";
+import { levelOf, pixelAt } from "../reference/image-tensor.ts";
+import { replaceAlpha } from "../reference/replace-alpha.ts";
+import { resize } from "../reference/resample.ts";
+import { uniformSource } from "../support/random.ts";
 
 /** Cases to take, by file. */
 const CASES: Readonly<Record<string, readonly string[]>> = {

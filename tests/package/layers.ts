@@ -289,7 +289,7 @@ function forbidden(imports: readonly Import[]): readonly string[] {
   return imports.flatMap(({ from, to }) => {
     const room = roomOf(from);
     if (room === null)
-      return isOfHouse(from) ? [`${from}: is in no room of scripts/layers.ts`] : [];
+      return isOfHouse(from) ? [`${from}: is in no room of tests/package/layers.ts`] : [];
     if (!/^(src|cli|demo|bench|scripts|tests|training|examples)\//.test(to)) {
       const allowed = (room.packages ?? []).some(
         (name) =>
@@ -332,7 +332,7 @@ function circles(imports: readonly Import[]): readonly string[] {
 }
 
 export async function main(): Promise<number> {
-  const found = await violations(fileURLToPath(new URL("../", import.meta.url)));
+  const found = await violations(fileURLToPath(new URL("../../", import.meta.url)));
   for (const line of found) process.stderr.write(`${line}\n`);
   return found.length === 0 ? 0 : 1;
 }
