@@ -25,13 +25,18 @@ const count = (text: string, pattern: RegExp): number => text.match(pattern)?.le
 /** The same tokens, indented by depth: shaders are put together from texts that know nothing of each other's. */
 function indented(code: string): string {
   let depth = 0;
-  const lines = code.split("\n").map((line) => {
-    const text = line.trim();
-    const bare = text.replace(/\/\/.*/, "");
+  const text = code.replaceAll(
+    /^(struct \w+) \{ (.{80,}) \}$/gm,
+    (_, name: string, fields: string) =>
+      [`${name} {`, ...fields.split(", ").map((field) => `${field},`), "}"].join("\n"),
+  );
+  const lines = text.split("\n").map((line) => {
+    const trimmed = line.trim();
+    const bare = trimmed.replace(/\/\/.*/, "");
     const closing = /^[})]*/.exec(bare)?.[0].length ?? 0;
     const at = depth - closing;
     depth += count(bare, /[{(]/g) - count(bare, /[})]/g);
-    return text === "" ? "" : `${"  ".repeat(Math.max(at, 0))}${text}`;
+    return trimmed === "" ? "" : `${"  ".repeat(Math.max(at, 0))}${trimmed}`;
   });
   return `${lines
     .join("\n")

@@ -49,7 +49,7 @@ export async function packageGoldens(): Promise<ReadonlyMap<string, Uint8Array<A
 
 /** The cases of one file, without the statistics of modules, which only help to find a wrong one. */
 async function excerpt(stem: string, names: readonly string[]): Promise<Uint8Array<ArrayBuffer>> {
-  const path = new URL(`../tests/fixtures/goldens/${stem}.safetensors`, import.meta.url);
+  const path = new URL(`../fixtures/goldens/${stem}.safetensors`, import.meta.url);
   const file = await openGoldenFile(stem, bytesSource(stem, await readFile(path)));
   const stored = JSON.parse(file.safetensors.metadata.get("cases") ?? "") as Record<string, object>;
   const cases: Record<string, object> = {};
@@ -201,7 +201,7 @@ function u8Tensor(
 }
 
 export async function main(): Promise<number> {
-  const folder = fileURLToPath(new URL("../goldens/", import.meta.url));
+  const folder = fileURLToPath(new URL("../../goldens/", import.meta.url));
   await mkdir(folder, { recursive: true });
   let total = 0;
   for (const [name, bytes] of await packageGoldens()) {
