@@ -8,6 +8,7 @@ import type { Clock } from "../../gpu/clock.ts";
 import type { Gpu } from "../../gpu/device.ts";
 import type { DType } from "../../gpu/dtype.ts";
 import { storedFloats } from "../../gpu/dtype.ts";
+import { messageOf } from "../../gpu/errors.ts";
 import { readBytes, submittedWorkDone } from "../../gpu/transfer.ts";
 import { attention } from "../../kernels/attention/attention.ts";
 import { conv2d } from "../../kernels/contraction/conv2d.ts";
@@ -249,7 +250,7 @@ async function runVariant(
   } catch (error) {
     made?.dispose();
     if (gpu.lostError) throw gpu.lostError;
-    const failure = error instanceof Error ? error.message : String(error);
+    const failure = messageOf(error);
     return { variant, failure, recorder: null, output: new Float32Array(), runMs: Infinity };
   }
 }
