@@ -162,11 +162,10 @@ async function compare(
     samples: samples ?? 9,
     maxSeriesMs: 60_000,
   };
-  const { roofline, clock } = await measureRoofline(gpu, rooflineSizes(gpu.caps), {
+  const { roofline } = await measureRoofline(gpu, rooflineSizes(gpu.caps), {
     ...sampling,
     minMs: 10,
   });
-  clock.dispose();
   line(
     [
       `rcod ${record.version}, ${adapterName(gpu.caps)}, f32, onnxruntime-web ${ort.ORT_VERSION}, ${threads} WASM threads`,

@@ -151,29 +151,25 @@ export async function runKernelSuite(
     options.rooflineSizes ?? rooflineSizes(caps),
     sampling,
   );
-  try {
-    const { minMs, samples } = sampling;
-    const settings = { dtype, scale, minMs, samples, clock: clock.kind, clockReason, roofline };
-    events.onStart?.(settings);
-    const records: CaseRecord[] = [];
-    for (const benchCase of options.cases ?? CASES) {
-      if (!benchCase.name.includes(filter)) continue;
-      signal?.throwIfAborted();
-      const record = await runCase(gpu, benchCase, {
-        dtype,
-        scale,
-        clock,
-        roofline,
-        sampling,
-        chosen: options.variants ?? {},
-      });
-      records.push(record);
-      events.onCase?.(record);
-    }
-    return { settings, cases: records };
-  } finally {
-    clock.dispose();
+  const { minMs, samples } = sampling;
+  const settings = { dtype, scale, minMs, samples, clock: clock.kind, clockReason, roofline };
+  events.onStart?.(settings);
+  const records: CaseRecord[] = [];
+  for (const benchCase of options.cases ?? CASES) {
+    if (!benchCase.name.includes(filter)) continue;
+    signal?.throwIfAborted();
+    const record = await runCase(gpu, benchCase, {
+      dtype,
+      scale,
+      clock,
+      roofline,
+      sampling,
+      chosen: options.variants ?? {},
+    });
+    records.push(record);
+    events.onCase?.(record);
   }
+  return { settings, cases: records };
 }
 
 /** Whether everything in a record was computed right. */

@@ -1,5 +1,6 @@
 /** `manifest.json` of a converted folder: all files with their sizes and checksums. */
 import type { JsonObject, JsonValue } from "../weights/index.ts";
+import { isCount } from "../weights/tensor-info.ts";
 
 /** Files are checked, downloaded and stored in pieces of this length; `rcod convert` writes a checksum of each. */
 export const PIECE_BYTES = 4 * 2 ** 20;
@@ -30,10 +31,6 @@ export function parseManifest(json: JsonValue): ReadonlyMap<string, ManifestFile
     parsed.set(path, { byteLength, sha256, pieces: isWhole ? listed : null });
   }
   return parsed;
-}
-
-function isCount(value: unknown): value is number {
-  return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
 function isHash(value: unknown): value is string {

@@ -118,15 +118,10 @@ export const BASELINE_CAPS: Caps = {
 const SOFTWARE_NAMES = /swiftshader|llvmpipe|lavapipe|softpipe|basic render|warp\b|software/i;
 
 /** Whether adapter strings name a CPU rasteriser. */
-export function isSoftwareAdapter(info: {
-  readonly vendor: string;
-  readonly architecture: string;
-  readonly device: string;
-  readonly description: string;
-}): boolean {
-  return SOFTWARE_NAMES.test(
-    `${info.vendor} ${info.architecture} ${info.device} ${info.description}`,
-  );
+export function isSoftwareAdapter(
+  info: Pick<Caps, "vendor" | "architecture" | "device" | "description">,
+): boolean {
+  return SOFTWARE_NAMES.test(adapterNames(info));
 }
 
 /** The storage that is faster on a device: f16 on GPUs, f32 on software adapters, which widen halves slowly. */

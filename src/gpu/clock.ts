@@ -4,8 +4,9 @@
  * measured passes take 10 ms and more.
  */
 import type { Gpu } from "./device.ts";
-import { BUFFER_USAGE } from "./memory.ts";
-import { readBytes, submittedWorkDone } from "./transfer.ts";
+import type { PassSpan } from "./pass-timer.ts";
+import { PassTimer } from "./pass-timer.ts";
+import { submittedWorkDone } from "./transfer.ts";
 
 export type RecordPass = (pass: GPUComputePassEncoder) => void;
 
@@ -13,7 +14,6 @@ export interface Clock {
   readonly kind: "timestamp-query" | "wall";
   /** Milliseconds of one pass with what `record` puts into it. */
   measure(record: RecordPass): Promise<number>;
-  dispose(): void;
 }
 
 /** A clock of wall time, which every device has. */
@@ -22,49 +22,36 @@ export function wallClock(gpu: Gpu): Clock {
     kind: "wall",
     async measure(record) {
       const startedAt = performance.now();
-      const encoder = gpu.device.createCommandEncoder({ label: "bench" });
-      const pass = encoder.beginComputePass({ label: "bench" });
-      record(pass);
-      pass.end();
-      gpu.device.queue.submit([encoder.finish()]);
+      submitPass(gpu, record);
       await submittedWorkDone(gpu);
       return performance.now() - startedAt;
     },
-    dispose() {},
   };
 }
 
 /** A clock of timestamps. Needs the feature timestamp-query. */
 export function timestampClock(gpu: Gpu): Clock {
-  const querySet = gpu.device.createQuerySet({ label: "bench", type: "timestamp", count: 2 });
-  const resolved = gpu.memory.create(
-    "bench timestamps",
-    16,
-    "staging",
-    0x200 | BUFFER_USAGE.COPY_SRC,
-  ); // QUERY_RESOLVE
   return {
     kind: "timestamp-query",
     async measure(record) {
-      const encoder = gpu.device.createCommandEncoder({ label: "bench" });
-      const pass = encoder.beginComputePass({
-        label: "bench",
-        timestampWrites: { querySet, beginningOfPassWriteIndex: 0, endOfPassWriteIndex: 1 },
-      });
-      record(pass);
-      pass.end();
-      encoder.resolveQuerySet(querySet, 0, 2, resolved, 0);
-      gpu.device.queue.submit([encoder.finish()]);
-      const [start = 0n, end = 0n] = new BigUint64Array(
-        (await readBytes(gpu, resolved, 0, 16)).buffer,
-      );
-      return Number(end - start) / 1e6;
-    },
-    dispose() {
-      querySet.destroy();
-      gpu.memory.release(resolved);
+      const timer = new PassTimer(gpu, 1);
+      submitPass(gpu, record, timer);
+      const [span] = await timer.read();
+      return (span as PassSpan).durationMs;
     },
   };
+}
+
+function submitPass({ device }: Gpu, record: RecordPass, timer?: PassTimer): void {
+  const encoder = device.createCommandEncoder({ label: "bench" });
+  const pass = encoder.beginComputePass({
+    label: "bench",
+    ...(timer && { timestampWrites: timer.writes(0) }),
+  });
+  record(pass);
+  pass.end();
+  timer?.resolve(encoder);
+  device.queue.submit([encoder.finish()]);
 }
 
 /** Timestamps are used when they show at least this share of the wall time of a long pass, and at most that one. */
@@ -99,6 +86,5 @@ export async function chooseClock(
   const share = stamped / (performance.now() - startedAt);
   const percent = `timestamps show ${(100 * share).toFixed(0)} % of the wall time`;
   if (share >= LEAST_SHARE && share <= MOST_SHARE) return { clock: stamps, reason: percent };
-  stamps.dispose();
   return { clock: wall, reason: `${percent}: not used` };
 }

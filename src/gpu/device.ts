@@ -9,7 +9,7 @@ import {
   SUBGROUP_SIZE_FEATURE,
   isSoftwareAdapter,
 } from "./caps.ts";
-import { DeviceError, DeviceLostError } from "./errors.ts";
+import { DeviceError, DeviceLostError, messageOf } from "./errors.ts";
 import { probeMatrixUnits } from "./matrix-probe.ts";
 import { DeviceMemory } from "./memory.ts";
 import { PipelineCache } from "./pipelines.ts";
@@ -93,9 +93,7 @@ export async function requestGpu(options: GpuOptions = {}): Promise<Gpu> {
       requiredLimits,
     });
   } catch (error) {
-    throw new DeviceError(
-      `device: the adapter refused a device: ${error instanceof Error ? error.message : String(error)}`,
-    );
+    throw new DeviceError(`device: the adapter refused a device: ${messageOf(error)}`);
   }
   return withMatrixUnits(wrapDevice(device, adapter.info, true));
 }
@@ -187,21 +185,18 @@ function describeDevice(device: GPUDevice, info: GPUAdapterInfo | undefined): Ca
       device.limits[name] ?? DEFAULT_LIMITS[name],
     ]),
   ) as unknown as CapsLimits;
-  const sizes = info as { subgroupMinSize?: number; subgroupMaxSize?: number } | undefined;
-  const matrixConfigs = device.features.has(MATRIX_FEATURE)
-    ? ((info as { subgroupMatrixConfigs?: readonly SubgroupMatrixConfig[] } | undefined)
-        ?.subgroupMatrixConfigs ?? [])
-    : [];
+  const hasMatrices = device.features.has(MATRIX_FEATURE);
+  const { subgroupMatrixConfigs: matrices = [] } = (hasMatrices ? (info ?? {}) : {}) as {
+    readonly subgroupMatrixConfigs?: readonly SubgroupMatrixConfig[];
+  };
   return {
     ...names,
-    isSoftware:
-      isSoftwareAdapter(names) ||
-      (info as { isFallbackAdapter?: boolean } | undefined)?.isFallbackAdapter === true,
+    isSoftware: isSoftwareAdapter(names) || info?.isFallbackAdapter === true,
     hasShaderF16: device.features.has("shader-f16"),
     hasSubgroups: device.features.has("subgroups"),
     hasTimestampQuery: device.features.has("timestamp-query"),
-    subgroupSizes: [sizes?.subgroupMinSize ?? 0, sizes?.subgroupMaxSize ?? 0],
-    subgroupMatrixConfigs: matrixConfigs.map(({ componentType, resultComponentType, M, N, K }) => ({
+    subgroupSizes: [info?.subgroupMinSize ?? 0, info?.subgroupMaxSize ?? 0],
+    subgroupMatrixConfigs: matrices.map(({ componentType, resultComponentType, M, N, K }) => ({
       componentType,
       resultComponentType,
       M,
@@ -209,9 +204,7 @@ function describeDevice(device: GPUDevice, info: GPUAdapterInfo | undefined): Ca
       K,
     })),
     matrixUnits: null,
-    matrixRefusal: device.features.has(MATRIX_FEATURE)
-      ? "not probed"
-      : `the device has no feature ${MATRIX_FEATURE}`,
+    matrixRefusal: hasMatrices ? "not probed" : `the device has no feature ${MATRIX_FEATURE}`,
     limits,
   };
 }

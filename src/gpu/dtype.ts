@@ -50,13 +50,29 @@ export function halfBitsToFloat(bits: number): number {
 
 let halfTable: Float32Array | undefined;
 
-/** All 65 536 halves as floats, 256 KiB. Built once: weights are decoded with it. */
-export function halfToFloatTable(): Float32Array {
-  if (halfTable === undefined) {
-    halfTable = new Float32Array(65536);
-    for (let bits = 0; bits < 65536; bits++) halfTable[bits] = halfBitsToFloat(bits);
-  }
-  return halfTable;
+/** Values of halves given by their bits. A table of all 65 536, built once, decodes them: 256 KiB. */
+export function halvesToFloats(halves: Uint16Array): Float32Array<ArrayBuffer> {
+  halfTable ??= Float32Array.from({ length: 65536 }, (_, bits) => halfBitsToFloat(bits));
+  const floats = new Float32Array(halves.length);
+  for (let i = 0; i < halves.length; i++) floats[i] = halfTable[halves[i] as number] as number;
+  return floats;
+}
+
+/** Values of bfloat16s given by their bits, which are the upper half of an f32. */
+export function brainFloatsToFloats(upperHalves: Uint16Array): Float32Array<ArrayBuffer> {
+  const bits = new Uint32Array(upperHalves.length);
+  for (let i = 0; i < bits.length; i++) bits[i] = (upperHalves[i] as number) << 16;
+  return new Float32Array(bits.buffer);
+}
+
+/** Stored elements, read back from a buffer, as floats. Those of f32 share the memory of `bytes`. */
+export function storedFloats(
+  { buffer, byteLength }: Uint8Array<ArrayBuffer>,
+  dtype: DType,
+): Float32Array<ArrayBuffer> {
+  return dtype === "f32"
+    ? new Float32Array(buffer, 0, byteLength / 4)
+    : halvesToFloats(new Uint16Array(buffer, 0, byteLength / 2));
 }
 
 /** `value` rounded to the storage dtype and back, as the GPU would hold it (f16 clamps to ±65504). */

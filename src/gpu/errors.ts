@@ -18,3 +18,8 @@ export class DeviceLostError extends DeviceError {
     this.reason = reason;
   }
 }
+
+/** The message of a caught value. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

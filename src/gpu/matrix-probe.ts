@@ -6,6 +6,8 @@
  */
 import type { Caps } from "./caps.ts";
 import { SUBGROUP_SIZE_FEATURE } from "./caps.ts";
+import { messageOf } from "./errors.ts";
+import { BUFFER_USAGE } from "./memory.ts";
 import type { MatrixArray, MatrixSpelling, MatrixUnits } from "./subgroup-matrix.ts";
 import {
   MATRIX_WORKGROUP,
@@ -32,12 +34,11 @@ export async function probeMatrixUnits(device: GPUDevice, caps: Caps): Promise<P
   try {
     return await firstThatIsRight(device, caps);
   } catch (error) {
-    return refused(`their probe fails: ${messageOf(error)}`);
+    return refused(`their probe fails: ${oneLineOf(error)}`);
   }
 }
 
-const messageOf = (error: unknown): string =>
-  (error instanceof Error ? error.message : String(error)).trim().replaceAll(/\s+/g, " ");
+const oneLineOf = (error: unknown): string => messageOf(error).trim().replaceAll(/\s+/g, " ");
 
 async function firstThatIsRight(device: GPUDevice, caps: Caps): Promise<ProbeResult> {
   const pinsSubgroupSize = device.features.has(SUBGROUP_SIZE_FEATURE);
@@ -84,7 +85,7 @@ export async function matrixFailure(device: GPUDevice, units: MatrixUnits): Prom
   try {
     got = await compute(device, units);
   } catch (error) {
-    return `${form}: ${messageOf(error)}`;
+    return `${form}: ${oneLineOf(error)}`;
   }
   const wrong = got.findIndex((value, i) => value !== expectedElement(units, i));
   return wrong < 0 ? null : `${form} gives ${got[wrong]}, not ${expectedElement(units, wrong)}`;
@@ -107,24 +108,22 @@ async function compute(device: GPUDevice, units: MatrixUnits): Promise<Float32Ar
   const module = device.createShaderModule({ label, code: probeWgsl(units) });
   const invalid = await device.popErrorScope();
   if (invalid !== null) throw new Error(invalid.message);
-  const stage = { module, entryPoint: "main" };
   const pipeline = await device.createComputePipelineAsync({
     label,
     layout: "auto",
-    compute: stage,
+    compute: { module, entryPoint: "main" },
   });
   const size = (MATRIX_WORKGROUP / units.subgroupSize) * units.M * units.N * 4;
-  const y = device.createBuffer({ label, size, usage: 0x80 | 0x4 }); // STORAGE | COPY_SRC
-  const staging = device.createBuffer({ label, size, usage: 0x1 | 0x8 }); // MAP_READ | COPY_DST
+  const { STORAGE, COPY_SRC, MAP_READ, COPY_DST } = BUFFER_USAGE;
+  const y = device.createBuffer({ label, size, usage: STORAGE | COPY_SRC });
+  const staging = device.createBuffer({ label, size, usage: MAP_READ | COPY_DST });
   try {
     const entries = [{ binding: 0, resource: { buffer: y } }];
     const encoder = device.createCommandEncoder({ label });
     const pass = encoder.beginComputePass({ label });
+    const layout = pipeline.getBindGroupLayout(0);
     pass.setPipeline(pipeline);
-    pass.setBindGroup(
-      0,
-      device.createBindGroup({ label, layout: pipeline.getBindGroupLayout(0), entries }),
-    );
+    pass.setBindGroup(0, device.createBindGroup({ label, layout, entries }));
     pass.dispatchWorkgroups(1);
     pass.end();
     encoder.copyBufferToBuffer(y, 0, staging, 0, size);

@@ -14,13 +14,16 @@ export interface MemoryUse {
 /** What a buffer is for; peaks are reported per purpose. */
 export type Purpose = "weights" | "activations" | "staging" | "params" | "images";
 
-const STORAGE = 0x80; // GPUBufferUsage.STORAGE: the constants are not defined in every Node process
-const COPY_SRC = 0x4;
-const COPY_DST = 0x8;
-const UNIFORM = 0x40;
-const MAP_READ = 0x1;
-
-export const BUFFER_USAGE = { STORAGE, COPY_SRC, COPY_DST, UNIFORM, MAP_READ } as const;
+/** As in `GPUBufferUsage`, which is not defined in every Node process. */
+export const BUFFER_USAGE = {
+  MAP_READ: 0x1,
+  COPY_SRC: 0x4,
+  COPY_DST: 0x8,
+  UNIFORM: 0x40,
+  STORAGE: 0x80,
+  QUERY_RESOLVE: 0x200,
+} as const;
+const { STORAGE, COPY_SRC, COPY_DST } = BUFFER_USAGE;
 
 /**
  * Creates, counts and destroys the buffers of one device. Whoever creates a buffer gives it back with `release`.

@@ -1,6 +1,6 @@
 /** Moving bytes between JavaScript and the device, in bounded pieces. */
 import type { Gpu } from "./device.ts";
-import { DeviceError } from "./errors.ts";
+import { DeviceError, messageOf } from "./errors.ts";
 import { BUFFER_USAGE } from "./memory.ts";
 
 /** Bytes of a piece. `writeBuffer` stages a copy of what it is given, so pieces bound the extra memory. */
@@ -53,9 +53,7 @@ export async function readBytes(
   } catch (error) {
     if (error instanceof DeviceError) throw error;
     gpu.throwIfFailed();
-    throw new DeviceError(
-      `device: reading ${byteLength} bytes back failed: ${error instanceof Error ? error.message : String(error)}`,
-    );
+    throw new DeviceError(`device: reading ${byteLength} bytes back failed: ${messageOf(error)}`);
   } finally {
     gpu.memory.release(staging);
   }

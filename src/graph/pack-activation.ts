@@ -1,5 +1,5 @@
 import type { DType } from "../gpu/dtype.ts";
-import { F16_MAX, floatToHalfBits, halfToFloatTable } from "../gpu/dtype.ts";
+import { F16_MAX, floatToHalfBits, storedFloats } from "../gpu/dtype.ts";
 import { paddedChannels } from "../gpu/shape.ts";
 import type { Value } from "./ir/ir.ts";
 import { channelsOf, rowsOf } from "./ir/ir.ts";
@@ -33,22 +33,16 @@ export function packActivation(
 export function unpackActivation(
   bytes: Uint8Array<ArrayBuffer>,
   value: Value,
-  dtype: "f32" | "f16",
+  dtype: DType,
 ): Float32Array<ArrayBuffer> {
   const channels = channelsOf(value);
   const stride = paddedChannels(channels);
   const rows = rowsOf(value);
+  const stored = storedFloats(bytes, dtype);
   const out = new Float32Array(rows * channels);
-  const table = halfToFloatTable();
-  const floats = dtype === "f32" ? new Float32Array(bytes.buffer, 0, rows * stride) : null;
-  const halves = dtype === "f16" ? new Uint16Array(bytes.buffer, 0, rows * stride) : null;
   for (let row = 0; row < rows; row++) {
-    for (let c = 0; c < channels; c++) {
-      const at = row * stride + c;
-      out[row * channels + c] = floats
-        ? (floats[at] as number)
-        : (table[(halves as Uint16Array)[at] as number] as number);
-    }
+    const start = row * stride;
+    out.set(stored.subarray(start, start + channels), row * channels);
   }
   return out;
 }

@@ -4,6 +4,8 @@
  */
 import type { Gpu } from "../gpu/device.ts";
 import { DeviceError } from "../gpu/errors.ts";
+import type { PassSpan } from "../gpu/pass-timer.ts";
+import { PassTimer } from "../gpu/pass-timer.ts";
 import { ShapeError } from "../gpu/shape.ts";
 import { readBytes, submittedWorkDone, uploadBytes } from "../gpu/transfer.ts";
 import type { BindGroups } from "./execution/compiled-plans.ts";
@@ -13,8 +15,6 @@ import type { Step } from "./lowering/lower.ts";
 import { unpackActivation } from "./pack-activation.ts";
 import type { GraphPlan } from "./plan.ts";
 import { SlotPool } from "./slot-pool.ts";
-import type { PassSpan } from "./step-timer.ts";
-import { StepTimer } from "./step-timer.ts";
 import type { DeviceWeights } from "./weights/device-weights.ts";
 
 /** Work of one submit in flop-equivalents: about 100 ms on a software adapter, less on a slow GPU. */
@@ -204,7 +204,7 @@ export class Program {
     const gpu = this.#gpu;
     const budget = gpu.caps.isSoftware ? SUBMIT_WORK_SOFTWARE : SUBMIT_WORK;
     const timed = gpu.caps.hasTimestampQuery ? onTimes : undefined;
-    const most = timed ? StepTimer.MAX_PASSES : Infinity;
+    const most = timed ? PassTimer.MAX_PASSES : Infinity;
     const works = this.plan.steps.map(
       ({ cost }) => cost.flops + FLOPS_PER_BYTE * (cost.bytesRead + cost.bytesWritten),
     );
@@ -295,7 +295,7 @@ export class Program {
   ): Promise<void> {
     const { device } = this.#gpu;
     const steps = this.plan.steps.slice(from, to);
-    const timer = new StepTimer(this.#gpu, steps.length);
+    const timer = new PassTimer(this.#gpu, steps.length);
     const encoder = device.createCommandEncoder({ label: "timed program" });
     steps.forEach(({ node }, index) => {
       const pass = encoder.beginComputePass({

@@ -2,7 +2,7 @@
 import { tmpdir } from "node:os";
 import type { Gpu, GpuOptions } from "../gpu/device.ts";
 import { requestGpu } from "../gpu/device.ts";
-import { DeviceError } from "../gpu/errors.ts";
+import { DeviceError, messageOf } from "../gpu/errors.ts";
 
 /** How Dawn is started and a device requested. */
 export interface NodeGpuOptions extends Omit<GpuOptions, "gpu"> {
@@ -24,7 +24,7 @@ export async function nodeGpuProvider(toggles: readonly string[] = []): Promise<
   } catch (error) {
     throw new DeviceError(
       `device: the npm package "webgpu" (WebGPU for Node) cannot be loaded: ` +
-        `${error instanceof Error ? error.message : String(error)}. Run npm install webgpu`,
+        `${messageOf(error)}. Run npm install webgpu`,
     );
   }
   for (const [name, value] of Object.entries(dawn.globals)) {

@@ -26,6 +26,7 @@ export {
   readJson,
   readText,
   urlFiles,
+  urlMapFiles,
 } from "./sources/files.ts";
 export type { FileSet } from "./sources/files.ts";
 export type { HttpOptions } from "./sources/http-client.ts";
@@ -49,7 +50,6 @@ export { openTorch } from "./torch/torch-file.ts";
 export type { TorchFile } from "./torch/torch-file.ts";
 export type { TorchStorage, TorchTensor } from "./torch/torch-tensor.ts";
 export type { TorchDict, TorchSequence, TorchValue } from "./torch/torch-value.ts";
-export { urlMapFiles } from "./sources/url-map-files.ts";
 export { openWeightFile } from "./weight-file.ts";
 export type { WeightFile } from "./weight-file.ts";
 export { hasWeights, openWeightFolder, openWeightIndex } from "./weight-folder.ts";

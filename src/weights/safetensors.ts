@@ -18,7 +18,7 @@ import {
   tensorByteLength,
   tensorDtypeList,
 } from "./tensor-info.ts";
-import type { TensorDtype, TensorInfo } from "./tensor-info.ts";
+import type { TensorInfo } from "./tensor-info.ts";
 import { decodeUtf8 } from "./utf8.ts";
 
 /** Longest header that any reader of the format accepts, in bytes. */
@@ -132,10 +132,7 @@ async function readDataOffset(
 }
 
 /** A tensor as the header describes it; offsets count from the start of the data buffer. */
-interface HeaderTensor {
-  readonly name: string;
-  readonly dtype: TensorDtype;
-  readonly shape: readonly number[];
+interface HeaderTensor extends Pick<TensorInfo, "name" | "dtype" | "shape"> {
   readonly begin: number;
   readonly end: number;
 }
@@ -203,34 +200,28 @@ function layOut(
   const infos = new Map<string, TensorInfo>();
   let position = 0;
   for (const { name, dtype, shape, begin, end } of tensors) {
-    const what = `tensor ${quoted(name)}`;
+    const refuse = (rule: string, advice = ""): WeightsError =>
+      new WeightsError(`weights: tensor ${quoted(name)} ${rule} (${where})${advice}`);
+    const what = `of ${dtype} ${shapeText(shape)}`;
     const byteLength = tensorByteLength(dtype, shape);
-    if (byteLength === null) {
-      throw new WeightsError(
-        `weights: ${what} of ${dtype} ${shapeText(shape)} has more than 2^53 bytes (${where})`,
-      );
-    }
-    if (end < begin) {
-      throw new WeightsError(
-        `weights: ${what} must end behind its begin, got bytes ${begin} to ${end} (${where})`,
-      );
-    }
+    if (byteLength === null) throw refuse(`${what} has more than 2^53 bytes`);
+    if (end < begin) throw refuse(`must end behind its begin, got bytes ${begin} to ${end}`);
     if (end - begin !== byteLength) {
-      throw new WeightsError(
-        `weights: ${what} of ${dtype} ${shapeText(shape)} takes ${byteLength} bytes ` +
-          `(${elementByteLength(dtype)} each), its data_offsets span ${end - begin} (${where})`,
+      throw refuse(
+        `${what} takes ${byteLength} bytes (${elementByteLength(dtype)} each), ` +
+          `its data_offsets span ${end - begin}`,
       );
     }
     if (begin !== position) {
-      throw new WeightsError(
-        `weights: ${what} must begin at data byte ${position}, got ${begin} (${where}). The file ` +
-          `has ${begin < position ? "overlapping tensors" : "a hole"}`,
+      throw refuse(
+        `must begin at data byte ${position}, got ${begin}`,
+        `. The file has ${begin < position ? "overlapping tensors" : "a hole"}`,
       );
     }
     if (dataOffset + end > fileByteLength) {
-      throw new WeightsError(
-        `weights: ${what} ends at byte ${dataOffset + end}, file has ${fileByteLength} ` +
-          `(${where}). The download looks truncated; reload it`,
+      throw refuse(
+        `ends at byte ${dataOffset + end}, file has ${fileByteLength}`,
+        ". The download looks truncated; reload it",
       );
     }
     infos.set(name, { name, dtype, shape, byteOffset: dataOffset + begin, byteLength });

@@ -52,8 +52,7 @@ export class JsonCursor {
       const key = this.string();
       if (seen.has(key)) throw this.error(`key ${quoted(key)} appears twice`, at);
       seen.add(key);
-      this.#skipSpace();
-      if (this.#text[this.#at] !== ":") throw this.#unexpected('":"');
+      if (this.#peek() !== ":") throw this.#unexpected('":"');
       this.#at++;
       visit(key);
     });
@@ -66,25 +65,20 @@ export class JsonCursor {
 
   /** Reads a string. Lone surrogates are refused: they cannot be written back as UTF-8. */
   string(): string {
-    this.#skipSpace();
+    if (this.#peek() !== '"') throw this.#unexpected("a string");
     const start = this.#at;
-    if (this.#text[start] !== '"') throw this.#unexpected("a string");
-    let isPlain = true;
     let end = start + 1;
-    for (; ; end++) {
-      const code = this.#text.charCodeAt(end);
-      if (code === 0x22) break;
-      if (code === 0x5c) {
-        isPlain = false;
-        end++;
-      } else if (Number.isNaN(code)) {
-        throw this.error("string has no end", start);
-      } else if (code < 0x20) {
-        throw this.error("control character in a string", end);
-      }
+    for (; this.#text[end] !== '"'; end++) {
+      if (end >= this.#text.length) throw this.error("string has no end", start);
+      if (this.#text[end] === "\\") end++;
     }
     this.#at = end + 1;
-    const value = isPlain ? this.#text.slice(start + 1, end) : this.#decodeString(start, end + 1);
+    let value: string;
+    try {
+      value = JSON.parse(this.#text.slice(start, this.#at)) as string;
+    } catch {
+      throw this.error("bad escape or control character in a string", start);
+    }
     if (!value.isWellFormed()) throw this.error("lone surrogate in a string", start);
     return value;
   }
@@ -94,42 +88,34 @@ export class JsonCursor {
    * `1e3`, `-0` and `01` are errors.
    */
   integer(): number {
-    this.#skipSpace();
+    this.#peek();
     const start = this.#at;
     const text = this.#match(NUMBER_LIKE);
     if (text === null) throw this.#unexpected("a non-negative integer");
-    const value = Number(text);
-    if (!PLAIN_INTEGER.test(text) || !Number.isSafeInteger(value)) {
-      throw this.error(`expected a plain integer from 0 to 2^53 - 1, got ${quoted(text)}`, start);
-    }
-    return value;
+    const value = PLAIN_INTEGER.test(text) ? Number(text) : NaN;
+    if (Number.isSafeInteger(value)) return value;
+    throw this.error(`expected a plain integer from 0 to 2^53 - 1, got ${quoted(text)}`, start);
   }
 
   /** Reads any value. Numbers beyond the double range are an error. */
   value(): JsonValue {
-    this.#skipSpace();
-    const start = this.#at;
-    switch (this.#text[start]) {
-      case "{": {
-        const entries = Object.create(null) as Record<string, JsonValue>;
-        this.object((key) => {
-          entries[key] = this.value();
-        });
-        return entries;
-      }
-      case "[": {
-        const items: JsonValue[] = [];
-        this.array(() => {
-          items.push(this.value());
-        });
-        return items;
-      }
-      case '"':
-        return this.string();
-      default: // a word, a number, or an error
+    const next = this.#peek();
+    if (next === '"') return this.string();
+    if (next === "{") {
+      const entries = Object.create(null) as Record<string, JsonValue>;
+      this.object((key) => {
+        entries[key] = this.value();
+      });
+      return entries;
+    }
+    if (next === "[") {
+      const items: JsonValue[] = [];
+      this.array(() => items.push(this.value()));
+      return items;
     }
     const word = this.#match(WORD);
     if (word !== null) return word === "null" ? null : word === "true";
+    const start = this.#at;
     const text = this.#match(NUMBER);
     if (text === null) throw this.#unexpected("a value");
     const number = Number(text);
@@ -139,8 +125,7 @@ export class JsonCursor {
 
   /** Checks that nothing but white space follows. */
   end(): void {
-    this.#skipSpace();
-    if (this.#at < this.#text.length) throw this.#unexpected("the end");
+    if (this.#peek() !== undefined) throw this.#unexpected("the end");
   }
 
   /** An error at a character position; the caller throws it. */
@@ -149,33 +134,17 @@ export class JsonCursor {
   }
 
   #container(open: string, close: string, what: string, visit: () => void): void {
-    this.#skipSpace();
-    if (this.#text[this.#at] !== open) throw this.#unexpected(what);
+    if (this.#peek() !== open) throw this.#unexpected(what);
     if (this.#depth === MAX_JSON_DEPTH) throw this.error(`nested deeper than ${MAX_JSON_DEPTH}`);
     this.#depth++;
     this.#at++;
-    this.#skipSpace();
-    if (this.#text[this.#at] === close) {
-      this.#at++;
-    } else {
-      for (let isLast = false; !isLast;) {
-        visit();
-        this.#skipSpace();
-        const separator = this.#text[this.#at];
-        isLast = separator === close;
-        if (!isLast && separator !== ",") throw this.#unexpected(`"," or "${close}"`);
-        this.#at++;
-      }
+    if (this.#peek() !== close) {
+      visit();
+      for (; this.#peek() === ","; visit()) this.#at++;
+      if (this.#peek() !== close) throw this.#unexpected(`"," or "${close}"`);
     }
+    this.#at++;
     this.#depth--;
-  }
-
-  #decodeString(start: number, end: number): string {
-    try {
-      return JSON.parse(this.#text.slice(start, end)) as string;
-    } catch {
-      throw this.error("bad escape in a string", start);
-    }
   }
 
   #match(pattern: RegExp): string | null {
@@ -185,11 +154,10 @@ export class JsonCursor {
     return text;
   }
 
-  #skipSpace(): void {
-    for (; ; this.#at++) {
-      const code = this.#text.charCodeAt(this.#at);
-      if (code !== 0x20 && code !== 0x0a && code !== 0x0d && code !== 0x09) return;
-    }
+  /** Skips white space. Gives the character behind it, or undefined at the end. */
+  #peek(): string | undefined {
+    while (" \n\r\t".includes(this.#text[this.#at] ?? "end")) this.#at++;
+    return this.#text[this.#at];
   }
 
   #unexpected(expected: string): WeightsError {

@@ -53,6 +53,11 @@ export interface TensorData {
   readonly data: Uint8Array;
 }
 
+/** Whether a value is an integer ≥ 0 that a double holds exactly. */
+export function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
+}
+
 /** Whether `text` names an element type that this layer can hold. */
 export function isTensorDtype(text: string): text is TensorDtype {
   return DTYPE_RANK.has(text);
@@ -109,7 +114,7 @@ export function checkedByteLength(
         `Use one of ${tensorDtypeList()}`,
     );
   }
-  if (!shape.every((size) => Number.isSafeInteger(size) && size >= 0)) {
+  if (!shape.every(isCount)) {
     throw new WeightsError(
       `weights: sizes must be non-negative integers, got ${shapeText(shape)} ` +
         `(tensor ${quoted(name)})`,
@@ -145,9 +150,7 @@ export function checkTensorRange(
   byteStart: number,
   byteLength: number,
 ): void {
-  const isCount = (value: number): boolean => Number.isSafeInteger(value) && value >= 0;
-  if (isCount(byteStart) && isCount(byteLength) && byteStart + byteLength <= info.byteLength)
-    return;
+  if ([byteStart, byteLength].every(isCount) && byteStart + byteLength <= info.byteLength) return;
   throw new WeightsError(
     `weights: range must lie inside the tensor, got bytes ${byteStart} + ${byteLength} of ` +
       `${info.byteLength} (tensor ${quoted(info.name)})`,

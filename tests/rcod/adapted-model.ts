@@ -1,5 +1,5 @@
 /** The minimal model as a frozen base with an RCOD checkpoint, and the same model merged in doubles. */
-import { halfToFloatTable } from "../../src/gpu/dtype.ts";
+import { halvesToFloats } from "../../src/gpu/dtype.ts";
 import { readConfigs } from "../../src/rcod/loading/read-configs.ts";
 import { modelParameters } from "../../src/rcod/networks/stage-graphs.ts";
 import type { NamedTensorData, TensorData } from "../../src/weights/index.ts";
@@ -40,10 +40,7 @@ export function floats(values: Float64Array, shape: readonly number[]): TensorDa
 function valuesOf({ dtype, data }: TensorData): Float64Array {
   return dtype === "F32"
     ? Float64Array.from(new Float32Array(data.slice().buffer))
-    : Float64Array.from(
-        new Uint16Array(data.slice().buffer),
-        (bits) => halfToFloatTable()[bits] as number,
-      );
+    : Float64Array.from(halvesToFloats(new Uint16Array(data.slice().buffer)));
 }
 
 /** The list of its modules that the checkpoint's metadata keeps per adapter, by RCOD's rule. */

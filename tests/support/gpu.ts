@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect } from "vitest";
 import type { Caps } from "../../src/gpu/caps.ts";
 import type { Gpu } from "../../src/gpu/device.ts";
 import type { DType } from "../../src/gpu/dtype.ts";
-import { floatToHalfBits, halfToFloatTable } from "../../src/gpu/dtype.ts";
+import { floatToHalfBits, halvesToFloats } from "../../src/gpu/dtype.ts";
 import { paddedChannels } from "../../src/gpu/shape.ts";
 import { readBytes, uploadBytes } from "../../src/gpu/transfer.ts";
 import { runPlan } from "../../src/graph/execution/run-plan.ts";
@@ -56,10 +56,7 @@ export function unpackRows(
   const stored =
     dtype === "f32"
       ? new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4)
-      : Float32Array.from(
-          new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 2),
-          (bits) => halfToFloatTable()[bits] as number,
-        );
+      : halvesToFloats(new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 2));
   const rows = stored.length / stride;
   const out = new Float64Array(rows * channels);
   for (let row = 0; row < rows; row++) {

@@ -7,6 +7,8 @@ import type { Caps } from "../../gpu/caps.ts";
 import type { Clock } from "../../gpu/clock.ts";
 import type { Gpu } from "../../gpu/device.ts";
 import type { DType } from "../../gpu/dtype.ts";
+import { storedFloats } from "../../gpu/dtype.ts";
+import { messageOf } from "../../gpu/errors.ts";
 import { readBytes, submittedWorkDone } from "../../gpu/transfer.ts";
 import { attention } from "../../kernels/attention/attention.ts";
 import { conv2d } from "../../kernels/contraction/conv2d.ts";
@@ -18,7 +20,7 @@ import { Recorder } from "../execution/recorder.ts";
 import type { OperandSource } from "../lowering/step.ts";
 import type { GraphPlan } from "../plan.ts";
 import { weightByteLength } from "../weights/weight-layout.ts";
-import { agrees, unpackElements } from "./agreement.ts";
+import { agrees } from "./agreement.ts";
 import { noiseBuffer } from "./noise.ts";
 import type { SamplingOptions } from "./sampling.ts";
 import { sample } from "./sampling.ts";
@@ -248,7 +250,7 @@ async function runVariant(
   } catch (error) {
     made?.dispose();
     if (gpu.lostError) throw gpu.lostError;
-    const failure = error instanceof Error ? error.message : String(error);
+    const failure = messageOf(error);
     return { variant, failure, recorder: null, output: new Float32Array(), runMs: Infinity };
   }
 }
@@ -268,7 +270,7 @@ async function sampleOutput(gpu: Gpu, y: GPUBuffer, dtype: DType): Promise<Float
       encoder.copyBufferToBuffer(y, offset, picked, i * bytes, bytes);
     }
     gpu.device.queue.submit([encoder.finish()]);
-    return unpackElements(await readBytes(gpu, picked, 0, count * bytes), dtype);
+    return storedFloats(await readBytes(gpu, picked, 0, count * bytes), dtype);
   } finally {
     gpu.memory.release(picked);
   }

@@ -58,26 +58,22 @@ export async function tuneModel(
     graphs.filter((graph) => graph.dtype === dtype).map((graph) => planGraph(graph, caps)),
   );
   const clock = await tuneClock(gpu, caps);
-  try {
-    const results = await tune(gpu, cases, {
-      clock,
-      budgetMs,
-      ...(signal && { signal }),
-      ...(onResult && { onResult }),
-    });
-    const chosen = results.filter(
-      ({ defaultVariant, chosen: variant }) => variant !== defaultVariant,
-    );
-    const table: TuningTable = {
-      adapter: adapterKey(caps),
-      dtype,
-      engine: VERSION,
-      variants: Object.fromEntries(chosen.map(({ key, chosen: variant }) => [key, variant])),
-    };
-    return { table, results, classes: cases.length, clock: clock.kind };
-  } finally {
-    clock.dispose();
-  }
+  const results = await tune(gpu, cases, {
+    clock,
+    budgetMs,
+    ...(signal && { signal }),
+    ...(onResult && { onResult }),
+  });
+  const chosen = results.filter(
+    ({ defaultVariant, chosen: variant }) => variant !== defaultVariant,
+  );
+  const table: TuningTable = {
+    adapter: adapterKey(caps),
+    dtype,
+    engine: VERSION,
+    variants: Object.fromEntries(chosen.map(({ key, chosen: variant }) => [key, variant])),
+  };
+  return { table, results, classes: cases.length, clock: clock.kind };
 }
 
 /** Timestamps where they can be trusted, judged on a copy of a few MiB. */

@@ -1,5 +1,6 @@
 /** One layer with a low-rank update: the merge kernel, and the layer on what it merged. */
 import type { Gpu } from "../../gpu/device.ts";
+import { dtypeByteLength, storedFloats } from "../../gpu/dtype.ts";
 import { quadCount } from "../../gpu/shape.ts";
 import { readBytes } from "../../gpu/transfer.ts";
 import { WeightScope } from "../../graph/ir/builder.ts";
@@ -7,7 +8,6 @@ import type { Weight } from "../../graph/ir/ir.ts";
 import type { HostTensor } from "../../graph/program.ts";
 import type { DeviceWeights } from "../../graph/weights/device-weights.ts";
 import type { OutputResult } from "../runner/compare.ts";
-import { halvesToFloats } from "../runner/golden-file.ts";
 import type { CaseRun, CaseRunner } from "../runner/run-case.ts";
 import {
   caseWeights,
@@ -105,11 +105,9 @@ export async function readMatrix(
   const [outChannels = 1, inChannels = 1, kernelHeight = 1, kernelWidth = 1] = weight.shape;
   const taps = kernelHeight * kernelWidth;
   const [outQuads, inQuads] = [quadCount(outChannels), quadCount(inChannels)];
-  const elementBytes = weights.dtype === "f32" ? 4 : 2;
-  const byteLength = taps * inQuads * outQuads * 16 * elementBytes;
-  const { buffer } = await readBytes(gpu, weights.buffer(weight), 0, byteLength);
-  const packed =
-    weights.dtype === "f32" ? new Float32Array(buffer) : halvesToFloats(new Uint16Array(buffer));
+  const byteLength = taps * inQuads * outQuads * 16 * dtypeByteLength(weights.dtype);
+  const bytes = await readBytes(gpu, weights.buffer(weight), 0, byteLength);
+  const packed = storedFloats(bytes, weights.dtype);
   const out = new Float32Array(outChannels * inChannels * taps);
   for (let o = 0; o < outChannels; o++) {
     for (let i = 0; i < inChannels; i++) {

@@ -69,6 +69,17 @@ export function urlFiles(baseUrl: string, options: HttpOptions = {}): FileSet {
   return readAheadFiles(files, URL_WINDOW_BYTES, URL_WINDOWS);
 }
 
+/** Files by relative path, each at its address (`http:`, `https:`, `data:` or `blob:`). What is not listed is absent. */
+export function urlMapFiles(
+  urls: ReadonlyMap<string, string | URL>,
+  options: HttpOptions = {},
+): FileSet {
+  return checkedFiles(`a list of files (${urls.size})`, async (path, signal) => {
+    const url = urls.get(path);
+    return url === undefined ? null : openUrl(String(url), options, signal);
+  });
+}
+
 /**
  * Checks that paths can be appended to an address.
  * @throws WeightsError for a query or a fragment

@@ -1,4 +1,5 @@
 import { quoted, reasonOf, WeightsError } from "../errors.ts";
+import { isCount } from "../tensor-info.ts";
 
 /**
  * Random access to the bytes of one file, wherever it lies. Reads may run at the same time.
@@ -42,7 +43,6 @@ export function checkedSource(
   close?: () => Promise<void>,
 ): ByteSource {
   let open: { readonly read: typeof read; readonly close: typeof close } | null = { read, close };
-  const isCount = (value: number): boolean => Number.isSafeInteger(value) && value >= 0;
   return {
     name,
     byteLength,

@@ -2,9 +2,10 @@
  * All that the pickles of torch.save may name: tags of element types, and four constructors. What
  * they do is written out here; no name is looked up anywhere else.
  */
+import { isCount } from "../tensor-info.ts";
 import type { TensorDtype } from "../tensor-info.ts";
 import { torchTensor } from "./torch-tensor.ts";
-import { isCount, isKind } from "./torch-value.ts";
+import { isKind } from "./torch-value.ts";
 import type { Callable, Global, Item } from "./torch-value.ts";
 
 /** The element types of storages, by their names in the module `torch`. */

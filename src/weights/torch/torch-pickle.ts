@@ -12,12 +12,13 @@
  * or contain themselves.
  */
 import { quoted, WeightsError } from "../errors.ts";
+import { isCount } from "../tensor-info.ts";
 import { decodeUtf8 } from "../utf8.ts";
 import { callGlobal, findGlobal } from "./torch-globals.ts";
 import { REFUSED_OPCODES } from "./torch-opcodes.ts";
 import type { TorchStorage } from "./torch-tensor.ts";
 import { checkTree } from "./torch-tree.ts";
-import { isCount, isKey, isKind, kindOf } from "./torch-value.ts";
+import { isKey, isKind, kindOf } from "./torch-value.ts";
 import type { Item, TorchValue } from "./torch-value.ts";
 
 /** Longest pickle, in bytes; those of 50,000 tensors have about 10 MiB. */

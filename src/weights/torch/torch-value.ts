@@ -82,11 +82,6 @@ export function isKey(item: Item): item is string | number {
   return typeof item === "string" || Number.isSafeInteger(item);
 }
 
-/** Whether an item is an integer ≥ 0. */
-export function isCount(item: Item | undefined): item is number {
-  return Number.isSafeInteger(item) && (item as number) >= 0;
-}
-
 /** What an item is, for messages. */
 export function kindOf(item: Item): string {
   if (item === null) return "None";

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { DType } from "../../../src/gpu/dtype.ts";
-import { roundToDtype } from "../../../src/gpu/dtype.ts";
+import { roundToDtype, storedFloats } from "../../../src/gpu/dtype.ts";
 import { readBytes } from "../../../src/gpu/transfer.ts";
 import type { Weight } from "../../../src/graph/ir/ir.ts";
 import type { LoraUpdate, SourceTensor } from "../../../src/graph/weights/device-weights.ts";
@@ -28,12 +28,7 @@ const all = [matrix, linear, gegluMatrix, gegluBias, bias, table];
 async function floats(weights: DeviceWeights, weight: Weight, dtype: DType): Promise<Float32Array> {
   const buffer = weights.buffer(weight);
   const bytes = await readBytes(setup.gpu, buffer, 0, buffer.size);
-  if (dtype === "f32") return new Float32Array(bytes.buffer);
-  const { halfToFloatTable } = await import("../../../src/gpu/dtype.ts");
-  return Float32Array.from(
-    new Uint16Array(bytes.buffer),
-    (bits) => halfToFloatTable()[bits] as number,
-  );
+  return storedFloats(bytes, dtype);
 }
 
 /** Where W[o, i, tap] lies, from the documented layout. */

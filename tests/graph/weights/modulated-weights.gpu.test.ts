@@ -1,7 +1,7 @@
 /** Weights whose LoRA is merged anew for each modulation. */
 import { afterEach, describe, expect, it } from "vitest";
 import type { DType } from "../../../src/gpu/dtype.ts";
-import { halfToFloatTable } from "../../../src/gpu/dtype.ts";
+import { storedFloats } from "../../../src/gpu/dtype.ts";
 import { readBytes, uploadBytes } from "../../../src/gpu/transfer.ts";
 import type { Weight } from "../../../src/graph/ir/ir.ts";
 import { packActivation } from "../../../src/graph/pack-activation.ts";
@@ -82,9 +82,7 @@ async function modulate(weights: DeviceWeights, matrices: Float64Array): Promise
 async function values(weights: DeviceWeights, weight: Weight): Promise<Float32Array> {
   const buffer = weights.buffer(weight);
   const bytes = await readBytes(setup.gpu, buffer, 0, buffer.size);
-  if (weights.dtype === "f32") return new Float32Array(bytes.buffer);
-  const table = halfToFloatTable();
-  return Float32Array.from(new Uint16Array(bytes.buffer), (bits) => table[bits] as number);
+  return storedFloats(bytes, weights.dtype);
 }
 
 function packed({ shape, layout }: Weight, merged: Float64Array): Float64Array {

@@ -1,9 +1,7 @@
 /** Device time of passes, by a pair of timestamps around each. */
-import type { Gpu } from "../gpu/device.ts";
-import { BUFFER_USAGE } from "../gpu/memory.ts";
-import { readBytes } from "../gpu/transfer.ts";
-
-const QUERY_RESOLVE = 0x200; // GPUBufferUsage: the constants are not defined in every Node process
+import type { Gpu } from "./device.ts";
+import { BUFFER_USAGE } from "./memory.ts";
+import { readBytes } from "./transfer.ts";
 
 /** When a pass ran, in milliseconds of the device's clock. */
 export interface PassSpan {
@@ -12,7 +10,7 @@ export interface PassSpan {
 }
 
 /** Times up to `MAX_PASSES` passes of one command encoder. Needs the feature `timestamp-query`. */
-export class StepTimer {
+export class PassTimer {
   /** A query set holds at most 4096 queries. */
   static readonly MAX_PASSES = 2048;
   readonly #gpu: Gpu;
@@ -27,7 +25,7 @@ export class StepTimer {
       "timestamps",
       16 * count,
       "staging",
-      QUERY_RESOLVE | BUFFER_USAGE.COPY_SRC,
+      BUFFER_USAGE.QUERY_RESOLVE | BUFFER_USAGE.COPY_SRC,
     );
     this.#querySet = gpu.device.createQuerySet({
       label: "timestamps",
