@@ -15,6 +15,7 @@ import { fasterDType } from "../../src/gpu/caps.ts";
 import type { Gpu } from "../../src/gpu/device.ts";
 import type { SamplingOptions } from "../../src/graph/measure/sampling.ts";
 import type { RawImage } from "../../src/rcod/settings/options.ts";
+import { VERSION } from "../../src/version.ts";
 import type { FileSet } from "../../src/weights/index.ts";
 import { bytesSource } from "../../src/weights/index.ts";
 import type { CompareRecord } from "../compare/run.ts";
@@ -24,16 +25,11 @@ export type Report = (message: PageMessage) => void;
 type Result = Extract<PageMessage, { kind: "result" }>;
 
 /** Runs a suite; lines go to `report` as they come. */
-export async function runSuite(
-  gpu: Gpu,
-  settings: PageSettings,
-  version: string,
-  report: Report,
-): Promise<Result> {
+export async function runSuite(gpu: Gpu, settings: PageSettings, report: Report): Promise<Result> {
   const { limits: _limits, ...adapter } = gpu.caps;
   const record = {
     suite: settings.suite,
-    version,
+    version: VERSION,
     date: new Date().toISOString(),
     runtime: navigator.userAgent,
     adapter,
@@ -51,7 +47,7 @@ export async function runSuite(
   }
 }
 
-type RunRecord = Readonly<Record<string, unknown>> & { readonly version: string };
+type RunRecord = Readonly<Record<string, unknown>>;
 
 async function kernels(
   gpu: Gpu,
@@ -68,7 +64,7 @@ async function kernels(
       ...(scale && { scale: scale === "full" ? "full" : "small" }),
     },
     {
-      onStart: (started) => line(kernelHeading(record.version, started, gpu.caps)),
+      onStart: (started) => line(kernelHeading(VERSION, started, gpu.caps)),
       onCase: (done) => line(caseLines(done)),
     },
   );
@@ -85,12 +81,12 @@ async function kernels(
       failed,
       estimateMs: imageEstimateMs(cases),
     },
-    svg: rooflineSvg(title(gpu, record, dtype), settings.roofline, kernelPoints(cases)),
+    svg: rooflineSvg(title(gpu, dtype), settings.roofline, kernelPoints(cases)),
   };
 }
 
-function title(gpu: Gpu, { version }: RunRecord, dtype: string): string {
-  return `rcod ${version}, ${adapterName(gpu.caps)}, ${dtype}, in a page`;
+function title(gpu: Gpu, dtype: string): string {
+  return `rcod ${VERSION}, ${adapterName(gpu.caps)}, ${dtype}, in a page`;
 }
 
 async function model(
@@ -111,7 +107,7 @@ async function model(
     },
   });
   const [name, image] = ["rcod-tiny", "boats.png"];
-  report({ kind: "line", text: modelReport(record.version, result, gpu.caps, name, image) });
+  report({ kind: "line", text: modelReport(VERSION, result, gpu.caps, name, image) });
   return { kind: "result", passed: true, record: { ...record, model: name, image, ...result } };
 }
 
@@ -169,7 +165,7 @@ async function compare(
   clock.dispose();
   line(
     [
-      `rcod ${record.version}, ${adapterName(gpu.caps)}, f32, onnxruntime-web ${ort.ORT_VERSION}, ${threads} WASM threads`,
+      `rcod ${VERSION}, ${adapterName(gpu.caps)}, f32, onnxruntime-web ${ort.ORT_VERSION}, ${threads} WASM threads`,
       `roofline in this run: copy ${rate(roofline.copyGbps)} GB/s, f32 multiply-add ${rate(roofline.fmaGflops)} GFLOP/s`,
       "wall time from the first submit until the device is done, engines in turn; check: relative rms error",
       "engine, check, first run, median, p10–p90, samples×runs, rate",
@@ -198,6 +194,6 @@ async function compare(
       cases: records,
       failed,
     },
-    svg: rooflineSvg(title(gpu, record, "f32"), roofline, comparePoints(records)),
+    svg: rooflineSvg(title(gpu, "f32"), roofline, comparePoints(records)),
   };
 }

@@ -1,4 +1,3 @@
-/** `rcod bench`: a line per case as it comes, the sums at the end, or one JSON object. */
 import { basename, join } from "node:path";
 import {
   casePasses,
@@ -18,6 +17,8 @@ import { fileTuningStore } from "../../src/node/tuning-file.ts";
 import type { RawImage } from "../../src/rcod/settings/options.ts";
 import { rememberedVariants } from "../../src/rcod/tuning/model-variants.ts";
 import { recipeFiles } from "../../src/verify/recipe-files.ts";
+/** `rcod bench`: a line per case as it comes, the sums at the end, or one JSON object. */
+import { VERSION } from "../../src/version.ts";
 import { folderFiles } from "../../src/weights/sources/node-source.ts";
 import { writeFileAtomically } from "../atomic-write.ts";
 import { defined } from "../defined.ts";
@@ -26,7 +27,7 @@ import { adapterName } from "../format.ts";
 import { withGpu } from "../gpu.ts";
 import { readImage } from "../images.ts";
 import { interruptible } from "../interrupt.ts";
-import { BUNDLED_MODEL, PACKAGE_VERSION, RUNTIME } from "../package-root.ts";
+import { BUNDLED_MODEL, RUNTIME } from "../package-root.ts";
 import type { Terminal } from "../terminal.ts";
 import type { BenchOptions } from "./command.ts";
 import { caseLines, kernelHeading, kernelSummary, modelReport } from "./report.ts";
@@ -61,7 +62,7 @@ function checkVariants({ variant: requested = {}, suite }: BenchOptions): void {
 /** What every record of a run carries. */
 function runRecord(caps: Caps) {
   const { limits: _limits, ...adapter } = caps;
-  return { version: PACKAGE_VERSION, date: new Date().toISOString(), runtime: RUNTIME, adapter };
+  return { version: VERSION, date: new Date().toISOString(), runtime: RUNTIME, adapter };
 }
 
 async function benchKernels(
@@ -84,7 +85,7 @@ async function benchKernels(
     json
       ? {}
       : {
-          onStart: (started) => terminal.out(kernelHeading(PACKAGE_VERSION, started, gpu.caps)),
+          onStart: (started) => terminal.out(kernelHeading(VERSION, started, gpu.caps)),
           onCase: (record) => terminal.out(caseLines(record)),
         },
   );
@@ -104,7 +105,7 @@ async function benchKernels(
     );
   } else terminal.out(kernelSummary(cases));
   if (options.svg !== undefined) {
-    const title = `rcod ${PACKAGE_VERSION}, ${adapterName(gpu.caps)}, ${dtype}`;
+    const title = `rcod ${VERSION}, ${adapterName(gpu.caps)}, ${dtype}`;
     await writeFileAtomically(
       options.svg,
       new TextEncoder().encode(rooflineSvg(title, settings.roofline, kernelPoints(cases))),
@@ -150,7 +151,7 @@ async function benchModel(
         ...result,
       }),
     );
-  else terminal.out(modelReport(PACKAGE_VERSION, result, gpu.caps, model, name));
+  else terminal.out(modelReport(VERSION, result, gpu.caps, model, name));
   return EXIT.ok;
 }
 
