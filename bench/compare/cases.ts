@@ -14,7 +14,6 @@ import { conv2d } from "../../tests/reference/conv2d.ts";
 import { groupNorm } from "../../tests/reference/group-norm.ts";
 import { matmul } from "../../tests/reference/linear.ts";
 import type { OnnxGraph, OnnxNode, OnnxTensor } from "../onnx/model.ts";
-import { Float } from "../onnx/protobuf.ts";
 import { swapAxes } from "./layout.ts";
 
 /** Numbers [.., channels], channels last, as our graphs take them. */
@@ -169,7 +168,7 @@ export function convCase(size: number, from: number, to: number): NamedCase {
 
 /** GroupNorm and SiLU of [1, C, S, S] in ONNX, as exporters write it before version 18. */
 function normNodes(x: string, at: string, output: string): readonly OnnxNode[] {
-  const eps = { epsilon: new Float(EPS) };
+  const eps = { epsilon: Float32Array.of(EPS) };
   const node = (op: string, inputs: readonly string[], out: string): OnnxNode => ({
     op,
     inputs,

@@ -8,7 +8,7 @@ import { compareLines, comparePoints } from "../../bench/compare/report.ts";
 import type { OpenEngine } from "../../bench/compare/run.ts";
 import { comparePasses, relativeRms, runCompareCase } from "../../bench/compare/run.ts";
 import { onnxModel } from "../../bench/onnx/model.ts";
-import { Float, message } from "../../bench/onnx/protobuf.ts";
+import { message } from "../../bench/onnx/protobuf.ts";
 
 const EXPECTED = [1, -2, 3];
 const NAMED: NamedCase = {
@@ -110,7 +110,7 @@ describe("ONNX files", () => {
       [1, 300],
       [2, -1],
       [3, "é"],
-      [4, new Float(1)],
+      [4, Float32Array.of(1)],
       [16, new Uint8Array([7])],
     ]);
     const fields = [
