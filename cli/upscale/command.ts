@@ -1,9 +1,9 @@
 /** `rcod upscale`: image files in, image files four times as wide and high out. */
 import { InvalidArgumentError, Option } from "commander";
 import { MIN_TILE } from "../../src/rcod/settings/options.ts";
+import type { Precision } from "../../src/rcod/settings/options.ts";
 import type { GlobalOptions } from "../command.ts";
 import { defineCommand, modelPrecisionOption, parseInteger, parseNumber } from "../command.ts";
-import type { Precision } from "../engine.ts";
 import type { ModelPaths } from "../model-paths.ts";
 import { addPieceOptions, modelOption } from "../model-paths.ts";
 
