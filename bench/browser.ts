@@ -1,22 +1,23 @@
 /** Runs a suite in a headless browser page and collects what it reports. */
 import type { BrowserChoice } from "./chromium.ts";
-import { openPage, serveRepository } from "./chromium.ts";
-import type { PageMessage, PageSettings } from "./page/settings.ts";
-import { toQuery } from "./page/settings.ts";
+import { withPage } from "./chromium.ts";
+import type { PageMessage } from "./page/settings.ts";
 
 export type PageResult = Extract<PageMessage, { kind: "result" }>;
 
-/** Lines and notes go to `onMessage` as they come. Throws what the page throws, and when the page dies. */
+/**
+ * `query` holds the settings, see `fromQuery`. Lines and notes go to `onMessage` as they come. Throws what the page
+ * throws, and when the page dies.
+ */
 export async function runInBrowser(
   browser: BrowserChoice,
-  settings: PageSettings,
+  query: string,
   onMessage: (message: PageMessage) => void = () => {},
 ): Promise<PageResult> {
-  const server = await serveRepository();
-  try {
-    const { page, close } = await openPage(browser);
-    try {
-      const result = new Promise<PageResult>((resolve, reject) => {
+  return withPage(
+    browser,
+    (page, address) =>
+      new Promise<PageResult>((resolve, reject) => {
         const fail = (text: string): void => reject(new Error(text));
         page.on("error", (error) => fail(error.message)); // the page has crashed
         page.on("pageerror", (error) => fail(String(error)));
@@ -28,17 +29,8 @@ export async function runInBrowser(
         };
         page
           .exposeFunction("rcodBenchReport", take)
-          .then(
-            () => page.goto(`${server.address}bench/page/index.html?${toQuery(settings)}`),
-            reject,
-          )
+          .then(() => page.goto(`${address}bench/page/index.html?${query}`))
           .catch(reject);
-      });
-      return await result;
-    } finally {
-      await close();
-    }
-  } finally {
-    await server.close();
-  }
+      }),
+  );
 }

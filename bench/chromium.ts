@@ -5,7 +5,6 @@ import { fileURLToPath } from "node:url";
 import chromium from "@sparticuz/chromium";
 import type { Browser, Page } from "puppeteer-core";
 import { launch } from "puppeteer-core";
-import type { ViteDevServer } from "vite";
 import { createServer } from "vite";
 
 const ROOT = fileURLToPath(new URL("../", import.meta.url));
@@ -46,11 +45,11 @@ export async function findChromium(): Promise<BrowserChoice | null> {
 }
 
 /** Serves the repository; threads and exact clocks need the two isolation headers. */
-export async function serveRepository(port = 0): Promise<{
+export async function serveRepository(): Promise<{
   readonly address: string;
   readonly close: () => Promise<void>;
 }> {
-  const server: ViteDevServer = await createServer({
+  const server = await createServer({
     root: ROOT,
     configFile: false,
     logLevel: "error",
@@ -60,7 +59,7 @@ export async function serveRepository(port = 0): Promise<{
     optimizeDeps: { noDiscovery: true, include: [] },
     server: {
       host: "127.0.0.1",
-      port,
+      port: 0,
       hmr: false,
       watch: null,
       headers: {
@@ -75,12 +74,22 @@ export async function serveRepository(port = 0): Promise<{
   return { address, close: () => server.close() };
 }
 
-/** Opens a blank page; `close` ends the browser. */
-export async function openPage(
+/** Hands `use` a blank page and the address of the repository, and ends both afterwards. */
+export async function withPage<T>(
   choice: BrowserChoice,
-): Promise<{ readonly page: Page; readonly close: () => Promise<void> }> {
-  const browser = await launchBrowser(choice);
-  return { page: await browser.newPage(), close: () => browser.close() };
+  use: (page: Page, address: string) => Promise<T>,
+): Promise<T> {
+  const server = await serveRepository();
+  try {
+    const browser = await launchBrowser(choice);
+    try {
+      return await use(await browser.newPage(), server.address);
+    } finally {
+      await browser.close();
+    }
+  } finally {
+    await server.close();
+  }
 }
 
 function launchBrowser({ executablePath, flags }: BrowserChoice): Promise<Browser> {

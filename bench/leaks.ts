@@ -4,7 +4,7 @@
  */
 import { parseArgs } from "node:util";
 import type { Page } from "puppeteer-core";
-import { findChromium, openPage, serveRepository } from "./chromium.ts";
+import { findChromium, withPage } from "./chromium.ts";
 import type { LeakPage, PageState } from "./leaks/page.ts";
 
 declare const leakPage: LeakPage; // in the page
@@ -75,22 +75,17 @@ export async function main(args: readonly string[]): Promise<number> {
   });
   const choice = await findChromium();
   if (choice === null) throw new Error("leaks: no browser. Set RCOD_CHROMIUM to a Chrome's path");
-  const server = await serveRepository();
-  const { page, close } = await openPage(choice);
-  try {
-    await page.goto(`${server.address}bench/leaks/index.html`);
+  return withPage(choice, async (page, address) => {
+    await page.goto(`${address}bench/leaks/index.html`);
     const counts = {
       upscales: Number(values.upscales),
       cycles: Number(values.cycles),
       side: Number(values.side),
     };
-    const report = await leakLoop(page, `${server.address}models/rcod-tiny`, counts);
+    const report = await leakLoop(page, `${address}models/rcod-tiny`, counts);
     process.stdout.write(`${JSON.stringify({ counts, ...report }, null, 2)}\n`);
     return isClean(report) ? 0 : 1;
-  } finally {
-    await close();
-    await server.close();
-  }
+  });
 }
 
 /** Heap that may come and go without being a leak: caches of the engine that runs the page. */

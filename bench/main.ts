@@ -51,13 +51,11 @@ export async function main(argv: readonly string[]): Promise<number> {
   const query = new URLSearchParams();
   const given = { suite, filter, precision, scale, samples, minMs: values["min-ms"] };
   for (const [key, value] of Object.entries(given)) if (value !== undefined) query.set(key, value);
-  let settings;
   try {
-    settings = fromQuery(query.toString());
+    fromQuery(query.toString());
   } catch (error) {
     return usage(error);
   }
-  if (settings === null) return usage("bench: --suite is missing");
   const browser = await findChromium();
   if (browser === null) {
     process.stderr.write(
@@ -71,7 +69,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     if (message.kind === "note") process.stderr.write(`${message.text}\n`);
   };
   try {
-    const result = await runInBrowser(browser, settings, show);
+    const result = await runInBrowser(browser, query.toString(), show);
     if (json) process.stdout.write(`${JSON.stringify(result.record)}\n`);
     if (svg !== undefined && result.svg !== undefined) await writeFile(svg, result.svg);
     return result.passed ? 0 : 1;

@@ -1,6 +1,6 @@
 /** What a command of `rcod` is to `main.ts`, and option parsers that several commands share. */
 import type { Command } from "commander";
-import { InvalidArgumentError } from "commander";
+import { InvalidArgumentError, Option } from "commander";
 import type { Terminal } from "./terminal.ts";
 
 /** What a command needs of the program. */
@@ -51,6 +51,21 @@ export function defineCommand<Options extends object>(
         finish(await run(options, terminal));
       });
     };
+}
+
+/** `--precision` of a command that takes f32 or f16; `byDefault` says what it does without. */
+export function precisionOption(byDefault: "both" | "f16, on a CPU f32"): Option {
+  return new Option("--precision <p>", `storage precision (default: ${byDefault})`).choices([
+    "f32",
+    "f16",
+  ]);
+}
+
+/** `--precision` of a command that loads a model. */
+export function modelPrecisionOption(): Option {
+  return new Option("--precision <p>", "storage of weights and activations")
+    .choices(["auto", "f32", "f16"])
+    .default("auto");
 }
 
 /** `a,b` → `["a", "b"]`. */

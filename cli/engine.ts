@@ -1,23 +1,9 @@
 /** What the command line uses of the engine. */
 import type { Gpu } from "../src/gpu/device.ts";
-import type {
-  Precision,
-  Progress,
-  RawImage,
-  UpscaleOptions,
-  UpscaleResult,
-} from "../src/rcod/settings/options.ts";
+import type { LoadOptions } from "../src/rcod/model.ts";
+import type { RawImage, UpscaleOptions, UpscaleResult } from "../src/rcod/settings/options.ts";
 import type { ModelPaths } from "./model-paths.ts";
 import { modelFilesAt } from "./model-paths.ts";
-
-export type { RawImage } from "../src/rcod/settings/options.ts";
-export type {
-  Precision,
-  Progress,
-  Stage,
-  UpscaleOptions,
-  UpscaleResult,
-} from "../src/rcod/settings/options.ts";
 
 /** What the commands use of a loaded model; `RcodModel` is one. */
 export interface Model {
@@ -28,14 +14,7 @@ export interface Model {
 
 export type LoadModel = (
   paths: ModelPaths,
-  options: {
-    readonly gpu: Gpu;
-    readonly precision?: Precision;
-    readonly lowMemory?: boolean;
-    readonly autotune?: boolean;
-    readonly signal?: AbortSignal;
-    readonly onProgress?: (progress: Progress) => void;
-  },
+  options: LoadOptions & { readonly gpu: Gpu },
 ) => Promise<Model>;
 
 /** Output pixels per input pixel along each side. */

@@ -31,18 +31,6 @@ export function formatMs(ms: number): string {
   return `${Math.floor(minutes / 60)} h ${twoDigits(minutes % 60)} min`;
 }
 
-/** `866 M`, `1.05 G`, `340`: decimal units. */
-export function formatCount(count: number): string {
-  const units = ["", " k", " M", " G", " T"];
-  let value = count;
-  let unit = 0;
-  while (value >= 999.5 && unit < units.length - 1) {
-    value /= 1000;
-    unit++;
-  }
-  return `${threeDigits(value)}${units[unit]}`;
-}
-
 function threeDigits(value: number): string {
   if (Number.isInteger(value) || value >= 99.95) return value.toFixed(0);
   return value >= 9.995 ? value.toFixed(1) : value.toFixed(2);
@@ -52,15 +40,13 @@ function twoDigits(value: number): string {
   return String(value).padStart(2, "0");
 }
 
-export type Align = "left" | "right";
-
 /**
  * Rows as aligned columns, two spaces apart, without trailing spaces. `align` is given by column (default
  * left); missing cells are empty.
  */
 export function formatTable(
   rows: readonly (readonly string[])[],
-  align: readonly Align[] = [],
+  align: readonly ("left" | "right")[] = [],
 ): string {
   const widths: number[] = [];
   for (const row of rows) {

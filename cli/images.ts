@@ -2,8 +2,8 @@
 import { open } from "node:fs/promises";
 import { extname } from "node:path";
 import type { Sharp } from "sharp";
+import type { RawImage } from "../src/rcod/settings/options.ts";
 import { writeFileAtomically } from "./atomic-write.ts";
-import type { RawImage } from "./engine.ts";
 import { SCALE } from "./engine.ts";
 import { CliError, EXIT, oneLine, systemReason, usageError } from "./errors.ts";
 

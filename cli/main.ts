@@ -3,6 +3,7 @@
  * interrupted. Results go to stdout, everything else to stderr.
  */
 import { Command, CommanderError, Option } from "commander";
+import { VERSION } from "../src/version.ts";
 import { benchCommand } from "./bench/command.ts";
 import type { CommandContext, RegisterCommand } from "./command.ts";
 import { parseList } from "./command.ts";
@@ -11,7 +12,6 @@ import { doctorCommand } from "./doctor/command.ts";
 import { CliError, EXIT, describeError, oneLine } from "./errors.ts";
 import { groupCommand } from "./group/command.ts";
 import { infoCommand } from "./info/command.ts";
-import { PACKAGE_VERSION } from "./package-root.ts";
 import type { Terminal } from "./terminal.ts";
 import { processTerminal, reportError } from "./terminal.ts";
 import { tuneCommand } from "./tune/command.ts";
@@ -55,7 +55,7 @@ function createProgram(context: CommandContext): Command {
   const { terminal } = context;
   const program = new Command("rcod")
     .description("One-step diffusion super-resolution (RCOD) on WebGPU.")
-    .version(PACKAGE_VERSION, "-V, --version")
+    .version(VERSION, "-V, --version")
     .addOption(
       new Option("--dawn-toggles <a,b>", "switches for Dawn, the WebGPU of Node (see rcod doctor)")
         .argParser(parseList)

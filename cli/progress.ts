@@ -1,5 +1,5 @@
 /** Progress on stderr: a bar on a terminal, a line per stage in a log, or nothing. */
-import type { Progress, Stage } from "./engine.ts";
+import type { Progress, Stage } from "../src/rcod/settings/options.ts";
 import { formatBytes, formatMs } from "./format.ts";
 import type { Terminal } from "./terminal.ts";
 

@@ -14,8 +14,7 @@ import { conv2d } from "../../tests/reference/conv2d.ts";
 import { groupNorm } from "../../tests/reference/group-norm.ts";
 import { matmul } from "../../tests/reference/linear.ts";
 import type { OnnxGraph, OnnxNode, OnnxTensor } from "../onnx/model.ts";
-import { Float } from "../onnx/protobuf.ts";
-import { joinHeads, splitHeads, toChannelsFirst, toChannelsLast, transposed } from "./layout.ts";
+import { swapAxes } from "./layout.ts";
 
 /** Numbers [.., channels], channels last, as our graphs take them. */
 export interface HostArray {
@@ -77,7 +76,7 @@ function bytesOf(...arrays: readonly { readonly length: number }[]): number {
 /** An NHWC map of one image as ONNX's NCHW. */
 function channelsFirst({ shape, values }: HostArray): OnnxTensor {
   const [n = 1, h = 1, w = 1, c = 1] = shape;
-  return { dims: [n, c, h, w], values: toChannelsFirst(values, c) };
+  return { dims: [n, c, h, w], values: swapAxes(values, h * w, c) };
 }
 
 const conv3x3 = (x: string, at: string, output: string): OnnxNode => ({
@@ -141,7 +140,7 @@ function mapCase(given: MapCase): CompareCase {
       outputs: { y: [1, outChannels, size, size] },
     },
     onnxInputs: { x: channelsFirst(x) },
-    fromOnnx: (y) => toChannelsLast(y, outChannels),
+    fromOnnx: (y) => swapAxes(y, outChannels, size * size),
     expected: () => expected(doubles(x)),
   };
 }
@@ -169,7 +168,7 @@ export function convCase(size: number, from: number, to: number): NamedCase {
 
 /** GroupNorm and SiLU of [1, C, S, S] in ONNX, as exporters write it before version 18. */
 function normNodes(x: string, at: string, output: string): readonly OnnxNode[] {
-  const eps = { epsilon: new Float(EPS) };
+  const eps = { epsilon: Float32Array.of(EPS) };
   const node = (op: string, inputs: readonly string[], out: string): OnnxNode => ({
     op,
     inputs,
@@ -298,7 +297,7 @@ export function matmulCase(rows: number, from: number, to: number): NamedCase {
         build: (g) => g.output("y", g.linear(g.input("x", x.shape), ROOT.at("proj"), to, false)),
         onnx: {
           nodes: [{ op: "MatMul", inputs: ["x", "w"], output: "y" }],
-          initializers: { w: { dims: [from, to], values: transposed(weight.values, to, from) } },
+          initializers: { w: { dims: [from, to], values: swapAxes(weight.values, to, from) } },
           inputs: { x: [rows, from] },
           outputs: { y: [rows, to] },
         },
@@ -318,7 +317,7 @@ export function attentionCase(tokens: number, numHeads: number, headDim: number)
       const shape = [1, tokens, numHeads * headDim];
       const [q, k, v] = [random(shape, 41, 4), random(shape, 42, 2), random(shape, 43)];
       const scale = headDim ** -0.5;
-      const heads = (array: HostArray): Float32Array => splitHeads(array.values, numHeads, headDim);
+      const heads = ({ values }: HostArray) => swapAxes(values, tokens, numHeads, headDim);
       const perHead = [numHeads, tokens, headDim];
       const keys = [numHeads, headDim, tokens];
       return {
@@ -343,10 +342,10 @@ export function attentionCase(tokens: number, numHeads: number, headDim: number)
         },
         onnxInputs: {
           q: { dims: perHead, values: heads(q) },
-          k: { dims: keys, values: transposed(heads(k), tokens, headDim) },
+          k: { dims: keys, values: swapAxes(heads(k), tokens, headDim) },
           v: { dims: perHead, values: heads(v) },
         },
-        fromOnnx: (y) => joinHeads(y, numHeads, headDim),
+        fromOnnx: (y) => swapAxes(y, numHeads, tokens, headDim),
         expected: () =>
           attention(
             { batch: 1, queryTokens: tokens, keyTokens: tokens, numHeads, headDim },

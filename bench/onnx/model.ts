@@ -1,8 +1,8 @@
 /** ONNX models built in memory: as much of `onnx.proto` as an inference graph of f32 tensors needs. */
 import type { Field } from "./protobuf.ts";
-import { Float, message } from "./protobuf.ts";
+import { message } from "./protobuf.ts";
 
-export type Attribute = number | Float | string | readonly number[];
+export type Attribute = number | Float32Array | string | readonly number[];
 
 export interface OnnxNode {
   readonly op: string;
@@ -69,7 +69,7 @@ function nodeProto({ op, inputs, output, attributes = {} }: OnnxNode): Uint8Arra
 function attributeProto(name: string, value: Attribute): Uint8Array {
   const typed = (type: number, fields: readonly Field[]): Uint8Array =>
     message([[1, name], ...fields, [20, type]]);
-  if (value instanceof Float) return typed(ATTRIBUTE.float, [[2, value]]);
+  if (value instanceof Float32Array) return typed(ATTRIBUTE.float, [[2, value]]);
   if (typeof value === "number") return typed(ATTRIBUTE.int, [[3, value]]);
   if (typeof value === "string") return typed(ATTRIBUTE.string, [[4, value]]);
   return typed(

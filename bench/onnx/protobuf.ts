@@ -1,16 +1,7 @@
 /** Writes protocol buffers: the three wire types that ONNX files use. */
 
-/** A field of a message, by its number in the `.proto` file. */
-export type Field = readonly [number: number, value: bigint | number | string | Uint8Array | Float];
-
-/** A 32-bit float field; plain numbers are integers. */
-export class Float {
-  readonly value: number;
-
-  constructor(value: number) {
-    this.value = value;
-  }
-}
+/** A field of a message, by its number in the `.proto` file. A number is an integer, a float an array of one. */
+export type Field = readonly [number: number, value: number | string | Uint8Array | Float32Array];
 
 const VARINT = 0;
 const LENGTH_DELIMITED = 2;
@@ -20,12 +11,9 @@ const FIXED32 = 5;
 export function message(fields: Iterable<Field>): Uint8Array<ArrayBuffer> {
   const encoded: Uint8Array[] = [];
   for (const [number, value] of fields) {
-    if (value instanceof Float) {
-      encoded.push(
-        varint((number << 3) | FIXED32),
-        new Uint8Array(Float32Array.of(value.value).buffer),
-      );
-    } else if (typeof value === "number" || typeof value === "bigint") {
+    if (value instanceof Float32Array) {
+      encoded.push(varint((number << 3) | FIXED32), new Uint8Array(value.slice().buffer));
+    } else if (typeof value === "number") {
       encoded.push(varint((number << 3) | VARINT), varint(value));
     } else {
       const bytes = typeof value === "string" ? new TextEncoder().encode(value) : value;
@@ -42,7 +30,7 @@ export function message(fields: Iterable<Field>): Uint8Array<ArrayBuffer> {
 }
 
 /** Seven bits a byte, least significant first; negative numbers as 64-bit two's complement. */
-function varint(value: number | bigint): Uint8Array {
+function varint(value: number): Uint8Array {
   let rest = BigInt.asUintN(64, BigInt(value));
   const bytes: number[] = [];
   do {

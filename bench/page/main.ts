@@ -1,5 +1,4 @@
 /** The bench page: runs the suite that its address names, shows the results and reports them to a driver. */
-import packageJson from "../../package.json" with { type: "json" };
 import { requestGpu } from "../../src/gpu/device.ts";
 import type { PageMessage } from "./settings.ts";
 import { fromQuery } from "./settings.ts";
@@ -34,7 +33,7 @@ try {
   if (settings !== null) {
     const gpu = await requestGpu();
     try {
-      report(await runSuite(gpu, settings, packageJson.version, report));
+      report(await runSuite(gpu, settings, report));
     } finally {
       gpu.destroy();
     }

@@ -1,10 +1,8 @@
 /** Settings of the bench page: the driver writes them into the address, the page reads them there. */
-
-export const SUITES = ["kernels", "model", "compare"] as const;
-export type SuiteName = (typeof SUITES)[number];
+import { defined } from "../../cli/defined.ts";
 
 export interface PageSettings {
-  readonly suite: SuiteName;
+  readonly suite: "kernels" | "model" | "compare";
   readonly filter?: string;
   readonly precision?: "f32" | "f16";
   /** `tiny` is for `compare`: that everything runs. */
@@ -26,12 +24,6 @@ export type PageMessage =
     }
   | { readonly kind: "error"; readonly text: string };
 
-/** Settings as the query part of an address. */
-export function toQuery(settings: PageSettings): string {
-  const pairs = Object.entries(settings).filter(([, value]) => value !== undefined);
-  return new URLSearchParams(pairs.map(([key, value]) => [key, String(value)])).toString();
-}
-
 /** Settings from the query part, or null without a suite. Throws for unknown values. */
 export function fromQuery(query: string): PageSettings | null {
   const given = new URLSearchParams(query);
@@ -51,18 +43,16 @@ export function fromQuery(query: string): PageSettings | null {
     }
     return Number(value);
   };
-  const suite = oneOf("suite", SUITES);
+  const suite = oneOf("suite", ["kernels", "model", "compare"]);
   if (suite === undefined) return null;
-  const filter = given.get("filter");
-  const precision = oneOf("precision", ["f32", "f16"]);
-  const scale = oneOf("scale", ["full", "small", "tiny"]);
-  const [minMs, samples] = [number("minMs"), number("samples")];
   return {
     suite,
-    ...(filter !== null && { filter }),
-    ...(precision && { precision }),
-    ...(scale && { scale }),
-    ...(minMs !== undefined && { minMs }),
-    ...(samples !== undefined && { samples }),
+    ...defined({
+      filter: given.get("filter") ?? undefined,
+      precision: oneOf("precision", ["f32", "f16"]),
+      scale: oneOf("scale", ["full", "small", "tiny"]),
+      minMs: number("minMs"),
+      samples: number("samples"),
+    }),
   };
 }

@@ -1,13 +1,6 @@
 /** The suites in a page: the same code as in Node, on the device of `navigator.gpu`. */
-import {
-  caseLines,
-  kernelHeading,
-  kernelSummary,
-  modelReport,
-  rate,
-} from "../../cli/bench/report.ts";
+import { modelReport, rate, reportKernels, runRecord } from "../../cli/bench/report.ts";
 import { adapterName } from "../../cli/format.ts";
-import { casePasses, imageEstimateMs, runKernelSuite } from "../../src/bench/kernel-suite.ts";
 import { runModelSuite } from "../../src/bench/model-suite.ts";
 import { kernelPoints, rooflineSvg } from "../../src/bench/roofline-plot.ts";
 import { measureRoofline, rooflineSizes } from "../../src/bench/roofline.ts";
@@ -15,6 +8,7 @@ import { fasterDType } from "../../src/gpu/caps.ts";
 import type { Gpu } from "../../src/gpu/device.ts";
 import type { SamplingOptions } from "../../src/graph/measure/sampling.ts";
 import type { RawImage } from "../../src/rcod/settings/options.ts";
+import { VERSION } from "../../src/version.ts";
 import type { FileSet } from "../../src/weights/index.ts";
 import { bytesSource } from "../../src/weights/index.ts";
 import type { CompareRecord } from "../compare/run.ts";
@@ -24,79 +18,43 @@ export type Report = (message: PageMessage) => void;
 type Result = Extract<PageMessage, { kind: "result" }>;
 
 /** Runs a suite; lines go to `report` as they come. */
-export async function runSuite(
-  gpu: Gpu,
-  settings: PageSettings,
-  version: string,
-  report: Report,
-): Promise<Result> {
-  const { limits: _limits, ...adapter } = gpu.caps;
-  const record = {
-    suite: settings.suite,
-    version,
-    date: new Date().toISOString(),
-    runtime: navigator.userAgent,
-    adapter,
-  };
+export async function runSuite(gpu: Gpu, settings: PageSettings, report: Report): Promise<Result> {
   const line = (text: string): void => report({ kind: "line", text });
   switch (settings.suite) {
     case "kernels":
-      return kernels(gpu, settings, record, line);
+      return kernels(gpu, settings, line);
     case "model":
-      return model(gpu, settings, record, report);
+      return model(gpu, settings, report);
     case "compare":
-      return compare(gpu, settings, record, line);
+      return compare(gpu, settings, line);
     default:
       return settings.suite satisfies never;
   }
 }
 
-type RunRecord = Readonly<Record<string, unknown>> & { readonly version: string };
-
 async function kernels(
   gpu: Gpu,
   { precision, scale, ...options }: PageSettings,
-  record: RunRecord,
   line: (text: string) => void,
 ): Promise<Result> {
   const dtype = precision ?? fasterDType(gpu.caps);
-  const { settings, cases } = await runKernelSuite(
+  const { record, passed } = await reportKernels(
     gpu,
-    {
-      ...options,
-      dtype,
-      ...(scale && { scale: scale === "full" ? "full" : "small" }),
-    },
-    {
-      onStart: (started) => line(kernelHeading(record.version, started, gpu.caps)),
-      onCase: (done) => line(caseLines(done)),
-    },
+    { ...options, dtype, ...(scale && { scale: scale === "full" ? "full" : "small" }) },
+    navigator.userAgent,
+    line,
   );
-  line(kernelSummary(cases));
-  const failed = cases.filter((done) => !casePasses(done)).length;
-  return {
-    kind: "result",
-    passed: failed === 0 && cases.length > 0,
-    record: {
-      ...record,
-      precision: dtype,
-      ...settings,
-      cases,
-      failed,
-      estimateMs: imageEstimateMs(cases),
-    },
-    svg: rooflineSvg(title(gpu, record, dtype), settings.roofline, kernelPoints(cases)),
-  };
+  const svg = rooflineSvg(title(gpu, dtype), record.roofline, kernelPoints(record.cases));
+  return { kind: "result", passed, record, svg };
 }
 
-function title(gpu: Gpu, { version }: RunRecord, dtype: string): string {
-  return `rcod ${version}, ${adapterName(gpu.caps)}, ${dtype}, in a page`;
+function title(gpu: Gpu, dtype: string): string {
+  return `rcod ${VERSION}, ${adapterName(gpu.caps)}, ${dtype}, in a page`;
 }
 
 async function model(
   gpu: Gpu,
   { precision, samples }: PageSettings,
-  record: RunRecord,
   report: Report,
 ): Promise<Result> {
   let last = "";
@@ -111,8 +69,9 @@ async function model(
     },
   });
   const [name, image] = ["rcod-tiny", "boats.png"];
-  report({ kind: "line", text: modelReport(record.version, result, gpu.caps, name, image) });
-  return { kind: "result", passed: true, record: { ...record, model: name, image, ...result } };
+  report({ kind: "line", text: modelReport(result, gpu.caps, name, image) });
+  const run = runRecord("model", navigator.userAgent, gpu.caps);
+  return { kind: "result", passed: true, record: { ...run, model: name, image, ...result } };
 }
 
 /** Files fetched whole: Vite's server answers a range of one byte with the whole file. */
@@ -145,7 +104,6 @@ async function examplePhoto(): Promise<RawImage> {
 async function compare(
   gpu: Gpu,
   { filter = "", scale, minMs, samples }: PageSettings,
-  record: RunRecord,
   line: (text: string) => void,
 ): Promise<Result> {
   // Loaded only here: the other suites need no other runtime.
@@ -168,7 +126,7 @@ async function compare(
   });
   line(
     [
-      `rcod ${record.version}, ${adapterName(gpu.caps)}, f32, onnxruntime-web ${ort.ORT_VERSION}, ${threads} WASM threads`,
+      `rcod ${VERSION}, ${adapterName(gpu.caps)}, f32, onnxruntime-web ${ort.ORT_VERSION}, ${threads} WASM threads`,
       `roofline in this run: copy ${rate(roofline.copyGbps)} GB/s, f32 multiply-add ${rate(roofline.fmaGflops)} GFLOP/s`,
       "wall time from the first submit until the device is done, engines in turn; check: relative rms error",
       "engine, check, first run, median, p10–p90, samples×runs, rate",
@@ -188,7 +146,7 @@ async function compare(
     kind: "result",
     passed: failed === 0 && records.length > 0,
     record: {
-      ...record,
+      ...runRecord("compare", navigator.userAgent, gpu.caps),
       precision: "f32",
       onnxruntime: ort.ORT_VERSION,
       threads,
@@ -197,6 +155,6 @@ async function compare(
       cases: records,
       failed,
     },
-    svg: rooflineSvg(title(gpu, record, "f32"), roofline, comparePoints(records)),
+    svg: rooflineSvg(title(gpu, "f32"), roofline, comparePoints(records)),
   };
 }

@@ -1,7 +1,7 @@
 /** `rcod bench`: options only. */
 import { Option } from "commander";
 import type { GlobalOptions } from "../command.ts";
-import { defineCommand, parseInteger, parseNumber } from "../command.ts";
+import { defineCommand, parseInteger, parseNumber, precisionOption } from "../command.ts";
 import { variantPair } from "../variant-option.ts";
 
 export interface BenchOptions extends GlobalOptions {
@@ -42,17 +42,11 @@ export const benchCommand = defineCommand<BenchOptions>(
           .default("kernels"),
       )
       .option("--filter <text>", "only cases whose name contains this text")
-      .addOption(
-        new Option("--precision <p>", "storage precision (default: f16, on a CPU f32)").choices([
-          "f32",
-          "f16",
-        ]),
-      )
-      .addOption(
-        new Option(
-          "--variant <kernel=name...>",
-          "time this variant of a kernel beside the naive one, e.g. conv2d=tiled (default: all); of a model: force it",
-        ).argParser(addVariant),
+      .addOption(precisionOption("f16, on a CPU f32"))
+      .option(
+        "--variant <kernel=name...>",
+        "time this variant of a kernel beside the naive one, e.g. conv2d=tiled (default: all); of a model: force it",
+        addVariant,
       )
       .option("--autotune", "measure the model's kernel variants first, where not done yet")
       .option("--no-autotune", "the kernels' own choice of variants for the model")

@@ -1,19 +1,52 @@
 /** The text of benchmark results, for terminals and for the page: imports nothing of Node. */
 import type {
   CaseRecord,
+  KernelSuiteOptions,
   KernelSuiteSettings,
   VariantRecord,
 } from "../../src/bench/kernel-suite.ts";
-import { casePasses, imageEstimateMs } from "../../src/bench/kernel-suite.ts";
+import { casePasses, imageEstimateMs, runKernelSuite } from "../../src/bench/kernel-suite.ts";
 import type { ModelSuiteResult } from "../../src/bench/model-suite.ts";
 import type { Caps } from "../../src/gpu/caps.ts";
+import type { Gpu } from "../../src/gpu/device.ts";
+import { VERSION } from "../../src/version.ts";
 import { adapterName, formatBytes, formatMs, formatTable } from "../format.ts";
 
+/** What every record of a run carries. */
+export function runRecord(suite: string, runtime: string, caps: Caps) {
+  const { limits: _limits, variants: _variants, ...adapter } = caps;
+  return { suite, version: VERSION, date: new Date().toISOString(), runtime, adapter };
+}
+
+/** Runs the kernel suite; a line per case goes to `line` as it comes, the sums at the end. */
+export async function reportKernels(
+  gpu: Gpu,
+  options: KernelSuiteOptions,
+  runtime: string,
+  line: (text: string) => void,
+) {
+  const { settings, cases } = await runKernelSuite(gpu, options, {
+    onStart: (started) => line(kernelHeading(started, gpu.caps)),
+    onCase: (record) => line(caseLines(record)),
+  });
+  line(kernelSummary(cases));
+  const failed = cases.filter((record) => !casePasses(record)).length;
+  const record = {
+    ...runRecord("kernels", runtime, gpu.caps),
+    precision: options.dtype,
+    ...settings,
+    cases,
+    failed,
+    estimateMs: imageEstimateMs(cases),
+  };
+  return { record, passed: failed === 0 && cases.length > 0 };
+}
+
 /** The lines above the table: what is measured, and how. */
-export function kernelHeading(version: string, settings: KernelSuiteSettings, caps: Caps): string {
+function kernelHeading(settings: KernelSuiteSettings, caps: Caps): string {
   const { dtype, scale, minMs, samples, clock, clockReason, roofline } = settings;
   return [
-    `rcod ${version}, ${adapterName(caps)}, ${dtype}, ${new Date().toISOString()}`,
+    `rcod ${VERSION}, ${adapterName(caps)}, ${dtype}, ${new Date().toISOString()}`,
     `clock: ${clock} (${clockReason}); passes of ${minMs} ms and more, ${samples} samples where they fit`,
     "* is what the engine takes here",
     `roofline in this run: copy ${rate(roofline.copyGbps)} GB/s, f32 multiply-add ${rate(roofline.fmaGflops)} GFLOP/s${roofline.matrixGflops === undefined ? "" : `, matrix units ${rate(roofline.matrixGflops)} GFLOP/s`}`,
@@ -42,7 +75,7 @@ export function kernelHeading(version: string, settings: KernelSuiteSettings, ca
 }
 
 /** A line per variant of a case. */
-export function caseLines(record: CaseRecord): string {
+function caseLines(record: CaseRecord): string {
   const { case: name, count, scaledFrom, variants, skipped = [], error } = record;
   const title = `${scaledFrom ? "~" : ""}${name}`;
   if (error !== undefined) return row(title, String(count), "", "FAIL") + `  ${error}`;
@@ -100,7 +133,7 @@ export function rate(value: number): string {
 }
 
 /** The line below the table. */
-export function kernelSummary(cases: readonly CaseRecord[]): string {
+function kernelSummary(cases: readonly CaseRecord[]): string {
   const failed = cases.filter((record) => !casePasses(record)).length;
   const scaled = cases.some(({ scaledFrom }) => scaledFrom !== undefined);
   const estimate = `; count × median = ${formatMs(imageEstimateMs(cases))} of one 512 × 512 image`;
@@ -109,7 +142,6 @@ export function kernelSummary(cases: readonly CaseRecord[]): string {
 
 /** The five figures of a model, its stages and its operations. */
 export function modelReport(
-  version: string,
   result: ModelSuiteResult,
   caps: Caps,
   model: string,
@@ -117,7 +149,7 @@ export function modelReport(
 ): string {
   const { inputSize, outputSize, stagesMs, opClasses } = result;
   const lines = [
-    `rcod ${version}, ${adapterName(caps)}, ${result.precision}, ${new Date().toISOString()}`,
+    `rcod ${VERSION}, ${adapterName(caps)}, ${result.precision}, ${new Date().toISOString()}`,
     `${model}, ${image} ${inputSize.join(" × ")} → ${outputSize.join(" × ")}`,
     "",
     formatTable(

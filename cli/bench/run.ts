@@ -1,23 +1,18 @@
 /** `rcod bench`: a line per case as it comes, the sums at the end, or one JSON object. */
 import { basename, join } from "node:path";
-import {
-  casePasses,
-  imageEstimateMs,
-  knownVariants,
-  runKernelSuite,
-} from "../../src/bench/kernel-suite.ts";
+import { knownVariants } from "../../src/bench/kernel-suite.ts";
 import { runModelSuite } from "../../src/bench/model-suite.ts";
 import { kernelPoints, rooflineSvg } from "../../src/bench/roofline-plot.ts";
 import { elementReader } from "../../src/bench/workloads/test-data.ts";
-import type { Caps } from "../../src/gpu/caps.ts";
 import { fasterDType } from "../../src/gpu/caps.ts";
 import type { Gpu } from "../../src/gpu/device.ts";
 import { withVariants } from "../../src/gpu/device.ts";
-import { KERNEL_VARIANTS } from "../../src/kernels/variant-choice.ts";
+import { KERNEL_VARIANTS, unknownVariant } from "../../src/kernels/variant-choice.ts";
 import { fileTuningStore } from "../../src/node/tuning-file.ts";
 import type { RawImage } from "../../src/rcod/settings/options.ts";
 import { rememberedVariants } from "../../src/rcod/tuning/model-variants.ts";
 import { recipeFiles } from "../../src/verify/recipe-files.ts";
+import { VERSION } from "../../src/version.ts";
 import { folderFiles } from "../../src/weights/sources/node-source.ts";
 import { writeFileAtomically } from "../atomic-write.ts";
 import { defined } from "../defined.ts";
@@ -26,10 +21,10 @@ import { adapterName } from "../format.ts";
 import { withGpu } from "../gpu.ts";
 import { readImage } from "../images.ts";
 import { interruptible } from "../interrupt.ts";
-import { BUNDLED_MODEL, PACKAGE_VERSION, RUNTIME } from "../package-root.ts";
+import { BUNDLED_MODEL, RUNTIME } from "../package-root.ts";
 import type { Terminal } from "../terminal.ts";
 import type { BenchOptions } from "./command.ts";
-import { caseLines, kernelHeading, kernelSummary, modelReport } from "./report.ts";
+import { modelReport, reportKernels, runRecord } from "./report.ts";
 
 /** Runs the command. Exit code 0; 1 when anything computes wrong or fails. Throws `CliError` when interrupted. */
 export async function runBench(options: BenchOptions, terminal: Terminal): Promise<number> {
@@ -42,26 +37,14 @@ export async function runBench(options: BenchOptions, terminal: Terminal): Promi
 
 /** Throws `CliError` for a kernel or variant that does not exist. */
 function checkVariants({ variant: requested = {}, suite }: BenchOptions): void {
-  const known = suite === "model" ? new Map(Object.entries(KERNEL_VARIANTS)) : knownVariants();
+  const known =
+    suite === "model"
+      ? KERNEL_VARIANTS
+      : Object.fromEntries([...knownVariants()].map(([name, all]) => [name, [...all, "all"]]));
   for (const [kernel, variant] of Object.entries(requested)) {
-    const names = known.get(kernel);
-    if (names === undefined) {
-      throw usageError(
-        `--variant: no kernel "${kernel}". Kernels: ${[...known.keys()].join(", ")}`,
-      );
-    }
-    if (!(variant === "all" && suite === "kernels") && !names.includes(variant)) {
-      throw usageError(
-        `--variant: ${kernel} has no variant "${variant}". Variants: ${names.join(", ")}${suite === "kernels" ? ", all" : ""}`,
-      );
-    }
+    const unknown = unknownVariant(kernel, variant, known);
+    if (unknown !== null) throw usageError(`--variant: ${unknown}`);
   }
-}
-
-/** What every record of a run carries. */
-function runRecord(caps: Caps) {
-  const { limits: _limits, ...adapter } = caps;
-  return { version: PACKAGE_VERSION, date: new Date().toISOString(), runtime: RUNTIME, adapter };
 }
 
 async function benchKernels(
@@ -74,44 +57,21 @@ async function benchKernels(
   const dtype = options.precision ?? fasterDType(gpu.caps);
   const known =
     options.autotune === false ? {} : await rememberedVariants(gpu, dtype, fileTuningStore());
-  const { settings, cases } = await runKernelSuite(
+  const { record, passed } = await reportKernels(
     withVariants(gpu, known),
-    {
-      dtype,
-      ...defined({ filter, variants: options.variant, scale, minMs, samples }),
-      signal,
-    },
-    json
-      ? {}
-      : {
-          onStart: (started) => terminal.out(kernelHeading(PACKAGE_VERSION, started, gpu.caps)),
-          onCase: (record) => terminal.out(caseLines(record)),
-        },
+    { dtype, ...defined({ filter, variants: options.variant, scale, minMs, samples }), signal },
+    RUNTIME,
+    (text) => void (json || terminal.out(text)),
   );
-  const failed = cases.filter((record) => !casePasses(record)).length;
-  const estimateMs = imageEstimateMs(cases);
-  if (json) {
-    terminal.out(
-      JSON.stringify({
-        suite: "kernels",
-        ...runRecord(gpu.caps),
-        precision: dtype,
-        ...settings,
-        cases,
-        failed,
-        estimateMs,
-      }),
-    );
-  } else terminal.out(kernelSummary(cases));
+  if (json) terminal.out(JSON.stringify(record));
+  const { roofline, cases } = record;
   if (options.svg !== undefined) {
-    const title = `rcod ${PACKAGE_VERSION}, ${adapterName(gpu.caps)}, ${dtype}`;
-    await writeFileAtomically(
-      options.svg,
-      new TextEncoder().encode(rooflineSvg(title, settings.roofline, kernelPoints(cases))),
-    );
+    const title = `rcod ${VERSION}, ${adapterName(gpu.caps)}, ${dtype}`;
+    const svg = rooflineSvg(title, roofline, kernelPoints(cases));
+    await writeFileAtomically(options.svg, new TextEncoder().encode(svg));
   }
   if (cases.length === 0) terminal.note("rcod: no case has this name");
-  return failed > 0 || cases.length === 0 ? EXIT.failed : EXIT.ok;
+  return passed ? EXIT.ok : EXIT.failed;
 }
 
 /** Default number of warm images to time. */
@@ -142,15 +102,14 @@ async function benchModel(
   if (json)
     terminal.out(
       JSON.stringify({
-        suite: "model",
-        ...runRecord(gpu.caps),
+        ...runRecord("model", RUNTIME, gpu.caps),
         model,
         weights: recipeWeights ? "recipe" : "stored",
         image: name,
         ...result,
       }),
     );
-  else terminal.out(modelReport(PACKAGE_VERSION, result, gpu.caps, model, name));
+  else terminal.out(modelReport(result, gpu.caps, model, name));
   return EXIT.ok;
 }
 
@@ -158,8 +117,7 @@ async function benchModel(
 async function benchImage(): Promise<{ readonly image: RawImage; readonly name: string }> {
   const path = join(BUNDLED_MODEL, "..", "..", "examples", "photos", "boats.png");
   try {
-    const { width, height, channels, data } = await readImage(path);
-    return { image: { width, height, channels, data }, name: "boats.png" };
+    return { image: await readImage(path), name: "boats.png" };
   } catch {
     const read = elementReader({ scale: 1, seed: 5 });
     const data = Uint8Array.from({ length: 128 * 128 * 3 }, (_, i) => 127.5 * (1 + read(i)));

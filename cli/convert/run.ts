@@ -5,12 +5,12 @@ import { MANIFEST, PIECE_BYTES } from "../../src/cache/manifest.ts";
 import type { Conversion } from "../../src/rcod/loading/convert.ts";
 import { planConversion } from "../../src/rcod/loading/convert.ts";
 import type { ConvertedFile } from "../../src/rcod/loading/converted-files.ts";
+import { VERSION } from "../../src/version.ts";
 import { writeFolderAtomically } from "../atomic-write.ts";
 import { CliError, EXIT, systemCode, systemReason, usageError } from "../errors.ts";
 import { formatBytes, formatMs } from "../format.ts";
 import { interruptible } from "../interrupt.ts";
 import { checkModelPaths, modelFilesAt, modelPaths } from "../model-paths.ts";
-import { PACKAGE_VERSION } from "../package-root.ts";
 import type { ProgressDisplay } from "../progress.ts";
 import { createProgress } from "../progress.ts";
 import type { Terminal } from "../terminal.ts";
@@ -119,7 +119,7 @@ async function writeHashed(
 }
 
 function manifest(dtype: ConvertCliOptions["dtype"], files: readonly ManifestEntry[]): string {
-  const writer = `rcod-webgpu ${PACKAGE_VERSION}`;
+  const writer = `rcod-webgpu ${VERSION}`;
   return `${JSON.stringify({ writer, dtype, piece_bytes: PIECE_BYTES, files }, null, 2)}\n`;
 }
 

@@ -10,11 +10,12 @@ import { packActivation } from "../../src/graph/pack-activation.ts";
 import { readActivation } from "../../src/graph/read-activation.ts";
 import { elementwise } from "../../src/kernels/pointwise/elementwise.ts";
 import { requestNodeGpu } from "../../src/node/gpu.ts";
+import { VERSION } from "../../src/version.ts";
 import { driverAdvice, featureAdvice } from "../advice.ts";
 import { EXIT, describeError } from "../errors.ts";
 import { adapterName, formatBytes, formatMs, formatTable } from "../format.ts";
 import { launch } from "../launch.ts";
-import { PACKAGE_VERSION, RUNTIME } from "../package-root.ts";
+import { RUNTIME } from "../package-root.ts";
 import type { Terminal } from "../terminal.ts";
 import type { DoctorOptions } from "./command.ts";
 
@@ -118,7 +119,7 @@ function noAdapter(error: string): Report {
 }
 
 function environment(webgpu: string): Pick<Report, "version" | "runtime" | "webgpu"> {
-  return { version: PACKAGE_VERSION, runtime: RUNTIME, webgpu };
+  return { version: VERSION, runtime: RUNTIME, webgpu };
 }
 
 function implementationName(): string {

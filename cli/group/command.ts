@@ -1,7 +1,6 @@
 /** `rcod group`: options only. */
-import { Option } from "commander";
 import type { GlobalOptions } from "../command.ts";
-import { defineCommand } from "../command.ts";
+import { defineCommand, modelPrecisionOption } from "../command.ts";
 import { modelOption } from "../model-paths.ts";
 
 export interface GroupOptions extends GlobalOptions {
@@ -28,11 +27,7 @@ export const groupCommand = defineCommand<GroupOptions>((program) =>
     .argument("<lq>", "low-quality image as large as the original or four times smaller, or folder")
     .argument("<hq>", "the original, or folder")
     .addOption(modelOption("model whose encoder is used"))
-    .addOption(
-      new Option("--precision <p>", "storage of weights and activations")
-        .choices(["auto", "f32", "f16"])
-        .default("auto"),
-    )
+    .addOption(modelPrecisionOption())
     .option("-o, --out <file.svg>", "write the histogram as a plot")
     .option("--json", "print one JSON object"),
 );

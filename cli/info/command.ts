@@ -1,7 +1,7 @@
 /** `rcod info`: options only. Needs no GPU but for --adapter. */
 import { Argument, InvalidArgumentError, Option } from "commander";
 import type { GlobalOptions } from "../command.ts";
-import { defineCommand } from "../command.ts";
+import { defineCommand, precisionOption } from "../command.ts";
 import type { ModelPaths } from "../model-paths.ts";
 import { addPieceOptions } from "../model-paths.ts";
 import { BUNDLED_MODEL } from "../package-root.ts";
@@ -39,9 +39,7 @@ export const infoCommand = defineCommand<InfoOptions>(
           .argParser(parseSize)
           .default([512, 512], "512x512"),
       )
-      .addOption(
-        new Option("--precision <p>", "storage precision (default: both)").choices(["f32", "f16"]),
-      )
+      .addOption(precisionOption("both"))
       .option("--adapter", "plan for this machine's adapter, not for the WebGPU defaults")
       .option("--json", "print one JSON object");
   },

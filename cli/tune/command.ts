@@ -1,7 +1,7 @@
 /** `rcod tune`: options only. */
 import { InvalidArgumentError, Option } from "commander";
 import type { GlobalOptions } from "../command.ts";
-import { defineCommand, parseNumber } from "../command.ts";
+import { defineCommand, parseNumber, precisionOption } from "../command.ts";
 import { modelOption } from "../model-paths.ts";
 
 export interface TuneOptions extends GlobalOptions {
@@ -33,16 +33,12 @@ export const tuneCommand = defineCommand<TuneOptions>(
           .argParser(parseSize)
           .default([512, 512], "512x512"),
       )
-      .addOption(
-        new Option("--precision <p>", "storage precision (default: f16, on a CPU f32)").choices([
-          "f32",
-          "f16",
-        ]),
-      )
-      .addOption(
-        new Option("--budget <s>", "seconds after which no further class of problems is begun")
-          .argParser(parseNumber(1, 86_400))
-          .default(DEFAULT_BUDGET_S),
+      .addOption(precisionOption("f16, on a CPU f32"))
+      .option(
+        "--budget <s>",
+        "seconds after which no further class of problems is begun",
+        parseNumber(1, 86_400),
+        DEFAULT_BUDGET_S,
       )
       .option("--json", "print one JSON object"),
   () => true,

@@ -1,9 +1,9 @@
 /** `rcod upscale`: image files in, image files four times as wide and high out. */
 import { InvalidArgumentError, Option } from "commander";
 import { MIN_TILE } from "../../src/rcod/settings/options.ts";
+import type { Precision } from "../../src/rcod/settings/options.ts";
 import type { GlobalOptions } from "../command.ts";
-import { defineCommand, parseInteger, parseNumber } from "../command.ts";
-import type { Precision } from "../engine.ts";
+import { defineCommand, modelPrecisionOption, parseInteger, parseNumber } from "../command.ts";
 import type { ModelPaths } from "../model-paths.ts";
 import { addPieceOptions, modelOption } from "../model-paths.ts";
 
@@ -39,11 +39,10 @@ export const upscaleCommand = defineCommand<UpscaleCliOptions>((program) => {
     .option("-o, --out <path>", "result file, or a folder (existing, or ending in /) for several")
     .addOption(modelOption());
   return addPieceOptions(command)
-    .addOption(
-      new Option(
-        "--realism <r>",
-        "fidelity, neutral, realism, auto (chosen for each image), or a number from 0 to 1",
-      ).argParser(parseRealism),
+    .option(
+      "--realism <r>",
+      "fidelity, neutral, realism, auto (chosen for each image), or a number from 0 to 1",
+      parseRealism,
     )
     .addOption(
       new Option("--timestep <t>", "diffusion timestep from 0 to 999, instead of --realism")
@@ -57,11 +56,7 @@ export const upscaleCommand = defineCommand<UpscaleCliOptions>((program) => {
         "none",
       ]),
     )
-    .addOption(
-      new Option("--precision <p>", "storage of weights and activations")
-        .choices(["auto", "f32", "f16"])
-        .default("auto"),
-    )
+    .addOption(modelPrecisionOption())
     .option("--autotune", "measure kernel variants first, where that was not done yet (rcod tune)")
     .option("--no-autotune", "kernels' own choice of variants, whatever was measured")
     .option(

@@ -50,7 +50,7 @@ export async function planJobs(
   for (const output of new Set(jobs.map((job) => dirname(job.output)))) await checkWritable(output);
   if (!force) {
     for (const { output } of jobs) {
-      if (await exists(output))
+      if ((await stat(output).catch(() => undefined)) !== undefined)
         throw usageError(`${output} exists already. Use --force to replace it`);
     }
   }
@@ -153,11 +153,4 @@ async function checkWritable(folder: string): Promise<void> {
     });
     return;
   }
-}
-
-async function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
 }

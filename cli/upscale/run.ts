@@ -1,12 +1,12 @@
 /** `rcod upscale` at work: jobs, engine, reports. */
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
-import type { Caps } from "../../src/gpu/caps.ts";
 import type { Gpu } from "../../src/gpu/device.ts";
 import { DeviceLostError } from "../../src/gpu/errors.ts";
 import { requestNodeGpu } from "../../src/node/gpu.ts";
+import type { RawImage, UpscaleResult } from "../../src/rcod/settings/options.ts";
 import { defined } from "../defined.ts";
-import type { LoadModel, Model, RawImage, UpscaleResult } from "../engine.ts";
+import type { LoadModel, Model } from "../engine.ts";
 import { loadModelAt } from "../engine.ts";
 import { EXIT, describeError, usageError } from "../errors.ts";
 import { formatBytes, formatMs } from "../format.ts";
@@ -149,15 +149,20 @@ class UpscaleRun {
     try {
       for (const job of jobs) {
         this.#signal.throwIfAborted();
-        const image = await this.#decode(job, knownFailures.get(job));
-        if ("error" in image) {
-          exitCode = this.#fail(job, image.error, jobs.length);
+        const startedAt = performance.now();
+        let image: RawImage;
+        try {
+          if (knownFailures.has(job)) throw knownFailures.get(job);
+          image = await readImage(job.input);
+        } catch (error) {
+          exitCode = this.#fail(job, error, jobs.length);
           continue;
         }
+        const readMs = performance.now() - startedAt;
         // A model that does not load concerns every image: it ends the command.
         const { model } = await this.#load(progress);
         try {
-          const report = await this.#upscale(job, image, model, progress);
+          const report = await this.#upscale(job, image, readMs, model, progress);
           this.#reports.push(report);
           if (!json && !quiet) terminal.out(summary(report));
         } catch (error) {
@@ -174,20 +179,6 @@ class UpscaleRun {
     }
     if (json) terminal.out(JSON.stringify(this.#result()));
     return exitCode;
-  }
-
-  async #decode(
-    job: Job,
-    knownFailure: unknown,
-  ): Promise<(RawImage & { readonly readMs: number }) | { readonly error: unknown }> {
-    if (knownFailure !== undefined) return { error: knownFailure };
-    const startedAt = performance.now();
-    try {
-      const image = await readImage(job.input);
-      return { ...image, readMs: performance.now() - startedAt };
-    } catch (error) {
-      return { error };
-    }
   }
 
   /** Reports a failed image and returns the command's exit code so far. */
@@ -226,15 +217,15 @@ class UpscaleRun {
 
   async #upscale(
     job: Job,
-    image: RawImage & { readonly readMs: number },
+    image: RawImage,
+    readMs: number,
     model: Model,
     progress: ProgressDisplay,
   ): Promise<Exclude<JobReport, { readonly error: string }>> {
     const startedAt = performance.now();
     progress.start(job.input);
-    const { readMs, ...raw } = image;
     const { realism, timestep, color, seed, tile, reference } = this.#options;
-    const result = await model.upscale(raw, {
+    const result = await model.upscale(image, {
       ...defined({ realism, timestep, seed, tile, reference, colorFix: color }),
       signal: this.#signal,
       onProgress: (state) => progress.update(state),
@@ -248,7 +239,7 @@ class UpscaleRun {
     return {
       input: job.input,
       output: job.output,
-      inputSize: [raw.width, raw.height],
+      inputSize: [image.width, image.height],
       outputSize: [result.image.width, result.image.height],
       timestep: result.timestep,
       ...(result.predictedMetric !== undefined && { predictedMetric: result.predictedMetric }),
@@ -269,23 +260,19 @@ class UpscaleRun {
 
   #result(): unknown {
     const engine = this.#engine;
+    const { vendor, architecture, device, description, isSoftware } = engine?.gpu.caps ?? {};
     const errors = this.#reports.flatMap((report) => ("error" in report ? [report.error] : []));
     return {
       ...modelPaths(this.#options),
       precision: engine?.model.precision ?? null,
       lowMemory: this.#options.lowMemory ?? false,
-      adapter: engine === undefined ? null : adapterSummary(engine.gpu.caps),
+      adapter: engine ? { vendor, architecture, device, description, isSoftware } : null,
       loadMs: engine?.loadMs ?? null,
       results: this.#reports,
       failed: errors.length,
       ...(errors[0] !== undefined && { error: errors[0] }),
     };
   }
-}
-
-function adapterSummary(caps: Caps) {
-  const { vendor, architecture, device, description, isSoftware } = caps;
-  return { vendor, architecture, device, description, isSoftware };
 }
 
 function summary(report: Exclude<JobReport, { readonly error: string }>): string {

@@ -1,7 +1,6 @@
 /** `rcod verify`: options only. */
-import { Option } from "commander";
 import type { GlobalOptions } from "../command.ts";
-import { defineCommand } from "../command.ts";
+import { defineCommand, precisionOption } from "../command.ts";
 
 export interface VerifyOptions extends GlobalOptions {
   /** Golden files, or folders that hold them. None: those of the package. */
@@ -29,9 +28,7 @@ export const verifyCommand = defineCommand<VerifyOptions>(
           "when any is off by more than its limit.",
       )
       .argument("[path...]", "golden files, or folders (default: those of the program)")
-      .addOption(
-        new Option("--precision <p>", "storage precision (default: both)").choices(["f32", "f16"]),
-      )
+      .addOption(precisionOption("both"))
       .option("--filter <text>", "only cases whose name contains this text")
       .option(
         "--variant <kernel=name...>",

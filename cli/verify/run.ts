@@ -63,11 +63,8 @@ async function findSources(
     group.push({ name: basename(path), source: open });
   };
   for (const path of paths) {
-    const isFolder = await stat(path).then(
-      (status) => status.isDirectory(),
-      () => false,
-    );
-    if (!isFolder) {
+    const stats = await stat(path).catch(() => undefined);
+    if (!stats?.isDirectory()) {
       add(path);
       continue;
     }

@@ -56,13 +56,17 @@ export function chooseVariant<P, V extends string>(
 }
 
 /** A message where a kernel or variant that a user names does not exist, else null. `variant` null: any. */
-export function unknownVariant(kernel: string, variant: string | null): string | null {
-  if (!Object.hasOwn(KERNEL_VARIANTS, kernel)) {
-    return `no kernel "${kernel}". Kernels: ${Object.keys(KERNEL_VARIANTS).join(", ")}`;
+export function unknownVariant(
+  kernel: string,
+  variant: string | null,
+  known = KERNEL_VARIANTS,
+): string | null {
+  const variants = Object.hasOwn(known, kernel) ? known[kernel] : undefined;
+  if (variants === undefined) {
+    return `no kernel "${kernel}". Kernels: ${Object.keys(known).join(", ")}`;
   }
-  const known = KERNEL_VARIANTS[kernel] ?? [];
-  if (variant === null || known.includes(variant)) return null;
-  return `${kernel} has no variant "${variant}". Variants: ${known.join(", ")}`;
+  if (variant === null || variants.includes(variant)) return null;
+  return `${kernel} has no variant "${variant}". Variants: ${variants.join(", ")}`;
 }
 
 /**

@@ -3,18 +3,12 @@ import { describe, expect, it } from "vitest";
 import type { CompareCase, NamedCase } from "../../bench/compare/cases.ts";
 import { TINY_CASES } from "../../bench/compare/cases.ts";
 import type { Engine } from "../../bench/compare/engine.ts";
-import {
-  joinHeads,
-  splitHeads,
-  toChannelsFirst,
-  toChannelsLast,
-  transposed,
-} from "../../bench/compare/layout.ts";
+import { swapAxes } from "../../bench/compare/layout.ts";
 import { compareLines, comparePoints } from "../../bench/compare/report.ts";
 import type { OpenEngine } from "../../bench/compare/run.ts";
 import { comparePasses, relativeRms, runCompareCase } from "../../bench/compare/run.ts";
 import { onnxModel } from "../../bench/onnx/model.ts";
-import { Float, message } from "../../bench/onnx/protobuf.ts";
+import { message } from "../../bench/onnx/protobuf.ts";
 
 const EXPECTED = [1, -2, 3];
 const NAMED: NamedCase = {
@@ -94,25 +88,19 @@ it("measures errors relative to the whole result", () => {
   expect(relativeRms([3, NaN], [3, 4])).toBeNaN();
 });
 
-describe("layouts", () => {
+describe("swapAxes", () => {
   const values = Float32Array.from({ length: 24 }, (_, i) => i);
 
-  it("puts channels first and back", () => {
-    const first = toChannelsFirst(values, 4);
-    expect(first[1 * 6 + 2]).toBe(values[2 * 4 + 1]); // channel 1 of pixel 2
-    expect(toChannelsLast(first, 4)).toEqual(values);
-  });
-
   it("splits heads and joins them", () => {
-    const heads = splitHeads(values, 2, 3); // 4 tokens
+    const heads = swapAxes(values, 4, 2, 3); // 4 tokens, 2 heads of 3
     expect(heads[(1 * 4 + 2) * 3 + 1]).toBe(values[2 * 6 + 1 * 3 + 1]); // head 1, token 2, element 1
-    expect(joinHeads(heads, 2, 3)).toEqual(values);
+    expect(swapAxes(heads, 2, 4, 3)).toEqual(values);
   });
 
   it("transposes every matrix of a batch", () => {
-    const turned = transposed(values, 3, 4);
+    const turned = swapAxes(values, 3, 4);
     expect(turned[12 + 3 * 3 + 2]).toBe(values[12 + 2 * 4 + 3]); // batch 1, row 2, column 3
-    expect(transposed(turned, 4, 3)).toEqual(values);
+    expect(swapAxes(turned, 4, 3)).toEqual(values);
   });
 });
 
@@ -122,7 +110,7 @@ describe("ONNX files", () => {
       [1, 300],
       [2, -1],
       [3, "é"],
-      [4, new Float(1)],
+      [4, Float32Array.of(1)],
       [16, new Uint8Array([7])],
     ]);
     const fields = [

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { formatBytes, formatCount, formatMs, formatTable } from "../../cli/format.ts";
+import { formatBytes, formatMs, formatTable } from "../../cli/format.ts";
 
 describe("formatBytes", () => {
   it.each([
@@ -28,15 +28,6 @@ describe("formatMs", () => {
     [3_599_700, "1 h 00 min"],
     [3_720_000, "1 h 02 min"],
   ])("%d is %s", (ms, text) => expect(formatMs(ms)).toBe(text));
-});
-
-it("counts in decimal units", () => {
-  expect([340, 1_050, 865_910_724, 1.05e9].map(formatCount)).toEqual([
-    "340",
-    "1.05 k",
-    "866 M",
-    "1.05 G",
-  ]);
 });
 
 it("aligns columns and leaves no trailing spaces", () => {

@@ -1,7 +1,7 @@
 import { PassThrough } from "node:stream";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import type { Progress } from "../../cli/engine.ts";
 import { createProgress, estimateLeftMs } from "../../cli/progress.ts";
+import type { Progress } from "../../src/rcod/settings/options.ts";
 import { recordingTerminal } from "./support/terminal.ts";
 
 afterEach(() => void vi.useRealTimers());

@@ -1,14 +1,13 @@
 /** An engine without a GPU: nearest-neighbour upscaling that reports and aborts like the real one. */
+import type { LoadModel, Model } from "../../../cli/engine.ts";
+import { BASELINE_CAPS } from "../../../src/gpu/caps.ts";
+import type { Gpu } from "../../../src/gpu/device.ts";
 import type {
-  LoadModel,
-  Model,
   Progress,
   RawImage,
   Stage,
   UpscaleOptions,
-} from "../../../cli/engine.ts";
-import { BASELINE_CAPS } from "../../../src/gpu/caps.ts";
-import type { Gpu } from "../../../src/gpu/device.ts";
+} from "../../../src/rcod/settings/options.ts";
 
 const STAGES: readonly Stage[] = ["preprocess", "tokens", "encode", "unet", "decode", "color"];
 
