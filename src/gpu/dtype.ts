@@ -59,6 +59,14 @@ export function halfToFloatTable(): Float32Array {
   return halfTable;
 }
 
+/** Values of halves given by their bits. */
+export function halvesToFloats(halves: Uint16Array): Float32Array<ArrayBuffer> {
+  const table = halfToFloatTable();
+  const floats = new Float32Array(halves.length);
+  halves.forEach((bits, i) => (floats[i] = table[bits] as number)); // `from` would first make a list of all
+  return floats;
+}
+
 /** `value` rounded to the storage dtype and back, as the GPU would hold it (f16 clamps to ±65504). */
 export function roundToDtype(value: number, dtype: DType): number {
   if (dtype === "f32") return Math.fround(value);

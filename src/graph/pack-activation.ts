@@ -1,8 +1,8 @@
 import type { DType } from "../gpu/dtype.ts";
-import { F16_MAX, floatToHalfBits, halfToFloatTable } from "../gpu/dtype.ts";
+import { F16_MAX, floatToHalfBits, halvesToFloats } from "../gpu/dtype.ts";
 import { paddedChannels } from "../gpu/shape.ts";
 import type { Value } from "./ir/ir.ts";
-import { channelsOf, rowsOf } from "./ir/ir.ts";
+import { channelsOf } from "./ir/ir.ts";
 
 /**
  * Values [rows, channels] (row-major, channels innermost) as the device stores them: channels padded with
@@ -29,26 +29,37 @@ export function packActivation(
   return new Uint8Array(out.buffer);
 }
 
+/** Stored elements as floats. */
+export function unpackElements(
+  bytes: Uint8Array<ArrayBuffer>,
+  dtype: DType,
+): Float32Array<ArrayBuffer> {
+  if (dtype === "f32") return new Float32Array(bytes.buffer, 0, bytes.byteLength / 4);
+  return halvesToFloats(new Uint16Array(bytes.buffer, 0, bytes.byteLength / 2));
+}
+
 /** Stored bytes of an activation as floats without channel padding. */
 export function unpackActivation(
   bytes: Uint8Array<ArrayBuffer>,
   value: Value,
-  dtype: "f32" | "f16",
+  dtype: DType,
 ): Float32Array<ArrayBuffer> {
   const channels = channelsOf(value);
-  const stride = paddedChannels(channels);
-  const rows = rowsOf(value);
-  const out = new Float32Array(rows * channels);
-  const table = halfToFloatTable();
-  const floats = dtype === "f32" ? new Float32Array(bytes.buffer, 0, rows * stride) : null;
-  const halves = dtype === "f16" ? new Uint16Array(bytes.buffer, 0, rows * stride) : null;
+  return cutChannels(unpackElements(bytes, dtype), paddedChannels(channels), 0, channels);
+}
+
+/** Channels `offset` … `offset + count − 1` of rows of `channels`. */
+export function cutChannels(
+  data: Float32Array,
+  channels: number,
+  offset: number,
+  count: number,
+): Float32Array<ArrayBuffer> {
+  const rows = data.length / channels;
+  const out = new Float32Array(rows * count);
   for (let row = 0; row < rows; row++) {
-    for (let c = 0; c < channels; c++) {
-      const at = row * stride + c;
-      out[row * channels + c] = floats
-        ? (floats[at] as number)
-        : (table[(halves as Uint16Array)[at] as number] as number);
-    }
+    const start = row * channels + offset;
+    out.set(data.subarray(start, start + count), row * count);
   }
   return out;
 }

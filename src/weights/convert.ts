@@ -1,4 +1,4 @@
-import { halfToFloatTable } from "../gpu/dtype.ts";
+import { halvesToFloats } from "../gpu/dtype.ts";
 import { quoted, WeightsError } from "./errors.ts";
 import { elementByteLength } from "./tensor-info.ts";
 import type { TensorDtype, TensorInfo } from "./tensor-info.ts";
@@ -46,17 +46,8 @@ export function toFloat32(
     case "BF16":
       return fromBrainFloat(new Uint16Array(buffer, byteOffset, count));
     default:
-      return fromHalf(new Uint16Array(buffer, byteOffset, count));
+      return halvesToFloats(new Uint16Array(buffer, byteOffset, count));
   }
-}
-
-function fromHalf(halves: Uint16Array): Float32Array {
-  const table = halfToFloatTable();
-  const floats = new Float32Array(halves.length);
-  for (let i = 0; i < halves.length; i++) {
-    floats[i] = table[halves[i] as number] as number;
-  }
-  return floats;
 }
 
 /** BF16 is the upper half of an F32. */

@@ -1,8 +1,8 @@
 /** A tiny RCOD_S model folder as people have it: base, CLIP and the three files of torch.save. */
 import { floatToHalfBits, halfBitsToFloat } from "../../src/gpu/dtype.ts";
+import { halvesToFloats } from "../../src/gpu/dtype.ts";
 import { readConfigs } from "../../src/rcod/loading/read-configs.ts";
 import { modelParameters } from "../../src/rcod/networks/stage-graphs.ts";
-import { halvesToFloats } from "../../src/verify/runner/golden-file.ts";
 import { fmix32, fnv1a32, recipeHalves } from "../../src/verify/runner/recipe.ts";
 import type { NamedTensorData } from "../../src/weights/index.ts";
 import { memoryFiles, writeSafetensors } from "../../src/weights/index.ts";

@@ -1,6 +1,5 @@
 /** Whether two variants computed the same, up to rounding. */
 import type { DType } from "../../gpu/dtype.ts";
-import { halfToFloatTable } from "../../gpu/dtype.ts";
 
 /**
  * Largest difference as a share of |reference| + rms. In f32 two orders of a sum of K products differ by about
@@ -19,12 +18,4 @@ export function agrees(got: Float32Array, reference: Float32Array, dtype: DType)
       return Math.abs(value - expected) <= LIMIT[dtype] * (Math.abs(expected) + rms);
     })
   );
-}
-
-/** Stored elements as floats. */
-export function unpackElements(bytes: Uint8Array<ArrayBuffer>, dtype: DType): Float32Array {
-  if (dtype === "f32") return new Float32Array(bytes.buffer, 0, bytes.byteLength / 4);
-  const halves = new Uint16Array(bytes.buffer, 0, bytes.byteLength / 2);
-  const table = halfToFloatTable();
-  return Float32Array.from(halves, (bits) => table[bits] as number);
 }

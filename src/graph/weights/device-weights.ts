@@ -4,7 +4,7 @@
  */
 import type { Gpu } from "../../gpu/device.ts";
 import type { DType } from "../../gpu/dtype.ts";
-import { halfToFloatTable } from "../../gpu/dtype.ts";
+import { halvesToFloats } from "../../gpu/dtype.ts";
 import { ShapeError, elementCount, paddedChannels, quadCount } from "../../gpu/shape.ts";
 import { UPLOAD_CHUNK_BYTES, submittedWorkDone, uploadBytes } from "../../gpu/transfer.ts";
 import type { SourceDType } from "../../kernels/contraction/pack-weight.ts";
@@ -294,10 +294,7 @@ function decodeFloats(dtype: SourceDType, bytes: Uint8Array): Float32Array {
   const aligned = bytes.slice(); // typed arrays need aligned bytes; ranges of a file may lie anywhere
   if (dtype === "F32") return new Float32Array(aligned.buffer, 0, aligned.byteLength / 4);
   const words = new Uint16Array(aligned.buffer, 0, aligned.byteLength / 2);
-  if (dtype === "F16") {
-    const table = halfToFloatTable();
-    return Float32Array.from(words, (bits) => table[bits] as number);
-  }
+  if (dtype === "F16") return halvesToFloats(words);
   const out = new Uint32Array(words.length);
   words.forEach((word, i) => (out[i] = word << 16));
   return new Float32Array(out.buffer);

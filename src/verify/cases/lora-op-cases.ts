@@ -1,5 +1,6 @@
 /** One layer with a low-rank update: the merge kernel, and the layer on what it merged. */
 import type { Gpu } from "../../gpu/device.ts";
+import { halvesToFloats } from "../../gpu/dtype.ts";
 import { quadCount } from "../../gpu/shape.ts";
 import { readBytes } from "../../gpu/transfer.ts";
 import { WeightScope } from "../../graph/ir/builder.ts";
@@ -7,7 +8,6 @@ import type { Weight } from "../../graph/ir/ir.ts";
 import type { HostTensor } from "../../graph/program.ts";
 import type { DeviceWeights } from "../../graph/weights/device-weights.ts";
 import type { OutputResult } from "../runner/compare.ts";
-import { halvesToFloats } from "../runner/golden-file.ts";
 import type { CaseRun, CaseRunner } from "../runner/run-case.ts";
 import {
   caseWeights,
