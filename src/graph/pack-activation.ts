@@ -2,7 +2,7 @@ import type { DType } from "../gpu/dtype.ts";
 import { F16_MAX, floatToHalfBits, storedFloats } from "../gpu/dtype.ts";
 import { paddedChannels } from "../gpu/shape.ts";
 import type { Value } from "./ir/ir.ts";
-import { channelsOf, rowsOf } from "./ir/ir.ts";
+import { channelsOf } from "./ir/ir.ts";
 
 /**
  * Values [rows, channels] (row-major, channels innermost) as the device stores them: channels padded with
@@ -36,13 +36,21 @@ export function unpackActivation(
   dtype: DType,
 ): Float32Array<ArrayBuffer> {
   const channels = channelsOf(value);
-  const stride = paddedChannels(channels);
-  const rows = rowsOf(value);
-  const stored = storedFloats(bytes, dtype);
-  const out = new Float32Array(rows * channels);
+  return cutChannels(storedFloats(bytes, dtype), paddedChannels(channels), 0, channels);
+}
+
+/** Channels `offset` … `offset + count − 1` of rows of `channels`. */
+export function cutChannels(
+  data: Float32Array,
+  channels: number,
+  offset: number,
+  count: number,
+): Float32Array<ArrayBuffer> {
+  const rows = data.length / channels;
+  const out = new Float32Array(rows * count);
   for (let row = 0; row < rows; row++) {
-    const start = row * stride;
-    out.set(stored.subarray(start, start + channels), row * channels);
+    const start = row * channels + offset;
+    out.set(data.subarray(start, start + count), row * count);
   }
   return out;
 }

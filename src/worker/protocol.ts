@@ -2,6 +2,7 @@
  * The messages between a page and its worker. The worker itself gets one message for each model, which brings a port;
  * all other messages go through the port. So models share a worker with one another and with other code.
  */
+import type { ModelSources } from "../rcod/loading/model-source.ts";
 import type { RcodModel } from "../rcod/model.ts";
 import type { Progress, RawImage, UpscaleOptions } from "../rcod/settings/options.ts";
 import type { ErrorRecord } from "./error-record.ts";
@@ -17,13 +18,9 @@ export type SentFolder =
 export type SentFile = string | Blob | FileSystemFileHandle;
 
 /** A model source in a form that can be cloned. Addresses are absolute: a worker has another base than its page. */
-export interface SentSource {
-  readonly model: SentFolder;
-  readonly clip?: SentFolder;
-  readonly checkpoint?: SentFile;
-  readonly deNet?: SentFile;
-  readonly mem?: SentFile;
-}
+export type SentSource = {
+  readonly [Piece in keyof ModelSources]: Piece extends "model" | "clip" ? SentFolder : SentFile;
+};
 
 /** What the page knows of a loaded model. */
 export type ModelFacts = Pick<RcodModel, "precision" | "caps" | "configs" | "supportsAuto">;

@@ -439,7 +439,7 @@ describe("latent tiles", () => {
     const own = new Pipeline(setup.gpu, configs, weights, "f32");
     const image = testImage(28, 18); // latents 14 × 9: 2 × 2 tiles
     const [width, height, tile] = [14, 9, 8];
-    const tiling = latentTiling(width, height, tile, 3) as NonNullable<
+    const tiling = latentTiling(width, height, { tile, overlap: 3 }) as NonNullable<
       ReturnType<typeof latentTiling>
     >;
     const stage = async (

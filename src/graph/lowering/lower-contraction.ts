@@ -9,12 +9,7 @@ import { packedColumnQuads } from "../../kernels/contraction/pack-weight.ts";
 import type { Node, Value } from "../ir/ir.ts";
 import { channelsOf } from "../ir/ir.ts";
 import type { ConvOp, LinearOp } from "../passes/contraction-problem.ts";
-import {
-  conv2dProblem,
-  isPointwise,
-  linearProblem,
-  pointwiseProblem,
-} from "../passes/contraction-problem.ts";
+import { conv2dProblem, isPointwise, linearProblem } from "../passes/contraction-problem.ts";
 import { withMergedNorm } from "./lower-group-norm.ts";
 import { withLayerNorm, withRowStatistics } from "./lower-layer-norm.ts";
 import { withStatistics } from "./lower-statistics.ts";
@@ -25,7 +20,7 @@ export function lowerConv2d(node: Node, op: ConvOp, context: LowerContext): read
   const { dtype } = context.graph;
   const operands = operandsOf(node, op, quadCount(channelsOf(node.output)));
   if (isPointwise(op)) {
-    const problem = pointwiseProblem(node, op, dtype);
+    const problem = linearProblem(node, op, dtype);
     const draft = withMergedNorm(node, context, linear, { problem, operands, steps: [] });
     return withStatistics(node, context, linear, draft, linearTiledRows(problem));
   }

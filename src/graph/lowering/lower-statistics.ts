@@ -4,8 +4,12 @@ import type { DType } from "../../gpu/dtype.ts";
 import type { Epilogue } from "../../kernels/contraction/epilogue.ts";
 import type { TiledRows } from "../../kernels/contraction/tile-statistics.ts";
 import { tileCounts } from "../../kernels/contraction/tile-statistics.ts";
-import type { Cost, Kernel, KernelPlan } from "../../kernels/kernel.ts";
-import type { ChannelsPerEntry, PixelRegion } from "../../kernels/norm/channel-stats.ts";
+import type { Kernel } from "../../kernels/kernel.ts";
+import type {
+  ChannelsPerEntry,
+  PixelRegion,
+  Statistics,
+} from "../../kernels/norm/channel-stats.ts";
 import {
   channelStats,
   channelStatsByteLength,
@@ -23,12 +27,7 @@ export function statsPlan(
   dtype: DType,
   caps: Caps,
   region?: PixelRegion,
-): {
-  readonly plan: KernelPlan;
-  readonly cost: Cost;
-  readonly partials: number;
-  readonly pixels: number;
-} {
+): Pick<Step, "plan" | "cost"> & Pick<Statistics, "partials" | "pixels"> {
   const [batch = 1, height = 1, width = 1, channels = 1] = shape;
   const counted = region ?? { y0: 0, y1: height, x0: 0, x1: width };
   const pixels = regionPixels(counted);

@@ -64,8 +64,8 @@ export interface TuneOptions {
   readonly clock: Clock;
   /** No class and no variant is begun after this many milliseconds; what is left keeps the kernel's own choice. */
   readonly budgetMs: number;
-  readonly signal?: AbortSignal;
-  readonly onResult?: (result: TuneResult, done: number, total: number) => void;
+  readonly signal?: AbortSignal | undefined;
+  readonly onResult?: ((result: TuneResult, done: number, total: number) => void) | undefined;
 }
 
 /** The classes of the steps of `plans`, most arithmetic first. */

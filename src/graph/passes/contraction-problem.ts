@@ -38,29 +38,16 @@ export function conv2dProblem(node: Node, op: ConvOp, dtype: DType): Conv2dProbl
   };
 }
 
-export function pointwiseProblem(node: Node, op: ConvOp, dtype: DType): LinearProblem {
-  return rowsProblem(node, op, dtype, channelsOf(node.output), false);
-}
-
-export function linearProblem(node: Node, op: LinearOp, dtype: DType): LinearProblem {
-  const columns = channelsOf(node.output);
-  return rowsProblem(node, op, dtype, op.geglu ? 2 * columns : columns, op.geglu);
-}
-
-function rowsProblem(
-  node: Node,
-  op: ConvOp | LinearOp,
-  dtype: DType,
-  outChannels: number,
-  isGeglu: boolean,
-): LinearProblem {
+/** Of a linear layer, or of a convolution that is one (`isPointwise`). */
+export function linearProblem(node: Node, op: ConvOp | LinearOp, dtype: DType): LinearProblem {
   const [x] = node.inputs.x as readonly [Value];
   const rows = rowsOf(x);
+  const isGeglu = op.kind === "linear" && op.geglu;
   return {
     dtype,
     rows,
     inChannels: node.inputs.x.map(channelsOf),
-    outChannels,
+    outChannels: channelsOf(node.output) * (isGeglu ? 2 : 1),
     rowsPerImage: rows / (x.shape[0] ?? 1),
     inputNorm: inputNormOf(node, op),
     mergedNorm: null,

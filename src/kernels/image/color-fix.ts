@@ -26,15 +26,7 @@ import type { Dispatch, Kernel } from "../kernel.ts";
 import { defineKernel, dispatch, f32, i32, reads, u32, writes } from "../kernel.ts";
 import { colorMerge, colorMoments, momentBlocks, MOMENTS_BYTES } from "./color-moments.ts";
 import type { Rounding } from "./image-layout.ts";
-import {
-  checkBindings,
-  checkSides,
-  MAP_ARGUMENTS,
-  MAP_POSITION,
-  MAP_WORKGROUP,
-  mapGrid,
-  RGBA8,
-} from "./image-layout.ts";
+import { checkBindings, checkSides, mapDispatch, RGBA8 } from "./image-layout.ts";
 
 /** Operands: `source`, `decoded`, `result`, each of `pixels` pixels. */
 export interface AdainProblem {
@@ -164,7 +156,8 @@ fn blurred(at: vec2<i32>) -> vec3<i32> {
 }
 `;
 
-function waveletWgsl(isFirst: boolean, isLast: boolean): string {
+/** WGSL of the functions and the statements of a level. */
+function waveletWgsl(isFirst: boolean, isLast: boolean): readonly [string, string] {
   const low = isFirst
     ? `(rgba8(source[index]).xyz - rgba8(decoded[index]).xyz) * ${ONE}`
     : "unpack_i21x3(low[index])";
@@ -173,18 +166,16 @@ function waveletWgsl(isFirst: boolean, isLast: boolean): string {
   let value = (p.xyz * ${ONE} + low_next + vec3<i32>(params.bias)) >> vec3<u32>(FRACTION_BITS);
   result[index] = pack_rgba8(vec4<i32>(clamp(value, vec3<i32>(0), vec3<i32>(255)), p.w));`
     : "next[index] = pack_i21x3(low_next);";
-  return /* wgsl */ `${MAP_POSITION}${RGBA8}${I21X3}
+  const functions = /* wgsl */ `${RGBA8}${I21X3}
 fn low_at(index: i32) -> vec3<i32> { return ${low}; }
-${BLUR}
-@compute @workgroup_size(MAP_COLUMNS, MAP_ROWS)
-fn main(${MAP_ARGUMENTS}) {
-  let at = map_position(group, counts, local);
+${BLUR}`;
+  const statements = /* wgsl */ `
   if (at.x >= params.width || at.y >= params.height) { return; }
   let low_next = blurred(vec2<i32>(at));
   let index = at.y * params.width + at.x;
   ${store}
-}
 `;
+  return [functions, statements];
 }
 
 /** One blur. The levels take turns with two scratch buffers; the last one writes the result. */
@@ -205,10 +196,10 @@ function waveletStep({ width, height, rounding }: WaveletProblem, caps: Caps, le
       i32("dilation", DILATIONS[level] as number),
       i32("bias", rounding === "nearest" ? ONE / 2 : 0),
     ],
-    constants: { ...MAP_WORKGROUP, FRACTION_BITS },
+    constants: { FRACTION_BITS },
   } as const;
-  const body = waveletWgsl(isFirst, isLast);
-  return dispatch(`wavelet level ${level}`, header, body, mapGrid(width, height));
+  const wgsl = waveletWgsl(isFirst, isLast);
+  return mapDispatch(`wavelet level ${level}`, header, [width, height], ...wgsl);
 }
 
 /** Gives an image the low frequencies of another, of the same size. */

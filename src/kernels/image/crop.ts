@@ -8,16 +8,8 @@ import type { DType } from "../../gpu/dtype.ts";
 import { dtypeByteLength } from "../../gpu/dtype.ts";
 import { quadCount } from "../../gpu/shape.ts";
 import type { Kernel } from "../kernel.ts";
-import { defineKernel, dispatch, reads, u32, writes } from "../kernel.ts";
-import {
-  checkBindings,
-  checkRange,
-  checkSides,
-  MAP_ARGUMENTS,
-  MAP_POSITION,
-  MAP_WORKGROUP,
-  mapGrid,
-} from "./image-layout.ts";
+import { defineKernel, reads, u32, writes } from "../kernel.ts";
+import { checkBindings, checkRange, checkSides, mapDispatch } from "./image-layout.ts";
 
 /** Operands: `src` [srcHeight, srcWidth, channels], `dst` [dstHeight, dstWidth, channels]. */
 export interface CropProblem {
@@ -47,14 +39,10 @@ export interface CropProblem {
   readonly dstY: number;
 }
 
-const BODY = /* wgsl */ `${MAP_POSITION}
-@compute @workgroup_size(MAP_COLUMNS, MAP_ROWS)
-fn main(${MAP_ARGUMENTS}) {
-  let at = map_position(group, counts, local);
+const STATEMENTS = /* wgsl */ `
   if (at.x >= params.row_quads || at.y >= params.height) { return; }
   dst[params.dst_start + at.y * params.dst_stride + at.x] =
     src[params.src_start + at.y * params.src_stride + at.x];
-}
 `;
 
 /** Copies a rectangle of one map into another, bit for bit. */
@@ -91,9 +79,8 @@ export const crop: Kernel<CropProblem, "quad"> = defineKernel({
         u32("dst_start", (problem.dstY * dstWidth + problem.dstX) * quads),
         u32("dst_stride", dstWidth * quads),
       ],
-      constants: MAP_WORKGROUP,
     } as const;
-    return [dispatch("crop", header, BODY, mapGrid(width * quads, height))];
+    return [mapDispatch("crop", header, [width * quads, height], "", STATEMENTS)];
   },
   cost({ dtype, channels, width, height }) {
     const bytes = width * height * quadCount(channels) * 4 * dtypeByteLength(dtype);

@@ -4,6 +4,9 @@
  */
 import type { Caps } from "../../gpu/caps.ts";
 import { ShapeError, isShape } from "../../gpu/shape.ts";
+import type { ShaderHeader } from "../../gpu/wgsl.ts";
+import type { Dispatch } from "../kernel.ts";
+import { dispatch } from "../kernel.ts";
 
 /** How a value between two levels becomes 8-bit. The reference truncates, which is darker by half a level on average. */
 export type Rounding = "truncate" | "nearest";
@@ -69,10 +72,9 @@ export function checkBindings(
   }
 }
 
-/** Positions of a map that a workgroup of a map kernel takes: constants of its shader. */
-export const MAP_WORKGROUP = { MAP_COLUMNS: 16, MAP_ROWS: 4 } as const;
-
-const { MAP_COLUMNS, MAP_ROWS } = MAP_WORKGROUP;
+/** Positions of a map that a workgroup of a map kernel takes. */
+const MAP_COLUMNS = 16;
+const MAP_ROWS = 4;
 const MOST_GROUPS = 65_535;
 
 /**
@@ -89,16 +91,30 @@ export function mapGrid(width: number, height: number): readonly [number, number
   return [Math.ceil(width / MAP_COLUMNS), Math.ceil(rows / layers), layers];
 }
 
-/** WGSL: arguments of `main` in a map kernel. */
-export const MAP_ARGUMENTS = /* wgsl */ `@builtin(workgroup_id) group: vec3<u32>,
-        @builtin(num_workgroups) counts: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>`;
-
-/** WGSL `map_position(group, counts, local) -> (x, y)`. Needs the constants of `MAP_WORKGROUP`. */
-export const MAP_POSITION = /* wgsl */ `
+/**
+ * A dispatch over a map of `width` × `height` positions, one invocation each. `statements` are those of `main`: they
+ * know their position `at`, which may lie outside the map, and call `functions`.
+ */
+export function mapDispatch(
+  label: string,
+  header: ShaderHeader,
+  [width, height]: readonly [width: number, height: number],
+  functions: string,
+  statements: string,
+): Dispatch {
+  const body = /* wgsl */ `
 fn map_position(group: vec3<u32>, counts: vec3<u32>, local: vec3<u32>) -> vec2<u32> {
   return vec2<u32>(group.x * MAP_COLUMNS + local.x, (group.y + group.z * counts.y) * MAP_ROWS + local.y);
 }
+${functions}
+@compute @workgroup_size(MAP_COLUMNS, MAP_ROWS)
+fn main(@builtin(workgroup_id) group: vec3<u32>,
+        @builtin(num_workgroups) counts: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
+  let at = map_position(group, counts, local);${statements}}
 `;
+  const constants = { MAP_COLUMNS, MAP_ROWS, ...header.constants };
+  return dispatch(label, { ...header, constants }, body, mapGrid(width, height));
+}
 
 /** WGSL `rgba8(pixel) -> (r, g, b, a)` as integers, and its inverse for values in 0 … 255. */
 export const RGBA8 = /* wgsl */ `

@@ -9,15 +9,12 @@ import type { DType } from "../../gpu/dtype.ts";
 import { dtypeByteLength } from "../../gpu/dtype.ts";
 import { ShapeError } from "../../gpu/shape.ts";
 import type { Kernel } from "../kernel.ts";
-import { defineKernel, dispatch, f32, i32, reads, u32, writes } from "../kernel.ts";
+import { defineKernel, f32, i32, reads, u32, writes } from "../kernel.ts";
 import {
   checkBindings,
   checkSides,
   imageByteLength,
-  MAP_ARGUMENTS,
-  MAP_POSITION,
-  MAP_WORKGROUP,
-  mapGrid,
+  mapDispatch,
   MAX_IMAGE_SIDE,
   RGBA8,
 } from "./image-layout.ts";
@@ -44,17 +41,13 @@ export interface ImageToTensorProblem {
   readonly offset: number;
 }
 
-const BODY = /* wgsl */ `${MAP_POSITION}${RGBA8}
-@compute @workgroup_size(MAP_COLUMNS, MAP_ROWS)
-fn main(${MAP_ARGUMENTS}) {
-  let at = map_position(group, counts, local);
+const STATEMENTS = /* wgsl */ `
   if (at.x >= params.width || at.y >= params.height) { return; }
   let x = clamp(i32(at.x) + params.x0, 0, i32(params.image_width) - 1);
   let row = clamp(i32(at.y) + params.y0, 0, i32(params.image_height) - 1);
   let levels = vec3<f32>(rgba8(image[u32(row) * params.image_width + u32(x)]).xyz);
   let value = params.scale * (levels / 255.0) + vec3<f32>(params.offset);
   y[at.y * params.width + at.x] = pack(vec4<f32>(value, 0.0));
-}
 `;
 
 /** A rectangle of an RGBA8 image as activations, edges repeated beyond the image. */
@@ -96,9 +89,8 @@ export const imageToTensor: Kernel<ImageToTensorProblem, "pixel"> = defineKernel
         f32("scale", scale),
         f32("offset", offset),
       ],
-      constants: MAP_WORKGROUP,
     };
-    return [dispatch("image-to-tensor", header, BODY, mapGrid(width, height))];
+    return [mapDispatch("image-to-tensor", header, [width, height], RGBA8, STATEMENTS)];
   },
   cost({ dtype, width, height }) {
     const pixels = width * height;

@@ -15,17 +15,8 @@ import type { DType } from "../../gpu/dtype.ts";
 import { dtypeByteLength } from "../../gpu/dtype.ts";
 import { paddedChannels, quadCount, ShapeError } from "../../gpu/shape.ts";
 import type { Kernel } from "../kernel.ts";
-import { defineKernel, dispatch, reads, u32, writes } from "../kernel.ts";
-import {
-  checkBindings,
-  checkSides,
-  checkTaps,
-  MAP_ARGUMENTS,
-  MAP_POSITION,
-  MAP_WORKGROUP,
-  mapGrid,
-  RGBA8,
-} from "./image-layout.ts";
+import { defineKernel, reads, u32, writes } from "../kernel.ts";
+import { checkBindings, checkSides, checkTaps, mapDispatch, RGBA8 } from "./image-layout.ts";
 import type { ResampleTable } from "./resample-weights.ts";
 import { triangleTable } from "./resample-weights.ts";
 
@@ -125,11 +116,8 @@ const WINDOW = {
 };
 
 /** One row of the grid is one row of the map; x runs over pixels and their quads. */
-function resizeWgsl({ srcType, dstDType, axis }: ResizeF32Problem): string {
-  return /* wgsl */ `${MAP_POSITION}${srcType === "rgba8" ? RGBA8 : ""}
-@compute @workgroup_size(MAP_COLUMNS, MAP_ROWS)
-fn main(${MAP_ARGUMENTS}) {
-  let at = map_position(group, counts, local);
+function statements({ srcType, dstDType, axis }: ResizeF32Problem): string {
+  return /* wgsl */ `
   if (at.x >= params.out_width * QUADS || at.y >= params.out_height) { return; }
   let pixel = at.x / QUADS;
   let quad = at.x % QUADS;
@@ -139,7 +127,6 @@ fn main(${MAP_ARGUMENTS}) {
     sum += weights[output * params.taps + k] * ${loadExpression(srcType, "base + k * step")};
   }
   dst[at.y * params.out_width * QUADS + at.x] = ${dstDType === "f16" ? "pack(sum)" : "sum"};
-}
 `;
 }
 
@@ -181,10 +168,11 @@ export const resizeF32: Kernel<ResizeF32Problem, "quad"> = defineKernel({
         u32("out_height", outHeight),
         u32("taps", taps),
       ],
-      constants: { ...MAP_WORKGROUP, QUADS },
+      constants: { QUADS },
     };
-    const grid = mapGrid(outWidth * QUADS, outHeight);
-    return [dispatch(`resize-f32 ${axis}`, header, resizeWgsl(problem), grid)];
+    const functions = srcType === "rgba8" ? RGBA8 : "";
+    const map = [outWidth * QUADS, outHeight] as const;
+    return [mapDispatch(`resize-f32 ${axis}`, header, map, functions, statements(problem))];
   },
   cost(problem) {
     const { src, weights, dst } = byteLengths(problem);

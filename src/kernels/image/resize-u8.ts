@@ -12,16 +12,13 @@
  * Limit: source and destination each fit one binding (33.5 megapixels at the 128 MiB default).
  */
 import type { Kernel } from "../kernel.ts";
-import { defineKernel, dispatch, reads, u32, writes } from "../kernel.ts";
+import { defineKernel, reads, u32, writes } from "../kernel.ts";
 import {
   checkBindings,
   checkSides,
   checkTaps,
   imageByteLength,
-  MAP_ARGUMENTS,
-  MAP_POSITION,
-  MAP_WORKGROUP,
-  mapGrid,
+  mapDispatch,
   RGBA8,
 } from "./image-layout.ts";
 import type { PillowFilter, ResampleTable } from "./resample-weights.ts";
@@ -87,12 +84,9 @@ const WINDOW = {
   let base = start * params.width + at.x;`,
 };
 
-function resizeWgsl(axis: ResizeU8Problem["axis"]): string {
+function statements(axis: ResizeU8Problem["axis"]): string {
   const index = axis === "horizontal" ? "base + k" : "base + k * params.width";
-  return /* wgsl */ `${MAP_POSITION}${RGBA8}
-@compute @workgroup_size(MAP_COLUMNS, MAP_ROWS)
-fn main(${MAP_ARGUMENTS}) {
-  let at = map_position(group, counts, local);
+  return /* wgsl */ `
   if (at.x >= params.out_width || at.y >= params.out_height) { return; }
   ${WINDOW[axis]}
   var acc = vec4<i32>(i32(HALF));
@@ -101,7 +95,6 @@ fn main(${MAP_ARGUMENTS}) {
   }
   let value = clamp(acc >> vec4<u32>(WEIGHT_BITS), vec4<i32>(0), vec4<i32>(255));
   dst[at.y * params.out_width + at.x] = pack_rgba8(value);
-}
 `;
 }
 
@@ -115,7 +108,8 @@ export const resizeU8: Kernel<ResizeU8Problem, "pixel"> = defineKernel({
   },
   dispatches(problem, caps) {
     const { axis, width, height, outSize, taps } = problem;
-    const [outWidth, outHeight] = outputSize(problem);
+    const size = outputSize(problem);
+    const [outWidth, outHeight] = size;
     const byteLengths = {
       src: imageByteLength(width, height),
       weights: outSize * taps * 4,
@@ -137,10 +131,9 @@ export const resizeU8: Kernel<ResizeU8Problem, "pixel"> = defineKernel({
         u32("out_height", outHeight),
         u32("taps", taps),
       ],
-      constants: { ...MAP_WORKGROUP, WEIGHT_BITS, HALF: 2 ** (WEIGHT_BITS - 1) },
+      constants: { WEIGHT_BITS, HALF: 2 ** (WEIGHT_BITS - 1) },
     } as const;
-    const grid = mapGrid(outWidth, outHeight);
-    return [dispatch(`resize-u8 ${axis}`, header, resizeWgsl(axis), grid)];
+    return [mapDispatch(`resize-u8 ${axis}`, header, size, RGBA8, statements(axis))];
   },
   cost(problem) {
     const { width, height, outSize, taps } = problem;

@@ -10,16 +10,13 @@
 import type { DType } from "../../gpu/dtype.ts";
 import { dtypeByteLength } from "../../gpu/dtype.ts";
 import type { Kernel } from "../kernel.ts";
-import { defineKernel, dispatch, f32, reads, u32, writes } from "../kernel.ts";
+import { defineKernel, f32, reads, u32, writes } from "../kernel.ts";
 import {
   checkBindings,
   checkRange,
   checkSides,
   imageByteLength,
-  MAP_ARGUMENTS,
-  MAP_POSITION,
-  MAP_WORKGROUP,
-  mapGrid,
+  mapDispatch,
   RGBA8,
 } from "./image-layout.ts";
 import type { Rounding } from "./image-layout.ts";
@@ -54,17 +51,13 @@ export interface TensorToImageProblem {
 
 const OP = "tensorToImage";
 
-const BODY = /* wgsl */ `${MAP_POSITION}${RGBA8}
-@compute @workgroup_size(MAP_COLUMNS, MAP_ROWS)
-fn main(${MAP_ARGUMENTS}) {
-  let at = map_position(group, counts, local);
+const STATEMENTS = /* wgsl */ `
   if (at.x >= params.width || at.y >= params.height) { return; }
   let source = (params.src_y + at.y) * params.src_width + params.src_x + at.x;
   let v = 0.5 * clamp(unpack(x[source]), vec4<f32>(-1.0), vec4<f32>(1.0)) + vec4<f32>(0.5);
   let levels = vec4<i32>(floor(255.0 * v + vec4<f32>(params.bias)));
   image[(params.dst_y + at.y) * params.dst_width + params.dst_x + at.x] =
     pack_rgba8(vec4<i32>(levels.xyz, 255));
-}
 `;
 
 /** A rectangle of a decoded map as RGBA8. */
@@ -100,9 +93,8 @@ export const tensorToImage: Kernel<TensorToImageProblem, "pixel"> = defineKernel
         u32("dst_y", problem.dstY),
         f32("bias", problem.rounding === "nearest" ? 0.5 : 0),
       ],
-      constants: MAP_WORKGROUP,
     };
-    return [dispatch("tensor-to-image", header, BODY, mapGrid(width, height))];
+    return [mapDispatch("tensor-to-image", header, [width, height], RGBA8, STATEMENTS)];
   },
   cost({ dtype, width, height }) {
     const pixels = width * height;

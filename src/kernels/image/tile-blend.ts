@@ -17,16 +17,8 @@ import { dtypeByteLength } from "../../gpu/dtype.ts";
 import { quadCount } from "../../gpu/shape.ts";
 import type { ShaderHeader } from "../../gpu/wgsl.ts";
 import type { Dispatch, Kernel } from "../kernel.ts";
-import { defineKernel, dispatch, reads, u32, writes } from "../kernel.ts";
-import {
-  checkBindings,
-  checkRange,
-  checkSides,
-  MAP_ARGUMENTS,
-  MAP_POSITION,
-  MAP_WORKGROUP,
-  mapGrid,
-} from "./image-layout.ts";
+import { defineKernel, reads, u32, writes } from "../kernel.ts";
+import { checkBindings, checkRange, checkSides, mapDispatch } from "./image-layout.ts";
 
 /** Operands: `acc` [height, width, channels] f32, `coverage` [height, width] f32. */
 export interface TileClearProblem {
@@ -66,11 +58,8 @@ function accumulatorBytes({ width, height, channels }: TileClearProblem) {
   return { acc: width * height * quadCount(channels) * 16, coverage: width * height * 4 };
 }
 
-/**
- * A dispatch over the pixels and quads of a map. `statements` know `at` (x counts the quads of a row), `column` of
- * the pixel, and whether the quad `is_first` of its pixel.
- */
-function mapDispatch(
+/** A dispatch over the pixels and quads of a map. `statements` know `column` and whether the quad `is_first` of its pixel. */
+function quadDispatch(
   label: string,
   { width, height, channels }: TileClearProblem,
   header: ShaderHeader,
@@ -78,21 +67,13 @@ function mapDispatch(
 ): Dispatch {
   const QUADS = quadCount(channels); // a constant, so that the division is one by a constant
   const params = [u32("width", width), u32("height", height), ...header.params];
-  const body = /* wgsl */ `${MAP_POSITION}
-@compute @workgroup_size(MAP_COLUMNS, MAP_ROWS)
-fn main(${MAP_ARGUMENTS}) {
-  let at = map_position(group, counts, local);
+  const body = /* wgsl */ `
   if (at.x >= params.width * QUADS || at.y >= params.height) { return; }
   let column = at.x / QUADS;
   let is_first = at.x % QUADS == 0u;
-${statements}}
-`;
-  return dispatch(
-    label,
-    { ...header, params, constants: { ...MAP_WORKGROUP, QUADS } },
-    body,
-    mapGrid(width * QUADS, height),
-  );
+${statements}`;
+  const wholeHeader = { ...header, params, constants: { QUADS } };
+  return mapDispatch(label, wholeHeader, [width * QUADS, height], "", body);
 }
 
 /** Sets the accumulators to zero, before the first tile. */
@@ -106,7 +87,7 @@ export const tileClear: Kernel<TileClearProblem, "quad"> = defineKernel({
     const statements = /* wgsl */ `  acc[at.y * params.width * QUADS + at.x] = vec4<f32>(0.0);
   if (is_first) { coverage[at.y * params.width + column] = 0.0; }
 `;
-    return [mapDispatch("tile-clear", problem, header, statements)];
+    return [quadDispatch("tile-clear", problem, header, statements)];
   },
   cost(problem) {
     const { acc, coverage } = accumulatorBytes(problem);
@@ -139,7 +120,7 @@ export const tileAccumulate: Kernel<TileAccumulateProblem, "quad"> = defineKerne
   if (is_first) { coverage[row + params.x0 + column] += weight; }
 `;
     const size = { width: tileWidth, height: tileHeight, channels };
-    return [mapDispatch("tile-accumulate", size, header, statements)];
+    return [quadDispatch("tile-accumulate", size, header, statements)];
   },
   cost({ dtype, channels, tileWidth, tileHeight }) {
     const quads = tileWidth * tileHeight * quadCount(channels);
@@ -164,7 +145,7 @@ export const tileNormalise: Kernel<TileNormaliseProblem, "quad"> = defineKernel(
     const statements = /* wgsl */ `  let index = at.y * params.width * QUADS + at.x;
   y[index] = pack(acc[index] / coverage[at.y * params.width + column]);
 `;
-    return [mapDispatch("tile-normalise", problem, header, statements)];
+    return [quadDispatch("tile-normalise", problem, header, statements)];
   },
   cost(problem) {
     const { acc, coverage } = accumulatorBytes(problem);

@@ -5,17 +5,21 @@
  */
 import type { Gpu } from "../../gpu/device.ts";
 import type { DType } from "../../gpu/dtype.ts";
-import { runPlan } from "../../graph/execution/run-plan.ts";
 import { activationByteLength } from "../../graph/lowering/lower.ts";
 import { readActivation } from "../../graph/read-activation.ts";
 import type { Rounding } from "../../kernels/image/image-layout.ts";
-import { imageToTensor } from "../../kernels/image/image-to-tensor.ts";
 import { reflectedTable, triangleTable } from "../../kernels/image/resample-weights.ts";
 import type { ModelConfigs } from "../settings/model-configs.ts";
 import type { Geometry } from "./geometry.ts";
 import { hostPixels } from "./host-pixels.ts";
 import type { AxisTable, DeviceImage, ResizeSource } from "./image-ops.ts";
-import { createImage, resizeImage, resizeToTensor, tensorToLevels } from "./image-ops.ts";
+import {
+  createImage,
+  levelsToTensor,
+  resizeImage,
+  resizeToTensor,
+  tensorToLevels,
+} from "./image-ops.ts";
 import type { SourceImage } from "./source-image.ts";
 import { packedSource } from "./source-image.ts";
 
@@ -70,18 +74,8 @@ async function enlargeByPillow(
     image,
     pixels: { ...image, type: "rgba8" },
     toTensor(y, dtype) {
-      const problem = {
-        dtype,
-        imageWidth: image.width,
-        imageHeight: image.height,
-        x0: 0,
-        y0: 0,
-        width: workWidth,
-        height: workHeight,
-        scale: 2, // of levels in 0 … 1
-        offset: -1,
-      };
-      return runPlan(gpu, imageToTensor.plan(problem, gpu.caps), { image: image.buffer, y });
+      const size = { width: workWidth, height: workHeight };
+      return levelsToTensor(gpu, image, y, { dtype, ...size, scale: 2, offset: -1 });
     },
     toHost: () => hostPixels(gpu, image, workHeight, workWidth),
     release: () => undefined,

@@ -7,6 +7,8 @@ import { runPlan } from "../../graph/execution/run-plan.ts";
 import { adainColorFix, waveletColorFix } from "../../kernels/image/color-fix.ts";
 import type { Rounding } from "../../kernels/image/image-layout.ts";
 import { imageByteLength } from "../../kernels/image/image-layout.ts";
+import type { ImageToTensorProblem } from "../../kernels/image/image-to-tensor.ts";
+import { imageToTensor } from "../../kernels/image/image-to-tensor.ts";
 import { triangleTable } from "../../kernels/image/resample-weights.ts";
 import type { PillowFilter, ResampleTable } from "../../kernels/image/resample-weights.ts";
 import type { ResizeF32Problem } from "../../kernels/image/resize-f32.ts";
@@ -61,6 +63,18 @@ export function tensorToLevels(
   const places = { srcX: 0, srcY: 0, dstX: 0, dstY: 0 };
   const problem = { ...source, ...places, width, height, dstWidth: width, dstHeight: height };
   return runPlan(gpu, tensorToImage.plan(problem, gpu.caps), { x, image: buffer });
+}
+
+/** The top left width × height pixels as `y` [1, height, width, 3]: scale·(level/255) + offset, edges repeated beyond. */
+export function levelsToTensor(
+  gpu: Gpu,
+  image: DeviceImage,
+  y: GPUBufferBinding,
+  target: Pick<ImageToTensorProblem, "dtype" | "width" | "height" | "scale" | "offset">,
+): Promise<void> {
+  const { buffer, width: imageWidth, height: imageHeight } = image;
+  const problem = { ...target, imageWidth, imageHeight, x0: 0, y0: 0 };
+  return runPlan(gpu, imageToTensor.plan(problem, gpu.caps), { image: buffer, y });
 }
 
 /** Uploads as RGBA8; missing alpha becomes 255. */

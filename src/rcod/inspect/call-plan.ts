@@ -7,7 +7,6 @@ import type { Geometry } from "../images/geometry.ts";
 import { estimatorGraph } from "../networks/degradation.ts";
 import { decoderGraph, encoderGraph, unetGraph } from "../networks/graphs.ts";
 import { stageGraphs } from "../networks/stage-graphs.ts";
-import type { VaeConfig } from "../settings/config.ts";
 import { clipTokens, vaeFactor } from "../settings/config.ts";
 import type { ModelConfigs } from "../settings/model-configs.ts";
 import type { NetworkStage } from "../settings/options.ts";
@@ -66,80 +65,49 @@ export function planCall(
   tile?: number,
 ): CallPlan {
   const { workWidth, workHeight, outWidth, outHeight } = geometry;
+  const { rcod, clip, degradation } = configs;
+  const factor = vaeFactor(configs.vae);
   const whole = stageGraphs(configs, workHeight, workWidth, dtype);
-  const once = (stage: NetworkStage, name: string, graph: Graph | undefined): NetworkRuns[] =>
-    graph ? [{ stage, name, graph, runs: 1 }] : [];
-  const vae = (kind: VaeKind): NetworkRuns => {
+  const network = (
+    stage: NetworkStage,
+    name: string,
+    graph: Graph | undefined,
+    runs = 1,
+  ): NetworkRuns[] => (graph ? [{ stage, name, graph, runs }] : []);
+  /** The VAE whole, or on its largest tile, margins included. */
+  const vae = (kind: VaeKind): NetworkRuns[] => {
     const options = tile === undefined ? {} : { tile };
     const side = chooseVaeTile(configs.vae, caps, dtype, kind, workHeight, workWidth, options);
-    return side
-      ? vaeTile(configs.vae, kind, workHeight, workWidth, side, dtype)
-      : { stage: kind, name: kind, graph: whole[kind], runs: 1 };
+    if (side === null) return network(kind, kind, whole[kind]);
+    const scale = kind === "encode" ? 1 : 1 / factor;
+    const map = { width: workWidth * scale, height: workHeight * scale };
+    const tiles = exactVaeTiles(configs.vae, kind, map, side);
+    const width = Math.max(...tiles.map(({ input }) => input.x1 - input.x0));
+    const height = Math.max(...tiles.map(({ input }) => input.y1 - input.y0));
+    const graphOf = kind === "encode" ? encoderGraph : decoderGraph;
+    return network(kind, kind, graphOf(configs.vae, height, width, dtype), tiles.length);
   };
-  const { degradation } = configs;
+  const tiling = latentTiling(workWidth / factor, workHeight / factor, rcod.latentTiles);
+  const unet = tiling
+    ? unetGraph(configs.unet, tiling.tile, tiling.tile, clipTokens(clip), dtype)
+    : whole.unet;
   const estimator = degradation ? estimatorGraph(degradation, size.height, size.width) : undefined;
   const networks = [
-    ...once("tokens", "tokens", whole.tokens),
-    ...once("encode", "degradation", estimator),
-    ...once("encode", "modulation", whole.modulation),
-    vae("encode"),
-    ...once("encode", "mem", whole.mem),
-    unetTile(configs, geometry, dtype) ?? {
-      stage: "unet",
-      name: "unet",
-      graph: whole.unet,
-      runs: 1,
-    },
-    vae("decode"),
-  ].map(({ graph, ...network }: NetworkRuns): NetworkPlan => {
+    ...network("tokens", "tokens", whole.tokens),
+    ...network("encode", "degradation", estimator),
+    ...network("encode", "modulation", whole.modulation),
+    ...vae("encode"),
+    ...network("encode", "mem", whole.mem),
+    ...network("unet", "unet", unet, tiling ? tiling.xStarts.length * tiling.yStarts.length : 1),
+    ...vae("decode"),
+  ].map(({ graph, ...names }): NetworkPlan => {
     const plan = planGraph(graph, caps);
     const [steps, values] = [plannedSteps(plan), plannedValues(plan)];
-    return { ...network, ...summarizeGraph(plan), steps, values };
+    return { ...names, ...summarizeGraph(plan), steps, values };
   });
   const poolSlotBytes: number[] = [];
   for (const { slotBytes } of networks) {
     slotBytes.forEach((bytes, i) => (poolSlotBytes[i] = Math.max(poolSlotBytes[i] ?? 0, bytes)));
   }
   return { outWidth, outHeight, workWidth, workHeight, networks, poolSlotBytes };
-}
-
-/** The UNet on its tiles, or null where it runs on the whole map. */
-function unetTile(
-  { unet, vae, clip, rcod }: ModelConfigs,
-  { workWidth, workHeight }: Geometry,
-  dtype: DType,
-): NetworkRuns | null {
-  const factor = vaeFactor(vae);
-  const { tile, overlap } = rcod.latentTiles;
-  const tiling = latentTiling(workWidth / factor, workHeight / factor, tile, overlap);
-  return (
-    tiling && {
-      stage: "unet",
-      name: "unet",
-      graph: unetGraph(unet, tiling.tile, tiling.tile, clipTokens(clip), dtype),
-      runs: tiling.xStarts.length * tiling.yStarts.length,
-    }
-  );
-}
-
-/** The VAE on its largest tile, margins included. */
-function vaeTile(
-  vae: VaeConfig,
-  kind: VaeKind,
-  workHeight: number,
-  workWidth: number,
-  side: number,
-  dtype: DType,
-): NetworkRuns {
-  const factor = vaeFactor(vae);
-  const map =
-    kind === "encode"
-      ? { width: workWidth, height: workHeight }
-      : { width: workWidth / factor, height: workHeight / factor };
-  const tiles = exactVaeTiles(vae, kind, map, side);
-  const width = Math.max(...tiles.map(({ input }) => input.x1 - input.x0));
-  const height = Math.max(...tiles.map(({ input }) => input.y1 - input.y0));
-  const graphOf = kind === "encode" ? encoderGraph : decoderGraph;
-  const graph = graphOf(vae, height, width, dtype);
-  return { stage: kind, name: kind, graph, runs: tiles.length };
 }

@@ -6,6 +6,7 @@ import type { Caps } from "../../gpu/caps.ts";
 import type { Gpu } from "../../gpu/device.ts";
 import type { DType } from "../../gpu/dtype.ts";
 import { ShapeError } from "../../gpu/shape.ts";
+import { cutChannels } from "../../graph/pack-activation.ts";
 import type { PlanOptions } from "../../graph/plan.ts";
 import type { Program, StepTime } from "../../graph/program.ts";
 import { readActivation } from "../../graph/read-activation.ts";
@@ -82,10 +83,10 @@ export class Inspector {
         continue;
       }
       const { offset, channels, numHeads } = operand;
-      const own = { shape: [...shape.slice(0, -1), channels], numHeads };
       this.#captures[name] = {
         stage,
-        ...own,
+        shape: [...shape.slice(0, -1), channels],
+        numHeads,
         data: cutChannels(data, shape.at(-1) ?? 1, offset, channels),
       };
     }
@@ -115,20 +116,4 @@ export class Inspector {
     });
     return { ...(passes && { passes }), captures: this.#captures };
   }
-}
-
-/** Channels `offset` … `offset + count` of rows of `channels`. */
-function cutChannels(
-  data: Float32Array,
-  channels: number,
-  offset: number,
-  count: number,
-): Float32Array<ArrayBuffer> {
-  const rows = data.length / channels;
-  const out = new Float32Array(rows * count);
-  for (let row = 0; row < rows; row++) {
-    const start = row * channels + offset;
-    out.set(data.subarray(start, start + count), row * count);
-  }
-  return out;
 }

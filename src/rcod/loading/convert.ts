@@ -94,18 +94,11 @@ function modulatedFiles(
   const trained = Array.from(store.names(), (name): ConvertedTensor => {
     const { shape } = store.info(name);
     const isHalf = dtype === "f16" && shape.length > 1 && !isDegradationTensor(name);
-    const weight: Weight = { name, shape, layout: "matrix" };
-    return { name, dtype: isHalf ? "F16" : "F32", shape, source: storeSource(store), weight };
+    return converted(storeSource(store), { name, shape, layout: "matrix" }, isHalf, name);
   });
   const isMem = ({ name }: Weight): boolean => name.startsWith(MEM_SCOPE);
   const exact = (weights: readonly Weight[], rename = (name: string) => name): ConvertedTensor[] =>
-    weights.map((weight) => ({
-      name: rename(weight.name),
-      dtype: "F32",
-      shape: weight.shape,
-      source: degradation,
-      weight,
-    }));
+    weights.map((weight) => converted(degradation, weight, false, rename(weight.name)));
   const layers = checkpoint.modulationLayers();
   const estimator = parameters.filter((weight) => !isMem(weight) && !layers.has(weight.name));
   const mem = parameters.filter(isMem);
@@ -114,6 +107,15 @@ function modulatedFiles(
     weightFile(CONVERTED.degradationEstimator, exact(estimator)),
     ...(mem.length > 0 ? [weightFile(CONVERTED.memCheckpoint, exact(mem, releasedMemName))] : []),
   ];
+}
+
+function converted(
+  source: TensorSource,
+  weight: Weight,
+  isHalf: boolean,
+  name: string,
+): ConvertedTensor {
+  return { name, dtype: isHalf ? "F16" : "F32", shape: weight.shape, source, weight };
 }
 
 /** RCOD_S's files in a converted folder. */
@@ -130,13 +132,10 @@ function convertedFolders(
   dtype: DType,
 ): readonly ConvertedFolder[] {
   const tensorsOf = (weights: readonly Weight[], prefix = ""): readonly ConvertedTensor[] =>
-    weights.map((weight) => ({
-      name: weight.name.slice(prefix.length),
-      dtype: dtype === "f16" && weight.layout.endsWith("matrix") ? "F16" : "F32",
-      shape: weight.shape,
-      source,
-      weight,
-    }));
+    weights.map((weight) => {
+      const isHalf = dtype === "f16" && weight.layout.endsWith("matrix");
+      return converted(source, weight, isHalf, weight.name.slice(prefix.length));
+    });
   if (part !== "clip") {
     const stem = part === "mem" ? "model" : "diffusion_pytorch_model";
     return [{ folder: part, stem, tensors: tensorsOf(parameters) }];

@@ -37,15 +37,9 @@ export function stageGraphs(
   height: number,
   width: number,
   dtype: DType,
-): {
-  readonly tokens: Graph;
-  readonly encode: Graph;
-  readonly unet: Graph;
-  readonly decode: Graph;
-  readonly mem?: Graph;
-  readonly estimator?: Graph;
-  readonly modulation?: Graph;
-} {
+): Readonly<
+  Record<NetworkStage, Graph> & Partial<Record<"mem" | "estimator" | "modulation", Graph>>
+> {
   const factor = vaeFactor(vae);
   const [h, w] = [height / factor, width / factor];
   return {

@@ -45,9 +45,9 @@ export function basicTransformerBlock(
 ): Value {
   const channels = channelsOf(x);
   const self = g.layerNorm(x, w.at("norm1"), LAYER_NORM_EPS);
-  let h = g.add(x, attention(g, w.at("attn1"), self, self, numHeads), w.path);
+  let h = g.add(x, attention(g, w.at("attn1"), self, self, numHeads, false), w.path);
   const cross = g.layerNorm(h, w.at("norm2"), LAYER_NORM_EPS);
-  h = g.add(h, attention(g, w.at("attn2"), cross, context, numHeads), w.path);
+  h = g.add(h, attention(g, w.at("attn2"), cross, context, numHeads, false), w.path);
   let ff = g.layerNorm(h, w.at("norm3"), LAYER_NORM_EPS);
   const net = w.at("ff").at("net");
   ff = g.linear(ff, net.at("0").at("proj"), 8 * channels, true); // [B, T, value 4C | gate 4C]
@@ -56,18 +56,19 @@ export function basicTransformerBlock(
   return g.add(h, ff, w.path);
 }
 
-/** diffusers' Attention without bias on q, k, v: queries from x, keys and values from context. */
-function attention(
+/** diffusers' Attention: queries from x, keys and values from context; `hasBias` is that of q, k and v. */
+export function attention(
   g: GraphBuilder,
   w: WeightScope,
   x: Value,
   context: Value,
   numHeads: number,
+  hasBias: boolean,
 ): Value {
   const channels = channelsOf(x);
-  const q = g.linear(x, w.at("to_q"), channels, false);
-  const k = g.linear(context, w.at("to_k"), channels, false);
-  const v = g.linear(context, w.at("to_v"), channels, false);
+  const q = g.linear(x, w.at("to_q"), channels, hasBias);
+  const k = g.linear(context, w.at("to_k"), channels, hasBias);
+  const v = g.linear(context, w.at("to_v"), channels, hasBias);
   const attended = g.attention(q, k, v, { numHeads, scale: (channels / numHeads) ** -0.5 }, w.path);
   return g.linear(attended, w.at("to_out").at("0"), channels, true);
 }

@@ -4,6 +4,7 @@ import type { Value } from "../../graph/ir/ir.ts";
 import { channelsOf } from "../../graph/ir/ir.ts";
 import type { VaeConfig } from "../settings/config.ts";
 import { resnetBlock } from "./resnet.ts";
+import { attention } from "./transformer.ts";
 
 /** Every GroupNorm of the VAE; fixed in diffusers, not in the config. */
 const EPS = 1e-6;
@@ -136,10 +137,6 @@ export function spatialAttention(
   const [batch = 1, height = 1, width = 1, channels = 1] = x.shape;
   const tokens = [batch, height * width, channels];
   const h = g.reshape(g.groupNorm(x, w.at("group_norm"), { numGroups, eps: EPS }), tokens);
-  const q = g.linear(h, w.at("to_q"), channels, true);
-  const k = g.linear(h, w.at("to_k"), channels, true);
-  const v = g.linear(h, w.at("to_v"), channels, true);
-  const attended = g.attention(q, k, v, { numHeads: 1, scale: channels ** -0.5 }, w.path);
-  const out = g.linear(attended, w.at("to_out").at("0"), channels, true);
+  const out = attention(g, w, h, h, 1, true);
   return g.name(w.path, g.reshape(g.add(g.reshape(x, tokens), out, w.path), x.shape));
 }

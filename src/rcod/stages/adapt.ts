@@ -1,8 +1,7 @@
 /** RCOD_S: estimates how an image is degraded, and merges the LoRA of encoder and UNet for it. */
-import { runPlan } from "../../graph/execution/run-plan.ts";
 import { packActivation } from "../../graph/pack-activation.ts";
 import type { RunOptions } from "../../graph/program.ts";
-import { imageToTensor } from "../../kernels/image/image-to-tensor.ts";
+import { levelsToTensor } from "../images/image-ops.ts";
 import type { SourceImage } from "../images/source-image.ts";
 import { packedSource } from "../images/source-image.ts";
 import { degreesOfLogits } from "../networks/de-resnet.ts";
@@ -40,19 +39,9 @@ export async function adaptToImage(
   );
   const source = await packedSource(gpu, image);
   try {
-    const problem = {
-      dtype: DEGRADATION_DTYPE,
-      imageWidth: width,
-      imageHeight: height,
-      x0: 0,
-      y0: 0,
-      width,
-      height,
-      scale: 1, // not the encoder's −1 … 1
-      offset: 0,
-    } as const;
-    const y = estimator.input("image");
-    await runPlan(gpu, imageToTensor.plan(problem, gpu.caps), { image: source.buffer, y });
+    const target = { dtype: DEGRADATION_DTYPE, width, height } as const;
+    const range = { scale: 1, offset: 0 }; // not the encoder's −1 … 1
+    await levelsToTensor(gpu, source, estimator.input("image"), { ...target, ...range });
   } finally {
     gpu.memory.release(source.buffer);
   }

@@ -18,13 +18,12 @@ export function checkWhole(
 ): void {
   const { vae, rcod } = configs;
   const factor = vaeFactor(vae);
-  const { tile, overlap } = rcod.latentTiles;
   const vaeTile = (kind: "encode" | "decode"): number | null =>
     chooseVaeTile(vae, gpu.caps, dtype, kind, workHeight, workWidth, options);
   const isTiled = {
     tokens: () => false,
     encode: () => vaeTile("encode") !== null,
-    unet: () => latentTiling(workWidth / factor, workHeight / factor, tile, overlap) !== null,
+    unet: () => latentTiling(workWidth / factor, workHeight / factor, rcod.latentTiles) !== null,
     decode: () => vaeTile("decode") !== null,
   };
   const tiled = NETWORK_STAGES.find((stage) => inspector.looksInto([stage]) && isTiled[stage]());

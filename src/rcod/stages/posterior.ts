@@ -1,19 +1,14 @@
 /** The latent posterior on the host: for tiled encoding, and for sampling instead of taking its mean. */
+import { cutChannels } from "../../graph/pack-activation.ts";
 
 /** Moments [.., 2L] → mean times the scaling factor, and clamped log-variance, each [.., L]. */
 export function splitMoments(moments: Float32Array, latentChannels: number, scalingFactor: number) {
-  const pixels = moments.length / (2 * latentChannels);
-  const mean = new Float32Array(pixels * latentChannels);
-  const logvar = new Float32Array(pixels * latentChannels);
-  for (let i = 0; i < pixels; i++) {
-    for (let c = 0; c < latentChannels; c++) {
-      mean[i * latentChannels + c] =
-        (moments[i * 2 * latentChannels + c] as number) * scalingFactor;
-      const value = moments[(i * 2 + 1) * latentChannels + c] as number;
-      logvar[i * latentChannels + c] = Math.min(Math.max(value, -30), 20);
-    }
-  }
-  return { mean, logvar };
+  const half = (offset: number): Float32Array =>
+    cutChannels(moments, 2 * latentChannels, offset, latentChannels);
+  return {
+    mean: half(0).map((value) => value * scalingFactor),
+    logvar: half(latentChannels).map((value) => Math.min(Math.max(value, -30), 20)),
+  };
 }
 
 /** mean + scale · exp(logvar / 2) · n with seeded normal n; `mean` is already scaled. */

@@ -37,7 +37,7 @@ export async function predictLatents(
   };
   const runOptions = (start: number, length: number) =>
     clock.runOptions(options.signal, start, length);
-  const tiling = latentTiling(width, height, rcod.latentTiles.tile, rcod.latentTiles.overlap);
+  const tiling = latentTiling(width, height, rcod.latentTiles);
   const tiles = tiling
     ? gaussianTiles(tiling, options.reference !== true)
     : wholeMap(width, height);

@@ -239,20 +239,16 @@ async function readMoments(
 
 /** Means and variances averaged with the tiles' value counts as weights. */
 function averageMoments(tiles: readonly GroupMoments[]): GroupMoments {
-  const groups = tiles[0]?.count.length ?? 0;
-  const mean = new Float64Array(groups);
-  const variance = new Float64Array(groups);
-  const count = new Float64Array(groups);
-  for (const tile of tiles)
-    for (let g = 0; g < groups; g++) count[g] = (count[g] as number) + (tile.count[g] as number);
-  for (const tile of tiles) {
-    for (let g = 0; g < groups; g++) {
-      const weight = (tile.count[g] as number) / (count[g] as number);
-      mean[g] = (mean[g] as number) + weight * (tile.mean[g] as number);
-      variance[g] = (variance[g] as number) + weight * (tile.variance[g] as number);
-    }
-  }
-  return { mean, variance, count };
+  const sums = (valueOf: (tile: GroupMoments, group: number) => number): Float64Array =>
+    Float64Array.from(tiles[0]?.count ?? [], (_, group) =>
+      tiles.reduce((sum, tile) => sum + valueOf(tile, group), 0),
+    );
+  const count = sums((tile, group) => tile.count[group] as number);
+  const average = (field: "mean" | "variance"): Float64Array =>
+    sums(
+      (tile, g) => ((tile.count[g] as number) / (count[g] as number)) * (tile[field][g] as number),
+    );
+  return { mean: average("mean"), variance: average("variance"), count };
 }
 
 async function gammaAndBeta(

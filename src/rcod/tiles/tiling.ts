@@ -1,5 +1,6 @@
 /** Where the UNet's tiles of a latent map lie (`latentTiling`), and the Gaussian weights that blend them. Pure numbers. */
 import { ShapeError } from "../../gpu/shape.ts";
+import type { RcodConfig } from "../settings/config.ts";
 
 /** Throws `ShapeError` unless all values are integers from `minimum` on. */
 export function checkIntegers(
@@ -66,8 +67,7 @@ export interface LatentTiling {
 export function latentTiling(
   width: number,
   height: number,
-  tile: number,
-  overlap: number,
+  { tile, overlap }: RcodConfig["latentTiles"],
 ): LatentTiling | null {
   checkIntegers("tiling", { width, height, tile }, 1);
   checkIntegers("tiling", { overlap }, 0);

@@ -51,37 +51,23 @@ export function chooseVaeTile(
     const most = size + 2 * REFERENCE_PAD[kind];
     return Math.max(toInput(height), toInput(width)) > most ? size : null;
   }
-  if (fits(vae, caps, dtype, kind, height, width)) return null;
-  const reach = vaeReach(vae, kind);
-  const margin = kind === "decode" ? reach * factor : Math.ceil(reach / factor) * factor;
-  const tileFits = (side: number): boolean =>
-    fits(vae, caps, dtype, kind, side + 2 * margin, side + 2 * margin);
-  return toInput(AUTO_VAE_TILES.find(tileFits) ?? AUTO_VAE_TILES[3]);
-}
-
-/** Whether an untiled pass stays within the bindings and the budget. */
-function fits(
-  vae: VaeConfig,
-  caps: Caps,
-  dtype: DType,
-  kind: VaeKind,
-  height: number,
-  width: number,
-): boolean {
   const { limits } = caps;
+  const binding = Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize);
   // The widest map is at full resolution: its bytes rule out most sizes without planning.
   const widest = vae.blockOutChannels[kind === "decode" ? 1 : 0] ?? vae.blockOutChannels[0] ?? 1;
-  const binding = Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize);
-  if (activationByteLength([height, width, widest], dtype) > binding) return false;
-  const factor = vaeFactor(vae);
-  const plan = planGraph(
-    kind === "encode"
-      ? encoderGraph(vae, height, width, dtype)
-      : decoderGraph(vae, height / factor, width / factor, dtype),
-    caps,
-  );
-  return (
-    plan.memory.totalBytes <= MAX_UNTILED_BYTES &&
-    Math.max(...plan.memory.slotByteLengths) <= binding
-  );
+  /** Whether an untiled pass stays within the bindings and the budget. */
+  const fits = (h: number, w: number): boolean => {
+    if (activationByteLength([h, w, widest], dtype) > binding) return false;
+    const graph =
+      kind === "encode"
+        ? encoderGraph(vae, h, w, dtype)
+        : decoderGraph(vae, h / factor, w / factor, dtype);
+    const { memory } = planGraph(graph, caps);
+    return memory.totalBytes <= MAX_UNTILED_BYTES && Math.max(...memory.slotByteLengths) <= binding;
+  };
+  if (fits(height, width)) return null;
+  const reach = vaeReach(vae, kind);
+  const margin = kind === "decode" ? reach * factor : Math.ceil(reach / factor) * factor;
+  const tileFits = (side: number): boolean => fits(side + 2 * margin, side + 2 * margin);
+  return toInput(AUTO_VAE_TILES.find(tileFits) ?? AUTO_VAE_TILES[3]);
 }

@@ -6,7 +6,7 @@ import type { Gpu } from "../../gpu/device.ts";
 import type { DType } from "../../gpu/dtype.ts";
 import { Recorder } from "../../graph/execution/recorder.ts";
 import { noiseBuffer } from "../../graph/measure/noise.ts";
-import type { TuneResult } from "../../graph/measure/tune.ts";
+import type { TuneOptions, TuneResult } from "../../graph/measure/tune.ts";
 import { tune, tuneCases } from "../../graph/measure/tune.ts";
 import { planGraph } from "../../graph/plan.ts";
 import { elementwise } from "../../kernels/pointwise/elementwise.ts";
@@ -17,13 +17,11 @@ import type { ModelConfigs } from "../settings/model-configs.ts";
 import type { TuningTable } from "./tuning-table.ts";
 import { adapterKey } from "./tuning-table.ts";
 
-export interface TuneModelOptions {
+export interface TuneModelOptions extends Pick<TuneOptions, "signal" | "onResult"> {
   /** Output pixels whose shapes are measured; larger images share them up to a factor of √2. Default 512 × 512. */
   readonly size?: readonly [width: number, height: number];
   /** After this long no measurement begins. Those with the largest share of the work come first. Default 20 s. */
   readonly budgetMs?: number;
-  readonly signal?: AbortSignal | undefined;
-  readonly onResult?: ((result: TuneResult, done: number, total: number) => void) | undefined;
 }
 
 const DEFAULT_SIDE = 512;
@@ -58,12 +56,7 @@ export async function tuneModel(
     graphs.filter((graph) => graph.dtype === dtype).map((graph) => planGraph(graph, caps)),
   );
   const clock = await tuneClock(gpu, caps);
-  const results = await tune(gpu, cases, {
-    clock,
-    budgetMs,
-    ...(signal && { signal }),
-    ...(onResult && { onResult }),
-  });
+  const results = await tune(gpu, cases, { clock, budgetMs, signal, onResult });
   const chosen = results.filter(
     ({ defaultVariant, chosen: variant }) => variant !== defaultVariant,
   );

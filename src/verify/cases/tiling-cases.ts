@@ -68,12 +68,8 @@ const tiledUNet: CaseRunner = async ({ golden, session }) => {
   const weights = networkWeights(golden, `tiled_unet ${JSON.stringify(config)}`);
   const job = { weights, config, latent, context, timestep: parameters.number("timestep") };
   const [, height = 1, width = 1] = latent.shape;
-  const tiling = latentTiling(
-    width,
-    height,
-    parameters.number("tile"),
-    parameters.number("overlap"),
-  );
+  const tiles = { tile: parameters.number("tile"), overlap: parameters.number("overlap") };
+  const tiling = latentTiling(width, height, tiles);
   const whole = await session.run({
     weights,
     build: (g) => g.output("eps_untiled", buildUNet(g, config, latent.shape, context.shape).eps),

@@ -47,7 +47,7 @@ describe("tileStarts", () => {
 
 describe("latentTiling", () => {
   it.each(tilingFixture.latent)("$name", (c) => {
-    const tiling = latentTiling(c.width, c.height, c.tile, c.overlap);
+    const tiling = latentTiling(c.width, c.height, c);
     if (c.effectiveTile === null) expect(tiling).toBeNull();
     else {
       expect(tiling).toEqual({
@@ -60,15 +60,15 @@ describe("latentTiling", () => {
   });
 
   it("asks for the area, not for the sides", () => {
-    expect(latentTiling(144, 64, 96, 32)).toBeNull();
-    expect(latentTiling(96, 96, 96, 32)).toBeNull();
-    expect(latentTiling(97, 96, 96, 32)).not.toBeNull();
+    expect(latentTiling(144, 64, { tile: 96, overlap: 32 })).toBeNull();
+    expect(latentTiling(96, 96, { tile: 96, overlap: 32 })).toBeNull();
+    expect(latentTiling(97, 96, { tile: 96, overlap: 32 })).not.toBeNull();
   });
 
   it.each([1, 2, 3, 5, 8, 9, 16, 31, 32, 33, 39, 40, 41])(
     "ends and covers for a short side of %i",
     (side) => {
-      const tiling = latentTiling(10_000, side, 96, 32);
+      const tiling = latentTiling(10_000, side, { tile: 96, overlap: 32 });
       expect(tiling).not.toBeNull();
       const { tile, overlap, xStarts, yStarts } = tiling as NonNullable<typeof tiling>;
       expect(tile).toBe(side);
