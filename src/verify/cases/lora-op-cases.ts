@@ -6,8 +6,9 @@ import { WeightScope } from "../../graph/ir/builder.ts";
 import type { Weight } from "../../graph/ir/ir.ts";
 import type { HostTensor } from "../../graph/program.ts";
 import type { DeviceWeights } from "../../graph/weights/device-weights.ts";
+import { weightByteLength } from "../../graph/weights/weight-layout.ts";
+import { toFloat32 } from "../../weights/index.ts";
 import type { OutputResult } from "../runner/compare.ts";
-import { halvesToFloats } from "../runner/golden-file.ts";
 import type { CaseRun, CaseRunner } from "../runner/run-case.ts";
 import {
   caseWeights,
@@ -105,11 +106,10 @@ export async function readMatrix(
   const [outChannels = 1, inChannels = 1, kernelHeight = 1, kernelWidth = 1] = weight.shape;
   const taps = kernelHeight * kernelWidth;
   const [outQuads, inQuads] = [quadCount(outChannels), quadCount(inChannels)];
-  const elementBytes = weights.dtype === "f32" ? 4 : 2;
-  const byteLength = taps * inQuads * outQuads * 16 * elementBytes;
-  const { buffer } = await readBytes(gpu, weights.buffer(weight), 0, byteLength);
-  const packed =
-    weights.dtype === "f32" ? new Float32Array(buffer) : halvesToFloats(new Uint16Array(buffer));
+  const byteLength = weightByteLength(weight, weights.dtype);
+  const bytes = await readBytes(gpu, weights.buffer(weight), 0, byteLength);
+  const dtype = weights.dtype === "f32" ? "F32" : "F16";
+  const packed = toFloat32({ name: weight.name, dtype }, bytes);
   const out = new Float32Array(outChannels * inChannels * taps);
   for (let o = 0; o < outChannels; o++) {
     for (let i = 0; i < inChannels; i++) {

@@ -7,7 +7,6 @@
  *
  * Maps are NCHW, conv weights OIHW, linear weights [out, in], sequences [B, T, C], 8-bit images HWC.
  */
-import { halfToFloatTable } from "../../gpu/dtype.ts";
 import { toFloat32 } from "../../weights/convert.ts";
 import type { SafetensorsFile } from "../../weights/safetensors.ts";
 import { openSafetensors } from "../../weights/safetensors.ts";
@@ -204,12 +203,6 @@ async function readTensor(file: SafetensorsFile, name: string): Promise<GoldenTe
     default:
       return { dtype, shape, data: toFloat32(info, bytes) };
   }
-}
-
-/** Decodes bits of halves. */
-export function halvesToFloats(halves: Uint16Array): Float32Array<ArrayBuffer> {
-  const table = halfToFloatTable();
-  return Float32Array.from(halves, (bits) => table[bits] as number);
 }
 
 function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
