@@ -9,9 +9,9 @@ import type { LoraPart } from "../../rcod/settings/degradation-config.ts";
 import { timestepOfMetric } from "../../rcod/settings/latent-groups.ts";
 import type { OutputResult } from "../runner/compare.ts";
 import { EXACT, compareOutput } from "../runner/compare.ts";
-import type { GoldenCase } from "../runner/golden-file.ts";
+import type { GoldenCase, GoldenTensor } from "../runner/golden-file.ts";
 import { GoldenError } from "../runner/golden-file.ts";
-import type { CaseInput, CaseRun, CaseRunner } from "../runner/run-case.ts";
+import type { CaseRun, CaseRunner } from "../runner/run-case.ts";
 import { compareResults, compareValues, readInput } from "../runner/run-case.ts";
 import type { WeightSet } from "../runner/session.ts";
 import { Session } from "../runner/session.ts";
@@ -105,7 +105,7 @@ async function picturesOf(
   { golden, session }: CaseRun,
   { configs: { unet, vae, rcod } }: CaseModel,
   weights: Readonly<Record<"vae" | "unet", WeightSet>>,
-  x: CaseInput,
+  x: GoldenTensor,
   tokens: HostTensor,
 ): Promise<Results> {
   const encoded = await latentOf(session, weights.vae, x, vae, vae.scalingFactor);

@@ -10,7 +10,7 @@ import { clipVisionModel } from "../../rcod/networks/clip-vision.ts";
 import { IMAGE_PROJ } from "../../rcod/networks/graphs.ts";
 import { vaeDecoder, vaeEncoder } from "../../rcod/networks/vae.ts";
 import type { ClipConfig, UNetConfig, VaeConfig } from "../../rcod/settings/config.ts";
-import type { CaseInput } from "../runner/run-case.ts";
+import type { GoldenTensor } from "../runner/golden-file.ts";
 import type { Session, WeightSet } from "../runner/session.ts";
 import { buildUNet, unetEmbedding } from "./model-cases.ts";
 
@@ -23,7 +23,7 @@ export type Results = Record<string, HostTensor>;
 export function tokensOf(
   session: Session,
   weights: WeightSet,
-  pixels: CaseInput,
+  pixels: GoldenTensor,
   clip: ClipConfig,
   crossAttentionDim: number,
 ): Promise<Record<"clip_last_hidden_state" | "tokens", HostTensor>> {
@@ -42,7 +42,7 @@ export function tokensOf(
 export function latentOf(
   session: Session,
   weights: WeightSet,
-  x: CaseInput,
+  x: GoldenTensor,
   vae: VaeConfig,
   scalingFactor: number,
 ): Promise<Record<"moments" | "latent", HostTensor>> {
@@ -71,7 +71,7 @@ export async function denoise(
   weights: WeightSet,
   unet: UNetConfig,
   alpha: number,
-  tokens: CaseInput,
+  tokens: GoldenTensor,
   latents: readonly NoisyLatent[],
 ): Promise<Results> {
   const results: Results = {};

@@ -12,7 +12,8 @@ import { runTiledVae } from "../../rcod/tiles/tiled-vae.ts";
 import { gaussianTileWeights, latentTiling, tileStarts } from "../../rcod/tiles/tiling.ts";
 import type { OutputResult } from "../runner/compare.ts";
 import { EXACT } from "../runner/compare.ts";
-import type { CaseInput, CaseRunner } from "../runner/run-case.ts";
+import type { GoldenTensor } from "../runner/golden-file.ts";
+import type { CaseRunner } from "../runner/run-case.ts";
 import { compareResults, compareValues, networkWeights, readInput } from "../runner/run-case.ts";
 import { withScratch } from "../runner/scratch.ts";
 import type { Session, WeightSet } from "../runner/session.ts";
@@ -51,8 +52,8 @@ const tileStartTable: CaseRunner = async ({ golden, session }) => {
 interface TiledUNetJob {
   readonly weights: WeightSet;
   readonly config: UNetConfig;
-  readonly latent: CaseInput;
-  readonly context: CaseInput;
+  readonly latent: GoldenTensor;
+  readonly context: GoldenTensor;
   readonly timestep: number;
 }
 
@@ -151,7 +152,12 @@ function blendTiles(
 }
 
 /** A square of a map [1, H, W, C]. */
-function cutTile({ shape, data }: CaseInput, tile: number, x0: number, y0: number): Float32Array {
+function cutTile(
+  { shape, data }: GoldenTensor,
+  tile: number,
+  x0: number,
+  y0: number,
+): Float32Array {
   const [, , width = 1, channels = 1] = shape;
   const out = new Float32Array(tile * tile * channels);
   for (let y = 0; y < tile; y++) {

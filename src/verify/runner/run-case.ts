@@ -10,7 +10,7 @@ import type { CaseWeightsOptions } from "./case-weights.ts";
 import { CaseWeights } from "./case-weights.ts";
 import type { Limit, OutputResult } from "./compare.ts";
 import { compareOutput, floatLimit } from "./compare.ts";
-import type { GoldenCase } from "./golden-file.ts";
+import type { GoldenCase, GoldenTensor } from "./golden-file.ts";
 import type { Session, WeightSet } from "./session.ts";
 
 /** Finds a golden file beside the one that is run; null where there is none. */
@@ -27,14 +27,8 @@ export interface CaseRun {
 /** Runs a case. Outputs that the file does not store are not compared. */
 export type CaseRunner = (run: CaseRun) => Promise<readonly OutputResult[]>;
 
-/** An input with channels last. */
-export interface CaseInput {
-  readonly shape: readonly number[];
-  readonly data: Float32Array;
-}
-
 /** `inputs/<name>`; maps come with channels last. */
-export async function readInput(golden: GoldenCase, name: string): Promise<CaseInput> {
+export async function readInput(golden: GoldenCase, name: string): Promise<GoldenTensor> {
   const { shape, data } = await golden.input(name);
   return { shape: channelsLastShape(shape), data: toChannelsLast(data, shape) };
 }
