@@ -4,13 +4,11 @@
  */
 import type { HostTensor } from "../../graph/program.ts";
 import { DEGRADATION_DTYPE } from "../../rcod/networks/degradation.ts";
-import { modelParameters } from "../../rcod/networks/stage-graphs.ts";
 import type { LoraPart } from "../../rcod/settings/degradation-config.ts";
 import { timestepOfMetric } from "../../rcod/settings/latent-groups.ts";
 import type { OutputResult } from "../runner/compare.ts";
 import { EXACT, compareOutput } from "../runner/compare.ts";
 import type { GoldenCase, GoldenTensor } from "../runner/golden-file.ts";
-import { GoldenError } from "../runner/golden-file.ts";
 import type { CaseRun, CaseRunner } from "../runner/run-case.ts";
 import { compareResults, compareValues, readInput } from "../runner/run-case.ts";
 import type { WeightSet } from "../runner/session.ts";
@@ -18,7 +16,7 @@ import { Session } from "../runner/session.ts";
 import { degradationOf, enlarge } from "./checkpoint-degradation.ts";
 import type { CaseModel } from "./checkpoint-model.ts";
 import { compareVariants, levelLimit, withCaseModel } from "./checkpoint-model.ts";
-import { readMatrix } from "./lora-op-cases.ts";
+import { compareMerged } from "./lora-op-cases.ts";
 import { modulateWith } from "./rcod-s-cases.ts";
 import type { Results } from "./stages.ts";
 import { decodeAt, denoise, latentOf, tokensOf } from "./stages.ts";
@@ -45,7 +43,7 @@ const rcodO: CaseRunner = (run) =>
     return [
       ...(await compareResults(golden, session.dtype, results)),
       ...(await compareLevels(run, results)),
-      ...(await compareMerged(run, model)),
+      ...(await compareMergedOutputs(run, model)),
       ...variants,
     ];
   });
@@ -147,21 +145,15 @@ async function compareLevels(
 }
 
 /** Outputs `merged/<part>/<parameter>`. */
-async function compareMerged(
-  { golden, session }: CaseRun,
-  { configs, weights }: CaseModel,
+async function compareMergedOutputs(
+  run: CaseRun,
+  { weights }: CaseModel,
 ): Promise<readonly OutputResult[]> {
-  const parameters = modelParameters(configs);
   const compared: OutputResult[] = [];
-  for (const output of golden.outputs) {
+  for (const output of run.golden.outputs) {
     const [, part, name] = /^merged\/(unet|vae)\/(.+)$/.exec(output) ?? [];
-    if (part !== "unet" && part !== "vae") continue;
-    const weight = parameters[part].find((other) => other.name === name);
-    if (weight === undefined) throw new GoldenError(`verify: the ${part} has no ${name}`);
-    const device = session.deviceWeights(weights(part), [weight]);
-    await device.load([weight]);
-    const values = await readMatrix(session.gpu, device, weight);
-    compared.push(await compareValues(golden, session.dtype, output, values));
+    if (name === undefined) continue;
+    compared.push(await compareMerged(run, weights(part as LoraPart), output, name));
   }
   return compared;
 }

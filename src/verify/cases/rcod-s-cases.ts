@@ -18,7 +18,6 @@ import {
 import type { LoraPart } from "../../rcod/settings/degradation-config.ts";
 import { LATENT_GROUPS, timestepOfGroups } from "../../rcod/settings/latent-groups.ts";
 import { toChannelsFirst } from "../runner/axis-order.ts";
-import type { OutputResult } from "../runner/compare.ts";
 import { EXACT } from "../runner/compare.ts";
 import type { GoldenCase } from "../runner/golden-file.ts";
 import { GoldenError } from "../runner/golden-file.ts";
@@ -34,7 +33,7 @@ import {
 import type { Scratch } from "../runner/scratch.ts";
 import { withScratch } from "../runner/scratch.ts";
 import type { Session, WeightSet } from "../runner/session.ts";
-import { readMatrix, runLayer } from "./lora-op-cases.ts";
+import { compareMerged, runLayer } from "./lora-op-cases.ts";
 
 const ROOT = new WeightScope();
 /** Hidden layer of a score in every DEResNet. */
@@ -144,7 +143,6 @@ const modulatedLayer: CaseRunner = async (run) => {
   const m = await golden.input("m");
   const weights: WeightSet = {
     ...caseWeights(golden, {
-      recipePrefix: `${golden.name}/`,
       lora: {
         scaling: parameters.number("scaling"),
         factors: (weight) =>
@@ -154,16 +152,10 @@ const modulatedLayer: CaseRunner = async (run) => {
     prepare: modulateWith(session, m.data, rank),
   };
   const results = await runLayer(run, weights, "y", parameters.text("kind"));
-  const compared: OutputResult[] = await compareResults(golden, session.dtype, results);
-  const weight = {
-    name: "weight",
-    shape: golden.shape("outputs/merged_weight"),
-    layout: "matrix",
-  } as const;
-  const device = session.deviceWeights(weights, [weight]);
-  const merged = await readMatrix(session.gpu, device, weight);
-  compared.push(await compareValues(golden, session.dtype, "merged_weight", merged));
-  return compared;
+  return [
+    ...(await compareResults(golden, session.dtype, results)),
+    await compareMerged(run, weights, "merged_weight", "weight"),
+  ];
 };
 
 const metric: CaseRunner = (run) =>

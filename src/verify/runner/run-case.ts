@@ -52,18 +52,15 @@ export async function runGraph(
   return compareResults(golden, session.dtype, results);
 }
 
-/** Weights of one case alone (ops, blocks): keys `<case>/<key>` in the recipe unless `recipe_prefix` says else. */
+/** Weights of one case alone (ops, blocks), in the recipe `<recipePrefix><key>`. */
 export function caseWeights(
   golden: GoldenCase,
-  options: Partial<CaseWeightsOptions> = {},
+  options: CaseWeightsOptions = {},
+  recipePrefix = `${golden.name}/`,
 ): WeightSet {
-  const recipePrefix = golden.parameters.text(
-    "recipe_prefix",
-    options.recipePrefix ?? `${golden.name}/`,
-  );
   return {
     key: `${golden.file.name}/${golden.name}`,
-    source: new CaseWeights(golden, { ...options, recipePrefix }),
+    source: new CaseWeights(golden, recipePrefix, options),
   };
 }
 
@@ -71,7 +68,7 @@ export function caseWeights(
 export function networkWeights(
   golden: GoldenCase,
   identity: string,
-  options: Partial<CaseWeightsOptions> = {},
+  options: CaseWeightsOptions = {},
 ): WeightSet {
   // Tensors stored for this case alone are its own.
   const own = [...golden.file.safetensors.tensors.keys()].some((name) =>
@@ -79,10 +76,7 @@ export function networkWeights(
   );
   return {
     key: `${golden.file.name}/${own ? golden.name : ""}/${identity}`,
-    source: new CaseWeights(golden, {
-      ...options,
-      recipePrefix: golden.parameters.text("recipe_prefix", options.recipePrefix ?? ""),
-    }),
+    source: new CaseWeights(golden, "", options),
   };
 }
 
