@@ -3,17 +3,13 @@
  * the device at a time. CLIP's pixels are an input of the case, already normalised: this checks the networks, not
  * the resize.
  */
-import type { CaseRun, CaseRunner } from "../runner/run-case.ts";
+import type { CaseRunner } from "../runner/run-case.ts";
 import { compareResults, networkWeights, readInput } from "../runner/run-case.ts";
 import { CLIP_L14, unetConfigOf, vaeConfigOf } from "./case-configs.ts";
 import type { Results } from "./stages.ts";
 import { decodeAt, denoise, latentOf, tokensOf } from "./stages.ts";
 
-/** Whether a case is the whole pipeline: it has no `op`, `block` or `model`, but a list of timesteps. */
-export function isPipeline({ golden }: Pick<CaseRun, "golden">): boolean {
-  return golden.parameters.has("timesteps") && golden.has("inputs/clip_pixel_values");
-}
-
+/** For a case without `op`, `block` and `model`, but with a list of timesteps. */
 export const pipelineCase: CaseRunner = async ({ golden, session }) => {
   const { parameters, outputs } = golden;
   const unet = unetConfigOf(parameters, "unet_config");

@@ -3,7 +3,6 @@ import type { DType } from "../../gpu/dtype.ts";
 import type { GraphBuilder } from "../../graph/ir/builder.ts";
 import type { Value } from "../../graph/ir/ir.ts";
 import type { HostTensor } from "../../graph/program.ts";
-import type { SafetensorsFile } from "../../weights/safetensors.ts";
 import type { FileSet } from "../../weights/sources/files.ts";
 import { channelsLastShape, toChannelsFirst, toChannelsLast } from "./axis-order.ts";
 import type { CaseWeightsOptions } from "./case-weights.ts";
@@ -13,15 +12,11 @@ import { compareOutput, floatLimit } from "./compare.ts";
 import type { GoldenCase, GoldenTensor } from "./golden-file.ts";
 import type { Session, WeightSet } from "./session.ts";
 
-/** Finds a golden file beside the one that is run; null where there is none. */
-export type FindFile = (fileName: string) => Promise<SafetensorsFile | null>;
-
 export interface CaseRun {
-  /** The folder of the golden file. */
+  /** The folder of the golden file, and all that are run with it. */
   readonly files: FileSet;
   readonly golden: GoldenCase;
   readonly session: Session;
-  readonly findFile: FindFile;
 }
 
 /** Runs a case. Outputs that the file does not store are not compared. */
