@@ -5,8 +5,6 @@
 import type { Clock } from "../gpu/clock.ts";
 import type { Gpu } from "../gpu/device.ts";
 import type { DType } from "../gpu/dtype.ts";
-import { dtypeByteLength } from "../gpu/dtype.ts";
-import { paddedChannels } from "../gpu/shape.ts";
 import { submittedWorkDone } from "../gpu/transfer.ts";
 import type { Buffers } from "../graph/execution/recorder.ts";
 import { Recorder } from "../graph/execution/recorder.ts";
@@ -348,11 +346,10 @@ interface OwnedBuffers {
 async function createBuffers(gpu: Gpu, workload: Workload): Promise<OwnedBuffers> {
   const { memory, caps } = gpu;
   const { inputs, weights, source, temporaries, output } = workload;
-  const { dtype, rows, channels } = output;
   const made: Record<string, GPUBuffer> = {};
   const create = (name: string, byteLength: number): GPUBuffer =>
     (made[name] = memory.create(`bench ${name}`, byteLength, "activations"));
-  const packed = new DeviceWeights(gpu, source, { dtype });
+  const packed = new DeviceWeights(gpu, source, { dtype: output.dtype });
   const release = (): void => {
     for (const buffer of Object.values(made)) memory.release(buffer);
     packed.dispose();
@@ -364,7 +361,7 @@ async function createBuffers(gpu: Gpu, workload: Workload): Promise<OwnedBuffers
       });
     }
     for (const [name, byteLength] of Object.entries(temporaries)) create(name, byteLength);
-    create("y", rows * paddedChannels(channels) * dtypeByteLength(dtype));
+    create("y", testTensorByteLength(output));
     await packed.load(weights);
     const named = weights.map((weight) => [weightKey(weight), packed.buffer(weight)] as const);
     return { buffers: { ...made, ...Object.fromEntries(named) }, release };

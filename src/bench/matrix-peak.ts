@@ -18,22 +18,25 @@ import { unroll } from "../kernels/unroll.ts";
 /** Independent sums of a subgroup: 64 registers of an invocation for 16×16 in subgroups of 32. */
 const CHAINS = 8;
 
-/** Floating-point operations of `matrixPeakPlan`. */
-export function matrixPeakFlops(units: MatrixUnits, workgroups: number, steps: number): number {
-  const { M, N, K, subgroupSize } = units;
-  return workgroups * (MATRIX_WORKGROUP / subgroupSize) * steps * CHAINS * 2 * M * N * K;
+/** A loop of products. */
+export interface MatrixPeak {
+  readonly plan: KernelPlan;
+  /** Floating-point operations of a run. */
+  readonly flops: number;
+  /** Bytes of `y`. */
+  readonly byteLength: number;
 }
 
 /**
  * Every subgroup adds `steps` times the same product to each of its sums. The factors, whole numbers below 4 over 64, come
  * from memory, so that nothing folds; y gets each subgroup's sums of all chains, [workgroup][subgroup][M][N].
  */
-export function matrixPeakPlan(
+export function matrixPeak(
   units: MatrixUnits,
   caps: Caps,
   workgroups: number,
   steps: number,
-): KernelPlan {
+): MatrixPeak {
   const { M, N, K } = units;
   const subgroups = MATRIX_WORKGROUP / units.subgroupSize;
   const a: MatrixArray = { name: "tile_a", type: "f16", rowLength: K, rows: M };
@@ -76,14 +79,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
     operands: [reads("x", "vec4<f32>"), writes("y", "vec4<f32>")],
     params: [u32("steps", steps)],
   };
+  const dispatches = [dispatch("bench matrix", header, body, foldWorkgroups(workgroups))];
   return {
-    variant: "matrix",
-    scratch: [],
-    dispatches: [dispatch("bench matrix", header, body, foldWorkgroups(workgroups))],
+    plan: { variant: "matrix", scratch: [], dispatches },
+    flops: workgroups * subgroups * steps * CHAINS * 2 * M * N * K,
+    byteLength: workgroups * subgroups * M * N * 4,
   };
-}
-
-/** Bytes of `y`. */
-export function matrixPeakByteLength(units: MatrixUnits, workgroups: number): number {
-  return workgroups * (MATRIX_WORKGROUP / units.subgroupSize) * units.M * units.N * 4;
 }

@@ -13,7 +13,7 @@ import { isMatrixVariant } from "../kernels/contraction/gemm-matrix.ts";
 import type { Cost, KernelPlan } from "../kernels/kernel.ts";
 import { reads, u32, writes } from "../kernels/kernel.ts";
 import { unroll } from "../kernels/unroll.ts";
-import { matrixPeakByteLength, matrixPeakFlops, matrixPeakPlan } from "./matrix-peak.ts";
+import { matrixPeak } from "./matrix-peak.ts";
 import { FLAT_WORKGROUP, flatPlan } from "./workloads/flat-plan.ts";
 
 /** What this device can do at best. */
@@ -78,25 +78,19 @@ export async function measureRoofline(
 ): Promise<{ readonly roofline: Roofline; readonly clock: Clock; readonly clockReason: string }> {
   const { copyBytes, fmaWorkgroups, fmaSteps } = sizes;
   const { memory, caps } = gpu;
-  const units = caps.matrixUnits;
+  const matrix = caps.matrixUnits && matrixPeak(caps.matrixUnits, caps, fmaWorkgroups, fmaSteps);
+  const fmaBytes = fmaWorkgroups * FLAT_WORKGROUP * 16;
+  const targetBytes = Math.max(copyBytes, fmaBytes, matrix?.byteLength ?? 0);
   const buffers = {
     x: memory.create("bench copy source", copyBytes, "activations"),
-    y: memory.create(
-      "bench copy target",
-      Math.max(
-        copyBytes,
-        fmaWorkgroups * FLAT_WORKGROUP * 16,
-        units ? matrixPeakByteLength(units, fmaWorkgroups) : 0,
-      ),
-      "activations",
-    ),
+    y: memory.create("bench copy target", targetBytes, "activations"),
   };
   const recorders: Recorder[] = [];
   try {
     for (const plan of [
       copyPlan(copyBytes / 16, caps),
       fmaPlan(fmaWorkgroups, fmaSteps, caps),
-      ...(units ? [matrixPeakPlan(units, caps, fmaWorkgroups, fmaSteps)] : []),
+      ...(matrix ? [matrix.plan] : []),
     ]) {
       recorders.push(await Recorder.create(gpu, [{ plan }], [buffers]));
     }
@@ -108,11 +102,7 @@ export async function measureRoofline(
       roofline: {
         copyGbps: (2 * copyBytes) / ((copied?.medianMs ?? NaN) * 1e6),
         fmaGflops: flops / ((computed?.medianMs ?? NaN) * 1e6),
-        ...(units &&
-          multiplied && {
-            matrixGflops:
-              matrixPeakFlops(units, fmaWorkgroups, fmaSteps) / (multiplied.medianMs * 1e6),
-          }),
+        ...(matrix && multiplied && { matrixGflops: matrix.flops / (multiplied.medianMs * 1e6) }),
       },
       clock,
       clockReason: reason,

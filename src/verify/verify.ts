@@ -4,8 +4,6 @@
  */
 import type { Gpu } from "../gpu/device.ts";
 import type { DType } from "../gpu/dtype.ts";
-import type { SafetensorsFile } from "../weights/safetensors.ts";
-import { openSafetensors } from "../weights/safetensors.ts";
 import type { FileSet } from "../weights/sources/files.ts";
 import type { ByteSource } from "../weights/sources/source.ts";
 import { BLOCK_CASES } from "./cases/block-cases.ts";
@@ -15,14 +13,14 @@ import { IMAGE_CASES } from "./cases/image-cases.ts";
 import { loraOp } from "./cases/lora-op-cases.ts";
 import { MODEL_CASES } from "./cases/model-cases.ts";
 import { OP_CASES } from "./cases/op-cases.ts";
-import { isPipeline, pipelineCase } from "./cases/pipeline-case.ts";
+import { pipelineCase } from "./cases/pipeline-case.ts";
 import { RCOD_S_MODELS, RCOD_S_OPS } from "./cases/rcod-s-cases.ts";
 import { generatorCase } from "./cases/rcod-s-generator.ts";
 import { TILING_MODELS, TILING_OPS } from "./cases/tiling-cases.ts";
 import type { OutputResult } from "./runner/compare.ts";
 import type { GoldenCase } from "./runner/golden-file.ts";
 import { GoldenError, UnsupportedCaseError, openGoldenFile } from "./runner/golden-file.ts";
-import type { CaseRun, CaseRunner, FindFile } from "./runner/run-case.ts";
+import type { CaseRun, CaseRunner } from "./runner/run-case.ts";
 import type { VariantUse } from "./runner/session.ts";
 import { Session } from "./runner/session.ts";
 import { traceCase } from "./trace.ts";
@@ -120,7 +118,7 @@ async function* verifyFile(
   sources: readonly VerifySource[],
   options: VerifyOptions,
 ): AsyncGenerator<CaseResult, void, void> {
-  const opened: { close(): Promise<void> }[] = [];
+  const opened: ByteSource[] = [];
   const open = async ({ source: bytes }: VerifySource): Promise<ByteSource> => {
     if (typeof bytes !== "function") return bytes;
     const byteSource = await bytes();
@@ -129,15 +127,14 @@ async function* verifyFile(
   };
   const files: FileSet = {
     name: source.name,
-    open: async (path) => (await options.findFile?.(path)) ?? null,
+    async open(path) {
+      const known = sources.find(({ name }) => name === path);
+      if (known) return open(known);
+      const found = (await options.findFile?.(path)) ?? null;
+      if (found) opened.push(found);
+      return found;
+    },
   };
-  const findFile = openedOnce(async (name) => {
-    const known = sources.find((other) => other.name === name);
-    const bytes = known ? await open(known) : await options.findFile?.(name);
-    if (!bytes) return null;
-    if (!known) opened.push(bytes);
-    return openSafetensors(bytes);
-  });
   let current = "";
   const { onProgress } = options;
   const session = new Session(gpu, {
@@ -149,10 +146,10 @@ async function* verifyFile(
   try {
     const file = await openGoldenFile(source.name, await open(source));
     for (const golden of file.cases) {
-      if (isInputsOnly(golden)) continue;
+      if (golden.parameters.get("op") === "inputs_only") continue; // others share its inputs
       if (!`${file.name}/${golden.name}`.includes(options.filter ?? "")) continue;
       current = golden.name;
-      yield await verifyCase({ session, golden, files, findFile });
+      yield await verifyCase({ session, golden, files });
     }
   } catch (error) {
     options.signal?.throwIfAborted();
@@ -161,16 +158,6 @@ async function* verifyFile(
     session.dispose();
     for (const bytes of opened) await bytes.close().catch(() => undefined);
   }
-}
-
-/** Opens every file once. */
-function openedOnce(findFile: FindFile): FindFile {
-  const files = new Map<string, Promise<SafetensorsFile | null>>();
-  return (name) => {
-    const file = files.get(name) ?? findFile(name);
-    files.set(name, file);
-    return file;
-  };
 }
 
 async function verifyCase(caseRun: CaseRun): Promise<CaseResult> {
@@ -205,11 +192,6 @@ async function verifyCase(caseRun: CaseRun): Promise<CaseResult> {
   }
 }
 
-/** Whether a case only holds inputs that others share. */
-function isInputsOnly({ parameters }: GoldenCase): boolean {
-  return parameters.get("op") === "inputs_only";
-}
-
 /** What runs a case, by its `op`, `block` or `model`; never by its name. */
 function caseRunner(golden: GoldenCase): CaseRunner {
   const { parameters } = golden;
@@ -235,7 +217,7 @@ function caseRunner(golden: GoldenCase): CaseRunner {
       { ...MODEL_CASES, ...TILING_MODELS, ...RCOD_S_MODELS, RCOD_S: generatorCase },
       model,
     );
-  } else if (isPipeline({ golden })) {
+  } else if (parameters.has("timesteps") && golden.has("inputs/clip_pixel_values")) {
     runner = pipelineCase;
   }
   if (runner !== undefined) return runner;

@@ -1,7 +1,7 @@
 /** The benchmark on a device with matrix units: their peak, which is checked, and the variant among the others. */
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { runKernelSuite } from "../../src/bench/kernel-suite.ts";
-import { matrixPeakByteLength, matrixPeakPlan } from "../../src/bench/matrix-peak.ts";
+import { matrixPeak } from "../../src/bench/matrix-peak.ts";
 import type { Gpu } from "../../src/gpu/device.ts";
 import type { MatrixUnits } from "../../src/gpu/subgroup-matrix.ts";
 import { runKernel } from "../support/gpu.ts";
@@ -18,13 +18,8 @@ it("the loop of the peak multiplies as often as it says", async () => {
   const { M, N, K } = units;
   const [workgroups, steps] = [2, 5];
   const x = Float32Array.from({ length: 16 }, (_, i) => (i % 7) / 64);
-  const plan = matrixPeakPlan(units, gpu.caps, workgroups, steps);
-  const { y } = await runKernel(
-    gpu,
-    plan,
-    { x: new Uint8Array(x.buffer) },
-    { y: matrixPeakByteLength(units, workgroups) },
-  );
+  const { plan, byteLength } = matrixPeak(units, gpu.caps, workgroups, steps);
+  const { y } = await runKernel(gpu, plan, { x: new Uint8Array(x.buffer) }, { y: byteLength });
   const sums = new Float32Array((y as Uint8Array<ArrayBuffer>).buffer);
   const element = (at: number): number => {
     const quad = Math.floor(at / 4) % 4;

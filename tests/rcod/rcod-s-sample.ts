@@ -1,15 +1,16 @@
 /** A tiny RCOD_S model folder as people have it: base, CLIP and the three files of torch.save. */
-import { floatToHalfBits, halfBitsToFloat, halvesToFloats } from "../../src/gpu/dtype.ts";
+import { floatToHalfBits, halfBitsToFloat } from "../../src/gpu/dtype.ts";
 import { readConfigs } from "../../src/rcod/loading/read-configs.ts";
 import { modelParameters } from "../../src/rcod/networks/stage-graphs.ts";
-import { fmix32, fnv1a32, recipeHalves } from "../../src/verify/runner/recipe.ts";
+import { fnv1a32, recipeHalves } from "../../src/verify/runner/recipe.ts";
 import type { NamedTensorData } from "../../src/weights/index.ts";
-import { memoryFiles, writeSafetensors } from "../../src/weights/index.ts";
+import { memoryFiles, toFloat32, writeSafetensors } from "../../src/weights/index.ts";
 import { bytesSource } from "../../src/weights/sources/source.ts";
 import { elementByteLength } from "../../src/weights/tensor-info.ts";
 import { openTorch } from "../../src/weights/torch/torch-file.ts";
 import { readPickle } from "../../src/weights/torch/torch-pickle.ts";
 import type { TorchStorage } from "../../src/weights/torch/torch-tensor.ts";
+import { fmix32 } from "../support/fmix32.ts";
 import { archiveOf, torchFixture } from "../weights/torch/torch-samples.ts";
 
 const attention = (type: string): string[] => Array.from({ length: 3 }, () => `CrossAttn${type}`);
@@ -108,7 +109,8 @@ function valuesOf(name: string, shape: readonly number[]): Float32Array {
   const plain = name.replace(/\.(lora_[AB])\.[^.]+\.weight$/, ".$1.weight");
   if (name !== "w" && !name.startsWith("state_embeddings.")) {
     const recipe = `rcod_s/${plain.replace(".", "/")}`;
-    return halvesToFloats(recipeHalves(recipe, shape, 0, 0, count));
+    const halves = recipeHalves(recipe, shape, 0, 0, count);
+    return toFloat32({ name: recipe, dtype: "F16" }, new Uint8Array(halves.buffer));
   }
   const seed = fnv1a32(`rcod_s/${plain.replaceAll(".", "/")}`);
   return Float32Array.from({ length: count }, (_, i) => {

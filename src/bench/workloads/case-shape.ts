@@ -62,17 +62,21 @@ const MIN_CHANNELS = 64;
  * where it is as small as is sensible.
  */
 export function shrink(shape: CaseShape): CaseShape | null {
+  if ("size" in shape && shape.size > MIN_SIZE) {
+    return { ...shape, size: half(shape.size, MIN_SIZE) };
+  }
+  if ("rows" in shape && shape.rows > MIN_ROWS) {
+    return { ...shape, rows: half(shape.rows, MIN_ROWS) };
+  }
   switch (shape.kind) {
     case "conv2d": {
-      const { size, from, to, shortcut } = shape;
-      if (size > MIN_SIZE) return { ...shape, size: half(size, MIN_SIZE) };
+      const { from, to, shortcut } = shape;
       if (Math.max(from, to, ...(shortcut ?? [])) <= MIN_CHANNELS) return null;
       const halved = { ...shape, from: halfChannels(from), to: halfChannels(to) };
       return shortcut ? { ...halved, shortcut: shortcut.map(halfChannels) } : halved;
     }
     case "linear": {
-      const { rows, from, to } = shape;
-      if (rows > MIN_ROWS) return { ...shape, rows: half(rows, MIN_ROWS) };
+      const { from, to } = shape;
       if (Math.max(...from, to) <= MIN_CHANNELS) return null;
       return { ...shape, from: from.map(halfChannels), to: halfChannels(to) };
     }
@@ -84,22 +88,12 @@ export function shrink(shape: CaseShape): CaseShape | null {
       }
       return numHeads > 1 ? { ...shape, numHeads: half(numHeads, 1) } : null;
     }
-    case "group-norm-silu":
-    case "upsample": {
-      const { size } = shape;
-      return size > MIN_SIZE ? { ...shape, size: half(size, MIN_SIZE) } : null;
-    }
     case "lora-merge": {
       const { channels } = shape;
       return channels > MIN_CHANNELS ? { ...shape, channels: halfChannels(channels) } : null;
     }
-    case "layer-norm":
-    case "add": {
-      const { rows } = shape;
-      return rows > MIN_ROWS ? { ...shape, rows: half(rows, MIN_ROWS) } : null;
-    }
     default:
-      return shape satisfies never;
+      return null;
   }
 }
 

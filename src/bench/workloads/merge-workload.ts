@@ -13,6 +13,7 @@ import {
 import type { PackWeightProblem } from "../../kernels/contraction/pack-weight.ts";
 import { packWeight } from "../../kernels/contraction/pack-weight.ts";
 import type { CaseShape } from "./case-shape.ts";
+import type { Reader } from "./reference.ts";
 import type { TestTensor } from "./test-data.ts";
 import { elementReader } from "./test-data.ts";
 import type { Workload } from "./workload.ts";
@@ -94,12 +95,7 @@ export function mergeWorkload(
     // [in / 4][out / 4][in % 4][out % 4], see `packWeight`
     output: { dtype, rows: quads * channels, channels: 4, groupChannels: 4 },
     reference() {
-      const [w, a, b, m] = [
-        elementReader(inputs[0]),
-        elementReader(inputs[1]),
-        elementReader(inputs[2]),
-        elementReader(inputs[3]),
-      ];
+      const [w, a, b, m] = inputs.map(elementReader) as [Reader, Reader, Reader, Reader];
       return (index) => {
         const row = Math.floor(index / 4);
         const out = 4 * (Math.floor(row / 4) % quads) + (index % 4);

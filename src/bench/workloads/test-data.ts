@@ -27,7 +27,11 @@ export interface TestTensor {
 }
 
 /** Bytes of a tensor in device memory. */
-export function testTensorByteLength({ rows, channels, dtype }: TestTensor): number {
+export function testTensorByteLength({
+  rows,
+  channels,
+  dtype,
+}: Pick<TestTensor, "rows" | "channels" | "dtype">): number {
   return rows * paddedChannels(channels) * dtypeByteLength(dtype);
 }
 

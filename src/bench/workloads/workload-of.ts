@@ -2,8 +2,7 @@
 import type { Caps } from "../../gpu/caps.ts";
 import { BASELINE_CAPS } from "../../gpu/caps.ts";
 import type { DType } from "../../gpu/dtype.ts";
-import { dtypeByteLength } from "../../gpu/dtype.ts";
-import { elementCount, paddedChannels } from "../../gpu/shape.ts";
+import { elementCount } from "../../gpu/shape.ts";
 import type { Graph, Value } from "../../graph/ir/ir.ts";
 import { channelsOf, rowsOf, weightKey, weightMembers } from "../../graph/ir/ir.ts";
 import type { OperandSource } from "../../graph/lowering/step.ts";
@@ -174,7 +173,7 @@ export function bufferByteLengths(workload: Workload): readonly number[] {
     ...inputs.map(testTensorByteLength),
     ...weights.map((weight) => weightByteLength(weight, output.dtype)),
     ...Object.values(temporaries),
-    output.rows * paddedChannels(output.channels) * dtypeByteLength(output.dtype),
+    testTensorByteLength(output),
   ];
 }
 

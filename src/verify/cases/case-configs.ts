@@ -3,10 +3,8 @@ import type { ClipConfig, UNetConfig, VaeConfig } from "../../rcod/settings/conf
 import { parseUNetConfig, parseVaeConfig } from "../../rcod/settings/config.ts";
 import type { CaseParameters } from "../runner/golden-file.ts";
 
-/** `unet/config.json` of Stable Diffusion 2.1-base. */
+/** What `unet/config.json` of Stable Diffusion 2.1-base says beside the defaults. */
 const SD21_UNET = {
-  in_channels: 4,
-  out_channels: 4,
   down_block_types: [
     "CrossAttnDownBlock2D",
     "CrossAttnDownBlock2D",
@@ -15,20 +13,8 @@ const SD21_UNET = {
   ],
   up_block_types: ["UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"],
   block_out_channels: [320, 640, 1280, 1280],
-  layers_per_block: 2,
   cross_attention_dim: 1024,
   attention_head_dim: [5, 10, 20, 20],
-  use_linear_projection: true,
-  norm_num_groups: 32,
-  norm_eps: 1e-5,
-};
-
-/** `vae/config.json` of Stable Diffusion. */
-const SD_VAE = {
-  block_out_channels: [128, 256, 512, 512],
-  layers_per_block: 2,
-  latent_channels: 4,
-  norm_num_groups: 32,
 };
 
 /** CLIP ViT-L/14. */
@@ -63,10 +49,10 @@ export function vaeConfigOf(parameters: CaseParameters, key = "config"): VaeConf
   };
   return parseVaeConfig(
     {
-      block_out_channels: widths?.split(",").map(Number) ?? SD_VAE.block_out_channels,
-      layers_per_block: count("layers_per_block") ?? SD_VAE.layers_per_block,
-      latent_channels: count("latent") ?? SD_VAE.latent_channels,
-      norm_num_groups: count("groups") ?? SD_VAE.norm_num_groups,
+      block_out_channels: widths?.split(",").map(Number) ?? [128, 256, 512, 512],
+      layers_per_block: count("layers_per_block") ?? 2,
+      latent_channels: count("latent"),
+      norm_num_groups: count("groups"),
     },
     key,
   );

@@ -2,23 +2,20 @@
  * Whole models from published files: every stage of RCOD_O and RCOD_S against the reference. `model` says which of the
  * two. `base`, `clip`, `checkpoint`, `de_net` and `mem` name the files, `…_variants` other forms of the same file.
  */
-import type { HostTensor } from "../../graph/program.ts";
 import { DEGRADATION_DTYPE } from "../../rcod/networks/degradation.ts";
-import { modelParameters } from "../../rcod/networks/stage-graphs.ts";
 import type { LoraPart } from "../../rcod/settings/degradation-config.ts";
 import { timestepOfMetric } from "../../rcod/settings/latent-groups.ts";
 import type { OutputResult } from "../runner/compare.ts";
 import { EXACT, compareOutput } from "../runner/compare.ts";
-import type { GoldenCase } from "../runner/golden-file.ts";
-import { GoldenError } from "../runner/golden-file.ts";
-import type { CaseInput, CaseRun, CaseRunner } from "../runner/run-case.ts";
+import type { GoldenCase, GoldenTensor } from "../runner/golden-file.ts";
+import type { CaseRun, CaseRunner } from "../runner/run-case.ts";
 import { compareResults, compareValues, readInput } from "../runner/run-case.ts";
 import type { WeightSet } from "../runner/session.ts";
 import { Session } from "../runner/session.ts";
 import { degradationOf, enlarge } from "./checkpoint-degradation.ts";
 import type { CaseModel } from "./checkpoint-model.ts";
 import { compareVariants, levelLimit, withCaseModel } from "./checkpoint-model.ts";
-import { readMatrix } from "./lora-op-cases.ts";
+import { compareMerged } from "./lora-op-cases.ts";
 import { modulateWith } from "./rcod-s-cases.ts";
 import type { Results } from "./stages.ts";
 import { decodeAt, denoise, latentOf, tokensOf } from "./stages.ts";
@@ -29,23 +26,12 @@ const rcodO: CaseRunner = (run) =>
     const variants = await compareVariants(run, "checkpoint", "checkpoint_variants");
     const pixels = await readInput(golden, "clip_pixel_values");
     const x = await readInput(golden, "x");
-    const { clip, unet } = model.configs;
-    const own = await tokensOf(
-      session,
-      model.weights("clip"),
-      pixels,
-      clip,
-      unet.crossAttentionDim,
-    );
     const weights = { vae: model.weights("vae"), unet: model.weights("unet") };
-    const results: Results = {
-      ...own,
-      ...(await picturesOf(run, model, weights, x, own.tokens)),
-    };
+    const results = await picturesOf(run, model, weights, pixels, x);
     return [
       ...(await compareResults(golden, session.dtype, results)),
       ...(await compareLevels(run, results)),
-      ...(await compareMerged(run, model)),
+      ...(await compareMergedOutputs(run, model)),
       ...variants,
     ];
   });
@@ -67,30 +53,18 @@ const rcodS: CaseRunner = (run) =>
       const { degradation, matrices } = await degradationOf({ ...run, session: exact }, model);
       const prepare = (part: LoraPart): WeightSet => {
         const rank = configs.degradation?.ranks[part] ?? 0;
-        return model.weights(part, modulateWith(session, matrices[part].data, rank));
+        return model.weights(part, modulateWith(session, matrices[part], rank));
       };
       const { x, clip } = await enlarge(run, model);
-      const { crossAttentionDim } = configs.unet;
-      const own = await tokensOf(
-        session,
-        model.weights("clip"),
-        clip,
-        configs.clip,
-        crossAttentionDim,
-      );
       const weights = { vae: prepare("vae"), unet: prepare("unet") };
-      const results: Results = {
-        x,
-        clip_pixel_values: clip,
-        ...own,
-        ...(await picturesOf(run, model, weights, x, own.tokens)),
-      };
+      const pictures = await picturesOf(run, model, weights, clip, x);
+      const results: Results = { x, clip_pixel_values: clip, ...pictures };
       const timestep = timestepOfMetric(degradation["m_l"]?.data[0] ?? NaN, configs.rcod);
       const adaptive = golden.parameters.number("adaptive_timestep");
       return [
         ...(await compareResults(golden, DEGRADATION_DTYPE, degradation)),
-        await compareValues(golden, exact.dtype, "m_vae", matrices.vae.data),
-        await compareValues(golden, exact.dtype, "m_unet", matrices.unet.data),
+        await compareValues(golden, exact.dtype, "m_vae", matrices.vae),
+        await compareValues(golden, exact.dtype, "m_unet", matrices.unet),
         compareOutput("adaptive_timestep", [timestep], [adaptive], EXACT),
         ...(await compareResults(golden, session.dtype, results)),
         ...variants,
@@ -100,28 +74,29 @@ const rcodS: CaseRunner = (run) =>
     }
   });
 
-/** Encoder, UNet and decoder: `moments`, `latent`, and at every stored timestep `eps_t…` and `image_t…`. */
+/**
+ * All networks: what `tokensOf` and `latentOf` give of the vision tower's pixels and of `x`, and at every stored
+ * timestep `eps_t…` and `image_t…`.
+ */
 async function picturesOf(
   { golden, session }: CaseRun,
-  { configs: { unet, vae, rcod } }: CaseModel,
+  { configs: { clip, unet, vae, rcod }, weights: weightsOf }: CaseModel,
   weights: Readonly<Record<"vae" | "unet", WeightSet>>,
-  x: CaseInput,
-  tokens: HostTensor,
+  pixels: GoldenTensor,
+  x: GoldenTensor,
 ): Promise<Results> {
-  const encoded = await latentOf(session, weights.vae, x, vae, vae.scalingFactor);
+  const own = await tokensOf(session, weightsOf("clip"), pixels, clip, unet);
+  const encoded = await latentOf(session, weights.vae, x, vae);
   const timesteps = timestepsOf(golden);
   const latents = timesteps.map((timestep) => ({
     suffix: `_t${timestep}`,
     timestep,
     latent: encoded.latent,
   }));
-  const denoised = await denoise(session, weights.unet, unet, rcod.alpha, tokens, latents);
+  const denoised = await denoise(session, weights.unet, unet, rcod.alpha, own.tokens, latents);
   const pictures = timesteps.filter((t) => golden.outputs.includes(`image_t${t}`));
-  return {
-    ...encoded,
-    ...denoised,
-    ...(await decodeAt(session, weights.vae, vae, vae.scalingFactor, pictures, denoised)),
-  };
+  const decoded = await decodeAt(session, weights.vae, vae, pictures, denoised);
+  return { ...own, ...encoded, ...denoised, ...decoded };
 }
 
 /** The timesteps that outputs are stored for. */
@@ -147,21 +122,15 @@ async function compareLevels(
 }
 
 /** Outputs `merged/<part>/<parameter>`. */
-async function compareMerged(
-  { golden, session }: CaseRun,
-  { configs, weights }: CaseModel,
+async function compareMergedOutputs(
+  run: CaseRun,
+  { weights }: CaseModel,
 ): Promise<readonly OutputResult[]> {
-  const parameters = modelParameters(configs);
   const compared: OutputResult[] = [];
-  for (const output of golden.outputs) {
+  for (const output of run.golden.outputs) {
     const [, part, name] = /^merged\/(unet|vae)\/(.+)$/.exec(output) ?? [];
-    if (part !== "unet" && part !== "vae") continue;
-    const weight = parameters[part].find((other) => other.name === name);
-    if (weight === undefined) throw new GoldenError(`verify: the ${part} has no ${name}`);
-    const device = session.deviceWeights(weights(part), [weight]);
-    await device.load([weight]);
-    const values = await readMatrix(session.gpu, device, weight);
-    compared.push(await compareValues(golden, session.dtype, output, values));
+    if (name === undefined) continue;
+    compared.push(await compareMerged(run, weights(part as LoraPart), output, name));
   }
   return compared;
 }

@@ -5,18 +5,14 @@ import { readActivation } from "../../graph/read-activation.ts";
 import { resizeToTensor } from "../../rcod/images/image-ops.ts";
 import { deResNet, degreesOfLogits } from "../../rcod/networks/de-resnet.ts";
 import { metricOfFeatures } from "../../rcod/networks/degradation.ts";
-import {
-  fourierEmbedding,
-  modulationMatrices,
-  repeatRows,
-} from "../../rcod/networks/modulation.ts";
+import { fourierEmbedding } from "../../rcod/networks/modulation.ts";
 import type { LoraPart } from "../../rcod/settings/degradation-config.ts";
 import { GoldenError } from "../runner/golden-file.ts";
 import type { CaseRun } from "../runner/run-case.ts";
 import { readInput } from "../runner/run-case.ts";
 import { withScratch } from "../runner/scratch.ts";
 import type { CaseModel } from "./checkpoint-model.ts";
-import { enlargedInput } from "./rcod-s-cases.ts";
+import { enlargedInput, matricesOfPart } from "./rcod-s-cases.ts";
 
 const ROOT = new WeightScope();
 
@@ -26,7 +22,7 @@ export async function degradationOf(
   { configs, open, weights }: CaseModel,
 ): Promise<{
   readonly degradation: Readonly<Record<string, HostTensor>>;
-  readonly matrices: Readonly<Record<LoraPart, HostTensor>>;
+  readonly matrices: Readonly<Record<LoraPart, Float32Array>>;
 }> {
   const { degradation: config } = configs;
   if (config === null || open.checkpoint === null) {
@@ -46,20 +42,11 @@ export async function degradationOf(
   const degrees = degreesOfLogits(logits.data);
   const tables = await open.checkpoint.readTables(session.signal);
   const embedding = fourierEmbedding(degrees, tables.w);
-  const matricesOf = async (part: LoraPart): Promise<HostTensor> => {
-    const blocks = tables.blocks[part].length / config.blockEmbedding;
-    const { matrices } = await session.run<"matrices">({
-      weights: weights("degradation"),
-      build(g) {
-        const inputs = {
-          embedding: g.input("embedding", [blocks, embedding.length]),
-          blocks: g.input("blocks", [blocks, config.blockEmbedding]),
-        };
-        g.output("matrices", modulationMatrices(g, ROOT, part, inputs, config.ranks[part]));
-      },
-      inputs: { embedding: repeatRows(embedding, blocks), blocks: tables.blocks[part] },
-    });
-    return matrices;
+  const matricesOf = (part: LoraPart): Promise<Float32Array> => {
+    const data = tables.blocks[part];
+    const shape = [data.length / config.blockEmbedding, config.blockEmbedding];
+    const [set, rank] = [weights("degradation"), config.ranks[part]];
+    return matricesOfPart(session, set, part, embedding, { shape, data }, rank);
   };
   return {
     degradation: {

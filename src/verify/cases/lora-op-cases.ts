@@ -1,13 +1,15 @@
 /** One layer with a low-rank update: the merge kernel, and the layer on what it merged. */
 import type { Gpu } from "../../gpu/device.ts";
-import { dtypeByteLength, storedFloats } from "../../gpu/dtype.ts";
+import { storedFloats } from "../../gpu/dtype.ts";
 import { quadCount } from "../../gpu/shape.ts";
 import { readBytes } from "../../gpu/transfer.ts";
 import { WeightScope } from "../../graph/ir/builder.ts";
 import type { Weight } from "../../graph/ir/ir.ts";
 import type { HostTensor } from "../../graph/program.ts";
 import type { DeviceWeights } from "../../graph/weights/device-weights.ts";
-import type { OutputResult } from "../runner/compare.ts";
+import { weightByteLength } from "../../graph/weights/weight-layout.ts";
+import type { LoraParameters } from "../runner/case-weights.ts";
+import type { Limit, OutputResult } from "../runner/compare.ts";
 import type { CaseRun, CaseRunner } from "../runner/run-case.ts";
 import {
   caseWeights,
@@ -34,14 +36,11 @@ const MERGED_LIMIT = { on: "relRms", value: 5e-5 } as const;
 export const loraOp: CaseRunner = async (run) => {
   const { golden, session } = run;
   const compared: OutputResult[] = [];
-  const weights = caseWeights(golden, {
-    recipePrefix: `lora_ops/${golden.name}/`,
-    lora: {
-      scaling: loraScaling(golden),
-      factors: (weight) =>
-        weight === "weight" ? { a: "lora_A.weight", b: "lora_B.weight" } : null,
-    },
-  });
+  const lora: LoraParameters = {
+    scaling: loraScaling(golden),
+    factors: (weight) => (weight === "weight" ? { a: "lora_A.weight", b: "lora_B.weight" } : null),
+  };
+  const weights = caseWeights(golden, { lora }, `lora_ops/${golden.name}/`);
   const rounded: WeightSet = { ...weights, key: `${weights.key}/rounded`, roundToHalf: true };
   if (golden.has("outputs/y")) {
     compared.push(
@@ -49,14 +48,7 @@ export const loraOp: CaseRunner = async (run) => {
     );
   }
   if (golden.has("outputs/merged_weight_fp16")) {
-    const shape = golden.shape("outputs/merged_weight_fp16");
-    const weight: Weight = { name: "weight", shape, layout: "matrix" };
-    const device = session.deviceWeights(rounded, [weight]);
-    await device.load([weight]);
-    const values = await readMatrix(session.gpu, device, weight);
-    compared.push(
-      await compareValues(golden, session.dtype, "merged_weight_fp16", values, MERGED_LIMIT),
-    );
+    compared.push(await compareMerged(run, rounded, "merged_weight_fp16", "weight", MERGED_LIMIT));
   }
   if (golden.has("outputs/y_unmerged_exact")) {
     const results = await runLayer(run, weights, "y_unmerged_exact");
@@ -96,8 +88,23 @@ export async function runLayer(
   });
 }
 
+/** Compares the packed matrix `name` of a weight set with an output. */
+export async function compareMerged(
+  { golden, session }: CaseRun,
+  weights: WeightSet,
+  output: string,
+  name: string,
+  limit?: Limit,
+): Promise<OutputResult> {
+  const weight: Weight = { name, shape: golden.shape(`outputs/${output}`), layout: "matrix" };
+  const device = session.deviceWeights(weights, [weight]);
+  await device.load([weight]);
+  const values = await readMatrix(session.gpu, device, weight);
+  return compareValues(golden, session.dtype, output, values, limit);
+}
+
 /** A packed matrix in the order of its checkpoint tensor [O, I, kh, kw]. */
-export async function readMatrix(
+async function readMatrix(
   gpu: Gpu,
   weights: DeviceWeights,
   weight: Weight,
@@ -105,8 +112,12 @@ export async function readMatrix(
   const [outChannels = 1, inChannels = 1, kernelHeight = 1, kernelWidth = 1] = weight.shape;
   const taps = kernelHeight * kernelWidth;
   const [outQuads, inQuads] = [quadCount(outChannels), quadCount(inChannels)];
-  const byteLength = taps * inQuads * outQuads * 16 * dtypeByteLength(weights.dtype);
-  const bytes = await readBytes(gpu, weights.buffer(weight), 0, byteLength);
+  const bytes = await readBytes(
+    gpu,
+    weights.buffer(weight),
+    0,
+    weightByteLength(weight, weights.dtype),
+  );
   const packed = storedFloats(bytes, weights.dtype);
   const out = new Float32Array(outChannels * inChannels * taps);
   for (let o = 0; o < outChannels; o++) {

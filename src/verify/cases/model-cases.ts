@@ -2,10 +2,12 @@
 import type { GraphBuilder } from "../../graph/ir/builder.ts";
 import { WeightScope } from "../../graph/ir/builder.ts";
 import type { Value } from "../../graph/ir/ir.ts";
+import type { HostTensor } from "../../graph/program.ts";
 import { clipVisionModel } from "../../rcod/networks/clip-vision.ts";
 import { timestepEmbedding, unet2dConditionModel } from "../../rcod/networks/unet.ts";
 import { vaeDecoder, vaeEncoder } from "../../rcod/networks/vae.ts";
 import type { UNetConfig } from "../../rcod/settings/config.ts";
+import { openSafetensors } from "../../weights/safetensors.ts";
 import type { OutputResult } from "../runner/compare.ts";
 import type { CaseRun, CaseRunner } from "../runner/run-case.ts";
 import {
@@ -49,43 +51,48 @@ export function unetEmbedding(timestep: number, config: UNetConfig): Float32Arra
   return timestepEmbedding(timestep, config, config.blockOutChannels[0] as number);
 }
 
-async function runUNet(run: CaseRun, weights: WeightSet): Promise<OutputResult[]> {
-  const { golden, session } = run;
+/** The noise that a UNet predicts of the case's `latent`, `context` and `timestep`. */
+export async function runUNet<Name extends string>(
+  { golden, session }: CaseRun,
+  weights: WeightSet,
+  output: Name,
+): Promise<Record<Name, HostTensor>> {
   const config = unetConfigOf(golden.parameters);
   const latent = await readInput(golden, "latent");
   const context = await readInput(golden, "context");
-  const results = await session.run({
+  return session.run({
     weights,
-    build: (g) => g.output("eps", buildUNet(g, config, latent.shape, context.shape).eps),
+    build: (g) => g.output(output, buildUNet(g, config, latent.shape, context.shape).eps),
     inputs: {
       latent: latent.data,
       context: context.data,
       embedding: unetEmbedding(golden.parameters.number("timestep"), config),
     },
   });
-  return compareResults(golden, session.dtype, results);
 }
 
-const unet: CaseRunner = (run) => {
-  const { golden } = run;
-  if (golden.parameters.has("r")) return loraUNet(run);
-  return runUNet(run, networkWeights(golden, configIdentity(run)));
+const unet: CaseRunner = async (run) => {
+  const { golden, session } = run;
+  const weights = golden.parameters.has("r")
+    ? await loraWeights(run)
+    : networkWeights(golden, configIdentity(run));
+  return compareResults(golden, session.dtype, await runUNet(run, weights, "eps"));
 };
 
 /**
- * A UNet with low-rank updates `lora/<module>.lora_A.weight`, `….lora_B.weight` on the base weights of the file
+ * The weights of a UNet with low-rank updates `lora/<module>.lora_A.weight`, `….lora_B.weight` on the base weights of the file
  * named in `weights` ("tiny_unet_a + lora/"). Without that file the base weights are the recipe's, which is the
  * same. The reference rounds the merged weights to fp16, as PEFT does when it merges into an fp16 checkpoint: with
  * unrounded ones eps is off by 7.7e-4 (relative RMS), with rounded ones by 1e-6.
  */
-async function loraUNet(run: CaseRun): Promise<OutputResult[]> {
-  const { golden, findFile } = run;
+async function loraWeights(run: CaseRun): Promise<WeightSet> {
+  const { golden, files } = run;
   const { parameters } = golden;
   const { tensors } = golden.file.safetensors;
   const baseName = /^(\S+) \+ lora\//.exec(parameters.text("weights", ""))?.[1];
-  const base = baseName === undefined ? null : await findFile(`${baseName}.safetensors`);
+  const base = baseName === undefined ? null : await files.open(`${baseName}.safetensors`);
   const weights = networkWeights(golden, configIdentity(run), {
-    base,
+    base: base && (await openSafetensors(base)),
     lora: {
       scaling: loraScaling(golden),
       factors(weight) {
@@ -95,7 +102,7 @@ async function loraUNet(run: CaseRun): Promise<OutputResult[]> {
       },
     },
   });
-  return runUNet(run, { ...weights, roundToHalf: true });
+  return { ...weights, roundToHalf: true };
 }
 
 /** Encoder and decoder are two graphs on one set of weights; each runs where its input is stored. */

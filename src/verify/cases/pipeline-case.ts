@@ -3,36 +3,28 @@
  * the device at a time. CLIP's pixels are an input of the case, already normalised: this checks the networks, not
  * the resize.
  */
-import type { CaseRun, CaseRunner } from "../runner/run-case.ts";
+import type { CaseRunner } from "../runner/run-case.ts";
 import { compareResults, networkWeights, readInput } from "../runner/run-case.ts";
 import { CLIP_L14, unetConfigOf, vaeConfigOf } from "./case-configs.ts";
 import type { Results } from "./stages.ts";
 import { decodeAt, denoise, latentOf, tokensOf } from "./stages.ts";
 
-/** Whether a case is the whole pipeline: it has no `op`, `block` or `model`, but a list of timesteps. */
-export function isPipeline({ golden }: Pick<CaseRun, "golden">): boolean {
-  return golden.parameters.has("timesteps") && golden.has("inputs/clip_pixel_values");
-}
-
+/** For a case without `op`, `block` and `model`, but with a list of timesteps. */
 export const pipelineCase: CaseRunner = async ({ golden, session }) => {
   const { parameters, outputs } = golden;
   const unet = unetConfigOf(parameters, "unet_config");
-  const vae = vaeConfigOf(parameters, "vae_config");
-  const scalingFactor = parameters.number("scaling_factor");
+  const vae = {
+    ...vaeConfigOf(parameters, "vae_config"),
+    scalingFactor: parameters.number("scaling_factor"),
+  };
   const weights = (network: string) => networkWeights(golden, network);
   const has = (...names: readonly string[]): boolean =>
     names.some((name) => outputs.includes(name));
 
   const pixels = await readInput(golden, "clip_pixel_values");
-  const { tokens } = await tokensOf(
-    session,
-    weights("clip"),
-    pixels,
-    CLIP_L14,
-    unet.crossAttentionDim,
-  );
+  const { tokens } = await tokensOf(session, weights("clip"), pixels, CLIP_L14, unet);
   const image = await readInput(golden, "x");
-  const { latent } = await latentOf(session, weights("vae encoder"), image, vae, scalingFactor);
+  const { latent } = await latentOf(session, weights("vae encoder"), image, vae);
   const timesteps = parameters
     .numbers("timesteps")
     .filter((t) => outputs.some((name) => name.endsWith(`_t${t}`)));
@@ -43,7 +35,6 @@ export const pipelineCase: CaseRunner = async ({ golden, session }) => {
     session,
     weights("vae decoder"),
     vae,
-    scalingFactor,
     timesteps.filter((t) => has(`out_t${t}`, `raw_t${t}`)),
     denoised,
   );

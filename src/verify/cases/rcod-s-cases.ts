@@ -18,9 +18,8 @@ import {
 import type { LoraPart } from "../../rcod/settings/degradation-config.ts";
 import { LATENT_GROUPS, timestepOfGroups } from "../../rcod/settings/latent-groups.ts";
 import { toChannelsFirst } from "../runner/axis-order.ts";
-import type { OutputResult } from "../runner/compare.ts";
 import { EXACT } from "../runner/compare.ts";
-import type { GoldenCase } from "../runner/golden-file.ts";
+import type { GoldenCase, GoldenTensor } from "../runner/golden-file.ts";
 import { GoldenError } from "../runner/golden-file.ts";
 import type { CaseRun, CaseRunner } from "../runner/run-case.ts";
 import {
@@ -34,7 +33,7 @@ import {
 import type { Scratch } from "../runner/scratch.ts";
 import { withScratch } from "../runner/scratch.ts";
 import type { Session, WeightSet } from "../runner/session.ts";
-import { readMatrix, runLayer } from "./lora-op-cases.ts";
+import { compareMerged, runLayer } from "./lora-op-cases.ts";
 
 const ROOT = new WeightScope();
 /** Hidden layer of a score in every DEResNet. */
@@ -87,21 +86,34 @@ export async function runModulation(
   const embedding = fourierEmbedding([...degrees], (await common.input("w")).data);
   const matricesOf = async (part: LoraPart): Promise<Float32Array> => {
     const blocks = await common.input(`${part}_block`);
-    const [count = 1] = blocks.shape;
-    const { matrices } = await session.run<"matrices">({
-      weights: networkWeights(golden, `modulation ${part}`),
-      build(g) {
-        const inputs = {
-          embedding: g.input("embedding", [count, embedding.length]),
-          blocks: g.input("blocks", blocks.shape),
-        };
-        g.output("matrices", modulationMatrices(g, ROOT, part, inputs, ranks[part]));
-      },
-      inputs: { embedding: repeatRows(embedding, count), blocks: blocks.data },
-    });
-    return matrices.data;
+    const weights = networkWeights(golden, `modulation ${part}`);
+    return matricesOfPart(session, weights, part, embedding, blocks, ranks[part]);
   };
   return { embedding, matrices: { vae: await matricesOf("vae"), unet: await matricesOf("unet") } };
+}
+
+/** The modulation matrices [blocks, rank²] of a part, from the embeddings of its `blocks` [blocks, E]. */
+export async function matricesOfPart(
+  session: Session,
+  weights: WeightSet,
+  part: LoraPart,
+  embedding: Float32Array,
+  blocks: GoldenTensor,
+  rank: number,
+): Promise<Float32Array> {
+  const [count = 1] = blocks.shape;
+  const { matrices } = await session.run<"matrices">({
+    weights,
+    build(g) {
+      const inputs = {
+        embedding: g.input("embedding", [count, embedding.length]),
+        blocks: g.input("blocks", blocks.shape),
+      };
+      g.output("matrices", modulationMatrices(g, ROOT, part, inputs, rank));
+    },
+    inputs: { embedding: repeatRows(embedding, count), blocks: blocks.data },
+  });
+  return matrices.data;
 }
 
 const modulation: CaseRunner = async (run) => {
@@ -144,7 +156,6 @@ const modulatedLayer: CaseRunner = async (run) => {
   const m = await golden.input("m");
   const weights: WeightSet = {
     ...caseWeights(golden, {
-      recipePrefix: `${golden.name}/`,
       lora: {
         scaling: parameters.number("scaling"),
         factors: (weight) =>
@@ -154,16 +165,10 @@ const modulatedLayer: CaseRunner = async (run) => {
     prepare: modulateWith(session, m.data, rank),
   };
   const results = await runLayer(run, weights, "y", parameters.text("kind"));
-  const compared: OutputResult[] = await compareResults(golden, session.dtype, results);
-  const weight = {
-    name: "weight",
-    shape: golden.shape("outputs/merged_weight"),
-    layout: "matrix",
-  } as const;
-  const device = session.deviceWeights(weights, [weight]);
-  const merged = await readMatrix(session.gpu, device, weight);
-  compared.push(await compareValues(golden, session.dtype, "merged_weight", merged));
-  return compared;
+  return [
+    ...(await compareResults(golden, session.dtype, results)),
+    await compareMerged(run, weights, "merged_weight", "weight"),
+  ];
 };
 
 const metric: CaseRunner = (run) =>

@@ -1,6 +1,7 @@
 /** RCOD_S's generator with the weights merged for one pair of scores: encoder, UNet at each timestep, decoder. */
 import type { HostTensor } from "../../graph/program.ts";
 import { blockOfModule } from "../../rcod/networks/modulation.ts";
+import type { VaeConfig } from "../../rcod/settings/config.ts";
 import type { LoraPart } from "../../rcod/settings/degradation-config.ts";
 import type { CaseRunner } from "../runner/run-case.ts";
 import { compareResults, networkWeights, readInput } from "../runner/run-case.ts";
@@ -16,7 +17,6 @@ export const generatorCase: CaseRunner = async (run) => {
   const unet = unetConfigOf(parameters, "unet_config");
   const vae = vaeConfigOf(parameters, "vae_config");
   const alpha = parameters.number("a");
-  const scale = vae.scalingFactor;
   const ranks = { vae: parameters.number("rank_vae"), unet: parameters.number("rank_unet") };
   const { matrices } = await runModulation(run, ranks);
   const modulated = (part: LoraPart): WeightSet => {
@@ -40,9 +40,9 @@ export const generatorCase: CaseRunner = async (run) => {
   };
   const common = sharedInputs(run, "generator_common");
   const image = await readInput(common, "x");
-  const { moments } = await latentOf(session, modulated("vae"), image, vae, scale);
+  const { moments } = await latentOf(session, modulated("vae"), image, vae);
   const noise = await readInput(common, "noise");
-  const { mean, sampled } = latentsOf(moments, noise.data, vae.latentChannels, scale);
+  const { mean, sampled } = latentsOf(moments, noise.data, vae);
   const timesteps = parameters.numbers("timesteps");
   const latents = timesteps.flatMap((timestep) => {
     const all = [
@@ -60,7 +60,7 @@ export const generatorCase: CaseRunner = async (run) => {
     latent: mean,
     latent_sampled: sampled,
     ...denoised,
-    ...(await decodeAt(session, decoder, vae, scale, pictures, denoised)),
+    ...(await decodeAt(session, decoder, vae, pictures, denoised)),
   });
 };
 
@@ -68,8 +68,7 @@ export const generatorCase: CaseRunner = async (run) => {
 function latentsOf(
   { shape, data }: HostTensor,
   noise: Float32Array,
-  channels: number,
-  scale: number,
+  { latentChannels: channels, scalingFactor: scale }: VaeConfig,
 ): { readonly mean: HostTensor; readonly sampled: HostTensor } {
   const mean = new Float32Array(data.length / 2);
   const sampled = new Float32Array(mean.length);

@@ -10,7 +10,7 @@ import { clipVisionModel } from "../../rcod/networks/clip-vision.ts";
 import { IMAGE_PROJ } from "../../rcod/networks/graphs.ts";
 import { vaeDecoder, vaeEncoder } from "../../rcod/networks/vae.ts";
 import type { ClipConfig, UNetConfig, VaeConfig } from "../../rcod/settings/config.ts";
-import type { CaseInput } from "../runner/run-case.ts";
+import type { GoldenTensor } from "../runner/golden-file.ts";
 import type { Session, WeightSet } from "../runner/session.ts";
 import { buildUNet, unetEmbedding } from "./model-cases.ts";
 
@@ -23,9 +23,9 @@ export type Results = Record<string, HostTensor>;
 export function tokensOf(
   session: Session,
   weights: WeightSet,
-  pixels: CaseInput,
+  pixels: GoldenTensor,
   clip: ClipConfig,
-  crossAttentionDim: number,
+  { crossAttentionDim }: UNetConfig,
 ): Promise<Record<"clip_last_hidden_state" | "tokens", HostTensor>> {
   return session.run({
     weights,
@@ -42,9 +42,8 @@ export function tokensOf(
 export function latentOf(
   session: Session,
   weights: WeightSet,
-  x: CaseInput,
+  x: GoldenTensor,
   vae: VaeConfig,
-  scalingFactor: number,
 ): Promise<Record<"moments" | "latent", HostTensor>> {
   return session.run({
     weights,
@@ -52,7 +51,7 @@ export function latentOf(
       const moments = vaeEncoder(g, ROOT, g.input("x", x.shape), vae);
       g.output("moments", moments);
       const mean = g.sliceChannels(moments, 0, vae.latentChannels, null, "mean");
-      g.output("latent", g.scale(mean, scalingFactor, "latent"));
+      g.output("latent", g.scale(mean, vae.scalingFactor, "latent"));
     },
     inputs: { x: x.data },
   });
@@ -71,7 +70,7 @@ export async function denoise(
   weights: WeightSet,
   unet: UNetConfig,
   alpha: number,
-  tokens: CaseInput,
+  tokens: GoldenTensor,
   latents: readonly NoisyLatent[],
 ): Promise<Results> {
   const results: Results = {};
@@ -83,12 +82,12 @@ export async function denoise(
       g.output("eps", eps);
       g.output("x0", g.combine(latent, 1 / root, eps, -Math.sqrt(1 - alpha) / root, "x0"));
     },
-    async ({ run, read }) => {
+    async ({ program, run }) => {
       for (const { suffix, timestep, latent } of latents) {
         const embedding = unetEmbedding(timestep, unet);
         await run({ latent: latent.data, context: tokens.data, embedding });
-        results[`eps${suffix}`] = await read("eps");
-        results[`x0${suffix}`] = await read("x0");
+        results[`eps${suffix}`] = await program.read("eps");
+        results[`x0${suffix}`] = await program.read("x0");
       }
     },
   );
@@ -100,7 +99,6 @@ export async function decodeAt(
   session: Session,
   weights: WeightSet,
   vae: VaeConfig,
-  scalingFactor: number,
   timesteps: readonly number[],
   denoised: Results,
 ): Promise<Results> {
@@ -109,13 +107,14 @@ export async function decodeAt(
   await session.withProgram(
     weights,
     (g) => {
-      const z = g.scale(g.input("x0", x0s[0]?.[1].shape ?? []), 1 / scalingFactor, "z");
+      const x0 = g.input("x0", x0s[0]?.[1].shape ?? []);
+      const z = g.scale(x0, 1 / vae.scalingFactor, "z");
       g.output("raw", vaeDecoder(g, ROOT, z, vae));
     },
-    async ({ run, read }) => {
+    async ({ program, run }) => {
       for (const [t, { data }] of x0s) {
         await run({ x0: data });
-        const raw = await read("raw");
+        const raw = await program.read("raw");
         const clamped = raw.data.map((value) => Math.min(Math.max(value, -1), 1));
         results[`raw_t${t}`] = raw;
         results[`image_t${t}`] = { shape: raw.shape, data: clamped };

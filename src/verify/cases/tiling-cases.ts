@@ -12,12 +12,13 @@ import { runTiledVae } from "../../rcod/tiles/tiled-vae.ts";
 import { gaussianTileWeights, latentTiling, tileStarts } from "../../rcod/tiles/tiling.ts";
 import type { OutputResult } from "../runner/compare.ts";
 import { EXACT } from "../runner/compare.ts";
-import type { CaseInput, CaseRunner } from "../runner/run-case.ts";
+import type { GoldenTensor } from "../runner/golden-file.ts";
+import type { CaseRun, CaseRunner } from "../runner/run-case.ts";
 import { compareResults, compareValues, networkWeights, readInput } from "../runner/run-case.ts";
 import { withScratch } from "../runner/scratch.ts";
-import type { Session, WeightSet } from "../runner/session.ts";
+import type { WeightSet } from "../runner/session.ts";
 import { unetConfigOf, vaeConfigOf } from "./case-configs.ts";
-import { buildUNet, unetEmbedding } from "./model-cases.ts";
+import { buildUNet, runUNet, unetEmbedding } from "./model-cases.ts";
 
 const ROOT = new WeightScope();
 /** The weight map is made on the host and stays f32 in both precisions. */
@@ -48,41 +49,23 @@ const tileStartTable: CaseRunner = async ({ golden, session }) => {
   ];
 };
 
-interface TiledUNetJob {
-  readonly weights: WeightSet;
-  readonly config: UNetConfig;
-  readonly latent: CaseInput;
-  readonly context: CaseInput;
-  readonly timestep: number;
-}
-
 /**
  * Tiles only where the area exceeds tile². The overlap is the case's own: the product would shorten one that
  * leaves a stride below 8 latent pixels, the reference does not.
  */
-const tiledUNet: CaseRunner = async ({ golden, session }) => {
+const tiledUNet: CaseRunner = async (run) => {
+  const { golden, session } = run;
   const { parameters } = golden;
   const config = unetConfigOf(parameters);
-  const latent = await readInput(golden, "latent");
-  const context = await readInput(golden, "context");
   const weights = networkWeights(golden, `tiled_unet ${JSON.stringify(config)}`);
-  const job = { weights, config, latent, context, timestep: parameters.number("timestep") };
-  const [, height = 1, width = 1] = latent.shape;
+  const [, , height = 1, width = 1] = golden.shape("inputs/latent");
   const tiles = { tile: parameters.number("tile"), overlap: parameters.number("overlap") };
   const tiling = latentTiling(width, height, tiles);
-  const whole = await session.run({
-    weights,
-    build: (g) => g.output("eps_untiled", buildUNet(g, config, latent.shape, context.shape).eps),
-    inputs: {
-      latent: latent.data,
-      context: context.data,
-      embedding: unetEmbedding(job.timestep, config),
-    },
-  });
+  const whole = await runUNet(run, weights, "eps_untiled");
   const compared: OutputResult[] = await compareResults(golden, session.dtype, whole);
   if (tiling === null) {
-    const eps = { eps: whole["eps_untiled"] as HostTensor };
-    return [...compared, ...(await compareResults(golden, session.dtype, eps))];
+    const eps = whole.eps_untiled;
+    return [...compared, ...(await compareResults(golden, session.dtype, { eps }))];
   }
   const requested = parameters.number("overlap");
   const overlap = requested < tiling.tile ? requested : tiling.overlap;
@@ -92,7 +75,7 @@ const tiledUNet: CaseRunner = async ({ golden, session }) => {
     if (!parameters.has(name) || `${parameters.numbers(name)}` === `${starts}`) continue;
     parameters.fail(name, `must be the starts of our tiles, [${starts.join(", ")}]`);
   }
-  const { eps, weightSum } = await blendTiles(session, job, tiling.tile, xStarts, yStarts);
+  const { eps, weightSum } = await blendTiles(run, weights, config, tiling.tile, xStarts, yStarts);
   compared.push(...(await compareResults(golden, session.dtype, { eps })));
   if (golden.has("outputs/weight_sum")) {
     compared.push(await compareValues(golden, session.dtype, "weight_sum", weightSum));
@@ -101,14 +84,17 @@ const tiledUNet: CaseRunner = async ({ golden, session }) => {
 };
 
 /** Runs the UNet on every tile with one program and blends the results on the device. */
-function blendTiles(
-  session: Session,
-  { weights, config, latent, context, timestep }: TiledUNetJob,
+async function blendTiles(
+  { golden, session }: CaseRun,
+  weights: WeightSet,
+  config: UNetConfig,
   tile: number,
   xStarts: readonly number[],
   yStarts: readonly number[],
 ): Promise<{ readonly eps: HostTensor; readonly weightSum: Float32Array }> {
   const { gpu, dtype } = session;
+  const latent = await readInput(golden, "latent");
+  const context = await readInput(golden, "context");
   const [, height = 1, width = 1, inChannels = 1] = latent.shape;
   const channels = config.outChannels;
   const shape = [1, height, width, channels];
@@ -122,7 +108,7 @@ function blendTiles(
     };
     uploadBytes(gpu, buffers.w, 0, new Uint8Array(gaussianTileWeights(tile).buffer));
     await runPlan(gpu, tileClear.plan(map, gpu.caps), buffers);
-    const embedding = unetEmbedding(timestep, config);
+    const embedding = unetEmbedding(golden.parameters.number("timestep"), config);
     const latentShape = [1, tile, tile, inChannels];
     await session.withProgram(
       weights,
@@ -147,7 +133,12 @@ function blendTiles(
 }
 
 /** A square of a map [1, H, W, C]. */
-function cutTile({ shape, data }: CaseInput, tile: number, x0: number, y0: number): Float32Array {
+function cutTile(
+  { shape, data }: GoldenTensor,
+  tile: number,
+  x0: number,
+  y0: number,
+): Float32Array {
   const [, , width = 1, channels = 1] = shape;
   const out = new Float32Array(tile * tile * channels);
   for (let y = 0; y < tile; y++) {

@@ -25,29 +25,35 @@ export interface LoraParameters {
 }
 
 export interface CaseWeightsOptions {
-  /** In front of a weight's name in the recipe; "" for whole networks. */
-  readonly recipePrefix: string;
   /** The file whose `weights/…` are the base model's. */
   readonly base?: SafetensorsFile | null;
-  readonly lora?: LoraParameters | null;
+  readonly lora?: LoraParameters;
 }
 
 /** A `TensorSource` that knows shapes only from the graph; `expect` comes before `tensor`. */
 export class CaseWeights implements TensorSource {
   readonly #case: GoldenCase;
+  readonly #prefix: string;
   readonly #options: CaseWeightsOptions;
   readonly #shapes = new Map<string, readonly number[]>();
 
-  constructor(golden: GoldenCase, options: CaseWeightsOptions) {
+  /** `recipePrefix` stands before a weight's name in the recipe, unless the case has a `recipe_prefix`. */
+  constructor(golden: GoldenCase, recipePrefix: string, options: CaseWeightsOptions) {
     this.#case = golden;
+    this.#prefix = golden.parameters.text("recipe_prefix", recipePrefix);
     this.#options = options;
   }
 
   /** Takes note of what a graph needs; checks shapes where tensors are stored. */
   expect(weights: readonly Weight[]): void {
+    const { lora } = this.#options;
     for (const { name, shape } of weights) {
       this.#shapes.set(name, shape);
-      this.#expectFactors(name, shape);
+      const factors = lora?.factors(name);
+      if (factors && lora?.rank !== undefined) {
+        this.#shapes.set(factors.a, [lora.rank, ...shape.slice(1)]);
+        this.#shapes.set(factors.b, [shape[0] as number, lora.rank]);
+      }
       const stored = this.#stored(name);
       if (stored !== null && !sameMatrix(stored.shape, shape)) {
         throw new GoldenError(
@@ -65,30 +71,17 @@ export class CaseWeights implements TensorSource {
     if (shape === undefined || mode === "stored" || mode === "none") {
       throw new GoldenError(`verify: weight "${name}" is missing (${this.#where})`);
     }
-    return recipeTensor(`${this.#options.recipePrefix}${name}`, shape, this.#case.file.variant);
+    return recipeTensor(`${this.#prefix}${name}`, shape, this.#case.file.variant);
   }
 
   lora(name: string): LoraUpdate | null {
     const { lora } = this.#options;
     const factors = lora?.factors(name) ?? null;
     if (!lora || factors === null) return null;
-    const a = this.tensor(factors.a);
-    const update = {
-      rank: a.shape[0] as number,
-      scaling: lora.scaling,
-      a,
-      b: this.tensor(factors.b),
-    };
-    return factors.block === undefined ? update : { ...update, block: factors.block };
-  }
-
-  #expectFactors(name: string, shape: readonly number[]): void {
-    const { lora } = this.#options;
-    const rank = lora?.rank;
-    const names = lora?.factors(name) ?? null;
-    if (names === null || rank === undefined) return;
-    this.#shapes.set(names.a, [rank, ...shape.slice(1)]);
-    this.#shapes.set(names.b, [shape[0] as number, rank]);
+    const { a: nameOfA, b: nameOfB, ...block } = factors;
+    const a = this.tensor(nameOfA);
+    const b = this.tensor(nameOfB);
+    return { rank: a.shape[0] as number, scaling: lora.scaling, a, b, ...block };
   }
 
   get #where(): string {

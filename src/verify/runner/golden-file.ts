@@ -11,7 +11,7 @@ import { toFloat32 } from "../../weights/convert.ts";
 import type { SafetensorsFile } from "../../weights/safetensors.ts";
 import { openSafetensors } from "../../weights/safetensors.ts";
 import type { ByteSource } from "../../weights/sources/source.ts";
-import type { TensorDtype } from "../../weights/tensor-info.ts";
+import type { TensorInfo } from "../../weights/tensor-info.ts";
 
 /** A file that is no golden file, or a case that lacks what its kind needs. */
 export class GoldenError extends Error {
@@ -21,9 +21,8 @@ export class GoldenError extends Error {
 /** A case of a kind that this build cannot run. Counts as a failure. */
 export class UnsupportedCaseError extends GoldenError {}
 
-/** Row-major values as floats, in the file's axis order. */
+/** Row-major values; their axes are the file's, unless channels are said to be last. */
 export interface GoldenTensor {
-  readonly dtype: TensorDtype;
   readonly shape: readonly number[];
   readonly data: Float32Array;
 }
@@ -36,7 +35,6 @@ export interface OutputMetrics {
 
 /** What one module of a network gave in the reference run. */
 export interface Intermediate {
-  readonly shape: readonly number[];
   readonly mean: number;
   readonly std: number;
   readonly first8: readonly number[];
@@ -162,9 +160,6 @@ function goldenCase(
   const { tensors } = file.safetensors;
   const prefix = `${name}/outputs/`;
   const where = `${file.name} ${name}`;
-  const full = (tensor: string): string => `${name}/${tensor}`;
-  const read = (tensor: string): Promise<GoldenTensor> =>
-    readTensor(file.safetensors, full(tensor));
   const { metrics, intermediates } = json;
   return {
     name,
@@ -177,32 +172,26 @@ function goldenCase(
     outputs: [...tensors.keys()]
       .filter((tensor) => tensor.startsWith(prefix))
       .map((tensor) => tensor.slice(prefix.length)),
-    has: (tensor) => tensors.has(full(tensor)),
-    input: (tensor) => read(`inputs/${tensor}`),
-    output: (tensor) => read(`outputs/${tensor}`),
-    shape(tensor) {
-      const info = tensors.get(full(tensor));
-      if (info === undefined)
-        throw new GoldenError(`verify: tensor "${full(tensor)}" is missing (${file.name})`);
-      return info.shape;
-    },
+    has: (tensor) => tensors.has(`${name}/${tensor}`),
+    input: (tensor) => readTensor(file, `${name}/inputs/${tensor}`),
+    output: (tensor) => readTensor(file, `${name}/outputs/${tensor}`),
+    shape: (tensor) => tensorInfo(file, `${name}/${tensor}`).shape,
   };
 }
 
-async function readTensor(file: SafetensorsFile, name: string): Promise<GoldenTensor> {
-  const info = file.tensors.get(name);
-  if (info === undefined)
-    throw new GoldenError(`verify: tensor "${name}" is missing (${file.name})`);
-  const bytes = await file.read(name);
+function tensorInfo({ name: fileName, safetensors }: GoldenFile, name: string): TensorInfo {
+  const info = safetensors.tensors.get(name);
+  if (info !== undefined) return info;
+  throw new GoldenError(`verify: tensor "${name}" is missing (${fileName})`);
+}
+
+async function readTensor(file: GoldenFile, name: string): Promise<GoldenTensor> {
+  const info = tensorInfo(file, name);
+  const bytes = await file.safetensors.read(name);
   const { dtype, shape } = info;
-  switch (dtype) {
-    case "U8":
-      return { dtype, shape, data: Float32Array.from(bytes) };
-    case "I32":
-      return { dtype, shape, data: Float32Array.from(new Int32Array(bytes.slice().buffer)) };
-    default:
-      return { dtype, shape, data: toFloat32(info, bytes) };
-  }
+  if (dtype === "U8") return { shape, data: Float32Array.from(bytes) };
+  if (dtype !== "I32") return { shape, data: toFloat32(info, bytes) };
+  return { shape, data: Float32Array.from(new Int32Array(bytes.slice().buffer)) };
 }
 
 function isObject(value: unknown): value is Readonly<Record<string, unknown>> {

@@ -18,14 +18,6 @@ export function fnv1a32(text: string): number {
   return hash >>> 0;
 }
 
-/** The finaliser of murmur3. */
-export function fmix32(x: number): number {
-  let h = x;
-  h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
-  h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
-  return (h ^ (h >>> 16)) >>> 0;
-}
-
 /** Factors on the amplitude that keep the activations of deep networks in a useful range; first match wins. */
 const GAINS: readonly (readonly [suffix: string, gain: number])[] = [
   ["quant_conv.weight", 8],
@@ -67,7 +59,7 @@ export function recipeHalves(
   const out = new Uint16Array(count);
   let x = ((fnv1a32(name) ^ variant) + Math.imul(first, 0x9e3779b9)) | 0;
   for (let i = 0; i < count; i++) {
-    // fmix32, written out: this loop makes 866 million values for the largest network.
+    // Written out, no call: this loop makes 866 million values for the largest network.
     let h = Math.imul(x ^ (x >>> 16), 0x85ebca6b);
     h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
     h ^= h >>> 16;

@@ -3,38 +3,27 @@ import type { DType } from "../../gpu/dtype.ts";
 import type { GraphBuilder } from "../../graph/ir/builder.ts";
 import type { Value } from "../../graph/ir/ir.ts";
 import type { HostTensor } from "../../graph/program.ts";
-import type { SafetensorsFile } from "../../weights/safetensors.ts";
 import type { FileSet } from "../../weights/sources/files.ts";
 import { channelsLastShape, toChannelsFirst, toChannelsLast } from "./axis-order.ts";
 import type { CaseWeightsOptions } from "./case-weights.ts";
 import { CaseWeights } from "./case-weights.ts";
 import type { Limit, OutputResult } from "./compare.ts";
 import { compareOutput, floatLimit } from "./compare.ts";
-import type { GoldenCase } from "./golden-file.ts";
+import type { GoldenCase, GoldenTensor } from "./golden-file.ts";
 import type { Session, WeightSet } from "./session.ts";
 
-/** Finds a golden file beside the one that is run; null where there is none. */
-export type FindFile = (fileName: string) => Promise<SafetensorsFile | null>;
-
 export interface CaseRun {
-  /** The folder of the golden file. */
+  /** The folder of the golden file, and all that are run with it. */
   readonly files: FileSet;
   readonly golden: GoldenCase;
   readonly session: Session;
-  readonly findFile: FindFile;
 }
 
 /** Runs a case. Outputs that the file does not store are not compared. */
 export type CaseRunner = (run: CaseRun) => Promise<readonly OutputResult[]>;
 
-/** An input with channels last. */
-export interface CaseInput {
-  readonly shape: readonly number[];
-  readonly data: Float32Array;
-}
-
 /** `inputs/<name>`; maps come with channels last. */
-export async function readInput(golden: GoldenCase, name: string): Promise<CaseInput> {
+export async function readInput(golden: GoldenCase, name: string): Promise<GoldenTensor> {
   const { shape, data } = await golden.input(name);
   return { shape: channelsLastShape(shape), data: toChannelsLast(data, shape) };
 }
@@ -58,18 +47,15 @@ export async function runGraph(
   return compareResults(golden, session.dtype, results);
 }
 
-/** Weights of one case alone (ops, blocks): keys `<case>/<key>` in the recipe unless `recipe_prefix` says else. */
+/** Weights of one case alone (ops, blocks), in the recipe `<recipePrefix><key>`. */
 export function caseWeights(
   golden: GoldenCase,
-  options: Partial<CaseWeightsOptions> = {},
+  options: CaseWeightsOptions = {},
+  recipePrefix = `${golden.name}/`,
 ): WeightSet {
-  const recipePrefix = golden.parameters.text(
-    "recipe_prefix",
-    options.recipePrefix ?? `${golden.name}/`,
-  );
   return {
     key: `${golden.file.name}/${golden.name}`,
-    source: new CaseWeights(golden, { ...options, recipePrefix }),
+    source: new CaseWeights(golden, recipePrefix, options),
   };
 }
 
@@ -77,7 +63,7 @@ export function caseWeights(
 export function networkWeights(
   golden: GoldenCase,
   identity: string,
-  options: Partial<CaseWeightsOptions> = {},
+  options: CaseWeightsOptions = {},
 ): WeightSet {
   // Tensors stored for this case alone are its own.
   const own = [...golden.file.safetensors.tensors.keys()].some((name) =>
@@ -85,10 +71,7 @@ export function networkWeights(
   );
   return {
     key: `${golden.file.name}/${own ? golden.name : ""}/${identity}`,
-    source: new CaseWeights(golden, {
-      ...options,
-      recipePrefix: golden.parameters.text("recipe_prefix", options.recipePrefix ?? ""),
-    }),
+    source: new CaseWeights(golden, "", options),
   };
 }
 

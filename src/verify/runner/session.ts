@@ -50,7 +50,6 @@ export interface OpenProgram {
   readonly program: Program;
   /** Runs with these inputs (channels last). */
   readonly run: (inputs: Readonly<Record<string, Float32Array>>) => Promise<void>;
-  readonly read: (name: string) => Promise<HostTensor>;
 }
 
 /** Requested variants, see `caps.variants`: numbers of steps by `kernel=variant`. */
@@ -106,11 +105,10 @@ export class Session {
     return this.withProgram(
       job.weights,
       job.build,
-      async (opened) => {
-        await opened.run(job.inputs);
+      async ({ program, run }) => {
+        await run(job.inputs);
         const outputs: Record<string, HostTensor> = {};
-        for (const name of opened.program.plan.results.keys())
-          outputs[name] = await opened.read(name);
+        for (const name of program.plan.results.keys()) outputs[name] = await program.read(name);
         return outputs;
       },
       captures,
@@ -152,7 +150,6 @@ export class Session {
             ),
             { ...(signal && { signal }), onProgress: (fraction) => onProgress?.("run", fraction) },
           ),
-        read: (name) => program.read(name),
       });
     } finally {
       program.dispose();

@@ -2,12 +2,12 @@ import { describe, expect, test } from "vitest";
 import { halfBitsToFloat } from "../../../src/gpu/dtype.ts";
 import { elementCount } from "../../../src/gpu/shape.ts";
 import {
-  fmix32,
   fnv1a32,
   recipeHalves,
   recipeScale,
   recipeTensor,
 } from "../../../src/verify/runner/recipe.ts";
+import { fmix32 } from "../../support/fmix32.ts";
 
 /** Bits of elements 0, 1 and the last, of variant 0; from the reference implementation. */
 const TABLE: readonly (readonly [
