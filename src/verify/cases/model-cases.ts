@@ -80,10 +80,10 @@ const unet: CaseRunner = async (run) => {
 };
 
 /**
- * The weights of a UNet with low-rank updates `lora/<module>.lora_A.weight`, `….lora_B.weight` on the base weights of the file
- * named in `weights` ("tiny_unet_a + lora/"). Without that file the base weights are the recipe's, which is the
- * same. The reference rounds the merged weights to fp16, as PEFT does when it merges into an fp16 checkpoint: with
- * unrounded ones eps is off by 7.7e-4 (relative RMS), with rounded ones by 1e-6.
+ * The weights of a UNet with low-rank updates `lora/<module>.lora_A.weight`, `….lora_B.weight`. They stand on the
+ * base weights of the file named in `weights` ("tiny_unet_a + lora/"). Without that file the base weights are the
+ * recipe's, which is the same. The reference rounds the merged weights to fp16, as PEFT does when it merges into an
+ * fp16 checkpoint: with unrounded ones eps is off by 7.7e-4 (relative RMS), with rounded ones by 1e-6.
  */
 async function loraWeights(run: CaseRun): Promise<WeightSet> {
   const { golden, files } = run;
