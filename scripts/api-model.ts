@@ -49,8 +49,14 @@ export async function apiEntries(): Promise<readonly ApiEntry[]> {
   const folder = await mkdtemp(join(tmpdir(), "rcod-api-"));
   try {
     const tsc = join(ROOT, "node_modules", "typescript", "bin", "tsc");
-    const flags = ["-p", "tsconfig.build.json", "--emitDeclarationOnly", "--outDir", folder];
-    await promisify(execFile)(process.execPath, [tsc, ...flags], { cwd: ROOT });
+    const emit = (project: string, to: string) =>
+      promisify(execFile)(
+        process.execPath,
+        [tsc, "-p", project, "--emitDeclarationOnly", "--outDir", to],
+        { cwd: ROOT },
+      );
+    await emit("tsconfig.build.json", folder);
+    await emit("tsconfig.models.json", join(folder, "src"));
     const extracted = await extract(folder, [...paths.values()]);
     return await Promise.all(
       [...paths].map(async ([name, path], i) => {
@@ -64,7 +70,7 @@ export async function apiEntries(): Promise<readonly ApiEntry[]> {
   }
 }
 
-/** Entries of package.json, each with its file below `dist/src`. */
+/** Entries of package.json, each with its file below `src`. */
 async function entryPaths(): Promise<ReadonlyMap<string, string>> {
   const { name, exports } = JSON.parse(await readFile(join(ROOT, "package.json"), "utf8")) as {
     readonly name: string;
@@ -73,7 +79,7 @@ async function entryPaths(): Promise<ReadonlyMap<string, string>> {
   const paths = new Map<string, string>();
   for (const [entry, target] of Object.entries(exports)) {
     if (typeof target === "object") {
-      paths.set(entry.replace(/^\./, name), target.default.replace("./dist/src/", ""));
+      paths.set(entry.replace(/^\./, name), target.default.replace(/^\.\/dist\/(src\/)?/, ""));
     }
   }
   return paths;

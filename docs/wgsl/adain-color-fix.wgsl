@@ -1,4 +1,5 @@
 // adain-apply: AdaIN against the enlarged source. Storage f16; 4096 × 1 × 1 workgroups.
+const WORKGROUP: u32 = 64u;
 alias Quad = vec4<f32>;
 fn unpack(q: Quad) -> vec4<f32> { return q; }
 fn pack(v: vec4<f32>) -> Quad { return v; }
@@ -20,10 +21,10 @@ fn pack_rgba8(c: vec4<i32>) -> u32 {
   return u.x | u.y | u.z | u.w;
 }
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>,
   @builtin(local_invocation_index) local: u32) {
-  let i = flat_group(group, counts) * 64u + local;
+  let i = flat_group(group, counts) * WORKGROUP + local;
   if (i >= params.pixels) { return; }
   let eps = vec3<f32>(params.eps);
   let gain = sqrt((sourceStats[1].xyz + eps) / (decodedStats[1].xyz + eps));

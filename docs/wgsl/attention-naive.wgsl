@@ -1,6 +1,7 @@
 // attention/naive d=64: self-attention of 4096 tokens, 5 heads of 64. Storage f16; 64 × 80 × 1 workgroups.
 enable f16;
 const HEAD_QUADS: u32 = 16u;
+const WORKGROUP: u32 = 64u;
 alias Quad = vec4<f16>;
 fn unpack(q: Quad) -> vec4<f32> { return vec4<f32>(q); }
 fn pack(v: vec4<f32>) -> Quad {
@@ -10,7 +11,18 @@ fn pack(v: vec4<f32>) -> Quad {
 @group(0) @binding(1) var<storage, read> k: array<Quad>;
 @group(0) @binding(2) var<storage, read> v: array<Quad>;
 @group(0) @binding(3) var<storage, read_write> y: array<Quad>;
-struct Params { query_tokens: u32, key_tokens: u32, query_stride: u32, key_stride: u32, value_stride: u32, output_stride: u32, query_offset: u32, key_offset: u32, value_offset: u32, scale_log2e: f32 }
+struct Params {
+  query_tokens: u32,
+  key_tokens: u32,
+  query_stride: u32,
+  key_stride: u32,
+  value_stride: u32,
+  output_stride: u32,
+  query_offset: u32,
+  key_offset: u32,
+  value_offset: u32,
+  scale_log2e: f32,
+}
 @group(0) @binding(4) var<uniform> params: Params;
 fn flat_group(id: vec3<u32>, counts: vec3<u32>) -> u32 {
   return id.x + id.y * counts.x;
@@ -22,7 +34,7 @@ fn score(q_row: u32, k_row: u32) -> f32 {
   return sum * params.scale_log2e;
 }
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   let query = id.x;
   let quad = id.y; // head · HEAD_QUADS + quad within the head

@@ -1,5 +1,6 @@
 // channelAdd: a row added to all pixels. Storage f16; 5120 × 1 × 1 workgroups.
 enable f16;
+const WORKGROUP: u32 = 64u;
 alias Quad = vec4<f16>;
 fn unpack(q: Quad) -> vec4<f32> { return vec4<f32>(q); }
 fn pack(v: vec4<f32>) -> Quad {
@@ -14,10 +15,10 @@ fn flat_group(id: vec3<u32>, counts: vec3<u32>) -> u32 {
   return id.x + id.y * counts.x;
 }
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>,
   @builtin(local_invocation_index) local: u32) {
-  let i = flat_group(group, counts) * 64u + local;
+  let i = flat_group(group, counts) * WORKGROUP + local;
   if (i >= params.total) { return; }
   let image = i / params.image_quads;
   y[i] = pack(unpack(x[i]) + unpack(channel_add[image * params.quads + i % params.quads]));

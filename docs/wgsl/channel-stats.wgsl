@@ -1,5 +1,6 @@
 // channelStats: statistics of 320 channels. Storage f16; 80 × 1 × 1 workgroups.
 enable f16;
+const WORKGROUP: u32 = 64u;
 alias Quad = vec4<f16>;
 fn unpack(q: Quad) -> vec4<f32> { return vec4<f32>(q); }
 fn pack(v: vec4<f32>) -> Quad {
@@ -7,7 +8,18 @@ fn pack(v: vec4<f32>) -> Quad {
 }
 @group(0) @binding(0) var<storage, read> x: array<Quad>;
 @group(0) @binding(1) var<storage, read_write> stats: array<vec4<f32>>;
-struct Params { invocations: u32, quads: u32, partials: u32, strip_pixels: u32, longer_strips: u32, image_pixels: u32, width: u32, region_start: u32, region_width: u32, row_gap: u32 }
+struct Params {
+  invocations: u32,
+  quads: u32,
+  partials: u32,
+  strip_pixels: u32,
+  longer_strips: u32,
+  image_pixels: u32,
+  width: u32,
+  region_start: u32,
+  region_width: u32,
+  row_gap: u32,
+}
 @group(0) @binding(2) var<uniform> params: Params;
 fn flat_group(id: vec3<u32>, counts: vec3<u32>) -> u32 {
   return id.x + id.y * counts.x;
@@ -24,16 +36,16 @@ fn advance(at: Cursor) -> Cursor {
     select(at.column + 1u, 0u, row_ends));
 }
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>,
   @builtin(local_invocation_index) local: u32) {
-  let i = flat_group(group, counts) * 64u + local;
+  let i = flat_group(group, counts) * WORKGROUP + local;
   if (i >= params.invocations) { return; }
   let quad = i % params.quads;
-  let split = (i / params.quads) % params.partials;
+  let partial = (i / params.quads) % params.partials;
   let image = i / (params.quads * params.partials);
-  let pixels = params.strip_pixels + select(0u, 1u, split < params.longer_strips);
-  let first = split * params.strip_pixels + min(split, params.longer_strips);
+  let pixels = params.strip_pixels + select(0u, 1u, partial < params.longer_strips);
+  let first = partial * params.strip_pixels + min(partial, params.longer_strips);
   let column = first % params.region_width;
   let pixel = image * params.image_pixels + params.region_start
   + (first / params.region_width) * params.width + column;

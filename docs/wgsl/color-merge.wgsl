@@ -1,4 +1,5 @@
 // color-merge: moments from 64 partials. Storage f16; 1 × 1 × 1 workgroups.
+const WORKGROUP: u32 = 64u;
 alias Quad = vec4<f32>;
 fn unpack(q: Quad) -> vec4<f32> { return q; }
 fn pack(v: vec4<f32>) -> Quad { return v; }
@@ -12,7 +13,7 @@ fn flat_group(id: vec3<u32>, counts: vec3<u32>) -> u32 {
 
 struct Moments { mean: vec3<f32>, count: f32, m2: vec3<f32> }
 
-var<workgroup> held: array<Moments, 64>;
+var<workgroup> held: array<Moments, WORKGROUP>;
 
 fn merged(a: Moments, b: Moments) -> Moments {
   if (b.count == 0.0) { return a; }
@@ -25,16 +26,16 @@ fn merged(a: Moments, b: Moments) -> Moments {
   );
 }
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(WORKGROUP)
 fn main(@builtin(local_invocation_index) local: u32) {
   var own = Moments(vec3<f32>(0.0), 0.0, vec3<f32>(0.0));
-  for (var block = local; block < params.blocks; block += 64u) {
+  for (var block = local; block < params.blocks; block += WORKGROUP) {
     let first = partials[2u * block];
     own = merged(own, Moments(first.xyz, first.w, partials[2u * block + 1u].xyz));
   }
   held[local] = own;
   workgroupBarrier();
-  for (var half = 32u; half > 0u; half >>= 1u) {
+  for (var half = WORKGROUP / 2u; half > 0u; half >>= 1u) {
     if (local < half) { held[local] = merged(held[local], held[local + half]); }
     workgroupBarrier();
   }

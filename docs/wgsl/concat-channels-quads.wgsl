@@ -1,5 +1,6 @@
 // concat-channels/quads: two maps of 320 channels side by side. Storage f16; 10240 × 1 × 1 workgroups.
 enable f16;
+const WORKGROUP: u32 = 64u;
 const A_QUADS: u32 = 80u;
 const B_QUADS: u32 = 80u;
 const Y_QUADS: u32 = 160u;
@@ -22,10 +23,10 @@ fn concat(row: u32, quad: u32) -> Quad {
   return b[row * B_QUADS + quad - A_QUADS];
 }
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>,
   @builtin(local_invocation_index) local: u32) {
-  let i = flat_group(group, counts) * 64u + local;
+  let i = flat_group(group, counts) * WORKGROUP + local;
   if (i >= params.quads) { return; }
   y[i] = concat(i / Y_QUADS, i % Y_QUADS);
 }

@@ -1,5 +1,6 @@
 // concat-channels/shifted: 323 channels and 320 behind them. Storage f16; 10304 × 1 × 1 workgroups.
 enable f16;
+const WORKGROUP: u32 = 64u;
 const A_QUADS: u32 = 81u;
 const B_QUADS: u32 = 80u;
 const Y_QUADS: u32 = 161u;
@@ -36,10 +37,10 @@ fn concat(row: u32, quad: u32) -> Quad {
   return window_1(before, after);
 }
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>,
   @builtin(local_invocation_index) local: u32) {
-  let i = flat_group(group, counts) * 64u + local;
+  let i = flat_group(group, counts) * WORKGROUP + local;
   if (i >= params.quads) { return; }
   y[i] = concat(i / Y_QUADS, i % Y_QUADS);
 }

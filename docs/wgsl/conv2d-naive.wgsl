@@ -11,17 +11,49 @@ fn pack(v: vec4<f32>) -> Quad {
 @group(0) @binding(3) var<storage, read> channel_add: array<Quad>;
 @group(0) @binding(4) var<storage, read> residual: array<Quad>;
 @group(0) @binding(5) var<storage, read_write> y: array<Quad>;
-struct Params { rows: u32, in_quads0: u32, in_quads1: u32, shortcut_quads0: u32, shortcut_quads1: u32, column_quads: u32, out_quads: u32, rows_per_image: u32, batch: u32, taps: u32, kernel_width: u32, in_height: i32, in_width: i32, grid_height: u32, grid_width: u32, step: u32, stride: i32, pad_top: i32, pad_left: i32, has_channel_add: u32, channel_add_first: u32, channel_add_quads: u32, has_residual: u32, has_relu: u32, has_sigmoid: u32, sigmoid_scale: f32, stats_run: u32, stats_first: u32 }
+struct Params {
+  rows: u32,
+  in_quads0: u32,
+  in_quads1: u32,
+  shortcut_quads0: u32,
+  shortcut_quads1: u32,
+  column_quads: u32,
+  out_quads: u32,
+  rows_per_image: u32,
+  batch: u32,
+  taps: u32,
+  kernel_width: u32,
+  in_height: i32,
+  in_width: i32,
+  grid_height: u32,
+  grid_width: u32,
+  step: u32,
+  stride: i32,
+  pad_top: i32,
+  pad_left: i32,
+  has_channel_add: u32,
+  channel_add_first: u32,
+  channel_add_quads: u32,
+  has_residual: u32,
+  has_relu: u32,
+  has_sigmoid: u32,
+  sigmoid_scale: f32,
+  channels_per_entry: u32,
+  stats_first: u32,
+}
 @group(0) @binding(6) var<uniform> params: Params;
 fn flat_group(id: vec3<u32>, counts: vec3<u32>) -> u32 {
   return id.x + id.y * counts.x;
 }
 fn normalised(v: vec4<f32>, k: u32) -> vec4<f32> { return v; }
+
 fn load_stored(row: u32, k: u32) -> vec4<f32> {
   return unpack(x0[row * params.in_quads0 + k]);
 }
 
-fn load_pixel(pixel: u32, k: u32) -> vec4<f32> { return normalised(load_stored(pixel, k), k); }
+fn load_x(row: u32, k: u32) -> vec4<f32> {
+  return normalised(load_stored(row, k), k);
+}
 
 fn pad_top(phase: u32) -> i32 { return params.pad_top - i32(phase >> 1u); }
 fn pad_left(phase: u32) -> i32 { return params.pad_left - i32(phase & 1u); }
@@ -33,11 +65,17 @@ fn output_row(row: u32, phase: u32) -> u32 {
 
 fn finish(sum: vec4<f32>, row: u32, nq: u32) -> vec4<f32> {
   var v = sum + bias[nq];
-  for (var turn = 0u; turn < params.has_channel_add; turn++) { let image = row / params.rows_per_image;
-    v = v + unpack(channel_add[image * params.channel_add_quads + params.channel_add_first + nq]); }
+  for (var turn = 0u; turn < params.has_channel_add; turn++) {
+    let image = row / params.rows_per_image;
+    v = v + unpack(channel_add[image * params.channel_add_quads + params.channel_add_first + nq]);
+  }
   if (params.has_relu != 0u) { v = max(v, vec4<f32>(0.0)); }
-  for (var turn = 0u; turn < params.has_sigmoid; turn++) { v = v / (vec4<f32>(1.0) + exp(min(-params.sigmoid_scale * v, vec4<f32>(80.0)))); }
-  for (var turn = 0u; turn < params.has_residual; turn++) { v = v + unpack(residual[row * params.out_quads + nq]); }
+  for (var turn = 0u; turn < params.has_sigmoid; turn++) {
+    v = v / (vec4<f32>(1.0) + exp(min(-params.sigmoid_scale * v, vec4<f32>(80.0))));
+  }
+  for (var turn = 0u; turn < params.has_residual; turn++) {
+    v = v + unpack(residual[row * params.out_quads + nq]);
+  }
   let stored = pack(v);
   y[row * params.out_quads + nq] = stored;
   return unpack(stored);
@@ -58,13 +96,15 @@ fn load_tap(row: Row, tap: u32, k: u32) -> vec4<f32> {
   let iy = row.iy + i32(tap / params.kernel_width);
   let ix = row.ix + i32(tap % params.kernel_width);
   if (iy < 0 || ix < 0 || iy >= params.in_height || ix >= params.in_width) { return vec4<f32>(0.0); }
-  return load_pixel(u32((row.base + iy) * params.in_width + ix), k);
+  return load_x(u32((row.base + iy) * params.in_width + ix), k);
 }
 
-@compute @workgroup_size(64)
+const INVOCATIONS: u32 = 64u;
+
+@compute @workgroup_size(INVOCATIONS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>,
   @builtin(local_invocation_index) local: u32) {
-  let index = flat_group(group, counts) * 64u + local;
+  let index = flat_group(group, counts) * INVOCATIONS + local;
   if (index >= params.rows * params.column_quads) { return; }
   let row = index / params.column_quads;
   let nq = index % params.column_quads;

@@ -11,17 +11,49 @@ fn pack(v: vec4<f32>) -> Quad {
 @group(0) @binding(3) var<storage, read> channel_add: array<Quad>;
 @group(0) @binding(4) var<storage, read> residual: array<Quad>;
 @group(0) @binding(5) var<storage, read_write> y: array<Quad>;
-struct Params { rows: u32, in_quads0: u32, in_quads1: u32, shortcut_quads0: u32, shortcut_quads1: u32, column_quads: u32, out_quads: u32, rows_per_image: u32, batch: u32, taps: u32, kernel_width: u32, in_height: i32, in_width: i32, grid_height: u32, grid_width: u32, step: u32, stride: i32, pad_top: i32, pad_left: i32, has_channel_add: u32, channel_add_first: u32, channel_add_quads: u32, has_residual: u32, has_relu: u32, has_sigmoid: u32, sigmoid_scale: f32, stats_run: u32, stats_first: u32 }
+struct Params {
+  rows: u32,
+  in_quads0: u32,
+  in_quads1: u32,
+  shortcut_quads0: u32,
+  shortcut_quads1: u32,
+  column_quads: u32,
+  out_quads: u32,
+  rows_per_image: u32,
+  batch: u32,
+  taps: u32,
+  kernel_width: u32,
+  in_height: i32,
+  in_width: i32,
+  grid_height: u32,
+  grid_width: u32,
+  step: u32,
+  stride: i32,
+  pad_top: i32,
+  pad_left: i32,
+  has_channel_add: u32,
+  channel_add_first: u32,
+  channel_add_quads: u32,
+  has_residual: u32,
+  has_relu: u32,
+  has_sigmoid: u32,
+  sigmoid_scale: f32,
+  channels_per_entry: u32,
+  stats_first: u32,
+}
 @group(0) @binding(6) var<uniform> params: Params;
 fn flat_group(id: vec3<u32>, counts: vec3<u32>) -> u32 {
   return id.x + id.y * counts.x;
 }
 fn normalised(v: vec4<f32>, k: u32) -> vec4<f32> { return v; }
+
 fn load_stored(row: u32, k: u32) -> vec4<f32> {
   return unpack(x0[row * params.in_quads0 + k]);
 }
 
-fn load_pixel(pixel: u32, k: u32) -> vec4<f32> { return normalised(load_stored(pixel, k), k); }
+fn load_x(row: u32, k: u32) -> vec4<f32> {
+  return normalised(load_stored(row, k), k);
+}
 
 fn pad_top(phase: u32) -> i32 { return params.pad_top - i32(phase >> 1u); }
 fn pad_left(phase: u32) -> i32 { return params.pad_left - i32(phase & 1u); }
@@ -33,32 +65,44 @@ fn output_row(row: u32, phase: u32) -> u32 {
 
 fn finish(sum: vec4<f32>, row: u32, nq: u32) -> vec4<f32> {
   var v = sum + bias[nq];
-  for (var turn = 0u; turn < params.has_channel_add; turn++) { let image = row / params.rows_per_image;
-    v = v + unpack(channel_add[image * params.channel_add_quads + params.channel_add_first + nq]); }
+  for (var turn = 0u; turn < params.has_channel_add; turn++) {
+    let image = row / params.rows_per_image;
+    v = v + unpack(channel_add[image * params.channel_add_quads + params.channel_add_first + nq]);
+  }
   if (params.has_relu != 0u) { v = max(v, vec4<f32>(0.0)); }
-  for (var turn = 0u; turn < params.has_sigmoid; turn++) { v = v / (vec4<f32>(1.0) + exp(min(-params.sigmoid_scale * v, vec4<f32>(80.0)))); }
-  for (var turn = 0u; turn < params.has_residual; turn++) { v = v + unpack(residual[row * params.out_quads + nq]); }
+  for (var turn = 0u; turn < params.has_sigmoid; turn++) {
+    v = v / (vec4<f32>(1.0) + exp(min(-params.sigmoid_scale * v, vec4<f32>(80.0))));
+  }
+  for (var turn = 0u; turn < params.has_residual; turn++) {
+    v = v + unpack(residual[row * params.out_quads + nq]);
+  }
   let stored = pack(v);
   y[row * params.out_quads + nq] = stored;
   return unpack(stored);
 }
 
+const INVOCATIONS: u32 = 64u;
+const KERNEL_HEIGHT: u32 = 3u;
+const KERNEL_WIDTH: u32 = 3u;
+const PIXELS: u32 = 8u;
+const QUADS: u32 = 1u;
+
 fn load_at(line: i32, ix: i32, k: u32) -> vec4<f32> {
-  let v = load_pixel(u32(line + clamp(ix, 0, params.in_width - 1)), k);
+  let v = load_x(u32(line + clamp(ix, 0, params.in_width - 1)), k);
   return select(vec4<f32>(0.0), v, ix >= 0 && ix < params.in_width);
 }
-@compute @workgroup_size(64)
+@compute @workgroup_size(INVOCATIONS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>,
   @builtin(local_invocation_index) local: u32) {
-  let index = flat_group(group, counts) * 64u + local;
+  let index = flat_group(group, counts) * INVOCATIONS + local;
   let phase = group.z;
-  let first_tap = phase * 9u;
-  let x_blocks = (params.grid_width + 7u) / 8u;
+  let first_tap = phase * (KERNEL_HEIGHT * KERNEL_WIDTH);
+  let x_blocks = (params.grid_width + (PIXELS - 1u)) / PIXELS;
   let blocks = x_blocks * params.grid_height * params.batch;
-  let nq0 = (index / blocks) * 1u;
+  let nq0 = (index / blocks) * QUADS;
   if (nq0 >= params.column_quads) { return; }
   let block = index % blocks;
-  let ox0 = (block % x_blocks) * 8u;
+  let ox0 = (block % x_blocks) * PIXELS;
   let oy = (block / x_blocks) % params.grid_height;
   let image = block / (x_blocks * params.grid_height);
   let ix0 = i32(ox0) * params.stride - pad_left(phase);
@@ -73,7 +117,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
   var acc5_0 = vec4<f32>(0.0);
   var acc6_0 = vec4<f32>(0.0);
   var acc7_0 = vec4<f32>(0.0);
-  for (var ky = 0u; ky < 3u; ky++) {
+  for (var ky = 0u; ky < KERNEL_HEIGHT; ky++) {
     let iy = iy0 + i32(ky);
     if (iy < 0 || iy >= params.in_height) { continue; }
     let line = (i32(image) * params.in_height + iy) * params.in_width;
@@ -89,9 +133,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
       let a8 = load_at(line, ix0 + 8, k);
       let a9 = load_at(line, ix0 + 9, k);
       {
-        let at = (((first_tap + ky * 3u + 0u) * k_quads + k) * params.column_quads + column0) * 4u;
-        let w0 = unpack(weight[at]); let w1 = unpack(weight[at + 1u]);
-        let w2 = unpack(weight[at + 2u]); let w3 = unpack(weight[at + 3u]);
+        let at = (((first_tap + ky * KERNEL_WIDTH + 0u) * k_quads + k) * params.column_quads + column0) * 4u;
+        let w0 = unpack(weight[at]);
+        let w1 = unpack(weight[at + 1u]);
+        let w2 = unpack(weight[at + 2u]);
+        let w3 = unpack(weight[at + 3u]);
         acc0_0 += a0.x * w0 + a0.y * w1 + a0.z * w2 + a0.w * w3;
         acc1_0 += a1.x * w0 + a1.y * w1 + a1.z * w2 + a1.w * w3;
         acc2_0 += a2.x * w0 + a2.y * w1 + a2.z * w2 + a2.w * w3;
@@ -102,9 +148,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
         acc7_0 += a7.x * w0 + a7.y * w1 + a7.z * w2 + a7.w * w3;
       }
       {
-        let at = (((first_tap + ky * 3u + 1u) * k_quads + k) * params.column_quads + column0) * 4u;
-        let w0 = unpack(weight[at]); let w1 = unpack(weight[at + 1u]);
-        let w2 = unpack(weight[at + 2u]); let w3 = unpack(weight[at + 3u]);
+        let at = (((first_tap + ky * KERNEL_WIDTH + 1u) * k_quads + k) * params.column_quads + column0) * 4u;
+        let w0 = unpack(weight[at]);
+        let w1 = unpack(weight[at + 1u]);
+        let w2 = unpack(weight[at + 2u]);
+        let w3 = unpack(weight[at + 3u]);
         acc0_0 += a1.x * w0 + a1.y * w1 + a1.z * w2 + a1.w * w3;
         acc1_0 += a2.x * w0 + a2.y * w1 + a2.z * w2 + a2.w * w3;
         acc2_0 += a3.x * w0 + a3.y * w1 + a3.z * w2 + a3.w * w3;
@@ -115,9 +163,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
         acc7_0 += a8.x * w0 + a8.y * w1 + a8.z * w2 + a8.w * w3;
       }
       {
-        let at = (((first_tap + ky * 3u + 2u) * k_quads + k) * params.column_quads + column0) * 4u;
-        let w0 = unpack(weight[at]); let w1 = unpack(weight[at + 1u]);
-        let w2 = unpack(weight[at + 2u]); let w3 = unpack(weight[at + 3u]);
+        let at = (((first_tap + ky * KERNEL_WIDTH + 2u) * k_quads + k) * params.column_quads + column0) * 4u;
+        let w0 = unpack(weight[at]);
+        let w1 = unpack(weight[at + 1u]);
+        let w2 = unpack(weight[at + 2u]);
+        let w3 = unpack(weight[at + 3u]);
         acc0_0 += a2.x * w0 + a2.y * w1 + a2.z * w2 + a2.w * w3;
         acc1_0 += a3.x * w0 + a3.y * w1 + a3.z * w2 + a3.w * w3;
         acc2_0 += a4.x * w0 + a4.y * w1 + a4.z * w2 + a4.w * w3;
@@ -132,10 +182,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
   let grid_row0 = (image * params.grid_height + oy) * params.grid_width + ox0;
 
   let row0 = output_row(grid_row0, phase);
-  var sums = array<vec4<f32>, 8>(acc0_0, acc1_0, acc2_0, acc3_0, acc4_0, acc5_0, acc6_0, acc7_0);
-  for (var r = 0u; r < 8u && ox0 + r < params.grid_width; r++) {
-    for (var q = 0u; q < 1u && nq0 + q < params.column_quads; q++) {
-      finish(sums[r * 1u + q], row0 + r * params.step, nq0 + q);
+  var sums = array<vec4<f32>, 8>(acc0_0,
+    acc1_0,
+    acc2_0,
+    acc3_0,
+    acc4_0,
+    acc5_0,
+    acc6_0,
+    acc7_0,);
+  for (var r = 0u; r < PIXELS && ox0 + r < params.grid_width; r++) {
+    for (var q = 0u; q < QUADS && nq0 + q < params.column_quads; q++) {
+      finish(sums[r * QUADS + q], row0 + r * params.step, nq0 + q);
     }
   }
 }

@@ -10,7 +10,39 @@ fn pack(v: vec4<f32>) -> Quad {
 @group(0) @binding(2) var<storage, read> channel_add: array<Quad>;
 @group(0) @binding(3) var<storage, read> residual: array<Quad>;
 @group(0) @binding(4) var<storage, read_write> y: array<Quad>;
-struct Params { rows: u32, in_quads0: u32, in_quads1: u32, shortcut_quads0: u32, shortcut_quads1: u32, column_quads: u32, out_quads: u32, rows_per_image: u32, batch: u32, taps: u32, kernel_width: u32, in_height: i32, in_width: i32, grid_height: u32, grid_width: u32, step: u32, stride: i32, pad_top: i32, pad_left: i32, has_channel_add: u32, channel_add_first: u32, channel_add_quads: u32, has_residual: u32, has_relu: u32, has_sigmoid: u32, sigmoid_scale: f32, stats_run: u32, stats_first: u32, slices: u32, slice_steps: u32, total_rows: u32 }
+struct Params {
+  rows: u32,
+  in_quads0: u32,
+  in_quads1: u32,
+  shortcut_quads0: u32,
+  shortcut_quads1: u32,
+  column_quads: u32,
+  out_quads: u32,
+  rows_per_image: u32,
+  batch: u32,
+  taps: u32,
+  kernel_width: u32,
+  in_height: i32,
+  in_width: i32,
+  grid_height: u32,
+  grid_width: u32,
+  step: u32,
+  stride: i32,
+  pad_top: i32,
+  pad_left: i32,
+  has_channel_add: u32,
+  channel_add_first: u32,
+  channel_add_quads: u32,
+  has_residual: u32,
+  has_relu: u32,
+  has_sigmoid: u32,
+  sigmoid_scale: f32,
+  channels_per_entry: u32,
+  stats_first: u32,
+  slices: u32,
+  slice_steps: u32,
+  total_rows: u32,
+}
 @group(0) @binding(5) var<uniform> params: Params;
 fn flat_group(id: vec3<u32>, counts: vec3<u32>) -> u32 {
   return id.x + id.y * counts.x;
@@ -18,15 +50,23 @@ fn flat_group(id: vec3<u32>, counts: vec3<u32>) -> u32 {
 
 fn finish(sum: vec4<f32>, row: u32, nq: u32) -> vec4<f32> {
   var v = sum + bias[nq];
-  for (var turn = 0u; turn < params.has_channel_add; turn++) { let image = row / params.rows_per_image;
-    v = v + unpack(channel_add[image * params.channel_add_quads + params.channel_add_first + nq]); }
+  for (var turn = 0u; turn < params.has_channel_add; turn++) {
+    let image = row / params.rows_per_image;
+    v = v + unpack(channel_add[image * params.channel_add_quads + params.channel_add_first + nq]);
+  }
   if (params.has_relu != 0u) { v = max(v, vec4<f32>(0.0)); }
-  for (var turn = 0u; turn < params.has_sigmoid; turn++) { v = v / (vec4<f32>(1.0) + exp(min(-params.sigmoid_scale * v, vec4<f32>(80.0)))); }
-  for (var turn = 0u; turn < params.has_residual; turn++) { v = v + unpack(residual[row * params.out_quads + nq]); }
+  for (var turn = 0u; turn < params.has_sigmoid; turn++) {
+    v = v / (vec4<f32>(1.0) + exp(min(-params.sigmoid_scale * v, vec4<f32>(80.0))));
+  }
+  for (var turn = 0u; turn < params.has_residual; turn++) {
+    v = v + unpack(residual[row * params.out_quads + nq]);
+  }
   let stored = pack(v);
   y[row * params.out_quads + nq] = stored;
   return unpack(stored);
 }
+
+const INVOCATIONS: u32 = 64u;
 
 fn sum_slices(row: u32, nq: u32) -> vec4<f32> {
   var sum = vec4<f32>(0.0);
@@ -35,10 +75,10 @@ fn sum_slices(row: u32, nq: u32) -> vec4<f32> {
   }
   return sum;
 }
-@compute @workgroup_size(64)
+@compute @workgroup_size(INVOCATIONS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>,
   @builtin(local_invocation_index) local: u32) {
-  let index = flat_group(group, counts) * 64u + local;
+  let index = flat_group(group, counts) * INVOCATIONS + local;
   let columns = params.column_quads;
   let row = index / columns;
   if (row >= params.total_rows) { return; }

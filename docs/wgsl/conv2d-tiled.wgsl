@@ -12,17 +12,49 @@ fn pack(v: vec4<f32>) -> Quad {
 @group(0) @binding(4) var<storage, read> residual: array<Quad>;
 @group(0) @binding(5) var<storage, read_write> y: array<Quad>;
 @group(0) @binding(6) var<storage, read_write> stats: array<f32>;
-struct Params { rows: u32, in_quads0: u32, in_quads1: u32, shortcut_quads0: u32, shortcut_quads1: u32, column_quads: u32, out_quads: u32, rows_per_image: u32, batch: u32, taps: u32, kernel_width: u32, in_height: i32, in_width: i32, grid_height: u32, grid_width: u32, step: u32, stride: i32, pad_top: i32, pad_left: i32, has_channel_add: u32, channel_add_first: u32, channel_add_quads: u32, has_residual: u32, has_relu: u32, has_sigmoid: u32, sigmoid_scale: f32, stats_run: u32, stats_first: u32 }
+struct Params {
+  rows: u32,
+  in_quads0: u32,
+  in_quads1: u32,
+  shortcut_quads0: u32,
+  shortcut_quads1: u32,
+  column_quads: u32,
+  out_quads: u32,
+  rows_per_image: u32,
+  batch: u32,
+  taps: u32,
+  kernel_width: u32,
+  in_height: i32,
+  in_width: i32,
+  grid_height: u32,
+  grid_width: u32,
+  step: u32,
+  stride: i32,
+  pad_top: i32,
+  pad_left: i32,
+  has_channel_add: u32,
+  channel_add_first: u32,
+  channel_add_quads: u32,
+  has_residual: u32,
+  has_relu: u32,
+  has_sigmoid: u32,
+  sigmoid_scale: f32,
+  channels_per_entry: u32,
+  stats_first: u32,
+}
 @group(0) @binding(7) var<uniform> params: Params;
 fn flat_group(id: vec3<u32>, counts: vec3<u32>) -> u32 {
   return id.x + id.y * counts.x;
 }
 fn normalised(v: vec4<f32>, k: u32) -> vec4<f32> { return v; }
+
 fn load_stored(row: u32, k: u32) -> vec4<f32> {
   return unpack(x0[row * params.in_quads0 + k]);
 }
 
-fn load_pixel(pixel: u32, k: u32) -> vec4<f32> { return normalised(load_stored(pixel, k), k); }
+fn load_x(row: u32, k: u32) -> vec4<f32> {
+  return normalised(load_stored(row, k), k);
+}
 
 fn pad_top(phase: u32) -> i32 { return params.pad_top - i32(phase >> 1u); }
 fn pad_left(phase: u32) -> i32 { return params.pad_left - i32(phase & 1u); }
@@ -34,11 +66,17 @@ fn output_row(row: u32, phase: u32) -> u32 {
 
 fn finish(sum: vec4<f32>, row: u32, nq: u32) -> vec4<f32> {
   var v = sum + bias[nq];
-  for (var turn = 0u; turn < params.has_channel_add; turn++) { let image = row / params.rows_per_image;
-    v = v + unpack(channel_add[image * params.channel_add_quads + params.channel_add_first + nq]); }
+  for (var turn = 0u; turn < params.has_channel_add; turn++) {
+    let image = row / params.rows_per_image;
+    v = v + unpack(channel_add[image * params.channel_add_quads + params.channel_add_first + nq]);
+  }
   if (params.has_relu != 0u) { v = max(v, vec4<f32>(0.0)); }
-  for (var turn = 0u; turn < params.has_sigmoid; turn++) { v = v / (vec4<f32>(1.0) + exp(min(-params.sigmoid_scale * v, vec4<f32>(80.0)))); }
-  for (var turn = 0u; turn < params.has_residual; turn++) { v = v + unpack(residual[row * params.out_quads + nq]); }
+  for (var turn = 0u; turn < params.has_sigmoid; turn++) {
+    v = v / (vec4<f32>(1.0) + exp(min(-params.sigmoid_scale * v, vec4<f32>(80.0))));
+  }
+  for (var turn = 0u; turn < params.has_residual; turn++) {
+    v = v + unpack(residual[row * params.out_quads + nq]);
+  }
   let stored = pack(v);
   y[row * params.out_quads + nq] = stored;
   return unpack(stored);
@@ -59,50 +97,65 @@ fn load_tap(row: Row, tap: u32, k: u32) -> vec4<f32> {
   let iy = row.iy + i32(tap / params.kernel_width);
   let ix = row.ix + i32(tap % params.kernel_width);
   if (iy < 0 || ix < 0 || iy >= params.in_height || ix >= params.in_width) { return vec4<f32>(0.0); }
-  return load_pixel(u32((row.base + iy) * params.in_width + ix), k);
+  return load_x(u32((row.base + iy) * params.in_width + ix), k);
 }
 
-var<workgroup> tile_a: array<vec4<f32>, 256>;
-var<workgroup> tile_w: array<vec4<f32>, 256>;
+const INVOCATIONS: u32 = 128u;
+const TILE_ROWS: u32 = 64u;
+const TILE_ROW_BITS: u32 = 6u;
+const TILE_COLUMNS: u32 = 64u;
+const COLUMN_QUADS: u32 = 16u;
+const COLUMN_QUAD_BITS: u32 = 4u;
+const LANES_ACROSS: u32 = 8u;
+const LANES_ACROSS_BITS: u32 = 3u;
+const MERGED_ROWS: u32 = 32u;
+const K_QUADS: u32 = 4u;
+
+var<workgroup> tile_a: array<vec4<f32>, K_QUADS * TILE_ROWS>; // [quad][row]
+var<workgroup> tile_w: array<vec4<f32>, K_QUADS * 4u * COLUMN_QUADS>; // [channel][column quad]
 fn exchange_set(at: u32, v: vec4<f32>) { tile_a[at] = v; }
 fn exchange_get(at: u32) -> vec4<f32> { return tile_a[at]; }
 
-@compute @workgroup_size(128)
+@compute @workgroup_size(INVOCATIONS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>,
   @builtin(local_invocation_index) local: u32) {
   let index = flat_group(group, counts);
-  let row_tiles = (params.rows + 63u) / 64u;
-  let row0 = (index % row_tiles) * 64u;
-  let nq0 = (index / row_tiles) * 16u;
+  let row_tiles = (params.rows + (TILE_ROWS - 1u)) / TILE_ROWS;
+  let row0 = (index % row_tiles) * TILE_ROWS;
+  let nq0 = (index / row_tiles) * COLUMN_QUADS;
   if (nq0 >= params.column_quads) { return; } // surplus groups of a folded grid; uniform in the group
 
   let phase = group.z;
-  // Staging: lanes 0..63 take rows, twice half the quads each; finishing: 16 × 8 invocations.
-  let stage_row = local & 63u;
-  let stage_k = (local >> 6u) * 2u;
+  // Staging: 64 lanes take a row each and half of its quads, the other 64 the other half.
+  let stage_row = local & (TILE_ROWS - 1u);
+  let stage_k = (local >> TILE_ROW_BITS) * (K_QUADS / 2u);
   let source_row = locate(min(row0 + stage_row, params.rows - 1u), phase);
   let first_tap = phase * params.taps;
-  let my_row = (local >> 3u) * 4u;
-  let my_quad = (local & 7u) * 2u;
+  // Finishing: 16 × 8 lanes.
+  let my_row = (local >> LANES_ACROSS_BITS) * 4u;
+  let my_quad = (local & (LANES_ACROSS - 1u)) * 2u;
   let quads_in = k_quads();
-  var acc0_0 = vec4<f32>(0.0); var acc0_1 = vec4<f32>(0.0);
-  var acc1_0 = vec4<f32>(0.0); var acc1_1 = vec4<f32>(0.0);
-  var acc2_0 = vec4<f32>(0.0); var acc2_1 = vec4<f32>(0.0);
-  var acc3_0 = vec4<f32>(0.0); var acc3_1 = vec4<f32>(0.0);
+  var acc0_0 = vec4<f32>(0.0);
+  var acc0_1 = vec4<f32>(0.0);
+  var acc1_0 = vec4<f32>(0.0);
+  var acc1_1 = vec4<f32>(0.0);
+  var acc2_0 = vec4<f32>(0.0);
+  var acc2_1 = vec4<f32>(0.0);
+  var acc3_0 = vec4<f32>(0.0);
+  var acc3_1 = vec4<f32>(0.0);
   for (var tap = 0u; tap < params.taps; tap++) {
     let quads = tap_quads(tap);
-    for (var k0 = 0u; k0 < quads; k0 += 4u) {
-      for (var s = 0u; s < 2u; s++) {
+    for (var k0 = 0u; k0 < quads; k0 += K_QUADS) {
+      for (var s = 0u; s < K_QUADS / 2u; s++) {
         let k = k0 + stage_k + s;
         var a = vec4<f32>(0.0);
         if (k < quads) { a = load_tap(source_row, tap, k); }
-        tile_a[(stage_k + s) * 64u + stage_row] = a;
+        tile_a[(stage_k + s) * TILE_ROWS + stage_row] = a;
       }
-      // 16 weight rows × 16 column quads = 256 quads; two per invocation.
-      for (var s = 0u; s < 2u; s++) {
-        let slot = local + s * 128u;
-        let kk = slot >> 4u; // channel within the step
-        let nq = nq0 + (slot & 15u);
+      for (var s = 0u; s < K_QUADS * 4u * COLUMN_QUADS / INVOCATIONS; s++) {
+        let slot = local + s * INVOCATIONS;
+        let kk = slot >> COLUMN_QUAD_BITS; // channel within the K step
+        let nq = nq0 + (slot & (COLUMN_QUADS - 1u));
         let k = k0 + (kk >> 2u);
         var w = vec4<f32>(0.0);
         if (k < quads && nq < params.column_quads) {
@@ -111,22 +164,28 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
         tile_w[slot] = w;
       }
       workgroupBarrier();
-      for (var k = 0u; k < 4u; k++) {
-        let a0 = tile_a[k * 64u + my_row + 0u];
-        let a1 = tile_a[k * 64u + my_row + 1u];
-        let a2 = tile_a[k * 64u + my_row + 2u];
-        let a3 = tile_a[k * 64u + my_row + 3u];
+      for (var k = 0u; k < K_QUADS; k++) {
+        let a0 = tile_a[k * TILE_ROWS + my_row + 0u];
+        let a1 = tile_a[k * TILE_ROWS + my_row + 1u];
+        let a2 = tile_a[k * TILE_ROWS + my_row + 2u];
+        let a3 = tile_a[k * TILE_ROWS + my_row + 3u];
         {
-          let at = k * 64u + my_quad + 0u;
-          let w0 = tile_w[at]; let w1 = tile_w[at + 16u]; let w2 = tile_w[at + 32u]; let w3 = tile_w[at + 48u];
+          let at = k * (4u * COLUMN_QUADS) + my_quad + 0u;
+          let w0 = tile_w[at];
+          let w1 = tile_w[at + COLUMN_QUADS];
+          let w2 = tile_w[at + 2u * COLUMN_QUADS];
+          let w3 = tile_w[at + 3u * COLUMN_QUADS];
           acc0_0 += a0.x * w0 + a0.y * w1 + a0.z * w2 + a0.w * w3;
           acc1_0 += a1.x * w0 + a1.y * w1 + a1.z * w2 + a1.w * w3;
           acc2_0 += a2.x * w0 + a2.y * w1 + a2.z * w2 + a2.w * w3;
           acc3_0 += a3.x * w0 + a3.y * w1 + a3.z * w2 + a3.w * w3;
         }
         {
-          let at = k * 64u + my_quad + 1u;
-          let w0 = tile_w[at]; let w1 = tile_w[at + 16u]; let w2 = tile_w[at + 32u]; let w3 = tile_w[at + 48u];
+          let at = k * (4u * COLUMN_QUADS) + my_quad + 1u;
+          let w0 = tile_w[at];
+          let w1 = tile_w[at + COLUMN_QUADS];
+          let w2 = tile_w[at + 2u * COLUMN_QUADS];
+          let w3 = tile_w[at + 3u * COLUMN_QUADS];
           acc0_1 += a0.x * w0 + a0.y * w1 + a0.z * w2 + a0.w * w3;
           acc1_1 += a1.x * w0 + a1.y * w1 + a1.z * w2 + a1.w * w3;
           acc2_1 += a2.x * w0 + a2.y * w1 + a2.z * w2 + a2.w * w3;
@@ -140,7 +199,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
   let nq = nq0 + my_quad;
 
   let my_rows = 4u;
-  let my_parts = 16u;
+  let my_bands = INVOCATIONS / LANES_ACROSS;
   var m2_0 = vec4<f32>(0.0);
   var m2_1 = vec4<f32>(0.0);
   if (nq0 + my_quad + 0u < params.column_quads) {
@@ -153,7 +212,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
     let d1 = v1 - mean;
     let d2 = v2 - mean;
     let d3 = v3 - mean;
-    exchange_set((local >> 3u) * 16u + my_quad + 0u, mean);
+    exchange_set((local >> LANES_ACROSS_BITS) * COLUMN_QUADS + my_quad + 0u, mean);
     m2_0 = ((d0 * d0 + d1 * d1) + (d2 * d2 + d3 * d3));
   }
   if (nq0 + my_quad + 1u < params.column_quads) {
@@ -166,37 +225,37 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
     let d1 = v1 - mean;
     let d2 = v2 - mean;
     let d3 = v3 - mean;
-    exchange_set((local >> 3u) * 16u + my_quad + 1u, mean);
+    exchange_set((local >> LANES_ACROSS_BITS) * COLUMN_QUADS + my_quad + 1u, mean);
     m2_1 = ((d0 * d0 + d1 * d1) + (d2 * d2 + d3 * d3));
   }
   workgroupBarrier();
   let column = nq0 + local;
-  let merges = local < 16u && column < params.column_quads;
+  let merges = local < COLUMN_QUADS && column < params.column_quads;
   var mean = vec4<f32>(0.0);
   var m2 = vec4<f32>(0.0);
   if (merges) {
-    for (var i = 0u; i < my_parts; i++) { mean += exchange_get(i * 16u + local); }
-    mean /= f32(my_parts);
-    for (var i = 0u; i < my_parts; i++) {
-      let delta = exchange_get(i * 16u + local) - mean;
+    for (var i = 0u; i < my_bands; i++) { mean += exchange_get(i * COLUMN_QUADS + local); }
+    mean /= f32(my_bands);
+    for (var i = 0u; i < my_bands; i++) {
+      let delta = exchange_get(i * COLUMN_QUADS + local) - mean;
       m2 += f32(my_rows) * delta * delta;
     }
   }
   workgroupBarrier();
-  exchange_set((local >> 3u) * 16u + my_quad + 0u, m2_0);
-  exchange_set((local >> 3u) * 16u + my_quad + 1u, m2_1);
+  exchange_set((local >> LANES_ACROSS_BITS) * COLUMN_QUADS + my_quad + 0u, m2_0);
+  exchange_set((local >> LANES_ACROSS_BITS) * COLUMN_QUADS + my_quad + 1u, m2_1);
   workgroupBarrier();
   if (merges) {
-    for (var i = 0u; i < my_parts; i++) { m2 += exchange_get(i * 16u + local); }
-    // Entries of 4, 2 or 1 channels: Chan's formula once more, for parts of one size.
-    let values = f32(my_rows * my_parts);
+    for (var i = 0u; i < my_bands; i++) { m2 += exchange_get(i * COLUMN_QUADS + local); }
+    // Entries of 4, 2 or 1 channels: Chan's formula once more, for columns of one size.
+    let values = f32(my_rows * my_bands);
     let quad = (phase * row_tiles + index % row_tiles) * params.column_quads + column;
-    if (params.stats_run == 4u) {
+    if (params.channels_per_entry == 4u) {
       let d = mean - dot(mean, vec4<f32>(0.25));
       let at = params.stats_first + quad * 2u;
       stats[at] = dot(mean, vec4<f32>(0.25));
       stats[at + 1u] = dot(m2 + values * (d * d), vec4<f32>(1.0));
-    } else if (params.stats_run == 2u) {
+    } else if (params.channels_per_entry == 2u) {
       let pairs = 0.5 * (mean.xz + mean.yw);
       let d = mean.xz - pairs;
       let at = params.stats_first + quad * 4u;

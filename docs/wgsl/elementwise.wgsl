@@ -1,5 +1,6 @@
 // elementwise none: a sum of two maps. Storage f16; 5120 × 1 × 1 workgroups.
 enable f16;
+const WORKGROUP: u32 = 64u;
 alias Quad = vec4<f16>;
 fn unpack(q: Quad) -> vec4<f32> { return vec4<f32>(q); }
 fn pack(v: vec4<f32>) -> Quad {
@@ -15,10 +16,10 @@ fn flat_group(id: vec3<u32>, counts: vec3<u32>) -> u32 {
 }
 fn activate(x: vec4<f32>) -> vec4<f32> { return x; }
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>,
   @builtin(local_invocation_index) local: u32) {
-  let i = flat_group(group, counts) * 64u + local;
+  let i = flat_group(group, counts) * WORKGROUP + local;
   if (i >= params.quads) { return; }
   let sum = params.scale_a * unpack(a[i]) + params.scale_b * unpack(b[i]);
   y[i] = pack(activate(sum));

@@ -1,5 +1,6 @@
 // geglu: GEGLU of 1280 channels. Storage f16; 20480 × 1 × 1 workgroups.
 enable f16;
+const WORKGROUP: u32 = 64u;
 alias Quad = vec4<f16>;
 fn unpack(q: Quad) -> vec4<f32> { return vec4<f32>(q); }
 fn pack(v: vec4<f32>) -> Quad {
@@ -24,10 +25,10 @@ fn activate(x: vec4<f32>) -> vec4<f32> {
 fn gate_at(row: u32, channel: u32) -> f32 {
   return unpack(x[row * params.in_quads + (channel >> 2u)])[channel & 3u];
 }
-@compute @workgroup_size(64)
+@compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>,
   @builtin(local_invocation_index) local: u32) {
-  let i = flat_group(group, counts) * 64u + local;
+  let i = flat_group(group, counts) * WORKGROUP + local;
   if (i >= params.rows * params.out_quads) { return; }
   let row = i / params.out_quads;
   let c = (i % params.out_quads) * 4u;

@@ -1,5 +1,6 @@
 // layerNorm/row: LayerNorm of 320 channels. Storage f16; 64 × 1 × 1 workgroups.
 enable f16;
+const WORKGROUP: u32 = 64u;
 alias Quad = vec4<f16>;
 fn unpack(q: Quad) -> vec4<f32> { return vec4<f32>(q); }
 fn pack(v: vec4<f32>) -> Quad {
@@ -26,16 +27,16 @@ fn moments(d: vec4<f32>) -> vec2<f32> {
   return vec2<f32>(dot(d, vec4<f32>(1.0)), dot(d, d));
 }
 
-// What is left of the mean, and rstd, from Σ(x − mean) and Σ(x − mean)².
+// The correction of the mean, and rstd, from Σ(x − mean) and Σ(x − mean)².
 fn finish(sums: vec2<f32>) -> vec2<f32> {
   let rest = sums / f32(params.channels);
   return vec2<f32>(rest.x, 1.0 / sqrt(rest.y + params.eps));
 }
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>,
   @builtin(local_invocation_index) local: u32) {
-  let row = flat_group(group, counts) * 64u + local;
+  let row = flat_group(group, counts) * WORKGROUP + local;
   if (row >= params.rows) { return; }
   let base = row * params.quads;
   var sum = vec4<f32>(0.0);

@@ -1,5 +1,6 @@
 // layerNorm/workgroup: LayerNorm of 320 channels. Storage f16; 4096 × 1 × 1 workgroups.
 enable f16;
+const WORKGROUP: u32 = 64u;
 alias Quad = vec4<f16>;
 fn unpack(q: Quad) -> vec4<f32> { return vec4<f32>(q); }
 fn pack(v: vec4<f32>) -> Quad {
@@ -26,40 +27,40 @@ fn moments(d: vec4<f32>) -> vec2<f32> {
   return vec2<f32>(dot(d, vec4<f32>(1.0)), dot(d, d));
 }
 
-// What is left of the mean, and rstd, from Σ(x − mean) and Σ(x − mean)².
+// The correction of the mean, and rstd, from Σ(x − mean) and Σ(x − mean)².
 fn finish(sums: vec2<f32>) -> vec2<f32> {
   let rest = sums / f32(params.channels);
   return vec2<f32>(rest.x, 1.0 / sqrt(rest.y + params.eps));
 }
 
-var<workgroup> partial: array<vec2<f32>, 64>;
+var<workgroup> lane_sums: array<vec2<f32>, WORKGROUP>;
 
 fn sum_of_lanes(value: vec2<f32>, lane: u32) -> vec2<f32> {
-  partial[lane] = value;
+  lane_sums[lane] = value;
   workgroupBarrier();
-  for (var reach = 32u; reach > 0u; reach >>= 1u) {
-    if (lane < reach) { partial[lane] += partial[lane + reach]; }
+  for (var reach = WORKGROUP / 2u; reach > 0u; reach >>= 1u) {
+    if (lane < reach) { lane_sums[lane] += lane_sums[lane + reach]; }
     workgroupBarrier();
   }
-  let sum = partial[0];
+  let sum = lane_sums[0];
   workgroupBarrier();
   return sum;
 }
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>,
   @builtin(local_invocation_index) lane: u32) {
   let row = flat_group(group, counts);
   if (row >= params.rows) { return; } // the same for the whole workgroup
   let base = row * params.quads;
   var sum = vec4<f32>(0.0);
-  for (var q = lane; q < params.quads; q += 64u) { sum += unpack(x[base + q]); }
+  for (var q = lane; q < params.quads; q += WORKGROUP) { sum += unpack(x[base + q]); }
   let total = sum_of_lanes(vec2<f32>(dot(sum, vec4<f32>(1.0)), 0.0), lane);
   let mean = total.x / f32(params.channels);
   var sums = vec2<f32>(0.0);
-  for (var q = lane; q < params.quads; q += 64u) { sums += moments(centered(base + q, q, mean)); }
+  for (var q = lane; q < params.quads; q += WORKGROUP) { sums += moments(centered(base + q, q, mean)); }
   let rest = finish(sum_of_lanes(sums, lane));
-  for (var q = lane; q < params.quads; q += 64u) {
+  for (var q = lane; q < params.quads; q += WORKGROUP) {
     let d = centered(base + q, q, mean) - vec4<f32>(rest.x);
     y[base + q] = pack(d * rest.y * gamma[q] + beta[q]);
   }

@@ -11,37 +11,66 @@ fn pack(v: vec4<f32>) -> Quad {
 @group(0) @binding(3) var<storage, read> channel_add: array<Quad>;
 @group(0) @binding(4) var<storage, read> residual: array<Quad>;
 @group(0) @binding(5) var<storage, read_write> y: array<Quad>;
-struct Params { rows: u32, in_quads0: u32, in_quads1: u32, column_quads: u32, out_quads: u32, rows_per_image: u32, has_channel_add: u32, channel_add_first: u32, channel_add_quads: u32, has_residual: u32, has_relu: u32, has_sigmoid: u32, sigmoid_scale: f32, stats_run: u32, stats_first: u32 }
+struct Params {
+  rows: u32,
+  in_quads0: u32,
+  in_quads1: u32,
+  column_quads: u32,
+  out_quads: u32,
+  rows_per_image: u32,
+  has_channel_add: u32,
+  channel_add_first: u32,
+  channel_add_quads: u32,
+  has_residual: u32,
+  has_relu: u32,
+  has_sigmoid: u32,
+  sigmoid_scale: f32,
+  channels_per_entry: u32,
+  stats_first: u32,
+}
 @group(0) @binding(6) var<uniform> params: Params;
 fn flat_group(id: vec3<u32>, counts: vec3<u32>) -> u32 {
   return id.x + id.y * counts.x;
 }
 fn normalised(v: vec4<f32>, k: u32) -> vec4<f32> { return v; }
+
 fn load_stored(row: u32, k: u32) -> vec4<f32> {
   return unpack(x0[row * params.in_quads0 + k]);
 }
 
-fn load_a(row: u32, k: u32) -> vec4<f32> { return normalised(load_stored(row, k), k); }
+fn load_x(row: u32, k: u32) -> vec4<f32> {
+  return normalised(load_stored(row, k), k);
+}
 
 fn finish(sum: vec4<f32>, row: u32, nq: u32) -> vec4<f32> {
   var v = sum + bias[nq];
-  for (var turn = 0u; turn < params.has_channel_add; turn++) { let image = row / params.rows_per_image;
-    v = v + unpack(channel_add[image * params.channel_add_quads + params.channel_add_first + nq]); }
+  for (var turn = 0u; turn < params.has_channel_add; turn++) {
+    let image = row / params.rows_per_image;
+    v = v + unpack(channel_add[image * params.channel_add_quads + params.channel_add_first + nq]);
+  }
   if (params.has_relu != 0u) { v = max(v, vec4<f32>(0.0)); }
-  for (var turn = 0u; turn < params.has_sigmoid; turn++) { v = v / (vec4<f32>(1.0) + exp(min(-params.sigmoid_scale * v, vec4<f32>(80.0)))); }
-  for (var turn = 0u; turn < params.has_residual; turn++) { v = v + unpack(residual[row * params.out_quads + nq]); }
+  for (var turn = 0u; turn < params.has_sigmoid; turn++) {
+    v = v / (vec4<f32>(1.0) + exp(min(-params.sigmoid_scale * v, vec4<f32>(80.0))));
+  }
+  for (var turn = 0u; turn < params.has_residual; turn++) {
+    v = v + unpack(residual[row * params.out_quads + nq]);
+  }
   let stored = pack(v);
   y[row * params.out_quads + nq] = stored;
   return unpack(stored);
 }
 
-@compute @workgroup_size(64)
+const INVOCATIONS: u32 = 64u;
+const ROWS: u32 = 8u;
+const QUADS: u32 = 2u;
+
+@compute @workgroup_size(INVOCATIONS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>,
   @builtin(local_invocation_index) local: u32) {
-  let index = flat_group(group, counts) * 64u + local;
-  let row_blocks = (params.rows + 7u) / 8u;
-  let row0 = (index % row_blocks) * 8u;
-  let nq0 = (index / row_blocks) * 2u;
+  let index = flat_group(group, counts) * INVOCATIONS + local;
+  let row_blocks = (params.rows + (ROWS - 1u)) / ROWS;
+  let row0 = (index % row_blocks) * ROWS;
+  let nq0 = (index / row_blocks) * QUADS;
   if (nq0 >= params.column_quads) { return; }
   let last_row = params.rows - 1u;
   let column0 = min(nq0 + 0u, params.column_quads - 1u);
@@ -64,18 +93,20 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
   var acc7_1 = vec4<f32>(0.0);
   let k_quads = params.in_quads0 + params.in_quads1;
   for (var k = 0u; k < k_quads; k++) {
-    let a0 = load_a(min(row0 + 0u, last_row), k);
-    let a1 = load_a(min(row0 + 1u, last_row), k);
-    let a2 = load_a(min(row0 + 2u, last_row), k);
-    let a3 = load_a(min(row0 + 3u, last_row), k);
-    let a4 = load_a(min(row0 + 4u, last_row), k);
-    let a5 = load_a(min(row0 + 5u, last_row), k);
-    let a6 = load_a(min(row0 + 6u, last_row), k);
-    let a7 = load_a(min(row0 + 7u, last_row), k);
+    let a0 = load_x(min(row0 + 0u, last_row), k);
+    let a1 = load_x(min(row0 + 1u, last_row), k);
+    let a2 = load_x(min(row0 + 2u, last_row), k);
+    let a3 = load_x(min(row0 + 3u, last_row), k);
+    let a4 = load_x(min(row0 + 4u, last_row), k);
+    let a5 = load_x(min(row0 + 5u, last_row), k);
+    let a6 = load_x(min(row0 + 6u, last_row), k);
+    let a7 = load_x(min(row0 + 7u, last_row), k);
     {
       let at = (k * params.column_quads + column0) * 4u;
-      let w0 = unpack(weight[at]); let w1 = unpack(weight[at + 1u]);
-      let w2 = unpack(weight[at + 2u]); let w3 = unpack(weight[at + 3u]);
+      let w0 = unpack(weight[at]);
+      let w1 = unpack(weight[at + 1u]);
+      let w2 = unpack(weight[at + 2u]);
+      let w3 = unpack(weight[at + 3u]);
       acc0_0 += a0.x * w0 + a0.y * w1 + a0.z * w2 + a0.w * w3;
       acc1_0 += a1.x * w0 + a1.y * w1 + a1.z * w2 + a1.w * w3;
       acc2_0 += a2.x * w0 + a2.y * w1 + a2.z * w2 + a2.w * w3;
@@ -87,8 +118,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
     }
     {
       let at = (k * params.column_quads + column1) * 4u;
-      let w0 = unpack(weight[at]); let w1 = unpack(weight[at + 1u]);
-      let w2 = unpack(weight[at + 2u]); let w3 = unpack(weight[at + 3u]);
+      let w0 = unpack(weight[at]);
+      let w1 = unpack(weight[at + 1u]);
+      let w2 = unpack(weight[at + 2u]);
+      let w3 = unpack(weight[at + 3u]);
       acc0_1 += a0.x * w0 + a0.y * w1 + a0.z * w2 + a0.w * w3;
       acc1_1 += a1.x * w0 + a1.y * w1 + a1.z * w2 + a1.w * w3;
       acc2_1 += a2.x * w0 + a2.y * w1 + a2.z * w2 + a2.w * w3;
@@ -99,11 +132,26 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
       acc7_1 += a7.x * w0 + a7.y * w1 + a7.z * w2 + a7.w * w3;
     }
   }
-  var sums = array<vec4<f32>, 16>(acc0_0, acc0_1, acc1_0, acc1_1, acc2_0, acc2_1, acc3_0, acc3_1, acc4_0, acc4_1, acc5_0, acc5_1, acc6_0, acc6_1, acc7_0, acc7_1);
-  for (var r = 0u; r < 8u; r++) {
+  var sums = array<vec4<f32>, 16>(acc0_0,
+    acc0_1,
+    acc1_0,
+    acc1_1,
+    acc2_0,
+    acc2_1,
+    acc3_0,
+    acc3_1,
+    acc4_0,
+    acc4_1,
+    acc5_0,
+    acc5_1,
+    acc6_0,
+    acc6_1,
+    acc7_0,
+    acc7_1,);
+  for (var r = 0u; r < ROWS; r++) {
     let row = row0 + r;
-    for (var q = 0u; q < 2u; q++) {
-      if (row < params.rows && nq0 + q < params.column_quads) { finish(sums[r * 2u + q], row, nq0 + q); }
+    for (var q = 0u; q < QUADS; q++) {
+      if (row < params.rows && nq0 + q < params.column_quads) { finish(sums[r * QUADS + q], row, nq0 + q); }
     }
   }
 }

@@ -11,25 +11,50 @@ fn pack(v: vec4<f32>) -> Quad {
 @group(0) @binding(3) var<storage, read> channel_add: array<Quad>;
 @group(0) @binding(4) var<storage, read> residual: array<Quad>;
 @group(0) @binding(5) var<storage, read_write> y: array<Quad>;
-struct Params { rows: u32, in_quads0: u32, in_quads1: u32, column_quads: u32, out_quads: u32, rows_per_image: u32, has_channel_add: u32, channel_add_first: u32, channel_add_quads: u32, has_residual: u32, has_relu: u32, has_sigmoid: u32, sigmoid_scale: f32, stats_run: u32, stats_first: u32 }
+struct Params {
+  rows: u32,
+  in_quads0: u32,
+  in_quads1: u32,
+  column_quads: u32,
+  out_quads: u32,
+  rows_per_image: u32,
+  has_channel_add: u32,
+  channel_add_first: u32,
+  channel_add_quads: u32,
+  has_residual: u32,
+  has_relu: u32,
+  has_sigmoid: u32,
+  sigmoid_scale: f32,
+  channels_per_entry: u32,
+  stats_first: u32,
+}
 @group(0) @binding(6) var<uniform> params: Params;
 fn flat_group(id: vec3<u32>, counts: vec3<u32>) -> u32 {
   return id.x + id.y * counts.x;
 }
 fn normalised(v: vec4<f32>, k: u32) -> vec4<f32> { return v; }
+
 fn load_stored(row: u32, k: u32) -> vec4<f32> {
   return unpack(x0[row * params.in_quads0 + k]);
 }
 
-fn load_a(row: u32, k: u32) -> vec4<f32> { return normalised(load_stored(row, k), k); }
+fn load_x(row: u32, k: u32) -> vec4<f32> {
+  return normalised(load_stored(row, k), k);
+}
 
 fn finish(sum: vec4<f32>, row: u32, nq: u32) -> vec4<f32> {
   var v = sum + bias[nq];
-  for (var turn = 0u; turn < params.has_channel_add; turn++) { let image = row / params.rows_per_image;
-    v = v + unpack(channel_add[image * params.channel_add_quads + params.channel_add_first + nq]); }
+  for (var turn = 0u; turn < params.has_channel_add; turn++) {
+    let image = row / params.rows_per_image;
+    v = v + unpack(channel_add[image * params.channel_add_quads + params.channel_add_first + nq]);
+  }
   if (params.has_relu != 0u) { v = max(v, vec4<f32>(0.0)); }
-  for (var turn = 0u; turn < params.has_sigmoid; turn++) { v = v / (vec4<f32>(1.0) + exp(min(-params.sigmoid_scale * v, vec4<f32>(80.0)))); }
-  for (var turn = 0u; turn < params.has_residual; turn++) { v = v + unpack(residual[row * params.out_quads + nq]); }
+  for (var turn = 0u; turn < params.has_sigmoid; turn++) {
+    v = v / (vec4<f32>(1.0) + exp(min(-params.sigmoid_scale * v, vec4<f32>(80.0))));
+  }
+  for (var turn = 0u; turn < params.has_residual; turn++) {
+    v = v + unpack(residual[row * params.out_quads + nq]);
+  }
   let stored = pack(v);
   y[row * params.out_quads + nq] = stored;
   return unpack(stored);
@@ -40,49 +65,64 @@ fn output_row(row: u32, phase: u32) -> u32 { return row; }
 
 struct Row { index: u32 }
 fn locate(row: u32, phase: u32) -> Row { return Row(row); }
-fn load_tap(row: Row, tap: u32, k: u32) -> vec4<f32> { return load_a(row.index, k); }
+fn load_tap(row: Row, tap: u32, k: u32) -> vec4<f32> { return load_x(row.index, k); }
 
-var<workgroup> tile_a: array<vec4<f32>, 256>;
-var<workgroup> tile_w: array<vec4<f32>, 256>;
+const INVOCATIONS: u32 = 128u;
+const TILE_ROWS: u32 = 64u;
+const TILE_ROW_BITS: u32 = 6u;
+const TILE_COLUMNS: u32 = 64u;
+const COLUMN_QUADS: u32 = 16u;
+const COLUMN_QUAD_BITS: u32 = 4u;
+const LANES_ACROSS: u32 = 8u;
+const LANES_ACROSS_BITS: u32 = 3u;
+const MERGED_ROWS: u32 = 32u;
+const K_QUADS: u32 = 4u;
+
+var<workgroup> tile_a: array<vec4<f32>, K_QUADS * TILE_ROWS>; // [quad][row]
+var<workgroup> tile_w: array<vec4<f32>, K_QUADS * 4u * COLUMN_QUADS>; // [channel][column quad]
 fn exchange_set(at: u32, v: vec4<f32>) { tile_a[at] = v; }
 fn exchange_get(at: u32) -> vec4<f32> { return tile_a[at]; }
 
-@compute @workgroup_size(128)
+@compute @workgroup_size(INVOCATIONS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>,
   @builtin(local_invocation_index) local: u32) {
   let index = flat_group(group, counts);
-  let row_tiles = (params.rows + 63u) / 64u;
-  let row0 = (index % row_tiles) * 64u;
-  let nq0 = (index / row_tiles) * 16u;
+  let row_tiles = (params.rows + (TILE_ROWS - 1u)) / TILE_ROWS;
+  let row0 = (index % row_tiles) * TILE_ROWS;
+  let nq0 = (index / row_tiles) * COLUMN_QUADS;
   if (nq0 >= params.column_quads) { return; } // surplus groups of a folded grid; uniform in the group
 
   let phase = group.z;
-  // Staging: lanes 0..63 take rows, twice half the quads each; finishing: 16 × 8 invocations.
-  let stage_row = local & 63u;
-  let stage_k = (local >> 6u) * 2u;
+  // Staging: 64 lanes take a row each and half of its quads, the other 64 the other half.
+  let stage_row = local & (TILE_ROWS - 1u);
+  let stage_k = (local >> TILE_ROW_BITS) * (K_QUADS / 2u);
   let source_row = locate(min(row0 + stage_row, params.rows - 1u), phase);
   let first_tap = phase * 1u;
-  let my_row = (local >> 3u) * 4u;
-  let my_quad = (local & 7u) * 2u;
+  // Finishing: 16 × 8 lanes.
+  let my_row = (local >> LANES_ACROSS_BITS) * 4u;
+  let my_quad = (local & (LANES_ACROSS - 1u)) * 2u;
   let quads_in = k_quads();
-  var acc0_0 = vec4<f32>(0.0); var acc0_1 = vec4<f32>(0.0);
-  var acc1_0 = vec4<f32>(0.0); var acc1_1 = vec4<f32>(0.0);
-  var acc2_0 = vec4<f32>(0.0); var acc2_1 = vec4<f32>(0.0);
-  var acc3_0 = vec4<f32>(0.0); var acc3_1 = vec4<f32>(0.0);
+  var acc0_0 = vec4<f32>(0.0);
+  var acc0_1 = vec4<f32>(0.0);
+  var acc1_0 = vec4<f32>(0.0);
+  var acc1_1 = vec4<f32>(0.0);
+  var acc2_0 = vec4<f32>(0.0);
+  var acc2_1 = vec4<f32>(0.0);
+  var acc3_0 = vec4<f32>(0.0);
+  var acc3_1 = vec4<f32>(0.0);
   for (var tap = 0u; tap < 1u; tap++) {
     let quads = tap_quads(tap);
-    for (var k0 = 0u; k0 < quads; k0 += 4u) {
-      for (var s = 0u; s < 2u; s++) {
+    for (var k0 = 0u; k0 < quads; k0 += K_QUADS) {
+      for (var s = 0u; s < K_QUADS / 2u; s++) {
         let k = k0 + stage_k + s;
         var a = vec4<f32>(0.0);
         if (k < quads) { a = load_tap(source_row, tap, k); }
-        tile_a[(stage_k + s) * 64u + stage_row] = a;
+        tile_a[(stage_k + s) * TILE_ROWS + stage_row] = a;
       }
-      // 16 weight rows × 16 column quads = 256 quads; two per invocation.
-      for (var s = 0u; s < 2u; s++) {
-        let slot = local + s * 128u;
-        let kk = slot >> 4u; // channel within the step
-        let nq = nq0 + (slot & 15u);
+      for (var s = 0u; s < K_QUADS * 4u * COLUMN_QUADS / INVOCATIONS; s++) {
+        let slot = local + s * INVOCATIONS;
+        let kk = slot >> COLUMN_QUAD_BITS; // channel within the K step
+        let nq = nq0 + (slot & (COLUMN_QUADS - 1u));
         let k = k0 + (kk >> 2u);
         var w = vec4<f32>(0.0);
         if (k < quads && nq < params.column_quads) {
@@ -91,22 +131,28 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
         tile_w[slot] = w;
       }
       workgroupBarrier();
-      for (var k = 0u; k < 4u; k++) {
-        let a0 = tile_a[k * 64u + my_row + 0u];
-        let a1 = tile_a[k * 64u + my_row + 1u];
-        let a2 = tile_a[k * 64u + my_row + 2u];
-        let a3 = tile_a[k * 64u + my_row + 3u];
+      for (var k = 0u; k < K_QUADS; k++) {
+        let a0 = tile_a[k * TILE_ROWS + my_row + 0u];
+        let a1 = tile_a[k * TILE_ROWS + my_row + 1u];
+        let a2 = tile_a[k * TILE_ROWS + my_row + 2u];
+        let a3 = tile_a[k * TILE_ROWS + my_row + 3u];
         {
-          let at = k * 64u + my_quad + 0u;
-          let w0 = tile_w[at]; let w1 = tile_w[at + 16u]; let w2 = tile_w[at + 32u]; let w3 = tile_w[at + 48u];
+          let at = k * (4u * COLUMN_QUADS) + my_quad + 0u;
+          let w0 = tile_w[at];
+          let w1 = tile_w[at + COLUMN_QUADS];
+          let w2 = tile_w[at + 2u * COLUMN_QUADS];
+          let w3 = tile_w[at + 3u * COLUMN_QUADS];
           acc0_0 += a0.x * w0 + a0.y * w1 + a0.z * w2 + a0.w * w3;
           acc1_0 += a1.x * w0 + a1.y * w1 + a1.z * w2 + a1.w * w3;
           acc2_0 += a2.x * w0 + a2.y * w1 + a2.z * w2 + a2.w * w3;
           acc3_0 += a3.x * w0 + a3.y * w1 + a3.z * w2 + a3.w * w3;
         }
         {
-          let at = k * 64u + my_quad + 1u;
-          let w0 = tile_w[at]; let w1 = tile_w[at + 16u]; let w2 = tile_w[at + 32u]; let w3 = tile_w[at + 48u];
+          let at = k * (4u * COLUMN_QUADS) + my_quad + 1u;
+          let w0 = tile_w[at];
+          let w1 = tile_w[at + COLUMN_QUADS];
+          let w2 = tile_w[at + 2u * COLUMN_QUADS];
+          let w3 = tile_w[at + 3u * COLUMN_QUADS];
           acc0_1 += a0.x * w0 + a0.y * w1 + a0.z * w2 + a0.w * w3;
           acc1_1 += a1.x * w0 + a1.y * w1 + a1.z * w2 + a1.w * w3;
           acc2_1 += a2.x * w0 + a2.y * w1 + a2.z * w2 + a2.w * w3;

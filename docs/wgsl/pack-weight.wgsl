@@ -9,7 +9,18 @@ fn pack(v: vec4<f32>) -> Quad {
 @group(0) @binding(1) var<storage, read> lora_a: array<u32>;
 @group(0) @binding(2) var<storage, read> lora_b: array<u32>;
 @group(0) @binding(3) var<storage, read_write> packed: array<Quad>;
-struct Params { total: u32, out_channels: u32, in_channels: u32, taps: u32, in_quads: u32, column_quads: u32, first_quad: u32, stride_quads: u32, rank: u32, scaling: f32 }
+struct Params {
+  total: u32,
+  out_channels: u32,
+  in_channels: u32,
+  taps: u32,
+  in_quads: u32,
+  column_quads: u32,
+  first_quad: u32,
+  stride_quads: u32,
+  rank: u32,
+  scaling: f32,
+}
 @group(0) @binding(4) var<uniform> params: Params;
 fn flat_group(id: vec3<u32>, counts: vec3<u32>) -> u32 {
   return id.x + id.y * counts.x;

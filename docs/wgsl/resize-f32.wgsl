@@ -1,4 +1,6 @@
 // resize-f32 horizontal: columns of an RGBA8 image to 224, antialiased. Storage f16; 14 × 128 × 1 workgroups.
+const MAP_COLUMNS: u32 = 16u;
+const MAP_ROWS: u32 = 4u;
 const QUADS: u32 = 1u;
 alias Quad = vec4<f32>;
 fn unpack(q: Quad) -> vec4<f32> { return q; }
@@ -14,7 +16,7 @@ fn flat_group(id: vec3<u32>, counts: vec3<u32>) -> u32 {
 }
 
 fn map_position(group: vec3<u32>, counts: vec3<u32>, local: vec3<u32>) -> vec2<u32> {
-  return vec2<u32>(group.x * 16u + local.x, (group.y + group.z * counts.y) * 4u + local.y);
+  return vec2<u32>(group.x * MAP_COLUMNS + local.x, (group.y + group.z * counts.y) * MAP_ROWS + local.y);
 }
 
 fn rgba8(pixel: u32) -> vec4<i32> {
@@ -25,7 +27,7 @@ fn pack_rgba8(c: vec4<i32>) -> u32 {
   return u.x | u.y | u.z | u.w;
 }
 
-@compute @workgroup_size(16, 4)
+@compute @workgroup_size(MAP_COLUMNS, MAP_ROWS)
 fn main(@builtin(workgroup_id) group: vec3<u32>,
   @builtin(num_workgroups) counts: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
   let at = map_position(group, counts, local);

@@ -1,5 +1,6 @@
 // slice-channels: the posterior's mean out of the moments. Storage f16; 64 × 1 × 1 workgroups.
 enable f16;
+const WORKGROUP: u32 = 64u;
 const X_QUADS: u32 = 2u;
 const Y_QUADS: u32 = 1u;
 alias Quad = vec4<f16>;
@@ -19,10 +20,10 @@ fn window_1(lo: Quad, hi: Quad) -> Quad { return Quad(lo.yzw, hi.x); }
 fn window_2(lo: Quad, hi: Quad) -> Quad { return Quad(lo.zw, hi.xy); }
 fn window_3(lo: Quad, hi: Quad) -> Quad { return Quad(lo.w, hi.xyz); }
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>,
   @builtin(local_invocation_index) local: u32) {
-  let i = flat_group(group, counts) * 64u + local;
+  let i = flat_group(group, counts) * WORKGROUP + local;
   if (i >= params.quads) { return; }
   let quad = i % Y_QUADS + params.first_quad; // in a row of x
   let first = i / Y_QUADS * X_QUADS + quad;

@@ -1,5 +1,7 @@
 // tensor-to-image: a map as an RGBA8 image. Storage f16; 32 × 128 × 1 workgroups.
 enable f16;
+const MAP_COLUMNS: u32 = 16u;
+const MAP_ROWS: u32 = 4u;
 alias Quad = vec4<f16>;
 fn unpack(q: Quad) -> vec4<f32> { return vec4<f32>(q); }
 fn pack(v: vec4<f32>) -> Quad {
@@ -7,14 +9,24 @@ fn pack(v: vec4<f32>) -> Quad {
 }
 @group(0) @binding(0) var<storage, read> x: array<Quad>;
 @group(0) @binding(1) var<storage, read_write> image: array<u32>;
-struct Params { src_width: u32, src_x: u32, src_y: u32, width: u32, height: u32, dst_width: u32, dst_x: u32, dst_y: u32, bias: f32 }
+struct Params {
+  src_width: u32,
+  src_x: u32,
+  src_y: u32,
+  width: u32,
+  height: u32,
+  dst_width: u32,
+  dst_x: u32,
+  dst_y: u32,
+  bias: f32,
+}
 @group(0) @binding(2) var<uniform> params: Params;
 fn flat_group(id: vec3<u32>, counts: vec3<u32>) -> u32 {
   return id.x + id.y * counts.x;
 }
 
 fn map_position(group: vec3<u32>, counts: vec3<u32>, local: vec3<u32>) -> vec2<u32> {
-  return vec2<u32>(group.x * 16u + local.x, (group.y + group.z * counts.y) * 4u + local.y);
+  return vec2<u32>(group.x * MAP_COLUMNS + local.x, (group.y + group.z * counts.y) * MAP_ROWS + local.y);
 }
 
 fn rgba8(pixel: u32) -> vec4<i32> {
@@ -25,7 +37,7 @@ fn pack_rgba8(c: vec4<i32>) -> u32 {
   return u.x | u.y | u.z | u.w;
 }
 
-@compute @workgroup_size(16, 4)
+@compute @workgroup_size(MAP_COLUMNS, MAP_ROWS)
 fn main(@builtin(workgroup_id) group: vec3<u32>,
   @builtin(num_workgroups) counts: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
   let at = map_position(group, counts, local);

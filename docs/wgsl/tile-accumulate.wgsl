@@ -1,5 +1,7 @@
 // tile-accumulate: a tile of latents, weighted. Storage f16; 2 × 8 × 1 workgroups.
 enable f16;
+const MAP_COLUMNS: u32 = 16u;
+const MAP_ROWS: u32 = 4u;
 const QUADS: u32 = 1u;
 alias Quad = vec4<f16>;
 fn unpack(q: Quad) -> vec4<f32> { return vec4<f32>(q); }
@@ -17,10 +19,10 @@ fn flat_group(id: vec3<u32>, counts: vec3<u32>) -> u32 {
 }
 
 fn map_position(group: vec3<u32>, counts: vec3<u32>, local: vec3<u32>) -> vec2<u32> {
-  return vec2<u32>(group.x * 16u + local.x, (group.y + group.z * counts.y) * 4u + local.y);
+  return vec2<u32>(group.x * MAP_COLUMNS + local.x, (group.y + group.z * counts.y) * MAP_ROWS + local.y);
 }
 
-@compute @workgroup_size(16, 4)
+@compute @workgroup_size(MAP_COLUMNS, MAP_ROWS)
 fn main(@builtin(workgroup_id) group: vec3<u32>,
   @builtin(num_workgroups) counts: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
   let at = map_position(group, counts, local);

@@ -1,5 +1,6 @@
 // token-embeddings: CLIP's class token and positions. Storage f16; 1028 × 1 × 1 workgroups.
 enable f16;
+const WORKGROUP: u32 = 64u;
 const QUADS: u32 = 256u;
 alias Quad = vec4<f16>;
 fn unpack(q: Quad) -> vec4<f32> { return vec4<f32>(q); }
@@ -16,9 +17,9 @@ fn flat_group(id: vec3<u32>, counts: vec3<u32>) -> u32 {
   return id.x + id.y * counts.x;
 }
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-  let i = id.x; // quad within one batch entry of y, and within position
+  let i = id.x; // quad within one image of y, and within position
   if (i >= params.quads) { return; }
   var token = vec4<f32>(0.0);
   if (i < QUADS) {

@@ -1,5 +1,6 @@
 // upsample-nearest: a map doubled. Storage f16; 160 × 64 × 1 workgroups.
 enable f16;
+const WORKGROUP: u32 = 64u;
 const QUADS: u32 = 160u;
 alias Quad = vec4<f16>;
 fn unpack(q: Quad) -> vec4<f32> { return vec4<f32>(q); }
@@ -14,7 +15,7 @@ fn flat_group(id: vec3<u32>, counts: vec3<u32>) -> u32 {
   return id.x + id.y * counts.x;
 }
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(WORKGROUP)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
   let column = id.x / QUADS;
   if (column >= params.out_width) { return; }

@@ -1,18 +1,21 @@
 // wavelet level 4: wavelet colour fix of 512 × 512 pixels. Storage f16; 32 × 128 × 1 workgroups.
+const MAP_COLUMNS: u32 = 16u;
+const MAP_ROWS: u32 = 4u;
+const FRACTION_BITS: u32 = 12u;
 alias Quad = vec4<f32>;
 fn unpack(q: Quad) -> vec4<f32> { return q; }
 fn pack(v: vec4<f32>) -> Quad { return v; }
 @group(0) @binding(0) var<storage, read> low: array<vec2<u32>>;
 @group(0) @binding(1) var<storage, read> decoded: array<u32>;
 @group(0) @binding(2) var<storage, read_write> result: array<u32>;
-struct Params { width: u32, height: u32, first_row: u32, rows: u32, dilation: i32, bias: i32 }
+struct Params { width: u32, height: u32, dilation: i32, bias: i32 }
 @group(0) @binding(3) var<uniform> params: Params;
 fn flat_group(id: vec3<u32>, counts: vec3<u32>) -> u32 {
   return id.x + id.y * counts.x;
 }
 
 fn map_position(group: vec3<u32>, counts: vec3<u32>, local: vec3<u32>) -> vec2<u32> {
-  return vec2<u32>(group.x * 16u + local.x, (group.y + group.z * counts.y) * 4u + local.y);
+  return vec2<u32>(group.x * MAP_COLUMNS + local.x, (group.y + group.z * counts.y) * MAP_ROWS + local.y);
 }
 
 fn rgba8(pixel: u32) -> vec4<i32> {
@@ -32,9 +35,7 @@ fn pack_i21x3(v: vec3<i32>) -> vec2<u32> {
   return vec2<u32>(u.x | (u.y << 21u), (u.y >> 11u) | (u.z << 10u));
 }
 
-fn low_at(index: i32) -> vec3<i32> {
-  return unpack_i21x3(low[index]);
-}
+fn low_at(index: i32) -> vec3<i32> { return unpack_i21x3(low[index]); }
 
 fn blurred(at: vec2<i32>) -> vec3<i32> {
   let last = vec2<i32>(i32(params.width), i32(params.height)) - vec2<i32>(1);
@@ -49,14 +50,14 @@ fn blurred(at: vec2<i32>) -> vec3<i32> {
   return sum >> vec3<u32>(4u);
 }
 
-@compute @workgroup_size(16, 4)
+@compute @workgroup_size(MAP_COLUMNS, MAP_ROWS)
 fn main(@builtin(workgroup_id) group: vec3<u32>,
   @builtin(num_workgroups) counts: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
   let at = map_position(group, counts, local);
-  if (at.x >= params.width || at.y >= params.rows) { return; }
-  let row = at.y + params.first_row;
-  let low_next = blurred(vec2<i32>(i32(at.x), i32(row)));
-  let p = rgba8(decoded[row * params.width + at.x]);
-  let value = (p.xyz * 4096 + low_next + vec3<i32>(params.bias)) >> vec3<u32>(12u);
-  result[at.y * params.width + at.x] = pack_rgba8(vec4<i32>(clamp(value, vec3<i32>(0), vec3<i32>(255)), p.w));
+  if (at.x >= params.width || at.y >= params.height) { return; }
+  let low_next = blurred(vec2<i32>(at));
+  let index = at.y * params.width + at.x;
+  let p = rgba8(decoded[index]);
+  let value = (p.xyz * 4096 + low_next + vec3<i32>(params.bias)) >> vec3<u32>(FRACTION_BITS);
+  result[index] = pack_rgba8(vec4<i32>(clamp(value, vec3<i32>(0), vec3<i32>(255)), p.w));
 }

@@ -1,3 +1,4 @@
+/** Every buffer of a device: made, counted by purpose, freed. */
 import type { Caps } from "./caps.ts";
 import { DeviceError } from "./errors.ts";
 

@@ -1,3 +1,4 @@
+/** Compiled shaders of a device, one for each text. */
 import { DeviceError } from "./errors.ts";
 
 /** How a shader sees one binding. */

@@ -1,3 +1,4 @@
+/** Values of the host as activations of the device, and back. */
 import type { DType } from "../gpu/dtype.ts";
 import { F16_MAX, floatToHalfBits, storedFloats } from "../gpu/dtype.ts";
 import { paddedChannels } from "../gpu/shape.ts";

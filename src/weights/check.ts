@@ -1,3 +1,4 @@
+/** What a model needs, held against what its files have. */
 import { FLOAT_DTYPES } from "./convert.ts";
 import { listSome, quoted, WeightsError } from "./errors.ts";
 import type { WeightStore } from "./store.ts";

@@ -1,3 +1,4 @@
+/** Stored elements as floats. */
 import { brainFloatsToFloats, halvesToFloats } from "../gpu/dtype.ts";
 import { quoted, WeightsError } from "./errors.ts";
 import { elementByteLength } from "./tensor-info.ts";

@@ -1,3 +1,4 @@
+/** Writes safetensors, whole or piece by piece. */
 import { quoted, WeightsError } from "./errors.ts";
 import { LENGTH_BYTES, MAX_HEADER_BYTES, METADATA_KEY } from "./safetensors.ts";
 import { allocateBytes } from "./sources/source.ts";

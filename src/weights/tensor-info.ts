@@ -1,3 +1,4 @@
+/** Element types, shapes and sizes of stored tensors. */
 import { quoted, WeightsError } from "./errors.ts";
 
 /**

@@ -1,3 +1,4 @@
+/** Text of files. */
 import { WeightsError } from "./errors.ts";
 
 /**

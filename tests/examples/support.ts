@@ -24,8 +24,10 @@ export async function builtCheckout(): Promise<Checkout> {
   const folder = await mkdtemp(join(tmpdir(), "rcod-examples-"));
   const tsc = join(ROOT, "node_modules", "typescript", "bin", "tsc");
   const outDir = join(folder, "dist");
-  const project = join(ROOT, "tsconfig.build.json");
-  await promisify(execFile)(process.execPath, [tsc, "-p", project, "--outDir", outDir]);
+  for (const config of ["tsconfig.build.json", "tsconfig.models.json"]) {
+    const args = [tsc, "-p", join(ROOT, config), "--outDir", outDir];
+    await promisify(execFile)(process.execPath, args);
+  }
   await cp(join(ROOT, "package.json"), join(folder, "package.json"));
   await cp(join(ROOT, "examples"), join(folder, "examples"), { recursive: true });
   await symlink(join(ROOT, "node_modules"), join(folder, "node_modules"), "junction");

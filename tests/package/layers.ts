@@ -4,7 +4,8 @@
  * - an import of a room that is not on the importer's list,
  * - a circle of files, through whatever kind of import: of values, of types, `export … from`, `import()`,
  *   `import("…").T`; in Python `import` and `from … import`,
- * - a folder of `src` or `cli` with more than 22 files, and a file there with more than 400 lines.
+ * - a folder of `src` or `cli` with more than 22 files, and a file there with more than 400 lines or without a comment at
+ *   its head.
  *
  * docs/architecture.md has the picture, tests/package/layers.test.ts the proof that each refusal works.
  */
@@ -215,6 +216,9 @@ export async function violations(root: string): Promise<readonly string[]> {
     const text = await readFile(join(root, file), "utf8");
     imports.push(...importsOf(file, text, new Set(files)));
     const lines = text.split("\n").length - 1;
+    if (isOfHouse(file) && !text.startsWith("/**")) {
+      found.push(`${file}: a file begins with a comment that says what it is`);
+    }
     if (isOfHouse(file) && lines > MOST_LINES) {
       found.push(`${file}: a file has at most ${MOST_LINES} lines, got ${lines}. Split it`);
     }

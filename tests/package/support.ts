@@ -23,6 +23,7 @@ const SOURCES = [
   "src",
   "tsconfig.json",
   "tsconfig.build.json",
+  "tsconfig.models.json",
 ];
 
 export interface Finished {

@@ -1,3 +1,4 @@
+/** A call's times and progress. */
 import type { RunOptions } from "../../graph/program.ts";
 import type { Inspector } from "../inspect/inspector.ts";
 import { NETWORK_STAGES } from "../inspect/stage-modules.ts";

@@ -1,3 +1,4 @@
+/** Where bytes come from: files that are read by ranges, and sets of files by path. */
 import { quoted, reasonOf, WeightsError } from "../errors.ts";
 import { isCount } from "../tensor-info.ts";
 
