@@ -15,9 +15,6 @@ const isKernel = (value: unknown): value is Kernel<never> =>
   typeof value === "object" && value !== null && "plan" in value && "cost" in value;
 const KERNELS = Object.values(exported as object).filter(isKernel);
 
-/** The engine runs its shader within the plan of adainColorFix. */
-const RUN_WITHIN_OTHERS = ["adainApply"];
-
 test("are what make-package-goldens.ts writes, in 300 kB (npm run goldens)", () => {
   expect(readdirSync(folder).toSorted()).toEqual([...files.keys()].toSorted());
   let total = 0;
@@ -34,9 +31,7 @@ describe.each(["f32", "f16"] as const)("in %s", (precision) => {
     const plans = KERNELS.map((kernel) => vi.spyOn(kernel, "plan"));
     const sources = [...files].map(([name, bytes]) => goldenSource(name, bytes));
     const results = await collect(verifyFiles(support.gpu, sources, { precision }));
-    const idle = KERNELS.filter(
-      ({ name }, i) => !RUN_WITHIN_OTHERS.includes(name) && plans[i]?.mock.calls.length === 0,
-    );
+    const idle = KERNELS.filter((_, i) => plans[i]?.mock.calls.length === 0);
     expect({ failures: describeFailures(results), idle: idle.map(({ name }) => name) }).toEqual({
       failures: [],
       idle: [],
