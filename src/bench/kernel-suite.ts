@@ -5,6 +5,7 @@
 import type { Clock } from "../gpu/clock.ts";
 import type { Gpu } from "../gpu/device.ts";
 import type { DType } from "../gpu/dtype.ts";
+import { messageOf } from "../gpu/errors.ts";
 import { submittedWorkDone } from "../gpu/transfer.ts";
 import type { Buffers } from "../graph/execution/recorder.ts";
 import { Recorder } from "../graph/execution/recorder.ts";
@@ -224,7 +225,7 @@ async function runCase(
     return { ...base, variants: measured, ...(skipped.length > 0 && { skipped }) };
   } catch (error) {
     if (gpu.lostError) throw error;
-    return { ...base, variants: [], error: error instanceof Error ? error.message : String(error) };
+    return { ...base, variants: [], error: messageOf(error) };
   }
 }
 

@@ -4,6 +4,7 @@
  */
 import type { Gpu } from "../gpu/device.ts";
 import type { DType } from "../gpu/dtype.ts";
+import { messageOf } from "../gpu/errors.ts";
 import type { FileSet } from "../weights/sources/files.ts";
 import type { ByteSource } from "../weights/sources/source.ts";
 import { BLOCK_CASES } from "./cases/block-cases.ts";
@@ -228,6 +229,6 @@ function caseRunner(golden: GoldenCase): CaseRunner {
 }
 
 function failed(file: string, caseName: string, error: unknown, durationMs: number): CaseResult {
-  const note = error instanceof Error ? error.message : String(error);
+  const note = messageOf(error);
   return { file, case: caseName, status: "fail", outputs: [], durationMs, note };
 }

@@ -9,11 +9,12 @@ import { fitShape, workOf, workloadOf } from "../../src/bench/workloads/workload
 import { BASELINE_CAPS } from "../../src/gpu/caps.ts";
 import { weightKey } from "../../src/graph/ir/ir.ts";
 import { planGraph } from "../../src/graph/plan.ts";
-import { PLAIN_EPILOGUE, epilogueParams } from "../../src/kernels/contraction/epilogue.ts";
+import { epilogueParams } from "../../src/kernels/contraction/epilogue.ts";
 import type { Dispatch } from "../../src/kernels/kernel.ts";
 import { readConfigs } from "../../src/rcod/loading/read-configs.ts";
 import { stageGraphs } from "../../src/rcod/networks/stage-graphs.ts";
 import { folderFiles } from "../../src/weights/sources/node-source.ts";
+import { PLAIN_EPILOGUE } from "../support/plain-epilogue.ts";
 
 const SOFTWARE = { ...BASELINE_CAPS, isSoftware: true };
 

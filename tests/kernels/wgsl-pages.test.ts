@@ -6,8 +6,9 @@ import { readdir } from "node:fs/promises";
 import { expect, it } from "vitest";
 import type { Kernel } from "../../src/kernels/index.ts";
 import * as exported from "../../src/kernels/index.ts";
+import { MATRIX_CAPS } from "../support/matrix-caps.ts";
 import type { TypicalProblem } from "../support/typical-problems.ts";
-import { GPU_CAPS, MATRIX_CAPS, TYPICAL_PROBLEMS } from "../support/typical-problems.ts";
+import { GPU_CAPS, TYPICAL_PROBLEMS } from "../support/typical-problems.ts";
 
 const FOLDER = new URL("../../docs/wgsl/", import.meta.url);
 

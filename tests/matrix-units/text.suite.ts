@@ -4,10 +4,10 @@ import type { Gpu } from "../../src/gpu/device.ts";
 import type { MatrixUnits } from "../../src/gpu/subgroup-matrix.ts";
 import type { Conv2dProblem } from "../../src/kernels/contraction/conv2d.ts";
 import { conv2d } from "../../src/kernels/contraction/conv2d.ts";
-import { PLAIN_EPILOGUE } from "../../src/kernels/contraction/epilogue.ts";
 import type { LinearProblem } from "../../src/kernels/contraction/linear.ts";
 import { linear } from "../../src/kernels/contraction/linear.ts";
 import { MATRIX_CAPS, matrixCaps } from "../support/matrix-caps.ts";
+import { PLAIN_EPILOGUE } from "../support/plain-epilogue.ts";
 import { openMatrixGpu } from "./support.ts";
 
 let gpu: Gpu;

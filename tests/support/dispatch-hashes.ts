@@ -19,7 +19,8 @@ import { KERNEL_VARIANTS } from "../../src/kernels/variant-choice.ts";
 import { readConfigs } from "../../src/rcod/loading/read-configs.ts";
 import { stageGraphs } from "../../src/rcod/networks/stage-graphs.ts";
 import { folderFiles } from "../../src/weights/sources/node-source.ts";
-import { GPU_CAPS, MATRIX_8_CAPS, MATRIX_CAPS, TYPICAL_PROBLEMS } from "./typical-problems.ts";
+import { MATRIX_CAPS } from "./matrix-caps.ts";
+import { GPU_CAPS, MATRIX_8_CAPS, TYPICAL_PROBLEMS } from "./typical-problems.ts";
 
 const MODELS: readonly (readonly [
   folder: string,

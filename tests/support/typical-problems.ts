@@ -2,10 +2,10 @@
 import type { Caps } from "../../src/gpu/caps.ts";
 import { BASELINE_CAPS } from "../../src/gpu/caps.ts";
 import type { DType } from "../../src/gpu/dtype.ts";
-import type { MatrixUnits } from "../../src/gpu/subgroup-matrix.ts";
-import { PLAIN_EPILOGUE } from "../../src/kernels/contraction/epilogue.ts";
 import * as kernels from "../../src/kernels/index.ts";
 import type { Kernel, KernelPlan } from "../../src/kernels/index.ts";
+import { matrixCaps } from "./matrix-caps.ts";
+import { PLAIN_EPILOGUE } from "./plain-epilogue.ts";
 
 /** A kernel in a variant on a problem. */
 export interface TypicalProblem {
@@ -25,24 +25,15 @@ export const GPU_CAPS: Caps = {
   subgroupSizes: [32, 32],
 };
 
-const UNITS: MatrixUnits = {
-  M: 16,
-  N: 16,
-  K: 16,
-  subgroupSize: 32,
+/** With matrix units as Mesa's CPU driver has them, 8 × 8 × 8. */
+export const MATRIX_8_CAPS: Caps = matrixCaps({
+  M: 8,
+  N: 8,
+  K: 8,
+  subgroupSize: 8,
   pinsSubgroupSize: true,
   spelling: "quads",
-};
-
-/** The same with matrix units of 16 × 16 × 16. */
-export const MATRIX_CAPS: Caps = { ...GPU_CAPS, matrixUnits: UNITS, matrixRefusal: null };
-
-/** With those of Mesa's CPU driver, 8 × 8 × 8. */
-export const MATRIX_8_CAPS: Caps = {
-  ...MATRIX_CAPS,
-  subgroupSizes: [8, 8],
-  matrixUnits: { ...UNITS, M: 8, N: 8, K: 8, subgroupSize: 8 },
-};
+});
 
 const CONVOLUTION: kernels.Conv2dProblem = {
   dtype: "f16",

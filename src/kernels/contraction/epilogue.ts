@@ -42,17 +42,6 @@ export interface Epilogue {
   readonly geglu: boolean;
 }
 
-export const PLAIN_EPILOGUE: Epilogue = {
-  channelAdd: false,
-  channelAddWindow: null,
-  residual: false,
-  activation: "none",
-  statistics: "none",
-  channelsPerEntry: 1,
-  statisticsFirst: 0,
-  geglu: false,
-};
-
 /** Which optional operands a shader declares. Without one it serves no problem that has it. */
 export interface EpilogueShape {
   readonly channelAdd: boolean;

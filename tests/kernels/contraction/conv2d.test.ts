@@ -4,8 +4,8 @@ import { BASELINE_CAPS } from "../../../src/gpu/caps.ts";
 import { ShapeError } from "../../../src/gpu/shape.ts";
 import type { Conv2dProblem, Conv2dVariant } from "../../../src/kernels/contraction/conv2d.ts";
 import { conv2d, conv2dOutputSize } from "../../../src/kernels/contraction/conv2d.ts";
-import { PLAIN_EPILOGUE } from "../../../src/kernels/contraction/epilogue.ts";
 import { MATRIX_CAPS } from "../../support/matrix-caps.ts";
+import { PLAIN_EPILOGUE } from "../../support/plain-epilogue.ts";
 
 const SOFTWARE: Caps = { ...BASELINE_CAPS, isSoftware: true };
 

@@ -3,11 +3,11 @@ import { describe, expect, it } from "vitest";
 import type { Caps } from "../../../src/gpu/caps.ts";
 import { BASELINE_CAPS } from "../../../src/gpu/caps.ts";
 import type { MatrixUnits } from "../../../src/gpu/subgroup-matrix.ts";
-import { PLAIN_EPILOGUE } from "../../../src/kernels/contraction/epilogue.ts";
 import { gemmBody } from "../../../src/kernels/contraction/gemm-matrix.ts";
 import type { LinearProblem } from "../../../src/kernels/contraction/linear.ts";
 import { linear } from "../../../src/kernels/contraction/linear.ts";
 import { MATRIX_CAPS, matrixCaps } from "../../support/matrix-caps.ts";
+import { PLAIN_EPILOGUE } from "../../support/plain-epilogue.ts";
 
 const PROBLEM: LinearProblem = {
   dtype: "f16",

@@ -1,9 +1,9 @@
 /** LayerNorm in the loads of the variant "tiled"; tests/matrix-units has those of "matrix". */
 import { expect, it } from "vitest";
-import { PLAIN_EPILOGUE } from "../../../src/kernels/contraction/epilogue.ts";
 import type { LinearProblem } from "../../../src/kernels/contraction/linear.ts";
 import { linear } from "../../../src/kernels/contraction/linear.ts";
 import { useGpu } from "../../support/gpu.ts";
+import { PLAIN_EPILOGUE } from "../../support/plain-epilogue.ts";
 import { LAYER_NORM_CASES, checkLayerNormOnLoad } from "../norm/layer-norm-rows.ts";
 
 const setup = useGpu();

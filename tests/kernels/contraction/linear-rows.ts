@@ -2,7 +2,6 @@
 import { expect } from "vitest";
 import type { Gpu } from "../../../src/gpu/device.ts";
 import { F16_MAX, roundToDtype } from "../../../src/gpu/dtype.ts";
-import { PLAIN_EPILOGUE } from "../../../src/kernels/contraction/epilogue.ts";
 import type { LinearProblem, LinearVariant } from "../../../src/kernels/contraction/linear.ts";
 import { linear, linearOutChannels } from "../../../src/kernels/contraction/linear.ts";
 import type { InputNorm } from "../../../src/kernels/contraction/loads.ts";
@@ -14,6 +13,7 @@ import { expectClose } from "../../support/expect-close.ts";
 import { packRows, runKernel, unpackRows } from "../../support/gpu.ts";
 import { testNorm } from "../../support/input-norm.ts";
 import { packBias, packOnGpu, poisonTail, roundToSource } from "../../support/packed-weight.ts";
+import { PLAIN_EPILOGUE } from "../../support/plain-epilogue.ts";
 import { uniformArray } from "../../support/random.ts";
 import type { Tolerance } from "../../support/tolerance.ts";
 import { contraction, roundedContraction } from "../../support/tolerance.ts";

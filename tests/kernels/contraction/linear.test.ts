@@ -2,10 +2,10 @@ import { describe, expect, it } from "vitest";
 import type { Caps } from "../../../src/gpu/caps.ts";
 import { BASELINE_CAPS } from "../../../src/gpu/caps.ts";
 import { ShapeError } from "../../../src/gpu/shape.ts";
-import { PLAIN_EPILOGUE } from "../../../src/kernels/contraction/epilogue.ts";
 import type { LinearProblem } from "../../../src/kernels/contraction/linear.ts";
 import { linear, linearOutChannels } from "../../../src/kernels/contraction/linear.ts";
 import { MATRIX_CAPS } from "../../support/matrix-caps.ts";
+import { PLAIN_EPILOGUE } from "../../support/plain-epilogue.ts";
 
 const SOFTWARE: Caps = { ...BASELINE_CAPS, isSoftware: true };
 const GEGLU = { ...PLAIN_EPILOGUE, geglu: true };

@@ -2,9 +2,9 @@
 import { describe, expect, it } from "vitest";
 import type { Conv2dProblem, Conv2dVariant } from "../../../src/kernels/contraction/conv2d.ts";
 import { conv2d } from "../../../src/kernels/contraction/conv2d.ts";
-import { PLAIN_EPILOGUE } from "../../../src/kernels/contraction/epilogue.ts";
 import type { MergedNorm } from "../../../src/kernels/contraction/merged-norm.ts";
 import { useGpu } from "../../support/gpu.ts";
+import { PLAIN_EPILOGUE } from "../../support/plain-epilogue.ts";
 import { MERGED_NORM_CASES, checkMergedNorm } from "./merged-norm-rows.ts";
 
 const setup = useGpu();

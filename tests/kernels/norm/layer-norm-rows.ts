@@ -2,7 +2,6 @@
 import type { Gpu } from "../../../src/gpu/device.ts";
 import type { DType } from "../../../src/gpu/dtype.ts";
 import { roundToDtype } from "../../../src/gpu/dtype.ts";
-import { PLAIN_EPILOGUE } from "../../../src/kernels/contraction/epilogue.ts";
 import type { LinearProblem } from "../../../src/kernels/contraction/linear.ts";
 import { linear } from "../../../src/kernels/contraction/linear.ts";
 import { rowStatisticsByteLength } from "../../../src/kernels/contraction/tile-statistics.ts";
@@ -11,6 +10,7 @@ import { finishRows, matmul } from "../../reference/linear.ts";
 import { expectClose } from "../../support/expect-close.ts";
 import { packRows, runKernel, unpackRows } from "../../support/gpu.ts";
 import { PLAIN_PACK, packBias, packOnGpu } from "../../support/packed-weight.ts";
+import { PLAIN_EPILOGUE } from "../../support/plain-epilogue.ts";
 import { uniformArray } from "../../support/random.ts";
 import { contraction, roundedContraction } from "../../support/tolerance.ts";
 
