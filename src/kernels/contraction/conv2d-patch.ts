@@ -2,18 +2,21 @@
  * Main of the `patch` convolution: an implicit GEMM that reads each input pixel once for all taps.
  *
  * A workgroup of 128 computes 16 × 8 pixels × 64 columns. An invocation computes the 8 pixels of one of the 16 columns of
- * pixels, for 2 column quads. The two are 8 apart, so that neighbouring invocations read neighbouring weights. A K step
- * stages 16 input channels of the pixels that the tile and its border touch as f32 (18 × 10 pixels at 3×3: 11,520 bytes),
- * and then for each tap the 16 × 64 weights (4,096 bytes). At 3×3 a column tile reads an input element 1.4 times, where
- * gathering per tap reads it 9 times, and a weight serves 128 pixels, not 64. Staging the weights of all taps at once would
- * save barriers, but not fit in 16 KiB.
+ * pixels, for 2 column quads. The two are 8 apart, so that neighbouring invocations read neighbouring weights.
  *
- * Stride 1 only: at stride 2 the patch would take 36 KiB. A shortcut is one more tap over pixels of its own.
+ * A K step stages 8 input channels of the pixels that the tile and its border touch, as f32 with quads along y (18 × 12
+ * pixels at 3×3: 6,912 bytes). Then, for each column of taps, it stages their 3 × 8 × 64 weights (6,144 bytes). An
+ * invocation reads a column of pixels once for all taps of a column: 9 reads of 16 bytes for 192 multiply-adds.
+ *
+ * The sums change hands before they are finished: one at a time needs few registers, and the shader has the epilogue four
+ * times, not sixteen.
+ *
+ * Stride 1 only: at stride 2 the patch would take four times the memory. A shortcut is one more tap over pixels of its own.
  */
 import { constantsWgsl } from "../../gpu/wgsl.ts";
 import { unroll } from "../unroll.ts";
-import { accumulatorsWgsl, productsWgsl, stagedWeightsWgsl } from "./gemm-register.ts";
-import { columnStatisticsWgsl } from "./tile-statistics-wgsl.ts";
+import { accumulatorsWgsl } from "./gemm-register.ts";
+import { COLUMN_ENTRIES } from "./tile-statistics-wgsl.ts";
 
 const TILE_WIDTH = 16;
 const TILE_HEIGHT = 8;
@@ -21,24 +24,33 @@ const TILE_HEIGHT = 8;
 export const PATCH_TILE = [TILE_HEIGHT, TILE_WIDTH] as const;
 /** Column quads of a tile. */
 const COLUMN_QUADS = 16;
-/** Quads of input channels in a K step. */
-const K_QUADS = 4;
-const INVOCATIONS = 128;
+/** Quads of input channels in a K step. Each of its channels and each column quad has one invocation that stages weights. */
+const K_QUADS = 2;
+const INVOCATIONS = 4 * K_QUADS * COLUMN_QUADS;
 /** Invocations that share a column of pixels, with 2 column quads each. */
 const LANES_ACROSS = 8;
+/** Rows of pixels that change hands at a time. */
+const FINISHED_ROWS = 2;
+const FINISHED_QUADS = FINISHED_ROWS * TILE_WIDTH * COLUMN_QUADS;
 
 type KernelSize = readonly [height: number, width: number];
 
-const patchSize = ([height, width]: KernelSize): KernelSize => [
-  TILE_HEIGHT + height - 1,
-  TILE_WIDTH + width - 1,
-];
+/** Columns of the patch, and quads of its rows. */
+const patchSize = ([height, width]: KernelSize): { width: number; rowQuads: number } => ({
+  width: TILE_WIDTH + width - 1,
+  rowQuads: Math.ceil((TILE_HEIGHT + height - 1) / 4),
+});
 
-/** Workgroup memory: patch and weights. */
-export function patchStorageBytes(kernelSize: KernelSize): number {
-  const [height, width] = patchSize(kernelSize);
-  return K_QUADS * (height * width + 4 * COLUMN_QUADS) * 16;
+/** Quads of workgroup memory: patch and weights, then sums on their way to another invocation, and its mean and M2. */
+function memoryQuads(kernelSize: KernelSize): number {
+  const { width, rowQuads } = patchSize(kernelSize);
+  const staged = 4 * K_QUADS * width * rowQuads + kernelSize[0] * INVOCATIONS;
+  return Math.max(staged, FINISHED_QUADS + 2 * INVOCATIONS);
 }
+
+/** Workgroup memory: those quads and the place of the tile. */
+export const patchStorageBytes = (kernelSize: KernelSize): number =>
+  16 * (memoryQuads(kernelSize) + 1);
 
 /** Workgroups for one image and phase. */
 export function patchGroups(height: number, width: number, columnQuads: number): number {
@@ -60,7 +72,7 @@ export function patchConv2dWgsl(
   isMerging: boolean,
 ): string {
   const [kernelHeight, kernelWidth] = kernelSize;
-  const [patchHeight, patchWidth] = patchSize(kernelSize);
+  const { width, rowQuads } = patchSize(kernelSize);
   const constants = {
     INVOCATIONS,
     TILE_WIDTH,
@@ -68,17 +80,30 @@ export function patchConv2dWgsl(
     COLUMN_QUADS,
     K_QUADS,
     LANES_ACROSS,
-    TAPS: kernelHeight * kernelWidth,
+    KERNEL_HEIGHT: kernelHeight,
     KERNEL_WIDTH: kernelWidth,
-    PATCH_WIDTH: patchWidth,
-    PATCH_PIXELS: patchHeight * patchWidth,
+    PATCH_WIDTH: width,
+    PATCH_HEIGHT: TILE_HEIGHT + kernelHeight - 1,
+    ROW_QUADS: rowQuads,
+    WEIGHTS_AT: 4 * K_QUADS * width * rowQuads,
+    MEMORY_QUADS: memoryQuads(kernelSize),
+    FINISHED_ROWS,
+    FINISHED_QUADS,
   };
   return /* wgsl */ `
 ${constantsWgsl(constants)}
-var<workgroup> patch_a: array<vec4<f32>, K_QUADS * PATCH_PIXELS>; // [quad][row][column]
-var<workgroup> tile_w: array<vec4<f32>, K_QUADS * 4u * COLUMN_QUADS>; // [channel][column quad]
-fn exchange_set(at: u32, v: vec4<f32>) { patch_a[at] = v; }
-fn exchange_get(at: u32) -> vec4<f32> { return patch_a[at]; }
+// Patch: [channel][column][quad of rows]. Weights: [row of taps][channel][column quad].
+var<workgroup> memory: array<vec4<f32>, MEMORY_QUADS>;
+var<workgroup> place: vec4<u32>; // of the tile: kept here and not in registers, which are full until the sums are done
+fn exchange_set(at: u32, v: vec4<f32>) { memory[at] = v; }
+fn exchange_get(at: u32) -> vec4<f32> { return memory[at]; }
+
+// The weight that an invocation stages, in a tap: channel (local / COLUMN_QUADS) % 4 of quad k. Behind the last quad of
+// channels or columns it stages a stand-in: such channels meet zeros of the patch, such columns are not stored.
+fn staged_weight(local: u32, nq0: u32, k: u32) -> u32 {
+  let nq = min(nq0 + local % COLUMN_QUADS, params.column_quads - 1u);
+  return (k * params.column_quads + nq) * 4u + (local / COLUMN_QUADS) % 4u;
+}
 
 @compute @workgroup_size(INVOCATIONS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>,
@@ -95,101 +120,142 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
   let ox0 = (tile % tiles_x) * TILE_WIDTH;
   let oy0 = ((tile / tiles_x) % tiles_y) * TILE_HEIGHT;
   let image = tile / (tiles_x * tiles_y);
-  let first_row = (image * params.grid_height + oy0) * params.grid_width + ox0;
-  let ix0 = i32(ox0) - pad_left(phase);
-  let iy0 = i32(oy0) - pad_top(phase);
+  if (local == 0u) { place = vec4<u32>(ox0, oy0, image, nq0); }
+  workgroupBarrier();
   let my_x = local / LANES_ACROSS;
   let my_quad = local % LANES_ACROSS;
-  let first_tap = phase * TAPS;
   let quads_in = params.in_quads0 + params.in_quads1;
+  let w_tap = quads_in * params.column_quads * 4u;
   ${accumulatorsWgsl(TILE_HEIGHT, 2)}
   for (var k0 = 0u; k0 < quads_in; k0 += K_QUADS) {
-    for (var i = local; i < K_QUADS * PATCH_PIXELS; i += INVOCATIONS) {
-      let k = i % K_QUADS;
-      let pixel = i / K_QUADS;
-      let iy = iy0 + i32(pixel / PATCH_WIDTH);
-      let ix = ix0 + i32(pixel % PATCH_WIDTH);
+    let tile_at = place;
+    let lines = i32(tile_at.z) * params.in_height;
+    for (var i = local; i < K_QUADS * PATCH_WIDTH * PATCH_HEIGHT; i += INVOCATIONS) {
+      let k = k0 + i % K_QUADS;
+      let column = (i / K_QUADS) % PATCH_WIDTH;
+      let row = i / (K_QUADS * PATCH_WIDTH);
+      let ix = i32(tile_at.x + column) - pad_left(phase);
+      let iy = i32(tile_at.y + row) - pad_top(phase);
       var a = vec4<f32>(0.0);
-      if (k0 + k < quads_in && iy >= 0 && ix >= 0 && iy < params.in_height && ix < params.in_width) {
-        a = load_x(u32((i32(image) * params.in_height + iy) * params.in_width + ix), k0 + k);
+      if (k < quads_in && ix >= 0 && ix < params.in_width && iy >= 0 && iy < params.in_height) {
+        a = load_x(u32((lines + iy) * params.in_width + ix), k);
       }
-      patch_a[k * PATCH_PIXELS + pixel] = a;
+      ${STORE_PIXEL}
     }
-    for (var tap = 0u; tap < TAPS; tap++) {
-      let shift = (tap / KERNEL_WIDTH) * PATCH_WIDTH + tap % KERNEL_WIDTH;
-      ${tapWgsl("(first_tap + tap) * quads_in", "quads_in", "shift", patchWidth)}
+    var w_at = phase * (KERNEL_HEIGHT * KERNEL_WIDTH) * w_tap + staged_weight(local, tile_at.w, min(k0 + local / (4u * COLUMN_QUADS), quads_in - 1u));
+    for (var kx = 0u; kx < KERNEL_WIDTH; kx++) {
+      ${unroll(kernelHeight, (ky) => `memory[WEIGHTS_AT + ${ky}u * INVOCATIONS + local] = unpack(weight[w_at + ${ky}u * (KERNEL_WIDTH * w_tap)]);`)}
+      w_at += w_tap;
+      workgroupBarrier();
+      ${columnProductsWgsl(kernelHeight, rowQuads, "my_x + kx")}
+      workgroupBarrier();
     }
   }
-  ${shortcut ? shortcutWgsl(patchWidth) : ""}
-  ${hasStatistics ? CHANNEL_STATISTICS : STORES}
+  ${shortcut ? shortcutWgsl() : ""}
+  ${finishWgsl(hasStatistics)}
 }
 `;
 }
 
-/**
- * One tap of a K step: stages the weights of rows `row + k0` … of the packed matrix, of `quads` rows in all, and adds the
- * products of the pixels at `offset` in the patch.
- */
-function tapWgsl(row: string, quads: string, offset: string, patchWidth: number): string {
-  return /* wgsl */ `for (var slot = local; slot < K_QUADS * 4u * COLUMN_QUADS; slot += INVOCATIONS) {
-        let lane = slot / COLUMN_QUADS; // channel within the K step
-        let k = k0 + lane / 4u;
-        let nq = nq0 + slot % COLUMN_QUADS;
-        var w = vec4<f32>(0.0);
-        if (k < ${quads} && nq < params.column_quads) {
-          w = unpack(weight[((${row} + k) * params.column_quads + nq) * 4u + lane % 4u]);
-        }
-        tile_w[slot] = w;
-      }
-      workgroupBarrier();
-      for (var k = 0u; k < K_QUADS; k++) {
-        let first = k * PATCH_PIXELS + ${offset} + my_x;
-        ${unroll(TILE_HEIGHT, (r) => `let a${r} = patch_a[first + ${r * patchWidth}u];`)}
-        ${productsWgsl(TILE_HEIGHT, 2, (q) => stagedWeightsWgsl(q * LANES_ACROSS))}
-      }
-      workgroupBarrier();`;
+/** Stores quad `a` of pixel (column, row) and of quad of channels i % K_QUADS. */
+const STORE_PIXEL = /* wgsl */ `let at = (4u * (i % K_QUADS) * PATCH_WIDTH + column) * ROW_QUADS + row / 4u;
+      ${unroll(4, (c) => `memory[at + ${c}u * (PATCH_WIDTH * ROW_QUADS)][row % 4u] = a.${"xyzw".charAt(c)};`)}`;
+
+/** The products of a column of \`taps\` staged taps with the pixels of the patch's column \`column\`. */
+function columnProductsWgsl(taps: number, rowQuads: number, column: string): string {
+  const pixel = (row: number): string => `a${row >> 2}.${"xyzw".charAt(row & 3)}`;
+  const products = (ky: number, q: number): string => /* wgsl */ `{
+          let w = memory[WEIGHTS_AT + ${ky}u * INVOCATIONS + c * COLUMN_QUADS + my_quad + ${q}u * LANES_ACROSS];
+          ${unroll(TILE_HEIGHT, (r) => `acc${r}_${q} += ${pixel(r + ky)} * w;`)}
+        }`;
+  return /* wgsl */ `for (var c = 0u; c < 4u * K_QUADS; c++) {
+        let first = (c * PATCH_WIDTH + ${column}) * ROW_QUADS;
+        ${unroll(rowQuads, (j) => `let a${j} = memory[first + ${j}u];`)}
+        ${unroll(taps, (ky) => unroll(2, (q) => products(ky, q)))}
+      }`;
 }
 
 /** The shortcut's K loop, with its rows of the weight behind those of all taps. */
-const shortcutWgsl = (
-  patchWidth: number,
-): string => /* wgsl */ `for (var k0 = 0u; k0 < shortcut_quads(); k0 += K_QUADS) {
+const shortcutWgsl =
+  (): string => /* wgsl */ `for (var k0 = 0u; k0 < shortcut_quads(); k0 += K_QUADS) {
+    let tile_at = place;
     for (var i = local; i < K_QUADS * TILE_WIDTH * TILE_HEIGHT; i += INVOCATIONS) {
-      let k = i % K_QUADS;
-      let x = (i / K_QUADS) % TILE_WIDTH;
-      let y_in_tile = i / (K_QUADS * TILE_WIDTH);
+      let k = k0 + i % K_QUADS;
+      let column = (i / K_QUADS) % TILE_WIDTH;
+      let row = i / (K_QUADS * TILE_WIDTH);
       var a = vec4<f32>(0.0);
-      if (k0 + k < shortcut_quads() && ox0 + x < params.grid_width && oy0 + y_in_tile < params.grid_height) {
-        a = load_shortcut(first_row + y_in_tile * params.grid_width + x, k0 + k);
+      let ox = tile_at.x + column;
+      let oy = tile_at.y + row;
+      if (k < shortcut_quads() && ox < params.grid_width && oy < params.grid_height) {
+        a = load_shortcut((tile_at.z * params.grid_height + oy) * params.grid_width + ox, k);
       }
-      patch_a[k * PATCH_PIXELS + y_in_tile * PATCH_WIDTH + x] = a;
+      ${STORE_PIXEL}
     }
-    {
-      ${tapWgsl("params.taps * quads_in", "shortcut_quads()", "0u", patchWidth)}
-    }
+    memory[WEIGHTS_AT + local] = unpack(weight[params.taps * w_tap + staged_weight(local, tile_at.w, min(k0 + local / (4u * COLUMN_QUADS), shortcut_quads() - 1u))]);
+    workgroupBarrier();
+    ${columnProductsWgsl(1, TILE_HEIGHT / 4, "my_x")}
+    workgroupBarrier();
   }`;
 
-/** Finishes and stores the pixels of an invocation. */
-const STORES = /* wgsl */ `if (ox0 + my_x >= params.grid_width) { return; }
-  let nq = nq0 + my_quad;
+/**
+ * Finishes and stores the sums, and writes mean and M2 of the tile's columns to `stats`. An invocation finishes one column
+ * quad of every eighth pixel, so that neighbours store neighbouring channels. Their moments are merged in their order, so
+ * that every run gives the same bits.
+ */
+const finishWgsl = (hasStatistics: boolean): string => /* wgsl */ `
+  let column = local % COLUMN_QUADS;
+  let nq = place.w + column;
+  let left = place.x;
+  let top = place.y;
+  let first_row = (place.z * params.grid_height + top) * params.grid_width + left;
+  ${hasStatistics ? MOMENTS : ""}
   ${unroll(
-    TILE_HEIGHT,
-    (r) => `if (oy0 + ${r}u < params.grid_height) {
-    let row = output_row(first_row + ${r}u * params.grid_width + my_x, phase);
-    if (nq < params.column_quads) { finish(acc${r}_0, row, nq); }
-    if (nq + LANES_ACROSS < params.column_quads) { finish(acc${r}_1, row, nq + LANES_ACROSS); }
-  }`,
-  )}`;
+    TILE_HEIGHT / FINISHED_ROWS,
+    (turn) => `${unroll(FINISHED_ROWS, (r) =>
+      unroll(
+        2,
+        (q) =>
+          `memory[(${r}u * TILE_WIDTH + my_x) * COLUMN_QUADS + my_quad + ${q}u * LANES_ACROSS] = acc${turn * FINISHED_ROWS + r}_${q};`,
+      ),
+    )}
+  workgroupBarrier();
+  for (var pixel = local / COLUMN_QUADS; pixel < FINISHED_ROWS * TILE_WIDTH; pixel += INVOCATIONS / COLUMN_QUADS) {
+    let x = pixel % TILE_WIDTH;
+    let y = ${turn}u * FINISHED_ROWS + pixel / TILE_WIDTH;
+    if (nq < params.column_quads && left + x < params.grid_width && top + y < params.grid_height) {
+      let row = output_row(first_row + y * params.grid_width + x, phase);
+      let v = finish(memory[pixel * COLUMN_QUADS + column], row, nq);
+      ${hasStatistics ? ADD_TO_MOMENTS : ""}
+    }
+  }
+  workgroupBarrier();`,
+  )}
+  ${hasStatistics ? MERGED_MOMENTS : ""}`;
 
-/** The same, and the statistics of the tile's columns. */
-const CHANNEL_STATISTICS = columnStatisticsWgsl({
-  rows: TILE_HEIGHT,
-  quadStep: LANES_ACROSS,
-  band: "my_x",
-  outputRow: (r) => `output_row(first_row + ${r}u * params.grid_width + my_x, phase)`,
-  partial: "phase * tiles + tile",
-  within: {
-    bands: "min(TILE_WIDTH, params.grid_width - ox0)",
-    rows: "min(TILE_HEIGHT, params.grid_height - oy0)",
-  },
-});
+/** Welford's moments of the values that an invocation finishes: in workgroup memory, since registers are full. */
+const MOMENTS = /* wgsl */ `var finished = 0.0;
+  let mean_at = FINISHED_QUADS + local;
+  let m2_at = mean_at + INVOCATIONS;
+  memory[mean_at] = vec4<f32>(0.0);
+  memory[m2_at] = vec4<f32>(0.0);`;
+const ADD_TO_MOMENTS = /* wgsl */ `finished += 1.0;
+      let before = memory[mean_at];
+      let mean = before + (v - before) / finished;
+      memory[mean_at] = mean;
+      memory[m2_at] += (v - before) * (v - mean);`;
+/** Chan's formula over the invocations of a column, and the entries of the column. */
+const MERGED_MOMENTS = /* wgsl */ `memory[local] = vec4<f32>(finished);
+  workgroupBarrier();
+  if (local < COLUMN_QUADS && nq < params.column_quads) {
+    let values = f32(min(TILE_WIDTH, params.grid_width - left) * min(TILE_HEIGHT, params.grid_height - top));
+    var mean = vec4<f32>(0.0);
+    for (var i = local; i < INVOCATIONS; i += COLUMN_QUADS) { mean += memory[i] * memory[FINISHED_QUADS + i]; }
+    mean /= values;
+    var m2 = vec4<f32>(0.0);
+    for (var i = local; i < INVOCATIONS; i += COLUMN_QUADS) {
+      let delta = memory[FINISHED_QUADS + i] - mean;
+      m2 += memory[FINISHED_QUADS + INVOCATIONS + i] + memory[i] * delta * delta;
+    }
+    let partial = phase * tiles + ((place.z * tiles_y + top / TILE_HEIGHT) * tiles_x + left / TILE_WIDTH);
+    ${COLUMN_ENTRIES}
+  }`;

@@ -46,18 +46,6 @@ export function storedWeightsWgsl(block: string): string {
 }
 
 /**
- * Weights for `productsWgsl`: channels of quad `k`, column quad `my_quad + offset`, of workgroup memory `tile_w`
- * [channel][`COLUMN_QUADS`].
- */
-export function stagedWeightsWgsl(offset: number): string {
-  return /* wgsl */ `let at = k * (4u * COLUMN_QUADS) + my_quad + ${offset}u;
-      let w0 = tile_w[at];
-      let w1 = tile_w[at + COLUMN_QUADS];
-      let w2 = tile_w[at + 2u * COLUMN_QUADS];
-      let w3 = tile_w[at + 3u * COLUMN_QUADS];`;
-}
-
-/**
  * The accumulators as an array `sums`, row by row, to finish them in a loop: an epilogue written out for each of them
  * takes longer to compile than the products, and memory no longer matters when the sums are done.
  */

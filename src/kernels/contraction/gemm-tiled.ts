@@ -11,7 +11,7 @@
 import { quadCount } from "../../gpu/shape.ts";
 import { constantsWgsl } from "../../gpu/wgsl.ts";
 import { unroll } from "../unroll.ts";
-import { accumulatorsWgsl, productsWgsl, stagedWeightsWgsl } from "./gemm-register.ts";
+import { accumulatorsWgsl } from "./gemm-register.ts";
 import { ROW_STATISTICS, columnStatisticsWgsl } from "./tile-statistics-wgsl.ts";
 
 export const TILE_ROWS = 64;
@@ -95,6 +95,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
   let stage_row = local & (TILE_ROWS - 1u);
   let stage_k = (local >> TILE_ROW_BITS) * (K_QUADS / 2u);
   let source_row = locate(min(row0 + stage_row, params.rows - 1u), phase);
+  let stage_nq = min(nq0 + (local & (COLUMN_QUADS - 1u)), params.column_quads - 1u);
   let first_tap = phase * ${taps};
   // Finishing: 16 × 8 lanes.
   let my_row = (local >> LANES_ACROSS_BITS) * 4u;
@@ -135,10 +136,11 @@ export const TILED: GemmBody = {
   constants: {},
   directives: [],
   declarations: /* wgsl */ `
-var<workgroup> tile_a: array<vec4<f32>, K_QUADS * TILE_ROWS>; // [quad][row]
-var<workgroup> tile_w: array<vec4<f32>, K_QUADS * 4u * COLUMN_QUADS>; // [channel][column quad]
-fn exchange_set(at: u32, v: vec4<f32>) { tile_a[at] = v; }
-fn exchange_get(at: u32) -> vec4<f32> { return tile_a[at]; }
+// Arrays of arrays: an index of a dimension is checked once, outside of the loop.
+var<workgroup> tile_a: array<array<vec4<f32>, TILE_ROWS>, K_QUADS>; // [quad][row]
+var<workgroup> tile_w: array<array<vec4<f32>, COLUMN_QUADS>, K_QUADS * 4u>; // [channel][column quad]
+fn exchange_set(at: u32, v: vec4<f32>) { tile_a[at / TILE_ROWS][at % TILE_ROWS] = v; }
+fn exchange_get(at: u32) -> vec4<f32> { return tile_a[at / TILE_ROWS][at % TILE_ROWS]; }
 `,
   attributes: "",
   parameters: "",
@@ -147,27 +149,34 @@ fn exchange_get(at: u32) -> vec4<f32> { return tile_a[at]; }
         let k = k0 + stage_k + s;
         var a = vec4<f32>(0.0);
         if (k < quads) { a = load_tap(source_row, tap, k); }
-        tile_a[(stage_k + s) * TILE_ROWS + stage_row] = a;
+        tile_a[stage_k + s][stage_row] = a;
       }
+      // Behind the last quad of channels or columns: a stand-in. Such channels meet zeros of x, such columns are not stored.
       for (var s = 0u; s < K_QUADS * 4u * COLUMN_QUADS / INVOCATIONS; s++) {
-        let slot = local + s * INVOCATIONS;
-        let kk = slot >> COLUMN_QUAD_BITS; // channel within the K step
-        let nq = nq0 + (slot & (COLUMN_QUADS - 1u));
-        let k = k0 + (kk >> 2u);
-        var w = vec4<f32>(0.0);
-        if (k < quads && nq < params.column_quads) {
-          w = unpack(weight[(((first_tap + tap) * quads_in + k) * params.column_quads + nq) * 4u + (kk & 3u)]);
-        }
-        tile_w[slot] = w;
+        let channel = (local >> COLUMN_QUAD_BITS) + s * (INVOCATIONS / COLUMN_QUADS);
+        let k = min(k0 + (channel >> 2u), quads - 1u);
+        let row = (first_tap + tap) * quads_in + k;
+        tile_w[channel][local & (COLUMN_QUADS - 1u)] = unpack(weight[(row * params.column_quads + stage_nq) * 4u + (channel & 3u)]);
       }
       workgroupBarrier();
       for (var k = 0u; k < K_QUADS; k++) {
-        ${unroll(4, (r) => `let a${r} = tile_a[k * TILE_ROWS + my_row + ${r}u];`)}
-        ${productsWgsl(4, 2, stagedWeightsWgsl)}
+        ${unroll(4, (r) => `let a${r} = tile_a[k][my_row + ${r}u];`)}
+        ${unroll(4, (c) => unroll(2, (q) => stagedProductsWgsl(c, q)))}
       }
       workgroupBarrier();`,
   end: "",
 };
+
+/**
+ * Adds the products of channel `c` of quad `k` with column quad `my_quad + q`. A chain of multiply-adds into the accumulator:
+ * a sum of four products that is added at the end costs two instructions more on GPUs, as compilers may not reorder it.
+ */
+function stagedProductsWgsl(c: number, q: number): string {
+  return /* wgsl */ `{
+          let w = tile_w[4u * k + ${c}u][my_quad + ${q}u];
+          ${unroll(4, (r) => `acc${r}_${q} += a${r}.${"xyzw".charAt(c)} * w;`)}
+        }`;
+}
 
 /** Finishes and stores the four rows of an invocation. */
 function storesWgsl(geglu: boolean): string {
@@ -196,5 +205,4 @@ const CHANNEL_STATISTICS = columnStatisticsWgsl({
   band: "local >> LANES_ACROSS_BITS",
   outputRow: (r) => `output_row(row0 + my_row + ${r}u, phase)`,
   partial: "phase * row_tiles + index % row_tiles",
-  within: null,
 });

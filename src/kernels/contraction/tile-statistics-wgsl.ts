@@ -3,7 +3,7 @@ import { unroll } from "../unroll.ts";
 
 /** How a tile of 128 invocations holds its sums: 16 bands of `rows` rows, each of 8 invocations × 2 column quads. */
 export interface ColumnTile {
-  /** Accumulators `acc<row>_<quad>` of an invocation: 4 or 8 rows, 2 quads. */
+  /** Accumulators `acc<row>_<quad>` of an invocation: a power of two of rows, 2 quads. */
   readonly rows: number;
   /** Quads between the two of an invocation; the first is `my_quad`. */
   readonly quadStep: number;
@@ -13,64 +13,13 @@ export interface ColumnTile {
   readonly outputRow: (r: number) => string;
   /** Which partial of the statistics the tile is, an expression. */
   readonly partial: string;
-  /** Bands, and rows of a band, that lie in the map: expressions of type u32. Null where all tiles are whole. */
-  readonly within: { readonly bands: string; readonly rows: string } | null;
 }
 
 /**
- * Finishes and stores all sums of an invocation, and writes mean and M2 of the tile's columns to `stats`. Sums are taken
- * in the order of a tree, so that every run gives the same bits. The includer declares `exchange_set(at, v)` and
- * `exchange_get(at)` for 256 vec4, `COLUMN_QUADS` of a tile, `nq0`, `local`, `my_quad`, the accumulators and the epilogue.
+ * Writes the entries of a column quad: needs `mean`, `m2`, `values` (f32, of a channel), `partial` and `nq`. Entries are of 4,
+ * 2 or 1 channels: Chan's formula for columns of one size.
  */
-export function columnStatisticsWgsl(tile: ColumnTile): string {
-  const { rows, quadStep, band, outputRow, partial, within } = tile;
-  const indices = Array.from({ length: rows }, (_, r) => r);
-  const isWithin = within ? ` && ${band} < ${within.bands}` : "";
-  const at = (q: number): string => `(${band}) * COLUMN_QUADS + my_quad + ${q * quadStep}u`;
-  const value = (r: number, q: number): string => {
-    const stored = `finish(acc${r}_${q}, ${outputRow(r)}, nq0 + my_quad + ${q * quadStep}u)`;
-    if (!within) return `let v${r} = ${stored};`;
-    return `var v${r} = vec4<f32>(0.0); if (${r}u < my_rows) { v${r} = ${stored}; }`;
-  };
-  const deviation = (r: number): string =>
-    within
-      ? `let d${r} = select(vec4<f32>(0.0), v${r} - mean, ${r}u < my_rows);`
-      : `let d${r} = v${r} - mean;`;
-  return /* wgsl */ `
-  let my_rows = ${within?.rows ?? `${rows}u`};
-  let my_bands = ${within?.bands ?? "INVOCATIONS / LANES_ACROSS"};
-  ${unroll(2, (q) => `var m2_${q} = vec4<f32>(0.0);`)}
-  ${unroll(
-    2,
-    (q) => `if (nq0 + my_quad + ${q * quadStep}u < params.column_quads${isWithin}) {
-    ${unroll(rows, (r) => value(r, q))}
-    let mean = ${pairwise(indices.map((r) => `v${r}`))} / f32(my_rows);
-    ${unroll(rows, deviation)}
-    exchange_set(${at(q)}, mean);
-    m2_${q} = ${pairwise(indices.map((r) => `d${r} * d${r}`))};
-  }`,
-  )}
-  workgroupBarrier();
-  let column = nq0 + local;
-  let merges = local < COLUMN_QUADS && column < params.column_quads;
-  var mean = vec4<f32>(0.0);
-  var m2 = vec4<f32>(0.0);
-  if (merges) {
-    for (var i = 0u; i < my_bands; i++) { mean += exchange_get(i * COLUMN_QUADS + local); }
-    mean /= f32(my_bands);
-    for (var i = 0u; i < my_bands; i++) {
-      let delta = exchange_get(i * COLUMN_QUADS + local) - mean;
-      m2 += f32(my_rows) * delta * delta;
-    }
-  }
-  workgroupBarrier();
-  ${unroll(2, (q) => `exchange_set(${at(q)}, m2_${q});`)}
-  workgroupBarrier();
-  if (merges) {
-    for (var i = 0u; i < my_bands; i++) { m2 += exchange_get(i * COLUMN_QUADS + local); }
-    // Entries of 4, 2 or 1 channels: Chan's formula once more, for columns of one size.
-    let values = f32(my_rows * my_bands);
-    let quad = (${partial}) * params.column_quads + column;
+export const COLUMN_ENTRIES = /* wgsl */ `let quad = partial * params.column_quads + nq;
     if (params.channels_per_entry == 4u) {
       let d = mean - dot(mean, vec4<f32>(0.25));
       let at = params.stats_first + quad * 2u;
@@ -91,7 +40,54 @@ export function columnStatisticsWgsl(tile: ColumnTile): string {
         stats[at + c] = mean[c];
         stats[at + 4u + c] = m2[c];
       }
+    }`;
+
+/**
+ * Finishes and stores all sums of an invocation, and writes mean and M2 of the tile's columns to `stats`. Sums are taken
+ * in the order of a tree, so that every run gives the same bits. The includer declares `exchange_set(at, v)` and
+ * `exchange_get(at)` for 256 vec4, `COLUMN_QUADS` of a tile, `nq0`, `local`, `my_quad`, the accumulators and the epilogue.
+ */
+export function columnStatisticsWgsl(tile: ColumnTile): string {
+  const { rows, quadStep, band, outputRow, partial } = tile;
+  const indices = Array.from({ length: rows }, (_, r) => r);
+  const at = (q: number): string => `(${band}) * COLUMN_QUADS + my_quad + ${q * quadStep}u`;
+  const value = (r: number, q: number): string =>
+    `let v${r} = finish(acc${r}_${q}, ${outputRow(r)}, nq0 + my_quad + ${q * quadStep}u);`;
+  return /* wgsl */ `
+  let bands = INVOCATIONS / LANES_ACROSS;
+  ${unroll(2, (q) => `var m2_${q} = vec4<f32>(0.0);`)}
+  ${unroll(
+    2,
+    (q) => `if (nq0 + my_quad + ${q * quadStep}u < params.column_quads) {
+    ${unroll(rows, (r) => value(r, q))}
+    let mean = ${pairwise(indices.map((r) => `v${r}`))} * ${1 / rows};
+    ${unroll(rows, (r) => `let d${r} = v${r} - mean;`)}
+    exchange_set(${at(q)}, mean);
+    m2_${q} = ${pairwise(indices.map((r) => `d${r} * d${r}`))};
+  }`,
+  )}
+  workgroupBarrier();
+  let nq_merged = nq0 + local;
+  let merges = local < COLUMN_QUADS && nq_merged < params.column_quads;
+  var mean = vec4<f32>(0.0);
+  var m2 = vec4<f32>(0.0);
+  if (merges) {
+    for (var i = 0u; i < bands; i++) { mean += exchange_get(i * COLUMN_QUADS + local); }
+    mean /= f32(bands);
+    for (var i = 0u; i < bands; i++) {
+      let delta = exchange_get(i * COLUMN_QUADS + local) - mean;
+      m2 += ${rows}.0 * delta * delta;
     }
+  }
+  workgroupBarrier();
+  ${unroll(2, (q) => `exchange_set(${at(q)}, m2_${q});`)}
+  workgroupBarrier();
+  if (merges) {
+    for (var i = 0u; i < bands; i++) { m2 += exchange_get(i * COLUMN_QUADS + local); }
+    let values = f32(bands * ${rows}u);
+    let nq = nq_merged;
+    let partial = ${partial};
+    ${COLUMN_ENTRIES}
   }
 `;
 }

@@ -289,7 +289,7 @@ describe("conv2d plan", () => {
       conv2d.refusal?.({ ...CONV_IN, ...change }, BASELINE_CAPS, variant);
     expect(refusal({ stride: 2 }, "patch")).toBe("patch is for stride 1, got 2");
     expect(refusal({ kernelSize: [5, 5] }, "patch")).toBe(
-      "patch needs 19456 bytes of workgroup storage, got 16384",
+      "patch needs 17936 bytes of workgroup storage, got 16384",
     );
     expect(refusal({}, "patch")).toBeNull();
     expect(refusal({}, "tiled-split")).toBe(
