@@ -79,6 +79,11 @@ function attentionTileWgsl(headDim: number, { RQ, CHUNKS }: TileShape): string {
   return /* wgsl */ `
 const MASKED: f32 = -3.0e38;
 
+// From left to right: four multiply-adds. Compilers of GPUs may not make them of a sum that begins with a dot product.
+fn add_dot(sum: f32, a: vec4<f32>, b: vec4<f32>) -> f32 {
+  return sum + a.x * b.x + a.y * b.y + a.z * b.z + a.w * b.w;
+}
+
 var<workgroup> q_staged: array<vec4<f32>, Q_QUADS>; // [quad][query]
 var<workgroup> kv_staged: array<vec4<f32>, KV_QUADS>; // k: [quad][key slot]; v: [key][quad], not padded
 var<workgroup> weights: array<vec4<f32>, Q_QUADS>; // [four keys][query]
@@ -129,7 +134,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
           RQ,
           "$r",
           /* wgsl */ `let q$r = q_staged[c * BQ_PADDED + row$r];
-        s$r += vec4<f32>(dot(q$r, k0), dot(q$r, k1), dot(q$r, k2), dot(q$r, k3));`,
+        s$r = vec4<f32>(add_dot(s$r.x, q$r, k0), add_dot(s$r.y, q$r, k1), add_dot(s$r.z, q$r, k2), add_dot(s$r.w, q$r, k3));`,
         )}
       }
       workgroupBarrier();
@@ -181,7 +186,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         RQ,
         "$r",
         /* wgsl */ `let w$r = weights[i * BQ_PADDED + row$r];
-      out$r_$n += w$r.x * v0 + w$r.y * v1 + w$r.z * v2 + w$r.w * v3;`,
+      out$r_$n = out$r_$n + w$r.x * v0 + w$r.y * v1 + w$r.z * v2 + w$r.w * v3;`,
       )}
     }
     workgroupBarrier();`,
