@@ -137,25 +137,31 @@ async function compute(device: GPUDevice, units: MatrixUnits): Promise<Float32Ar
 }
 
 /**
- * The probe's shader: for each subgroup a product with a sum of two K steps, through workgroup memory with padded rows, as
- * in the kernels. The left factor of each subgroup begins one row below that of the subgroup before. Subgroups store in
+ * The probe's shader: for each subgroup a product with a sum of two K steps, through workgroup memory with padded rows, the
+ * right factor transposed, as in the kernels. The left factor of each subgroup begins one row below that of the subgroup before. Subgroups store in
  * turn.
  */
 export function probeWgsl(units: MatrixUnits): string {
   const { M, N, K } = units;
   const subgroups = MATRIX_WORKGROUP / units.subgroupSize;
   const a: MatrixArray = { name: "a", type: "f16", rowLength: 2 * K + 8, rows: M + subgroups };
-  const b: MatrixArray = { name: "b", type: "f16", rowLength: N + 8, rows: 2 * K };
+  const b: MatrixArray = {
+    name: "b",
+    type: "f16",
+    rowLength: 2 * K + 8,
+    rows: N,
+    isTransposed: true,
+  };
   const c: MatrixArray = { name: "c", type: "f32", rowLength: N, rows: M };
-  const fill = ({ name, rowLength, rows }: MatrixArray): string => `
+  const fill = ({ name, rowLength, rows, isTransposed }: MatrixArray): string => `
   for (var quad = local; quad < ${(rowLength * rows) / 4}u; quad += ${MATRIX_WORKGROUP}u) {
     let row = 4u * quad / ${rowLength}u;
     let column = 4u * quad % ${rowLength}u;
-    set_${name}(quad, vec4<f16>(${[0, 1, 2, 3].map((i) => `${name}_at(row, column + ${i}u)`).join(", ")}));
+    set_${name}(quad, vec4<f16>(${[0, 1, 2, 3].map((i) => `${name}_at(${isTransposed ? `column + ${i}u, row` : `row, column + ${i}u`})`).join(", ")}));
   }`;
   const multiply = (step: number): string => {
     const left = loadMatrix(units, "left", a, `subgroup * ${a.rowLength}u + ${step * K}u`);
-    const right = loadMatrix(units, "right", b, `${step * K * b.rowLength}u`);
+    const right = loadMatrix(units, "right", b, `${step * K}u`);
     return `sum = subgroupMatrixMultiplyAccumulate(${left}, ${right}, sum);`;
   };
   return /* wgsl */ `${["enable f16;", ...matrixDirectives(units)].join("\n")}
@@ -205,6 +211,7 @@ type MatrixShape = Pick<MatrixUnits, "M" | "N" | "K">;
 /** Shapes to try where the adapter's info lists none. The info of a device lists none in Dawn. */
 const COMMON_SHAPES: readonly MatrixShape[] = [
   { M: 16, N: 16, K: 16 },
+  { M: 16, N: 8, K: 16 },
   { M: 8, N: 16, K: 16 },
   { M: 8, N: 8, K: 8 },
 ];

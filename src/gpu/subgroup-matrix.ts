@@ -42,6 +42,8 @@ export interface MatrixArray {
   /** A multiple of 8 (f16) or 4 (f32): rows have to begin at multiples of 16 bytes. */
   readonly rowLength: number;
   readonly rows: number;
+  /** Whether its rows are the columns of the matrices: a lane's share of a right factor is then in one piece. */
+  readonly isTransposed?: boolean;
 }
 
 /** Bytes of workgroup memory. */
@@ -96,14 +98,15 @@ export function matrixType({ M, N, K }: MatrixUnits, side: "left" | "right" | "r
 export function loadMatrix(
   units: MatrixUnits,
   side: "left" | "right",
-  { name, rowLength }: MatrixArray,
+  { name, rowLength, isTransposed = false }: MatrixArray,
   offset: string,
 ): string {
   const type = matrixType(units, side);
+  const order = isTransposed ? "col_major" : "row_major";
   return {
-    quads: `subgroupMatrixLoad<${type}, row_major>(&${name}, (${offset}) / 4u, ${rowLength / 4}u)`,
-    elements: `subgroupMatrixLoad<${type}, row_major>(&${name}, ${offset}, ${rowLength}u)`,
-    flag: `subgroupMatrixLoad<${type}>(&${name}, ${offset}, false, ${rowLength}u)`,
+    quads: `subgroupMatrixLoad<${type}, ${order}>(&${name}, (${offset}) / 4u, ${rowLength / 4}u)`,
+    elements: `subgroupMatrixLoad<${type}, ${order}>(&${name}, ${offset}, ${rowLength}u)`,
+    flag: `subgroupMatrixLoad<${type}>(&${name}, ${offset}, ${isTransposed}, ${rowLength}u)`,
   }[units.spelling];
 }
 

@@ -45,8 +45,9 @@ const TILE_A: MatrixArray = {
 const TILE_W: MatrixArray = {
   name: "tile_w",
   type: "f16",
-  rowLength: TILE_COLUMNS + PADDING,
-  rows: 4 * K_QUADS,
+  rowLength: 4 * K_QUADS + PADDING,
+  rows: TILE_COLUMNS,
+  isTransposed: true,
 };
 const SUMS: MatrixArray = { name: "sums", type: "f32", rowLength: TILE_COLUMNS, rows: SUM_ROWS };
 const ARRAYS = [TILE_A, TILE_W, SUMS];
@@ -78,9 +79,9 @@ function matrixBody(units: MatrixUnits, normalises: boolean): GemmBody {
   const each = (line: (i: number, j: number) => string): string =>
     unroll(rows, (i) => unroll(columns, (j) => line(i, j)));
   const left = (i: number): string =>
-    loadMatrix(units, "left", TILE_A, `(fragment_row + ${i}u * M) * A_LENGTH + k`);
+    loadMatrix(units, "left", TILE_A, `left_at + ${i}u * (M * A_LENGTH) + k`);
   const right = (j: number): string =>
-    loadMatrix(units, "right", TILE_W, `k * W_LENGTH + fragment_column + ${j}u * N`);
+    loadMatrix(units, "right", TILE_W, `right_at + ${j}u * (N * W_LENGTH) + k`);
   return {
     kQuads: K_QUADS,
     constants: {
@@ -90,10 +91,10 @@ function matrixBody(units: MatrixUnits, normalises: boolean): GemmBody {
       A_LENGTH: TILE_A.rowLength,
       W_LENGTH: TILE_W.rowLength,
       SUM_ROWS,
+      SUBGROUPS_DOWN: down,
       SUBGROUPS_ACROSS: across,
       SUBGROUP_ROWS: rows * M,
       SUBGROUP_COLUMNS: columns * N,
-      BLOCK_BITS: Math.log2(TILE_COLUMNS),
     },
     directives: matrixDirectives(units),
     declarations: `${ARRAYS.map((array) => matrixArrayWgsl(units, array)).join("")}
@@ -102,28 +103,31 @@ fn exchange_get(at: u32) -> vec4<f32> { return get_sums(at); }
 `,
     attributes: subgroupSizeAttribute(units),
     parameters: ", @builtin(subgroup_id) subgroup: u32",
-    begin: /* wgsl */ `let fragment_row = (subgroup / SUBGROUPS_ACROSS) * SUBGROUP_ROWS;
-  let fragment_column = (subgroup % SUBGROUPS_ACROSS) * SUBGROUP_COLUMNS;
+    begin: /* wgsl */ `// The masks change nothing. They show compilers that all loads of matrices are within their arrays.
+  let fragment_row = ((subgroup / SUBGROUPS_ACROSS) & (SUBGROUPS_DOWN - 1u)) * SUBGROUP_ROWS;
+  let fragment_column = (subgroup & (SUBGROUPS_ACROSS - 1u)) * SUBGROUP_COLUMNS;
+  let left_at = fragment_row * A_LENGTH;
+  let right_at = fragment_column * W_LENGTH;
+  let stage_column = local & (COLUMN_QUADS - 1u);
+  let stage_quad = local >> COLUMN_QUAD_BITS;
   ${each((i, j) => `var sum${i}_${j}: ${matrixType(units, "result")};`)}`,
     step: /* wgsl */ `for (var s = 0u; s < K_QUADS / 2u; s++) {
         let k = k0 + stage_k + s;
         var a = vec4<f32>(0.0);
-        if (k < quads) { a = load_tap(source_row, tap, k); }
+        if (k < quads) { a = load_tap(source, tap, k); }
         set_tile_a(stage_row * (A_LENGTH / 4u) + stage_k + s, ${normalises ? "pack(a)" : "vec4<f16>(a)"});
       }
-      // Blocks of 16 column quads × 4 channels, one for each quad of the K step, as they lie in memory.
-      for (var s = 0u; s < K_QUADS * 4u * COLUMN_QUADS / INVOCATIONS; s++) {
-        let slot = local + s * INVOCATIONS;
-        let block = slot >> BLOCK_BITS;
-        let column = (slot >> 2u) & (COLUMN_QUADS - 1u);
-        let kk = slot & 3u;
-        let k = k0 + block;
-        let nq = nq0 + column;
-        var w = vec4<f16>();
-        if (k < quads && nq < params.column_quads) {
-          w = weight[(((first_tap + tap) * quads_in + k) * params.column_quads + nq) * 4u + kk];
-        }
-        set_tile_w((block * 4u + kk) * (W_LENGTH / 4u) + column, w);
+      // An invocation takes a block of 4 channels × 4 columns and transposes it. Behind the last quad of channels or columns it
+      // takes a stand-in: such channels meet zeros of x, such columns are not stored.
+      {
+        let row = (first_tap + tap) * quads_in + min(k0 + stage_quad, quads - 1u);
+        let block = (row * params.column_quads + stage_nq) * 4u;
+        ${unroll(4, (r) => `let w${r} = weight[block + ${r}u];`)}
+        let at = stage_column * W_LENGTH + stage_quad;
+        ${unroll(4, (c) => {
+          const component = "xyzw".charAt(c);
+          return `set_tile_w(at + ${c}u * (W_LENGTH / 4u), vec4<f16>(w0.${component}, w1.${component}, w2.${component}, w3.${component}));`;
+        })}
       }
       workgroupBarrier();
       for (var k = 0u; k < 4u * K_QUADS; k += K) {

@@ -73,7 +73,8 @@ export interface TileExtras {
  *
  * - `k_quads()`, the quads of the K axis in the weight from tap to tap, and `tap_quads(tap)`, those that a tap has;
  * - `struct Row` and `locate(row, phase) -> Row`, for a row that exists;
- * - `load_tap(Row, tap, k) -> vec4<f32>`, zeros in the padding;
+ * - `Source` and `at_tap(Row, tap) -> Source`, what is the same for all K steps of a tap;
+ * - `load_tap(Source, tap, k) -> vec4<f32>`, zeros in the padding;
  * - `output_row(row, phase)`.
  */
 export function tiledGemmWgsl(body: GemmBody, taps: string, extras: TileExtras | "split"): string {
@@ -104,6 +105,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
   ${body.begin}
   for (var tap = 0u; tap < ${taps}; tap++) {
     let quads = tap_quads(tap);
+    let source = at_tap(source_row, tap);
     ${isSplit ? SLICE_STEPS : "for (var k0 = 0u; k0 < quads; k0 += K_QUADS) {"}
       ${body.step}
     }
@@ -148,7 +150,7 @@ fn exchange_get(at: u32) -> vec4<f32> { return tile_a[at / TILE_ROWS][at % TILE_
   step: /* wgsl */ `for (var s = 0u; s < K_QUADS / 2u; s++) {
         let k = k0 + stage_k + s;
         var a = vec4<f32>(0.0);
-        if (k < quads) { a = load_tap(source_row, tap, k); }
+        if (k < quads) { a = load_tap(source, tap, k); }
         tile_a[stage_k + s][stage_row] = a;
       }
       // Behind the last quad of channels or columns: a stand-in. Such channels meet zeros of x, such columns are not stored.

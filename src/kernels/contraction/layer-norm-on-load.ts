@@ -50,7 +50,7 @@ export function layerNormParams(
   return [u32("row_partials", rowPartials(channels) ?? 0), f32("eps", norm.eps)];
 }
 
-/** WGSL of `Row`, `locate` and `load_tap` for `tiledGemmWgsl`, which has `TILE_COLUMNS`. Needs `load_stored(row, k)`. */
+/** WGSL of `Row`, `locate`, `Source`, `at_tap` and `load_tap` for `tiledGemmWgsl`, which has `TILE_COLUMNS`. Needs `load_stored(row, k)`. */
 export const LAYER_NORM_ROWS = /* wgsl */ `
 struct Row { index: u32, mean: f32, rstd: f32 }
 fn locate(row: u32, phase: u32) -> Row {
@@ -65,7 +65,9 @@ fn locate(row: u32, phase: u32) -> Row {
   }
   return Row(row, mean, 1.0 / sqrt(m2 / f32(params.row_partials * TILE_COLUMNS) + params.eps));
 }
-fn load_tap(row: Row, tap: u32, k: u32) -> vec4<f32> {
+alias Source = Row;
+fn at_tap(row: Row, tap: u32) -> Source { return row; }
+fn load_tap(row: Source, tap: u32, k: u32) -> vec4<f32> {
   return (load_stored(row.index, k) - row.mean) * row.rstd * gamma[k] + beta[k];
 }
 `;

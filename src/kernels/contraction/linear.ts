@@ -125,7 +125,9 @@ ${normalisesRows ? LAYER_NORM_ROWS : PLAIN_ROWS}`;
 const PLAIN_ROWS = /* wgsl */ `
 struct Row { index: u32 }
 fn locate(row: u32, phase: u32) -> Row { return Row(row); }
-fn load_tap(row: Row, tap: u32, k: u32) -> vec4<f32> { return load_x(row.index, k); }
+alias Source = Row;
+fn at_tap(row: Row, tap: u32) -> Source { return row; }
+fn load_tap(source: Source, tap: u32, k: u32) -> vec4<f32> { return load_x(source.index, k); }
 `;
 
 /** Main of `naive`. Needs `load_x` and the epilogue. */
