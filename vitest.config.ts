@@ -1,17 +1,28 @@
+import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
-import { hasAdapter } from "./src/node/gpu.ts";
+import { findAdapter } from "./src/node/gpu.ts";
 import {
   SOFTWARE_MARKER,
-  SOFTWARE_NOTICE,
-  softwareAdapterEnv,
+  correctExecPath,
+  softwareNotice,
+  unpackedMesa,
 } from "./src/node/software-adapter.ts";
+import { swiftShader } from "./src/node/swiftshader.ts";
 
-// Workers are child processes ("forks") and inherit these variables; threads would not see them.
-if (!process.env[SOFTWARE_MARKER] && !(await hasAdapter())) {
-  const env = await softwareAdapterEnv();
-  if (env !== null) {
-    process.stderr.write(`${SOFTWARE_NOTICE}\n`);
-    Object.assign(process.env, env);
+/** Where `.ci/run` and tests/matrix-units/run.sh keep Mesa. */
+const MESA = fileURLToPath(new URL("node_modules/.cache/mesa", import.meta.url));
+
+const isSwiftShaderWanted = process.env["RCOD_TEST_DRIVER"] === "swiftshader";
+
+correctExecPath();
+// Workers are child processes ("forks") and inherit variables and executable; threads would not see them.
+if (!process.env[SOFTWARE_MARKER] && (isSwiftShaderWanted || !(await findAdapter()))) {
+  const mesa = isSwiftShaderWanted ? null : (unpackedMesa(MESA) ?? unpackedMesa());
+  const driver = mesa ?? (await swiftShader());
+  if (driver !== null) {
+    process.stderr.write(`${softwareNotice(driver.name)}\n`);
+    Object.assign(process.env, driver.env);
+    process.execPath = driver.node;
   }
 }
 
@@ -21,6 +32,7 @@ export default defineConfig({
     // Software adapters use every core for one dispatch; more workers only fight over them.
     maxWorkers: 2,
     include: ["tests/**/*.test.ts"],
+    setupFiles: ["tests/support/exec-path.ts"],
     testTimeout: 120_000,
     hookTimeout: 120_000,
   },

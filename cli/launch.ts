@@ -1,8 +1,8 @@
 /**
  * Makes sure that a command runs in a process where WebGPU has an adapter.
  *
- * A GPU is used where one answers. Elsewhere the command is started once more with the environment of the
- * software adapter, because the dynamic linker reads it only at process start. Deno and browsers bring
+ * A GPU is used where one answers. Elsewhere the command is started once more on a software adapter: Mesa's that
+ * `rcod adapter install` has fetched, else the system's own if Dawn takes it, else SwiftShader. Deno and browsers bring
  * their own `navigator.gpu`: nothing to do.
  */
 import type { ChildProcess } from "node:child_process";
@@ -10,14 +10,18 @@ import { spawn } from "node:child_process";
 import { constants } from "node:os";
 import { fileURLToPath } from "node:url";
 import { DeviceError } from "../src/gpu/errors.ts";
+import type { FoundAdapter } from "../src/node/gpu.ts";
 import { nodeGpuProvider } from "../src/node/gpu.ts";
+import type { SoftwareAdapter } from "../src/node/software-adapter.ts";
 import {
   SOFTWARE_MARKER,
-  SOFTWARE_NOTICE,
-  softwareAdapterEnv,
+  correctExecPath,
+  softwareNotice,
+  unpackedMesa,
 } from "../src/node/software-adapter.ts";
+import { swiftShader } from "../src/node/swiftshader.ts";
 import { driverAdvice } from "./advice.ts";
-import { processTerminal } from "./terminal.ts";
+import { TTY_MARKER, processTerminal } from "./terminal.ts";
 
 /** A driver that takes longer than this to answer a request for an adapter counts as absent. */
 const PROBE_TIMEOUT_MS = 20_000;
@@ -25,45 +29,93 @@ const PROBE_TIMEOUT_MS = 20_000;
 /** Signals that end the child as well as us. */
 const FORWARDED_SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
+/** What a command finds: an adapter in this process, or one that it has to be started on. */
+export interface Choice {
+  readonly here: FoundAdapter | null;
+  readonly elsewhere: SoftwareAdapter | null;
+}
+
 /**
  * Returns null when this process can ask for an adapter, or the exit code of the child process that has
  * done the whole command in its place. Throws `DeviceError` where neither is possible.
  */
 export async function launch(): Promise<number | null> {
   if ((globalThis.navigator as Navigator | undefined)?.gpu !== undefined) return null;
-  if (process.env[SOFTWARE_MARKER]) return null;
+  if (process.env[SOFTWARE_MARKER]) {
+    correctExecPath();
+    return null;
+  }
   // Elsewhere Dawn has Metal or Direct3D and there is no software adapter: asking twice gains nothing.
   if (process.platform !== "linux") return null;
-  if (await probeAdapter()) return null;
-  const env = await softwareAdapterEnv();
-  if (env === null) {
+  const { here, elsewhere } = await chooseAdapter();
+  const user = userDrivers();
+  if (here === null && user !== null) {
+    processTerminal.note(`rcod: ${user} gives no adapter here, so another one is looked for`);
+  }
+  if (elsewhere !== null) {
+    processTerminal.note(softwareNotice(elsewhere.name));
+    return runAgain(elsewhere);
+  }
+  if (here === null) {
     await nodeGpuProvider(); // says so where the package "webgpu" is what is missing
     throw new DeviceError(
       `device: no GPU answered and no software adapter is installed. ${driverAdvice().join(". ")}. ` +
-        `Or install the software adapter (Linux x64): npm install @sparticuz/chromium tar-fs`,
+        `Or install a software adapter (Linux x64): rcod adapter install, or npm install @sparticuz/chromium tar-fs`,
     );
   }
-  processTerminal.note(SOFTWARE_NOTICE);
-  return runAgain(env);
+  if (here.isSoftware && user === null) {
+    processTerminal.note(softwareNotice(here.name.replace(/:.*/, "")));
+  }
+  return null;
 }
 
-/** Asks for an adapter in a short-lived process, so that a driver that talks or crashes does no harm. */
-async function probeAdapter(): Promise<boolean> {
+/** What `launch` takes. Drivers that the user names in the environment come first, if one answers. */
+export async function chooseAdapter(): Promise<Choice> {
+  // Both at once: only who has fetched Mesa pays for its answer.
+  const mesa = unpackedMesa();
+  const [here, fetched] = await Promise.all([askAdapter(), mesa && askAdapter(mesa)]);
+  const isWanted = here !== null && (userDrivers() !== null || !here.isSoftware);
+  if (isWanted) return { here, elsewhere: null };
+  if (fetched !== null) return { here, elsewhere: mesa };
+  return { here, elsewhere: here === null ? await swiftShader() : null };
+}
+
+/** The user's own choice of drivers, as it stands in the environment; null without one. */
+function userDrivers(): string | null {
+  const name = ["VK_DRIVER_FILES", "VK_ICD_FILENAMES"].find((key) => process.env[key]);
+  return name === undefined ? null : `${name}=${process.env[name]}`;
+}
+
+/**
+ * Asks for an adapter, the system's without a driver, in a short-lived process: a driver that talks, crashes or hangs does
+ * no harm there.
+ */
+export async function askAdapter(driver?: SoftwareAdapter): Promise<FoundAdapter | null> {
   const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
   const script = fileURLToPath(new URL(`./probe.${extension}`, import.meta.url));
-  const child = spawn(process.execPath, [...process.execArgv, script], {
-    stdio: "ignore",
+  const child = spawn(driver?.node ?? process.execPath, [...process.execArgv, script], {
+    stdio: ["ignore", "pipe", "ignore"],
+    env: { ...process.env, ...driver?.env },
     timeout: PROBE_TIMEOUT_MS,
     killSignal: "SIGKILL",
   });
-  return (await exitCodeOf(child)) === 0;
+  let answer = "";
+  child.stdout?.on("data", (chunk: Buffer) => (answer += chunk.toString()));
+  try {
+    if ((await exitCodeOf(child)) !== 0) return null;
+    return JSON.parse(answer.trim().split("\n").at(-1) ?? "") as FoundAdapter;
+  } catch {
+    return null; // it cannot be started, or is none that speaks
+  }
 }
 
-async function runAgain(env: Readonly<Record<string, string>>): Promise<number> {
-  const child = spawn(process.execPath, [...process.execArgv, ...process.argv.slice(1)], {
-    stdio: "inherit",
-    env: { ...process.env, ...env },
+async function runAgain({ node, env }: SoftwareAdapter): Promise<number> {
+  const child = spawn(node, [...process.execArgv, ...process.argv.slice(1)], {
+    stdio: ["inherit", "inherit", "pipe"],
+    env: { ...process.env, ...env, ...(process.stderr.isTTY && { [TTY_MARKER]: "1" }) },
   });
+  const hand = withoutChatter((text) => void process.stderr.write(text, "latin1"));
+  child.stderr?.on("data", (chunk: Buffer) => hand(chunk.toString("latin1"))); // a chunk may end within a letter
   // Ctrl-C in a terminal reaches the child by itself as well; it takes signals in quick succession as one.
   const forward = (signal: NodeJS.Signals) => void child.kill(signal);
   for (const signal of FORWARDED_SIGNALS) process.on(signal, forward);
@@ -74,11 +126,27 @@ async function runAgain(env: Readonly<Record<string, string>>): Promise<number> 
   }
 }
 
-/** Exit code, or 128 + the number of the signal that ended the process. */
+/** How Dawn's lines begin about limits of llvmpipe that are higher than it can use. */
+const CHATTER = "Warning: maxDynamic";
+
+/** Passes text on without Dawn's chatter. A line's beginning waits only as long as it may become some: bars have no end. */
+function withoutChatter(write: (text: string) => void): (text: string) => void {
+  let held = "";
+  return (text) => {
+    const lines = (held + text).split(/(?<=\n)/);
+    const last = lines.at(-1) ?? "";
+    const mayBeChatter = last.startsWith(CHATTER) || CHATTER.startsWith(last);
+    held = mayBeChatter && !last.endsWith("\n") ? (lines.pop() as string) : "";
+    const kept = lines.filter((line) => !line.startsWith(CHATTER)).join("");
+    if (kept !== "") write(kept);
+  };
+}
+
+/** Exit code, or 128 + the number of the signal that ended the process; its output has been read. */
 async function exitCodeOf(child: ChildProcess): Promise<number> {
   return new Promise((resolve, reject) => {
     child.once("error", reject);
-    child.once("exit", (code, signal) =>
+    child.once("close", (code, signal) =>
       resolve(code ?? 128 + (signal === null ? 0 : constants.signals[signal])),
     );
   });

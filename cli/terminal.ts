@@ -10,11 +10,16 @@ export interface Terminal {
   readonly progressStream: NodeJS.WritableStream & { readonly isTTY?: boolean };
 }
 
+/** Set where stderr is a pipe to a launcher that hands it on to a terminal. */
+export const TTY_MARKER = "RCOD_STDERR_IS_TTY";
+
 export const processTerminal: Terminal = {
   out: (line) => void process.stdout.write(`${line}\n`),
   note: (line) => void process.stderr.write(`${line}\n`),
   get progressStream() {
-    return process.stderr;
+    return process.env[TTY_MARKER]
+      ? Object.assign(process.stderr, { isTTY: true })
+      : process.stderr;
   },
 };
 

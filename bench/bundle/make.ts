@@ -11,7 +11,7 @@ import { fileURLToPath } from "node:url";
 import { parseArgs, promisify } from "node:util";
 import { createGzip } from "node:zlib";
 import { pack } from "tar-fs";
-import { softwareAdapterEnv } from "../../src/node/software-adapter.ts";
+import { swiftShader } from "../../src/node/swiftshader.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 const NAME = "rcod-bench";
@@ -85,7 +85,7 @@ export async function main(argv: readonly string[]): Promise<number> {
 /** Vulkan's loader and SwiftShader, from the npm package. */
 async function copyVulkan(to: string): Promise<void> {
   await mkdir(to, { recursive: true });
-  const icd = (await softwareAdapterEnv())?.["VK_ICD_FILENAMES"];
+  const icd = (await swiftShader())?.env["VK_ICD_FILENAMES"];
   if (icd === undefined) {
     throw new Error("bench:bundle: needs npm install @sparticuz/chromium tar-fs");
   }

@@ -4,13 +4,12 @@
 // buffers outside it. `what` is "convert", "load" or "upscale" (loads, then makes 128² pixels of 32² of noise).
 // A software adapter keeps device memory in this process: its counted bytes are given beside, to be subtracted.
 // Needs `npm run build`. On a machine without a GPU the process starts itself again with the software adapter.
-import { spawn } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { runConvert } from "../../dist/cli/convert/run.js";
 import { loadModelAt } from "../../dist/cli/engine.js";
-import { hasAdapter, requestNodeGpu } from "../../dist/src/node/gpu.js";
-import { SOFTWARE_MARKER, softwareAdapterEnv } from "../../dist/src/node/software-adapter.js";
+import { launch } from "../../dist/cli/launch.js";
+import { requestNodeGpu } from "../../dist/src/node/gpu.js";
 
 const SAMPLE_MS = 10;
 const { values, positionals } = parseArgs({
@@ -29,11 +28,9 @@ const [what] = positionals;
 const { model, clip, checkpoint } = values;
 const paths = { model, ...(clip && { clip }), ...(checkpoint && { checkpoint }) };
 
-if (what !== "convert" && !process.env[SOFTWARE_MARKER] && !(await hasAdapter())) {
-  const env = { ...process.env, ...(await softwareAdapterEnv()) };
-  const child = spawn(process.execPath, process.argv.slice(1), { stdio: "inherit", env });
-  child.on("exit", (code) => process.exit(code ?? 1));
-} else await measure();
+const exitCode = what === "convert" ? null : await launch();
+if (exitCode === null) await measure();
+else process.exitCode = exitCode;
 
 async function measure() {
   const gpu = what === "convert" ? null : await requestNodeGpu();

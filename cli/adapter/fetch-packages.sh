@@ -5,7 +5,7 @@
 #   fetch-packages.sh FOLDER PACKAGE…
 # Writes FOLDER/root, what is in the packages; FOLDER/node, which runs Node on their C library; FOLDER/icd, the drivers'
 # manifests. Does nothing where FOLDER holds all of this already. Needs Linux on x86-64 and apt-get. Exit code 77: it cannot
-# be done here, and why.
+# be done here, and why, in the last line on stderr. RCOD_STATUS_FD: a descriptor to which apt reports its progress.
 set -eu
 
 cannot() {
@@ -21,13 +21,15 @@ keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 [ "$(uname -sm)" = "Linux x86_64" ] || cannot "Linux on x86-64 is needed"
 [ "$(cat "$folder/complete" 2>/dev/null)" = "$packages" ] && exit 0
 command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || cannot "apt-get and dpkg-deb are needed"
-[ -f "$keyring" ] || cannot "$keyring is missing (package debian-archive-keyring)"
+[ -f "$keyring" ] || cannot "$keyring is missing; install the package debian-archive-keyring"
 mkdir -p "$folder"
 folder=$(cd "$folder" && pwd)
 # Written beside and renamed at the end, so that a broken download leaves nothing that looks whole.
 work=$folder/fetching
 rm -rf "$work"
 trap 'rm -rf "$work"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
 mkdir -p "$work/lists/partial" "$work/cache/archives/partial" "$work/none" "$work/root" "$work/icd"
 
 # The first repository of apt's configuration that serves the suites.
@@ -42,7 +44,7 @@ find_mirror() {
   done
   return 1
 }
-mirror=$(find_mirror) || cannot "no mirror of apt's configuration serves trixie; name one in RCOD_DEBIAN_MIRROR"
+mirror=$(find_mirror) || cannot "no mirror of apt's configuration serves trixie and trixie-backports; name one in RCOD_DEBIAN_MIRROR"
 
 # apt with lists, packages and a state of its own: no package is installed in its eyes, so it takes all that are needed.
 : >"$work/status"
@@ -63,6 +65,7 @@ APT::Install-Recommends "false";
 APT::Sandbox::User "";
 Acquire::Languages "none";
 Acquire::Retries "2";
+${RCOD_STATUS_FD:+APT::Status-Fd "$RCOD_STATUS_FD";}
 CONF
 APT_CONFIG=$work/apt.conf apt-get -q update || cannot "apt cannot read the package lists of $mirror"
 APT_CONFIG=$work/apt.conf apt-get -q -y --download-only install -t trixie-backports $packages ||
@@ -78,10 +81,12 @@ loader=usr/lib64/ld-linux-x86-64.so.2
 [ -f "$work/root/$loader" ] || loader=lib64/ld-linux-x86-64.so.2
 cat >"$work/node" <<NODE
 #!/bin/sh
-# RCOD_PRELOAD: libraries that are loaded first.
-here=\$(dirname "\$0")
+# RCOD_PRELOAD: libraries that are loaded first. RCOD_NODE and RCOD_NODE_BINARY are for processes that start Node again:
+# this script and what it starts. Node itself takes the dynamic linker for its executable here.
+here=\$(cd "\$(dirname "\$0")" && pwd)
+export RCOD_NODE="\$here/node" RCOD_NODE_BINARY="\${RCOD_NODE_BINARY:-\$(command -v node)}"
 exec "\$here/root/$loader" --library-path "\$here/root/usr/lib/x86_64-linux-gnu" \${RCOD_PRELOAD:+--preload "\$RCOD_PRELOAD"} \\
-  "\${RCOD_NODE_BINARY:-\$(command -v node)}" "\$@"
+  "\$RCOD_NODE_BINARY" "\$@"
 NODE
 chmod +x "$work/node"
 rm -rf "$folder/root" "$folder/icd" "$folder/node" "$folder/complete"

@@ -1,5 +1,6 @@
 /** WebGPU in Node through the npm package `webgpu` (Dawn), or whatever `navigator.gpu` already offers (Deno). */
 import { tmpdir } from "node:os";
+import { adapterNames, isSoftwareAdapter } from "../gpu/caps.ts";
 import type { Gpu, GpuOptions } from "../gpu/device.ts";
 import { requestGpu } from "../gpu/device.ts";
 import { DeviceError, messageOf } from "../gpu/errors.ts";
@@ -58,11 +59,23 @@ export async function requestNodeGpu(options: NodeGpuOptions = {}): Promise<Gpu>
   });
 }
 
-/** Whether an adapter answers in this process, without keeping it. */
-export async function hasAdapter(): Promise<boolean> {
+/** What an adapter says it is. */
+export interface FoundAdapter {
+  readonly name: string;
+  readonly isSoftware: boolean;
+}
+
+/** The adapter that answers in this process, without keeping it; null where none does. */
+export async function findAdapter(): Promise<FoundAdapter | null> {
   try {
-    return (await (await nodeGpuProvider()).requestAdapter()) !== null;
+    const adapter = await (await nodeGpuProvider()).requestAdapter();
+    if (adapter === null) return null;
+    const { info } = adapter;
+    return {
+      name: info.description || adapterNames(info) || "unnamed",
+      isSoftware: isSoftwareAdapter(info) || info.isFallbackAdapter,
+    };
   } catch {
-    return false;
+    return null;
   }
 }

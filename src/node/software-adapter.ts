@@ -1,102 +1,56 @@
 /**
- * SwiftShader and a Vulkan loader from the npm package `@sparticuz/chromium`, for machines without a GPU.
+ * Drivers that compute on the CPU, for machines without a GPU, and how Node is started on one.
  *
- * Dawn opens `libvulkan.so.1` by name and the driver through `VK_ICD_FILENAMES`. The dynamic linker reads
- * `LD_LIBRARY_PATH` only at process start, so the environment returned here has to be given to a *child*
- * process (`cli/launch.ts`) or to test workers (`vitest.config.ts`).
+ * The dynamic linker reads where its libraries lie only at process start, so every driver that is not the system's own
+ * needs a *child* process (`cli/launch.ts`) or test workers (`vitest.config.ts`).
  */
-import { createReadStream } from "node:fs";
-import { access, lstat, mkdtemp, rename, rm } from "node:fs/promises";
-import { createRequire } from "node:module";
-import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
-import { pipeline } from "node:stream/promises";
-import { createBrotliDecompress } from "node:zlib";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { cacheFolder } from "./cache-folder.ts";
 
-export const SOFTWARE_NOTICE =
-  "no GPU found: using the software adapter (SwiftShader), about 1000 times slower";
+/** How Node is started on a driver. */
+export interface SoftwareAdapter {
+  readonly name: string;
+  /** Takes the arguments of `process.execPath`. */
+  readonly node: string;
+  /** Beside the environment that is there. */
+  readonly env: Readonly<Record<string, string>>;
+}
 
-/** Set in processes that were started with the software adapter, so that they do not start another. */
+/** Set in processes that were started on a software adapter, so that they do not start another. */
 export const SOFTWARE_MARKER = "RCOD_SOFTWARE_ADAPTER";
 
-const MANIFEST = "vk_swiftshader_icd.json";
-const FILES = [MANIFEST, "libvk_swiftshader.so", "libvulkan.so.1"];
+/** Debian packages whose newest versions `cli/adapter/fetch-packages.sh` unpacks into `mesaFolder`. */
+export const MESA_PACKAGES = ["mesa-vulkan-drivers", "libvulkan1", "libstdc++6"] as const;
 
-/**
- * Unpacks the software adapter once per user and package version, and returns the environment variables
- * that select it; null where the package is not installed or the platform has no build (Linux x64 only).
- */
-export async function softwareAdapterEnv(): Promise<Record<string, string> | null> {
-  if (process.platform !== "linux" || process.arch !== "x64") return null;
-  const require = createRequire(import.meta.url);
-  let archive: string;
-  let version: string;
-  let extract: (folder: string, options: { chown: boolean }) => NodeJS.WritableStream;
-  try {
-    // The package exports only its entry, so the archive is found from there: build/esm/ → bin/.
-    const entry = require.resolve("@sparticuz/chromium");
-    const root = join(dirname(entry), "..", "..");
-    archive = join(root, "bin", "swiftshader.tar.br");
-    await access(archive);
-    version = (require(join(root, "package.json")) as { version: string }).version;
-    ({ extract } = (await import("tar-fs")) as unknown as { extract: typeof extract });
-  } catch {
-    return null;
-  }
-  // The user id and not the name: in containers a user may have none.
-  const uid = process.getuid?.() ?? 0;
-  let folder = join(tmpdir(), `rcod-swiftshader-${version}-${uid}`);
-  if (!(await isComplete(folder, uid))) {
-    // Unpack beside and rename, so that a second process never sees half a library.
-    const temporary = await mkdtemp(join(tmpdir(), "rcod-swiftshader-"));
-    try {
-      await pipeline(
-        createReadStream(archive),
-        createBrotliDecompress(),
-        extract(temporary, { chown: false }),
-      );
-    } catch (error) {
-      await rm(temporary, { recursive: true, force: true });
-      throw error;
-    }
-    folder = await moveInPlace(temporary, folder, uid);
-  }
-  const icd = join(folder, MANIFEST);
-  const inherited = process.env["LD_LIBRARY_PATH"];
-  return {
+/** Where `rcod adapter install` keeps Mesa. */
+export function mesaFolder(): string {
+  return join(cacheFolder(), "mesa");
+}
+
+/** llvmpipe of a Mesa that lies in `folder` with the C library that it needs; null where none does, or half of one. */
+export function unpackedMesa(folder: string = mesaFolder()): SoftwareAdapter | null {
+  const icd = join(folder, "icd", "lvp_icd.json");
+  const node = join(folder, "node");
+  if (![join(folder, "complete"), icd, node].every((path) => existsSync(path))) return null;
+  const env = {
     VK_ICD_FILENAMES: icd,
     VK_DRIVER_FILES: icd,
-    LD_LIBRARY_PATH: inherited ? `${folder}:${inherited}` : folder,
+    RCOD_NODE_BINARY: process.env["RCOD_NODE_BINARY"] ?? process.execPath,
     [SOFTWARE_MARKER]: "1",
   };
+  return { name: "llvmpipe", node, env };
 }
 
-/** Renames `temporary` to `folder` and returns where the files are at the end. */
-async function moveInPlace(temporary: string, folder: string, uid: number): Promise<string> {
-  for (let attempt = 0; attempt < 2; attempt++) {
-    try {
-      await rename(temporary, folder);
-      return folder;
-    } catch {
-      if (await isComplete(folder, uid)) {
-        await rm(temporary, { recursive: true, force: true }); // another process was first
-        return folder;
-      }
-      // The folder is incomplete: a cleaner of the temporary folder has removed files.
-      await rm(folder, { recursive: true, force: true }).catch(() => undefined);
-    }
-  }
-  return temporary; // another user owns the folder of that name: never load their libraries
+/** Under a C library of its own, Node takes the dynamic linker for its executable: what starts Node again must not. */
+export function correctExecPath(): void {
+  process.execPath = process.env["RCOD_NODE"] ?? process.execPath;
 }
 
-/** Whether all files are there and belong to us: the temporary folder is open to everybody. */
-async function isComplete(folder: string, uid: number): Promise<boolean> {
-  try {
-    const stats = await lstat(folder);
-    if (!stats.isDirectory() || stats.uid !== uid) return false;
-    await Promise.all(FILES.map((name) => access(join(folder, name))));
-    return true;
-  } catch {
-    return false;
-  }
+/** One line for people. `name` is the driver's. */
+export function softwareNotice(name: string): string {
+  const slow = /swiftshader/i.test(name)
+    ? "about 1000 times slower. rcod adapter install fetches one that is 6 times as fast"
+    : "some hundred times slower";
+  return `no GPU found: using the software adapter (${name}), ${slow}`;
 }

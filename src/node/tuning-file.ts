@@ -1,13 +1,11 @@
 /** Measured kernel variants in a file of the user's cache folder. */
 import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
-import { homedir } from "node:os";
 import { dirname, join } from "node:path";
+import { cacheFolder } from "./cache-folder.ts";
 
 /** `$XDG_CACHE_HOME/rcod-webgpu/tuning.json`; without the variable in `~/.cache`, on Windows in `%LOCALAPPDATA%`. */
 export function tuningFilePath(): string {
-  const local = process.platform === "win32" ? process.env["LOCALAPPDATA"] : undefined;
-  const cache = process.env["XDG_CACHE_HOME"] || local || join(homedir(), ".cache");
-  return join(cache, "rcod-webgpu", "tuning.json");
+  return join(cacheFolder(), "tuning.json");
 }
 
 /** A `tuningStore` for `loadModel`. Writes beside the file and renames, so that readers never see a half. */

@@ -63,10 +63,18 @@ export function useStage(): Stage {
   };
 }
 
-/** The environment of a user's shell: without what the test run has set up for its own software adapter. */
-export function bareEnvironment(): NodeJS.ProcessEnv {
-  const names = ["VK_ICD_FILENAMES", "VK_DRIVER_FILES", "LD_LIBRARY_PATH", "RCOD_SOFTWARE_ADAPTER"];
-  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !names.includes(name)));
+/** Node on the machine's own C library, as users start it. */
+const NODE = process.env["RCOD_NODE_BINARY"] ?? process.execPath;
+
+/**
+ * The environment of a user's shell: without what the test run has set up for its own software adapter, and with a cache
+ * folder that holds `cache`, nothing by default.
+ */
+export function bareEnvironment(cache = "/nonexistent"): NodeJS.ProcessEnv {
+  const isOurs = (name: string) =>
+    /^(VK_(ICD_FILENAMES|DRIVER_FILES)|LD_LIBRARY_PATH|RCOD_\w+)$/.test(name);
+  const kept = Object.entries(process.env).filter(([name]) => !isOurs(name));
+  return { ...Object.fromEntries(kept), XDG_CACHE_HOME: cache };
 }
 
 export interface Finished {
@@ -84,7 +92,7 @@ export interface Running {
 
 /** Starts a script in Node. */
 export function start(script: string, args: readonly string[], env = process.env): Running {
-  const child = spawn(process.execPath, [script, ...args], {
+  const child = spawn(NODE, [script, ...args], {
     env,
     stdio: ["ignore", "pipe", "pipe"],
   });

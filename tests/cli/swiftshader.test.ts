@@ -1,7 +1,7 @@
 import { lstat, readdir, rename, rm, symlink } from "node:fs/promises";
 import { dirname } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { softwareAdapterEnv } from "../../src/node/software-adapter.ts";
+import { swiftShader } from "../../src/node/swiftshader.ts";
 import { useFolder } from "./support/terminal.ts";
 
 const FILES = ["libvk_swiftshader.so", "libvulkan.so.1", "vk_swiftshader_icd.json"];
@@ -12,7 +12,7 @@ afterEach(() => void vi.unstubAllEnvs());
 
 /** Where the environment points to; checks that everything needed is in there. */
 async function unpack(): Promise<string> {
-  const env = await softwareAdapterEnv();
+  const { env } = (await swiftShader()) ?? {};
   const home = dirname(env?.["VK_ICD_FILENAMES"] ?? "");
   expect(env?.["LD_LIBRARY_PATH"]?.split(":")[0]).toBe(home);
   expect(await readdir(home)).toEqual(expect.arrayContaining(FILES));
@@ -21,7 +21,7 @@ async function unpack(): Promise<string> {
 
 const isSupported = process.platform === "linux" && process.arch === "x64";
 
-describe.skipIf(!isSupported)("softwareAdapterEnv (Linux x64 only)", () => {
+describe.skipIf(!isSupported)("swiftShader (Linux x64 only)", () => {
   it("unpacks once, and leaves no other folder", async () => {
     const home = await unpack();
     expect(await unpack()).toBe(home);
