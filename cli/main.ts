@@ -4,6 +4,7 @@
  */
 import { Command, CommanderError, Option } from "commander";
 import { VERSION } from "../src/version.ts";
+import { adapterCommand } from "./adapter/command.ts";
 import { benchCommand } from "./bench/command.ts";
 import type { CommandContext, RegisterCommand } from "./command.ts";
 import { parseList } from "./command.ts";
@@ -27,6 +28,7 @@ const COMMANDS: readonly RegisterCommand[] = [
   tuneCommand(async () => (await import("./tune/run.ts")).runTune),
   groupCommand(async () => (await import("./group/run.ts")).runGroup),
   doctorCommand(async () => (await import("./doctor/run.ts")).runDoctor),
+  adapterCommand(async () => (await import("./adapter/run.ts")).runAdapter),
 ];
 
 /** Runs one command line (`argv` without the program's name) and returns its exit code. Never throws. */

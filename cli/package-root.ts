@@ -17,3 +17,9 @@ export const BUNDLED_MODEL = join(ROOT, "models", "rcod-tiny");
 
 /** The golden files that come with the package. */
 export const BUNDLED_GOLDENS = join(ROOT, "goldens");
+
+/** The program itself, to start it again. */
+export const PROGRAM = join(ROOT, "bin", "rcod.js");
+
+/** Unpacks Debian packages; see its header. */
+export const FETCH_SCRIPT = join(ROOT, "cli", "adapter", "fetch-packages.sh");

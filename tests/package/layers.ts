@@ -75,7 +75,17 @@ const ofRcod = (name: string): Room => ({
 });
 const BENCH = ["src/bench", "src/bench/workloads"];
 const VERIFY = ["src/verify", "src/verify/cases", "src/verify/runner"];
-const COMMANDS = ["bench", "convert", "doctor", "group", "info", "tune", "upscale", "verify"];
+const COMMANDS = [
+  "adapter",
+  "bench",
+  "convert",
+  "doctor",
+  "group",
+  "info",
+  "tune",
+  "upscale",
+  "verify",
+];
 
 /** In no order. What is in no room is refused. */
 export const ROOMS: readonly Room[] = [

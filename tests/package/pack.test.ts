@@ -100,6 +100,7 @@ describe("the package", () => {
     expect(files.filter((name) => /\.(test|spec)\./.test(name))).toEqual([]);
     expect(files).toContain("src/index.js");
     expect(files).toContain("src/index.d.ts");
+    expect(await readdir(join(installed, "cli", "adapter"))).toContain("fetch-packages.sh");
   });
 
   it("brings no other package along", async () => {
