@@ -34,7 +34,7 @@ describe("statistics of channels", () => {
   it.each(cases.map((testCase) => [statisticsTitle(testCase), testCase] as const))(
     "%s",
     async (_, testCase) => {
-      await checkStatistics(gpu, testCase, "matrix", !/llvmpipe/.test(gpu.caps.description));
+      await checkStatistics(gpu, testCase, "matrix");
     },
   );
 });

@@ -1,5 +1,15 @@
 /** Statistics of runs of channels: from those of single channels, and as they lie in a buffer. */
+import type { Caps } from "../../src/gpu/caps.ts";
+import { adapterNames } from "../../src/gpu/caps.ts";
 import type { ChannelsPerEntry } from "../../src/kernels/norm/channel-stats.ts";
+
+/**
+ * Whether a driver measures f16 values before it rounds them, though the shader measures what it stores: Mesa leaves out the
+ * way from f32 to f16 and back, on CPUs and on GPUs alike, so that each value is off by up to u16.
+ */
+export function measuresBeforeRounding(caps: Caps): boolean {
+  return caps.hasShaderF16 && /\bmesa\b/i.test(adapterNames(caps));
+}
 
 /** Mean and M2 of each [split, channel]; of runs, those of each [split, run]. */
 interface Moments {

@@ -18,7 +18,7 @@ import { testNorm } from "../../support/input-norm.ts";
 import { PLAIN_PACK, packBias, packOnGpu } from "../../support/packed-weight.ts";
 import { PLAIN_EPILOGUE } from "../../support/plain-epilogue.ts";
 import { uniformArray } from "../../support/random.ts";
-import { entryIndex, entriesOf } from "../../support/statistics.ts";
+import { entryIndex, entriesOf, measuresBeforeRounding } from "../../support/statistics.ts";
 import { pointwise } from "../../support/tolerance.ts";
 
 export interface StatisticsCase {
@@ -78,15 +78,11 @@ export const statisticsTitle = ({
 }: StatisticsCase): string =>
   `${dtype} ${kernel}x${kernel} [${size.join(",")},${from.join("+")}] → ${to} ${JSON.stringify(options)}`;
 
-/**
- * Runs a case in a variant and compares. `isRounded`: whether the driver measures f16 values as it stores them, which the
- * shader says; Mesa 26 leaves out the way from f32 to f16 and back (in "tiled" alike), so that each is off by up to u16.
- */
+/** Runs a case in a variant and compares. */
 export async function checkStatistics(
   gpu: Gpu,
   testCase: StatisticsCase,
   variant: "tiled" | "matrix" | "patch",
-  isRounded = true,
 ): Promise<void> {
   const { size, from, to, kernel, upsample = false, shortcut = [], dtype = "f32" } = testCase;
   const { channelsPerEntry = 1, first = 0 } = testCase;
@@ -176,6 +172,7 @@ export async function checkStatistics(
       const at = entryIndex(Math.floor(i / entries), i % entries, to, channelsPerEntry);
       return got[at + offset] as number;
     });
+  const isRounded = dtype === "f32" || !measuresBeforeRounding(gpu.caps);
   const limit = pointwise("f32"); // whatever the storage: of the values that are stored
   const m2 = Math.max(...expected.m2);
   const off = isRounded ? 0 : 2 ** -11 * Math.max(...stored.map(Math.abs));
