@@ -10,7 +10,8 @@ import {
 import { swiftShader } from "./src/node/swiftshader.ts";
 
 /** Where `.ci/run` and tests/matrix-units/run.sh keep Mesa. */
-const MESA = fileURLToPath(new URL("node_modules/.cache/mesa", import.meta.url));
+const MESA =
+  process.env["RCOD_MESA"] ?? fileURLToPath(new URL("node_modules/.cache/mesa", import.meta.url));
 
 const isSwiftShaderWanted = process.env["RCOD_TEST_DRIVER"] === "swiftshader";
 
@@ -21,7 +22,9 @@ if (!process.env[SOFTWARE_MARKER] && (isSwiftShaderWanted || !(await findAdapter
   const driver = mesa ?? (await swiftShader());
   if (driver !== null) {
     process.stderr.write(`${softwareNotice(driver.name)}\n`);
-    Object.assign(process.env, driver.env);
+    // More than half of the time on llvmpipe would go into LLVM's passes over shaders that run once.
+    const quickCompiler = mesa && { GALLIVM_PERF: process.env["GALLIVM_PERF"] ?? "nopt" };
+    Object.assign(process.env, driver.env, quickCompiler);
     process.execPath = driver.node;
   }
 }

@@ -2,7 +2,8 @@
 # Unpacks Debian packages, and what they need, into a folder: drivers that are newer than the machine's, and the C library
 # that they want. apt finds, loads and checks them; nothing is installed and root is not needed. Packages come from trixie
 # and trixie-backports, from the mirror that apt itself is configured with, or from RCOD_DEBIAN_MIRROR.
-#   fetch-packages.sh FOLDER PACKAGE…
+#   fetch-packages.sh FOLDER [PACKAGE…]
+# Without packages: Mesa's Vulkan drivers and a loader for them.
 # Writes FOLDER/root, what is in the packages; FOLDER/node, which runs Node on their C library; FOLDER/icd, the drivers'
 # manifests. Does nothing where FOLDER holds all of this already. Needs Linux on x86-64 and apt-get. Exit code 77: it cannot
 # be done here, and why, in the last line on stderr. RCOD_STATUS_FD: a descriptor to which apt reports its progress.
@@ -15,7 +16,7 @@ cannot() {
 
 folder=$1
 shift
-packages="$*"
+packages=${*:-mesa-vulkan-drivers libvulkan1 libstdc++6}
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 
 [ "$(uname -sm)" = "Linux x86_64" ] || cannot "Linux on x86-64 is needed"

@@ -3,7 +3,7 @@ import { spawn } from "node:child_process";
 import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
-import { MESA_PACKAGES, unpackedMesa } from "../../src/node/software-adapter.ts";
+import { unpackedMesa } from "../../src/node/software-adapter.ts";
 import { CliError } from "../errors.ts";
 import { BUNDLED_GOLDENS, FETCH_SCRIPT, PROGRAM } from "../package-root.ts";
 
@@ -22,7 +22,7 @@ export async function fetchMesa(
   signal: AbortSignal,
   onProgress: (fraction: number) => void,
 ): Promise<void> {
-  const fault = await run("sh", [FETCH_SCRIPT, folder, ...MESA_PACKAGES], {
+  const fault = await run("sh", [FETCH_SCRIPT, folder], {
     signal,
     env: { RCOD_STATUS_FD: String(STATUS_FD) },
     onStatus: (line) => {

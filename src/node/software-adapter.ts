@@ -20,9 +20,6 @@ export interface SoftwareAdapter {
 /** Set in processes that were started on a software adapter, so that they do not start another. */
 export const SOFTWARE_MARKER = "RCOD_SOFTWARE_ADAPTER";
 
-/** Debian packages whose newest versions `cli/adapter/fetch-packages.sh` unpacks into `mesaFolder`. */
-export const MESA_PACKAGES = ["mesa-vulkan-drivers", "libvulkan1", "libstdc++6"] as const;
-
 /** Where `rcod adapter install` keeps Mesa. */
 export function mesaFolder(): string {
   return join(cacheFolder(), "mesa");
@@ -47,10 +44,23 @@ export function correctExecPath(): void {
   process.execPath = process.env["RCOD_NODE"] ?? process.execPath;
 }
 
+/** Against a GPU; what an adapter or driver is called says which it is. */
+export function slownessOf(name: string): string {
+  return /swiftshader/i.test(name) ? "about 1000 times slower" : "some hundred times slower";
+}
+
+/** How to get a faster one, without its full stop; null where this is it. */
+export function fasterAdapter(name: string): string | null {
+  return /swiftshader/i.test(name)
+    ? "rcod adapter install fetches a software adapter that is 6 times as fast"
+    : null;
+}
+
 /** One line for people. `name` is the driver's. */
 export function softwareNotice(name: string): string {
-  const slow = /swiftshader/i.test(name)
-    ? "about 1000 times slower. rcod adapter install fetches one that is 6 times as fast"
-    : "some hundred times slower";
-  return `no GPU found: using the software adapter (${name}), ${slow}`;
+  const faster = fasterAdapter(name);
+  return (
+    `no GPU found: using the software adapter (${name}), ${slownessOf(name)}` +
+    (faster === null ? "" : `. ${faster}`)
+  );
 }

@@ -187,7 +187,9 @@ describe("signals", () => {
   });
 });
 
-const mesa = fileURLToPath(new URL("../../node_modules/.cache/mesa", import.meta.url));
+const mesa =
+  process.env["RCOD_MESA"] ??
+  fileURLToPath(new URL("../../node_modules/.cache/mesa", import.meta.url)); // as in vitest.config.ts
 
 describe.skipIf(unpackedMesa(mesa) === null)(
   "on a fetched Mesa (skipped where node_modules/.cache has none)",

@@ -6,9 +6,9 @@
 set -eu
 cd "$(dirname "$0")/../.."
 
-cache=${RCOD_MATRIX_CACHE:-$PWD/node_modules/.cache/matrix-units}
+cache=${RCOD_MESA:-$PWD/node_modules/.cache/mesa} # as in vitest.config.ts
 mkdir -p "$cache"
-if ! cli/adapter/fetch-packages.sh "$cache" mesa-vulkan-drivers libvulkan1 libstdc++6 >"$cache/fetch.log" 2>&1; then
+if ! cli/adapter/fetch-packages.sh "$cache" >"$cache/fetch.log" 2>&1; then
   printf '\n*** NOT TESTED: the kernels on matrix units (tests/matrix-units): %s\n\n' "$(tail -1 "$cache/fetch.log")" >&2
   exit 77
 fi

@@ -1,7 +1,7 @@
 // A hash of the SPIR-V that Tint makes of each WGSL file in a folder: names, comments and constants by name do not
 // matter to it. With `dispatch-hashes --each --codes FOLDER` it proves that a rewritten shader is still the same.
 //
-//   export RCOD_NODE=node_modules/.cache/matrix-units/node VK_DRIVER_FILES=node_modules/.cache/matrix-units/lvp_icd.json
+//   export RCOD_NODE=node_modules/.cache/mesa/node VK_DRIVER_FILES=node_modules/.cache/mesa/icd/lvp_icd.json
 //   node tests/support/spirv-hashes.mjs FOLDER >hashes.json
 //
 // RCOD_NODE is a Node whose adapter has the features that the shaders enable (tests/matrix-units/run.sh makes it).
