@@ -10,6 +10,7 @@ import { packActivation } from "../../src/graph/pack-activation.ts";
 import { readActivation } from "../../src/graph/read-activation.ts";
 import { elementwise } from "../../src/kernels/pointwise/elementwise.ts";
 import { requestNodeGpu } from "../../src/node/gpu.ts";
+import { fasterAdapter, slownessOf } from "../../src/node/software-adapter.ts";
 import { VERSION } from "../../src/version.ts";
 import { driverAdvice, featureAdvice } from "../advice.ts";
 import { EXIT, describeError } from "../errors.ts";
@@ -97,10 +98,16 @@ async function examine(gpu: Gpu): Promise<Report> {
       ...(ok
         ? []
         : ["Update the graphics driver, then run rcod verify to see which kernels are wrong"]),
-      ...(caps.isSoftware ? driverAdvice() : []),
+      ...(caps.isSoftware ? softwareAdvice(caps) : []),
       ...featureAdvice(caps, webgpu),
     ],
   };
+}
+
+/** Towards a GPU, and where there is none towards the faster software adapter. */
+function softwareAdvice(caps: Caps): readonly string[] {
+  const faster = fasterAdapter(adapterName(caps));
+  return [...(faster === null ? [] : [`Without a GPU: ${faster}`]), ...driverAdvice()];
 }
 
 function noAdapter(error: string): Report {
@@ -129,7 +136,7 @@ function implementationName(): string {
 function verdictOf(caps: Caps, ok: boolean): string {
   if (!ok) return "this adapter computes WRONG results: do not use it";
   return caps.isSoftware
-    ? "works, on the CPU: correct, yet about 1000 times slower than a GPU"
+    ? `works, on the CPU: correct, yet ${slownessOf(adapterName(caps))} than a GPU`
     : "works, on the GPU";
 }
 

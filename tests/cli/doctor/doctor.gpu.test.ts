@@ -57,6 +57,21 @@ describe("runDoctor", () => {
     );
   });
 
+  it("says how slow a software adapter is, and how to get a faster one", async () => {
+    const named = async (description: string) => {
+      const gpu = await requestNodeGpu();
+      const caps = { ...gpu.caps, vendor: "", architecture: "", device: "", description };
+      const renamed = Object.create(gpu, { caps: { value: { ...caps, isSoftware: true } } }) as Gpu;
+      return (await doctor(async () => renamed)).text;
+    };
+    const slow = await named("SwiftShader Device (Subzero)");
+    expect(slow).toMatch(/^Verdict: works, on the CPU: correct, yet about 1000 times slower/m);
+    expect(slow).toMatch(/^ {2}- Without a GPU: rcod adapter install fetches .* 6 times as fast$/m);
+    const fast = await named("llvmpipe: Mesa 26.1.6 (LLVM 19.1.7)");
+    expect(fast).toMatch(/^Verdict: works, on the CPU: correct, yet some hundred times slower/m);
+    expect(fast).not.toContain("adapter install");
+  });
+
   it("says so when the adapter computes wrong", async () => {
     const gpu = await requestNodeGpu();
     // Results that never arrive: the copies into the readback buffer are dropped.
