@@ -92,9 +92,16 @@ export async function withPage<T>(
   }
 }
 
+/** The environment of browsers, which run on the system's C library: a driver that needs a newer one is not for them. */
+export function browserEnvironment(): NodeJS.ProcessEnv {
+  const { VK_DRIVER_FILES: _files, VK_ICD_FILENAMES: _names, ...rest } = process.env;
+  return process.env["RCOD_NODE"] === undefined ? process.env : rest;
+}
+
 function launchBrowser({ executablePath, flags }: BrowserChoice): Promise<Browser> {
   return launch({
     executablePath,
+    env: browserEnvironment(),
     args: [...flags],
     // The npm package is the headless shell, which knows no other mode.
     headless: /headless|sparticuz|tmp\/chromium$/.test(executablePath) ? "shell" : true,

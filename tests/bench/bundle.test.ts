@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { PLAIN_NODE } from "../support/plain-node.ts";
 
 const script = fileURLToPath(new URL("../../bench/bundle/bench-box.mjs", import.meta.url));
 
@@ -59,7 +60,7 @@ afterAll(() => rm(folder, { recursive: true, force: true }));
 async function box(args: readonly string[], env: Record<string, string>): Promise<Outcome> {
   return new Promise((resolve) => {
     const command = [join(folder, "bench-box.mjs"), ...args];
-    const child = execFile(process.execPath, command, { env }, (_error, stdout, stderr) => {
+    const child = execFile(PLAIN_NODE, command, { env }, (_error, stdout, stderr) => {
       const record = stdout === "" ? null : (JSON.parse(stdout) as Outcome["record"]);
       resolve({ exitCode: child.exitCode ?? -1, stderr, record });
     });

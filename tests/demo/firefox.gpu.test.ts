@@ -9,6 +9,7 @@ import { join } from "node:path";
 import type { Browser } from "puppeteer-core";
 import { launch } from "puppeteer-core";
 import { afterAll, describe, expect, it, vi } from "vitest";
+import { browserEnvironment } from "../../bench/chromium.ts";
 import { startFileServer } from "../browser/file-server.ts";
 import { PATIENCE_MS, builtDemo, nextResult, openCut, savedPixels } from "./support.ts";
 
@@ -28,7 +29,7 @@ async function launchFirefox(): Promise<Browser | null> {
         executablePath,
         headless: true,
         protocolTimeout: 0,
-        env: { ...process.env, XDG_RUNTIME_DIR: process.env["XDG_RUNTIME_DIR"] ?? runtime },
+        env: { XDG_RUNTIME_DIR: runtime, ...browserEnvironment() },
         extraPrefsFirefox: {
           "dom.webgpu.enabled": true,
           "dom.webgpu.workers.enabled": true,

@@ -5,6 +5,7 @@ import { access, copyFile, mkdir, mkdtemp, rm, symlink, writeFile } from "node:f
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll } from "vitest";
+import { PLAIN_NODE } from "../../support/plain-node.ts";
 
 const REPOSITORY = join(dirname(fileURLToPath(import.meta.url)), "..", "..", "..");
 
@@ -63,9 +64,6 @@ export function useStage(): Stage {
   };
 }
 
-/** Node on the machine's own C library, as users start it. */
-const NODE = process.env["RCOD_NODE_BINARY"] ?? process.execPath;
-
 /**
  * The environment of a user's shell: without what the test run has set up for its own software adapter, and with a cache
  * folder that holds `cache`, nothing by default.
@@ -92,7 +90,7 @@ export interface Running {
 
 /** Starts a script in Node. */
 export function start(script: string, args: readonly string[], env = process.env): Running {
-  const child = spawn(NODE, [script, ...args], {
+  const child = spawn(PLAIN_NODE, [script, ...args], {
     env,
     stdio: ["ignore", "pipe", "pipe"],
   });
