@@ -40,6 +40,11 @@ fn flat_group(id: vec3<u32>, counts: vec3<u32>) -> u32 {
 
 const MASKED: f32 = -3.0e38;
 
+// From left to right: four multiply-adds. Compilers of GPUs may not make them of a sum that begins with a dot product.
+fn add_dot(sum: f32, a: vec4<f32>, b: vec4<f32>) -> f32 {
+  return sum + a.x * b.x + a.y * b.y + a.z * b.z + a.w * b.w;
+}
+
 var<workgroup> q_staged: array<vec4<f32>, Q_QUADS>; // [quad][query]
 var<workgroup> kv_staged: array<vec4<f32>, KV_QUADS>; // k: [quad][key slot]; v: [key][quad], not padded
 var<workgroup> weights: array<vec4<f32>, Q_QUADS>; // [four keys][query]
@@ -100,13 +105,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let k2 = kv_staged[at + 2u * TX];
         let k3 = kv_staged[at + 3u * TX];
         let q0 = q_staged[c * BQ_PADDED + row0];
-        s0 += vec4<f32>(dot(q0, k0), dot(q0, k1), dot(q0, k2), dot(q0, k3));
+        s0 = vec4<f32>(add_dot(s0.x, q0, k0), add_dot(s0.y, q0, k1), add_dot(s0.z, q0, k2), add_dot(s0.w, q0, k3));
         let q1 = q_staged[c * BQ_PADDED + row1];
-        s1 += vec4<f32>(dot(q1, k0), dot(q1, k1), dot(q1, k2), dot(q1, k3));
+        s1 = vec4<f32>(add_dot(s1.x, q1, k0), add_dot(s1.y, q1, k1), add_dot(s1.z, q1, k2), add_dot(s1.w, q1, k3));
         let q2 = q_staged[c * BQ_PADDED + row2];
-        s2 += vec4<f32>(dot(q2, k0), dot(q2, k1), dot(q2, k2), dot(q2, k3));
+        s2 = vec4<f32>(add_dot(s2.x, q2, k0), add_dot(s2.y, q2, k1), add_dot(s2.z, q2, k2), add_dot(s2.w, q2, k3));
         let q3 = q_staged[c * BQ_PADDED + row3];
-        s3 += vec4<f32>(dot(q3, k0), dot(q3, k1), dot(q3, k2), dot(q3, k3));
+        s3 = vec4<f32>(add_dot(s3.x, q3, k0), add_dot(s3.y, q3, k1), add_dot(s3.z, q3, k2), add_dot(s3.w, q3, k3));
       }
       workgroupBarrier();
     }
@@ -173,13 +178,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       let v2 = kv_staged[(4u * i + 2u) * TX + tx];
       let v3 = kv_staged[(4u * i + 3u) * TX + tx];
       let w0 = weights[i * BQ_PADDED + row0];
-      out0_0 += w0.x * v0 + w0.y * v1 + w0.z * v2 + w0.w * v3;
+      out0_0 = out0_0 + w0.x * v0 + w0.y * v1 + w0.z * v2 + w0.w * v3;
       let w1 = weights[i * BQ_PADDED + row1];
-      out1_0 += w1.x * v0 + w1.y * v1 + w1.z * v2 + w1.w * v3;
+      out1_0 = out1_0 + w1.x * v0 + w1.y * v1 + w1.z * v2 + w1.w * v3;
       let w2 = weights[i * BQ_PADDED + row2];
-      out2_0 += w2.x * v0 + w2.y * v1 + w2.z * v2 + w2.w * v3;
+      out2_0 = out2_0 + w2.x * v0 + w2.y * v1 + w2.z * v2 + w2.w * v3;
       let w3 = weights[i * BQ_PADDED + row3];
-      out3_0 += w3.x * v0 + w3.y * v1 + w3.z * v2 + w3.w * v3;
+      out3_0 = out3_0 + w3.x * v0 + w3.y * v1 + w3.z * v2 + w3.w * v3;
     }
     workgroupBarrier();
     for (var i = local; i < TX * BK; i += INVOCATIONS) {
@@ -202,13 +207,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       let v2 = kv_staged[(4u * i + 2u) * TX + tx];
       let v3 = kv_staged[(4u * i + 3u) * TX + tx];
       let w0 = weights[i * BQ_PADDED + row0];
-      out0_1 += w0.x * v0 + w0.y * v1 + w0.z * v2 + w0.w * v3;
+      out0_1 = out0_1 + w0.x * v0 + w0.y * v1 + w0.z * v2 + w0.w * v3;
       let w1 = weights[i * BQ_PADDED + row1];
-      out1_1 += w1.x * v0 + w1.y * v1 + w1.z * v2 + w1.w * v3;
+      out1_1 = out1_1 + w1.x * v0 + w1.y * v1 + w1.z * v2 + w1.w * v3;
       let w2 = weights[i * BQ_PADDED + row2];
-      out2_1 += w2.x * v0 + w2.y * v1 + w2.z * v2 + w2.w * v3;
+      out2_1 = out2_1 + w2.x * v0 + w2.y * v1 + w2.z * v2 + w2.w * v3;
       let w3 = weights[i * BQ_PADDED + row3];
-      out3_1 += w3.x * v0 + w3.y * v1 + w3.z * v2 + w3.w * v3;
+      out3_1 = out3_1 + w3.x * v0 + w3.y * v1 + w3.z * v2 + w3.w * v3;
     }
     workgroupBarrier();
   }

@@ -82,6 +82,7 @@ fn finish(sum: vec4<f32>, row: u32, nq: u32) -> vec4<f32> {
 }
 
 struct Row { base: i32, iy: i32, ix: i32, pixel: u32 }
+struct Source { pixel: u32, is_within: bool }
 fn k_quads() -> u32 { return params.in_quads0 + params.in_quads1; }
 fn locate(row: u32, phase: u32) -> Row {
   let line = row / params.grid_width;
@@ -91,12 +92,17 @@ fn locate(row: u32, phase: u32) -> Row {
   return Row(i32(image) * params.in_height, i32(oy) * params.stride - pad_top(phase), i32(ox) * params.stride - pad_left(phase), row);
 }
 fn tap_quads(tap: u32) -> u32 { return k_quads(); }
-fn load_tap(row: Row, tap: u32, k: u32) -> vec4<f32> {
+fn at_tap(row: Row, tap: u32) -> Source {
 
   let iy = row.iy + i32(tap / params.kernel_width);
   let ix = row.ix + i32(tap % params.kernel_width);
-  if (iy < 0 || ix < 0 || iy >= params.in_height || ix >= params.in_width) { return vec4<f32>(0.0); }
-  return load_x(u32((row.base + iy) * params.in_width + ix), k);
+  let is_within = iy >= 0 && ix >= 0 && iy < params.in_height && ix < params.in_width;
+  return Source(u32((row.base + iy) * params.in_width + ix), is_within);
+}
+fn load_tap(source: Source, tap: u32, k: u32) -> vec4<f32> {
+  if (!source.is_within) { return vec4<f32>(0.0); }
+
+  return load_x(source.pixel, k);
 }
 
 const INVOCATIONS: u32 = 64u;
@@ -112,8 +118,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
   let first_tap = group.z * params.taps;
   var sum = vec4<f32>(0.0);
   for (var tap = 0u; tap < params.taps; tap++) {
+    let source = at_tap(source_row, tap);
     for (var k = 0u; k < tap_quads(tap); k++) {
-      let a = load_tap(source_row, tap, k);
+      let a = load_tap(source, tap, k);
       let w = (((first_tap + tap) * k_quads() + k) * params.column_quads + nq) * 4u;
       sum += a.x * unpack(weight[w]) + a.y * unpack(weight[w + 1u]) + a.z * unpack(weight[w + 2u]) + a.w * unpack(weight[w + 3u]);
     }

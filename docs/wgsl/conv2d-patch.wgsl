@@ -95,16 +95,29 @@ const INVOCATIONS: u32 = 128u;
 const TILE_WIDTH: u32 = 16u;
 const TILE_HEIGHT: u32 = 8u;
 const COLUMN_QUADS: u32 = 16u;
-const K_QUADS: u32 = 4u;
+const K_QUADS: u32 = 2u;
 const LANES_ACROSS: u32 = 8u;
-const TAPS: u32 = 9u;
+const KERNEL_HEIGHT: u32 = 3u;
 const KERNEL_WIDTH: u32 = 3u;
 const PATCH_WIDTH: u32 = 18u;
-const PATCH_PIXELS: u32 = 180u;
-var<workgroup> patch_a: array<vec4<f32>, K_QUADS * PATCH_PIXELS>; // [quad][row][column]
-var<workgroup> tile_w: array<vec4<f32>, K_QUADS * 4u * COLUMN_QUADS>; // [channel][column quad]
-fn exchange_set(at: u32, v: vec4<f32>) { patch_a[at] = v; }
-fn exchange_get(at: u32) -> vec4<f32> { return patch_a[at]; }
+const PATCH_HEIGHT: u32 = 10u;
+const ROW_QUADS: u32 = 3u;
+const WEIGHTS_AT: u32 = 432u;
+const MEMORY_QUADS: u32 = 816u;
+const FINISHED_ROWS: u32 = 2u;
+const FINISHED_QUADS: u32 = 512u;
+// Patch: [channel][column][quad of rows]. Weights: [row of taps][channel][column quad].
+var<workgroup> memory: array<vec4<f32>, MEMORY_QUADS>;
+var<workgroup> place: vec4<u32>; // of the tile: kept here and not in registers, which are full until the sums are done
+fn exchange_set(at: u32, v: vec4<f32>) { memory[at] = v; }
+fn exchange_get(at: u32) -> vec4<f32> { return memory[at]; }
+
+// The weight that an invocation stages, in a tap: channel (local / COLUMN_QUADS) % 4 of quad k. Behind the last quad of
+// channels or columns it stages a stand-in: such channels meet zeros of the patch, such columns are not stored.
+fn staged_weight(local: u32, nq0: u32, k: u32) -> u32 {
+  let nq = min(nq0 + local % COLUMN_QUADS, params.column_quads - 1u);
+  return (k * params.column_quads + nq) * 4u + (local / COLUMN_QUADS) % 4u;
+}
 
 @compute @workgroup_size(INVOCATIONS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>,
@@ -121,13 +134,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
   let ox0 = (tile % tiles_x) * TILE_WIDTH;
   let oy0 = ((tile / tiles_x) % tiles_y) * TILE_HEIGHT;
   let image = tile / (tiles_x * tiles_y);
-  let first_row = (image * params.grid_height + oy0) * params.grid_width + ox0;
-  let ix0 = i32(ox0) - pad_left(phase);
-  let iy0 = i32(oy0) - pad_top(phase);
+  if (local == 0u) { place = vec4<u32>(ox0, oy0, image, nq0); }
+  workgroupBarrier();
   let my_x = local / LANES_ACROSS;
   let my_quad = local % LANES_ACROSS;
-  let first_tap = phase * TAPS;
   let quads_in = params.in_quads0 + params.in_quads1;
+  let w_tap = quads_in * params.column_quads * 4u;
   var acc0_0 = vec4<f32>(0.0);
   var acc0_1 = vec4<f32>(0.0);
   var acc1_0 = vec4<f32>(0.0);
@@ -145,143 +157,207 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
   var acc7_0 = vec4<f32>(0.0);
   var acc7_1 = vec4<f32>(0.0);
   for (var k0 = 0u; k0 < quads_in; k0 += K_QUADS) {
-    for (var i = local; i < K_QUADS * PATCH_PIXELS; i += INVOCATIONS) {
-      let k = i % K_QUADS;
-      let pixel = i / K_QUADS;
-      let iy = iy0 + i32(pixel / PATCH_WIDTH);
-      let ix = ix0 + i32(pixel % PATCH_WIDTH);
+    let tile_at = place;
+    let lines = i32(tile_at.z) * params.in_height;
+    for (var i = local; i < K_QUADS * PATCH_WIDTH * PATCH_HEIGHT; i += INVOCATIONS) {
+      let k = k0 + i % K_QUADS;
+      let column = (i / K_QUADS) % PATCH_WIDTH;
+      let row = i / (K_QUADS * PATCH_WIDTH);
+      let ix = i32(tile_at.x + column) - pad_left(phase);
+      let iy = i32(tile_at.y + row) - pad_top(phase);
       var a = vec4<f32>(0.0);
-      if (k0 + k < quads_in && iy >= 0 && ix >= 0 && iy < params.in_height && ix < params.in_width) {
-        a = load_x(u32((i32(image) * params.in_height + iy) * params.in_width + ix), k0 + k);
+      if (k < quads_in && ix >= 0 && ix < params.in_width && iy >= 0 && iy < params.in_height) {
+        a = load_x(u32((lines + iy) * params.in_width + ix), k);
       }
-      patch_a[k * PATCH_PIXELS + pixel] = a;
+      let at = (4u * (i % K_QUADS) * PATCH_WIDTH + column) * ROW_QUADS + row / 4u;
+      memory[at + 0u * (PATCH_WIDTH * ROW_QUADS)][row % 4u] = a.x;
+      memory[at + 1u * (PATCH_WIDTH * ROW_QUADS)][row % 4u] = a.y;
+      memory[at + 2u * (PATCH_WIDTH * ROW_QUADS)][row % 4u] = a.z;
+      memory[at + 3u * (PATCH_WIDTH * ROW_QUADS)][row % 4u] = a.w;
     }
-    for (var tap = 0u; tap < TAPS; tap++) {
-      let shift = (tap / KERNEL_WIDTH) * PATCH_WIDTH + tap % KERNEL_WIDTH;
-      for (var slot = local; slot < K_QUADS * 4u * COLUMN_QUADS; slot += INVOCATIONS) {
-        let lane = slot / COLUMN_QUADS; // channel within the K step
-        let k = k0 + lane / 4u;
-        let nq = nq0 + slot % COLUMN_QUADS;
-        var w = vec4<f32>(0.0);
-        if (k < quads_in && nq < params.column_quads) {
-          w = unpack(weight[(((first_tap + tap) * quads_in + k) * params.column_quads + nq) * 4u + lane % 4u]);
-        }
-        tile_w[slot] = w;
-      }
+    var w_at = phase * (KERNEL_HEIGHT * KERNEL_WIDTH) * w_tap + staged_weight(local, tile_at.w, min(k0 + local / (4u * COLUMN_QUADS), quads_in - 1u));
+    for (var kx = 0u; kx < KERNEL_WIDTH; kx++) {
+      memory[WEIGHTS_AT + 0u * INVOCATIONS + local] = unpack(weight[w_at + 0u * (KERNEL_WIDTH * w_tap)]);
+      memory[WEIGHTS_AT + 1u * INVOCATIONS + local] = unpack(weight[w_at + 1u * (KERNEL_WIDTH * w_tap)]);
+      memory[WEIGHTS_AT + 2u * INVOCATIONS + local] = unpack(weight[w_at + 2u * (KERNEL_WIDTH * w_tap)]);
+      w_at += w_tap;
       workgroupBarrier();
-      for (var k = 0u; k < K_QUADS; k++) {
-        let first = k * PATCH_PIXELS + shift + my_x;
-        let a0 = patch_a[first + 0u];
-        let a1 = patch_a[first + 18u];
-        let a2 = patch_a[first + 36u];
-        let a3 = patch_a[first + 54u];
-        let a4 = patch_a[first + 72u];
-        let a5 = patch_a[first + 90u];
-        let a6 = patch_a[first + 108u];
-        let a7 = patch_a[first + 126u];
+      for (var c = 0u; c < 4u * K_QUADS; c++) {
+        let first = (c * PATCH_WIDTH + my_x + kx) * ROW_QUADS;
+        let a0 = memory[first + 0u];
+        let a1 = memory[first + 1u];
+        let a2 = memory[first + 2u];
         {
-          let at = k * (4u * COLUMN_QUADS) + my_quad + 0u;
-          let w0 = tile_w[at];
-          let w1 = tile_w[at + COLUMN_QUADS];
-          let w2 = tile_w[at + 2u * COLUMN_QUADS];
-          let w3 = tile_w[at + 3u * COLUMN_QUADS];
-          acc0_0 += a0.x * w0 + a0.y * w1 + a0.z * w2 + a0.w * w3;
-          acc1_0 += a1.x * w0 + a1.y * w1 + a1.z * w2 + a1.w * w3;
-          acc2_0 += a2.x * w0 + a2.y * w1 + a2.z * w2 + a2.w * w3;
-          acc3_0 += a3.x * w0 + a3.y * w1 + a3.z * w2 + a3.w * w3;
-          acc4_0 += a4.x * w0 + a4.y * w1 + a4.z * w2 + a4.w * w3;
-          acc5_0 += a5.x * w0 + a5.y * w1 + a5.z * w2 + a5.w * w3;
-          acc6_0 += a6.x * w0 + a6.y * w1 + a6.z * w2 + a6.w * w3;
-          acc7_0 += a7.x * w0 + a7.y * w1 + a7.z * w2 + a7.w * w3;
+          let w = memory[WEIGHTS_AT + 0u * INVOCATIONS + c * COLUMN_QUADS + my_quad + 0u * LANES_ACROSS];
+          acc0_0 += a0.x * w;
+          acc1_0 += a0.y * w;
+          acc2_0 += a0.z * w;
+          acc3_0 += a0.w * w;
+          acc4_0 += a1.x * w;
+          acc5_0 += a1.y * w;
+          acc6_0 += a1.z * w;
+          acc7_0 += a1.w * w;
         }
         {
-          let at = k * (4u * COLUMN_QUADS) + my_quad + 8u;
-          let w0 = tile_w[at];
-          let w1 = tile_w[at + COLUMN_QUADS];
-          let w2 = tile_w[at + 2u * COLUMN_QUADS];
-          let w3 = tile_w[at + 3u * COLUMN_QUADS];
-          acc0_1 += a0.x * w0 + a0.y * w1 + a0.z * w2 + a0.w * w3;
-          acc1_1 += a1.x * w0 + a1.y * w1 + a1.z * w2 + a1.w * w3;
-          acc2_1 += a2.x * w0 + a2.y * w1 + a2.z * w2 + a2.w * w3;
-          acc3_1 += a3.x * w0 + a3.y * w1 + a3.z * w2 + a3.w * w3;
-          acc4_1 += a4.x * w0 + a4.y * w1 + a4.z * w2 + a4.w * w3;
-          acc5_1 += a5.x * w0 + a5.y * w1 + a5.z * w2 + a5.w * w3;
-          acc6_1 += a6.x * w0 + a6.y * w1 + a6.z * w2 + a6.w * w3;
-          acc7_1 += a7.x * w0 + a7.y * w1 + a7.z * w2 + a7.w * w3;
+          let w = memory[WEIGHTS_AT + 0u * INVOCATIONS + c * COLUMN_QUADS + my_quad + 1u * LANES_ACROSS];
+          acc0_1 += a0.x * w;
+          acc1_1 += a0.y * w;
+          acc2_1 += a0.z * w;
+          acc3_1 += a0.w * w;
+          acc4_1 += a1.x * w;
+          acc5_1 += a1.y * w;
+          acc6_1 += a1.z * w;
+          acc7_1 += a1.w * w;
+        }
+        {
+          let w = memory[WEIGHTS_AT + 1u * INVOCATIONS + c * COLUMN_QUADS + my_quad + 0u * LANES_ACROSS];
+          acc0_0 += a0.y * w;
+          acc1_0 += a0.z * w;
+          acc2_0 += a0.w * w;
+          acc3_0 += a1.x * w;
+          acc4_0 += a1.y * w;
+          acc5_0 += a1.z * w;
+          acc6_0 += a1.w * w;
+          acc7_0 += a2.x * w;
+        }
+        {
+          let w = memory[WEIGHTS_AT + 1u * INVOCATIONS + c * COLUMN_QUADS + my_quad + 1u * LANES_ACROSS];
+          acc0_1 += a0.y * w;
+          acc1_1 += a0.z * w;
+          acc2_1 += a0.w * w;
+          acc3_1 += a1.x * w;
+          acc4_1 += a1.y * w;
+          acc5_1 += a1.z * w;
+          acc6_1 += a1.w * w;
+          acc7_1 += a2.x * w;
+        }
+        {
+          let w = memory[WEIGHTS_AT + 2u * INVOCATIONS + c * COLUMN_QUADS + my_quad + 0u * LANES_ACROSS];
+          acc0_0 += a0.z * w;
+          acc1_0 += a0.w * w;
+          acc2_0 += a1.x * w;
+          acc3_0 += a1.y * w;
+          acc4_0 += a1.z * w;
+          acc5_0 += a1.w * w;
+          acc6_0 += a2.x * w;
+          acc7_0 += a2.y * w;
+        }
+        {
+          let w = memory[WEIGHTS_AT + 2u * INVOCATIONS + c * COLUMN_QUADS + my_quad + 1u * LANES_ACROSS];
+          acc0_1 += a0.z * w;
+          acc1_1 += a0.w * w;
+          acc2_1 += a1.x * w;
+          acc3_1 += a1.y * w;
+          acc4_1 += a1.z * w;
+          acc5_1 += a1.w * w;
+          acc6_1 += a2.x * w;
+          acc7_1 += a2.y * w;
         }
       }
       workgroupBarrier();
     }
   }
 
-  let my_rows = min(TILE_HEIGHT, params.grid_height - oy0);
-  let my_bands = min(TILE_WIDTH, params.grid_width - ox0);
-  var m2_0 = vec4<f32>(0.0);
-  var m2_1 = vec4<f32>(0.0);
-  if (nq0 + my_quad + 0u < params.column_quads && my_x < min(TILE_WIDTH, params.grid_width - ox0)) {
-    var v0 = vec4<f32>(0.0); if (0u < my_rows) { v0 = finish(acc0_0, output_row(first_row + 0u * params.grid_width + my_x, phase), nq0 + my_quad + 0u); }
-    var v1 = vec4<f32>(0.0); if (1u < my_rows) { v1 = finish(acc1_0, output_row(first_row + 1u * params.grid_width + my_x, phase), nq0 + my_quad + 0u); }
-    var v2 = vec4<f32>(0.0); if (2u < my_rows) { v2 = finish(acc2_0, output_row(first_row + 2u * params.grid_width + my_x, phase), nq0 + my_quad + 0u); }
-    var v3 = vec4<f32>(0.0); if (3u < my_rows) { v3 = finish(acc3_0, output_row(first_row + 3u * params.grid_width + my_x, phase), nq0 + my_quad + 0u); }
-    var v4 = vec4<f32>(0.0); if (4u < my_rows) { v4 = finish(acc4_0, output_row(first_row + 4u * params.grid_width + my_x, phase), nq0 + my_quad + 0u); }
-    var v5 = vec4<f32>(0.0); if (5u < my_rows) { v5 = finish(acc5_0, output_row(first_row + 5u * params.grid_width + my_x, phase), nq0 + my_quad + 0u); }
-    var v6 = vec4<f32>(0.0); if (6u < my_rows) { v6 = finish(acc6_0, output_row(first_row + 6u * params.grid_width + my_x, phase), nq0 + my_quad + 0u); }
-    var v7 = vec4<f32>(0.0); if (7u < my_rows) { v7 = finish(acc7_0, output_row(first_row + 7u * params.grid_width + my_x, phase), nq0 + my_quad + 0u); }
-    let mean = (((v0 + v1) + (v2 + v3)) + ((v4 + v5) + (v6 + v7))) / f32(my_rows);
-    let d0 = select(vec4<f32>(0.0), v0 - mean, 0u < my_rows);
-    let d1 = select(vec4<f32>(0.0), v1 - mean, 1u < my_rows);
-    let d2 = select(vec4<f32>(0.0), v2 - mean, 2u < my_rows);
-    let d3 = select(vec4<f32>(0.0), v3 - mean, 3u < my_rows);
-    let d4 = select(vec4<f32>(0.0), v4 - mean, 4u < my_rows);
-    let d5 = select(vec4<f32>(0.0), v5 - mean, 5u < my_rows);
-    let d6 = select(vec4<f32>(0.0), v6 - mean, 6u < my_rows);
-    let d7 = select(vec4<f32>(0.0), v7 - mean, 7u < my_rows);
-    exchange_set((my_x) * COLUMN_QUADS + my_quad + 0u, mean);
-    m2_0 = (((d0 * d0 + d1 * d1) + (d2 * d2 + d3 * d3)) + ((d4 * d4 + d5 * d5) + (d6 * d6 + d7 * d7)));
-  }
-  if (nq0 + my_quad + 8u < params.column_quads && my_x < min(TILE_WIDTH, params.grid_width - ox0)) {
-    var v0 = vec4<f32>(0.0); if (0u < my_rows) { v0 = finish(acc0_1, output_row(first_row + 0u * params.grid_width + my_x, phase), nq0 + my_quad + 8u); }
-    var v1 = vec4<f32>(0.0); if (1u < my_rows) { v1 = finish(acc1_1, output_row(first_row + 1u * params.grid_width + my_x, phase), nq0 + my_quad + 8u); }
-    var v2 = vec4<f32>(0.0); if (2u < my_rows) { v2 = finish(acc2_1, output_row(first_row + 2u * params.grid_width + my_x, phase), nq0 + my_quad + 8u); }
-    var v3 = vec4<f32>(0.0); if (3u < my_rows) { v3 = finish(acc3_1, output_row(first_row + 3u * params.grid_width + my_x, phase), nq0 + my_quad + 8u); }
-    var v4 = vec4<f32>(0.0); if (4u < my_rows) { v4 = finish(acc4_1, output_row(first_row + 4u * params.grid_width + my_x, phase), nq0 + my_quad + 8u); }
-    var v5 = vec4<f32>(0.0); if (5u < my_rows) { v5 = finish(acc5_1, output_row(first_row + 5u * params.grid_width + my_x, phase), nq0 + my_quad + 8u); }
-    var v6 = vec4<f32>(0.0); if (6u < my_rows) { v6 = finish(acc6_1, output_row(first_row + 6u * params.grid_width + my_x, phase), nq0 + my_quad + 8u); }
-    var v7 = vec4<f32>(0.0); if (7u < my_rows) { v7 = finish(acc7_1, output_row(first_row + 7u * params.grid_width + my_x, phase), nq0 + my_quad + 8u); }
-    let mean = (((v0 + v1) + (v2 + v3)) + ((v4 + v5) + (v6 + v7))) / f32(my_rows);
-    let d0 = select(vec4<f32>(0.0), v0 - mean, 0u < my_rows);
-    let d1 = select(vec4<f32>(0.0), v1 - mean, 1u < my_rows);
-    let d2 = select(vec4<f32>(0.0), v2 - mean, 2u < my_rows);
-    let d3 = select(vec4<f32>(0.0), v3 - mean, 3u < my_rows);
-    let d4 = select(vec4<f32>(0.0), v4 - mean, 4u < my_rows);
-    let d5 = select(vec4<f32>(0.0), v5 - mean, 5u < my_rows);
-    let d6 = select(vec4<f32>(0.0), v6 - mean, 6u < my_rows);
-    let d7 = select(vec4<f32>(0.0), v7 - mean, 7u < my_rows);
-    exchange_set((my_x) * COLUMN_QUADS + my_quad + 8u, mean);
-    m2_1 = (((d0 * d0 + d1 * d1) + (d2 * d2 + d3 * d3)) + ((d4 * d4 + d5 * d5) + (d6 * d6 + d7 * d7)));
-  }
+  let column = local % COLUMN_QUADS;
+  let nq = place.w + column;
+  let left = place.x;
+  let top = place.y;
+  let first_row = (place.z * params.grid_height + top) * params.grid_width + left;
+  var finished = 0.0;
+  let mean_at = FINISHED_QUADS + local;
+  let m2_at = mean_at + INVOCATIONS;
+  memory[mean_at] = vec4<f32>(0.0);
+  memory[m2_at] = vec4<f32>(0.0);
+  memory[(0u * TILE_WIDTH + my_x) * COLUMN_QUADS + my_quad + 0u * LANES_ACROSS] = acc0_0;
+  memory[(0u * TILE_WIDTH + my_x) * COLUMN_QUADS + my_quad + 1u * LANES_ACROSS] = acc0_1;
+  memory[(1u * TILE_WIDTH + my_x) * COLUMN_QUADS + my_quad + 0u * LANES_ACROSS] = acc1_0;
+  memory[(1u * TILE_WIDTH + my_x) * COLUMN_QUADS + my_quad + 1u * LANES_ACROSS] = acc1_1;
   workgroupBarrier();
-  let column = nq0 + local;
-  let merges = local < COLUMN_QUADS && column < params.column_quads;
-  var mean = vec4<f32>(0.0);
-  var m2 = vec4<f32>(0.0);
-  if (merges) {
-    for (var i = 0u; i < my_bands; i++) { mean += exchange_get(i * COLUMN_QUADS + local); }
-    mean /= f32(my_bands);
-    for (var i = 0u; i < my_bands; i++) {
-      let delta = exchange_get(i * COLUMN_QUADS + local) - mean;
-      m2 += f32(my_rows) * delta * delta;
+  for (var pixel = local / COLUMN_QUADS; pixel < FINISHED_ROWS * TILE_WIDTH; pixel += INVOCATIONS / COLUMN_QUADS) {
+    let x = pixel % TILE_WIDTH;
+    let y = 0u * FINISHED_ROWS + pixel / TILE_WIDTH;
+    if (nq < params.column_quads && left + x < params.grid_width && top + y < params.grid_height) {
+      let row = output_row(first_row + y * params.grid_width + x, phase);
+      let v = finish(memory[pixel * COLUMN_QUADS + column], row, nq);
+      finished += 1.0;
+      let before = memory[mean_at];
+      let mean = before + (v - before) / finished;
+      memory[mean_at] = mean;
+      memory[m2_at] += (v - before) * (v - mean);
     }
   }
   workgroupBarrier();
-  exchange_set((my_x) * COLUMN_QUADS + my_quad + 0u, m2_0);
-  exchange_set((my_x) * COLUMN_QUADS + my_quad + 8u, m2_1);
+  memory[(0u * TILE_WIDTH + my_x) * COLUMN_QUADS + my_quad + 0u * LANES_ACROSS] = acc2_0;
+  memory[(0u * TILE_WIDTH + my_x) * COLUMN_QUADS + my_quad + 1u * LANES_ACROSS] = acc2_1;
+  memory[(1u * TILE_WIDTH + my_x) * COLUMN_QUADS + my_quad + 0u * LANES_ACROSS] = acc3_0;
+  memory[(1u * TILE_WIDTH + my_x) * COLUMN_QUADS + my_quad + 1u * LANES_ACROSS] = acc3_1;
   workgroupBarrier();
-  if (merges) {
-    for (var i = 0u; i < my_bands; i++) { m2 += exchange_get(i * COLUMN_QUADS + local); }
-    // Entries of 4, 2 or 1 channels: Chan's formula once more, for columns of one size.
-    let values = f32(my_rows * my_bands);
-    let quad = (phase * tiles + tile) * params.column_quads + column;
+  for (var pixel = local / COLUMN_QUADS; pixel < FINISHED_ROWS * TILE_WIDTH; pixel += INVOCATIONS / COLUMN_QUADS) {
+    let x = pixel % TILE_WIDTH;
+    let y = 1u * FINISHED_ROWS + pixel / TILE_WIDTH;
+    if (nq < params.column_quads && left + x < params.grid_width && top + y < params.grid_height) {
+      let row = output_row(first_row + y * params.grid_width + x, phase);
+      let v = finish(memory[pixel * COLUMN_QUADS + column], row, nq);
+      finished += 1.0;
+      let before = memory[mean_at];
+      let mean = before + (v - before) / finished;
+      memory[mean_at] = mean;
+      memory[m2_at] += (v - before) * (v - mean);
+    }
+  }
+  workgroupBarrier();
+  memory[(0u * TILE_WIDTH + my_x) * COLUMN_QUADS + my_quad + 0u * LANES_ACROSS] = acc4_0;
+  memory[(0u * TILE_WIDTH + my_x) * COLUMN_QUADS + my_quad + 1u * LANES_ACROSS] = acc4_1;
+  memory[(1u * TILE_WIDTH + my_x) * COLUMN_QUADS + my_quad + 0u * LANES_ACROSS] = acc5_0;
+  memory[(1u * TILE_WIDTH + my_x) * COLUMN_QUADS + my_quad + 1u * LANES_ACROSS] = acc5_1;
+  workgroupBarrier();
+  for (var pixel = local / COLUMN_QUADS; pixel < FINISHED_ROWS * TILE_WIDTH; pixel += INVOCATIONS / COLUMN_QUADS) {
+    let x = pixel % TILE_WIDTH;
+    let y = 2u * FINISHED_ROWS + pixel / TILE_WIDTH;
+    if (nq < params.column_quads && left + x < params.grid_width && top + y < params.grid_height) {
+      let row = output_row(first_row + y * params.grid_width + x, phase);
+      let v = finish(memory[pixel * COLUMN_QUADS + column], row, nq);
+      finished += 1.0;
+      let before = memory[mean_at];
+      let mean = before + (v - before) / finished;
+      memory[mean_at] = mean;
+      memory[m2_at] += (v - before) * (v - mean);
+    }
+  }
+  workgroupBarrier();
+  memory[(0u * TILE_WIDTH + my_x) * COLUMN_QUADS + my_quad + 0u * LANES_ACROSS] = acc6_0;
+  memory[(0u * TILE_WIDTH + my_x) * COLUMN_QUADS + my_quad + 1u * LANES_ACROSS] = acc6_1;
+  memory[(1u * TILE_WIDTH + my_x) * COLUMN_QUADS + my_quad + 0u * LANES_ACROSS] = acc7_0;
+  memory[(1u * TILE_WIDTH + my_x) * COLUMN_QUADS + my_quad + 1u * LANES_ACROSS] = acc7_1;
+  workgroupBarrier();
+  for (var pixel = local / COLUMN_QUADS; pixel < FINISHED_ROWS * TILE_WIDTH; pixel += INVOCATIONS / COLUMN_QUADS) {
+    let x = pixel % TILE_WIDTH;
+    let y = 3u * FINISHED_ROWS + pixel / TILE_WIDTH;
+    if (nq < params.column_quads && left + x < params.grid_width && top + y < params.grid_height) {
+      let row = output_row(first_row + y * params.grid_width + x, phase);
+      let v = finish(memory[pixel * COLUMN_QUADS + column], row, nq);
+      finished += 1.0;
+      let before = memory[mean_at];
+      let mean = before + (v - before) / finished;
+      memory[mean_at] = mean;
+      memory[m2_at] += (v - before) * (v - mean);
+    }
+  }
+  workgroupBarrier();
+  memory[local] = vec4<f32>(finished);
+  workgroupBarrier();
+  if (local < COLUMN_QUADS && nq < params.column_quads) {
+    let values = f32(min(TILE_WIDTH, params.grid_width - left) * min(TILE_HEIGHT, params.grid_height - top));
+    var mean = vec4<f32>(0.0);
+    for (var i = local; i < INVOCATIONS; i += COLUMN_QUADS) { mean += memory[i] * memory[FINISHED_QUADS + i]; }
+    mean /= values;
+    var m2 = vec4<f32>(0.0);
+    for (var i = local; i < INVOCATIONS; i += COLUMN_QUADS) {
+      let delta = memory[FINISHED_QUADS + i] - mean;
+      m2 += memory[FINISHED_QUADS + INVOCATIONS + i] + memory[i] * delta * delta;
+    }
+    let partial = phase * tiles + ((place.z * tiles_y + top / TILE_HEIGHT) * tiles_x + left / TILE_WIDTH);
+    let quad = partial * params.column_quads + nq;
     if (params.channels_per_entry == 4u) {
       let d = mean - dot(mean, vec4<f32>(0.25));
       let at = params.stats_first + quad * 2u;
@@ -304,5 +380,4 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
       }
     }
   }
-
 }

@@ -69,6 +69,7 @@ fn output_row(row: u32, phase: u32) -> u32 {
 }
 
 struct Row { base: i32, iy: i32, ix: i32, pixel: u32 }
+struct Source { pixel: u32, is_within: bool }
 fn k_quads() -> u32 { return params.in_quads0 + params.in_quads1; }
 fn locate(row: u32, phase: u32) -> Row {
   let line = row / params.grid_width;
@@ -78,12 +79,17 @@ fn locate(row: u32, phase: u32) -> Row {
   return Row(i32(image) * params.in_height, i32(oy) * params.stride - pad_top(phase), i32(ox) * params.stride - pad_left(phase), row);
 }
 fn tap_quads(tap: u32) -> u32 { return k_quads(); }
-fn load_tap(row: Row, tap: u32, k: u32) -> vec4<f32> {
+fn at_tap(row: Row, tap: u32) -> Source {
 
   let iy = row.iy + i32(tap / params.kernel_width);
   let ix = row.ix + i32(tap % params.kernel_width);
-  if (iy < 0 || ix < 0 || iy >= params.in_height || ix >= params.in_width) { return vec4<f32>(0.0); }
-  return load_x(u32((row.base + iy) * params.in_width + ix), k);
+  let is_within = iy >= 0 && ix >= 0 && iy < params.in_height && ix < params.in_width;
+  return Source(u32((row.base + iy) * params.in_width + ix), is_within);
+}
+fn load_tap(source: Source, tap: u32, k: u32) -> vec4<f32> {
+  if (!source.is_within) { return vec4<f32>(0.0); }
+
+  return load_x(source.pixel, k);
 }
 
 const INVOCATIONS: u32 = 128u;
@@ -97,10 +103,11 @@ const LANES_ACROSS_BITS: u32 = 3u;
 const MERGED_ROWS: u32 = 32u;
 const K_QUADS: u32 = 4u;
 
-var<workgroup> tile_a: array<vec4<f32>, K_QUADS * TILE_ROWS>; // [quad][row]
-var<workgroup> tile_w: array<vec4<f32>, K_QUADS * 4u * COLUMN_QUADS>; // [channel][column quad]
-fn exchange_set(at: u32, v: vec4<f32>) { tile_a[at] = v; }
-fn exchange_get(at: u32) -> vec4<f32> { return tile_a[at]; }
+// Arrays of arrays: an index of a dimension is checked once, outside of the loop.
+var<workgroup> tile_a: array<array<vec4<f32>, TILE_ROWS>, K_QUADS>; // [quad][row]
+var<workgroup> tile_w: array<array<vec4<f32>, COLUMN_QUADS>, K_QUADS * 4u>; // [channel][column quad]
+fn exchange_set(at: u32, v: vec4<f32>) { tile_a[at / TILE_ROWS][at % TILE_ROWS] = v; }
+fn exchange_get(at: u32) -> vec4<f32> { return tile_a[at / TILE_ROWS][at % TILE_ROWS]; }
 
 @compute @workgroup_size(INVOCATIONS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>,
@@ -121,6 +128,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
   let stage_row = local & (TILE_ROWS - 1u);
   let stage_k = (local >> TILE_ROW_BITS) * (K_QUADS / 2u);
   let source_row = locate(min(row0 + stage_row, params.rows - 1u), phase);
+  let stage_nq = min(nq0 + (local & (COLUMN_QUADS - 1u)), params.column_quads - 1u);
   let first_tap = phase * params.taps;
   // Finishing: 16 × 8 lanes.
   let my_row = (local >> LANES_ACROSS_BITS) * 4u;
@@ -136,6 +144,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
   var acc3_1 = vec4<f32>(0.0);
   for (var tap = 0u; tap < params.taps; tap++) {
     let quads = tap_quads(tap);
+    let source = at_tap(source_row, tap);
     let steps = (quads + (K_QUADS - 1u)) / K_QUADS;
     let k_begin = (max(slice_begin, tap_begin) - tap_begin) * K_QUADS;
     let k_end = min(min(max(slice_end, tap_begin) - tap_begin, steps) * K_QUADS, quads);
@@ -144,47 +153,77 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
       for (var s = 0u; s < K_QUADS / 2u; s++) {
         let k = k0 + stage_k + s;
         var a = vec4<f32>(0.0);
-        if (k < quads) { a = load_tap(source_row, tap, k); }
-        tile_a[(stage_k + s) * TILE_ROWS + stage_row] = a;
+        if (k < quads) { a = load_tap(source, tap, k); }
+        tile_a[stage_k + s][stage_row] = a;
       }
+      // Behind the last quad of channels or columns: a stand-in. Such channels meet zeros of x, such columns are not stored.
       for (var s = 0u; s < K_QUADS * 4u * COLUMN_QUADS / INVOCATIONS; s++) {
-        let slot = local + s * INVOCATIONS;
-        let kk = slot >> COLUMN_QUAD_BITS; // channel within the K step
-        let nq = nq0 + (slot & (COLUMN_QUADS - 1u));
-        let k = k0 + (kk >> 2u);
-        var w = vec4<f32>(0.0);
-        if (k < quads && nq < params.column_quads) {
-          w = unpack(weight[(((first_tap + tap) * quads_in + k) * params.column_quads + nq) * 4u + (kk & 3u)]);
-        }
-        tile_w[slot] = w;
+        let channel = (local >> COLUMN_QUAD_BITS) + s * (INVOCATIONS / COLUMN_QUADS);
+        let k = min(k0 + (channel >> 2u), quads - 1u);
+        let row = (first_tap + tap) * quads_in + k;
+        tile_w[channel][local & (COLUMN_QUADS - 1u)] = unpack(weight[(row * params.column_quads + stage_nq) * 4u + (channel & 3u)]);
       }
       workgroupBarrier();
       for (var k = 0u; k < K_QUADS; k++) {
-        let a0 = tile_a[k * TILE_ROWS + my_row + 0u];
-        let a1 = tile_a[k * TILE_ROWS + my_row + 1u];
-        let a2 = tile_a[k * TILE_ROWS + my_row + 2u];
-        let a3 = tile_a[k * TILE_ROWS + my_row + 3u];
+        let a0 = tile_a[k][my_row + 0u];
+        let a1 = tile_a[k][my_row + 1u];
+        let a2 = tile_a[k][my_row + 2u];
+        let a3 = tile_a[k][my_row + 3u];
         {
-          let at = k * (4u * COLUMN_QUADS) + my_quad + 0u;
-          let w0 = tile_w[at];
-          let w1 = tile_w[at + COLUMN_QUADS];
-          let w2 = tile_w[at + 2u * COLUMN_QUADS];
-          let w3 = tile_w[at + 3u * COLUMN_QUADS];
-          acc0_0 += a0.x * w0 + a0.y * w1 + a0.z * w2 + a0.w * w3;
-          acc1_0 += a1.x * w0 + a1.y * w1 + a1.z * w2 + a1.w * w3;
-          acc2_0 += a2.x * w0 + a2.y * w1 + a2.z * w2 + a2.w * w3;
-          acc3_0 += a3.x * w0 + a3.y * w1 + a3.z * w2 + a3.w * w3;
+          let w = tile_w[4u * k + 0u][my_quad + 0u];
+          acc0_0 += a0.x * w;
+          acc1_0 += a1.x * w;
+          acc2_0 += a2.x * w;
+          acc3_0 += a3.x * w;
         }
         {
-          let at = k * (4u * COLUMN_QUADS) + my_quad + 1u;
-          let w0 = tile_w[at];
-          let w1 = tile_w[at + COLUMN_QUADS];
-          let w2 = tile_w[at + 2u * COLUMN_QUADS];
-          let w3 = tile_w[at + 3u * COLUMN_QUADS];
-          acc0_1 += a0.x * w0 + a0.y * w1 + a0.z * w2 + a0.w * w3;
-          acc1_1 += a1.x * w0 + a1.y * w1 + a1.z * w2 + a1.w * w3;
-          acc2_1 += a2.x * w0 + a2.y * w1 + a2.z * w2 + a2.w * w3;
-          acc3_1 += a3.x * w0 + a3.y * w1 + a3.z * w2 + a3.w * w3;
+          let w = tile_w[4u * k + 0u][my_quad + 1u];
+          acc0_1 += a0.x * w;
+          acc1_1 += a1.x * w;
+          acc2_1 += a2.x * w;
+          acc3_1 += a3.x * w;
+        }
+        {
+          let w = tile_w[4u * k + 1u][my_quad + 0u];
+          acc0_0 += a0.y * w;
+          acc1_0 += a1.y * w;
+          acc2_0 += a2.y * w;
+          acc3_0 += a3.y * w;
+        }
+        {
+          let w = tile_w[4u * k + 1u][my_quad + 1u];
+          acc0_1 += a0.y * w;
+          acc1_1 += a1.y * w;
+          acc2_1 += a2.y * w;
+          acc3_1 += a3.y * w;
+        }
+        {
+          let w = tile_w[4u * k + 2u][my_quad + 0u];
+          acc0_0 += a0.z * w;
+          acc1_0 += a1.z * w;
+          acc2_0 += a2.z * w;
+          acc3_0 += a3.z * w;
+        }
+        {
+          let w = tile_w[4u * k + 2u][my_quad + 1u];
+          acc0_1 += a0.z * w;
+          acc1_1 += a1.z * w;
+          acc2_1 += a2.z * w;
+          acc3_1 += a3.z * w;
+        }
+        {
+          let w = tile_w[4u * k + 3u][my_quad + 0u];
+          acc0_0 += a0.w * w;
+          acc1_0 += a1.w * w;
+          acc2_0 += a2.w * w;
+          acc3_0 += a3.w * w;
+        }
+        {
+          let w = tile_w[4u * k + 3u][my_quad + 1u];
+          acc0_1 += a0.w * w;
+          acc1_1 += a1.w * w;
+          acc2_1 += a2.w * w;
+          acc3_1 += a3.w * w;
         }
       }
       workgroupBarrier();

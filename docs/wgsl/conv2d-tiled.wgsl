@@ -83,6 +83,7 @@ fn finish(sum: vec4<f32>, row: u32, nq: u32) -> vec4<f32> {
 }
 
 struct Row { base: i32, iy: i32, ix: i32, pixel: u32 }
+struct Source { pixel: u32, is_within: bool }
 fn k_quads() -> u32 { return params.in_quads0 + params.in_quads1; }
 fn locate(row: u32, phase: u32) -> Row {
   let line = row / params.grid_width;
@@ -92,12 +93,17 @@ fn locate(row: u32, phase: u32) -> Row {
   return Row(i32(image) * params.in_height, i32(oy) * params.stride - pad_top(phase), i32(ox) * params.stride - pad_left(phase), row);
 }
 fn tap_quads(tap: u32) -> u32 { return k_quads(); }
-fn load_tap(row: Row, tap: u32, k: u32) -> vec4<f32> {
+fn at_tap(row: Row, tap: u32) -> Source {
 
   let iy = row.iy + i32(tap / params.kernel_width);
   let ix = row.ix + i32(tap % params.kernel_width);
-  if (iy < 0 || ix < 0 || iy >= params.in_height || ix >= params.in_width) { return vec4<f32>(0.0); }
-  return load_x(u32((row.base + iy) * params.in_width + ix), k);
+  let is_within = iy >= 0 && ix >= 0 && iy < params.in_height && ix < params.in_width;
+  return Source(u32((row.base + iy) * params.in_width + ix), is_within);
+}
+fn load_tap(source: Source, tap: u32, k: u32) -> vec4<f32> {
+  if (!source.is_within) { return vec4<f32>(0.0); }
+
+  return load_x(source.pixel, k);
 }
 
 const INVOCATIONS: u32 = 128u;
@@ -111,10 +117,11 @@ const LANES_ACROSS_BITS: u32 = 3u;
 const MERGED_ROWS: u32 = 32u;
 const K_QUADS: u32 = 4u;
 
-var<workgroup> tile_a: array<vec4<f32>, K_QUADS * TILE_ROWS>; // [quad][row]
-var<workgroup> tile_w: array<vec4<f32>, K_QUADS * 4u * COLUMN_QUADS>; // [channel][column quad]
-fn exchange_set(at: u32, v: vec4<f32>) { tile_a[at] = v; }
-fn exchange_get(at: u32) -> vec4<f32> { return tile_a[at]; }
+// Arrays of arrays: an index of a dimension is checked once, outside of the loop.
+var<workgroup> tile_a: array<array<vec4<f32>, TILE_ROWS>, K_QUADS>; // [quad][row]
+var<workgroup> tile_w: array<array<vec4<f32>, COLUMN_QUADS>, K_QUADS * 4u>; // [channel][column quad]
+fn exchange_set(at: u32, v: vec4<f32>) { tile_a[at / TILE_ROWS][at % TILE_ROWS] = v; }
+fn exchange_get(at: u32) -> vec4<f32> { return tile_a[at / TILE_ROWS][at % TILE_ROWS]; }
 
 @compute @workgroup_size(INVOCATIONS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>,
@@ -130,6 +137,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
   let stage_row = local & (TILE_ROWS - 1u);
   let stage_k = (local >> TILE_ROW_BITS) * (K_QUADS / 2u);
   let source_row = locate(min(row0 + stage_row, params.rows - 1u), phase);
+  let stage_nq = min(nq0 + (local & (COLUMN_QUADS - 1u)), params.column_quads - 1u);
   let first_tap = phase * params.taps;
   // Finishing: 16 × 8 lanes.
   let my_row = (local >> LANES_ACROSS_BITS) * 4u;
@@ -145,51 +153,82 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
   var acc3_1 = vec4<f32>(0.0);
   for (var tap = 0u; tap < params.taps; tap++) {
     let quads = tap_quads(tap);
+    let source = at_tap(source_row, tap);
     for (var k0 = 0u; k0 < quads; k0 += K_QUADS) {
       for (var s = 0u; s < K_QUADS / 2u; s++) {
         let k = k0 + stage_k + s;
         var a = vec4<f32>(0.0);
-        if (k < quads) { a = load_tap(source_row, tap, k); }
-        tile_a[(stage_k + s) * TILE_ROWS + stage_row] = a;
+        if (k < quads) { a = load_tap(source, tap, k); }
+        tile_a[stage_k + s][stage_row] = a;
       }
+      // Behind the last quad of channels or columns: a stand-in. Such channels meet zeros of x, such columns are not stored.
       for (var s = 0u; s < K_QUADS * 4u * COLUMN_QUADS / INVOCATIONS; s++) {
-        let slot = local + s * INVOCATIONS;
-        let kk = slot >> COLUMN_QUAD_BITS; // channel within the K step
-        let nq = nq0 + (slot & (COLUMN_QUADS - 1u));
-        let k = k0 + (kk >> 2u);
-        var w = vec4<f32>(0.0);
-        if (k < quads && nq < params.column_quads) {
-          w = unpack(weight[(((first_tap + tap) * quads_in + k) * params.column_quads + nq) * 4u + (kk & 3u)]);
-        }
-        tile_w[slot] = w;
+        let channel = (local >> COLUMN_QUAD_BITS) + s * (INVOCATIONS / COLUMN_QUADS);
+        let k = min(k0 + (channel >> 2u), quads - 1u);
+        let row = (first_tap + tap) * quads_in + k;
+        tile_w[channel][local & (COLUMN_QUADS - 1u)] = unpack(weight[(row * params.column_quads + stage_nq) * 4u + (channel & 3u)]);
       }
       workgroupBarrier();
       for (var k = 0u; k < K_QUADS; k++) {
-        let a0 = tile_a[k * TILE_ROWS + my_row + 0u];
-        let a1 = tile_a[k * TILE_ROWS + my_row + 1u];
-        let a2 = tile_a[k * TILE_ROWS + my_row + 2u];
-        let a3 = tile_a[k * TILE_ROWS + my_row + 3u];
+        let a0 = tile_a[k][my_row + 0u];
+        let a1 = tile_a[k][my_row + 1u];
+        let a2 = tile_a[k][my_row + 2u];
+        let a3 = tile_a[k][my_row + 3u];
         {
-          let at = k * (4u * COLUMN_QUADS) + my_quad + 0u;
-          let w0 = tile_w[at];
-          let w1 = tile_w[at + COLUMN_QUADS];
-          let w2 = tile_w[at + 2u * COLUMN_QUADS];
-          let w3 = tile_w[at + 3u * COLUMN_QUADS];
-          acc0_0 += a0.x * w0 + a0.y * w1 + a0.z * w2 + a0.w * w3;
-          acc1_0 += a1.x * w0 + a1.y * w1 + a1.z * w2 + a1.w * w3;
-          acc2_0 += a2.x * w0 + a2.y * w1 + a2.z * w2 + a2.w * w3;
-          acc3_0 += a3.x * w0 + a3.y * w1 + a3.z * w2 + a3.w * w3;
+          let w = tile_w[4u * k + 0u][my_quad + 0u];
+          acc0_0 += a0.x * w;
+          acc1_0 += a1.x * w;
+          acc2_0 += a2.x * w;
+          acc3_0 += a3.x * w;
         }
         {
-          let at = k * (4u * COLUMN_QUADS) + my_quad + 1u;
-          let w0 = tile_w[at];
-          let w1 = tile_w[at + COLUMN_QUADS];
-          let w2 = tile_w[at + 2u * COLUMN_QUADS];
-          let w3 = tile_w[at + 3u * COLUMN_QUADS];
-          acc0_1 += a0.x * w0 + a0.y * w1 + a0.z * w2 + a0.w * w3;
-          acc1_1 += a1.x * w0 + a1.y * w1 + a1.z * w2 + a1.w * w3;
-          acc2_1 += a2.x * w0 + a2.y * w1 + a2.z * w2 + a2.w * w3;
-          acc3_1 += a3.x * w0 + a3.y * w1 + a3.z * w2 + a3.w * w3;
+          let w = tile_w[4u * k + 0u][my_quad + 1u];
+          acc0_1 += a0.x * w;
+          acc1_1 += a1.x * w;
+          acc2_1 += a2.x * w;
+          acc3_1 += a3.x * w;
+        }
+        {
+          let w = tile_w[4u * k + 1u][my_quad + 0u];
+          acc0_0 += a0.y * w;
+          acc1_0 += a1.y * w;
+          acc2_0 += a2.y * w;
+          acc3_0 += a3.y * w;
+        }
+        {
+          let w = tile_w[4u * k + 1u][my_quad + 1u];
+          acc0_1 += a0.y * w;
+          acc1_1 += a1.y * w;
+          acc2_1 += a2.y * w;
+          acc3_1 += a3.y * w;
+        }
+        {
+          let w = tile_w[4u * k + 2u][my_quad + 0u];
+          acc0_0 += a0.z * w;
+          acc1_0 += a1.z * w;
+          acc2_0 += a2.z * w;
+          acc3_0 += a3.z * w;
+        }
+        {
+          let w = tile_w[4u * k + 2u][my_quad + 1u];
+          acc0_1 += a0.z * w;
+          acc1_1 += a1.z * w;
+          acc2_1 += a2.z * w;
+          acc3_1 += a3.z * w;
+        }
+        {
+          let w = tile_w[4u * k + 3u][my_quad + 0u];
+          acc0_0 += a0.w * w;
+          acc1_0 += a1.w * w;
+          acc2_0 += a2.w * w;
+          acc3_0 += a3.w * w;
+        }
+        {
+          let w = tile_w[4u * k + 3u][my_quad + 1u];
+          acc0_1 += a0.w * w;
+          acc1_1 += a1.w * w;
+          acc2_1 += a2.w * w;
+          acc3_1 += a3.w * w;
         }
       }
       workgroupBarrier();
@@ -198,8 +237,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
 
   let nq = nq0 + my_quad;
 
-  let my_rows = 4u;
-  let my_bands = INVOCATIONS / LANES_ACROSS;
+  let bands = INVOCATIONS / LANES_ACROSS;
   var m2_0 = vec4<f32>(0.0);
   var m2_1 = vec4<f32>(0.0);
   if (nq0 + my_quad + 0u < params.column_quads) {
@@ -207,7 +245,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
     let v1 = finish(acc1_0, output_row(row0 + my_row + 1u, phase), nq0 + my_quad + 0u);
     let v2 = finish(acc2_0, output_row(row0 + my_row + 2u, phase), nq0 + my_quad + 0u);
     let v3 = finish(acc3_0, output_row(row0 + my_row + 3u, phase), nq0 + my_quad + 0u);
-    let mean = ((v0 + v1) + (v2 + v3)) / f32(my_rows);
+    let mean = ((v0 + v1) + (v2 + v3)) * 0.25;
     let d0 = v0 - mean;
     let d1 = v1 - mean;
     let d2 = v2 - mean;
@@ -220,7 +258,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
     let v1 = finish(acc1_1, output_row(row0 + my_row + 1u, phase), nq0 + my_quad + 1u);
     let v2 = finish(acc2_1, output_row(row0 + my_row + 2u, phase), nq0 + my_quad + 1u);
     let v3 = finish(acc3_1, output_row(row0 + my_row + 3u, phase), nq0 + my_quad + 1u);
-    let mean = ((v0 + v1) + (v2 + v3)) / f32(my_rows);
+    let mean = ((v0 + v1) + (v2 + v3)) * 0.25;
     let d0 = v0 - mean;
     let d1 = v1 - mean;
     let d2 = v2 - mean;
@@ -229,16 +267,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
     m2_1 = ((d0 * d0 + d1 * d1) + (d2 * d2 + d3 * d3));
   }
   workgroupBarrier();
-  let column = nq0 + local;
-  let merges = local < COLUMN_QUADS && column < params.column_quads;
+  let nq_merged = nq0 + local;
+  let merges = local < COLUMN_QUADS && nq_merged < params.column_quads;
   var mean = vec4<f32>(0.0);
   var m2 = vec4<f32>(0.0);
   if (merges) {
-    for (var i = 0u; i < my_bands; i++) { mean += exchange_get(i * COLUMN_QUADS + local); }
-    mean /= f32(my_bands);
-    for (var i = 0u; i < my_bands; i++) {
+    for (var i = 0u; i < bands; i++) { mean += exchange_get(i * COLUMN_QUADS + local); }
+    mean /= f32(bands);
+    for (var i = 0u; i < bands; i++) {
       let delta = exchange_get(i * COLUMN_QUADS + local) - mean;
-      m2 += f32(my_rows) * delta * delta;
+      m2 += 4.0 * delta * delta;
     }
   }
   workgroupBarrier();
@@ -246,10 +284,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
   exchange_set((local >> LANES_ACROSS_BITS) * COLUMN_QUADS + my_quad + 1u, m2_1);
   workgroupBarrier();
   if (merges) {
-    for (var i = 0u; i < my_bands; i++) { m2 += exchange_get(i * COLUMN_QUADS + local); }
-    // Entries of 4, 2 or 1 channels: Chan's formula once more, for columns of one size.
-    let values = f32(my_rows * my_bands);
-    let quad = (phase * row_tiles + index % row_tiles) * params.column_quads + column;
+    for (var i = 0u; i < bands; i++) { m2 += exchange_get(i * COLUMN_QUADS + local); }
+    let values = f32(bands * 4u);
+    let nq = nq_merged;
+    let partial = phase * row_tiles + index % row_tiles;
+    let quad = partial * params.column_quads + nq;
     if (params.channels_per_entry == 4u) {
       let d = mean - dot(mean, vec4<f32>(0.25));
       let at = params.stats_first + quad * 2u;

@@ -56,7 +56,9 @@ fn output_row(row: u32, phase: u32) -> u32 { return row; }
 
 struct Row { index: u32 }
 fn locate(row: u32, phase: u32) -> Row { return Row(row); }
-fn load_tap(row: Row, tap: u32, k: u32) -> vec4<f32> { return load_x(row.index, k); }
+alias Source = Row;
+fn at_tap(row: Row, tap: u32) -> Source { return row; }
+fn load_tap(source: Source, tap: u32, k: u32) -> vec4<f32> { return load_x(source.index, k); }
 
 const INVOCATIONS: u32 = 128u;
 const TILE_ROWS: u32 = 64u;
@@ -72,16 +74,16 @@ const M: u32 = 16u;
 const N: u32 = 16u;
 const K: u32 = 16u;
 const A_LENGTH: u32 = 40u;
-const W_LENGTH: u32 = 72u;
+const W_LENGTH: u32 = 40u;
 const SUM_ROWS: u32 = 16u;
+const SUBGROUPS_DOWN: u32 = 2u;
 const SUBGROUPS_ACROSS: u32 = 2u;
 const SUBGROUP_ROWS: u32 = 32u;
 const SUBGROUP_COLUMNS: u32 = 32u;
-const BLOCK_BITS: u32 = 6u;
 var<workgroup> tile_a: array<vec4<f16>, 640>;
 fn set_tile_a(quad: u32, v: vec4<f16>) { tile_a[quad] = v; }
 fn get_tile_a(quad: u32) -> vec4<f16> { return tile_a[quad]; }
-var<workgroup> tile_w: array<vec4<f16>, 576>;
+var<workgroup> tile_w: array<vec4<f16>, 640>;
 fn set_tile_w(quad: u32, v: vec4<f16>) { tile_w[quad] = v; }
 fn get_tile_w(quad: u32) -> vec4<f16> { return tile_w[quad]; }
 var<workgroup> sums: array<vec4<f32>, 256>;
@@ -110,19 +112,26 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
   let stage_row = local & (TILE_ROWS - 1u);
   let stage_k = (local >> TILE_ROW_BITS) * (K_QUADS / 2u);
   let source_row = locate(min(row0 + stage_row, params.rows - 1u), phase);
+  let stage_nq = min(nq0 + (local & (COLUMN_QUADS - 1u)), params.column_quads - 1u);
   let first_tap = phase * 1u;
   // Finishing: 16 × 8 lanes.
   let my_row = (local >> LANES_ACROSS_BITS) * 4u;
   let my_quad = (local & (LANES_ACROSS - 1u)) * 2u;
   let quads_in = k_quads();
-  let fragment_row = (subgroup / SUBGROUPS_ACROSS) * SUBGROUP_ROWS;
-  let fragment_column = (subgroup % SUBGROUPS_ACROSS) * SUBGROUP_COLUMNS;
+  // The masks change nothing. They show compilers that all loads of matrices are within their arrays.
+  let fragment_row = ((subgroup / SUBGROUPS_ACROSS) & (SUBGROUPS_DOWN - 1u)) * SUBGROUP_ROWS;
+  let fragment_column = (subgroup & (SUBGROUPS_ACROSS - 1u)) * SUBGROUP_COLUMNS;
+  let left_at = fragment_row * A_LENGTH;
+  let right_at = fragment_column * W_LENGTH;
+  let stage_column = local & (COLUMN_QUADS - 1u);
+  let stage_quad = local >> COLUMN_QUAD_BITS;
   var sum0_0: subgroup_matrix_result<f32, 16, 16>;
   var sum0_1: subgroup_matrix_result<f32, 16, 16>;
   var sum1_0: subgroup_matrix_result<f32, 16, 16>;
   var sum1_1: subgroup_matrix_result<f32, 16, 16>;
   for (var tap = 0u; tap < 1u; tap++) {
     let quads = tap_quads(tap);
+    let source = at_tap(source_row, tap);
     let steps = (quads + (K_QUADS - 1u)) / K_QUADS;
     let k_begin = (max(slice_begin, tap_begin) - tap_begin) * K_QUADS;
     let k_end = min(min(max(slice_end, tap_begin) - tap_begin, steps) * K_QUADS, quads);
@@ -131,29 +140,30 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
       for (var s = 0u; s < K_QUADS / 2u; s++) {
         let k = k0 + stage_k + s;
         var a = vec4<f32>(0.0);
-        if (k < quads) { a = load_tap(source_row, tap, k); }
+        if (k < quads) { a = load_tap(source, tap, k); }
         set_tile_a(stage_row * (A_LENGTH / 4u) + stage_k + s, vec4<f16>(a));
       }
-      // Blocks of 16 column quads × 4 channels, one for each quad of the K step, as they lie in memory.
-      for (var s = 0u; s < K_QUADS * 4u * COLUMN_QUADS / INVOCATIONS; s++) {
-        let slot = local + s * INVOCATIONS;
-        let block = slot >> BLOCK_BITS;
-        let column = (slot >> 2u) & (COLUMN_QUADS - 1u);
-        let kk = slot & 3u;
-        let k = k0 + block;
-        let nq = nq0 + column;
-        var w = vec4<f16>();
-        if (k < quads && nq < params.column_quads) {
-          w = weight[(((first_tap + tap) * quads_in + k) * params.column_quads + nq) * 4u + kk];
-        }
-        set_tile_w((block * 4u + kk) * (W_LENGTH / 4u) + column, w);
+      // An invocation takes a block of 4 channels × 4 columns and transposes it. Behind the last quad of channels or columns it
+      // takes a stand-in: such channels meet zeros of x, such columns are not stored.
+      {
+        let row = (first_tap + tap) * quads_in + min(k0 + stage_quad, quads - 1u);
+        let block = (row * params.column_quads + stage_nq) * 4u;
+        let w0 = weight[block + 0u];
+        let w1 = weight[block + 1u];
+        let w2 = weight[block + 2u];
+        let w3 = weight[block + 3u];
+        let at = stage_column * W_LENGTH + stage_quad;
+        set_tile_w(at + 0u * (W_LENGTH / 4u), vec4<f16>(w0.x, w1.x, w2.x, w3.x));
+        set_tile_w(at + 1u * (W_LENGTH / 4u), vec4<f16>(w0.y, w1.y, w2.y, w3.y));
+        set_tile_w(at + 2u * (W_LENGTH / 4u), vec4<f16>(w0.z, w1.z, w2.z, w3.z));
+        set_tile_w(at + 3u * (W_LENGTH / 4u), vec4<f16>(w0.w, w1.w, w2.w, w3.w));
       }
       workgroupBarrier();
       for (var k = 0u; k < 4u * K_QUADS; k += K) {
-        let left0 = subgroupMatrixLoad<subgroup_matrix_left<f16, 16, 16>, row_major>(&tile_a, ((fragment_row + 0u * M) * A_LENGTH + k) / 4u, 10u);
-        let left1 = subgroupMatrixLoad<subgroup_matrix_left<f16, 16, 16>, row_major>(&tile_a, ((fragment_row + 1u * M) * A_LENGTH + k) / 4u, 10u);
-        let right0 = subgroupMatrixLoad<subgroup_matrix_right<f16, 16, 16>, row_major>(&tile_w, (k * W_LENGTH + fragment_column + 0u * N) / 4u, 18u);
-        let right1 = subgroupMatrixLoad<subgroup_matrix_right<f16, 16, 16>, row_major>(&tile_w, (k * W_LENGTH + fragment_column + 1u * N) / 4u, 18u);
+        let left0 = subgroupMatrixLoad<subgroup_matrix_left<f16, 16, 16>, row_major>(&tile_a, (left_at + 0u * (M * A_LENGTH) + k) / 4u, 10u);
+        let left1 = subgroupMatrixLoad<subgroup_matrix_left<f16, 16, 16>, row_major>(&tile_a, (left_at + 1u * (M * A_LENGTH) + k) / 4u, 10u);
+        let right0 = subgroupMatrixLoad<subgroup_matrix_right<f16, 16, 16>, col_major>(&tile_w, (right_at + 0u * (N * W_LENGTH) + k) / 4u, 10u);
+        let right1 = subgroupMatrixLoad<subgroup_matrix_right<f16, 16, 16>, col_major>(&tile_w, (right_at + 1u * (N * W_LENGTH) + k) / 4u, 10u);
         sum0_0 = subgroupMatrixMultiplyAccumulate(left0, right0, sum0_0);
         sum0_1 = subgroupMatrixMultiplyAccumulate(left0, right1, sum0_1);
         sum1_0 = subgroupMatrixMultiplyAccumulate(left1, right0, sum1_0);
