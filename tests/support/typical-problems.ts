@@ -180,6 +180,7 @@ export const TYPICAL_PROBLEMS: readonly TypicalProblem[] = [
     "naive",
     "register-8x1",
     "register-8x2",
+    "register-8x4",
   ]),
   ...typical(
     kernels.conv2d,

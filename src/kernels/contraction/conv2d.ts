@@ -52,7 +52,13 @@ import {
 } from "./conv2d-wgsl.ts";
 import { epilogueParams, epilogueWgsl } from "./epilogue.ts";
 import { gemmBody, matrixRefusal } from "./gemm-matrix.ts";
-import { REGISTER_WORKGROUP } from "./gemm-register.ts";
+import {
+  REGISTER_WORKGROUP,
+  registerBlock,
+  registerDirectives,
+  registerGroups,
+  suitsWideBlock,
+} from "./gemm-register.ts";
 import type { GemmBody } from "./gemm-tiled.ts";
 import { tileSteps } from "./gemm-tiled.ts";
 import { normLabel } from "./loads.ts";
@@ -69,6 +75,7 @@ const VARIANTS = [
   "naive",
   "register-8x1",
   "register-8x2",
+  "register-8x4",
   "tiled",
   "tiled-split",
   "matrix",
@@ -77,6 +84,9 @@ const VARIANTS = [
 ] as const;
 
 export type Conv2dVariant = (typeof VARIANTS)[number];
+
+/** Neighbouring pixels of an invocation of `register-PxQ`. */
+const PIXELS = 8;
 
 /**
  * With at least so many patches, `patch` is expected to be faster than `tiled`: half the cores of a large GPU. With fewer,
@@ -89,7 +99,9 @@ function select(p: Conv2dProblem, caps: Caps): Conv2dVariant {
     if (matrixRefusal("matrix", p.dtype, caps) === null) return "matrix";
     return suitsPatch(p) ? "patch" : "tiled";
   }
-  return quadCount(p.outChannels) === 1 ? "register-8x1" : "register-8x2";
+  const columns = quadCount(p.outChannels);
+  if (columns === 1) return "register-8x1";
+  return suitsWideBlock(columns) ? "register-8x4" : "register-8x2";
 }
 
 /** Share of the patches' pixels that must lie in the map: `patch` has 1.5 times the rate, but patches hang over the border. */
@@ -180,11 +192,19 @@ function plan(p: Conv2dProblem, caps: Caps, variant: Conv2dVariant = select(p, c
   const loads = conv2dLoadsWgsl(p, p.shortcutChannels.length);
   const epilogue = epilogueWgsl(p.epilogue, shape);
   const label = `conv2d/${variant} ${p.kernelSize.join("x")}${p.stride > 1 ? ` s${p.stride}` : ""}${p.upsample ? " up" : ""}${shortcut ? " + 1x1" : ""}${normLabel(p)}${statistics === "none" ? "" : " stats"}`;
-  const one = (main: string, [x, y]: Dispatch["workgroups"]): KernelPlan => ({
-    variant,
-    scratch: [],
-    dispatches: [dispatch(label, header, loads + epilogue + main, [x, y, p.upsample ? 4 : 1])],
-  });
+  const one = (
+    main: string,
+    [x, y]: Dispatch["workgroups"],
+    directives: readonly string[] = [],
+  ): KernelPlan => {
+    const code = loads + epilogue + main;
+    const grid = [x, y, p.upsample ? 4 : 1] as const;
+    return {
+      variant,
+      scratch: [],
+      dispatches: [dispatch(label, { ...header, directives }, code, grid)],
+    };
+  };
   switch (variant) {
     case "naive":
       return one(
@@ -194,12 +214,15 @@ function plan(p: Conv2dProblem, caps: Caps, variant: Conv2dVariant = select(p, c
         ),
       );
     case "register-8x1":
-    case "register-8x2": {
-      const [pixels, quads] = variant === "register-8x1" ? [8, 1] : [8, 2];
-      const blocks = Math.ceil(gridWidth / pixels) * gridHeight * p.batch;
+    case "register-8x2":
+    case "register-8x4": {
+      const quads = { "register-8x1": 1, "register-8x2": 2, "register-8x4": 4 }[variant];
+      const blocks = Math.ceil(gridWidth / PIXELS) * gridHeight * p.batch;
+      const block = registerBlock(PIXELS, quads, blocks, caps);
       return one(
-        registerConv2dWgsl(kernelSize, p.stride, pixels, quads, shortcut),
-        foldWorkgroups(Math.ceil((blocks * Math.ceil(columns / quads)) / REGISTER_WORKGROUP)),
+        registerConv2dWgsl(kernelSize, p.stride, block, shortcut),
+        foldWorkgroups(registerGroups(block, blocks, columns)),
+        registerDirectives(block),
       );
     }
     case "tiled":

@@ -130,8 +130,8 @@ describe("conv2d select", () => {
     ["a GPU", BASELINE_CAPS, 320, "patch"],
     ["a GPU, few columns", BASELINE_CAPS, 3, "tiled"],
     ["a GPU with matrix units", MATRIX_CAPS, 320, "matrix"],
-    ["software with matrix units", { ...MATRIX_CAPS, isSoftware: true }, 320, "register-8x2"],
-    ["software", SOFTWARE, 320, "register-8x2"],
+    ["software with matrix units", { ...MATRIX_CAPS, isSoftware: true }, 320, "register-8x4"],
+    ["software", SOFTWARE, 320, "register-8x4"],
     ["software, two quads", SOFTWARE, 5, "register-8x2"],
     ["software, one quad", SOFTWARE, 4, "register-8x1"],
   ] as const)("%s: %3$s", (_, caps, outChannels, variant) => {
