@@ -181,6 +181,7 @@ export const TYPICAL_PROBLEMS: readonly TypicalProblem[] = [
     "register-8x1",
     "register-8x2",
     "register-8x4",
+    "winograd",
   ]),
   ...typical(
     kernels.conv2d,

@@ -12,6 +12,7 @@
  *   serves all kx.
  * - `patch`: an implicit GEMM over a patch of the input that is staged once for all taps (`conv2d-patch.ts`). Stride 1 only;
  *   for 3×3 of large maps on GPUs.
+ * - `winograd`: a quarter of the products, for 3×3 at stride 1 (`conv2d-winograd.ts`). On software adapters.
  *
  * The graph lowers a 1×1 convolution with stride 1 and no padding to a `linear` over pixels.
  *
@@ -50,11 +51,12 @@ import {
   registerConv2dWgsl,
   tapCount,
 } from "./conv2d-wgsl.ts";
+import { suitsWinograd, winogradPlan, winogradRefusal } from "./conv2d-winograd.ts";
 import { epilogueParams, epilogueWgsl } from "./epilogue.ts";
 import { gemmBody, matrixRefusal } from "./gemm-matrix.ts";
 import {
   REGISTER_WORKGROUP,
-  registerBlock,
+  canShare,
   registerDirectives,
   registerGroups,
   suitsWideBlock,
@@ -81,6 +83,7 @@ const VARIANTS = [
   "matrix",
   "matrix-split",
   "patch",
+  "winograd",
 ] as const;
 
 export type Conv2dVariant = (typeof VARIANTS)[number];
@@ -99,6 +102,7 @@ function select(p: Conv2dProblem, caps: Caps): Conv2dVariant {
     if (matrixRefusal("matrix", p.dtype, caps) === null) return "matrix";
     return suitsPatch(p) ? "patch" : "tiled";
   }
+  if (suitsWinograd(p, caps)) return "winograd";
   const columns = quadCount(p.outChannels);
   if (columns === 1) return "register-8x1";
   return suitsWideBlock(columns) ? "register-8x4" : "register-8x2";
@@ -122,6 +126,7 @@ function refusal(p: Conv2dProblem, caps: Caps, variant: Conv2dVariant): string |
   if (missing !== null) return missing;
   const reason = statisticsRefusal(variant, p, conv2dInterface(p).operands, conv2dTiledRows(p));
   if (reason !== null) return reason;
+  if (variant === "winograd") return winogradRefusal(p, caps);
   if (variant !== "patch") {
     const body = gemmBody(variant, caps, false);
     return splitRefusal(variant, tiledGemm(p, body), body);
@@ -218,7 +223,7 @@ function plan(p: Conv2dProblem, caps: Caps, variant: Conv2dVariant = select(p, c
     case "register-8x4": {
       const quads = { "register-8x1": 1, "register-8x2": 2, "register-8x4": 4 }[variant];
       const blocks = Math.ceil(gridWidth / PIXELS) * gridHeight * p.batch;
-      const block = registerBlock(PIXELS, quads, blocks, caps);
+      const block = { rows: PIXELS, quads, shares: canShare(caps) };
       return one(
         registerConv2dWgsl(kernelSize, p.stride, block, shortcut),
         foldWorkgroups(registerGroups(block, blocks, columns)),
@@ -247,6 +252,8 @@ function plan(p: Conv2dProblem, caps: Caps, variant: Conv2dVariant = select(p, c
         patchConv2dWgsl(kernelSize, shortcut, statistics === "channels", isMerging),
         foldWorkgroups(patchGroups(gridHeight, gridWidth, columns) * p.batch),
       );
+    case "winograd":
+      return winogradPlan(p, caps, label);
     default:
       return variant satisfies never;
   }

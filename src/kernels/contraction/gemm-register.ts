@@ -15,7 +15,7 @@ import { unroll } from "../unroll.ts";
 /** Invocations per workgroup. Row blocks vary fastest, so that a workgroup shares its weight columns. */
 export const REGISTER_WORKGROUP = 64;
 /** The same where lanes share weights: all of a workgroup have the same columns, and the last one's lanes may idle. */
-const SHARING_WORKGROUP = 16;
+const SHARING_WORKGROUP = 8;
 
 /** What an invocation computes. */
 export interface RegisterBlock {
@@ -25,16 +25,9 @@ export interface RegisterBlock {
   readonly shares: boolean;
 }
 
-/** A block of `rows` × `quads` for a product that has `blocks` of them for each column. */
-export function registerBlock(
-  rows: number,
-  quads: number,
-  blocks: number,
-  { hasSubgroups, subgroupSizes }: Pick<Caps, "hasSubgroups" | "subgroupSizes">,
-): RegisterBlock {
-  const canShare = hasSubgroups && subgroupSizes[0] >= 4;
-  return { rows, quads, shares: canShare && blocks >= SHARING_WORKGROUP };
-}
+/** Whether the lanes of subgroups can share weights. */
+export const canShare = ({ hasSubgroups, subgroupSizes }: Caps): boolean =>
+  hasSubgroups && subgroupSizes[0] >= 4;
 
 /**
  * Whether four column quads of an invocation are expected to be faster than two: a block that is not full costs more than its

@@ -30,7 +30,7 @@ import { gemmBody, matrixRefusal } from "./gemm-matrix.ts";
 import {
   REGISTER_WORKGROUP,
   registerGemmWgsl,
-  registerBlock,
+  canShare,
   registerDirectives,
   registerGroups,
   suitsWideBlock,
@@ -257,7 +257,8 @@ function plan(p: LinearProblem, caps: Caps, variant: LinearVariant = select(p, c
     case "register-8x4": {
       const [rows, quads] = REGISTER_BLOCKS[variant];
       const blocks = Math.ceil(p.rows / rows);
-      const block = registerBlock(rows, quads, blocks, caps);
+      const shares = variant === "register-8x4" && canShare(caps); // others are for few rows
+      const block = { rows, quads, shares };
       return one(
         registerGemmWgsl(block, geglu),
         registerGroups(block, blocks, columns),

@@ -141,6 +141,24 @@ describe("conv2d select", () => {
   });
 
   it.each<[string, Partial<Conv2dProblem>, Conv2dVariant]>([
+    ["a map of 64 tiles", {}, "winograd"],
+    ["fewer", { inHeight: 32, inWidth: 28 }, "register-8x4"],
+    ["narrow maps", { inChannels: [24], outChannels: 24 }, "register-8x2"],
+    ["two sources", { inChannels: [32, 32] }, "winograd"],
+    ["GELU", { epilogue: { ...PLAIN_EPILOGUE, activation: "gelu" } }, "register-8x4"],
+    ["stride 2", { stride: 2 }, "register-8x4"],
+    ["a doubled map", { upsample: true }, "register-8x4"],
+    ["a shortcut", { shortcutChannels: [8] }, "register-8x4"],
+    ["a norm of the input", { inputNorm: "affine" }, "register-8x4"],
+    ["weights of 229 MB", { inChannels: [1280], outChannels: 1280 }, "register-8x4"],
+  ])("software, %s", (_, change, variant) => {
+    const map = { inHeight: 32, inWidth: 32, inChannels: [64], outChannels: 64 };
+    const problem = { ...CONV_IN, ...map, ...change };
+    expect(conv2d.select(problem, SOFTWARE)).toBe(variant);
+    expect(conv2d.plan(problem, SOFTWARE).variant).toBe(variant);
+  });
+
+  it.each<[string, Partial<Conv2dProblem>, Conv2dVariant]>([
     ["many patches", { inHeight: 512, inWidth: 512, outChannels: 3 }, "patch"],
     ["patches for half the cores", { inHeight: 32, inWidth: 32, outChannels: 640 }, "patch"],
     ["and for fewer", { inHeight: 16, inWidth: 16, outChannels: 1280 }, "tiled"],
@@ -209,7 +227,9 @@ describe("conv2d statistics", () => {
 
 describe("conv2d plan", () => {
   /** Those that are one dispatch, for any problem with stride 1. */
-  const variants = conv2d.variants.filter((variant) => !variant.endsWith("-split"));
+  const variants = conv2d.variants.filter(
+    (variant) => !variant.endsWith("-split") && variant !== "winograd",
+  );
 
   it.each(variants)("%s: operands in binding order", (variant) => {
     const epilogue = {
@@ -223,6 +243,18 @@ describe("conv2d plan", () => {
     const names = step?.operands.map(({ name }) => name);
     expect(names).toEqual(["x0", "x1", "weight", "bias", "channel_add", "residual", "y"]);
     expect(step?.label).toBe(`conv2d/${variant} 3x3`);
+  });
+
+  it("winograd: weights, input, products, output", () => {
+    const epilogue = { ...PLAIN_EPILOGUE, channelAdd: true, residual: true } as const;
+    const problem = { ...CONV_IN, inChannels: [8, 4], epilogue };
+    const { dispatches } = conv2d.plan(problem, BASELINE_CAPS, "winograd");
+    expect(dispatches.map(({ operands }) => operands.map(({ name }) => name))).toEqual([
+      ["weight", "u"],
+      ["x0", "x1", "v"],
+      ["v", "u", "m"],
+      ["m", "bias", "channel_add", "residual", "y"],
+    ]);
   });
 
   it.each(variants)("%s: at most 8 storage buffers with a shortcut", (variant) => {
