@@ -2,11 +2,7 @@
  * Pass `fold-shortcut`: the 1×1 shortcut of a resnet becomes further channels of the convolution that it is added to.
  * The kernel sums over both; neither result is stored and read again. The shortcut's weight lies behind the
  * convolution's, and the biases are added at load.
- *
- * Not on software adapters: there the convolution may run as `winograd`, whose sums a shortcut is none of, and a map that is
- * stored and read again costs little beside it.
  */
-import type { Caps } from "../../gpu/caps.ts";
 import type { Graph, Node, NodeOf, Value, Weight } from "../ir/ir.ts";
 import { idsOf, isNodeOf } from "../ir/ir.ts";
 import { isPointwise } from "./contraction-problem.ts";
@@ -14,8 +10,7 @@ import { useCounts } from "./fuse-pairs.ts";
 
 type ConvNode = NodeOf<"conv2d">;
 
-export function foldShortcut(graph: Graph, caps: Caps): Graph {
-  if (caps.isSoftware) return graph;
+export function foldShortcut(graph: Graph): Graph {
   const counts = useCounts(graph);
   const named = idsOf(graph.named);
   const convolutions = new Map<number, ConvNode>();

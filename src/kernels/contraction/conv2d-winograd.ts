@@ -8,7 +8,7 @@
  *
  * 1. `u` = G g Gᵀ, [position][weight block]. It costs as much as five tiles, and so weights need no second layout.
  * 2. For each stripe of tiles, so that scratch stays small: `v` = Bᵀ d B, [position][tile][channel]; `m` = v · u in registers
- *    (`gemm-register.ts`); Aᵀ m A and the epilogue.
+ *    (`gemm-register.ts`); the sums of the shortcut, if there is one; Aᵀ m A and the epilogue.
  *
  * The transforms interpolate at 0, ±3/4, ±3/2 and ∞. Their constants are exact in f32 but for 1/243, and sums over 64 channels of
  * normal values err by 7.6e-7 of their rms, a direct sum in f32 by 4.7e-7; at the usual points 0, ±1, ±2 by 1.9e-6. All scratch
@@ -28,6 +28,7 @@ import type { Conv2dProblem } from "./conv2d-problem.ts";
 import { conv2dInterface, conv2dOutputSize } from "./conv2d-problem.ts";
 import { epilogueParams, epilogueWgsl } from "./epilogue.ts";
 import { canShare, registerDirectives, registerGemmWgsl, registerGroups } from "./gemm-register.ts";
+import { sourcesWgsl } from "./loads.ts";
 import {
   TILE,
   TRANSFORM_WORKGROUP,
@@ -71,7 +72,6 @@ export function winogradRefusal(p: Conv2dProblem, { limits }: Caps): string | nu
     return `winograd is for 3×3 at stride 1, got ${p.kernelSize.join("×")} at stride ${p.stride}${p.upsample ? ", upsampled" : ""}`;
   }
   if (p.inputNorm !== "none") return "winograd does not normalise its input. Apply the norm";
-  if (p.shortcutChannels.length > 0) return "winograd adds no shortcut. Add it as residual";
   if (p.epilogue.activation === "gelu") return "winograd takes no GELU";
   const { columns, stripeLines, inQuads, outQuads } = tiling(p);
   const rows = Math.max(4 * Math.min(inQuads, outQuads), columns * stripeLines);
@@ -96,12 +96,14 @@ export function suitsWinograd(p: Conv2dProblem, caps: Caps): boolean {
 /** The dispatches and scratch of `winograd`. */
 export function winogradPlan(p: Conv2dProblem, caps: Caps, label: string): KernelPlan {
   const { columns, lines, stripeLines, inQuads, outQuads } = tiling(p);
+  const hasShortcut = p.shortcutChannels.length > 0;
   const dispatches = [weightsDispatch(p, caps, label)];
   for (let image = 0; image < p.batch; image++) {
     for (let line = 0; line < lines; line += stripeLines) {
       const stripe = { image, line, lines: Math.min(stripeLines, lines - line) };
       dispatches.push(inputDispatch(p, caps, label, stripe));
       dispatches.push(productsDispatch(p, caps, label, stripe));
+      if (hasShortcut) dispatches.push(shortcutDispatch(p, caps, label, stripe));
       dispatches.push(outputDispatch(p, caps, label, stripe));
     }
   }
@@ -110,6 +112,7 @@ export function winogradPlan(p: Conv2dProblem, caps: Caps, label: string): Kerne
     { name: "u", byteLength: POSITIONS * inQuads * outQuads * 64 },
     { name: "v", byteLength: POSITIONS * tiles * inQuads * 16 },
     { name: "m", byteLength: POSITIONS * tiles * outQuads * 16 },
+    ...(hasShortcut ? [{ name: "added", byteLength: tiles * TILE * TILE * outQuads * 16 }] : []),
   ];
   return { variant: "winograd", scratch, dispatches };
 }
@@ -199,16 +202,18 @@ function inputDispatch(p: Conv2dProblem, caps: Caps, label: string, stripe: Stri
 function outputDispatch(p: Conv2dProblem, caps: Caps, label: string, stripe: Stripe): Dispatch {
   const { columns, outQuads } = tiling(p);
   const { operands, shape } = conv2dInterface(p);
-  const finishing = operands.filter(({ name }) => !/^(x\d|weight)$/.test(name));
+  const hasShortcut = p.shortcutChannels.length > 0;
+  const sums = [reads("m", "vec4<f32>"), ...(hasShortcut ? [reads("added", "vec4<f32>")] : [])];
+  const finishing = operands.filter(({ name }) => !/^(x\d|weight|shortcut\d)$/.test(name));
   const epilogue = epilogueWgsl(p.epilogue, shape, "Values");
-  const body = winogradOutputWgsl(valuesOf(p), epilogue);
+  const body = winogradOutputWgsl(valuesOf(p), epilogue, hasShortcut);
   const quads = stripe.lines * columns * outQuads;
   return transformDispatch(
     p,
     caps,
     `${label} output`,
     stripe,
-    [reads("m", "vec4<f32>"), ...finishing],
+    [...sums, ...finishing],
     body,
     quads,
   );
@@ -240,4 +245,36 @@ function productsDispatch(p: Conv2dProblem, caps: Caps, label: string, stripe: S
     registerGroups(block, Math.ceil((stripe.lines * columns) / BLOCK_ROWS), outQuads),
   );
   return dispatch(`${label} products`, header, PRODUCTS + main, [x, y, POSITIONS]);
+}
+
+const SHORTCUT = /* wgsl */ `
+fn load_x(row: u32, k: u32) -> vec4<f32> { return load_shortcut(params.first_row + row, k); }
+fn finish(sum: vec4<f32>, row: u32, nq: u32) { added[row * params.column_quads + nq] = sum; }
+`;
+
+/** The rows of its weight follow those of the 9 taps. */
+function shortcutDispatch(p: Conv2dProblem, caps: Caps, label: string, stripe: Stripe): Dispatch {
+  const { height, width, inQuads, outQuads } = tiling(p);
+  const [first = 0, second = 0] = p.shortcutChannels;
+  const rows = Math.min(stripe.lines * TILE, height - stripe.line * TILE) * width;
+  const block = { rows: BLOCK_ROWS, quads: blockQuads(outQuads), shares: canShare(caps) };
+  const sources = p.shortcutChannels.map((_, source) => reads(`shortcut${source}`));
+  const header = {
+    caps,
+    dtype: p.dtype,
+    directives: registerDirectives(block),
+    operands: [...sources, reads("weight"), writes("added", "vec4<f32>")],
+    params: [
+      u32("rows", rows),
+      u32("first_row", (stripe.image * height + stripe.line * TILE) * width),
+      u32("first_weight_row", 9 * inQuads),
+      u32("in_quads0", quadCount(first)),
+      u32("in_quads1", quadCount(second)),
+      u32("column_quads", outQuads),
+    ],
+  };
+  const loads = sourcesWgsl("load_shortcut", "shortcut", "in_quads", sources.length) + SHORTCUT;
+  const main = registerGemmWgsl(block, false, "0u", "params.first_weight_row + k");
+  const grid = foldWorkgroups(registerGroups(block, Math.ceil(rows / BLOCK_ROWS), outQuads));
+  return dispatch(`${label} shortcut`, header, loads + main, grid);
 }

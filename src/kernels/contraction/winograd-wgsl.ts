@@ -98,7 +98,9 @@ ${mainWgsl("params.rows * (params.in_lanes0 + params.in_lanes1)")}
 `;
 
 /** Sums and outputs of the tiles of a stripe. Needs the epilogue, of `Values`. */
-export function winogradOutputWgsl(values: string, epilogue: string): string {
+export function winogradOutputWgsl(values: string, epilogue: string, shortcut: boolean): string {
+  const added =
+    "added[((line - params.first_line * TILE) * params.width + x) * params.out_quads + nq]";
   return /* wgsl */ `${transformsWgsl(values)}${epilogue}
 ${mainWgsl("params.rows * params.out_quads")}
   let nq = i % params.out_quads;
@@ -109,7 +111,7 @@ ${mainWgsl("params.rows * params.out_quads")}
   var outputs = array<array<Values, TILE>, TILE>(${list(4, (y) => `outputs_of(${list(6, (x) => `column${x}[${y}]`)})`)});
   for (var line = line0; line < min(line0 + TILE, params.height); line++) {
     for (var x = x0; x < min(x0 + TILE, params.width); x++) {
-      finish(outputs[line - line0][x - x0], (params.image * params.height + line) * params.width + x, nq);
+      finish(outputs[line - line0][x - x0]${shortcut ? ` + ${added}` : ""}, (params.image * params.height + line) * params.width + x, nq);
     }
   }
 }

@@ -1,5 +1,4 @@
 import { describe, expect, it } from "vitest";
-import { BASELINE_CAPS } from "../../../src/gpu/caps.ts";
 import { GraphBuilder, WeightScope } from "../../../src/graph/ir/builder.ts";
 import type { Graph, Value } from "../../../src/graph/ir/ir.ts";
 import { foldShortcut } from "../../../src/graph/passes/fold-shortcut.ts";
@@ -49,7 +48,7 @@ function residual(
 describe("a 1×1 convolution that is added to another", () => {
   it.each([true, false])("becomes part of it (as first addend: %s)", (isFirst) => {
     const graph = residual({}, isFirst);
-    const { nodes } = foldShortcut(graph, BASELINE_CAPS);
+    const { nodes } = foldShortcut(graph);
     expect(nodes).toHaveLength(1);
     expect(nodes[0]).toMatchObject({
       op: {
@@ -77,12 +76,12 @@ describe("a 1×1 convolution that is added to another", () => {
     [[true, false], "conv2.bias"],
     [[false, true], "shortcut.bias"],
   ] as const)("keeps the only bias there is (%j)", (biases, name) => {
-    const [node] = foldShortcut(residual({ biases }), BASELINE_CAPS).nodes;
+    const [node] = foldShortcut(residual({ biases })).nodes;
     expect(node?.op).toMatchObject({ bias: { name, layout: "vector" } });
   });
 
   it("may go without bias", () => {
-    const [node] = foldShortcut(residual({ biases: [false, false] }), BASELINE_CAPS).nodes;
+    const [node] = foldShortcut(residual({ biases: [false, false] })).nodes;
     expect(node?.op).toMatchObject({ bias: null });
   });
 });
@@ -90,7 +89,7 @@ describe("a 1×1 convolution that is added to another", () => {
 describe("left alone", () => {
   const unchanged = (options: Options): void => {
     const graph = residual(options);
-    expect(foldShortcut(graph, BASELINE_CAPS).nodes).toEqual(graph.nodes);
+    expect(foldShortcut(graph).nodes).toEqual(graph.nodes);
   };
 
   it("two 1×1 convolutions, and two 3×3", () => {
@@ -108,11 +107,6 @@ describe("left alone", () => {
     unchanged({ also: (g, _main, shortcut) => void g.name("shortcut", shortcut) });
   });
 
-  it("everything on a software adapter, whose fastest convolution takes no shortcut", () => {
-    const graph = residual({});
-    expect(foldShortcut(graph, { ...BASELINE_CAPS, isSoftware: true }).nodes).toEqual(graph.nodes);
-  });
-
   it("a scaled sum", () => {
     const g = new GraphBuilder("f32");
     const x = g.input("x", [1, 5, 6, 8]);
@@ -121,6 +115,6 @@ describe("left alone", () => {
     const shortcut = g.conv2d(x, root.at("b"), { ...conv, kernelSize: 1, padding: 0 });
     g.output("y", g.combine(main, 1, shortcut, 0.5, "add"));
     const graph = g.build();
-    expect(foldShortcut(graph, BASELINE_CAPS).nodes).toEqual(graph.nodes);
+    expect(foldShortcut(graph).nodes).toEqual(graph.nodes);
   });
 });

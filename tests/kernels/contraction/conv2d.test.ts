@@ -148,7 +148,7 @@ describe("conv2d select", () => {
     ["GELU", { epilogue: { ...PLAIN_EPILOGUE, activation: "gelu" } }, "register-8x4"],
     ["stride 2", { stride: 2 }, "register-8x4"],
     ["a doubled map", { upsample: true }, "register-8x4"],
-    ["a shortcut", { shortcutChannels: [8] }, "register-8x4"],
+    ["a shortcut", { shortcutChannels: [8] }, "winograd"],
     ["a norm of the input", { inputNorm: "affine" }, "register-8x4"],
     ["weights of 229 MB", { inChannels: [1280], outChannels: 1280 }, "register-8x4"],
   ])("software, %s", (_, change, variant) => {
