@@ -138,8 +138,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
       let a8 = load_at(line, is_line, ix0 + 8, k);
       let a9 = load_at(line, is_line, ix0 + 9, k);
       {
-        let own = unpack(weight[(((first_tap + ky * KERNEL_WIDTH + 0u) * k_quads + k) * params.column_quads + column0) * 4u + (lane & 3u)]);
-        let w = mat4x4<f32>(subgroupBroadcast(own, 0u), subgroupBroadcast(own, 1u), subgroupBroadcast(own, 2u), subgroupBroadcast(own, 3u));
+        let at = (((first_tap + ky * KERNEL_WIDTH + 0u) * k_quads + k) * params.column_quads + column0) * 4u;
+        let own = unpack(weight[at + (lane & 3u)]);
+        let w = mat4x4<f32>(
+          subgroupBroadcast(own, 0u),
+          subgroupBroadcast(own, 1u),
+          subgroupBroadcast(own, 2u),
+          subgroupBroadcast(own, 3u),
+        );
         acc0_0 += w * a0;
         acc1_0 += w * a1;
         acc2_0 += w * a2;
@@ -150,8 +156,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
         acc7_0 += w * a7;
       }
       {
-        let own = unpack(weight[(((first_tap + ky * KERNEL_WIDTH + 1u) * k_quads + k) * params.column_quads + column0) * 4u + (lane & 3u)]);
-        let w = mat4x4<f32>(subgroupBroadcast(own, 0u), subgroupBroadcast(own, 1u), subgroupBroadcast(own, 2u), subgroupBroadcast(own, 3u));
+        let at = (((first_tap + ky * KERNEL_WIDTH + 1u) * k_quads + k) * params.column_quads + column0) * 4u;
+        let own = unpack(weight[at + (lane & 3u)]);
+        let w = mat4x4<f32>(
+          subgroupBroadcast(own, 0u),
+          subgroupBroadcast(own, 1u),
+          subgroupBroadcast(own, 2u),
+          subgroupBroadcast(own, 3u),
+        );
         acc0_0 += w * a1;
         acc1_0 += w * a2;
         acc2_0 += w * a3;
@@ -162,8 +174,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
         acc7_0 += w * a8;
       }
       {
-        let own = unpack(weight[(((first_tap + ky * KERNEL_WIDTH + 2u) * k_quads + k) * params.column_quads + column0) * 4u + (lane & 3u)]);
-        let w = mat4x4<f32>(subgroupBroadcast(own, 0u), subgroupBroadcast(own, 1u), subgroupBroadcast(own, 2u), subgroupBroadcast(own, 3u));
+        let at = (((first_tap + ky * KERNEL_WIDTH + 2u) * k_quads + k) * params.column_quads + column0) * 4u;
+        let own = unpack(weight[at + (lane & 3u)]);
+        let w = mat4x4<f32>(
+          subgroupBroadcast(own, 0u),
+          subgroupBroadcast(own, 1u),
+          subgroupBroadcast(own, 2u),
+          subgroupBroadcast(own, 3u),
+        );
         acc0_0 += w * a2;
         acc1_0 += w * a3;
         acc2_0 += w * a4;

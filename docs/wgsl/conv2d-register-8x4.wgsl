@@ -165,8 +165,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
       let a8 = load_at(line, is_line, ix0 + 8, k);
       let a9 = load_at(line, is_line, ix0 + 9, k);
       {
-        let own = unpack(weight[(((first_tap + ky * KERNEL_WIDTH + 0u) * k_quads + k) * params.column_quads + column0) * 4u + (lane & 3u)]);
-        let w = mat4x4<f32>(subgroupBroadcast(own, 0u), subgroupBroadcast(own, 1u), subgroupBroadcast(own, 2u), subgroupBroadcast(own, 3u));
+        let at = (((first_tap + ky * KERNEL_WIDTH + 0u) * k_quads + k) * params.column_quads + column0) * 4u;
+        let own = unpack(weight[at + (lane & 3u)]);
+        let w = mat4x4<f32>(
+          subgroupBroadcast(own, 0u),
+          subgroupBroadcast(own, 1u),
+          subgroupBroadcast(own, 2u),
+          subgroupBroadcast(own, 3u),
+        );
         acc0_0 += w * a0;
         acc1_0 += w * a1;
         acc2_0 += w * a2;
@@ -177,8 +183,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
         acc7_0 += w * a7;
       }
       {
-        let own = unpack(weight[(((first_tap + ky * KERNEL_WIDTH + 0u) * k_quads + k) * params.column_quads + column1) * 4u + (lane & 3u)]);
-        let w = mat4x4<f32>(subgroupBroadcast(own, 0u), subgroupBroadcast(own, 1u), subgroupBroadcast(own, 2u), subgroupBroadcast(own, 3u));
+        let at = (((first_tap + ky * KERNEL_WIDTH + 0u) * k_quads + k) * params.column_quads + column1) * 4u;
+        let own = unpack(weight[at + (lane & 3u)]);
+        let w = mat4x4<f32>(
+          subgroupBroadcast(own, 0u),
+          subgroupBroadcast(own, 1u),
+          subgroupBroadcast(own, 2u),
+          subgroupBroadcast(own, 3u),
+        );
         acc0_1 += w * a0;
         acc1_1 += w * a1;
         acc2_1 += w * a2;
@@ -189,8 +201,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
         acc7_1 += w * a7;
       }
       {
-        let own = unpack(weight[(((first_tap + ky * KERNEL_WIDTH + 0u) * k_quads + k) * params.column_quads + column2) * 4u + (lane & 3u)]);
-        let w = mat4x4<f32>(subgroupBroadcast(own, 0u), subgroupBroadcast(own, 1u), subgroupBroadcast(own, 2u), subgroupBroadcast(own, 3u));
+        let at = (((first_tap + ky * KERNEL_WIDTH + 0u) * k_quads + k) * params.column_quads + column2) * 4u;
+        let own = unpack(weight[at + (lane & 3u)]);
+        let w = mat4x4<f32>(
+          subgroupBroadcast(own, 0u),
+          subgroupBroadcast(own, 1u),
+          subgroupBroadcast(own, 2u),
+          subgroupBroadcast(own, 3u),
+        );
         acc0_2 += w * a0;
         acc1_2 += w * a1;
         acc2_2 += w * a2;
@@ -201,8 +219,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
         acc7_2 += w * a7;
       }
       {
-        let own = unpack(weight[(((first_tap + ky * KERNEL_WIDTH + 0u) * k_quads + k) * params.column_quads + column3) * 4u + (lane & 3u)]);
-        let w = mat4x4<f32>(subgroupBroadcast(own, 0u), subgroupBroadcast(own, 1u), subgroupBroadcast(own, 2u), subgroupBroadcast(own, 3u));
+        let at = (((first_tap + ky * KERNEL_WIDTH + 0u) * k_quads + k) * params.column_quads + column3) * 4u;
+        let own = unpack(weight[at + (lane & 3u)]);
+        let w = mat4x4<f32>(
+          subgroupBroadcast(own, 0u),
+          subgroupBroadcast(own, 1u),
+          subgroupBroadcast(own, 2u),
+          subgroupBroadcast(own, 3u),
+        );
         acc0_3 += w * a0;
         acc1_3 += w * a1;
         acc2_3 += w * a2;
@@ -213,8 +237,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
         acc7_3 += w * a7;
       }
       {
-        let own = unpack(weight[(((first_tap + ky * KERNEL_WIDTH + 1u) * k_quads + k) * params.column_quads + column0) * 4u + (lane & 3u)]);
-        let w = mat4x4<f32>(subgroupBroadcast(own, 0u), subgroupBroadcast(own, 1u), subgroupBroadcast(own, 2u), subgroupBroadcast(own, 3u));
+        let at = (((first_tap + ky * KERNEL_WIDTH + 1u) * k_quads + k) * params.column_quads + column0) * 4u;
+        let own = unpack(weight[at + (lane & 3u)]);
+        let w = mat4x4<f32>(
+          subgroupBroadcast(own, 0u),
+          subgroupBroadcast(own, 1u),
+          subgroupBroadcast(own, 2u),
+          subgroupBroadcast(own, 3u),
+        );
         acc0_0 += w * a1;
         acc1_0 += w * a2;
         acc2_0 += w * a3;
@@ -225,8 +255,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
         acc7_0 += w * a8;
       }
       {
-        let own = unpack(weight[(((first_tap + ky * KERNEL_WIDTH + 1u) * k_quads + k) * params.column_quads + column1) * 4u + (lane & 3u)]);
-        let w = mat4x4<f32>(subgroupBroadcast(own, 0u), subgroupBroadcast(own, 1u), subgroupBroadcast(own, 2u), subgroupBroadcast(own, 3u));
+        let at = (((first_tap + ky * KERNEL_WIDTH + 1u) * k_quads + k) * params.column_quads + column1) * 4u;
+        let own = unpack(weight[at + (lane & 3u)]);
+        let w = mat4x4<f32>(
+          subgroupBroadcast(own, 0u),
+          subgroupBroadcast(own, 1u),
+          subgroupBroadcast(own, 2u),
+          subgroupBroadcast(own, 3u),
+        );
         acc0_1 += w * a1;
         acc1_1 += w * a2;
         acc2_1 += w * a3;
@@ -237,8 +273,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
         acc7_1 += w * a8;
       }
       {
-        let own = unpack(weight[(((first_tap + ky * KERNEL_WIDTH + 1u) * k_quads + k) * params.column_quads + column2) * 4u + (lane & 3u)]);
-        let w = mat4x4<f32>(subgroupBroadcast(own, 0u), subgroupBroadcast(own, 1u), subgroupBroadcast(own, 2u), subgroupBroadcast(own, 3u));
+        let at = (((first_tap + ky * KERNEL_WIDTH + 1u) * k_quads + k) * params.column_quads + column2) * 4u;
+        let own = unpack(weight[at + (lane & 3u)]);
+        let w = mat4x4<f32>(
+          subgroupBroadcast(own, 0u),
+          subgroupBroadcast(own, 1u),
+          subgroupBroadcast(own, 2u),
+          subgroupBroadcast(own, 3u),
+        );
         acc0_2 += w * a1;
         acc1_2 += w * a2;
         acc2_2 += w * a3;
@@ -249,8 +291,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
         acc7_2 += w * a8;
       }
       {
-        let own = unpack(weight[(((first_tap + ky * KERNEL_WIDTH + 1u) * k_quads + k) * params.column_quads + column3) * 4u + (lane & 3u)]);
-        let w = mat4x4<f32>(subgroupBroadcast(own, 0u), subgroupBroadcast(own, 1u), subgroupBroadcast(own, 2u), subgroupBroadcast(own, 3u));
+        let at = (((first_tap + ky * KERNEL_WIDTH + 1u) * k_quads + k) * params.column_quads + column3) * 4u;
+        let own = unpack(weight[at + (lane & 3u)]);
+        let w = mat4x4<f32>(
+          subgroupBroadcast(own, 0u),
+          subgroupBroadcast(own, 1u),
+          subgroupBroadcast(own, 2u),
+          subgroupBroadcast(own, 3u),
+        );
         acc0_3 += w * a1;
         acc1_3 += w * a2;
         acc2_3 += w * a3;
@@ -261,8 +309,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
         acc7_3 += w * a8;
       }
       {
-        let own = unpack(weight[(((first_tap + ky * KERNEL_WIDTH + 2u) * k_quads + k) * params.column_quads + column0) * 4u + (lane & 3u)]);
-        let w = mat4x4<f32>(subgroupBroadcast(own, 0u), subgroupBroadcast(own, 1u), subgroupBroadcast(own, 2u), subgroupBroadcast(own, 3u));
+        let at = (((first_tap + ky * KERNEL_WIDTH + 2u) * k_quads + k) * params.column_quads + column0) * 4u;
+        let own = unpack(weight[at + (lane & 3u)]);
+        let w = mat4x4<f32>(
+          subgroupBroadcast(own, 0u),
+          subgroupBroadcast(own, 1u),
+          subgroupBroadcast(own, 2u),
+          subgroupBroadcast(own, 3u),
+        );
         acc0_0 += w * a2;
         acc1_0 += w * a3;
         acc2_0 += w * a4;
@@ -273,8 +327,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
         acc7_0 += w * a9;
       }
       {
-        let own = unpack(weight[(((first_tap + ky * KERNEL_WIDTH + 2u) * k_quads + k) * params.column_quads + column1) * 4u + (lane & 3u)]);
-        let w = mat4x4<f32>(subgroupBroadcast(own, 0u), subgroupBroadcast(own, 1u), subgroupBroadcast(own, 2u), subgroupBroadcast(own, 3u));
+        let at = (((first_tap + ky * KERNEL_WIDTH + 2u) * k_quads + k) * params.column_quads + column1) * 4u;
+        let own = unpack(weight[at + (lane & 3u)]);
+        let w = mat4x4<f32>(
+          subgroupBroadcast(own, 0u),
+          subgroupBroadcast(own, 1u),
+          subgroupBroadcast(own, 2u),
+          subgroupBroadcast(own, 3u),
+        );
         acc0_1 += w * a2;
         acc1_1 += w * a3;
         acc2_1 += w * a4;
@@ -285,8 +345,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
         acc7_1 += w * a9;
       }
       {
-        let own = unpack(weight[(((first_tap + ky * KERNEL_WIDTH + 2u) * k_quads + k) * params.column_quads + column2) * 4u + (lane & 3u)]);
-        let w = mat4x4<f32>(subgroupBroadcast(own, 0u), subgroupBroadcast(own, 1u), subgroupBroadcast(own, 2u), subgroupBroadcast(own, 3u));
+        let at = (((first_tap + ky * KERNEL_WIDTH + 2u) * k_quads + k) * params.column_quads + column2) * 4u;
+        let own = unpack(weight[at + (lane & 3u)]);
+        let w = mat4x4<f32>(
+          subgroupBroadcast(own, 0u),
+          subgroupBroadcast(own, 1u),
+          subgroupBroadcast(own, 2u),
+          subgroupBroadcast(own, 3u),
+        );
         acc0_2 += w * a2;
         acc1_2 += w * a3;
         acc2_2 += w * a4;
@@ -297,8 +363,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
         acc7_2 += w * a9;
       }
       {
-        let own = unpack(weight[(((first_tap + ky * KERNEL_WIDTH + 2u) * k_quads + k) * params.column_quads + column3) * 4u + (lane & 3u)]);
-        let w = mat4x4<f32>(subgroupBroadcast(own, 0u), subgroupBroadcast(own, 1u), subgroupBroadcast(own, 2u), subgroupBroadcast(own, 3u));
+        let at = (((first_tap + ky * KERNEL_WIDTH + 2u) * k_quads + k) * params.column_quads + column3) * 4u;
+        let own = unpack(weight[at + (lane & 3u)]);
+        let w = mat4x4<f32>(
+          subgroupBroadcast(own, 0u),
+          subgroupBroadcast(own, 1u),
+          subgroupBroadcast(own, 2u),
+          subgroupBroadcast(own, 3u),
+        );
         acc0_3 += w * a2;
         acc1_3 += w * a3;
         acc2_3 += w * a4;

@@ -75,8 +75,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
   if (nq0 >= params.column_quads) { return; }
   let column0 = min(nq0 + 0u, params.column_quads - 1u);
   let column1 = min(nq0 + 1u, params.column_quads - 1u);
-  let first_row = 0u + block * ROWS;
-  let last_row = 0u + params.rows - 1u;
+  let begin = 0u;
+  let first_row = begin + block * ROWS;
+  let last_row = begin + params.rows - 1u;
   let k_quads = params.in_quads0 + params.in_quads1;
   var acc0_0 = vec4<f32>(0.0);
   var acc0_1 = vec4<f32>(0.0);
@@ -105,7 +106,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
     let a7 = load_x(min(first_row + 7u, last_row), k);
     {
       let at = ((k) * params.column_quads + column0) * 4u;
-      let w = mat4x4<f32>(unpack(weight[at]), unpack(weight[at + 1u]), unpack(weight[at + 2u]), unpack(weight[at + 3u]));
+      let w = mat4x4<f32>(
+        unpack(weight[at]),
+        unpack(weight[at + 1u]),
+        unpack(weight[at + 2u]),
+        unpack(weight[at + 3u]),
+      );
       acc0_0 += w * a0;
       acc1_0 += w * a1;
       acc2_0 += w * a2;
@@ -117,7 +123,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
     }
     {
       let at = ((k) * params.column_quads + column1) * 4u;
-      let w = mat4x4<f32>(unpack(weight[at]), unpack(weight[at + 1u]), unpack(weight[at + 2u]), unpack(weight[at + 3u]));
+      let w = mat4x4<f32>(
+        unpack(weight[at]),
+        unpack(weight[at + 1u]),
+        unpack(weight[at + 2u]),
+        unpack(weight[at + 3u]),
+      );
       acc0_1 += w * a0;
       acc1_1 += w * a1;
       acc2_1 += w * a2;
@@ -147,6 +158,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
   let rows = select(0u, ROWS, is_block);
   for (var r = 0u; r < rows && first_row + r <= last_row; r++) {
     let row = first_row + r;
-    for (var q = 0u; q < QUADS && nq0 + q < params.column_quads; q++) { finish(sums[r * QUADS + q], row, nq0 + q); }
+    for (var q = 0u; q < QUADS && nq0 + q < params.column_quads; q++) {
+      finish(sums[r * QUADS + q], row, nq0 + q);
+    }
   }
 }

@@ -80,8 +80,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
   let column1 = min(nq0 + 1u, params.column_quads - 1u);
   let column2 = min(nq0 + 2u, params.column_quads - 1u);
   let column3 = min(nq0 + 3u, params.column_quads - 1u);
-  let first_row = 0u + block * ROWS;
-  let last_row = 0u + params.rows - 1u;
+  let begin = 0u;
+  let first_row = begin + block * ROWS;
+  let last_row = begin + params.rows - 1u;
   let k_quads = params.in_quads0 + params.in_quads1;
   var acc0_0 = vec4<f32>(0.0);
   var acc0_1 = vec4<f32>(0.0);
@@ -125,8 +126,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
     let a6 = load_x(min(first_row + 6u, last_row), k);
     let a7 = load_x(min(first_row + 7u, last_row), k);
     {
-      let own = unpack(weight[((k) * params.column_quads + column0) * 4u + (lane & 3u)]);
-      let w = mat4x4<f32>(subgroupBroadcast(own, 0u), subgroupBroadcast(own, 1u), subgroupBroadcast(own, 2u), subgroupBroadcast(own, 3u));
+      let at = ((k) * params.column_quads + column0) * 4u;
+      let own = unpack(weight[at + (lane & 3u)]);
+      let w = mat4x4<f32>(
+        subgroupBroadcast(own, 0u),
+        subgroupBroadcast(own, 1u),
+        subgroupBroadcast(own, 2u),
+        subgroupBroadcast(own, 3u),
+      );
       acc0_0 += w * a0;
       acc1_0 += w * a1;
       acc2_0 += w * a2;
@@ -137,8 +144,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
       acc7_0 += w * a7;
     }
     {
-      let own = unpack(weight[((k) * params.column_quads + column1) * 4u + (lane & 3u)]);
-      let w = mat4x4<f32>(subgroupBroadcast(own, 0u), subgroupBroadcast(own, 1u), subgroupBroadcast(own, 2u), subgroupBroadcast(own, 3u));
+      let at = ((k) * params.column_quads + column1) * 4u;
+      let own = unpack(weight[at + (lane & 3u)]);
+      let w = mat4x4<f32>(
+        subgroupBroadcast(own, 0u),
+        subgroupBroadcast(own, 1u),
+        subgroupBroadcast(own, 2u),
+        subgroupBroadcast(own, 3u),
+      );
       acc0_1 += w * a0;
       acc1_1 += w * a1;
       acc2_1 += w * a2;
@@ -149,8 +162,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
       acc7_1 += w * a7;
     }
     {
-      let own = unpack(weight[((k) * params.column_quads + column2) * 4u + (lane & 3u)]);
-      let w = mat4x4<f32>(subgroupBroadcast(own, 0u), subgroupBroadcast(own, 1u), subgroupBroadcast(own, 2u), subgroupBroadcast(own, 3u));
+      let at = ((k) * params.column_quads + column2) * 4u;
+      let own = unpack(weight[at + (lane & 3u)]);
+      let w = mat4x4<f32>(
+        subgroupBroadcast(own, 0u),
+        subgroupBroadcast(own, 1u),
+        subgroupBroadcast(own, 2u),
+        subgroupBroadcast(own, 3u),
+      );
       acc0_2 += w * a0;
       acc1_2 += w * a1;
       acc2_2 += w * a2;
@@ -161,8 +180,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
       acc7_2 += w * a7;
     }
     {
-      let own = unpack(weight[((k) * params.column_quads + column3) * 4u + (lane & 3u)]);
-      let w = mat4x4<f32>(subgroupBroadcast(own, 0u), subgroupBroadcast(own, 1u), subgroupBroadcast(own, 2u), subgroupBroadcast(own, 3u));
+      let at = ((k) * params.column_quads + column3) * 4u;
+      let own = unpack(weight[at + (lane & 3u)]);
+      let w = mat4x4<f32>(
+        subgroupBroadcast(own, 0u),
+        subgroupBroadcast(own, 1u),
+        subgroupBroadcast(own, 2u),
+        subgroupBroadcast(own, 3u),
+      );
       acc0_3 += w * a0;
       acc1_3 += w * a1;
       acc2_3 += w * a2;
@@ -208,6 +233,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
   let rows = select(0u, ROWS, is_block);
   for (var r = 0u; r < rows && first_row + r <= last_row; r++) {
     let row = first_row + r;
-    for (var q = 0u; q < QUADS && nq0 + q < params.column_quads; q++) { finish(sums[r * QUADS + q], row, nq0 + q); }
+    for (var q = 0u; q < QUADS && nq0 + q < params.column_quads; q++) {
+      finish(sums[r * QUADS + q], row, nq0 + q);
+    }
   }
 }

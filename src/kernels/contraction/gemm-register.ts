@@ -52,32 +52,47 @@ export function registerGroups(
     : Math.ceil((blocks * columns) / REGISTER_WORKGROUP);
 }
 
+const PLACE = /* wgsl */ `let index = flat_group(group, counts) * INVOCATIONS + local;
+  let block = index % blocks;
+  let is_block = true;
+  let nq0 = (index / blocks) * QUADS;`;
+const SHARED_PLACE = /* wgsl */ `let groups = (blocks + (INVOCATIONS - 1u)) / INVOCATIONS;
+  let index = flat_group(group, counts);
+  let own_block = (index % groups) * INVOCATIONS + local;
+  let block = min(own_block, blocks - 1u);
+  let is_block = own_block < blocks;
+  let nq0 = (index / groups) * QUADS;`;
+
 /**
  * The head of main: `block`, the invocation's block of `blocks` (an expression of type u32 in terms of `params`), `nq0`, its first
  * column quad, `column<q>`, all its column quads, and `is_block`, false in lanes that have none and compute the last one again.
  */
 export function registerMainWgsl({ quads, shares }: RegisterBlock, blocks: string): string {
-  const place = shares
-    ? /* wgsl */ `let groups = (blocks + (INVOCATIONS - 1u)) / INVOCATIONS;
-  let index = flat_group(group, counts);
-  let own_block = (index % groups) * INVOCATIONS + local;
-  let block = min(own_block, blocks - 1u);
-  let is_block = own_block < blocks;
-  let nq0 = (index / groups) * QUADS;`
-    : /* wgsl */ `let index = flat_group(group, counts) * INVOCATIONS + local;
-  let block = index % blocks;
-  let is_block = true;
-  let nq0 = (index / blocks) * QUADS;`;
-  return /* wgsl */ `${constantsWgsl({ INVOCATIONS: shares ? SHARING_WORKGROUP : REGISTER_WORKGROUP, QUADS: quads })}
+  const size = shares ? SHARING_WORKGROUP : REGISTER_WORKGROUP;
+  return /* wgsl */ `${constantsWgsl({ INVOCATIONS: size, QUADS: quads })}
 
 @compute @workgroup_size(INVOCATIONS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>,
         @builtin(local_invocation_index) local: u32${shares ? ", @builtin(subgroup_invocation_id) lane: u32" : ""}) {
   let blocks = ${blocks};
-  ${place}
+  ${shares ? SHARED_PLACE : PLACE}
   if (nq0 >= params.column_quads) { return; }
   ${unroll(quads, (q) => `let column${q} = min(nq0 + ${q}u, params.column_quads - 1u);`)}`;
 }
+
+const LOAD = /* wgsl */ `let w = mat4x4<f32>(
+        unpack(weight[at]),
+        unpack(weight[at + 1u]),
+        unpack(weight[at + 2u]),
+        unpack(weight[at + 3u]),
+      );`;
+const SHARED_LOAD = /* wgsl */ `let own = unpack(weight[at + (lane & 3u)]);
+      let w = mat4x4<f32>(
+        subgroupBroadcast(own, 0u),
+        subgroupBroadcast(own, 1u),
+        subgroupBroadcast(own, 2u),
+        subgroupBroadcast(own, 3u),
+      );`;
 
 /**
  * Adds the products of quads `a0` … to the accumulators: row `r` takes the quad `a<aIndex(r)>`, column quad `q` the 4×4 block
@@ -88,16 +103,11 @@ export function registerProductsWgsl(
   blockAt: (quad: number) => string,
   aIndex = (row: number): number => row,
 ): string {
-  const load = (block: string): string =>
-    shares
-      ? /* wgsl */ `let own = unpack(weight[(${block}) * 4u + (lane & 3u)]);
-      let w = mat4x4<f32>(subgroupBroadcast(own, 0u), subgroupBroadcast(own, 1u), subgroupBroadcast(own, 2u), subgroupBroadcast(own, 3u));`
-      : /* wgsl */ `let at = (${block}) * 4u;
-      let w = mat4x4<f32>(unpack(weight[at]), unpack(weight[at + 1u]), unpack(weight[at + 2u]), unpack(weight[at + 3u]));`;
   return unroll(
     quads,
     (q) => `{
-      ${load(blockAt(q))}
+      let at = (${blockAt(q)}) * 4u;
+      ${shares ? SHARED_LOAD : LOAD}
       ${unroll(rows, (r) => `acc${r}_${q} += w * a${aIndex(r)};`)}
     }`,
   );
@@ -149,7 +159,9 @@ export function sumsWgsl(rows: number, quads: number): string {
 }
 
 /** Finishes the sums of a row of a block, one by one. */
-const FINISH = /* wgsl */ `for (var q = 0u; q < QUADS && nq0 + q < params.column_quads; q++) { finish(sums[r * QUADS + q], row, nq0 + q); }`;
+const FINISH = /* wgsl */ `for (var q = 0u; q < QUADS && nq0 + q < params.column_quads; q++) {
+      finish(sums[r * QUADS + q], row, nq0 + q);
+    }`;
 /** The same for pairs of value and gate. Needs an even Q. */
 const FINISH_PAIRS = /* wgsl */ `for (var q = 0u; q < QUADS && nq0 + q < params.column_quads; q += 2u) {
       finish_pair(sums[r * QUADS + q], sums[r * QUADS + q + 1u], row, (nq0 + q) / 2u);
@@ -169,8 +181,9 @@ export function registerGemmWgsl(
   return /* wgsl */ `
 ${constantsWgsl({ ROWS: rows })}
 ${registerMainWgsl(block, "(params.rows + (ROWS - 1u)) / ROWS")}
-  let first_row = ${firstRow} + block * ROWS;
-  let last_row = ${firstRow} + params.rows - 1u;
+  let begin = ${firstRow};
+  let first_row = begin + block * ROWS;
+  let last_row = begin + params.rows - 1u;
   let k_quads = params.in_quads0 + params.in_quads1;
   ${accumulatorsWgsl(rows, quads)}
   for (var k = 0u; k < k_quads; k++) {
