@@ -1,5 +1,6 @@
-// conv2d/register-8x2 3x3: a 3×3 convolution of 320 channels with bias. Storage f16; 320 × 1 × 1 workgroups.
+// conv2d/register-8x2 3x3: a 3×3 convolution of 320 channels with bias. Storage f16; 2560 × 1 × 1 workgroups.
 enable f16;
+enable subgroups;
 alias Quad = vec4<f16>;
 fn unpack(q: Quad) -> vec4<f32> { return vec4<f32>(q); }
 fn pack(v: vec4<f32>) -> Quad {
@@ -81,35 +82,39 @@ fn finish(sum: vec4<f32>, row: u32, nq: u32) -> vec4<f32> {
   return unpack(stored);
 }
 
-const INVOCATIONS: u32 = 64u;
 const KERNEL_HEIGHT: u32 = 3u;
 const KERNEL_WIDTH: u32 = 3u;
 const PIXELS: u32 = 8u;
+
+fn load_at(line: i32, is_line: bool, ix: i32, k: u32) -> vec4<f32> {
+  let v = load_x(u32(line + clamp(ix, 0, params.in_width - 1)), k);
+  return select(vec4<f32>(0.0), v, is_line && ix >= 0 && ix < params.in_width);
+}
+const INVOCATIONS: u32 = 8u;
 const QUADS: u32 = 2u;
 
-fn load_at(line: i32, ix: i32, k: u32) -> vec4<f32> {
-  let v = load_x(u32(line + clamp(ix, 0, params.in_width - 1)), k);
-  return select(vec4<f32>(0.0), v, ix >= 0 && ix < params.in_width);
-}
 @compute @workgroup_size(INVOCATIONS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>,
-  @builtin(local_invocation_index) local: u32) {
-  let index = flat_group(group, counts) * INVOCATIONS + local;
+  @builtin(local_invocation_index) local: u32, @builtin(subgroup_invocation_id) lane: u32) {
+  let blocks = ((params.grid_width + (PIXELS - 1u)) / PIXELS) * params.grid_height * params.batch;
+  let groups = (blocks + (INVOCATIONS - 1u)) / INVOCATIONS;
+  let index = flat_group(group, counts);
+  let own_block = (index % groups) * INVOCATIONS + local;
+  let block = min(own_block, blocks - 1u);
+  let is_block = own_block < blocks;
+  let nq0 = (index / groups) * QUADS;
+  if (nq0 >= params.column_quads) { return; }
+  let column0 = min(nq0 + 0u, params.column_quads - 1u);
+  let column1 = min(nq0 + 1u, params.column_quads - 1u);
   let phase = group.z;
   let first_tap = phase * (KERNEL_HEIGHT * KERNEL_WIDTH);
-  let x_blocks = (params.grid_width + (PIXELS - 1u)) / PIXELS;
-  let blocks = x_blocks * params.grid_height * params.batch;
-  let nq0 = (index / blocks) * QUADS;
-  if (nq0 >= params.column_quads) { return; }
-  let block = index % blocks;
+  let x_blocks = ((params.grid_width + (PIXELS - 1u)) / PIXELS);
   let ox0 = (block % x_blocks) * PIXELS;
   let oy = (block / x_blocks) % params.grid_height;
   let image = block / (x_blocks * params.grid_height);
   let ix0 = i32(ox0) * params.stride - pad_left(phase);
   let iy0 = i32(oy) * params.stride - pad_top(phase);
   let k_quads = params.in_quads0 + params.in_quads1;
-  let column0 = min(nq0 + 0u, params.column_quads - 1u);
-  let column1 = min(nq0 + 1u, params.column_quads - 1u);
   var acc0_0 = vec4<f32>(0.0);
   var acc0_1 = vec4<f32>(0.0);
   var acc1_0 = vec4<f32>(0.0);
@@ -128,108 +133,126 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
   var acc7_1 = vec4<f32>(0.0);
   for (var ky = 0u; ky < KERNEL_HEIGHT; ky++) {
     let iy = iy0 + i32(ky);
-    if (iy < 0 || iy >= params.in_height) { continue; }
-    let line = (i32(image) * params.in_height + iy) * params.in_width;
+    let is_line = iy >= 0 && iy < params.in_height;
+    let line = (i32(image) * params.in_height + clamp(iy, 0, params.in_height - 1)) * params.in_width;
     for (var k = 0u; k < k_quads; k++) {
-      let a0 = load_at(line, ix0 + 0, k);
-      let a1 = load_at(line, ix0 + 1, k);
-      let a2 = load_at(line, ix0 + 2, k);
-      let a3 = load_at(line, ix0 + 3, k);
-      let a4 = load_at(line, ix0 + 4, k);
-      let a5 = load_at(line, ix0 + 5, k);
-      let a6 = load_at(line, ix0 + 6, k);
-      let a7 = load_at(line, ix0 + 7, k);
-      let a8 = load_at(line, ix0 + 8, k);
-      let a9 = load_at(line, ix0 + 9, k);
+      let a0 = load_at(line, is_line, ix0 + 0, k);
+      let a1 = load_at(line, is_line, ix0 + 1, k);
+      let a2 = load_at(line, is_line, ix0 + 2, k);
+      let a3 = load_at(line, is_line, ix0 + 3, k);
+      let a4 = load_at(line, is_line, ix0 + 4, k);
+      let a5 = load_at(line, is_line, ix0 + 5, k);
+      let a6 = load_at(line, is_line, ix0 + 6, k);
+      let a7 = load_at(line, is_line, ix0 + 7, k);
+      let a8 = load_at(line, is_line, ix0 + 8, k);
+      let a9 = load_at(line, is_line, ix0 + 9, k);
       {
         let at = (((first_tap + ky * KERNEL_WIDTH + 0u) * k_quads + k) * params.column_quads + column0) * 4u;
-        let w0 = unpack(weight[at]);
-        let w1 = unpack(weight[at + 1u]);
-        let w2 = unpack(weight[at + 2u]);
-        let w3 = unpack(weight[at + 3u]);
-        acc0_0 += a0.x * w0 + a0.y * w1 + a0.z * w2 + a0.w * w3;
-        acc1_0 += a1.x * w0 + a1.y * w1 + a1.z * w2 + a1.w * w3;
-        acc2_0 += a2.x * w0 + a2.y * w1 + a2.z * w2 + a2.w * w3;
-        acc3_0 += a3.x * w0 + a3.y * w1 + a3.z * w2 + a3.w * w3;
-        acc4_0 += a4.x * w0 + a4.y * w1 + a4.z * w2 + a4.w * w3;
-        acc5_0 += a5.x * w0 + a5.y * w1 + a5.z * w2 + a5.w * w3;
-        acc6_0 += a6.x * w0 + a6.y * w1 + a6.z * w2 + a6.w * w3;
-        acc7_0 += a7.x * w0 + a7.y * w1 + a7.z * w2 + a7.w * w3;
+        let own = unpack(weight[at + (lane & 3u)]);
+        let w = mat4x4<f32>(
+          subgroupBroadcast(own, 0u),
+          subgroupBroadcast(own, 1u),
+          subgroupBroadcast(own, 2u),
+          subgroupBroadcast(own, 3u),
+        );
+        acc0_0 += w * a0;
+        acc1_0 += w * a1;
+        acc2_0 += w * a2;
+        acc3_0 += w * a3;
+        acc4_0 += w * a4;
+        acc5_0 += w * a5;
+        acc6_0 += w * a6;
+        acc7_0 += w * a7;
       }
       {
         let at = (((first_tap + ky * KERNEL_WIDTH + 0u) * k_quads + k) * params.column_quads + column1) * 4u;
-        let w0 = unpack(weight[at]);
-        let w1 = unpack(weight[at + 1u]);
-        let w2 = unpack(weight[at + 2u]);
-        let w3 = unpack(weight[at + 3u]);
-        acc0_1 += a0.x * w0 + a0.y * w1 + a0.z * w2 + a0.w * w3;
-        acc1_1 += a1.x * w0 + a1.y * w1 + a1.z * w2 + a1.w * w3;
-        acc2_1 += a2.x * w0 + a2.y * w1 + a2.z * w2 + a2.w * w3;
-        acc3_1 += a3.x * w0 + a3.y * w1 + a3.z * w2 + a3.w * w3;
-        acc4_1 += a4.x * w0 + a4.y * w1 + a4.z * w2 + a4.w * w3;
-        acc5_1 += a5.x * w0 + a5.y * w1 + a5.z * w2 + a5.w * w3;
-        acc6_1 += a6.x * w0 + a6.y * w1 + a6.z * w2 + a6.w * w3;
-        acc7_1 += a7.x * w0 + a7.y * w1 + a7.z * w2 + a7.w * w3;
+        let own = unpack(weight[at + (lane & 3u)]);
+        let w = mat4x4<f32>(
+          subgroupBroadcast(own, 0u),
+          subgroupBroadcast(own, 1u),
+          subgroupBroadcast(own, 2u),
+          subgroupBroadcast(own, 3u),
+        );
+        acc0_1 += w * a0;
+        acc1_1 += w * a1;
+        acc2_1 += w * a2;
+        acc3_1 += w * a3;
+        acc4_1 += w * a4;
+        acc5_1 += w * a5;
+        acc6_1 += w * a6;
+        acc7_1 += w * a7;
       }
       {
         let at = (((first_tap + ky * KERNEL_WIDTH + 1u) * k_quads + k) * params.column_quads + column0) * 4u;
-        let w0 = unpack(weight[at]);
-        let w1 = unpack(weight[at + 1u]);
-        let w2 = unpack(weight[at + 2u]);
-        let w3 = unpack(weight[at + 3u]);
-        acc0_0 += a1.x * w0 + a1.y * w1 + a1.z * w2 + a1.w * w3;
-        acc1_0 += a2.x * w0 + a2.y * w1 + a2.z * w2 + a2.w * w3;
-        acc2_0 += a3.x * w0 + a3.y * w1 + a3.z * w2 + a3.w * w3;
-        acc3_0 += a4.x * w0 + a4.y * w1 + a4.z * w2 + a4.w * w3;
-        acc4_0 += a5.x * w0 + a5.y * w1 + a5.z * w2 + a5.w * w3;
-        acc5_0 += a6.x * w0 + a6.y * w1 + a6.z * w2 + a6.w * w3;
-        acc6_0 += a7.x * w0 + a7.y * w1 + a7.z * w2 + a7.w * w3;
-        acc7_0 += a8.x * w0 + a8.y * w1 + a8.z * w2 + a8.w * w3;
+        let own = unpack(weight[at + (lane & 3u)]);
+        let w = mat4x4<f32>(
+          subgroupBroadcast(own, 0u),
+          subgroupBroadcast(own, 1u),
+          subgroupBroadcast(own, 2u),
+          subgroupBroadcast(own, 3u),
+        );
+        acc0_0 += w * a1;
+        acc1_0 += w * a2;
+        acc2_0 += w * a3;
+        acc3_0 += w * a4;
+        acc4_0 += w * a5;
+        acc5_0 += w * a6;
+        acc6_0 += w * a7;
+        acc7_0 += w * a8;
       }
       {
         let at = (((first_tap + ky * KERNEL_WIDTH + 1u) * k_quads + k) * params.column_quads + column1) * 4u;
-        let w0 = unpack(weight[at]);
-        let w1 = unpack(weight[at + 1u]);
-        let w2 = unpack(weight[at + 2u]);
-        let w3 = unpack(weight[at + 3u]);
-        acc0_1 += a1.x * w0 + a1.y * w1 + a1.z * w2 + a1.w * w3;
-        acc1_1 += a2.x * w0 + a2.y * w1 + a2.z * w2 + a2.w * w3;
-        acc2_1 += a3.x * w0 + a3.y * w1 + a3.z * w2 + a3.w * w3;
-        acc3_1 += a4.x * w0 + a4.y * w1 + a4.z * w2 + a4.w * w3;
-        acc4_1 += a5.x * w0 + a5.y * w1 + a5.z * w2 + a5.w * w3;
-        acc5_1 += a6.x * w0 + a6.y * w1 + a6.z * w2 + a6.w * w3;
-        acc6_1 += a7.x * w0 + a7.y * w1 + a7.z * w2 + a7.w * w3;
-        acc7_1 += a8.x * w0 + a8.y * w1 + a8.z * w2 + a8.w * w3;
+        let own = unpack(weight[at + (lane & 3u)]);
+        let w = mat4x4<f32>(
+          subgroupBroadcast(own, 0u),
+          subgroupBroadcast(own, 1u),
+          subgroupBroadcast(own, 2u),
+          subgroupBroadcast(own, 3u),
+        );
+        acc0_1 += w * a1;
+        acc1_1 += w * a2;
+        acc2_1 += w * a3;
+        acc3_1 += w * a4;
+        acc4_1 += w * a5;
+        acc5_1 += w * a6;
+        acc6_1 += w * a7;
+        acc7_1 += w * a8;
       }
       {
         let at = (((first_tap + ky * KERNEL_WIDTH + 2u) * k_quads + k) * params.column_quads + column0) * 4u;
-        let w0 = unpack(weight[at]);
-        let w1 = unpack(weight[at + 1u]);
-        let w2 = unpack(weight[at + 2u]);
-        let w3 = unpack(weight[at + 3u]);
-        acc0_0 += a2.x * w0 + a2.y * w1 + a2.z * w2 + a2.w * w3;
-        acc1_0 += a3.x * w0 + a3.y * w1 + a3.z * w2 + a3.w * w3;
-        acc2_0 += a4.x * w0 + a4.y * w1 + a4.z * w2 + a4.w * w3;
-        acc3_0 += a5.x * w0 + a5.y * w1 + a5.z * w2 + a5.w * w3;
-        acc4_0 += a6.x * w0 + a6.y * w1 + a6.z * w2 + a6.w * w3;
-        acc5_0 += a7.x * w0 + a7.y * w1 + a7.z * w2 + a7.w * w3;
-        acc6_0 += a8.x * w0 + a8.y * w1 + a8.z * w2 + a8.w * w3;
-        acc7_0 += a9.x * w0 + a9.y * w1 + a9.z * w2 + a9.w * w3;
+        let own = unpack(weight[at + (lane & 3u)]);
+        let w = mat4x4<f32>(
+          subgroupBroadcast(own, 0u),
+          subgroupBroadcast(own, 1u),
+          subgroupBroadcast(own, 2u),
+          subgroupBroadcast(own, 3u),
+        );
+        acc0_0 += w * a2;
+        acc1_0 += w * a3;
+        acc2_0 += w * a4;
+        acc3_0 += w * a5;
+        acc4_0 += w * a6;
+        acc5_0 += w * a7;
+        acc6_0 += w * a8;
+        acc7_0 += w * a9;
       }
       {
         let at = (((first_tap + ky * KERNEL_WIDTH + 2u) * k_quads + k) * params.column_quads + column1) * 4u;
-        let w0 = unpack(weight[at]);
-        let w1 = unpack(weight[at + 1u]);
-        let w2 = unpack(weight[at + 2u]);
-        let w3 = unpack(weight[at + 3u]);
-        acc0_1 += a2.x * w0 + a2.y * w1 + a2.z * w2 + a2.w * w3;
-        acc1_1 += a3.x * w0 + a3.y * w1 + a3.z * w2 + a3.w * w3;
-        acc2_1 += a4.x * w0 + a4.y * w1 + a4.z * w2 + a4.w * w3;
-        acc3_1 += a5.x * w0 + a5.y * w1 + a5.z * w2 + a5.w * w3;
-        acc4_1 += a6.x * w0 + a6.y * w1 + a6.z * w2 + a6.w * w3;
-        acc5_1 += a7.x * w0 + a7.y * w1 + a7.z * w2 + a7.w * w3;
-        acc6_1 += a8.x * w0 + a8.y * w1 + a8.z * w2 + a8.w * w3;
-        acc7_1 += a9.x * w0 + a9.y * w1 + a9.z * w2 + a9.w * w3;
+        let own = unpack(weight[at + (lane & 3u)]);
+        let w = mat4x4<f32>(
+          subgroupBroadcast(own, 0u),
+          subgroupBroadcast(own, 1u),
+          subgroupBroadcast(own, 2u),
+          subgroupBroadcast(own, 3u),
+        );
+        acc0_1 += w * a2;
+        acc1_1 += w * a3;
+        acc2_1 += w * a4;
+        acc3_1 += w * a5;
+        acc4_1 += w * a6;
+        acc5_1 += w * a7;
+        acc6_1 += w * a8;
+        acc7_1 += w * a9;
       }
     }
   }
@@ -252,7 +275,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
     acc6_1,
     acc7_0,
     acc7_1,);
-  for (var r = 0u; r < PIXELS && ox0 + r < params.grid_width; r++) {
+  let end = select(0u, params.grid_width, is_block);
+  for (var r = 0u; r < PIXELS && ox0 + r < end; r++) {
     for (var q = 0u; q < QUADS && nq0 + q < params.column_quads; q++) {
       finish(sums[r * QUADS + q], row0 + r * params.step, nq0 + q);
     }

@@ -60,49 +60,57 @@ fn finish(sum: vec4<f32>, row: u32, nq: u32) -> vec4<f32> {
   return unpack(stored);
 }
 
-const INVOCATIONS: u32 = 64u;
 const ROWS: u32 = 1u;
+const INVOCATIONS: u32 = 64u;
 const QUADS: u32 = 2u;
 
 @compute @workgroup_size(INVOCATIONS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>,
   @builtin(local_invocation_index) local: u32) {
+  let blocks = (params.rows + (ROWS - 1u)) / ROWS;
   let index = flat_group(group, counts) * INVOCATIONS + local;
-  let row_blocks = (params.rows + (ROWS - 1u)) / ROWS;
-  let row0 = (index % row_blocks) * ROWS;
-  let nq0 = (index / row_blocks) * QUADS;
+  let block = index % blocks;
+  let is_block = true;
+  let nq0 = (index / blocks) * QUADS;
   if (nq0 >= params.column_quads) { return; }
-  let last_row = params.rows - 1u;
   let column0 = min(nq0 + 0u, params.column_quads - 1u);
   let column1 = min(nq0 + 1u, params.column_quads - 1u);
+  let begin = 0u;
+  let first_row = begin + block * ROWS;
+  let last_row = begin + params.rows - 1u;
+  let k_quads = params.in_quads0 + params.in_quads1;
   var acc0_0 = vec4<f32>(0.0);
   var acc0_1 = vec4<f32>(0.0);
-  let k_quads = params.in_quads0 + params.in_quads1;
   for (var k = 0u; k < k_quads; k++) {
-    let a0 = load_x(min(row0 + 0u, last_row), k);
+    let a0 = load_x(min(first_row + 0u, last_row), k);
     {
-      let at = (k * params.column_quads + column0) * 4u;
-      let w0 = unpack(weight[at]);
-      let w1 = unpack(weight[at + 1u]);
-      let w2 = unpack(weight[at + 2u]);
-      let w3 = unpack(weight[at + 3u]);
-      acc0_0 += a0.x * w0 + a0.y * w1 + a0.z * w2 + a0.w * w3;
+      let at = ((k) * params.column_quads + column0) * 4u;
+      let w = mat4x4<f32>(
+        unpack(weight[at]),
+        unpack(weight[at + 1u]),
+        unpack(weight[at + 2u]),
+        unpack(weight[at + 3u]),
+      );
+      acc0_0 += w * a0;
     }
     {
-      let at = (k * params.column_quads + column1) * 4u;
-      let w0 = unpack(weight[at]);
-      let w1 = unpack(weight[at + 1u]);
-      let w2 = unpack(weight[at + 2u]);
-      let w3 = unpack(weight[at + 3u]);
-      acc0_1 += a0.x * w0 + a0.y * w1 + a0.z * w2 + a0.w * w3;
+      let at = ((k) * params.column_quads + column1) * 4u;
+      let w = mat4x4<f32>(
+        unpack(weight[at]),
+        unpack(weight[at + 1u]),
+        unpack(weight[at + 2u]),
+        unpack(weight[at + 3u]),
+      );
+      acc0_1 += w * a0;
     }
   }
   var sums = array<vec4<f32>, 2>(acc0_0,
     acc0_1,);
-  for (var r = 0u; r < ROWS; r++) {
-    let row = row0 + r;
-    for (var q = 0u; q < QUADS; q++) {
-      if (row < params.rows && nq0 + q < params.column_quads) { finish(sums[r * QUADS + q], row, nq0 + q); }
+  let rows = select(0u, ROWS, is_block);
+  for (var r = 0u; r < rows && first_row + r <= last_row; r++) {
+    let row = first_row + r;
+    for (var q = 0u; q < QUADS && nq0 + q < params.column_quads; q++) {
+      finish(sums[r * QUADS + q], row, nq0 + q);
     }
   }
 }

@@ -60,21 +60,25 @@ fn finish(sum: vec4<f32>, row: u32, nq: u32) -> vec4<f32> {
   return unpack(stored);
 }
 
-const INVOCATIONS: u32 = 64u;
 const ROWS: u32 = 8u;
+const INVOCATIONS: u32 = 64u;
 const QUADS: u32 = 2u;
 
 @compute @workgroup_size(INVOCATIONS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>,
   @builtin(local_invocation_index) local: u32) {
+  let blocks = (params.rows + (ROWS - 1u)) / ROWS;
   let index = flat_group(group, counts) * INVOCATIONS + local;
-  let row_blocks = (params.rows + (ROWS - 1u)) / ROWS;
-  let row0 = (index % row_blocks) * ROWS;
-  let nq0 = (index / row_blocks) * QUADS;
+  let block = index % blocks;
+  let is_block = true;
+  let nq0 = (index / blocks) * QUADS;
   if (nq0 >= params.column_quads) { return; }
-  let last_row = params.rows - 1u;
   let column0 = min(nq0 + 0u, params.column_quads - 1u);
   let column1 = min(nq0 + 1u, params.column_quads - 1u);
+  let begin = 0u;
+  let first_row = begin + block * ROWS;
+  let last_row = begin + params.rows - 1u;
+  let k_quads = params.in_quads0 + params.in_quads1;
   var acc0_0 = vec4<f32>(0.0);
   var acc0_1 = vec4<f32>(0.0);
   var acc1_0 = vec4<f32>(0.0);
@@ -91,45 +95,48 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
   var acc6_1 = vec4<f32>(0.0);
   var acc7_0 = vec4<f32>(0.0);
   var acc7_1 = vec4<f32>(0.0);
-  let k_quads = params.in_quads0 + params.in_quads1;
   for (var k = 0u; k < k_quads; k++) {
-    let a0 = load_x(min(row0 + 0u, last_row), k);
-    let a1 = load_x(min(row0 + 1u, last_row), k);
-    let a2 = load_x(min(row0 + 2u, last_row), k);
-    let a3 = load_x(min(row0 + 3u, last_row), k);
-    let a4 = load_x(min(row0 + 4u, last_row), k);
-    let a5 = load_x(min(row0 + 5u, last_row), k);
-    let a6 = load_x(min(row0 + 6u, last_row), k);
-    let a7 = load_x(min(row0 + 7u, last_row), k);
+    let a0 = load_x(min(first_row + 0u, last_row), k);
+    let a1 = load_x(min(first_row + 1u, last_row), k);
+    let a2 = load_x(min(first_row + 2u, last_row), k);
+    let a3 = load_x(min(first_row + 3u, last_row), k);
+    let a4 = load_x(min(first_row + 4u, last_row), k);
+    let a5 = load_x(min(first_row + 5u, last_row), k);
+    let a6 = load_x(min(first_row + 6u, last_row), k);
+    let a7 = load_x(min(first_row + 7u, last_row), k);
     {
-      let at = (k * params.column_quads + column0) * 4u;
-      let w0 = unpack(weight[at]);
-      let w1 = unpack(weight[at + 1u]);
-      let w2 = unpack(weight[at + 2u]);
-      let w3 = unpack(weight[at + 3u]);
-      acc0_0 += a0.x * w0 + a0.y * w1 + a0.z * w2 + a0.w * w3;
-      acc1_0 += a1.x * w0 + a1.y * w1 + a1.z * w2 + a1.w * w3;
-      acc2_0 += a2.x * w0 + a2.y * w1 + a2.z * w2 + a2.w * w3;
-      acc3_0 += a3.x * w0 + a3.y * w1 + a3.z * w2 + a3.w * w3;
-      acc4_0 += a4.x * w0 + a4.y * w1 + a4.z * w2 + a4.w * w3;
-      acc5_0 += a5.x * w0 + a5.y * w1 + a5.z * w2 + a5.w * w3;
-      acc6_0 += a6.x * w0 + a6.y * w1 + a6.z * w2 + a6.w * w3;
-      acc7_0 += a7.x * w0 + a7.y * w1 + a7.z * w2 + a7.w * w3;
+      let at = ((k) * params.column_quads + column0) * 4u;
+      let w = mat4x4<f32>(
+        unpack(weight[at]),
+        unpack(weight[at + 1u]),
+        unpack(weight[at + 2u]),
+        unpack(weight[at + 3u]),
+      );
+      acc0_0 += w * a0;
+      acc1_0 += w * a1;
+      acc2_0 += w * a2;
+      acc3_0 += w * a3;
+      acc4_0 += w * a4;
+      acc5_0 += w * a5;
+      acc6_0 += w * a6;
+      acc7_0 += w * a7;
     }
     {
-      let at = (k * params.column_quads + column1) * 4u;
-      let w0 = unpack(weight[at]);
-      let w1 = unpack(weight[at + 1u]);
-      let w2 = unpack(weight[at + 2u]);
-      let w3 = unpack(weight[at + 3u]);
-      acc0_1 += a0.x * w0 + a0.y * w1 + a0.z * w2 + a0.w * w3;
-      acc1_1 += a1.x * w0 + a1.y * w1 + a1.z * w2 + a1.w * w3;
-      acc2_1 += a2.x * w0 + a2.y * w1 + a2.z * w2 + a2.w * w3;
-      acc3_1 += a3.x * w0 + a3.y * w1 + a3.z * w2 + a3.w * w3;
-      acc4_1 += a4.x * w0 + a4.y * w1 + a4.z * w2 + a4.w * w3;
-      acc5_1 += a5.x * w0 + a5.y * w1 + a5.z * w2 + a5.w * w3;
-      acc6_1 += a6.x * w0 + a6.y * w1 + a6.z * w2 + a6.w * w3;
-      acc7_1 += a7.x * w0 + a7.y * w1 + a7.z * w2 + a7.w * w3;
+      let at = ((k) * params.column_quads + column1) * 4u;
+      let w = mat4x4<f32>(
+        unpack(weight[at]),
+        unpack(weight[at + 1u]),
+        unpack(weight[at + 2u]),
+        unpack(weight[at + 3u]),
+      );
+      acc0_1 += w * a0;
+      acc1_1 += w * a1;
+      acc2_1 += w * a2;
+      acc3_1 += w * a3;
+      acc4_1 += w * a4;
+      acc5_1 += w * a5;
+      acc6_1 += w * a6;
+      acc7_1 += w * a7;
     }
   }
   var sums = array<vec4<f32>, 16>(acc0_0,
@@ -148,10 +155,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
     acc6_1,
     acc7_0,
     acc7_1,);
-  for (var r = 0u; r < ROWS; r++) {
-    let row = row0 + r;
-    for (var q = 0u; q < QUADS; q++) {
-      if (row < params.rows && nq0 + q < params.column_quads) { finish(sums[r * QUADS + q], row, nq0 + q); }
+  let rows = select(0u, ROWS, is_block);
+  for (var r = 0u; r < rows && first_row + r <= last_row; r++) {
+    let row = first_row + r;
+    for (var q = 0u; q < QUADS && nq0 + q < params.column_quads; q++) {
+      finish(sums[r * QUADS + q], row, nq0 + q);
     }
   }
 }

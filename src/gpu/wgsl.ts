@@ -33,6 +33,8 @@ export interface ShaderHeader {
   readonly caps: Caps;
   /** What `Quad`, `pack` and `unpack` mean. */
   readonly dtype: DType;
+  /** Channels of a `Quad`: 4, or in f32 a single one for shaders that take channels one by one. Default: 4. */
+  readonly channels?: 1 | 4;
   /** In binding order. */
   readonly operands: readonly Operand[];
   /** Fields of the uniform `params`. */
@@ -45,12 +47,12 @@ export interface ShaderHeader {
 
 /** WGSL text of the header: enables, constants, quad type, operands in binding order, params last. */
 export function shaderHeader(header: ShaderHeader): string {
-  const { caps, dtype, operands, params } = header;
+  const { caps, dtype, channels = 4, operands, params } = header;
   const lines: string[] = [];
   if (dtype === "f16" && caps.hasShaderF16) lines.push("enable f16;");
   lines.push(...(header.directives ?? []));
   if (header.constants) lines.push(constantsWgsl(header.constants));
-  lines.push(quadDefinition(dtype, caps.hasShaderF16));
+  lines.push(channels === 1 ? SINGLE_CHANNEL : quadDefinition(dtype, caps.hasShaderF16));
   operands.forEach(({ name, element, access }, binding) => {
     lines.push(
       `@group(0) @binding(${binding}) var<storage, ${access}> ${name}: array<${element}>;`,
@@ -74,6 +76,10 @@ export function constantsWgsl(constants: Readonly<Record<string, number>>): stri
 const FLAT_GROUP = /* wgsl */ `fn flat_group(id: vec3<u32>, counts: vec3<u32>) -> u32 {
   return id.x + id.y * counts.x;
 }`;
+
+const SINGLE_CHANNEL = /* wgsl */ `alias Quad = f32;
+fn unpack(q: Quad) -> f32 { return q; }
+fn pack(v: f32) -> Quad { return v; }`;
 
 function quadDefinition(dtype: DType, hasShaderF16: boolean): string {
   if (dtype === "f32") {

@@ -180,6 +180,8 @@ export const TYPICAL_PROBLEMS: readonly TypicalProblem[] = [
     "naive",
     "register-8x1",
     "register-8x2",
+    "register-8x4",
+    "winograd",
   ]),
   ...typical(
     kernels.conv2d,

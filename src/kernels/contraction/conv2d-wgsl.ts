@@ -8,11 +8,12 @@
  */
 import { constantsWgsl } from "../../gpu/wgsl.ts";
 import { unroll } from "../unroll.ts";
+import type { RegisterBlock } from "./gemm-register.ts";
 import {
   REGISTER_WORKGROUP,
   accumulatorsWgsl,
-  productsWgsl,
-  storedWeightsWgsl,
+  registerMainWgsl,
+  registerProductsWgsl,
   sumsWgsl,
 } from "./gemm-register.ts";
 import type { LoadedInput } from "./loads.ts";
@@ -108,60 +109,51 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
 `;
 }
 
-/** Main of `register-PxQ`, P = `pixels` of a row, Q = `quads`. Needs fragments 1 and 2. */
+/**
+ * Main of `register-PxQ`: the rows of a block are neighbouring pixels of a row of the map. Needs fragments 1 and 2. Lines
+ * outside the map are zeros and not skipped: lanes that share weights must stay together.
+ */
 export function registerConv2dWgsl(
   [kernelHeight, kernelWidth]: readonly [number, number],
   stride: number,
-  pixels: number,
-  quads: number,
+  block: RegisterBlock,
   shortcut: boolean,
 ): string {
-  const constants = {
-    INVOCATIONS: REGISTER_WORKGROUP,
-    KERNEL_HEIGHT: kernelHeight,
-    KERNEL_WIDTH: kernelWidth,
-    PIXELS: pixels,
-    QUADS: quads,
-  };
+  const { rows: pixels, quads } = block;
+  const constants = { KERNEL_HEIGHT: kernelHeight, KERNEL_WIDTH: kernelWidth, PIXELS: pixels };
+  const xBlocks = "((params.grid_width + (PIXELS - 1u)) / PIXELS)";
   return /* wgsl */ `
 ${constantsWgsl(constants)}
 
-fn load_at(line: i32, ix: i32, k: u32) -> vec4<f32> {
+fn load_at(line: i32, is_line: bool, ix: i32, k: u32) -> vec4<f32> {
   let v = load_x(u32(line + clamp(ix, 0, params.in_width - 1)), k);
-  return select(vec4<f32>(0.0), v, ix >= 0 && ix < params.in_width);
+  return select(vec4<f32>(0.0), v, is_line && ix >= 0 && ix < params.in_width);
 }
-@compute @workgroup_size(INVOCATIONS)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>,
-        @builtin(local_invocation_index) local: u32) {
-  let index = flat_group(group, counts) * INVOCATIONS + local;
+${registerMainWgsl(block, `${xBlocks} * params.grid_height * params.batch`)}
   let phase = group.z;
   let first_tap = phase * (KERNEL_HEIGHT * KERNEL_WIDTH);
-  let x_blocks = (params.grid_width + (PIXELS - 1u)) / PIXELS;
-  let blocks = x_blocks * params.grid_height * params.batch;
-  let nq0 = (index / blocks) * QUADS;
-  if (nq0 >= params.column_quads) { return; }
-  let block = index % blocks;
+  let x_blocks = ${xBlocks};
   let ox0 = (block % x_blocks) * PIXELS;
   let oy = (block / x_blocks) % params.grid_height;
   let image = block / (x_blocks * params.grid_height);
   let ix0 = i32(ox0) * params.stride - pad_left(phase);
   let iy0 = i32(oy) * params.stride - pad_top(phase);
   let k_quads = params.in_quads0 + params.in_quads1;
-  ${unroll(quads, (q) => `let column${q} = min(nq0 + ${q}u, params.column_quads - 1u);`)}
   ${accumulatorsWgsl(pixels, quads)}
   for (var ky = 0u; ky < KERNEL_HEIGHT; ky++) {
     let iy = iy0 + i32(ky);
-    if (iy < 0 || iy >= params.in_height) { continue; }
-    let line = (i32(image) * params.in_height + iy) * params.in_width;
+    let is_line = iy >= 0 && iy < params.in_height;
+    let line = (i32(image) * params.in_height + clamp(iy, 0, params.in_height - 1)) * params.in_width;
     for (var k = 0u; k < k_quads; k++) {
-      ${stride < kernelWidth ? overlappingTapsWgsl(kernelWidth, stride, pixels, quads) : apartTapsWgsl(stride, pixels, quads)}
+      ${stride < kernelWidth ? overlappingTapsWgsl(kernelWidth, stride, block) : apartTapsWgsl(stride, block)}
     }
   }
   let grid_row0 = (image * params.grid_height + oy) * params.grid_width + ox0;
-  ${shortcut ? shortcutWgsl(pixels, quads) : ""}
+  ${shortcut ? shortcutWgsl(block) : ""}
   let row0 = output_row(grid_row0, phase);
   ${sumsWgsl(pixels, quads)}
-  for (var r = 0u; r < PIXELS && ox0 + r < params.grid_width; r++) {
+  let end = select(0u, params.grid_width, is_block);
+  for (var r = 0u; r < PIXELS && ox0 + r < end; r++) {
     for (var q = 0u; q < QUADS && nq0 + q < params.column_quads; q++) {
       finish(sums[r * QUADS + q], row0 + r * params.step, nq0 + q);
     }
@@ -170,38 +162,31 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
 `;
 }
 
-/** Weights of tap (ky, `kx`) for column quad `q`. */
-const tapWeights = (kx: string) => (q: number) =>
-  storedWeightsWgsl(
-    `((first_tap + ky * KERNEL_WIDTH + ${kx}) * k_quads + k) * params.column_quads + column${q}`,
-  );
+/** Weight block of tap (ky, `kx`) for column quad `q`. */
+const tapBlock =
+  (kx: string) =>
+  (q: number): string =>
+    `((first_tap + ky * KERNEL_WIDTH + ${kx}) * k_quads + k) * params.column_quads + column${q}`;
 
 /** All kx of a row of the window, where windows of neighbouring pixels overlap: one segment of the input row serves all. */
-function overlappingTapsWgsl(
-  kernelWidth: number,
-  stride: number,
-  pixels: number,
-  quads: number,
-): string {
-  const span = (pixels - 1) * stride + kernelWidth;
-  return /* wgsl */ `${unroll(span, (j) => `let a${j} = load_at(line, ix0 + ${j}, k);`)}
-      ${unroll(kernelWidth, (kx) => productsWgsl(pixels, quads, tapWeights(`${kx}u`), (r) => r * stride + kx))}`;
+function overlappingTapsWgsl(kernelWidth: number, stride: number, block: RegisterBlock): string {
+  const span = (block.rows - 1) * stride + kernelWidth;
+  return /* wgsl */ `${unroll(span, (j) => `let a${j} = load_at(line, is_line, ix0 + ${j}, k);`)}
+      ${unroll(kernelWidth, (kx) => registerProductsWgsl(block, tapBlock(`${kx}u`), (r) => r * stride + kx))}`;
 }
 
 /** The same where windows do not overlap. */
-const apartTapsWgsl = (stride: number, pixels: number, quads: number): string => /* wgsl */ `
+const apartTapsWgsl = (stride: number, block: RegisterBlock): string => /* wgsl */ `
       for (var kx = 0u; kx < KERNEL_WIDTH; kx++) {
-        ${unroll(pixels, (r) => `let a${r} = load_at(line, ix0 + ${r * stride} + i32(kx), k);`)}
-        ${productsWgsl(pixels, quads, tapWeights("kx"))}
+        ${unroll(block.rows, (r) => `let a${r} = load_at(line, is_line, ix0 + ${r * stride} + i32(kx), k);`)}
+        ${registerProductsWgsl(block, tapBlock("kx"))}
       }`;
 
 /** The products of the shortcut, with its rows of the weight behind those of all taps. */
-function shortcutWgsl(pixels: number, quads: number): string {
-  const weights = (q: number): string =>
-    storedWeightsWgsl(`(params.taps * k_quads + k) * params.column_quads + column${q}`);
+function shortcutWgsl(block: RegisterBlock): string {
   return /* wgsl */ `let last = params.rows - 1u;
   for (var k = 0u; k < shortcut_quads(); k++) {
-    ${unroll(pixels, (r) => `let a${r} = load_shortcut(min(grid_row0 + ${r}u, last), k);`)}
-    ${productsWgsl(pixels, quads, weights)}
+    ${unroll(block.rows, (r) => `let a${r} = load_shortcut(min(grid_row0 + ${r}u, last), k);`)}
+    ${registerProductsWgsl(block, (q) => `(params.taps * k_quads + k) * params.column_quads + column${q}`)}
   }`;
 }

@@ -12,6 +12,7 @@
  *   serves all kx.
  * - `patch`: an implicit GEMM over a patch of the input that is staged once for all taps (`conv2d-patch.ts`). Stride 1 only;
  *   for 3×3 of large maps on GPUs.
+ * - `winograd`: a quarter of the products, for 3×3 at stride 1 (`conv2d-winograd.ts`). On software adapters.
  *
  * The graph lowers a 1×1 convolution with stride 1 and no padding to a `linear` over pixels.
  *
@@ -50,9 +51,16 @@ import {
   registerConv2dWgsl,
   tapCount,
 } from "./conv2d-wgsl.ts";
+import { suitsWinograd, winogradPlan, winogradRefusal } from "./conv2d-winograd.ts";
 import { epilogueParams, epilogueWgsl } from "./epilogue.ts";
 import { gemmBody, matrixRefusal } from "./gemm-matrix.ts";
-import { REGISTER_WORKGROUP } from "./gemm-register.ts";
+import {
+  REGISTER_WORKGROUP,
+  canShare,
+  registerDirectives,
+  registerGroups,
+  suitsWideBlock,
+} from "./gemm-register.ts";
 import type { GemmBody } from "./gemm-tiled.ts";
 import { tileSteps } from "./gemm-tiled.ts";
 import { normLabel } from "./loads.ts";
@@ -69,14 +77,19 @@ const VARIANTS = [
   "naive",
   "register-8x1",
   "register-8x2",
+  "register-8x4",
   "tiled",
   "tiled-split",
   "matrix",
   "matrix-split",
   "patch",
+  "winograd",
 ] as const;
 
 export type Conv2dVariant = (typeof VARIANTS)[number];
+
+/** Neighbouring pixels of an invocation of `register-PxQ`. */
+const PIXELS = 8;
 
 /**
  * With at least so many patches, `patch` is expected to be faster than `tiled`: half the cores of a large GPU. With fewer,
@@ -89,7 +102,10 @@ function select(p: Conv2dProblem, caps: Caps): Conv2dVariant {
     if (matrixRefusal("matrix", p.dtype, caps) === null) return "matrix";
     return suitsPatch(p) ? "patch" : "tiled";
   }
-  return quadCount(p.outChannels) === 1 ? "register-8x1" : "register-8x2";
+  if (suitsWinograd(p, caps)) return "winograd";
+  const columns = quadCount(p.outChannels);
+  if (columns === 1) return "register-8x1";
+  return suitsWideBlock(columns) ? "register-8x4" : "register-8x2";
 }
 
 /** Share of the patches' pixels that must lie in the map: `patch` has 1.5 times the rate, but patches hang over the border. */
@@ -110,6 +126,7 @@ function refusal(p: Conv2dProblem, caps: Caps, variant: Conv2dVariant): string |
   if (missing !== null) return missing;
   const reason = statisticsRefusal(variant, p, conv2dInterface(p).operands, conv2dTiledRows(p));
   if (reason !== null) return reason;
+  if (variant === "winograd") return winogradRefusal(p, caps);
   if (variant !== "patch") {
     const body = gemmBody(variant, caps, false);
     return splitRefusal(variant, tiledGemm(p, body), body);
@@ -180,11 +197,19 @@ function plan(p: Conv2dProblem, caps: Caps, variant: Conv2dVariant = select(p, c
   const loads = conv2dLoadsWgsl(p, p.shortcutChannels.length);
   const epilogue = epilogueWgsl(p.epilogue, shape);
   const label = `conv2d/${variant} ${p.kernelSize.join("x")}${p.stride > 1 ? ` s${p.stride}` : ""}${p.upsample ? " up" : ""}${shortcut ? " + 1x1" : ""}${normLabel(p)}${statistics === "none" ? "" : " stats"}`;
-  const one = (main: string, [x, y]: Dispatch["workgroups"]): KernelPlan => ({
-    variant,
-    scratch: [],
-    dispatches: [dispatch(label, header, loads + epilogue + main, [x, y, p.upsample ? 4 : 1])],
-  });
+  const one = (
+    main: string,
+    [x, y]: Dispatch["workgroups"],
+    directives: readonly string[] = [],
+  ): KernelPlan => {
+    const code = loads + epilogue + main;
+    const grid = [x, y, p.upsample ? 4 : 1] as const;
+    return {
+      variant,
+      scratch: [],
+      dispatches: [dispatch(label, { ...header, directives }, code, grid)],
+    };
+  };
   switch (variant) {
     case "naive":
       return one(
@@ -194,12 +219,15 @@ function plan(p: Conv2dProblem, caps: Caps, variant: Conv2dVariant = select(p, c
         ),
       );
     case "register-8x1":
-    case "register-8x2": {
-      const [pixels, quads] = variant === "register-8x1" ? [8, 1] : [8, 2];
-      const blocks = Math.ceil(gridWidth / pixels) * gridHeight * p.batch;
+    case "register-8x2":
+    case "register-8x4": {
+      const quads = { "register-8x1": 1, "register-8x2": 2, "register-8x4": 4 }[variant];
+      const blocks = Math.ceil(gridWidth / PIXELS) * gridHeight * p.batch;
+      const block = { rows: PIXELS, quads, shares: canShare(caps) };
       return one(
-        registerConv2dWgsl(kernelSize, p.stride, pixels, quads, shortcut),
-        foldWorkgroups(Math.ceil((blocks * Math.ceil(columns / quads)) / REGISTER_WORKGROUP)),
+        registerConv2dWgsl(kernelSize, p.stride, block, shortcut),
+        foldWorkgroups(registerGroups(block, blocks, columns)),
+        registerDirectives(block),
       );
     }
     case "tiled":
@@ -224,6 +252,8 @@ function plan(p: Conv2dProblem, caps: Caps, variant: Conv2dVariant = select(p, c
         patchConv2dWgsl(kernelSize, shortcut, statistics === "channels", isMerging),
         foldWorkgroups(patchGroups(gridHeight, gridWidth, columns) * p.batch),
       );
+    case "winograd":
+      return winogradPlan(p, caps, label);
     default:
       return variant satisfies never;
   }

@@ -92,15 +92,19 @@ export function contractionOperands(
 /** x·sigmoid(s·x): the s of each activation that has this form. */
 const SIGMOID_SCALES: Partial<Record<Activation, number>> = { silu: 1, quick_gelu: 1.702 };
 
-/** Uniforms that `epilogueWgsl` reads. */
-export function epilogueParams(epilogue: Epilogue, outChannels: number): Param[] {
+/** Uniforms that `epilogueWgsl` reads. A shader that takes channels one by one counts them where others count quads. */
+export function epilogueParams(
+  epilogue: Epilogue,
+  outChannels: number,
+  quadChannels: 1 | 4 = 4,
+): Param[] {
   const { channelAdd, channelAddWindow, residual, activation, channelsPerEntry, statisticsFirst } =
     epilogue;
   const [offset, channels] = channelAddWindow ?? [0, outChannels];
   return [
     u32("has_channel_add", channelAdd ? 1 : 0),
-    u32("channel_add_first", offset / 4),
-    u32("channel_add_quads", quadCount(channels)),
+    u32("channel_add_first", offset / quadChannels),
+    u32("channel_add_quads", (quadCount(channels) * 4) / quadChannels),
     u32("has_residual", residual ? 1 : 0),
     u32("has_relu", activation === "relu" ? 1 : 0),
     u32("has_sigmoid", activation in SIGMOID_SCALES ? 1 : 0),
@@ -139,9 +143,13 @@ export function checkEpilogue(
 /**
  * Fragment of a shader: `finish(sum, row, nq)`, which stores an output and returns it as it is stored, or with GEGLU
  * `finish_pair(value, gate, row, pair)`. Needs the operands of `contractionOperands`, `bias` and `y`, the params above,
- * `out_quads` (quads of a stored row) and, for channelAdd, `rows_per_image`.
+ * `out_quads` (quads of a stored row) and, for channelAdd, `rows_per_image`. `values` is the type of a sum; GELU takes quads.
  */
-export function epilogueWgsl({ activation, geglu }: Epilogue, shape: EpilogueShape): string {
+export function epilogueWgsl(
+  { activation, geglu }: Epilogue,
+  shape: EpilogueShape,
+  values = "vec4<f32>",
+): string {
   const gelu = activationWgsl("gelu");
   if (geglu) {
     return /* wgsl */ `${gelu}
@@ -154,10 +162,10 @@ fn finish_pair(value: vec4<f32>, gate: vec4<f32>, row: u32, pair: u32) {
   }
   const isGelu = activation === "gelu";
   return /* wgsl */ `${isGelu ? gelu : ""}
-fn finish(sum: vec4<f32>, row: u32, nq: u32) -> vec4<f32> {
+fn finish(sum: ${values}, row: u32, nq: u32) -> ${values} {
   var v = sum + bias[nq];
   ${shape.channelAdd ? CHANNEL_ADD : ""}
-  ${isGelu ? "v = activate(v);" : ACTIVATE}
+  ${isGelu ? "v = activate(v);" : activateWgsl(values)}
   ${shape.residual ? RESIDUAL : ""}
   let stored = pack(v);
   y[row * params.out_quads + nq] = stored;
@@ -171,9 +179,11 @@ const CHANNEL_ADD = /* wgsl */ `for (var turn = 0u; turn < params.has_channel_ad
     let image = row / params.rows_per_image;
     v = v + unpack(channel_add[image * params.channel_add_quads + params.channel_add_first + nq]);
   }`;
-const ACTIVATE = /* wgsl */ `if (params.has_relu != 0u) { v = max(v, vec4<f32>(0.0)); }
+const activateWgsl = (
+  values: string,
+): string => /* wgsl */ `if (params.has_relu != 0u) { v = max(v, ${values}(0.0)); }
   for (var turn = 0u; turn < params.has_sigmoid; turn++) {
-    v = v / (vec4<f32>(1.0) + exp(min(-params.sigmoid_scale * v, vec4<f32>(80.0))));
+    v = v / (${values}(1.0) + exp(min(-params.sigmoid_scale * v, ${values}(80.0))));
   }`;
 const RESIDUAL = /* wgsl */ `for (var turn = 0u; turn < params.has_residual; turn++) {
     v = v + unpack(residual[row * params.out_quads + nq]);

@@ -1,16 +1,117 @@
 /**
  * GEMM in registers, without workgroup memory: `register-RxQ` of linear, and what other variants share with it.
  *
- * On software adapters a load is a gather over the SIMD lanes and costs more than a fused multiply-add. So the ratio of
- * arithmetic to loads decides: R rows × Q quads per invocation need R + 4Q loads for 4·R·Q vector multiply-adds.
- * Accumulators are variables, `acc<r>_<q>`, because SwiftShader keeps arrays in memory. Measured there, f32, 512³: one
- * output quad per invocation 0.2 GFLOP/s, 4×4 outputs 1.7, 8×8 2.65.
+ * On software adapters a load is a gather over the SIMD lanes and costs more than a fused multiply-add: on SwiftShader 80
+ * instructions for each 4 lanes of an f32, where a multiply-add takes 4. So the ratio of arithmetic to loads decides. R rows ×
+ * Q quads per invocation need R + 4Q loads for 4·R·Q vector multiply-adds, and R + Q loads where the lanes of a subgroup
+ * share the weights (`RegisterBlock.shares`). Accumulators are variables, `acc<r>_<q>`, because SwiftShader keeps arrays in
+ * memory. A product is written as matrix times vector: SwiftShader sums it channel by channel in a register, where a sum of
+ * four scaled vectors is stored after each.
  */
+import type { Caps } from "../../gpu/caps.ts";
 import { constantsWgsl } from "../../gpu/wgsl.ts";
 import { unroll } from "../unroll.ts";
 
 /** Invocations per workgroup. Row blocks vary fastest, so that a workgroup shares its weight columns. */
 export const REGISTER_WORKGROUP = 64;
+/** The same where lanes share weights: all of a workgroup have the same columns, and the last one's lanes may idle. */
+const SHARING_WORKGROUP = 8;
+
+/** What an invocation computes. */
+export interface RegisterBlock {
+  readonly rows: number;
+  readonly quads: number;
+  /** Whether the invocations of a workgroup have the same columns. Then a lane loads one channel of four and they exchange them. */
+  readonly shares: boolean;
+}
+
+/** Whether the lanes of subgroups can share weights. */
+export const canShare = ({ hasSubgroups, subgroupSizes }: Caps): boolean =>
+  hasSubgroups && subgroupSizes[0] >= 4;
+
+/**
+ * Whether four column quads of an invocation are expected to be faster than two: a block that is not full costs more than its
+ * better ratio gains.
+ */
+export const suitsWideBlock = (columnQuads: number): boolean =>
+  columnQuads % 4 === 0 || columnQuads > 12;
+
+/** Directives of a shader of this block. */
+export const registerDirectives = ({ shares }: RegisterBlock): readonly string[] =>
+  shares ? ["enable subgroups;"] : [];
+
+/** Workgroups for `blocks` blocks of each `quads` of `columnQuads` quads. */
+export function registerGroups(
+  { quads, shares }: RegisterBlock,
+  blocks: number,
+  columnQuads: number,
+): number {
+  const columns = Math.ceil(columnQuads / quads);
+  return shares
+    ? Math.ceil(blocks / SHARING_WORKGROUP) * columns
+    : Math.ceil((blocks * columns) / REGISTER_WORKGROUP);
+}
+
+const PLACE = /* wgsl */ `let index = flat_group(group, counts) * INVOCATIONS + local;
+  let block = index % blocks;
+  let is_block = true;
+  let nq0 = (index / blocks) * QUADS;`;
+const SHARED_PLACE = /* wgsl */ `let groups = (blocks + (INVOCATIONS - 1u)) / INVOCATIONS;
+  let index = flat_group(group, counts);
+  let own_block = (index % groups) * INVOCATIONS + local;
+  let block = min(own_block, blocks - 1u);
+  let is_block = own_block < blocks;
+  let nq0 = (index / groups) * QUADS;`;
+
+/**
+ * The head of main: `block`, the invocation's block of `blocks` (an expression of type u32 in terms of `params`), `nq0`, its first
+ * column quad, `column<q>`, all its column quads, and `is_block`, false in lanes that have none and compute the last one again.
+ */
+export function registerMainWgsl({ quads, shares }: RegisterBlock, blocks: string): string {
+  const size = shares ? SHARING_WORKGROUP : REGISTER_WORKGROUP;
+  return /* wgsl */ `${constantsWgsl({ INVOCATIONS: size, QUADS: quads })}
+
+@compute @workgroup_size(INVOCATIONS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>,
+        @builtin(local_invocation_index) local: u32${shares ? ", @builtin(subgroup_invocation_id) lane: u32" : ""}) {
+  let blocks = ${blocks};
+  ${shares ? SHARED_PLACE : PLACE}
+  if (nq0 >= params.column_quads) { return; }
+  ${unroll(quads, (q) => `let column${q} = min(nq0 + ${q}u, params.column_quads - 1u);`)}`;
+}
+
+const LOAD = /* wgsl */ `let w = mat4x4<f32>(
+        unpack(weight[at]),
+        unpack(weight[at + 1u]),
+        unpack(weight[at + 2u]),
+        unpack(weight[at + 3u]),
+      );`;
+const SHARED_LOAD = /* wgsl */ `let own = unpack(weight[at + (lane & 3u)]);
+      let w = mat4x4<f32>(
+        subgroupBroadcast(own, 0u),
+        subgroupBroadcast(own, 1u),
+        subgroupBroadcast(own, 2u),
+        subgroupBroadcast(own, 3u),
+      );`;
+
+/**
+ * Adds the products of quads `a0` … to the accumulators: row `r` takes the quad `a<aIndex(r)>`, column quad `q` the 4×4 block
+ * of operand `weight` with index `blockAt(q)`, an expression.
+ */
+export function registerProductsWgsl(
+  { rows, quads, shares }: RegisterBlock,
+  blockAt: (quad: number) => string,
+  aIndex = (row: number): number => row,
+): string {
+  return unroll(
+    quads,
+    (q) => `{
+      let at = (${blockAt(q)}) * 4u;
+      ${shares ? SHARED_LOAD : LOAD}
+      ${unroll(rows, (r) => `acc${r}_${q} += w * a${aIndex(r)};`)}
+    }`,
+  );
+}
 
 /** The accumulators `acc<r>_<q>` of `rows` × `quads`, all zero. */
 export const accumulatorsWgsl = (rows: number, quads: number): string =>
@@ -36,15 +137,6 @@ export function productsWgsl(
   );
 }
 
-/** Weights for `productsWgsl`: the 4×4 block at block index `block` (an expression) of operand `weight`. */
-export function storedWeightsWgsl(block: string): string {
-  return /* wgsl */ `let at = (${block}) * 4u;
-      let w0 = unpack(weight[at]);
-      let w1 = unpack(weight[at + 1u]);
-      let w2 = unpack(weight[at + 2u]);
-      let w3 = unpack(weight[at + 3u]);`;
-}
-
 /**
  * The accumulators as an array `sums`, row by row, to finish them in a loop: an epilogue written out for each of them
  * takes longer to compile than the products, and memory no longer matters when the sums are done.
@@ -54,36 +146,43 @@ export function sumsWgsl(rows: number, quads: number): string {
   return `var sums = array<vec4<f32>, ${rows * quads}>(${sums});`;
 }
 
-/** Main of `register-RxQ` of linear, R = `rows`, Q = `quads`. Needs `load_x` and the epilogue; GEGLU needs Q = 2. */
-export function linearRegisterWgsl(rows: number, quads: number, geglu: boolean): string {
-  const store = geglu
-    ? /* wgsl */ `if (row < params.rows) { finish_pair(sums[2u * r], sums[2u * r + 1u], row, nq0 / 2u); }`
-    : /* wgsl */ `for (var q = 0u; q < QUADS; q++) {
-      if (row < params.rows && nq0 + q < params.column_quads) { finish(sums[r * QUADS + q], row, nq0 + q); }
+/** Finishes the sums of a row of a block, one by one. */
+const FINISH = /* wgsl */ `for (var q = 0u; q < QUADS && nq0 + q < params.column_quads; q++) {
+      finish(sums[r * QUADS + q], row, nq0 + q);
     }`;
-  return /* wgsl */ `
-${constantsWgsl({ INVOCATIONS: REGISTER_WORKGROUP, ROWS: rows, QUADS: quads })}
+/** The same for pairs of value and gate. Needs an even Q. */
+const FINISH_PAIRS = /* wgsl */ `for (var q = 0u; q < QUADS && nq0 + q < params.column_quads; q += 2u) {
+      finish_pair(sums[r * QUADS + q], sums[r * QUADS + q + 1u], row, (nq0 + q) / 2u);
+    }`;
 
-@compute @workgroup_size(INVOCATIONS)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>,
-        @builtin(local_invocation_index) local: u32) {
-  let index = flat_group(group, counts) * INVOCATIONS + local;
-  let row_blocks = (params.rows + (ROWS - 1u)) / ROWS;
-  let row0 = (index % row_blocks) * ROWS;
-  let nq0 = (index / row_blocks) * QUADS;
-  if (nq0 >= params.column_quads) { return; }
-  let last_row = params.rows - 1u;
-  ${unroll(quads, (q) => `let column${q} = min(nq0 + ${q}u, params.column_quads - 1u);`)}
-  ${accumulatorsWgsl(rows, quads)}
+/**
+ * Main of `register-RxQ` of linear, and of other products of `params.rows` rows from `firstRow` on. Needs `load_x` and `finish`,
+ * for GEGLU `finish_pair`. `weightRow` is the row of weight blocks for quad `k`.
+ */
+export function registerGemmWgsl(
+  block: RegisterBlock,
+  geglu: boolean,
+  firstRow = "0u",
+  weightRow = "k",
+): string {
+  const { rows, quads } = block;
+  return /* wgsl */ `
+${constantsWgsl({ ROWS: rows })}
+${registerMainWgsl(block, "(params.rows + (ROWS - 1u)) / ROWS")}
+  let begin = ${firstRow};
+  let first_row = begin + block * ROWS;
+  let last_row = begin + params.rows - 1u;
   let k_quads = params.in_quads0 + params.in_quads1;
+  ${accumulatorsWgsl(rows, quads)}
   for (var k = 0u; k < k_quads; k++) {
-    ${unroll(rows, (r) => `let a${r} = load_x(min(row0 + ${r}u, last_row), k);`)}
-    ${productsWgsl(rows, quads, (q) => storedWeightsWgsl(`k * params.column_quads + column${q}`))}
+    ${unroll(rows, (r) => `let a${r} = load_x(min(first_row + ${r}u, last_row), k);`)}
+    ${registerProductsWgsl(block, (q) => `(${weightRow}) * params.column_quads + column${q}`)}
   }
   ${sumsWgsl(rows, quads)}
-  for (var r = 0u; r < ROWS; r++) {
-    let row = row0 + r;
-    ${store}
+  let rows = select(0u, ROWS, is_block);
+  for (var r = 0u; r < rows && first_row + r <= last_row; r++) {
+    let row = first_row + r;
+    ${geglu ? FINISH_PAIRS : FINISH}
   }
 }
 `;

@@ -27,7 +27,14 @@ import { dispatch, sizeClass, u32 } from "../kernel.ts";
 import type { Epilogue } from "./epilogue.ts";
 import { checkEpilogue, epilogueParams, epilogueWgsl, contractionOperands } from "./epilogue.ts";
 import { gemmBody, matrixRefusal } from "./gemm-matrix.ts";
-import { REGISTER_WORKGROUP, linearRegisterWgsl } from "./gemm-register.ts";
+import {
+  REGISTER_WORKGROUP,
+  registerGemmWgsl,
+  canShare,
+  registerDirectives,
+  registerGroups,
+  suitsWideBlock,
+} from "./gemm-register.ts";
 import type { GemmBody } from "./gemm-tiled.ts";
 import { tileSteps } from "./gemm-tiled.ts";
 import type { LayerNormOnLoad } from "./layer-norm-on-load.ts";
@@ -161,6 +168,7 @@ const VARIANTS = [
   "naive",
   "register-1x2",
   "register-8x2",
+  "register-8x4",
   "tiled",
   "tiled-split",
   "matrix",
@@ -169,9 +177,22 @@ const VARIANTS = [
 
 export type LinearVariant = (typeof VARIANTS)[number];
 
+/** Rows and column quads of an invocation. */
+const REGISTER_BLOCKS = {
+  "register-1x2": [1, 2],
+  "register-8x2": [8, 2],
+  "register-8x4": [8, 4],
+} as const;
+
+/** With fewer rows the lanes of the blocks that share columns are not filled. */
+const LEAST_ROWS_OF_WIDE_BLOCKS = 128;
+
 function select(p: LinearProblem, caps: Caps): LinearVariant {
   if (p.rows < 4) return "register-1x2";
-  if (caps.isSoftware) return "register-8x2";
+  if (caps.isSoftware) {
+    const isWide = suitsWideBlock(packedColumnQuads(p.outChannels, p.epilogue.geglu));
+    return isWide && p.rows >= LEAST_ROWS_OF_WIDE_BLOCKS ? "register-8x4" : "register-8x2";
+  }
   return matrixRefusal("matrix", p.dtype, caps) === null ? "matrix" : "tiled";
 }
 
@@ -218,23 +239,32 @@ function plan(p: LinearProblem, caps: Caps, variant: LinearVariant = select(p, c
   const header = { caps, dtype: p.dtype, operands, params: paramsOf(p) };
   const loads = loadsWgsl(p);
   const epilogue = epilogueWgsl(p.epilogue, shape);
-  const inRegisters = (main: string, invocations: number): KernelPlan => {
-    const grid = foldWorkgroups(Math.ceil(invocations / REGISTER_WORKGROUP));
+  const one = (main: string, groups: number, directives: readonly string[] = []): KernelPlan => {
+    const code = loads + epilogue + main;
+    const grid = foldWorkgroups(groups);
     return {
       variant,
       scratch: [],
-      dispatches: [dispatch(label, header, loads + epilogue + main, grid)],
+      dispatches: [dispatch(label, { ...header, directives }, code, grid)],
     };
   };
   switch (variant) {
     case "naive":
-      return inRegisters(naiveWgsl(geglu), p.rows * quadCount(linearOutChannels(p)));
+      return one(
+        naiveWgsl(geglu),
+        Math.ceil((p.rows * quadCount(linearOutChannels(p))) / REGISTER_WORKGROUP),
+      );
     case "register-1x2":
-    case "register-8x2": {
-      const [rows, quads] = variant === "register-1x2" ? [1, 2] : [8, 2];
-      return inRegisters(
-        linearRegisterWgsl(rows, quads, geglu),
-        Math.ceil(p.rows / rows) * Math.ceil(columns / quads),
+    case "register-8x2":
+    case "register-8x4": {
+      const [rows, quads] = REGISTER_BLOCKS[variant];
+      const blocks = Math.ceil(p.rows / rows);
+      const shares = variant === "register-8x4" && canShare(caps); // others are for few rows
+      const block = { rows, quads, shares };
+      return one(
+        registerGemmWgsl(block, geglu),
+        registerGroups(block, blocks, columns),
+        registerDirectives(block),
       );
     }
     case "tiled":

@@ -84,8 +84,17 @@ fn load_x(row: u32, k: u32) -> vec4<f32> {
 `;
 }
 
-/** WGSL `<name>(row, k)`: quad `k` of one or two sources `<operand>0`, `<operand>1` with concatenated channels. */
-export function sourcesWgsl(name: string, operand: string, quads: string, sources: number): string {
+/**
+ * WGSL `<name>(row, k)`: quad `k` of one or two sources `<operand>0`, `<operand>1` with concatenated channels. `values` is the
+ * type of an unpacked quad.
+ */
+export function sourcesWgsl(
+  name: string,
+  operand: string,
+  quads: string,
+  sources: number,
+  values = "vec4<f32>",
+): string {
   const load = (source: number, k: string): string =>
     `return unpack(${operand}${source}[row * params.${quads}${source} + ${k}]);`;
   const body =
@@ -93,7 +102,7 @@ export function sourcesWgsl(name: string, operand: string, quads: string, source
       ? load(0, "k")
       : `if (k < params.${quads}0) { ${load(0, "k")} }
   ${load(1, `(k - params.${quads}0)`)}`;
-  return `fn ${name}(row: u32, k: u32) -> vec4<f32> {\n  ${body}\n}\n`;
+  return `fn ${name}(row: u32, k: u32) -> ${values} {\n  ${body}\n}\n`;
 }
 
 /** WGSL `normalised(v, k)` of quad `k` of the concatenated sources. */

@@ -24,7 +24,7 @@ import {
 } from "../../support/packed-weight.ts";
 import { uniformArray } from "../../support/random.ts";
 import type { Tolerance } from "../../support/tolerance.ts";
-import { contraction, roundedContraction } from "../../support/tolerance.ts";
+import { contraction, roundedContraction, winograd } from "../../support/tolerance.ts";
 
 /** Uniform in offset ± scale. */
 type Values = readonly [scale: number, offset: number];
@@ -195,6 +195,7 @@ export interface PreparedConv2d {
   readonly tolerance: Tolerance;
   /** Where a variant rounds normalised x to f16. */
   readonly roundedTolerance: Tolerance;
+  readonly winogradTolerance: Tolerance;
 }
 
 /** Rows of `count` channels as a window of wider rows, from channel `first` on; 7 elsewhere. */
@@ -352,6 +353,7 @@ export async function prepareConv2d(gpu: Gpu, row: Conv2dRow): Promise<PreparedC
     shape,
     tolerance: contraction(dtype, length, productRms),
     roundedTolerance: roundedContraction(length, productRms),
+    winogradTolerance: winograd(dtype, length, productRms),
   };
 }
 
@@ -367,7 +369,8 @@ export async function checkConv2d(
   const { y } = await runKernel(gpu, plan, prepared.inputs, { y: prepared.outBytes });
   const got = unpackRows(y as Uint8Array<ArrayBuffer>, outChannels, dtype);
   const rounds = variant.startsWith("matrix") && row.problem.inputNorm !== "none";
-  const tolerance = rounds ? prepared.roundedTolerance : prepared.tolerance;
+  const direct = rounds ? prepared.roundedTolerance : prepared.tolerance;
+  const tolerance = variant === "winograd" ? prepared.winogradTolerance : direct;
   expectClose(got, prepared.expected, prepared.shape, tolerance);
   if (row.overflows && dtype === "f16") {
     expect([Math.min(...got), Math.max(...got)]).toEqual([-F16_MAX, F16_MAX]);

@@ -130,14 +130,32 @@ describe("conv2d select", () => {
     ["a GPU", BASELINE_CAPS, 320, "patch"],
     ["a GPU, few columns", BASELINE_CAPS, 3, "tiled"],
     ["a GPU with matrix units", MATRIX_CAPS, 320, "matrix"],
-    ["software with matrix units", { ...MATRIX_CAPS, isSoftware: true }, 320, "register-8x2"],
-    ["software", SOFTWARE, 320, "register-8x2"],
+    ["software with matrix units", { ...MATRIX_CAPS, isSoftware: true }, 320, "register-8x4"],
+    ["software", SOFTWARE, 320, "register-8x4"],
     ["software, two quads", SOFTWARE, 5, "register-8x2"],
     ["software, one quad", SOFTWARE, 4, "register-8x1"],
   ] as const)("%s: %3$s", (_, caps, outChannels, variant) => {
     const problem = { ...CONV_IN, outChannels };
     expect(conv2d.select(problem, caps)).toBe(variant);
     expect(conv2d.plan(problem, caps).variant).toBe(variant);
+  });
+
+  it.each<[string, Partial<Conv2dProblem>, Conv2dVariant]>([
+    ["a map of 64 tiles", {}, "winograd"],
+    ["fewer", { inHeight: 32, inWidth: 28 }, "register-8x4"],
+    ["narrow maps", { inChannels: [24], outChannels: 24 }, "register-8x2"],
+    ["two sources", { inChannels: [32, 32] }, "winograd"],
+    ["GELU", { epilogue: { ...PLAIN_EPILOGUE, activation: "gelu" } }, "register-8x4"],
+    ["stride 2", { stride: 2 }, "register-8x4"],
+    ["a doubled map", { upsample: true }, "register-8x4"],
+    ["a shortcut", { shortcutChannels: [8] }, "winograd"],
+    ["a norm of the input", { inputNorm: "affine" }, "register-8x4"],
+    ["weights of 229 MB", { inChannels: [1280], outChannels: 1280 }, "register-8x4"],
+  ])("software, %s", (_, change, variant) => {
+    const map = { inHeight: 32, inWidth: 32, inChannels: [64], outChannels: 64 };
+    const problem = { ...CONV_IN, ...map, ...change };
+    expect(conv2d.select(problem, SOFTWARE)).toBe(variant);
+    expect(conv2d.plan(problem, SOFTWARE).variant).toBe(variant);
   });
 
   it.each<[string, Partial<Conv2dProblem>, Conv2dVariant]>([
@@ -209,7 +227,9 @@ describe("conv2d statistics", () => {
 
 describe("conv2d plan", () => {
   /** Those that are one dispatch, for any problem with stride 1. */
-  const variants = conv2d.variants.filter((variant) => !variant.endsWith("-split"));
+  const variants = conv2d.variants.filter(
+    (variant) => !variant.endsWith("-split") && variant !== "winograd",
+  );
 
   it.each(variants)("%s: operands in binding order", (variant) => {
     const epilogue = {
@@ -223,6 +243,18 @@ describe("conv2d plan", () => {
     const names = step?.operands.map(({ name }) => name);
     expect(names).toEqual(["x0", "x1", "weight", "bias", "channel_add", "residual", "y"]);
     expect(step?.label).toBe(`conv2d/${variant} 3x3`);
+  });
+
+  it("winograd: weights, input, products, output", () => {
+    const epilogue = { ...PLAIN_EPILOGUE, channelAdd: true, residual: true } as const;
+    const problem = { ...CONV_IN, inChannels: [8, 4], epilogue };
+    const { dispatches } = conv2d.plan(problem, BASELINE_CAPS, "winograd");
+    expect(dispatches.map(({ operands }) => operands.map(({ name }) => name))).toEqual([
+      ["weight", "u"],
+      ["x0", "x1", "v"],
+      ["v", "u", "m"],
+      ["m", "bias", "channel_add", "residual", "y"],
+    ]);
   });
 
   it.each(variants)("%s: at most 8 storage buffers with a shortcut", (variant) => {
