@@ -1,14 +1,14 @@
 /**
  * Plans a model for the device that answers, and compiles each of its shaders once. Runs in a process of its own, whose
- * device is a stub (`stub.ts`); the layer there writes down what the compiler says.
+ * device is a stub (`drivers.ts`); the layer there writes down what the compiler says.
  */
 import { readFile, readdir, writeFile } from "node:fs/promises";
 import { withCaps } from "../../src/gpu/device.ts";
 import { requestNodeGpu } from "../../src/node/gpu.ts";
 import { describeDispatches } from "./planned-shaders.ts";
-import type { CompileJob, CompiledShader } from "./planned-shaders.ts";
+import type { CompileJob, CompileResult, CompiledShader } from "./planned-shaders.ts";
 
-/** `main(["job.json", "result.json"])`: a `CompileJob`, and where to write `CompiledShader[]`. */
+/** `main(["job.json", "result.json"])`: a `CompileJob`, and where to write the `CompileResult`. */
 export async function main([jobFile, resultFile]: readonly [string, string]): Promise<number> {
   const job = JSON.parse(await readFile(jobFile, "utf8")) as CompileJob;
   const output = process.env["RCOD_COMPILER_OUTPUT"] as string;
@@ -20,8 +20,9 @@ export async function main([jobFile, resultFile]: readonly [string, string]): Pr
     ...(job.matrixUnits && { matrixUnits: job.matrixUnits, matrixRefusal: null }),
     ...(job.variants && { variants: job.variants }),
   });
-  const results: CompiledShader[] = [];
-  for (const shader of await describeDispatches(job, caps)) {
+  const planned = await describeDispatches(job, caps);
+  const shaders: CompiledShader[] = [];
+  for (const shader of planned.filter(({ label }) => label.includes(job.filter ?? ""))) {
     const before = (await readdir(output)).length;
     device.pushErrorScope("validation");
     const bindGroupLayout = device.createBindGroupLayout({
@@ -45,8 +46,12 @@ export async function main([jobFile, resultFile]: readonly [string, string]): Pr
         `${shader.label} does not compile: ${error?.message ?? "the layer saw no pipeline"}`,
       );
     }
-    results.push({ ...shader, report: await readFile(`${output}/${before}`, "utf8") });
+    shaders.push({ ...shader, report: await readFile(`${output}/${before}`, "utf8") });
   }
-  await writeFile(resultFile, JSON.stringify({ caps, shaders: results }));
+  const flops = planned
+    .flatMap(({ uses }) => uses)
+    .reduce((sum, use) => sum + use.flops * use.count, 0);
+  const result: CompileResult = { driver: caps.description, flops, shaders };
+  await writeFile(resultFile, JSON.stringify(result));
   return 0;
 }

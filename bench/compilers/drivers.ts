@@ -3,12 +3,13 @@
  * card.
  */
 import { spawn, spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Card } from "./cards.ts";
-import type { CompileJob, CompiledShader } from "./planned-shaders.ts";
+import type { CompileJob, CompileResult } from "./planned-shaders.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const LAYER = "VK_LAYER_RCOD_compilers";
@@ -19,10 +20,11 @@ const PACKAGES =
 /** Why there are no drivers. */
 export class NoDrivers extends Error {}
 
-/** The folder with drivers and layer. Throws `NoDrivers` with the reason where they cannot be had. */
-export async function fetchDrivers(): Promise<string> {
+/** The folder with drivers and layer. Throws `NoDrivers` with the reason where they cannot be had. `note`: before it takes long. */
+export async function fetchDrivers(note: (text: string) => void): Promise<string> {
   const folder = process.env["RCOD_COMPILERS_CACHE"] ?? join(ROOT, "node_modules/.cache/compilers");
   await mkdir(folder, { recursive: true });
+  if (!existsSync(join(folder, "complete"))) note(`fetching drivers into ${folder}, once`);
   const fetched = spawnSync(join(ROOT, "cli/adapter/fetch-packages.sh"), [folder, ...PACKAGES], {
     encoding: "utf8",
   });
@@ -41,18 +43,17 @@ async function buildLayer(folder: string): Promise<void> {
   );
   if (isCurrent) return;
   const { root, libraries } = paths(folder);
-  const include = [
+  const headers = [
     `${libraries}/tcc/include`,
     `${root}/usr/include`,
     `${root}/usr/include/x86_64-linux-gnu`,
   ];
+  const loader = ["--library-path", libraries, `${root}/usr/bin/tcc`];
+  const include = ["-nostdinc", ...headers.map((path) => `-I${path}`)];
+  const output = ["-shared", "-nostdlib", "-o", library, source];
   const built = spawnSync(
     `${root}/usr/lib64/ld-linux-x86-64.so.2`,
-    [
-      ...["--library-path", libraries, `${root}/usr/bin/tcc`, `-B${libraries}/tcc`, "-nostdinc"],
-      ...include.map((path) => `-I${path}`),
-      ...["-shared", "-nostdlib", "-o", library, source],
-    ],
+    [...loader, `-B${libraries}/tcc`, ...include, ...output],
     { encoding: "utf8" },
   );
   if (built.status !== 0) throw new NoDrivers(`the layer does not compile: ${built.stderr}`);
@@ -80,7 +81,7 @@ export async function compileOn(
   folder: string,
   card: Card,
   job: CompileJob,
-): Promise<readonly CompiledShader[]> {
+): Promise<CompileResult> {
   const work = await mkdtemp(join(tmpdir(), "rcod-compilers-"));
   try {
     const output = join(work, "pipelines");
@@ -106,10 +107,7 @@ export async function compileOn(
       join(work, "result.json"),
     ];
     await run(join(folder, "node"), args, environment);
-    const { shaders } = JSON.parse(await readFile(join(work, "result.json"), "utf8")) as {
-      shaders: CompiledShader[];
-    };
-    return shaders;
+    return JSON.parse(await readFile(join(work, "result.json"), "utf8")) as CompileResult;
   } finally {
     await rm(work, { recursive: true, force: true });
   }

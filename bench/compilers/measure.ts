@@ -1,265 +1,213 @@
 /** What a compiled shader comes to on a card: registers, the kinds of instructions in its loops, and a lower bound of its time. */
+import type { Bound, Compiled, Limit } from "./bound.ts";
+import { TIMED_KINDS, boundOf } from "./bound.ts";
 import type { Card } from "./cards.ts";
-import type { Block, Instruction, Kind } from "./isa/program.ts";
+import type { Block, Instruction, InstructionSet, Kind } from "./isa/program.ts";
 import { KINDS } from "./isa/program.ts";
 import type { CompiledShader, Use } from "./planned-shaders.ts";
 import { parseCode, parseReport } from "./report.ts";
+import { sharedBytesOf } from "./shared-bytes.ts";
 import type { WeighedLoop } from "./weigh.ts";
 import { matchLoops, sumOver, weightsOf } from "./weigh.ts";
-import { sourceLoops } from "./wgsl-loops.ts";
+import { constantOf, sourceLoops } from "./wgsl-loops.ts";
 
-/** Instructions by kind, for an invocation or a subgroup alike. */
-export type Counts = Readonly<Record<Kind, number>>;
+/** Instructions by kind, those of which there are any. */
+export type Counts = Readonly<Partial<Record<Kind, number>>>;
 
-/** A loop's instructions in one turn. */
+/** What one turn of a loop does. */
 export interface Turn {
+  /** An invocation's instructions, which are a subgroup's. */
   readonly counts: Counts;
-  /** Workgroup memory accesses by width in bits. */
+  /** How many accesses to workgroup memory are of which width in bits. */
   readonly sharedWidths: Readonly<Record<string, number>>;
 }
 
-/** What a dispatch needs at least, in milliseconds: each resource as if the others took no time. */
-export interface Bound {
-  /** Multiply-adds and other arithmetic of vector lanes, or the turns of the schedulers. */
-  readonly vector: number;
-  readonly matrix: number;
-  readonly scalar: number;
-  readonly shared: number;
-  readonly global: number;
-}
-
-export interface ShaderReport {
+export interface KernelFigures {
   readonly label: string;
+  /** For one image. */
   readonly dispatches: number;
   readonly flops: number;
   readonly registers: number;
-  /** Registers that were written to memory. */
+  /** Registers that were written to memory, or on Qualcomm's cards instructions that did. */
   readonly spills: number;
   /** Registers that were kept in other registers. */
   readonly registerSpills: number;
-  /** Subgroups that a core's part holds, threads on Apple. */
+  /** In the card's `occupancyUnit`. */
   readonly occupancy: number;
+  /** Workgroup memory: what the driver reserves where it tells, else what the shader declares. */
   readonly sharedBytes: number;
   readonly subgroupSize: number;
+  /** In all of the code, each once. */
+  readonly instructions: number;
+  /** Arithmetic in all of the code, each once. Null where the driver does not count it. */
+  readonly arithmetic: number | null;
   /** The innermost loop that does most of the work; null where the driver shows no code, or there is no loop. */
   readonly hot: Turn | null;
-  /** The outermost loop around it: a whole K step, with the turns of inner loops. */
+  /** The outermost loop around it: a whole K step, inner loops with all of their turns. */
   readonly step: Turn | null;
-  /** Whether each loop of the code was found in the source. */
+  /** Whether each loop of the code was found in the source. Else some are counted as if they turned once. */
   readonly isKnown: boolean;
-  /** Of all dispatches. */
-  readonly bound: Bound;
-  /** Of all dispatches: for each the longest of its bounds. */
-  readonly leastMs: number;
-  /** Multiply-adds that the code does for each that the work needs. Above 1: padding. Null without code. */
+  /**
+   * Multiply-adds that the code does for each that the work needs. Above 1: padding, or arithmetic beside the sums. Below:
+   * products and sums that were not fused. Null without code or work.
+   */
   readonly multiplyAddsPerNeeded: number | null;
+  /** Of all dispatches: see `Bound`. */
+  readonly times: Bound["times"];
+  /** Of all dispatches: for each the longest of its times. */
+  readonly leastMs: number;
+  /** What that is for most of the time. */
+  readonly limit: Limit;
 }
 
-/** The names of the four numbers that every driver has under another name. */
-const NAMES = {
+/** Statistics that every driver has under another name. */
+interface Names {
+  readonly registers: string;
+  readonly spills: string;
+  readonly registerSpills?: string;
+  readonly occupancy: string;
+  readonly shared?: string;
+  readonly instructions: string;
+  readonly arithmetic?: string;
+}
+
+const NAMES: Readonly<Record<InstructionSet, Names>> = {
   aco: {
     registers: "VGPRs",
-    spills: ["Spilled VGPRs"],
-    registerSpills: [],
+    spills: "Spilled VGPRs",
     occupancy: "Subgroups per SIMD",
     shared: "LDS size",
+    instructions: "Instructions",
+    arithmetic: "VALU",
   },
   nak: {
     registers: "Number of GPRs",
-    spills: ["Spills to memory"],
-    registerSpills: ["Spills to reg"],
+    spills: "Spills to memory",
+    registerSpills: "Spills to reg",
     occupancy: "Max warps/SM",
-    shared: null,
+    instructions: "Instruction count",
   },
   ir3: {
     registers: "Registers used",
-    spills: ["STP Count"],
-    registerSpills: [],
+    spills: "STP Count",
     occupancy: "Max Waves Per Core",
-    shared: null,
+    instructions: "Instruction Count",
   },
   agx: {
     registers: "GPRs",
-    spills: ["Spills"],
-    registerSpills: [],
+    spills: "Spills",
     occupancy: "Threads",
-    shared: null,
+    instructions: "Instructions",
+    arithmetic: "ALU",
   },
-} as const;
+};
 
-export function measure(card: Card, shader: CompiledShader): ShaderReport {
+/** Throws where the report lacks what the driver of this card writes. */
+export function measure(card: Pick<Card, "isa" | "peaks">, shader: CompiledShader): KernelFigures {
   const report = parseReport(shader.report);
-  const { statistics } = report;
   const names = NAMES[card.isa];
   const statistic = (name: string): number => {
-    const value = statistics[name];
-    if (value === undefined)
-      throw new Error(`the driver gives no "${name}", but ${Object.keys(statistics).join(", ")}`);
-    return value;
+    const value = report.statistics[name];
+    if (value !== undefined) return value;
+    const known = Object.keys(report.statistics).join(", ");
+    throw new Error(`${shader.label}: the driver gives no statistic "${name}", but ${known}`);
   };
-  const sum = (all: readonly string[]): number =>
-    all.reduce((total, name) => total + statistic(name), 0);
-  const blocks = parseCode(card.isa, report);
-  const subgroupSize = statistic("Subgroup Size");
-  const invocations = invocationsOf(shader.code);
-  const [largest] = shader.uses.toSorted((a, b) => b.flops * b.count - a.flops * a.count) as [Use];
-  const matched = blocks && matchLoops(blocks, sourceLoops(shader.code, largest));
-  const flops = shader.uses.reduce((total, use) => total + use.flops * use.count, 0);
-  const bounds = shader.uses.map((use) =>
-    boundOf(card, shader.code, blocks, use, subgroupSize, invocations),
-  );
-  const total = (pick: (bound: Bound) => number): number =>
-    bounds.reduce((all, bound, i) => all + pick(bound) * (shader.uses[i] as Use).count, 0);
+  const optional = (name: string | undefined): number | null =>
+    name === undefined ? null : statistic(name);
+  const { uses } = shader;
+  const flops = uses.reduce((total, use) => total + use.flops * use.count, 0);
+  const compiled: Compiled = {
+    blocks: parseCode(card.isa, report),
+    subgroupSize: statistic("Subgroup Size"),
+    invocations: invocationsOf(shader),
+  };
   return {
     label: shader.label,
-    dispatches: shader.uses.reduce((count, use) => count + use.count, 0),
+    dispatches: uses.reduce((count, use) => count + use.count, 0),
     flops,
     registers: statistic(names.registers),
-    spills: sum(names.spills),
-    registerSpills: sum(names.registerSpills),
+    spills: statistic(names.spills),
+    registerSpills: optional(names.registerSpills) ?? 0,
     occupancy: statistic(names.occupancy),
-    sharedBytes: sharedBytesOf(shader.code),
-    subgroupSize,
-    ...(blocks && matched ? turnsOf(blocks, matched) : { hot: null, step: null }),
-    isKnown: matched === null || allKnown(matched),
-    bound: {
-      vector: total(({ vector }) => vector),
-      matrix: total(({ matrix }) => matrix),
-      scalar: total(({ scalar }) => scalar),
-      shared: total(({ shared }) => shared),
-      global: total(({ global }) => global),
-    },
-    leastMs: total((bound) => Math.max(...Object.values(bound))),
+    sharedBytes: optional(names.shared) ?? sharedBytesOf(shader.code),
+    subgroupSize: compiled.subgroupSize,
+    instructions: statistic(names.instructions),
+    arithmetic: optional(names.arithmetic),
+    ...workOf(card, shader, compiled, flops),
+  };
+}
+
+/** What follows from how often blocks run, which every use has weights of its own for. */
+function workOf(
+  card: Pick<Card, "isa" | "peaks">,
+  { code, uses }: CompiledShader,
+  compiled: Compiled,
+  flops: number,
+): Pick<
+  KernelFigures,
+  "hot" | "step" | "isKnown" | "multiplyAddsPerNeeded" | "times" | "leastMs" | "limit"
+> {
+  const { blocks } = compiled;
+  const all = uses.map((use) => {
+    const loops = blocks === null ? [] : matchLoops(blocks, sourceLoops(code, use));
+    const weights = blocks === null ? [] : weightsOf(blocks, loops);
+    return { use, loops, weights, bound: boundOf(card, compiled, weights, use) };
+  });
+  const total = (value: (bound: Bound) => number): number =>
+    all.reduce((sum, { use, bound }) => sum + use.count * value(bound), 0);
+  const msByLimit = new Map<Limit, number>();
+  for (const { use, bound } of all)
+    msByLimit.set(bound.limit, (msByLimit.get(bound.limit) ?? 0) + use.count * bound.leastMs);
+  const work = ({ use }: { use: Use }): number => use.flops * use.count;
+  const largest = all.reduce((a, b) => (work(b) > work(a) ? b : a));
+  return {
+    ...(blocks === null ? { hot: null, step: null } : turnsOf(blocks, largest)),
+    isKnown: all.every(({ loops }) => allKnown(loops)),
     multiplyAddsPerNeeded:
-      blocks && flops > 0
-        ? multiplyAdds(blocks, shader, invocations, subgroupSize) / (flops / 2)
-        : null,
+      blocks === null || flops === 0
+        ? null
+        : all.reduce((sum, one) => sum + multiplyAdds(compiled, one.weights, one.use), 0) /
+          (flops / 2),
+    times: Object.fromEntries(
+      TIMED_KINDS.map((kind) => [kind, total(({ times }) => times[kind])]),
+    ) as Bound["times"],
+    leastMs: total(({ leastMs }) => leastMs),
+    limit: [...msByLimit].reduce((a, b) => (b[1] > a[1] ? b : a))[0],
   };
 }
 
 const allKnown = (loops: readonly WeighedLoop[]): boolean =>
   loops.every(({ turns, inner }) => turns !== null && allKnown(inner));
 
-/** The constant `INVOCATIONS`, a number, or whatever `@workgroup_size` names. */
-function invocationsOf(code: string): number {
-  const size = /@workgroup_size\((\w+)\)/.exec(code)?.[1] ?? "";
-  return Number(size) || Number(new RegExp(`const ${size}: u32 = (\\d+)u`).exec(code)?.[1] ?? NaN);
+/** Invocations of a workgroup. */
+function invocationsOf({ label, code }: CompiledShader): number {
+  const sizes = /@workgroup_size\(([^)]*)\)/.exec(code)?.[1] ?? "";
+  return sizes.split(",").reduce((product, size) => {
+    const value = constantOf(code, size);
+    if (value !== null) return product * value;
+    throw new Error(`${label}: the size of a workgroup is not known, got "${sizes}"`);
+  }, 1);
 }
 
-/** Bytes of the arrays in workgroup memory. */
-function sharedBytesOf(code: string): number {
-  const constants = new Map(
-    [...code.matchAll(/const (\w+): u32 = (\d+)u;/g)].map(([, name, value]) => [
-      name,
-      Number(value),
-    ]),
-  );
-  const sizes: Readonly<Record<string, number>> = {
-    f32: 4,
-    u32: 4,
-    f16: 2,
-    "vec2<f32>": 8,
-    "vec4<f32>": 16,
-    "vec4<f16>": 8,
-    "vec2<u32>": 8,
-    "vec4<u32>": 16,
-    Quad: 16,
-  };
-  let bytes = 0;
-  for (const [, type = "", count = ""] of code.matchAll(
-    /var<workgroup> \w+: array<([\w<>]+), ([^;]+)>;/g,
-  )) {
-    const product = count
-      .split("*")
-      .reduce((all, factor) => all * sumOfTerms(factor, constants), 1);
-    bytes += (sizes[type] ?? NaN) * product;
-  }
-  return bytes;
-}
-
-const sumOfTerms = (text: string, constants: ReadonlyMap<string | undefined, number>): number =>
-  text
-    .replaceAll(/[()]/g, "")
-    .split("+")
-    .reduce((sum, term) => {
-      const name = term.trim().replace(/u$/, "");
-      return sum + (constants.get(term.trim()) ?? Number(name));
-    }, 0);
-
+/** Those of all dispatches of a use. */
 function multiplyAdds(
-  blocks: readonly Block[],
-  shader: CompiledShader,
-  invocations: number,
-  subgroupSize: number,
+  { blocks, invocations, subgroupSize }: Compiled,
+  weights: readonly number[],
+  { workgroups: [x, y, z], count }: Use,
 ): number {
-  return shader.uses.reduce((total, use) => {
-    const weights = weightsOf(blocks, matchLoops(blocks, sourceLoops(shader.code, use)));
-    const lanes = sumOver(blocks, weights, (one) => one.multiplyAdds) * invocations;
-    const matrices =
-      sumOver(blocks, weights, (one) => one.matrixMultiplyAdds) * (invocations / subgroupSize);
-    const [x, y, z] = use.workgroups;
-    return total + (lanes + matrices) * x * y * z * use.count;
-  }, 0);
-}
-
-/** What each resource of the card needs for one dispatch, in milliseconds. */
-function boundOf(
-  { isa, peaks }: Card,
-  code: string,
-  blocks: readonly Block[] | null,
-  use: Use,
-  subgroupSize: number,
-  invocations: number,
-): Bound {
-  const { cores, gigahertz, lanes, issues, sharedBytes, matrixMultiplyAdds, gigabytesPerSecond } =
-    peaks;
-  const [x, y, z] = use.workgroups;
-  const groups = x * y * z;
-  // The last round of workgroups leaves cores idle.
-  const busyCores = groups / Math.ceil(groups / cores);
-  const perMs = gigahertz * 1e6;
-  const global = use.bytes / (gigabytesPerSecond * 1e6);
-  if (blocks === null) {
-    // Nothing but the work itself is known.
-    return {
-      vector: use.flops / 2 / (lanes * busyCores * perMs),
-      matrix: 0,
-      scalar: 0,
-      shared: 0,
-      global,
-    };
-  }
-  const weights = weightsOf(blocks, matchLoops(blocks, sourceLoops(code, use)));
-  const subgroups = groups * Math.ceil(invocations / subgroupSize);
-  const ms = (value: (one: Instruction) => number, perClock: number): number =>
-    (sumOver(blocks, weights, value) * subgroups) / (perClock * busyCores * perMs);
-  const arithmetic = (one: Instruction): boolean =>
-    one.kind === "multiplyAdd" || one.kind === "vector";
-  const pairs = peaks.pairs === true;
-  const vectorMs = ms(
-    (one) =>
-      arithmetic(one)
-        ? one.cost * subgroupSize * (pairs && !(one.isPaired && subgroupSize === 64) ? 2 : 1)
-        : 0,
-    lanes,
+  const ofInvocation = sumOver(
+    blocks ?? [],
+    weights,
+    (one) => one.multiplyAdds + one.matrixMultiplyAdds / subgroupSize,
   );
-  // NVIDIA's schedulers issue one instruction of any kind in a clock.
-  const issueMs = isa === "nak" ? ms((one) => (one.kind === "wait" ? 0 : 1), issues) : 0;
-  return {
-    vector: Math.max(vectorMs, issueMs),
-    matrix: matrixMultiplyAdds === 0 ? 0 : ms((one) => one.matrixMultiplyAdds, matrixMultiplyAdds),
-    scalar: isa === "nak" ? 0 : ms((one) => (one.kind === "scalar" ? 1 : 0), issues),
-    shared: ms((one) => one.sharedBytes * subgroupSize, sharedBytes),
-    global,
-  };
+  return ofInvocation * invocations * x * y * z * count;
 }
 
 /** The hot loop and the step around it. */
 function turnsOf(
   blocks: readonly Block[],
-  loops: readonly WeighedLoop[],
-): Pick<ShaderReport, "hot" | "step"> {
-  const weights = weightsOf(blocks, loops);
+  { loops, weights }: { loops: readonly WeighedLoop[]; weights: readonly number[] },
+): Pick<KernelFigures, "hot" | "step"> {
   const work = ({ loop }: WeighedLoop): number =>
     sumOver(blocks, only(weights, loop.blocks), (one) => one.multiplyAdds + one.matrixMultiplyAdds);
   const most = (all: readonly WeighedLoop[]): WeighedLoop | null =>
@@ -288,19 +236,22 @@ function turnOf(blocks: readonly Block[], weights: readonly number[], { loop }: 
   const turns = weights[loop.header] as number;
   const inside = only(weights, loop.blocks).map((weight) => (turns === 0 ? 0 : weight / turns));
   const count = (is: (one: Instruction) => boolean): number =>
-    sumOver(blocks, inside, (one) => (is(one) ? 1 : 0));
-  const widths = [
-    ...new Set(blocks.flatMap(({ instructions }) => instructions.map((one) => one.sharedBytes))),
-  ];
+    sumOver(blocks, inside, (one) => Number(is(one)));
+  const widths = new Set(
+    blocks.flatMap(({ instructions }) => instructions.map((one) => one.sharedBytes)),
+  );
+  const some = (entries: readonly (readonly [string, number])[]): Record<string, number> =>
+    Object.fromEntries(entries.filter(([, often]) => often > 0));
   return {
-    counts: Object.fromEntries(
-      KINDS.map((kind) => [kind, count((one) => one.kind === kind)]),
-    ) as Counts,
-    sharedWidths: Object.fromEntries(
-      widths
+    counts: some(KINDS.map((kind) => [kind, count((one) => one.kind === kind)])),
+    sharedWidths: some(
+      [...widths]
         .filter((bytes) => bytes > 0)
-        .map((bytes) => [String(8 * bytes), count((one) => one.sharedBytes === bytes)] as const)
-        .filter(([, often]) => often > 0),
+        .map((bytes) => [String(8 * bytes), count((one) => one.sharedBytes === bytes)]),
     ),
   };
 }
+
+/** All instructions of a turn but waits and hints, which do nothing. */
+export const instructionsOf = ({ counts }: Turn): number =>
+  KINDS.reduce((sum, kind) => sum + (kind === "wait" ? 0 : (counts[kind] ?? 0)), 0);

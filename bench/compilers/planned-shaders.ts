@@ -17,6 +17,17 @@ export interface CompileJob {
   readonly matrixUnits: MatrixUnits | null;
   /** Forced variants. */
   readonly variants?: VariantChoice;
+  /** Only shaders whose label contains this are compiled. */
+  readonly filter?: string;
+}
+
+/** What comes of it. */
+export interface CompileResult {
+  /** The driver's name and version, as the adapter tells them. */
+  readonly driver: string;
+  /** Of the whole model. */
+  readonly flops: number;
+  readonly shaders: readonly CompiledShader[];
 }
 
 /** Dispatches of one shader that do not differ. */
@@ -48,7 +59,7 @@ export async function describeDispatches(
   job: CompileJob,
   caps: Caps,
 ): Promise<readonly PlannedShader[]> {
-  const configs = await readConfigs(await folderFiles(job.model));
+  const configs = await readConfigs(folderFiles(job.model));
   const shaders = new Map<
     string,
     { label: string; bindings: GPUBufferBindingType[]; uses: Map<string, Use> }
@@ -89,9 +100,9 @@ function paramFields(code: string, bytes: Uint8Array): Record<string, number> {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const fields = /struct Params \{ (.*?) \}/.exec(code)?.[1] ?? "";
   return Object.fromEntries(
-    [...fields.matchAll(/(\w+): (u32|i32|f32)/g)].map(([, name, type], i) => {
-      const read = { u32: view.getUint32, i32: view.getInt32, f32: view.getFloat32 }[type as "u32"];
-      return [name as string, read.call(view, 4 * i, true)];
+    [...fields.matchAll(/(\w+): (u32|i32|f32)/g)].map(([, name = "", type], i) => {
+      if (type === "f32") return [name, view.getFloat32(4 * i, true)];
+      return [name, type === "i32" ? view.getInt32(4 * i, true) : view.getUint32(4 * i, true)];
     }),
   );
 }

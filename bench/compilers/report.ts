@@ -41,18 +41,18 @@ const PARSERS: Readonly<
   agx: null,
 };
 
-/** The final code; null where the driver does not show it. */
-export function parseCode(
-  isa: InstructionSet,
-  { representations }: CompilerReport,
-): readonly Block[] | null {
+/** The text of the final code; null where the driver does not show it. */
+export function finalCode(isa: InstructionSet, { representations }: CompilerReport): string | null {
   const parser = PARSERS[isa];
   if (parser === null) return null;
-  const [name, parse] = parser;
+  const [name] = parser;
   const text = representations[name];
-  if (text === undefined)
-    throw new Error(
-      `the driver shows no "${name}", but ${Object.keys(representations).join(", ")}`,
-    );
-  return parse(text);
+  if (text !== undefined) return text;
+  throw new Error(`the driver shows no "${name}", but ${Object.keys(representations).join(", ")}`);
+}
+
+/** The final code; null where the driver does not show it. */
+export function parseCode(isa: InstructionSet, report: CompilerReport): readonly Block[] | null {
+  const text = finalCode(isa, report);
+  return text === null ? null : (PARSERS[isa]?.[1](text) ?? null);
 }

@@ -34,7 +34,13 @@ export function matchLoops(
   blocks: readonly Block[],
   source: readonly SourceLoop[],
 ): readonly WeighedLoop[] {
+  const seen = new Map<Loop, Touches>();
   const touches = (loop: Loop): Touches => {
+    const found = seen.get(loop) ?? touchesOf(loop);
+    seen.set(loop, found);
+    return found;
+  };
+  const touchesOf = (loop: Loop): Touches => {
     const all = [...loop.blocks].flatMap((block) => blocks[block]?.instructions ?? []);
     return {
       barrier: all.some(({ kind }) => kind === "barrier"),
@@ -73,8 +79,8 @@ export function matchLoops(
         if (loop !== undefined) {
           const inner = matchList(loop.inner, head.inner);
           const rest = match(at + 1, tail);
-          const seen = touches(loop);
-          const differences = TOUCHES.filter((one) => seen[one] !== head.touches[one]).length;
+          const own = touches(loop);
+          const differences = TOUCHES.filter((one) => own[one] !== head.touches[one]).length;
           options.push({
             cost: inner.cost + rest.cost + differences * OTHER_TOUCHES,
             loops: [{ loop, turns: head.turns, inner: inner.loops }, ...rest.loops],

@@ -5,6 +5,16 @@
  * Reads the part of WGSL that the kernels use: functions, `let`, `var`, `if`, `for`, calls. Follows the first invocation of
  * the first workgroup.
  */
+import type { Call, Definition, Statement, Tokens } from "./wgsl-statements.ts";
+import {
+  callsOf,
+  closeOf,
+  functionAt,
+  splitAt,
+  statementsOf,
+  tokensOf,
+  valueOf,
+} from "./wgsl-statements.ts";
 
 /** A loop of the source, with the functions that it calls written out. */
 export interface SourceLoop {
@@ -39,15 +49,8 @@ export interface LaunchNumbers {
 /** A number, the fields of a struct, or what is not known. */
 type Known = number | { readonly [field: string]: Known } | undefined;
 type Scope = Map<string, Known>;
-interface Parameter {
-  readonly name: string;
-  readonly builtin: string | undefined;
-}
-interface Definition {
-  readonly parameters: readonly Parameter[];
-  /** Tokens between the braces. */
-  readonly body: readonly string[];
-}
+type Params = LaunchNumbers["params"] | null;
+
 /** What a run of statements comes to. */
 interface Walk {
   loops: SourceLoop[];
@@ -56,9 +59,18 @@ interface Walk {
   hasReturned: boolean;
 }
 
+/** Turns of a loop that are followed to see how its inner loops turn. */
+const MOST_FOLLOWED = 16;
+
+/** The loops of a branch that is not taken: they are in the code, and do not turn. */
+const leftOut = ({ loops, touches }: Walk): Pick<Walk, "loops" | "touches"> => ({
+  touches,
+  loops: loops.map((loop) => ({ ...loop, turns: 0 })),
+});
+
 /** The loops of `main`, in their order; first those with which Tint clears workgroup memory. */
 export function sourceLoops(code: string, numbers: LaunchNumbers): readonly SourceLoop[] {
-  const reader = new Reader(tokensOf(code));
+  const reader = readerOf(code);
   const { workgroups, params } = numbers;
   const zero = { x: 0, y: 0, z: 0 };
   const builtins: Record<string, Known> = {
@@ -87,35 +99,17 @@ export function sourceLoops(code: string, numbers: LaunchNumbers): readonly Sour
   return [...[...reader.workgroupArrays].map(() => clearing), ...loops];
 }
 
-const tokensOf = (code: string): readonly string[] =>
-  code
-    .replaceAll(/\/\/.*$/gm, "")
-    .match(/[A-Za-z_]\w*|\d[\w.]*|[-+*/%&|^<>=!]=|>>=|<<=|&&|\|\||<<|>>|\+\+|--|->|\S/g) ?? [];
-
-const CLOSING: Readonly<Record<string, string>> = { "(": ")", "{": "}", "[": "]" };
-
-/** Index of the bracket that closes the one at `open`. */
-function closeOf(tokens: readonly string[], open: number): number {
-  const [opening = "", closing] = [tokens[open], CLOSING[tokens[open] ?? ""]];
-  let depth = 0;
-  for (let i = open; i < tokens.length; i++) {
-    if (tokens[i] === opening) depth++;
-    else if (tokens[i] === closing && --depth === 0) return i;
-  }
-  throw new Error(`no "${closing}" for a "${opening}" of the shader`);
+/** A shader is asked about several times in a row, for each of its uses. */
+let latest: { readonly code: string; readonly reader: Reader } | null = null;
+function readerOf(code: string): Reader {
+  if (latest?.code !== code) latest = { code, reader: new Reader(tokensOf(code)) };
+  return latest.reader;
 }
 
-/** Splits at `separator` outside of brackets. */
-function splitAt(tokens: readonly string[], separator: string): readonly (readonly string[])[] {
-  const parts: string[][] = [[]];
-  let depth = 0;
-  for (const token of tokens) {
-    if (token in CLOSING) depth++;
-    if (token === ")" || token === "]" || token === "}") depth--;
-    if (token === separator && depth === 0) parts.push([]);
-    else parts.at(-1)?.push(token);
-  }
-  return parts.filter((part, i) => part.length > 0 || i > 0);
+/** The value of an expression of a shader's constants; null where it is not known before the shader runs. */
+export function constantOf(code: string, expression: string): number | null {
+  const value = readerOf(code).evaluate(tokensOf(expression), new Map(), null);
+  return typeof value === "number" ? value : null;
 }
 
 class Reader {
@@ -125,158 +119,100 @@ class Reader {
   readonly lanes: Scope = new Map();
   readonly workgroupArrays = new Set<string>();
 
-  constructor(tokens: readonly string[]) {
+  constructor(tokens: Tokens) {
     for (let i = 0; i < tokens.length; i++) {
-      if (tokens[i] === "fn") i = this.#function(tokens, i);
-      else if (tokens[i] === "const") i = this.#constant(tokens, i);
-      else if (tokens[i] === "var" && tokens[i + 2] === "workgroup")
+      if (tokens[i] === "fn") {
+        const { name, definition, end } = functionAt(tokens, i);
+        this.functions.set(name, definition);
+        i = end;
+      } else if (tokens[i] === "const") {
+        const end = tokens.indexOf(";", i);
+        const value = tokens.slice(tokens.indexOf("=", i) + 1, end);
+        this.constants.set(tokens[i + 1] ?? "", this.evaluate(value, new Map(), null));
+        i = end;
+      } else if (tokens[i] === "var" && tokens[i + 2] === "workgroup") {
         this.workgroupArrays.add(tokens[i + 4] ?? "");
+      }
     }
   }
 
-  #function(tokens: readonly string[], at: number): number {
-    const open = at + 2;
-    const close = closeOf(tokens, open);
-    const begin = tokens.indexOf("{", close);
-    const end = closeOf(tokens, begin);
-    const parameters = splitAt(tokens.slice(open + 1, close), ",").map((part) => ({
-      name: part[part.indexOf(":") - 1] ?? "",
-      builtin: part[0] === "@" ? part[3] : undefined,
-    }));
-    this.functions.set(tokens[at + 1] ?? "", { parameters, body: tokens.slice(begin + 1, end) });
-    return end;
-  }
-
-  #constant(tokens: readonly string[], at: number): number {
-    const end = tokens.indexOf(";", at);
-    const value = tokens.slice(tokens.indexOf("=", at) + 1, end);
-    this.constants.set(tokens[at + 1] ?? "", this.evaluate(value, new Map(), null));
-    return end;
-  }
-
   /** Follows statements. `params` null: only constants are known. */
-  walk(tokens: readonly string[], scope: Scope, params: LaunchNumbers["params"] | null): Walk {
+  walk(body: Tokens, scope: Scope, params: Params): Walk {
     const result: Walk = { loops: [], touches: NOTHING, returned: undefined, hasReturned: false };
-    const add = (walk: Walk): void => {
+    const add = (walk: Pick<Walk, "loops" | "touches">): void => {
       result.loops.push(...walk.loops);
       result.touches = both(result.touches, walk.touches);
     };
-    for (let i = 0; i < tokens.length;) {
-      const token = tokens[i] as string;
-      if (token === "{") {
-        const end = closeOf(tokens, i);
-        add(this.walk(tokens.slice(i + 1, end), new Map(scope), params));
-        i = end + 1;
-      } else if (token === "for") {
-        const close = closeOf(tokens, i + 1);
-        const end = closeOf(tokens, close + 1);
-        const walk = this.#loop(
-          tokens.slice(i + 2, close),
-          tokens.slice(close + 2, end),
-          scope,
-          params,
-        );
-        add(walk);
-        i = end + 1;
-      } else if (token === "if") {
-        const open = tokens.indexOf("(", i);
-        const begin = closeOf(tokens, open) + 1;
-        const end = closeOf(tokens, begin);
-        const condition = tokens.slice(open, begin);
+    // Whether an `else` that follows is left out.
+    let isDecided = false;
+    for (const statement of statementsOf(body)) {
+      if (statement.kind === "block") {
+        add(this.walk(statement.body, new Map(scope), params));
+      } else if (statement.kind === "for") {
+        add(this.#loop(statement, scope, params));
+      } else if (statement.kind === "if") {
+        const { condition, isElse } = statement;
         add(this.#calls(condition, scope, params));
+        const value = condition.length === 0 ? 1 : this.evaluate(condition, scope, params);
+        const isLeftOut = value === 0 || (isElse && isDecided);
+        isDecided = (isElse && isDecided) || (typeof value === "number" && value !== 0);
         // A branch that is not known to be left out is taken, and so is the other.
-        const isTaken = this.evaluate(condition, scope, params) !== 0;
-        if (isTaken) add(this.walk(tokens.slice(begin + 1, end), new Map(scope), params));
-        i = end + 1;
-      } else if (token === "else") {
-        i++;
+        const walk = this.walk(statement.body, new Map(scope), params);
+        add(isLeftOut ? leftOut(walk) : walk);
       } else {
-        const end = this.#endOfStatement(tokens, i);
-        const statement = tokens.slice(i, end);
-        add(this.#calls(statement, scope, params));
-        if (token === "let" || token === "var") {
-          const value = statement.slice(statement.indexOf("=") + 1);
-          // A variable changes where nobody follows it.
-          scope.set(
-            statement[1] as string,
-            token === "let" ? this.evaluate(value, scope, params) : undefined,
-          );
-        } else if (token === "return" && !result.hasReturned) {
-          result.hasReturned = true;
-          result.returned = this.evaluate(statement.slice(1), scope, params);
-        }
-        i = end + 1;
+        add(this.#plain(statement.tokens, scope, params, result));
       }
     }
     return result;
   }
 
-  #endOfStatement(tokens: readonly string[], at: number): number {
-    let i = at;
-    while (i < tokens.length && tokens[i] !== ";") {
-      i = (tokens[i] as string) in CLOSING ? closeOf(tokens, i) + 1 : i + 1;
+  #plain(statement: Tokens, scope: Scope, params: Params, result: Walk): Walk {
+    const [word, name = ""] = statement;
+    const calls = this.#calls(statement, scope, params);
+    if (word === "let") scope.set(name, this.evaluate(valueOf(statement), scope, params));
+    // A variable changes where nobody follows it.
+    if (word === "var") scope.set(name, undefined);
+    if (word === "return" && !result.hasReturned) {
+      result.hasReturned = true;
+      result.returned = this.evaluate(statement.slice(1), scope, params);
     }
-    return i;
+    return calls;
   }
 
   #loop(
-    head: readonly string[],
-    body: readonly string[],
+    statement: Extract<Statement, { kind: "for" }>,
     scope: Scope,
-    params: LaunchNumbers["params"] | null,
-  ): Walk {
-    const [init = [], condition = [], step = []] = splitAt(head, ";");
-    const name = init[1] ?? "";
-    const first = init.slice(init.indexOf("=") + 1);
-    const turns = this.#turns(name, first, condition, step, scope, params);
+    params: Params,
+  ): Pick<Walk, "loops" | "touches"> {
+    const { name, first, step, body } = statement;
+    const turns = this.#turns(statement, scope, params);
     const isConstant =
-      params === null
-        ? turns !== null
-        : this.#turns(name, first, condition, step, this.lanes, null) !== null;
+      params === null ? turns !== null : this.#turns(statement, this.lanes, null) !== null;
     const begin = this.evaluate(first, scope, params);
-    // Inner loops may depend on the turn, so a few are followed and their turns averaged.
     const stride = this.#stride(step, scope, params) ?? 0;
-    const followed =
-      typeof begin === "number" && stride > 0 ? Math.min(Math.ceil(turns ?? 1), 16) : 1;
-    const walks = Array.from({ length: Math.max(followed, 1) }, (_, turn) => {
-      const inside = new Map(scope).set(
-        name,
-        typeof begin === "number" ? begin + turn * stride : undefined,
-      );
-      return this.walk(body, inside, params);
-    });
-    const [walk] = walks as [Walk];
-    return {
-      ...walk,
-      loops: [
-        {
-          turns,
-          isConstant,
-          touches: walk.touches,
-          inner: averaged(walks.map(({ loops }) => loops)),
-        },
-      ],
-      hasReturned: false,
+    const walkTurn = (turn: number): Walk => {
+      const value = typeof begin === "number" ? begin + turn * stride : undefined;
+      return this.walk(body, new Map(scope).set(name, value), params);
     };
+    const walk = walkTurn(0);
+    // Inner loops may depend on the turn, so a few are followed and their turns averaged.
+    const isFollowed = walk.loops.length > 0 && typeof begin === "number" && stride > 0;
+    const followed = isFollowed ? Math.min(Math.ceil(turns ?? 1), MOST_FOLLOWED) : 1;
+    const others = Array.from({ length: Math.max(0, followed - 1) }, (_, i) => walkTurn(i + 1));
+    const inner = averaged([walk, ...others].map(({ loops }) => loops));
+    return { touches: walk.touches, loops: [{ turns, isConstant, touches: walk.touches, inner }] };
   }
 
-  #stride(
-    step: readonly string[],
-    scope: Scope,
-    params: LaunchNumbers["params"] | null,
-  ): number | null {
+  #stride(step: Tokens, scope: Scope, params: Params): number | null {
     if (step[1] === "++") return 1;
     const value = step[1] === "+=" ? this.evaluate(step.slice(2), scope, params) : undefined;
     return typeof value === "number" ? value : null;
   }
 
   #turns(
-    name: string,
-    first: readonly string[],
-    condition: readonly string[],
-    step: readonly string[],
+    { name, first, condition, step }: Extract<Statement, { kind: "for" }>,
     scope: Scope,
-    params: LaunchNumbers["params"] | null,
+    params: Params,
   ): number | null {
     const begin = this.evaluate(first, scope, params);
     // for (var i = n; i > 0u; i >>= 1u)
@@ -298,22 +234,22 @@ class Reader {
   }
 
   /** The loops of the functions that an expression calls. */
-  #calls(tokens: readonly string[], scope: Scope, params: LaunchNumbers["params"] | null): Walk {
+  #calls(tokens: Tokens, scope: Scope, params: Params): Walk {
     const result: Walk = { loops: [], touches: NOTHING, returned: undefined, hasReturned: false };
-    tokens.forEach((token, i) => {
+    tokens.forEach((_, i) => {
       result.touches = both(result.touches, this.#touchesOf(tokens, i));
-      if (tokens[i + 1] !== "(") return;
-      const called = this.functions.get(token);
-      if (called === undefined) return;
-      const values = splitAt(tokens.slice(i + 2, closeOf(tokens, i + 1)), ",");
+    });
+    for (const { name, values } of callsOf(tokens)) {
+      const called = this.functions.get(name);
+      if (called === undefined) continue;
       const walk = this.walk(called.body, this.#arguments(called, values, scope, params), params);
       result.loops.push(...walk.loops);
       result.touches = both(result.touches, walk.touches);
-    });
+    }
     return result;
   }
 
-  #touchesOf(tokens: readonly string[], at: number): Touches {
+  #touchesOf(tokens: Tokens, at: number): Touches {
     const token = tokens[at] as string;
     if (/^(workgroup|storage)Barrier$|^workgroupUniformLoad$/.test(token))
       return { ...NOTHING, barrier: true };
@@ -324,9 +260,9 @@ class Reader {
 
   #arguments(
     { parameters }: Definition,
-    values: readonly (readonly string[])[],
+    values: Call["values"],
     scope: Scope,
-    params: LaunchNumbers["params"] | null,
+    params: Params,
   ): Scope {
     return new Map(
       parameters.map(({ name }, i) => [name, this.evaluate(values[i] ?? [], scope, params)]),
@@ -334,7 +270,7 @@ class Reader {
   }
 
   /** The value of an expression of whole numbers. */
-  evaluate(tokens: readonly string[], scope: Scope, params: LaunchNumbers["params"] | null): Known {
+  evaluate(tokens: Tokens, scope: Scope, params: Params): Known {
     let at = 0;
     const primary = (): Known => {
       const token = tokens[at++] ?? "";
@@ -389,12 +325,7 @@ class Reader {
     return binary(0);
   }
 
-  #call(
-    name: string,
-    values: readonly (readonly string[])[],
-    scope: Scope,
-    params: LaunchNumbers["params"] | null,
-  ): Known {
+  #call(name: string, values: Call["values"], scope: Scope, params: Params): Known {
     const own = this.functions.get(name);
     if (own !== undefined)
       return this.walk(own.body, this.#arguments(own, values, scope, params), params).returned;
@@ -406,9 +337,9 @@ class Reader {
       case "i32":
         return a;
       case "min":
-        return Math.min(...(known as number[]));
+        return Math.min(...known);
       case "max":
-        return Math.max(...(known as number[]));
+        return Math.max(...known);
       case "clamp":
         return Math.min(Math.max(a as number, b as number), c as number);
       case "select":
@@ -446,9 +377,7 @@ function averaged(turns: readonly (readonly SourceLoop[])[]): readonly SourceLoo
   return first.map((loop, i) => {
     const all = turns.map((loops) => loops[i] as SourceLoop);
     const counts = all.map((one) => one.turns);
-    const sum = counts.every((count) => count !== null)
-      ? counts.reduce((a, b) => (a as number) + (b as number), 0)
-      : null;
+    const sum = counts.every((count) => count !== null) ? counts.reduce((a, b) => a + b, 0) : null;
     return {
       ...loop,
       turns: sum === null ? null : sum / all.length,

@@ -5,8 +5,10 @@ import { instruction } from "./program.ts";
 /** The instructions of VOPD, in the encodings that it has. */
 const PAIRED =
   /^v_(fmac|fmaak|fmamk|mul|add|sub|subrev|max|min)_f32(_e32)?$|^v_(mov|cndmask|and)_b32(_e32)?$|^v_add_nc_u32(_e32)?$|^v_lshlrev_b32(_e32)?$/;
-/** Quarter rate. */
-const SLOW = /^v_(exp|log|rcp|rsq|sqrt|sin|cos)_|^v_mul_(lo|hi)_[iu]32|^v_mad_[iu]64/;
+/** A quarter of the rate, and nothing else goes on. */
+const SLOW = /^v_mul_(lo|hi)_[iu]32|^v_mad_[iu]64/;
+/** A quarter of the rate, on lanes beside the others. */
+const SPECIAL = /^v_(exp|log|rcp|rsq|sqrt|sin|cos)_/;
 /** Nothing runs behind these. */
 const ENDS = /^s_(branch|endpgm|setpc)/;
 const WAIT = /^s_(waitcnt|wait_|delay_alu|nop|clause|set_inst|inst_prefetch|sleep|code_end)/;
@@ -51,7 +53,11 @@ function instructionOf(code: string): Instruction {
   const isPaired = PAIRED.test(name);
   if (multiplyAdds > 0) return instruction(name, "multiplyAdd", { multiplyAdds, isPaired });
   if (name.startsWith("v_"))
-    return instruction(name, "vector", { cost: SLOW.test(name) ? 4 : 1, isPaired });
+    return instruction(name, "vector", {
+      cost: SLOW.test(name) ? 4 : 1,
+      lanes: SPECIAL.test(name) ? "special" : "float",
+      isPaired,
+    });
   if (name.startsWith("ds_"))
     return instruction(name, "shared", {
       sharedBytes: sharedBytes(name),

@@ -37,7 +37,7 @@ export function parseIr3(text: string): readonly Block[] {
 
 function instructionOf(code: string, times: number): Instruction {
   const name = code.split(/\s/)[0] as string;
-  if (/^mad\.f/.test(name)) return instruction(name, "multiplyAdd", { times });
+  if (name.startsWith("mad.f")) return instruction(name, "multiplyAdd", { times });
   if (/^(ldl|stl)(w)?\./.test(name)) {
     const components = Number(/, (\d+)$/.exec(code.trim())?.[1] ?? 1);
     const bits = Number(/\.[uf](\d+)/.exec(name)?.[1] ?? 32);
@@ -48,12 +48,14 @@ function instructionOf(code: string, times: number): Instruction {
     });
   }
   if (/^(ldp|stp)\./.test(name)) return instruction(name, "global", { times, isSpill: true });
-  if (/^(ldib|stib|isam|ldg|stg|ldc|ldib|resinfo|sam|getinfo)/.test(name))
+  if (/^(ldib|stib|isam|ldg|stg|resinfo|sam|getinfo)/.test(name))
     return instruction(name, "global", { times, isStore: name.startsWith("st") });
-  if (/^bar/.test(name)) return instruction(name, "barrier", { times });
+  if (name.startsWith("bar")) return instruction(name, "barrier", { times });
   if (/^(nop|fence)/.test(name)) return instruction(name, "wait", { times });
   if (
-    /^(br|jump|brao|braa|ret|end|predt|prede|predf|shps|shpe|getone|kill|call|stc|mova)/.test(name)
+    /^(br|jump|brao|braa|ret|end|predt|prede|predf|shps|shpe|getone|kill|call|stc|ldc|mova)/.test(
+      name,
+    )
   ) {
     return instruction(name, "scalar", { times });
   }
@@ -61,6 +63,6 @@ function instructionOf(code: string, times: number): Instruction {
   const target = /^\S+\s+(?:\(\w+\))*h?r(\d+)\./.exec(code)?.[1];
   if (target !== undefined && Number(target) >= 48 && Number(target) < 56)
     return instruction(name, "scalar", { times });
-  const isSlow = /^(rcp|rsq|exp2|log2|sqrt|sin|cos|hexp2|hrsq)/.test(name);
-  return instruction(name, "vector", { times, cost: isSlow ? 4 : 1 });
+  const isSpecial = /^(rcp|rsq|exp2|log2|sqrt|sin|cos|hexp2|hrsq)/.test(name);
+  return instruction(name, "vector", { times, lanes: isSpecial ? "special" : "float" });
 }

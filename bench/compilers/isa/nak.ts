@@ -1,11 +1,11 @@
 /** NVIDIA's code as NAK prints it: `block n Lm [predecessors] -> { … } -> [successors]`. */
-import type { Block, Instruction } from "./program.ts";
+import type { Block, Instruction, Lanes } from "./program.ts";
 import { instruction } from "./program.ts";
 
 export function parseNak(text: string): readonly Block[] {
   const blocks: { instructions: Instruction[]; successors: number[] }[] = [];
   for (const line of text.split("\n")) {
-    if (/^block/.test(line)) {
+    if (line.startsWith("block")) {
       blocks.push({ instructions: [], successors: [] });
       continue;
     }
@@ -38,17 +38,25 @@ function instructionOf(code: string): Instruction {
     });
   }
   if (/^(ld|st)\.local/.test(name)) return instruction(name, "global", { isSpill: true });
-  if (/^(ld|st|atom|red|suld|sust|tex|ccctl)/.test(name) && !/^ldc/.test(name)) {
+  if (/^(ld|st|atom|red|suld|sust|tex|ccctl)/.test(name) && !name.startsWith("ldc")) {
     return instruction(name, "global", { isStore: name.startsWith("st") });
   }
-  if (/^bar\./.test(name)) return instruction(name, "barrier");
+  if (name.startsWith("bar.")) return instruction(name, "barrier");
   if (/^nop|^membar/.test(name)) return instruction(name, "wait");
-  if (/^(bra|brx|bssy|bsync|exit|ldc|warpsync|bmov|break|vote|s2r|s2ur)/.test(name)) {
+  if (/^(bra|brx|bssy|bsync|exit|ldc|warpsync|bmov|bclear|break|vote|s2r|s2ur)/.test(name)) {
     return instruction(name, "scalar");
   }
   // What writes uniform registers runs beside the lanes, but takes a turn of the scheduler all the same.
   if (/^u[rp]\d/.test(left.replace(/^@!?u?p\w+\s+/, ""))) return instruction(name, "scalar");
-  return instruction(name, "vector", { cost: /^mufu|^i2f|^f2i/.test(name) ? 4 : 1 });
+  return instruction(name, "vector", { lanes: lanesOf(name) });
+}
+
+/** Only what is known to run elsewhere than multiply-adds: the rest may be counted as too fast, never as too slow. */
+function lanesOf(name: string): Lanes {
+  if (name.startsWith("mufu")) return "special";
+  return /^(iadd3|lop3|shf|isetp|imnmx|lea|prmt|sel|plop3|fmnmx|fsetp|fsel)/.test(name)
+    ? "integer"
+    : "float";
 }
 
 function sharedBytes(name: string): number {

@@ -3,6 +3,9 @@
 /** Whose code it is: AMD (ACO), NVIDIA (NAK), Qualcomm (IR3). Apple's driver prints no code. */
 export type InstructionSet = "aco" | "nak" | "ir3" | "agx";
 
+/** Which lanes do an instruction: those of floating point, those of integers and comparisons, the few of exp and 1/x. */
+export type Lanes = "float" | "integer" | "special";
+
 /** What an instruction keeps busy. */
 export type Kind =
   /** f32 multiply-adds of vector lanes. */
@@ -44,8 +47,10 @@ export interface Instruction {
   readonly matrixMultiplyAdds: number;
   /** Whether AMD's compute units since RDNA3 issue two of them at once, for 64 lanes in one clock. */
   readonly isPaired: boolean;
-  /** Clocks of the arithmetic, where an ordinary instruction takes 1. */
+  /** How many turns of the lanes it takes, where an ordinary instruction takes 1. */
   readonly cost: number;
+  /** Of a vector instruction. */
+  readonly lanes: Lanes;
   /** Bytes of workgroup memory that a lane moves. */
   readonly sharedBytes: number;
   /** Whether it writes memory. */
@@ -80,6 +85,7 @@ export const instruction = (
   matrixMultiplyAdds: 0,
   isPaired: false,
   cost: 1,
+  lanes: "float",
   sharedBytes: 0,
   isStore: false,
   isSpill: false,
