@@ -96,7 +96,7 @@ export async function describeDispatches(
 }
 
 /** Reads a uniform's bytes by the struct that the shader declares. */
-function paramFields(code: string, bytes: Uint8Array): Record<string, number> {
+export function paramFields(code: string, bytes: Uint8Array): Record<string, number> {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const fields = /struct Params \{ (.*?) \}/.exec(code)?.[1] ?? "";
   return Object.fromEntries(

@@ -55,15 +55,28 @@ type Params = LaunchNumbers["params"] | null;
 interface Walk {
   loops: SourceLoop[];
   touches: Touches;
+  /** Variables of outer blocks that are given other values. */
+  assigned: Set<string>;
   returned: Known;
   hasReturned: boolean;
 }
+
+const emptyWalk = (): Walk => ({
+  loops: [],
+  touches: NOTHING,
+  assigned: new Set(),
+  returned: undefined,
+  hasReturned: false,
+});
+
+type Loop = Extract<Statement, { kind: "for" }>;
 
 /** Turns of a loop that are followed to see how its inner loops turn. */
 const MOST_FOLLOWED = 16;
 
 /** The loops of a branch that is not taken: they are in the code, and do not turn. */
-const leftOut = ({ loops, touches }: Walk): Pick<Walk, "loops" | "touches"> => ({
+const leftOut = ({ loops, touches }: Walk): Walk => ({
+  ...emptyWalk(),
   touches,
   loops: loops.map((loop) => ({ ...loop, turns: 0 })),
 });
@@ -138,16 +151,21 @@ class Reader {
 
   /** Follows statements. `params` null: only constants are known. */
   walk(body: Tokens, scope: Scope, params: Params): Walk {
-    const result: Walk = { loops: [], touches: NOTHING, returned: undefined, hasReturned: false };
-    const add = (walk: Pick<Walk, "loops" | "touches">): void => {
+    const result = emptyWalk();
+    const declared = new Set<string>();
+    const add = (walk: Walk): void => {
       result.loops.push(...walk.loops);
       result.touches = both(result.touches, walk.touches);
+      for (const name of walk.assigned) if (!declared.has(name)) result.assigned.add(name);
     };
     // Whether an `else` that follows is left out.
     let isDecided = false;
     for (const statement of statementsOf(body)) {
       if (statement.kind === "block") {
-        add(this.walk(statement.body, new Map(scope), params));
+        const inside = new Map(scope);
+        const walk = this.walk(statement.body, inside, params);
+        for (const name of walk.assigned) scope.set(name, inside.get(name));
+        add(walk);
       } else if (statement.kind === "for") {
         add(this.#loop(statement, scope, params));
       } else if (statement.kind === "if") {
@@ -158,49 +176,73 @@ class Reader {
         isDecided = (isElse && isDecided) || (typeof value === "number" && value !== 0);
         // A branch that is not known to be left out is taken, and so is the other.
         const walk = this.walk(statement.body, new Map(scope), params);
+        if (!isLeftOut) for (const name of walk.assigned) scope.set(name, undefined);
         add(isLeftOut ? leftOut(walk) : walk);
       } else {
-        add(this.#plain(statement.tokens, scope, params, result));
+        add(this.#plain(statement.tokens, scope, params, result, declared));
       }
     }
     return result;
   }
 
-  #plain(statement: Tokens, scope: Scope, params: Params, result: Walk): Walk {
-    const [word, name = ""] = statement;
-    const calls = this.#calls(statement, scope, params);
-    if (word === "let") scope.set(name, this.evaluate(valueOf(statement), scope, params));
-    // A variable changes where nobody follows it.
-    if (word === "var") scope.set(name, undefined);
-    if (word === "return" && !result.hasReturned) {
-      result.hasReturned = true;
-      result.returned = this.evaluate(statement.slice(1), scope, params);
-    }
-    return calls;
-  }
-
-  #loop(
-    statement: Extract<Statement, { kind: "for" }>,
+  #plain(
+    statement: Tokens,
     scope: Scope,
     params: Params,
-  ): Pick<Walk, "loops" | "touches"> {
-    const { name, first, step, body } = statement;
-    const turns = this.#turns(statement, scope, params);
+    result: Walk,
+    declared: Set<string>,
+  ): Walk {
+    const [word = "", name = ""] = statement;
+    const walk = this.#calls(statement, scope, params);
+    if (word === "let" || word === "var") {
+      // var name: type = …
+      scope.set(name, this.evaluate(valueOf(statement), scope, params));
+      declared.add(name);
+    } else if (word === "return") {
+      if (!result.hasReturned) result.returned = this.evaluate(statement.slice(1), scope, params);
+      result.hasReturned = true;
+    } else if (scope.has(word)) {
+      scope.set(word, this.#assigned(statement, scope, params));
+      walk.assigned.add(word);
+    }
+    return walk;
+  }
+
+  /** What a variable is after a statement that begins with its name. */
+  #assigned([name = "", operator = "", ...value]: Tokens, scope: Scope, params: Params): Known {
+    if (operator === "=") return this.evaluate(value, scope, params);
+    const [, sign = ""] = /^([-+*/])=$/.exec(operator) ?? [];
+    if (sign === "") return undefined; // an element, a pointer, ++
+    return this.evaluate([name, sign, "(", ...value, ")"], scope, params);
+  }
+
+  #loop(loop: Loop, scope: Scope, params: Params): Walk {
+    const { name, isOwn, first, step, body } = loop;
+    const turns = this.#turns(loop, scope, params);
     const isConstant =
-      params === null ? turns !== null : this.#turns(statement, this.lanes, null) !== null;
+      params === null ? turns !== null : this.#turns(loop, this.lanes, null) !== null;
     const begin = this.evaluate(first, scope, params);
     const stride = this.#stride(step, scope, params) ?? 0;
+    const isCounted = typeof begin === "number" && stride > 0;
+    const inside = new Map(scope);
     const walkTurn = (turn: number): Walk => {
-      const value = typeof begin === "number" ? begin + turn * stride : undefined;
-      return this.walk(body, new Map(scope).set(name, value), params);
+      inside.set(name, isCounted ? begin + turn * stride : undefined);
+      return this.walk(body, inside, params);
     };
     const walk = walkTurn(0);
     // Inner loops may depend on the turn, so a few are followed and their turns averaged.
-    const isFollowed = walk.loops.length > 0 && typeof begin === "number" && stride > 0;
+    const isFollowed = walk.loops.length > 0 && isCounted;
     const followed = isFollowed ? Math.min(Math.ceil(turns ?? 1), MOST_FOLLOWED) : 1;
     const others = Array.from({ length: Math.max(0, followed - 1) }, (_, i) => walkTurn(i + 1));
     const inner = averaged([walk, ...others].map(({ loops }) => loops));
-    return { touches: walk.touches, loops: [{ turns, isConstant, touches: walk.touches, inner }] };
+    const { touches, assigned } = walk;
+    if (isOwn) assigned.delete(name);
+    else assigned.add(name);
+    inside.set(name, isCounted && turns !== null ? begin + turns * stride : undefined);
+    if (turns !== 0)
+      for (const one of assigned)
+        scope.set(one, followed === turns || one === name ? inside.get(one) : undefined);
+    return { ...emptyWalk(), touches, assigned, loops: [{ turns, isConstant, touches, inner }] };
   }
 
   #stride(step: Tokens, scope: Scope, params: Params): number | null {
@@ -209,11 +251,7 @@ class Reader {
     return typeof value === "number" ? value : null;
   }
 
-  #turns(
-    { name, first, condition, step }: Extract<Statement, { kind: "for" }>,
-    scope: Scope,
-    params: Params,
-  ): number | null {
+  #turns({ name, first, condition, step }: Loop, scope: Scope, params: Params): number | null {
     const begin = this.evaluate(first, scope, params);
     // for (var i = n; i > 0u; i >>= 1u)
     if (step[1] === ">>=" || step.slice(1, 3).join("") === ">>=") {
@@ -221,13 +259,14 @@ class Reader {
     }
     const stride = this.#stride(step, scope, params);
     if (typeof begin !== "number" || stride === null) return null;
-    // i < a && i + b < c: the least of the bounds that are known.
+    // i < a && i + b <= c: the least of the bounds that are known.
     const bounds = splitAt(condition, "&&").flatMap((part) => {
-      const at = part.indexOf("<");
+      const at = part.findIndex((token) => token === "<" || token === "<=");
       if (at < 0 || !part.slice(0, at).includes(name)) return [];
       const offset = this.evaluate(part.slice(0, at), new Map(scope).set(name, 0), params);
       const limit = this.evaluate(part.slice(at + 1), scope, params);
-      return typeof offset === "number" && typeof limit === "number" ? [limit - offset] : [];
+      if (typeof offset !== "number" || typeof limit !== "number") return [];
+      return [limit - offset + (part[at] === "<=" ? 1 : 0)];
     });
     if (bounds.length === 0) return null;
     return Math.max(0, Math.ceil((Math.min(...bounds) - begin) / stride));
@@ -235,9 +274,14 @@ class Reader {
 
   /** The loops of the functions that an expression calls. */
   #calls(tokens: Tokens, scope: Scope, params: Params): Walk {
-    const result: Walk = { loops: [], touches: NOTHING, returned: undefined, hasReturned: false };
-    tokens.forEach((_, i) => {
+    const result = emptyWalk();
+    tokens.forEach((token, i) => {
       result.touches = both(result.touches, this.#touchesOf(tokens, i));
+      // f(&name): nobody follows what the function does with it.
+      const name = tokens[i + 1] ?? "";
+      if (token !== "&" || !/^[(,]$/.test(tokens[i - 1] ?? "") || !scope.has(name)) return;
+      scope.set(name, undefined);
+      result.assigned.add(name);
     });
     for (const { name, values } of callsOf(tokens)) {
       const called = this.functions.get(name);

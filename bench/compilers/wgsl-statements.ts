@@ -17,8 +17,10 @@ export type Statement =
   | { readonly kind: "block"; readonly body: Tokens }
   | {
       readonly kind: "for";
-      /** The loop's variable. */
+      /** The variable that counts. */
       readonly name: string;
+      /** Whether it is the loop's. */
+      readonly isOwn: boolean;
       readonly first: Tokens;
       readonly condition: Tokens;
       readonly step: Tokens;
@@ -133,9 +135,13 @@ export const statementsOf = remembered((tokens): readonly Statement[] => {
 });
 
 function loopOf(head: Tokens, body: Tokens): Statement {
-  const [init = [], condition = [], step = []] = splitAt(head, ";");
-  const first = init.slice(init.indexOf("=") + 1);
-  return { kind: "for", name: init[1] ?? "", first, condition, step, body };
+  // Nothing may stand before the first semicolon.
+  const parts = splitAt(head, ";");
+  const [init = [], condition = [], step = []] = head[0] === ";" ? [[], ...parts] : parts;
+  // A loop without a variable of its own counts one that is there.
+  const [name = "", first] =
+    init.length === 0 ? [step[0], step.slice(0, 1)] : [init[1], valueOf(init)];
+  return { kind: "for", name, isOwn: init.length > 0, first, condition, step, body };
 }
 
 function endOfStatement(tokens: Tokens, at: number): number {
@@ -154,5 +160,5 @@ export const callsOf = remembered((tokens): readonly Call[] =>
   }),
 );
 
-/** What is left and right of a condition's `<`, and what is behind a statement's `=`: once for each list. */
+/** What is behind a statement's `=`. */
 export const valueOf = remembered((statement) => statement.slice(statement.indexOf("=") + 1));

@@ -15,8 +15,8 @@ export function parseIr3(text: string): readonly Block[] {
       labels.set(label, blocks.length - 1);
       continue;
     }
-    if (!/^(\([a-z]+\d*\))*[a-z]/.test(line)) continue;
-    const flags = /^(?:\([a-z]+\d*\))*/.exec(line)?.[0] ?? "";
+    const flags = /^(?:\([a-z]+\d*\) ?)*/.exec(line)?.[0] ?? "";
+    if (!/^[a-z]/.test(line.slice(flags.length))) continue;
     const code = line.slice(flags.length);
     const block = blocks.at(-1) as { instructions: Instruction[]; targets: string[] };
     const times = Number(/\(rpt(\d)\)/.exec(flags)?.[1] ?? 0) + 1;
