@@ -7,6 +7,7 @@ import type { CompilersRecord, KernelRecord, RunRecord } from "./record.ts";
 const LEAST_SHARE = 0.01;
 /** Compilers shuffle a few instructions with every change. */
 const MORE_INSTRUCTIONS = 0.03;
+const ROUNDING = 1e-9;
 
 export interface Findings {
   /** What became worse, or cannot be compared. The check fails. */
@@ -55,7 +56,7 @@ function compareRuns(id: string, before: RunRecord, now: RunRecord, filter: stri
     for (const part of ["hot", "step"] as const) {
       const [from, to] = [old[part], kernel[part]];
       const share = from && to ? perWork(to) / perWork(from) - 1 : 0;
-      if (from && to && Math.abs(share) > MORE_INSTRUCTIONS)
+      if (from && to && Math.abs(share) > MORE_INSTRUCTIONS + ROUNDING)
         say(share > 0, name, `${PARTS[part]}: ${difference(from, to, share)}`);
     }
   }
