@@ -104,7 +104,7 @@ export function loopsOf(blocks: readonly Block[]): readonly Loop[] {
   const bodies = new Map<number, Set<number>>();
   blocks.forEach(({ successors }, latch) => {
     for (const header of successors) {
-      if (!reached.has(latch) || !dominators[latch]?.has(header)) continue;
+      if (!dominators[latch]?.has(header)) continue;
       const body = bodies.get(header) ?? new Set([header]);
       bodies.set(header, body);
       const open = [latch];

@@ -112,7 +112,7 @@ block 9 L24 [7, 0] -> {
 } -> []
 `;
 
-/** Adreno 730, `layerNorm/workgroup`: a jump ends a block, and to what stands behind it nothing leads. */
+/** Adreno 730, `layerNorm/workgroup`: a jump ends a block, and to what stands behind it nothing leads; an outer loop. */
 export const IR3 = `Native code for unnamed CL shader (null) with blake3 e968a474:
 ; num_ubos:           0
 @const(c12.x)	0x00000200, 0x00000000, 0xc77fe000, 0x477fe000
@@ -138,6 +138,7 @@ bar.g
 ldl.u32 r11.x, l[r1.x], 4
 stp.u32 p[r1.x], r5.w, 1
 (ss)rsq r2.x, (last)r2.x
+jump #l13
 l311:
 end
 `;

@@ -50,11 +50,11 @@ it("are checked before anything is fetched: exit code 2", async () => {
     .spyOn(process.stderr, "write")
     .mockImplementation((text) => said.push(String(text)) > 0);
   try {
-    expect(await main(["--size", "500"])).toBe(2);
+    expect(await main(["--size", "500x512"])).toBe(2);
     expect(await main(["--model", "no/such/folder"])).toBe(2);
   } finally {
     write.mockRestore();
   }
-  expect(said[0]).toContain("--size 500x500: sides must be multiples of 8");
+  expect(said[0]).toContain("--size 500x512: sides must be multiples of 8");
   expect(said[1]).toContain("no model in no/such/folder");
 });

@@ -79,6 +79,16 @@ describe("matching", () => {
     expect(shapeOf(matchLoops(both, [clearing, sums]))).toEqual([1, 12]);
   });
 
+  it("tells which of two loops was unrolled by what is left of them", () => {
+    const [reads, writes] = [{ sharedLoad: true }, { sharedStore: true }];
+    const all = [
+      source(3, { isConstant: true, ...reads }),
+      source(5, { isConstant: true, ...writes }),
+    ];
+    expect(shapeOf(matchLoops([block([1]), own(1, STORE), block([])], all))).toEqual([5]);
+    expect(shapeOf(matchLoops([block([1]), own(1, LOAD), block([])], all))).toEqual([3]);
+  });
+
   it("says where a loop of the code is none of the source", () => {
     const blocks = [block([1]), own(1, ADD), block([])];
     expect(shapeOf(matchLoops(blocks, []))).toEqual([null]);
