@@ -11,7 +11,7 @@ import type { CompilersRecord, RunRecord } from "./record.ts";
 const SERIES: Readonly<Record<TimedKind, readonly [colour: string, name: string]>> = {
   multiplyAdd: ["#0072b2", "multiply-adds"],
   matrix: ["#56b4e9", "matrix units"],
-  vector: ["#e69f00", "other vector arithmetic"],
+  vector: ["#e69f00", "other arithmetic"],
   shared: ["#009e73", "workgroup memory"],
   global: ["#cc79a7", "bytes of buffers"],
   scalar: ["#d55e00", "scalar"],
@@ -37,7 +37,7 @@ export function chartSvg({ runs }: Pick<CompilersRecord, "runs">): string {
   for (const run of Object.values(runs)) {
     const rows = rowsOf(run);
     lines.push(...panel(run, rows, top));
-    top += 62 + ROW * rows.length;
+    top += 64 + ROW * rows.length;
   }
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${top}" font-family="sans-serif" font-size="12">`,
@@ -70,7 +70,7 @@ const lengthOf = ({ times }: Row): number =>
 function panel(run: RunRecord, rows: readonly Row[], top: number): readonly string[] {
   const [title = ""] = boundSentence(run).split(", of which");
   const scale = BAR_WIDTH / Math.max(...rows.map(lengthOf), 1e-9);
-  const firstRow = top + 50;
+  const firstRow = top + 56;
   const used = TIMED_KINDS.filter((kind) => rows.some(({ times }) => times[kind] > 0));
   return [
     `<text x="10" y="${top + 14}" font-size="14">${escaped(title)}</text>`,
