@@ -73,7 +73,12 @@ describe("rows of a verification", () => {
 
 it("what compilers make of kernels comes as rows, longest first, from the table of the benchmarks", async () => {
   const kernel = (leastMs: number, counts: Record<string, number> | null) => ({
-    ...{ flops: 250, registers: 96, spills: 2, occupancy: 16, leastMs, limit: "arithmetic" },
+    flops: 250,
+    registers: 96,
+    spills: 2,
+    occupancy: 16,
+    leastMs,
+    limit: "arithmetic",
     hot: counts && { counts },
   });
   const kernels = {
@@ -83,8 +88,12 @@ it("what compilers make of kernels comes as rows, longest first, from the table 
     conv: kernel(9, { multiplyAdd: 256, vector: 29 }),
   };
   const rows = compiledRows({
-    ...{ card: "a card", occupancyUnit: "waves", precision: "f16", hasMatrixUnits: false },
-    ...{ flops: 1000, kernels },
+    card: "a card",
+    occupancyUnit: "waves",
+    precision: "f16",
+    hasMatrixUnits: false,
+    flops: 1000,
+    kernels,
   });
   expect(textTable({ columns: COMPILED_COLUMNS, rows }).split("\n")).toEqual([
     "kernel  of the FLOPs  registers  spills  occupancy    hot loop  at least  set by",

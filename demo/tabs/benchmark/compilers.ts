@@ -75,12 +75,15 @@ export const runName = ({ card, precision, hasMatrixUnits }: CompilersRun): stri
 /** The section, empty until the table is there; it stays empty where the page cannot load it. */
 export function compilersSection(): HTMLElement {
   const section = h("section", { class: "report-results", hidden: true });
-  void loadRecord().then((record) => {
-    if (record === null) return;
-    section.hidden = false;
-    section.append(...sectionParts(record));
-  });
+  void fill(section);
   return section;
+}
+
+async function fill(section: HTMLElement): Promise<void> {
+  const record = await loadRecord();
+  if (record === null) return;
+  section.hidden = false;
+  section.append(...sectionParts(record));
 }
 
 async function loadRecord(): Promise<CompilersRecord | null> {

@@ -68,9 +68,18 @@ const shader = (report: string, uses: readonly Use[] = [use()]): CompiledShader 
 it("counts a turn of the hot loop and of the K step", () => {
   const figures = measure(cardOf("navi21"), shader(reportOf(STATISTICS, ASSEMBLY)));
   expect(figures).toMatchObject({
-    ...{ dispatches: 3, flops: 3 * 2 * 96 * 128, registers: 96, spills: 1, registerSpills: 0 },
-    ...{ occupancy: 8, sharedBytes: 1024, subgroupSize: 64, instructions: 9, arithmetic: 3 },
-    ...{ isKnown: true, multiplyAddsPerNeeded: 1 },
+    dispatches: 3,
+    flops: 3 * 2 * 96 * 128,
+    registers: 96,
+    spills: 1,
+    registerSpills: 0,
+    occupancy: 8,
+    sharedBytes: 1024,
+    subgroupSize: 64,
+    instructions: 9,
+    arithmetic: 3,
+    isKnown: true,
+    multiplyAddsPerNeeded: 1,
     hot: { counts: { multiplyAdd: 2, shared: 1, scalar: 1, wait: 1 }, sharedWidths: { 128: 1 } },
     step: {
       counts: { multiplyAdd: 8, vector: 1, shared: 4, scalar: 5, wait: 4 },
@@ -109,8 +118,16 @@ it("reads what Apple's driver tells, and declares memory itself", () => {
     ALU: 60,
   };
   expect(measure(cardOf("m1"), shader(reportOf(statistics)))).toMatchObject({
-    ...{ registers: 255, spills: 15, occupancy: 384, sharedBytes: 1024, arithmetic: 60 },
-    ...{ hot: null, step: null, multiplyAddsPerNeeded: null, isKnown: true, limit: "arithmetic" },
+    registers: 255,
+    spills: 15,
+    occupancy: 384,
+    sharedBytes: 1024,
+    arithmetic: 60,
+    hot: null,
+    step: null,
+    multiplyAddsPerNeeded: null,
+    isKnown: true,
+    limit: "arithmetic",
   });
 });
 

@@ -7,8 +7,15 @@ it("have defaults", () => {
   const { cards, ...rest } = parseOptions([]);
   expect(cards.map(({ id }) => id)).toEqual(["navi31", "ga102", "m1", "a730"]);
   expect(rest).toEqual({
-    ...{ model: "bench/configs/sd21-clip-l", size: [512, 512], filter: "", precisions: ["f16"] },
-    ...{ variants: {}, asm: null, json: false, svg: null, does: "print" },
+    model: "bench/configs/sd21-clip-l",
+    size: [512, 512],
+    filter: "",
+    precisions: ["f16"],
+    variants: {},
+    asm: null,
+    json: false,
+    svg: null,
+    does: "print",
   });
 });
 
