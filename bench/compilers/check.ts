@@ -55,8 +55,9 @@ function compareRuns(id: string, before: RunRecord, now: RunRecord, filter: stri
     if (!hasWork(kernel)) continue;
     for (const part of ["hot", "step"] as const) {
       const [from, to] = [old[part], kernel[part]];
-      const share = from && to ? perWork(to) / perWork(from) - 1 : 0;
-      if (from && to && Math.abs(share) > MORE_INSTRUCTIONS + ROUNDING)
+      if (!from || !to || (part === "hot" && !isSameLoop(from, to))) continue;
+      const share = perWork(to) / perWork(from) - 1;
+      if (Math.abs(share) > MORE_INSTRUCTIONS + ROUNDING)
         say(share > 0, name, `${PARTS[part]}: ${difference(from, to, share)}`);
     }
   }
@@ -72,6 +73,15 @@ const PARTS = { hot: "hot loop", step: "K step" } as const;
 /** Products that a turn is there for. A loop that is cut otherwise has more of both. */
 const workOf = ({ counts: { matrix = 0, multiplyAdd = 0 } }: Turn): number =>
   matrix > 0 ? matrix : Math.max(1, multiplyAdd);
+
+/**
+ * Where a compiler unrolls the innermost loop, the one around it becomes the hot loop, with all that is done once for a turn
+ * of it. The K step has both, before and after.
+ */
+function isSameLoop(from: Turn, to: Turn): boolean {
+  const ratio = workOf(to) / workOf(from);
+  return ratio > 0.9 && ratio < 1.1;
+}
 
 const perWork = (turn: Turn): number => instructionsOf(turn) / workOf(turn);
 

@@ -9,28 +9,32 @@ interface Layout {
 
 const SCALARS: Readonly<Record<string, number>> = { f16: 2, f32: 4, i32: 4, u32: 4 };
 
-/** Bytes of all arrays in workgroup memory. Throws for a declaration that it cannot read. */
+/** Bytes of all variables in workgroup memory. Throws for a declaration that it cannot read. */
 export function sharedBytesOf(code: string): number {
   const text = code.replaceAll(/\/\/.*$/gm, "");
-  const arrays = [...text.matchAll(/var<workgroup> (\w+): array<(.+), ([^,;]+)>;/g)];
-  return arrays.reduce((bytes, [, name, type = "", length = ""]) => {
-    const { size, alignment } = layoutOf(text, type);
-    const all = roundUp(size, alignment) * (constantOf(code, length) ?? Number.NaN);
-    if (Number.isInteger(all)) return bytes + all;
-    throw new Error(`workgroup memory: the size of ${name} is not known, got ${length} × ${type}`);
+  const variables = [...text.matchAll(/var<workgroup> (\w+): ([^;]+);/g)];
+  return variables.reduce((bytes, [, name, type = ""]) => {
+    const { size } = layoutOf(text, type);
+    if (Number.isInteger(size)) return bytes + size;
+    throw new Error(`workgroup memory: the size of ${name} is not known, got ${type}`);
   }, 0);
 }
 
 const roundUp = (bytes: number, multiple: number): number => Math.ceil(bytes / multiple) * multiple;
 
 function layoutOf(code: string, type: string): Layout {
+  const [, element, length = ""] = /^array<(.+), ([^,]+)>$/.exec(type) ?? [];
+  if (element !== undefined) {
+    const { size, alignment } = layoutOf(code, element);
+    return { size: roundUp(size, alignment) * (constantOf(code, length) ?? Number.NaN), alignment };
+  }
   const alias = new RegExp(`alias ${type} = ([^;]+);`).exec(code)?.[1];
   if (alias !== undefined) return layoutOf(code, alias);
-  const [, length, scalar = type] = /^vec([234])<(\w+)>$/.exec(type) ?? [];
+  const [, components, scalar = type] = /^vec([234])<(\w+)>$/.exec(type) ?? [];
   const size = SCALARS[scalar] ?? Number.NaN;
   // Three components take the place of four where something follows that is not small enough.
-  if (length !== undefined)
-    return { size: Number(length) * size, alignment: (length === "2" ? 2 : 4) * size };
+  if (components !== undefined)
+    return { size: Number(components) * size, alignment: (components === "2" ? 2 : 4) * size };
   const fields = new RegExp(`struct ${type} \\{([^}]*)\\}`).exec(code)?.[1];
   if (fields === undefined) return { size, alignment: size };
   const layouts = [...fields.matchAll(/\w+: ([\w<>]+)/g)].map(([, of = ""]) => layoutOf(code, of));

@@ -63,12 +63,17 @@ describe("the check", () => {
     ]);
   });
 
-  it("compares loops that are cut otherwise by what they are there for", () => {
-    // Twice the multiply-adds in 1.75 times the instructions.
-    expect(after(hot(27, 128))).toMatchObject({
-      worse: [],
-      notes: [expect.stringContaining("for 64 → 128 products")],
+  it("compares K steps that are cut otherwise by what they are there for, and no hot loops", () => {
+    const step = (multiplyAdd: number, vector: number): Partial<KernelRecord> => ({
+      step: { counts: { multiplyAdd, vector }, sharedWidths: {} },
     });
+    // Half of the products in half of the 1000 instructions, then in 4 % more.
+    expect(after(step(256, 244))).toEqual(NONE);
+    expect(after(step(256, 264)).worse).toEqual([
+      "card: conv #2: K step: 1000 → 520 instructions for 512 → 256 products (+4.0 % each)",
+    ]);
+    // The inner loop was unrolled: the hot loop is another one.
+    expect(after(hot(600, 512))).toEqual(NONE);
   });
 
   it("leaves the loops of kernels with little work alone", () => {

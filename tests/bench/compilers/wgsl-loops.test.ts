@@ -146,7 +146,9 @@ describe("constants and workgroup memory", () => {
     var<workgroup> one: array<f32, (B + 1u) * 2u>; // 28 × 4
     var<workgroup> two: array<Quad, A>; // 4 × 8
     var<workgroup> three: array<vec3<f32>, 3>; // 3 × 16
-    var<workgroup> four: array<Moments, 2>; // 2 × 32`;
+    var<workgroup> four: array<Moments, 2>; // 2 × 32
+    var<workgroup> five: array<array<vec2<f32>, 3>, A>; // 4 × 3 × 8
+    var<workgroup> six: u32;`;
 
   it("are known before the shader runs", () => {
     expect(constantOf(code, "B")).toBe(13);
@@ -154,9 +156,9 @@ describe("constants and workgroup memory", () => {
   });
 
   it("are as large as WGSL lays them out", () => {
-    expect(sharedBytesOf(code)).toBe(28 * 4 + 4 * 8 + 3 * 16 + 2 * 32);
+    expect(sharedBytesOf(code)).toBe(28 * 4 + 4 * 8 + 3 * 16 + 2 * 32 + 4 * 3 * 8 + 4);
     expect(() => sharedBytesOf("var<workgroup> x: array<f32, N>;")).toThrow(
-      "the size of x is not known, got N × f32",
+      "the size of x is not known, got array<f32, N>",
     );
   });
 });
