@@ -30,6 +30,8 @@ export interface KernelFigures {
   readonly registers: number;
   /** Registers that were written to memory, or on Qualcomm's cards instructions that did. */
   readonly spills: number;
+  /** Registers that were read back from memory. Null where the driver does not count them. */
+  readonly fills: number | null;
   /** Registers that were kept in other registers. */
   readonly registerSpills: number;
   /** In the card's `occupancyUnit`. */
@@ -64,6 +66,7 @@ export interface KernelFigures {
 interface Names {
   readonly registers: string;
   readonly spills: string;
+  readonly fills?: string;
   readonly registerSpills?: string;
   readonly occupancy: string;
   readonly shared?: string;
@@ -83,6 +86,7 @@ const NAMES: Readonly<Record<InstructionSet, Names>> = {
   nak: {
     registers: "Number of GPRs",
     spills: "Spills to memory",
+    fills: "Fills from memory",
     registerSpills: "Spills to reg",
     occupancy: "Max warps/SM",
     instructions: "Instruction count",
@@ -90,12 +94,14 @@ const NAMES: Readonly<Record<InstructionSet, Names>> = {
   ir3: {
     registers: "Registers used",
     spills: "STP Count",
+    fills: "LDP Count",
     occupancy: "Max Waves Per Core",
     instructions: "Instruction Count",
   },
   agx: {
     registers: "GPRs",
     spills: "Spills",
+    fills: "Fills",
     occupancy: "Threads",
     instructions: "Instructions",
     arithmetic: "ALU",
@@ -127,6 +133,7 @@ export function measure(card: Pick<Card, "isa" | "peaks">, shader: CompiledShade
     flops,
     registers: statistic(names.registers),
     spills: statistic(names.spills),
+    fills: optional(names.fills),
     registerSpills: optional(names.registerSpills) ?? 0,
     occupancy: statistic(names.occupancy),
     sharedBytes: optional(names.shared) ?? sharedBytesOf(shader.code),

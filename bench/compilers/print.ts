@@ -50,7 +50,7 @@ export function runText(run: RunRecord): string {
   const hasCode = kernels.some(([, { hot }]) => hot !== null);
   const head = [
     ...FIRST_COLUMNS,
-    ...(hasCode ? LOOP_COLUMNS : ["instructions", "arithmetic"]),
+    ...(hasCode ? LOOP_COLUMNS : ["fills", "instructions", "arithmetic"]),
     ...LAST_COLUMNS,
   ];
   const rows = kernels.flatMap(([name, kernel]) => rowsOf(name, kernel, run, hasCode));
@@ -85,7 +85,7 @@ function rowsOf(
   const { hot, step } = kernel;
   const isStep = hot !== null && step !== null && instructionsOf(hot) !== instructionsOf(step);
   const loops = !hasCode
-    ? [String(kernel.instructions), String(kernel.arithmetic ?? "")]
+    ? [kernel.fills, kernel.instructions, kernel.arithmetic].map((one) => String(one ?? ""))
     : hot === null
       ? LOOP_COLUMNS.map(() => "")
       : ["hot", ...turnCells(hot)];

@@ -113,6 +113,7 @@ it("reads what Apple's driver tells, and declares memory itself", () => {
     "Subgroup Size": 32,
     GPRs: 255,
     Spills: 15,
+    Fills: 20,
     Threads: 384,
     Instructions: 70,
     ALU: 60,
@@ -120,6 +121,7 @@ it("reads what Apple's driver tells, and declares memory itself", () => {
   expect(measure(cardOf("m1"), shader(reportOf(statistics)))).toMatchObject({
     registers: 255,
     spills: 15,
+    fills: 20,
     occupancy: 384,
     sharedBytes: 1024,
     arithmetic: 60,

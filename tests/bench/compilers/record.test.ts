@@ -73,9 +73,11 @@ describe("text", () => {
   });
 
   it("shows what there is where a driver shows no code", () => {
-    const text = runText(runOf({ conv: { ...KERNEL, hot: null, step: null, arithmetic: 700 } }));
+    const text = runText(
+      runOf({ conv: { ...KERNEL, hot: null, step: null, fills: 20, arithmetic: 700 } }),
+    );
     expect(text).toContain("the driver shows no code");
-    expect(text).toMatch(/conv .* 900 +700 /);
+    expect(text).toMatch(/conv .* 20 +900 +700 /);
   });
 });
 

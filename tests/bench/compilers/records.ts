@@ -7,6 +7,7 @@ export const KERNEL: KernelRecord = {
   flops: 100,
   registers: 96,
   spills: 0,
+  fills: null,
   registerSpills: 0,
   occupancy: 16,
   sharedBytes: 8192,
