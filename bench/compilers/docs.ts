@@ -1,4 +1,5 @@
 /** Writes the generated part of docs/compilers.md and its pictures from the tables in bench/results. */
+import { existsSync } from "node:fs";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -20,7 +21,10 @@ const [BEGIN, END] = ["<!-- generated: figures -->\n", "<!-- end -->"];
 /** Kernels of a run that get a line. */
 const MOST_KERNELS = 8;
 
+/** Throws where there is no such table. */
 export async function readRecord(path: string): Promise<CompilersRecord> {
+  if (!existsSync(path))
+    throw new Error(`no table ${path}. npm run bench:compilers -- --accept writes the present one`);
   return JSON.parse(await readFile(path, "utf8")) as CompilersRecord;
 }
 

@@ -40,8 +40,16 @@ export async function main(argv: readonly string[]): Promise<number> {
     }
     if (options.json) process.stdout.write(recordText(record));
     if (options.does === "check") return await check(record, options);
+    // A filter may leave nothing of a run: patch convolutions of one on matrix units.
+    const runs = Object.values(record.runs).filter(
+      ({ kernels }) => Object.keys(kernels).length > 0,
+    );
+    if (runs.length === 0)
+      throw new OptionError(
+        `--filter must be part of a shader's label, e.g. conv2d/patch, got "${options.filter}"`,
+      );
     const show = options.does === "accept" ? boundSentence : runText;
-    const text = [...Object.values(record.runs).map(show), CAVEAT].join("\n");
+    const text = [...runs.map(show), CAVEAT].join("\n");
     (options.json ? process.stderr : process.stdout).write(text);
     return 0;
   } catch (error) {
