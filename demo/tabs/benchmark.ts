@@ -10,6 +10,7 @@ import { reportActions } from "../ui/report-actions.ts";
 import type { Run } from "../ui/run-panel.ts";
 import { runPanel } from "../ui/run-panel.ts";
 import { callWithUpdates } from "../updates.ts";
+import { compilersSection } from "./benchmark/compilers.ts";
 import type { BenchmarkArgs, BenchmarkRecord } from "./benchmark/record.ts";
 import { rooflineDrawing, seriesOf } from "./benchmark/roofline-plot.ts";
 import { COLUMNS, hasFailed, variantRows } from "./benchmark/table.ts";
@@ -151,6 +152,7 @@ export function mount(container: HTMLElement, app: App): void {
       ),
       runPanel(app, "Run benchmark", run).element,
       results,
+      compilersSection(),
     ),
   );
 }

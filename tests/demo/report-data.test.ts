@@ -1,5 +1,8 @@
 /** What Benchmark, Verify and Inside compute before they draw. */
+import { readFile } from "node:fs/promises";
 import { describe, expect, it } from "vitest";
+import type { CompilersRecord } from "../../demo/tabs/benchmark/compilers.ts";
+import { COMPILED_COLUMNS, compiledRows, leastMsOf } from "../../demo/tabs/benchmark/compilers.ts";
 import { peakStep } from "../../demo/tabs/inside/memory.ts";
 import { groupOf, metricGroups } from "../../demo/tabs/inside/metric.ts";
 import { niceTicks } from "../../demo/tabs/inside/timeline.ts";
@@ -66,6 +69,48 @@ describe("rows of a verification", () => {
       "| a | y | 5.0e-6 | 1.0e-5 | 3.0e-5 | 1.0e-5 | FAIL in f16: off \\| somewhere |",
     ]);
   });
+});
+
+it("what compilers make of kernels comes as rows, longest first, from the table of the benchmarks", async () => {
+  const kernel = (leastMs: number, counts: Record<string, number> | null) => ({
+    flops: 250,
+    registers: 96,
+    spills: 2,
+    occupancy: 16,
+    leastMs,
+    limit: "arithmetic",
+    hot: counts && { counts },
+  });
+  const kernels = {
+    copy: kernel(1, null),
+    small: kernel(0.01, null),
+    matrix: kernel(2, { multiplyAdd: 3, matrix: 8, scalar: 40, wait: 90 }),
+    conv: kernel(9, { multiplyAdd: 256, vector: 29 }),
+  };
+  const rows = compiledRows({
+    card: "a card",
+    occupancyUnit: "waves",
+    precision: "f16",
+    hasMatrixUnits: false,
+    flops: 1000,
+    kernels,
+  });
+  expect(textTable({ columns: COMPILED_COLUMNS, rows }).split("\n")).toEqual([
+    "kernel  of the FLOPs  registers  spills  occupancy    hot loop  at least  set by",
+    "conv            25\u00a0%         96       2         16  256 of 285   9.00 ms  arithmetic",
+    "matrix          25\u00a0%         96       2         16     8 of 51   2.00 ms  arithmetic",
+    "copy            25\u00a0%         96       2         16           –   1.00 ms  arithmetic",
+  ]);
+  const path = new URL("../../bench/results/compilers.json", import.meta.url);
+  const { runs } = JSON.parse(await readFile(path, "utf8")) as CompilersRecord;
+  for (const [id, run] of Object.entries(runs)) {
+    const shown = compiledRows(run);
+    expect(shown.length, id).toBeGreaterThan(5);
+    // Next to nothing is left out.
+    const ms = shown.reduce((sum, row) => sum + row.leastMs, 0);
+    expect(ms / leastMsOf(run), id).toBeGreaterThan(0.97);
+    expect(textTable({ columns: COMPILED_COLUMNS, rows: shown }), id).not.toMatch(/undefined|NaN/);
+  }
 });
 
 it("the group of a metric is the engine's", () => {

@@ -110,6 +110,18 @@ describe.skipIf(browser === null)("the demo page", () => {
     expect(await seriousFindings(page)).toEqual([]);
   });
 
+  it("shows what compilers of other GPUs make of the kernels", async () => {
+    const page = await openTab("benchmark");
+    const select = "#view-benchmark section select";
+    await page.waitForSelector(`${select} option`);
+    await page.select(select, "m1");
+    const table = "#view-benchmark section table";
+    const rows = await page.$$eval(`${table} tbody tr`, (all) => all.length);
+    expect(rows).toBeGreaterThan(5);
+    expect(await page.$eval(`${table} caption`, ({ textContent }) => textContent)).toContain("M1");
+    expect(await seriousFindings(page)).toEqual([]);
+  });
+
   it("verifies golden files and finds the broken one", async () => {
     const broken = join(folder, "broken.safetensors");
     await writeFile(broken, await withWrongOutput(await readFile(GOLDEN), "nearest_x2_odd"));
