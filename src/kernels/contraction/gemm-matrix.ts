@@ -1,8 +1,8 @@
 /**
  * `matrix`: the tile of `gemm-tiled.ts` summed by matrix units, with factors of f16 and sums of f32 (`subgroup-matrix.ts`).
  *
- * A K step stages 32 input channels of 64 rows, and the matching 32 × 64 weights, as f16. A staged row is 16 bytes longer
- * than its data, so that the 8 rows of a fragment lie in different banks (9,728 bytes in all). Every subgroup sums a
+ * A K step stages 32 input channels of 64 rows, and the matching 32 × 64 weights transposed, as f16. A staged row is 16 bytes longer
+ * than its data, so that the 8 rows of a fragment lie in different banks (10,240 bytes in all). Every subgroup sums a
  * rectangle of fragments that is as square as can be. Of 4 subgroups each sums 32 × 32: 2 × 2 fragments of 16×16 or 4 × 4
  * of 8×8, and a fragment is loaded once for 2 or 4 products. Invocations cannot see into a matrix. So the sums go to them
  * through 4 KiB of workgroup memory, 16 rows at a time. From there on all is as in `tiled`: epilogue, GEGLU, statistics.
