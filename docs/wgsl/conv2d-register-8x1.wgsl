@@ -88,7 +88,7 @@ const PIXELS: u32 = 8u;
 
 fn load_at(line: i32, is_line: bool, ix: i32, k: u32) -> vec4<f32> {
   let v = load_x(u32(line + clamp(ix, 0, params.in_width - 1)), k);
-  return select(vec4<f32>(0.0), v, is_line && ix >= 0 && ix < params.in_width);
+  return select(vec4<f32>(0.0), v, is_line & (ix >= 0) & (ix < params.in_width));
 }
 const INVOCATIONS: u32 = 8u;
 const QUADS: u32 = 1u;

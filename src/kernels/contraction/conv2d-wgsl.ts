@@ -111,7 +111,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
 
 /**
  * Main of `register-PxQ`: the rows of a block are neighbouring pixels of a row of the map. Needs fragments 1 and 2. Lines
- * outside the map are zeros and not skipped: lanes that share weights must stay together.
+ * outside the map are zeros and not skipped: lanes that share weights must stay together. Conditions of loads are joined by `&`:
+ * `&&` is a branch, and SwiftShader's compiler takes time that doubles with each branch behind another.
  */
 export function registerConv2dWgsl(
   [kernelHeight, kernelWidth]: readonly [number, number],
@@ -127,7 +128,7 @@ ${constantsWgsl(constants)}
 
 fn load_at(line: i32, is_line: bool, ix: i32, k: u32) -> vec4<f32> {
   let v = load_x(u32(line + clamp(ix, 0, params.in_width - 1)), k);
-  return select(vec4<f32>(0.0), v, is_line && ix >= 0 && ix < params.in_width);
+  return select(vec4<f32>(0.0), v, is_line & (ix >= 0) & (ix < params.in_width));
 }
 ${registerMainWgsl(block, `${xBlocks} * params.grid_height * params.batch`)}
   let phase = group.z;

@@ -85,7 +85,7 @@ ${sourcesWgsl("load_x", "x", "in_lanes", sources, "Values")}
 fn load_at(iy: i32, ix: i32, k: u32) -> Values {
   let line = (i32(params.image) * params.in_height + clamp(iy, 0, params.in_height - 1)) * params.in_width;
   let v = load_x(u32(line + clamp(ix, 0, params.in_width - 1)), k);
-  return select(Values(0.0), v, iy >= 0 && ix >= 0 && iy < params.in_height && ix < params.in_width);
+  return select(Values(0.0), v, (iy >= 0) & (ix >= 0) & (iy < params.in_height) & (ix < params.in_width));
 }
 ${mainWgsl("params.rows * (params.in_lanes0 + params.in_lanes1)")}
   let lanes = params.in_lanes0 + params.in_lanes1;
