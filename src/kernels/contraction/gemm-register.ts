@@ -118,26 +118,6 @@ export const accumulatorsWgsl = (rows: number, quads: number): string =>
   unroll(rows, (r) => unroll(quads, (q) => `var acc${r}_${q} = vec4<f32>(0.0);`));
 
 /**
- * Adds the products of quads `a0` … to the accumulators. Column quad `q` takes the weight quads `w0` … `w3` that
- * `loadWeights(q)` declares; row `r` takes the quad `a<aIndex(r)>`.
- */
-export function productsWgsl(
-  rows: number,
-  quads: number,
-  loadWeights: (quad: number) => string,
-  aIndex = (row: number): number => row,
-): string {
-  const dot = (a: string): string => `${a}.x * w0 + ${a}.y * w1 + ${a}.z * w2 + ${a}.w * w3`;
-  return unroll(
-    quads,
-    (q) => `{
-      ${loadWeights(q)}
-      ${unroll(rows, (r) => `acc${r}_${q} += ${dot(`a${aIndex(r)}`)};`)}
-    }`,
-  );
-}
-
-/**
  * The accumulators as an array `sums`, row by row, to finish them in a loop: an epilogue written out for each of them
  * takes longer to compile than the products, and memory no longer matters when the sums are done.
  */
