@@ -125,7 +125,7 @@ describe("the check", () => {
     [
       "a shortcut that reads other pixels",
       SHORTCUT,
-      replace("load_shortcut(row.pixel, k)", "load_shortcut(row.pixel / 2u, k)"),
+      replace("load_shortcut(source.pixel, k)", "load_shortcut(source.pixel / 2u, k)"),
     ],
     ["phases that share their taps", UPSAMPLING, replace("group.z * params.taps", "0u")],
     [
