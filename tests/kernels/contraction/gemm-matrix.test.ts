@@ -70,7 +70,7 @@ it("spells what devices take, and pins the subgroup size where it can", () => {
   expect(quads.indexOf("diagnostic(off")).toBeLessThan(quads.indexOf("alias"));
   const flag = codeOf(matrixCaps({ ...units, spelling: "flag", pinsSubgroupSize: false }));
   expect(flag).toMatch(
-    /subgroupMatrixLoad<subgroup_matrix_right<f16, 16, 16>>\(&tile_w, .*, false, 72u\)/,
+    /subgroupMatrixLoad<subgroup_matrix_right<f16, 16, 16>>\(&tile_w, .*, true, 40u\)/,
   );
   expect(flag).not.toContain("subgroup_size");
 });
@@ -95,7 +95,7 @@ it("says why it does not run", () => {
   );
   const limits = { ...MATRIX_CAPS.limits, maxComputeWorkgroupStorageSize: 8192 };
   expect(plan({ ...MATRIX_CAPS, limits })).toThrow(
-    "linear: matrix units need 13824 bytes of workgroup storage, got 8192",
+    "linear: matrix units need 14336 bytes of workgroup storage, got 8192",
   );
   expect(linear.select(PROBLEM, { ...MATRIX_CAPS, limits })).toBe("tiled");
 });
