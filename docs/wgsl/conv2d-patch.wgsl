@@ -112,9 +112,10 @@ var<workgroup> place: vec4<u32>; // of the tile: kept here and not in registers,
 fn exchange_set(at: u32, v: vec4<f32>) { memory[at] = v; }
 fn exchange_get(at: u32) -> vec4<f32> { return memory[at]; }
 
-// The weight that an invocation stages, in a tap: channel (local / COLUMN_QUADS) % 4 of quad k. Behind the last quad of
-// channels or columns it stages a stand-in: such channels meet zeros of the patch, such columns are not stored.
-fn staged_weight(local: u32, nq0: u32, k: u32) -> u32 {
+// The weight that an invocation stages in a K step of a tap that has so many quads. Behind the last quad of channels or columns it
+// stages a stand-in: such channels meet zeros of the patch, such columns are not stored.
+fn staged_weight(local: u32, nq0: u32, k0: u32, quads: u32) -> u32 {
+  let k = min(k0 + local / (4u * COLUMN_QUADS), quads - 1u);
   let nq = min(nq0 + local % COLUMN_QUADS, params.column_quads - 1u);
   return (k * params.column_quads + nq) * 4u + (local / COLUMN_QUADS) % 4u;
 }
@@ -175,7 +176,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
       memory[at + 2u * (PATCH_WIDTH * ROW_QUADS)][row % 4u] = a.z;
       memory[at + 3u * (PATCH_WIDTH * ROW_QUADS)][row % 4u] = a.w;
     }
-    var w_at = phase * (KERNEL_HEIGHT * KERNEL_WIDTH) * w_tap + staged_weight(local, tile_at.w, min(k0 + local / (4u * COLUMN_QUADS), quads_in - 1u));
+    var w_at = phase * (KERNEL_HEIGHT * KERNEL_WIDTH) * w_tap + staged_weight(local, tile_at.w, k0, quads_in);
     for (var kx = 0u; kx < KERNEL_WIDTH; kx++) {
       memory[WEIGHTS_AT + 0u * INVOCATIONS + local] = unpack(weight[w_at + 0u * (KERNEL_WIDTH * w_tap)]);
       memory[WEIGHTS_AT + 1u * INVOCATIONS + local] = unpack(weight[w_at + 1u * (KERNEL_WIDTH * w_tap)]);

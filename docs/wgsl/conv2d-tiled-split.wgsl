@@ -128,7 +128,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
   let stage_row = local & (TILE_ROWS - 1u);
   let stage_k = (local >> TILE_ROW_BITS) * (K_QUADS / 2u);
   let source_row = locate(min(row0 + stage_row, params.rows - 1u), phase);
-  let stage_nq = min(nq0 + (local & (COLUMN_QUADS - 1u)), params.column_quads - 1u);
+  let stage_column = local & (COLUMN_QUADS - 1u);
+  let stage_nq = min(nq0 + stage_column, params.column_quads - 1u);
   let first_tap = phase * params.taps;
   // Finishing: 16 × 8 lanes.
   let my_row = (local >> LANES_ACROSS_BITS) * 4u;
@@ -161,7 +162,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
         let channel = (local >> COLUMN_QUAD_BITS) + s * (INVOCATIONS / COLUMN_QUADS);
         let k = min(k0 + (channel >> 2u), quads - 1u);
         let row = (first_tap + tap) * quads_in + k;
-        tile_w[channel][local & (COLUMN_QUADS - 1u)] = unpack(weight[(row * params.column_quads + stage_nq) * 4u + (channel & 3u)]);
+        tile_w[channel][stage_column] = unpack(weight[(row * params.column_quads + stage_nq) * 4u + (channel & 3u)]);
       }
       workgroupBarrier();
       for (var k = 0u; k < K_QUADS; k++) {

@@ -112,7 +112,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
   let stage_row = local & (TILE_ROWS - 1u);
   let stage_k = (local >> TILE_ROW_BITS) * (K_QUADS / 2u);
   let source_row = locate(min(row0 + stage_row, params.rows - 1u), phase);
-  let stage_nq = min(nq0 + (local & (COLUMN_QUADS - 1u)), params.column_quads - 1u);
+  let stage_column = local & (COLUMN_QUADS - 1u);
+  let stage_nq = min(nq0 + stage_column, params.column_quads - 1u);
   let first_tap = phase * 1u;
   // Finishing: 16 × 8 lanes.
   let my_row = (local >> LANES_ACROSS_BITS) * 4u;
@@ -123,7 +124,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
   let fragment_column = (subgroup & (SUBGROUPS_ACROSS - 1u)) * SUBGROUP_COLUMNS;
   let left_at = fragment_row * A_LENGTH;
   let right_at = fragment_column * W_LENGTH;
-  let stage_column = local & (COLUMN_QUADS - 1u);
   let stage_quad = local >> COLUMN_QUAD_BITS;
   var sum0_0: subgroup_matrix_result<f32, 16, 16>;
   var sum0_1: subgroup_matrix_result<f32, 16, 16>;

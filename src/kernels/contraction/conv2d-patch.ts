@@ -98,9 +98,10 @@ var<workgroup> place: vec4<u32>; // of the tile: kept here and not in registers,
 fn exchange_set(at: u32, v: vec4<f32>) { memory[at] = v; }
 fn exchange_get(at: u32) -> vec4<f32> { return memory[at]; }
 
-// The weight that an invocation stages, in a tap: channel (local / COLUMN_QUADS) % 4 of quad k. Behind the last quad of
-// channels or columns it stages a stand-in: such channels meet zeros of the patch, such columns are not stored.
-fn staged_weight(local: u32, nq0: u32, k: u32) -> u32 {
+// The weight that an invocation stages in a K step of a tap that has so many quads. Behind the last quad of channels or columns it
+// stages a stand-in: such channels meet zeros of the patch, such columns are not stored.
+fn staged_weight(local: u32, nq0: u32, k0: u32, quads: u32) -> u32 {
+  let k = min(k0 + local / (4u * COLUMN_QUADS), quads - 1u);
   let nq = min(nq0 + local % COLUMN_QUADS, params.column_quads - 1u);
   return (k * params.column_quads + nq) * 4u + (local / COLUMN_QUADS) % 4u;
 }
@@ -142,7 +143,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
       }
       ${STORE_PIXEL}
     }
-    var w_at = phase * (KERNEL_HEIGHT * KERNEL_WIDTH) * w_tap + staged_weight(local, tile_at.w, min(k0 + local / (4u * COLUMN_QUADS), quads_in - 1u));
+    var w_at = phase * (KERNEL_HEIGHT * KERNEL_WIDTH) * w_tap + staged_weight(local, tile_at.w, k0, quads_in);
     for (var kx = 0u; kx < KERNEL_WIDTH; kx++) {
       ${unroll(kernelHeight, (ky) => `memory[WEIGHTS_AT + ${ky}u * INVOCATIONS + local] = unpack(weight[w_at + ${ky}u * (KERNEL_WIDTH * w_tap)]);`)}
       w_at += w_tap;
@@ -151,7 +152,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
       workgroupBarrier();
     }
   }
-  ${shortcut ? shortcutWgsl() : ""}
+  ${shortcut ? SHORTCUT : ""}
   ${finishWgsl(hasStatistics)}
 }
 `;
@@ -161,7 +162,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
 const STORE_PIXEL = /* wgsl */ `let at = (4u * (i % K_QUADS) * PATCH_WIDTH + column) * ROW_QUADS + row / 4u;
       ${unroll(4, (c) => `memory[at + ${c}u * (PATCH_WIDTH * ROW_QUADS)][row % 4u] = a.${"xyzw".charAt(c)};`)}`;
 
-/** The products of a column of \`taps\` staged taps with the pixels of the patch's column \`column\`. */
+/** The products of a column of `taps` staged taps with the pixels of the patch's column `column`. */
 function columnProductsWgsl(taps: number, rowQuads: number, column: string): string {
   const pixel = (row: number): string => `a${row >> 2}.${"xyzw".charAt(row & 3)}`;
   const products = (ky: number, q: number): string => /* wgsl */ `{
@@ -176,8 +177,7 @@ function columnProductsWgsl(taps: number, rowQuads: number, column: string): str
 }
 
 /** The shortcut's K loop, with its rows of the weight behind those of all taps. */
-const shortcutWgsl =
-  (): string => /* wgsl */ `for (var k0 = 0u; k0 < shortcut_quads(); k0 += K_QUADS) {
+const SHORTCUT = /* wgsl */ `for (var k0 = 0u; k0 < shortcut_quads(); k0 += K_QUADS) {
     let tile_at = place;
     for (var i = local; i < K_QUADS * TILE_WIDTH * TILE_HEIGHT; i += INVOCATIONS) {
       let k = k0 + i % K_QUADS;
@@ -191,7 +191,7 @@ const shortcutWgsl =
       }
       ${STORE_PIXEL}
     }
-    memory[WEIGHTS_AT + local] = unpack(weight[params.taps * w_tap + staged_weight(local, tile_at.w, min(k0 + local / (4u * COLUMN_QUADS), shortcut_quads() - 1u))]);
+    memory[WEIGHTS_AT + local] = unpack(weight[params.taps * w_tap + staged_weight(local, tile_at.w, k0, shortcut_quads())]);
     workgroupBarrier();
     ${columnProductsWgsl(1, TILE_HEIGHT / 4, "my_x")}
     workgroupBarrier();

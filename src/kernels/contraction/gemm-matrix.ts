@@ -108,7 +108,6 @@ fn exchange_get(at: u32) -> vec4<f32> { return get_sums(at); }
   let fragment_column = (subgroup & (SUBGROUPS_ACROSS - 1u)) * SUBGROUP_COLUMNS;
   let left_at = fragment_row * A_LENGTH;
   let right_at = fragment_column * W_LENGTH;
-  let stage_column = local & (COLUMN_QUADS - 1u);
   let stage_quad = local >> COLUMN_QUAD_BITS;
   ${each((i, j) => `var sum${i}_${j}: ${matrixType(units, "result")};`)}`,
     step: /* wgsl */ `for (var s = 0u; s < K_QUADS / 2u; s++) {

@@ -12,7 +12,7 @@ import { quadCount } from "../../gpu/shape.ts";
 import { constantsWgsl } from "../../gpu/wgsl.ts";
 import { unroll } from "../unroll.ts";
 import { accumulatorsWgsl } from "./gemm-register.ts";
-import { ROW_STATISTICS, columnStatisticsWgsl } from "./tile-statistics-wgsl.ts";
+import { COLUMN_STATISTICS, ROW_STATISTICS } from "./tile-statistics-wgsl.ts";
 
 export const TILE_ROWS = 64;
 export const TILE_COLUMNS = 64;
@@ -96,7 +96,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
   let stage_row = local & (TILE_ROWS - 1u);
   let stage_k = (local >> TILE_ROW_BITS) * (K_QUADS / 2u);
   let source_row = locate(min(row0 + stage_row, params.rows - 1u), phase);
-  let stage_nq = min(nq0 + (local & (COLUMN_QUADS - 1u)), params.column_quads - 1u);
+  let stage_column = local & (COLUMN_QUADS - 1u);
+  let stage_nq = min(nq0 + stage_column, params.column_quads - 1u);
   let first_tap = phase * ${taps};
   // Finishing: 16 × 8 lanes.
   let my_row = (local >> LANES_ACROSS_BITS) * 4u;
@@ -112,7 +113,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
   }
   ${body.end}
   let nq = nq0 + my_quad;
-  ${isSplit ? storesWgsl(false) : { none: storesWgsl(extras.geglu), channels: CHANNEL_STATISTICS, rows: ROW_STATISTICS }[extras.statistics]}
+  ${isSplit ? storesWgsl(false) : { none: storesWgsl(extras.geglu), channels: COLUMN_STATISTICS, rows: ROW_STATISTICS }[extras.statistics]}
 }
 `;
 }
@@ -158,7 +159,7 @@ fn exchange_get(at: u32) -> vec4<f32> { return tile_a[at / TILE_ROWS][at % TILE_
         let channel = (local >> COLUMN_QUAD_BITS) + s * (INVOCATIONS / COLUMN_QUADS);
         let k = min(k0 + (channel >> 2u), quads - 1u);
         let row = (first_tap + tap) * quads_in + k;
-        tile_w[channel][local & (COLUMN_QUADS - 1u)] = unpack(weight[(row * params.column_quads + stage_nq) * 4u + (channel & 3u)]);
+        tile_w[channel][stage_column] = unpack(weight[(row * params.column_quads + stage_nq) * 4u + (channel & 3u)]);
       }
       workgroupBarrier();
       for (var k = 0u; k < K_QUADS; k++) {
@@ -199,12 +200,3 @@ function storesWgsl(geglu: boolean): string {
   }`,
   )}`;
 }
-
-/** The same, and the statistics of the tile's columns. */
-const CHANNEL_STATISTICS = columnStatisticsWgsl({
-  rows: 4,
-  quadStep: 1,
-  band: "local >> LANES_ACROSS_BITS",
-  outputRow: (r) => `output_row(row0 + my_row + ${r}u, phase)`,
-  partial: "phase * row_tiles + index % row_tiles",
-});

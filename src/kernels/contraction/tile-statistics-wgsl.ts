@@ -1,20 +1,6 @@
 /** WGSL of the statistics that `tile-statistics.ts` describes: of a tile's columns, and of its rows. */
 import { unroll } from "../unroll.ts";
 
-/** How a tile of 128 invocations holds its sums: 16 bands of `rows` rows, each of 8 invocations × 2 column quads. */
-export interface ColumnTile {
-  /** Accumulators `acc<row>_<quad>` of an invocation: a power of two of rows, 2 quads. */
-  readonly rows: number;
-  /** Quads between the two of an invocation; the first is `my_quad`. */
-  readonly quadStep: number;
-  /** The invocation's band, an expression below 16. */
-  readonly band: string;
-  /** The output row of accumulator row `r`. */
-  readonly outputRow: (r: number) => string;
-  /** Which partial of the statistics the tile is, an expression. */
-  readonly partial: string;
-}
-
 /**
  * Writes the entries of a column quad: needs `mean`, `m2`, `values` (f32, of a channel), `partial` and `nq`. Entries are of 4,
  * 2 or 1 channels: Chan's formula for columns of one size.
@@ -43,27 +29,21 @@ export const COLUMN_ENTRIES = /* wgsl */ `let quad = partial * params.column_qua
     }`;
 
 /**
- * Finishes and stores all sums of an invocation, and writes mean and M2 of the tile's columns to `stats`. Sums are taken
- * in the order of a tree, so that every run gives the same bits. The includer declares `exchange_set(at, v)` and
- * `exchange_get(at)` for 256 vec4, `COLUMN_QUADS` of a tile, `nq0`, `local`, `my_quad`, the accumulators and the epilogue.
+ * Finishes and stores all sums of an invocation, and writes mean and M2 of the tile's columns to `stats`. The tile's rows are 16
+ * bands of 4, each of 8 invocations × 2 column quads. Sums are taken in the order of a tree, so that every run gives the same
+ * bits. Part of `tiledGemmWgsl`.
  */
-export function columnStatisticsWgsl(tile: ColumnTile): string {
-  const { rows, quadStep, band, outputRow, partial } = tile;
-  const indices = Array.from({ length: rows }, (_, r) => r);
-  const at = (q: number): string => `(${band}) * COLUMN_QUADS + my_quad + ${q * quadStep}u`;
-  const value = (r: number, q: number): string =>
-    `let v${r} = finish(acc${r}_${q}, ${outputRow(r)}, nq0 + my_quad + ${q * quadStep}u);`;
-  return /* wgsl */ `
+export const COLUMN_STATISTICS = /* wgsl */ `
   let bands = INVOCATIONS / LANES_ACROSS;
   ${unroll(2, (q) => `var m2_${q} = vec4<f32>(0.0);`)}
   ${unroll(
     2,
-    (q) => `if (nq0 + my_quad + ${q * quadStep}u < params.column_quads) {
-    ${unroll(rows, (r) => value(r, q))}
-    let mean = ${pairwise(indices.map((r) => `v${r}`))} * ${1 / rows};
-    ${unroll(rows, (r) => `let d${r} = v${r} - mean;`)}
-    exchange_set(${at(q)}, mean);
-    m2_${q} = ${pairwise(indices.map((r) => `d${r} * d${r}`))};
+    (q) => `if (nq0 + my_quad + ${q}u < params.column_quads) {
+    ${unroll(4, (r) => `let v${r} = finish(acc${r}_${q}, output_row(row0 + my_row + ${r}u, phase), nq0 + my_quad + ${q}u);`)}
+    let mean = ((v0 + v1) + (v2 + v3)) * 0.25;
+    ${unroll(4, (r) => `let d${r} = v${r} - mean;`)}
+    exchange_set((local >> LANES_ACROSS_BITS) * COLUMN_QUADS + my_quad + ${q}u, mean);
+    m2_${q} = ((d0 * d0 + d1 * d1) + (d2 * d2 + d3 * d3));
   }`,
   )}
   workgroupBarrier();
@@ -76,28 +56,20 @@ export function columnStatisticsWgsl(tile: ColumnTile): string {
     mean /= f32(bands);
     for (var i = 0u; i < bands; i++) {
       let delta = exchange_get(i * COLUMN_QUADS + local) - mean;
-      m2 += ${rows}.0 * delta * delta;
+      m2 += 4.0 * delta * delta;
     }
   }
   workgroupBarrier();
-  ${unroll(2, (q) => `exchange_set(${at(q)}, m2_${q});`)}
+  ${unroll(2, (q) => `exchange_set((local >> LANES_ACROSS_BITS) * COLUMN_QUADS + my_quad + ${q}u, m2_${q});`)}
   workgroupBarrier();
   if (merges) {
     for (var i = 0u; i < bands; i++) { m2 += exchange_get(i * COLUMN_QUADS + local); }
-    let values = f32(bands * ${rows}u);
+    let values = f32(bands * 4u);
     let nq = nq_merged;
-    let partial = ${partial};
+    let partial = phase * row_tiles + index % row_tiles;
     ${COLUMN_ENTRIES}
   }
 `;
-}
-
-/** The sum of a power of two of terms, in parentheses. */
-function pairwise(terms: readonly string[]): string {
-  if (terms.length === 1) return terms[0] as string;
-  const half = terms.length / 2;
-  return `(${pairwise(terms.slice(0, half))} + ${pairwise(terms.slice(half))})`;
-}
 
 /**
  * Finishes and stores all sums of an invocation, and writes mean and M2 of the tile's rows to `row_stats_out`. 8 lanes hold
