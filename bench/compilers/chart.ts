@@ -2,6 +2,7 @@
  * Where the time of an image goes at least, as bars: for each kernel the time of every kind of instruction on its own
  * resource, laid end to end. Resources work beside each other, so a bar is not a time; the mark in it is: the kernel's bound.
  */
+import { escaped } from "../../src/bench/roofline-plot.ts";
 import type { Bound, TimedKind } from "./bound.ts";
 import { TIMED_KINDS } from "./bound.ts";
 import { boundSentence, milliseconds } from "./print.ts";
@@ -103,7 +104,3 @@ function bar({ name, times, leastMs }: Row, y: number, scale: number): readonly 
 }
 
 const tenth = (pixels: number): number => Math.round(10 * pixels) / 10;
-
-function escaped(text: string): string {
-  return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll('"', "&quot;");
-}

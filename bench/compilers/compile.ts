@@ -15,7 +15,7 @@ export async function main([jobFile, resultFile]: readonly [string, string]): Pr
   const toggles = ["allow_unsafe_apis", "vulkan_enable_f16_on_nvidia"];
   // The stub of Apple calls itself "software", and no stub computes what a probe of matrix units wants to see.
   const real = await requestNodeGpu({ toggles });
-  const { device, caps } = withCaps(real, {
+  const { pipelines, caps } = withCaps(real, {
     isSoftware: false,
     ...(job.matrixUnits && { matrixUnits: job.matrixUnits, matrixRefusal: null }),
     ...(job.variants && { variants: job.variants }),
@@ -24,27 +24,10 @@ export async function main([jobFile, resultFile]: readonly [string, string]): Pr
   const shaders: CompiledShader[] = [];
   for (const shader of planned.filter(({ label }) => label.includes(job.filter ?? ""))) {
     const before = (await readdir(output)).length;
-    device.pushErrorScope("validation");
-    const bindGroupLayout = device.createBindGroupLayout({
-      entries: shader.bindings.map((type, binding) => ({
-        binding,
-        visibility: 4,
-        buffer: { type },
-      })),
-    });
-    const layout = device.createPipelineLayout({ bindGroupLayouts: [bindGroupLayout] });
-    const module = device.createShaderModule({ label: shader.label, code: shader.code });
-    device.createComputePipeline({
-      label: shader.label,
-      layout,
-      compute: { module, entryPoint: "main" },
-    });
-    const error = await device.popErrorScope();
-    const written = (await readdir(output)).length > before;
-    if (error !== null || !written) {
-      throw new Error(
-        `${shader.label} does not compile: ${error?.message ?? "the layer saw no pipeline"}`,
-      );
+    // One after another: the layer counts pipelines.
+    await pipelines.get(shader.label, shader.code, shader.bindings);
+    if ((await readdir(output)).length === before) {
+      throw new Error(`${shader.label} does not compile: the layer saw no pipeline`);
     }
     shaders.push({ ...shader, report: await readFile(`${output}/${before}`, "utf8") });
   }

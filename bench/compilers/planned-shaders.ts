@@ -1,6 +1,7 @@
 /** The distinct shaders of a model's plan, and how often and with which numbers each is dispatched. */
 import type { Caps } from "../../src/gpu/caps.ts";
 import type { DType } from "../../src/gpu/dtype.ts";
+import type { BindingAccess } from "../../src/gpu/pipelines.ts";
 import type { MatrixUnits } from "../../src/gpu/subgroup-matrix.ts";
 import { planGraph } from "../../src/graph/plan.ts";
 import type { VariantChoice } from "../../src/kernels/variant-choice.ts";
@@ -45,7 +46,7 @@ export interface Use {
 export interface PlannedShader {
   readonly label: string;
   readonly code: string;
-  readonly bindings: readonly GPUBufferBindingType[];
+  readonly bindings: readonly BindingAccess[];
   readonly uses: readonly Use[];
 }
 
@@ -62,19 +63,14 @@ export async function describeDispatches(
   const configs = await readConfigs(folderFiles(job.model));
   const shaders = new Map<
     string,
-    { label: string; bindings: GPUBufferBindingType[]; uses: Map<string, Use> }
+    { label: string; bindings: BindingAccess[]; uses: Map<string, Use> }
   >();
   for (const graph of Object.values(stageGraphs(configs, job.height, job.width, job.dtype))) {
     for (const { plan, cost } of planGraph(graph, caps).steps) {
       plan.dispatches.forEach(({ label, code, operands, params, workgroups }, i) => {
         const shader = shaders.get(code) ?? { label, bindings: [], uses: new Map<string, Use>() };
         shaders.set(code, shader);
-        shader.bindings = [
-          ...operands.map(({ access }) =>
-            access === "read" ? ("read-only-storage" as const) : ("storage" as const),
-          ),
-          "uniform",
-        ];
+        shader.bindings = [...operands.map(({ access }) => access), "uniform"];
         // The work of a plan is counted where its first dispatch is.
         const work =
           i === 0

@@ -184,6 +184,7 @@ function three(value: number): string {
   return String(Number(value.toPrecision(3)));
 }
 
-function escaped(text: string): string {
+/** Text within XML. */
+export function escaped(text: string): string {
   return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll('"', "&quot;");
 }
