@@ -32,6 +32,8 @@ const FORWARDED_SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 /** What a command finds: an adapter in this process, or one that it has to be started on. */
 export interface Choice {
   readonly here: FoundAdapter | null;
+  /** What Mesa answers that was fetched. */
+  readonly fetched: FoundAdapter | null;
   readonly elsewhere: SoftwareAdapter | null;
 }
 
@@ -75,9 +77,9 @@ export async function chooseAdapter(): Promise<Choice> {
   const mesa = unpackedMesa();
   const [here, fetched] = await Promise.all([askAdapter(), mesa && askAdapter(mesa)]);
   const isWanted = here !== null && (userDrivers() !== null || !here.isSoftware);
-  if (isWanted) return { here, elsewhere: null };
-  if (fetched !== null) return { here, elsewhere: mesa };
-  return { here, elsewhere: here === null ? await swiftShader() : null };
+  if (isWanted) return { here, fetched, elsewhere: null };
+  if (fetched !== null) return { here, fetched, elsewhere: mesa };
+  return { here, fetched, elsewhere: here === null ? await swiftShader() : null };
 }
 
 /** The user's own choice of drivers, as it stands in the environment; null without one. */

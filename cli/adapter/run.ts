@@ -3,7 +3,6 @@ import { readdir, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline/promises";
 import type { FoundAdapter } from "../../src/node/gpu.ts";
-import type { SoftwareAdapter } from "../../src/node/software-adapter.ts";
 import { mesaFolder, unpackedMesa } from "../../src/node/software-adapter.ts";
 import { swiftShader } from "../../src/node/swiftshader.ts";
 import { writeFolderAtomically } from "../atomic-write.ts";
@@ -159,14 +158,10 @@ function isAlive(pid: number): boolean {
 
 async function status({ json = false }: AdapterOptions, terminal: Terminal): Promise<number> {
   const [mesa, shader] = [unpackedMesa(), await swiftShader()];
-  const answer = async (driver: SoftwareAdapter | null): Promise<FoundAdapter | null> =>
-    driver && askAdapter(driver);
-  const [choice, fetched, bundled] = await Promise.all([
+  const [{ here, fetched, elsewhere }, bundled] = await Promise.all([
     chooseAdapter(),
-    answer(mesa),
-    answer(shader),
+    shader && askAdapter(shader),
   ]);
-  const { here, elsewhere } = choice;
   const used =
     elsewhere === null ? "system" : elsewhere.name === mesa?.name ? "mesa" : "swiftshader";
   const report = {
