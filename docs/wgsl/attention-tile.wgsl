@@ -4,14 +4,14 @@ const HEAD_QUADS: u32 = 16u;
 const TX: u32 = 8u;
 const TY: u32 = 8u;
 const INVOCATIONS: u32 = 64u;
-const RQ: u32 = 4u;
 const BQ: u32 = 32u;
-const CHUNKS: u32 = 2u;
-const BK: u32 = 32u;
-const BQ_PADDED: u32 = 33u;
-const BK_PADDED: u32 = 33u;
-const Q_QUADS: u32 = 264u;
-const KV_QUADS: u32 = 264u;
+const CQ: u32 = 4u;
+const KV: u32 = 16u;
+const QUADS: u32 = 2u;
+const BK: u32 = 64u;
+const RQ: u32 = 4u;
+const Q_MEMORY: u32 = 132u;
+const KV_MEMORY: u32 = 260u;
 alias Quad = vec4<f16>;
 fn unpack(q: Quad) -> vec4<f32> { return vec4<f32>(q); }
 fn pack(v: vec4<f32>) -> Quad {
@@ -45,10 +45,9 @@ fn add_dot(sum: f32, a: vec4<f32>, b: vec4<f32>) -> f32 {
   return sum + a.x * b.x + a.y * b.y + a.z * b.z + a.w * b.w;
 }
 
-var<workgroup> q_staged: array<vec4<f32>, Q_QUADS>; // [quad][query]
-var<workgroup> kv_staged: array<vec4<f32>, KV_QUADS>; // k: [quad][key slot]; v: [key][quad], not padded
-var<workgroup> weights: array<vec4<f32>, Q_QUADS>; // [four keys][query]
-var<workgroup> row_values: array<f32, Q_QUADS>; // [column][query]: maxima, at last sums
+var<workgroup> q_memory: array<vec4<f32>, Q_MEMORY>; // q: [quad][query]; maxima, at last sums: [column][row]
+var<workgroup> kv_memory: array<vec4<f32>, KV_MEMORY>; // k: [quad][key]; v: [key][quad]
+var<workgroup> weights: array<array<vec4<f32>, TY>, BK>; // [key][row], of four queries
 
 @compute @workgroup_size(INVOCATIONS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
@@ -59,10 +58,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let q_first = group.z * params.query_tokens * params.query_stride + params.query_offset + head_quad;
   let k_first = group.z * params.key_tokens * params.key_stride + params.key_offset + head_quad;
   let v_first = group.z * params.key_tokens * params.value_stride + params.value_offset + head_quad;
-  let row0 = ty + 0u * TY; var m0 = MASKED; var l0 = 0.0;
-  let row1 = ty + 1u * TY; var m1 = MASKED; var l1 = 0.0;
-  let row2 = ty + 2u * TY; var m2 = MASKED; var l2 = 0.0;
-  let row3 = ty + 3u * TY; var m3 = MASKED; var l3 = 0.0;
+  var highest = vec4<f32>(MASKED);
+  var total = vec4<f32>(0.0);
   var out0_0 = vec4<f32>(0.0);
   var out0_1 = vec4<f32>(0.0);
   var out1_0 = vec4<f32>(0.0);
@@ -73,187 +70,187 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   var out3_1 = vec4<f32>(0.0);
 
   for (var block = 0u; block < params.key_tokens; block += BK) {
-    var s0 = vec4<f32>(0.0);
-    var s1 = vec4<f32>(0.0);
-    var s2 = vec4<f32>(0.0);
-    var s3 = vec4<f32>(0.0);
-    for (var chunk = 0u; chunk < CHUNKS * TX; chunk += TX) {
-      for (var i = local; i < TX * BQ; i += INVOCATIONS) {
-        let c = i % TX;
-        let query = first + i / TX;
-        var value = vec4<f32>(0.0);
-        if (query < params.query_tokens && chunk + c < HEAD_QUADS) {
-          value = unpack(q[q_first + query * params.query_stride + chunk + c]);
-        }
-        q_staged[c * BQ_PADDED + i / TX] = value;
+    var score0 = vec4<f32>(0.0);
+    var score1 = vec4<f32>(0.0);
+    var score2 = vec4<f32>(0.0);
+    var score3 = vec4<f32>(0.0);
+    var score4 = vec4<f32>(0.0);
+    var score5 = vec4<f32>(0.0);
+    var score6 = vec4<f32>(0.0);
+    var score7 = vec4<f32>(0.0);
+    for (var chunk = 0u; chunk < HEAD_QUADS; chunk += CQ) {
+      for (var turn = 0u; turn < 2u; turn++) {
+        let i = turn * INVOCATIONS + local;
+        q_memory[(i % CQ) * (BQ + 1u) + i / CQ] = unpack(q[q_first + min(first + i / CQ, params.query_tokens - 1u) * params.query_stride + chunk + i % CQ]);
       }
-      for (var i = local; i < TX * BK; i += INVOCATIONS) {
-        let c = i % TX;
-        let slot = i / TX;
-        let key = block + slot;
-        var value = vec4<f32>(0.0);
-        if (key < params.key_tokens && chunk + c < HEAD_QUADS) {
-          value = unpack(k[k_first + key * params.key_stride + chunk + c]);
-        }
-        kv_staged[c * BK_PADDED + (slot % 4u) * TX + slot / 4u] = value;
+      for (var turn = 0u; turn < 4u; turn++) {
+        let i = turn * INVOCATIONS + local;
+        kv_memory[(i % CQ) * (BK + 1u) + i / CQ] = unpack(k[k_first + min(block + i / CQ, params.key_tokens - 1u) * params.key_stride + chunk + i % CQ]);
       }
       workgroupBarrier();
-      for (var c = 0u; c < TX; c++) {
-        let at = c * BK_PADDED + tx;
-        let k0 = kv_staged[at];
-        let k1 = kv_staged[at + TX];
-        let k2 = kv_staged[at + 2u * TX];
-        let k3 = kv_staged[at + 3u * TX];
-        let q0 = q_staged[c * BQ_PADDED + row0];
-        s0 = vec4<f32>(add_dot(s0.x, q0, k0), add_dot(s0.y, q0, k1), add_dot(s0.z, q0, k2), add_dot(s0.w, q0, k3));
-        let q1 = q_staged[c * BQ_PADDED + row1];
-        s1 = vec4<f32>(add_dot(s1.x, q1, k0), add_dot(s1.y, q1, k1), add_dot(s1.z, q1, k2), add_dot(s1.w, q1, k3));
-        let q2 = q_staged[c * BQ_PADDED + row2];
-        s2 = vec4<f32>(add_dot(s2.x, q2, k0), add_dot(s2.y, q2, k1), add_dot(s2.z, q2, k2), add_dot(s2.w, q2, k3));
-        let q3 = q_staged[c * BQ_PADDED + row3];
-        s3 = vec4<f32>(add_dot(s3.x, q3, k0), add_dot(s3.y, q3, k1), add_dot(s3.z, q3, k2), add_dot(s3.w, q3, k3));
+      for (var c = 0u; c < CQ; c++) {
+        let q0 = q_memory[c * (BQ + 1u) + RQ * ty + 0u];
+        let q1 = q_memory[c * (BQ + 1u) + RQ * ty + 1u];
+        let q2 = q_memory[c * (BQ + 1u) + RQ * ty + 2u];
+        let q3 = q_memory[c * (BQ + 1u) + RQ * ty + 3u];
+        {
+          let key = kv_memory[c * (BK + 1u) + 0u + tx];
+          score0.x = add_dot(score0.x, q0, key);
+          score0.y = add_dot(score0.y, q1, key);
+          score0.z = add_dot(score0.z, q2, key);
+          score0.w = add_dot(score0.w, q3, key);
+        }
+        {
+          let key = kv_memory[c * (BK + 1u) + 8u + tx];
+          score1.x = add_dot(score1.x, q0, key);
+          score1.y = add_dot(score1.y, q1, key);
+          score1.z = add_dot(score1.z, q2, key);
+          score1.w = add_dot(score1.w, q3, key);
+        }
+        {
+          let key = kv_memory[c * (BK + 1u) + 16u + tx];
+          score2.x = add_dot(score2.x, q0, key);
+          score2.y = add_dot(score2.y, q1, key);
+          score2.z = add_dot(score2.z, q2, key);
+          score2.w = add_dot(score2.w, q3, key);
+        }
+        {
+          let key = kv_memory[c * (BK + 1u) + 24u + tx];
+          score3.x = add_dot(score3.x, q0, key);
+          score3.y = add_dot(score3.y, q1, key);
+          score3.z = add_dot(score3.z, q2, key);
+          score3.w = add_dot(score3.w, q3, key);
+        }
+        {
+          let key = kv_memory[c * (BK + 1u) + 32u + tx];
+          score4.x = add_dot(score4.x, q0, key);
+          score4.y = add_dot(score4.y, q1, key);
+          score4.z = add_dot(score4.z, q2, key);
+          score4.w = add_dot(score4.w, q3, key);
+        }
+        {
+          let key = kv_memory[c * (BK + 1u) + 40u + tx];
+          score5.x = add_dot(score5.x, q0, key);
+          score5.y = add_dot(score5.y, q1, key);
+          score5.z = add_dot(score5.z, q2, key);
+          score5.w = add_dot(score5.w, q3, key);
+        }
+        {
+          let key = kv_memory[c * (BK + 1u) + 48u + tx];
+          score6.x = add_dot(score6.x, q0, key);
+          score6.y = add_dot(score6.y, q1, key);
+          score6.z = add_dot(score6.z, q2, key);
+          score6.w = add_dot(score6.w, q3, key);
+        }
+        {
+          let key = kv_memory[c * (BK + 1u) + 56u + tx];
+          score7.x = add_dot(score7.x, q0, key);
+          score7.y = add_dot(score7.y, q1, key);
+          score7.z = add_dot(score7.z, q2, key);
+          score7.w = add_dot(score7.w, q3, key);
+        }
       }
       workgroupBarrier();
     }
 
-    let keys = vec4<u32>(block + 4u * tx) + vec4<u32>(0u, 1u, 2u, 3u);
-    let is_key = keys < vec4<u32>(params.key_tokens);
-    s0 = select(vec4<f32>(MASKED), s0 * params.scale_log2e, is_key);
-    row_values[tx * BQ_PADDED + row0] = max(max(s0.x, s0.y), max(s0.z, s0.w));
-    s1 = select(vec4<f32>(MASKED), s1 * params.scale_log2e, is_key);
-    row_values[tx * BQ_PADDED + row1] = max(max(s1.x, s1.y), max(s1.z, s1.w));
-    s2 = select(vec4<f32>(MASKED), s2 * params.scale_log2e, is_key);
-    row_values[tx * BQ_PADDED + row2] = max(max(s2.x, s2.y), max(s2.z, s2.w));
-    s3 = select(vec4<f32>(MASKED), s3 * params.scale_log2e, is_key);
-    row_values[tx * BQ_PADDED + row3] = max(max(s3.x, s3.y), max(s3.z, s3.w));
+    score0 = select(vec4<f32>(MASKED), score0 * params.scale_log2e, block + 0u + tx < params.key_tokens);
+    score1 = select(vec4<f32>(MASKED), score1 * params.scale_log2e, block + 8u + tx < params.key_tokens);
+    score2 = select(vec4<f32>(MASKED), score2 * params.scale_log2e, block + 16u + tx < params.key_tokens);
+    score3 = select(vec4<f32>(MASKED), score3 * params.scale_log2e, block + 24u + tx < params.key_tokens);
+    score4 = select(vec4<f32>(MASKED), score4 * params.scale_log2e, block + 32u + tx < params.key_tokens);
+    score5 = select(vec4<f32>(MASKED), score5 * params.scale_log2e, block + 40u + tx < params.key_tokens);
+    score6 = select(vec4<f32>(MASKED), score6 * params.scale_log2e, block + 48u + tx < params.key_tokens);
+    score7 = select(vec4<f32>(MASKED), score7 * params.scale_log2e, block + 56u + tx < params.key_tokens);
+    q_memory[tx * TY + ty] = max(max(max(max(max(max(max(score0, score1), score2), score3), score4), score5), score6), score7);
     workgroupBarrier();
-    var n0 = m0;
-    var n1 = m1;
-    var n2 = m2;
-    var n3 = m3;
-    for (var i = 0u; i < TX; i++) {
-      n0 = max(n0, row_values[i * BQ_PADDED + row0]);
-      n1 = max(n1, row_values[i * BQ_PADDED + row1]);
-      n2 = max(n2, row_values[i * BQ_PADDED + row2]);
-      n3 = max(n3, row_values[i * BQ_PADDED + row3]);
-    }
-    let rescale0 = exp2(m0 - n0);
-    m0 = n0;
-    s0 = exp2(s0 - vec4<f32>(n0));
-    l0 = l0 * rescale0 + dot(s0, vec4<f32>(1.0));
-    weights[tx * BQ_PADDED + row0] = s0;
-    let rescale1 = exp2(m1 - n1);
-    m1 = n1;
-    s1 = exp2(s1 - vec4<f32>(n1));
-    l1 = l1 * rescale1 + dot(s1, vec4<f32>(1.0));
-    weights[tx * BQ_PADDED + row1] = s1;
-    let rescale2 = exp2(m2 - n2);
-    m2 = n2;
-    s2 = exp2(s2 - vec4<f32>(n2));
-    l2 = l2 * rescale2 + dot(s2, vec4<f32>(1.0));
-    weights[tx * BQ_PADDED + row2] = s2;
-    let rescale3 = exp2(m3 - n3);
-    m3 = n3;
-    s3 = exp2(s3 - vec4<f32>(n3));
-    l3 = l3 * rescale3 + dot(s3, vec4<f32>(1.0));
-    weights[tx * BQ_PADDED + row3] = s3;
+    var now_highest = highest;
+    for (var i = 0u; i < TX; i++) { now_highest = max(now_highest, q_memory[i * TY + ty]); }
+    let rescale = exp2(highest - now_highest);
+    highest = now_highest;
+    total *= rescale;
+    score0 = exp2(score0 - highest);
+    total += score0;
+    weights[0u + tx][ty] = score0;
+    score1 = exp2(score1 - highest);
+    total += score1;
+    weights[8u + tx][ty] = score1;
+    score2 = exp2(score2 - highest);
+    total += score2;
+    weights[16u + tx][ty] = score2;
+    score3 = exp2(score3 - highest);
+    total += score3;
+    weights[24u + tx][ty] = score3;
+    score4 = exp2(score4 - highest);
+    total += score4;
+    weights[32u + tx][ty] = score4;
+    score5 = exp2(score5 - highest);
+    total += score5;
+    weights[40u + tx][ty] = score5;
+    score6 = exp2(score6 - highest);
+    total += score6;
+    weights[48u + tx][ty] = score6;
+    score7 = exp2(score7 - highest);
+    total += score7;
+    weights[56u + tx][ty] = score7;
+    out0_0 *= rescale.x;
+    out0_1 *= rescale.x;
+    out1_0 *= rescale.y;
+    out1_1 *= rescale.y;
+    out2_0 *= rescale.z;
+    out2_1 *= rescale.z;
+    out3_0 *= rescale.w;
+    out3_1 *= rescale.w;
 
-    for (var i = local; i < TX * BK; i += INVOCATIONS) {
-      let quad = 0u * TX + i % TX;
-      let key = block + i / TX;
-      var value = vec4<f32>(0.0);
-      if (key < params.key_tokens && quad < HEAD_QUADS) {
-        value = unpack(v[v_first + key * params.value_stride + quad]);
+    for (var part = 0u; part < BK; part += KV) {
+      for (var turn = 0u; turn < 4u; turn++) {
+        let i = turn * INVOCATIONS + local;
+        kv_memory[i] = unpack(v[v_first + min(block + part + i / (QUADS * TX), params.key_tokens - 1u) * params.value_stride + i % (QUADS * TX)]);
       }
-      kv_staged[i] = value;
-    }
-    workgroupBarrier();
-    out0_0 *= rescale0;
-    out1_0 *= rescale1;
-    out2_0 *= rescale2;
-    out3_0 *= rescale3;
-    for (var i = 0u; i < TX; i++) {
-      let v0 = kv_staged[(4u * i) * TX + tx];
-      let v1 = kv_staged[(4u * i + 1u) * TX + tx];
-      let v2 = kv_staged[(4u * i + 2u) * TX + tx];
-      let v3 = kv_staged[(4u * i + 3u) * TX + tx];
-      let w0 = weights[i * BQ_PADDED + row0];
-      out0_0 = out0_0 + w0.x * v0 + w0.y * v1 + w0.z * v2 + w0.w * v3;
-      let w1 = weights[i * BQ_PADDED + row1];
-      out1_0 = out1_0 + w1.x * v0 + w1.y * v1 + w1.z * v2 + w1.w * v3;
-      let w2 = weights[i * BQ_PADDED + row2];
-      out2_0 = out2_0 + w2.x * v0 + w2.y * v1 + w2.z * v2 + w2.w * v3;
-      let w3 = weights[i * BQ_PADDED + row3];
-      out3_0 = out3_0 + w3.x * v0 + w3.y * v1 + w3.z * v2 + w3.w * v3;
-    }
-    workgroupBarrier();
-    for (var i = local; i < TX * BK; i += INVOCATIONS) {
-      let quad = 1u * TX + i % TX;
-      let key = block + i / TX;
-      var value = vec4<f32>(0.0);
-      if (key < params.key_tokens && quad < HEAD_QUADS) {
-        value = unpack(v[v_first + key * params.value_stride + quad]);
+      workgroupBarrier();
+      for (var i = 0u; i < KV; i++) {
+        let w = weights[part + i][ty];
+        {
+          let value = kv_memory[i * (QUADS * TX) + 0u + tx];
+          out0_0 += w.x * value;
+          out1_0 += w.y * value;
+          out2_0 += w.z * value;
+          out3_0 += w.w * value;
+        }
+        {
+          let value = kv_memory[i * (QUADS * TX) + 8u + tx];
+          out0_1 += w.x * value;
+          out1_1 += w.y * value;
+          out2_1 += w.z * value;
+          out3_1 += w.w * value;
+        }
       }
-      kv_staged[i] = value;
+      workgroupBarrier();
     }
-    workgroupBarrier();
-    out0_1 *= rescale0;
-    out1_1 *= rescale1;
-    out2_1 *= rescale2;
-    out3_1 *= rescale3;
-    for (var i = 0u; i < TX; i++) {
-      let v0 = kv_staged[(4u * i) * TX + tx];
-      let v1 = kv_staged[(4u * i + 1u) * TX + tx];
-      let v2 = kv_staged[(4u * i + 2u) * TX + tx];
-      let v3 = kv_staged[(4u * i + 3u) * TX + tx];
-      let w0 = weights[i * BQ_PADDED + row0];
-      out0_1 = out0_1 + w0.x * v0 + w0.y * v1 + w0.z * v2 + w0.w * v3;
-      let w1 = weights[i * BQ_PADDED + row1];
-      out1_1 = out1_1 + w1.x * v0 + w1.y * v1 + w1.z * v2 + w1.w * v3;
-      let w2 = weights[i * BQ_PADDED + row2];
-      out2_1 = out2_1 + w2.x * v0 + w2.y * v1 + w2.z * v2 + w2.w * v3;
-      let w3 = weights[i * BQ_PADDED + row3];
-      out3_1 = out3_1 + w3.x * v0 + w3.y * v1 + w3.z * v2 + w3.w * v3;
-    }
-    workgroupBarrier();
   }
 
-  row_values[tx * BQ_PADDED + row0] = l0;
-  row_values[tx * BQ_PADDED + row1] = l1;
-  row_values[tx * BQ_PADDED + row2] = l2;
-  row_values[tx * BQ_PADDED + row3] = l3;
+  q_memory[tx * TY + ty] = total;
   workgroupBarrier();
+  var sum = vec4<f32>(0.0);
+  for (var i = 0u; i < TX; i++) { sum += q_memory[i * TY + ty]; }
   let y_first = group.z * params.query_tokens * params.output_stride + head_quad + tx;
-  if (first + row0 < params.query_tokens) {
-    var sum = 0.0;
-    for (var i = 0u; i < TX; i++) { sum += row_values[i * BQ_PADDED + row0]; }
-    let y_row = y_first + (first + row0) * params.output_stride;
-    y[y_row + 0u * TX] = pack(out0_0 / sum);
-    y[y_row + 1u * TX] = pack(out0_1 / sum);
-
+  if (first + RQ * ty + 0u < params.query_tokens) {
+    let y_row = y_first + (first + RQ * ty + 0u) * params.output_stride;
+    { y[y_row + 0u] = pack(out0_0 / sum.x); }
+    { y[y_row + 8u] = pack(out0_1 / sum.x); }
   }
-  if (first + row1 < params.query_tokens) {
-    var sum = 0.0;
-    for (var i = 0u; i < TX; i++) { sum += row_values[i * BQ_PADDED + row1]; }
-    let y_row = y_first + (first + row1) * params.output_stride;
-    y[y_row + 0u * TX] = pack(out1_0 / sum);
-    y[y_row + 1u * TX] = pack(out1_1 / sum);
-
+  if (first + RQ * ty + 1u < params.query_tokens) {
+    let y_row = y_first + (first + RQ * ty + 1u) * params.output_stride;
+    { y[y_row + 0u] = pack(out1_0 / sum.y); }
+    { y[y_row + 8u] = pack(out1_1 / sum.y); }
   }
-  if (first + row2 < params.query_tokens) {
-    var sum = 0.0;
-    for (var i = 0u; i < TX; i++) { sum += row_values[i * BQ_PADDED + row2]; }
-    let y_row = y_first + (first + row2) * params.output_stride;
-    y[y_row + 0u * TX] = pack(out2_0 / sum);
-    y[y_row + 1u * TX] = pack(out2_1 / sum);
-
+  if (first + RQ * ty + 2u < params.query_tokens) {
+    let y_row = y_first + (first + RQ * ty + 2u) * params.output_stride;
+    { y[y_row + 0u] = pack(out2_0 / sum.z); }
+    { y[y_row + 8u] = pack(out2_1 / sum.z); }
   }
-  if (first + row3 < params.query_tokens) {
-    var sum = 0.0;
-    for (var i = 0u; i < TX; i++) { sum += row_values[i * BQ_PADDED + row3]; }
-    let y_row = y_first + (first + row3) * params.output_stride;
-    y[y_row + 0u * TX] = pack(out3_0 / sum);
-    y[y_row + 1u * TX] = pack(out3_1 / sum);
-
+  if (first + RQ * ty + 3u < params.query_tokens) {
+    let y_row = y_first + (first + RQ * ty + 3u) * params.output_stride;
+    { y[y_row + 0u] = pack(out3_0 / sum.w); }
+    { y[y_row + 8u] = pack(out3_1 / sum.w); }
   }
 }

@@ -1,16 +1,19 @@
 /**
- * `tile` attention for GPUs: a workgroup takes a block of BQ queries of one head and streams blocks of BK = 32 keys.
+ * `tile` attention for GPUs: a workgroup takes a block of queries of one head and streams blocks of BK = 64 keys.
  *
- * Invocations form TY rows × TX columns. Invocation (ty, tx) owns RQ query rows (ty + r·TY). Of the scores of a key
- * block it owns keys 4·tx … 4·tx + 3 of its rows, a register-blocked RQ×4 product. Of the output it owns every eighth
- * quad.
+ * Invocations form TY rows × TX columns. Invocation (tx, ty) has queries 4·ty … 4·ty + 3 of the block. Of the scores of a
+ * key block it owns every TX-th key, of the output every TX-th quad. What belongs to its four queries lies in one vec4: a
+ * score, the running maximum, the running sum.
  *
- * Row maxima meet in workgroup memory. Each invocation then knows m of its rows and keeps a partial l over its own
+ * Maxima meet in workgroup memory. Each invocation then knows those of its queries and keeps a partial sum over its own
  * keys, summed once at the end. Weights go through workgroup memory to the second product.
  *
- * q, k and v are staged TX = 8 quads at a time as f32: converting in the inner loop would cost as much as its
- * arithmetic. So any headDim up to 512 stays within 14 KiB. q and k are stored transposed with one quad of padding,
- * and keys in the order in which the columns read them: neighbouring invocations read neighbouring quads.
+ * q and k are staged CQ quads of a head at a time, v KV keys at a time with all their quads, as f32: converting in the inner
+ * loop would cost as much as its arithmetic. Workgroup memory is what a GPU runs out of first. At headDim 64 both products
+ * read 1.5 bytes of it for a multiply-add, at 512 3 and 1.25. So any headDim up to 512 stays within 14.3 KiB.
+ *
+ * Behind the last query, key or quad a stand-in is staged, the last one: such keys have weight 0, and such queries and
+ * quads are not stored.
  *
  * No subgroup operations, no assumption on the subgroup size. Barriers stand in uniform control flow: the loop bounds
  * are uniforms.
@@ -18,64 +21,78 @@
 import { unroll } from "../unroll.ts";
 import type { AttentionGrid, AttentionShader } from "./attention-naive.ts";
 
-/** Columns of invocations; also quads per staged chunk. */
-const TX = 8;
 /** Keys of a block. */
-const BK = 4 * TX;
-/** Queries of the largest block. */
-const MOST_QUERIES = 32;
+const BK = 64;
+/** Queries of an invocation. */
+const RQ = 4;
 
 /** Sizes of the shader for one headDim, under the names that they have there. */
 export interface TileShape {
+  /** Columns of invocations. */
+  readonly TX: number;
   /** Rows of invocations. */
   readonly TY: number;
   readonly INVOCATIONS: number;
-  /** Query rows per invocation: output accumulators stay within 16 quads, 64 f32 registers. */
-  readonly RQ: number;
   /** Queries of a workgroup. */
   readonly BQ: number;
-  /** Chunks of TX quads in a head; the last may be incomplete. */
-  readonly CHUNKS: number;
+  /** Quads of q and k that are staged at a time. */
+  readonly CQ: number;
+  /** Keys of v that are staged at a time. */
+  readonly KV: number;
+  /** Output quads of an invocation in a row: at most 4, 64 f32 registers in its four rows. */
+  readonly QUADS: number;
 }
 
 export function tileShape(headDim: number): TileShape {
-  const CHUNKS = Math.ceil(headDim / (4 * TX));
-  const RQ = CHUNKS <= 4 ? 4 : CHUNKS <= 8 ? 2 : 1;
-  const TY = CHUNKS <= 8 ? 8 : 16;
-  return { TY, INVOCATIONS: TY * TX, RQ, BQ: TY * RQ, CHUNKS };
+  const [TX, TY, CQ] = headDim <= 64 ? [8, 8, 4] : headDim <= 256 ? [16, 4, 8] : [32, 4, 8];
+  const QUADS = Math.ceil(headDim / (4 * TX));
+  return { TX, TY, INVOCATIONS: TX * TY, BQ: RQ * TY, CQ, KV: 128 / TX, QUADS };
 }
 
-/** Workgroup memory of the largest shape: q, k or v, weights; row maxima. */
-export const TILE_STORAGE_BYTES = 3 * TX * (BK + 1) * 16 + TX * (MOST_QUERIES + 1) * 4;
+/** Quads of workgroup memory: q, or maxima and sums; k or v; weights. One more for each row of k and q: banks. */
+function memoryQuads({ TY, BQ, CQ, QUADS, KV, TX }: TileShape): readonly [number, number, number] {
+  return [CQ * (BQ + 1), Math.max(CQ * (BK + 1), KV * QUADS * TX), BK * TY];
+}
 
-export function tileAttention({
-  batch,
-  queryTokens,
-  numHeads,
-  headDim,
-}: AttentionGrid): AttentionShader {
+/** Workgroup memory. */
+export const tileStorageBytes = (headDim: number): number =>
+  16 * memoryQuads(tileShape(headDim)).reduce((sum, quads) => sum + quads, 0);
+
+export function tileAttention(grid: AttentionGrid): AttentionShader {
+  const { batch, queryTokens, numHeads, headDim } = grid;
   const shape = tileShape(headDim);
-  const [BQ_PADDED, BK_PADDED] = [shape.BQ + 1, BK + 1];
-  const storage = { Q_QUADS: TX * BQ_PADDED, KV_QUADS: TX * BK_PADDED };
+  const [Q_MEMORY, KV_MEMORY] = memoryQuads(shape);
   return {
-    constants: { TX, ...shape, BK, BQ_PADDED, BK_PADDED, ...storage },
-    body: attentionTileWgsl(headDim, shape),
+    constants: { ...shape, BK, RQ, Q_MEMORY, KV_MEMORY },
+    body: attentionTileWgsl(headDim / 4, shape),
     workgroups: [Math.ceil(queryTokens / shape.BQ), numHeads, batch],
   };
 }
 
 /**
- * Variables of the invocation's query row `$r`: row$r is its place in the block, m$r the running maximum, l$r the
- * running sum over the invocation's keys, s$r the scores, then weights, of its four keys; out$r_$n is the row's output
- * quad in chunk `$n`.
+ * Loads quad `quad` of a row into workgroup memory `at`, in as many turns as an invocation has of so many quads; both are
+ * expressions of `i`.
  */
-function attentionTileWgsl(headDim: number, { RQ, CHUNKS }: TileShape): string {
-  const wholeChunks = Math.floor(headDim / (4 * TX));
-  const lastChunk =
-    wholeChunks === CHUNKS
-      ? ""
-      : /* wgsl */ `let last_quad = (CHUNKS - 1u) * TX;
-    if (tx + last_quad < HEAD_QUADS) { y[y_row + last_quad] = pack(out$r_${wholeChunks} / sum); }`;
+function stageWgsl(turns: number, at: string, value: string): string {
+  return /* wgsl */ `for (var turn = 0u; turn < ${turns}u; turn++) {
+        let i = turn * INVOCATIONS + local;
+        ${at} = unpack(${value});
+      }`;
+}
+
+/**
+ * `score$k` are the scores, then weights, of the invocation's key `$k` for its four queries; `out$r_$n` is the output quad
+ * `$n` of its query `$r`.
+ */
+function attentionTileWgsl(headQuads: number, shape: TileShape): string {
+  const { TX, INVOCATIONS, BQ, CQ, KV, QUADS } = shape;
+  const keys = BK / TX;
+  const rows = "xyzw";
+  const isRagged = headQuads % CQ !== 0;
+  const quad = isRagged ? "min(chunk + i % CQ, HEAD_QUADS - 1u)" : "chunk + i % CQ";
+  // Zeros of q where a stand-in of k would count.
+  const q = `q[q_first + min(first + i / CQ, params.query_tokens - 1u) * params.query_stride + ${quad}]`;
+  const qAt = "q_memory[(i % CQ) * (BQ + 1u) + i / CQ]";
   return /* wgsl */ `
 const MASKED: f32 = -3.0e38;
 
@@ -84,10 +101,9 @@ fn add_dot(sum: f32, a: vec4<f32>, b: vec4<f32>) -> f32 {
   return sum + a.x * b.x + a.y * b.y + a.z * b.z + a.w * b.w;
 }
 
-var<workgroup> q_staged: array<vec4<f32>, Q_QUADS>; // [quad][query]
-var<workgroup> kv_staged: array<vec4<f32>, KV_QUADS>; // k: [quad][key slot]; v: [key][quad], not padded
-var<workgroup> weights: array<vec4<f32>, Q_QUADS>; // [four keys][query]
-var<workgroup> row_values: array<f32, Q_QUADS>; // [column][query]: maxima, at last sums
+var<workgroup> q_memory: array<vec4<f32>, Q_MEMORY>; // q: [quad][query]; maxima, at last sums: [column][row]
+var<workgroup> kv_memory: array<vec4<f32>, KV_MEMORY>; // k: [quad][key]; v: [key][quad]
+var<workgroup> weights: array<array<vec4<f32>, TY>, BK>; // [key][row], of four queries
 
 @compute @workgroup_size(INVOCATIONS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
@@ -98,113 +114,82 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let q_first = group.z * params.query_tokens * params.query_stride + params.query_offset + head_quad;
   let k_first = group.z * params.key_tokens * params.key_stride + params.key_offset + head_quad;
   let v_first = group.z * params.key_tokens * params.value_stride + params.value_offset + head_quad;
-  ${unroll(RQ, "$r", "let row$r = ty + $ru * TY; var m$r = MASKED; var l$r = 0.0;")}
-  ${unroll(RQ, "$r", unroll(CHUNKS, "$n", "var out$r_$n = vec4<f32>(0.0);"))}
+  var highest = vec4<f32>(MASKED);
+  var total = vec4<f32>(0.0);
+  ${unroll(RQ, (r) => unroll(QUADS, (n) => `var out${r}_${n} = vec4<f32>(0.0);`))}
 
   for (var block = 0u; block < params.key_tokens; block += BK) {
-    ${unroll(RQ, "$r", "var s$r = vec4<f32>(0.0);")}
-    for (var chunk = 0u; chunk < CHUNKS * TX; chunk += TX) {
-      for (var i = local; i < TX * BQ; i += INVOCATIONS) {
-        let c = i % TX;
-        let query = first + i / TX;
-        var value = vec4<f32>(0.0);
-        if (query < params.query_tokens && chunk + c < HEAD_QUADS) {
-          value = unpack(q[q_first + query * params.query_stride + chunk + c]);
-        }
-        q_staged[c * BQ_PADDED + i / TX] = value;
-      }
-      for (var i = local; i < TX * BK; i += INVOCATIONS) {
-        let c = i % TX;
-        let slot = i / TX;
-        let key = block + slot;
-        var value = vec4<f32>(0.0);
-        if (key < params.key_tokens && chunk + c < HEAD_QUADS) {
-          value = unpack(k[k_first + key * params.key_stride + chunk + c]);
-        }
-        kv_staged[c * BK_PADDED + (slot % 4u) * TX + slot / 4u] = value;
-      }
+    ${unroll(keys, (k) => `var score${k} = vec4<f32>(0.0);`)}
+    for (var chunk = 0u; chunk < HEAD_QUADS; chunk += CQ) {
+      ${stageWgsl((CQ * BQ) / INVOCATIONS, qAt, q)}
+      ${stageWgsl(
+        (CQ * BK) / INVOCATIONS,
+        "kv_memory[(i % CQ) * (BK + 1u) + i / CQ]",
+        `k[k_first + min(block + i / CQ, params.key_tokens - 1u) * params.key_stride + ${quad}]`,
+      )}
       workgroupBarrier();
-      for (var c = 0u; c < TX; c++) {
-        let at = c * BK_PADDED + tx;
-        let k0 = kv_staged[at];
-        let k1 = kv_staged[at + TX];
-        let k2 = kv_staged[at + 2u * TX];
-        let k3 = kv_staged[at + 3u * TX];
+      for (var c = 0u; c < ${isRagged ? "min(CQ, HEAD_QUADS - chunk)" : "CQ"}; c++) {
+        ${unroll(RQ, (r) => `let q${r} = q_memory[c * (BQ + 1u) + RQ * ty + ${r}u];`)}
         ${unroll(
-          RQ,
-          "$r",
-          /* wgsl */ `let q$r = q_staged[c * BQ_PADDED + row$r];
-        s$r = vec4<f32>(add_dot(s$r.x, q$r, k0), add_dot(s$r.y, q$r, k1), add_dot(s$r.z, q$r, k2), add_dot(s$r.w, q$r, k3));`,
+          keys,
+          (k) => `{
+          let key = kv_memory[c * (BK + 1u) + ${k * TX}u + tx];
+          ${unroll(RQ, (r) => `score${k}.${rows.charAt(r)} = add_dot(score${k}.${rows.charAt(r)}, q${r}, key);`)}
+        }`,
         )}
       }
       workgroupBarrier();
     }
 
-    let keys = vec4<u32>(block + 4u * tx) + vec4<u32>(0u, 1u, 2u, 3u);
-    let is_key = keys < vec4<u32>(params.key_tokens);
-    ${unroll(
-      RQ,
-      "$r",
-      /* wgsl */ `s$r = select(vec4<f32>(MASKED), s$r * params.scale_log2e, is_key);
-    row_values[tx * BQ_PADDED + row$r] = max(max(s$r.x, s$r.y), max(s$r.z, s$r.w));`,
-    )}
+    ${unroll(keys, (k) => `score${k} = select(vec4<f32>(MASKED), score${k} * params.scale_log2e, block + ${k * TX}u + tx < params.key_tokens);`)}
+    q_memory[tx * TY + ty] = ${Array.from({ length: keys }, (_, k) => `score${k}`).reduce((a, b) => `max(${a}, ${b})`)};
     workgroupBarrier();
-    ${unroll(RQ, "$r", "var n$r = m$r;")}
-    for (var i = 0u; i < TX; i++) {
-      ${unroll(RQ, "$r", "n$r = max(n$r, row_values[i * BQ_PADDED + row$r]);")}
-    }
+    var now_highest = highest;
+    for (var i = 0u; i < TX; i++) { now_highest = max(now_highest, q_memory[i * TY + ty]); }
+    let rescale = exp2(highest - now_highest);
+    highest = now_highest;
+    total *= rescale;
     ${unroll(
-      RQ,
-      "$r",
-      /* wgsl */ `let rescale$r = exp2(m$r - n$r);
-    m$r = n$r;
-    s$r = exp2(s$r - vec4<f32>(n$r));
-    l$r = l$r * rescale$r + dot(s$r, vec4<f32>(1.0));
-    weights[tx * BQ_PADDED + row$r] = s$r;`,
+      keys,
+      (k) => `score${k} = exp2(score${k} - highest);
+    total += score${k};
+    weights[${k * TX}u + tx][ty] = score${k};`,
     )}
+    ${unroll(RQ, (r) => unroll(QUADS, (n) => `out${r}_${n} *= rescale.${rows.charAt(r)};`))}
 
-    ${unroll(
-      CHUNKS,
-      "$n",
-      /* wgsl */ `for (var i = local; i < TX * BK; i += INVOCATIONS) {
-      let quad = $nu * TX + i % TX;
-      let key = block + i / TX;
-      var value = vec4<f32>(0.0);
-      if (key < params.key_tokens && quad < HEAD_QUADS) {
-        value = unpack(v[v_first + key * params.value_stride + quad]);
-      }
-      kv_staged[i] = value;
-    }
-    workgroupBarrier();
-    ${unroll(RQ, "$r", "out$r_$n *= rescale$r;")}
-    for (var i = 0u; i < TX; i++) {
-      let v0 = kv_staged[(4u * i) * TX + tx];
-      let v1 = kv_staged[(4u * i + 1u) * TX + tx];
-      let v2 = kv_staged[(4u * i + 2u) * TX + tx];
-      let v3 = kv_staged[(4u * i + 3u) * TX + tx];
-      ${unroll(
-        RQ,
-        "$r",
-        /* wgsl */ `let w$r = weights[i * BQ_PADDED + row$r];
-      out$r_$n = out$r_$n + w$r.x * v0 + w$r.y * v1 + w$r.z * v2 + w$r.w * v3;`,
+    for (var part = 0u; part < BK; part += KV) {
+      ${stageWgsl(
+        (KV * QUADS * TX) / INVOCATIONS,
+        "kv_memory[i]",
+        `v[v_first + min(block + part + i / (QUADS * TX), params.key_tokens - 1u) * params.value_stride + ${
+          headQuads === QUADS * TX ? "i % (QUADS * TX)" : "min(i % (QUADS * TX), HEAD_QUADS - 1u)"
+        }]`,
       )}
+      workgroupBarrier();
+      for (var i = 0u; i < KV; i++) {
+        let w = weights[part + i][ty];
+        ${unroll(
+          QUADS,
+          (n) => `{
+          let value = kv_memory[i * (QUADS * TX) + ${n * TX}u + tx];
+          ${unroll(RQ, (r) => `out${r}_${n} += w.${rows.charAt(r)} * value;`)}
+        }`,
+        )}
+      }
+      workgroupBarrier();
     }
-    workgroupBarrier();`,
-    )}
   }
 
-  ${unroll(RQ, "$r", "row_values[tx * BQ_PADDED + row$r] = l$r;")}
+  q_memory[tx * TY + ty] = total;
   workgroupBarrier();
+  var sum = vec4<f32>(0.0);
+  for (var i = 0u; i < TX; i++) { sum += q_memory[i * TY + ty]; }
   let y_first = group.z * params.query_tokens * params.output_stride + head_quad + tx;
   ${unroll(
     RQ,
-    "$r",
-    /* wgsl */ `if (first + row$r < params.query_tokens) {
-    var sum = 0.0;
-    for (var i = 0u; i < TX; i++) { sum += row_values[i * BQ_PADDED + row$r]; }
-    let y_row = y_first + (first + row$r) * params.output_stride;
-    ${unroll(wholeChunks, "$n", "y[y_row + $nu * TX] = pack(out$r_$n / sum);")}
-    ${lastChunk}
+    (r) => `if (first + RQ * ty + ${r}u < params.query_tokens) {
+    let y_row = y_first + (first + RQ * ty + ${r}u) * params.output_stride;
+    ${unroll(QUADS, (n) => `${(n + 1) * TX <= headQuads ? "" : `if (tx + ${n * TX}u < HEAD_QUADS) `}{ y[y_row + ${n * TX}u] = pack(out${r}_${n} / sum.${rows.charAt(r)}); }`)}
   }`,
   )}
 }

@@ -25,7 +25,7 @@ import { defineKernel, dispatch, f32, reads, sizeClass, u32, writes } from "../k
 import type { AttentionGrid, AttentionShader } from "./attention-naive.ts";
 import { naiveAttention } from "./attention-naive.ts";
 import { threadAttention } from "./attention-thread.ts";
-import { TILE_STORAGE_BYTES, tileAttention, tileShape } from "./attention-tile.ts";
+import { tileAttention, tileShape, tileStorageBytes } from "./attention-tile.ts";
 
 /**
  * Operands `q`, `k`, `v`, `y`. Strides (channels per token row in memory) and offsets (first channel of head
@@ -125,10 +125,10 @@ function refusal(
   const fits =
     invocations <= limits.maxComputeInvocationsPerWorkgroup &&
     invocations <= limits.maxComputeWorkgroupSizeX &&
-    TILE_STORAGE_BYTES <= limits.maxComputeWorkgroupStorageSize;
+    tileStorageBytes(headDim) <= limits.maxComputeWorkgroupStorageSize;
   return fits
     ? null
-    : `tile needs workgroups of ${invocations} with ${TILE_STORAGE_BYTES} bytes, got ` +
+    : `tile needs workgroups of ${invocations} with ${tileStorageBytes(headDim)} bytes, got ` +
         `${limits.maxComputeInvocationsPerWorkgroup} and ${limits.maxComputeWorkgroupStorageSize}`;
 }
 

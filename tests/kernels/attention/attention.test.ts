@@ -3,7 +3,7 @@ import type { Caps } from "../../../src/gpu/caps.ts";
 import { BASELINE_CAPS, DEFAULT_LIMITS } from "../../../src/gpu/caps.ts";
 import { ShapeError } from "../../../src/gpu/shape.ts";
 import { threadQueries } from "../../../src/kernels/attention/attention-thread.ts";
-import { TILE_STORAGE_BYTES, tileShape } from "../../../src/kernels/attention/attention-tile.ts";
+import { tileShape, tileStorageBytes } from "../../../src/kernels/attention/attention-tile.ts";
 import type { AttentionProblem } from "../../../src/kernels/attention/attention.ts";
 import { attention } from "../../../src/kernels/attention/attention.ts";
 
@@ -91,7 +91,7 @@ describe("attention select", () => {
     const limits = (change: Partial<Caps["limits"]>) => ({
       limits: { ...DEFAULT_LIMITS, ...change },
     });
-    expect(select(limits({ maxComputeWorkgroupStorageSize: TILE_STORAGE_BYTES - 1 }))).toBe(
+    expect(select(limits({ maxComputeWorkgroupStorageSize: tileStorageBytes(64) - 1 }))).toBe(
       "thread",
     );
     expect(select(limits({ maxComputeInvocationsPerWorkgroup: 64 }), 64)).toBe("tile");
@@ -101,26 +101,27 @@ describe("attention select", () => {
 });
 
 describe("attention plan", () => {
-  it("declares no more workgroup memory than TILE_STORAGE_BYTES", () => {
-    const declared = HEAD_DIMS.map((headDim) => {
+  it("declares the workgroup memory that it asks for, within the default limits", () => {
+    for (const headDim of HEAD_DIMS) {
       const { code = "" } =
         attention.plan(withHeadDim(headDim), BASELINE_CAPS, "tile").dispatches[0] ?? {};
+      const sizeOf = (name: string): number =>
+        Number(new RegExp(`const ${name}: u32 = (\\d+)u;`).exec(code)?.[1]);
       let bytes = 0;
-      for (const [, element, size] of code.matchAll(/var<workgroup> \w+: array<(.+), (\w+)>/g)) {
-        const [, count] = new RegExp(`const ${size}: u32 = (\\d+)u;`).exec(code) ?? [];
-        bytes += Number(count) * (element === "f32" ? 4 : 16);
+      for (const [, type = ""] of code.matchAll(/var<workgroup> \w+: (array<.+>);/g)) {
+        const sizes = [...type.matchAll(/, (\w+)>/g)].map(([, name = ""]) => sizeOf(name));
+        bytes += sizes.reduce((product, size) => product * size, 16); // of vec4<f32>
       }
-      return bytes;
-    });
-    expect(Math.max(...declared)).toBe(TILE_STORAGE_BYTES);
-    expect(TILE_STORAGE_BYTES).toBeLessThanOrEqual(DEFAULT_LIMITS.maxComputeWorkgroupStorageSize);
+      expect(bytes).toBe(tileStorageBytes(headDim));
+      expect(bytes).toBeLessThanOrEqual(DEFAULT_LIMITS.maxComputeWorkgroupStorageSize);
+    }
   });
 
   it("keeps accumulators and function memory bounded for every headDim", () => {
     for (const headDim of HEAD_DIMS) {
-      const { CHUNKS, RQ } = tileShape(headDim);
-      expect(CHUNKS * RQ).toBeLessThanOrEqual(16);
-      expect(CHUNKS * 32).toBeGreaterThanOrEqual(headDim);
+      const { QUADS, TX } = tileShape(headDim);
+      expect(QUADS).toBeLessThanOrEqual(4);
+      expect(4 * QUADS * TX).toBeGreaterThanOrEqual(headDim);
       expect(threadQueries(headDim) * headDim * 8).toBeLessThanOrEqual(6144);
     }
   });
