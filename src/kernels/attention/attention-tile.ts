@@ -69,10 +69,7 @@ export function tileAttention(grid: AttentionGrid): AttentionShader {
   };
 }
 
-/**
- * Loads quad `quad` of a row into workgroup memory `at`, in as many turns as an invocation has of so many quads; both are
- * expressions of `i`.
- */
+/** Stages `turns` quads of an invocation: `value` to `at`, expressions of the quad's number `i`. */
 function stageWgsl(turns: number, at: string, value: string): string {
   return /* wgsl */ `for (var turn = 0u; turn < ${turns}u; turn++) {
         let i = turn * INVOCATIONS + local;
@@ -90,7 +87,6 @@ function attentionTileWgsl(headQuads: number, shape: TileShape): string {
   const rows = "xyzw";
   const isRagged = headQuads % CQ !== 0;
   const quad = isRagged ? "min(chunk + i % CQ, HEAD_QUADS - 1u)" : "chunk + i % CQ";
-  // Zeros of q where a stand-in of k would count.
   const q = `q[q_first + min(first + i / CQ, params.query_tokens - 1u) * params.query_stride + ${quad}]`;
   const qAt = "q_memory[(i % CQ) * (BQ + 1u) + i / CQ]";
   return /* wgsl */ `
