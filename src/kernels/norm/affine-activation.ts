@@ -7,9 +7,10 @@
  * writes it: [N][2][quads of totalChannels] vec4, all a of an image and then all b. The channels of x begin at
  * `channelOffset` in y and in the table: a norm over two concatenated tensors is two plans that write one y.
  *
- * One invocation per quad and strip of STRIP_PIXELS pixels, quads innermost; a and b are read once for a strip. f32
+ * One invocation per quad and strip of pixels, quads innermost; a and b are read once for a strip. f32
  * arithmetic, one rounding. Padding stays zero: a and b are 0 there.
  */
+import type { Caps } from "../../gpu/caps.ts";
 import type { DType } from "../../gpu/dtype.ts";
 import { dtypeByteLength } from "../../gpu/dtype.ts";
 import { ShapeError, isShape, quadCount } from "../../gpu/shape.ts";
@@ -38,8 +39,11 @@ export interface AffineActivationProblem {
 
 const WORKGROUP = 64;
 
-/** Pixels of one invocation: amortises 32 B of scale and shift over 4 × 16 B (f16) of x and y. */
-const STRIP_PIXELS = 4;
+/**
+ * Pixels of one invocation, which share 32 B of scale and shift. On software adapters those and what an invocation costs
+ * before its first pixel are a third of the time with 4 (bench/NOTES.md).
+ */
+const stripPixels = ({ isSoftware }: Caps): number => (isSoftware ? 64 : 4);
 
 const BODY = /* wgsl */ `${activationWgsl("silu")}
 @compute @workgroup_size(WORKGROUP)
@@ -94,6 +98,7 @@ export const affineActivation: Kernel<AffineActivationProblem, "strip"> = define
   dispatches(problem, caps) {
     const { dtype, batch, pixels, channels, channelOffset, totalChannels, activation } = problem;
     const quads = quadCount(channels);
+    const STRIP_PIXELS = stripPixels(caps);
     const strips = Math.ceil(pixels / STRIP_PIXELS);
     const invocations = batch * strips * quads;
     const header = {
