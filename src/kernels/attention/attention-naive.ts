@@ -15,6 +15,8 @@ export interface AttentionGrid {
 /** A variant's shader: below a header with the constants, `HEAD_QUADS`, and the params of `attention`. */
 export interface AttentionShader {
   readonly constants: Readonly<Record<string, number>>;
+  /** Lines in front of the shader. */
+  readonly directives?: readonly string[];
   readonly body: string;
   readonly workgroups: readonly [number, number, number];
 }

@@ -4,13 +4,13 @@
  *
  * Made for software adapters, where every load is a bounds-checked gather and costs as much as several FMAs. A k or v
  * quad serves TQ queries; a q or output quad serves eight keys. Neighbouring invocations hold neighbouring queries,
- * so they read the same k and v: a broadcast, not a gather, on SwiftShader.
+ * so they need the same k and v: where the subgroup is four lanes each of them loads one key of four.
  *
- * Measured on SwiftShader (5 heads, d 64, GFLOP/s per core), TQ×BK: 4×4 0.8, 4×8 1.0, 4×16 1.07, 8×8 1.04, 8×4 0.7.
- * 8×8 and 4×16 compile two to six times longer. 4×8 with fma() 0.9; with q read from storage each time 0.9. With the
- * channel loop unrolled too 1.2, but that compiles for 16 s. f16 costs 15 % more: half the loads nearly make up for
- * unpacking. llvmpipe's compiler takes seconds for the long blocks of f16, once: Mesa caches the result.
+ * Scores and weights of four keys are one vec4, and four quads of k or v the columns of a matrix, which SwiftShader
+ * multiplies in registers. q and the output are loaded and stored in one loop each: two small loops within each other are
+ * unrolled by Mesa, and the conversions of f16 then took 30 s to compile (bench/NOTES.md has all figures).
  */
+import type { Caps } from "../../gpu/caps.ts";
 import { unroll } from "../unroll.ts";
 import type { AttentionGrid, AttentionShader } from "./attention-naive.ts";
 
@@ -27,36 +27,67 @@ export function threadQueries(headDim: number): number {
   return Math.max(1, Math.min(4, Math.floor(6144 / (8 * headDim))));
 }
 
-export function threadAttention({
-  batch,
-  queryTokens,
-  numHeads,
-  headDim,
-}: AttentionGrid): AttentionShader {
+export function threadAttention(
+  { batch, queryTokens, numHeads, headDim }: AttentionGrid,
+  caps: Caps,
+): AttentionShader {
   const TQ = threadQueries(headDim);
+  const shares = sharesKeys(caps);
   return {
+    directives: shares ? ["enable subgroups;"] : [],
     constants: { TQ, BK, WORKGROUP },
-    body: attentionThreadWgsl(TQ),
+    body: attentionThreadWgsl(TQ, shares),
     workgroups: [Math.ceil(queryTokens / (TQ * WORKGROUP)), numHeads, batch],
   };
 }
 
 /**
- * Variables of query `$t` and key `$j`: m$t is the query's running maximum, l$t its running sum, s$t_$j the pair's
- * score, then weight. qs and out are [channel quad][query].
+ * Whether lanes exchange keys. In wider subgroups, those of llvmpipe, what all lanes load from one address is one load, and
+ * the exchange costs more than it saves.
  */
-function attentionThreadWgsl(TQ: number): string {
-  const keys = Array.from({ length: BK }, (_, j) => j);
-  const maximum = keys.reduce((rest, j) => `max(${rest}, s$t_${j})`, "m$t");
-  const sum = keys.map((j) => `s$t_${j}`).join(" + ");
-  const weighted = keys.map((j) => `s$t_${j} * v${j}`).join(" + ");
+const sharesKeys = ({ hasSubgroups, subgroupSizes: [least, most] }: Caps): boolean =>
+  hasSubgroups && least === 4 && most === 4;
+
+/** Declares `<name><j>`, the first quads of a block's keys, or of those that the lane loads for others. */
+function keyRowsWgsl(name: string, first: string, stride: string, shares: boolean): string {
+  const row = (j: number, key: string): string =>
+    `let ${name}${j} = ${first} + min(block + ${key}, last_key) * ${stride};`;
+  return shares
+    ? unroll(BK / 4, (m) => row(m, `${4 * m}u + (lane & 3u)`))
+    : unroll(BK, (j) => row(j, `${j}u`));
+}
+
+/** Declares `four<m>`, quad `c` of every four keys, as the columns of a matrix. */
+function fourKeysWgsl(operand: string, rows: string, shares: boolean): string {
+  const load = (row: number): string => `unpack(${operand}[${rows}${row} + c])`;
+  const columns = (column: (j: number) => string): string => [0, 1, 2, 3].map(column).join(", ");
+  return unroll(BK / 4, (m) =>
+    shares
+      ? `let own${m} = ${load(m)};
+      let four${m} = mat4x4<f32>(${columns((j) => `subgroupBroadcast(own${m}, ${j}u)`)});`
+      : `let four${m} = mat4x4<f32>(${columns((j) => load(4 * m + j))});`,
+  );
+}
+
+/**
+ * Variables of query `$t` and the four keys `$m` of a block: m$t is the query's running maximum, l$t four parts of its running
+ * sum, s$t_$m the scores, then weights. qs and out are [channel quad][query].
+ */
+function attentionThreadWgsl(TQ: number, shares: boolean): string {
+  const fours = BK / 4;
+  const each = (line: (t: number, m: number) => string): string =>
+    unroll(TQ, (t) => unroll(fours, (m) => line(t, m)));
+  const highest = (t: number): string =>
+    Array.from({ length: fours }, (_, m) => `s${t}_${m}`).reduce((a, b) => `max(${a}, ${b})`);
+  const lane = shares ? ", @builtin(subgroup_invocation_id) lane: u32" : "";
   return /* wgsl */ `
 const MASKED: f32 = -3.0e38;
 
+fn highest_of(v: vec4<f32>) -> f32 { return max(max(v.x, v.y), max(v.z, v.w)); }
+
 @compute @workgroup_size(WORKGROUP)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32${lane}) {
   let first = (group.x * WORKGROUP + local) * TQ;
-  if (first >= params.query_tokens) { return; }
   let head_quad = group.y * HEAD_QUADS;
   let q_first = group.z * params.query_tokens * params.query_stride + params.query_offset + head_quad;
   let k_first = group.z * params.key_tokens * params.key_stride + params.key_offset + head_quad;
@@ -68,57 +99,54 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   var qs: array<vec4<f32>, TQ * HEAD_QUADS>;
   var out: array<vec4<f32>, TQ * HEAD_QUADS>;
   // Queries beyond the last are computed as copies of it and not written.
-  ${unroll(TQ, "$t", "let q_row$t = q_first + min(first + $tu, last_query) * params.query_stride;")}
-  for (var c = 0u; c < HEAD_QUADS; c++) {
-    ${unroll(TQ, "$t", "qs[c * TQ + $tu] = unpack(q[q_row$t + c]) * params.scale_log2e;")}
+  for (var i = 0u; i < TQ * HEAD_QUADS; i++) {
+    let q_row = q_first + min(first + i % TQ, last_query) * params.query_stride;
+    qs[i] = unpack(q[q_row + i / TQ]) * params.scale_log2e;
   }
-  ${unroll(TQ, "$t", "var m$t = MASKED; var l$t = 0.0;")}
+  ${unroll(TQ, "$t", "var m$t = MASKED; var l$t = vec4<f32>(0.0);")}
 
   for (var block = 0u; block < params.key_tokens; block += BK) {
-    ${unroll(BK, "$j", "let key$j = min(block + $ju, last_key);")}
-    ${unroll(BK, "$j", "let k_row$j = k_first + key$j * params.key_stride;")}
+    ${keyRowsWgsl("k_row", "k_first", "params.key_stride", shares)}
     // Scores of the block.
-    ${unroll(TQ, "$t", unroll(BK, "$j", "var s$t_$j = 0.0;"))}
+    ${each((t, m) => `var s${t}_${m} = vec4<f32>(0.0);`)}
     for (var c = 0u; c < HEAD_QUADS; c++) {
-      ${unroll(BK, "$j", "let k$j = unpack(k[k_row$j + c]);")}
-      ${unroll(
-        TQ,
-        "$t",
-        /* wgsl */ `let q$t = qs[c * TQ + $tu];
-      ${unroll(BK, "$j", "s$t_$j += dot(q$t, k$j);")}`,
-      )}
+      ${fourKeysWgsl("k", "k_row", shares)}
+      ${unroll(TQ, "$t", "let q$t = qs[c * TQ + $tu];")}
+      ${each((t, m) => `s${t}_${m} += q${t} * four${m};`)}
     }
     // Keys beyond the last are copies of it: weight 0.
     if (block + (BK - 1u) > last_key) {
-      ${unroll(BK, "$j", `if (block + $ju > last_key) { ${unroll(TQ, "$t", "s$t_$j = MASKED;")} }`)}
+      ${unroll(fours, (m) => `let is_key${m} = vec4<u32>(${[0, 1, 2, 3].map((j) => `block + ${4 * m + j}u`).join(", ")}) <= vec4<u32>(last_key);`)}
+      ${each((t, m) => `s${t}_${m} = select(vec4<f32>(MASKED), s${t}_${m}, is_key${m});`)}
     }
     // Weights under the new maximum n. What was summed under the old one is rescaled.
     ${unroll(
       TQ,
-      "$t",
-      /* wgsl */ `let n$t = ${maximum};
-    let rescale$t = exp2(m$t - n$t);
-    m$t = n$t;
-    ${unroll(BK, "$j", "s$t_$j = exp2(s$t_$j - n$t);")}
-    l$t = l$t * rescale$t + ${sum};`,
+      (t) => `let n${t} = max(m${t}, highest_of(${highest(t)}));
+    let rescale${t} = exp2(m${t} - n${t});
+    m${t} = n${t};
+    l${t} *= rescale${t};`,
+    )}
+    ${each(
+      (t, m) => `s${t}_${m} = exp2(s${t}_${m} - n${t});
+    l${t} += s${t}_${m};`,
     )}
     // Weighted values.
-    ${unroll(BK, "$j", "let v_row$j = v_first + key$j * params.value_stride;")}
+    ${keyRowsWgsl("v_row", "v_first", "params.value_stride", shares)}
     for (var c = 0u; c < HEAD_QUADS; c++) {
-      ${unroll(BK, "$j", "let v$j = unpack(v[v_row$j + c]);")}
-      ${unroll(TQ, "$t", `out[c * TQ + $tu] = out[c * TQ + $tu] * rescale$t + ${weighted};`)}
+      ${fourKeysWgsl("v", "v_row", shares)}
+      ${unroll(TQ, (t) => {
+        const weighted = Array.from({ length: fours }, (_, m) => `four${m} * s${t}_${m}`);
+        return `out[c * TQ + ${t}u] = out[c * TQ + ${t}u] * rescale${t} + ${weighted.join(" + ")};`;
+      })}
     }
   }
 
-  // l is the sum of all weights.
-  ${unroll(
-    TQ,
-    "$t",
-    /* wgsl */ `if (first + $tu <= last_query) {
-    let y_row = y_first + (first + $tu) * params.output_stride;
-    for (var c = 0u; c < HEAD_QUADS; c++) { y[y_row + c] = pack(out[c * TQ + $tu] / l$t); }
-  }`,
-  )}
+  let totals = array<f32, TQ>(${unroll(TQ, "$t", "dot(l$t, vec4<f32>(1.0)),")}); // sums of all weights
+  for (var i = 0u; i < TQ * HEAD_QUADS; i++) {
+    let query = first + i % TQ;
+    if (query <= last_query) { y[y_first + query * params.output_stride + i / TQ] = pack(out[i] / totals[i % TQ]); }
+  }
 }
 `;
 }

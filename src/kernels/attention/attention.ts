@@ -132,7 +132,9 @@ function refusal(
         `${limits.maxComputeInvocationsPerWorkgroup} and ${limits.maxComputeWorkgroupStorageSize}`;
 }
 
-const SHADERS: Readonly<Record<AttentionVariant, (grid: AttentionGrid) => AttentionShader>> = {
+const SHADERS: Readonly<
+  Record<AttentionVariant, (grid: AttentionGrid, caps: Caps) => AttentionShader>
+> = {
   naive: naiveAttention,
   thread: threadAttention,
   tile: tileAttention,
@@ -149,10 +151,11 @@ export const attention: Kernel<AttentionProblem, AttentionVariant> = defineKerne
     caps.isSoftware || refusal(problem, caps, "tile") !== null ? "thread" : "tile",
   dispatches(problem, caps, variant) {
     const { dtype, headDim } = problem;
-    const { constants, body, workgroups } = SHADERS[variant](problem);
+    const { directives = [], constants, body, workgroups } = SHADERS[variant](problem, caps);
     const header = {
       caps,
       dtype,
+      directives,
       operands: [reads("q"), reads("k"), reads("v"), writes("y")],
       // Strides and offsets in quads. log2 e turns exp into exp2, which is what hardware has.
       params: [
