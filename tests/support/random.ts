@@ -17,3 +17,9 @@ export function uniformArray(count: number, seed: number, scale = 1, offset = 0)
   const next = uniformSource(seed);
   return Float64Array.from({ length: count }, () => (next() * 2 - 1) * scale + offset);
 }
+
+/** `count` bytes. */
+export function noiseBytes(count: number, seed: number): Uint8Array<ArrayBuffer> {
+  const next = uniformSource(seed);
+  return Uint8Array.from({ length: count }, () => Math.floor(next() * 256));
+}

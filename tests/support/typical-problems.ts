@@ -266,6 +266,23 @@ export const TYPICAL_PROBLEMS: readonly TypicalProblem[] = [
     place: null,
     roundToHalf: false,
   }),
+  ...typical(kernels.hiddenColors, "the colours of a cut-out's invisible pixels", {
+    width: 128,
+    height: 128,
+  }),
+  ...typical(kernels.keepFlat, "a chart's areas of one colour, ×4", {
+    width: 128,
+    height: 128,
+    scale: 4,
+  }),
+  ...typical(kernels.padEdges, "a narrow picture in one of the least size", {
+    srcWidth: 1,
+    srcHeight: 600,
+    left: 63,
+    top: 0,
+    width: 128,
+    height: 600,
+  }),
   ...typical(kernels.replaceAlpha, "another image's alpha", { pixels: 262_144 }),
   ...typical(kernels.resizeF32, "columns of an RGBA8 image to 224, antialiased", {
     srcType: "rgba8",
