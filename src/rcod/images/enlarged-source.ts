@@ -47,19 +47,21 @@ export function enlargeSource(
   geometry: Geometry,
   { degradation }: ModelConfigs,
   rounding: Rounding,
+  keepsHidden = false,
 ): Promise<EnlargedSource> {
   return degradation
-    ? enlargeBilinear(gpu, image, geometry, rounding)
-    : enlargeByPillow(gpu, image, geometry);
+    ? enlargeBilinear(gpu, image, geometry, rounding, keepsHidden)
+    : enlargeByPillow(gpu, image, geometry, keepsHidden);
 }
 
 /** Enlarges in 8 bits by the resizes of `geometry`; edges are repeated into the padding: RCOD_O. */
 async function enlargeByPillow(
   gpu: Gpu,
   raw: SourceImage,
-  { prepare, workWidth, workHeight }: Geometry,
+  { padded, prepare, workWidth, workHeight }: Geometry,
+  keepsHidden: boolean,
 ): Promise<EnlargedSource> {
-  let image = await packedSource(gpu, raw);
+  let image = await packedSource(gpu, raw, { padded, keepsHidden });
   try {
     for (const { width, height, filter } of prepare) {
       const next = await resizeImage(gpu, image, width, height, filter);
@@ -91,12 +93,16 @@ export async function enlargeBilinear(
   raw: SourceImage,
   { sourceWidth, sourceHeight, workWidth, workHeight }: Geometry,
   rounding: Rounding,
+  keepsHidden = false,
 ): Promise<EnlargedSource> {
   const shape = [1, workHeight, workWidth, 3];
   const byteLength = activationByteLength(shape, "f32");
   const owned: GPUBuffer[] = [];
   try {
-    const small: ResizeSource = { ...(await packedSource(gpu, raw)), type: "rgba8" };
+    const small: ResizeSource = {
+      ...(await packedSource(gpu, raw, { keepsHidden })),
+      type: "rgba8",
+    };
     owned.push(small.buffer);
     const tableOf: AxisTable = (axis, inSize, outSize) => {
       const enlarged = triangleTable(inSize, axis === "horizontal" ? sourceWidth : sourceHeight);

@@ -5,16 +5,18 @@
  * `minSide`, all are enlarged ×upscale, then *resized* (Lanczos) down to a multiple of `multiple`. The result
  * has that size, so a side of 129 gives 512 instead of 516; only small images are resized to the exact size.
  *
- * "exact" mode, the default, differs where the reference loses pixels: instead of the Lanczos resize the
+ * "exact" mode, the default, differs where the reference loses pixels or time: instead of the Lanczos resize the
  * image is padded on the right and below by repeating its edge pixels, and the padding is cropped off the
- * result. Output is exactly upscale·width × upscale·height.
+ * result. A side below `minSide` is padded likewise, on both ends, before all else, so that the work grows with the
+ * pixels: enlarged, one column of 600 pixels would be 256 times as much. Output is exactly
+ * upscale·width × upscale·height.
  */
 import { ShapeError } from "../../gpu/shape.ts";
 
 export interface GeometryOptions {
   /** Integer ≥ 1; 4 for RCOD. */
   readonly upscale: number;
-  /** Shorter side below which the source is enlarged first: process size / upscale; 128 for the full model. */
+  /** Least side of what is enlarged: process size / upscale; 128 for the full model. */
   readonly minSide: number;
   /** Sides of the working image are multiples of this: 8, the VAE's factor. */
   readonly multiple: number;
@@ -29,19 +31,29 @@ export interface ResizeStep {
   readonly height: number;
 }
 
-/** Keeps the top left width × height pixels. */
-export interface CropStep {
-  readonly kind: "crop";
+/** A rectangle, in pixels from the top left. */
+export interface Rectangle {
+  readonly x: number;
+  readonly y: number;
   readonly width: number;
   readonly height: number;
 }
 
+/** Keeps the pixels of a rectangle. */
+export interface CropStep extends Rectangle {
+  readonly kind: "crop";
+}
+
 export interface Geometry {
+  /** First the source is padded to this size by its own edges, with its own pixels from (x, y) on. Null: it is not. */
+  readonly padded: Rectangle | null;
   /** Resizes of the source in order; the result is the colour reference. Steps that change nothing are left out. */
   readonly prepare: readonly ResizeStep[];
   /** Size after `prepare`. */
   readonly sourceWidth: number;
   readonly sourceHeight: number;
+  /** Where the picture is in that; all else are edges that the result does not have. */
+  readonly picture: Rectangle;
   /** Size the networks see: equal, or larger by replicated edge pixels on the right and below. */
   readonly workWidth: number;
   readonly workHeight: number;
@@ -73,8 +85,10 @@ export function outputGeometry(width: number, height: number, options: GeometryO
   checkWork(outWidth, outHeight, width, height);
 
   const prepare: ResizeStep[] = [];
-  let w = width;
-  let h = height;
+  const isSmall = width < minSide || height < minSide;
+  const padded = exact && isSmall ? paddedTo(width, height, minSide) : null;
+  let w = padded?.width ?? width;
+  let h = padded?.height ?? height;
   const resizeTo = (filter: ResizeStep["filter"], toWidth: number, toHeight: number) => {
     if (toWidth !== w || toHeight !== h) {
       prepare.push({ kind: "resize", filter, width: toWidth, height: toHeight });
@@ -83,15 +97,14 @@ export function outputGeometry(width: number, height: number, options: GeometryO
     h = toHeight;
   };
 
-  const isSmall = width < minSide || height < minSide;
-  if (isSmall) {
+  if (isSmall && !exact) {
     const k = minSide / Math.min(width, height);
     // The reference truncates, which makes 127 of a short side of 49, 98, 103 or 107.
-    const side = exact ? Math.round : Math.trunc;
-    const [toWidth, toHeight] = [side(k * width), side(k * height)];
+    const [toWidth, toHeight] = [Math.trunc(k * width), Math.trunc(k * height)];
     checkWork(upscale * toWidth, upscale * toHeight, width, height);
     resizeTo("bicubic", toWidth, toHeight);
   }
+  checkWork(upscale * w, upscale * h, width, height);
   resizeTo("bicubic", upscale * w, upscale * h);
 
   let workWidth: number;
@@ -100,7 +113,6 @@ export function outputGeometry(width: number, height: number, options: GeometryO
   if (exact) {
     workWidth = Math.ceil(w / multiple) * multiple;
     workHeight = Math.ceil(h / multiple) * multiple;
-    if (workWidth !== w || workHeight !== h) finish.push({ kind: "crop", width: w, height: h });
   } else {
     workWidth = w - (w % multiple);
     workHeight = h - (h % multiple);
@@ -111,20 +123,39 @@ export function outputGeometry(width: number, height: number, options: GeometryO
     }
     resizeTo("lanczos", workWidth, workHeight);
   }
-  const isResized = isSmall && (w !== outWidth || h !== outHeight);
-  if (isResized) {
+  const [x, y] = [upscale * (padded?.x ?? 0), upscale * (padded?.y ?? 0)];
+  const picture = exact
+    ? { x, y, width: outWidth, height: outHeight }
+    : { x, y, width: w, height: h };
+  if (exact && (workWidth !== outWidth || workHeight !== outHeight)) {
+    finish.push({ kind: "crop", ...picture });
+  }
+  if (isSmall && !exact && (w !== outWidth || h !== outHeight)) {
     finish.push({ kind: "resize", filter: "bicubic", width: outWidth, height: outHeight });
   }
   const keepsWorkSize = !exact && !isSmall;
   return {
+    padded,
     prepare,
     sourceWidth: w,
     sourceHeight: h,
+    picture,
     workWidth,
     workHeight,
     finish,
     outWidth: keepsWorkSize ? w : outWidth,
     outHeight: keepsWorkSize ? h : outHeight,
+  };
+}
+
+/** A source in the middle of one whose sides are at least `least`. */
+function paddedTo(width: number, height: number, least: number): Rectangle {
+  const [to, down] = [Math.max(width, least), Math.max(height, least)];
+  return {
+    x: Math.floor((to - width) / 2),
+    y: Math.floor((down - height) / 2),
+    width: to,
+    height: down,
   };
 }
 

@@ -17,6 +17,7 @@ import { pillowResizePasses, resizeU8 } from "../../kernels/image/resize-u8.ts";
 import { tensorToImage } from "../../kernels/image/tensor-to-image.ts";
 import type { KernelPlan } from "../../kernels/kernel.ts";
 import type { RawImage } from "../settings/options.ts";
+import type { Rectangle } from "./geometry.ts";
 
 /** A packed RGBA8 image on the device. Whoever made it releases it. */
 export interface DeviceImage {
@@ -224,21 +225,20 @@ export function tableBuffer(gpu: Gpu, table: Table): GPUBuffer {
   return buffer;
 }
 
-/** The top left width × height pixels as a new image. */
+/** The pixels of a rectangle as a new image. */
 export function cropImage(
   gpu: Gpu,
   image: DeviceImage,
-  width: number,
-  height: number,
+  { x, y, width, height }: Rectangle,
 ): DeviceImage {
   const out = createImage(gpu, "cropped image", width, height);
   const encoder = gpu.device.createCommandEncoder({ label: "crop" });
-  for (let y = 0; y < height; y++) {
+  for (let row = 0; row < height; row++) {
     encoder.copyBufferToBuffer(
       image.buffer,
-      y * image.width * 4,
+      ((y + row) * image.width + x) * 4,
       out.buffer,
-      y * width * 4,
+      row * width * 4,
       width * 4,
     );
   }

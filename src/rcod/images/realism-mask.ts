@@ -28,13 +28,13 @@ export function checkMask({ data, width, height }: RealismMask): void {
 /** 0 or 1 where the mask is all 0 or all 255; else its means [latentHeight, latentWidth] in 0 … 1. */
 export function latentMask(
   { data, width, height }: RealismMask,
-  geometry: Pick<Geometry, "sourceWidth" | "sourceHeight" | "workWidth" | "workHeight">,
+  { picture, workWidth, workHeight }: Pick<Geometry, "picture" | "workWidth" | "workHeight">,
   factor: number,
 ): 0 | 1 | Float32Array<ArrayBuffer> {
   if (data.every((value) => value === 0)) return 0;
   if (data.every((value) => value === 255)) return 1;
-  const columns = spans(width, geometry.sourceWidth, geometry.workWidth, factor);
-  const rows = spans(height, geometry.sourceHeight, geometry.workHeight, factor);
+  const columns = spans(width, picture.x, picture.width, workWidth, factor);
+  const rows = spans(height, picture.y, picture.height, workHeight, factor);
   const across = new Float64Array(height * columns.length);
   for (let y = 0; y < height; y++) {
     columns.forEach((span, x) => {
@@ -57,12 +57,19 @@ interface Span {
   readonly to: number;
 }
 
-function spans(maskSize: number, sourceSize: number, workSize: number, factor: number): Span[] {
-  const perPixel = maskSize / sourceSize;
+function spans(
+  maskSize: number,
+  start: number,
+  pictureSize: number,
+  workSize: number,
+  factor: number,
+): Span[] {
+  const perPixel = maskSize / pictureSize;
   return Array.from({ length: workSize / factor }, (_, i) => {
-    const from = i * factor * perPixel;
-    if (from >= maskSize) return { from: maskSize - 1, to: maskSize };
-    return { from, to: Math.min((i + 1) * factor * perPixel, maskSize) };
+    const from = Math.max((i * factor - start) * perPixel, 0);
+    const to = Math.min(((i + 1) * factor - start) * perPixel, maskSize);
+    if (to <= 0) return { from: 0, to: 1 };
+    return from >= maskSize ? { from: maskSize - 1, to: maskSize } : { from, to };
   });
 }
 

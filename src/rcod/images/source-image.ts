@@ -1,8 +1,12 @@
 /** The image that a call gets: pixels on the host, or a texture on the device. */
 import type { Gpu } from "../../gpu/device.ts";
+import { runPlan } from "../../graph/execution/run-plan.ts";
+import { hiddenColors } from "../../kernels/image/hidden-colors.ts";
+import { padEdges } from "../../kernels/image/pad-edges.ts";
 import type { RawImage } from "../settings/options.ts";
+import type { Rectangle } from "./geometry.ts";
 import type { DeviceImage } from "./image-ops.ts";
-import { checkImage, uploadImage } from "./image-ops.ts";
+import { checkImage, createImage, uploadImage } from "./image-ops.ts";
 import { checkTexture, imageOfTexture } from "./textures.ts";
 
 export type SourceImage = RawImage | GPUTexture;
@@ -22,7 +26,65 @@ export function hasAlpha(image: SourceImage): boolean {
   return isTexture(image) || image.channels === 4;
 }
 
+/** How an image comes to the device. */
+export interface SourceForm {
+  /** In one of this size that repeats its edges. Default: as it is. */
+  readonly padded?: Rectangle | null;
+  /** Colours under alpha 0 stay as they are stored, as in the reference. Default: they are taken from visible neighbours. */
+  readonly keepsHidden?: boolean;
+}
+
 /** A packed copy on the device, which the caller frees. */
-export async function packedSource(gpu: Gpu, image: SourceImage): Promise<DeviceImage> {
-  return isTexture(image) ? imageOfTexture(gpu, image) : uploadImage(gpu, image);
+export async function packedSource(
+  gpu: Gpu,
+  image: SourceImage,
+  { padded = null, keepsHidden = false }: SourceForm = {},
+): Promise<DeviceImage> {
+  const packed = isTexture(image) ? await imageOfTexture(gpu, image) : uploadImage(gpu, image);
+  try {
+    const { width, height } = packed;
+    if (!keepsHidden && mayHide(image)) {
+      const plan = hiddenColors.plan({ width, height }, gpu.caps);
+      await runPlan(gpu, plan, { image: packed.buffer });
+    }
+    if (padded === null) return packed;
+    const whole = createImage(gpu, "padded source", padded.width, padded.height);
+    const sizes = { srcWidth: width, srcHeight: height, ...padded };
+    const plan = padEdges.plan({ ...sizes, left: padded.x, top: padded.y }, gpu.caps);
+    await runPlan(gpu, plan, { src: packed.buffer, dst: whole.buffer });
+    gpu.memory.release(packed.buffer);
+    return whole;
+  } catch (error) {
+    gpu.memory.release(packed.buffer);
+    throw error;
+  }
+}
+
+/** Whether an image may have pixels of alpha 0; of a texture nothing is known. */
+function mayHide(image: SourceImage): boolean {
+  if (isTexture(image)) return true;
+  const { channels, data } = image;
+  if (channels !== 4) return false;
+  for (let i = 3; i < data.length; i += 4) if (data[i] === 0) return true;
+  return false;
+}
+
+/** Whether at least half of the pixels may lie in areas of one colour; of a texture nothing is known. */
+export function mayBeFlat(image: SourceImage): boolean {
+  if (isTexture(image)) return true;
+  const { width, height, channels, data } = image;
+  const colors = Math.min(channels, 3);
+  let edges = 0; // pixels that differ from the one before or above, which are not flat
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < width; x++) {
+      const at = (y * width + x) * channels;
+      const [before, above] = [x > 0 ? at - channels : at, y > 0 ? at - width * channels : at];
+      for (let c = 0; c < colors; c++) {
+        if (data[at + c] === data[before + c] && data[at + c] === data[above + c]) continue;
+        edges++;
+        break;
+      }
+    }
+  }
+  return 2 * edges <= width * height;
 }

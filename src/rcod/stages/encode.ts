@@ -35,7 +35,8 @@ export async function encodeImage(
   let source: EnlargedSource | undefined;
   try {
     clock.start("preprocess");
-    source = await enlargeSource(gpu, image, geometry, configs, roundingOf(options));
+    const keepsHidden = options.reference === true;
+    source = await enlargeSource(gpu, image, geometry, configs, roundingOf(options), keepsHidden);
     owned.push(source.image.buffer);
     options.signal?.throwIfAborted();
     clock.start("tokens");

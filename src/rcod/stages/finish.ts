@@ -2,12 +2,13 @@
 import type { Gpu } from "../../gpu/device.ts";
 import { submittedWorkDone } from "../../gpu/transfer.ts";
 import { runPlan } from "../../graph/execution/run-plan.ts";
+import { keepFlat } from "../../kernels/image/keep-flat.ts";
 import { replaceAlpha } from "../../kernels/image/replace-alpha.ts";
 import { dropAlpha } from "../images/host-pixels.ts";
 import type { DeviceImage } from "../images/image-ops.ts";
 import { cropImage, fixColors, readImage, resizeImage } from "../images/image-ops.ts";
 import type { SourceImage } from "../images/source-image.ts";
-import { hasAlpha, packedSource } from "../images/source-image.ts";
+import { hasAlpha, mayBeFlat, packedSource } from "../images/source-image.ts";
 import type { Output } from "../images/textures.ts";
 import { textureOfImage } from "../images/textures.ts";
 import type { RawImage, UpscaleOptions } from "../settings/options.ts";
@@ -20,7 +21,7 @@ export type Pixels = ({ readonly image: RawImage } | { readonly texture: GPUText
   readonly enlarged?: GPUTexture;
 };
 
-/** Stage "color": colour fix, crop or last resize, alpha; then the pixels as `output` says. Frees `decoded`. */
+/** Stage "color": colour fix, crop or last resize, areas of one colour, alpha; then the pixels as `output` says. Frees `decoded`. */
 export async function finishImage(
   context: StageContext,
   decoded: DeviceImage,
@@ -33,11 +34,23 @@ export async function finishImage(
   clock.start("color");
   const { gpu } = context;
   const finished = await fixedImage(context, decoded, encoded, options);
+  const isReference = options.reference === true;
+  const needsEnlarged = hasAlpha(image) || options.enlarged === true;
+  const keepsFlat = !isReference && mayBeFlat(image);
+  let small: DeviceImage | undefined;
   let enlarged: DeviceImage | undefined;
   try {
     const { width, height } = finished;
-    if (hasAlpha(image) || options.enlarged === true) {
-      enlarged = await enlargeByBicubic(gpu, image, width, height);
+    if (needsEnlarged || keepsFlat) {
+      small = await packedSource(gpu, image, { keepsHidden: isReference });
+    }
+    if (small && keepsFlat) {
+      const scale = width / small.width;
+      const plan = keepFlat.plan({ width: small.width, height: small.height, scale }, gpu.caps);
+      await runPlan(gpu, plan, { source: small.buffer, image: finished.buffer });
+    }
+    if (small && needsEnlarged) {
+      enlarged = await resizeImage(gpu, small, width, height, "bicubic");
     }
     if (enlarged && hasAlpha(image)) {
       const plan = replaceAlpha.plan({ pixels: width * height }, gpu.caps);
@@ -47,7 +60,8 @@ export async function finishImage(
     return await deliver(gpu, finished, shown, output, hasAlpha(image));
   } finally {
     gpu.memory.release(finished.buffer);
-    if (enlarged) gpu.memory.release(enlarged.buffer);
+    if (small) gpu.memory.release(small.buffer);
+    if (enlarged && enlarged !== small) gpu.memory.release(enlarged.buffer);
   }
 }
 
@@ -77,7 +91,7 @@ async function fixedImage(
       if (step.kind === "resize")
         replace(await resizeImage(gpu, current, step.width, step.height, step.filter));
       else if (step.width !== current.width || step.height !== current.height) {
-        replace(cropImage(gpu, current, step.width, step.height));
+        replace(cropImage(gpu, current, step));
       }
     }
     const { width, height } = current;
@@ -90,23 +104,6 @@ async function fixedImage(
   } catch (error) {
     gpu.memory.release(current.buffer);
     throw error;
-  }
-}
-
-/** RGBA of the source enlarged by bicubic: for its alpha, and for `enlarged` of the options. */
-async function enlargeByBicubic(
-  gpu: Gpu,
-  image: SourceImage,
-  width: number,
-  height: number,
-): Promise<DeviceImage> {
-  const small = await packedSource(gpu, image);
-  let large: DeviceImage | undefined;
-  try {
-    large = await resizeImage(gpu, small, width, height, "bicubic");
-    return large;
-  } finally {
-    if (large !== small) gpu.memory.release(small.buffer);
   }
 }
 

@@ -8,9 +8,11 @@ const exact: GeometryOptions = { ...reference, mode: "exact" };
 describe("reference geometry", () => {
   it("enlarges an even source once and keeps its size", () => {
     expect(outputGeometry(128, 200, reference)).toEqual({
+      padded: null,
       prepare: [{ kind: "resize", filter: "bicubic", width: 512, height: 800 }],
       sourceWidth: 512,
       sourceHeight: 800,
+      picture: { x: 0, y: 0, width: 512, height: 800 },
       workWidth: 512,
       workHeight: 800,
       finish: [],
@@ -57,13 +59,16 @@ describe("reference geometry", () => {
 
 describe("exact geometry", () => {
   it("pads an odd side and crops the padding off", () => {
+    const picture = { x: 0, y: 0, width: 516, height: 524 };
     expect(outputGeometry(129, 131, exact)).toEqual({
+      padded: null,
       prepare: [{ kind: "resize", filter: "bicubic", width: 516, height: 524 }],
       sourceWidth: 516,
       sourceHeight: 524,
+      picture,
       workWidth: 520,
       workHeight: 528,
-      finish: [{ kind: "crop", width: 516, height: 524 }],
+      finish: [{ kind: "crop", ...picture }],
       outWidth: 516,
       outHeight: 524,
     });
@@ -85,11 +90,45 @@ describe("exact geometry", () => {
     }
   });
 
+  it("puts a narrow source into the middle of the least size, and cuts it out again", () => {
+    expect(outputGeometry(1, 600, exact)).toEqual({
+      padded: { x: 63, y: 0, width: 128, height: 600 },
+      prepare: [{ kind: "resize", filter: "bicubic", width: 512, height: 2400 }],
+      sourceWidth: 512,
+      sourceHeight: 2400,
+      picture: { x: 252, y: 0, width: 4, height: 2400 },
+      workWidth: 512,
+      workHeight: 2400,
+      finish: [{ kind: "crop", x: 252, y: 0, width: 4, height: 2400 }],
+      outWidth: 4,
+      outHeight: 2400,
+    });
+    expect(outputGeometry(100, 31, exact).padded).toEqual({
+      x: 14,
+      y: 48,
+      width: 128,
+      height: 128,
+    });
+  });
+
+  it("works in proportion to the pixels, whatever the shape", () => {
+    for (const [width, height] of [
+      [1, 2000],
+      [2000, 1],
+      [7, 8000],
+      [127, 128],
+    ] as const) {
+      const { workWidth, workHeight } = outputGeometry(width, height, exact);
+      const least = 16 * Math.max(width, 128) * Math.max(height, 128);
+      expect(workWidth * workHeight).toBeLessThan(1.01 * least);
+    }
+  });
+
   it("works for a tiny model without a minimum side", () => {
     const geometry = outputGeometry(1, 1, { ...exact, minSide: 1 });
     expect(geometry.prepare).toEqual([{ kind: "resize", filter: "bicubic", width: 4, height: 4 }]);
     expect([geometry.workWidth, geometry.workHeight]).toEqual([8, 8]);
-    expect(geometry.finish).toEqual([{ kind: "crop", width: 4, height: 4 }]);
+    expect(geometry.finish).toEqual([{ kind: "crop", x: 0, y: 0, width: 4, height: 4 }]);
     expect(() => outputGeometry(1, 1, { ...reference, minSide: 1 })).toThrow(
       "geometry: the enlarged image must have at least 8 pixels a side, got 4×4",
     );
@@ -115,7 +154,8 @@ describe("refused sizes", () => {
     expect(() => outputGeometry(20_000, 20_000, exact)).toThrow(
       "got 80000×80000 (source 20000×20000). Cut the source into parts",
     );
-    expect(() => outputGeometry(1, 10_000, exact)).toThrow("got 512×5120000 (source 1×10000)");
+    expect(() => outputGeometry(1, 10_000, reference)).toThrow("got 512×5120000 (source 1×10000)");
+    expect(outputGeometry(1, 10_000, exact).workHeight).toBe(40_000);
     expect(() => outputGeometry(10, 10, { ...exact, upscale: 0 })).toThrow("upscale must be");
   });
 });
@@ -123,13 +163,16 @@ describe("refused sizes", () => {
 describe("padded geometry", () => {
   it("pads the enlarged source to the multiple and crops to exactly ×4, whatever the size", () => {
     const options = { upscale: 4, multiple: 64 };
+    const picture = { x: 0, y: 0, width: 64, height: 96 };
     expect(paddedGeometry(16, 24, options)).toEqual({
+      padded: null,
       prepare: [],
       sourceWidth: 64,
       sourceHeight: 96,
+      picture,
       workWidth: 64,
       workHeight: 128,
-      finish: [{ kind: "crop", width: 64, height: 96 }],
+      finish: [{ kind: "crop", ...picture }],
       outWidth: 64,
       outHeight: 96,
     });

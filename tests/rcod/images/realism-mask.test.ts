@@ -13,6 +13,12 @@ function noise(width: number, height: number) {
   return { data, width, height, realism: 1 };
 }
 
+/** A span along an axis of `size` pixels; one that lies wholly outside is the pixel next to it. */
+function reachable(from: number, to: number, size: number): readonly [number, number] {
+  if (to <= 0) return [0, 1];
+  return from >= size ? [size - 1, size] : [from, to];
+}
+
 /** Image width and height, mask width and height. */
 const CASES = [
   [64, 48, 64, 48],
@@ -27,14 +33,17 @@ describe("latentMask", () => {
   it.each(CASES)("of a %i×%i image, mask %i×%i: means over areas", (width, height, w, h) => {
     const geometry = outputGeometry(width, height, exact);
     const mask = noise(w, h);
-    const { sourceWidth, sourceHeight, workWidth, workHeight } = geometry;
+    const { picture, workWidth, workHeight } = geometry;
     const got = latentMask(mask, geometry, FACTOR) as Float32Array;
     const columns = workWidth / FACTOR;
     expect(got.length).toBe((columns * workHeight) / FACTOR);
     got.forEach((value, i) => {
-      const [x, y] = [(i % columns) * FACTOR, Math.floor(i / columns) * FACTOR];
-      const [kx, ky] = [w / sourceWidth, h / sourceHeight];
-      const box = [x * kx, y * ky, (x + FACTOR) * kx, (y + FACTOR) * ky] as const;
+      const x = (i % columns) * FACTOR - picture.x;
+      const y = Math.floor(i / columns) * FACTOR - picture.y;
+      const [kx, ky] = [w / picture.width, h / picture.height];
+      const [x0, x1] = reachable(x * kx, (x + FACTOR) * kx, w);
+      const [y0, y1] = reachable(y * ky, (y + FACTOR) * ky, h);
+      const box = [x0, y0, x1, y1] as const;
       expect(value).toBeCloseTo(areaMean(mask, box) / 255, 6);
     });
   });
