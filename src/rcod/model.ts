@@ -50,10 +50,17 @@ export interface LoadOptions extends VariantOptions {
 }
 
 /**
- * Images a model takes. Pixels are sRGB. A texture must be of the model's device (`model.gpu.device`), 2d,
+ * Images a model takes. Pixels stay in their space: a result of `ImageData` or of a canvas with "display-p3" is in it too, and
+ * says so. An `ImageBitmap` does not tell its own and is read as sRGB. A texture must be of the model's device (`model.gpu.device`), 2d,
  * rgba8unorm, one layer, usage COPY_SRC; its first mip level is copied, not read back, and its alpha kept.
  */
-export type ImageInput = RawImage | ImageData | ImageBitmap | GPUTexture;
+export type ImageInput =
+  | RawImage
+  | ImageData
+  | ImageBitmap
+  | HTMLCanvasElement
+  | OffscreenCanvas
+  | GPUTexture;
 
 /** A model on a device. Owns its buffers: call `dispose()` when done. */
 export class RcodModel {
@@ -131,6 +138,7 @@ export class RcodModel {
 
   #source(image: ImageInput): SourceImage {
     if ("channels" in image || isTexture(image)) return image;
+    if ("getContext" in image) return fromCanvas(image); // its pixels change, so nothing is kept
     let raw = this.#converted.get(image);
     if (raw === undefined) {
       raw = "data" in image ? fromImageData(image) : fromBitmap(image);
@@ -184,8 +192,20 @@ export async function loadModel(
   }
 }
 
-function fromImageData({ width, height, data }: ImageData): RawImage {
-  return { width, height, channels: 4, data };
+function fromImageData({ width, height, data, colorSpace }: ImageData): RawImage {
+  return { width, height, channels: 4, data, ...(colorSpace === "display-p3" && { colorSpace }) };
+}
+
+function fromCanvas(canvas: HTMLCanvasElement | OffscreenCanvas): RawImage {
+  const { width, height } = canvas;
+  const context = canvas.getContext("2d") as CanvasRenderingContext2D | null;
+  if (context === null) {
+    throw new TypeError(
+      "image: a canvas must have a 2d context, got one of another kind. Draw it into a 2d canvas, or pass an ImageBitmap",
+    );
+  }
+  const { colorSpace = "srgb" } = context.getContextAttributes();
+  return fromImageData(context.getImageData(0, 0, width, height, { colorSpace }));
 }
 
 function fromBitmap(bitmap: ImageBitmap): RawImage {

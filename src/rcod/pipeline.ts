@@ -11,10 +11,9 @@ import { submittedWorkDone } from "../gpu/transfer.ts";
 import { CallQueue } from "./call-queue.ts";
 import type { Geometry } from "./images/geometry.ts";
 import { outputGeometry, paddedGeometry } from "./images/geometry.ts";
-import type { DeviceImage } from "./images/image-ops.ts";
 import { checkMask, latentMask } from "./images/realism-mask.ts";
 import type { SourceImage } from "./images/source-image.ts";
-import { checkSource } from "./images/source-image.ts";
+import { checkSource, isTexture, resultDepth } from "./images/source-image.ts";
 import type { Output } from "./images/textures.ts";
 import { checkOutput } from "./images/textures.ts";
 import type { CallPlan } from "./inspect/call-plan.ts";
@@ -35,10 +34,12 @@ import type {
 } from "./settings/options.ts";
 import { StageClock } from "./stages/clock.ts";
 import type { Encoded, StageContext } from "./stages/context.ts";
-import { decodeLatents } from "./stages/decode.ts";
+import { decodeToImage, decodeToMap } from "./stages/decode.ts";
 import { encodeImage } from "./stages/encode.ts";
 import { EncodedCache } from "./stages/encoded-cache.ts";
-import { destroyPixels, finishImage } from "./stages/finish.ts";
+import { finishDeep } from "./stages/finish-deep.ts";
+import type { Pixels } from "./stages/finish.ts";
+import { destroyPixels, enlargedTexture, finishImage } from "./stages/finish.ts";
 import { checkWhole, collectEncoded } from "./stages/inspect-call.ts";
 import { predictLatents } from "./stages/predict.ts";
 import { StagePrograms } from "./stages/programs.ts";
@@ -128,10 +129,11 @@ export class Pipeline {
 
   async #upscale(
     image: SourceImage,
-    options: UpscaleOptions,
+    given: UpscaleOptions,
     output: Output,
   ): Promise<UpscaleResult | TextureResult> {
     checkSource(image);
+    const options = { ...given, depth: resultDepth(image, given, output) };
     const { realismMask } = options;
     if (realismMask) checkMask(realismMask);
     const settings = timestepSettings(this.configs, options);
@@ -153,13 +155,7 @@ export class Pipeline {
     const chosen = await chooseTimesteps(context, encoded, settings, options);
     const timesteps = timestepShares(chosen, mask);
     const z = await predictLatents(context, encoded, timesteps, options, clock);
-    let decoded: DeviceImage;
-    try {
-      decoded = await decodeLatents(context, z, encoded, options, clock);
-    } finally {
-      memory.release(z);
-    }
-    const pixels = await finishImage(context, decoded, encoded, image, options, output, clock);
+    const pixels = await this.#pixels(context, z, encoded, image, options, output, clock);
     try {
       const use = memory.use();
       return {
@@ -175,6 +171,31 @@ export class Pipeline {
       destroyPixels(pixels); // the caller's onProgress has thrown
       throw error;
     }
+  }
+
+  /** Decodes and finishes the predicted latents `z`, which it frees. */
+  async #pixels(
+    context: StageContext,
+    z: GPUBuffer,
+    encoded: Encoded,
+    image: SourceImage,
+    options: UpscaleOptions,
+    output: Output,
+    clock: StageClock,
+  ): Promise<Pixels> {
+    const { memory } = context.gpu;
+    const decoding = [context, z, encoded, options, clock] as const;
+    if (options.depth === 16 && !isTexture(image)) {
+      const map = await decodeToMap(...decoding).finally(() => memory.release(z));
+      const finished = await finishDeep(context, map, encoded, image, options, clock);
+      const extra =
+        options.enlarged === true
+          ? { enlarged: await enlargedTexture(context.gpu, image, finished) }
+          : {};
+      return { image: finished, ...extra };
+    }
+    const decoded = await decodeToImage(...decoding).finally(() => memory.release(z));
+    return finishImage(context, decoded, encoded, image, options, output, clock);
   }
 
   #geometry(

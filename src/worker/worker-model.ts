@@ -103,5 +103,6 @@ function cloneable(
   const isMoved = transfer && buffer instanceof ArrayBuffer; // shared memory cannot be
   const data = isMoved ? image.data : image.data.slice();
   const channels = "channels" in image ? image.channels : 4;
-  return { sent: { width, height, channels, data }, moved: [data.buffer as ArrayBuffer] };
+  const space = image.colorSpace === "display-p3" ? { colorSpace: image.colorSpace } : {};
+  return { sent: { width, height, channels, data, ...space }, moved: [data.buffer as ArrayBuffer] };
 }

@@ -5,6 +5,7 @@ import type { RcodModel } from "../../src/rcod/model.ts";
 import { loadModel } from "../../src/rcod/model.ts";
 import type { RawImage } from "../../src/rcod/settings/options.ts";
 import { useGpu } from "../support/gpu.ts";
+import { uniformSource } from "../support/random.ts";
 
 const setup = useGpu();
 let model: RcodModel;
@@ -146,4 +147,97 @@ describe("a narrow picture", () => {
     };
     expect(worst(image, inTheMiddle)).toBe(0);
   });
+});
+
+describe("16 bits a channel", () => {
+  const photo = (channels: 1 | 2 | 3 | 4): RawImage => {
+    const next = uniformSource(7);
+    const data = Uint8Array.from({ length: 24 * 20 * channels }, (_, i) => {
+      const [x, y] = [Math.floor(i / channels) % 24, Math.floor(i / channels / 24)];
+      return Math.round(120 + 60 * Math.sin(x / 3) + 40 * Math.cos(y / 4) + 30 * next());
+    });
+    return { width: 24, height: 20, channels, data };
+  };
+  const deep = (image: RawImage): RawImage => ({
+    ...image,
+    data: Uint16Array.from(image.data, (value) => value * 257),
+  });
+
+  it.each([1, 2, 3, 4] as const)(
+    "of %i channels: the same picture as of 8 bits",
+    async (channels) => {
+      const { image: plain } = await model.upscale(photo(channels));
+      const { image: wide } = await model.upscale(deep(photo(channels)));
+      expect([plain.channels, wide.channels]).toEqual([channels, channels]);
+      expect(plain.data).toBeInstanceOf(Uint8Array);
+      expect(wide.data).toBeInstanceOf(Uint16Array);
+      expect(wide.data.length).toBe(plain.data.length);
+      // 8 bits round the enlarged source before the networks see it, which amplify that at edges.
+      const errors = Array.from(wide.data, (value, i) =>
+        Math.abs(value / 257 - (plain.data[i] as number)),
+      );
+      expect(Math.max(...errors)).toBeLessThan(4);
+      expect(errors.reduce((sum, error) => sum + error, 0) / errors.length).toBeLessThan(0.5);
+    },
+  );
+
+  it("are those of the input, or as the call says", async () => {
+    const depthOf = async (image: RawImage, depth?: 8 | 16) =>
+      (await model.upscale(image, depth ? { depth } : {})).image.data.BYTES_PER_ELEMENT * 8;
+    expect(await depthOf(photo(3), 16)).toBe(16);
+    expect(await depthOf(deep(photo(3)), 8)).toBe(8);
+    expect(await depthOf(deep(photo(3)))).toBe(16);
+    const again = model.upscale(photo(3), { depth: 16, reference: true });
+    await expect(again).rejects.toThrow("not for reference, got reference");
+    const texture = model.upscale(photo(3), { depth: 16, output: "texture" });
+    await expect(texture).rejects.toThrow('got output "texture"');
+  });
+
+  it("keep a shallow ramp smooth: more levels than 8 bits have, in order", async () => {
+    const ramp: RawImage = {
+      width: 64,
+      height: 16,
+      channels: 1,
+      data: Uint16Array.from({ length: 64 * 16 }, (_, i) => 30_000 + 16 * (i % 64)),
+    };
+    const { image } = await model.upscale(ramp);
+    const row = [...image.data.subarray(32 * 256, 33 * 256)];
+    const inside = row.slice(16, -16);
+    expect(new Set(inside).size).toBeGreaterThan(150); // 8 bits: 5 levels
+    inside.forEach((value, i) =>
+      expect(Math.abs(value - (30_000 + 4 * (i + 16) - 6))).toBeLessThan(257),
+    );
+  });
+
+  it("stay flat where the source is", async () => {
+    const color = [20_001, 40_003, 333];
+    const data = Uint16Array.from({ length: 16 * 16 * 3 }, (_, i) => color[i % 3] as number);
+    const { image } = await model.upscale({ width: 16, height: 16, channels: 3, data });
+    expect(worst(image, () => color)).toBeLessThanOrEqual(1);
+  });
+
+  it("hide what alpha 0 hides", async () => {
+    const withHidden = (hidden: number): RawImage => {
+      const image = deep(photo(4));
+      const data = image.data.slice();
+      for (let i = 0; i < data.length; i += 4) {
+        if ((i / 4) % 24 < 12) data.set([hidden, hidden, hidden, 0], i);
+        else data[i + 3] = 65_535;
+      }
+      return { ...image, data };
+    };
+    const [{ image: first }, { image: second }] = [
+      await model.upscale(withHidden(0)),
+      await model.upscale(withHidden(65_535)),
+    ];
+    expect(second.data).toEqual(first.data);
+    expect([...first.data.subarray(3, 4), ...first.data.subarray(-1)]).toEqual([0, 65_535]);
+  });
+});
+
+it("a result says which colours its input had", async () => {
+  const image = picture(16, 16, 3, (x, y) => [x * 9, y * 9, 77]);
+  const { image: wide } = await model.upscale({ ...image, colorSpace: "display-p3" });
+  const { image: plain } = await model.upscale(image);
+  expect(wide).toEqual({ ...plain, colorSpace: "display-p3" });
 });

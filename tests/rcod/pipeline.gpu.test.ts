@@ -71,7 +71,7 @@ describe("sizes", () => {
     const before = setup.gpu.memory.use().currentBytes;
     const image = { width, height, channels: 3, data: new Uint8Array(width * height * 3) } as const;
     await expect(pipeline.upscale(image)).rejects.toThrow(
-      `image: needs integer sides ≥ 1 and 3 or 4 channels, got ${width}×${height}×3`,
+      `image: needs integer sides ≥ 1 and 1 to 4 channels, got ${width}×${height}×3`,
     );
     expect(setup.gpu.memory.use().currentBytes).toBe(before);
   });
@@ -79,7 +79,7 @@ describe("sizes", () => {
   it("too few pixels, and too many after enlarging, are refused", async () => {
     await expect(
       pipeline.upscale({ width: 2, height: 2, channels: 3, data: new Uint8Array(11) }),
-    ).rejects.toThrow("image: 2×2×3 needs 12 bytes, got 11");
+    ).rejects.toThrow("image: 2×2×3 needs 12 values, got 11");
     await expect(
       pipeline.upscale({ width: 30_000, height: 1, channels: 3, data: new Uint8Array(90_000) }),
     ).rejects.toThrow("the enlarged image must have sides of at most");

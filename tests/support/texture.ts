@@ -15,7 +15,7 @@ export function makeTexture(
   { device }: Pick<Gpu, "device">,
   width: number,
   height: number,
-  rgba?: Uint8Array | Uint8ClampedArray,
+  rgba?: ArrayLike<number>,
   fields: TextureFields = {},
 ): GPUTexture {
   const usage = USAGE.COPY_SRC | USAGE.COPY_DST | USAGE.TEXTURE_BINDING;
@@ -33,7 +33,7 @@ export function makeTexture(
 export function writeTexture(
   { device }: Pick<Gpu, "device">,
   texture: GPUTexture,
-  rgba: Uint8Array | Uint8ClampedArray,
+  rgba: ArrayLike<number>,
 ): void {
   const { width, height } = texture;
   const layout = { bytesPerRow: 4 * width, rowsPerImage: height };

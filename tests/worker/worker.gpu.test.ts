@@ -100,7 +100,7 @@ describe("the same as without a worker", () => {
     const wrong: RawImage = { ...image, width: 5 };
     const shape = await failure(model.upscale(wrong));
     expect(shape).toBeInstanceOf(ShapeError);
-    expect(shape.message).toBe("image: 5×4×3 needs 60 bytes, got 48");
+    expect(shape.message).toBe("image: 5×4×3 needs 60 values, got 48");
     expect(shape.stack).toContain("checkImage"); // the worker's
     expect(await failure(model.upscale(image, { realism: 2 }))).toBeInstanceOf(RangeError);
 

@@ -58,14 +58,28 @@ export function quantisedTable(
   return { taps, starts, weights: quantised };
 }
 
-/** Normalised triangle weights: antialiased bilinear; plain half-pixel bilinear when enlarging. */
-export function triangleTable(
+/** Normalised weights in floats. */
+export function floatTable(
   inSize: number,
   outSize: number,
+  filter: ResampleFilter,
 ): ResampleTable<Float32Array<ArrayBuffer>> {
-  const { taps, starts, weights } = exactTable(inSize, outSize, "triangle");
+  const { taps, starts, weights } = exactTable(inSize, outSize, filter);
   return { taps, starts, weights: Float32Array.from(weights) };
 }
+
+/** Antialiased bilinear; plain half-pixel bilinear when enlarging. */
+export const triangleTable = (
+  inSize: number,
+  outSize: number,
+): ResampleTable<Float32Array<ArrayBuffer>> => floatTable(inSize, outSize, "triangle");
+
+/** `table` continued to `outSize` outputs that repeat its last one. */
+export const repeatedTable = (
+  table: ResampleTable<Float32Array<ArrayBuffer>>,
+  outSize: number,
+): ResampleTable<Float32Array<ArrayBuffer>> =>
+  continuedTable(table, outSize, (i) => Math.min(i, table.starts.length - 1));
 
 /**
  * `table` continued to `outSize` outputs by reflection about its last output (PyTorch's "reflect" padding). Where the
@@ -73,13 +87,22 @@ export function triangleTable(
  * throughout.
  */
 export function reflectedTable(
-  { taps, starts, weights }: ResampleTable<Float32Array<ArrayBuffer>>,
+  table: ResampleTable<Float32Array<ArrayBuffer>>,
   outSize: number,
 ): ResampleTable<Float32Array<ArrayBuffer>> {
-  const period = Math.max(1, 2 * starts.length - 2);
+  const period = Math.max(1, 2 * table.starts.length - 2);
+  return continuedTable(table, outSize, (i) => Math.min(i % period, period - (i % period)));
+}
+
+/** A table of `outSize` outputs, of which output `i` is output `fromOf(i)` of `table`. */
+function continuedTable(
+  { taps, starts, weights }: ResampleTable<Float32Array<ArrayBuffer>>,
+  outSize: number,
+  fromOf: (i: number) => number,
+): ResampleTable<Float32Array<ArrayBuffer>> {
   const out = { taps, starts: new Int32Array(outSize), weights: new Float32Array(outSize * taps) };
   for (let i = 0; i < outSize; i++) {
-    const from = Math.min(i % period, period - (i % period));
+    const from = fromOf(i);
     out.starts[i] = starts[from] as number;
     out.weights.set(weights.subarray(from * taps, (from + 1) * taps), i * taps);
   }

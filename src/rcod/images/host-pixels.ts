@@ -1,6 +1,7 @@
 /** Pixels on the host: what tiled VAE passes read and write, and the last step to raw bytes. */
 import type { Gpu } from "../../gpu/device.ts";
 import type { Rounding } from "../../kernels/image/image-layout.ts";
+import type { RawImage } from "../settings/options.ts";
 import type { DeviceImage } from "./image-ops.ts";
 import { readImage } from "./image-ops.ts";
 
@@ -45,13 +46,17 @@ export function toRgba8(
   return out;
 }
 
-/** RGBA8 as RGB. */
-export function dropAlpha(rgba: Uint8Array): Uint8Array {
-  const rgb = new Uint8Array((rgba.length / 4) * 3);
-  for (let i = 0, o = 0; i < rgba.length; i += 4) {
-    rgb[o++] = rgba[i] as number;
-    rgb[o++] = rgba[i + 1] as number;
-    rgb[o++] = rgba[i + 2] as number;
+/** RGBA8 with so many channels. Grey is the mean of the colours: networks tint it. */
+export function withChannels(
+  rgba: Uint8Array<ArrayBuffer>,
+  channels: RawImage["channels"],
+): Uint8Array<ArrayBuffer> {
+  if (channels === 4) return rgba;
+  const out = new Uint8Array((rgba.length / 4) * channels);
+  for (let i = 0, o = 0; i < rgba.length; i += 4, o += channels) {
+    const [r = 0, g = 0, b = 0, alpha = 0] = rgba.subarray(i, i + 4);
+    if (channels === 3) out.set([r, g, b], o);
+    else out.set([Math.round((r + g + b) / 3), alpha].slice(0, channels), o);
   }
-  return rgb;
+  return out;
 }

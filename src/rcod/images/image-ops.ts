@@ -29,17 +29,31 @@ export interface DeviceImage {
 /** Throws `ShapeError` unless `image` is what it says. */
 export function checkImage({ width, height, channels, data }: RawImage): void {
   const isSide = (side: number): boolean => Number.isSafeInteger(side) && side >= 1;
-  if (!isSide(width) || !isSide(height) || (channels !== 3 && channels !== 4)) {
+  if (!isSide(width) || !isSide(height) || ![1, 2, 3, 4].includes(channels)) {
     throw new ShapeError(
-      `image: needs integer sides ≥ 1 and 3 or 4 channels, got ${width}×${height}×${channels}`,
+      `image: needs integer sides ≥ 1 and 1 to 4 channels, got ${width}×${height}×${channels}`,
+    );
+  }
+  const isBytes = data instanceof Uint8Array || data instanceof Uint8ClampedArray;
+  if (!isBytes && !(data instanceof Uint16Array)) {
+    const got: unknown = data;
+    throw new ShapeError(
+      "image: data must be a Uint8Array, Uint8ClampedArray or Uint16Array, got " +
+        `${ArrayBuffer.isView(got) ? Object.prototype.toString.call(got).slice(8, -1) : typeof got}`,
     );
   }
   if (data.length !== width * height * channels) {
     throw new ShapeError(
-      `image: ${width}×${height}×${channels} needs ${width * height * channels} bytes, got ${data.length}`,
+      `image: ${width}×${height}×${channels} needs ${width * height * channels} values, got ${data.length}`,
     );
   }
 }
+
+/** Bits a channel of an image's pixels. */
+export const depthOf = ({ data }: RawImage): 8 | 16 => (data instanceof Uint16Array ? 16 : 8);
+
+/** Whether the last of so many channels is alpha. */
+export const endsInAlpha = (channels: number): boolean => channels % 2 === 0;
 
 export function createImage(gpu: Gpu, label: string, width: number, height: number): DeviceImage {
   return {
@@ -78,11 +92,12 @@ export function levelsToTensor(
   return runPlan(gpu, imageToTensor.plan(problem, gpu.caps), { image: buffer, y });
 }
 
-/** Uploads as RGBA8; missing alpha becomes 255. */
+/** Uploads as RGBA8: 16 bits are rounded, grey is repeated, missing alpha becomes 255. */
 export function uploadImage(gpu: Gpu, image: RawImage): DeviceImage {
   const { width, height, channels, data } = image;
   const device = createImage(gpu, "source image", width, height);
-  if (channels === 4) {
+  const isDeep = depthOf(image) === 16;
+  if (channels === 4 && !isDeep) {
     uploadBytes(
       gpu,
       device.buffer,
@@ -93,12 +108,15 @@ export function uploadImage(gpu: Gpu, image: RawImage): DeviceImage {
   }
   // Row by row: the widened copy of a large photo need not exist at once.
   const row = new Uint8Array(width * 4).fill(255);
+  const color = channels < 3 ? [0, 0, 0] : [0, 1, 2];
+  const places = endsInAlpha(channels) ? [...color, channels - 1] : color;
   for (let y = 0; y < height; y++) {
     for (let x = 0; x < width; x++) {
-      const from = (y * width + x) * 3;
-      row[x * 4] = data[from] as number;
-      row[x * 4 + 1] = data[from + 1] as number;
-      row[x * 4 + 2] = data[from + 2] as number;
+      const from = (y * width + x) * channels;
+      places.forEach((place, c) => {
+        const value = data[from + place] as number;
+        row[x * 4 + c] = isDeep ? Math.round(value / 257) : value;
+      });
     }
     uploadBytes(gpu, device.buffer, y * width * 4, row);
   }

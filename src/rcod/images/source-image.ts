@@ -3,10 +3,11 @@ import type { Gpu } from "../../gpu/device.ts";
 import { runPlan } from "../../graph/execution/run-plan.ts";
 import { hiddenColors } from "../../kernels/image/hidden-colors.ts";
 import { padEdges } from "../../kernels/image/pad-edges.ts";
-import type { RawImage } from "../settings/options.ts";
+import type { RawImage, UpscaleOptions } from "../settings/options.ts";
 import type { Rectangle } from "./geometry.ts";
 import type { DeviceImage } from "./image-ops.ts";
-import { checkImage, createImage, uploadImage } from "./image-ops.ts";
+import { checkImage, createImage, depthOf, endsInAlpha, uploadImage } from "./image-ops.ts";
+import type { Output } from "./textures.ts";
 import { checkTexture, imageOfTexture } from "./textures.ts";
 
 export type SourceImage = RawImage | GPUTexture;
@@ -21,9 +22,28 @@ export function checkSource(image: SourceImage): void {
   else checkImage(image);
 }
 
+/**
+ * Bits a channel of the result. Throws `RangeError` for a depth that there is not, or not for such a call.
+ */
+export function resultDepth(
+  image: SourceImage,
+  { depth, reference = false }: UpscaleOptions,
+  output: Output,
+): 8 | 16 {
+  const isPlain = !isTexture(image) && output === "image" && !reference;
+  if (depth === undefined) return isPlain ? depthOf(image) : 8;
+  if (depth !== 8 && depth !== 16)
+    throw new RangeError(`depth: must be 8 or 16, got ${String(depth)}`);
+  if (depth === 8 || isPlain) return depth;
+  throw new RangeError(
+    "depth: 16 bits are for images on the host in and out, and not for reference, got " +
+      `${isTexture(image) ? "a texture" : output === "texture" ? 'output "texture"' : "reference"}`,
+  );
+}
+
 /** Whether the result takes its alpha channel from the image. */
 export function hasAlpha(image: SourceImage): boolean {
-  return isTexture(image) || image.channels === 4;
+  return isTexture(image) || endsInAlpha(image.channels);
 }
 
 /** How an image comes to the device. */
@@ -61,11 +81,11 @@ export async function packedSource(
 }
 
 /** Whether an image may have pixels of alpha 0; of a texture nothing is known. */
-function mayHide(image: SourceImage): boolean {
+export function mayHide(image: SourceImage): boolean {
   if (isTexture(image)) return true;
   const { channels, data } = image;
-  if (channels !== 4) return false;
-  for (let i = 3; i < data.length; i += 4) if (data[i] === 0) return true;
+  if (!endsInAlpha(channels)) return false;
+  for (let i = channels - 1; i < data.length; i += channels) if (data[i] === 0) return true;
   return false;
 }
 
@@ -73,7 +93,7 @@ function mayHide(image: SourceImage): boolean {
 export function mayBeFlat(image: SourceImage): boolean {
   if (isTexture(image)) return true;
   const { width, height, channels, data } = image;
-  const colors = Math.min(channels, 3);
+  const colors = channels < 3 ? 1 : 3;
   let edges = 0; // pixels that differ from the one before or above, which are not flat
   for (let y = 0; y < height; y++) {
     for (let x = 0; x < width; x++) {

@@ -3,16 +3,21 @@
 /** The least `UpscaleOptions.tile`, in output pixels. */
 export const MIN_TILE = 64;
 
-/** Interleaved 8-bit sRGB, rows from the top; `data.length` is width · height · channels. */
+/**
+ * Interleaved pixels, rows from the top; `data.length` is width · height · channels. They are taken as they are, in whatever RGB
+ * they are in: nothing converts them.
+ */
 export interface RawImage {
   /** Columns. */
   readonly width: number;
   /** Rows. */
   readonly height: number;
-  /** 3: RGB; 4: RGBA, alpha not premultiplied. */
-  readonly channels: 3 | 4;
-  /** One byte a channel. */
-  readonly data: Uint8Array | Uint8ClampedArray;
+  /** 1: grey; 2: grey and alpha; 3: RGB; 4: RGBA. Alpha is not premultiplied. */
+  readonly channels: 1 | 2 | 3 | 4;
+  /** 8 bits a channel, or 16: 0 … 65535. */
+  readonly data: Uint8Array | Uint8ClampedArray | Uint16Array;
+  /** What the colours mean, for whoever shows them; a result has that of its input. Absent: sRGB. */
+  readonly colorSpace?: "srgb" | "display-p3";
 }
 
 /** A stage of the pipeline, in order. */
@@ -146,6 +151,11 @@ export interface UpscaleOptions {
    * have changed since, as those of a texture do. Default true.
    */
   readonly reuse?: boolean;
+  /**
+   * Bits a channel of the result. 16 are made of the decoder's f32 values, and of an input of 16 bits without rounding it to 8;
+   * they take longer and are not for textures or `reference`. Default: those of the input.
+   */
+  readonly depth?: 8 | 16;
   /** "image" reads the pixels back; "texture" leaves them on the device. Default "image". */
   readonly output?: "image";
   /** Also gives the source enlarged by bicubic to the size of the result, as a texture. Default false. */

@@ -2,6 +2,7 @@
 import type { Gpu } from "../../gpu/device.ts";
 import type { DType } from "../../gpu/dtype.ts";
 import type { Rounding } from "../../kernels/image/image-layout.ts";
+import type { FloatMap } from "../images/float-map.ts";
 import type { Geometry } from "../images/geometry.ts";
 import type { DeviceImage } from "../images/image-ops.ts";
 import type { Inspector } from "../inspect/inspector.ts";
@@ -25,6 +26,8 @@ export interface StageContext {
 export interface Encoded {
   /** The colour reference: the enlarged source. */
   readonly source: DeviceImage;
+  /** For results of 16 bits: its colours in floats, in 0 … 1, with the padding. */
+  readonly deepColors?: FloatMap;
   readonly geometry: Geometry;
   /** [1, latentHeight, latentWidth, L] times the scaling factor. */
   readonly latents: GPUBuffer;

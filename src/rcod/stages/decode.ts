@@ -1,6 +1,8 @@
-/** From the predicted latents to an 8-bit image. */
+/** From the predicted latents to an image. */
 import { uploadBytes } from "../../gpu/transfer.ts";
 import { readActivation } from "../../graph/read-activation.ts";
+import type { FloatMap } from "../images/float-map.ts";
+import { cutMap } from "../images/float-map.ts";
 import { toRgba8 } from "../images/host-pixels.ts";
 import type { DeviceImage } from "../images/image-ops.ts";
 import { createImage, tensorToLevels } from "../images/image-ops.ts";
@@ -12,55 +14,98 @@ import type { StageClock } from "./clock.ts";
 import type { Encoded, StageContext } from "./context.ts";
 import { roundingOf } from "./context.ts";
 
-/** Stage "decode": the image at the size of the enlarged source. */
-export async function decodeLatents(
-  { gpu, configs, weights, programs, dtype, inspector }: StageContext,
+/** What is made of the decoder's output [1, workHeight, workWidth, 3] in −1 … 1. */
+interface Taker<T> {
+  /** Where it is one tensor on the device. */
+  readonly onDevice: (x: { readonly buffer: GPUBuffer; readonly size: number }) => Promise<T>;
+  /** Where tiles of it were put together on the host. */
+  readonly onHost: (data: Float32Array<ArrayBuffer>) => T;
+}
+
+/** Stage "decode": an image of 8 bits at the size of the enlarged source. */
+export async function decodeToImage(
+  context: StageContext,
   z: GPUBuffer,
   encoded: Encoded,
   options: UpscaleOptions,
   clock: StageClock,
 ): Promise<DeviceImage> {
-  clock.start("decode");
-  await programs.enter("decode", clock.enterOptions(options.signal));
-  const { vae } = configs;
-  const { latentHeight, latentWidth, geometry } = encoded;
-  const { workHeight, workWidth, sourceWidth, sourceHeight } = geometry;
+  const { gpu, dtype } = context;
+  const { workWidth, workHeight, sourceWidth, sourceHeight } = encoded.geometry;
+  const rounding = roundingOf(options);
   const decoded = createImage(gpu, "decoded image", sourceWidth, sourceHeight);
-  const toImage = (x: GPUBufferBinding): Promise<void> =>
-    tensorToLevels(gpu, x, decoded, {
-      dtype,
-      srcWidth: workWidth,
-      srcHeight: workHeight,
-      rounding: roundingOf(options),
-    });
+  const sizes = { srcWidth: workWidth, srcHeight: workHeight };
   try {
-    const tile = chooseVaeTile(vae, gpu.caps, dtype, "decode", workHeight, workWidth, options);
-    if (tile === null) {
-      const program = await programs.get(
-        `decode ${latentHeight}x${latentWidth}`,
-        "vae",
-        () => decoderGraph(vae, latentHeight, latentWidth, dtype),
-        inspector?.planOptions("decode"),
-      );
-      await program.run({ z }, clock.runOptions(options.signal));
-      await inspector?.collect("decode", program);
-      const { buffer, size } = program.result("image");
-      await toImage({ buffer, size });
-      return decoded;
-    }
-    const shape = [latentHeight * latentWidth, vae.latentChannels];
-    const latents = await readActivation(gpu, z, shape, dtype);
-    const pass = { gpu, weights: weights.vae, config: vae, kind: "decode" } as const;
-    const tiled = await runTiledVae(pass, latents, latentHeight, latentWidth, {
-      tileSize: tile,
-      reference: options.reference === true,
-      ...clock.runOptions(options.signal),
+    return await decode(context, z, encoded, options, clock, {
+      async onDevice(x) {
+        await tensorToLevels(gpu, x, decoded, { dtype, ...sizes, rounding });
+        return decoded;
+      },
+      onHost(data) {
+        const bytes = toRgba8(data, workWidth, sourceWidth, sourceHeight, rounding);
+        uploadBytes(gpu, decoded.buffer, 0, bytes);
+        return decoded;
+      },
     });
-    const bytes = toRgba8(tiled.data, workWidth, sourceWidth, sourceHeight, roundingOf(options));
-    uploadBytes(gpu, decoded.buffer, 0, bytes);
-    return decoded;
   } catch (error) {
     gpu.memory.release(decoded.buffer);
     throw error;
   }
+}
+
+/** Stage "decode": colours in 0 … 1 on the host, at the size of the enlarged source. */
+export async function decodeToMap(
+  context: StageContext,
+  z: GPUBuffer,
+  encoded: Encoded,
+  options: UpscaleOptions,
+  clock: StageClock,
+): Promise<FloatMap> {
+  const { workWidth, workHeight, sourceWidth, sourceHeight } = encoded.geometry;
+  const shape = [workHeight, workWidth, 3];
+  const toMap = (values: Float32Array<ArrayBuffer>): FloatMap => {
+    const data = values.map((value) => 0.5 * value + 0.5);
+    const map = { width: workWidth, height: workHeight, channels: 3, data };
+    return cutMap(map, { x: 0, y: 0, width: sourceWidth, height: sourceHeight });
+  };
+  return decode(context, z, encoded, options, clock, {
+    onDevice: async ({ buffer }) =>
+      toMap(await readActivation(context.gpu, buffer, shape, context.dtype)),
+    onHost: toMap,
+  });
+}
+
+async function decode<T>(
+  { gpu, configs, weights, programs, dtype, inspector }: StageContext,
+  z: GPUBuffer,
+  { latentHeight, latentWidth, geometry }: Encoded,
+  options: UpscaleOptions,
+  clock: StageClock,
+  take: Taker<T>,
+): Promise<T> {
+  clock.start("decode");
+  await programs.enter("decode", clock.enterOptions(options.signal));
+  const { vae } = configs;
+  const { workHeight, workWidth } = geometry;
+  const tile = chooseVaeTile(vae, gpu.caps, dtype, "decode", workHeight, workWidth, options);
+  if (tile === null) {
+    const program = await programs.get(
+      `decode ${latentHeight}x${latentWidth}`,
+      "vae",
+      () => decoderGraph(vae, latentHeight, latentWidth, dtype),
+      inspector?.planOptions("decode"),
+    );
+    await program.run({ z }, clock.runOptions(options.signal));
+    await inspector?.collect("decode", program);
+    return take.onDevice(program.result("image"));
+  }
+  const shape = [latentHeight * latentWidth, vae.latentChannels];
+  const latents = await readActivation(gpu, z, shape, dtype);
+  const pass = { gpu, weights: weights.vae, config: vae, kind: "decode" } as const;
+  const tiled = await runTiledVae(pass, latents, latentHeight, latentWidth, {
+    tileSize: tile,
+    reference: options.reference === true,
+    ...clock.runOptions(options.signal),
+  });
+  return take.onHost(tiled.data);
 }

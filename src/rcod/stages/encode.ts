@@ -2,11 +2,13 @@
 import { uploadBytes } from "../../gpu/transfer.ts";
 import { packActivation } from "../../graph/pack-activation.ts";
 import type { RunOptions } from "../../graph/program.ts";
+import { enlargeDeep } from "../images/deep-source.ts";
 import type { EnlargedSource } from "../images/enlarged-source.ts";
 import { enlargeSource } from "../images/enlarged-source.ts";
 import type { Geometry } from "../images/geometry.ts";
 import { resizeToTensor } from "../images/image-ops.ts";
 import type { SourceImage } from "../images/source-image.ts";
+import { isTexture } from "../images/source-image.ts";
 import { encoderGraph, memGraph, tokenGraph } from "../networks/graphs.ts";
 import { metricOfMap } from "../networks/mem.ts";
 import { vaeFactor } from "../settings/config.ts";
@@ -35,8 +37,14 @@ export async function encodeImage(
   let source: EnlargedSource | undefined;
   try {
     clock.start("preprocess");
+    const deep =
+      options.depth === 16 && !isTexture(image)
+        ? await enlargeDeep(gpu, image, geometry, configs)
+        : null;
     const keepsHidden = options.reference === true;
-    source = await enlargeSource(gpu, image, geometry, configs, roundingOf(options), keepsHidden);
+    source =
+      deep ??
+      (await enlargeSource(gpu, image, geometry, configs, roundingOf(options), keepsHidden));
     owned.push(source.image.buffer);
     options.signal?.throwIfAborted();
     clock.start("tokens");
@@ -53,6 +61,7 @@ export async function encodeImage(
     const factor = vaeFactor(configs.vae);
     return {
       source: source.image,
+      ...(deep && { deepColors: deep.colors }),
       geometry,
       latents,
       tokens,

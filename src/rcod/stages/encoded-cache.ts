@@ -41,6 +41,6 @@ export class EncodedCache {
 }
 
 /** What the encoding of an image depends on. */
-function keyOf(geometry: Geometry, { seed, tile, reference }: UpscaleOptions): string {
-  return JSON.stringify([geometry, seed ?? null, tile ?? null, reference === true]);
+function keyOf(geometry: Geometry, { seed, tile, reference, depth }: UpscaleOptions): string {
+  return JSON.stringify([geometry, seed ?? null, tile ?? null, reference === true, depth ?? null]);
 }

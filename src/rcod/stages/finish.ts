@@ -4,11 +4,11 @@ import { submittedWorkDone } from "../../gpu/transfer.ts";
 import { runPlan } from "../../graph/execution/run-plan.ts";
 import { keepFlat } from "../../kernels/image/keep-flat.ts";
 import { replaceAlpha } from "../../kernels/image/replace-alpha.ts";
-import { dropAlpha } from "../images/host-pixels.ts";
+import { withChannels } from "../images/host-pixels.ts";
 import type { DeviceImage } from "../images/image-ops.ts";
 import { cropImage, fixColors, readImage, resizeImage } from "../images/image-ops.ts";
 import type { SourceImage } from "../images/source-image.ts";
-import { hasAlpha, mayBeFlat, packedSource } from "../images/source-image.ts";
+import { hasAlpha, isTexture, mayBeFlat, packedSource } from "../images/source-image.ts";
 import type { Output } from "../images/textures.ts";
 import { textureOfImage } from "../images/textures.ts";
 import type { RawImage, UpscaleOptions } from "../settings/options.ts";
@@ -57,7 +57,7 @@ export async function finishImage(
       await runPlan(gpu, plan, { image: finished.buffer, alpha: enlarged.buffer });
     }
     const shown = options.enlarged === true ? enlarged : undefined;
-    return await deliver(gpu, finished, shown, output, hasAlpha(image));
+    return await deliver(gpu, finished, shown, output, isTexture(image) ? null : image);
   } finally {
     gpu.memory.release(finished.buffer);
     if (small) gpu.memory.release(small.buffer);
@@ -69,6 +69,23 @@ export async function finishImage(
 export function destroyPixels(pixels: Pixels): void {
   if ("texture" in pixels) pixels.texture.destroy();
   pixels.enlarged?.destroy();
+}
+
+/** The source enlarged by bicubic to the size of a result, which the caller destroys. */
+export async function enlargedTexture(
+  gpu: Gpu,
+  image: SourceImage,
+  { width, height }: Pick<RawImage, "width" | "height">,
+): Promise<GPUTexture> {
+  const small = await packedSource(gpu, image);
+  let large: DeviceImage | undefined;
+  try {
+    large = await resizeImage(gpu, small, width, height, "bicubic");
+    return textureOfImage(gpu, large, "enlarged");
+  } finally {
+    gpu.memory.release(small.buffer);
+    if (large && large !== small) gpu.memory.release(large.buffer);
+  }
 }
 
 /** With the colours of the source, at the size of the result. Frees `decoded`. */
@@ -107,13 +124,13 @@ async function fixedImage(
   }
 }
 
-/** Reads the pixels back, or waits until their textures are filled. */
+/** Reads the pixels back with the channels of `input` (a texture has four), or waits until their textures are filled. */
 async function deliver(
   gpu: Gpu,
   finished: DeviceImage,
   enlarged: DeviceImage | undefined,
   output: Output,
-  keepsAlpha: boolean,
+  input: RawImage | null,
 ): Promise<Pixels> {
   const made: GPUTexture[] = [];
   const texture = (source: DeviceImage, label: string): GPUTexture => {
@@ -128,10 +145,12 @@ async function deliver(
       return result;
     }
     const { width, height } = finished;
-    const rgba = await readImage(gpu, finished);
-    return keepsAlpha
-      ? { image: { width, height, channels: 4, data: rgba }, ...extra }
-      : { image: { width, height, channels: 3, data: dropAlpha(rgba) }, ...extra };
+    const { channels = 4, colorSpace } = input ?? {};
+    const data = withChannels(await readImage(gpu, finished), channels);
+    return {
+      image: { width, height, channels, data, ...(colorSpace && { colorSpace }) },
+      ...extra,
+    };
   } catch (error) {
     for (const orphan of made) orphan.destroy();
     throw error;

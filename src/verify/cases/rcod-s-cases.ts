@@ -6,7 +6,7 @@ import { readActivation } from "../../graph/read-activation.ts";
 import type { DeviceWeights } from "../../graph/weights/device-weights.ts";
 import { enlargeBilinear } from "../../rcod/images/enlarged-source.ts";
 import { paddedGeometry } from "../../rcod/images/geometry.ts";
-import { dropAlpha } from "../../rcod/images/host-pixels.ts";
+import { withChannels } from "../../rcod/images/host-pixels.ts";
 import { readImage } from "../../rcod/images/image-ops.ts";
 import { deResNet, degreesOfLogits } from "../../rcod/networks/de-resnet.ts";
 import { metricOfFeatures } from "../../rcod/networks/degradation.ts";
@@ -198,7 +198,7 @@ const preprocess: CaseRunner = ({ golden, session }) =>
       const values = x.subarray(from, from + sourceWidth * 3).map((value) => 0.5 * value + 0.5);
       u.set(values, row * sourceWidth * 3);
     }
-    const levels = dropAlpha(await readImage(session.gpu, source.image));
+    const levels = withChannels(await readImage(session.gpu, source.image), 3);
     const oneLevel = { on: "maxAbs", value: 1 } as const; // "max_level_difference"
     const cut = toChannelsFirst(u, [1, sourceHeight, sourceWidth, 3]);
     return [

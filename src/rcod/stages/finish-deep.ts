@@ -1,0 +1,91 @@
+/** From the decoded colours in floats to a result of 16 bits a channel, on the host. */
+import type { Gpu } from "../../gpu/device.ts";
+import { colorsOf, enlargedAlpha } from "../images/deep-source.ts";
+import type { FloatMap } from "../images/float-map.ts";
+import { adainOfMaps, cutMap, waveletOfMaps } from "../images/float-map.ts";
+import { endsInAlpha } from "../images/image-ops.ts";
+import { mayBeFlat } from "../images/source-image.ts";
+import type { RawImage, UpscaleOptions } from "../settings/options.ts";
+import type { StageClock } from "./clock.ts";
+import type { Encoded, StageContext } from "./context.ts";
+
+const MOST = 65_535;
+
+/** Stage "color", as `finishImage` has it: colour fix, crop, areas of one colour, alpha. */
+export async function finishDeep(
+  { gpu, configs }: StageContext,
+  decoded: FloatMap,
+  { deepColors, geometry }: Encoded,
+  image: RawImage,
+  options: UpscaleOptions,
+  clock: StageClock,
+): Promise<RawImage> {
+  clock.start("color");
+  if (deepColors === undefined) throw new Error("internal: the source was enlarged in 8 bits");
+  const { width, height } = decoded;
+  const source = cutMap(deepColors, { x: 0, y: 0, width, height });
+  const method = options.colorFix ?? configs.rcod.colorFix;
+  const fixed = { none: () => decoded, adain: adainOfMaps, wavelet: waveletOfMaps }[method](
+    source,
+    decoded,
+  );
+  const result = cutMap(fixed, geometry.picture);
+  if (mayBeFlat(image)) keepFlatMap(await flatColors(gpu, image), result);
+  return interleaved(result, enlargedAlpha(image, geometry), image);
+}
+
+/** The colours of a source, and how flat each pixel is: see `keepFlat` (kernels/image/keep-flat.ts). */
+interface FlatColors {
+  readonly colors: FloatMap;
+  readonly flatness: Uint8Array;
+}
+
+async function flatColors(gpu: Gpu, image: RawImage): Promise<FlatColors> {
+  const colors = await colorsOf(gpu, image);
+  const { width, height, data } = colors;
+  const flatness = new Uint8Array(width * height);
+  const isFlat = (x: number, y: number, reach: number): boolean => {
+    const area = { x: x - reach, y: y - reach, width: 2 * reach + 1, height: 2 * reach + 1 };
+    const at = (y * width + x) * 3;
+    return cutMap(colors, area).data.every((value, i) => value === data[at + (i % 3)]);
+  };
+  for (let i = 0; i < flatness.length; i++) {
+    const [x, y] = [i % width, Math.floor(i / width)];
+    if (isFlat(x, y, 1)) flatness[i] = isFlat(x, y, 2) ? 2 : 1;
+  }
+  return { colors, flatness };
+}
+
+/** `keepFlat` of an enlarged map, in place. */
+function keepFlatMap({ colors, flatness }: FlatColors, result: FloatMap): void {
+  const flat = flatness.reduce((count, value) => count + Math.min(value, 1), 0);
+  if (2 * flat < flatness.length) return;
+  const scale = result.width / colors.width;
+  for (let i = 0; i < result.data.length; i++) {
+    const pixel = Math.floor(i / 3);
+    const x = Math.floor((pixel % result.width) / scale);
+    const y = Math.floor(Math.floor(pixel / result.width) / scale);
+    const place = y * colors.width + x;
+    const share = (flatness[place] as number) / 2;
+    const color = colors.data[place * 3 + (i % 3)] as number;
+    result.data[i] = (1 - share) * (result.data[i] as number) + share * color;
+  }
+}
+
+/** The channels of `image`, of enlarged colours and alpha in 0 … 1. Grey is the mean of the colours. */
+function interleaved(
+  { width, height, data }: FloatMap,
+  alpha: FloatMap | null,
+  { channels, colorSpace }: RawImage,
+): RawImage {
+  const out = new Uint16Array(width * height * channels);
+  const level = (value: number): number => Math.round(Math.min(Math.max(value, 0), 1) * MOST);
+  for (let pixel = 0; pixel < width * height; pixel++) {
+    const color = data.subarray(pixel * 3, pixel * 3 + 3);
+    const at = pixel * channels;
+    if (channels < 3) out[at] = level(color.reduce((sum, value) => sum + value, 0) / 3);
+    else color.forEach((value, c) => (out[at + c] = level(value)));
+    if (endsInAlpha(channels)) out[at + channels - 1] = level(alpha?.data[pixel] ?? 1);
+  }
+  return { width, height, channels, data: out, ...(colorSpace && { colorSpace }) };
+}
