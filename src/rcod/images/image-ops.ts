@@ -36,10 +36,9 @@ export function checkImage({ width, height, channels, data }: RawImage): void {
   }
   const isBytes = data instanceof Uint8Array || data instanceof Uint8ClampedArray;
   if (!isBytes && !(data instanceof Uint16Array)) {
-    const got: unknown = data;
+    const got = Object.prototype.toString.call(data).slice("[object ".length, -1);
     throw new ShapeError(
-      "image: data must be a Uint8Array, Uint8ClampedArray or Uint16Array, got " +
-        `${ArrayBuffer.isView(got) ? Object.prototype.toString.call(got).slice(8, -1) : typeof got}`,
+      `image: data must be a Uint8Array, Uint8ClampedArray or Uint16Array, got ${got}`,
     );
   }
   if (data.length !== width * height * channels) {

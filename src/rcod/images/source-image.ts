@@ -35,9 +35,10 @@ export function resultDepth(
   if (depth !== 8 && depth !== 16)
     throw new RangeError(`depth: must be 8 or 16, got ${String(depth)}`);
   if (depth === 8 || isPlain) return depth;
+  const made = output === "texture" ? 'output "texture"' : "reference";
+  const got = isTexture(image) ? "a texture" : made;
   throw new RangeError(
-    "depth: 16 bits are for images on the host in and out, and not for reference, got " +
-      `${isTexture(image) ? "a texture" : output === "texture" ? 'output "texture"' : "reference"}`,
+    `depth: 16 bits are for images on the host in and out, and not for reference, got ${got}`,
   );
 }
 
