@@ -34,10 +34,9 @@ import type {
 } from "./settings/options.ts";
 import { StageClock } from "./stages/clock.ts";
 import type { Encoded, StageContext } from "./stages/context.ts";
-import { decodeToImage, decodeToMap } from "./stages/decode.ts";
+import { decodeToFloats, decodeToImage } from "./stages/decode.ts";
 import { encodeImage } from "./stages/encode.ts";
 import { EncodedCache } from "./stages/encoded-cache.ts";
-import { finishDeep } from "./stages/finish-deep.ts";
 import type { Pixels } from "./stages/finish.ts";
 import { destroyPixels, enlargedTexture, finishImage } from "./stages/finish.ts";
 import { checkWhole, collectEncoded } from "./stages/inspect-call.ts";
@@ -183,15 +182,19 @@ export class Pipeline {
     output: Output,
     clock: StageClock,
   ): Promise<Pixels> {
-    const { memory } = context.gpu;
+    const { gpu } = context;
+    const { memory } = gpu;
     const decoding = [context, z, encoded, options, clock] as const;
     if (options.depth === 16 && !isTexture(image)) {
-      const map = await decodeToMap(...decoding).finally(() => memory.release(z));
-      const finished = await finishDeep(context, map, encoded, image, options, clock);
+      const { finishDeep } = await import("./deep/finish-deep.ts");
+      const floats = await decodeToFloats(...decoding).finally(() => memory.release(z));
+      clock.start("color");
+      const { deepColors, geometry } = encoded;
+      if (deepColors === undefined) throw new Error("internal: the source was enlarged in 8 bits");
+      const method = options.colorFix ?? this.configs.rcod.colorFix;
+      const finished = await finishDeep(gpu, floats, deepColors, geometry, image, method);
       const extra =
-        options.enlarged === true
-          ? { enlarged: await enlargedTexture(context.gpu, image, finished) }
-          : {};
+        options.enlarged === true ? { enlarged: await enlargedTexture(gpu, image, finished) } : {};
       return { image: finished, ...extra };
     }
     const decoded = await decodeToImage(...decoding).finally(() => memory.release(z));

@@ -54,6 +54,7 @@ const RCOD = [
   "src/rcod",
   "src/rcod/tuning",
   "src/rcod/stages",
+  "src/rcod/deep",
   "src/rcod/inspect",
   "src/rcod/tiles",
   "src/rcod/loading",

@@ -12,7 +12,7 @@ import { emptyPlace, mustRun, packTo, root, run } from "./support.ts";
 
 /**
  * Largest download of the library without a model, minified and gzipped, in bytes: what the main entry loads at once, and
- * that with the one part that loads on demand, the reader of files of torch.save.
+ * that with what loads on demand: the reader of files of torch.save, and pictures of 16 bits.
  */
 const SIZE_AT_ONCE = 101_000;
 const SIZE_IN_ALL = 108_000;
@@ -236,7 +236,7 @@ describe("the package", () => {
     expect(chunks.map(({ code }) => code).join("\n")).toContain("workgroup_size"); // kernels are in
   });
 
-  it("is small, and only the torch.save reader loads on demand", async () => {
+  it("is small, and only the torch.save reader and deep pictures load on demand", async () => {
     const output = await bundled({
       root: installed,
       build: {
@@ -266,7 +266,7 @@ describe("the package", () => {
       .filter(({ fileName }) => !atOnce.has(fileName))
       .flatMap(({ moduleIds }) => moduleIds.map((id) => relative(installed, id)))
       .map((id) => dirname(id).replaceAll("\\", "/"));
-    expect([...new Set(onDemand)]).toEqual(["dist/src/weights/torch"]);
+    expect([...new Set(onDemand)]).toEqual(["dist/src/rcod/deep", "dist/src/weights/torch"]);
     expect(total).toBeGreaterThan(40_000); // it is all there
     expect(total).toBeLessThanOrEqual(SIZE_AT_ONCE);
     expect(inAll).toBeLessThanOrEqual(SIZE_IN_ALL);

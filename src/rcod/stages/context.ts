@@ -2,7 +2,7 @@
 import type { Gpu } from "../../gpu/device.ts";
 import type { DType } from "../../gpu/dtype.ts";
 import type { Rounding } from "../../kernels/image/image-layout.ts";
-import type { FloatMap } from "../images/float-map.ts";
+import type { FloatMap } from "../deep/float-map.ts";
 import type { Geometry } from "../images/geometry.ts";
 import type { DeviceImage } from "../images/image-ops.ts";
 import type { Inspector } from "../inspect/inspector.ts";

@@ -1,8 +1,6 @@
 /** From the predicted latents to an image. */
 import { uploadBytes } from "../../gpu/transfer.ts";
 import { readActivation } from "../../graph/read-activation.ts";
-import type { FloatMap } from "../images/float-map.ts";
-import { cutMap } from "../images/float-map.ts";
 import { toRgba8 } from "../images/host-pixels.ts";
 import type { DeviceImage } from "../images/image-ops.ts";
 import { createImage, tensorToLevels } from "../images/image-ops.ts";
@@ -53,25 +51,19 @@ export async function decodeToImage(
   }
 }
 
-/** Stage "decode": colours in 0 … 1 on the host, at the size of the enlarged source. */
-export async function decodeToMap(
+/** Stage "decode": colours in −1 … 1 on the host, [workHeight, workWidth, 3]. */
+export async function decodeToFloats(
   context: StageContext,
   z: GPUBuffer,
   encoded: Encoded,
   options: UpscaleOptions,
   clock: StageClock,
-): Promise<FloatMap> {
-  const { workWidth, workHeight, sourceWidth, sourceHeight } = encoded.geometry;
-  const shape = [workHeight, workWidth, 3];
-  const toMap = (values: Float32Array<ArrayBuffer>): FloatMap => {
-    const data = values.map((value) => 0.5 * value + 0.5);
-    const map = { width: workWidth, height: workHeight, channels: 3, data };
-    return cutMap(map, { x: 0, y: 0, width: sourceWidth, height: sourceHeight });
-  };
+): Promise<Float32Array<ArrayBuffer>> {
+  const { gpu, dtype } = context;
+  const { workWidth, workHeight } = encoded.geometry;
   return decode(context, z, encoded, options, clock, {
-    onDevice: async ({ buffer }) =>
-      toMap(await readActivation(context.gpu, buffer, shape, context.dtype)),
-    onHost: toMap,
+    onDevice: ({ buffer }) => readActivation(gpu, buffer, [workHeight, workWidth, 3], dtype),
+    onHost: (data) => data,
   });
 }
 

@@ -2,7 +2,6 @@
 import { uploadBytes } from "../../gpu/transfer.ts";
 import { packActivation } from "../../graph/pack-activation.ts";
 import type { RunOptions } from "../../graph/program.ts";
-import { enlargeDeep } from "../images/deep-source.ts";
 import type { EnlargedSource } from "../images/enlarged-source.ts";
 import { enlargeSource } from "../images/enlarged-source.ts";
 import type { Geometry } from "../images/geometry.ts";
@@ -39,7 +38,7 @@ export async function encodeImage(
     clock.start("preprocess");
     const deep =
       options.depth === 16 && !isTexture(image)
-        ? await enlargeDeep(gpu, image, geometry, configs)
+        ? await (await import("../deep/deep-source.ts")).enlargeDeep(gpu, image, geometry, configs)
         : null;
     const keepsHidden = options.reference === true;
     source =

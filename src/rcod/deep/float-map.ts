@@ -1,6 +1,6 @@
 /** Maps of floats on the host: what pictures of 16 bits a channel go through, so that nothing rounds them to 8. */
 import type { ResampleTable } from "../../kernels/image/resample-weights.ts";
-import type { Rectangle } from "./geometry.ts";
+import type { Rectangle } from "../images/geometry.ts";
 
 /** Values [height, width, channels], row-major. */
 export interface FloatMap {

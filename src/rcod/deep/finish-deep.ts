@@ -1,30 +1,32 @@
 /** From the decoded colours in floats to a result of 16 bits a channel, on the host. */
 import type { Gpu } from "../../gpu/device.ts";
-import { colorsOf, enlargedAlpha } from "../images/deep-source.ts";
-import type { FloatMap } from "../images/float-map.ts";
-import { adainOfMaps, cutMap, waveletOfMaps } from "../images/float-map.ts";
+import type { Geometry } from "../images/geometry.ts";
 import { endsInAlpha } from "../images/image-ops.ts";
 import { mayBeFlat } from "../images/source-image.ts";
-import type { RawImage, UpscaleOptions } from "../settings/options.ts";
-import type { StageClock } from "./clock.ts";
-import type { Encoded, StageContext } from "./context.ts";
+import type { RawImage } from "../settings/options.ts";
+import { colorsOf, enlargedAlpha } from "./deep-source.ts";
+import type { FloatMap } from "./float-map.ts";
+import { adainOfMaps, cutMap, waveletOfMaps } from "./float-map.ts";
 
 const MOST = 65_535;
 
-/** Stage "color", as `finishImage` has it: colour fix, crop, areas of one colour, alpha. */
+/**
+ * What `finishImage` does for 8 bits: colour fix, crop, areas of one colour, alpha. `values` are the decoder's output [workHeight,
+ * workWidth, 3] in −1 … 1, `colors` those of the enlarged source in 0 … 1.
+ */
 export async function finishDeep(
-  { gpu, configs }: StageContext,
-  decoded: FloatMap,
-  { deepColors, geometry }: Encoded,
+  gpu: Gpu,
+  values: Float32Array<ArrayBuffer>,
+  colors: FloatMap,
+  geometry: Geometry,
   image: RawImage,
-  options: UpscaleOptions,
-  clock: StageClock,
+  method: "adain" | "wavelet" | "none",
 ): Promise<RawImage> {
-  clock.start("color");
-  if (deepColors === undefined) throw new Error("internal: the source was enlarged in 8 bits");
-  const { width, height } = decoded;
-  const source = cutMap(deepColors, { x: 0, y: 0, width, height });
-  const method = options.colorFix ?? configs.rcod.colorFix;
+  const { workWidth, workHeight, sourceWidth, sourceHeight } = geometry;
+  const data = values.map((value) => 0.5 * value + 0.5);
+  const work = { width: workWidth, height: workHeight, channels: 3, data };
+  const withoutPadding = { x: 0, y: 0, width: sourceWidth, height: sourceHeight };
+  const [source, decoded] = [cutMap(colors, withoutPadding), cutMap(work, withoutPadding)];
   const fixed = { none: () => decoded, adain: adainOfMaps, wavelet: waveletOfMaps }[method](
     source,
     decoded,

@@ -3,14 +3,14 @@ import type { Gpu } from "../../gpu/device.ts";
 import { uploadBytes } from "../../gpu/transfer.ts";
 import { packActivation } from "../../graph/pack-activation.ts";
 import { floatTable, reflectedTable, repeatedTable } from "../../kernels/image/resample-weights.ts";
+import type { EnlargedSource } from "../images/enlarged-source.ts";
+import type { Geometry } from "../images/geometry.ts";
+import { createImage, depthOf, endsInAlpha, readImage } from "../images/image-ops.ts";
+import { mayHide, packedSource } from "../images/source-image.ts";
 import type { ModelConfigs } from "../settings/model-configs.ts";
 import type { RawImage } from "../settings/options.ts";
-import type { EnlargedSource } from "./enlarged-source.ts";
 import type { FloatMap } from "./float-map.ts";
 import { cutMap, resampleMap } from "./float-map.ts";
-import type { Geometry } from "./geometry.ts";
-import { createImage, depthOf, endsInAlpha, readImage } from "./image-ops.ts";
-import { mayHide, packedSource } from "./source-image.ts";
 
 const LEVELS: readonly [number, number] = [0, 1];
 

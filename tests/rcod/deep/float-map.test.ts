@@ -5,13 +5,13 @@ import {
   repeatedTable,
   triangleTable,
 } from "../../../src/kernels/image/resample-weights.ts";
-import type { FloatMap } from "../../../src/rcod/images/float-map.ts";
+import type { FloatMap } from "../../../src/rcod/deep/float-map.ts";
 import {
   adainOfMaps,
   cutMap,
   resampleMap,
   waveletOfMaps,
-} from "../../../src/rcod/images/float-map.ts";
+} from "../../../src/rcod/deep/float-map.ts";
 import { adain, wavelet } from "../../reference/color-fix.ts";
 import { windowOf } from "../../reference/resample.ts";
 import { uniformArray } from "../../support/random.ts";
