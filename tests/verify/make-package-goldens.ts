@@ -16,7 +16,10 @@ import type { NamedTensorData } from "../../src/weights/index.ts";
 import { bytesSource, writeSafetensors } from "../../src/weights/index.ts";
 import { channelAdd } from "../reference/channel-add.ts";
 import { geglu } from "../reference/geglu.ts";
+import { hiddenColors } from "../reference/hidden-colors.ts";
 import { levelOf, pixelAt } from "../reference/image-tensor.ts";
+import { keepFlat } from "../reference/keep-flat.ts";
+import { padEdges } from "../reference/pad-edges.ts";
 import { replaceAlpha } from "../reference/replace-alpha.ts";
 import { resize } from "../reference/resample.ts";
 import { uniformSource } from "../support/random.ts";
@@ -160,6 +163,41 @@ function referenceFile(): Uint8Array<ArrayBuffer> {
     u8Tensor("inputs/image", [height, width, 4], image),
     u8Tensor("inputs/alpha", [height, width, 4], alpha),
     u8Tensor("outputs/image", [height, width, 4], replaceAlpha(image, alpha)),
+  ]);
+
+  const cutOut = image.map((value, i) => (i % 4 === 3 && i % 5 > 0 ? 0 : value));
+  add("hidden_colors", {}, [
+    u8Tensor("inputs/image", [height, width, 4], cutOut),
+    u8Tensor(
+      "outputs/image",
+      [height, width, 4],
+      hiddenColors(cutOut, width, height).map(Math.round),
+    ),
+  ]);
+
+  const place = [3, 2] as const;
+  const whole = [width + 5, height + 2] as const;
+  add("pad_edges", { x0: place[0], y0: place[1] }, [
+    u8Tensor("inputs/image", [height, width, 4], image),
+    u8Tensor(
+      "outputs/image",
+      [whole[1], whole[0], 4],
+      padEdges(image, [width, height], place, whole),
+    ),
+  ]);
+
+  const plain = Uint8Array.from({ length: pixels * 4 }, (_, i) =>
+    Math.floor(i / 4) % width === 0 ? 9 : 200 + (i % 4),
+  );
+  const twice = levels(pixels * 16);
+  add("keep_flat", {}, [
+    u8Tensor("inputs/source", [height, width, 4], plain),
+    u8Tensor("inputs/image", [2 * height, 2 * width, 4], twice),
+    u8Tensor(
+      "outputs/image",
+      [2 * height, 2 * width, 4],
+      keepFlat(plain, [width, height], 2, twice),
+    ),
   ]);
 
   const source = values(pixels * 3);

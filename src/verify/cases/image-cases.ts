@@ -2,7 +2,10 @@
 import { runPlan } from "../../graph/execution/run-plan.ts";
 import { readActivation } from "../../graph/read-activation.ts";
 import { crop } from "../../kernels/image/crop.ts";
+import { hiddenColors } from "../../kernels/image/hidden-colors.ts";
 import { imageToTensor } from "../../kernels/image/image-to-tensor.ts";
+import { keepFlat } from "../../kernels/image/keep-flat.ts";
+import { padEdges } from "../../kernels/image/pad-edges.ts";
 import { replaceAlpha } from "../../kernels/image/replace-alpha.ts";
 import { bilinearPasses, resizeF32 } from "../../kernels/image/resize-f32.ts";
 import type { DeviceImage } from "../../rcod/images/image-ops.ts";
@@ -160,6 +163,38 @@ const alphaOf = scratchCase(async (run, scratch) => {
   return compareImage(run, image, 0);
 });
 
+/** Colours of pixels of alpha 0; f32 may round a half the other way. */
+const hidden = scratchCase(async (run, scratch) => {
+  const { gpu } = run.session;
+  const image = await uploadInput(run, scratch, "image");
+  await runPlan(gpu, hiddenColors.plan(image, gpu.caps), { image: image.buffer });
+  return compareImage(run, image, 1);
+});
+
+/** An image at (`x0`, `y0`) of a larger one. */
+const paddedImage = scratchCase(async (run, scratch) => {
+  const { gpu } = run.session;
+  const { golden } = run;
+  const image = await uploadInput(run, scratch, "image");
+  const [height = 1, width = 1] = golden.shape("outputs/image");
+  const out = scratch.keep(createImage(gpu, "padded image", width, height));
+  const [left, top] = [golden.parameters.number("x0"), golden.parameters.number("y0")];
+  const sizes = { srcWidth: image.width, srcHeight: image.height, left, top, width, height };
+  const operands = { src: image.buffer, dst: out.buffer };
+  await runPlan(gpu, padEdges.plan(sizes, gpu.caps), operands);
+  return compareImage(run, out, 0);
+});
+
+const flatAreas = scratchCase(async (run, scratch) => {
+  const { gpu } = run.session;
+  const source = await uploadInput(run, scratch, "source");
+  const image = await uploadInput(run, scratch, "image");
+  const { width, height } = source;
+  const plan = keepFlat.plan({ width, height, scale: image.width / width }, gpu.caps);
+  await runPlan(gpu, plan, { source: source.buffer, image: image.buffer });
+  return compareImage(run, image, 0);
+});
+
 /** A rectangle of a map, `x0` and `y0` its first pixel, bit for bit. */
 const cutOut = scratchCase(async ({ golden, session }, scratch) => {
   const { gpu, dtype } = session;
@@ -188,5 +223,8 @@ export const IMAGE_CASES: Readonly<Record<string, CaseRunner>> = {
   image_to_tensor: imageTensor,
   tensor_to_image: tensorImage,
   replace_alpha: alphaOf,
+  hidden_colors: hidden,
+  pad_edges: paddedImage,
+  keep_flat: flatAreas,
   crop: cutOut,
 };
