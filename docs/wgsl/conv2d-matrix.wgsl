@@ -167,13 +167,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
   // The masks change nothing. They show compilers that all loads of matrices are within their arrays.
   let fragment_row = ((subgroup / SUBGROUPS_ACROSS) & (SUBGROUPS_DOWN - 1u)) * SUBGROUP_ROWS;
   let fragment_column = (subgroup & (SUBGROUPS_ACROSS - 1u)) * SUBGROUP_COLUMNS;
-  let left_at = fragment_row * A_LENGTH;
   let right_at = fragment_column * W_LENGTH;
-  let stage_quad = local >> COLUMN_QUAD_BITS;
   var sum0_0: subgroup_matrix_result<f32, 16, 16>;
   var sum0_1: subgroup_matrix_result<f32, 16, 16>;
   var sum1_0: subgroup_matrix_result<f32, 16, 16>;
   var sum1_1: subgroup_matrix_result<f32, 16, 16>;
+  let left_at = fragment_row * A_LENGTH;
+  let stage_quad = local >> COLUMN_QUAD_BITS;
   for (var tap = 0u; tap < params.taps; tap++) {
     let quads = tap_quads(tap);
     let source = at_tap(source_row, tap);
@@ -184,20 +184,19 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
         if (k < quads) { a = load_tap(source, tap, k); }
         set_tile_a(stage_row * (A_LENGTH / 4u) + stage_k + s, vec4<f16>(a));
       }
+      let first_row = (first_tap + tap) * quads_in;
       // An invocation takes a block of 4 channels × 4 columns and transposes it. Behind the last quad of channels or columns it
       // takes a stand-in: such channels meet zeros of x, such columns are not stored.
       {
-        let row = (first_tap + tap) * quads_in + min(k0 + stage_quad, quads - 1u);
-        let block = (row * params.column_quads + stage_nq) * 4u;
-        let w0 = weight[block + 0u];
+        let block = ((first_row + min(k0 + stage_quad, quads - 1u)) * params.column_quads + stage_nq) * 4u;
+        let w0 = weight[block];
         let w1 = weight[block + 1u];
         let w2 = weight[block + 2u];
         let w3 = weight[block + 3u];
-        let at = stage_column * W_LENGTH + stage_quad;
-        set_tile_w(at + 0u * (W_LENGTH / 4u), vec4<f16>(w0.x, w1.x, w2.x, w3.x));
-        set_tile_w(at + 1u * (W_LENGTH / 4u), vec4<f16>(w0.y, w1.y, w2.y, w3.y));
-        set_tile_w(at + 2u * (W_LENGTH / 4u), vec4<f16>(w0.z, w1.z, w2.z, w3.z));
-        set_tile_w(at + 3u * (W_LENGTH / 4u), vec4<f16>(w0.w, w1.w, w2.w, w3.w));
+        set_tile_w(stage_column * W_LENGTH + stage_quad + 0u, vec4<f16>(w0.x, w1.x, w2.x, w3.x));
+        set_tile_w(stage_column * W_LENGTH + stage_quad + 10u, vec4<f16>(w0.y, w1.y, w2.y, w3.y));
+        set_tile_w(stage_column * W_LENGTH + stage_quad + 20u, vec4<f16>(w0.z, w1.z, w2.z, w3.z));
+        set_tile_w(stage_column * W_LENGTH + stage_quad + 30u, vec4<f16>(w0.w, w1.w, w2.w, w3.w));
       }
       workgroupBarrier();
       for (var k = 0u; k < 4u * K_QUADS; k += K) {

@@ -83,6 +83,18 @@ fn get_${name}(quad: u32) -> vec4<${type}> { return ${get}; }
 `;
 }
 
+/**
+ * Statements that store quads `<quad>0` to `<quad>3` of f16 transposed: component c of each in row c, counted from the quad `at` of
+ * the array.
+ */
+export const setTransposed = ({ name, rowLength }: MatrixArray, at: string, quad: string): string =>
+  ["x", "y", "z", "w"]
+    .map((component, c) => {
+      const row = [0, 1, 2, 3].map((i) => `${quad}${i}.${component}`).join(", ");
+      return `set_${name}(${at} + ${(c * rowLength) / 4}u, vec4<f16>(${row}));`;
+    })
+    .join("\n");
+
 /** WGSL type of a left or right factor of f16, or of the f32 result. */
 export function matrixType({ M, N, K }: MatrixUnits, side: "left" | "right" | "result"): string {
   // The template's arguments are component, columns, rows.
@@ -94,10 +106,10 @@ export function matrixType({ M, N, K }: MatrixUnits, side: "left" | "right" | "r
   return `subgroup_matrix_${side}<${type}, ${columns}, ${rows}>`;
 }
 
-/** Expression that loads a factor whose first element is at `offset`, a u32 expression and a multiple of 8. */
+/** Expression that loads a matrix whose first element is at `offset`, a u32 expression and a multiple of 8. */
 export function loadMatrix(
   units: MatrixUnits,
-  side: "left" | "right",
+  side: "left" | "right" | "result",
   { name, rowLength, isTransposed = false }: MatrixArray,
   offset: string,
 ): string {

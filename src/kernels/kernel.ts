@@ -7,6 +7,7 @@
  * may rely on finding zeros there.
  */
 import type { Caps } from "../gpu/caps.ts";
+import type { DType } from "../gpu/dtype.ts";
 import { ShapeError } from "../gpu/shape.ts";
 import type { Operand, Param, ShaderHeader } from "../gpu/wgsl.ts";
 import { packParams, shaderHeader } from "../gpu/wgsl.ts";
@@ -120,6 +121,19 @@ export function defineKernel<P, V extends string>(
  * size a class of its own.
  */
 export const sizeClass = (count: number): number => 2 ** Math.round(Math.log2(count));
+
+/** Why matrix units cannot run a shader that has so many bytes of workgroup memory; null where they can. */
+export function matrixUnitsRefusal(
+  dtype: DType,
+  { matrixUnits, matrixRefusal, limits }: Caps,
+  bytes: number,
+): string | null {
+  if (dtype !== "f16") return `matrix units take f16 storage, got ${dtype}`;
+  if (matrixUnits === null) return `matrix units cannot be used: ${matrixRefusal}`;
+  const most = limits.maxComputeWorkgroupStorageSize;
+  if (bytes <= most) return null;
+  return `matrix units need ${bytes} bytes of workgroup storage, got ${most}`;
+}
 
 /** A dispatch of the shader that `header` and `body` make. The operands' names are those of the header. */
 export function dispatch(

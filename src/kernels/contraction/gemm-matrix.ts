@@ -21,74 +21,87 @@ import {
   matrixArrayWgsl,
   matrixDirectives,
   matrixType,
+  setTransposed,
   storeMatrix,
   subgroupSizeAttribute,
 } from "../../gpu/subgroup-matrix.ts";
+import { matrixUnitsRefusal } from "../kernel.ts";
 import { unroll } from "../unroll.ts";
 import { accumulatorsWgsl } from "./gemm-register.ts";
 import type { GemmBody } from "./gemm-tiled.ts";
 import { TILED, TILE_COLUMNS, TILE_ROWS } from "./gemm-tiled.ts";
 
 /** Quads of a K step. */
-const K_QUADS = 8;
+export const MATRIX_K_QUADS = 8;
 /** Rows of the sums that are in workgroup memory at a time. */
-const SUM_ROWS = 16;
+export const SUM_ROWS = 16;
 /** Halves by which a staged row is longer than its data. */
 const PADDING = 8;
 
-const TILE_A: MatrixArray = {
+/** The left factor: `rows` of a K step. */
+export const leftArray = (rows: number): MatrixArray => ({
   name: "tile_a",
   type: "f16",
-  rowLength: 4 * K_QUADS + PADDING,
-  rows: TILE_ROWS,
-};
+  rowLength: 4 * MATRIX_K_QUADS + PADDING,
+  rows,
+});
 const TILE_W: MatrixArray = {
   name: "tile_w",
   type: "f16",
-  rowLength: 4 * K_QUADS + PADDING,
+  rowLength: 4 * MATRIX_K_QUADS + PADDING,
   rows: TILE_COLUMNS,
   isTransposed: true,
 };
 const SUMS: MatrixArray = { name: "sums", type: "f32", rowLength: TILE_COLUMNS, rows: SUM_ROWS };
-const ARRAYS = [TILE_A, TILE_W, SUMS];
 
-/** Workgroup memory. */
-const STORAGE_BYTES = ARRAYS.reduce((sum, array) => sum + matrixArrayByteLength(array), 0);
+/** Workgroup memory of a tile with this left factor. */
+export const matrixTileByteLength = (left: MatrixArray): number =>
+  [left, TILE_W, SUMS].reduce((sum, array) => sum + matrixArrayByteLength(array), 0);
 
-/** The rows × columns of subgroups that a tile's fragments are dealt to. */
-function subgroupGrid({ M, N, subgroupSize }: MatrixUnits): readonly [number, number] {
+/** The rows × columns of subgroups that the fragments of a tile are dealt to. Each has whole turns of the sums. */
+function subgroupGrid(
+  { M, N, subgroupSize }: MatrixUnits,
+  tileRows: number,
+): readonly [number, number] {
   const subgroups = MATRIX_WORKGROUP / subgroupSize;
-  const [rows, columns] = [TILE_ROWS / M, TILE_COLUMNS / N]; // in fragments
+  const [rows, columns] = [tileRows / M, TILE_COLUMNS / N]; // in fragments
   const grids: (readonly [number, number])[] = [];
   for (let down = 1; down <= subgroups; down *= 2) {
-    if (down <= rows && subgroups / down <= columns) grids.push([down, subgroups / down]);
+    if (down <= tileRows / SUM_ROWS && subgroups / down <= columns)
+      grids.push([down, subgroups / down]);
   }
   // The fewest elements that a subgroup loads for a column of products; of equal grids the fewest fragments.
   const elements = ([down, across]: readonly [number, number]): number =>
-    TILE_ROWS / down + TILE_COLUMNS / across;
+    tileRows / down + TILE_COLUMNS / across;
   const fragments = ([down, across]: readonly [number, number]): number =>
     rows / down + columns / across;
   const [best] = grids.toSorted((a, b) => elements(a) - elements(b) || fragments(a) - fragments(b));
   return best as readonly [number, number];
 }
 
-function matrixBody(units: MatrixUnits, normalises: boolean): GemmBody {
+/**
+ * How subgroups sum a tile of `tileRows` × 64, as WGSL within main:
+ *
+ * - `declarations`: workgroup memory, and `exchange_set(at, v)`, `exchange_get(at)` for the 256 quads of the sums.
+ * - `stageWeights`: of quads `k0` to `k0 + K_QUADS` of a tap that has `quads`, from row `first_row` of the weight on. An
+ *   invocation takes quad `stage_quad` of the K step and the tile's `stage_column`, which is column quad `stage_nq`.
+ * - `products`: adds those of what is staged. `leftAt`: where row i · M of a subgroup's rows is in the left factor.
+ * - `storeSums`: rows `first` to `first + SUM_ROWS`.
+ */
+export function matrixTile(units: MatrixUnits, tileRows: number, left: MatrixArray) {
   const { M, N, K } = units;
-  const [down, across] = subgroupGrid(units);
-  const [rows, columns] = [TILE_ROWS / M / down, TILE_COLUMNS / N / across]; // fragments of a subgroup
+  const [down, across] = subgroupGrid(units, tileRows);
+  const [rows, columns] = [tileRows / M / down, TILE_COLUMNS / N / across]; // fragments of a subgroup
   const each = (line: (i: number, j: number) => string): string =>
     unroll(rows, (i) => unroll(columns, (j) => line(i, j)));
-  const left = (i: number): string =>
-    loadMatrix(units, "left", TILE_A, `left_at + ${i}u * (M * A_LENGTH) + k`);
   const right = (j: number): string =>
     loadMatrix(units, "right", TILE_W, `right_at + ${j}u * (N * W_LENGTH) + k`);
   return {
-    kQuads: K_QUADS,
     constants: {
       M,
       N,
       K,
-      A_LENGTH: TILE_A.rowLength,
+      A_LENGTH: left.rowLength,
       W_LENGTH: TILE_W.rowLength,
       SUM_ROWS,
       SUBGROUPS_DOWN: down,
@@ -96,54 +109,68 @@ function matrixBody(units: MatrixUnits, normalises: boolean): GemmBody {
       SUBGROUP_ROWS: rows * M,
       SUBGROUP_COLUMNS: columns * N,
     },
-    directives: matrixDirectives(units),
-    declarations: `${ARRAYS.map((array) => matrixArrayWgsl(units, array)).join("")}
+    declarations: `${[left, TILE_W, SUMS].map((array) => matrixArrayWgsl(units, array)).join("")}
 fn exchange_set(at: u32, v: vec4<f32>) { set_sums(at, v); }
 fn exchange_get(at: u32) -> vec4<f32> { return get_sums(at); }
 `,
-    attributes: subgroupSizeAttribute(units),
-    parameters: ", @builtin(subgroup_id) subgroup: u32",
     begin: /* wgsl */ `// The masks change nothing. They show compilers that all loads of matrices are within their arrays.
   let fragment_row = ((subgroup / SUBGROUPS_ACROSS) & (SUBGROUPS_DOWN - 1u)) * SUBGROUP_ROWS;
   let fragment_column = (subgroup & (SUBGROUPS_ACROSS - 1u)) * SUBGROUP_COLUMNS;
-  let left_at = fragment_row * A_LENGTH;
   let right_at = fragment_column * W_LENGTH;
-  let stage_quad = local >> COLUMN_QUAD_BITS;
   ${each((i, j) => `var sum${i}_${j}: ${matrixType(units, "result")};`)}`,
+    stageWeights: /* wgsl */ `// An invocation takes a block of 4 channels × 4 columns and transposes it. Behind the last quad of channels or columns it
+      // takes a stand-in: such channels meet zeros of x, such columns are not stored.
+      {
+        let block = ((first_row + min(k0 + stage_quad, quads - 1u)) * params.column_quads + stage_nq) * 4u;
+        let w0 = weight[block];
+        let w1 = weight[block + 1u];
+        let w2 = weight[block + 2u];
+        let w3 = weight[block + 3u];
+        ${setTransposed(TILE_W, "stage_column * W_LENGTH + stage_quad", "w")}
+      }`,
+    products: (
+      leftAt: (i: number) => string,
+    ): string => /* wgsl */ `for (var k = 0u; k < 4u * K_QUADS; k += K) {
+        ${unroll(rows, (i) => `let left${i} = ${loadMatrix(units, "left", left, `${leftAt(i)} + k`)};`)}
+        ${unroll(columns, (j) => `let right${j} = ${right(j)};`)}
+        ${each((i, j) => `sum${i}_${j} = subgroupMatrixMultiplyAccumulate(left${i}, right${j}, sum${i}_${j});`)}
+      }`,
+    storeSums: unroll(
+      rows,
+      (i) => /* wgsl */ `if ((fragment_row + ${i}u * M) / SUM_ROWS * SUM_ROWS == first) {
+      let at = (fragment_row + ${i}u * M - first) * (4u * COLUMN_QUADS) + fragment_column;
+      ${unroll(columns, (j) => storeMatrix(units, SUMS, `at + ${j}u * N`, `sum${i}_${j}`))}
+    }`,
+    ),
+  };
+}
+
+function matrixBody(units: MatrixUnits, normalises: boolean): GemmBody {
+  const tile = matrixTile(units, TILE_ROWS, leftArray(TILE_ROWS));
+  return {
+    kQuads: MATRIX_K_QUADS,
+    constants: tile.constants,
+    directives: matrixDirectives(units),
+    declarations: tile.declarations,
+    attributes: subgroupSizeAttribute(units),
+    parameters: ", @builtin(subgroup_id) subgroup: u32",
+    begin: /* wgsl */ `${tile.begin}
+  let left_at = fragment_row * A_LENGTH;
+  let stage_quad = local >> COLUMN_QUAD_BITS;`,
     step: /* wgsl */ `for (var s = 0u; s < K_QUADS / 2u; s++) {
         let k = k0 + stage_k + s;
         var a = vec4<f32>(0.0);
         if (k < quads) { a = load_tap(source, tap, k); }
         set_tile_a(stage_row * (A_LENGTH / 4u) + stage_k + s, ${normalises ? "pack(a)" : "vec4<f16>(a)"});
       }
-      // An invocation takes a block of 4 channels × 4 columns and transposes it. Behind the last quad of channels or columns it
-      // takes a stand-in: such channels meet zeros of x, such columns are not stored.
-      {
-        let row = (first_tap + tap) * quads_in + min(k0 + stage_quad, quads - 1u);
-        let block = (row * params.column_quads + stage_nq) * 4u;
-        ${unroll(4, (r) => `let w${r} = weight[block + ${r}u];`)}
-        let at = stage_column * W_LENGTH + stage_quad;
-        ${unroll(4, (c) => {
-          const component = "xyzw".charAt(c);
-          return `set_tile_w(at + ${c}u * (W_LENGTH / 4u), vec4<f16>(w0.${component}, w1.${component}, w2.${component}, w3.${component}));`;
-        })}
-      }
+      let first_row = (first_tap + tap) * quads_in;
+      ${tile.stageWeights}
       workgroupBarrier();
-      for (var k = 0u; k < 4u * K_QUADS; k += K) {
-        ${unroll(rows, (i) => `let left${i} = ${left(i)};`)}
-        ${unroll(columns, (j) => `let right${j} = ${right(j)};`)}
-        ${each((i, j) => `sum${i}_${j} = subgroupMatrixMultiplyAccumulate(left${i}, right${j}, sum${i}_${j});`)}
-      }
+      ${tile.products((i) => `left_at + ${i}u * (M * A_LENGTH)`)}
       workgroupBarrier();`,
     end: /* wgsl */ `${accumulatorsWgsl(4, 2)}
   for (var first = 0u; first < TILE_ROWS; first += SUM_ROWS) {
-    ${unroll(
-      rows,
-      (i) => `if ((fragment_row + ${i}u * M) / SUM_ROWS * SUM_ROWS == first) {
-      let at = (fragment_row + ${i}u * M - first) * (4u * COLUMN_QUADS) + fragment_column;
-      ${unroll(columns, (j) => storeMatrix(units, SUMS, `at + ${j}u * N`, `sum${i}_${j}`))}
-    }`,
-    )}
+    ${tile.storeSums}
     workgroupBarrier();
     if (my_row / SUM_ROWS * SUM_ROWS == first) {
       let at = (my_row - first) * COLUMN_QUADS + my_quad;
@@ -160,11 +187,7 @@ export const isMatrixVariant = (variant: string): boolean => variant.startsWith(
 /** Why a variant cannot sum its tiles by matrix units; null where it can, or does not try. */
 export function matrixRefusal(variant: string, dtype: DType, caps: Caps): string | null {
   if (!isMatrixVariant(variant)) return null;
-  if (dtype !== "f16") return `matrix units take f16 storage, got ${dtype}`;
-  if (caps.matrixUnits === null) return `matrix units cannot be used: ${caps.matrixRefusal}`;
-  const [bytes, most] = [STORAGE_BYTES, caps.limits.maxComputeWorkgroupStorageSize];
-  if (bytes <= most) return null;
-  return `matrix units need ${bytes} bytes of workgroup storage, got ${most}`;
+  return matrixUnitsRefusal(dtype, caps, matrixTileByteLength(leftArray(TILE_ROWS)));
 }
 
 /** The body of a variant on tiles. `normalises`: loads apply a norm, whose result may be outside the range of f16. */
