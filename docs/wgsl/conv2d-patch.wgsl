@@ -106,11 +106,14 @@ const WEIGHTS_AT: u32 = 432u;
 const MEMORY_QUADS: u32 = 816u;
 const FINISHED_ROWS: u32 = 2u;
 const FINISHED_QUADS: u32 = 512u;
+const MOMENTS_AT: u32 = 512u;
 // Patch: [channel][column][quad of rows]. Weights: [row of taps][channel][column quad].
 var<workgroup> memory: array<vec4<f32>, MEMORY_QUADS>;
 var<workgroup> place: vec4<u32>; // of the tile: kept here and not in registers, which are full until the sums are done
 fn exchange_set(at: u32, v: vec4<f32>) { memory[at] = v; }
 fn exchange_get(at: u32) -> vec4<f32> { return memory[at]; }
+
+fn finished_by(x: u32, width: u32, height: u32) -> f32 { return f32((u32(x < width) + u32(x + 8u < width)) * height); }
 
 // The weight that an invocation stages in a K step of a tap that has so many quads. Behind the last quad of channels or columns it
 // stages a stand-in: such channels meet zeros of the patch, such columns are not stored.
@@ -134,8 +137,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
   let tile = index % tiles;
   let ox0 = (tile % tiles_x) * TILE_WIDTH;
   let oy0 = ((tile / tiles_x) % tiles_y) * TILE_HEIGHT;
-  let image = tile / (tiles_x * tiles_y);
-  if (local == 0u) { place = vec4<u32>(ox0, oy0, image, nq0); }
+  if (local == 0u) { place = vec4<u32>(ox0, oy0, tile / (tiles_x * tiles_y), nq0); }
   workgroupBarrier();
   let my_x = local / LANES_ACROSS;
   let my_quad = local % LANES_ACROSS;
@@ -263,9 +265,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
   let nq = place.w + column;
   let left = place.x;
   let top = place.y;
-  let first_row = (place.z * params.grid_height + top) * params.grid_width + left;
+  let image = place.z;
+  let first_row = (image * params.grid_height + top) * params.grid_width + left;
   var finished = 0.0;
-  let mean_at = FINISHED_QUADS + local;
+  let mean_at = MOMENTS_AT + local;
   let m2_at = mean_at + INVOCATIONS;
   memory[mean_at] = vec4<f32>(0.0);
   memory[m2_at] = vec4<f32>(0.0);
@@ -345,19 +348,23 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
     }
   }
   workgroupBarrier();
-  memory[local] = vec4<f32>(finished);
   workgroupBarrier();
   if (local < COLUMN_QUADS && nq < params.column_quads) {
-    let values = f32(min(TILE_WIDTH, params.grid_width - left) * min(TILE_HEIGHT, params.grid_height - top));
+    let width = min(TILE_WIDTH, params.grid_width - left);
+    let height = min(TILE_HEIGHT, params.grid_height - top);
+    let values = f32(width * height);
     var mean = vec4<f32>(0.0);
-    for (var i = local; i < INVOCATIONS; i += COLUMN_QUADS) { mean += memory[i] * memory[FINISHED_QUADS + i]; }
+    for (var i = 0u; i < INVOCATIONS / COLUMN_QUADS; i++) {
+      mean += finished_by(i, width, height) * exchange_get(MOMENTS_AT + i * COLUMN_QUADS + local);
+    }
     mean /= values;
     var m2 = vec4<f32>(0.0);
-    for (var i = local; i < INVOCATIONS; i += COLUMN_QUADS) {
-      let delta = memory[FINISHED_QUADS + i] - mean;
-      m2 += memory[FINISHED_QUADS + INVOCATIONS + i] + memory[i] * delta * delta;
+    for (var i = 0u; i < INVOCATIONS / COLUMN_QUADS; i++) {
+      let delta = exchange_get(MOMENTS_AT + i * COLUMN_QUADS + local) - mean;
+      m2 += exchange_get(MOMENTS_AT + INVOCATIONS + i * COLUMN_QUADS + local);
+      m2 += finished_by(i, width, height) * delta * delta;
     }
-    let partial = phase * tiles + ((place.z * tiles_y + top / TILE_HEIGHT) * tiles_x + left / TILE_WIDTH);
+    let partial = phase * tiles + ((image * tiles_y + top / TILE_HEIGHT) * tiles_x + left / TILE_WIDTH);
     let quad = partial * params.column_quads + nq;
     if (params.channels_per_entry == 4u) {
       let d = mean - dot(mean, vec4<f32>(0.25));

@@ -16,7 +16,7 @@
 import { constantsWgsl } from "../../gpu/wgsl.ts";
 import { unroll } from "../unroll.ts";
 import { accumulatorsWgsl } from "./gemm-register.ts";
-import { COLUMN_ENTRIES } from "./tile-statistics-wgsl.ts";
+import { FINISHED_BY, MERGED_MOMENTS } from "./tile-statistics-wgsl.ts";
 
 const TILE_WIDTH = 16;
 const TILE_HEIGHT = 8;
@@ -53,10 +53,15 @@ export const patchStorageBytes = (kernelSize: KernelSize): number =>
   16 * (memoryQuads(kernelSize) + 1);
 
 /** Workgroups for one image and phase. */
-export function patchGroups(height: number, width: number, columnQuads: number): number {
+export function patchGroups(
+  height: number,
+  width: number,
+  columnQuads: number,
+  [tileHeight, tileWidth]: readonly [number, number] = PATCH_TILE,
+): number {
   return (
-    Math.ceil(height / TILE_HEIGHT) *
-    Math.ceil(width / TILE_WIDTH) *
+    Math.ceil(height / tileHeight) *
+    Math.ceil(width / tileWidth) *
     Math.ceil(columnQuads / COLUMN_QUADS)
   );
 }
@@ -89,6 +94,7 @@ export function patchConv2dWgsl(
     MEMORY_QUADS: memoryQuads(kernelSize),
     FINISHED_ROWS,
     FINISHED_QUADS,
+    MOMENTS_AT: FINISHED_QUADS,
   };
   return /* wgsl */ `
 ${constantsWgsl(constants)}
@@ -97,7 +103,7 @@ var<workgroup> memory: array<vec4<f32>, MEMORY_QUADS>;
 var<workgroup> place: vec4<u32>; // of the tile: kept here and not in registers, which are full until the sums are done
 fn exchange_set(at: u32, v: vec4<f32>) { memory[at] = v; }
 fn exchange_get(at: u32) -> vec4<f32> { return memory[at]; }
-
+${hasStatistics ? FINISHED_BY : ""}
 // The weight that an invocation stages in a K step of a tap that has so many quads. Behind the last quad of channels or columns it
 // stages a stand-in: such channels meet zeros of the patch, such columns are not stored.
 fn staged_weight(local: u32, nq0: u32, k0: u32, quads: u32) -> u32 {
@@ -120,8 +126,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
   let tile = index % tiles;
   let ox0 = (tile % tiles_x) * TILE_WIDTH;
   let oy0 = ((tile / tiles_x) % tiles_y) * TILE_HEIGHT;
-  let image = tile / (tiles_x * tiles_y);
-  if (local == 0u) { place = vec4<u32>(ox0, oy0, image, nq0); }
+  if (local == 0u) { place = vec4<u32>(ox0, oy0, tile / (tiles_x * tiles_y), nq0); }
   workgroupBarrier();
   let my_x = local / LANES_ACROSS;
   let my_quad = local % LANES_ACROSS;
@@ -207,7 +212,8 @@ const finishWgsl = (hasStatistics: boolean): string => /* wgsl */ `
   let nq = place.w + column;
   let left = place.x;
   let top = place.y;
-  let first_row = (place.z * params.grid_height + top) * params.grid_width + left;
+  let image = place.z;
+  let first_row = (image * params.grid_height + top) * params.grid_width + left;
   ${hasStatistics ? MOMENTS : ""}
   ${unroll(
     TILE_HEIGHT / FINISHED_ROWS,
@@ -234,7 +240,7 @@ const finishWgsl = (hasStatistics: boolean): string => /* wgsl */ `
 
 /** Welford's moments of the values that an invocation finishes: in workgroup memory, since registers are full. */
 const MOMENTS = /* wgsl */ `var finished = 0.0;
-  let mean_at = FINISHED_QUADS + local;
+  let mean_at = MOMENTS_AT + local;
   let m2_at = mean_at + INVOCATIONS;
   memory[mean_at] = vec4<f32>(0.0);
   memory[m2_at] = vec4<f32>(0.0);`;
@@ -243,19 +249,3 @@ const ADD_TO_MOMENTS = /* wgsl */ `finished += 1.0;
       let mean = before + (v - before) / finished;
       memory[mean_at] = mean;
       memory[m2_at] += (v - before) * (v - mean);`;
-/** Chan's formula over the invocations of a column, and the entries of the column. */
-const MERGED_MOMENTS = /* wgsl */ `memory[local] = vec4<f32>(finished);
-  workgroupBarrier();
-  if (local < COLUMN_QUADS && nq < params.column_quads) {
-    let values = f32(min(TILE_WIDTH, params.grid_width - left) * min(TILE_HEIGHT, params.grid_height - top));
-    var mean = vec4<f32>(0.0);
-    for (var i = local; i < INVOCATIONS; i += COLUMN_QUADS) { mean += memory[i] * memory[FINISHED_QUADS + i]; }
-    mean /= values;
-    var m2 = vec4<f32>(0.0);
-    for (var i = local; i < INVOCATIONS; i += COLUMN_QUADS) {
-      let delta = memory[FINISHED_QUADS + i] - mean;
-      m2 += memory[FINISHED_QUADS + INVOCATIONS + i] + memory[i] * delta * delta;
-    }
-    let partial = phase * tiles + ((place.z * tiles_y + top / TILE_HEIGHT) * tiles_x + left / TILE_WIDTH);
-    ${COLUMN_ENTRIES}
-  }`;

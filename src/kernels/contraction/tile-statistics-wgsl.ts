@@ -28,6 +28,36 @@ export const COLUMN_ENTRIES = /* wgsl */ `let quad = partial * params.column_qua
       }
     }`;
 
+/** Pixels of a tile of pixels, of which `width` × `height` lie in the map, that the invocations of place x finish. */
+export const FINISHED_BY = /* wgsl */ `
+fn finished_by(x: u32, width: u32, height: u32) -> f32 { return f32((u32(x < width) + u32(x + 8u < width)) * height); }
+`;
+
+/**
+ * Merges the moments of a tile of pixels: of each invocation, mean and M2 of what it finished, column quad `nq0 + local % 16` of pixels
+ * local / 16 and 8 further in every line, at exchange `MOMENTS_AT + local` and `INVOCATIONS` behind it. Chan's formula over the
+ * invocations of a column, in their order, so that every run gives the same bits. Needs `left`, `top`, `image`, `FINISHED_BY`.
+ */
+export const MERGED_MOMENTS = /* wgsl */ `workgroupBarrier();
+  if (local < COLUMN_QUADS && nq < params.column_quads) {
+    let width = min(TILE_WIDTH, params.grid_width - left);
+    let height = min(TILE_HEIGHT, params.grid_height - top);
+    let values = f32(width * height);
+    var mean = vec4<f32>(0.0);
+    for (var i = 0u; i < INVOCATIONS / COLUMN_QUADS; i++) {
+      mean += finished_by(i, width, height) * exchange_get(MOMENTS_AT + i * COLUMN_QUADS + local);
+    }
+    mean /= values;
+    var m2 = vec4<f32>(0.0);
+    for (var i = 0u; i < INVOCATIONS / COLUMN_QUADS; i++) {
+      let delta = exchange_get(MOMENTS_AT + i * COLUMN_QUADS + local) - mean;
+      m2 += exchange_get(MOMENTS_AT + INVOCATIONS + i * COLUMN_QUADS + local);
+      m2 += finished_by(i, width, height) * delta * delta;
+    }
+    let partial = phase * tiles + ((image * tiles_y + top / TILE_HEIGHT) * tiles_x + left / TILE_WIDTH);
+    ${COLUMN_ENTRIES}
+  }`;
+
 /**
  * Finishes and stores all sums of an invocation, and writes mean and M2 of the tile's columns to `stats`. The tile's rows are 16
  * bands of 4, each of 8 invocations × 2 column quads. Sums are taken in the order of a tree, so that every run gives the same
