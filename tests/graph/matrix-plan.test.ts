@@ -13,6 +13,16 @@ const stepsOf = (graph: Graph, caps: Caps): readonly string[] =>
     plan.dispatches.map(({ label }) => label).join(", "),
   );
 
+it("normalises maps of any size while it loads patches of them", () => {
+  const labels = stepsOf(blocks.resnet("f16", 96, 96), MATRIX_CAPS).filter((label) =>
+    /conv2d|affineActivation/.test(label),
+  );
+  expect(labels).toEqual([
+    "conv2d/matrix-patch-8 3x3 norm stats",
+    "conv2d/matrix-patch-8 3x3 + 1x1 merged norm",
+  ]);
+});
+
 it.each(["resnet", "transformer", "longSums"] as const)("%s", (name) => {
   const block = blocks[name];
   const [plain, matrix] = [stepsOf(block("f16"), WITHOUT), stepsOf(block("f16"), MATRIX_CAPS)];

@@ -3,9 +3,10 @@ import type { Caps } from "../../src/gpu/caps.ts";
 import { BASELINE_CAPS } from "../../src/gpu/caps.ts";
 import type { MatrixUnits } from "../../src/gpu/subgroup-matrix.ts";
 
-/** WebGPU's least limits, and these units. */
+/** These units, the workgroup memory that all devices with such units have, and otherwise WebGPU's least limits. */
 export const matrixCaps = (matrixUnits: MatrixUnits): Caps => ({
   ...BASELINE_CAPS,
+  limits: { ...BASELINE_CAPS.limits, maxComputeWorkgroupStorageSize: 32_768 },
   hasShaderF16: true,
   hasSubgroups: true,
   subgroupSizes: [matrixUnits.subgroupSize, matrixUnits.subgroupSize],

@@ -2,13 +2,14 @@
  * Pass `norm-on-load`, where GroupNorm is fused into a convolution: the convolutions and linear layers that read a
  * normalised map apply scale and shift, and the SiLU behind them, while they load it. It saves a dispatch and a map that
  * is written and read. It has a price: a convolution loads an element once for each tap and column tile, and repeats the
- * SiLU each time. The variant `patch` does not pay it, as it loads an element once for all taps.
+ * SiLU each time. Variants on patches do not pay it, as they load an element once for all taps.
  *
  * Scale and shift still come from the node `groupNormAffine`; `lowering/lower-group-norm.ts` lowers it.
  */
 import type { Caps } from "../../gpu/caps.ts";
 import { dtypeByteLength } from "../../gpu/dtype.ts";
 import { conv2d } from "../../kernels/contraction/conv2d.ts";
+import { patchTile } from "../../kernels/contraction/tile-statistics.ts";
 import { chooseVariant } from "../../kernels/variant-choice.ts";
 import type { Graph, Node, NodeOf, Value } from "../ir/ir.ts";
 import { channelsOf, idsOf, isNodeOf, nodeInputs, rowsOf } from "../ir/ir.ts";
@@ -86,5 +87,5 @@ function isFasterOnLoad(norm: AffineNode, reader: Reader, graph: Graph, caps: Ca
 function runsAsPatch(node: Node, { dtype }: Graph, caps: Caps): boolean {
   const { op } = node;
   if (op.kind !== "conv2d") return false;
-  return chooseVariant(conv2d, conv2dProblem(node, op, dtype), caps).variant === "patch";
+  return patchTile(chooseVariant(conv2d, conv2dProblem(node, op, dtype), caps).variant) !== null;
 }

@@ -11,7 +11,7 @@
  * - `register-PxQ`: P neighbouring pixels of a row and Q column quads per invocation. A row segment that is loaded once
  *   serves all kx.
  * - `patch`: an implicit GEMM over a patch of the input that is staged once for all taps (`conv2d-patch.ts`). Stride 1 only;
- *   for 3×3 of large maps on GPUs.
+ *   for 3×3 of large maps on GPUs. `matrix-patch-L`: the same by matrix units, in tiles of L lines (`conv2d-matrix-patch.ts`).
  * - `winograd`: a quarter of the products, for 3×3 at stride 1 (`conv2d-winograd.ts`). On software adapters.
  *
  * The graph lowers a 1×1 convolution with stride 1 and no padding to a `linear` over pixels.
@@ -30,10 +30,13 @@
 import type { Caps } from "../../gpu/caps.ts";
 import { dtypeByteLength } from "../../gpu/dtype.ts";
 import { ShapeError, quadCount } from "../../gpu/shape.ts";
+import type { MatrixUnits } from "../../gpu/subgroup-matrix.ts";
+import { matrixDirectives } from "../../gpu/subgroup-matrix.ts";
 import type { Param } from "../../gpu/wgsl.ts";
 import { foldWorkgroups } from "../../gpu/wgsl.ts";
 import type { Cost, Dispatch, Kernel, KernelPlan } from "../kernel.ts";
-import { dispatch, i32, sizeClass, u32 } from "../kernel.ts";
+import { dispatch, i32, matrixUnitsRefusal, sizeClass, u32 } from "../kernel.ts";
+import { matrixPatchStorageBytes, matrixPatchWgsl } from "./conv2d-matrix-patch.ts";
 import { PATCH_TILE, patchConv2dWgsl, patchGroups, patchStorageBytes } from "./conv2d-patch.ts";
 import type { Conv2dProblem } from "./conv2d-problem.ts";
 import {
@@ -66,7 +69,7 @@ import { tileSteps } from "./gemm-tiled.ts";
 import { normLabel } from "./loads.ts";
 import { MERGED_NORM_BYTES, mergedNormParams } from "./merged-norm.ts";
 import { packedWeightByteLength } from "./pack-weight.ts";
-import { epilogueStatisticsByteLength, statisticsRefusal } from "./tile-statistics.ts";
+import { epilogueStatisticsByteLength, patchTile, statisticsRefusal } from "./tile-statistics.ts";
 import type { TiledGemm } from "./tiled-plan.ts";
 import { splitRefusal, tiledPlan } from "./tiled-plan.ts";
 
@@ -83,6 +86,8 @@ const VARIANTS = [
   "matrix",
   "matrix-split",
   "patch",
+  "matrix-patch-8",
+  "matrix-patch-4",
   "winograd",
 ] as const;
 
@@ -99,7 +104,7 @@ const LEAST_PATCHES = 66;
 
 function select(p: Conv2dProblem, caps: Caps): Conv2dVariant {
   if (!caps.isSoftware) {
-    if (matrixRefusal("matrix", p.dtype, caps) === null) return "matrix";
+    if (matrixRefusal("matrix", p.dtype, caps) === null) return selectMatrix(p, caps);
     return suitsPatch(p) ? "patch" : "tiled";
   }
   if (suitsWinograd(p, caps)) return "winograd";
@@ -108,17 +113,49 @@ function select(p: Conv2dProblem, caps: Caps): Conv2dVariant {
   return suitsWideBlock(columns) ? "register-8x4" : "register-8x2";
 }
 
+/** From so many output pixels on, tiles of 8 lines are enough for all cores of a large GPU; below, there are twice as many of 4. */
+const LEAST_PIXELS = 1024;
+
+function selectMatrix(p: Conv2dProblem, caps: Caps): Conv2dVariant {
+  const [height, width] = conv2dOutputSize(p);
+  const variant = height * width < LEAST_PIXELS ? "matrix-patch-4" : "matrix-patch-8";
+  const suits = sharesTaps(p) && shareWithin(p, variant) >= 0.5;
+  return suits && patchRefusal(p, caps, variant) === null ? variant : "matrix";
+}
+
 /** Share of the patches' pixels that must lie in the map: `patch` has 1.5 times the rate, but patches hang over the border. */
 const LEAST_WITHIN = 0.75;
 
+/** Whether the taps of a patch are many, and neighbours. */
+const sharesTaps = (p: Conv2dProblem): boolean =>
+  p.stride === 1 && p.kernelSize.every((size) => size === 3);
+
+/** Share of the patches' pixels that lie in the map. */
+function shareWithin(p: Conv2dProblem, variant: Conv2dVariant): number {
+  const tile = patchTile(variant) ?? PATCH_TILE;
+  const [height, width] = gridSize(p);
+  return (height * width) / (patchGroups(height, width, 1, tile) * tile[0] * tile[1]);
+}
+
 /** Whether 3×3 taps share a patch, and patches are many and mostly within the map. */
 function suitsPatch(p: Conv2dProblem): boolean {
-  if (p.stride !== 1 || p.kernelSize.some((size) => size !== 3)) return false;
-  const columns = quadCount(p.outChannels);
   const [height, width] = gridSize(p);
   const phases = p.batch * (p.upsample ? 4 : 1);
-  const within = (height * width) / (patchGroups(height, width, 1) * PATCH_TILE[0] * PATCH_TILE[1]);
-  return within >= LEAST_WITHIN && phases * patchGroups(height, width, columns) >= LEAST_PATCHES;
+  const patches = phases * patchGroups(height, width, quadCount(p.outChannels));
+  return sharesTaps(p) && shareWithin(p, "patch") >= LEAST_WITHIN && patches >= LEAST_PATCHES;
+}
+
+/** Why a variant on patches cannot run a problem, its statistics aside. */
+function patchRefusal(p: Conv2dProblem, caps: Caps, variant: Conv2dVariant): string | null {
+  if (p.stride !== 1) return `${variant} is for stride 1, got ${p.stride}`;
+  const kernelSize = effectiveKernel(p);
+  const merged = p.mergedNorm ? MERGED_NORM_BYTES : 0;
+  const tile = patchTile(variant) ?? PATCH_TILE;
+  if (variant !== "patch")
+    return matrixUnitsRefusal(p.dtype, caps, matrixPatchStorageBytes(kernelSize, tile) + merged);
+  const bytes = patchStorageBytes(kernelSize) + merged;
+  const most = caps.limits.maxComputeWorkgroupStorageSize;
+  return bytes <= most ? null : `patch needs ${bytes} bytes of workgroup storage, got ${most}`;
 }
 
 function refusal(p: Conv2dProblem, caps: Caps, variant: Conv2dVariant): string | null {
@@ -127,14 +164,9 @@ function refusal(p: Conv2dProblem, caps: Caps, variant: Conv2dVariant): string |
   const reason = statisticsRefusal(variant, p, conv2dInterface(p).operands, conv2dTiledRows(p));
   if (reason !== null) return reason;
   if (variant === "winograd") return winogradRefusal(p, caps);
-  if (variant !== "patch") {
-    const body = gemmBody(variant, caps, false);
-    return splitRefusal(variant, tiledGemm(p, body), body);
-  }
-  if (p.stride !== 1) return `patch is for stride 1, got ${p.stride}`;
-  const bytes = patchStorageBytes(effectiveKernel(p)) + (p.mergedNorm ? MERGED_NORM_BYTES : 0);
-  const most = caps.limits.maxComputeWorkgroupStorageSize;
-  return bytes <= most ? null : `patch needs ${bytes} bytes of workgroup storage, got ${most}`;
+  if (patchTile(variant) !== null) return patchRefusal(p, caps, variant);
+  const body = gemmBody(variant, caps, false);
+  return splitRefusal(variant, tiledGemm(p, body), body);
 }
 
 function tiledGemm(p: Conv2dProblem, body: GemmBody): TiledGemm {
@@ -252,6 +284,18 @@ function plan(p: Conv2dProblem, caps: Caps, variant: Conv2dVariant = select(p, c
         patchConv2dWgsl(kernelSize, shortcut, statistics === "channels", isMerging),
         foldWorkgroups(patchGroups(gridHeight, gridWidth, columns) * p.batch),
       );
+    case "matrix-patch-8":
+    case "matrix-patch-4": {
+      const units = caps.matrixUnits as MatrixUnits;
+      const tile = patchTile(variant) ?? PATCH_TILE;
+      const normalises = p.inputNorm !== "none";
+      const has = { shortcut, statistics: statistics === "channels", isMerging, normalises };
+      return one(
+        matrixPatchWgsl(units, kernelSize, tile, has),
+        foldWorkgroups(patchGroups(gridHeight, gridWidth, columns, tile) * p.batch),
+        matrixDirectives(units),
+      );
+    }
     case "winograd":
       return winogradPlan(p, caps, label);
     default:

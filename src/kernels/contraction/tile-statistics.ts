@@ -25,6 +25,12 @@ import type { MergedNorm } from "./merged-norm.ts";
 export const ownsWholeTiles = (variant: string): boolean =>
   variant === "tiled" || variant === "matrix";
 
+/** Lines and columns of the tiles of pixels that a variant's workgroups own; null where they do not. */
+export function patchTile(variant: string): readonly [height: number, width: number] | null {
+  if (variant === "patch" || variant === "matrix-patch-8") return PATCH_TILE;
+  return variant === "matrix-patch-4" ? [PATCH_TILE[0] / 2, PATCH_TILE[1]] : null;
+}
+
 /** The rows of one image that a kernel computes, in how many phases of equal size. */
 export interface TiledRows {
   readonly rows: number;
@@ -44,12 +50,13 @@ export function tileCounts(
     const isWhole = rows % (phases * TILE_ROWS) === 0;
     return isWhole ? { partials: rows / TILE_ROWS, pixels: rows, tiles: null } : null;
   }
-  if (variant !== "patch" || width === null) return null;
-  const [tileHeight, tileWidth] = PATCH_TILE;
+  const tile = patchTile(variant);
+  if (tile === null || width === null) return null;
+  const [tileHeight, tileWidth] = tile;
   const height = rows / phases / width;
   const partials = phases * Math.ceil(height / tileHeight) * Math.ceil(width / tileWidth);
   const isWhole = partials * tileHeight * tileWidth === rows;
-  const tiles = isWhole ? null : { map: [height, width] as const, tile: PATCH_TILE };
+  const tiles = isWhole ? null : { map: [height, width] as const, tile };
   return { partials, pixels: rows, tiles };
 }
 
@@ -68,7 +75,7 @@ export function statisticsRefusal(
   const { statistics } = epilogue;
   const isBound = operands.length <= MAX_BINDINGS;
   if (mergedNorm !== null) {
-    if (!ownsWholeTiles(variant) && variant !== "patch")
+    if (!ownsWholeTiles(variant) && patchTile(variant) === null)
       return `${variant} does not merge the statistics of a norm. Use groupNormAffine`;
     if (!isBound) return "has no binding left for the statistics of a norm. Use groupNormAffine";
   }

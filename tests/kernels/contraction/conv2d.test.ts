@@ -27,6 +27,8 @@ const CONV_IN: Conv2dProblem = {
   epilogue: PLAIN_EPILOGUE,
 };
 
+const LEAST_MATRIX_CAPS = { ...MATRIX_CAPS, limits: BASELINE_CAPS.limits };
+
 describe("conv2dOutputSize", () => {
   it.each([
     [[64, 64], [3, 3], 1, [1, 1, 1, 1], [64, 64]],
@@ -129,7 +131,8 @@ describe("conv2d select", () => {
   it.each([
     ["a GPU", BASELINE_CAPS, 320, "patch"],
     ["a GPU, few columns", BASELINE_CAPS, 3, "tiled"],
-    ["a GPU with matrix units", MATRIX_CAPS, 320, "matrix"],
+    ["a GPU with matrix units", MATRIX_CAPS, 320, "matrix-patch-8"],
+    ["and WebGPU's least workgroup memory", LEAST_MATRIX_CAPS, 320, "matrix"],
     ["software with matrix units", { ...MATRIX_CAPS, isSoftware: true }, 320, "register-8x4"],
     ["software", SOFTWARE, 320, "register-8x4"],
     ["software, two quads", SOFTWARE, 5, "register-8x2"],
@@ -156,6 +159,18 @@ describe("conv2d select", () => {
     const problem = { ...CONV_IN, ...map, ...change };
     expect(conv2d.select(problem, SOFTWARE)).toBe(variant);
     expect(conv2d.plan(problem, SOFTWARE).variant).toBe(variant);
+  });
+
+  it.each<[string, Partial<Conv2dProblem>, Conv2dVariant]>([
+    ["a small map", { inHeight: 16, inWidth: 16 }, "matrix-patch-4"],
+    ["half of a patch", { inHeight: 8, inWidth: 8 }, "matrix-patch-4"],
+    ["less", { inHeight: 8, inWidth: 7 }, "matrix"],
+    ["doubled to 32²", { inHeight: 16, inWidth: 16, upsample: true }, "matrix-patch-8"],
+    ["stride 2", { stride: 2 }, "matrix"],
+    ["1×1", { kernelSize: [1, 1], padding: [0, 0, 0, 0] }, "matrix"],
+    ["f32", { dtype: "f32" }, "patch"],
+  ])("matrix units, %s", (_, change, variant) => {
+    expect(conv2d.select({ ...CONV_IN, outChannels: 320, ...change }, MATRIX_CAPS)).toBe(variant);
   });
 
   it.each<[string, Partial<Conv2dProblem>, Conv2dVariant]>([
@@ -317,13 +332,19 @@ describe("conv2d plan", () => {
   });
 
   it("refuses what a variant is not for", () => {
-    const refusal = (change: Partial<Conv2dProblem>, variant: "patch" | "tiled-split") =>
+    const refusal = (change: Partial<Conv2dProblem>, variant: Conv2dVariant) =>
       conv2d.refusal?.({ ...CONV_IN, ...change }, BASELINE_CAPS, variant);
     expect(refusal({ stride: 2 }, "patch")).toBe("patch is for stride 1, got 2");
     expect(refusal({ kernelSize: [5, 5] }, "patch")).toBe(
       "patch needs 17936 bytes of workgroup storage, got 16384",
     );
     expect(refusal({}, "patch")).toBeNull();
+    expect(refusal({}, "matrix-patch-8")).toBe(
+      "matrix units cannot be used: the WebGPU baseline has none",
+    );
+    expect(conv2d.refusal?.(CONV_IN, LEAST_MATRIX_CAPS, "matrix-patch-8")).toBe(
+      "matrix units need 23616 bytes of workgroup storage, got 16384",
+    );
     expect(refusal({}, "tiled-split")).toBe(
       "tiled-split is for few tiles with a long sum, got 4096 × 320 × 1 outputs with sums of 144",
     );

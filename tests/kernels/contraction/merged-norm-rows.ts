@@ -4,7 +4,9 @@ import type { Gpu } from "../../../src/gpu/device.ts";
 import type { DType } from "../../../src/gpu/dtype.ts";
 import { roundToDtype } from "../../../src/gpu/dtype.ts";
 import { conv2d } from "../../../src/kernels/contraction/conv2d.ts";
+import { isMatrixVariant } from "../../../src/kernels/contraction/gemm-matrix.ts";
 import { linear } from "../../../src/kernels/contraction/linear.ts";
+import { patchTile } from "../../../src/kernels/contraction/tile-statistics.ts";
 import type { Statistics, ChannelsPerEntry } from "../../../src/kernels/norm/channel-stats.ts";
 import { partialPixels } from "../../../src/kernels/norm/channel-stats.ts";
 import { splitStats } from "../../reference/channel-stats.ts";
@@ -18,6 +20,7 @@ import { PLAIN_EPILOGUE } from "../../support/plain-epilogue.ts";
 import { uniformArray } from "../../support/random.ts";
 import { entriesOf, storedEntries } from "../../support/statistics.ts";
 import { contraction, roundedContraction } from "../../support/tolerance.ts";
+import type { TileVariant } from "./statistics-rows.ts";
 
 const EPS = 1e-5;
 /** f32 in front of the first statistics, which belong to nobody. */
@@ -85,7 +88,7 @@ export const MERGED_NORM_CASES: readonly MergedNormCase[] = [
 export async function checkMergedNorm(
   gpu: Gpu,
   testCase: MergedNormCase,
-  variant: "tiled" | "matrix" | "patch",
+  variant: TileVariant,
 ): Promise<void> {
   const { size, from, groups, to, kernel, dtype = "f32", offset = 0, measures = false } = testCase;
   const [height, width] = size;
@@ -156,8 +159,11 @@ export async function checkMergedNorm(
           variant,
         );
   const packing = { ...PLAIN_PACK, dtype, sourceDType: "F32", outChannels: to } as const;
+  const patch = patchTile(variant);
   const tiles =
-    variant === "patch" ? Math.ceil(height / 8) * Math.ceil(width / 16) : Math.ceil(pixels / 64);
+    patch === null
+      ? Math.ceil(pixels / 64)
+      : Math.ceil(height / patch[0]) * Math.ceil(width / patch[1]);
   const written = measures ? Math.ceil(to / 4) * 8 * tiles : 0;
   const room = new Float32Array(given.length + written);
   room.set(given);
@@ -206,10 +212,9 @@ export async function checkMergedNorm(
     residual: null,
   });
   const length = channels * kernel ** 2;
-  const limit =
-    variant === "matrix"
-      ? roundedContraction(length, sums.productRms)
-      : contraction(dtype, length, sums.productRms);
+  const limit = isMatrixVariant(variant)
+    ? roundedContraction(length, sums.productRms)
+    : contraction(dtype, length, sums.productRms);
   // Means round at the size of the offset, which 1 / deviation (about 2) and gamma scale.
   const slack = 1 + 4 * offset;
   expectClose(unpackRows(y as Uint8Array<ArrayBuffer>, to, dtype), expected, [pixels, to], {

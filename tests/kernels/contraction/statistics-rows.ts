@@ -3,12 +3,12 @@ import { expect } from "vitest";
 import type { Gpu } from "../../../src/gpu/device.ts";
 import type { DType } from "../../../src/gpu/dtype.ts";
 import { roundToDtype } from "../../../src/gpu/dtype.ts";
-import { PATCH_TILE } from "../../../src/kernels/contraction/conv2d-patch.ts";
 import type { Conv2dProblem } from "../../../src/kernels/contraction/conv2d.ts";
 import { conv2d } from "../../../src/kernels/contraction/conv2d.ts";
 import type { Epilogue } from "../../../src/kernels/contraction/epilogue.ts";
 import { TILE_ROWS } from "../../../src/kernels/contraction/gemm-tiled.ts";
 import { linear } from "../../../src/kernels/contraction/linear.ts";
+import { patchTile } from "../../../src/kernels/contraction/tile-statistics.ts";
 import type { ChannelsPerEntry } from "../../../src/kernels/norm/channel-stats.ts";
 import { channelStatsByteLength } from "../../../src/kernels/norm/channel-stats.ts";
 import { splitStats } from "../../reference/channel-stats.ts";
@@ -53,7 +53,10 @@ export const STATISTICS_CASES: readonly StatisticsCase[] = [
   { size: [8, 8], from: [5], to: 72, kernel: 1, channelsPerEntry: 4, first: 8, offset: 1000 },
 ];
 
-/** For the variant "patch", which also takes maps that are no whole tiles. */
+/** The variants that take statistics. */
+export type TileVariant = "tiled" | "matrix" | "patch" | "matrix-patch-8" | "matrix-patch-4";
+
+/** For the variants on patches, which also take maps that are no whole tiles. */
 export const PATCH_STATISTICS_CASES: readonly StatisticsCase[] = (
   [
     { size: [8, 16], from: [5], to: 9, channelAdd: true, offset: 1000 }, // one tile
@@ -82,7 +85,7 @@ export const statisticsTitle = ({
 export async function checkStatistics(
   gpu: Gpu,
   testCase: StatisticsCase,
-  variant: "tiled" | "matrix" | "patch",
+  variant: TileVariant,
 ): Promise<void> {
   const { size, from, to, kernel, upsample = false, shortcut = [], dtype = "f32" } = testCase;
   const { channelsPerEntry = 1, first = 0 } = testCase;
@@ -213,21 +216,21 @@ function convolution({
 
 /** The output pixels of each tile: of phase after phase where a map is doubled. */
 function splitsOf(
-  variant: "tiled" | "matrix" | "patch",
+  variant: TileVariant,
   height: number,
   width: number,
   upsample: boolean,
 ): number[][] {
   const phases = upsample ? [0, 1, 2, 3] : [0];
+  const patch = patchTile(variant);
   return phases.flatMap((phase) => {
     const parts = new Map<number, number[]>();
     for (let y = 0; y < height; y++) {
       for (let x = 0; x < width; x++) {
         const tile =
-          variant !== "patch"
+          patch === null
             ? Math.floor((y * width + x) / TILE_ROWS)
-            : Math.floor(y / PATCH_TILE[0]) * Math.ceil(width / PATCH_TILE[1]) +
-              Math.floor(x / PATCH_TILE[1]);
+            : Math.floor(y / patch[0]) * Math.ceil(width / patch[1]) + Math.floor(x / patch[1]);
         const pixel = upsample
           ? (2 * y + (phase >> 1)) * 2 * width + 2 * x + (phase & 1)
           : y * width + x;
