@@ -8,17 +8,26 @@ import { openMatrixGpu } from "./support.ts";
 
 let gpu: Gpu;
 beforeAll(async () => {
-  gpu = withVariants(await openMatrixGpu(), { conv2d: "matrix", linear: "matrix" });
+  gpu = await openMatrixGpu();
 });
 afterAll(() => gpu.destroy());
 
-it.each(["ops_conv", "ops_linear_act", "blocks_resnet", "blocks_transformer", "blocks_vae_mid"])(
-  "%s",
-  async (name) => {
-    const source = goldenSource(`${name}.safetensors`);
-    const results = await collect(verifyFiles(gpu, [source], { precision: "f16" }));
-    expect(results.filter(({ status }) => status !== "pass")).toEqual([]);
-    const ran = results.flatMap(({ variants }) => Object.keys(variants?.asRequested ?? {}));
-    expect(ran.length, "cases on matrix units").toBeGreaterThan(0);
-  },
-);
+const TILES = { conv2d: "matrix", linear: "matrix" };
+const PATCHES = { conv2d: "matrix-patch-8", linear: "matrix", attention: "matrix" };
+
+it.each([
+  ["ops_conv", TILES],
+  ["ops_conv", PATCHES],
+  ["ops_linear_act", TILES],
+  ["blocks_resnet", TILES],
+  ["blocks_resnet", PATCHES],
+  ["blocks_transformer", TILES],
+  ["blocks_vae_mid", PATCHES],
+] as const)("%s %j", async (name, variants) => {
+  const source = goldenSource(`${name}.safetensors`);
+  const forced = withVariants(gpu, variants);
+  const results = await collect(verifyFiles(forced, [source], { precision: "f16" }));
+  expect(results.filter(({ status }) => status !== "pass")).toEqual([]);
+  const ran = results.flatMap((result) => Object.keys(result.variants?.asRequested ?? {}));
+  expect(ran.length, "cases on matrix units").toBeGreaterThan(0);
+});

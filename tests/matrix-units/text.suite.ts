@@ -2,6 +2,8 @@
 import { afterAll, beforeAll, expect, it } from "vitest";
 import type { Gpu } from "../../src/gpu/device.ts";
 import type { MatrixUnits } from "../../src/gpu/subgroup-matrix.ts";
+import type { AttentionProblem } from "../../src/kernels/attention/attention.ts";
+import { attention } from "../../src/kernels/attention/attention.ts";
 import type { Conv2dProblem } from "../../src/kernels/contraction/conv2d.ts";
 import { conv2d } from "../../src/kernels/contraction/conv2d.ts";
 import type { LinearProblem } from "../../src/kernels/contraction/linear.ts";
@@ -43,6 +45,22 @@ const LAYER: LinearProblem = {
   layerNorm: { eps: 1e-5 },
   epilogue: { ...PLAIN_EPILOGUE, statistics: "rows" },
 };
+const HEAD: AttentionProblem = {
+  dtype: "f16",
+  batch: 1,
+  queryTokens: 100,
+  keyTokens: 100,
+  numHeads: 1,
+  headDim: 64,
+  scale: 0.125,
+  queryStride: 512,
+  keyStride: 512,
+  valueStride: 512,
+  outputStride: 512,
+  queryOffset: 0,
+  keyOffset: 0,
+  valueOffset: 0,
+};
 const SPLIT = { ...LAYER, layerNorm: null, epilogue: PLAIN_EPILOGUE };
 
 const LARGE = MATRIX_CAPS.matrixUnits as MatrixUnits;
@@ -57,6 +75,9 @@ it.each(UNITS.map((units) => [JSON.stringify(units), units] as const))("%s", asy
   const caps = matrixCaps(units);
   const plans = [
     conv2d.plan(CONVOLUTION, caps, "matrix"),
+    conv2d.plan(CONVOLUTION, caps, "matrix-patch-8"),
+    conv2d.plan({ ...CONVOLUTION, upsample: true }, caps, "matrix-patch-4"),
+    ...[64, 512].map((headDim) => attention.plan({ ...HEAD, headDim }, caps, "matrix")),
     linear.plan(LAYER, caps, "matrix"),
     linear.plan({ ...SPLIT, epilogue: { ...PLAIN_EPILOGUE, geglu: true } }, caps, "matrix"),
     linear.plan(SPLIT, caps, "matrix-split"),

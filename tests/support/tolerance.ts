@@ -49,5 +49,14 @@ export function pointwise(dtype: DType): Tolerance {
     : { rtol: 2 * U16, atol: 1e-4, nmse: 1e-6 };
 }
 
+/**
+ * Softmax in f16 whose weights p are rounded to f16 before they meet values of this standard deviation: with δ up to u16, the output errs
+ * by Σδ·p·(v − y) / Σp, at most u16 times the mean of |v − y|.
+ */
+export function roundedWeights(deviation: number): Tolerance {
+  const { rtol, atol, nmse } = pointwise("f16");
+  return { rtol, atol: atol + U16 * deviation, nmse };
+}
+
 /** Copies, concatenation, nearest upsampling. */
 export const EXACT: Tolerance = { rtol: 0, atol: 0, nmse: 0 };

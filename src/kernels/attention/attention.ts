@@ -14,14 +14,26 @@
  * last one scores −3e38, which is weight 0 after the maximum of a real key.
  *
  * Variants: `naive` (two readable passes, no blocking), `thread` (registers only, for software adapters),
- * `tile` (workgroup memory, for GPUs; fits the WebGPU default limits).
+ * `tile` (workgroup memory, for GPUs; fits the WebGPU default limits), `matrix` (the same by matrix units, for f16 and heads of a
+ * multiple of 64 channels).
  */
 import type { Caps } from "../../gpu/caps.ts";
 import type { DType } from "../../gpu/dtype.ts";
 import { dtypeByteLength } from "../../gpu/dtype.ts";
 import { isShape, ShapeError } from "../../gpu/shape.ts";
+import type { MatrixUnits } from "../../gpu/subgroup-matrix.ts";
 import type { Kernel } from "../kernel.ts";
-import { defineKernel, dispatch, f32, reads, sizeClass, u32, writes } from "../kernel.ts";
+import {
+  defineKernel,
+  dispatch,
+  f32,
+  matrixUnitsRefusal,
+  reads,
+  sizeClass,
+  u32,
+  writes,
+} from "../kernel.ts";
+import { MATRIX_CHUNK, matrixAttention, matrixStorageBytes } from "./attention-matrix.ts";
 import type { AttentionGrid, AttentionShader } from "./attention-naive.ts";
 import { naiveAttention } from "./attention-naive.ts";
 import { threadAttention } from "./attention-thread.ts";
@@ -63,7 +75,7 @@ export interface AttentionProblem {
   readonly valueOffset: number;
 }
 
-export type AttentionVariant = "naive" | "thread" | "tile";
+export type AttentionVariant = "naive" | "thread" | "tile" | "matrix";
 
 /** Bounded by the function-scope memory of `thread` and the accumulators of `tile`. */
 const MAX_HEAD_DIM = 512;
@@ -115,11 +127,14 @@ function check(problem: AttentionProblem): void {
   }
 }
 
-function refusal(
-  { headDim }: AttentionProblem,
-  { limits }: Caps,
-  variant: AttentionVariant,
-): string | null {
+function refusal(problem: AttentionProblem, caps: Caps, variant: AttentionVariant): string | null {
+  const { headDim, dtype } = problem;
+  const { limits, matrixUnits: units } = caps;
+  if (variant === "matrix") {
+    if (headDim % MATRIX_CHUNK !== 0)
+      return `matrix takes heads of a multiple of ${MATRIX_CHUNK} channels, got ${headDim}`;
+    return matrixUnitsRefusal(dtype, caps, units ? matrixStorageBytes(units, headDim) : 0);
+  }
   if (variant !== "tile") return null;
   const invocations = tileShape(headDim).INVOCATIONS;
   const fits =
@@ -138,17 +153,21 @@ const SHADERS: Readonly<
   naive: naiveAttention,
   thread: threadAttention,
   tile: tileAttention,
+  matrix: (grid, { matrixUnits }) => matrixAttention(grid, matrixUnits as MatrixUnits),
 };
 
 /** Scaled dot-product attention with an online softmax; scores are never stored. */
 export const attention: Kernel<AttentionProblem, AttentionVariant> = defineKernel({
   name: "attention",
-  variants: ["naive", "thread", "tile"],
+  variants: ["naive", "thread", "tile", "matrix"],
   check,
   refusal,
   /** On SwiftShader `tile` takes twice the time of `thread` (d 64; 3 times at d 512) and 4 times to compile. */
   select: (problem, caps) =>
-    caps.isSoftware || refusal(problem, caps, "tile") !== null ? "thread" : "tile",
+    caps.isSoftware
+      ? "thread"
+      : ((["matrix", "tile"] as const).find((one) => refusal(problem, caps, one) === null) ??
+        "thread"),
   dispatches(problem, caps, variant) {
     const { dtype, headDim } = problem;
     const { directives = [], constants, body, workgroups } = SHADERS[variant](problem, caps);

@@ -1,153 +1,21 @@
-import { describe, expect, it } from "vitest";
-import type { DType } from "../../../src/gpu/dtype.ts";
-import { dtypeByteLength, roundToDtype } from "../../../src/gpu/dtype.ts";
-import type {
-  AttentionProblem,
-  AttentionVariant,
-} from "../../../src/kernels/attention/attention.ts";
+import { describe, it } from "vitest";
 import { attention } from "../../../src/kernels/attention/attention.ts";
-import { attention as reference } from "../../reference/attention.ts";
-import { expectClose } from "../../support/expect-close.ts";
-import { packRows, runKernel, unpackRows, useGpu } from "../../support/gpu.ts";
-import { uniformArray } from "../../support/random.ts";
-import { pointwise } from "../../support/tolerance.ts";
+import { useGpu } from "../../support/gpu.ts";
+import { ATTENTION_CASES, attentionTitle, checkAttention } from "./attention-rows.ts";
 
 const setup = useGpu();
 
-interface Case {
-  readonly batch?: number;
-  readonly h: number;
-  readonly d: number;
-  readonly q: number;
-  readonly k: number;
-  /** q, k and v as windows of one matrix with stray columns, y with two stray quads behind. */
-  readonly fused?: boolean;
-  readonly input?: Input;
-  /** Only these variants: where the others would take minutes on a software adapter. */
-  readonly only?: readonly AttentionVariant[];
-}
-
-/** `logits n`: scores spread over ±n. `ties n`: every score exactly n or −n. */
-type Input = "plain" | "logits 80" | "logits 1000" | "ties 1000" | "constant" | "large v";
-
-const CASES: readonly Case[] = [
-  { h: 1, d: 8, q: 1, k: 1 },
-  { h: 3, d: 8, q: 5, k: 7 },
-  { h: 2, d: 64, q: 32, k: 32 }, // exactly one block of `tile`
-  { h: 2, d: 64, q: 33, k: 33 },
-  { h: 2, d: 64, q: 4, k: 8 }, // exactly one block of `thread`
-  { h: 1, d: 64, q: 1, k: 9 },
-  { h: 2, d: 40, q: 17, k: 41 },
-  { h: 1, d: 200, q: 17, k: 35 }, // three queries an invocation in `thread`, two in `tile`
-  { h: 2, d: 64, q: 37, k: 70, batch: 2 },
-  { h: 2, d: 64, q: 19, k: 21, batch: 2, fused: true },
-  { h: 3, d: 8, q: 5, k: 5, batch: 2, fused: true },
-  { h: 2, d: 64, q: 16, k: 70, input: "logits 80" },
-  { h: 2, d: 64, q: 16, k: 70, input: "logits 1000" },
-  { h: 2, d: 64, q: 16, k: 70, input: "ties 1000" },
-  { h: 2, d: 64, q: 16, k: 70, input: "constant" },
-  { h: 2, d: 64, q: 16, k: 70, input: "large v" },
-  // SD 2.1: self attention at 32×32, cross attention at 8×8, CLIP, middle of the VAE.
-  { h: 5, d: 64, q: 1024, k: 1024, only: ["thread"] },
-  { h: 5, d: 64, q: 64, k: 257, only: ["thread", "tile"] },
-  { h: 2, d: 64, q: 257, k: 257, only: ["thread", "tile"] },
-  { h: 1, d: 512, q: 64, k: 64, only: ["thread", "tile"] },
-  { h: 1, d: 4, q: 3, k: 300, only: ["naive", "thread"] },
-];
-
-function title({ h, d, q, k, batch, fused, input }: Case): string {
-  const extras = [batch ? `b=${batch}` : "", fused ? "fused" : "", input ?? ""].filter(Boolean);
-  return [`h=${h} d=${d} q=${q} k=${k}`, ...extras].join(" ");
-}
-
-function makeInputs({ batch = 1, h, d, q, k, input = "plain" }: Case, dtype: DType) {
-  const round = (x: number) => roundToDtype(x, dtype);
-  const channels = h * d;
-  let scale = d ** -0.5;
-  let queries = uniformArray(batch * q * channels, 1, 1.5);
-  let keys = uniformArray(batch * k * channels, 2, 1.5);
-  let values = uniformArray(batch * k * channels, 3, 1);
-  if (input === "logits 80" || input === "logits 1000") {
-    // Standard deviation of a score of uniform ±1.5 values is 0.75·√d before the scale; ±3 of them reach n.
-    scale = (input === "logits 80" ? 80 : 1000) / (3 * 0.75 * Math.sqrt(d));
-  } else if (input === "ties 1000") {
-    const signs = uniformArray(batch * (q + k), 4);
-    scale = 1000 / d;
-    queries = queries.map((_, i) => Math.sign(signs[Math.floor(i / channels)] as number));
-    keys = keys.map((_, i) => Math.sign(signs[batch * q + Math.floor(i / channels)] as number));
-  } else if (input === "constant") {
-    queries = queries.fill(0.7);
-    keys = keys.fill(-1.3);
-  } else if (input === "large v") {
-    values = uniformArray(batch * k * channels, 3, 5000, 60_000);
-  }
-  return { q: queries.map(round), k: keys.map(round), v: values.map(round), scale };
-}
-
-/** Rows of `channels` values as columns offset … of rows of `stride`; the rest holds 900. */
-function inWindow(values: Float64Array, channels: number, stride: number, offset: number) {
-  const rows = values.length / channels;
-  const out = new Float64Array(rows * stride).fill(900);
-  for (let row = 0; row < rows; row++) {
-    out.set(values.subarray(row * channels, (row + 1) * channels), row * stride + offset);
-  }
-  return out;
-}
-
-const VARIANTS = attention.variants.flatMap((variant) =>
-  (["f32", "f16"] as const).map((dtype) => [variant, dtype] as const),
-);
+// tests/matrix-units has "matrix".
+const VARIANTS = attention.variants
+  .filter((variant) => variant !== "matrix")
+  .flatMap((variant) => (["f32", "f16"] as const).map((dtype) => [variant, dtype] as const));
 
 describe.each(VARIANTS)("attention %s %s", (variant, dtype) => {
-  const cases = CASES.filter(({ only }) => !only || only.includes(variant));
-  it.each(cases.map((testCase) => [title(testCase), testCase] as const))(
+  const cases = ATTENTION_CASES.filter(({ only }) => !only || only.includes(variant));
+  it.each(cases.map((testCase) => [attentionTitle(testCase), testCase] as const))(
     "%s",
     async (_, testCase) => {
-      const { batch = 1, h, d, q, k, fused = false } = testCase;
-      const channels = h * d;
-      const inputs = makeInputs(testCase, dtype);
-      const inputStride = fused ? 3 * channels + 4 : channels;
-      const outputStride = fused ? channels + 8 : channels;
-      const problem: AttentionProblem = {
-        dtype,
-        batch,
-        queryTokens: q,
-        keyTokens: k,
-        numHeads: h,
-        headDim: d,
-        scale: inputs.scale,
-        queryStride: inputStride,
-        keyStride: inputStride,
-        valueStride: inputStride,
-        outputStride,
-        queryOffset: fused ? 4 : 0,
-        keyOffset: fused ? 4 + channels : 0,
-        valueOffset: fused ? 4 + 2 * channels : 0,
-      };
-      const pack = (values: Float64Array, offset: number) =>
-        packRows(inWindow(values, channels, inputStride, offset), inputStride, dtype);
-      const { y } = await runKernel(
-        setup.gpu,
-        attention.plan(problem, setup.caps, variant),
-        {
-          q: pack(inputs.q, problem.queryOffset),
-          k: pack(inputs.k, problem.keyOffset),
-          v: pack(inputs.v, problem.valueOffset),
-        },
-        { y: batch * q * outputStride * dtypeByteLength(dtype) },
-      );
-      const rows = unpackRows(y as Uint8Array<ArrayBuffer>, outputStride, dtype);
-      const got = new Float64Array(batch * q * channels);
-      const [stray] = unpackRows(new Uint8Array(16).fill(0xa5), 4, dtype);
-      for (let row = 0; row < batch * q; row++) {
-        got.set(rows.subarray(row * outputStride, row * outputStride + channels), row * channels);
-        for (let c = channels; c < outputStride; c++) {
-          expect(rows[row * outputStride + c], `stray column ${c} of row ${row}`).toBe(stray);
-        }
-      }
-      const sizes = { batch, queryTokens: q, keyTokens: k, numHeads: h, headDim: d };
-      const expected = reference(sizes, inputs.q, inputs.k, inputs.v, inputs.scale);
-      expectClose(got, expected, [batch, q, channels], pointwise(dtype));
+      await checkAttention(setup.gpu, testCase, dtype, variant);
     },
   );
 });

@@ -1,11 +1,15 @@
 import { describe, expect, it } from "vitest";
+import { sharedBytesOf } from "../../../bench/compilers/shared-bytes.ts";
 import type { Caps } from "../../../src/gpu/caps.ts";
 import { BASELINE_CAPS, DEFAULT_LIMITS } from "../../../src/gpu/caps.ts";
 import { ShapeError } from "../../../src/gpu/shape.ts";
+import type { MatrixUnits } from "../../../src/gpu/subgroup-matrix.ts";
+import { matrixStorageBytes } from "../../../src/kernels/attention/attention-matrix.ts";
 import { threadQueries } from "../../../src/kernels/attention/attention-thread.ts";
 import { tileShape, tileStorageBytes } from "../../../src/kernels/attention/attention-tile.ts";
 import type { AttentionProblem } from "../../../src/kernels/attention/attention.ts";
 import { attention } from "../../../src/kernels/attention/attention.ts";
+import { MATRIX_CAPS, matrixCaps } from "../../support/matrix-caps.ts";
 
 const SD: AttentionProblem = {
   dtype: "f16",
@@ -100,6 +104,49 @@ describe("attention select", () => {
   });
 });
 
+describe("attention on matrix units", () => {
+  it("is chosen where heads are whole chunks of f16", () => {
+    const variants = [64, 512, 40, 96].map((headDim) =>
+      attention.select(withHeadDim(headDim), MATRIX_CAPS),
+    );
+    expect(variants).toEqual(["matrix", "matrix", "tile", "tile"]);
+    expect(attention.select({ ...SD, dtype: "f32" }, MATRIX_CAPS)).toBe("tile");
+    expect(attention.select(SD, { ...MATRIX_CAPS, isSoftware: true })).toBe("thread");
+    const limits = { ...MATRIX_CAPS.limits, maxComputeWorkgroupStorageSize: 16_384 };
+    expect(attention.select(SD, { ...MATRIX_CAPS, limits })).toBe("tile");
+    expect(attention.refusal?.(SD, { ...MATRIX_CAPS, limits }, "matrix")).toBe(
+      "matrix units need 19972 bytes of workgroup storage, got 16384",
+    );
+    expect(attention.refusal?.(withHeadDim(96), MATRIX_CAPS, "matrix")).toBe(
+      "matrix takes heads of a multiple of 64 channels, got 96",
+    );
+    expect(attention.refusal?.(SD, BASELINE_CAPS, "matrix")).toBe(
+      "matrix units cannot be used: the WebGPU baseline has none",
+    );
+  });
+
+  it.each([
+    [16, 16, 16, 32], // NVIDIA
+    [16, 8, 16, 32],
+    [16, 16, 16, 64], // AMD
+    [8, 16, 16, 16], // Intel
+    [8, 8, 8, 8], // llvmpipe
+  ])(
+    "%i×%i×%i in subgroups of %i: declares what it says, and each output once",
+    (M, N, K, size) => {
+      const units = { ...(MATRIX_CAPS.matrixUnits as MatrixUnits), M, N, K, subgroupSize: size };
+      for (const headDim of [64, 128, 512]) {
+        const [step] = attention.plan(withHeadDim(headDim), matrixCaps(units), "matrix").dispatches;
+        const code = step?.code ?? "";
+        expect(sharedBytesOf(code)).toBe(matrixStorageBytes(units, headDim));
+        const outputs = code.match(/var out\d_\d_\d:/g)?.length ?? 0;
+        const queries = Number(/const BQ: u32 = (\d+)u/.exec(code)?.[1]);
+        expect(outputs * M * N * 4).toBe(queries * headDim);
+      }
+    },
+  );
+});
+
 describe("attention plan", () => {
   it("declares the workgroup memory that it asks for, within the default limits", () => {
     for (const headDim of HEAD_DIMS) {
@@ -128,19 +175,20 @@ describe("attention plan", () => {
 
   it("covers all queries, heads and batch entries", () => {
     const grids = attention.variants.map(
-      (variant) => attention.plan(SD, BASELINE_CAPS, variant).dispatches[0]?.workgroups,
+      (variant) => attention.plan(SD, MATRIX_CAPS, variant).dispatches[0]?.workgroups,
     );
     expect(grids).toEqual([
       [2, 80, 2], // 64 queries; 5 heads of 16 quads
       [2, 5, 2], // 16 invocations of 4 queries
       [4, 5, 2], // 32 queries
+      [2, 5, 2], // 64 queries, 16 a subgroup
     ]);
   });
 
   it("shares code between resolutions", () => {
     for (const variant of attention.variants) {
       const code = (problem: AttentionProblem) =>
-        attention.plan(problem, BASELINE_CAPS, variant).dispatches[0]?.code;
+        attention.plan(problem, MATRIX_CAPS, variant).dispatches[0]?.code;
       expect(code({ ...SD, queryTokens: 4096, keyTokens: 64, numHeads: 4, scale: 1 })).toBe(
         code(SD),
       );
