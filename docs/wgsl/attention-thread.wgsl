@@ -31,6 +31,7 @@ fn flat_group(id: vec3<u32>, counts: vec3<u32>) -> u32 {
 }
 
 const MASKED: f32 = -3.0e38;
+const FOUR = vec4<u32>(0u, 1u, 2u, 3u);
 
 fn highest_of(v: vec4<f32>) -> f32 { return max(max(v.x, v.y), max(v.z, v.w)); }
 
@@ -42,6 +43,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let k_first = group.z * params.key_tokens * params.key_stride + params.key_offset + head_quad;
   let v_first = group.z * params.key_tokens * params.value_stride + params.value_offset + head_quad;
   let y_first = group.z * params.query_tokens * params.output_stride + head_quad;
+  let k_stride = params.key_stride;
+  let v_stride = params.value_stride;
   let last_query = params.query_tokens - 1u;
   let last_key = params.key_tokens - 1u;
 
@@ -58,14 +61,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   var m3 = MASKED; var l3 = vec4<f32>(0.0);
 
   for (var block = 0u; block < params.key_tokens; block += BK) {
-    let k_row0 = k_first + min(block + 0u, last_key) * params.key_stride;
-    let k_row1 = k_first + min(block + 1u, last_key) * params.key_stride;
-    let k_row2 = k_first + min(block + 2u, last_key) * params.key_stride;
-    let k_row3 = k_first + min(block + 3u, last_key) * params.key_stride;
-    let k_row4 = k_first + min(block + 4u, last_key) * params.key_stride;
-    let k_row5 = k_first + min(block + 5u, last_key) * params.key_stride;
-    let k_row6 = k_first + min(block + 6u, last_key) * params.key_stride;
-    let k_row7 = k_first + min(block + 7u, last_key) * params.key_stride;
+    let k_row0 = k_first + min(vec4<u32>(block + 4u * 0u) + FOUR, vec4<u32>(last_key)) * k_stride;
+    let k_row1 = k_first + min(vec4<u32>(block + 4u * 1u) + FOUR, vec4<u32>(last_key)) * k_stride;
     // Scores of the block.
     var s0_0 = vec4<f32>(0.0);
     var s0_1 = vec4<f32>(0.0);
@@ -76,8 +73,18 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     var s3_0 = vec4<f32>(0.0);
     var s3_1 = vec4<f32>(0.0);
     for (var c = 0u; c < HEAD_QUADS; c++) {
-      let four0 = mat4x4<f32>(unpack(k[k_row0 + c]), unpack(k[k_row1 + c]), unpack(k[k_row2 + c]), unpack(k[k_row3 + c]));
-      let four1 = mat4x4<f32>(unpack(k[k_row4 + c]), unpack(k[k_row5 + c]), unpack(k[k_row6 + c]), unpack(k[k_row7 + c]));
+      let four0 = mat4x4<f32>(
+        unpack(k[k_row0.x + c]),
+        unpack(k[k_row0.y + c]),
+        unpack(k[k_row0.z + c]),
+        unpack(k[k_row0.w + c]),
+      );
+      let four1 = mat4x4<f32>(
+        unpack(k[k_row1.x + c]),
+        unpack(k[k_row1.y + c]),
+        unpack(k[k_row1.z + c]),
+        unpack(k[k_row1.w + c]),
+      );
       let q0 = qs[c * TQ + 0u];
       let q1 = qs[c * TQ + 1u];
       let q2 = qs[c * TQ + 2u];
@@ -93,8 +100,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     // Keys beyond the last are copies of it: weight 0.
     if (block + (BK - 1u) > last_key) {
-      let is_key0 = vec4<u32>(block + 0u, block + 1u, block + 2u, block + 3u) <= vec4<u32>(last_key);
-      let is_key1 = vec4<u32>(block + 4u, block + 5u, block + 6u, block + 7u) <= vec4<u32>(last_key);
+      let is_key0 = vec4<u32>(block + 4u * 0u) + FOUR <= vec4<u32>(last_key);
+      let is_key1 = vec4<u32>(block + 4u * 1u) + FOUR <= vec4<u32>(last_key);
       s0_0 = select(vec4<f32>(MASKED), s0_0, is_key0);
       s0_1 = select(vec4<f32>(MASKED), s0_1, is_key1);
       s1_0 = select(vec4<f32>(MASKED), s1_0, is_key0);
@@ -108,47 +115,43 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let n0 = max(m0, highest_of(max(s0_0, s0_1)));
     let rescale0 = exp2(m0 - n0);
     m0 = n0;
-    l0 *= rescale0;
+    s0_0 = exp2(s0_0 - n0);
+    s0_1 = exp2(s0_1 - n0);
+    l0 = l0 * rescale0 + s0_0 + s0_1;
     let n1 = max(m1, highest_of(max(s1_0, s1_1)));
     let rescale1 = exp2(m1 - n1);
     m1 = n1;
-    l1 *= rescale1;
+    s1_0 = exp2(s1_0 - n1);
+    s1_1 = exp2(s1_1 - n1);
+    l1 = l1 * rescale1 + s1_0 + s1_1;
     let n2 = max(m2, highest_of(max(s2_0, s2_1)));
     let rescale2 = exp2(m2 - n2);
     m2 = n2;
-    l2 *= rescale2;
+    s2_0 = exp2(s2_0 - n2);
+    s2_1 = exp2(s2_1 - n2);
+    l2 = l2 * rescale2 + s2_0 + s2_1;
     let n3 = max(m3, highest_of(max(s3_0, s3_1)));
     let rescale3 = exp2(m3 - n3);
     m3 = n3;
-    l3 *= rescale3;
-    s0_0 = exp2(s0_0 - n0);
-    l0 += s0_0;
-    s0_1 = exp2(s0_1 - n0);
-    l0 += s0_1;
-    s1_0 = exp2(s1_0 - n1);
-    l1 += s1_0;
-    s1_1 = exp2(s1_1 - n1);
-    l1 += s1_1;
-    s2_0 = exp2(s2_0 - n2);
-    l2 += s2_0;
-    s2_1 = exp2(s2_1 - n2);
-    l2 += s2_1;
     s3_0 = exp2(s3_0 - n3);
-    l3 += s3_0;
     s3_1 = exp2(s3_1 - n3);
-    l3 += s3_1;
+    l3 = l3 * rescale3 + s3_0 + s3_1;
     // Weighted values.
-    let v_row0 = v_first + min(block + 0u, last_key) * params.value_stride;
-    let v_row1 = v_first + min(block + 1u, last_key) * params.value_stride;
-    let v_row2 = v_first + min(block + 2u, last_key) * params.value_stride;
-    let v_row3 = v_first + min(block + 3u, last_key) * params.value_stride;
-    let v_row4 = v_first + min(block + 4u, last_key) * params.value_stride;
-    let v_row5 = v_first + min(block + 5u, last_key) * params.value_stride;
-    let v_row6 = v_first + min(block + 6u, last_key) * params.value_stride;
-    let v_row7 = v_first + min(block + 7u, last_key) * params.value_stride;
+    let v_row0 = v_first + min(vec4<u32>(block + 4u * 0u) + FOUR, vec4<u32>(last_key)) * v_stride;
+    let v_row1 = v_first + min(vec4<u32>(block + 4u * 1u) + FOUR, vec4<u32>(last_key)) * v_stride;
     for (var c = 0u; c < HEAD_QUADS; c++) {
-      let four0 = mat4x4<f32>(unpack(v[v_row0 + c]), unpack(v[v_row1 + c]), unpack(v[v_row2 + c]), unpack(v[v_row3 + c]));
-      let four1 = mat4x4<f32>(unpack(v[v_row4 + c]), unpack(v[v_row5 + c]), unpack(v[v_row6 + c]), unpack(v[v_row7 + c]));
+      let four0 = mat4x4<f32>(
+        unpack(v[v_row0.x + c]),
+        unpack(v[v_row0.y + c]),
+        unpack(v[v_row0.z + c]),
+        unpack(v[v_row0.w + c]),
+      );
+      let four1 = mat4x4<f32>(
+        unpack(v[v_row1.x + c]),
+        unpack(v[v_row1.y + c]),
+        unpack(v[v_row1.z + c]),
+        unpack(v[v_row1.w + c]),
+      );
       out[c * TQ + 0u] = out[c * TQ + 0u] * rescale0 + four0 * s0_0 + four1 * s0_1;
       out[c * TQ + 1u] = out[c * TQ + 1u] * rescale1 + four0 * s1_0 + four1 * s1_1;
       out[c * TQ + 2u] = out[c * TQ + 2u] * rescale2 + four0 * s2_0 + four1 * s2_1;

@@ -91,12 +91,12 @@ fn finish(sum: vec4<f32>, row: u32, nq: u32) -> vec4<f32> {
   return unpack(stored);
 }
 
-const INVOCATIONS: u32 = 128u;
 const TILE_WIDTH: u32 = 16u;
 const TILE_HEIGHT: u32 = 8u;
 const COLUMN_QUADS: u32 = 16u;
-const K_QUADS: u32 = 2u;
 const LANES_ACROSS: u32 = 8u;
+const INVOCATIONS: u32 = 128u;
+const K_QUADS: u32 = 2u;
 const KERNEL_HEIGHT: u32 = 3u;
 const KERNEL_WIDTH: u32 = 3u;
 const PATCH_WIDTH: u32 = 18u;
@@ -106,14 +106,15 @@ const WEIGHTS_AT: u32 = 432u;
 const MEMORY_QUADS: u32 = 816u;
 const FINISHED_ROWS: u32 = 2u;
 const FINISHED_QUADS: u32 = 512u;
-const MOMENTS_AT: u32 = 512u;
 // Patch: [channel][column][quad of rows]. Weights: [row of taps][channel][column quad].
 var<workgroup> memory: array<vec4<f32>, MEMORY_QUADS>;
-var<workgroup> place: vec4<u32>; // of the tile: kept here and not in registers, which are full until the sums are done
 fn exchange_set(at: u32, v: vec4<f32>) { memory[at] = v; }
 fn exchange_get(at: u32) -> vec4<f32> { return memory[at]; }
-
-fn finished_by(x: u32, width: u32, height: u32) -> f32 { return f32((u32(x < width) + u32(x + 8u < width)) * height); }
+fn mean_set(at: u32, v: vec4<f32>) { memory[FINISHED_QUADS + at] = v; }
+fn mean_get(at: u32) -> vec4<f32> { return memory[FINISHED_QUADS + at]; }
+fn m2_set(at: u32, v: vec4<f32>) { memory[FINISHED_QUADS + INVOCATIONS + at] = v; }
+fn m2_get(at: u32) -> vec4<f32> { return memory[FINISHED_QUADS + INVOCATIONS + at]; }
+fn exchanged_sum(pixel: u32, column: u32) -> vec4<f32> { return memory[pixel * COLUMN_QUADS + column]; }
 
 // The weight that an invocation stages in a K step of a tap that has so many quads. Behind the last quad of channels or columns it
 // stages a stand-in: such channels meet zeros of the patch, such columns are not stored.
@@ -122,6 +123,8 @@ fn staged_weight(local: u32, nq0: u32, k0: u32, quads: u32) -> u32 {
   let nq = min(nq0 + local % COLUMN_QUADS, params.column_quads - 1u);
   return (k * params.column_quads + nq) * 4u + (local / COLUMN_QUADS) % 4u;
 }
+
+var<workgroup> place: vec4<u32>; // of the tile: kept here and not in registers, which are full until the sums are done
 
 @compute @workgroup_size(INVOCATIONS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>,
@@ -137,9 +140,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
   let tile = index % tiles;
   let ox0 = (tile % tiles_x) * TILE_WIDTH;
   let oy0 = ((tile / tiles_x) % tiles_y) * TILE_HEIGHT;
-  if (local == 0u) { place = vec4<u32>(ox0, oy0, tile / (tiles_x * tiles_y), nq0); }
+  let image = tile / (tiles_x * tiles_y);
+  if (local == 0u) { place = vec4<u32>(ox0, oy0, image, nq0); }
   workgroupBarrier();
-  let my_x = local / LANES_ACROSS;
   let my_quad = local % LANES_ACROSS;
   let quads_in = params.in_quads0 + params.in_quads1;
   let w_tap = quads_in * params.column_quads * 4u;
@@ -159,6 +162,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
   var acc6_1 = vec4<f32>(0.0);
   var acc7_0 = vec4<f32>(0.0);
   var acc7_1 = vec4<f32>(0.0);
+  let my_x = local / LANES_ACROSS;
   for (var k0 = 0u; k0 < quads_in; k0 += K_QUADS) {
     let tile_at = place;
     let lines = i32(tile_at.z) * params.in_height;
@@ -187,11 +191,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
       workgroupBarrier();
       for (var c = 0u; c < 4u * K_QUADS; c++) {
         let first = (c * PATCH_WIDTH + my_x + kx) * ROW_QUADS;
+        let w_first = WEIGHTS_AT + c * COLUMN_QUADS + my_quad;
         let a0 = memory[first + 0u];
         let a1 = memory[first + 1u];
         let a2 = memory[first + 2u];
         {
-          let w = memory[WEIGHTS_AT + 0u * INVOCATIONS + c * COLUMN_QUADS + my_quad + 0u * LANES_ACROSS];
+          let w = memory[w_first + 0u * INVOCATIONS + 0u * LANES_ACROSS];
           acc0_0 += a0.x * w;
           acc1_0 += a0.y * w;
           acc2_0 += a0.z * w;
@@ -202,7 +207,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
           acc7_0 += a1.w * w;
         }
         {
-          let w = memory[WEIGHTS_AT + 0u * INVOCATIONS + c * COLUMN_QUADS + my_quad + 1u * LANES_ACROSS];
+          let w = memory[w_first + 0u * INVOCATIONS + 1u * LANES_ACROSS];
           acc0_1 += a0.x * w;
           acc1_1 += a0.y * w;
           acc2_1 += a0.z * w;
@@ -213,7 +218,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
           acc7_1 += a1.w * w;
         }
         {
-          let w = memory[WEIGHTS_AT + 1u * INVOCATIONS + c * COLUMN_QUADS + my_quad + 0u * LANES_ACROSS];
+          let w = memory[w_first + 1u * INVOCATIONS + 0u * LANES_ACROSS];
           acc0_0 += a0.y * w;
           acc1_0 += a0.z * w;
           acc2_0 += a0.w * w;
@@ -224,7 +229,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
           acc7_0 += a2.x * w;
         }
         {
-          let w = memory[WEIGHTS_AT + 1u * INVOCATIONS + c * COLUMN_QUADS + my_quad + 1u * LANES_ACROSS];
+          let w = memory[w_first + 1u * INVOCATIONS + 1u * LANES_ACROSS];
           acc0_1 += a0.y * w;
           acc1_1 += a0.z * w;
           acc2_1 += a0.w * w;
@@ -235,7 +240,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
           acc7_1 += a2.x * w;
         }
         {
-          let w = memory[WEIGHTS_AT + 2u * INVOCATIONS + c * COLUMN_QUADS + my_quad + 0u * LANES_ACROSS];
+          let w = memory[w_first + 2u * INVOCATIONS + 0u * LANES_ACROSS];
           acc0_0 += a0.z * w;
           acc1_0 += a0.w * w;
           acc2_0 += a1.x * w;
@@ -246,7 +251,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
           acc7_0 += a2.y * w;
         }
         {
-          let w = memory[WEIGHTS_AT + 2u * INVOCATIONS + c * COLUMN_QUADS + my_quad + 1u * LANES_ACROSS];
+          let w = memory[w_first + 2u * INVOCATIONS + 1u * LANES_ACROSS];
           acc0_1 += a0.z * w;
           acc1_1 += a0.w * w;
           acc2_1 += a1.x * w;
@@ -265,13 +270,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
   let nq = place.w + column;
   let left = place.x;
   let top = place.y;
-  let image = place.z;
-  let first_row = (image * params.grid_height + top) * params.grid_width + left;
+  let first_row = (place.z * params.grid_height + top) * params.grid_width + left;
   var finished = 0.0;
-  let mean_at = MOMENTS_AT + local;
-  let m2_at = mean_at + INVOCATIONS;
-  memory[mean_at] = vec4<f32>(0.0);
-  memory[m2_at] = vec4<f32>(0.0);
+  mean_set(local, vec4<f32>(0.0));
+  m2_set(local, vec4<f32>(0.0));
   memory[(0u * TILE_WIDTH + my_x) * COLUMN_QUADS + my_quad + 0u * LANES_ACROSS] = acc0_0;
   memory[(0u * TILE_WIDTH + my_x) * COLUMN_QUADS + my_quad + 1u * LANES_ACROSS] = acc0_1;
   memory[(1u * TILE_WIDTH + my_x) * COLUMN_QUADS + my_quad + 0u * LANES_ACROSS] = acc1_0;
@@ -282,12 +284,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
     let y = 0u * FINISHED_ROWS + pixel / TILE_WIDTH;
     if (nq < params.column_quads && left + x < params.grid_width && top + y < params.grid_height) {
       let row = output_row(first_row + y * params.grid_width + x, phase);
-      let v = finish(memory[pixel * COLUMN_QUADS + column], row, nq);
+      let v = finish(exchanged_sum(pixel, column), row, nq);
       finished += 1.0;
-      let before = memory[mean_at];
+      let before = mean_get(local);
       let mean = before + (v - before) / finished;
-      memory[mean_at] = mean;
-      memory[m2_at] += (v - before) * (v - mean);
+      mean_set(local, mean);
+      m2_set(local, m2_get(local) + (v - before) * (v - mean));
     }
   }
   workgroupBarrier();
@@ -301,12 +303,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
     let y = 1u * FINISHED_ROWS + pixel / TILE_WIDTH;
     if (nq < params.column_quads && left + x < params.grid_width && top + y < params.grid_height) {
       let row = output_row(first_row + y * params.grid_width + x, phase);
-      let v = finish(memory[pixel * COLUMN_QUADS + column], row, nq);
+      let v = finish(exchanged_sum(pixel, column), row, nq);
       finished += 1.0;
-      let before = memory[mean_at];
+      let before = mean_get(local);
       let mean = before + (v - before) / finished;
-      memory[mean_at] = mean;
-      memory[m2_at] += (v - before) * (v - mean);
+      mean_set(local, mean);
+      m2_set(local, m2_get(local) + (v - before) * (v - mean));
     }
   }
   workgroupBarrier();
@@ -320,12 +322,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
     let y = 2u * FINISHED_ROWS + pixel / TILE_WIDTH;
     if (nq < params.column_quads && left + x < params.grid_width && top + y < params.grid_height) {
       let row = output_row(first_row + y * params.grid_width + x, phase);
-      let v = finish(memory[pixel * COLUMN_QUADS + column], row, nq);
+      let v = finish(exchanged_sum(pixel, column), row, nq);
       finished += 1.0;
-      let before = memory[mean_at];
+      let before = mean_get(local);
       let mean = before + (v - before) / finished;
-      memory[mean_at] = mean;
-      memory[m2_at] += (v - before) * (v - mean);
+      mean_set(local, mean);
+      m2_set(local, m2_get(local) + (v - before) * (v - mean));
     }
   }
   workgroupBarrier();
@@ -339,32 +341,28 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
     let y = 3u * FINISHED_ROWS + pixel / TILE_WIDTH;
     if (nq < params.column_quads && left + x < params.grid_width && top + y < params.grid_height) {
       let row = output_row(first_row + y * params.grid_width + x, phase);
-      let v = finish(memory[pixel * COLUMN_QUADS + column], row, nq);
+      let v = finish(exchanged_sum(pixel, column), row, nq);
       finished += 1.0;
-      let before = memory[mean_at];
+      let before = mean_get(local);
       let mean = before + (v - before) / finished;
-      memory[mean_at] = mean;
-      memory[m2_at] += (v - before) * (v - mean);
+      mean_set(local, mean);
+      m2_set(local, m2_get(local) + (v - before) * (v - mean));
     }
   }
   workgroupBarrier();
+  exchange_set(local, vec4<f32>(finished));
   workgroupBarrier();
   if (local < COLUMN_QUADS && nq < params.column_quads) {
-    let width = min(TILE_WIDTH, params.grid_width - left);
-    let height = min(TILE_HEIGHT, params.grid_height - top);
-    let values = f32(width * height);
+    let values = f32(min(TILE_WIDTH, params.grid_width - left) * min(TILE_HEIGHT, params.grid_height - top));
     var mean = vec4<f32>(0.0);
-    for (var i = 0u; i < INVOCATIONS / COLUMN_QUADS; i++) {
-      mean += finished_by(i, width, height) * exchange_get(MOMENTS_AT + i * COLUMN_QUADS + local);
-    }
+    for (var i = local; i < INVOCATIONS; i += COLUMN_QUADS) { mean += exchange_get(i) * mean_get(i); }
     mean /= values;
     var m2 = vec4<f32>(0.0);
-    for (var i = 0u; i < INVOCATIONS / COLUMN_QUADS; i++) {
-      let delta = exchange_get(MOMENTS_AT + i * COLUMN_QUADS + local) - mean;
-      m2 += exchange_get(MOMENTS_AT + INVOCATIONS + i * COLUMN_QUADS + local);
-      m2 += finished_by(i, width, height) * delta * delta;
+    for (var i = local; i < INVOCATIONS; i += COLUMN_QUADS) {
+      let delta = mean_get(i) - mean;
+      m2 += m2_get(i) + exchange_get(i) * delta * delta;
     }
-    let partial = phase * tiles + ((image * tiles_y + top / TILE_HEIGHT) * tiles_x + left / TILE_WIDTH);
+    let partial = phase * tiles + ((place.z * tiles_y + top / TILE_HEIGHT) * tiles_x + left / TILE_WIDTH);
     let quad = partial * params.column_quads + nq;
     if (params.channels_per_entry == 4u) {
       let d = mean - dot(mean, vec4<f32>(0.25));

@@ -43,27 +43,37 @@ fn flat_group(id: vec3<u32>, counts: vec3<u32>) -> u32 {
 const TILE: u32 = 4u;
 const INVOCATIONS: u32 = 64u;
 alias Values = vec4<f32>;
+alias Inputs = Values;
+alias Weights = Values;
+
 const A: f32 = 0.75; // the points ±A and ±B
 const B: f32 = 1.5;
 const A2: f32 = A * A;
 const B2: f32 = B * B;
 /* Bᵀ d */
-fn input_points(d0: Values, d1: Values, d2: Values, d3: Values, d4: Values, d5: Values) -> array<Values, 6> {
+fn input_points(d0: Inputs, d1: Inputs, d2: Inputs, d3: Inputs, d4: Inputs, d5: Inputs) -> array<Inputs, 6> {
   let even_a = d4 - B2 * d2;
   let odd_a = A * (d3 - B2 * d1);
   let even_b = d4 - A2 * d2;
   let odd_b = B * (d3 - A2 * d1);
   let first = A2 * B2 * d0 - (A2 + B2) * d2 + d4;
   let last = A2 * B2 * d1 - (A2 + B2) * d3 + d5;
-  return array<Values, 6>(first, even_a + odd_a, even_a - odd_a, even_b + odd_b, even_b - odd_b, last);
+  return array<Inputs, 6>(first, even_a + odd_a, even_a - odd_a, even_b + odd_b, even_b - odd_b, last);
 }
+/* G g without its factors: g0 + g1·p + g2·p² at each point p */
+fn weight_points(g0: Weights, g1: Weights, g2: Weights) -> array<Weights, 6> {
+  let even_a = g0 + A2 * g2;
+  let even_b = g0 + B2 * g2;
+  return array<Weights, 6>(g0, even_a + A * g1, even_a - A * g1, even_b + B * g1, even_b - B * g1, g2);
+}
+const FACTOR_0: f32 = 1.0 / (A2 * B2);
+const FACTOR_A: f32 = 1.0 / (2.0 * A2 * (A2 - B2));
+const FACTOR_B: f32 = 1.0 / (2.0 * B2 * (B2 - A2));
+
 /* G g */
-fn weight_points(g0: Values, g1: Values, g2: Values) -> array<Values, 6> {
-  let even_a = (g0 + A2 * g2) / (2.0 * A2 * (A2 - B2));
-  let odd_a = g1 / (2.0 * A * (A2 - B2));
-  let even_b = (g0 + B2 * g2) / (2.0 * B2 * (B2 - A2));
-  let odd_b = g1 / (2.0 * B * (B2 - A2));
-  return array<Values, 6>(g0 / (A2 * B2), even_a + odd_a, even_a - odd_a, even_b + odd_b, even_b - odd_b, g2);
+fn factored_points(g0: Weights, g1: Weights, g2: Weights) -> array<Weights, 6> {
+  let at = weight_points(g0, g1, g2);
+  return array<Weights, 6>(FACTOR_0 * at[0], FACTOR_A * at[1], FACTOR_A * at[2], FACTOR_B * at[3], FACTOR_B * at[4], at[5]);
 }
 /* Aᵀ m */
 fn outputs_of(m0: Values, m1: Values, m2: Values, m3: Values, m4: Values, m5: Values) -> array<Values, TILE> {

@@ -174,7 +174,7 @@ export const TYPICAL_PROBLEMS: readonly TypicalProblem[] = [
     kernels.conv2d,
     "a 3×3 convolution of 320 channels with bias, a GroupNorm with SiLU in its loads, statistics in its epilogue",
     { ...CONVOLUTION, inputNorm: "affine-silu", epilogue: WITH_STATISTICS },
-    ["patch", "matrix-patch-8", "matrix-patch-4"],
+    ["patch", "patch-winograd", "matrix-patch-8", "matrix-patch-4"],
   ),
   ...typical(kernels.conv2d, "a 3×3 convolution of 320 channels with bias", CONVOLUTION, [
     "naive",

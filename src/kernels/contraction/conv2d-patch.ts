@@ -16,7 +16,7 @@
 import { constantsWgsl } from "../../gpu/wgsl.ts";
 import { unroll } from "../unroll.ts";
 import { accumulatorsWgsl } from "./gemm-register.ts";
-import { FINISHED_BY, MERGED_MOMENTS } from "./tile-statistics-wgsl.ts";
+import { COLUMN_ENTRIES } from "./tile-statistics-wgsl.ts";
 
 const TILE_WIDTH = 16;
 const TILE_HEIGHT = 8;
@@ -29,6 +29,8 @@ const K_QUADS = 2;
 const INVOCATIONS = 4 * K_QUADS * COLUMN_QUADS;
 /** Invocations that share a column of pixels, with 2 column quads each. */
 const LANES_ACROSS = 8;
+/** Constants of `patchMainWgsl` and `patchFinishWgsl`, beside `INVOCATIONS` and `FINISHED_ROWS`. */
+export const PATCH_CONSTANTS = { TILE_WIDTH, TILE_HEIGHT, COLUMN_QUADS, LANES_ACROSS };
 /** Rows of pixels that change hands at a time. */
 const FINISHED_ROWS = 2;
 const FINISHED_QUADS = FINISHED_ROWS * TILE_WIDTH * COLUMN_QUADS;
@@ -79,12 +81,9 @@ export function patchConv2dWgsl(
   const [kernelHeight, kernelWidth] = kernelSize;
   const { width, rowQuads } = patchSize(kernelSize);
   const constants = {
+    ...PATCH_CONSTANTS,
     INVOCATIONS,
-    TILE_WIDTH,
-    TILE_HEIGHT,
-    COLUMN_QUADS,
     K_QUADS,
-    LANES_ACROSS,
     KERNEL_HEIGHT: kernelHeight,
     KERNEL_WIDTH: kernelWidth,
     PATCH_WIDTH: width,
@@ -94,16 +93,21 @@ export function patchConv2dWgsl(
     MEMORY_QUADS: memoryQuads(kernelSize),
     FINISHED_ROWS,
     FINISHED_QUADS,
-    MOMENTS_AT: FINISHED_QUADS,
   };
+  const store = (row: number, q: number): string =>
+    `memory[(${row % FINISHED_ROWS}u * TILE_WIDTH + my_x) * COLUMN_QUADS + my_quad + ${q}u * LANES_ACROSS] = acc${row}_${q};`;
   return /* wgsl */ `
 ${constantsWgsl(constants)}
 // Patch: [channel][column][quad of rows]. Weights: [row of taps][channel][column quad].
 var<workgroup> memory: array<vec4<f32>, MEMORY_QUADS>;
-var<workgroup> place: vec4<u32>; // of the tile: kept here and not in registers, which are full until the sums are done
 fn exchange_set(at: u32, v: vec4<f32>) { memory[at] = v; }
 fn exchange_get(at: u32) -> vec4<f32> { return memory[at]; }
-${hasStatistics ? FINISHED_BY : ""}
+fn mean_set(at: u32, v: vec4<f32>) { memory[FINISHED_QUADS + at] = v; }
+fn mean_get(at: u32) -> vec4<f32> { return memory[FINISHED_QUADS + at]; }
+fn m2_set(at: u32, v: vec4<f32>) { memory[FINISHED_QUADS + INVOCATIONS + at] = v; }
+fn m2_get(at: u32) -> vec4<f32> { return memory[FINISHED_QUADS + INVOCATIONS + at]; }
+fn exchanged_sum(pixel: u32, column: u32) -> vec4<f32> { return memory[pixel * COLUMN_QUADS + column]; }
+
 // The weight that an invocation stages in a K step of a tap that has so many quads. Behind the last quad of channels or columns it
 // stages a stand-in: such channels meet zeros of the patch, such columns are not stored.
 fn staged_weight(local: u32, nq0: u32, k0: u32, quads: u32) -> u32 {
@@ -112,27 +116,8 @@ fn staged_weight(local: u32, nq0: u32, k0: u32, quads: u32) -> u32 {
   return (k * params.column_quads + nq) * 4u + (local / COLUMN_QUADS) % 4u;
 }
 
-@compute @workgroup_size(INVOCATIONS)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>,
-        @builtin(local_invocation_index) local: u32) {
-  let index = flat_group(group, counts);
-  let phase = group.z;
-  let tiles_x = (params.grid_width + (TILE_WIDTH - 1u)) / TILE_WIDTH;
-  let tiles_y = (params.grid_height + (TILE_HEIGHT - 1u)) / TILE_HEIGHT;
-  let tiles = tiles_x * tiles_y * params.batch;
-  let nq0 = (index / tiles) * COLUMN_QUADS;
-  if (nq0 >= params.column_quads) { return; } // surplus groups of a folded grid; uniform in the group
-  ${isMerging ? "merge_statistics(local);" : ""}
-  let tile = index % tiles;
-  let ox0 = (tile % tiles_x) * TILE_WIDTH;
-  let oy0 = ((tile / tiles_x) % tiles_y) * TILE_HEIGHT;
-  if (local == 0u) { place = vec4<u32>(ox0, oy0, tile / (tiles_x * tiles_y), nq0); }
-  workgroupBarrier();
+${patchMainWgsl(isMerging)}
   let my_x = local / LANES_ACROSS;
-  let my_quad = local % LANES_ACROSS;
-  let quads_in = params.in_quads0 + params.in_quads1;
-  let w_tap = quads_in * params.column_quads * 4u;
-  ${accumulatorsWgsl(TILE_HEIGHT, 2)}
   for (var k0 = 0u; k0 < quads_in; k0 += K_QUADS) {
     let tile_at = place;
     let lines = i32(tile_at.z) * params.in_height;
@@ -158,27 +143,71 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
     }
   }
   ${shortcut ? SHORTCUT : ""}
-  ${finishWgsl(hasStatistics)}
+  ${patchFinishWgsl(hasStatistics, FINISHED_ROWS, store)}
 }
 `;
 }
+
+/** The head of main, up to the accumulators of an invocation: rows of a column of pixels × 2 column quads. */
+export const patchMainWgsl = (isMerging: boolean): string => /* wgsl */ `
+var<workgroup> place: vec4<u32>; // of the tile: kept here and not in registers, which are full until the sums are done
+
+@compute @workgroup_size(INVOCATIONS)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>,
+        @builtin(local_invocation_index) local: u32) {
+  let index = flat_group(group, counts);
+  let phase = group.z;
+  let tiles_x = (params.grid_width + (TILE_WIDTH - 1u)) / TILE_WIDTH;
+  let tiles_y = (params.grid_height + (TILE_HEIGHT - 1u)) / TILE_HEIGHT;
+  let tiles = tiles_x * tiles_y * params.batch;
+  let nq0 = (index / tiles) * COLUMN_QUADS;
+  if (nq0 >= params.column_quads) { return; } // surplus groups of a folded grid; uniform in the group
+  ${isMerging ? "merge_statistics(local);" : ""}
+  let tile = index % tiles;
+  let ox0 = (tile % tiles_x) * TILE_WIDTH;
+  let oy0 = ((tile / tiles_x) % tiles_y) * TILE_HEIGHT;
+  let image = tile / (tiles_x * tiles_y);
+  if (local == 0u) { place = vec4<u32>(ox0, oy0, image, nq0); }
+  workgroupBarrier();
+  let my_quad = local % LANES_ACROSS;
+  let quads_in = params.in_quads0 + params.in_quads1;
+  let w_tap = quads_in * params.column_quads * 4u;
+  ${accumulatorsWgsl(TILE_HEIGHT, 2)}`;
 
 /** Stores quad `a` of pixel (column, row) and of quad of channels i % K_QUADS. */
 const STORE_PIXEL = /* wgsl */ `let at = (4u * (i % K_QUADS) * PATCH_WIDTH + column) * ROW_QUADS + row / 4u;
       ${unroll(4, (c) => `memory[at + ${c}u * (PATCH_WIDTH * ROW_QUADS)][row % 4u] = a.${"xyzw".charAt(c)};`)}`;
 
 /** The products of a column of `taps` staged taps with the pixels of the patch's column `column`. */
-function columnProductsWgsl(taps: number, rowQuads: number, column: string): string {
+const columnProductsWgsl = (
+  taps: number,
+  rowQuads: number,
+  column: string,
+): string => /* wgsl */ `for (var c = 0u; c < 4u * K_QUADS; c++) {
+        let first = (c * PATCH_WIDTH + ${column}) * ROW_QUADS;
+        let w_first = WEIGHTS_AT + c * COLUMN_QUADS + my_quad;
+        ${rowProductsWgsl(
+          Array.from({ length: taps }, (_, ky) => ky),
+          rowQuads,
+          (j) => `memory[first + ${j}u]`,
+          (ky, q) => `memory[w_first + ${ky}u * INVOCATIONS + ${q}u * LANES_ACROSS]`,
+        )}
+      }`;
+
+/** The products of the rows `taps` of taps with a column of pixels, in quads, for a channel. */
+export function rowProductsWgsl(
+  taps: readonly number[],
+  rowQuads: number,
+  pixels: (quad: number) => string,
+  weight: (tap: number, q: number) => string,
+): string {
   const pixel = (row: number): string => `a${row >> 2}.${"xyzw".charAt(row & 3)}`;
   const products = (ky: number, q: number): string => /* wgsl */ `{
-          let w = memory[WEIGHTS_AT + ${ky}u * INVOCATIONS + c * COLUMN_QUADS + my_quad + ${q}u * LANES_ACROSS];
+          let w = ${weight(ky, q)};
           ${unroll(TILE_HEIGHT, (r) => `acc${r}_${q} += ${pixel(r + ky)} * w;`)}
         }`;
-  return /* wgsl */ `for (var c = 0u; c < 4u * K_QUADS; c++) {
-        let first = (c * PATCH_WIDTH + ${column}) * ROW_QUADS;
-        ${unroll(rowQuads, (j) => `let a${j} = memory[first + ${j}u];`)}
-        ${unroll(taps, (ky) => unroll(2, (q) => products(ky, q)))}
-      }`;
+  return /* wgsl */ `${unroll(rowQuads, (j) => `let a${j} = ${pixels(j)};`)}
+        ${unroll(taps.length, (i) => unroll(2, (q) => products(taps[i] ?? 0, q)))}`;
 }
 
 /** The shortcut's K loop, with its rows of the weight behind those of all taps. */
@@ -203,34 +232,32 @@ const SHORTCUT = /* wgsl */ `for (var k0 = 0u; k0 < shortcut_quads(); k0 += K_QU
   }`;
 
 /**
- * Finishes and stores the sums, and writes mean and M2 of the tile's columns to `stats`. An invocation finishes one column
- * quad of every eighth pixel, so that neighbours store neighbouring channels. Their moments are merged in their order, so
- * that every run gives the same bits.
+ * Finishes and stores the sums, and writes mean and M2 of the tile's columns to `stats`. `store` hands over a sum of an
+ * invocation, `rows` rows at a time, and `exchanged_sum` finds one of them. An invocation finishes one column quad of every
+ * so many pixels, so that neighbours store neighbouring channels. Their moments are merged in their order, so that every run
+ * gives the same bits.
  */
-const finishWgsl = (hasStatistics: boolean): string => /* wgsl */ `
+export const patchFinishWgsl = (
+  hasStatistics: boolean,
+  rows: number,
+  store: (row: number, q: number) => string,
+): string => /* wgsl */ `
   let column = local % COLUMN_QUADS;
   let nq = place.w + column;
   let left = place.x;
   let top = place.y;
-  let image = place.z;
-  let first_row = (image * params.grid_height + top) * params.grid_width + left;
+  let first_row = (place.z * params.grid_height + top) * params.grid_width + left;
   ${hasStatistics ? MOMENTS : ""}
   ${unroll(
-    TILE_HEIGHT / FINISHED_ROWS,
-    (turn) => `${unroll(FINISHED_ROWS, (r) =>
-      unroll(
-        2,
-        (q) =>
-          `memory[(${r}u * TILE_WIDTH + my_x) * COLUMN_QUADS + my_quad + ${q}u * LANES_ACROSS] = acc${turn * FINISHED_ROWS + r}_${q};`,
-      ),
-    )}
+    TILE_HEIGHT / rows,
+    (turn) => `${unroll(rows, (r) => unroll(2, (q) => store(turn * rows + r, q)))}
   workgroupBarrier();
   for (var pixel = local / COLUMN_QUADS; pixel < FINISHED_ROWS * TILE_WIDTH; pixel += INVOCATIONS / COLUMN_QUADS) {
     let x = pixel % TILE_WIDTH;
     let y = ${turn}u * FINISHED_ROWS + pixel / TILE_WIDTH;
     if (nq < params.column_quads && left + x < params.grid_width && top + y < params.grid_height) {
       let row = output_row(first_row + y * params.grid_width + x, phase);
-      let v = finish(memory[pixel * COLUMN_QUADS + column], row, nq);
+      let v = finish(exchanged_sum(pixel, column), row, nq);
       ${hasStatistics ? ADD_TO_MOMENTS : ""}
     }
   }
@@ -240,12 +267,26 @@ const finishWgsl = (hasStatistics: boolean): string => /* wgsl */ `
 
 /** Welford's moments of the values that an invocation finishes: in workgroup memory, since registers are full. */
 const MOMENTS = /* wgsl */ `var finished = 0.0;
-  let mean_at = MOMENTS_AT + local;
-  let m2_at = mean_at + INVOCATIONS;
-  memory[mean_at] = vec4<f32>(0.0);
-  memory[m2_at] = vec4<f32>(0.0);`;
+  mean_set(local, vec4<f32>(0.0));
+  m2_set(local, vec4<f32>(0.0));`;
 const ADD_TO_MOMENTS = /* wgsl */ `finished += 1.0;
-      let before = memory[mean_at];
+      let before = mean_get(local);
       let mean = before + (v - before) / finished;
-      memory[mean_at] = mean;
-      memory[m2_at] += (v - before) * (v - mean);`;
+      mean_set(local, mean);
+      m2_set(local, m2_get(local) + (v - before) * (v - mean));`;
+/** Chan's formula over the invocations of a column, and the entries of the column. */
+const MERGED_MOMENTS = /* wgsl */ `exchange_set(local, vec4<f32>(finished));
+  workgroupBarrier();
+  if (local < COLUMN_QUADS && nq < params.column_quads) {
+    let values = f32(min(TILE_WIDTH, params.grid_width - left) * min(TILE_HEIGHT, params.grid_height - top));
+    var mean = vec4<f32>(0.0);
+    for (var i = local; i < INVOCATIONS; i += COLUMN_QUADS) { mean += exchange_get(i) * mean_get(i); }
+    mean /= values;
+    var m2 = vec4<f32>(0.0);
+    for (var i = local; i < INVOCATIONS; i += COLUMN_QUADS) {
+      let delta = mean_get(i) - mean;
+      m2 += m2_get(i) + exchange_get(i) * delta * delta;
+    }
+    let partial = phase * tiles + ((place.z * tiles_y + top / TILE_HEIGHT) * tiles_x + left / TILE_WIDTH);
+    ${COLUMN_ENTRIES}
+  }`;

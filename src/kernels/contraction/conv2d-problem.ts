@@ -34,7 +34,7 @@ export interface Conv2dProblem {
   readonly shortcutChannels: readonly number[];
   /** What is done to x, but not to the shortcut, while it is loaded. */
   readonly inputNorm: InputNorm;
-  /** Where that is a GroupNorm whose statistics are merged on load, in variants `tiled`, `matrix` and `patch`. */
+  /** Where that is a GroupNorm whose statistics are merged on load, in variants `tiled`, `matrix` and `patch…`. */
   readonly mergedNorm: MergedNorm | null;
   /** What happens to each sum before it is stored. */
   readonly epilogue: Epilogue;

@@ -12,6 +12,7 @@
  *   serves all kx.
  * - `patch`: an implicit GEMM over a patch of the input that is staged once for all taps (`conv2d-patch.ts`). Stride 1 only;
  *   for 3×3 of large maps on GPUs. `matrix-patch-L`: the same by matrix units, in tiles of L lines (`conv2d-matrix-patch.ts`).
+ * - `patch-winograd`: half the products, for 3×3 at stride 1 (`conv2d-patch-winograd.ts`).
  * - `winograd`: a quarter of the products, for 3×3 at stride 1 (`conv2d-winograd.ts`). On software adapters.
  *
  * The graph lowers a 1×1 convolution with stride 1 and no padding to a `linear` over pixels.
@@ -37,6 +38,7 @@ import { foldWorkgroups } from "../../gpu/wgsl.ts";
 import type { Cost, Dispatch, Kernel, KernelPlan } from "../kernel.ts";
 import { dispatch, i32, matrixUnitsRefusal, sizeClass, u32 } from "../kernel.ts";
 import { matrixPatchStorageBytes, matrixPatchWgsl } from "./conv2d-matrix-patch.ts";
+import { PATCH_WINOGRAD_BYTES, patchWinogradConv2dWgsl } from "./conv2d-patch-winograd.ts";
 import { PATCH_TILE, patchConv2dWgsl, patchGroups, patchStorageBytes } from "./conv2d-patch.ts";
 import type { Conv2dProblem } from "./conv2d-problem.ts";
 import {
@@ -56,7 +58,7 @@ import {
 } from "./conv2d-wgsl.ts";
 import { suitsWinograd, winogradPlan, winogradRefusal } from "./conv2d-winograd.ts";
 import { epilogueParams, epilogueWgsl } from "./epilogue.ts";
-import { gemmBody, matrixRefusal } from "./gemm-matrix.ts";
+import { gemmBody, isMatrixVariant, matrixRefusal } from "./gemm-matrix.ts";
 import {
   REGISTER_WORKGROUP,
   canShare,
@@ -88,6 +90,7 @@ const VARIANTS = [
   "patch",
   "matrix-patch-8",
   "matrix-patch-4",
+  "patch-winograd",
   "winograd",
 ] as const;
 
@@ -105,7 +108,8 @@ const LEAST_PATCHES = 66;
 function select(p: Conv2dProblem, caps: Caps): Conv2dVariant {
   if (!caps.isSoftware) {
     if (matrixRefusal("matrix", p.dtype, caps) === null) return selectMatrix(p, caps);
-    return suitsPatch(p) ? "patch" : "tiled";
+    if (!suitsPatch(p)) return "tiled";
+    return suitsPatchWinograd(p, caps) ? "patch-winograd" : "patch";
   }
   if (suitsWinograd(p, caps)) return "winograd";
   const columns = quadCount(p.outChannels);
@@ -126,9 +130,11 @@ function selectMatrix(p: Conv2dProblem, caps: Caps): Conv2dVariant {
 /** Share of the patches' pixels that must lie in the map: `patch` has 1.5 times the rate, but patches hang over the border. */
 const LEAST_WITHIN = 0.75;
 
+const isThreeByThree = (kernelSize: Conv2dProblem["kernelSize"]): boolean =>
+  kernelSize.every((size) => size === 3);
+
 /** Whether the taps of a patch are many, and neighbours. */
-const sharesTaps = (p: Conv2dProblem): boolean =>
-  p.stride === 1 && p.kernelSize.every((size) => size === 3);
+const sharesTaps = (p: Conv2dProblem): boolean => p.stride === 1 && isThreeByThree(p.kernelSize);
 
 /** Share of the patches' pixels that lie in the map. */
 function shareWithin(p: Conv2dProblem, variant: Conv2dVariant): number {
@@ -150,12 +156,31 @@ function patchRefusal(p: Conv2dProblem, caps: Caps, variant: Conv2dVariant): str
   if (p.stride !== 1) return `${variant} is for stride 1, got ${p.stride}`;
   const kernelSize = effectiveKernel(p);
   const merged = p.mergedNorm ? MERGED_NORM_BYTES : 0;
-  const tile = patchTile(variant) ?? PATCH_TILE;
-  if (variant !== "patch")
+  if (isMatrixVariant(variant)) {
+    const tile = patchTile(variant) ?? PATCH_TILE;
     return matrixUnitsRefusal(p.dtype, caps, matrixPatchStorageBytes(kernelSize, tile) + merged);
-  const bytes = patchStorageBytes(kernelSize) + merged;
+  }
+  const isWinograd = variant === "patch-winograd";
+  if (isWinograd && !isThreeByThree(kernelSize))
+    return `${variant} is for 3×3, got ${kernelSize.join("×")}${p.upsample ? ", upsampled" : ""}`;
+  const bytes = (isWinograd ? PATCH_WINOGRAD_BYTES : patchStorageBytes(kernelSize)) + merged;
   const most = caps.limits.maxComputeWorkgroupStorageSize;
-  return bytes <= most ? null : `patch needs ${bytes} bytes of workgroup storage, got ${most}`;
+  return bytes <= most ? null : `${variant} needs ${bytes} bytes of workgroup storage, got ${most}`;
+}
+
+/** With fewer quads of input channels the transform of the sums costs what the products save. */
+const LEAST_WINOGRAD_QUADS = 4;
+
+/**
+ * Whether Winograd saves enough: not on a shortcut, of which `patch-winograd` does 1.5 times the products. A prediction by the code of
+ * six cards' compilers (bench/NOTES.md).
+ */
+function suitsPatchWinograd(p: Conv2dProblem, caps: Caps): boolean {
+  const [quads, shortcutQuads] = [p.inChannels, p.shortcutChannels].map((channels) =>
+    channels.reduce((sum, count) => sum + quadCount(count), 0),
+  ) as [number, number];
+  if (quads < LEAST_WINOGRAD_QUADS || shortcutQuads > quads) return false;
+  return refusal(p, caps, "patch-winograd") === null;
 }
 
 function refusal(p: Conv2dProblem, caps: Caps, variant: Conv2dVariant): string | null {
@@ -296,6 +321,11 @@ function plan(p: Conv2dProblem, caps: Caps, variant: Conv2dVariant = select(p, c
         matrixDirectives(units),
       );
     }
+    case "patch-winograd":
+      return one(
+        patchWinogradConv2dWgsl(shortcut, statistics === "channels", isMerging),
+        foldWorkgroups(patchGroups(gridHeight, gridWidth, columns) * p.batch),
+      );
     case "winograd":
       return winogradPlan(p, caps, label);
     default:

@@ -1,9 +1,9 @@
 /**
- * GroupNorm on load without a dispatch that makes scale and shift: every workgroup of `tiled`, `matrix` and `patch` first
- * merges the statistics of all groups into mean and 1 / deviation, in 256 bytes of workgroup memory. Operand `norm` then
- * holds gamma and beta.
+ * GroupNorm on load without a dispatch that makes scale and shift: every workgroup of `tiled`, `matrix`, `patch` and
+ * `patch-winograd` first merges the statistics of all groups into mean and 1 / deviation, in 256 bytes of workgroup memory.
+ * Operand `norm` then holds gamma and beta.
  *
- * Each workgroup repeats the merge, with 128 lanes that take at most `MOST_ENTRIES` entries each. On a large GPU it takes
+ * Each workgroup repeats the merge, with all of its lanes, of which groups must take whole numbers. On a large GPU it takes
  * 1 or 2 µs; a dispatch and its barrier take 5 (bench/NOTES.md). Operand `stats` holds these statistics and those that the
  * kernel writes, because WebGPU does not bind a buffer twice to a dispatch that writes it.
  */
@@ -30,13 +30,11 @@ export interface MergedNorm {
   readonly eps: number;
 }
 
-/** Lanes that merge: the invocations of a workgroup. */
-const MERGE_LANES = 128;
 const MOST_GROUPS = 32;
 /** Workgroup memory. */
 export const MERGED_NORM_BYTES = 8 * MOST_GROUPS;
-/** Entries of the statistics for each lane, which reads them twice. For more, a dispatch of their own is faster. */
-const MOST_ENTRIES = 64;
+/** Entries of the statistics, 64 for each of 128 lanes, which reads them twice. For more, a dispatch of their own is faster. */
+const MOST_ENTRIES = 64 * 128;
 
 /** The statistics with the channels that they are of. */
 const sourcesOf = ({ statistics }: MergedNorm, inChannels: readonly number[]): GroupNormSources =>
@@ -57,8 +55,8 @@ export function mergedNormRefusal(norm: MergedNorm, inChannels: readonly number[
     (sum, source) => sum + (source.partials * source.channels) / source.channelsPerEntry,
     0,
   );
-  if (entries <= MOST_ENTRIES * MERGE_LANES) return null;
-  return `merges at most ${MOST_ENTRIES * MERGE_LANES} statistics on load, got ${entries}. Use groupNormAffine`;
+  if (entries <= MOST_ENTRIES) return null;
+  return `merges at most ${MOST_ENTRIES} statistics on load, got ${entries}. Use groupNormAffine`;
 }
 
 /** Throws `ShapeError` for a norm that cannot be merged, or does not fit the sources. */
@@ -91,9 +89,9 @@ export function mergedNormParams(norm: MergedNorm | null, inChannels: readonly n
 /**
  * WGSL of `merge_statistics(local)`, and of `moments_of(k)`: mean and 1 / deviation of the two pairs of channels in quad
  * `k`. The whole workgroup calls `merge_statistics` before it stages anything, as it uses `exchange_set` and
- * `exchange_get` of the includer.
+ * `exchange_get` of the includer, and its `INVOCATIONS`.
  */
-export const MERGED_NORM = /* wgsl */ `${constantsWgsl({ MERGE_LANES, MOST_GROUPS })}
+export const MERGED_NORM = /* wgsl */ `${constantsWgsl({ MOST_GROUPS })}
 ${groupSumsWgsl(["stats", "stats"])}
 var<workgroup> group_moments: array<vec2<f32>, MOST_GROUPS>; // mean, 1 / deviation
 
@@ -104,7 +102,7 @@ fn sum_of_lanes(first: u32, count: u32) -> f32 {
 }
 
 fn merge_statistics(local: u32) {
-  let lanes = MERGE_LANES / params.groups;
+  let lanes = INVOCATIONS / params.groups;
   let group = local / lanes;
   let lane = local % lanes;
   let low = group * params.group_channels;

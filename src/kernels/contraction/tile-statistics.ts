@@ -3,7 +3,7 @@
  * next norm need not read the values again. `tile-statistics-wgsl.ts` has the WGSL.
  *
  * "channels", for a GroupNorm: `stats`, f32, laid out as `Statistics` says, from `statisticsFirst` on. Partial s is that of
- * the s-th tile: for `tiled` and `matrix` a whole tile of rows, for `patch` a tile of pixels, which at the border counts
+ * the s-th tile: for `tiled` and `matrix` a whole tile of rows, for `patch…` a tile of pixels, which at the border counts
  * fewer. Where a map is doubled, the tiles of a phase follow those of the phases before it.
  *
  * "rows", for a LayerNorm, variants `tiled` and `matrix`: `row_stats_out` [rows][outChannels / 64] vec2 f32, mean and M2 of
@@ -27,8 +27,8 @@ export const ownsWholeTiles = (variant: string): boolean =>
 
 /** Lines and columns of the tiles of pixels that a variant's workgroups own; null where they do not. */
 export function patchTile(variant: string): readonly [height: number, width: number] | null {
-  if (variant === "patch" || variant === "matrix-patch-8") return PATCH_TILE;
-  return variant === "matrix-patch-4" ? [PATCH_TILE[0] / 2, PATCH_TILE[1]] : null;
+  if (variant === "matrix-patch-4") return [PATCH_TILE[0] / 2, PATCH_TILE[1]];
+  return ["patch", "patch-winograd", "matrix-patch-8"].includes(variant) ? PATCH_TILE : null;
 }
 
 /** The rows of one image that a kernel computes, in how many phases of equal size. */

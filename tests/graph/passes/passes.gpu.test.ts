@@ -62,6 +62,7 @@ describe.each(GRAPHS)("%s", (_name, build) => {
 it.each([
   ["tiled", 8, 16],
   ["patch", 40, 29], // which also normalises a map of this size, and counts broken patches
+  ["patch-winograd", 40, 29],
 ])(
   "statistics from the epilogue of %s equal those of a step of their own",
   async (conv2d, ...size) => {

@@ -112,6 +112,7 @@ const CASES: readonly Case[] = [
   // Hostile values.
   { size: [2, 2], from: [512], to: 5, x: [0.5, 0.5], w: [0.01, 0.01] }, // one sign
   { size: [3, 9], from: [36], to: 8, x: [30_000, 0], w: [1, 0], overflows: true },
+  { size: [9, 17], from: [40], to: 5, x: [1, 1000] }, // transforms subtract neighbours
   { size: [3, 3], from: [4], to: 5, x: [0, 1.5], w: [0, -0.25] },
   { size: [3, 3], from: [4], to: 5, x: [0, 0], w: [1, 0] },
 ];

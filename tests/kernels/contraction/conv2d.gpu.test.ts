@@ -18,7 +18,7 @@ function variantsOf({ problem }: Conv2dRow): readonly Conv2dVariant[] {
   return conv2d.variants.filter(
     (variant) =>
       conv2d.refusal?.(problem, BASELINE_CAPS, variant) === null &&
-      !(isBrief && (variant === "patch" || variant === "tiled-split")),
+      !(isBrief && (variant.startsWith("patch") || variant === "tiled-split")),
   );
 }
 
@@ -39,10 +39,12 @@ it("runs every variant on every kind of problem that it does not refuse", () => 
   expect(rowsOf("tiled")).toEqual(CONV2D_TABLE);
   const unpatched = CONV2D_TABLE.filter((row) => !rowsOf("patch").includes(row));
   expect(unpatched.every((row) => row.stride > 1 || row.problem.dtype === "f16")).toBe(true);
-  const kinds = (dtype: string) =>
-    rowsOf("tiled-split")
+  const kinds = (dtype: string, variant: Conv2dVariant = "tiled-split") =>
+    rowsOf(variant)
       .filter(({ problem }) => problem.dtype === dtype)
       .map(({ upsample, shortcut }) => `${upsample} ${shortcut.length}`);
+  const winograd = new Set(["false 0", "false 1", "false 2"]);
+  expect(new Set(kinds("f32", "patch-winograd"))).toEqual(winograd);
   expect(new Set(kinds("f32"))).toEqual(new Set(["false 0", "true 0", "false 1", "false 2"]));
   expect(new Set(kinds("f16"))).toEqual(new Set(["false 0", "true 0"]));
 });

@@ -178,6 +178,11 @@ describe("conv2d select", () => {
     ["patches for half the cores", { inHeight: 32, inWidth: 32, outChannels: 640 }, "patch"],
     ["and for fewer", { inHeight: 16, inWidth: 16, outChannels: 1280 }, "tiled"],
     ["four phases", { inHeight: 16, inWidth: 16, outChannels: 1280, upsample: true }, "patch"],
+    ["channels that pay for the transforms", { inChannels: [8, 5] }, "patch-winograd"],
+    ["as many of a shortcut", { inChannels: [16], shortcutChannels: [8, 8] }, "patch-winograd"],
+    ["and more", { inChannels: [16], shortcutChannels: [8, 9] }, "patch"],
+    ["many of a doubled map", { inChannels: [320], upsample: true }, "patch"],
+    ["few patches of many", { inHeight: 16, inWidth: 16, inChannels: [1280] }, "tiled"],
     ["broken patches, 90 % in the map", { inWidth: 72 }, "patch"],
     ["71 %", { inHeight: 30, inWidth: 24, outChannels: 1280 }, "tiled"],
     ["71 % of a phase", { inHeight: 30, inWidth: 24, outChannels: 640, upsample: true }, "tiled"],
@@ -344,6 +349,18 @@ describe("conv2d plan", () => {
     );
     expect(conv2d.refusal?.(CONV_IN, LEAST_MATRIX_CAPS, "matrix-patch-8")).toBe(
       "matrix units need 23616 bytes of workgroup storage, got 16384",
+    );
+    expect(refusal({}, "patch-winograd")).toBeNull();
+    expect(refusal({ stride: 2 }, "patch-winograd")).toBe("patch-winograd is for stride 1, got 2");
+    expect(refusal({ kernelSize: [3, 5] }, "patch-winograd")).toBe(
+      "patch-winograd is for 3×3, got 3×5",
+    );
+    expect(refusal({ upsample: true }, "patch-winograd")).toBe(
+      "patch-winograd is for 3×3, got 2×2, upsampled",
+    );
+    const little = { ...BASELINE_CAPS.limits, maxComputeWorkgroupStorageSize: 14_000 };
+    expect(conv2d.refusal?.(CONV_IN, { ...BASELINE_CAPS, limits: little }, "patch-winograd")).toBe(
+      "patch-winograd needs 14704 bytes of workgroup storage, got 14000",
     );
     expect(refusal({}, "tiled-split")).toBe(
       "tiled-split is for few tiles with a long sum, got 4096 × 320 × 1 outputs with sums of 144",

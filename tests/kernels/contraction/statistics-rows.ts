@@ -54,7 +54,13 @@ export const STATISTICS_CASES: readonly StatisticsCase[] = [
 ];
 
 /** The variants that take statistics. */
-export type TileVariant = "tiled" | "matrix" | "patch" | "matrix-patch-8" | "matrix-patch-4";
+export type TileVariant =
+  | "tiled"
+  | "matrix"
+  | "patch"
+  | "patch-winograd"
+  | "matrix-patch-8"
+  | "matrix-patch-4";
 
 /** For the variants on patches, which also take maps that are no whole tiles. */
 export const PATCH_STATISTICS_CASES: readonly StatisticsCase[] = (
