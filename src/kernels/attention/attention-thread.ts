@@ -14,7 +14,7 @@ import type { Caps } from "../../gpu/caps.ts";
 import { unroll } from "../unroll.ts";
 import type { AttentionGrid, AttentionShader } from "./attention-naive.ts";
 
-/** Keys per block, unrolled. */
+/** Keys per block: two fours. */
 const BK = 8;
 /** Small, so that few queries still make enough workgroups for all cores. */
 const WORKGROUP = 16;
@@ -48,40 +48,39 @@ export function threadAttention(
 const sharesKeys = ({ hasSubgroups, subgroupSizes: [least, most] }: Caps): boolean =>
   hasSubgroups && least === 4 && most === 4;
 
-/** Declares `<name><j>`, the first quads of a block's keys, or of those that the lane loads for others. */
-function keyRowsWgsl(name: string, first: string, stride: string, shares: boolean): string {
-  const row = (j: number, key: string): string =>
-    `let ${name}${j} = ${first} + min(block + ${key}, last_key) * ${stride};`;
-  return shares
-    ? unroll(BK / 4, (m) => row(m, `${4 * m}u + (lane & 3u)`))
-    : unroll(BK, (j) => row(j, `${j}u`));
-}
+/** The first quads of four keys of operand `$x`; shared: of the key that the lane loads for all. */
+const ROWS = /* wgsl */ `let $x_row$m = $x_first + min(vec4<u32>(block + 4u * $mu) + FOUR, vec4<u32>(last_key)) * $x_stride;`;
+const SHARED_ROWS = /* wgsl */ `let $x_row$m = $x_first + min(block + 4u * $mu + (lane & 3u), last_key) * $x_stride;`;
 
-/** Declares `four<m>`, quad `c` of every four keys, as the columns of a matrix. */
-function fourKeysWgsl(operand: string, rows: string, shares: boolean): string {
-  const load = (row: number): string => `unpack(${operand}[${rows}${row} + c])`;
-  const columns = (column: (j: number) => string): string => [0, 1, 2, 3].map(column).join(", ");
-  return unroll(BK / 4, (m) =>
-    shares
-      ? `let own${m} = ${load(m)};
-      let four${m} = mat4x4<f32>(${columns((j) => `subgroupBroadcast(own${m}, ${j}u)`)});`
-      : `let four${m} = mat4x4<f32>(${columns((j) => load(4 * m + j))});`,
-  );
-}
+/** Quad `c` of the four keys, as the columns of a matrix. */
+const QUADS = /* wgsl */ `let four$m = mat4x4<f32>(
+        unpack($x[$x_row$m.x + c]),
+        unpack($x[$x_row$m.y + c]),
+        unpack($x[$x_row$m.z + c]),
+        unpack($x[$x_row$m.w + c]),
+      );`;
+const SHARED_QUADS = /* wgsl */ `let own$m = unpack($x[$x_row$m + c]);
+      let four$m = mat4x4<f32>(
+        subgroupBroadcast(own$m, 0u),
+        subgroupBroadcast(own$m, 1u),
+        subgroupBroadcast(own$m, 2u),
+        subgroupBroadcast(own$m, 3u),
+      );`;
 
 /**
  * Variables of query `$t` and the four keys `$m` of a block: m$t is the query's running maximum, l$t four parts of its running
  * sum, s$t_$m the scores, then weights. qs and out are [channel quad][query].
  */
 function attentionThreadWgsl(TQ: number, shares: boolean): string {
-  const fours = BK / 4;
-  const each = (line: (t: number, m: number) => string): string =>
-    unroll(TQ, (t) => unroll(fours, (m) => line(t, m)));
-  const highest = (t: number): string =>
-    Array.from({ length: fours }, (_, m) => `s${t}_${m}`).reduce((a, b) => `max(${a}, ${b})`);
+  const each = (text: string): string => unroll(TQ, "$t", unroll(BK / 4, "$m", text));
+  const rows = (operand: string): string =>
+    unroll(BK / 4, "$m", (shares ? SHARED_ROWS : ROWS).replaceAll("$x", operand));
+  const quads = (operand: string): string =>
+    unroll(BK / 4, "$m", (shares ? SHARED_QUADS : QUADS).replaceAll("$x", operand));
   const lane = shares ? ", @builtin(subgroup_invocation_id) lane: u32" : "";
   return /* wgsl */ `
 const MASKED: f32 = -3.0e38;
+const FOUR = vec4<u32>(0u, 1u, 2u, 3u);
 
 fn highest_of(v: vec4<f32>) -> f32 { return max(max(v.x, v.y), max(v.z, v.w)); }
 
@@ -93,6 +92,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let k_first = group.z * params.key_tokens * params.key_stride + params.key_offset + head_quad;
   let v_first = group.z * params.key_tokens * params.value_stride + params.value_offset + head_quad;
   let y_first = group.z * params.query_tokens * params.output_stride + head_quad;
+  let k_stride = params.key_stride;
+  let v_stride = params.value_stride;
   let last_query = params.query_tokens - 1u;
   let last_key = params.key_tokens - 1u;
 
@@ -106,39 +107,35 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   ${unroll(TQ, "$t", "var m$t = MASKED; var l$t = vec4<f32>(0.0);")}
 
   for (var block = 0u; block < params.key_tokens; block += BK) {
-    ${keyRowsWgsl("k_row", "k_first", "params.key_stride", shares)}
+    ${rows("k")}
     // Scores of the block.
-    ${each((t, m) => `var s${t}_${m} = vec4<f32>(0.0);`)}
+    ${each("var s$t_$m = vec4<f32>(0.0);")}
     for (var c = 0u; c < HEAD_QUADS; c++) {
-      ${fourKeysWgsl("k", "k_row", shares)}
+      ${quads("k")}
       ${unroll(TQ, "$t", "let q$t = qs[c * TQ + $tu];")}
-      ${each((t, m) => `s${t}_${m} += q${t} * four${m};`)}
+      ${each("s$t_$m += q$t * four$m;")}
     }
     // Keys beyond the last are copies of it: weight 0.
     if (block + (BK - 1u) > last_key) {
-      ${unroll(fours, (m) => `let is_key${m} = vec4<u32>(${[0, 1, 2, 3].map((j) => `block + ${4 * m + j}u`).join(", ")}) <= vec4<u32>(last_key);`)}
-      ${each((t, m) => `s${t}_${m} = select(vec4<f32>(MASKED), s${t}_${m}, is_key${m});`)}
+      ${unroll(BK / 4, "$m", "let is_key$m = vec4<u32>(block + 4u * $mu) + FOUR <= vec4<u32>(last_key);")}
+      ${each("s$t_$m = select(vec4<f32>(MASKED), s$t_$m, is_key$m);")}
     }
     // Weights under the new maximum n. What was summed under the old one is rescaled.
     ${unroll(
       TQ,
-      (t) => `let n${t} = max(m${t}, highest_of(${highest(t)}));
-    let rescale${t} = exp2(m${t} - n${t});
-    m${t} = n${t};
-    l${t} *= rescale${t};`,
-    )}
-    ${each(
-      (t, m) => `s${t}_${m} = exp2(s${t}_${m} - n${t});
-    l${t} += s${t}_${m};`,
+      "$t",
+      /* wgsl */ `let n$t = max(m$t, highest_of(max(s$t_0, s$t_1)));
+    let rescale$t = exp2(m$t - n$t);
+    m$t = n$t;
+    s$t_0 = exp2(s$t_0 - n$t);
+    s$t_1 = exp2(s$t_1 - n$t);
+    l$t = l$t * rescale$t + s$t_0 + s$t_1;`,
     )}
     // Weighted values.
-    ${keyRowsWgsl("v_row", "v_first", "params.value_stride", shares)}
+    ${rows("v")}
     for (var c = 0u; c < HEAD_QUADS; c++) {
-      ${fourKeysWgsl("v", "v_row", shares)}
-      ${unroll(TQ, (t) => {
-        const weighted = Array.from({ length: fours }, (_, m) => `four${m} * s${t}_${m}`);
-        return `out[c * TQ + ${t}u] = out[c * TQ + ${t}u] * rescale${t} + ${weighted.join(" + ")};`;
-      })}
+      ${quads("v")}
+      ${unroll(TQ, "$t", "out[c * TQ + $tu] = out[c * TQ + $tu] * rescale$t + four0 * s$t_0 + four1 * s$t_1;")}
     }
   }
 

@@ -115,7 +115,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   ${unroll(RQ, (r) => unroll(QUADS, (n) => `var out${r}_${n} = vec4<f32>(0.0);`))}
 
   for (var block = 0u; block < params.key_tokens; block += BK) {
-    ${unroll(keys, (k) => `var score${k} = vec4<f32>(0.0);`)}
+    ${unroll(keys, "$k", "var score$k = vec4<f32>(0.0);")}
     for (var chunk = 0u; chunk < HEAD_QUADS; chunk += CQ) {
       ${stageWgsl((CQ * BQ) / INVOCATIONS, qAt, q)}
       ${stageWgsl(
@@ -125,7 +125,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       )}
       workgroupBarrier();
       for (var c = 0u; c < ${isRagged ? "min(CQ, HEAD_QUADS - chunk)" : "CQ"}; c++) {
-        ${unroll(RQ, (r) => `let q${r} = q_memory[c * (BQ + 1u) + RQ * ty + ${r}u];`)}
+        ${unroll(RQ, "$r", "let q$r = q_memory[c * (BQ + 1u) + RQ * ty + $ru];")}
         ${unroll(
           keys,
           (k) => `{
@@ -137,7 +137,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       workgroupBarrier();
     }
 
-    ${unroll(keys, (k) => `score${k} = select(vec4<f32>(MASKED), score${k} * params.scale_log2e, block + ${k * TX}u + tx < params.key_tokens);`)}
+    ${unroll(keys, "$k", "score$k = select(vec4<f32>(MASKED), score$k * params.scale_log2e, block + $ku * TX + tx < params.key_tokens);")}
     q_memory[tx * TY + ty] = ${Array.from({ length: keys }, (_, k) => `score${k}`).reduce((a, b) => `max(${a}, ${b})`)};
     workgroupBarrier();
     var now_highest = highest;
@@ -147,9 +147,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     total *= rescale;
     ${unroll(
       keys,
-      (k) => `score${k} = exp2(score${k} - highest);
-    total += score${k};
-    weights[${k * TX}u + tx][ty] = score${k};`,
+      "$k",
+      /* wgsl */ `score$k = exp2(score$k - highest);
+    total += score$k;
+    weights[$ku * TX + tx][ty] = score$k;`,
     )}
     ${unroll(RQ, (r) => unroll(QUADS, (n) => `out${r}_${n} *= rescale.${rows.charAt(r)};`))}
 
