@@ -3,21 +3,11 @@
  * them wall time by stage and, where timestamps exist, device time by class of operation. Imports nothing of Node.
  */
 import type { Gpu } from "../gpu/device.ts";
-import { withVariants } from "../gpu/device.ts";
 import { quantile } from "../graph/measure/sampling.ts";
-import { planGraph } from "../graph/plan.ts";
-import type { StepTime } from "../graph/program.ts";
-import { Program } from "../graph/program.ts";
-import { SlotPool } from "../graph/slot-pool.ts";
-import { loadWeights } from "../rcod/loading/load.ts";
 import { loadModel } from "../rcod/model.ts";
-import { stageGraphs } from "../rcod/networks/stage-graphs.ts";
-import { vaeFactor } from "../rcod/settings/config.ts";
-import type { ModelConfigs } from "../rcod/settings/model-configs.ts";
-import type { Precision, Progress, RawImage, Stage } from "../rcod/settings/options.ts";
+import type { PassTime, Precision, Progress, RawImage, Stage } from "../rcod/settings/options.ts";
 import type { VariantOptions } from "../rcod/tuning/model-variants.ts";
 import type { FileSet } from "../weights/index.ts";
-import { elementReader } from "./workloads/test-data.ts";
 
 export interface ModelSuiteOptions {
   readonly files: FileSet;
@@ -94,8 +84,10 @@ export async function runModelSuite(
     const middle =
       warm.toSorted(([, a], [, b]) => a - b)[Math.floor(warm.length / 2)] ??
       ([first, firstImageMs] as const);
-    const { precision, configs, caps } = model;
-    model.dispose();
+    // A pass of its own for every step costs time: not one of the warm images.
+    const profiled = { ...watch("operations"), inspect: { passes: true } };
+    const { inspection } = await model.upscale({ ...image }, profiled);
+    const { precision } = model;
     const { width, height } = first.image;
     return {
       precision,
@@ -113,84 +105,25 @@ export async function runModelSuite(
       peakBytes: Math.max(first.peakBytes, ...warm.map(([{ peakBytes }]) => peakBytes)),
       peakActivationBytes: first.peakActivationBytes,
       stagesMs: middle[0].timingsMs,
-      opClasses: gpu.caps.hasTimestampQuery
-        ? await profileByClass(
-            withVariants(gpu, caps.variants ?? {}),
-            files,
-            configs,
-            width,
-            height,
-            precision,
-            signal,
-          )
-        : null,
+      opClasses: inspection?.passes ? groupByClass(inspection.passes) : null,
     };
   } finally {
     model.dispose();
   }
 }
 
-/** Device time of the four stages by class, from one profiled run of each after a warm-up. */
-async function profileByClass(
-  gpu: Gpu,
-  files: FileSet,
-  configs: ModelConfigs,
-  width: number,
-  height: number,
-  dtype: "f32" | "f16",
-  signal?: AbortSignal,
-): Promise<readonly OpClassTime[]> {
-  const factor = vaeFactor(configs.vae);
-  const up = (side: number): number => Math.ceil(side / factor) * factor;
-  const graphs = stageGraphs(configs, up(height), up(width), dtype);
-  const weights = await loadWeights(gpu, files, configs, dtype, signal ? { signal } : {});
-  const pool = new SlotPool(gpu);
-  const times: StepTime[] = [];
-  try {
-    for (const [graph, part] of [
-      [graphs.tokens, weights.clip],
-      [graphs.encode, weights.vae],
-      [graphs.unet, weights.unet],
-      [graphs.decode, weights.vae],
-    ] as const) {
-      signal?.throwIfAborted();
-      const program = await Program.create(gpu, planGraph(graph, gpu.caps), part, { pool });
-      try {
-        times.push(...(await program.profile(noiseInputs(program))));
-      } finally {
-        program.dispose();
-      }
-    }
-  } finally {
-    pool.dispose();
-    for (const part of Object.values(weights)) part.dispose();
-  }
-  return groupByClass(times);
-}
-
-/** Small finite values for every input. Recycled memory could hold values that are slow to compute with. */
-function noiseInputs(program: Program): Record<string, Uint8Array> {
-  const inputs: Record<string, Uint8Array> = {};
-  const read = elementReader({ scale: 1, seed: 7 });
-  for (const name of program.plan.graph.inputs.keys()) {
-    const words = new Uint16Array(program.input(name).size / 2);
-    // Sign and exponent bits of about 1 in either dtype's upper half; the rest does not matter.
-    for (let i = 0; i < words.length; i++) words[i] = read(i) < 0 ? 0xb800 : 0x3800;
-    inputs[name] = new Uint8Array(words.buffer);
-  }
-  return inputs;
-}
-
-/** Sums step times by shader label, largest first. */
-export function groupByClass(times: readonly StepTime[]): readonly OpClassTime[] {
+/** Sums times by shader label, largest first. */
+export function groupByClass(
+  times: readonly Pick<PassTime, "shader" | "durationMs" | "flops" | "bytes">[],
+): readonly OpClassTime[] {
   const classes = new Map<string, { steps: number; ms: number; flops: number; bytes: number }>();
-  for (const { label, durationMs, flops, bytes } of times) {
-    const entry = classes.get(label) ?? { steps: 0, ms: 0, flops: 0, bytes: 0 };
+  for (const { shader, durationMs, flops, bytes } of times) {
+    const entry = classes.get(shader) ?? { steps: 0, ms: 0, flops: 0, bytes: 0 };
     entry.steps++;
     entry.ms += durationMs;
     entry.flops += flops;
     entry.bytes += bytes;
-    classes.set(label, entry);
+    classes.set(shader, entry);
   }
   return [...classes]
     .map(([label, { steps, ms, flops, bytes }]) => ({

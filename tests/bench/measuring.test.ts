@@ -101,12 +101,8 @@ it("rooflineOf: the peak of matrix units bounds what is built on them alone", ()
 
 describe("groupByClass", () => {
   it("sums steps by label, the largest first", () => {
-    const step = (label: string, durationMs: number) => ({
-      variant: "v",
-      startMs: 0,
-      path: "p",
-      kernel: "k",
-      label,
+    const step = (shader: string, durationMs: number) => ({
+      shader,
       durationMs,
       flops: 2e9,
       bytes: 1e9,

@@ -111,8 +111,8 @@ export class Inspector {
     // Not Math.min(...): large images have more passes than a call takes arguments.
     const origin = (times ?? []).reduce((min, { time }) => Math.min(min, time.startMs), Infinity);
     const passes = times?.map(({ stage, time }): PassTime => {
-      const { path, kernel, variant, startMs, durationMs } = time;
-      return { stage, label: path, kernel, variant, startMs: startMs - origin, durationMs };
+      const { path, label: shader, startMs, ...rest } = time;
+      return { stage, label: path, shader, ...rest, startMs: startMs - origin };
     });
     return { ...(passes && { passes }), captures: this.#captures };
   }

@@ -90,6 +90,12 @@ export interface PassTime {
   readonly kernel: string;
   /** The variant that was chosen. */
   readonly variant: string;
+  /** Label of its first shader: the variant and what is fused into it. */
+  readonly shader: string;
+  /** Floating-point operations of it. */
+  readonly flops: number;
+  /** Bytes that it must at least read and write. */
+  readonly bytes: number;
   /** From the beginning of the first pass of the call. */
   readonly startMs: number;
   /** Milliseconds on the device. */

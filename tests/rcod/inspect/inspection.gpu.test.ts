@@ -199,6 +199,14 @@ describe("passes", () => {
     ).toEqual(
       plan.steps.map(({ node, kernel, plan: { variant } }) => [node.path, kernel, variant]),
     );
+    const unet = passes.filter(({ stage }) => stage === "unet");
+    expect(unet.map(({ shader, flops, bytes }) => [shader, flops, bytes])).toEqual(
+      plan.steps.map(({ plan: { dispatches }, cost }) => [
+        dispatches[0]?.label,
+        cost.flops,
+        cost.bytesRead + cost.bytesWritten,
+      ]),
+    );
     expect(passes[0]?.startMs).toBe(0);
     const starts = passes.map(({ startMs }) => startMs);
     expect(starts).toEqual(starts.toSorted((a, b) => a - b));
