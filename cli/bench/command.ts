@@ -18,6 +18,8 @@ export interface BenchOptions extends GlobalOptions {
   readonly scale?: "full" | "small";
   readonly minMs?: number;
   readonly samples?: number;
+  /** Seconds, of `--suite kernels`. */
+  readonly budget?: number;
   /** Folder of the model for `--suite model`; default: the bundled one. */
   readonly model?: string;
   /** Make the model's weights on the spot: `model` then holds configurations only. */
@@ -65,6 +67,11 @@ export const benchCommand = defineCommand<BenchOptions>(
         "--samples <n>",
         "passes or images to time (default: 20, on a CPU 5; images 3)",
         parseInteger(1, 1000),
+      )
+      .option(
+        "--budget <s>",
+        "seconds after which no further kernel case is begun (default: none)",
+        parseNumber(1, 86_400),
       )
       .option("--model <folder>", "model for --suite model (default: the bundled rcod-tiny)")
       .option(

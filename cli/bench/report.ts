@@ -25,17 +25,18 @@ export async function reportKernels(
   runtime: string,
   line: (text: string) => void,
 ) {
-  const { settings, cases } = await runKernelSuite(gpu, options, {
+  const { settings, cases, leftOut } = await runKernelSuite(gpu, options, {
     onStart: (started) => line(kernelHeading(started, gpu.caps)),
     onCase: (record) => line(caseLines(record)),
   });
-  line(kernelSummary(cases));
+  line(kernelSummary(cases, leftOut));
   const failed = cases.filter((record) => !casePasses(record)).length;
   const record = {
     ...runRecord("kernels", runtime, gpu.caps),
     precision: options.dtype,
     ...settings,
     cases,
+    leftOut,
     failed,
     estimateMs: imageEstimateMs(cases),
   };
@@ -133,11 +134,12 @@ export function rate(value: number): string {
 }
 
 /** The line below the table. */
-function kernelSummary(cases: readonly CaseRecord[]): string {
+function kernelSummary(cases: readonly CaseRecord[], leftOut: readonly string[]): string {
   const failed = cases.filter((record) => !casePasses(record)).length;
   const scaled = cases.some(({ scaledFrom }) => scaledFrom !== undefined);
   const estimate = `; count × median = ${formatMs(imageEstimateMs(cases))} of one 512 × 512 image`;
-  return `${cases.length} cases, ${failed} failed${scaled ? "" : estimate}`;
+  const rest = leftOut.length === 0 ? "" : `; no time for ${leftOut.length}: ${leftOut.join(", ")}`;
+  return `${cases.length} cases, ${failed} failed${scaled || rest ? "" : estimate}${rest}`;
 }
 
 /** The five figures of a model, its stages and its operations. */

@@ -53,13 +53,18 @@ async function benchKernels(
   terminal: Terminal,
   signal: AbortSignal,
 ): Promise<number> {
-  const { json = false, filter, scale, minMs, samples } = options;
+  const { json = false, filter, scale, minMs, samples, budget } = options;
+  const budgetMs = budget === undefined ? undefined : 1000 * budget;
   const dtype = options.precision ?? fasterDType(gpu.caps);
   const known =
     options.autotune === false ? {} : await rememberedVariants(gpu, dtype, fileTuningStore());
   const { record, passed } = await reportKernels(
     withVariants(gpu, known),
-    { dtype, ...defined({ filter, variants: options.variant, scale, minMs, samples }), signal },
+    {
+      dtype,
+      ...defined({ filter, variants: options.variant, scale, minMs, samples, budgetMs }),
+      signal,
+    },
     RUNTIME,
     (text) => void (json || terminal.out(text)),
   );

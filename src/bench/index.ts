@@ -15,6 +15,7 @@ export { casePasses, imageEstimateMs, runKernelSuite } from "./kernel-suite.ts";
 export type {
   CaseRecord,
   KernelSuiteOptions,
+  KernelSuiteResult,
   KernelSuiteSettings,
   VariantRecord,
 } from "./kernel-suite.ts";

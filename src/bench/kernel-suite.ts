@@ -40,6 +40,8 @@ export interface KernelSuiteOptions {
   readonly minMs?: number;
   /** Timed passes of each variant. */
   readonly samples?: number;
+  /** Milliseconds after which no further case is begun. Default: none. */
+  readonly budgetMs?: number;
   /** Ends the run between cases; it rejects with the signal's reason. */
   readonly signal?: AbortSignal;
   /** Cases to run; default: the model's. */
@@ -116,6 +118,16 @@ export interface KernelSuiteSettings {
   readonly roofline: Roofline;
 }
 
+/** A run. */
+export interface KernelSuiteResult {
+  /** How it measured. */
+  readonly settings: KernelSuiteSettings;
+  /** What ran. */
+  readonly cases: readonly CaseRecord[];
+  /** Names of cases that the budget had no time for. */
+  readonly leftOut: readonly string[];
+}
+
 /** Flop-equivalents of a case in the small scale: about 20 ms on SwiftShader on two cores. */
 export const SMALL_WORK = 2e7;
 /** Timed runs take copies of the operands in turn, of this many bytes together: more than a GPU's cache holds. */
@@ -136,9 +148,10 @@ export async function runKernelSuite(
     readonly onStart?: (settings: KernelSuiteSettings) => void;
     readonly onCase?: (record: CaseRecord) => void;
   } = {},
-): Promise<{ readonly settings: KernelSuiteSettings; readonly cases: readonly CaseRecord[] }> {
+): Promise<KernelSuiteResult> {
   const { caps } = gpu;
-  const { dtype, filter = "", signal } = options;
+  const { dtype, filter = "", signal, budgetMs = Infinity } = options;
+  const startedAt = performance.now();
   const scale = options.scale ?? (caps.isSoftware ? "small" : "full");
   const sampling: SamplingOptions = {
     minMs: options.minMs ?? 10,
@@ -154,9 +167,14 @@ export async function runKernelSuite(
   const settings = { dtype, scale, minMs, samples, clock: clock.kind, clockReason, roofline };
   events.onStart?.(settings);
   const records: CaseRecord[] = [];
+  const leftOut: string[] = [];
   for (const benchCase of options.cases ?? CASES) {
     if (!benchCase.name.includes(filter)) continue;
     signal?.throwIfAborted();
+    if (performance.now() - startedAt > budgetMs) {
+      leftOut.push(benchCase.name);
+      continue;
+    }
     const record = await runCase(gpu, benchCase, {
       dtype,
       scale,
@@ -168,7 +186,7 @@ export async function runKernelSuite(
     records.push(record);
     events.onCase?.(record);
   }
-  return { settings, cases: records };
+  return { settings, cases: records, leftOut };
 }
 
 /** Whether everything in a record was computed right. */
