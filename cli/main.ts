@@ -59,7 +59,10 @@ function createProgram(context: CommandContext): Command {
     .description("One-step diffusion super-resolution (RCOD) on WebGPU.")
     .version(VERSION, "-V, --version")
     .addOption(
-      new Option("--dawn-toggles <a,b>", "switches for Dawn, the WebGPU of Node (see rcod doctor)")
+      new Option(
+        "--dawn-toggles <a,b>",
+        "switches for Dawn, the WebGPU of Node, -a to turn one off (see rcod doctor)",
+      )
         .argParser(parseList)
         .default([], "none"),
     )

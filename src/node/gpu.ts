@@ -7,7 +7,10 @@ import { DeviceError, messageOf } from "../gpu/errors.ts";
 
 /** How Dawn is started and a device requested. */
 export interface NodeGpuOptions extends Omit<GpuOptions, "gpu"> {
-  /** Dawn toggles, e.g. `["allow_unsafe_apis", "vulkan_enable_f16_on_nvidia"]`. Ignored outside Dawn. */
+  /**
+   * Dawn toggles, e.g. `["allow_unsafe_apis", "vulkan_enable_f16_on_nvidia"]`; those with `-` in front are switched off
+   * (`-timestamp_quantization`). Ignored outside Dawn.
+   */
   readonly toggles?: readonly string[];
 }
 
@@ -32,7 +35,12 @@ export async function nodeGpuProvider(toggles: readonly string[] = []): Promise<
     if (!(name in globalThis))
       Object.defineProperty(globalThis, name, { value, configurable: true });
   }
-  const gpu = dawn.create(toggles.length > 0 ? [`enable-dawn-features=${toggles.join(",")}`] : []);
+  const on = toggles.filter((name) => !name.startsWith("-"));
+  const off = toggles.flatMap((name) => (name.startsWith("-") ? [name.slice(1)] : []));
+  const gpu = dawn.create([
+    ...(on.length > 0 ? [`enable-dawn-features=${on.join(",")}`] : []),
+    ...(off.length > 0 ? [`disable-dawn-features=${off.join(",")}`] : []),
+  ]);
   instances.push(gpu);
   return gpu;
 }
