@@ -24,6 +24,8 @@ export interface BenchOptions extends GlobalOptions {
   readonly model?: string;
   /** Make the model's weights on the spot: `model` then holds configurations only. */
   readonly recipeWeights?: boolean;
+  /** Pixels a side of the model's input, which is noise then. Default: the photo. */
+  readonly side?: number;
   /** File for a roofline plot of `--suite kernels`. */
   readonly svg?: string;
   readonly json?: boolean;
@@ -77,6 +79,11 @@ export const benchCommand = defineCommand<BenchOptions>(
       .option(
         "--recipe-weights",
         "make the weights of --model on the spot; the folder needs configurations only",
+      )
+      .option(
+        "--side <n>",
+        "pixels a side of the model's input, which is noise then (default: a photo of 128)",
+        parseInteger(1, 4096),
       )
       .option("--svg <file>", "write a roofline plot of --suite kernels")
       .option("--json", "print one JSON object"),

@@ -90,7 +90,7 @@ async function benchModel(
 ): Promise<number> {
   const { json = false, model: folder = BUNDLED_MODEL, recipeWeights = false } = options;
   const model = basename(folder); // records are published: no paths of this machine
-  const { image, name } = await benchImage();
+  const { image, name } = await benchImage(options.side);
   const note = progressNotes((line) => terminal.note(line));
   const result = await runModelSuite(gpu, {
     files: recipeWeights ? await recipeFiles(folderFiles(folder)) : folderFiles(folder),
@@ -118,16 +118,23 @@ async function benchModel(
   return EXIT.ok;
 }
 
-/** The photo that comes with the repository, or noise of the same size where it is absent (npm package). */
-async function benchImage(): Promise<{ readonly image: RawImage; readonly name: string }> {
+/** The photo that comes with the repository, or noise: of the same size where it is absent (npm package), or of `side`. */
+async function benchImage(
+  side?: number,
+): Promise<{ readonly image: RawImage; readonly name: string }> {
+  if (side !== undefined) return { image: noise(side), name: "noise" };
   const path = join(BUNDLED_MODEL, "..", "..", "examples", "photos", "boats.png");
   try {
     return { image: await readImage(path), name: "boats.png" };
   } catch {
-    const read = elementReader({ scale: 1, seed: 5 });
-    const data = Uint8Array.from({ length: 128 * 128 * 3 }, (_, i) => 127.5 * (1 + read(i)));
-    return { image: { width: 128, height: 128, channels: 3, data }, name: "noise" };
+    return { image: noise(128), name: "noise" };
   }
+}
+
+function noise(side: number): RawImage {
+  const read = elementReader({ scale: 1, seed: 5 });
+  const data = Uint8Array.from({ length: side * side * 3 }, (_, i) => 127.5 * (1 + read(i)));
+  return { width: side, height: side, channels: 3, data };
 }
 
 /** A line at every stage's start and then every 10 s: benchmarks of large models take minutes. */
