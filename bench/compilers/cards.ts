@@ -186,5 +186,36 @@ export const CARDS: readonly Card[] = [
   },
 ];
 
+/** A card whose compiler is not here: its code is taken to be that of a card of the same make. */
+export interface OtherCard extends Pick<Card, "id" | "name" | "peaks"> {
+  /** The `id` of that card. */
+  readonly like: string;
+}
+
+const hopper = (
+  id: string,
+  name: string,
+  peaks: Pick<Peaks, "cores" | "gigahertz" | "gigabytesPerSecond">,
+): OtherCard => ({
+  id,
+  name,
+  like: "ga102",
+  peaks: {
+    lanes: 128,
+    integerLanes: 64,
+    specialLanes: 16,
+    issues: 4,
+    sharedBytes: 128,
+    // 989 TFLOP/s of the SXM part, with the instructions of four subgroups at once, which no WebGPU has.
+    matrixMultiplyAdds: 1893,
+    ...peaks,
+  },
+});
+
+export const OTHER_CARDS: readonly OtherCard[] = [
+  hopper("h100", "H100 SXM (Hopper)", { cores: 132, gigahertz: 1.98, gigabytesPerSecond: 3350 }),
+  hopper("h200", "H200 (Hopper)", { cores: 132, gigahertz: 1.98, gigabytesPerSecond: 4800 }),
+];
+
 /** The cards that are looked at where none is named: one of each vendor. */
 export const DEFAULT_CARDS: readonly string[] = ["navi31", "ga102", "m1", "a730"];

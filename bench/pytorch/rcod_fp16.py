@@ -2,7 +2,8 @@
 
 CLIP ViT-L/14, the UNet of Stable Diffusion 2.1 and its VAE, a 128x128 photo to 512x512, fp16, channels_last, eager
 and compiled. One image is what `model.upscale` does: bytes up, enlarge, encode, one UNet call, decode, colour fix,
-bytes down. Prints one JSON object; everything else goes to stderr. Needs PyTorch 2 and nothing beside this file.
+bytes down. Prints a JSON object after each mode, on a line of its own; the last has all. Everything else goes to stderr.
+Needs PyTorch 2 and nothing beside this file.
 
     python rcod_fp16.py                    # on a GPU
     python rcod_fp16.py --count            # parameters and arithmetic only, needs no memory
@@ -349,6 +350,31 @@ def stage_times(model, photo, device, dtype, samples):
     return {name: statistics.median(values) for name, values in times.items()}, finite
 
 
+def median_ms(run, samples=10):
+    for _ in range(3):
+        run()
+    times = []
+    for _ in range(samples):
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start.record()
+        run()
+        end.record()
+        end.synchronize()
+        times.append(start.elapsed_time(end))
+    return statistics.median(times)
+
+
+def ceilings(device):
+    """What the card reaches at most: a copy of 2 GiB, a product of random fp16 matrices with fp32 sums"""
+    size = 8192
+    source = torch.randn(2**30, device=device, dtype=torch.float16)
+    target = torch.empty_like(source)
+    copy_ms = median_ms(lambda: target.copy_(source))
+    a, b = (source[i * size**2 : (i + 1) * size**2].view(size, size) for i in range(2))
+    product_ms = median_ms(lambda: a @ b)
+    return {"copyGbps": 2 * 2**31 / copy_ms / 1e6, "matmulGflops": 2 * size**3 / product_ms / 1e6}
+
+
 def count(sizes):
     """Parameters by part and arithmetic of one image, on tensors without storage"""
     from torch.utils.flop_counter import FlopCounterMode
@@ -368,10 +394,12 @@ def main():
     options.add_argument("--dtype", default="float16", choices=["float16", "bfloat16", "float32"])
     options.add_argument("--modes", default="eager,default,max-autotune", help="eager, or modes of torch.compile")
     options.add_argument("--samples", type=int, default=20)
+    options.add_argument("--seconds", type=float, default=math.inf, help="after these no further mode is begun")
     options.add_argument("--tiny", action="store_true", help="the same networks so small that a CPU runs them")
     options.add_argument("--count", action="store_true", help="only parameters and arithmetic")
     chosen = options.parse_args()
     sizes = TINY if chosen.tiny else FULL
+    begun = time.perf_counter()
 
     def note(text):
         print(text, file=sys.stderr, flush=True)
@@ -395,10 +423,14 @@ def main():
         "precision": chosen.dtype,
         "loadMs": 1000 * (time.perf_counter() - started),
         "modes": {},
+        "leftOut": [],
     }
     photo = torch.randint(0, 256, (sizes["photo"], sizes["photo"], 3), dtype=torch.uint8)
     failed = False
     for mode in chosen.modes.split(","):
+        if time.perf_counter() - begun > chosen.seconds:
+            record["leftOut"].append(mode)
+            continue
         note(mode)
         try:
             if device.type == "cuda":
@@ -418,6 +450,10 @@ def main():
         except Exception as error:  # a mode that does not work here must not cost the others
             result, failed = {"error": f"{type(error).__name__}: {error}"[:2000]}, True
         record["modes"][mode] = result
+        print(json.dumps(record), flush=True)
+    if device.type == "cuda":
+        del model
+        record["ceilings"] = ceilings(device)
     print(json.dumps(record))
     return 1 if failed else 0
 
