@@ -1,248 +1,147 @@
-// Runs in the unpacked bundle, on a machine that has only a kernel, a C library and perhaps a GPU driver.
-// Finds an adapter, then in every mode: doctor, verify, kernels, model, each in a process of its
-// own, so that a driver that crashes costs one step. Prints one JSON object on stdout, progress on stderr.
-import { spawn } from "node:child_process";
-import { existsSync, readdirSync, writeFileSync } from "node:fs";
-import { cpus, release, totalmem } from "node:os";
+/**
+ * Runs in the unpacked bundle, on a machine that has only a kernel, a C library and perhaps a GPU driver: finds an adapter,
+ * then runs the parts, each in a process of its own, so that a driver that crashes or hangs costs one. Prints one JSON object
+ * on stdout, progress on stderr. `make.ts` makes one file of this folder.
+ */
+import { rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
+import { findEnvironment } from "./adapters.ts";
+import { boundsText } from "./bounds.ts";
+import type { Ended } from "./child.ts";
+import { runToEnd } from "./child.ts";
+import type { ModeName, Options } from "./options.ts";
+import { USAGE, parseOptions } from "./options.ts";
+import type { Part } from "./parts.ts";
+import { doctorPart, findPlaces, planParts } from "./parts.ts";
+import type { BundleRecord, PartRecord, PartResult } from "./record.ts";
+import { finished, newRecord } from "./record.ts";
 
 const HERE = dirname(fileURLToPath(import.meta.url));
-const VULKAN = join(HERE, "vulkan");
-const DISPLAY_LIBRARIES = join(HERE, "display");
-const SOFTWARE_ICD = join(VULKAN, "vk_swiftshader_icd.json");
+/** Less is not enough for any part. */
+const LEAST_S = 5;
+/** PyTorch is large, and a machine that has just started reads it from its disk. */
+const IMPORT_S = 40;
+/** For the search of an adapter, if none answers at once. */
+const SEARCH_S = 60;
 
-const USAGE = `./run.sh [options]: checks, then times; prints one JSON object
-  --model <m>            full (recipe weights made on the spot), tiny, none; default full, on a CPU tiny
-  --modes <a,b>          default; f16 (native f16 on NVIDIA under Vulkan); matrix (f16 and matrix units); default all
-  --verify-filter <t>    only golden cases whose name contains this
-  --kernels-filter <t>   only kernel cases whose name contains this
-  --samples <n>          passes and warm images to time
-  --time-limit <s>       seconds that a step may take (default 600)
-  --out <file>           write the JSON there too
-`;
+const note = (text: string): void => void process.stderr.write(`== ${text}\n`);
 
-const NATIVE_F16 = ["allow_unsafe_apis", "vulkan_enable_f16_on_nvidia"];
-const MATRIX_FEATURE = "chromium-experimental-subgroup-matrix";
-
-/** Dawn's toggles, environment, and variants of kernels that verify and model are made to take. */
-const MODES = {
-  default: { toggles: [], env: {}, variants: [] },
-  f16: { toggles: NATIVE_F16, env: { RCOD_WITHOUT_FEATURES: MATRIX_FEATURE }, variants: [] },
-  matrix: { toggles: NATIVE_F16, env: {}, variants: ["conv2d=matrix", "linear=matrix"] },
-};
-
-/** Places where drivers describe themselves that the loader does not always look at. */
-const ICD_FOLDERS = [
-  "/etc/vulkan/icd.d",
-  "/usr/share/vulkan/icd.d",
-  "/usr/local/share/vulkan/icd.d",
-  "/usr/local/nvidia/share/vulkan/icd.d",
-];
-/** Where containers mount a driver's libraries. */
-const DRIVER_LIBRARIES = ["/usr/local/nvidia/lib64", "/usr/local/nvidia/lib"];
-
-/** Environments to try, in this order: what the system offers, then with what we bring along, then the CPU. */
-function environments() {
-  const inherited = process.env.LD_LIBRARY_PATH;
-  const path = (folders) =>
-    [...folders, ...DRIVER_LIBRARIES, ...(inherited ? [inherited] : [])].join(":");
-  const icds = ICD_FOLDERS.filter(existsSync).flatMap((folder) =>
-    readdirSync(folder)
-      .filter((name) => /nvidia|radeon|amd|intel/.test(name) && name.endsWith(".json"))
-      .map((name) => join(folder, name)),
-  );
-  const drivers = { VK_DRIVER_FILES: icds.join(":"), VK_ICD_FILENAMES: icds.join(":") };
-  const brought = [
-    ["", []],
-    ["our loader", [VULKAN]],
-    ["our loader and display libraries", [VULKAN, DISPLAY_LIBRARIES]],
-  ].flatMap(([name, folders]) => [
-    { name: name || "driver libraries", env: { LD_LIBRARY_PATH: path(folders) } },
-    ...(icds.length > 0
-      ? [
-          {
-            name: `${name || "driver libraries"}, named drivers`,
-            env: { LD_LIBRARY_PATH: path(folders), ...drivers },
-          },
-        ]
-      : []),
-  ]);
-  const software = {
-    LD_LIBRARY_PATH: path([VULKAN]),
-    VK_ICD_FILENAMES: SOFTWARE_ICD,
-    VK_DRIVER_FILES: SOFTWARE_ICD,
-    RCOD_SOFTWARE_ADAPTER: "1",
-  };
-  return [{ name: "system", env: {} }, ...brought, { name: "software adapter", env: software }];
-}
-
-/** Runs a Node script of the bundle to its end, whatever that is. */
-function run(script, args, env, seconds) {
-  return new Promise((resolve) => {
-    const startedAt = Date.now();
-    const child = spawn(process.execPath, [join(HERE, script), ...args], {
-      cwd: HERE,
-      env: { ...process.env, ...env },
-      stdio: ["ignore", "pipe", "pipe"],
-      timeout: seconds * 1000,
-      killSignal: "SIGKILL",
-    });
-    let [stdout, stderr] = ["", ""];
-    child.stdout.on("data", (part) => (stdout += part));
-    child.stderr.on("data", (part) => {
-      stderr = (stderr + part).slice(-4000);
-      process.stderr.write(part);
-    });
-    child.once("error", (error) => (stderr += error.message));
-    child.once("close", (code, signal) =>
-      resolve({ code, signal, seconds: (Date.now() - startedAt) / 1000, stdout, stderr }),
-    );
-  });
-}
-
-/** The JSON that a command printed, or what went wrong in its place. */
-async function step(name, args, env, limit) {
-  process.stderr.write(`== ${name}: rcod ${args.join(" ")}\n`);
-  const { code, signal, seconds, stdout, stderr } = await run("bin/rcod.js", args, env, limit);
-  let result = null;
-  try {
-    result = JSON.parse(stdout);
-  } catch {
-    // A crash or a time limit: stderr says more.
+/** The last line that is an object: PyTorch's part prints one after each mode. */
+function lastObject(stdout: string): PartResult | null {
+  for (const line of stdout.trim().split("\n").toReversed()) {
+    try {
+      const value: unknown = JSON.parse(line);
+      if (typeof value === "object" && value !== null) return value;
+    } catch {
+      // A line that was cut off, or text.
+    }
   }
+  return null;
+}
+
+function partRecord({ name, mode }: Part, limitS: number, ended: Ended): PartRecord {
+  const { exitCode, signal, timedOut, seconds, stdout, stderr } = ended;
+  const result = lastObject(stdout);
   return {
-    exitCode: code,
+    part: name,
+    mode,
+    limitS,
     seconds,
-    ...(signal && { signal }),
-    ...(result === null ? { stderr } : { result }),
+    exitCode,
+    ...(signal !== null && { signal }),
+    ...(timedOut && { timedOut }),
+    ...(result && { result }),
+    ...(exitCode !== 0 && { stderr }),
   };
 }
 
-function options() {
-  const { values } = parseArgs({
-    options: {
-      model: { type: "string" },
-      modes: { type: "string", default: Object.keys(MODES).join(",") },
-      "verify-filter": { type: "string" },
-      "kernels-filter": { type: "string" },
-      samples: { type: "string" },
-      "time-limit": { type: "string", default: "600" },
-      out: { type: "string" },
-      help: { type: "boolean", short: "h", default: false },
-    },
-  });
-  const modes = values.modes.split(",");
-  const unknown = modes.filter((name) => !Object.hasOwn(MODES, name));
-  if (unknown.length > 0) throw new Error(`--modes: no mode "${unknown[0]}"`);
-  if (![undefined, "full", "tiny", "none"].includes(values.model)) {
-    throw new Error(`--model: full, tiny or none, got "${values.model}"`);
+async function runAll(options: Options): Promise<BundleRecord> {
+  const startedAt = performance.now();
+  const secondsLeft = (): number => options.seconds - (performance.now() - startedAt) / 1000;
+  const places = findPlaces(HERE);
+  rmSync(join(HERE, "cache"), { recursive: true, force: true });
+  const { found, tried } = await findEnvironment(HERE, places.node, SEARCH_S);
+  let record = newRecord(options, tried);
+  const keep = (): void => {
+    record = finished(record, options, HERE, (performance.now() - startedAt) / 1000);
+    if (options.out !== undefined) writeFileSync(options.out, `${JSON.stringify(record)}\n`);
+  };
+  if (found === undefined) {
+    keep();
+    return record;
   }
-  const limit = Number(values["time-limit"]);
-  if (!(limit > 0)) throw new Error(`--time-limit: seconds above 0, got "${values["time-limit"]}"`);
-  return { ...values, modes, limit };
+  const run = async (part: Part): Promise<PartRecord | null> => {
+    const title = part.mode === null ? part.name : `${part.mode} ${part.name}`;
+    const limitS = Math.min(part.limitS, secondsLeft());
+    if (limitS < LEAST_S) {
+      record.leftOut.push({ part: part.name, mode: part.mode, reason: "no time was left" });
+      return null;
+    }
+    note(`${title}, ${Math.floor(limitS)} s at most, ${Math.floor(secondsLeft())} s left`);
+    const done = partRecord(part, limitS, await runToEnd(part.command(limitS), HERE, limitS));
+    note(`${title}: ${done.exitCode === 0 ? "done" : "FAILED"} in ${done.seconds.toFixed(1)} s`);
+    record.parts.push(done);
+    keep();
+    return done;
+  };
+  const modes: ModeName[] = [];
+  let isSoftware = true;
+  for (const mode of options.modes) {
+    const done = await run(doctorPart({ ...places, environment: found }, mode));
+    const said = done?.result?.adapter;
+    const adapter = typeof said === "object" ? said : null;
+    if (adapter) {
+      record = { ...record, adapter };
+      isSoftware = adapter.isSoftware;
+    }
+    if (mode !== "matrix" || adapter?.matrixUnits) modes.push(mode);
+    else {
+      const reason = `no matrix units: ${adapter?.matrixRefusal ?? "the adapter tells nothing"}`;
+      note(`matrix: left out, ${reason}`);
+      record.skipped.push({ what: mode, reason });
+    }
+  }
+  const situation = { ...places, options, environment: found, modes, isSoftware };
+  for (const part of planParts(situation)) {
+    const lacks = part.name === "pytorch" ? await lacksPyTorch(options.python) : null;
+    if (lacks === null) await run(part);
+    else record.skipped.push({ what: "pytorch", reason: lacks });
+  }
+  keep();
+  return record;
 }
 
-async function main() {
-  const chosen = options();
-  if (chosen.help) {
+/** Why a Python cannot be asked; null where it can. */
+async function lacksPyTorch(python: string): Promise<string | null> {
+  const command = { file: python, args: ["-c", "import torch"], env: {} };
+  const { exitCode, stderr } = await runToEnd(command, HERE, IMPORT_S);
+  if (exitCode === 0) return null;
+  const reason = stderr.trim().split("\n").at(-1) ?? "";
+  note(`pytorch: left out, ${python}: ${reason}`);
+  return `${python}: ${reason}`;
+}
+
+async function main(): Promise<number> {
+  const options = parseOptions(process.argv.slice(2));
+  if (options === null) {
     process.stdout.write(USAGE);
     return 0;
   }
-  const tried = [];
-  let found;
-  for (const candidate of environments()) {
-    const { code, stderr } = await run("dist/cli/probe.js", [], candidate.env, 60);
-    tried.push({ name: candidate.name, exitCode: code, ...(code !== 0 && { stderr }) });
-    if (code === 0) {
-      found = candidate;
-      break;
-    }
-  }
-  const record = {
-    bundle: 1,
-    date: new Date().toISOString(),
-    machine: {
-      cpu: cpus()[0]?.model ?? "unknown",
-      cores: cpus().length,
-      memoryBytes: totalmem(),
-      kernel: release(),
-    },
-    adapterSearch: tried,
-    runs: [],
-  };
-  let failed = found === undefined;
-  if (found !== undefined) {
-    const samples = chosen.samples === undefined ? [] : ["--samples", chosen.samples];
-    const filter = (text) => (text === undefined ? [] : ["--filter", text]);
-    for (const name of chosen.modes) {
-      const { toggles: features, variants, env } = MODES[name];
-      const toggles = features.length > 0 ? ["--dawn-toggles", features.join(",")] : [];
-      const rcod = (label, ...args) =>
-        step(
-          `${name} ${label}`,
-          [...toggles, ...args, "--json"],
-          { ...found.env, ...env },
-          chosen.limit,
-        );
-      const doctor = await rcod("doctor", "doctor");
-      const adapter = doctor.result?.adapter;
-      if (variants.length > 0 && doctor.exitCode === 0 && !adapter?.matrixUnits) {
-        const skipped = `no matrix units: ${adapter?.matrixRefusal ?? "the adapter tells nothing"}`;
-        process.stderr.write(`== ${name}: left out, ${skipped}\n`);
-        record.runs.push({ mode: name, dawnToggles: features, doctor, skipped });
-        continue;
-      }
-      const isSoftware = adapter?.isSoftware ?? true;
-      const forced = variants.flatMap((variant) => ["--variant", variant]);
-      const halves = variants.length > 0 ? ["--precision", "f16"] : [];
-      const model = chosen.model ?? (isSoftware ? "tiny" : "full");
-      const steps = {
-        doctor,
-        verify: await rcod(
-          "verify",
-          "verify",
-          "goldens",
-          ...halves,
-          ...forced,
-          ...filter(chosen["verify-filter"]),
-        ),
-        kernels: await rcod(
-          "kernels",
-          "bench",
-          "--suite",
-          "kernels",
-          ...halves,
-          ...samples,
-          ...filter(chosen["kernels-filter"]),
-        ),
-        ...(model !== "none" && {
-          model: await rcod(
-            `model ${model}`,
-            "bench",
-            "--suite",
-            "model",
-            ...halves,
-            ...forced,
-            ...samples,
-            ...(model === "full" ? ["--model", "configs/sd21-clip-l", "--recipe-weights"] : []),
-          ),
-        }),
-      };
-      failed ||= Object.values(steps).some(({ exitCode }) => exitCode !== 0);
-      record.runs.push({ mode: name, dawnToggles: features, ...steps });
-    }
-  }
+  const record = await runAll(options);
+  for (const { mode, part, card, kernels } of record.bounds)
+    process.stderr.write(boundsText(`${mode} ${part}: ms of an image, ${card.name}`, kernels));
+  const named = record.failed.length > 0 ? `FAILED: ${record.failed.join(", ")}` : "nothing failed";
+  note(`${record.seconds.toFixed(0)} s; ${named}`);
   const text = `${JSON.stringify(record)}\n`;
-  if (chosen.out !== undefined) writeFileSync(chosen.out, text);
-  await new Promise((resolve) => process.stdout.write(text, () => resolve()));
-  return failed ? 1 : 0;
+  await new Promise((resolve) => process.stdout.write(text, () => resolve(null)));
+  if (record.failed.length > 0) return 1;
+  return record.leftOut.length > 0 ? 3 : 0;
 }
 
 try {
   process.exit(await main());
 } catch (error) {
-  process.stderr.write(`${error.message}\n\n${USAGE}`);
+  process.stderr.write(`bundle: ${(error as Error).message}\n\n${USAGE}`);
   process.exit(2);
 }
