@@ -9,6 +9,7 @@
  */
 export { loadModel } from "./rcod/model.ts";
 export type { ImageInput, LoadOptions, RcodModel } from "./rcod/model.ts";
+export type { PreparedCall } from "./rcod/stages/planned-networks.ts";
 export type { TuningStore, TuningTable } from "./rcod/tuning/tuning-table.ts";
 export type {
   FileSource,

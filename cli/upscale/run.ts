@@ -160,7 +160,7 @@ class UpscaleRun {
         }
         const readMs = performance.now() - startedAt;
         // A model that does not load concerns every image: it ends the command.
-        const { model } = await this.#load(progress);
+        const { model } = await this.#load(image, progress);
         try {
           const report = await this.#upscale(job, image, readMs, model, progress);
           this.#reports.push(report);
@@ -188,10 +188,13 @@ class UpscaleRun {
     return jobCount === 1 ? exitCode : EXIT.failed;
   }
 
-  async #load(progress: ProgressDisplay): Promise<{ readonly model: Model }> {
+  /** `image`: the first; its shaders are compiled while the weights load. */
+  async #load(image: RawImage, progress: ProgressDisplay): Promise<{ readonly model: Model }> {
     if (this.#engine !== undefined) return this.#engine;
     const { openGpu, loadModel } = this.#dependencies;
     const { precision, autotune, dawnToggles, lowMemory = false } = this.#options;
+    const { tile, reference } = this.#options;
+    const { width, height } = image;
     const gpu = await openGpu(dawnToggles);
     try {
       this.#signal.throwIfAborted();
@@ -202,6 +205,7 @@ class UpscaleRun {
         precision,
         lowMemory,
         ...defined({ autotune }),
+        prepareFor: { width, height, ...defined({ tile, reference }) },
         signal: this.#signal,
         onProgress: (state) => progress.update(state),
       });

@@ -10,6 +10,9 @@ export interface CompiledPipeline {
   readonly layout: GPUBindGroupLayout;
 }
 
+/** Compilers that run at once for nobody yet: implementations start a thread for each, and the first wanted should end first. */
+const PREPARED_AT_ONCE = 4;
+
 /**
  * Compute pipelines by their source text: identical WGSL is compiled once per device, and two shaders never share a key.
  * Layouts are explicit, so that an operand has its binding even where a variant does not touch it.
@@ -18,6 +21,9 @@ export class PipelineCache {
   readonly #device: GPUDevice;
   readonly #pipelines = new Map<string, Promise<CompiledPipeline>>();
   readonly #layouts = new Map<string, GPUBindGroupLayout>();
+  /** What `prepare` was given and nobody has begun, in order. */
+  readonly #waiting = new Map<string, () => Promise<CompiledPipeline>>();
+  #prepared = 0;
   #compileMs = 0;
 
   constructor(device: GPUDevice) {
@@ -38,10 +44,39 @@ export class PipelineCache {
   get(label: string, code: string, bindings: readonly BindingAccess[]): Promise<CompiledPipeline> {
     let entry = this.#pipelines.get(code);
     if (entry === undefined) {
+      this.#waiting.delete(code);
       entry = this.#compile(label, code, bindings);
       this.#pipelines.set(code, entry);
     }
     return entry;
+  }
+
+  /**
+   * Compiles when its turn comes, a few at once, in the order of the calls. `get` of what still waits does not wait for the
+   * others, and tells what fails.
+   */
+  prepare(label: string, code: string, bindings: readonly BindingAccess[]): void {
+    if (this.#pipelines.has(code) || this.#waiting.has(code)) return;
+    this.#waiting.set(code, () => this.get(label, code, bindings));
+    this.#beginNext();
+  }
+
+  /** Forgets what waits in vain. */
+  dropPrepared(): void {
+    this.#waiting.clear();
+  }
+
+  #beginNext(): void {
+    const [next] = this.#waiting;
+    if (next === undefined || this.#prepared >= PREPARED_AT_ONCE) return;
+    const [code, compile] = next;
+    this.#waiting.delete(code);
+    this.#prepared++;
+    const end = (): void => {
+      this.#prepared--;
+      this.#beginNext();
+    };
+    void compile().then(end, end);
   }
 
   async #compile(

@@ -130,6 +130,14 @@ export class Program {
     return program;
   }
 
+  /** Begins to compile what `create` will need, and does not wait for it. */
+  static prepare(gpu: Gpu, { steps }: GraphPlan): void {
+    CompiledPlans.prepare(
+      gpu,
+      steps.map(({ plan }) => plan),
+    );
+  }
+
   /** The device buffer and byte length that hold a value while it is alive. */
   binding(value: Pick<Value, "id">): { readonly buffer: GPUBuffer; readonly size: number } {
     return this.#slotBinding(value.id, this.plan.byteLengths.get(value.id) ?? 0);

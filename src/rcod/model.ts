@@ -25,6 +25,8 @@ import type {
   UpscaleOptions,
   UpscaleResult,
 } from "./settings/options.ts";
+import type { PreparedCall } from "./stages/planned-networks.ts";
+import { PlannedNetworks } from "./stages/planned-networks.ts";
 import type { VariantOptions } from "./tuning/model-variants.ts";
 import { modelVariants } from "./tuning/model-variants.ts";
 
@@ -43,6 +45,11 @@ export interface LoadOptions extends VariantOptions {
    * `dispose`; another realism for the same image reads UNet and decoder only. The picture is the same. Default false.
    */
   readonly lowMemory?: boolean;
+  /**
+   * The size of the first image, and its `tile` and `reference` where it has them: its shaders are compiled while the weights
+   * load. Default: from the first call on.
+   */
+  readonly prepareFor?: PreparedCall;
   /** Ends loading; `loadModel` rejects with its reason. */
   readonly signal?: AbortSignal;
   /** Hears of the bytes loaded. */
@@ -164,7 +171,7 @@ export async function loadModel(
   source: ModelSource,
   options: LoadOptions = {},
 ): Promise<RcodModel> {
-  const { signal, onProgress, precision = "auto", lowMemory = false } = options;
+  const { signal, onProgress, precision = "auto", lowMemory = false, prepareFor } = options;
   const files = modelFiles(source);
   const configs = await readConfigs(files, signal);
   const given = options.gpu;
@@ -175,8 +182,11 @@ export async function loadModel(
         ? given
         : await withMatrixUnits(adoptDevice(given));
   const dtype: DType = precision === "auto" ? fasterDType(gpu.caps) : precision;
+  let planned: PlannedNetworks | undefined;
   try {
     const tuned = withVariants(gpu, await modelVariants(gpu, configs, dtype, options, signal));
+    planned = new PlannedNetworks(tuned, configs, dtype);
+    if (prepareFor) void planned.prepare(prepareFor);
     const weights = await loadWeights(gpu, files, configs, dtype, {
       lowMemory,
       signal,
@@ -185,8 +195,13 @@ export async function loadModel(
         onProgress?.({ stage: "load", stageFraction: fraction, fraction, bytesLoaded, bytesTotal });
       },
     });
-    return new RcodModel(new Pipeline(tuned, configs, weights, dtype), tuned, given === undefined);
+    return new RcodModel(
+      new Pipeline(tuned, configs, weights, dtype, planned),
+      tuned,
+      given === undefined,
+    );
   } catch (error) {
+    planned?.clear();
     if (given === undefined) gpu.destroy();
     throw error;
   }

@@ -10,7 +10,6 @@ import { DeviceError } from "../gpu/errors.ts";
 import { submittedWorkDone } from "../gpu/transfer.ts";
 import { CallQueue } from "./call-queue.ts";
 import type { Geometry } from "./images/geometry.ts";
-import { outputGeometry, paddedGeometry } from "./images/geometry.ts";
 import { checkMask, latentMask } from "./images/realism-mask.ts";
 import type { SourceImage } from "./images/source-image.ts";
 import { checkSource, isTexture, resultDepth } from "./images/source-image.ts";
@@ -32,6 +31,7 @@ import type {
   UpscaleOptions,
   UpscaleResult,
 } from "./settings/options.ts";
+import { callGeometry } from "./stages/call-networks.ts";
 import { StageClock } from "./stages/clock.ts";
 import type { Encoded, StageContext } from "./stages/context.ts";
 import { decodeToFloats, decodeToImage } from "./stages/decode.ts";
@@ -40,14 +40,13 @@ import { EncodedCache } from "./stages/encoded-cache.ts";
 import type { Pixels } from "./stages/finish.ts";
 import { destroyPixels, enlargedTexture, finishImage } from "./stages/finish.ts";
 import { checkWhole, collectEncoded } from "./stages/inspect-call.ts";
+import { PlannedNetworks } from "./stages/planned-networks.ts";
 import { predictLatents } from "./stages/predict.ts";
 import { StagePrograms } from "./stages/programs.ts";
 import { chooseTimesteps, timestepSettings, timestepShares } from "./stages/timestep-choice.ts";
 import type { UnitWork } from "./stages/work-shares.ts";
 import { measureUnitWork, workShares } from "./stages/work-shares.ts";
 
-/** Sides of RCOD_S's working image are multiples of this. */
-const RCOD_S_MULTIPLE = 64;
 /** The stages whose results are kept. */
 const ENCODING = ["preprocess", "tokens", "encode"] as const;
 
@@ -55,6 +54,7 @@ export class Pipeline {
   readonly configs: ModelConfigs;
   readonly dtype: DType;
   readonly #context: StageContext;
+  readonly #planned: PlannedNetworks;
   readonly #cache: EncodedCache;
   readonly #queue = new CallQueue();
   #unitWork: UnitWork | undefined;
@@ -62,10 +62,18 @@ export class Pipeline {
   /** Aborted by `dispose`, which ends the call under way. */
   readonly #disposal = new AbortController();
 
-  constructor(gpu: Gpu, configs: ModelConfigs, weights: ModelWeights, dtype: DType) {
+  constructor(
+    gpu: Gpu,
+    configs: ModelConfigs,
+    weights: ModelWeights,
+    dtype: DType,
+    planned = new PlannedNetworks(gpu, configs, dtype),
+  ) {
     this.configs = configs;
     this.dtype = dtype;
-    this.#context = { gpu, configs, weights, programs: new StagePrograms(gpu, weights), dtype };
+    this.#planned = planned;
+    const programs = new StagePrograms(gpu, weights, planned);
+    this.#context = { gpu, configs, weights, programs, dtype };
     this.#cache = new EncodedCache(gpu);
   }
 
@@ -78,7 +86,14 @@ export class Pipeline {
   /** What a call with an image of this size takes; nothing runs. `tile` as in `UpscaleOptions`. */
   plan(size: { readonly width: number; readonly height: number }, tile?: number): CallPlan {
     const { caps } = this.#context.gpu;
-    return planCall(this.configs, size, this.#geometry(size, false), this.dtype, caps, tile);
+    return planCall(
+      this.configs,
+      size,
+      callGeometry(this.configs, size, false),
+      this.dtype,
+      caps,
+      tile,
+    );
   }
 
   /** Enlarges one image. Calls on one pipeline run one after another. */
@@ -136,7 +151,7 @@ export class Pipeline {
     const { realismMask } = options;
     if (realismMask) checkMask(realismMask);
     const settings = timestepSettings(this.configs, options);
-    const geometry = this.#geometry(image, options.reference === true);
+    const geometry = callGeometry(this.configs, image, options.reference === true);
     const mask = realismMask ? latentMask(realismMask, geometry, vaeFactor(this.configs.vae)) : 0;
     const { inspect } = options;
     const { gpu } = this.#context;
@@ -147,6 +162,9 @@ export class Pipeline {
     checkOutput(gpu, output, options, geometry);
     options.signal?.throwIfAborted();
     memory.resetPeak();
+    // What is captured needs plans of its own.
+    if (!inspector)
+      void this.#planned.prepare({ ...options, width: image.width, height: image.height });
 
     const shares = this.#shares(geometry, typeof mask === "number" ? 1 : 2);
     const clock = new StageClock(shares, options.onProgress, inspector);
@@ -199,25 +217,6 @@ export class Pipeline {
     }
     const decoded = await decodeToImage(...decoding).finally(() => memory.release(z));
     return finishImage(context, decoded, encoded, image, options, output, clock);
-  }
-
-  #geometry(
-    { width, height }: Pick<SourceImage, "width" | "height">,
-    reference: boolean,
-  ): Geometry {
-    const { rcod, vae, degradation } = this.configs;
-    const { upscale } = rcod;
-    const factor = vaeFactor(vae);
-    if (degradation !== null) {
-      const multiple = Math.ceil(RCOD_S_MULTIPLE / factor) * factor;
-      return paddedGeometry(width, height, { upscale, multiple });
-    }
-    return outputGeometry(width, height, {
-      upscale,
-      minSide: rcod.minSize,
-      multiple: factor,
-      mode: reference ? "reference" : "exact",
-    });
   }
 
   #shares(geometry: Geometry, unetRuns: number): ReturnType<typeof workShares> {

@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { DeviceError } from "../../src/gpu/errors.ts";
 import { PipelineCache } from "../../src/gpu/pipelines.ts";
 import { submittedWorkDone } from "../../src/gpu/transfer.ts";
@@ -26,6 +26,51 @@ describe("PipelineCache", () => {
     expect(other.layout).toBe(a.layout); // one layout for equal bindings: bind groups fit both
     expect(cache.size).toBe(2);
     expect(cache.compileMs).toBeGreaterThan(0);
+  });
+
+  it("prepares in order, a few at once, and lets those who wait go first", async () => {
+    const { device } = setup.gpu;
+    const begun: string[] = [];
+    const ends: (() => void)[] = [];
+    const slow = new Proxy(device, {
+      get(target, name) {
+        if (name !== "createComputePipelineAsync") {
+          const value: unknown = Reflect.get(target, name);
+          return typeof value === "function" ? value.bind(target) : value;
+        }
+        return async (descriptor: GPUComputePipelineDescriptor) => {
+          begun.push(descriptor.label ?? "");
+          await new Promise<void>((resolve) => ends.push(resolve));
+          return target.createComputePipelineAsync(descriptor);
+        };
+      },
+    });
+    const cache = new PipelineCache(slow);
+    const code = (label: string): string => shader(`${label}.0`);
+    const labels = ["1", "2", "3", "4", "5", "6", "7"];
+    for (const label of labels) cache.prepare(label, code(label), ["read_write"]);
+    for (const label of labels) cache.prepare(label, code(label), ["read_write"]); // known
+    expect(begun).toEqual(["1", "2", "3", "4"]);
+    const wanted = cache.get("6", code("6"), ["read_write"]);
+    expect(begun).toEqual(["1", "2", "3", "4", "6"]);
+    ends.pop()?.();
+    await wanted;
+    ends.shift()?.();
+    await cache.get("1", code("1"), ["read_write"]);
+    await vi.waitFor(() => expect(begun).toEqual(["1", "2", "3", "4", "6", "5"]));
+    cache.dropPrepared();
+    for (const end of ends) end();
+    await Promise.all(labels.slice(0, 6).map((l) => cache.get(l, code(l), ["read_write"])));
+    expect(begun).toHaveLength(6); // each once, and nobody asked for the last
+  });
+
+  it("tells of what is broken whoever asks for it", async () => {
+    const cache = new PipelineCache(setup.gpu.device);
+    cache.prepare("bad", shader("nonsense"), ["read_write"]);
+    await expect(cache.get("bad", shader("nonsense"), ["read_write"])).rejects.toThrow(
+      'kernel "bad" does not compile here',
+    );
+    await submittedWorkDone(setup.gpu);
   });
 
   it("has a slot for an operand that the code leaves out", async () => {

@@ -4,7 +4,7 @@
  */
 import type { Gpu } from "../../gpu/device.ts";
 import { BUFFER_USAGE } from "../../gpu/memory.ts";
-import type { CompiledPipeline } from "../../gpu/pipelines.ts";
+import type { BindingAccess, CompiledPipeline } from "../../gpu/pipelines.ts";
 import { uploadBytes } from "../../gpu/transfer.ts";
 import type { Dispatch, KernelPlan } from "../../kernels/kernel.ts";
 
@@ -19,6 +19,11 @@ interface CompiledDispatch extends CompiledPipeline {
   /** Number of its plan. */
   readonly plan: number;
 }
+
+const bindingsOf = (operands: Dispatch["operands"]): readonly BindingAccess[] => [
+  ...operands.map(({ access }) => access),
+  "uniform",
+];
 
 /** Owns the params; operands and scratch stay with the caller. Call `dispose`. */
 export class CompiledPlans {
@@ -47,13 +52,19 @@ export class CompiledPlans {
     uploadBytes(gpu, this.#params, 0, bytes);
   }
 
+  /** Begins to compile, in the order of the plans; `create` finds what is done. */
+  static prepare(gpu: Gpu, plans: readonly KernelPlan[]): void {
+    for (const { label, code, operands } of plans.flatMap(({ dispatches }) => dispatches))
+      gpu.pipelines.prepare(label, code, bindingsOf(operands));
+  }
+
   /** Throws `DeviceError` naming the kernel that does not compile, and the device's loss. */
   static async create(gpu: Gpu, plans: readonly KernelPlan[]): Promise<CompiledPlans> {
     const dispatches = await Promise.all(
       plans.flatMap((plan, number) =>
         plan.dispatches.map(async (dispatch): Promise<CompiledDispatch> => {
-          const bindings = [...dispatch.operands.map(({ access }) => access), "uniform" as const];
-          const compiled = await gpu.pipelines.get(dispatch.label, dispatch.code, bindings);
+          const { label, code, operands } = dispatch;
+          const compiled = await gpu.pipelines.get(label, code, bindingsOf(operands));
           return { ...compiled, dispatch, plan: number };
         }),
       ),

@@ -34,9 +34,11 @@ export async function adaptToImage(
   const { width, height } = image;
   const { signal } = options;
   await programs.enter("degradation", { signal });
-  const estimator = await programs.get(`degradation ${height}x${width}`, "degradation", () =>
-    estimatorGraph(config, height, width),
-  );
+  const estimator = await programs.get({
+    key: `degradation ${height}x${width}`,
+    part: "degradation",
+    build: () => estimatorGraph(config, height, width),
+  });
   const source = await packedSource(gpu, image);
   try {
     const target = { dtype: DEGRADATION_DTYPE, width, height } as const;
@@ -53,9 +55,11 @@ export async function adaptToImage(
   const embedding = fourierEmbedding(degrees, tables.w);
   const pack = (values: Float32Array, channels: number): Uint8Array =>
     packActivation(values, channels, DEGRADATION_DTYPE);
-  const modulation = await programs.get("modulation", "degradation", () =>
-    modulationGraph(config, blocks),
-  );
+  const modulation = await programs.get({
+    key: "modulation",
+    part: "degradation",
+    build: () => modulationGraph(config, blocks),
+  });
   await modulation.run(
     Object.fromEntries(
       LORA_PARTS.flatMap((part) => [

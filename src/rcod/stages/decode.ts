@@ -4,10 +4,10 @@ import { readActivation } from "../../graph/read-activation.ts";
 import { toRgba8 } from "../images/host-pixels.ts";
 import type { DeviceImage } from "../images/image-ops.ts";
 import { createImage, tensorToLevels } from "../images/image-ops.ts";
-import { decoderGraph } from "../networks/graphs.ts";
 import type { UpscaleOptions } from "../settings/options.ts";
 import { runTiledVae } from "../tiles/tiled-vae.ts";
 import { chooseVaeTile } from "../tiles/vae-tile-choice.ts";
+import { decoderNetwork } from "./call-networks.ts";
 import type { StageClock } from "./clock.ts";
 import type { Encoded, StageContext } from "./context.ts";
 import { roundingOf } from "./context.ts";
@@ -81,12 +81,8 @@ async function decode<T>(
   const { workHeight, workWidth } = geometry;
   const tile = chooseVaeTile(vae, gpu.caps, dtype, "decode", workHeight, workWidth, options);
   if (tile === null) {
-    const program = await programs.get(
-      `decode ${latentHeight}x${latentWidth}`,
-      "vae",
-      () => decoderGraph(vae, latentHeight, latentWidth, dtype),
-      inspector?.planOptions("decode"),
-    );
+    const network = decoderNetwork(configs, dtype, latentHeight, latentWidth);
+    const program = await programs.get(network, inspector?.planOptions("decode"));
     await program.run({ z }, clock.runOptions(options.signal));
     await inspector?.collect("decode", program);
     return take.onDevice(program.result("image"));

@@ -8,13 +8,14 @@ import type { Geometry } from "../images/geometry.ts";
 import { resizeToTensor } from "../images/image-ops.ts";
 import type { SourceImage } from "../images/source-image.ts";
 import { isTexture } from "../images/source-image.ts";
-import { encoderGraph, memGraph, tokenGraph } from "../networks/graphs.ts";
+import { memGraph } from "../networks/graphs.ts";
 import { metricOfMap } from "../networks/mem.ts";
 import { vaeFactor } from "../settings/config.ts";
 import type { UpscaleOptions } from "../settings/options.ts";
 import { runTiledVae } from "../tiles/tiled-vae.ts";
 import { chooseVaeTile } from "../tiles/vae-tile-choice.ts";
 import { adaptToImage } from "./adapt.ts";
+import { encoderNetwork, tokensNetwork } from "./call-networks.ts";
 import type { StageClock } from "./clock.ts";
 import type { Encoded, StageContext } from "./context.ts";
 import { roundingOf } from "./context.ts";
@@ -83,15 +84,10 @@ async function visualTokens(
   options: UpscaleOptions,
   clock: StageClock,
 ): Promise<GPUBuffer> {
-  const { clip, unet } = configs;
   await programs.enter("tokens", clock.enterOptions(options.signal));
-  const program = await programs.get(
-    "tokens",
-    "clip",
-    () => tokenGraph(clip, unet.crossAttentionDim, dtype),
-    inspector?.planOptions("tokens"),
-  );
-  const side = clip.imageSize;
+  const network = tokensNetwork(configs, dtype);
+  const program = await programs.get(network, inspector?.planOptions("tokens"));
+  const side = configs.clip.imageSize;
   const pixels = program.input("pixels");
   await resizeToTensor(gpu, source.pixels, pixels, { width: side, height: side, dtype });
   await program.run({}, clock.runOptions(options.signal));
@@ -112,12 +108,8 @@ export async function encodeLatents(
   let posterior: { readonly mean: Float32Array; readonly logvar: Float32Array };
   const tile = chooseVaeTile(vae, gpu.caps, dtype, "encode", workHeight, workWidth, options);
   if (tile === null) {
-    const program = await programs.get(
-      `encode ${workHeight}x${workWidth}`,
-      "vae",
-      () => encoderGraph(vae, workHeight, workWidth, dtype),
-      inspector?.planOptions("encode"),
-    );
+    const network = encoderNetwork(configs, dtype, workHeight, workWidth);
+    const program = await programs.get(network, inspector?.planOptions("encode"));
     await source.toTensor(program.input("image"), dtype);
     await program.run({}, runOptions(options.signal));
     await inspector?.collect("encode", program);
@@ -156,9 +148,11 @@ export async function predictMetric(
     if (mem === null) throw new Error("internal: this model has no mem");
     await programs.enter("mem", { signal });
     const { latentHeight: height, latentWidth: width, latents } = encoded;
-    const program = await programs.get(`mem ${height}x${width}`, "mem", () =>
-      memGraph(mem, height, width, dtype),
-    );
+    const program = await programs.get({
+      key: `mem ${height}x${width}`,
+      part: "mem",
+      build: () => memGraph(mem, height, width, dtype),
+    });
     await program.run({ latents }, { ...inspector?.onTimes("encode"), signal });
     encoded.predictedMetric = metricOfMap((await program.read("metric")).data);
   }

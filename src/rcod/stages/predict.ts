@@ -4,14 +4,14 @@ import { runPlan } from "../../graph/execution/run-plan.ts";
 import { activationByteLength } from "../../graph/lowering/lower.ts";
 import { packActivation } from "../../graph/pack-activation.ts";
 import { elementwise } from "../../kernels/pointwise/elementwise.ts";
-import { oneStepCoefficients, unetGraph } from "../networks/graphs.ts";
+import { oneStepCoefficients } from "../networks/graphs.ts";
 import { timestepEmbedding } from "../networks/unet.ts";
-import { clipTokens } from "../settings/config.ts";
 import type { UpscaleOptions } from "../settings/options.ts";
 import { blendPredictions } from "../tiles/latent-blend.ts";
 import type { TimestepShare, WeightedTiles } from "../tiles/latent-blend.ts";
 import type { LatentTiling } from "../tiles/tiling.ts";
 import { gaussianTileWeights, latentTiling } from "../tiles/tiling.ts";
+import { unetNetwork } from "./call-networks.ts";
 import type { StageClock } from "./clock.ts";
 import type { Encoded, StageContext } from "./context.ts";
 
@@ -28,7 +28,7 @@ export async function predictLatents(
 ): Promise<GPUBuffer> {
   clock.start("unet");
   await programs.enter("unet", clock.enterOptions(options.signal));
-  const { unet, vae, rcod, clip } = configs;
+  const { unet, vae, rcod } = configs;
   const { latentHeight: height, latentWidth: width, latents, tokens } = encoded;
   const { latentChannels: channels } = vae;
   const embed = (timestep: number): Uint8Array<ArrayBuffer> => {
@@ -42,12 +42,8 @@ export async function predictLatents(
     ? gaussianTiles(tiling, options.reference !== true)
     : wholeMap(width, height);
   const { tileHeight, tileWidth } = tiles;
-  const program = await programs.get(
-    `unet ${tileHeight}x${tileWidth}`,
-    "unet",
-    () => unetGraph(unet, tileHeight, tileWidth, clipTokens(clip), dtype),
-    inspector?.planOptions("unet"),
-  );
+  const network = unetNetwork(configs, dtype, tileHeight, tileWidth);
+  const program = await programs.get(network, inspector?.planOptions("unet"));
   const shape = [1, height, width, channels];
   const z = gpu.memory.create("z", activationByteLength(shape, dtype), "images");
   let blended: GPUBuffer | undefined;

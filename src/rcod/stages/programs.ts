@@ -1,41 +1,40 @@
 /** The compiled stages of a model and the activation memory that they share. */
 import type { Gpu } from "../../gpu/device.ts";
-import type { Graph } from "../../graph/ir/ir.ts";
 import type { PlanOptions } from "../../graph/plan.ts";
 import { planGraph } from "../../graph/plan.ts";
 import { Program } from "../../graph/program.ts";
 import { SlotPool } from "../../graph/slot-pool.ts";
 import type { LoadedWeights } from "../loading/load.ts";
 import type { EnterOptions } from "../loading/stage-residency.ts";
-import type { ModelPart, WeightStage } from "../networks/stage-graphs.ts";
+import type { WeightStage } from "../networks/stage-graphs.ts";
 import type { LoraPart } from "../settings/degradation-config.ts";
+import type { Network } from "./call-networks.ts";
+import type { PlannedNetworks } from "./planned-networks.ts";
 
 export class StagePrograms {
   readonly #gpu: Gpu;
   readonly #weights: LoadedWeights;
   readonly #pool: SlotPool;
   readonly #programs = new Map<string, Program>();
+  readonly #planned: PlannedNetworks | undefined;
 
-  constructor(gpu: Gpu, weights: LoadedWeights) {
+  /** `planned`: networks of which some are planned already. */
+  constructor(gpu: Gpu, weights: LoadedWeights, planned?: PlannedNetworks) {
     this.#gpu = gpu;
     this.#weights = weights;
+    this.#planned = planned;
     this.#pool = new SlotPool(gpu);
   }
 
-  /**
-   * A compiled network. `sizeKey` is its name, and its size where it has several. One size per name is kept: another
-   * size, or other captures, replace it. Pipelines stay cached.
-   */
+  /** A compiled network. One size per name is kept: another size, or other captures, replace it. Pipelines stay cached. */
   async get(
-    sizeKey: string,
-    part: ModelPart,
-    build: () => Graph,
+    { key: sizeKey, part, build }: Network,
     options: Pick<PlanOptions, "captures" | "attentions"> = {},
   ): Promise<Program> {
     const { captures = [], attentions = [] } = options;
     const key = [sizeKey, ...captures, ...attentions].join(" ");
-    const known = this.#programs.get(key);
-    if (known !== undefined) return known;
+    const there = this.#programs.get(key);
+    if (there !== undefined) return there;
     const stage = key.split(" ", 1)[0] as string;
     for (const [other, program] of this.#programs) {
       if (other.split(" ", 1)[0] !== stage) continue;
@@ -44,7 +43,8 @@ export class StagePrograms {
     }
     const weights = this.#weights[part];
     if (weights === undefined) throw new Error(`internal: this model has no ${part}`);
-    const plan = planGraph(build(), this.#gpu.caps, options);
+    const known = key === sizeKey ? this.#planned?.take(key) : undefined;
+    const plan = known ?? planGraph(build(), this.#gpu.caps, options);
     const program = await Program.create(this.#gpu, plan, weights, { pool: this.#pool });
     this.#programs.set(key, program);
     return program;
@@ -83,6 +83,7 @@ export class StagePrograms {
 
   /** Frees all programs and their memory; the next `get` compiles again. In low memory it frees the weights too. */
   clear(): void {
+    this.#planned?.clear();
     this.#dropPrograms();
     this.#weights.residency?.clear();
   }

@@ -1,0 +1,109 @@
+/** The networks of a call: how each is named and built at a size, and which of them a call needs. */
+import type { Caps } from "../../gpu/caps.ts";
+import type { DType } from "../../gpu/dtype.ts";
+import type { Graph } from "../../graph/ir/ir.ts";
+import type { Geometry } from "../images/geometry.ts";
+import { outputGeometry, paddedGeometry } from "../images/geometry.ts";
+import { decoderGraph, encoderGraph, tokenGraph, unetGraph } from "../networks/graphs.ts";
+import type { ModelPart } from "../networks/stage-graphs.ts";
+import { clipTokens, vaeFactor } from "../settings/config.ts";
+import type { ModelConfigs } from "../settings/model-configs.ts";
+import type { UpscaleOptions } from "../settings/options.ts";
+import { latentTiling } from "../tiles/tiling.ts";
+import { chooseVaeTile } from "../tiles/vae-tile-choice.ts";
+
+/** A network at a size. */
+export interface Network {
+  /** Its name, and its size where it has several. */
+  readonly key: string;
+  readonly part: ModelPart;
+  readonly build: () => Graph;
+}
+
+/** Sides of RCOD_S's working image are multiples of this. */
+const RCOD_S_MULTIPLE = 64;
+
+/** All sizes of a call with an image of `width` × `height`. */
+export function callGeometry(
+  { rcod, vae, degradation }: ModelConfigs,
+  { width, height }: { readonly width: number; readonly height: number },
+  reference: boolean,
+): Geometry {
+  const { upscale } = rcod;
+  const factor = vaeFactor(vae);
+  if (degradation !== null) {
+    const multiple = Math.ceil(RCOD_S_MULTIPLE / factor) * factor;
+    return paddedGeometry(width, height, { upscale, multiple });
+  }
+  return outputGeometry(width, height, {
+    upscale,
+    minSide: rcod.minSize,
+    multiple: factor,
+    mode: reference ? "reference" : "exact",
+  });
+}
+
+export const tokensNetwork = ({ clip, unet }: ModelConfigs, dtype: DType): Network => ({
+  key: "tokens",
+  part: "clip",
+  build: () => tokenGraph(clip, unet.crossAttentionDim, dtype),
+});
+
+/** In image pixels. */
+export const encoderNetwork = (
+  { vae }: ModelConfigs,
+  dtype: DType,
+  height: number,
+  width: number,
+): Network => ({
+  key: `encode ${height}x${width}`,
+  part: "vae",
+  build: () => encoderGraph(vae, height, width, dtype),
+});
+
+/** In latents. */
+export const unetNetwork = (
+  { unet, clip }: ModelConfigs,
+  dtype: DType,
+  height: number,
+  width: number,
+): Network => ({
+  key: `unet ${height}x${width}`,
+  part: "unet",
+  build: () => unetGraph(unet, height, width, clipTokens(clip), dtype),
+});
+
+/** In latents. */
+export const decoderNetwork = (
+  { vae }: ModelConfigs,
+  dtype: DType,
+  height: number,
+  width: number,
+): Network => ({
+  key: `decode ${height}x${width}`,
+  part: "vae",
+  build: () => decoderGraph(vae, height, width, dtype),
+});
+
+/** What a call runs in one piece, in order. RCOD_S's estimator and the VAE in tiles are not among it. */
+export function* callNetworks(
+  configs: ModelConfigs,
+  dtype: DType,
+  caps: Caps,
+  imageWidth: number,
+  imageHeight: number,
+  options: UpscaleOptions,
+): Generator<Network> {
+  const size = { width: imageWidth, height: imageHeight };
+  const { workHeight, workWidth } = callGeometry(configs, size, options.reference === true);
+  const { vae, rcod } = configs;
+  const factor = vaeFactor(vae);
+  const [height, width] = [workHeight / factor, workWidth / factor];
+  const isWhole = (kind: "encode" | "decode"): boolean =>
+    chooseVaeTile(vae, caps, dtype, kind, workHeight, workWidth, options) === null;
+  yield tokensNetwork(configs, dtype);
+  if (isWhole("encode")) yield encoderNetwork(configs, dtype, workHeight, workWidth);
+  const side = latentTiling(width, height, rcod.latentTiles)?.tile;
+  yield unetNetwork(configs, dtype, side ?? height, side ?? width);
+  if (isWhole("decode")) yield decoderNetwork(configs, dtype, height, width);
+}
