@@ -60,6 +60,7 @@ import { suitsWinograd, winogradPlan, winogradRefusal } from "./conv2d-winograd.
 import { epilogueParams, epilogueWgsl } from "./epilogue.ts";
 import { gemmBody, isMatrixVariant, matrixRefusal } from "./gemm-matrix.ts";
 import {
+  LEAST_FLOPS_OF_OWN_BLOCK,
   REGISTER_WORKGROUP,
   canShare,
   registerDirectives,
@@ -112,6 +113,7 @@ function select(p: Conv2dProblem, caps: Caps): Conv2dVariant {
     return suitsPatchWinograd(p, caps) ? "patch-winograd" : "patch";
   }
   if (suitsWinograd(p, caps)) return "winograd";
+  if (cost(p).flops < LEAST_FLOPS_OF_OWN_BLOCK) return "register-8x2";
   const columns = quadCount(p.outChannels);
   if (columns === 1) return "register-8x1";
   return suitsWideBlock(columns) ? "register-8x4" : "register-8x2";

@@ -36,6 +36,12 @@ export const canShare = ({ hasSubgroups, subgroupSizes }: Caps): boolean =>
 export const suitsWideBlock = (columnQuads: number): boolean =>
   columnQuads % 4 === 0 || columnQuads > 12;
 
+/**
+ * With fewer flops a block of another size earns less than its shader takes to compile, half a second to two: on software
+ * adapters the block that most problems have serves.
+ */
+export const LEAST_FLOPS_OF_OWN_BLOCK = 1e9;
+
 /** Directives of a shader of this block. */
 export const registerDirectives = ({ shares }: RegisterBlock): readonly string[] =>
   shares ? ["enable subgroups;"] : [];

@@ -28,6 +28,7 @@ import type { Epilogue } from "./epilogue.ts";
 import { checkEpilogue, epilogueParams, epilogueWgsl, contractionOperands } from "./epilogue.ts";
 import { gemmBody, matrixRefusal } from "./gemm-matrix.ts";
 import {
+  LEAST_FLOPS_OF_OWN_BLOCK,
   REGISTER_WORKGROUP,
   registerGemmWgsl,
   canShare,
@@ -188,6 +189,7 @@ const REGISTER_BLOCKS = {
 const LEAST_ROWS_OF_WIDE_BLOCKS = 128;
 
 function select(p: LinearProblem, caps: Caps): LinearVariant {
+  if (caps.isSoftware && cost(p).flops < LEAST_FLOPS_OF_OWN_BLOCK) return "register-8x2";
   if (p.rows < 4) return "register-1x2";
   if (caps.isSoftware) {
     const isWide = suitsWideBlock(packedColumnQuads(p.outChannels, p.epilogue.geglu));

@@ -133,10 +133,10 @@ describe("conv2d select", () => {
     ["a GPU, few columns", BASELINE_CAPS, 3, "tiled"],
     ["a GPU with matrix units", MATRIX_CAPS, 320, "matrix-patch-8"],
     ["and WebGPU's least workgroup memory", LEAST_MATRIX_CAPS, 320, "matrix"],
-    ["software with matrix units", { ...MATRIX_CAPS, isSoftware: true }, 320, "register-8x4"],
-    ["software", SOFTWARE, 320, "register-8x4"],
+    ["software with matrix units", { ...MATRIX_CAPS, isSoftware: true }, 320, "register-8x2"],
+    ["software", SOFTWARE, 320, "register-8x2"],
     ["software, two quads", SOFTWARE, 5, "register-8x2"],
-    ["software, one quad", SOFTWARE, 4, "register-8x1"],
+    ["software, one quad", SOFTWARE, 4, "register-8x2"],
   ] as const)("%s: %3$s", (_, caps, outChannels, variant) => {
     const problem = { ...CONV_IN, outChannels };
     expect(conv2d.select(problem, caps)).toBe(variant);
@@ -144,18 +144,22 @@ describe("conv2d select", () => {
   });
 
   it.each<[string, Partial<Conv2dProblem>, Conv2dVariant]>([
-    ["a map of 64 tiles", {}, "winograd"],
-    ["fewer", { inHeight: 32, inWidth: 28 }, "register-8x4"],
+    ["a map of 64 tiles", { inHeight: 32, inWidth: 32 }, "winograd"],
+    ["fewer", { inHeight: 32, inWidth: 28, inChannels: [640], outChannels: 640 }, "register-8x4"],
+    ["fewer and little work", { inHeight: 32, inWidth: 28 }, "register-8x2"],
     ["narrow maps", { inChannels: [24], outChannels: 24 }, "register-8x2"],
     ["two sources", { inChannels: [32, 32] }, "winograd"],
     ["GELU", { epilogue: { ...PLAIN_EPILOGUE, activation: "gelu" } }, "register-8x4"],
     ["stride 2", { stride: 2 }, "register-8x4"],
+    ["stride 2, little work", { stride: 2, outChannels: 32 }, "register-8x2"],
+    ["one quad", { inChannels: [512], outChannels: 4 }, "register-8x1"],
+    ["one quad, little work", { inChannels: [4], outChannels: 4 }, "register-8x2"],
     ["a doubled map", { upsample: true }, "register-8x4"],
     ["a shortcut", { shortcutChannels: [8] }, "winograd"],
     ["a norm of the input", { inputNorm: "affine" }, "register-8x4"],
     ["weights of 229 MB", { inChannels: [1280], outChannels: 1280 }, "register-8x4"],
   ])("software, %s", (_, change, variant) => {
-    const map = { inHeight: 32, inWidth: 32, inChannels: [64], outChannels: 64 };
+    const map = { inHeight: 256, inWidth: 256, inChannels: [64], outChannels: 64 };
     const problem = { ...CONV_IN, ...map, ...change };
     expect(conv2d.select(problem, SOFTWARE)).toBe(variant);
     expect(conv2d.plan(problem, SOFTWARE).variant).toBe(variant);

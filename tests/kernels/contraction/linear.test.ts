@@ -73,6 +73,7 @@ describe("linear check", () => {
 
 describe("linear select", () => {
   const geglu = { epilogue: GEGLU };
+  const large = { inChannels: [640], outChannels: 640 };
   it.each([
     ["a GPU", BASELINE_CAPS, {}, "tiled"],
     ["a GPU, GEGLU", BASELINE_CAPS, geglu, "tiled"],
@@ -80,14 +81,15 @@ describe("linear select", () => {
     ["a GPU with matrix units, GEGLU", MATRIX_CAPS, geglu, "matrix"],
     ["a GPU with matrix units, f32", MATRIX_CAPS, { dtype: "f32" }, "tiled"],
     ["a GPU with matrix units, one row", MATRIX_CAPS, { rows: 1 }, "register-1x2"],
-    ["software with matrix units", { ...MATRIX_CAPS, isSoftware: true }, {}, "register-8x4"],
+    ["software with matrix units", { ...MATRIX_CAPS, isSoftware: true }, large, "register-8x4"],
     ["a GPU, one row", BASELINE_CAPS, { rows: 1 }, "register-1x2"],
-    ["software", SOFTWARE, {}, "register-8x4"],
-    ["software, a block half full", SOFTWARE, { outChannels: 24 }, "register-8x2"],
+    ["software", SOFTWARE, large, "register-8x4"],
+    ["software, little work", SOFTWARE, {}, "register-8x2"],
+    ["software, a block half full", SOFTWARE, { ...large, outChannels: 24 }, "register-8x2"],
     ["software, one quad of columns", SOFTWARE, { outChannels: 4 }, "register-8x2"],
     ["software, GEGLU of one quad", SOFTWARE, { ...geglu, outChannels: 8 }, "register-8x2"],
     ["software, GEGLU of one column", SOFTWARE, { ...geglu, outChannels: 2 }, "register-8x2"],
-    ["software, three rows of GEGLU", SOFTWARE, { ...geglu, rows: 3 }, "register-1x2"],
+    ["software, three rows of GEGLU", SOFTWARE, { ...geglu, rows: 3 }, "register-8x2"],
     ["software, four rows", SOFTWARE, { rows: 4 }, "register-8x2"],
   ] as const)("%s", (_, caps, change, variant) => {
     const problem = { ...PROBLEM, ...change };
