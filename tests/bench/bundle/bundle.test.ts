@@ -102,7 +102,8 @@ describe("the bundle", () => {
     const exact = "--dawn-toggles=-timestamp_quantization";
     const f16 = `${exact},allow_unsafe_apis,vulkan_enable_f16_on_nvidia`;
     const full = "--model configs/sd21-clip-l --recipe-weights";
-    const forced = "--variant conv2d=matrix --variant linear=matrix";
+    const forced =
+      "--variant conv2d=matrix-patch-8 --variant linear=matrix --variant attention=matrix";
     expect(lines(record)).toEqual([
       `doctor default: ${exact} doctor`,
       `doctor f16: ${f16} doctor`,
@@ -112,7 +113,7 @@ describe("the bundle", () => {
       `parity matrix: ${f16} verify goldens --precision f16 ${forced}`,
       `model default: ${exact} bench --suite model --samples 2 ${full}`,
       `model f16: ${f16} bench --suite model --samples 2 ${full}`,
-      `model matrix: ${f16} bench --suite model --precision f16 --samples 2 ${full} ${forced}`,
+      `model matrix: ${f16} bench --suite model --precision f16 --samples 2 ${full}`,
       `kernels matrix: ${f16} bench --suite kernels --precision f16 --samples 2 --budget 30`,
       `kernels f16: ${f16} bench --suite kernels --samples 2 --budget 30`,
       `kernels default: ${exact} bench --suite kernels --samples 2 --budget 30`,
