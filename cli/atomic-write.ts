@@ -4,6 +4,7 @@ import { rmSync } from "node:fs";
 import { mkdir, rename, rm, rmdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { CliError, systemCode, systemReason } from "./errors.ts";
+import { shownPath, systemPath } from "./file-name.ts";
 import { formatBytes } from "./format.ts";
 
 /** Temporary files and folders of writes in progress, for the exit that cannot wait. */
@@ -29,16 +30,16 @@ export async function writeFileAtomically(
   let madeFolder: string | undefined;
   temporaryPaths.add(temporary);
   try {
-    madeFolder = await mkdir(folder, { recursive: true });
-    await writeFile(temporary, bytes, { flag: "wx", ...(signal ? { signal } : {}) });
+    madeFolder = await mkdir(systemPath(folder), { recursive: true });
+    await writeFile(systemPath(temporary), bytes, { flag: "wx", ...(signal ? { signal } : {}) });
     signal?.throwIfAborted();
-    await rename(temporary, path);
+    await rename(systemPath(temporary), systemPath(path));
   } catch (error) {
-    await rm(temporary, { force: true }).catch(() => undefined);
-    if (madeFolder !== undefined) await rmdir(folder).catch(() => undefined);
+    await rm(systemPath(temporary), { force: true }).catch(() => undefined);
+    if (madeFolder !== undefined) await rmdir(systemPath(folder)).catch(() => undefined);
     signal?.throwIfAborted();
     throw new CliError(
-      `cannot write ${path} (${formatBytes(bytes.byteLength)}): ${systemReason(error)}`,
+      `cannot write ${shownPath(path)} (${formatBytes(bytes.byteLength)}): ${systemReason(error)}`,
     );
   } finally {
     temporaryPaths.delete(temporary);
@@ -94,7 +95,7 @@ export async function writeFolderAtomically(
 export function removeTemporaryFiles(): void {
   for (const path of temporaryPaths) {
     try {
-      rmSync(path, { recursive: true, force: true });
+      rmSync(systemPath(path), { recursive: true, force: true });
     } catch {
       // The process ends: there is nobody left to tell.
     }

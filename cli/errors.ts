@@ -63,6 +63,8 @@ export function systemReason(error: unknown): string {
     case "ENOTDIR":
     case "EEXIST": // of mkdir; our files have names of their own
       return "a part of its path is a file, not a folder";
+    case "ELOOP":
+      return "its links lead in a circle";
     case "ENAMETOOLONG":
       return "the name is too long";
     default:
