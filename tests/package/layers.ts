@@ -189,9 +189,10 @@ export const ROOMS: readonly Room[] = [
   // The command line: each command imports the helpers, none another command.
   { name: "cli (main)", files: ["cli/main.ts"], imports: ["*"], packages: ["*"] },
   { name: "cli", imports: ["src/**"], packages: ["*"] },
+  { name: "cli/image", imports: ["cli", "src/**"], packages: ["*"] },
   ...COMMANDS.map((name): Room => ({
     name: `cli/${name}`,
-    imports: ["cli", "src/**"],
+    imports: ["cli", "cli/image", "src/**"],
     packages: ["*"],
   })),
 

@@ -1,0 +1,147 @@
+/** What an image file says about itself before its pixels are decoded. */
+import type { Sharp, SharpOptions } from "sharp";
+import { CliError, EXIT, oneLine, systemReason, usageError } from "../errors.ts";
+import type { BmpHeader } from "./bmp.ts";
+import { readBmpHeader } from "./bmp.ts";
+import type { ImageKind } from "./kinds.ts";
+import { KIND_NAMES, READABLE, recognise } from "./kinds.ts";
+import type { PngChunk } from "./metadata.ts";
+import { hiddenPngFrames, pngChunks } from "./png-chunks.ts";
+
+/** 4096 × 4096, frames of an animation together. A result has 16 times as many: 268 megapixels, 1 GiB with alpha. */
+export const MAX_INPUT_PIXELS = 4096 * 4096;
+
+/** Sizes are those of the upright picture. */
+export interface ImageHeader {
+  readonly kind: ImageKind;
+  readonly width: number;
+  readonly height: number;
+  readonly depth: 8 | 16;
+  /** Frames that are read: those of an animated GIF or WebP, else 1. */
+  readonly frames: number;
+  /** Frames or pages beside the first that are not read. */
+  readonly hiddenFrames: number;
+  /** Of a PNG. */
+  readonly chunks?: readonly PngChunk[];
+  /** All but BMP, which has its own. */
+  readonly decoder?: DecoderHeader;
+  readonly bmp?: BmpHeader;
+}
+
+/** What libvips says of a file. */
+export type DecoderHeader = Awaited<ReturnType<Sharp["metadata"]>>;
+
+/**
+ * Reads the header of a whole file. Throws `CliError` (exit code 2) where it is no image, of a kind that is not read, or
+ * too large; messages do not name the file.
+ */
+export async function inspectImage(bytes: Uint8Array): Promise<ImageHeader> {
+  const kind = readableKind(bytes);
+  const header = kind === "bmp" ? bmpHeader(bytes) : await decoderHeader(bytes, kind);
+  checkPixels(header);
+  return header;
+}
+
+function readableKind(bytes: Uint8Array): ImageKind {
+  const found = recognise(bytes);
+  if (found === undefined) throw usageError(`not an image (${READABLE} can be read)`);
+  if ("unread" in found) {
+    throw usageError(`it is ${found.unread}, which is not read. ${found.advice}`);
+  }
+  return found.kind;
+}
+
+function bmpHeader(bytes: Uint8Array): ImageHeader {
+  try {
+    const bmp = readBmpHeader(bytes);
+    const { width, height } = bmp;
+    return { kind: "bmp", width, height, depth: 8, frames: 1, hiddenFrames: 0, bmp };
+  } catch (error) {
+    throw unreadable(error);
+  }
+}
+
+async function decoderHeader(bytes: Uint8Array, kind: ImageKind): Promise<ImageHeader> {
+  if (kind === "heic") await checkHeic();
+  let decoder: DecoderHeader;
+  try {
+    decoder = await (await sharpOf(bytes, { limitInputPixels: false })).metadata();
+  } catch (error) {
+    throw unreadable(error);
+  }
+  const chunks = kind === "png" ? pngChunks(bytes) : undefined;
+  const pages = decoder.pages ?? 1;
+  const isAnimation = kind === "gif" || kind === "webp";
+  const { width, height } = isAnimation && pages > 1 ? decoder : decoder.autoOrient;
+  return {
+    kind,
+    width,
+    height: isAnimation && pages > 1 ? (decoder.pageHeight ?? height) : height,
+    depth: depthOf(decoder),
+    frames: isAnimation ? pages : 1,
+    hiddenFrames: isAnimation ? 0 : chunks ? hiddenPngFrames(chunks) : pages - 1,
+    ...(chunks && { chunks }),
+    decoder,
+  };
+}
+
+function depthOf({ depth, space }: DecoderHeader): 8 | 16 {
+  if (depth === "uchar" || space.startsWith("lab") || space === "cmyk") return 8;
+  if (depth === "ushort") return 16;
+  throw usageError(
+    `its samples are of type ${depth}; 8 and 16 bits without a sign can be read. Save it with 16 bits a channel`,
+  );
+}
+
+async function checkHeic(): Promise<void> {
+  const sharp = await loadSharp();
+  const readable = sharp.format.heif.input.fileSuffix ?? [];
+  if (readable.includes(".heic")) return;
+  throw usageError(
+    "it is a HEIC image, and the libvips that sharp brings has no decoder for its codec (HEVC). Convert it to JPEG " +
+      "or PNG first, or install sharp with a libvips of the system that has one",
+  );
+}
+
+function checkPixels({ kind, width, height, frames }: ImageHeader): void {
+  if (width * height * frames <= MAX_INPUT_PIXELS) return;
+  const of = frames > 1 ? `${frames} frames of ${width} × ${height}` : `${width} × ${height}`;
+  const advice =
+    frames > 1
+      ? `Take fewer frames, or the first alone: -o NAME.png`
+      : "Crop it or scale it down first";
+  throw usageError(
+    `${of} ${frames > 1 ? "are" : "is"} ${megapixels(width * height * frames)} megapixels, more than the ` +
+      `${megapixels(MAX_INPUT_PIXELS)} (4096 × 4096) that can be upscaled${frames > 1 ? ` of a ${KIND_NAMES[kind]}` : ""}. ${advice}`,
+  );
+}
+
+/** sharp on an image in memory. */
+export async function sharpOf(bytes: Uint8Array, options: SharpOptions): Promise<Sharp> {
+  const sharp = await loadSharp();
+  // "error" refuses cut-off files, yet not those with harmless warnings (stray bytes, odd profiles).
+  return sharp(bytes, { failOn: "error", ...options });
+}
+
+/** The package. Throws `CliError` where it is not installed. */
+export async function loadSharp(): Promise<typeof import("sharp")> {
+  try {
+    const { default: sharp } = await import("sharp");
+    return sharp;
+  } catch (error) {
+    throw new CliError(
+      `the npm package "sharp" (image files) cannot be loaded: ${systemReason(error)}. Run npm install sharp`,
+    );
+  }
+}
+
+/** What a decoder throws, as an error about the file. */
+export function unreadable(error: unknown): CliError {
+  if (error instanceof CliError) return error;
+  const reason = oneLine(error instanceof Error ? error.message : String(error));
+  return new CliError(`the image is damaged or cut off (${reason})`, EXIT.usage);
+}
+
+function megapixels(pixels: number): string {
+  return (pixels / 1e6).toFixed(1);
+}
