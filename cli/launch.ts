@@ -39,9 +39,10 @@ export interface Choice {
 
 /**
  * Returns null when this process can ask for an adapter, or the exit code of the child process that has
- * done the whole command in its place. Throws `DeviceError` where neither is possible.
+ * done the whole command in its place. `isQuiet` leaves out the lines that say which adapter it is. Throws `DeviceError`
+ * where neither is possible.
  */
-export async function launch(): Promise<number | null> {
+export async function launch(isQuiet = false): Promise<number | null> {
   if ((globalThis.navigator as Navigator | undefined)?.gpu !== undefined) return null;
   if (process.env[SOFTWARE_MARKER]) {
     correctExecPath();
@@ -51,11 +52,12 @@ export async function launch(): Promise<number | null> {
   if (process.platform !== "linux") return null;
   const { here, elsewhere } = await chooseAdapter();
   const user = userDrivers();
+  const note = (line: string) => void (isQuiet || processTerminal.note(line));
   if (here === null && user !== null) {
-    processTerminal.note(`rcod: ${user} gives no adapter here, so another one is looked for`);
+    note(`rcod: ${user} gives no adapter here, so another one is looked for`);
   }
   if (elsewhere !== null) {
-    processTerminal.note(softwareNotice(elsewhere.name));
+    note(softwareNotice(elsewhere.name));
     return runAgain(elsewhere);
   }
   if (here === null) {
@@ -66,7 +68,7 @@ export async function launch(): Promise<number | null> {
     );
   }
   if (here.isSoftware && user === null) {
-    processTerminal.note(softwareNotice(here.name.replace(/:.*/, "")));
+    note(softwareNotice(here.name.replace(/:.*/, "")));
   }
   return null;
 }

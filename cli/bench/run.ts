@@ -19,7 +19,7 @@ import { defined } from "../defined.ts";
 import { EXIT, usageError } from "../errors.ts";
 import { adapterName } from "../format.ts";
 import { withGpu } from "../gpu.ts";
-import { readImage } from "../images.ts";
+import { readImage } from "../image/decode.ts";
 import { interruptible } from "../interrupt.ts";
 import { BUNDLED_MODEL, RUNTIME } from "../package-root.ts";
 import type { Terminal } from "../terminal.ts";

@@ -11,7 +11,8 @@ import { writeFileAtomically } from "../atomic-write.ts";
 import { EXIT, describeError, usageError } from "../errors.ts";
 import { formatTable } from "../format.ts";
 import { withGpu } from "../gpu.ts";
-import { formatOfPath, readImage } from "../images.ts";
+import { readImage } from "../image/decode.ts";
+import { isImageName } from "../image/formats.ts";
 import { interruptible } from "../interrupt.ts";
 import { launch } from "../launch.ts";
 import { checkModelPaths } from "../model-paths.ts";
@@ -187,7 +188,7 @@ export async function findPairs(
 
 /** PNG, JPEG and WebP files directly in a folder, by name without extension, in the order of names. */
 async function imagesByStem(folder: string): Promise<ReadonlyMap<string, string>> {
-  const names = (await readdir(folder)).filter((name) => formatOfPath(name) !== undefined);
+  const names = (await readdir(folder)).filter(isImageName);
   if (names.length === 0) throw usageError(`${folder}: the folder has no PNG, JPEG or WebP image`);
   const byStem = new Map<string, string>();
   for (const name of names.toSorted()) {

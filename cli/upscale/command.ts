@@ -4,15 +4,30 @@ import { MIN_TILE } from "../../src/rcod/settings/options.ts";
 import type { Precision } from "../../src/rcod/settings/options.ts";
 import type { GlobalOptions } from "../command.ts";
 import { defineCommand, modelPrecisionOption, parseInteger, parseNumber } from "../command.ts";
+import type { ImageFormat } from "../image/formats.ts";
+import { FORMAT_NAMES } from "../image/formats.ts";
+import type { ProfileMode } from "../image/profile.ts";
 import type { ModelPaths } from "../model-paths.ts";
 import { addPieceOptions, modelOption } from "../model-paths.ts";
 
 const REALISM_WORDS = ["fidelity", "neutral", "realism", "auto"] as const;
 
 export interface UpscaleCliOptions extends GlobalOptions, ModelPaths {
-  /** Files, folders and globs. */
+  /** Files, folders and globs; `-` for standard input. */
   readonly input: readonly string[];
   readonly out?: string;
+  readonly format?: ImageFormat;
+  /** Of JPEG, WebP and AVIF. */
+  readonly quality?: number;
+  readonly lossless?: boolean;
+  readonly depth?: 8 | 16;
+  /** Default "keep". */
+  readonly profile?: ProfileMode;
+  readonly strip?: boolean;
+  readonly recursive?: boolean;
+  readonly skipExisting?: boolean;
+  /** Default: whether there are several images. */
+  readonly keepGoing?: boolean;
   readonly realism?: (typeof REALISM_WORDS)[number] | number;
   readonly timestep?: number;
   readonly color?: "adain" | "wavelet" | "none";
@@ -32,11 +47,52 @@ export const upscaleCommand = defineCommand<UpscaleCliOptions>((program) => {
     .command("upscale")
     .summary("upscale images four times")
     .description(
-      "Upscales images four times in width and height. PNG, JPEG and WebP files, folders and globs; results " +
-        "go beside the inputs as NAME-x4 in the same format, or where --out says.",
+      "Upscales images four times in width and height. PNG, JPEG, WebP, AVIF, GIF, TIFF and BMP files, folders and " +
+        "globs; results go beside the inputs as NAME-x4 in the same format, or where --out says. Profile, EXIF and " +
+        "the rest of what a file says are kept where the format has a place for them.",
     )
-    .argument("<input...>", "image files, folders, or globs in quotes")
-    .option("-o, --out <path>", "result file, or a folder (existing, or ending in /) for several")
+    .argument("<input...>", "image files, folders, or globs in quotes; - reads standard input")
+    .option(
+      "-o, --out <path>",
+      "result file, - for standard output, or a folder (existing, or ending in /) for several",
+    )
+    .addOption(
+      new Option(
+        "--format <f>",
+        "format of results (default: the input's, PNG where that cannot be written)",
+      ).choices(FORMAT_NAMES),
+    )
+    .option(
+      "--quality <n>",
+      "of JPEG and WebP (default 95) and AVIF (default 90), from 1 to 100",
+      parseInteger(1, 100),
+    )
+    .addOption(
+      new Option(
+        "--lossless",
+        "WebP and AVIF without any loss (default: as the input, if it is a WebP)",
+      ).conflicts("quality"),
+    )
+    .addOption(
+      new Option("--depth <bits>", "of results (default: the input's, in PNG and TIFF)")
+        .choices(["8", "16"])
+        .argParser(parseDepth),
+    )
+    .addOption(
+      new Option(
+        "--profile <mode>",
+        "keep the file's colours and their profile, or convert to sRGB",
+      )
+        .choices(["keep", "srgb"])
+        .default("keep"),
+    )
+    .option("--strip", "write no EXIF, XMP, IPTC, resolution and text, only the profile")
+    .option("--recursive", "search folders below folders, and make the same ones below --out")
+    .addOption(
+      new Option("--skip-existing", "leave out images whose result is there").conflicts("force"),
+    )
+    .option("--keep-going", "go on after an image that fails (default where there are several)")
+    .option("--no-keep-going", "end at the first image that fails")
     .addOption(modelOption());
   return addPieceOptions(command)
     .option(
@@ -76,8 +132,13 @@ export const upscaleCommand = defineCommand<UpscaleCliOptions>((program) => {
     .option("--reference", "reproduce the reference implementation, quirks included")
     .option("--force", "replace existing results")
     .option("--json", "print one JSON object with sizes, timings, adapter and memory")
-    .option("--quiet", "no progress and no summary, only errors");
+    .option("--quiet", "no progress, no notes and no summary, only errors");
 });
+
+function parseDepth(text: string): 8 | 16 {
+  if (text === "8" || text === "16") return text === "8" ? 8 : 16;
+  throw new InvalidArgumentError("Allowed choices are 8, 16.");
+}
 
 function parseRealism(text: string): (typeof REALISM_WORDS)[number] | number {
   const word = REALISM_WORDS.find((candidate) => candidate === text);

@@ -4,20 +4,11 @@ import { join } from "node:path";
 import type { Gpu } from "../../src/gpu/device.ts";
 import { DeviceLostError } from "../../src/gpu/errors.ts";
 import { requestNodeGpu } from "../../src/node/gpu.ts";
-import type { RawImage, UpscaleResult } from "../../src/rcod/settings/options.ts";
 import { defined } from "../defined.ts";
 import type { LoadModel, Model } from "../engine.ts";
 import { loadModelAt } from "../engine.ts";
-import { EXIT, describeError, usageError } from "../errors.ts";
-import { formatBytes, formatMs } from "../format.ts";
-import {
-  checkOutputSize,
-  formatOfPath,
-  hasTransparency,
-  inspectImage,
-  readImage,
-  writeImage,
-} from "../images.ts";
+import { CliError, EXIT, describeError, usageError } from "../errors.ts";
+import { FORMATS } from "../image/formats.ts";
 import { interruptible } from "../interrupt.ts";
 import { launch } from "../launch.ts";
 import type { ModelPaths } from "../model-paths.ts";
@@ -27,34 +18,30 @@ import { createProgress } from "../progress.ts";
 import type { Terminal } from "../terminal.ts";
 import { reportError } from "../terminal.ts";
 import type { UpscaleCliOptions } from "./command.ts";
-import type { Job } from "./inputs.ts";
-import { planJobs } from "./inputs.ts";
+import { geometryCheck } from "./geometry-check.ts";
+import { STREAM } from "./inputs.ts";
+import type { ImageWork, ReadyImage } from "./one-image.ts";
+import { looksReadable, readJob, upscaleJob } from "./one-image.ts";
+import type { Job, Plan } from "./outputs.ts";
+import { planJobs } from "./outputs.ts";
+import type { FailedReport, JobReport, Tally } from "./report.ts";
+import { fileName, reportLine, tallyJson, tallyLine } from "./report.ts";
+import type { Streams } from "./streams.ts";
+import { checkStandardOutput, processStreams } from "./streams.ts";
 
-/** One line of `results` under `--json`. Sizes are `[width, height]`. */
-type JobReport =
-  | {
-      readonly input: string;
-      readonly output: string;
-      readonly inputSize: readonly [number, number];
-      readonly outputSize: readonly [number, number];
-      readonly timestep: number;
-      /** Under `--realism auto`: what the timestep was chosen by. */
-      readonly predictedMetric?: number;
-      /** By stage of the engine, with `read` (decoding the file) and `write` (encoding it) around them. */
-      readonly timingsMs: Readonly<Record<string, number>>;
-      readonly totalMs: number;
-      /** Device memory: weights and activations together, and activations alone. */
-      readonly peakBytes: number;
-      readonly peakActivationBytes: number;
-    }
-  | { readonly input: string; readonly error: string };
+interface Size {
+  readonly width: number;
+  readonly height: number;
+}
 
 /** What the command takes from elsewhere; tests put their own engine here. */
 export interface UpscaleDependencies {
   /** See `launch.ts`: the exit code of the process that did the work instead, or null. */
-  readonly launch: () => Promise<number | null>;
+  readonly launch: (isQuiet?: boolean) => Promise<number | null>;
   readonly openGpu: (toggles: readonly string[]) => Promise<Gpu>;
   readonly loadModel: LoadModel;
+  /** Default: those of the process. */
+  readonly streams?: Streams;
 }
 
 const ENGINE: UpscaleDependencies = {
@@ -73,17 +60,48 @@ export async function runUpscale(
   terminal: Terminal,
   dependencies: UpscaleDependencies = ENGINE,
 ): Promise<number> {
-  const jobs = await planJobs(options.input, options.out, options.force ?? false);
+  checkUsage(options, dependencies);
+  const plan = await planJobs(options);
+  const [problem] = plan.problems;
+  if (problem !== undefined && options.keepGoing === false) {
+    throw new CliError(
+      `${fileName(problem.input)}: ${problem.error.message}`,
+      problem.error.exitCode,
+    );
+  }
   await checkModelPaths(options);
   if (options.realism === "auto") await checkHasMem(options);
-  const failures = await findBadInputs(jobs);
-  if (failures.size < jobs.length) {
-    const exitCode = await dependencies.launch();
+  const checkGeometry = await geometryCheck(options, options.reference ?? false);
+  if (await hasWork(plan.jobs, (job) => looksReadable(job, checkGeometry))) {
+    const exitCode = await dependencies.launch(options.quiet ?? false);
     if (exitCode !== null) return exitCode;
   }
-  return interruptible((signal) =>
-    new UpscaleRun(options, terminal, dependencies, signal).run(jobs, failures),
-  );
+  const { streams = processStreams } = dependencies;
+  return interruptible((signal) => {
+    const work = { options, streams, checkGeometry, signal };
+    return new UpscaleRun(work, terminal, dependencies, plan).run();
+  });
+}
+
+function checkUsage(options: UpscaleCliOptions, { streams }: UpscaleDependencies): void {
+  const { input, out, format, quality, json } = options;
+  if (quality !== undefined && format !== undefined && !FORMATS[format].hasQuality) {
+    throw usageError(`--quality is for JPEG, WebP and AVIF; ${FORMATS[format].name} has none`);
+  }
+  const isStream = out === STREAM || (out === undefined && input.includes(STREAM));
+  if (!isStream) return;
+  if (json === true) {
+    throw usageError("--json and the image would both go to standard output. Give -o FILE");
+  }
+  if (streams === undefined) checkStandardOutput();
+}
+
+async function hasWork(
+  jobs: readonly Job[],
+  isReady: (job: Job) => Promise<boolean>,
+): Promise<boolean> {
+  for (const job of jobs) if (await isReady(job)) return true;
+  return false;
 }
 
 async function checkHasMem(paths: ModelPaths): Promise<void> {
@@ -107,106 +125,109 @@ async function isRcodS(folder: string): Promise<boolean> {
   return /"instance"\s*:\s*"RCOD_S"/.test(text);
 }
 
-/** Errors that the files' headers show already, by job. */
-async function findBadInputs(jobs: readonly Job[]): Promise<ReadonlyMap<Job, unknown>> {
-  const failures = new Map<Job, unknown>();
-  for (const job of jobs) {
-    try {
-      checkOutputSize(await inspectImage(job.input), job.output);
-    } catch (error) {
-      failures.set(job, error);
-    }
-  }
-  return failures;
-}
-
 /** State of one call: the engine, loaded for the first image that can be decoded, and what has been done. */
 class UpscaleRun {
-  readonly #options: UpscaleCliOptions;
+  readonly #work: ImageWork;
   readonly #terminal: Terminal;
   readonly #dependencies: UpscaleDependencies;
-  readonly #signal: AbortSignal;
-  readonly #reports: JobReport[] = [];
+  readonly #plan: Plan;
+  readonly #reports: (JobReport | FailedReport)[] = [];
+  readonly #startedAt = performance.now();
+  #exitCode: number = EXIT.ok;
   #engine: { readonly gpu: Gpu; readonly model: Model; readonly loadMs: number } | undefined;
 
-  constructor(
-    options: UpscaleCliOptions,
-    terminal: Terminal,
-    dependencies: UpscaleDependencies,
-    signal: AbortSignal,
-  ) {
-    this.#options = options;
+  constructor(work: ImageWork, terminal: Terminal, dependencies: UpscaleDependencies, plan: Plan) {
+    this.#work = work;
     this.#terminal = terminal;
     this.#dependencies = dependencies;
-    this.#signal = signal;
+    this.#plan = plan;
   }
 
-  async run(jobs: readonly Job[], knownFailures: ReadonlyMap<Job, unknown>): Promise<number> {
-    const terminal = this.#terminal;
-    const { json = false, quiet = false } = this.#options;
-    const progress = await createProgress(terminal, quiet);
-    let exitCode: number = EXIT.ok;
+  async run(): Promise<number> {
+    const { json = false, quiet = false, keepGoing = true } = this.#work.options;
+    const { jobs, problems, isBatch } = this.#plan;
+    for (const { input, error } of problems) this.#fail(input, error);
+    const progress = await createProgress(this.#terminal, quiet);
     try {
       for (const job of jobs) {
-        this.#signal.throwIfAborted();
-        const startedAt = performance.now();
-        let image: RawImage;
-        try {
-          if (knownFailures.has(job)) throw knownFailures.get(job);
-          image = await readImage(job.input);
-        } catch (error) {
-          exitCode = this.#fail(job, error, jobs.length);
-          continue;
-        }
-        const readMs = performance.now() - startedAt;
-        // A model that does not load concerns every image: it ends the command.
-        const { model } = await this.#load(image, progress);
-        try {
-          const report = await this.#upscale(job, image, readMs, model, progress);
-          this.#reports.push(report);
-          if (!json && !quiet) terminal.out(summary(report));
-        } catch (error) {
-          progress.stop();
-          this.#signal.throwIfAborted();
-          exitCode = this.#fail(job, error, jobs.length);
-          if (error instanceof DeviceLostError) break; // nothing further can work
-        }
+        const mayGoOn = await this.#job(job, progress);
+        if (!mayGoOn || (!keepGoing && this.#exitCode !== EXIT.ok)) break;
       }
     } finally {
       progress.stop();
       this.#engine?.model.dispose();
       this.#engine?.gpu.destroy();
+      if (isBatch && !json && !quiet) this.#say(tallyLine(this.#tally()));
     }
-    if (json) terminal.out(JSON.stringify(this.#result()));
-    return exitCode;
+    if (json) this.#terminal.out(JSON.stringify(this.#result()));
+    return this.#exitCode;
   }
 
-  /** Reports a failed image and returns the command's exit code so far. */
-  #fail(job: Job, error: unknown, jobCount: number): number {
-    const exitCode = reportError(this.#terminal, error, job.input);
-    this.#reports.push({ input: job.input, error: describeError(error).message });
-    return jobCount === 1 ? exitCode : EXIT.failed;
+  /** One image; false where nothing further can work. Throws what concerns all images. */
+  async #job(job: Job, progress: ProgressDisplay): Promise<boolean> {
+    const { options, signal } = this.#work;
+    signal.throwIfAborted();
+    let ready: ReadyImage;
+    try {
+      ready = await readJob(job, this.#work);
+    } catch (error) {
+      signal.throwIfAborted();
+      this.#fail(job.input, error);
+      return true;
+    }
+    // A model that does not load concerns every image: it ends the command.
+    const { model } = await this.#load(ready.picture.frames[0], progress);
+    try {
+      const report = await upscaleJob(job, ready, model, progress, this.#work);
+      this.#reports.push(report);
+      if (options.quiet === true) return true;
+      if (report.notes !== undefined) {
+        this.#terminal.note(`rcod: ${fileName(job.input)}: ${report.notes.join("; ")}`);
+      }
+      if (options.json !== true) this.#say(reportLine(report));
+    } catch (error) {
+      progress.stop();
+      signal.throwIfAborted();
+      this.#fail(job.input, error);
+      return !(error instanceof DeviceLostError);
+    }
+    return true;
+  }
+
+  /** Reports a failed image. */
+  #fail(input: string, error: unknown): void {
+    const exitCode = reportError(this.#terminal, error, fileName(input));
+    this.#reports.push({ input, error: describeError(error).message });
+    this.#exitCode = this.#plan.isBatch ? EXIT.failed : exitCode;
+  }
+
+  /** A line of results; on stderr where the result itself goes to stdout. */
+  #say(line: string): void {
+    if (this.#plan.jobs.some(({ output }) => output === STREAM)) this.#terminal.note(line);
+    else this.#terminal.out(line);
   }
 
   /** `image`: the first; its shaders are compiled while the weights load. */
-  async #load(image: RawImage, progress: ProgressDisplay): Promise<{ readonly model: Model }> {
+  async #load(
+    { width, height }: Size,
+    progress: ProgressDisplay,
+  ): Promise<{ readonly model: Model }> {
     if (this.#engine !== undefined) return this.#engine;
     const { openGpu, loadModel } = this.#dependencies;
-    const { precision, autotune, dawnToggles, lowMemory = false } = this.#options;
-    const { tile, reference } = this.#options;
-    const { width, height } = image;
+    const { options, signal } = this.#work;
+    const { precision, autotune, dawnToggles, lowMemory = false, tile, reference } = options;
     const gpu = await openGpu(dawnToggles);
     try {
-      this.#signal.throwIfAborted();
+      signal.throwIfAborted();
       progress.start("model");
       const startedAt = performance.now();
-      const model = await loadModel(modelPaths(this.#options), {
+      const model = await loadModel(modelPaths(options), {
         gpu,
         precision,
         lowMemory,
         ...defined({ autotune }),
         prepareFor: { width, height, ...defined({ tile, reference }) },
-        signal: this.#signal,
+        signal,
         onProgress: (state) => progress.update(state),
       });
       this.#engine = { gpu, model, loadMs: performance.now() - startedAt };
@@ -219,75 +240,27 @@ class UpscaleRun {
     }
   }
 
-  async #upscale(
-    job: Job,
-    image: RawImage,
-    readMs: number,
-    model: Model,
-    progress: ProgressDisplay,
-  ): Promise<Exclude<JobReport, { readonly error: string }>> {
-    const startedAt = performance.now();
-    progress.start(job.input);
-    const { realism, timestep, color, seed, tile, reference } = this.#options;
-    const result = await model.upscale(image, {
-      ...defined({ realism, timestep, seed, tile, reference, colorFix: color }),
-      signal: this.#signal,
-      onProgress: (state) => progress.update(state),
-    });
-    progress.stop();
-    this.#signal.throwIfAborted();
-    this.#noteLostAlpha(job, result);
-    const writeStartedAt = performance.now();
-    await writeImage(job.output, result.image, this.#signal);
-    const endedAt = performance.now();
+  #tally(): Tally {
+    const { jobs, problems, skipped } = this.#plan;
     return {
-      input: job.input,
-      output: job.output,
-      inputSize: [image.width, image.height],
-      outputSize: [result.image.width, result.image.height],
-      timestep: result.timestep,
-      ...(result.predictedMetric !== undefined && { predictedMetric: result.predictedMetric }),
-      timingsMs: { read: readMs, ...result.timingsMs, write: endedAt - writeStartedAt },
-      totalMs: readMs + (endedAt - startedAt),
-      peakBytes: result.peakBytes,
-      peakActivationBytes: result.peakActivationBytes,
+      reports: this.#reports,
+      skipped,
+      left: jobs.length + problems.length - this.#reports.length,
+      totalMs: performance.now() - this.#startedAt,
     };
-  }
-
-  #noteLostAlpha(job: Job, { image }: UpscaleResult): void {
-    if (this.#options.quiet || formatOfPath(job.output) !== "jpeg" || !hasTransparency(image))
-      return;
-    this.#terminal.note(
-      `rcod: ${job.output}: JPEG has no transparency; transparent parts become white`,
-    );
   }
 
   #result(): unknown {
+    const { options } = this.#work;
     const engine = this.#engine;
     const { vendor, architecture, device, description, isSoftware } = engine?.gpu.caps ?? {};
-    const errors = this.#reports.flatMap((report) => ("error" in report ? [report.error] : []));
     return {
-      ...modelPaths(this.#options),
+      ...modelPaths(options),
       precision: engine?.model.precision ?? null,
-      lowMemory: this.#options.lowMemory ?? false,
+      lowMemory: options.lowMemory ?? false,
       adapter: engine ? { vendor, architecture, device, description, isSoftware } : null,
       loadMs: engine?.loadMs ?? null,
-      results: this.#reports,
-      failed: errors.length,
-      ...(errors[0] !== undefined && { error: errors[0] }),
+      ...tallyJson(this.#tally()),
     };
   }
-}
-
-function summary(report: Exclude<JobReport, { readonly error: string }>): string {
-  const size = ([width, height]: readonly [number, number]) => `${width} × ${height}`;
-  const { timestep, predictedMetric } = report;
-  const choice =
-    predictedMetric === undefined
-      ? ""
-      : `timestep ${timestep} for a predicted metric of ${predictedMetric.toFixed(4)}  `;
-  return (
-    `${report.input} → ${report.output}  ${size(report.inputSize)} → ${size(report.outputSize)}  ${choice}` +
-    `${formatMs(report.totalMs)}, GPU memory ${formatBytes(report.peakBytes)}`
-  );
 }

@@ -5,7 +5,7 @@ import sharp from "sharp";
 import { describe, expect, it } from "vitest";
 import { runConvert } from "../../cli/convert/run.ts";
 import { loadModelAt } from "../../cli/engine.ts";
-import { readImage } from "../../cli/images.ts";
+import { readImage } from "../../cli/image/decode.ts";
 import { describeWeights } from "../../cli/info/weights.ts";
 import type { UpscaleCliOptions } from "../../cli/upscale/command.ts";
 import { runUpscale } from "../../cli/upscale/run.ts";

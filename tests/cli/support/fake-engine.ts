@@ -1,13 +1,8 @@
 /** An engine without a GPU: nearest-neighbour upscaling that reports and aborts like the real one. */
-import type { LoadModel, Model } from "../../../cli/engine.ts";
+import type { LoadModel, Model, PixelOptions, Pixels } from "../../../cli/engine.ts";
 import { BASELINE_CAPS } from "../../../src/gpu/caps.ts";
 import type { Gpu } from "../../../src/gpu/device.ts";
-import type {
-  Progress,
-  RawImage,
-  Stage,
-  UpscaleOptions,
-} from "../../../src/rcod/settings/options.ts";
+import type { Progress, Stage } from "../../../src/rcod/settings/options.ts";
 
 const STAGES: readonly Stage[] = ["preprocess", "tokens", "encode", "unet", "decode", "color"];
 
@@ -17,19 +12,19 @@ export interface FakeEngine {
   /** What has happened, in order: `openGpu`, `load <paths> <precision>`, `upscale 3x2x4`, `dispose`, `destroy`. */
   readonly events: string[];
   /** Options of every upscale call. */
-  readonly calls: UpscaleOptions[];
+  readonly calls: PixelOptions[];
 }
 
 export interface FakeOptions {
   readonly stageMs?: number;
   readonly onLoad?: () => void;
   /** Called before every image; may throw. */
-  readonly onUpscale?: (image: RawImage) => void;
+  readonly onUpscale?: (image: Pixels) => void;
 }
 
 export function fakeEngine(options: FakeOptions = {}): FakeEngine {
   const events: string[] = [];
-  const calls: UpscaleOptions[] = [];
+  const calls: PixelOptions[] = [];
   const model: Model = {
     precision: "f32",
     dispose: () => void events.push("dispose"),
@@ -43,7 +38,7 @@ export function fakeEngine(options: FakeOptions = {}): FakeEngine {
       }
       const timingsMs = { preprocess: 1, tokens: 1, encode: 1, unet: 1, decode: 1, color: 1 };
       return {
-        image: nearest(image),
+        image: withDepth(nearest(image), upscaleOptions.depth),
         timestep: 499,
         ...(upscaleOptions.realism === "auto" && { predictedMetric: image.width / 8 }),
         timingsMs,
@@ -84,8 +79,10 @@ async function pause(ms: number, signal: AbortSignal | undefined): Promise<void>
   signal?.throwIfAborted();
 }
 
-export function nearest({ width, height, channels, data }: RawImage): RawImage {
-  const out = new Uint8Array(width * 4 * height * 4 * channels);
+/** The image four times as wide and high, by nearest neighbour. */
+export function nearest({ width, height, channels, data }: Pixels): Pixels {
+  const size = width * 4 * height * 4 * channels;
+  const out = data instanceof Uint16Array ? new Uint16Array(size) : new Uint8Array(size);
   for (let y = 0; y < height * 4; y++) {
     for (let x = 0; x < width * 4; x++) {
       const from = ((y >> 2) * width + (x >> 2)) * channels;
@@ -94,4 +91,13 @@ export function nearest({ width, height, channels, data }: RawImage): RawImage {
     }
   }
   return { width: width * 4, height: height * 4, channels, data: out };
+}
+
+function withDepth(image: Pixels, depth: 8 | 16 | undefined): Pixels {
+  const isDeep = image.data instanceof Uint16Array;
+  if (depth === undefined || (depth === 16) === isDeep) return image;
+  const data = isDeep
+    ? Uint8Array.from(image.data, (value) => Math.round(value / 257))
+    : Uint16Array.from(image.data, (value) => value * 257);
+  return { ...image, data };
 }

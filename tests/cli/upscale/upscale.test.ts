@@ -2,7 +2,7 @@ import { mkdir, readFile, readdir, writeFile } from "node:fs/promises";
 import sharp from "sharp";
 import { describe, expect, it } from "vitest";
 import { CliError } from "../../../cli/errors.ts";
-import { readImage } from "../../../cli/images.ts";
+import { readImage } from "../../../cli/image/decode.ts";
 import type { UpscaleCliOptions } from "../../../cli/upscale/command.ts";
 import { runUpscale } from "../../../cli/upscale/run.ts";
 import { DeviceLostError } from "../../../src/gpu/errors.ts";
@@ -172,6 +172,7 @@ describe("runUpscale", () => {
     expect(text.stdout).toEqual([
       expect.stringMatching(/ {2}timestep 499 for a predicted metric of 0\.6250 {2}.* m?s, GPU/),
       expect.stringMatching(/ {2}timestep 499 for a predicted metric of 0\.5000 {2}.* m?s, GPU/),
+      expect.stringMatching(/^2 done, 0 skipped, 0 failed in .* m?s$/),
     ]);
     expect(text.engine.calls[0]).toMatchObject({ realism: "auto" });
     const json = await run(["a.png", "b.png"], { realism: "auto", json: true, force: true });
@@ -282,7 +283,7 @@ describe("runUpscale", () => {
     expect((await readImage(folder.file("photo-x4.png"))).data[3]).toBe(127);
     const { stderr } = await run(["photo.png"], { out: folder.file("photo.jpg") });
     expect(stderr.at(-1)).toMatch(
-      /photo\.jpg: JPEG has no transparency; transparent parts become white$/,
+      /^rcod: .*photo\.png: JPEG has no transparency; transparent parts become white$/,
     );
   });
 

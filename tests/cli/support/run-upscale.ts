@@ -1,0 +1,45 @@
+/** `rcod upscale` in this process, with the fake engine, on files of a test's folder. */
+import type { Pixels } from "../../../cli/engine.ts";
+import type { UpscaleCliOptions } from "../../../cli/upscale/command.ts";
+import { runUpscale } from "../../../cli/upscale/run.ts";
+import type { Streams } from "../../../cli/upscale/streams.ts";
+import type { FakeEngine } from "./fake-engine.ts";
+import { fakeEngine } from "./fake-engine.ts";
+import type { RecordingTerminal } from "./terminal.ts";
+import { recordingTerminal } from "./terminal.ts";
+
+/** What a run did. */
+export interface Ran extends RecordingTerminal {
+  readonly exitCode: number;
+  readonly engine: FakeEngine;
+  /** Lines on stderr that are no progress: errors and notes. */
+  readonly told: readonly string[];
+}
+
+/** Runs the command on paths as they are. */
+export async function runOn(
+  input: readonly string[],
+  options: Partial<UpscaleCliOptions> & { readonly model: string },
+  engine: FakeEngine = fakeEngine(),
+  streams?: Streams,
+): Promise<Ran> {
+  const terminal = recordingTerminal();
+  const exitCode = await runUpscale(
+    { input, precision: "auto", dawnToggles: [], ...options },
+    terminal,
+    {
+      launch: async () => null,
+      openGpu: engine.openGpu,
+      loadModel: engine.loadModel,
+      ...(streams && { streams }),
+    },
+  );
+  const told = terminal.stderr.filter((line) => line.startsWith("rcod: "));
+  return { ...terminal, exitCode, engine, told };
+}
+
+/** An engine that remembers the images that it was given. */
+export function seeingEngine(): { readonly engine: FakeEngine; readonly seen: Pixels[] } {
+  const seen: Pixels[] = [];
+  return { engine: fakeEngine({ onUpscale: (image) => void seen.push(image) }), seen };
+}
