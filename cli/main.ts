@@ -2,6 +2,7 @@
  * The command line `rcod`. Exit codes: 0 done, 1 failed, 2 bad usage or input, 128 + signal when
  * interrupted. Results go to stdout, everything else to stderr.
  */
+import { existsSync } from "node:fs";
 import { Command, CommanderError, Option } from "commander";
 import { VERSION } from "../src/version.ts";
 import { adapterCommand } from "./adapter/command.ts";
@@ -83,6 +84,10 @@ function usageMessage(error: CommanderError, argv: readonly string[]): CliError 
   const known = command !== undefined && !error.code.endsWith("unknownCommand");
   const help = `rcod ${known ? `${command} ` : ""}--help`;
   const text = oneLine(error.message.replace(/^error: /, ""));
+  const file = /^unknown option '(-[^']*)'/.exec(text)?.[1];
+  if (file !== undefined && existsSync(file)) {
+    return new CliError(`${text}. The file of that name is written ./${file}`, EXIT.usage);
+  }
   return new CliError(`${text}${/[.?)]$/.test(text) ? "" : "."} See ${help}`, EXIT.usage);
 }
 

@@ -3,7 +3,7 @@
  * bit masks or run lengths. Packages for it were tried: bmp-ts cuts 4-bit pictures of odd width off after a row and
  * misplaces run lengths, fast-bmp knows neither palettes nor top-down.
  */
-import type { Pixels } from "./pixels.ts";
+import type { RawImage } from "../../src/rcod/settings/options.ts";
 
 /** What a file's header says; offsets are in the file. */
 export interface BmpHeader {
@@ -16,7 +16,7 @@ export interface BmpHeader {
   /** Red, green, blue, alpha; of 16 and 32 bits. */
   readonly masks: readonly [number, number, number, number];
   readonly palette: Uint8Array;
-  /** Pixels per metre. */
+  /** RawImage per metre. */
   readonly density?: readonly [number, number];
 }
 
@@ -99,7 +99,7 @@ function readPalette(file: Buffer, at: number, colours: number, step: number): U
 }
 
 /** The pixels behind a header. Throws an error with a reason where the file ends before them. */
-export function decodeBmp(bytes: Uint8Array, header: BmpHeader): Pixels {
+export function decodeBmp(bytes: Uint8Array, header: BmpHeader): RawImage {
   if (header.compression === "rle8" || header.compression === "rle4") {
     return fromPalette(header, runLengths(bytes, header));
   }
@@ -125,7 +125,7 @@ export function decodeBmp(bytes: Uint8Array, header: BmpHeader): Pixels {
   return bits === 24 ? fromBytes(header, rows) : fromMasks(header, rows);
 }
 
-function fromPalette({ width, height, palette }: BmpHeader, indices: Uint8Array): Pixels {
+function fromPalette({ width, height, palette }: BmpHeader, indices: Uint8Array): RawImage {
   const data = new Uint8Array(width * height * 3);
   for (const [i, index] of indices.entries()) {
     for (let c = 0; c < 3; c++) data[3 * i + c] = palette[3 * index + c] as number;
@@ -133,7 +133,7 @@ function fromPalette({ width, height, palette }: BmpHeader, indices: Uint8Array)
   return { width, height, channels: 3, data };
 }
 
-function fromBytes({ width, height }: BmpHeader, rows: readonly Uint8Array[]): Pixels {
+function fromBytes({ width, height }: BmpHeader, rows: readonly Uint8Array[]): RawImage {
   const data = new Uint8Array(width * height * 3);
   for (const [y, row] of rows.entries()) {
     for (let x = 0; x < width; x++) {
@@ -143,7 +143,7 @@ function fromBytes({ width, height }: BmpHeader, rows: readonly Uint8Array[]): P
   return { width, height, channels: 3, data };
 }
 
-function fromMasks(header: BmpHeader, rows: readonly Uint8Array[]): Pixels {
+function fromMasks(header: BmpHeader, rows: readonly Uint8Array[]): RawImage {
   const { width, height, bits, masks } = header;
   const channels = masks[3] === 0 ? 3 : 4;
   const data = new Uint8Array(width * height * channels);
@@ -160,7 +160,7 @@ function fromMasks(header: BmpHeader, rows: readonly Uint8Array[]): Pixels {
       }
     }
   }
-  const image: Pixels = { width, height, channels, data };
+  const image: RawImage = { width, height, channels, data };
   // Programs that know no alpha leave zeros in its place.
   return channels === 4 && isInvisible(data) ? opaque(image) : image;
 }
@@ -170,7 +170,7 @@ function isInvisible(rgba: Uint8Array): boolean {
   return true;
 }
 
-function opaque({ width, height, data }: Pixels): Pixels {
+function opaque({ width, height, data }: RawImage): RawImage {
   const rgb = new Uint8Array(width * height * 3);
   for (let i = 0; i < width * height; i++) rgb.set(data.subarray(4 * i, 4 * i + 3), 3 * i);
   return { width, height, channels: 3, data: rgb };

@@ -1,5 +1,5 @@
 /** Colours that files state and results cannot keep, converted to sRGB as browsers do. Pure arithmetic. */
-import type { Pixels } from "./pixels.ts";
+import type { RawImage } from "../../src/rcod/settings/options.ts";
 import { colourChannels, depthOf } from "./pixels.ts";
 
 /** Light (0 … 1) of a stored value (0 … 1). */
@@ -17,8 +17,8 @@ function linearToSrgb(light: number): number {
   return light <= 0.0031308 ? light * 12.92 : 1.055 * light ** (1 / 2.4) - 0.055;
 }
 
-/** Pixels in sRGB, of pixels whose values mean light by `transfer`, in primaries that `matrix` takes to sRGB's. */
-export function toSrgb(image: Pixels, transfer: Transfer, matrix?: Matrix): Pixels {
+/** RawImage in sRGB, of pixels whose values mean light by `transfer`, in primaries that `matrix` takes to sRGB's. */
+export function toSrgb(image: RawImage, transfer: Transfer, matrix?: Matrix): RawImage {
   const { channels } = image;
   const most = depthOf(image) === 16 ? 65_535 : 255;
   const data = image.data.slice();
@@ -50,7 +50,7 @@ export function cmykToRgb(image: {
   readonly height: number;
   readonly channels: number;
   readonly data: Uint8Array;
-}): Pixels {
+}): RawImage {
   const { width, height, channels, data } = image;
   const outChannels = channels > 4 ? 4 : 3; // alpha stands behind the inks
   const out = new Uint8Array(width * height * outChannels);

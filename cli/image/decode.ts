@@ -1,5 +1,6 @@
 /** From the bytes of a file to pixels, upright, in the file's own colours, and to all else that it says. */
 import type { Sharp } from "sharp";
+import type { RawImage } from "../../src/rcod/settings/options.ts";
 import { usageError } from "../errors.ts";
 import { decodeBmp } from "./bmp.ts";
 import { cmykToRgb, toSrgb } from "./colour.ts";
@@ -8,7 +9,6 @@ import { MAX_INPUT_PIXELS, inspectImage, sharpOf, unreadable } from "./header.ts
 import { jfifDensity, jpegIptc, jpegSegments } from "./jpeg-segments.ts";
 import { KIND_NAMES } from "./kinds.ts";
 import type { Metadata } from "./metadata.ts";
-import type { Pixels } from "./pixels.ts";
 import { asRgb8 } from "./pixels.ts";
 import { pngDensity, textChunks } from "./png-chunks.ts";
 import type { ColourPlan, ProfileMode } from "./profile.ts";
@@ -28,7 +28,7 @@ export interface DecodeOptions {
 /** A decoded file. */
 export interface Picture {
   /** All of one size; at least one. */
-  readonly frames: readonly [Pixels, ...Pixels[]];
+  readonly frames: readonly [RawImage, ...RawImage[]];
   /** Of an animation. */
   readonly timing?: Timing;
   readonly metadata: Metadata;
@@ -95,7 +95,7 @@ async function decodePixels(
   { kind, depth, decoder }: ImageHeader,
   plan: ColourPlan,
   frameCount: number,
-): Promise<Pixels> {
+): Promise<RawImage> {
   const image = await sharpOf(bytes, {
     limitInputPixels: MAX_INPUT_PIXELS,
     ignoreIcc: plan.kind !== "decoder",
@@ -116,7 +116,7 @@ async function decodePixels(
 }
 
 /** Grey, with alpha where there is one: of 8 bits sharp gives raw pixels of grey only without it. */
-function asGrey({ width, height, channels, data }: Pixels): Pixels {
+function asGrey({ width, height, channels, data }: RawImage): RawImage {
   const outChannels = channels === 4 ? 2 : 1;
   const grey = new Uint8Array(width * height * outChannels);
   for (let i = 0; i < width * height; i++) {
@@ -135,7 +135,7 @@ async function inks(image: Sharp) {
   return { width: info.width, height: info.height, channels: info.channels, data };
 }
 
-async function rawPixels(image: Sharp, depth: 8 | 16): Promise<Pixels> {
+async function rawPixels(image: Sharp, depth: 8 | 16): Promise<RawImage> {
   const { data, info } = await image
     .raw({ depth: depth === 16 ? "ushort" : "uchar" })
     .toBuffer({ resolveWithObject: true });
@@ -152,10 +152,10 @@ async function rawPixels(image: Sharp, depth: 8 | 16): Promise<Pixels> {
 const byteOffsetIsEven = ({ byteOffset }: Uint8Array): boolean => byteOffset % 2 === 0;
 
 /** The frames that stand below each other. */
-function framesOf(tall: Pixels, count: number): readonly [Pixels, ...Pixels[]] {
+function framesOf(tall: RawImage, count: number): readonly [RawImage, ...RawImage[]] {
   const height = tall.height / count;
   const size = tall.width * height * tall.channels;
-  const frame = (i: number): Pixels => ({
+  const frame = (i: number): RawImage => ({
     ...tall,
     height,
     data: tall.data.subarray(i * size, (i + 1) * size),

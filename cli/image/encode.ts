@@ -1,5 +1,6 @@
 /** From pixels and what a file said beside them to the bytes of a file. */
 import type { Sharp } from "sharp";
+import type { RawImage } from "../../src/rcod/settings/options.ts";
 import { CliError, oneLine } from "../errors.ts";
 import type { Timing } from "./decode.ts";
 import type { ImageFormat } from "./formats.ts";
@@ -8,7 +9,6 @@ import { loadSharp } from "./header.ts";
 import { withJpegMetadata } from "./jpeg-segments.ts";
 import type { Metadata } from "./metadata.ts";
 import { uprightXmp } from "./metadata.ts";
-import type { Pixels } from "./pixels.ts";
 import { colourChannels, depthOf, hasTransparency } from "./pixels.ts";
 import { withPngMetadata } from "./png-chunks.ts";
 import { exifOfDensity, withTiffMetadata } from "./tiff-file.ts";
@@ -40,7 +40,7 @@ const DEFAULT_QUALITY = { jpeg: 95, webp: 95, avif: 90 } as const;
  * JPEG has no alpha: transparent parts become white. Throws `CliError`.
  */
 export async function encodeImage(
-  frames: readonly [Pixels, ...Pixels[]],
+  frames: readonly [RawImage, ...RawImage[]],
   metadata: Metadata,
   options: EncodeOptions,
 ): Promise<Encoded> {
@@ -58,7 +58,7 @@ export async function encodeImage(
 
 const nameOf = ({ format }: EncodeOptions): string => FORMATS[format].name;
 
-function uprightMetadata(metadata: Metadata, { width, height }: Pixels): Metadata {
+function uprightMetadata(metadata: Metadata, { width, height }: RawImage): Metadata {
   const { exif, xmp } = metadata;
   return {
     ...metadata,
@@ -74,7 +74,7 @@ function withExifDensity(metadata: Metadata, format: ImageFormat): Metadata {
   return isNeeded ? { ...metadata, exif: exifOfDensity(density) } : metadata;
 }
 
-function lostPixels(frames: readonly Pixels[], format: ImageFormat): readonly string[] {
+function lostPixels(frames: readonly RawImage[], format: ImageFormat): readonly string[] {
   const { name, hasAlpha } = FORMATS[format];
   const notes: string[] = [];
   if (!hasAlpha && frames.some(hasTransparency)) {
@@ -88,7 +88,7 @@ function lostPixels(frames: readonly Pixels[], format: ImageFormat): readonly st
 
 /** sharp on the frames, one below the other. */
 async function encoderOf(
-  frames: readonly [Pixels, ...Pixels[]],
+  frames: readonly [RawImage, ...RawImage[]],
   { format }: EncodeOptions,
 ): Promise<Sharp> {
   const [first] = frames;
@@ -104,7 +104,7 @@ async function encoderOf(
   return image.toColourspace(isDeep ? (isGrey ? "grey16" : "rgb16") : isGrey ? "b-w" : "srgb");
 }
 
-function stacked(frames: readonly [Pixels, ...Pixels[]]): Uint8Array | Uint16Array {
+function stacked(frames: readonly [RawImage, ...RawImage[]]): Uint8Array | Uint16Array {
   const size = frames[0].data.length;
   const isDeep = depthOf(frames[0]) === 16;
   const all = isDeep ? new Uint16Array(size * frames.length) : new Uint8Array(size * frames.length);
@@ -119,7 +119,7 @@ interface Bytes {
 
 async function encodeWith(
   image: Sharp,
-  frame: Pixels,
+  frame: RawImage,
   metadata: Metadata,
   options: EncodeOptions,
 ): Promise<Bytes> {

@@ -34,7 +34,7 @@ export function jpegSegments(bytes: Uint8Array): readonly Segment[] {
   return segments;
 }
 
-/** Pixels per metre that JFIF states; undefined without, or where it only states a ratio. */
+/** RawImage per metre that JFIF states; undefined without, or where it only states a ratio. */
 export function jfifDensity(segments: readonly Segment[]): readonly [number, number] | undefined {
   const data = segments.find(
     ({ marker, data: bytes }) =>

@@ -1,6 +1,6 @@
 /** What a picture's file says beside its pixels, in a form that every format is written from. */
 
-/** All parts are optional; none is shared with the file's bytes. */
+/** All parts are optional, and may be views of the file's bytes. */
 export interface Metadata {
   /** ICC profile of the pixels. */
   readonly icc?: Uint8Array;
@@ -10,7 +10,7 @@ export interface Metadata {
   readonly xmp?: Uint8Array;
   /** IPTC's records (IIM). */
   readonly iptc?: Uint8Array;
-  /** Pixels per metre across and down. */
+  /** RawImage per metre across and down. */
   readonly density?: readonly [x: number, y: number];
   /** Chunks of a PNG with text, as they were. */
   readonly pngText?: readonly PngChunk[];
@@ -29,7 +29,7 @@ export function stripped({ icc }: Metadata): Metadata {
 
 const INCHES_PER_METRE = 1 / 0.0254;
 
-/** Pixels per metre of dots per inch. */
+/** RawImage per metre of dots per inch. */
 export const perMetre = (perInch: number): number => perInch * INCHES_PER_METRE;
 /** Dots per inch of pixels per metre. */
 export const perInch = (metre: number): number => metre / INCHES_PER_METRE;

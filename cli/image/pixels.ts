@@ -1,16 +1,14 @@
-/** Pixels on their way through the command line, with as many channels and bits as the file has. */
+/** RawImage on their way through the command line, with as many channels and bits as the file has. */
 
-import type { Pixels } from "../engine.ts";
+import type { RawImage } from "../../src/rcod/settings/options.ts";
 
-export type { Pixels };
-
-export const depthOf = ({ data }: Pixels): 8 | 16 => (data instanceof Uint16Array ? 16 : 8);
+export const depthOf = ({ data }: RawImage): 8 | 16 => (data instanceof Uint16Array ? 16 : 8);
 
 /** Channels that are colour and not alpha. */
-export const colourChannels = ({ channels }: Pixels): 1 | 3 => (channels < 3 ? 1 : 3);
+export const colourChannels = ({ channels }: RawImage): 1 | 3 => (channels < 3 ? 1 : 3);
 
 /** Whether any pixel is not opaque. */
-export function hasTransparency(image: Pixels): boolean {
+export function hasTransparency(image: RawImage): boolean {
   const { channels, data } = image;
   if (channels === colourChannels(image)) return false;
   const opaque = depthOf(image) === 16 ? 65_535 : 255;
@@ -20,8 +18,8 @@ export function hasTransparency(image: Pixels): boolean {
 
 /** As 8-bit RGB or RGBA, for what takes nothing else. */
 export function asRgb8(
-  image: Pixels,
-): Pixels & { readonly channels: 3 | 4; readonly data: Uint8Array } {
+  image: RawImage,
+): RawImage & { readonly channels: 3 | 4; readonly data: Uint8Array } {
   const { width, height, channels, data } = image;
   const hasAlpha = channels !== colourChannels(image);
   const most = depthOf(image) === 16 ? 65_535 : 255;

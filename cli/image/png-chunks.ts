@@ -30,7 +30,7 @@ function isXmp(data: Uint8Array): boolean {
   return Buffer.from(data).toString("latin1", 0, XMP_KEYWORD.length) === XMP_KEYWORD;
 }
 
-/** Pixels per metre of `pHYs`; undefined without, or where it only states a ratio. */
+/** RawImage per metre of `pHYs`; undefined without, or where it only states a ratio. */
 export function pngDensity(chunks: readonly PngChunk[]): readonly [number, number] | undefined {
   const data = chunkData(chunks, "pHYs");
   if (data === undefined || data.length < 9 || data[8] !== 1) return undefined;

@@ -136,7 +136,8 @@ function pngColours(chunks: readonly PngChunk[], isGrey: boolean): Colours {
     const isSrgb = coded[0] === 1 && coded[1] === 13;
     return isSrgb ? keep : { ...keep, note: "its colour space (cICP) was not kept" };
   }
-  const gamma = (chunkData(chunks, "gAMA")?.readUInt32BE(0) ?? 0) / 100_000;
+  const stated = chunkData(chunks, "gAMA");
+  const gamma = stated?.length === 4 ? stated.readUInt32BE(0) / 100_000 : 0;
   if (gamma === 0 || chunkData(chunks, "sRGB") !== undefined) return keep;
   const isSrgbCurve = Math.abs(gamma * 2.2 - 1) <= GAMMA_TOLERANCE;
   const matrix = isGrey ? undefined : pngMatrix(chunks);

@@ -41,6 +41,8 @@ const POINTERS: readonly number[] = [TAG.exif, TAG.gps, TAG.interoperability];
 /** Bounds for files made to hurt. */
 const MAX_TAGS = 4096;
 const MAX_DEPTH = 4;
+/** EXIF of cameras has up to some hundred KiB. */
+const MAX_EXIF_BYTES = 1 << 24;
 
 /** The first list of tags of a classic TIFF structure; null where it is none. Broken tags are left out. */
 export function readTags(bytes: Uint8Array): TagList | null {
@@ -57,6 +59,7 @@ function tagsAt(bytes: Uint8Array, at: number, isLittle: boolean, depth: number)
   if (at + 2 > bytes.length || depth > MAX_DEPTH) return [];
   const count = Math.min(view.getUint16(at, isLittle), MAX_TAGS);
   const tags: Tag[] = [];
+  const seen = new Set<number>();
   for (let i = 0; i < count; i++) {
     const entry = at + 2 + 12 * i;
     if (entry + 12 > bytes.length) break;
@@ -64,10 +67,11 @@ function tagsAt(bytes: Uint8Array, at: number, isLittle: boolean, depth: number)
     const type = view.getUint16(entry + 2, isLittle);
     const values = view.getUint32(entry + 4, isLittle);
     const size = (VALUE_BYTES[type] ?? 0) * values;
-    if (size === 0) continue;
+    if (size === 0 || seen.has(id)) continue;
+    seen.add(id);
     const from = size <= 4 ? entry + 8 : view.getUint32(entry + 8, isLittle);
     if (from + size > bytes.length) continue;
-    const value = bytes.slice(from, from + size);
+    const value = bytes.subarray(from, from + size);
     const tag = { id, type, count: values, value };
     if (!POINTERS.includes(id) || size !== 4) tags.push(tag);
     else {
@@ -132,7 +136,7 @@ export function tagNumber(list: TagList, id: number): number | undefined {
   return below === 0 ? undefined : view.getUint32(0, list.isLittle) / below;
 }
 
-/** Pixels per metre that the tags state; undefined where they do not, or only as a ratio. */
+/** RawImage per metre that the tags state; undefined where they do not, or only as a ratio. */
 export function tagDensity(list: TagList): readonly [number, number] | undefined {
   const unit = tagNumber(list, TAG.resolutionUnit) ?? 2;
   const x = tagNumber(list, TAG.xResolution);
@@ -169,8 +173,15 @@ export function describingTags({ isLittle, tags }: TagList): TagList {
 export function exifOfTags(list: TagList): Uint8Array | undefined {
   const described = describingTags(list);
   const says = described.tags.some(({ id }) => id !== TAG.orientation && !RESOLUTION.includes(id));
-  if (!says) return undefined;
+  if (!says || bytesOf(described.tags) > MAX_EXIF_BYTES) return undefined;
   return Buffer.concat([tiffHeader(list.isLittle), writeTags(described, 8, list.isLittle)]);
+}
+
+function bytesOf(tags: readonly Tag[]): number {
+  return tags.reduce(
+    (sum, tag) => sum + (tag.children ? bytesOf(tag.children) : tag.value.length),
+    0,
+  );
 }
 
 /** The eight bytes in front of tags that follow at once. */
@@ -189,6 +200,7 @@ export function uprightExif(exif: Uint8Array, width: number, height: number): Ui
   const view = viewOf(copy);
   const { isLittle } = list;
   const first = view.getUint32(4, isLittle);
+  if (first + 2 > copy.length) return copy;
   setNumber(view, first, TAG.orientation, 1, isLittle);
   const next = first + 2 + 12 * view.getUint16(first, isLittle);
   if (next + 4 <= copy.length) view.setUint32(next, 0, isLittle);

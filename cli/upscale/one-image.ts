@@ -1,3 +1,4 @@
+import type { RawImage } from "../../src/rcod/settings/options.ts";
 /** One image from file to file: read, checked, upscaled frame by frame, written. */
 import { writeFileAtomically } from "../atomic-write.ts";
 import { defined } from "../defined.ts";
@@ -13,7 +14,6 @@ import { FORMATS, formatOfKind } from "../image/formats.ts";
 import type { ImageHeader } from "../image/header.ts";
 import { inspectImage } from "../image/header.ts";
 import { stripped } from "../image/metadata.ts";
-import type { Pixels } from "../image/pixels.ts";
 import { depthOf } from "../image/pixels.ts";
 import { readImageFile } from "../image/source.ts";
 import type { ProgressDisplay } from "../progress.ts";
@@ -136,18 +136,21 @@ export async function upscaleJob(
 
 /** The bits of a result: those asked for, or the input's, as far as the format has them. */
 function depthOfResult(
-  { depth }: UpscaleCliOptions,
-  input: Pixels,
+  { depth, reference = false }: UpscaleCliOptions,
+  input: RawImage,
   format: ImageFormat,
 ): { readonly bits: 8 | 16; readonly notes: readonly string[] } {
   const wanted = depth ?? depthOf(input);
   const { name, depth: most } = FORMATS[format];
-  if (wanted <= most) return { bits: wanted, notes: [] };
-  return { bits: most, notes: [`${name} is written with ${most} bits a channel, not ${wanted}`] };
+  if (wanted === 8) return { bits: 8, notes: [] };
+  if (most === 8) return { bits: 8, notes: [`${name} is written with 8 bits a channel, not 16`] };
+  return reference
+    ? { bits: 8, notes: ["--reference gives 8 bits a channel"] }
+    : { bits: 16, notes: [] };
 }
 
 interface Frames {
-  readonly images: readonly [Pixels, ...Pixels[]];
+  readonly images: readonly [RawImage, ...RawImage[]];
   readonly timestep: number;
   readonly predictedMetric?: number;
   readonly timingsMs: Readonly<Record<string, number>>;
@@ -165,7 +168,7 @@ async function upscaleFrames(
   { options, signal }: Pick<ImageWork, "options" | "signal">,
 ): Promise<Frames> {
   const { realism, timestep, color, seed, tile, reference } = options;
-  const images: Pixels[] = [];
+  const images: RawImage[] = [];
   const timingsMs: Record<string, number> = {};
   let first: Awaited<ReturnType<Model["upscale"]>> | undefined;
   let peakBytes = 0;

@@ -88,6 +88,9 @@ function checkUsage(options: UpscaleCliOptions, { streams }: UpscaleDependencies
   if (quality !== undefined && format !== undefined && !FORMATS[format].hasQuality) {
     throw usageError(`--quality is for JPEG, WebP and AVIF; ${FORMATS[format].name} has none`);
   }
+  if (options.reference === true && options.depth === 16) {
+    throw usageError("--depth 16 is not for --reference, which rounds to 8 bits as its model does");
+  }
   const isStream = out === STREAM || (out === undefined && input.includes(STREAM));
   if (!isStream) return;
   if (json === true) {

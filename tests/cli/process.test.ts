@@ -1,5 +1,5 @@
 /** `rcod` as a user runs it: real processes of the compiled program. */
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { mkdir, readFile, readdir, symlink, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
@@ -128,6 +128,71 @@ describe("input that is no good", () => {
       `rcod: ${folder.file("a-x4.png")} exists already. Use --force to replace it\n`,
     );
     expect(await readFile(folder.file("a-x4.png"), "utf8")).toBe("old");
+  });
+});
+
+describe("file names", () => {
+  it("that begin with a dash are explained, and work behind ./", async () => {
+    await save(folder.file("-photo.png"), plain(2, 2));
+    const bare = spawnSync(process.execPath, [stage.rcod, "upscale", "-photo.png"], {
+      cwd: folder.path,
+      encoding: "utf8",
+    });
+    expect([bare.status, bare.stdout, bare.stderr]).toEqual([
+      2,
+      "",
+      "rcod: unknown option '-photo.png'. The file of that name is written ./-photo.png\n",
+    ]);
+    const args = [stage.driver, "here", "polite", "./-photo.png", "--", "-photo.png"];
+    const found = spawnSync(process.execPath, args, { cwd: folder.path, encoding: "utf8" });
+    expect([found.status, found.stderr.match(/^rcod: .*$/gm)]).toEqual([0, null]);
+    expect(await readdir(folder.path)).toEqual(["-photo-x4.png", "-photo.png"]);
+  });
+
+  it("that are no UTF-8 come through from the shell", async () => {
+    await save(folder.file("a.png"), plain(2, 2));
+    const script =
+      'cd "$1" && mv a.png "$(printf \'\\377 ]\\n.png\')" && exec "$2" "$3" here polite *.png';
+    const result = spawnSync("sh", [
+      "-c",
+      script,
+      "sh",
+      folder.path,
+      process.execPath,
+      stage.driver,
+    ]);
+    expect([result.status, String(result.stdout)]).toEqual([
+      0,
+      expect.stringMatching(/^\\xff \].*\.png → .*-x4\.png {2}2 × 2 → 8 × 8/),
+    ]);
+    const names = await readdir(folder.path, { encoding: "buffer" });
+    expect(names.every((name) => name[0] === 0xff)).toBe(true);
+    expect(names).toHaveLength(2);
+  });
+});
+
+describe("standard input and output", () => {
+  it("carry the image and nothing else", async () => {
+    const input = await plain(3, 2).png().toBuffer();
+    const args = [stage.driver, "here", "polite", "-", "--format", "webp"];
+    const { status, stdout, stderr } = spawnSync(process.execPath, args, { input });
+    expect(status, String(stderr)).toBe(0);
+    expect(stdout.toString("latin1", 8, 12)).toBe("WEBP");
+    expect(stdout.length).toBe(8 + stdout.readUInt32LE(4));
+    expect(String(stderr)).toMatch(/^standard input → standard output {2}3 × 2 → 12 × 8/m);
+  });
+
+  it("end at SIGINT while nothing comes in", async () => {
+    const child = spawn(process.execPath, [stage.driver, "here", "polite", "-"], {
+      stdio: ["pipe", "pipe", "pipe"],
+    });
+    let stderr = "";
+    child.stderr.on("data", (chunk: Buffer) => (stderr += chunk.toString()));
+    // More than a pipe holds: it has gone out once the command reads.
+    await new Promise((resolve) => child.stdin.write(Buffer.alloc(1 << 20), resolve));
+    child.kill("SIGINT");
+    const exitCode = await new Promise((resolve) => child.once("close", resolve));
+    expect([exitCode, stderr]).toEqual([130, "rcod: interrupted\n"]);
   });
 });
 

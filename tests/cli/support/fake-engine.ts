@@ -1,8 +1,13 @@
 /** An engine without a GPU: nearest-neighbour upscaling that reports and aborts like the real one. */
-import type { LoadModel, Model, PixelOptions, Pixels } from "../../../cli/engine.ts";
+import type { LoadModel, Model } from "../../../cli/engine.ts";
 import { BASELINE_CAPS } from "../../../src/gpu/caps.ts";
 import type { Gpu } from "../../../src/gpu/device.ts";
-import type { Progress, Stage } from "../../../src/rcod/settings/options.ts";
+import type {
+  Progress,
+  RawImage,
+  Stage,
+  UpscaleOptions,
+} from "../../../src/rcod/settings/options.ts";
 
 const STAGES: readonly Stage[] = ["preprocess", "tokens", "encode", "unet", "decode", "color"];
 
@@ -12,19 +17,19 @@ export interface FakeEngine {
   /** What has happened, in order: `openGpu`, `load <paths> <precision>`, `upscale 3x2x4`, `dispose`, `destroy`. */
   readonly events: string[];
   /** Options of every upscale call. */
-  readonly calls: PixelOptions[];
+  readonly calls: UpscaleOptions[];
 }
 
 export interface FakeOptions {
   readonly stageMs?: number;
   readonly onLoad?: () => void;
   /** Called before every image; may throw. */
-  readonly onUpscale?: (image: Pixels) => void;
+  readonly onUpscale?: (image: RawImage) => void;
 }
 
 export function fakeEngine(options: FakeOptions = {}): FakeEngine {
   const events: string[] = [];
-  const calls: PixelOptions[] = [];
+  const calls: UpscaleOptions[] = [];
   const model: Model = {
     precision: "f32",
     dispose: () => void events.push("dispose"),
@@ -80,7 +85,7 @@ async function pause(ms: number, signal: AbortSignal | undefined): Promise<void>
 }
 
 /** The image four times as wide and high, by nearest neighbour. */
-export function nearest({ width, height, channels, data }: Pixels): Pixels {
+export function nearest({ width, height, channels, data }: RawImage): RawImage {
   const size = width * 4 * height * 4 * channels;
   const out = data instanceof Uint16Array ? new Uint16Array(size) : new Uint8Array(size);
   for (let y = 0; y < height * 4; y++) {
@@ -93,7 +98,7 @@ export function nearest({ width, height, channels, data }: Pixels): Pixels {
   return { width: width * 4, height: height * 4, channels, data: out };
 }
 
-function withDepth(image: Pixels, depth: 8 | 16 | undefined): Pixels {
+function withDepth(image: RawImage, depth: 8 | 16 | undefined): RawImage {
   const isDeep = image.data instanceof Uint16Array;
   if (depth === undefined || (depth === 16) === isDeep) return image;
   const data = isDeep

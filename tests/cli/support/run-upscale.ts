@@ -1,8 +1,8 @@
-/** `rcod upscale` in this process, with the fake engine, on files of a test's folder. */
-import type { Pixels } from "../../../cli/engine.ts";
 import type { UpscaleCliOptions } from "../../../cli/upscale/command.ts";
 import { runUpscale } from "../../../cli/upscale/run.ts";
 import type { Streams } from "../../../cli/upscale/streams.ts";
+/** `rcod upscale` in this process, with the fake engine, on files of a test's folder. */
+import type { RawImage } from "../../../src/rcod/settings/options.ts";
 import type { FakeEngine } from "./fake-engine.ts";
 import { fakeEngine } from "./fake-engine.ts";
 import type { RecordingTerminal } from "./terminal.ts";
@@ -39,7 +39,7 @@ export async function runOn(
 }
 
 /** An engine that remembers the images that it was given. */
-export function seeingEngine(): { readonly engine: FakeEngine; readonly seen: Pixels[] } {
-  const seen: Pixels[] = [];
+export function seeingEngine(): { readonly engine: FakeEngine; readonly seen: RawImage[] } {
+  const seen: RawImage[] = [];
   return { engine: fakeEngine({ onUpscale: (image) => void seen.push(image) }), seen };
 }

@@ -2,8 +2,8 @@ import { spawnSync } from "node:child_process";
 import { mkdir, readFile, readdir, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
-import type { Pixels } from "../../../cli/engine.ts";
 import { CliError } from "../../../cli/errors.ts";
+import type { RawImage } from "../../../src/rcod/settings/options.ts";
 import { fakeEngine } from "../support/fake-engine.ts";
 import { noise, plain, save, saveCutOff } from "../support/image-files.ts";
 import { runOn, seeingEngine } from "../support/run-upscale.ts";
@@ -228,7 +228,7 @@ describe("an animation", () => {
     const { engine, seen } = seeingEngine();
     const { exitCode, stdout } = await runOn([await film()], model(), engine);
     expect(exitCode).toBe(0);
-    expect(seen.map(({ width, height, data }: Pixels) => [width, height, data[0]])).toEqual([
+    expect(seen.map(({ width, height, data }: RawImage) => [width, height, data[0]])).toEqual([
       [3, 2, 30],
       [3, 2, 120],
       [3, 2, 220],
@@ -257,6 +257,7 @@ describe("bits and channels", () => {
     ["a.png", 16, { depth: 8 }, 8],
     ["a.png", 16, { format: "jpeg" }, 8],
     ["a.png", 8, { depth: 16 }, 16],
+    ["a.png", 16, { reference: true }, 8],
     ["a.png", 8, {}, undefined],
   ] as const)(
     "%s of %i bits with %j asks the engine for depth %s",
