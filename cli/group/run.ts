@@ -186,10 +186,11 @@ export async function findPairs(
   return { pairs, isFolder: true };
 }
 
-/** PNG, JPEG and WebP files directly in a folder, by name without extension, in the order of names. */
+/** Image files directly in a folder, by name without extension, in the order of names. */
 async function imagesByStem(folder: string): Promise<ReadonlyMap<string, string>> {
   const names = (await readdir(folder)).filter(isImageName);
-  if (names.length === 0) throw usageError(`${folder}: the folder has no PNG, JPEG or WebP image`);
+  if (names.length === 0)
+    throw usageError(`${folder}: the folder has no file with the name of an image`);
   const byStem = new Map<string, string>();
   for (const name of names.toSorted()) {
     const stem = name.slice(0, -extname(name).length);

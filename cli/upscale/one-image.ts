@@ -1,5 +1,5 @@
-import type { RawImage } from "../../src/rcod/settings/options.ts";
 /** One image from file to file: read, checked, upscaled frame by frame, written. */
+import type { RawImage } from "../../src/rcod/settings/options.ts";
 import { writeFileAtomically } from "../atomic-write.ts";
 import { defined } from "../defined.ts";
 import type { Model } from "../engine.ts";

@@ -34,7 +34,9 @@ describe("pairs", () => {
     await mkdir(folder.file("lq"));
     await mkdir(folder.file("hq"));
     const [low, high] = [folder.file("lq"), folder.file("hq")];
-    await expect(findPairs(low, high)).rejects.toThrow("the folder has no PNG, JPEG or WebP image");
+    await expect(findPairs(low, high)).rejects.toThrow(
+      "the folder has no file with the name of an image",
+    );
     await touch("lq/a.png", "lq/b.png", "hq/a.png", "x.png");
     await expect(findPairs(low, high)).rejects.toThrow(
       `1 image has no partner of the same name: ${folder.file("lq", "b.png")}`,
