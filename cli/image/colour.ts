@@ -76,6 +76,14 @@ export const SRGB_PRIMARIES: readonly [Chromaticity, Chromaticity, Chromaticity,
   [0.15, 0.06],
 ];
 
+/** Of Display P3, likewise. */
+export const P3_PRIMARIES: typeof SRGB_PRIMARIES = [
+  [0.3127, 0.329],
+  [0.68, 0.32],
+  [0.265, 0.69],
+  [0.15, 0.06],
+];
+
 /** Bradford's cone responses of XYZ, by which white points are adapted. */
 const BRADFORD: Matrix = [
   [0.8951, 0.2664, -0.1614],

@@ -12,7 +12,7 @@ import type { Metadata } from "./metadata.ts";
 import { asRgb8 } from "./pixels.ts";
 import { pngDensity, textChunks } from "./png-chunks.ts";
 import type { ColourPlan, ProfileMode } from "./profile.ts";
-import { planColours } from "./profile.ts";
+import { avifCodes, planColours, pngCodes } from "./profile.ts";
 import { readImageFile } from "./source.ts";
 import { tiffMetadata } from "./tiff-file.ts";
 import { readTags, tagDensity } from "./tiff-tags.ts";
@@ -63,7 +63,12 @@ export async function decodeImage(
     }
   }
   const { plan, note } = planColours(
-    { space: decoder?.space ?? "srgb", icc: decoder?.icc, chunks: header.chunks },
+    {
+      space: decoder?.space ?? "srgb",
+      icc: decoder?.icc,
+      chunks: header.chunks,
+      codes: kind === "avif" ? avifCodes(bytes) : header.chunks && pngCodes(header.chunks),
+    },
     options.profile,
   );
   const frameCount = options.frames === "all" ? header.frames : 1;
@@ -71,10 +76,8 @@ export async function decodeImage(
   const notes = [...(note === undefined ? [] : [note]), ...hiddenNote(header, hidden)];
   const tall = await decodePixels(bytes, header, plan, frameCount);
   const frames = framesOf(tall, frameCount);
-  const metadata = {
-    ...metadataOf(bytes, header),
-    ...(plan.kind === "keep" && plan.icc && { icc: plan.icc }),
-  };
+  const icc = plan.kind === "keep-p3" ? await p3Profile() : plan.kind === "keep" && plan.icc;
+  const metadata = { ...metadataOf(bytes, header), ...(icc && { icc }) };
   const timing = frameCount > 1 && {
     delaysMs: decoder?.delay ?? [],
     loops: decoder?.loop ?? 0,
@@ -184,6 +187,13 @@ function metadataOf(bytes: Uint8Array, { kind, chunks = [], decoder }: ImageHead
     ...(density && { density }),
     ...(pngText.length > 0 && { pngText }),
   };
+}
+
+/** libvips' own profile of Display P3, for pixels that a code says are such. */
+async function p3Profile(): Promise<Buffer | undefined> {
+  const image = await sharpOf(new Uint8Array(3), { raw: { width: 1, height: 1, channels: 3 } });
+  const png = await image.withIccProfile("p3").png().toBuffer();
+  return (await (await sharpOf(png, {})).metadata()).icc;
 }
 
 /** The decoder leaves the letters in front of EXIF where a file has them. */

@@ -1,6 +1,6 @@
 /** What a file says about its colours, and what is done with it. */
 import type { Matrix, Transfer } from "./colour.ts";
-import { SRGB_PRIMARIES, primariesToSrgb, srgbToLinear } from "./colour.ts";
+import { P3_PRIMARIES, SRGB_PRIMARIES, primariesToSrgb, srgbToLinear } from "./colour.ts";
 import type { PngChunk } from "./metadata.ts";
 import { chunkData } from "./png-chunks.ts";
 
@@ -11,6 +11,8 @@ export type ProfileMode = "keep" | "srgb";
 export type ColourPlan =
   /** As they are; the result gets the profile. */
   | { readonly kind: "keep"; readonly icc?: Uint8Array }
+  /** As they are; they are Display P3 by a code, and the result gets a profile that says so. */
+  | { readonly kind: "keep-p3" }
   /** To sRGB by the profile, or from Lab, in the decoder. */
   | { readonly kind: "decoder" }
   /** Inks without a profile. */
@@ -31,10 +33,18 @@ export interface ColourFacts {
   readonly icc?: Uint8Array | undefined;
   /** Of a PNG. */
   readonly chunks?: readonly PngChunk[] | undefined;
+  /** Codes of primaries and transfer function, as in H.273: of a PNG's `cICP` and of AVIF's `nclx`. */
+  readonly codes?: ColourCodes | undefined;
 }
 
+/** Codes of H.273. */
+export type ColourCodes = readonly [primaries: number, transfer: number];
+
 /** Plans the colours of one file. */
-export function planColours({ space, icc, chunks }: ColourFacts, mode: ProfileMode): Colours {
+export function planColours(
+  { space, icc, chunks, codes }: ColourFacts,
+  mode: ProfileMode,
+): Colours {
   const profileSpace = icc && colourSpaceOfIcc(icc);
   if (space === "cmyk") {
     return profileSpace === "CMYK"
@@ -44,6 +54,7 @@ export function planColours({ space, icc, chunks }: ColourFacts, mode: ProfileMo
   if (space.startsWith("lab"))
     return { plan: { kind: "decoder" }, note: "Lab was converted to sRGB" };
   const isGrey = space === "b-w" || space.startsWith("grey");
+  if (icc === undefined && codes !== undefined) return codedColours(codes, isGrey, mode);
   if (icc === undefined) return pngColours(chunks ?? [], isGrey);
   if (isGrey && profileSpace === "GRAY") {
     const transfer = greyTransfer(icc);
@@ -128,14 +139,46 @@ function parametricCurve(bytes: Buffer): Transfer | undefined {
 const GAMMA_TOLERANCE = 0.05;
 const PRIMARY_TOLERANCE = 0.005;
 
-/** A PNG without a profile may state gamma and primaries. `sRGB` and `cICP` go before them. */
+/** Of H.273: BT.709's primaries and Display P3's; transfer functions that are sRGB's or as good as. */
+const CODES = { bt709: 1, unspecified: 2, p3: 12, transfers: [1, 2, 6, 13] } as const;
+
+/** The codes of a PNG's `cICP`. */
+export function pngCodes(chunks: readonly PngChunk[]): ColourCodes | undefined {
+  const data = chunkData(chunks, "cICP");
+  return data?.length === 4 ? [data[0] as number, data[1] as number] : undefined;
+}
+
+/** The codes of AVIF's property `colr`, which stands near the beginning. */
+export function avifCodes(bytes: Uint8Array): ColourCodes | undefined {
+  const head = Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(bytes.length, 1 << 16));
+  const at = head.indexOf("colrnclx", 0, "latin1");
+  if (at < 0 || at + 12 > head.length) return undefined;
+  return [head.readUInt16BE(at + 8), head.readUInt16BE(at + 10)];
+}
+
+function codedColours(
+  [primaries, transfer]: ColourCodes,
+  isGrey: boolean,
+  mode: ProfileMode,
+): Colours {
+  const keep: Colours = { plan: { kind: "keep" } };
+  const isKnown = (CODES.transfers as readonly number[]).includes(transfer);
+  const isSrgb = isGrey || primaries === CODES.bt709 || primaries === CODES.unspecified;
+  if (isKnown && isSrgb) return keep;
+  if (!isKnown || primaries !== CODES.p3) {
+    return { ...keep, note: `its colour space (code ${primaries}/${transfer}) is taken as sRGB` };
+  }
+  if (mode === "keep") return { plan: { kind: "keep-p3" } };
+  const matrix = primariesToSrgb(P3_PRIMARIES);
+  return {
+    plan: { kind: "transfer", transfer: srgbToLinear, ...(matrix && { matrix }) },
+    note: "Display P3 was converted to sRGB",
+  };
+}
+
+/** A PNG without a profile may state gamma and primaries. `sRGB` goes before them. */
 function pngColours(chunks: readonly PngChunk[], isGrey: boolean): Colours {
   const keep: Colours = { plan: { kind: "keep" } };
-  const coded = chunkData(chunks, "cICP");
-  if (coded !== undefined) {
-    const isSrgb = coded[0] === 1 && coded[1] === 13;
-    return isSrgb ? keep : { ...keep, note: "its colour space (cICP) was not kept" };
-  }
   const stated = chunkData(chunks, "gAMA");
   const gamma = stated?.length === 4 ? stated.readUInt32BE(0) / 100_000 : 0;
   if (gamma === 0 || chunkData(chunks, "sRGB") !== undefined) return keep;

@@ -2,6 +2,8 @@ import { readFile } from "node:fs/promises";
 import { deflateSync } from "node:zlib";
 import sharp from "sharp";
 import { describe, expect, it } from "vitest";
+import { CliError } from "../../../cli/errors.ts";
+import { avifCodes } from "../../../cli/image/profile.ts";
 import { plain } from "../support/image-files.ts";
 import { decode, encode, largestError, numbers, profile, withChunks } from "../support/pictures.ts";
 
@@ -218,9 +220,47 @@ describe("a PNG's gamma and primaries", () => {
     expect([...(await decode(file)).frames[0].data]).toEqual(SWATCHES);
   });
 
-  it("tells that a coded colour space is not kept", async () => {
-    const file = withChunks(await png(), [["cICP", Buffer.from([9, 16, 0, 1])]]);
-    expect((await decode(file)).notes).toEqual(["its colour space (cICP) was not kept"]);
+  it("counts only where it is whole", async () => {
+    // What decoders think of such a chunk is theirs; here it must be no error of ours.
+    const file = withChunks(await png(), [["gAMA", Buffer.from([1])]]);
+    const found = await decode(file).catch((error: unknown) => error);
+    if (found instanceof Error) expect(found).toBeInstanceOf(CliError);
+  });
+});
+
+describe("a coded colour space", () => {
+  const png = (...codes: readonly number[]) =>
+    swatches()
+      .png()
+      .toBuffer()
+      .then((file) => withChunks(file, [["cICP", Buffer.from([...codes, 0, 1])]]));
+
+  it("that is sRGB changes nothing", async () => {
+    const { frames, metadata, notes } = await decode(await png(1, 13));
+    expect([[...frames[0].data], metadata.icc, notes]).toEqual([SWATCHES, undefined, []]);
+  });
+
+  it("that is Display P3 becomes its profile, or sRGB when asked", async () => {
+    const { icc, file: tagged } = await taggedP3(8);
+    const kept = await decode(await png(12, 13));
+    expect([[...kept.frames[0].data], kept.metadata.icc, kept.notes]).toEqual([SWATCHES, icc, []]);
+    const converted = await decode(await png(12, 13), { profile: "srgb" });
+    const expected = await sharp(tagged).raw().toBuffer();
+    expect(largestError(converted.frames[0].data, expected)).toBeLessThanOrEqual(2); // lcms' tables
+    expect(converted.notes).toEqual(["Display P3 was converted to sRGB"]);
+  });
+
+  it("of another kind is told", async () => {
+    expect((await decode(await png(9, 16))).notes).toEqual([
+      "its colour space (code 9/16) is taken as sRGB",
+    ]);
+  });
+
+  it("is read from AVIF's property", () => {
+    const box = Buffer.from("\0\0\0\x13colrnclx\0\x0c\0\x0d\0\x06\x80", "latin1");
+    expect(avifCodes(Buffer.concat([Buffer.alloc(200), box]))).toEqual([12, 13]);
+    expect(avifCodes(Buffer.alloc(200))).toBeUndefined();
+    expect(avifCodes(box.subarray(0, 14))).toBeUndefined();
   });
 });
 

@@ -102,6 +102,14 @@ function bmp(): Buffer {
   return bytes;
 }
 
+const NAMES: Readonly<Record<string, string>> = {
+  png: "PNG",
+  jpeg: "JPEG",
+  webp: "WebP",
+  gif: "GIF",
+  tiff: "TIFF",
+};
+
 /** Runs the command on a file without an extension, so that only its bytes say what it is. */
 async function upscale(bytes: Buffer): Promise<{
   readonly result: string;
@@ -119,15 +127,7 @@ async function upscale(bytes: Buffer): Promise<{
   const written = await readFile(folder.file(names.at(-1) as string));
   const { format = "", pages = 1, compression } = await sharp(written).metadata();
   return {
-    result:
-      {
-        png: "PNG",
-        jpeg: "JPEG",
-        webp: "WebP",
-        gif: "GIF",
-        tiff: "TIFF",
-        heif: compression === "av1" ? "AVIF" : "",
-      }[format] ?? "",
+    result: format === "heif" && compression === "av1" ? "AVIF" : (NAMES[format] ?? format),
     bits: seen[0]?.data instanceof Uint16Array ? 16 : 8,
     told: told.join("\n"),
     pages,
