@@ -4,11 +4,11 @@ import { CliError, EXIT, oneLine, systemReason, usageError } from "../errors.ts"
 import type { BmpHeader } from "./bmp.ts";
 import { readBmpHeader } from "./bmp.ts";
 import type { ImageKind } from "./kinds.ts";
-import { KIND_NAMES, READABLE, recognise } from "./kinds.ts";
+import { READABLE, recognise } from "./kinds.ts";
 import type { PngChunk } from "./metadata.ts";
 import { hiddenPngFrames, pngChunks } from "./png-chunks.ts";
 
-/** 4096 × 4096, frames of an animation together. A result has 16 times as many: 268 megapixels, 1 GiB with alpha. */
+/** 4096 × 4096, frames that are upscaled together. A result has 16 times as many: 268 megapixels, 1 GiB with alpha. */
 export const MAX_INPUT_PIXELS = 4096 * 4096;
 
 /** Sizes are those of the upright picture. */
@@ -103,16 +103,23 @@ async function checkHeic(): Promise<void> {
   );
 }
 
-function checkPixels({ kind, width, height, frames }: ImageHeader): void {
-  if (width * height * frames <= MAX_INPUT_PIXELS) return;
-  const of = frames > 1 ? `${frames} frames of ${width} × ${height}` : `${width} × ${height}`;
-  const advice =
-    frames > 1
-      ? `Take fewer frames, or the first alone: -o NAME.png`
-      : "Crop it or scale it down first";
-  throw usageError(
-    `${of} ${frames > 1 ? "are" : "is"} ${megapixels(width * height * frames)} megapixels, more than the ` +
-      `${megapixels(MAX_INPUT_PIXELS)} (4096 × 4096) that can be upscaled${frames > 1 ? ` of a ${KIND_NAMES[kind]}` : ""}. ${advice}`,
+function checkPixels({ width, height }: ImageHeader): void {
+  if (width * height <= MAX_INPUT_PIXELS) return;
+  throw tooLarge(`${width} × ${height} is`, width * height, "Crop it or scale it down first");
+}
+
+/** Throws `CliError` (exit code 2) where all frames of an animation together are too large. */
+export function checkFrames({ width, height, frames }: ImageHeader): void {
+  const pixels = width * height * frames;
+  if (pixels <= MAX_INPUT_PIXELS) return;
+  const advice = "Take fewer frames, or the first alone: -o NAME.png";
+  throw tooLarge(`${frames} frames of ${width} × ${height} are`, pixels, advice);
+}
+
+function tooLarge(what: string, pixels: number, advice: string): CliError {
+  return usageError(
+    `${what} ${megapixels(pixels)} megapixels, more than the ${megapixels(MAX_INPUT_PIXELS)} (4096 × 4096) that can be ` +
+      `upscaled. ${advice}`,
   );
 }
 

@@ -3,7 +3,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import sharp from "sharp";
 import { describe, expect, it } from "vitest";
 import { readImage } from "../../../cli/image/decode.ts";
-import { MAX_INPUT_PIXELS, inspectImage } from "../../../cli/image/header.ts";
+import { MAX_INPUT_PIXELS, checkFrames, inspectImage } from "../../../cli/image/header.ts";
 import { readImageFile } from "../../../cli/image/source.ts";
 import { crc32 } from "../../reference/crc32.ts";
 import { COLOUR, noise, plain, save, saveCutOff } from "../support/image-files.ts";
@@ -273,9 +273,12 @@ describe("what cannot be read", () => {
     const data = Buffer.alloc(width * width * frames * 3);
     for (let i = 0; i < frames; i++) data.fill(10 * i, i * width * width * 3); // equal ones are joined
     const bytes = await sharp(data, { raw }).webp({ effort: 0 }).toBuffer();
-    await expect(inspectImage(bytes)).rejects.toThrow(
+    const header = await inspectImage(bytes);
+    expect(() => checkFrames(header)).toThrow(
       /^17 frames of 1024 × 1024 are 17\.8 megapixels, .* or the first alone: -o NAME\.png$/,
     );
+    const { frames: read } = await decode(bytes, { frames: "first" });
+    expect([read.length, read[0].width, read[0].height]).toEqual([1, width, width]);
   });
 
   it("takes a 20 000 pixels wide strip, and refuses a larger image in one sentence", async () => {
