@@ -32,7 +32,10 @@ export interface Encoded {
   readonly notes: readonly string[];
 }
 
-/** Of 100, high enough that what the model has added survives: about 45 dB on a photograph in both. */
+/**
+ * Of 100, high enough that what the model has added survives: on examples/photos/boats.png 45.9 dB, 42.4 and 45.5. WebP
+ * halves the resolution of colour, and a higher quality does not bring it back.
+ */
 const DEFAULT_QUALITY = { jpeg: 95, webp: 95, avif: 90 } as const;
 
 /**
