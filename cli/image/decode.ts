@@ -6,7 +6,7 @@ import { decodeBmp } from "./bmp.ts";
 import { cmykToRgb, toSrgb } from "./colour.ts";
 import type { ImageHeader } from "./header.ts";
 import { MAX_INPUT_PIXELS, inspectImage, sharpOf, unreadable } from "./header.ts";
-import { jfifDensity, jpegIptc, jpegSegments } from "./jpeg-segments.ts";
+import { jfifDensity, jpegComments, jpegIptc, jpegSegments } from "./jpeg-segments.ts";
 import { KIND_NAMES } from "./kinds.ts";
 import type { Metadata } from "./metadata.ts";
 import { asRgb8 } from "./pixels.ts";
@@ -180,12 +180,14 @@ function metadataOf(bytes: Uint8Array, { kind, chunks = [], decoder }: ImageHead
   const xmp = decoder?.xmp;
   const iptc = ofTiff.iptc ?? jpegIptc(segments);
   const pngText = textChunks(chunks);
+  const comments = jpegComments(segments);
   return {
     ...(exif && { exif }),
     ...(xmp && { xmp }),
     ...(iptc && { iptc }),
     ...(density && { density }),
     ...(pngText.length > 0 && { pngText }),
+    ...(comments.length > 0 && { comments }),
   };
 }
 

@@ -12,7 +12,7 @@ import { uprightXmp } from "./metadata.ts";
 import { colourChannels, depthOf, hasTransparency } from "./pixels.ts";
 import { withPngMetadata } from "./png-chunks.ts";
 import { exifOfDensity, withTiffMetadata } from "./tiff-file.ts";
-import { uprightExif } from "./tiff-tags.ts";
+import { readTags, tagDensity, uprightExif } from "./tiff-tags.ts";
 import { withWebpMetadata } from "./webp-chunks.ts";
 
 /** How a file is encoded. */
@@ -51,7 +51,12 @@ export async function encodeImage(
   const notes = lostPixels(frames, options.format);
   try {
     const image = await encoderOf(frames, options);
-    const { bytes, lost } = await encodeWith(image, frames[0], upright, options);
+    const encoded = await encodeWith(image, frames[0], upright, options);
+    const { bytes } = encoded;
+    const lost = [
+      ...encoded.lost,
+      ...(losesDensity(upright, options.format) ? [NAMES.density] : []),
+    ];
     const kept = lost.length === 0 ? [] : [`${listed(lost)} cannot be kept in ${nameOf(options)}`];
     return { bytes, notes: [...notes, ...kept] };
   } catch (error) {
@@ -73,8 +78,17 @@ function uprightMetadata(metadata: Metadata, { width, height }: RawImage): Metad
 /** WebP and AVIF have no place of their own for the resolution: it goes into EXIF. */
 function withExifDensity(metadata: Metadata, format: ImageFormat): Metadata {
   const { exif, density } = metadata;
-  const isNeeded = (format === "webp" || format === "avif") && density && !exif;
+  const isNeeded = hasDensityInExif(format) && density && !exif;
   return isNeeded ? { ...metadata, exif: exifOfDensity(density) } : metadata;
+}
+
+const hasDensityInExif = (format: ImageFormat): boolean => format === "webp" || format === "avif";
+
+/** Whether the resolution has no place: EXIF that is kept as it is does not state it. */
+function losesDensity({ exif, density }: Metadata, format: ImageFormat): boolean {
+  if (!hasDensityInExif(format) || !density || !exif) return false;
+  const tags = readTags(exif);
+  return tags === null || tagDensity(tags) === undefined;
 }
 
 function lostPixels(frames: readonly RawImage[], format: ImageFormat): readonly string[] {
@@ -132,7 +146,7 @@ async function encodeWith(
   switch (format) {
     case "png": {
       const bytes = withPngMetadata(await image.png().toBuffer(), metadata);
-      return { bytes, lost: namesOf(metadata, ["iptc"]) };
+      return { bytes, lost: namesOf(metadata, ["iptc", "comments"]) };
     }
     case "jpeg": {
       const jpeg = await image
@@ -149,22 +163,22 @@ async function encodeWith(
       const webp = await image.webp({ ...how, ...loop }).toBuffer();
       const hasAlpha = frame.channels !== colourChannels(frame);
       const bytes = withWebpMetadata(webp, metadata, { width, height, hasAlpha });
-      return { bytes, lost: namesOf(metadata, ["iptc", "pngText"]) };
+      return { bytes, lost: namesOf(metadata, ["iptc", "pngText", "comments"]) };
     }
     case "avif":
       return {
         bytes: await encodeAvif(image, metadata, options),
-        lost: namesOf(metadata, ["iptc", "pngText"]),
+        lost: namesOf(metadata, ["iptc", "pngText", "comments"]),
       };
     case "tiff": {
       const how = { compression: "deflate", predictor: "horizontal" } as const;
       const bytes = withTiffMetadata(await image.tiff(how).toBuffer(), metadata);
-      return { bytes, lost: namesOf(metadata, ["pngText"]) };
+      return { bytes, lost: namesOf(metadata, ["pngText", "comments"]) };
     }
     case "gif":
       return {
         bytes: await image.gif({ ...loop }).toBuffer(),
-        lost: namesOf(metadata, ["exif", "xmp", "iptc", "density", "pngText"]),
+        lost: namesOf(metadata, ["exif", "xmp", "iptc", "density", "pngText", "comments"]),
       };
     default:
       return format satisfies never;
@@ -196,6 +210,7 @@ const NAMES = {
   iptc: "IPTC",
   density: "the resolution",
   pngText: "PNG text",
+  comments: "comments",
 } as const;
 
 /** Of the parts that a format has no place for: those that are there. */

@@ -9,7 +9,14 @@ const ICC = Buffer.from("ICC_PROFILE\0", "latin1");
 const PHOTOSHOP = Buffer.from("Photoshop 3.0\0", "latin1");
 const RESOURCE = Buffer.from("8BIM", "latin1");
 const IPTC_RESOURCE = 0x0404;
-const MARKER = { app0: 0xe0, app1: 0xe1, app2: 0xe2, app13: 0xed, scan: 0xda } as const;
+const MARKER = {
+  app0: 0xe0,
+  app1: 0xe1,
+  app2: 0xe2,
+  app13: 0xed,
+  comment: 0xfe,
+  scan: 0xda,
+} as const;
 
 interface Segment {
   readonly marker: number;
@@ -47,6 +54,11 @@ export function jfifDensity(segments: readonly Segment[]): readonly [number, num
   return density[0] > 0 && density[1] > 0 ? density : undefined;
 }
 
+/** Comments, without the segments around them. */
+export function jpegComments(segments: readonly Segment[]): readonly Uint8Array[] {
+  return segments.flatMap(({ marker, data }) => (marker === MARKER.comment ? [data] : []));
+}
+
 /** IPTC's records among Photoshop's resources. */
 export function jpegIptc(segments: readonly Segment[]): Uint8Array | undefined {
   for (const { marker, data } of segments) {
@@ -77,7 +89,7 @@ export function withJpegMetadata(
   jpeg: Buffer,
   metadata: Metadata,
 ): { readonly bytes: Buffer; readonly lost: readonly string[] } {
-  const { icc, exif, xmp, iptc, density } = metadata;
+  const { icc, exif, xmp, iptc, density, comments = [] } = metadata;
   const segments: Buffer[] = [jfif(density)];
   const lost: string[] = [];
   const add = (name: string, marker: number, data: Buffer) => {
@@ -88,6 +100,7 @@ export function withJpegMetadata(
   if (xmp !== undefined) add("XMP", MARKER.app1, Buffer.concat([XMP, xmp]));
   if (icc !== undefined) segments.push(...iccSegments(icc));
   if (iptc !== undefined) add("IPTC", MARKER.app13, iptcBlock(iptc));
+  for (const comment of comments) add("a comment", MARKER.comment, Buffer.from(comment));
   const rest = jpeg.subarray(2 + ownJfifBytes(jpeg));
   return { bytes: Buffer.concat([jpeg.subarray(0, 2), ...segments, rest]), lost };
 }

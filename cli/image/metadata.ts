@@ -14,6 +14,8 @@ export interface Metadata {
   readonly density?: readonly [x: number, y: number];
   /** Chunks of a PNG with text, as they were. */
   readonly pngText?: readonly PngChunk[];
+  /** Comments of a JPEG, in whatever letters they are. */
+  readonly comments?: readonly Uint8Array[];
 }
 
 /** A chunk of a PNG: its four letters and its data. */

@@ -206,6 +206,17 @@ const ROWS: Readonly<Record<string, (format: ImageFormat) => Promise<string>>> =
     ]);
     return "kept";
   },
+  "JPEG comment": async (format) => {
+    const jpeg = await plain(4, 4).jpeg().toBuffer();
+    const comment = Buffer.from("\xff\xfe\0\x0dsome words", "latin1");
+    comment.writeUInt16BE(comment.length - 2, 2);
+    const input = Buffer.concat([jpeg.subarray(0, 2), comment, jpeg.subarray(2)]);
+    const written = await write(input, format);
+    if (!written.bytes.includes("some words"))
+      return `lost${isTold(written, /comments cannot be kept in/)}`;
+    expect(written.bytes.includes(comment)).toBe(true);
+    return "kept";
+  },
   frames: async (format) => {
     const raw = Buffer.concat([30, 120, 220].map((value) => Buffer.alloc(8 * 8 * 3, value)));
     const film = await sharp(raw, { raw: { width: 8, height: 24, channels: 3, pageHeight: 8 } })
@@ -300,6 +311,27 @@ describe("a result of the input's own format", () => {
       expect(after?.get(tag), tag).toBe(before?.get(tag));
     }
     expect(second.told).toBe("");
+  });
+
+  it("tells that a resolution is lost that EXIF beside it does not state", async () => {
+    const jpeg = await plain(4, 4)
+      .withExif({ IFD0: { Make: "Maker" } })
+      .jpeg()
+      .toBuffer();
+    const exif = Buffer.from((await sharp(jpeg).metadata()).exif?.subarray(6) ?? []);
+    // libvips adds a resolution to each EXIF that it writes: here its tags become unknown ones.
+    const at = exif.readUInt32LE(4);
+    for (let i = 0; i < exif.readUInt16LE(at); i++) {
+      const entry = at + 2 + 12 * i;
+      if ([0x011a, 0x011b].includes(exif.readUInt16LE(entry)))
+        exif.writeUInt16LE(0xfff0 + i, entry);
+    }
+    const file = withChunks(await plain(4, 4).png().toBuffer(), [
+      ["pHYs", Buffer.concat([numbers(11_811, 11_811), Buffer.from([1])])],
+      ["eXIf", exif],
+    ]);
+    expect((await write(file, "webp")).told).toMatch(/the resolution cannot be kept in WebP/);
+    expect((await write(file, "tiff")).told).toBe("");
   });
 
   it("keeps IPTC from a TIFF to a JPEG and back", async () => {
