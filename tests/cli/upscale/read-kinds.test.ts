@@ -125,7 +125,7 @@ async function upscale(bytes: Buffer): Promise<{
   expect(exitCode).toBe(0);
   const names = (await readdir(folder.path)).filter((name) => name.startsWith("picture-x4"));
   const written = await readFile(folder.file(names.at(-1) as string));
-  const { format = "", pages = 1, compression } = await sharp(written).metadata();
+  const { format, pages = 1, compression } = await sharp(written).metadata();
   return {
     result: format === "heif" && compression === "av1" ? "AVIF" : (NAMES[format] ?? format),
     bits: seen[0]?.data instanceof Uint16Array ? 16 : 8,
