@@ -14,8 +14,8 @@ import { emptyPlace, mustRun, packTo, root, run } from "./support.ts";
  * Largest download of the library without a model, minified and gzipped, in bytes: what the main entry loads at once, and
  * that with what loads on demand: the reader of files of torch.save, and pictures of 16 bits.
  */
-const SIZE_AT_ONCE = 112_000;
-const SIZE_IN_ALL = 122_000;
+const SIZE_AT_ONCE = 113_000;
+const SIZE_IN_ALL = 122_500;
 
 /** Entries of the package, with something that each exports. */
 const ENTRIES: Readonly<Record<string, readonly string[]>> = {
@@ -169,7 +169,7 @@ describe("the package", () => {
       code,
       place,
     );
-    expect(found.trim()).toBe(`${join(installed, "goldens")} 37`);
+    expect(found.trim()).toBe(`${join(installed, "goldens")} 40`);
   });
 
   it("has source maps that lead to the sources", async () => {
