@@ -174,15 +174,12 @@ function patchRefusal(p: Conv2dProblem, caps: Caps, variant: Conv2dVariant): str
 const LEAST_WINOGRAD_QUADS = 4;
 
 /**
- * Whether Winograd saves enough: not on a shortcut, of which `patch-winograd` does 1.5 times the products. A prediction by the code of
- * six cards' compilers (bench/NOTES.md).
+ * Whether Winograd saves enough. On a shortcut `patch-winograd` does 1.5 times the products, which twice as many channels as x has
+ * leave worth it. A prediction by the code of six cards' compilers (bench/NOTES.md).
  */
 function suitsPatchWinograd(p: Conv2dProblem, caps: Caps): boolean {
-  const [quads, shortcutQuads] = [p.inChannels, p.shortcutChannels].map((channels) =>
-    channels.reduce((sum, count) => sum + quadCount(count), 0),
-  ) as [number, number];
-  if (quads < LEAST_WINOGRAD_QUADS || shortcutQuads > quads) return false;
-  return refusal(p, caps, "patch-winograd") === null;
+  const quads = p.inChannels.reduce((sum, count) => sum + quadCount(count), 0);
+  return quads >= LEAST_WINOGRAD_QUADS && refusal(p, caps, "patch-winograd") === null;
 }
 
 function refusal(p: Conv2dProblem, caps: Caps, variant: Conv2dVariant): string | null {
