@@ -4,6 +4,7 @@ import { adapterNames, isSoftwareAdapter } from "../gpu/caps.ts";
 import type { Gpu, GpuOptions } from "../gpu/device.ts";
 import { requestGpu } from "../gpu/device.ts";
 import { DeviceError, messageOf } from "../gpu/errors.ts";
+import { pollPatiently } from "./patient-polling.ts";
 
 /** How Dawn is started and a device requested. */
 export interface NodeGpuOptions extends Omit<GpuOptions, "gpu"> {
@@ -60,11 +61,13 @@ function quietVulkanLoader(): void {
 export async function requestNodeGpu(options: NodeGpuOptions = {}): Promise<Gpu> {
   const { toggles, withoutFeatures = [], ...rest } = options;
   const listed = (process.env["RCOD_WITHOUT_FEATURES"] ?? "").split(",");
-  return requestGpu({
+  const gpu = await requestGpu({
     ...rest,
     withoutFeatures: [...withoutFeatures, ...listed],
     gpu: await nodeGpuProvider(toggles),
   });
+  if (gpu.caps.isSoftware) pollPatiently(); // a GPU computes with cores of its own
+  return gpu;
 }
 
 /** What an adapter says it is. */
