@@ -199,7 +199,7 @@ export function createApp(client: WorkerClient, { settings, isDebug, canvas }: A
     openImage: (blob, name, cut) =>
       act("image", async ({ signal }) => {
         const info = await client.call("openImage", cut ? { blob, cut } : { blob }, { signal });
-        const frame = cut ?? { x: 0, y: 0, ...info };
+        const frame = cut ?? { x: 0, y: 0, width: info.width, height: info.height };
         store.set({ image: { ...info, name, blob, frame }, results: [], mask: null });
       }),
     chooseModel: (modelChoice) => {

@@ -43,6 +43,8 @@ export interface ModelInfo {
 export interface ImageInfo {
   readonly width: number;
   readonly height: number;
+  /** What of the file is not in the picture, a sentence each. */
+  readonly notes: readonly string[];
 }
 
 /** A region of a picture in its own pixels, and the longest side that it is reduced to. */

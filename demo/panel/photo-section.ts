@@ -16,6 +16,7 @@ const SMALLER_SIDES = [1024, 512, 256, 128];
 export function createPhotoSection(app: App, stage: Stage): HTMLElement {
   const name = h("p", { class: "photo-name" });
   const size = h("p", { class: "photo-size" });
+  const notes = h("p", { class: "photo-size", role: "note", hidden: true });
   const advice = h("div", { class: "advice", role: "note", hidden: true });
   let shown: readonly unknown[] = [];
   app.store.subscribe(({ image, model, device }) => {
@@ -27,6 +28,8 @@ export function createPhotoSection(app: App, stage: Stage): HTMLElement {
     name.textContent = image.name;
     name.title = image.name;
     size.textContent = `${pixels(image.width, image.height)} → ${pixels(image.width * upscale, image.height * upscale)}`;
+    notes.hidden = image.notes.length === 0;
+    notes.textContent = image.notes.join(" ");
     const expected = estimateMs(image.width * image.height, device);
     const isLong = expected !== null && expected > LONG_MS;
     const isLarge = image.width * image.height > LARGE_PIXELS;
@@ -47,7 +50,7 @@ export function createPhotoSection(app: App, stage: Stage): HTMLElement {
   return h(
     "section",
     { class: "panel-section photo" },
-    h("div", { class: "photo-text" }, name, size),
+    h("div", { class: "photo-text" }, name, size, notes),
     button({ class: "button is-quiet" }, () => choosePhoto(app), "Replace"),
     advice,
   );

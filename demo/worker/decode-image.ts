@@ -1,11 +1,17 @@
 /** Pixels of an image file. */
 import type { ImageCut } from "../protocol.ts";
 
+/** Pixels, and what of the file is not in them, a sentence each. */
+export interface DecodedImage {
+  readonly image: ImageData;
+  readonly notes: readonly string[];
+}
+
 /**
  * sRGB pixels of a file that the browser can read, turned as its EXIF orientation says.
  * @throws TypeError for what is no image
  */
-export async function decodeImage(blob: Blob, cut?: ImageCut): Promise<ImageData> {
+export async function decodeImage(blob: Blob, cut?: ImageCut): Promise<DecodedImage> {
   let bitmap: ImageBitmap;
   try {
     bitmap = cut
@@ -25,10 +31,70 @@ export async function decodeImage(blob: Blob, cut?: ImageCut): Promise<ImageData
     });
     if (context === null) throw new Error("image: the browser gave no canvas to read pixels with");
     context.drawImage(bitmap, 0, 0);
-    return context.getImageData(0, 0, width, height);
+    const image = context.getImageData(0, 0, width, height);
+    const notes = [await framesNote(blob), await depthNote(blob), gamutNote(bitmap)];
+    return { image, notes: notes.filter((note) => note !== null) };
   } finally {
     bitmap.close();
   }
+}
+
+/** Of an animation the browser gives the first frame. Not every browser counts them. */
+async function framesNote(blob: Blob): Promise<string | null> {
+  if (!("ImageDecoder" in globalThis) || !(await ImageDecoder.isTypeSupported(blob.type)))
+    return null;
+  const decoder = new ImageDecoder({ data: blob.stream(), type: blob.type });
+  try {
+    await decoder.completed;
+    const count = decoder.tracks.selectedTrack?.frameCount ?? 1;
+    return count > 1 ? `The first of ${count} frames.` : null;
+  } catch {
+    return null; // the bitmap is there all the same
+  } finally {
+    decoder.close();
+  }
+}
+
+/** Canvases have 8 bits. */
+async function depthNote(blob: Blob): Promise<string | null> {
+  const head = new Uint8Array(await blob.slice(0, 25).arrayBuffer());
+  const isPng = head[0] === 0x89 && head[1] === 0x50;
+  return isPng && head[24] === 16 ? "8 of its 16 bits a channel." : null;
+}
+
+/** Colours are compared on a copy of so many pixels a side. */
+const GAMUT_SIDE = 256;
+/** Rows of the matrix from linear Display P3 to linear sRGB. */
+const P3_TO_SRGB: readonly (readonly number[])[] = [
+  [1.2249, -0.2247, 0],
+  [-0.042, 1.0419, 0],
+  [-0.0197, -0.0786, 1.0979],
+];
+/** Beyond what rounding to 8 bits explains. */
+const GAMUT_SLACK = 0.01;
+
+/** Whether the picture has colours that sRGB, in which it is upscaled, has not. */
+function gamutNote(bitmap: ImageBitmap): string | null {
+  const colorSpace = "display-p3";
+  const canvas = new OffscreenCanvas(GAMUT_SIDE, GAMUT_SIDE);
+  const context = canvas.getContext("2d", { colorSpace, willReadFrequently: true });
+  if (context === null) return null;
+  context.drawImage(bitmap, 0, 0, GAMUT_SIDE, GAMUT_SIDE);
+  const { data } = context.getImageData(0, 0, GAMUT_SIDE, GAMUT_SIDE, { colorSpace });
+  const light = Float32Array.from({ length: 256 }, (_, level) =>
+    level <= 10 ? level / 255 / 12.92 : ((level / 255 + 0.055) / 1.055) ** 2.4,
+  );
+  for (let i = 0; i < data.length; i += 4) {
+    if (data[i + 3] !== 255) continue;
+    const rgb = [0, 1, 2].map((c) => light[data[i + c] as number] as number);
+    for (const row of P3_TO_SRGB) {
+      const value = row.reduce((sum, weight, c) => sum + weight * (rgb[c] as number), 0);
+      if (value < -GAMUT_SLACK || value > 1 + GAMUT_SLACK) {
+        return "Its colours beyond sRGB are brought into it; the command line keeps them.";
+      }
+    }
+  }
+  return null;
 }
 
 function sizeOptions({ width, height, maxSide }: ImageCut): ImageBitmapOptions {

@@ -1,4 +1,3 @@
-/** The worker's state: one device, one model, one picture, the last results. */
 import type { Gpu, Progress, RcodModel, UpscaleOptions } from "rcod-webgpu";
 import { loadModel, requestGpu } from "rcod-webgpu";
 import type {
@@ -11,6 +10,8 @@ import type {
   SaveOptions,
   UpscaleSettings,
 } from "../protocol.ts";
+/** The worker's state: one device, one model, one picture, the last results. */
+import type { DecodedImage } from "./decode-image.ts";
 import { LayerStore } from "./layers.ts";
 import { describeDevice, modelName, modelSource } from "./model-choice.ts";
 import { resultInfo } from "./result-info.ts";
@@ -120,11 +121,11 @@ export class Session {
     };
   }
 
-  setImage(image: ImageData): ImageInfo {
+  setImage({ image, notes }: DecodedImage): ImageInfo {
     this.#image = image;
     this.#layers?.setSource(image, this.#model?.configs.rcod.upscale ?? USUAL_UPSCALE);
     this.view.redraw();
-    return { width: image.width, height: image.height };
+    return { width: image.width, height: image.height, notes };
   }
 
   async upscale(settings: UpscaleSettings, context: RunContext): Promise<ResultInfo> {

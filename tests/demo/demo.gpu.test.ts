@@ -7,6 +7,7 @@ import type { Page } from "puppeteer-core";
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { launchUsable } from "../../bench/chromium.ts";
+import { withPngMetadata } from "../../cli/image/png-chunks.ts";
 import { folderFiles } from "../../src/node/index.ts";
 import { loadModel } from "../../src/rcod/model.ts";
 import type { FileSet } from "../../src/weights/index.ts";
@@ -239,6 +240,56 @@ describe.skipIf(browser === null)("a visit", () => {
     await page.click("#remedy");
     await page.waitForFunction(() => rcodDemo?.store.get().model?.name === "rcod-tiny");
     expect((await stateOf(page)).problem).toBeNull();
+  });
+
+  it("says what of a file is not in the picture: frames, depth, colours", async () => {
+    const side = { width: 12, height: 12, channels: 3 } as const;
+    const plain = (level: number) => Buffer.alloc(12 * 12 * 3, level);
+    const frames = Buffer.concat([plain(0), plain(120), plain(255)]);
+    const raw = { ...side, height: 36, pageHeight: 12 };
+    const deep = Uint16Array.from({ length: 12 * 12 * 3 }, (_, i) => i * 150);
+    const red = Buffer.from(Uint8Array.from({ length: 12 * 12 * 3 }, (_, i) => (i % 3 ? 0 : 255)));
+    const ofP3 = await sharp(plain(9), { raw: side }).withIccProfile("p3").png().toBuffer();
+    const { icc } = await sharp(ofP3).metadata();
+    const cases: readonly (readonly [type: string, bytes: Buffer, note: string])[] = [
+      [
+        "image/gif",
+        await sharp(frames, { raw })
+          .gif({ delay: [50, 50, 50] })
+          .toBuffer(),
+        "The first of 3 frames.",
+      ],
+      [
+        "image/png",
+        await sharp(deep, { raw: side }).toColourspace("rgb16").png().toBuffer(),
+        "8 of its 16 bits a channel.",
+      ],
+      [
+        "image/png",
+        withPngMetadata(await sharp(red, { raw: side }).png().toBuffer(), { icc: icc as Buffer }),
+        "Its colours beyond sRGB are brought into it; the command line keeps them.",
+      ],
+      ["image/png", await sharp(plain(9), { raw: side }).png().toBuffer(), ""],
+    ];
+    for (const [i, [type, bytes, note]] of cases.entries()) {
+      await page.evaluate(
+        (base64, mime, name) => {
+          const data = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
+          const clipboardData = new DataTransfer();
+          clipboardData.items.add(new File([data], name, { type: mime }));
+          dispatchEvent(new ClipboardEvent("paste", { clipboardData }));
+        },
+        bytes.toString("base64"),
+        type,
+        `pasted ${i}`,
+      );
+      await page.waitForFunction(
+        (name) => document.querySelector(".photo-name")?.textContent === name,
+        { timeout: PATIENCE_MS },
+        `pasted ${i}`,
+      );
+      expect(await page.$eval(".photo-text [role=note]", (node) => node.textContent)).toBe(note);
+    }
   });
 
   it("has left no error in the console and broken no policy", async () => {
