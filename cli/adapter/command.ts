@@ -17,7 +17,7 @@ export const adapterCommand = defineCommand<AdapterOptions>((program) =>
     .summary("software adapters for machines without a GPU: see, install, remove")
     .description(
       "Where no GPU answers, commands compute on the CPU, by SwiftShader, which comes along, or by llvmpipe of a current " +
-        "Mesa, which is about 4 times as fast. `install` has apt fetch Mesa from Debian's archive into your cache folder: " +
+        "Mesa, which is more than twice as fast. `install` has apt fetch Mesa from Debian's archive into your cache folder: " +
         "no root, nothing is installed in the system, and commands take it from then on. `remove` deletes it. `status` " +
         "says what there is and which is used.",
     )

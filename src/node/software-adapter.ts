@@ -52,7 +52,7 @@ export function slownessOf(name: string): string {
 /** How to get a faster one, without its full stop; null where this is it. */
 export function fasterAdapter(name: string): string | null {
   return /swiftshader/i.test(name)
-    ? "rcod adapter install fetches a software adapter that is 4 times as fast"
+    ? "rcod adapter install fetches a software adapter that is more than twice as fast"
     : null;
 }
 

@@ -112,7 +112,7 @@ describe("launch", () => {
     expect(args).toEqual([...process.execArgv, ...process.argv.slice(1)]);
     expect(options?.env).toMatchObject({ PATH: process.env["PATH"], ...shader.env });
     expect(said()).toBe(
-      `${NOTICE} (SwiftShader), about 1000 times slower. rcod adapter install fetches a software adapter that is 4 times as fast\n`,
+      `${NOTICE} (SwiftShader), about 1000 times slower. rcod adapter install fetches a software adapter that is more than twice as fast\n`,
     );
     expect(process.listenerCount("SIGHUP")).toBe(0);
   });

@@ -66,7 +66,9 @@ describe("runDoctor", () => {
     };
     const slow = await named("SwiftShader Device (Subzero)");
     expect(slow).toMatch(/^Verdict: works, on the CPU: correct, yet about 1000 times slower/m);
-    expect(slow).toMatch(/^ {2}- Without a GPU: rcod adapter install fetches .* 4 times as fast$/m);
+    expect(slow).toMatch(
+      /^ {2}- Without a GPU: rcod adapter install fetches .* more than twice as fast$/m,
+    );
     const fast = await named("llvmpipe: Mesa 26.1.6 (LLVM 19.1.7)");
     expect(fast).toMatch(/^Verdict: works, on the CPU: correct, yet some hundred times slower/m);
     expect(fast).not.toContain("adapter install");
