@@ -6,6 +6,7 @@
  * So its questions wait for a millisecond each once they have come in a row for a while. They are told from other calls of
  * `setImmediate` by being functions of an addon, without arguments. All others stay as they are.
  */
+import { promisify } from "node:util";
 
 /** Questions in a row that are asked at once: most answers come within them, as those of a compiled shader. */
 const AT_ONCE = 64;
@@ -30,17 +31,12 @@ export function pollPatiently(): void {
     return inRow < AT_ONCE ? immediate(callback) : setTimeout(callback, PAUSE_MS);
   };
   // Its promisified form is a property.
-  globalThis.setImmediate = Object.assign(patient, immediate) as typeof setImmediate;
-  for (const key of Object.getOwnPropertySymbols(immediate)) {
-    Object.defineProperty(
-      patient,
-      key,
-      Object.getOwnPropertyDescriptor(immediate, key) as PropertyDescriptor,
-    );
-  }
+  Object.defineProperties(patient, {
+    [promisify.custom]: Object.getOwnPropertyDescriptor(immediate, promisify.custom) ?? {},
+  });
+  globalThis.setImmediate = patient as typeof setImmediate;
 }
 
-/** A function of an addon: neither written in a script nor bound by one. */
 /** A function of an addon: neither written in a script nor bound by one. */
 const isNative = (callback: unknown): boolean =>
   typeof callback === "function" &&

@@ -40,7 +40,8 @@ describe("polling by an addon", () => {
       if (turns < 32) setImmediate(asAddon(ask));
     };
     setImmediate(asAddon(ask));
-    while (turns < 32) {
+    const isDone = (): boolean => turns >= 32;
+    while (!isDone()) {
       await pause(1);
       pauses++;
     }
