@@ -1,6 +1,6 @@
 /** Colours that files state and results cannot keep, converted to sRGB as browsers do. Pure arithmetic. */
+import { colorChannels, highestLevel } from "../../src/rcod/images/raw-image.ts";
 import type { RawImage } from "../../src/rcod/settings/options.ts";
-import { colourChannels, depthOf } from "./pixels.ts";
 
 /** Light (0 … 1) of a stored value (0 … 1). */
 export type Transfer = (value: number) => number;
@@ -20,14 +20,14 @@ function linearToSrgb(light: number): number {
 /** RawImage in sRGB, of pixels whose values mean light by `transfer`, in primaries that `matrix` takes to sRGB's. */
 export function toSrgb(image: RawImage, transfer: Transfer, matrix?: Matrix): RawImage {
   const { channels } = image;
-  const most = depthOf(image) === 16 ? 65_535 : 255;
+  const most = highestLevel(image);
   const data = image.data.slice();
   const light = Float64Array.from({ length: most + 1 }, (_, value) => transfer(value / most));
   const store = (value: number) => Math.round(most * linearToSrgb(Math.min(1, Math.max(0, value))));
-  if (matrix === undefined || colourChannels(image) === 1) {
+  if (matrix === undefined || colorChannels(image) === 1) {
     const stored = Uint16Array.from(light, store);
     for (let i = 0; i < data.length; i += channels) {
-      for (let c = 0; c < colourChannels(image); c++) {
+      for (let c = 0; c < colorChannels(image); c++) {
         data[i + c] = stored[data[i + c] as number] as number;
       }
     }

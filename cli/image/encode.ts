@@ -1,5 +1,6 @@
 /** From pixels and what a file said beside them to the bytes of a file. */
 import type { Sharp } from "sharp";
+import { colorChannels, depthOf, endsInAlpha } from "../../src/rcod/images/raw-image.ts";
 import type { RawImage } from "../../src/rcod/settings/options.ts";
 import { CliError, oneLine } from "../errors.ts";
 import type { Timing } from "./decode.ts";
@@ -9,7 +10,7 @@ import { loadSharp } from "./header.ts";
 import { withJpegMetadata } from "./jpeg-segments.ts";
 import type { Metadata } from "./metadata.ts";
 import { uprightXmp } from "./metadata.ts";
-import { colourChannels, depthOf, hasTransparency } from "./pixels.ts";
+import { hasTransparency } from "./pixels.ts";
 import { withPngMetadata } from "./png-chunks.ts";
 import { exifOfDensity, withTiffMetadata } from "./tiff-file.ts";
 import { readTags, tagDensity, uprightExif } from "./tiff-tags.ts";
@@ -116,7 +117,7 @@ async function encoderOf(
     raw,
     limitInputPixels: false,
   });
-  const isGrey = colourChannels(first) === 1;
+  const isGrey = colorChannels(first) === 1;
   const isDeep = depthOf(first) === 16 && FORMATS[format].depth === 16;
   return image.toColourspace(isDeep ? (isGrey ? "grey16" : "rgb16") : isGrey ? "b-w" : "srgb");
 }
@@ -161,7 +162,7 @@ async function encodeWith(
         ? { lossless }
         : { quality: quality ?? DEFAULT_QUALITY.webp, smartSubsample: true };
       const webp = await image.webp({ ...how, ...loop }).toBuffer();
-      const hasAlpha = frame.channels !== colourChannels(frame);
+      const hasAlpha = endsInAlpha(frame);
       const bytes = withWebpMetadata(webp, metadata, { width, height, hasAlpha });
       return { bytes, lost: namesOf(metadata, ["iptc", "pngText", "comments"]) };
     }

@@ -1,4 +1,5 @@
 /** One image from file to file: read, checked, upscaled frame by frame, written. */
+import { depthOf } from "../../src/rcod/images/raw-image.ts";
 import type { RawImage } from "../../src/rcod/settings/options.ts";
 import { writeFileAtomically } from "../atomic-write.ts";
 import { defined } from "../defined.ts";
@@ -14,7 +15,6 @@ import { FORMATS, formatOfKind } from "../image/formats.ts";
 import type { ImageHeader } from "../image/header.ts";
 import { checkFrames, inspectImage } from "../image/header.ts";
 import { stripped } from "../image/metadata.ts";
-import { depthOf } from "../image/pixels.ts";
 import { readImageFile } from "../image/source.ts";
 import type { ProgressDisplay } from "../progress.ts";
 import type { UpscaleCliOptions } from "./command.ts";

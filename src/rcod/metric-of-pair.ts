@@ -9,7 +9,7 @@ import { readActivation } from "../graph/read-activation.ts";
 import type { FileSet } from "../weights/index.ts";
 import { enlargeSource } from "./images/enlarged-source.ts";
 import { outputGeometry, paddedGeometry } from "./images/geometry.ts";
-import { checkImage } from "./images/image-ops.ts";
+import { checkImage } from "./images/raw-image.ts";
 import type { LoadWeightsOptions } from "./loading/load.ts";
 import { disposeWeights, loadWeights } from "./loading/load.ts";
 import { readConfigs } from "./loading/read-configs.ts";

@@ -5,7 +5,8 @@ import { packActivation } from "../../graph/pack-activation.ts";
 import { floatTable, reflectedTable, repeatedTable } from "../../kernels/image/resample-weights.ts";
 import type { EnlargedSource } from "../images/enlarged-source.ts";
 import type { Geometry } from "../images/geometry.ts";
-import { createImage, depthOf, endsInAlpha, readImage } from "../images/image-ops.ts";
+import { createImage, readImage } from "../images/image-ops.ts";
+import { colorChannels, endsInAlpha, highestLevel } from "../images/raw-image.ts";
 import { mayHide, packedSource } from "../images/source-image.ts";
 import type { ModelConfigs } from "../settings/model-configs.ts";
 import type { RawImage } from "../settings/options.ts";
@@ -17,10 +18,10 @@ const LEVELS: readonly [number, number] = [0, 1];
 /** The colours of an image, in 0 … 1: grey is repeated, and pixels of alpha 0 have the colours of their neighbours. */
 export async function colorsOf(gpu: Gpu, image: RawImage): Promise<FloatMap> {
   const { width, height, channels, data } = image;
-  const most = depthOf(image) === 16 ? 65_535 : 255;
+  const most = highestLevel(image);
   const colors = new Float32Array(width * height * 3);
   for (let i = 0; i < colors.length; i++) {
-    const place = channels < 3 ? 0 : i % 3;
+    const place = i % colorChannels(image);
     colors[i] = (data[Math.floor(i / 3) * channels + place] as number) / most;
   }
   if (mayHide(image)) {
@@ -46,8 +47,8 @@ export function enlargedAlpha(
   { outWidth, outHeight }: Pick<Geometry, "outWidth" | "outHeight">,
 ): FloatMap | null {
   const { width, height, channels, data } = image;
-  if (!endsInAlpha(channels)) return null;
-  const most = depthOf(image) === 16 ? 65_535 : 255;
+  if (!endsInAlpha(image)) return null;
+  const most = highestLevel(image);
   const alpha = Float32Array.from(
     { length: width * height },
     (_, i) => (data[(i + 1) * channels - 1] as number) / most,

@@ -1,7 +1,7 @@
 /** From the decoded colours in floats to a result of 16 bits a channel, on the host. */
 import type { Gpu } from "../../gpu/device.ts";
 import type { Geometry } from "../images/geometry.ts";
-import { endsInAlpha } from "../images/image-ops.ts";
+import { colorChannels, endsInAlpha } from "../images/raw-image.ts";
 import { mayBeFlat } from "../images/source-image.ts";
 import type { RawImage } from "../settings/options.ts";
 import { colorsOf, enlargedAlpha } from "./deep-source.ts";
@@ -78,16 +78,17 @@ function keepFlatMap({ colors, flatness }: FlatColors, result: FloatMap): void {
 function interleaved(
   { width, height, data }: FloatMap,
   alpha: FloatMap | null,
-  { channels, colorSpace }: RawImage,
+  image: RawImage,
 ): RawImage {
+  const { channels, colorSpace } = image;
   const out = new Uint16Array(width * height * channels);
   const level = (value: number): number => Math.round(Math.min(Math.max(value, 0), 1) * MOST);
   for (let pixel = 0; pixel < width * height; pixel++) {
-    const color = data.subarray(pixel * 3, pixel * 3 + 3);
     const at = pixel * channels;
-    if (channels < 3) out[at] = level(color.reduce((sum, value) => sum + value, 0) / 3);
-    else color.forEach((value, c) => (out[at + c] = level(value)));
-    if (endsInAlpha(channels)) out[at + channels - 1] = level(alpha?.data[pixel] ?? 1);
+    const [r = 0, g = 0, b = 0] = data.subarray(pixel * 3, pixel * 3 + 3);
+    if (colorChannels(image) === 1) out[at] = level((r + g + b) / 3);
+    else out.set([level(r), level(g), level(b)], at);
+    if (endsInAlpha(image)) out[at + channels - 1] = level(alpha?.data[pixel] ?? 1);
   }
   return { width, height, channels, data: out, ...(colorSpace && { colorSpace }) };
 }

@@ -54,9 +54,17 @@ export function withChannels(
   if (channels === 4) return rgba;
   const out = new Uint8Array((rgba.length / 4) * channels);
   for (let i = 0, o = 0; i < rgba.length; i += 4, o += channels) {
-    const [r = 0, g = 0, b = 0, alpha = 0] = rgba.subarray(i, i + 4);
-    if (channels === 3) out.set([r, g, b], o);
-    else out.set([Math.round((r + g + b) / 3), alpha].slice(0, channels), o);
+    const r = rgba[i] as number;
+    const g = rgba[i + 1] as number;
+    const b = rgba[i + 2] as number;
+    if (channels === 3) {
+      out[o] = r;
+      out[o + 1] = g;
+      out[o + 2] = b;
+      continue;
+    }
+    out[o] = Math.round((r + g + b) / 3);
+    if (channels === 2) out[o + 1] = rgba[i + 3] as number;
   }
   return out;
 }

@@ -1,7 +1,6 @@
 /** Whole-image operations on the device, on packed RGBA8: upload, Pillow resizes, colour fixes, readback. */
 import type { Gpu } from "../../gpu/device.ts";
 import type { DType } from "../../gpu/dtype.ts";
-import { ShapeError } from "../../gpu/shape.ts";
 import { readBytes, uploadBytes } from "../../gpu/transfer.ts";
 import { runPlan } from "../../graph/execution/run-plan.ts";
 import { adainColorFix, waveletColorFix } from "../../kernels/image/color-fix.ts";
@@ -18,6 +17,7 @@ import { tensorToImage } from "../../kernels/image/tensor-to-image.ts";
 import type { KernelPlan } from "../../kernels/kernel.ts";
 import type { RawImage } from "../settings/options.ts";
 import type { Rectangle } from "./geometry.ts";
+import { colorChannels, depthOf, endsInAlpha } from "./raw-image.ts";
 
 /** A packed RGBA8 image on the device. Whoever made it releases it. */
 export interface DeviceImage {
@@ -25,34 +25,6 @@ export interface DeviceImage {
   readonly width: number;
   readonly height: number;
 }
-
-/** Throws `ShapeError` unless `image` is what it says. */
-export function checkImage({ width, height, channels, data }: RawImage): void {
-  const isSide = (side: number): boolean => Number.isSafeInteger(side) && side >= 1;
-  if (!isSide(width) || !isSide(height) || ![1, 2, 3, 4].includes(channels)) {
-    throw new ShapeError(
-      `image: needs integer sides ≥ 1 and 1 to 4 channels, got ${width}×${height}×${channels}`,
-    );
-  }
-  const isBytes = data instanceof Uint8Array || data instanceof Uint8ClampedArray;
-  if (!isBytes && !(data instanceof Uint16Array)) {
-    const got = Object.prototype.toString.call(data).slice("[object ".length, -1);
-    throw new ShapeError(
-      `image: data must be a Uint8Array, Uint8ClampedArray or Uint16Array, got ${got}`,
-    );
-  }
-  if (data.length !== width * height * channels) {
-    throw new ShapeError(
-      `image: ${width}×${height}×${channels} needs ${width * height * channels} values, got ${data.length}`,
-    );
-  }
-}
-
-/** Bits a channel of an image's pixels. */
-export const depthOf = ({ data }: RawImage): 8 | 16 => (data instanceof Uint16Array ? 16 : 8);
-
-/** Whether the last of so many channels is alpha. */
-export const endsInAlpha = (channels: number): boolean => channels % 2 === 0;
 
 export function createImage(gpu: Gpu, label: string, width: number, height: number): DeviceImage {
   return {
@@ -107,15 +79,17 @@ export function uploadImage(gpu: Gpu, image: RawImage): DeviceImage {
   }
   // Row by row: the widened copy of a large photo need not exist at once.
   const row = new Uint8Array(width * 4).fill(255);
-  const color = channels < 3 ? [0, 0, 0] : [0, 1, 2];
-  const places = endsInAlpha(channels) ? [...color, channels - 1] : color;
+  const step = colorChannels(image) === 1 ? 0 : 1; // grey is read three times
+  const hasAlpha = endsInAlpha(image);
+  const levelAt = (at: number): number =>
+    isDeep ? Math.round((data[at] as number) / 257) : (data[at] as number);
   for (let y = 0; y < height; y++) {
     for (let x = 0; x < width; x++) {
       const from = (y * width + x) * channels;
-      places.forEach((place, c) => {
-        const value = data[from + place] as number;
-        row[x * 4 + c] = isDeep ? Math.round(value / 257) : value;
-      });
+      row[x * 4] = levelAt(from);
+      row[x * 4 + 1] = levelAt(from + step);
+      row[x * 4 + 2] = levelAt(from + 2 * step);
+      if (hasAlpha) row[x * 4 + 3] = levelAt(from + channels - 1);
     }
     uploadBytes(gpu, device.buffer, y * width * 4, row);
   }

@@ -6,7 +6,8 @@ import { padEdges } from "../../kernels/image/pad-edges.ts";
 import type { RawImage, UpscaleOptions } from "../settings/options.ts";
 import type { Rectangle } from "./geometry.ts";
 import type { DeviceImage } from "./image-ops.ts";
-import { checkImage, createImage, depthOf, endsInAlpha, uploadImage } from "./image-ops.ts";
+import { createImage, uploadImage } from "./image-ops.ts";
+import { checkImage, colorChannels, depthOf, endsInAlpha } from "./raw-image.ts";
 import type { Output } from "./textures.ts";
 import { checkTexture, imageOfTexture } from "./textures.ts";
 
@@ -44,7 +45,7 @@ export function resultDepth(
 
 /** Whether the result takes its alpha channel from the image. */
 export function hasAlpha(image: SourceImage): boolean {
-  return isTexture(image) || endsInAlpha(image.channels);
+  return isTexture(image) || endsInAlpha(image);
 }
 
 /** How an image comes to the device. */
@@ -69,10 +70,7 @@ export async function packedSource(
       await runPlan(gpu, plan, { image: packed.buffer });
     }
     if (padded === null) return packed;
-    const whole = createImage(gpu, "padded source", padded.width, padded.height);
-    const sizes = { srcWidth: width, srcHeight: height, ...padded };
-    const plan = padEdges.plan({ ...sizes, left: padded.x, top: padded.y }, gpu.caps);
-    await runPlan(gpu, plan, { src: packed.buffer, dst: whole.buffer });
+    const whole = await paddedImage(gpu, packed, padded);
     gpu.memory.release(packed.buffer);
     return whole;
   } catch (error) {
@@ -81,11 +79,28 @@ export async function packedSource(
   }
 }
 
+/** An image in one of the size of `padded` that repeats its edges. */
+async function paddedImage(
+  gpu: Gpu,
+  { buffer, width: srcWidth, height: srcHeight }: DeviceImage,
+  { x: left, y: top, width, height }: Rectangle,
+): Promise<DeviceImage> {
+  const whole = createImage(gpu, "padded source", width, height);
+  try {
+    const plan = padEdges.plan({ srcWidth, srcHeight, left, top, width, height }, gpu.caps);
+    await runPlan(gpu, plan, { src: buffer, dst: whole.buffer });
+    return whole;
+  } catch (error) {
+    gpu.memory.release(whole.buffer);
+    throw error;
+  }
+}
+
 /** Whether an image may have pixels of alpha 0; of a texture nothing is known. */
 export function mayHide(image: SourceImage): boolean {
   if (isTexture(image)) return true;
   const { channels, data } = image;
-  if (!endsInAlpha(channels)) return false;
+  if (!endsInAlpha(image)) return false;
   for (let i = channels - 1; i < data.length; i += channels) if (data[i] === 0) return true;
   return false;
 }
@@ -94,12 +109,14 @@ export function mayHide(image: SourceImage): boolean {
 export function mayBeFlat(image: SourceImage): boolean {
   if (isTexture(image)) return true;
   const { width, height, channels, data } = image;
-  const colors = channels < 3 ? 1 : 3;
+  const colors = colorChannels(image);
   let edges = 0; // pixels that differ from the one before or above, which are not flat
   for (let y = 0; y < height; y++) {
+    if (2 * edges > width * height) return false; // most photographs, half-way
     for (let x = 0; x < width; x++) {
       const at = (y * width + x) * channels;
-      const [before, above] = [x > 0 ? at - channels : at, y > 0 ? at - width * channels : at];
+      const before = x > 0 ? at - channels : at;
+      const above = y > 0 ? at - width * channels : at;
       for (let c = 0; c < colors; c++) {
         if (data[at + c] === data[before + c] && data[at + c] === data[above + c]) continue;
         edges++;
