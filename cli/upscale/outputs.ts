@@ -73,7 +73,7 @@ function checkOptions({ input, out, format, lossless }: PlanOptions): void {
   if (input.includes(STREAM) && input.length > 1) {
     throw usageError("- (standard input) is read alone. Give the files in another call");
   }
-  if (lossless === true && (format === "jpeg" || format === "gif")) throw lossyError(format);
+  checkLossless(lossless, format);
   if (out === undefined || out === STREAM || format === undefined) return;
   const ofName = formatOfPath(out);
   if (ofName !== undefined && ofName !== format) {
@@ -83,8 +83,9 @@ function checkOptions({ input, out, format, lossless }: PlanOptions): void {
   }
 }
 
-function lossyError(format: ImageFormat): CliError {
-  return usageError(
+function checkLossless(lossless = false, format?: ImageFormat): void {
+  if (!lossless || (format !== "jpeg" && format !== "gif")) return;
+  throw usageError(
     `${FORMATS[format].name} always loses something. For --lossless choose --format png, webp, avif or tiff`,
   );
 }
@@ -144,10 +145,7 @@ async function checked(
     const { input, output } = job;
     try {
       if (output !== STREAM) {
-        const { format } = job;
-        if (options.lossless === true && (format === "jpeg" || format === "gif")) {
-          throw lossyError(format);
-        }
+        checkLossless(options.lossless, job.format);
         const rival = byOutput.get(fileKey(output))?.find((other) => other !== job);
         checkRivals(job, rival, inputs.has(fileKey(output)));
         const folder = dirname(output);

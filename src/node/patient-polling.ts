@@ -41,4 +41,4 @@ export function pollPatiently(): void {
 const isNative = (callback: unknown): boolean =>
   typeof callback === "function" &&
   !callback.name.startsWith("bound ") &&
-  /\[native code\]/.test(Function.prototype.toString.call(callback));
+  Function.prototype.toString.call(callback).endsWith("{ [native code] }");

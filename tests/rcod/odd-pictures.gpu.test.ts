@@ -241,3 +241,30 @@ it("a result says which colours its input had", async () => {
   const { image: plain } = await model.upscale(image);
   expect(wide).toEqual({ ...plain, colorSpace: "display-p3" });
 });
+
+describe("a canvas", () => {
+  const pixels = picture(16, 16, 4, (x, y) => [x * 9, y * 9, 77, 255]);
+  const canvasOf = (context: unknown): OffscreenCanvas =>
+    ({ width: 16, height: 16, getContext: () => context }) as unknown as OffscreenCanvas;
+
+  it("is read in its own colour space, which the result says", async () => {
+    const canvas = canvasOf({
+      getContextAttributes: () => ({ colorSpace: "display-p3" }),
+      getImageData: (_x: number, _y: number, width: number, height: number, settings: object) => ({
+        width,
+        height,
+        data: pixels.data,
+        ...settings,
+      }),
+    });
+    const { image } = await model.upscale(canvas);
+    const { image: plain } = await model.upscale(pixels);
+    expect(image).toEqual({ ...plain, colorSpace: "display-p3" });
+  });
+
+  it("of another kind is refused", async () => {
+    await expect(async () => model.upscale(canvasOf(null))).rejects.toThrow(
+      "image: a canvas must have a 2d context, got one of another kind",
+    );
+  });
+});

@@ -11,6 +11,7 @@
 import type { MatrixArray, MatrixUnits } from "../../gpu/subgroup-matrix.ts";
 import { MATRIX_WORKGROUP, subgroupSizeAttribute } from "../../gpu/subgroup-matrix.ts";
 import { constantsWgsl } from "../../gpu/wgsl.ts";
+import { PATCH_PLACE } from "./conv2d-patch.ts";
 import { MATRIX_K_QUADS, leftArray, matrixTile, matrixTileByteLength } from "./gemm-matrix.ts";
 import { TILE_COLUMNS } from "./gemm-tiled.ts";
 import { FINISHED_BY, MERGED_MOMENTS } from "./tile-statistics-wgsl.ts";
@@ -65,13 +66,7 @@ ${has.statistics ? FINISHED_BY : ""}
 @compute @workgroup_size(INVOCATIONS) ${subgroupSizeAttribute(units)}
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>,
         @builtin(local_invocation_index) local: u32, @builtin(subgroup_id) subgroup: u32) {
-  let index = flat_group(group, counts);
-  let phase = group.z;
-  let tiles_x = (params.grid_width + (TILE_WIDTH - 1u)) / TILE_WIDTH;
-  let tiles_y = (params.grid_height + (TILE_HEIGHT - 1u)) / TILE_HEIGHT;
-  let tiles = tiles_x * tiles_y * params.batch;
-  let nq0 = (index / tiles) * COLUMN_QUADS;
-  if (nq0 >= params.column_quads) { return; } // surplus groups of a folded grid; uniform in the group
+  ${PATCH_PLACE}
   ${has.isMerging ? "merge_statistics(local);" : ""}
   let tile = index % tiles;
   let left = (tile % tiles_x) * TILE_WIDTH;

@@ -148,6 +148,15 @@ ${patchMainWgsl(isMerging)}
 `;
 }
 
+/** The place of a workgroup: `phase`, `tiles_x` × `tiles_y` of `tiles` that share its columns, from column quad `nq0` on. */
+export const PATCH_PLACE = /* wgsl */ `let index = flat_group(group, counts);
+  let phase = group.z;
+  let tiles_x = (params.grid_width + (TILE_WIDTH - 1u)) / TILE_WIDTH;
+  let tiles_y = (params.grid_height + (TILE_HEIGHT - 1u)) / TILE_HEIGHT;
+  let tiles = tiles_x * tiles_y * params.batch;
+  let nq0 = (index / tiles) * COLUMN_QUADS;
+  if (nq0 >= params.column_quads) { return; } // surplus groups of a folded grid; uniform in the group`;
+
 /** The head of main, up to the accumulators of an invocation: rows of a column of pixels × 2 column quads. */
 export const patchMainWgsl = (isMerging: boolean): string => /* wgsl */ `
 var<workgroup> place: vec4<u32>; // of the tile: kept here and not in registers, which are full until the sums are done
@@ -155,13 +164,7 @@ var<workgroup> place: vec4<u32>; // of the tile: kept here and not in registers,
 @compute @workgroup_size(INVOCATIONS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>,
         @builtin(local_invocation_index) local: u32) {
-  let index = flat_group(group, counts);
-  let phase = group.z;
-  let tiles_x = (params.grid_width + (TILE_WIDTH - 1u)) / TILE_WIDTH;
-  let tiles_y = (params.grid_height + (TILE_HEIGHT - 1u)) / TILE_HEIGHT;
-  let tiles = tiles_x * tiles_y * params.batch;
-  let nq0 = (index / tiles) * COLUMN_QUADS;
-  if (nq0 >= params.column_quads) { return; } // surplus groups of a folded grid; uniform in the group
+  ${PATCH_PLACE}
   ${isMerging ? "merge_statistics(local);" : ""}
   let tile = index % tiles;
   let ox0 = (tile % tiles_x) * TILE_WIDTH;

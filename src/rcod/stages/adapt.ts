@@ -26,6 +26,7 @@ export async function adaptToImage(
   context: StageContext,
   image: SourceImage,
   options: RunOptions,
+  keepsHidden = false,
 ): Promise<Degradation> {
   const { gpu, configs, programs, weights } = context;
   const { degradation: config } = configs;
@@ -39,7 +40,7 @@ export async function adaptToImage(
     part: "degradation",
     build: () => estimatorGraph(config, height, width),
   });
-  const source = await packedSource(gpu, image);
+  const source = await packedSource(gpu, image, { keepsHidden });
   try {
     const target = { dtype: DEGRADATION_DTYPE, width, height } as const;
     const range = { scale: 1, offset: 0 }; // not the encoder's −1 … 1

@@ -52,7 +52,12 @@ export async function encodeImage(
     owned.push(tokens);
     clock.start("encode");
     const adapted = configs.degradation
-      ? await adaptToImage(context, image, clock.runOptions(options.signal, 0, ADAPT_SHARE))
+      ? await adaptToImage(
+          context,
+          image,
+          clock.runOptions(options.signal, 0, ADAPT_SHARE),
+          keepsHidden,
+        )
       : null;
     await programs.enter("encode", clock.enterOptions(options.signal));
     const latents = await encodeLatents(context, source, geometry, options, (signal) =>
