@@ -1,7 +1,7 @@
 /**
  * Dawn in Node asks its queue after every turn of the event loop whether work is done, by `setImmediate` for as long as anything is
  * awaited. That takes a whole core, which a software adapter computes with, and litters: of rcod-tiny's photo on two cores it was
- * a third of all processor time.
+ * a third of the user time on SwiftShader (bench/NOTES.md).
  *
  * So its questions wait for a millisecond each once they have come in a row for a while. They are told from other calls of
  * `setImmediate` by being functions of an addon, without arguments. All others stay as they are.
