@@ -39,19 +39,20 @@ export async function decodeImage(blob: Blob, cut?: ImageCut): Promise<DecodedIm
   }
 }
 
-/** Of an animation the browser gives the first frame. Not every browser counts them. */
+/** Of an animation the browser gives the first frame. Not every browser counts them, and none by a name that is no image's. */
 async function framesNote(blob: Blob): Promise<string | null> {
-  if (!("ImageDecoder" in globalThis) || !(await ImageDecoder.isTypeSupported(blob.type)))
-    return null;
-  const decoder = new ImageDecoder({ data: blob.stream(), type: blob.type });
+  if (!("ImageDecoder" in globalThis) || !blob.type.startsWith("image/")) return null;
+  let decoder: ImageDecoder | undefined;
   try {
+    if (!(await ImageDecoder.isTypeSupported(blob.type))) return null;
+    decoder = new ImageDecoder({ data: blob.stream(), type: blob.type });
     await decoder.completed;
     const count = decoder.tracks.selectedTrack?.frameCount ?? 1;
     return count > 1 ? `The first of ${count} frames.` : null;
   } catch {
     return null; // the bitmap is there all the same
   } finally {
-    decoder.close();
+    decoder?.close();
   }
 }
 

@@ -270,6 +270,8 @@ describe.skipIf(browser === null)("a visit", () => {
         "Its colours beyond sRGB are brought into it; the command line keeps them.",
       ],
       ["image/png", await sharp(plain(9), { raw: side }).png().toBuffer(), ""],
+      ["", await sharp(plain(9), { raw: side }).png().toBuffer(), ""], // as systems give names that they do not know
+      ["application/octet-stream", await sharp(plain(9), { raw: side }).webp().toBuffer(), ""],
     ];
     for (const [i, [type, bytes, note]] of cases.entries()) {
       await page.evaluate(
