@@ -31,6 +31,8 @@ export interface Room {
 /** Plain data about devices: all that a kernel sees of a GPU. */
 const GPU_DATA = "src/gpu (data)";
 const WEIGHTS_BASE = "src/weights (base)";
+/** What options may be, which every public function with options uses. */
+const OPTIONS = "src (options)";
 const KERNELS = [
   "src/kernels",
   "src/kernels (contract)",
@@ -40,7 +42,7 @@ const KERNELS = [
   "src/kernels/image",
   "src/kernels/pointwise",
 ];
-const GPU = ["src/gpu", GPU_DATA];
+const GPU = ["src/gpu", GPU_DATA, OPTIONS];
 const GRAPH_BELOW_ROOT = [
   "src/graph/lowering",
   "src/graph/passes",
@@ -92,6 +94,7 @@ const COMMANDS = [
 export const ROOMS: readonly Room[] = [
   { name: "src", imports: [...RCOD, ...GPU, ...WEIGHTS] },
   { name: "src (version)", files: ["src/version.ts"], imports: [] },
+  { name: OPTIONS, files: ["src/options.ts"], imports: [] },
   {
     name: GPU_DATA,
     files: ["caps", "dtype", "shape", "wgsl", "subgroup-matrix"].map(
@@ -99,7 +102,7 @@ export const ROOMS: readonly Room[] = [
     ),
     imports: [],
   },
-  { name: "src/gpu", imports: [GPU_DATA] },
+  { name: "src/gpu", imports: [GPU_DATA, OPTIONS] },
 
   { name: "src/kernels", imports: [...KERNELS, GPU_DATA] },
   {
@@ -153,7 +156,7 @@ export const ROOMS: readonly Room[] = [
     imports: ["src/weights/sources", WEIGHTS_BASE],
     packages: ["node:"],
   },
-  { name: "src/weights/sources", imports: [WEIGHTS_BASE] },
+  { name: "src/weights/sources", imports: [WEIGHTS_BASE, OPTIONS] },
   {
     name: WEIGHTS_BASE,
     files: ["errors", "strict-json", "tensor-info", "utf8"].map((name) => `src/weights/${name}.ts`),
@@ -162,7 +165,7 @@ export const ROOMS: readonly Room[] = [
 
   ...RCOD.map(ofRcod),
 
-  { name: "src/cache", imports: WEIGHTS },
+  { name: "src/cache", imports: [...WEIGHTS, OPTIONS] },
   { name: "src/models", imports: [] },
   { name: "src/worker", imports: [...RCOD, ...GPU, ...WEIGHTS] },
   {

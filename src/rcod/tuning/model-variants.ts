@@ -3,6 +3,8 @@ import type { Gpu } from "../../gpu/device.ts";
 import type { DType } from "../../gpu/dtype.ts";
 import type { VariantChoice } from "../../kernels/variant-choice.ts";
 import { unknownVariant } from "../../kernels/variant-choice.ts";
+import type { OptionRules } from "../../options.ts";
+import { callback, flag, objectValue, typed } from "../../options.ts";
 import type { ModelConfigs } from "../settings/model-configs.ts";
 import { tuneModel } from "./autotune.ts";
 import { browserTuningStore } from "./browser-tuning.ts";
@@ -24,6 +26,20 @@ export interface VariantOptions {
   /** Kernel variants to force, by kernel (`{ conv2d: "tiled" }`). A problem that a forced variant refuses runs in its default one. */
   readonly variants?: VariantChoice;
 }
+
+/** `modelVariants` knows which variants there are. */
+export const VARIANT_RULES: OptionRules<VariantOptions> = {
+  autotune: typed(
+    "true, false or a table of measurements",
+    (value) => flag.allows(value) || objectValue.allows((value as TuningTable | null)?.variants),
+  ),
+  tuningStore: typed("an object with read() and write()", (value) =>
+    ["read", "write"].every((name) =>
+      callback.allows((value as Readonly<Record<string, unknown>> | null)?.[name]),
+    ),
+  ),
+  variants: objectValue,
+};
 
 /**
  * The variants that a model on `gpu` runs in, by what the caller requests. Throws `RangeError` for
