@@ -13,24 +13,20 @@ export class CallQueue {
     await this.#last;
   }
 
-  /** Runs `task` when its turn comes. Rejects at once when `signal` aborts before that; then it never runs. */
+  /**
+   * Runs `task` when its turn comes. Rejects at once when `signal` aborts; the task, which looks at the signal itself, still
+   * has its turn.
+   */
   run<T>(task: () => Promise<T>, signal?: AbortSignal): Promise<T> {
     this.#count++;
-    let hasBegun = false;
-    const turn = this.#last.then(() => {
-      signal?.throwIfAborted();
-      hasBegun = true;
-      return task();
-    });
+    const turn = this.#last.then(task);
     this.#last = turn.then(
       () => void this.#count--,
       () => void this.#count--,
     );
     if (signal === undefined) return turn;
     return new Promise((resolve, reject) => {
-      const abort = (): void => {
-        if (!hasBegun) reject(signal.reason as Error);
-      };
+      const abort = (): void => reject(signal.reason as Error);
       signal.addEventListener("abort", abort);
       turn.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
       if (signal.aborted) abort();

@@ -4,8 +4,20 @@ import { fasterDType } from "../gpu/caps.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { adoptDevice, requestGpu, withMatrixUnits, withVariants } from "../gpu/device.ts";
 import type { DType } from "../gpu/dtype.ts";
+import { messageOf } from "../gpu/errors.ts";
 import type { MemoryUse } from "../gpu/memory.ts";
-import type { SourceImage } from "./images/source-image.ts";
+import { ShapeError } from "../gpu/shape.ts";
+import type { OptionRules } from "../options.ts";
+import {
+  abortSignal,
+  callback,
+  checkOptions,
+  flag,
+  objectValue,
+  oneOf,
+  shown,
+} from "../options.ts";
+import type { ImageSource } from "./images/source-image.ts";
 import { isTexture } from "./images/source-image.ts";
 import type { CallPlan } from "./inspect/call-plan.ts";
 import type { StageModules } from "./inspect/stage-modules.ts";
@@ -25,10 +37,11 @@ import type {
   UpscaleOptions,
   UpscaleResult,
 } from "./settings/options.ts";
+import { PLAN_RULES, SIZE_RULES } from "./settings/upscale-rules.ts";
 import type { PreparedCall } from "./stages/planned-networks.ts";
 import { PlannedNetworks } from "./stages/planned-networks.ts";
 import type { VariantOptions } from "./tuning/model-variants.ts";
-import { modelVariants } from "./tuning/model-variants.ts";
+import { VARIANT_RULES, modelVariants } from "./tuning/model-variants.ts";
 
 /** How a model is loaded. */
 export interface LoadOptions extends VariantOptions {
@@ -83,8 +96,6 @@ export class RcodModel {
   readonly supportsAuto: boolean;
   readonly #pipeline: Pipeline;
   readonly #ownedGpu: Gpu | undefined;
-  /** Pixels of the last ImageData or ImageBitmap, so that passing it again hits the encoder's cache. */
-  readonly #converted = new WeakMap<object, RawImage>();
 
   /** Use `loadModel`. */
   constructor(pipeline: Pipeline, gpu: Gpu, ownsGpu: boolean) {
@@ -101,8 +112,9 @@ export class RcodModel {
    * Enlarges an image ×4 (the model's `upscale`). Calls are queued. Passing the same image object again
    * with only `realism`, `realismMask`, `timestep` or `colorFix` changed reuses its encoding. With
    * `output: "texture"` the result stays on the device.
-   * @throws ShapeError for an impossible image, RangeError for an impossible `realism` or `timestep`,
-   * DeviceError from the GPU, the signal's reason when aborted
+   * Pixels and options are taken when the call is made, whatever its turn.
+   * @throws ShapeError for an impossible image, TypeError for an unknown option, RangeError for a value that an option cannot
+   * have, DeviceError from the GPU, at once the signal's reason when aborted
    */
   async upscale(image: ImageInput, options: TextureOptions): Promise<TextureResult>;
   /** The same with the pixels read back. */
@@ -111,19 +123,23 @@ export class RcodModel {
     image: ImageInput,
     options: UpscaleOptions | TextureOptions = {},
   ): Promise<UpscaleResult | TextureResult> {
-    return this.#pipeline.upscale(this.#source(image), options as UpscaleOptions);
+    const source = sourceOf(image);
+    // A canvas changes, so nothing of it is kept.
+    const identity = isCanvas(image) ? source : image;
+    return this.#pipeline.upscale(source, options as UpscaleOptions, identity);
   }
 
   /**
    * What a call with an image of `width` × `height` pixels takes on this device, without running anything: per
    * network its flops, dispatches, slots of memory, and every step and value. `tile` as in `UpscaleOptions`.
-   * @throws ShapeError for an impossible size or tile
+   * @throws ShapeError for an impossible size, RangeError for an impossible tile
    */
   plan(options: {
     readonly width: number;
     readonly height: number;
     readonly tile?: number;
   }): CallPlan {
+    checkOptions("plan", options, PLAN_RULES);
     return this.#pipeline.plan(options, options.tile);
   }
 
@@ -142,19 +158,17 @@ export class RcodModel {
     this.#pipeline.dispose();
     this.#ownedGpu?.destroy();
   }
-
-  #source(image: ImageInput): SourceImage {
-    if ("channels" in image || isTexture(image)) return image;
-    if ("getContext" in image) return fromCanvas(image); // its pixels change, so nothing is kept
-    let raw = this.#converted.get(image);
-    if (raw === undefined) {
-      raw = "data" in image ? fromImageData(image) : fromBitmap(image);
-      this.#converted.set(image, raw);
-    }
-    return raw;
-  }
 }
 
+const LOAD_RULES: OptionRules<LoadOptions> = {
+  gpu: objectValue,
+  precision: oneOf("auto", "f32", "f16"),
+  lowMemory: flag,
+  prepareFor: objectValue,
+  signal: abortSignal,
+  onProgress: callback,
+  ...VARIANT_RULES,
+};
 /**
  * Loads a model from one folder, or from a base model, CLIP and a checkpoint of different origin:
  *
@@ -171,6 +185,8 @@ export async function loadModel(
   source: ModelSource,
   options: LoadOptions = {},
 ): Promise<RcodModel> {
+  checkOptions("loadModel", options, LOAD_RULES);
+  if (options.prepareFor) checkOptions("prepareFor", options.prepareFor, SIZE_RULES);
   const { signal, onProgress, precision = "auto", lowMemory = false, prepareFor } = options;
   const files = modelFiles(source);
   const configs = await readConfigs(files, signal);
@@ -207,12 +223,31 @@ export async function loadModel(
   }
 }
 
+/** Throws `ShapeError` for what is no image. */
+function sourceOf(image: ImageInput): ImageSource {
+  if (typeof image !== "object" || (image as object | null) === null) throw notAnImage(image);
+  if (isTexture(image)) return image;
+  if (isCanvas(image)) return fromCanvas(image);
+  if ("data" in image) return "channels" in image ? image : fromImageData(image);
+  const isBitmap = typeof ImageBitmap === "function" && image instanceof ImageBitmap;
+  if (isBitmap) return fromBitmap(image);
+  throw notAnImage(image);
+}
+
+const notAnImage = (image: unknown): ShapeError =>
+  new ShapeError(
+    `image: must be pixels ({ width, height, channels, data }), ImageData, an ImageBitmap, a canvas or a GPUTexture, ` +
+      `got ${shown(image)}. createImageBitmap() makes a bitmap of images, videos and files`,
+  );
+
+const isCanvas = (image: object): image is HTMLCanvasElement | OffscreenCanvas =>
+  "getContext" in image;
+
 function fromImageData({ width, height, data, colorSpace }: ImageData): RawImage {
   return { width, height, channels: 4, data, ...(colorSpace === "display-p3" && { colorSpace }) };
 }
 
 function fromCanvas(canvas: HTMLCanvasElement | OffscreenCanvas): RawImage {
-  const { width, height } = canvas;
   const context = canvas.getContext("2d") as CanvasRenderingContext2D | null;
   if (context === null) {
     throw new TypeError(
@@ -220,7 +255,7 @@ function fromCanvas(canvas: HTMLCanvasElement | OffscreenCanvas): RawImage {
     );
   }
   const { colorSpace = "srgb" } = context.getContextAttributes();
-  return fromImageData(context.getImageData(0, 0, width, height, { colorSpace }));
+  return pixelsOf(context, canvas, { colorSpace });
 }
 
 function fromBitmap(bitmap: ImageBitmap): RawImage {
@@ -228,6 +263,26 @@ function fromBitmap(bitmap: ImageBitmap): RawImage {
   const context = canvas.getContext("2d", { willReadFrequently: true });
   if (context === null)
     throw new Error("image: this environment cannot read an ImageBitmap. Pass ImageData");
-  context.drawImage(bitmap, 0, 0);
-  return fromImageData(context.getImageData(0, 0, bitmap.width, bitmap.height));
+  if (bitmap.width > 0) context.drawImage(bitmap, 0, 0);
+  return pixelsOf(context, bitmap);
+}
+
+function pixelsOf(
+  context: Pick<CanvasRenderingContext2D, "getImageData">,
+  { width, height }: Pick<ImageBitmap, "width" | "height">,
+  settings?: ImageDataSettings,
+): RawImage {
+  if (width === 0 || height === 0) {
+    throw new ShapeError(
+      `image: must have pixels, got ${width}×${height}. A bitmap that was closed or moved to a worker has none`,
+    );
+  }
+  try {
+    return fromImageData(context.getImageData(0, 0, width, height, settings));
+  } catch (cause) {
+    throw new TypeError(
+      `image: its pixels must be readable, got ${messageOf(cause)}. Load pictures of other origins with CORS`,
+      { cause },
+    );
+  }
 }

@@ -11,8 +11,14 @@ import { submittedWorkDone } from "../gpu/transfer.ts";
 import { CallQueue } from "./call-queue.ts";
 import type { Geometry } from "./images/geometry.ts";
 import { checkMask, latentMask } from "./images/realism-mask.ts";
-import type { SourceImage } from "./images/source-image.ts";
-import { checkSource, isTexture, resultDepth } from "./images/source-image.ts";
+import type { ImageSource, SourceImage } from "./images/source-image.ts";
+import {
+  checkSource,
+  isOnDevice,
+  releaseSource,
+  resultDepth,
+  takeSource,
+} from "./images/source-image.ts";
 import type { Output } from "./images/textures.ts";
 import { checkOutput } from "./images/textures.ts";
 import type { CallPlan } from "./inspect/call-plan.ts";
@@ -31,6 +37,7 @@ import type {
   UpscaleOptions,
   UpscaleResult,
 } from "./settings/options.ts";
+import { checkUpscaleOptions } from "./settings/upscale-rules.ts";
 import { callGeometry } from "./stages/call-networks.ts";
 import { StageClock } from "./stages/clock.ts";
 import type { Encoded, StageContext } from "./stages/context.ts";
@@ -43,9 +50,23 @@ import { checkWhole, collectEncoded } from "./stages/inspect-call.ts";
 import { PlannedNetworks } from "./stages/planned-networks.ts";
 import { predictLatents } from "./stages/predict.ts";
 import { StagePrograms } from "./stages/programs.ts";
+import type { TimestepSettings } from "./stages/timestep-choice.ts";
 import { chooseTimesteps, timestepSettings, timestepShares } from "./stages/timestep-choice.ts";
 import type { UnitWork } from "./stages/work-shares.ts";
 import { measureUnitWork, workShares } from "./stages/work-shares.ts";
+
+/** A call whose image and options are checked. */
+interface AcceptedCall {
+  /** Stands for the image in the cache of encodings. */
+  readonly identity: object;
+  readonly size: { readonly width: number; readonly height: number };
+  readonly options: UpscaleOptions;
+  readonly output: Output;
+  readonly settings: TimestepSettings;
+  readonly geometry: Geometry;
+  readonly mask: ReturnType<typeof latentMask>;
+  readonly context: StageContext;
+}
 
 /** The stages whose results are kept. */
 const ENCODING = ["preprocess", "tokens", "encode"] as const;
@@ -96,14 +117,47 @@ export class Pipeline {
     );
   }
 
-  /** Enlarges one image. Calls on one pipeline run one after another. */
-  upscale(image: SourceImage, options: TextureOptions): Promise<TextureResult>;
-  upscale(image: SourceImage, options?: UpscaleOptions): Promise<UpscaleResult>;
-  upscale(
-    image: SourceImage,
+  /**
+   * Enlarges one image. Calls on one pipeline run one after another; each takes its pixels and options when it is made.
+   * `identity` stands for the image in the cache of encodings.
+   */
+  async upscale(
+    image: ImageSource,
+    options: TextureOptions,
+    identity?: object,
+  ): Promise<TextureResult>;
+  async upscale(
+    image: ImageSource,
+    options?: UpscaleOptions,
+    identity?: object,
+  ): Promise<UpscaleResult>;
+  async upscale(
+    image: ImageSource,
     options: UpscaleOptions | TextureOptions = {},
+    identity: object = image,
   ): Promise<UpscaleResult | TextureResult> {
-    return this.#queue.run(() => this.#guarded(image, options), options.signal);
+    checkUpscaleOptions(options);
+    options.signal?.throwIfAborted();
+    const disposal = this.#disposal.signal;
+    const signal = options.signal ? AbortSignal.any([options.signal, disposal]) : disposal;
+    disposal.throwIfAborted();
+    const call = this.#accepted(image, { ...options, signal }, identity);
+    const { gpu } = this.#context;
+    const taken = takeSource(gpu, image);
+    taken.catch(() => undefined); // told when the call's turn comes, if it does
+    return this.#queue.run(async () => {
+      try {
+        return await this.#upscale(call, await taken);
+      } catch (error) {
+        if (error instanceof DeviceError) await this.#startAfresh();
+        throw error;
+      } finally {
+        await taken.then(
+          (source) => releaseSource(gpu, source),
+          () => undefined,
+        );
+      }
+    }, signal);
   }
 
   /**
@@ -121,71 +175,67 @@ export class Pipeline {
     else void this.#queue.settled().then(free);
   }
 
-  /** A call that `dispose` ends. After one that failed on the device, the next call starts afresh. */
-  async #guarded(
-    image: SourceImage,
-    { output = "image", ...options }: UpscaleOptions | TextureOptions,
-  ): Promise<UpscaleResult | TextureResult> {
-    const disposal = this.#disposal.signal;
-    try {
-      disposal.throwIfAborted();
-      const signal = options.signal ? AbortSignal.any([options.signal, disposal]) : disposal;
-      return await this.#upscale(image, { ...options, signal }, output);
-    } catch (error) {
-      if (error instanceof DeviceError) {
-        // Buffers made when memory ran out stay invalid, and their errors keep coming: drop both.
-        this.#dropBuffers();
-        await submittedWorkDone(this.#context.gpu).catch(() => undefined);
-      }
-      throw error;
-    }
-  }
-
-  async #upscale(
-    image: SourceImage,
-    given: UpscaleOptions,
-    output: Output,
-  ): Promise<UpscaleResult | TextureResult> {
+  /** What a call does, as it is when the call is made. Throws what is wrong with image and options. */
+  #accepted(
+    image: ImageSource,
+    { output = "image", ...given }: UpscaleOptions | TextureOptions,
+    identity: object,
+  ): AcceptedCall {
     checkSource(image);
-    const options = { ...given, depth: resultDepth(image, given, output) };
-    const { realismMask } = options;
+    const { realismMask, inspect } = given;
     if (realismMask) checkMask(realismMask);
-    const settings = timestepSettings(this.configs, options);
-    const geometry = callGeometry(this.configs, image, options.reference === true);
-    const mask = realismMask ? latentMask(realismMask, geometry, vaeFactor(this.configs.vae)) : 0;
-    const { inspect } = options;
+    const options: UpscaleOptions = { ...given, depth: resultDepth(image, given, output) };
+    const { configs } = this.#context;
+    const settings = timestepSettings(configs, options);
+    const { width, height } = image;
+    const size = { width, height };
+    const geometry = callGeometry(configs, size, options.reference === true);
+    const mask = realismMask ? latentMask(realismMask, geometry, vaeFactor(configs.vae)) : 0;
     const { gpu } = this.#context;
     const inspector = inspect && new Inspector(inspect, this.modules, gpu.caps);
     const context = inspector ? { ...this.#context, inspector } : this.#context;
     if (inspector) checkWhole(context, inspector, geometry, options);
-    const { memory } = gpu;
     checkOutput(gpu, output, options, geometry);
+    return { identity, size, options, output, settings, geometry, mask, context };
+  }
+
+  /** Buffers made when memory ran out stay invalid, and their errors keep coming: drops both. */
+  async #startAfresh(): Promise<void> {
+    this.#dropBuffers();
+    await submittedWorkDone(this.#context.gpu).catch(() => undefined);
+  }
+
+  async #upscale(call: AcceptedCall, image: SourceImage): Promise<UpscaleResult | TextureResult> {
+    const { options, output, settings, geometry, mask, context } = call;
+    const { inspector } = context;
+    const { memory } = context.gpu;
     options.signal?.throwIfAborted();
     memory.resetPeak();
     // What is captured needs plans of its own.
-    if (!inspector)
-      void this.#planned.prepare({ ...options, width: image.width, height: image.height });
+    if (!inspector) void this.#planned.prepare({ ...options, ...call.size });
 
     const shares = this.#shares(geometry, typeof mask === "number" ? 1 : 2);
     const clock = new StageClock(shares, options.onProgress, inspector);
-    const { encoded, reused } = await this.#encode(context, image, geometry, options, clock);
+    const { encoded, reused } = await this.#encode(call, image, clock);
     const chosen = await chooseTimesteps(context, encoded, settings, options);
     const timesteps = timestepShares(chosen, mask);
     const z = await predictLatents(context, encoded, timesteps, options, clock);
     const pixels = await this.#pixels(context, z, encoded, image, options, output, clock);
     try {
       const use = memory.use();
+      const timingsMs = clock.finish();
+      options.signal?.throwIfAborted();
       return {
         ...pixels,
         ...chosen,
-        timingsMs: clock.finish(),
+        timingsMs,
         reused,
         ...(inspector && { inspection: inspector.result() }),
         peakBytes: use.peakBytes,
         peakActivationBytes: use.byPurpose["activations"]?.peak ?? 0,
       };
     } catch (error) {
-      destroyPixels(pixels); // the caller's onProgress has thrown
+      destroyPixels(pixels); // nobody takes them: the caller's onProgress has thrown, or the call was aborted
       throw error;
     }
   }
@@ -203,7 +253,7 @@ export class Pipeline {
     const { gpu } = context;
     const { memory } = gpu;
     const decoding = [context, z, encoded, options, clock] as const;
-    if (options.depth === 16 && !isTexture(image)) {
+    if (options.depth === 16 && !isOnDevice(image)) {
       const { finishDeep } = await import("./deep/finish-deep.ts");
       const floats = await decodeToFloats(...decoding).finally(() => memory.release(z));
       clock.start("color");
@@ -225,21 +275,19 @@ export class Pipeline {
   }
 
   async #encode(
-    context: StageContext,
+    { identity, options, geometry, context }: AcceptedCall,
     image: SourceImage,
-    geometry: Geometry,
-    options: UpscaleOptions,
     clock: StageClock,
   ): Promise<{ readonly encoded: Encoded; readonly reused: readonly Stage[] }> {
     const { inspector } = context;
     const mayReuse = options.reuse !== false && !inspector?.looksInto(["tokens", "encode"]);
-    let encoded = mayReuse ? this.#cache.find(image, geometry, options) : undefined;
+    let encoded = mayReuse ? this.#cache.find(identity, geometry, options) : undefined;
     const reused = encoded ? ENCODING : [];
     for (const stage of reused) clock.start(stage);
     if (encoded === undefined) {
       this.#cache.drop();
       encoded = await encodeImage(context, image, geometry, options, clock);
-      this.#cache.keep(image, geometry, options, encoded);
+      this.#cache.keep(identity, geometry, options, encoded);
     }
     if (inspector) await collectEncoded(context, inspector, encoded);
     return { encoded, reused };

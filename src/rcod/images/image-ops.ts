@@ -34,6 +34,15 @@ export function createImage(gpu: Gpu, label: string, width: number, height: numb
   };
 }
 
+/** The same pixels in a buffer of their own. */
+export function copyImage(gpu: Gpu, { buffer, width, height }: DeviceImage): DeviceImage {
+  const copy = createImage(gpu, "source image", width, height);
+  const encoder = gpu.device.createCommandEncoder({ label: "source image" });
+  encoder.copyBufferToBuffer(buffer, 0, copy.buffer, 0, buffer.size);
+  gpu.device.queue.submit([encoder.finish()]);
+  return copy;
+}
+
 /** Fills `image` with the top left of `x` [1, srcHeight, srcWidth, 3], colours in −1 … 1, as 8-bit levels. */
 export function tensorToLevels(
   gpu: Gpu,

@@ -1,10 +1,11 @@
 /** Pixels on the host as callers give them: what their channels and bits mean, and whether they are what they say. */
 import { ShapeError } from "../../gpu/shape.ts";
+import { shown } from "../../options.ts";
 import type { RawImage } from "../settings/options.ts";
 
 /** Bits a channel. */
 export const depthOf = ({ data }: Pick<RawImage, "data">): 8 | 16 =>
-  data instanceof Uint16Array ? 16 : 8;
+  data.BYTES_PER_ELEMENT === 2 ? 16 : 8;
 
 /** The highest value of a channel. */
 export const highestLevel = (image: Pick<RawImage, "data">): 255 | 65_535 =>
@@ -18,19 +19,22 @@ export const colorChannels = ({ channels }: Pick<RawImage, "channels">): 1 | 3 =
 export const endsInAlpha = (image: Pick<RawImage, "channels">): boolean =>
   image.channels !== colorChannels(image);
 
+/** Whether an array holds bytes, also one of another window or over shared memory. */
+export const isBytes = (data: unknown): boolean =>
+  ["Uint8Array", "Uint8ClampedArray"].includes(kindOf(data));
+
 /** Throws `ShapeError` unless `image` is what it says. */
-export function checkImage({ width, height, channels, data }: RawImage): void {
+export function checkImage({ width, height, channels, data, colorSpace }: RawImage): void {
   const isSide = (side: number): boolean => Number.isSafeInteger(side) && side >= 1;
   if (!isSide(width) || !isSide(height) || ![1, 2, 3, 4].includes(channels)) {
     throw new ShapeError(
       `image: needs integer sides ≥ 1 and 1 to 4 channels, got ${width}×${height}×${channels}`,
     );
   }
-  const isBytes = data instanceof Uint8Array || data instanceof Uint8ClampedArray;
-  if (!isBytes && !(data instanceof Uint16Array)) {
-    const got = Object.prototype.toString.call(data).slice("[object ".length, -1);
+  if (!isBytes(data) && kindOf(data) !== "Uint16Array") {
     throw new ShapeError(
-      `image: data must be a Uint8Array, Uint8ClampedArray or Uint16Array, got ${got}`,
+      `image: data must be a Uint8Array, Uint8ClampedArray or Uint16Array, got ${kindOf(data)}. Write levels of 0 … 255 ` +
+        "or 0 … 65535 into one of these",
     );
   }
   if (data.length !== width * height * channels) {
@@ -38,4 +42,19 @@ export function checkImage({ width, height, channels, data }: RawImage): void {
       `image: ${width}×${height}×${channels} needs ${width * height * channels} values, got ${data.length}`,
     );
   }
+  if (colorSpace !== undefined && !["srgb", "display-p3"].includes(colorSpace)) {
+    throw new ShapeError(
+      `image: colorSpace must be "srgb" or "display-p3", got ${shown(colorSpace)}. Convert the pixels to one of these`,
+    );
+  }
 }
+
+/** The same pixels in memory that nobody else has. */
+export function copyOfImage(image: RawImage): RawImage {
+  const { data } = image;
+  // Not slice(): a Buffer's would be a view of the same memory.
+  return { ...image, data: depthOf(image) === 16 ? new Uint16Array(data) : new Uint8Array(data) };
+}
+
+const kindOf = (data: unknown): string =>
+  Object.prototype.toString.call(data).slice("[object ".length, -1);

@@ -6,6 +6,7 @@
 import { ShapeError } from "../../gpu/shape.ts";
 import type { RealismMask } from "../settings/options.ts";
 import type { Geometry } from "./geometry.ts";
+import { isBytes } from "./raw-image.ts";
 
 /** Throws `ShapeError` unless `mask` is what it says. */
 export function checkMask({ data, width, height }: RealismMask): void {
@@ -13,7 +14,7 @@ export function checkMask({ data, width, height }: RealismMask): void {
   if (!isSide(width) || !isSide(height)) {
     throw new ShapeError(`realismMask: needs integer sides ≥ 1, got ${width}×${height}`);
   }
-  if (!ArrayBuffer.isView(data) || data.BYTES_PER_ELEMENT !== 1) {
+  if (!isBytes(data)) {
     throw new ShapeError(
       "realismMask: data must be a Uint8Array or Uint8ClampedArray, one byte per pixel, got something else",
     );

@@ -6,35 +6,50 @@ import { padEdges } from "../../kernels/image/pad-edges.ts";
 import type { RawImage, UpscaleOptions } from "../settings/options.ts";
 import type { Rectangle } from "./geometry.ts";
 import type { DeviceImage } from "./image-ops.ts";
-import { createImage, uploadImage } from "./image-ops.ts";
-import { checkImage, colorChannels, depthOf, endsInAlpha } from "./raw-image.ts";
+import { copyImage, createImage, uploadImage } from "./image-ops.ts";
+import { checkImage, colorChannels, copyOfImage, depthOf, endsInAlpha } from "./raw-image.ts";
 import type { Output } from "./textures.ts";
 import { checkTexture, imageOfTexture } from "./textures.ts";
 
-export type SourceImage = RawImage | GPUTexture;
+/** What a caller gives. */
+export type ImageSource = RawImage | GPUTexture;
+
+/** What a call works on: pixels of its own, of a texture those on the device. */
+export type SourceImage = RawImage | DeviceImage;
 
 export function isTexture(image: object): image is GPUTexture {
   return "createView" in image;
 }
 
+export function isOnDevice(image: SourceImage): image is DeviceImage {
+  return "buffer" in image;
+}
+
+/** The pixels as they are now, whatever the caller does with the object next. Free them with `releaseSource`. */
+export async function takeSource(gpu: Gpu, image: ImageSource): Promise<SourceImage> {
+  return isTexture(image) ? imageOfTexture(gpu, image) : copyOfImage(image);
+}
+
+export function releaseSource(gpu: Gpu, image: SourceImage): void {
+  if (isOnDevice(image)) gpu.memory.release(image.buffer);
+}
+
 /** Throws `ShapeError` unless `image` is what it says and can be read. */
-export function checkSource(image: SourceImage): void {
+export function checkSource(image: ImageSource): void {
   if (isTexture(image)) checkTexture(image);
   else checkImage(image);
 }
 
 /**
- * Bits a channel of the result. Throws `RangeError` for a depth that there is not, or not for such a call.
+ * Bits a channel of the result. Throws `RangeError` for a depth that there is not for such a call.
  */
 export function resultDepth(
-  image: SourceImage,
+  image: ImageSource,
   { depth, reference = false }: UpscaleOptions,
   output: Output,
 ): 8 | 16 {
   const isPlain = !isTexture(image) && output === "image" && !reference;
   if (depth === undefined) return isPlain ? depthOf(image) : 8;
-  if (depth !== 8 && depth !== 16)
-    throw new RangeError(`depth: must be 8 or 16, got ${String(depth)}`);
   if (depth === 8 || isPlain) return depth;
   const made = output === "texture" ? 'output "texture"' : "reference";
   const got = isTexture(image) ? "a texture" : made;
@@ -45,7 +60,7 @@ export function resultDepth(
 
 /** Whether the result takes its alpha channel from the image. */
 export function hasAlpha(image: SourceImage): boolean {
-  return isTexture(image) || endsInAlpha(image);
+  return isOnDevice(image) || endsInAlpha(image);
 }
 
 /** How an image comes to the device. */
@@ -62,7 +77,7 @@ export async function packedSource(
   image: SourceImage,
   { padded = null, keepsHidden = false }: SourceForm = {},
 ): Promise<DeviceImage> {
-  const packed = isTexture(image) ? await imageOfTexture(gpu, image) : uploadImage(gpu, image);
+  const packed = isOnDevice(image) ? copyImage(gpu, image) : uploadImage(gpu, image);
   try {
     const { width, height } = packed;
     if (!keepsHidden && mayHide(image)) {
@@ -98,7 +113,7 @@ async function paddedImage(
 
 /** Whether an image may have pixels of alpha 0; of a texture nothing is known. */
 export function mayHide(image: SourceImage): boolean {
-  if (isTexture(image)) return true;
+  if (isOnDevice(image)) return true;
   const { channels, data } = image;
   if (!endsInAlpha(image)) return false;
   for (let i = channels - 1; i < data.length; i += channels) if (data[i] === 0) return true;
@@ -107,7 +122,7 @@ export function mayHide(image: SourceImage): boolean {
 
 /** Whether at least half of the pixels may lie in areas of one colour; of a texture nothing is known. */
 export function mayBeFlat(image: SourceImage): boolean {
-  if (isTexture(image)) return true;
+  if (isOnDevice(image)) return true;
   const { width, height, channels, data } = image;
   const colors = colorChannels(image);
   let edges = 0; // pixels that differ from the one before or above, which are not flat

@@ -28,16 +28,13 @@ export function checkTexture(texture: GPUTexture): void {
 /** Where the pixels of a result go. */
 export type Output = "image" | "texture";
 
-/** Throws `RangeError` for an unknown `output`, `ShapeError` where the device has no textures of the requested size. */
+/** Throws `ShapeError` where the device has no textures of the requested size. */
 export function checkOutput(
   { caps }: Gpu,
   output: Output,
   { enlarged }: UpscaleOptions,
   { outWidth: width, outHeight: height }: Geometry,
 ): void {
-  if (output !== "image" && output !== "texture") {
-    throw new RangeError(`output: must be "image" or "texture", got ${String(output)}`);
-  }
   const limit = caps.limits.maxTextureDimension2D;
   if ((output === "image" && enlarged !== true) || Math.max(width, height) <= limit) return;
   throw new ShapeError(

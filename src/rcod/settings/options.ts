@@ -14,7 +14,7 @@ export interface RawImage {
   readonly height: number;
   /** 1: grey; 2: grey and alpha; 3: RGB; 4: RGBA. Alpha is not premultiplied. */
   readonly channels: 1 | 2 | 3 | 4;
-  /** 8 bits a channel, or 16: 0 … 65535. */
+  /** 8 bits a channel, or 16: 0 … 65535. May lie in shared memory; it is copied. */
   readonly data: Uint8Array | Uint8ClampedArray | Uint16Array;
   /** What the colours mean, for whoever shows them; a result has that of its input. Absent: sRGB. */
   readonly colorSpace?: "srgb" | "display-p3";
@@ -140,7 +140,7 @@ export interface UpscaleOptions {
   readonly timestep?: number;
   /** Default: what the model's configuration says ("adain" for RCOD_O). */
   readonly colorFix?: "adain" | "wavelet" | "none";
-  /** Samples the latent posterior with this seed. Default: its mean, which needs no randomness. */
+  /** Samples the latent posterior with this seed, an integer of 32 bits. Default: its mean, which needs no randomness. */
   readonly seed?: number;
   /**
    * Side of the VAE's tiles in output pixels, ≥ 64: a picture with a longer side is encoded and decoded in tiles.
@@ -168,7 +168,7 @@ export interface UpscaleOptions {
   readonly enlarged?: boolean;
   /** What to see of the networks. Default: nothing. */
   readonly inspect?: InspectOptions;
-  /** Ends the call, after the GPU work under way; it rejects with the signal's reason. */
+  /** Ends the call: it rejects at once with the signal's reason, and the GPU stops after the work under way. */
   readonly signal?: AbortSignal;
   /** Hears of finished work, often enough for a progress bar. */
   readonly onProgress?: (progress: Progress) => void;

@@ -7,7 +7,7 @@ import { enlargeSource } from "../images/enlarged-source.ts";
 import type { Geometry } from "../images/geometry.ts";
 import { resizeToTensor } from "../images/image-ops.ts";
 import type { SourceImage } from "../images/source-image.ts";
-import { isTexture } from "../images/source-image.ts";
+import { isOnDevice } from "../images/source-image.ts";
 import { memGraph } from "../networks/graphs.ts";
 import { metricOfMap } from "../networks/mem.ts";
 import { vaeFactor } from "../settings/config.ts";
@@ -38,7 +38,7 @@ export async function encodeImage(
   try {
     clock.start("preprocess");
     const deep =
-      options.depth === 16 && !isTexture(image)
+      options.depth === 16 && !isOnDevice(image)
         ? await (await import("../deep/deep-source.ts")).enlargeDeep(gpu, image, geometry, configs)
         : null;
     const keepsHidden = options.reference === true;

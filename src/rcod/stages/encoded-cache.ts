@@ -1,33 +1,30 @@
 /** The encoding of the last image, kept on the device. */
 import type { Gpu } from "../../gpu/device.ts";
 import type { Geometry } from "../images/geometry.ts";
-import type { SourceImage } from "../images/source-image.ts";
 import type { UpscaleOptions } from "../settings/options.ts";
 import type { Encoded } from "./context.ts";
 
 export class EncodedCache {
   readonly #gpu: Gpu;
-  /** The image counts by identity: callers who change pixels in place say so, or pass a new object. */
-  #last:
-    | { readonly image: SourceImage; readonly key: string; readonly encoded: Encoded }
-    | undefined;
+  /** Images count by identity: callers who change pixels in place say so, or pass a new object. */
+  #last: { readonly identity: object; readonly key: string; readonly encoded: Encoded } | undefined;
 
   constructor(gpu: Gpu) {
     this.#gpu = gpu;
   }
 
   /** The encoding of this image under these options, if it is the last one. */
-  find(image: SourceImage, geometry: Geometry, options: UpscaleOptions): Encoded | undefined {
+  find(identity: object, geometry: Geometry, options: UpscaleOptions): Encoded | undefined {
     const last = this.#last;
-    return last?.image === image && last.key === keyOf(geometry, options)
+    return last?.identity === identity && last.key === keyOf(geometry, options)
       ? last.encoded
       : undefined;
   }
 
   /** Keeps an encoding; its buffers are the cache's from now on. */
-  keep(image: SourceImage, geometry: Geometry, options: UpscaleOptions, encoded: Encoded): void {
+  keep(identity: object, geometry: Geometry, options: UpscaleOptions, encoded: Encoded): void {
     this.drop();
-    this.#last = { image, key: keyOf(geometry, options), encoded };
+    this.#last = { identity, key: keyOf(geometry, options), encoded };
   }
 
   /** Frees what is kept. */

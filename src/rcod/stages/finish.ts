@@ -8,7 +8,7 @@ import { withChannels } from "../images/host-pixels.ts";
 import type { DeviceImage } from "../images/image-ops.ts";
 import { cropImage, fixColors, readImage, resizeImage } from "../images/image-ops.ts";
 import type { SourceImage } from "../images/source-image.ts";
-import { hasAlpha, isTexture, mayBeFlat, packedSource } from "../images/source-image.ts";
+import { hasAlpha, isOnDevice, mayBeFlat, packedSource } from "../images/source-image.ts";
 import type { Output } from "../images/textures.ts";
 import { textureOfImage } from "../images/textures.ts";
 import type { RawImage, UpscaleOptions } from "../settings/options.ts";
@@ -57,7 +57,7 @@ export async function finishImage(
       await runPlan(gpu, plan, { image: finished.buffer, alpha: enlarged.buffer });
     }
     const shown = options.enlarged === true ? enlarged : undefined;
-    return await deliver(gpu, finished, shown, output, isTexture(image) ? null : image);
+    return await deliver(gpu, finished, shown, output, isOnDevice(image) ? null : image);
   } finally {
     gpu.memory.release(finished.buffer);
     if (small) gpu.memory.release(small.buffer);

@@ -11,7 +11,7 @@ import { predictMetric } from "./encode.ts";
 type TimestepSetting = number | "auto";
 
 /** Settings of a call: everywhere, and where the mask is. */
-interface TimestepSettings {
+export interface TimestepSettings {
   readonly base: TimestepSetting;
   readonly masked: TimestepSetting | undefined;
 }

@@ -1,14 +1,12 @@
 /** Whether the VAE runs in one pass or in tiles, and how large they are. */
 import type { Caps } from "../../gpu/caps.ts";
 import type { DType } from "../../gpu/dtype.ts";
-import { ShapeError } from "../../gpu/shape.ts";
 import { activationByteLength } from "../../graph/lowering/lower.ts";
 import { planGraph } from "../../graph/plan.ts";
 import { decoderGraph, encoderGraph } from "../networks/graphs.ts";
 import type { VaeConfig } from "../settings/config.ts";
 import { vaeFactor } from "../settings/config.ts";
 import type { UpscaleOptions } from "../settings/options.ts";
-import { MIN_TILE } from "../settings/options.ts";
 import { REFERENCE_PAD } from "./tiled-vae.ts";
 import type { VaeKind } from "./vae-tiles.ts";
 import { vaeReach } from "./vae-tiles.ts";
@@ -37,11 +35,6 @@ export function chooseVaeTile(
   const toInput = (pixels: number): number =>
     kind === "encode" ? pixels : Math.ceil(pixels / factor);
   if (options.tile !== undefined) {
-    if (!Number.isInteger(options.tile) || options.tile < MIN_TILE) {
-      throw new ShapeError(
-        `upscale: tile must be an integer ≥ ${MIN_TILE} output pixels, got ${options.tile}`,
-      );
-    }
     const side = Math.ceil(options.tile / factor) * factor;
     return Math.max(height, width) > side ? toInput(side) : null;
   }
