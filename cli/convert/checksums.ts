@@ -1,7 +1,7 @@
 /** SHA-256 of a file that arrives in blocks of any size, and of each of its pieces, which a browser checks singly. */
 import type { Hash } from "node:crypto";
 import { createHash } from "node:crypto";
-import { PIECE_BYTES } from "../../src/cache/manifest.ts";
+import { PIECE_BYTES } from "../../src/weights/sources/manifest.ts";
 
 export class Checksums {
   readonly #whole = createHash("sha256");

@@ -2,8 +2,8 @@
 import { WeightsError } from "../weights/index.ts";
 import type { ByteSource, HttpOptions } from "../weights/index.ts";
 import { openHttp } from "../weights/sources/http-source.ts";
+import type { ManifestFile } from "../weights/sources/manifest.ts";
 import { HeldPieces, cachedSource } from "./cached-source.ts";
-import type { ManifestFile } from "./manifest.ts";
 import { PieceFiles } from "./piece-files.ts";
 import type { AddressStorage, Entry } from "./storage.ts";
 import { availableBytes, openStorage } from "./storage.ts";

@@ -2,10 +2,10 @@
 import type { FileSet, SingleFile } from "../weights/index.ts";
 import { readJson } from "../weights/index.ts";
 import { checkFolderUrl, urlIn } from "../weights/sources/files.ts";
+import type { ManifestFile } from "../weights/sources/manifest.ts";
+import { MANIFEST, parseManifest } from "../weights/sources/manifest.ts";
 import type { CacheOptions } from "./address-cache.ts";
 import { AddressCache } from "./address-cache.ts";
-import type { ManifestFile } from "./manifest.ts";
-import { MANIFEST, parseManifest } from "./manifest.ts";
 import { addressOf } from "./storage.ts";
 
 type Listing = ReadonlyMap<string, ManifestFile>;

@@ -1,10 +1,10 @@
 /** A file that is read in pieces: from storage, or from the server and then into storage. */
 import { WeightsError } from "../weights/index.ts";
 import type { ByteSource } from "../weights/index.ts";
+import { PIECE_BYTES } from "../weights/sources/manifest.ts";
+import { sha256 } from "../weights/sources/sha256.ts";
 import { checkedSource } from "../weights/sources/source.ts";
-import { PIECE_BYTES } from "./manifest.ts";
 import type { PieceFiles } from "./piece-files.ts";
-import { sha256 } from "./piece-files.ts";
 
 /**
  * Pieces in memory at once. A model is loaded nearly, but not quite, in the order of its files: with 8 pieces every

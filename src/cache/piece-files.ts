@@ -5,23 +5,10 @@
  * file that is written in place would need a worker, and a closed tab could leave anything in it. The checksum of a
  * piece follows its bytes.
  */
-import { PIECE_BYTES } from "./manifest.ts";
+import { PIECE_BYTES } from "../weights/sources/manifest.ts";
+import { digestOf, hexOf } from "../weights/sources/sha256.ts";
 
 const DIGEST_BYTES = 32;
-
-/** SHA-256 of some bytes in hexadecimal. Needs a secure context, as the storage does. */
-export async function sha256(bytes: Uint8Array | string): Promise<string> {
-  const data = typeof bytes === "string" ? new TextEncoder().encode(bytes) : bytes;
-  return hexOf(await digestOf(data));
-}
-
-async function digestOf(bytes: Uint8Array): Promise<Uint8Array<ArrayBuffer>> {
-  return new Uint8Array(await crypto.subtle.digest("SHA-256", bytes as Uint8Array<ArrayBuffer>));
-}
-
-function hexOf(bytes: Uint8Array): string {
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
-}
 
 /** The stored pieces of one version of a file. */
 export class PieceFiles {

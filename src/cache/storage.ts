@@ -9,7 +9,8 @@
  *
  * Names in angle brackets are hashes: addresses may be longer than file names, and hold anything.
  */
-import { sha256, storedBytes } from "./piece-files.ts";
+import { sha256 } from "../weights/sources/sha256.ts";
+import { storedBytes } from "./piece-files.ts";
 
 const ROOT = "rcod-webgpu";
 const ADDRESS = "address.txt";

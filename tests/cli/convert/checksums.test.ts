@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { describe, expect, it } from "vitest";
 import { Checksums } from "../../../cli/convert/checksums.ts";
-import { PIECE_BYTES } from "../../../src/cache/manifest.ts";
+import { PIECE_BYTES } from "../../../src/weights/sources/manifest.ts";
 
 const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
 

@@ -1,6 +1,6 @@
 /** `manifest.json` of a converted folder: all files with their sizes and checksums. */
-import type { JsonObject, JsonValue } from "../weights/index.ts";
-import { isCount } from "../weights/tensor-info.ts";
+import type { JsonObject, JsonValue } from "../strict-json.ts";
+import { isCount } from "../tensor-info.ts";
 
 /** Files are checked, downloaded and stored in pieces of this length; `rcod convert` writes a checksum of each. */
 export const PIECE_BYTES = 4 * 2 ** 20;
