@@ -1,4 +1,5 @@
 /** The loaded model: what `loadModel` gives to embedders. */
+import { abortable } from "../abort.ts";
 import type { Caps } from "../gpu/caps.ts";
 import { fasterDType } from "../gpu/caps.ts";
 import type { Gpu } from "../gpu/device.ts";
@@ -21,6 +22,7 @@ import type { ImageSource } from "./images/source-image.ts";
 import { isTexture } from "./images/source-image.ts";
 import type { CallPlan } from "./inspect/call-plan.ts";
 import type { StageModules } from "./inspect/stage-modules.ts";
+import { abortableFiles } from "./loading/abortable-files.ts";
 import { loadWeights } from "./loading/load.ts";
 import type { ModelSource } from "./loading/model-source.ts";
 import { modelFiles } from "./loading/model-source.ts";
@@ -63,7 +65,7 @@ export interface LoadOptions extends VariantOptions {
    * load. Default: from the first call on.
    */
   readonly prepareFor?: PreparedCall;
-  /** Ends loading; `loadModel` rejects with its reason. */
+  /** Ends loading: `loadModel` rejects with its reason at once, requests nothing more and leaves nothing behind. */
   readonly signal?: AbortSignal;
   /** Hears of the bytes loaded. */
   readonly onProgress?: (progress: Progress) => void;
@@ -188,19 +190,21 @@ export async function loadModel(
   checkOptions("loadModel", options, LOAD_RULES);
   if (options.prepareFor) checkOptions("prepareFor", options.prepareFor, SIZE_RULES);
   const { signal, onProgress, precision = "auto", lowMemory = false, prepareFor } = options;
-  const files = modelFiles(source);
+  signal?.throwIfAborted();
+  const files = abortableFiles(modelFiles(source));
   const configs = await readConfigs(files, signal);
   const given = options.gpu;
   const gpu =
     given === undefined
-      ? await requestGpu()
+      ? await abortable(requestGpu(), signal, (late) => late.destroy())
       : "pipelines" in given
         ? given
-        : await withMatrixUnits(adoptDevice(given));
+        : await abortable(withMatrixUnits(adoptDevice(given)), signal);
   const dtype: DType = precision === "auto" ? fasterDType(gpu.caps) : precision;
   let planned: PlannedNetworks | undefined;
   try {
-    const tuned = withVariants(gpu, await modelVariants(gpu, configs, dtype, options, signal));
+    const variants = modelVariants(gpu, configs, dtype, options, signal);
+    const tuned = withVariants(gpu, await abortable(variants, signal));
     planned = new PlannedNetworks(tuned, configs, dtype);
     if (prepareFor) void planned.prepare(prepareFor);
     const weights = await loadWeights(gpu, files, configs, dtype, {

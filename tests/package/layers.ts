@@ -30,6 +30,7 @@ export interface Room {
 
 /** Plain data about devices: all that a kernel sees of a GPU. */
 const GPU_DATA = "src/gpu (data)";
+const ABORT = "src (abort)";
 const WEIGHTS_BASE = "src/weights (base)";
 /** What options may be, which every public function with options uses. */
 const OPTIONS = "src (options)";
@@ -74,6 +75,7 @@ const ofRcod = (name: string): Room => ({
     ...GPU,
     ...WEIGHTS,
     "src (version)",
+    ABORT,
   ],
 });
 const BENCH = ["src/bench", "src/bench/workloads"];
@@ -95,6 +97,7 @@ export const ROOMS: readonly Room[] = [
   { name: "src", imports: [...RCOD, ...GPU, ...WEIGHTS] },
   { name: "src (version)", files: ["src/version.ts"], imports: [] },
   { name: OPTIONS, files: ["src/options.ts"], imports: [] },
+  { name: ABORT, files: ["src/abort.ts"], imports: [] },
   {
     name: GPU_DATA,
     files: ["caps", "dtype", "shape", "wgsl", "subgroup-matrix"].map(
@@ -140,9 +143,9 @@ export const ROOMS: readonly Room[] = [
   },
   {
     name: "src/graph/weights",
-    imports: ["src/graph/execution", "src/graph/ir", ...KERNELS, ...GPU],
+    imports: ["src/graph/execution", "src/graph/ir", ...KERNELS, ...GPU, ABORT],
   },
-  { name: "src/graph/execution", imports: [...KERNELS, ...GPU] },
+  { name: "src/graph/execution", imports: [...KERNELS, ...GPU, ABORT] },
   { name: "src/graph/ir", imports: [...KERNELS, GPU_DATA] },
 
   {
@@ -156,7 +159,7 @@ export const ROOMS: readonly Room[] = [
     imports: ["src/weights/sources", WEIGHTS_BASE],
     packages: ["node:"],
   },
-  { name: "src/weights/sources", imports: [WEIGHTS_BASE, OPTIONS] },
+  { name: "src/weights/sources", imports: [WEIGHTS_BASE, OPTIONS, ABORT] },
   {
     name: WEIGHTS_BASE,
     files: ["errors", "strict-json", "tensor-info", "utf8"].map((name) => `src/weights/${name}.ts`),

@@ -1,4 +1,5 @@
 /** Runs kernel plans outside a graph: weight packing at load, image operators, kernel tests. */
+import { abortable } from "../../abort.ts";
 import type { Gpu } from "../../gpu/device.ts";
 import type { KernelPlan } from "../../kernels/kernel.ts";
 import type { OperandBuffers } from "./recorder.ts";
@@ -6,10 +7,17 @@ import { Recorder } from "./recorder.ts";
 
 /**
  * Encodes and submits `plan` with the given operands; scratch and params are made here and freed after
- * the submit. Resolves once submitted (not once executed): later readbacks and submits see the result.
+ * the submit. Resolves once submitted (not once executed): later readbacks and submits see the result. An abort ends the
+ * wait for the compiler; nothing is submitted then.
  */
-export async function runPlan(gpu: Gpu, plan: KernelPlan, operands: OperandBuffers): Promise<void> {
-  const recorder = await Recorder.create(gpu, [{ plan }], [operands]);
+export async function runPlan(
+  gpu: Gpu,
+  plan: KernelPlan,
+  operands: OperandBuffers,
+  signal?: AbortSignal,
+): Promise<void> {
+  const creation = Recorder.create(gpu, [{ plan }], [operands]);
+  const recorder = await abortable(creation, signal, (late) => late.dispose());
   try {
     const encoder = gpu.device.createCommandEncoder({ label: plan.variant });
     const pass = encoder.beginComputePass({ label: plan.variant });

@@ -2,6 +2,7 @@
  * The parameters of graphs on the device: read tensor by tensor, packed by a kernel that also merges LoRA, and shared by
  * all programs that use them. Each is stored once.
  */
+import { abortable } from "../../abort.ts";
 import type { Gpu } from "../../gpu/device.ts";
 import type { DType } from "../../gpu/dtype.ts";
 import { brainFloatsToFloats, halvesToFloats } from "../../gpu/dtype.ts";
@@ -126,7 +127,7 @@ export class DeviceWeights {
       loaded += bytesOf(weight);
       sinceSync += bytesOf(weight);
       if (sinceSync > UPLOADS_IN_FLIGHT_BYTES) {
-        await submittedWorkDone(this.#gpu);
+        await abortable(submittedWorkDone(this.#gpu), options.signal);
         sinceSync = 0;
       }
       options.onProgress?.(loaded, total);
@@ -245,7 +246,7 @@ export class DeviceWeights {
       };
       if (operands === null || lora?.block === undefined) {
         const plan = packWeight.plan(problem, this.#gpu.caps);
-        await runPlan(this.#gpu, plan, operands ?? plain);
+        await runPlan(this.#gpu, plan, operands ?? plain, signal);
       } else {
         const modulated = new ModulatedWeight(problem, lora.block, operands);
         this.#modulated.set(`${key} ${name}`, modulated);

@@ -1,4 +1,5 @@
 /** From a folder of files to a checked model on the device. */
+import { abortable } from "../../abort.ts";
 import type { Gpu } from "../../gpu/device.ts";
 import type { DType } from "../../gpu/dtype.ts";
 import { submittedWorkDone } from "../../gpu/transfer.ts";
@@ -76,7 +77,7 @@ export async function loadWeights(
       return { ...loaded, residency, close: model.close };
     }
     await loadAll(model, weights, modelWeights(configs, dtype), options);
-    await submittedWorkDone(gpu); // memory that ran out is found here, not by the first image
+    await abortable(submittedWorkDone(gpu), signal); // memory that ran out is found here, not by the first image
     await model.close();
     return loaded;
   } catch (error) {
