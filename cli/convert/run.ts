@@ -1,11 +1,12 @@
 /** `rcod convert`: writes the files of a conversion to disk, with their checksums. */
 import { mkdir, open, readdir, writeFile } from "node:fs/promises";
 import { dirname, isAbsolute, join, relative, resolve, sep } from "node:path";
-import { MANIFEST, PIECE_BYTES } from "../../src/weights/sources/manifest.ts";
 import type { Conversion } from "../../src/rcod/loading/convert.ts";
 import { planConversion } from "../../src/rcod/loading/convert.ts";
 import type { ConvertedFile } from "../../src/rcod/loading/converted-files.ts";
 import { VERSION } from "../../src/version.ts";
+import { MANIFEST } from "../../src/weights/sources/listing.ts";
+import { PIECE_BYTES } from "../../src/weights/sources/manifest.ts";
 import { writeFolderAtomically } from "../atomic-write.ts";
 import { CliError, EXIT, systemCode, systemReason, usageError } from "../errors.ts";
 import { formatBytes, formatMs } from "../format.ts";

@@ -25,6 +25,8 @@ interface Version {
 }
 
 export class AddressCache {
+  /** What the server said of files that count as absent, by path: see `FileSet.refusal`. */
+  readonly refusals = new Map<string, string>();
   readonly #address: string;
   readonly #options: CacheOptions;
   readonly #http: HttpOptions;
@@ -46,14 +48,20 @@ export class AddressCache {
 
   /**
    * A file whose version only the server knows: one byte is requested from it. Where the server cannot be reached, the
-   * version that was stored last is taken. Null where there is no such file.
+   * version that was stored last is taken. Null where there is no such file, and where the server refuses one that is
+   * not required.
    */
-  async open(path: string, url: string, signal?: AbortSignal): Promise<ByteSource | null> {
+  async open(
+    path: string,
+    url: string,
+    signal?: AbortSignal,
+    { isRequired = false } = {},
+  ): Promise<ByteSource | null> {
     const storage = await this.#openStorage();
     const known = (await storage?.entry(path)) ?? null;
     if (known === null || !this.#isUnreachable) {
       try {
-        return await this.#openCurrent(path, url, known, signal);
+        return await this.#openCurrent(path, url, { known, isRequired }, signal);
       } catch (error) {
         if (known === null || !(error instanceof WeightsError)) throw error;
         this.#isUnreachable = true; // the next files are not tried
@@ -76,7 +84,7 @@ export class AddressCache {
     const pieces = await this.#pieces(path, version);
     return pieces
       ? this.#source(url, version, pieces, LISTED_FILES)
-      : this.#openCurrent(path, url, null, signal);
+      : this.#openCurrent(path, url, { known: null, isRequired: false }, signal);
   }
 
   /**
@@ -97,12 +105,16 @@ export class AddressCache {
   async #openCurrent(
     path: string,
     url: string,
-    known: Entry | null,
+    { known, isRequired }: { readonly known: Entry | null; readonly isRequired: boolean },
     signal?: AbortSignal,
   ): Promise<ByteSource | null> {
     const storage = await this.#openStorage();
     const opening = await openHttp(url, this.#http, signal);
     if (opening.kind === "absent") {
+      const { refusal, reason } = opening;
+      const isStored = known !== null && known.version !== null;
+      if (refusal !== null && (isRequired || isStored)) throw refusal;
+      if (refusal !== null) this.refusals.set(path, reason);
       if (known?.version !== null) await this.#trying(storage?.writeEntry(path, { version: null }));
       return null;
     }

@@ -1,14 +1,12 @@
 /** Folders and files over HTTP that are kept: the first load streams to the device and to storage at once. */
 import type { FileSet, SingleFile } from "../weights/index.ts";
-import { readJson } from "../weights/index.ts";
-import { checkFolderUrl, urlIn } from "../weights/sources/files.ts";
-import type { ManifestFile } from "../weights/sources/manifest.ts";
-import { MANIFEST, parseManifest } from "../weights/sources/manifest.ts";
+import { MAX_TEXT_BYTES, checkFolderUrl, urlIn } from "../weights/sources/files.ts";
+import { MANIFEST, readOnce } from "../weights/sources/listing.ts";
+import type { Listing } from "../weights/sources/listing.ts";
+import { parseManifestText } from "../weights/sources/manifest.ts";
 import type { CacheOptions } from "./address-cache.ts";
 import { AddressCache } from "./address-cache.ts";
 import { addressOf } from "./storage.ts";
-
-type Listing = ReadonlyMap<string, ManifestFile>;
 
 /**
  * The files below a web address, stored by the browser as they are read. Use it wherever a folder is taken.
@@ -27,25 +25,23 @@ export function cachedUrlFiles(baseUrl: string | URL, options: CacheOptions = {}
   const base = addressOf(baseUrl);
   checkFolderUrl(String(baseUrl));
   const cache = new AddressCache(base, options);
-  let listing: Promise<Listing | null> | null = null;
-  const readListing = async (signal?: AbortSignal): Promise<Listing | null> => {
+  const listing = readOnce(async (signal): Promise<Listing | null> => {
     const source = await cache.open(MANIFEST, urlIn(base, MANIFEST), signal);
     if (source === null) return null;
-    const opened: FileSet = { name: base, open: async () => source };
-    const listed = parseManifest(await readJson(opened, MANIFEST, signal));
+    const listed = await source
+      .read(0, Math.min(source.byteLength, MAX_TEXT_BYTES), signal)
+      .then((bytes) => parseManifestText(bytes, MANIFEST))
+      .finally(() => source.close());
     if (listed !== null) await cache.prepare(listed, MANIFEST);
     return listed;
-  };
+  });
   return {
     name: String(baseUrl),
+    refusal: (path) => cache.refusals.get(path) ?? null,
     async open(path, signal) {
       const url = urlIn(base, path);
       signal?.throwIfAborted();
-      listing ??= readListing(signal);
-      const listed = await listing.catch((error: unknown) => {
-        listing = null; // the next file may find it
-        throw error;
-      });
+      const listed = await listing(signal);
       if (listed === null || path === MANIFEST) return cache.open(path, url, signal);
       const file = listed.get(path);
       return file === undefined ? null : cache.openListed(path, url, file, signal);
@@ -53,15 +49,26 @@ export function cachedUrlFiles(baseUrl: string | URL, options: CacheOptions = {}
   };
 }
 
-/** A single file at a web address, such as a checkpoint, stored by the browser; see `cachedUrlFiles`. */
-export function cachedUrlFile(url: string | URL, options: CacheOptions = {}): SingleFile {
-  const address = addressOf(url);
-  const cache = new AddressCache(address, options);
+/** How a single file is fetched and stored. */
+export interface CacheFileOptions extends CacheOptions {
+  /**
+   * The address under which the file is kept and listed. Default: its URL, with the query. Give one where the query
+   * changes from load to load or must not be written down, as in signed URLs.
+   */
+  readonly cacheKey?: string | URL;
+}
+
+/**
+ * A single file at a web address, such as a checkpoint, stored by the browser; see `cachedUrlFiles`. Files whose URLs
+ * differ in the query are two files, unless they have the same `cacheKey`.
+ */
+export function cachedUrlFile(url: string | URL, options: CacheFileOptions = {}): SingleFile {
+  const cache = new AddressCache(addressOf(options.cacheKey ?? url), options);
   return {
-    name: address,
+    name: addressOf(url).replace(/\?.*$/, ""),
     async open(signal) {
       signal?.throwIfAborted();
-      return cache.open("", String(url), signal);
+      return cache.open("", String(url), signal, { isRequired: true });
     },
   };
 }

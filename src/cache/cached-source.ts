@@ -2,7 +2,7 @@
 import { WeightsError } from "../weights/index.ts";
 import type { ByteSource } from "../weights/index.ts";
 import { PIECE_BYTES } from "../weights/sources/manifest.ts";
-import { sha256 } from "../weights/sources/sha256.ts";
+import { checkPiece } from "../weights/sources/recheck.ts";
 import { checkedSource } from "../weights/sources/source.ts";
 import type { PieceFiles } from "./piece-files.ts";
 
@@ -70,15 +70,7 @@ export function cachedSource(file: CachedFile): ByteSource {
     const length = Math.min(PIECE_BYTES, byteLength - start);
     const bytes = await source.read(start, length, signal);
     const expected = file.hashes?.[index];
-    if (expected !== undefined) {
-      const got = await sha256(bytes);
-      if (got !== expected) {
-        throw new WeightsError(
-          `weights: bytes ${start} to ${start + length - 1} must have the sha256 ${expected} of the manifest, got ` +
-            `${got} (${name}). The file on the server is damaged or of another conversion; put the folder there again`,
-        );
-      }
-    }
+    if (expected !== undefined) await checkPiece(bytes, start, expected, name);
     await file.store(index, bytes);
     return bytes;
   };

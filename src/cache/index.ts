@@ -6,6 +6,7 @@
  * ```
  */
 export { cachedUrlFile, cachedUrlFiles } from "./cached-files.ts";
+export type { CacheFileOptions } from "./cached-files.ts";
 export type { CacheOptions } from "./address-cache.ts";
 export { clearCache, listCache } from "./storage.ts";
 export type { CachedAddress } from "./storage.ts";

@@ -104,7 +104,7 @@ export async function availableBytes(): Promise<number> {
 
 /** A folder or file in the cache. */
 export interface CachedAddress {
-  /** What was given to `cachedUrlFiles` or `cachedUrlFile`, absolute. */
+  /** What was given to `cachedUrlFiles` or `cachedUrlFile`, absolute; or its `cacheKey`. */
   readonly url: string;
   /** Bytes of it that are stored; a download that was interrupted counts as far as it came. */
   readonly bytes: number;
@@ -139,11 +139,11 @@ export async function clearCache(url?: string | URL): Promise<void> {
   await removeWhere(root, (key) => name === null || key === name);
 }
 
-/** The same address for the same place: absolute, without a query and slashes at the end. */
+/** The same address for the same place: absolute, without a fragment and slashes at the end of the path. */
 export function addressOf(url: string | URL): string {
   const { document, location } = globalThis as { document?: Document; location?: Location };
   const absolute = new URL(String(url), document?.baseURI ?? location?.href);
-  return `${absolute.origin}${absolute.pathname.replace(/\/+$/, "")}`;
+  return `${absolute.origin}${absolute.pathname.replace(/\/+$/, "")}${absolute.search}`;
 }
 
 async function nameOf(text: string): Promise<string> {

@@ -14,3 +14,8 @@ export function decodeUtf8(bytes: Uint8Array, where: string): string {
     });
   }
 }
+
+/** Decodes a text file: as `decodeUtf8`, without the byte order mark that some editors write. */
+export function decodeText(bytes: Uint8Array, where: string): string {
+  return decodeUtf8(bytes, where).replace(/^\ufeff/, "");
+}

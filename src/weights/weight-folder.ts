@@ -5,6 +5,7 @@
 import { listSome, quoted, WeightsError } from "./errors.ts";
 import { readText } from "./sources/files.ts";
 import type { FileSet } from "./sources/files.ts";
+import { refusalsOf } from "./sources/source.ts";
 import { storeEntry, tableStore } from "./store.ts";
 import type { StoreEntry, WeightStore } from "./store.ts";
 import { JsonCursor } from "./strict-json.ts";
@@ -43,9 +44,9 @@ export async function openWeightFolder(
 ): Promise<WeightStore> {
   const { signal } = options;
   const candidates = weightFileNames(stem, options.variant);
-  for (const candidate of candidates) {
-    const path = pathIn(folder, candidate);
-    if (candidate.endsWith(".json")) {
+  const paths = candidates.map((candidate) => pathIn(folder, candidate));
+  for (const path of paths) {
+    if (path.endsWith(".json")) {
       const source = await files.open(path, signal);
       if (source === null) continue;
       await source.close();
@@ -56,7 +57,7 @@ export async function openWeightFolder(
   }
   throw new WeightsError(
     `weights: no weights in ${quoted(folder)}, looked for ${candidates.join(", ")} ` +
-      `(${files.name}). Check the folder, or download the weight files`,
+      `(${files.name})${refusalsOf(files, paths)}. Check the folder, or download the weight files`,
   );
 }
 

@@ -3,8 +3,9 @@ import { createHash } from "node:crypto";
 import type { Page } from "puppeteer-core";
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { Checksums } from "../../cli/convert/checksums.ts";
-import { MANIFEST, PIECE_BYTES } from "../../src/weights/sources/manifest.ts";
 import { memoryFiles } from "../../src/weights/index.ts";
+import { MANIFEST } from "../../src/weights/sources/listing.ts";
+import { PIECE_BYTES } from "../../src/weights/sources/manifest.ts";
 import type { ReadOptions, ReadReport } from "./page/main.ts";
 import { builtPage, useBrowser } from "./support.ts";
 

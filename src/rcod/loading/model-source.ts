@@ -86,6 +86,10 @@ export function modelFiles(source: ModelSource): FileSet {
   ];
   return {
     name: pieces.length === 0 ? model.name : `${model.name} with ${pieces.join(" and ")}`,
+    refusal: (path) =>
+      clip && path.startsWith(CLIP_FOLDER)
+        ? (clip.refusal?.(path.slice(CLIP_FOLDER.length)) ?? null)
+        : (model.refusal?.(path) ?? null),
     async open(path, signal) {
       if (clip && path.startsWith(CLIP_FOLDER)) {
         return clip.open(path.slice(CLIP_FOLDER.length), signal);

@@ -31,6 +31,7 @@ import {
   renamedStore,
   toFloat32,
 } from "../../weights/index.ts";
+import { refusalsOf } from "../../weights/sources/source.ts";
 import { IMAGE_PROJ } from "../networks/graphs.ts";
 import type { DegradationTables } from "../networks/modulation.ts";
 import { blockCounts } from "../networks/modulation.ts";
@@ -105,7 +106,8 @@ export async function openCheckpoint(
   const file = await openWeightFile(readAheadFiles(files), rcod.checkpoint, signal);
   if (file === null) {
     throw new WeightsError(
-      `weights: the checkpoint ${quoted(rcod.checkpoint)} of rcod_config.json must exist (${files.name}). ` +
+      `weights: the checkpoint ${quoted(rcod.checkpoint)} of rcod_config.json must exist (${files.name})` +
+        `${refusalsOf(files, [rcod.checkpoint])}. ` +
         "Add the file, or name another",
     );
   }

@@ -1,6 +1,7 @@
 /** The configurations of a model folder, read and held against each other. */
 import type { FileSet, JsonObject, WeightFile } from "../../weights/index.ts";
 import { WeightsError, openWeightFile, readAheadFiles, readJson } from "../../weights/index.ts";
+import { refusalsOf } from "../../weights/sources/source.ts";
 import type { RcodConfig } from "../settings/config.ts";
 import {
   ConfigError,
@@ -22,20 +23,20 @@ import { instanceOf } from "./rcod-checkpoint.ts";
 export async function readConfigs(files: FileSet, signal?: AbortSignal): Promise<ModelConfigs> {
   const missing: string[] = [];
   const read = async (path: string): Promise<unknown> => {
-    const source = await files.open(path);
+    const source = await files.open(path, signal);
     if (source === null) {
       missing.push(path);
       return null;
     }
-    await source.close();
-    return readJson(files, path, signal);
+    return readJson({ name: files.name, open: async () => source }, path, signal);
   };
   const unetJson = await read("unet/config.json");
   const vaeJson = await read("vae/config.json");
   const clipJson = await read("image_encoder/config.json");
   if (missing.length > 0) {
     throw new WeightsError(
-      `weights: no model in ${files.name}: ${missing.join(", ")} ${missing.length > 1 ? "are" : "is"} missing. ` +
+      `weights: no model in ${files.name}: ${missing.join(", ")} ${missing.length > 1 ? "are" : "is"} missing` +
+        `${refusalsOf(files, missing)}. ` +
         "A model folder holds unet/, vae/ and image_encoder/, each with weights and config.json, and the weights " +
         "of image_proj/ or a checkpoint. Pieces of different origin are given one by one: model (unet/ and vae/), " +
         "clip, checkpoint",

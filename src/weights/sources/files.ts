@@ -5,9 +5,10 @@
 import { quoted, reasonOf, WeightsError } from "../errors.ts";
 import { parseStrictJson } from "../strict-json.ts";
 import type { JsonValue } from "../strict-json.ts";
-import { decodeUtf8 } from "../utf8.ts";
+import { decodeText } from "../utf8.ts";
 import type { HttpOptions } from "./http-client.ts";
-import { openUrl } from "./http-source.ts";
+import { openHttp, openUrl } from "./http-source.ts";
+import { MANIFEST, folderListing } from "./listing.ts";
 import { readAheadFiles } from "./read-ahead.ts";
 import { blobSource, bytesSource } from "./source.ts";
 import type { ByteSource, FileSet } from "./source.ts";
@@ -60,13 +61,27 @@ const URL_WINDOWS = 16;
 /**
  * Files below a web address, e.g. `https://host/org/model/resolve/main`. Reads shorter than 256 KiB are served from
  * windows of that length, at most 16 for each open file.
+ *
+ * Where the folder has the `manifest.json` of `rcod convert`, what is not listed there is absent without a request, and
+ * what is listed must have the length given there. Else 404, 410, a page, and also 400 and 403 count as absent; the
+ * latter two are told by `refusal`.
+ * @throws WeightsError for an address with a query or fragment
  */
 export function urlFiles(baseUrl: string, options: HttpOptions = {}): FileSet {
   checkFolderUrl(baseUrl);
-  const files = checkedFiles(baseUrl, (path, signal) =>
-    openUrl(urlIn(baseUrl, path), options, signal),
-  );
-  return readAheadFiles(files, URL_WINDOW_BYTES, URL_WINDOWS);
+  const refusals = new Map<string, string>();
+  const listing = folderListing(urlIn(baseUrl, MANIFEST), options);
+  const files = checkedFiles(baseUrl, async (path, signal) => {
+    const listed = await listing(signal);
+    const file = listed?.get(path);
+    if (listed !== null && file === undefined && path !== MANIFEST) return null;
+    const opening = await openHttp(urlIn(baseUrl, path), options, signal, file);
+    if (opening.kind === "open") return opening.source;
+    if (opening.refusal !== null) refusals.set(path, opening.reason);
+    return null;
+  });
+  const refusal = (path: string): string | null => refusals.get(path) ?? null;
+  return readAheadFiles({ ...files, refusal }, URL_WINDOW_BYTES, URL_WINDOWS);
 }
 
 /** Files by relative path, each at its address (`http:`, `https:`, `data:` or `blob:`). What is not listed is absent. */
@@ -158,7 +173,7 @@ export function memoryFiles(files: ReadonlyMap<string, Uint8Array>, name = "memo
 }
 
 /**
- * The text of a file of at most 16 MiB.
+ * The text of a file of at most 16 MiB, without a byte order mark.
  * @throws WeightsError when it is absent, larger, or not UTF-8
  */
 export async function readText(
@@ -178,7 +193,7 @@ export async function readText(
       );
     }
     const bytes = await source.read(0, source.byteLength, signal);
-    return decodeUtf8(bytes, quoted(source.name));
+    return decodeText(bytes, quoted(source.name));
   } finally {
     await source.close();
   }

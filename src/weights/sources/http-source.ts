@@ -5,106 +5,149 @@
  * shows neither that nor, behind a compressing proxy, the true length.
  */
 import { WeightsError } from "../errors.ts";
-import { contentLength, contentRange, discard, HttpClient, validatorOf } from "./http-client.ts";
+import {
+  MAX_WHOLE_BYTES,
+  anySignal,
+  contentLength,
+  contentRange,
+  discard,
+  encodingOf,
+  HttpClient,
+  validatorOf,
+} from "./http-client.ts";
 import type { HttpOptions } from "./http-client.ts";
+import type { ManifestFile } from "./manifest.ts";
 import { bytesSource, checkedSource } from "./source.ts";
 import type { ByteSource } from "./source.ts";
+import { VersionWatch } from "./version-watch.ts";
 
 /**
- * Result of opening: `absent` says why there is no such file, so that callers may try another. `validator` tells this
- * version of the file from others, and is null where the server does not; reads of another version throw.
+ * Result of opening: `absent` says why there is no such file, so that callers may try another; `refusal` is what to throw
+ * where there is no other, and null where the server said plainly that there is no file. `validator` tells this version
+ * of the file from others, and is null where the server does not.
  */
 export type HttpOpening =
   | { readonly kind: "open"; readonly source: ByteSource; readonly validator: string | null }
-  | { readonly kind: "absent"; readonly reason: string };
+  | { readonly kind: "absent"; readonly reason: string; readonly refusal: WeightsError | null };
 
 /**
  * Opens a file on a server. Files up to 64 MiB also work where ranges are ignored; they are then
  * kept in memory.
+ *
+ * A file must keep its length while it is read. Where the server gives another ETag (or Last-Modified) than before, what
+ * was read is compared with what it sends now, at four places: servers of one name may have the same bytes under
+ * different ETags. Other bytes are an error.
  * @throws WeightsError with the address, what was expected, what came and what to do
  */
 export async function httpSource(url: string, options: HttpOptions = {}): Promise<ByteSource> {
   const opening = await openHttp(url, options);
   if (opening.kind === "open") return opening.source;
-  throw new WeightsError(
-    `weights: file must exist on the server, got ${opening.reason} (${url}). Check the address`,
+  throw (
+    opening.refusal ??
+    new WeightsError(
+      `weights: file must exist on the server, got ${opening.reason} (${url}). Check the address`,
+    )
   );
 }
 
-/** As `openHttp`, but null where there is no such file. */
+/** As `openHttp`, but null where there is no such file; throws where the server refuses it. */
 export async function openUrl(
   url: string,
   options: HttpOptions,
   signal?: AbortSignal,
 ): Promise<ByteSource | null> {
   const opening = await openHttp(url, options, signal);
-  return opening.kind === "open" ? opening.source : null;
+  if (opening.kind === "open") return opening.source;
+  if (opening.refusal !== null) throw opening.refusal;
+  return null;
 }
 
 /**
- * As `httpSource`, but a missing file is a result: 404, 410, or a page where a file should be.
- * `signal` ends the opening only, `options.signal` also the later reads.
+ * As `httpSource`, but a missing file is a result: 404, 410, or a page where a file should be; and 400 and 403, which
+ * object stores answer for absent files to those who may not list them. `signal` ends the opening only, `options.signal`
+ * also the later reads. `listed` is what the folder's manifest says of the file.
  */
 export function openHttp(
   url: string,
   options: HttpOptions = {},
   signal?: AbortSignal,
+  listed?: ManifestFile,
 ): Promise<HttpOpening> {
   const client = new HttpClient(url, options);
   const either = anySignal(options.signal, signal);
-  return client.retrying(either, () => tryToOpen(client, either, options.signal));
+  return client.retrying(either, () => tryToOpen(client, either, options.signal, listed));
+}
+
+/** Whether an answer is a page: development servers and single-page hosts send theirs for unknown paths. */
+export function isPage({ headers }: Response): boolean {
+  return /^(?:text\/html|application\/xhtml)/i.test(headers.get("content-type") ?? "");
 }
 
 async function tryToOpen(
   client: HttpClient,
   signal: AbortSignal | undefined,
   readSignal: AbortSignal | undefined,
+  listed: ManifestFile | undefined,
 ): Promise<HttpOpening> {
   const response = await client.request("GET", signal, { first: 0, last: 0 });
-  if (response.status === 404 || response.status === 410) {
+  const { status } = response;
+  if (status === 404 || status === 410) {
     discard(response);
-    return { kind: "absent", reason: `HTTP ${response.status}` };
+    return { kind: "absent", reason: `HTTP ${status}`, refusal: null };
   }
-  if (response.ok && response.headers.get("content-type")?.startsWith("text/html") === true) {
-    // Development servers and single-page hosts answer unknown paths with their start page.
+  if (status === 400 || status === 403) {
+    return { kind: "absent", reason: `HTTP ${status}`, refusal: statusError(client, response) };
+  }
+  if (response.ok && isPage(response)) {
     discard(response);
-    return { kind: "absent", reason: "an HTML page" };
+    return { kind: "absent", reason: "an HTML page", refusal: null };
   }
   const validator = validatorOf(response);
-  const opened = (source: ByteSource): HttpOpening => ({ kind: "open", source, validator });
+  const opened = (source: ByteSource): HttpOpening => {
+    const { byteLength } = source;
+    if (listed !== undefined && byteLength !== listed.byteLength) {
+      throw new WeightsError(
+        `weights: file must have the ${listed.byteLength} bytes that manifest.json lists, got ${byteLength} ` +
+          `(${client.url}). Put the folder there again, or remove manifest.json if the file was changed on purpose`,
+      );
+    }
+    return { kind: "open", source, validator };
+  };
   const ranges = (byteLength: number): HttpOpening =>
-    opened(rangeSource(client, { byteLength, validator }, readSignal));
-  if (response.status === 200) {
+    opened(rangeSource(client, { byteLength, validator, listed }, readSignal));
+  if (status === 200) {
     return opened(bytesSource(client.url, await client.readWhole(response, signal)));
   }
   const range = contentRange(response);
-  if (response.status === 416 && range?.total === 0) {
+  if (status === 416 && range?.total === 0) {
     // No byte of an empty file can be requested.
     discard(response);
     return opened(bytesSource(client.url, new Uint8Array(0)));
   }
-  if (response.status !== 206) throw statusError(client, response);
-  if (
-    range !== null &&
-    range.total !== null &&
-    range.start === 0 &&
-    range.end === range.total - 1
-  ) {
-    // sirv, which is Vite's server, takes a last byte of 0 for none. Every other range it serves as requested.
+  if (status !== 206) throw statusError(client, response);
+  if (range !== null && range.total !== null && range.start === 0 && range.end !== 0) {
+    // sirv, which is Vite's server, takes a last byte of 0 for none; others send whole blocks, or always all.
     discard(response);
     return ranges(range.total);
   }
-  if (range !== null && (range.start !== 0 || range.end !== 0)) {
+  if (isMultipart(response) || (range !== null && (range.start !== 0 || range.end !== 0))) {
     throw rangeError(client, response, "bytes 0-0");
   }
   await client.readExactly(response, 1, signal);
-  return ranges(range?.total ?? (await lengthByHead(client, signal)));
+  return ranges(range?.total ?? (await askLength(client, signal)));
 }
 
 /** For servers that hide Content-Range from other origins; Content-Length is never hidden. */
-async function lengthByHead(client: HttpClient, signal: AbortSignal | undefined): Promise<number> {
-  const head = await client.request("HEAD", signal);
-  const length = head.ok ? contentLength(head) : null;
+async function askLength(client: HttpClient, signal: AbortSignal | undefined): Promise<number> {
+  const ask = async (method: "HEAD" | "GET"): Promise<Response> => {
+    const response = await client.request(method, signal);
+    discard(response);
+    return response;
+  };
+  const lengthOf = (response: Response): number | null =>
+    response.status === 200 && encodingOf(response) === "" ? contentLength(response) : null;
+  const head = await ask("HEAD");
+  const length = lengthOf(head) ?? lengthOf(await ask("GET")); // some refuse HEAD
   if (length !== null) return length;
   throw new WeightsError(
     `weights: server must tell the file length, got HTTP ${head.status} without a readable ` +
@@ -112,71 +155,117 @@ async function lengthByHead(client: HttpClient, signal: AbortSignal | undefined)
   );
 }
 
-/** What a file was when it was opened, and has to stay. */
+/** What a file was when it was opened. */
 interface FileVersion {
   readonly byteLength: number;
+  readonly validator: string | null;
+  readonly listed: ManifestFile | undefined;
+}
+
+/** Bytes `first` to `last` of a file, both included. */
+interface ByteRange {
+  readonly first: number;
+  readonly last: number;
+}
+
+/** Some bytes of a file, and the version that the server says they are of. */
+export interface ReadBytes {
+  readonly bytes: Uint8Array;
   readonly validator: string | null;
 }
 
 function rangeSource(
   client: HttpClient,
-  version: FileVersion,
+  { byteLength, validator, listed }: FileVersion,
   openSignal: AbortSignal | undefined,
 ): ByteSource {
-  return checkedSource(client.url, version.byteLength, async (offset, length, signal) => {
+  const watch = new VersionWatch(client.url, validator, listed);
+  return checkedSource(client.url, byteLength, async (offset, length, signal) => {
     const either = anySignal(openSignal, signal);
     either?.throwIfAborted();
     if (length === 0) return new Uint8Array(0);
-    const range = { first: offset, last: offset + length - 1 };
-    return client.retrying(either, () => tryToRead(client, version, range, either));
+    return watch.read(offset, length, (first, count) =>
+      readParts(client, byteLength, { first, last: first + count - 1 }, either),
+    );
   });
 }
 
+/** Reads a range, in parts where the server sends less at once. */
+async function readParts(
+  client: HttpClient,
+  total: number,
+  { first, last }: ByteRange,
+  signal: AbortSignal | undefined,
+): Promise<ReadBytes> {
+  const read = (from: number): Promise<ReadBytes> =>
+    client.retrying(signal, () => tryToRead(client, total, { first: from, last }, signal));
+  const start = await read(first);
+  const length = last - first + 1;
+  if (start.bytes.byteLength === length) return start;
+  const bytes = new Uint8Array(length);
+  bytes.set(start.bytes);
+  for (let done = start.bytes.byteLength; done < length;) {
+    const part = await read(first + done);
+    bytes.set(part.bytes, done);
+    done += part.bytes.byteLength;
+  }
+  return { bytes, validator: start.validator };
+}
+
+/** The range, or what the server sends of its beginning. */
 async function tryToRead(
   client: HttpClient,
-  version: FileVersion,
-  range: { readonly first: number; readonly last: number },
+  total: number,
+  range: ByteRange,
   signal: AbortSignal | undefined,
-): Promise<Uint8Array> {
+): Promise<ReadBytes> {
   const { first, last } = range;
-  const total = version.byteLength;
+  const length = last - first + 1;
   const response = await client.request("GET", signal, range);
-  if (response.ok) checkValidator(client, response, version.validator);
+  if (response.ok && isPage(response)) throw statusError(client, response, "an HTML page");
+  const validator = validatorOf(response);
   if (response.status === 200) {
     const whole = await client.readWhole(response, signal);
     if (whole.byteLength !== total) throw lengthError(client, whole.byteLength, total);
-    return whole.subarray(first, last + 1);
+    return { bytes: whole.subarray(first, last + 1), validator };
   }
   if (response.status !== 206) throw statusError(client, response);
   // A hidden Content-Range is accepted: the length of the body is checked in any case.
-  if (response.headers.has("content-range")) {
-    const got = contentRange(response);
-    if (got?.start !== first || got.end !== last) {
+  let got = { start: first, end: last };
+  if (isMultipart(response) || response.headers.has("content-range")) {
+    const { start, end, total: gotTotal } = contentRange(response) ?? {};
+    if (
+      start == null ||
+      end == null ||
+      start > first ||
+      end < first ||
+      end - start >= MAX_WHOLE_BYTES + length
+    ) {
       throw rangeError(client, response, `bytes ${first}-${last}`);
     }
-    if (got.total !== null && got.total !== total) throw lengthError(client, got.total, total);
+    if (gotTotal != null && gotTotal !== total) {
+      discard(response);
+      throw lengthError(client, gotTotal, total);
+    }
+    got = { start, end };
   }
-  return client.readExactly(response, last - first + 1, signal);
+  // Servers may send a part of what was asked for, or whole blocks around it.
+  const body = await client.readExactly(response, got.end - got.start + 1, signal);
+  return { bytes: body.subarray(first - got.start, last + 1 - got.start), validator };
 }
 
-/**
- * Ranges of two versions must not be put together. `If-Range` would ask the server to check, but is a header for
- * which a browser asks permission first, of servers on other origins that seldom give it; the answer's ETag says
- * the same.
- */
-function checkValidator(client: HttpClient, response: Response, expected: string | null): void {
-  const got = validatorOf(response);
-  if (expected === null || got === null || got === expected) return;
-  discard(response);
-  throw new WeightsError(
-    `weights: file must stay the same while it is read, got version ${got}, at first ${expected} ` +
-      `(${client.url}). It changed on the server; load it again`,
-  );
+/** An answer with several ranges in one body, each behind headers of its own. */
+function isMultipart({ headers }: Response): boolean {
+  return /^multipart\//i.test(headers.get("content-type") ?? "");
 }
 
-function statusError(client: HttpClient, response: Response): WeightsError {
+function statusError(
+  client: HttpClient,
+  response: Response,
+  got = `HTTP ${response.status} ${response.statusText}`,
+): WeightsError {
   discard(response);
-  const { status, statusText } = response;
+  const { status } = response;
   const advice =
     status === 401 || status === 403
       ? "Access is denied; check the headers and the licence of the files"
@@ -186,14 +275,14 @@ function statusError(client: HttpClient, response: Response): WeightsError {
           ? "The file is shorter than before; load it again"
           : "Check the server";
   return new WeightsError(
-    `weights: server must answer 206 or 200, got HTTP ${status} ${statusText} (${client.url}). ` +
-      advice,
+    `weights: server must answer 206 or 200, got ${got} (${client.url}). ${advice}`,
   );
 }
 
 function rangeError(client: HttpClient, response: Response, expected: string): WeightsError {
   discard(response);
-  const got = response.headers.get("content-range") ?? "none";
+  const type = isMultipart(response) ? "multipart/byteranges" : "none";
+  const got = response.headers.get("content-range") ?? type;
   return new WeightsError(
     `weights: Content-Range must be ${expected}, got ${got} (${client.url}). ` +
       `The server or a proxy sends wrong ranges`,
@@ -205,12 +294,4 @@ function lengthError(client: HttpClient, got: number, expected: number): Weights
     `weights: file must keep its length, got ${got} bytes, at first ${expected} (${client.url}). ` +
       `It changed on the server; load it again`,
   );
-}
-
-function anySignal(
-  first: AbortSignal | undefined,
-  second: AbortSignal | undefined,
-): AbortSignal | undefined {
-  if (first === undefined || second === undefined) return first ?? second;
-  return AbortSignal.any([first, second]);
 }

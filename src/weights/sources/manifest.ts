@@ -1,11 +1,11 @@
 /** `manifest.json` of a converted folder: all files with their sizes and checksums. */
 import type { JsonObject, JsonValue } from "../strict-json.ts";
+import { parseStrictJson } from "../strict-json.ts";
 import { isCount } from "../tensor-info.ts";
+import { decodeText } from "../utf8.ts";
 
 /** Files are checked, downloaded and stored in pieces of this length; `rcod convert` writes a checksum of each. */
 export const PIECE_BYTES = 4 * 2 ** 20;
-
-export const MANIFEST = "manifest.json";
 
 export interface ManifestFile {
   readonly byteLength: number;
@@ -13,6 +13,18 @@ export interface ManifestFile {
   readonly sha256: string;
   /** Of each piece; null where the manifest has none, or of another length than `PIECE_BYTES`. */
   readonly pieces: readonly string[] | null;
+}
+
+/** The files by path, or null where these bytes are no manifest of ours: web apps have files of that name too. */
+export function parseManifestText(
+  bytes: Uint8Array,
+  where: string,
+): ReadonlyMap<string, ManifestFile> | null {
+  try {
+    return parseManifest(parseStrictJson(decodeText(bytes, where), where));
+  } catch {
+    return null;
+  }
 }
 
 /** The files by path, or null where this is some other kind of manifest. */

@@ -18,6 +18,7 @@ export function readAheadFiles(
 ): FileSet {
   return {
     name: files.name,
+    refusal: (path) => files.refusal?.(path) ?? null,
     async open(path, signal) {
       const source = await files.open(path, signal);
       return source && readAheadSource(source, windowBytes, maxWindows);

@@ -1,5 +1,5 @@
 /** Where bytes come from: files that are read by ranges, and sets of files by path. */
-import { quoted, reasonOf, WeightsError } from "../errors.ts";
+import { listSome, quoted, reasonOf, WeightsError } from "../errors.ts";
 import { isCount } from "../tensor-info.ts";
 
 /**
@@ -31,6 +31,22 @@ export interface FileSet {
    * @throws WeightsError for paths that could leave the folder, and when opening fails
    */
   open(path: string, signal?: AbortSignal): Promise<ByteSource | null>;
+  /**
+   * What a server said of a file that `open` found absent, such as "HTTP 403", where it did not say that there is none.
+   * For messages.
+   */
+  refusal?(path: string): string | null;
+}
+
+/** For messages about absent files: which of them a server refused; empty where it refused none. */
+export function refusalsOf(files: FileSet, paths: readonly string[]): string {
+  const told = paths.flatMap((path) => {
+    const answer = files.refusal?.(path) ?? null;
+    return answer === null ? [] : [`${answer} for ${path}`];
+  });
+  return told.length === 0
+    ? ""
+    : `. The server answered ${listSome(told)}: they may be there, but denied`;
 }
 
 /**

@@ -176,7 +176,7 @@ describe("wherever the pieces lie", () => {
       server.closeAllConnections();
       server.close();
     }
-    expect(asked.length).toBe(3);
+    expect(asked.length).toBe(5); // and two manifests
   });
 });
 

@@ -142,12 +142,12 @@ describe("readText and readJson", () => {
     expect(await readText(files, "a.json")).toBe('{"a":[1,"ü"]}');
     expect(JSON.stringify(await readJson(files, "a.json"))).toBe('{"a":[1,"ü"]}');
     expect(await readText(files, "empty.json")).toBe("");
+    expect(await readText(files, "bom.json")).toBe("{}"); // without the byte order mark
   });
 
   test.each([
     ["none.json", /file "none\.json" must exist \(samples\)/],
     ["bad.json", /must be UTF-8 \("bad\.json"\)/],
-    ["bom.json", /expected a value, got .* \("bom\.json", character 0\)/],
     ["twice.json", /key "a" appears twice \("twice\.json", character 7\)/],
     ["empty.json", /expected a value, got the end/],
   ])("refuse %s", async (path, message) => {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { PIECE_BYTES, parseManifest } from "../../../src/weights/sources/manifest.ts";
 import type { JsonValue } from "../../../src/weights/index.ts";
+import { PIECE_BYTES, parseManifest } from "../../../src/weights/sources/manifest.ts";
 
 const [A, B, C] = ["a", "b", "c"].map((digit) => digit.repeat(64)) as [string, string, string];
 
