@@ -17,9 +17,10 @@ import {
 } from "./http-client.ts";
 import type { HttpOptions } from "./http-client.ts";
 import type { ManifestFile } from "./manifest.ts";
-import { bytesSource, checkedSource } from "./source.ts";
+import { bytesSource, checkedSource, inParts } from "./source.ts";
 import type { ByteSource } from "./source.ts";
 import { VersionWatch } from "./version-watch.ts";
+import type { ReadBytes, ReadRange } from "./version-watch.ts";
 
 /**
  * Result of opening: `absent` says why there is no such file, so that callers may try another; `refusal` is what to throw
@@ -168,12 +169,6 @@ interface ByteRange {
   readonly last: number;
 }
 
-/** Some bytes of a file, and the version that the server says they are of. */
-export interface ReadBytes {
-  readonly bytes: Uint8Array;
-  readonly validator: string | null;
-}
-
 function rangeSource(
   client: HttpClient,
   { byteLength, validator, listed }: FileVersion,
@@ -184,32 +179,12 @@ function rangeSource(
     const either = anySignal(openSignal, signal);
     either?.throwIfAborted();
     if (length === 0) return new Uint8Array(0);
-    return watch.read(offset, length, (first, count) =>
-      readParts(client, byteLength, { first, last: first + count - 1 }, either),
-    );
+    const readRange: ReadRange = (at, count) =>
+      client.retrying(either, () =>
+        tryToRead(client, byteLength, { first: at, last: at + count - 1 }, either),
+      );
+    return inParts(offset, length, (at, count) => watch.read(at, count, readRange));
   });
-}
-
-/** Reads a range, in parts where the server sends less at once. */
-async function readParts(
-  client: HttpClient,
-  total: number,
-  { first, last }: ByteRange,
-  signal: AbortSignal | undefined,
-): Promise<ReadBytes> {
-  const read = (from: number): Promise<ReadBytes> =>
-    client.retrying(signal, () => tryToRead(client, total, { first: from, last }, signal));
-  const start = await read(first);
-  const length = last - first + 1;
-  if (start.bytes.byteLength === length) return start;
-  const bytes = new Uint8Array(length);
-  bytes.set(start.bytes);
-  for (let done = start.bytes.byteLength; done < length;) {
-    const part = await read(first + done);
-    bytes.set(part.bytes, done);
-    done += part.bytes.byteLength;
-  }
-  return { bytes, validator: start.validator };
 }
 
 /** The range, or what the server sends of its beginning. */

@@ -6,6 +6,7 @@ import { WeightsError } from "../errors.ts";
 import type { ManifestFile } from "./manifest.ts";
 import { PIECE_BYTES } from "./manifest.ts";
 import { sha256 } from "./sha256.ts";
+import { inParts } from "./source.ts";
 import type { ReadRange, Sample } from "./version-watch.ts";
 
 /** Requests for one sample until an answer is of the version in question: another machine may answer. */
@@ -55,7 +56,9 @@ export function checkedPieces(url: string, listed: ManifestFile | undefined): Ch
     if (known) return known;
     const start = index * PIECE_BYTES;
     const length = Math.min(PIECE_BYTES, listed.byteLength - start);
-    const { bytes } = await readRange(start, length);
+    const readPart = async (at: number, count: number): Promise<Uint8Array> =>
+      (await readRange(at, count)).bytes;
+    const bytes = await inParts(start, length, readPart);
     await checkPiece(bytes, start, hashes[index] as string, url);
     held.set(index, bytes);
     const [oldest] = held.keys();
@@ -64,15 +67,11 @@ export function checkedPieces(url: string, listed: ManifestFile | undefined): Ch
   };
   return {
     async read(offset, length, readRange) {
-      const bytes = new Uint8Array(length);
-      for (let done = 0; done < length;) {
-        const index = Math.floor((offset + done) / PIECE_BYTES);
-        const start = offset + done - index * PIECE_BYTES;
-        const part = (await pieceAt(index, readRange)).subarray(start, start + length - done);
-        bytes.set(part, done);
-        done += part.byteLength;
-      }
-      return bytes;
+      return inParts(offset, length, async (at, count) => {
+        const index = Math.floor(at / PIECE_BYTES);
+        const start = at - index * PIECE_BYTES;
+        return (await pieceAt(index, readRange)).subarray(start, start + count);
+      });
     },
   };
 }

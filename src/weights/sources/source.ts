@@ -97,6 +97,24 @@ export function allocateBytes(length: number, name: string): Uint8Array<ArrayBuf
   }
 }
 
+/** `length` bytes from `offset`, of a `read` that may give fewer at once, but some. */
+export async function inParts(
+  offset: number,
+  length: number,
+  read: (offset: number, length: number) => Promise<Uint8Array>,
+): Promise<Uint8Array> {
+  const first = await read(offset, length);
+  if (first.byteLength === length) return first;
+  const bytes = new Uint8Array(length);
+  bytes.set(first);
+  for (let done = first.byteLength; done < length;) {
+    const part = await read(offset + done, length - done);
+    bytes.set(part, done);
+    done += part.byteLength;
+  }
+  return bytes;
+}
+
 /** Bytes that are in memory already. Reads are views, not copies. */
 export function bytesSource(name: string, bytes: Uint8Array): ByteSource {
   return checkedSource(name, bytes.byteLength, async (offset, length) =>

@@ -5,7 +5,6 @@
  * origins that seldom give it; the ETag of an answer says the same. But an ETag may differ by the machine that
  * answers, so another one is only a reason to look closer: see `recheck.ts`.
  */
-import type { ReadBytes } from "./http-source.ts";
 import type { ManifestFile } from "./manifest.ts";
 import type { CheckedPieces } from "./recheck.ts";
 
@@ -15,12 +14,18 @@ export interface Sample {
   readonly bytes: Uint8Array;
 }
 
-/** Reads a range from the server. */
+/** Some bytes of a file, and the version that the server says they are of. */
+export interface ReadBytes {
+  readonly bytes: Uint8Array;
+  readonly validator: string | null;
+}
+
+/** Reads a range from the server, or what it sends of its beginning. */
 export type ReadRange = (offset: number, length: number) => Promise<ReadBytes>;
 
-/** Bytes of a sample: few of the file, but no two versions of weights are likely to share them. */
-const SAMPLE_BYTES = 4096;
-/** The first read, which has the header, and the last ones, which have weights. */
+/** Bytes of a sample: the end of a read, for two trainings of one model have the same header. */
+const SAMPLE_BYTES = 2 ** 16;
+/** The first read and the last ones. */
 const SAMPLES = 4;
 /** Validators after which they are taken for meaningless: some servers make a new one for each answer. */
 const MAX_VALIDATORS = 8;
@@ -41,7 +46,7 @@ export class VersionWatch {
   }
 
   /**
-   * Bytes of the version that was opened.
+   * Bytes of the version that was opened: the range, or its beginning.
    * @throws WeightsError where they are of another
    */
   async read(offset: number, length: number, readRange: ReadRange): Promise<Uint8Array> {
@@ -63,7 +68,8 @@ export class VersionWatch {
       if (pieces) return pieces.read(offset, length, readRange);
     }
     if (this.#samples.length === SAMPLES) this.#samples.splice(1, 1);
-    this.#samples.push({ offset, bytes: bytes.slice(0, SAMPLE_BYTES) });
+    const start = Math.max(0, bytes.byteLength - SAMPLE_BYTES);
+    this.#samples.push({ offset: offset + start, bytes: bytes.slice(start) });
     return bytes;
   }
 
