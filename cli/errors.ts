@@ -22,12 +22,17 @@ export function usageError(message: string): CliError {
 /** Error classes of the engine (by name) that mean "what you gave me is wrong", not "I failed". */
 const INPUT_ERRORS: ReadonlySet<string> = new Set(["ConfigError", "ShapeError", "WeightsError"]);
 
-/** Message (one line) and exit code of anything thrown. */
+/** Most of a message that is told, in UTF-16 code units: what files and servers say may be megabytes long. */
+const MAX_MESSAGE_LENGTH = 2000;
+
+/** Message (one line, not endless) and exit code of anything thrown. */
 export function describeError(error: unknown): {
   readonly message: string;
   readonly exitCode: number;
 } {
-  const message = oneLine(error instanceof Error ? error.message || error.name : String(error));
+  const message = cut(
+    oneLine(error instanceof Error ? error.message || error.name : String(error)),
+  );
   if (error instanceof CliError) return { message, exitCode: error.exitCode };
   if (error instanceof Error && INPUT_ERRORS.has(error.name))
     return { message, exitCode: EXIT.usage };
@@ -37,6 +42,11 @@ export function describeError(error: unknown): {
 /** Text without line breaks, for messages that end up behind `rcod: `. */
 export function oneLine(text: string): string {
   return text.trim().replace(/\s*\n\s*/g, " ");
+}
+
+function cut(message: string): string {
+  const more = message.length - MAX_MESSAGE_LENGTH;
+  return more <= 0 ? message : `${message.slice(0, MAX_MESSAGE_LENGTH)}… (${more} more)`;
 }
 
 /** The `code` of a Node system error (`"ENOENT"`), if it has one. */
@@ -65,6 +75,11 @@ export function systemReason(error: unknown): string {
       return "a part of its path is a file, not a folder";
     case "ELOOP":
       return "its links lead in a circle";
+    case "EMFILE":
+    case "ENFILE":
+      return "too many files are open. Allow more: ulimit -n 1024";
+    case "EFBIG":
+      return "the file would be larger than is allowed here (ulimit -f, or the file system)";
     case "ENAMETOOLONG":
       return "the name is too long";
     default:

@@ -21,6 +21,13 @@ export function quoted(text: string): string {
   return `${JSON.stringify(text.slice(0, MAX_QUOTED_LENGTH))}… (${text.length} characters)`;
 }
 
+/** `value` as JSON, cut to the same length; "nothing" for undefined. */
+export function quotedJson(value: unknown): string {
+  const text = JSON.stringify(value) ?? "nothing";
+  if (text.length <= MAX_QUOTED_LENGTH) return text;
+  return `${text.slice(0, MAX_QUOTED_LENGTH)}… (${text.length} characters)`;
+}
+
 /** Items of a list that are spelled out in one message; the rest is counted. */
 const MAX_LISTED = 8;
 

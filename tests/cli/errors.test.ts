@@ -21,4 +21,9 @@ describe("describeError", () => {
     expect(describeError(new Error("")).message).toBe("Error");
     expect(describeError("text").message).toBe("text");
   });
+
+  it("cuts what has no end", () => {
+    const { message } = describeError(new Error("x".repeat(20_000)));
+    expect(message).toBe(`${"x".repeat(2000)}… (18000 more)`);
+  });
 });

@@ -1,6 +1,6 @@
 /** Reading configurations field by field. */
 
-import { WeightsError } from "../../weights/errors.ts";
+import { WeightsError, quotedJson } from "../../weights/errors.ts";
 
 /** A config.json that is broken, or asks for what the engine does not have: one more way for a model's files to be wrong. */
 export class ConfigError extends WeightsError {
@@ -18,9 +18,7 @@ export class Fields {
 
   constructor(json: unknown, name: string) {
     if (typeof json !== "object" || json === null || Array.isArray(json)) {
-      throw new ConfigError(
-        `config: ${name} must be a JSON object, got ${JSON.stringify(json)?.slice(0, 60)}`,
-      );
+      throw new ConfigError(`config: ${name} must be a JSON object, got ${quotedJson(json)}`);
     }
     this.#json = json as Readonly<Record<string, unknown>>;
     this.#name = name;
@@ -38,7 +36,7 @@ export class Fields {
 
   fail(key: string, rule: string): never {
     throw new ConfigError(
-      `config: ${this.#name}: "${key}" ${rule}, got ${JSON.stringify(this.get(key)) ?? "nothing"}`,
+      `config: ${this.#name}: "${key}" ${rule}, got ${quotedJson(this.get(key))}`,
     );
   }
 

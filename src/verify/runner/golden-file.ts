@@ -8,6 +8,7 @@
  * Maps are NCHW, conv weights OIHW, linear weights [out, in], sequences [B, T, C], 8-bit images HWC.
  */
 import { toFloat32 } from "../../weights/convert.ts";
+import { quotedJson } from "../../weights/errors.ts";
 import type { SafetensorsFile } from "../../weights/safetensors.ts";
 import { openSafetensors } from "../../weights/safetensors.ts";
 import type { ByteSource } from "../../weights/sources/source.ts";
@@ -60,7 +61,7 @@ export class CaseParameters {
 
   fail(key: string, rule: string): never {
     throw new GoldenError(
-      `verify: "${key}" ${rule}, got ${JSON.stringify(this.get(key)) ?? "nothing"} (${this.#where})`,
+      `verify: "${key}" ${rule}, got ${quotedJson(this.get(key))} (${this.#where})`,
     );
   }
 

@@ -429,3 +429,30 @@ describe("parseRcodConfig", () => {
     expect(() => parseRcodConfig(json)).toThrow(message);
   });
 });
+
+it("tells values that have no end cut, whichever field they are in", () => {
+  const endless = [
+    "x".repeat(20_000),
+    Array.from({ length: 20_000 }, (_, i) => i),
+    { of: "y".repeat(20_000) },
+  ];
+  const told = ([SD21_UNET_JSON, CLIP_L_JSON, SD_VAE_JSON] as const).flatMap((json, i) =>
+    Object.keys(json).flatMap((key) =>
+      endless.flatMap((value) => {
+        const parse = [parseUNetConfig, parseClipConfig, parseVaeConfig][i] as (
+          json: unknown,
+          name: string,
+        ) => unknown;
+        try {
+          parse({ ...json, [key]: value }, "config.json");
+          return [];
+        } catch (error) {
+          return [(error as Error).message];
+        }
+      }),
+    ),
+  );
+  expect(told.length).toBeGreaterThan(20);
+  expect(Math.max(...told.map((message) => message.length))).toBeLessThan(400);
+  expect(told[0]).toMatch(/, got .{120}… \(\d+ characters\)$/);
+});
