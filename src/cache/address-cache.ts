@@ -1,6 +1,9 @@
 /** The files of one address through the browser's storage: which version is current, and whether it fits. */
+import type { OptionRules } from "../options.ts";
+import { callback } from "../options.ts";
 import { WeightsError } from "../weights/index.ts";
 import type { ByteSource, HttpOptions } from "../weights/index.ts";
+import { HTTP_RULES } from "../weights/sources/http-client.ts";
 import { openHttp } from "../weights/sources/http-source.ts";
 import type { ManifestFile } from "../weights/sources/manifest.ts";
 import { HeldPieces, cachedSource } from "./cached-source.ts";
@@ -16,6 +19,8 @@ export interface CacheOptions extends HttpOptions {
    */
   readonly onWarning?: (message: string) => void;
 }
+
+export const CACHE_RULES: OptionRules<CacheOptions> = { ...HTTP_RULES, onWarning: callback };
 
 /** A version of a file, stored or not. */
 interface Version {

@@ -1,11 +1,13 @@
 /** Folders and files over HTTP that are kept: the first load streams to the device and to storage at once. */
+import type { OptionRules } from "../options.ts";
+import { checkOptions, typed } from "../options.ts";
 import type { FileSet, SingleFile } from "../weights/index.ts";
 import { MAX_TEXT_BYTES, checkFolderUrl, urlIn } from "../weights/sources/files.ts";
 import { MANIFEST, readOnce } from "../weights/sources/listing.ts";
 import type { Listing } from "../weights/sources/listing.ts";
 import { parseManifestText } from "../weights/sources/manifest.ts";
 import type { CacheOptions } from "./address-cache.ts";
-import { AddressCache } from "./address-cache.ts";
+import { AddressCache, CACHE_RULES } from "./address-cache.ts";
 import { addressOf } from "./storage.ts";
 
 /**
@@ -22,16 +24,16 @@ import { addressOf } from "./storage.ts";
  * @throws WeightsError for an address with a query or fragment
  */
 export function cachedUrlFiles(baseUrl: string | URL, options: CacheOptions = {}): FileSet {
+  checkOptions("cachedUrlFiles", options, CACHE_RULES);
   const base = addressOf(baseUrl);
   checkFolderUrl(String(baseUrl));
   const cache = new AddressCache(base, options);
   const listing = readOnce(async (signal): Promise<Listing | null> => {
     const source = await cache.open(MANIFEST, urlIn(base, MANIFEST), signal);
     if (source === null) return null;
-    const listed = await source
-      .read(0, Math.min(source.byteLength, MAX_TEXT_BYTES), signal)
-      .then((bytes) => parseManifestText(bytes, MANIFEST))
-      .finally(() => source.close());
+    const bytes = await source.read(0, Math.min(source.byteLength, MAX_TEXT_BYTES), signal);
+    await source.close();
+    const listed = parseManifestText(bytes, MANIFEST);
     if (listed !== null) await cache.prepare(listed, MANIFEST);
     return listed;
   });
@@ -58,11 +60,17 @@ export interface CacheFileOptions extends CacheOptions {
   readonly cacheKey?: string | URL;
 }
 
+const FILE_RULES: OptionRules<CacheFileOptions> = {
+  ...CACHE_RULES,
+  cacheKey: typed("an address", (value) => typeof value === "string" || value instanceof URL),
+};
+
 /**
  * A single file at a web address, such as a checkpoint, stored by the browser; see `cachedUrlFiles`. Files whose URLs
  * differ in the query are two files, unless they have the same `cacheKey`.
  */
 export function cachedUrlFile(url: string | URL, options: CacheFileOptions = {}): SingleFile {
+  checkOptions("cachedUrlFile", options, FILE_RULES);
   const cache = new AddressCache(addressOf(options.cacheKey ?? url), options);
   return {
     name: addressOf(url).replace(/\?.*$/, ""),

@@ -420,7 +420,7 @@ const ROWS: readonly Row[] = [
   {
     name: "a file replaced while it is read, with a manifest",
     manner: replacedAfter(2),
-    files: new Map([...listed]),
+    files: new Map(listed),
     error: /must have the sha256/,
   },
   // Names and texts

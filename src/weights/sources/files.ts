@@ -2,11 +2,13 @@
  * A folder of files, wherever it lies: a web address, a browser folder input, a directory handle or
  * memory. Paths inside it are relative, with forward slashes, and cannot leave it.
  */
+import { checkOptions } from "../../options.ts";
 import { quoted, reasonOf, WeightsError } from "../errors.ts";
 import { parseStrictJson } from "../strict-json.ts";
 import type { JsonValue } from "../strict-json.ts";
 import { decodeText } from "../utf8.ts";
 import type { HttpOptions } from "./http-client.ts";
+import { HTTP_RULES } from "./http-client.ts";
 import { openHttp, openUrl } from "./http-source.ts";
 import { MANIFEST, folderListing } from "./listing.ts";
 import { readAheadFiles } from "./read-ahead.ts";
@@ -65,9 +67,10 @@ const URL_WINDOWS = 16;
  * Where the folder has the `manifest.json` of `rcod convert`, what is not listed there is absent without a request, and
  * what is listed must have the length given there. Else 404, 410, a page, and also 400 and 403 count as absent; the
  * latter two are told by `refusal`.
- * @throws WeightsError for an address with a query or fragment
+ * @throws WeightsError for an address with a query or fragment; TypeError or RangeError for an option that there is not
  */
 export function urlFiles(baseUrl: string, options: HttpOptions = {}): FileSet {
+  checkOptions("urlFiles", options, HTTP_RULES);
   checkFolderUrl(baseUrl);
   const refusals = new Map<string, string>();
   const listing = folderListing(urlIn(baseUrl, MANIFEST), options);
@@ -89,6 +92,7 @@ export function urlMapFiles(
   urls: ReadonlyMap<string, string | URL>,
   options: HttpOptions = {},
 ): FileSet {
+  checkOptions("urlMapFiles", options, HTTP_RULES);
   return checkedFiles(`a list of files (${urls.size})`, async (path, signal) => {
     const url = urls.get(path);
     return url === undefined ? null : openUrl(String(url), options, signal);

@@ -5,6 +5,8 @@
  * body that ends early). Everything else is thrown at once.
  */
 import { abortable, delay } from "../../abort.ts";
+import type { OptionRules } from "../../options.ts";
+import { abortSignal, callback, integer, objectValue } from "../../options.ts";
 import { reasonOf, WeightsError } from "../errors.ts";
 import { allocateBytes } from "./source.ts";
 
@@ -27,6 +29,16 @@ export interface HttpOptions {
    */
   readonly stallMs?: number;
 }
+
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
+export const HTTP_RULES: OptionRules<HttpOptions> = {
+  fetch: callback,
+  headers: objectValue,
+  signal: abortSignal,
+  retryDelayMs: integer(0, MAX_TIMER_MS, " ms"),
+  stallMs: integer(1, MAX_TIMER_MS, " ms"),
+};
 
 /** A failure that may pass. Thrown within `HttpClient.retrying`, it starts another try. */
 class PassingError extends WeightsError {

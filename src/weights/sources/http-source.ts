@@ -4,8 +4,10 @@
  * The length comes from a one-byte range probe, because that also shows whether ranges work; `HEAD`
  * shows neither that nor, behind a compressing proxy, the true length.
  */
+import { checkOptions } from "../../options.ts";
 import { WeightsError } from "../errors.ts";
 import {
+  HTTP_RULES,
   MAX_WHOLE_BYTES,
   anySignal,
   contentLength,
@@ -41,6 +43,7 @@ export type HttpOpening =
  * @throws WeightsError with the address, what was expected, what came and what to do
  */
 export async function httpSource(url: string, options: HttpOptions = {}): Promise<ByteSource> {
+  checkOptions("httpSource", options, HTTP_RULES);
   const opening = await openHttp(url, options);
   if (opening.kind === "open") return opening.source;
   throw (
@@ -206,27 +209,20 @@ async function tryToRead(
   }
   if (response.status !== 206) throw statusError(client, response);
   // A hidden Content-Range is accepted: the length of the body is checked in any case.
-  let got = { start: first, end: last };
-  if (isMultipart(response) || response.headers.has("content-range")) {
-    const { start, end, total: gotTotal } = contentRange(response) ?? {};
-    if (
-      start == null ||
-      end == null ||
-      start > first ||
-      end < first ||
-      end - start >= MAX_WHOLE_BYTES + length
-    ) {
-      throw rangeError(client, response, `bytes ${first}-${last}`);
-    }
-    if (gotTotal != null && gotTotal !== total) {
-      discard(response);
-      throw lengthError(client, gotTotal, total);
-    }
-    got = { start, end };
-  }
+  const isHidden = !isMultipart(response) && !response.headers.has("content-range");
+  const got = isHidden ? { start: first, end: last, total } : contentRange(response);
   // Servers may send a part of what was asked for, or whole blocks around it.
-  const body = await client.readExactly(response, got.end - got.start + 1, signal);
-  return { bytes: body.subarray(first - got.start, last + 1 - got.start), validator };
+  const { start, end } = got ?? { start: null, end: null };
+  const holdsFirst = start !== null && end !== null && start <= first && first <= end;
+  if (!holdsFirst || end - start >= length + MAX_WHOLE_BYTES) {
+    throw rangeError(client, response, `bytes ${first}-${last}`);
+  }
+  if (got !== null && got.total !== null && got.total !== total) {
+    discard(response);
+    throw lengthError(client, got.total, total);
+  }
+  const body = await client.readExactly(response, end - start + 1, signal);
+  return { bytes: body.subarray(first - start, last + 1 - start), validator };
 }
 
 /** An answer with several ranges in one body, each behind headers of its own. */

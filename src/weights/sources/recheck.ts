@@ -29,7 +29,7 @@ export async function compareSamples(
   readRange: ReadRange,
 ): Promise<ReadonlySet<string>> {
   const seen = new Set([validator]);
-  for (const { offset, bytes } of [...samples]) {
+  for (const { offset, bytes } of samples.slice()) {
     for (let tries = 0; tries < MAX_TRIES; tries++) {
       const again = await readRange(offset, bytes.byteLength);
       if (!again.bytes.every((byte, i) => byte === bytes[i])) {

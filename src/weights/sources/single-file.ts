@@ -1,6 +1,8 @@
 /** One file, wherever it lies: on a web server, in a browser's hands, or (`node-source.ts`) on disk. */
+import { checkOptions } from "../../options.ts";
 import { quoted, reasonOf, WeightsError } from "../errors.ts";
 import type { HttpOptions } from "./http-client.ts";
+import { HTTP_RULES } from "./http-client.ts";
 import { openUrl } from "./http-source.ts";
 import { blobSource } from "./source.ts";
 import type { ByteSource } from "./source.ts";
@@ -18,6 +20,7 @@ export interface SingleFile {
 
 /** The file at a web address. A query (`?download=true`) is sent along and is not part of its name. */
 export function urlFile(url: string, options: HttpOptions = {}): SingleFile {
+  checkOptions("urlFile", options, HTTP_RULES);
   return {
     name: url.replace(/[?#].*$/, ""),
     open: (signal) => openUrl(url, options, signal),

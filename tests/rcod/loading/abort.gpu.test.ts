@@ -33,7 +33,7 @@ function serverOf(manner: Manner = "prompt", from = Infinity): typeof fetch {
   return async (input, init) => {
     const count = ++counts.requests;
     onRequest(count);
-    const path = new URL(String(input)).pathname.slice(1);
+    const path = new URL(input as string).pathname.slice(1);
     const bytes = files.get(path);
     await new Promise((resolve) => setTimeout(resolve, 1));
     if (manner === "hung" && count >= from) return new Promise(() => {});

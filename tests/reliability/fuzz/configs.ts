@@ -44,58 +44,14 @@ function refusal(error: unknown): string {
 
 /** Texts in the place of a value. */
 const VALUES: readonly string[] = [
-  ...[
-    "0",
-    "-0",
-    "-1",
-    "1",
-    "2",
-    "3",
-    "8",
-    "65536",
-    "65537",
-    "1e9",
-    "4294967296",
-    "9007199254740993",
-  ],
-  ...[
-    "0.5",
-    "1e308",
-    "1e309",
-    "1e-320",
-    "-1e300",
-    "01",
-    "1.",
-    ".5",
-    "+1",
-    "0x10",
-    "NaN",
-    "Infinity",
-  ],
-  ...[
-    "null",
-    "true",
-    "false",
-    "undefined",
-    '""',
-    '"a"',
-    '"../x.safetensors"',
-    '"\\ud800"',
-    '"\\u0000"',
-  ],
-  ...['"x.safetensors"', '"CrossAttnDownBlock2D"', '"UNet2DModel"', '"v_prediction"', '"RCOD_S"'],
-  ...[
-    "[]",
-    "{}",
-    "[[]]",
-    "[1]",
-    "[0,0]",
-    "[8,16]",
-    "[1e9]",
-    '{"__proto__":{"a":1}}',
-    "[null]",
-    "[-1,2]",
-  ],
+  // Numbers, and what is nearly one.
+  ..."0 -0 -1 1 2 3 8 65536 65537 1e9 4294967296 9007199254740993 0.5 1e308 1e309 1e-320 -1e300".split(
+    " ",
+  ),
+  ..."01 1. .5 +1 0x10 NaN Infinity null true false undefined".split(" "),
+  ...String.raw`"" "a" "../x.safetensors" "\ud800" "\u0000" "x.safetensors" "RCOD_S"`.split(" "),
+  ...'"CrossAttnDownBlock2D" "UNet2DModel" "v_prediction"'.split(" "),
+  ...'[] {} [[]] [1] [0,0] [8,16] [1e9] [null] [-1,2] {"__proto__":{"a":1}}'.split(" "),
   "9".repeat(400),
   `"${"a".repeat(5000)}"`,
   `[${"1,".repeat(3000)}1]`,
@@ -148,7 +104,13 @@ const TEXT_MUTATIONS: readonly ((text: string, random: Random) => string)[] = [
     );
   },
   (text, random) => replaceOne(text, /[^,[{}\]]+,/g, () => "", random),
-  (text, random) => replaceOne(text, /[[\]{},:"]/g, () => pick(["", ...'[]{},:"'], random), random),
+  (text, random) =>
+    replaceOne(
+      text,
+      /[[\]{},:"]/g,
+      () => pick(["", "[", "]", "{", "}", ",", ":", '"'], random),
+      random,
+    ),
   (text, random) =>
     replaceOne(
       text,

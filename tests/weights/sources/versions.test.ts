@@ -43,7 +43,7 @@ function serverOf(nodeOf: (n: number) => Node, isListed = false): { readonly fet
   asked = 0;
   return {
     fetch: async (input, init) => {
-      if (String(input).endsWith("manifest.json")) {
+      if ((input as string).endsWith("manifest.json")) {
         return new Response(manifest, { status: isListed ? 200 : 404 });
       }
       const { bytes, headers } = nodeOf(asked++);
