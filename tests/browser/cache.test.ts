@@ -256,6 +256,39 @@ describe.skipIf(browser === null)("the cache of a page", () => {
     }
   });
 
+  it("knows single files by their query, or by the key that is given", async () => {
+    serve([["w.bin", content]]);
+    const single = { isSingle: true };
+    expect(await read("w.bin?f=a", single)).toMatchObject(whole);
+    serve([["w.bin", replaced]]);
+    expect(await read("w.bin?f=b", single)).toMatchObject({ sha256: [sha256(replaced)] });
+    browser!.server.isDown = true;
+    expect(await read("w.bin?f=a", single)).toMatchObject(whole);
+    expect(await read("w.bin?f=b", single)).toMatchObject({ sha256: [sha256(replaced)] });
+    browser!.server.isDown = false;
+    await page.evaluate(() => rcod.clear());
+    const cacheKey = `${browser!.server.address}/m/w.bin`;
+    await read("w.bin?signature=1", { ...single, cacheKey });
+    expect(await read("w.bin?signature=2", { ...single, cacheKey })).toMatchObject({ error: null });
+    expect(sentBytes()).toBe(1);
+    expect(await page.evaluate(() => rcod.list())).toMatchObject([{ url: cacheKey }]);
+    await page.evaluate((key) => rcod.clear(key), cacheKey);
+    expect(await page.evaluate(() => rcod.list())).toEqual([]);
+  });
+
+  it("takes what a server refuses for absent, but not a single file or one that is stored", async () => {
+    serve([["w.bin", content]]);
+    browser!.server.fault = (path) => (path === "/m/w.bin" ? null : { status: 403 });
+    expect(await read()).toMatchObject(whole);
+    expect(await read("none.bin")).toMatchObject({ sha256: [], error: null });
+    expect(await read("none.bin", { isSingle: true })).toMatchObject({
+      error: expect.stringMatching(/got HTTP 403 Forbidden .* Access is denied/),
+    });
+    browser!.server.fault = () => ({ status: 403 });
+    expect(await read()).toMatchObject(whole);
+    expect(sentBytes()).toBe(0);
+  });
+
   it("lets two tabs load at once: both right, every byte fetched once", async () => {
     const first = page;
     await openPage();

@@ -33,6 +33,8 @@ export interface ReadOptions {
   readonly isSingle?: boolean;
   /** Aborts while the chunk with this number is read. */
   readonly abortedChunk?: number;
+  /** Of a single file. */
+  readonly cacheKey?: string;
 }
 
 /** Functions of the page, as `window.rcod`. */
@@ -115,7 +117,11 @@ globalThis.rcod = {
 
   chosen: (id) => [...((document.getElementById(id) as HTMLInputElement).files ?? [])],
 
-  async read(folder, path, { chunkBytes = Infinity, isSingle = false, abortedChunk } = {}) {
+  async read(
+    folder,
+    path,
+    { chunkBytes = Infinity, isSingle = false, abortedChunk, cacheKey } = {},
+  ) {
     const controller = new AbortController();
     const { signal } = controller;
     const warnings: string[] = [];
@@ -126,7 +132,10 @@ globalThis.rcod = {
     let error: string | null = null;
     try {
       const source = isSingle
-        ? await cachedUrlFile(`${folder}/${path}`, options).open()
+        ? await cachedUrlFile(`${folder}/${path}`, {
+            ...options,
+            ...(cacheKey && { cacheKey }),
+          }).open()
         : await cachedUrlFiles(folder, options).open(path);
       const byteLength = source?.byteLength ?? 0;
       for (let at = 0; at < byteLength; at += chunkBytes) {
