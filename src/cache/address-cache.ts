@@ -29,6 +29,14 @@ interface Version {
   readonly hashes: readonly string[] | null;
 }
 
+/** What is known of a file before the server is asked. */
+interface Expected {
+  readonly known: Entry | null;
+  /** A refusal is an error, not an absent file. */
+  readonly isRequired?: boolean;
+  readonly listed?: ManifestFile;
+}
+
 export class AddressCache {
   /** What the server said of files that count as absent, by path: see `FileSet.refusal`. */
   readonly refusals = new Map<string, string>();
@@ -89,7 +97,7 @@ export class AddressCache {
     const pieces = await this.#pieces(path, version);
     return pieces
       ? this.#source(url, version, pieces, LISTED_FILES)
-      : this.#openCurrent(path, url, { known: null, isRequired: false }, signal);
+      : this.#openCurrent(path, url, { known: null, listed: file }, signal);
   }
 
   /**
@@ -110,11 +118,11 @@ export class AddressCache {
   async #openCurrent(
     path: string,
     url: string,
-    { known, isRequired }: { readonly known: Entry | null; readonly isRequired: boolean },
+    { known, isRequired, listed }: Expected,
     signal?: AbortSignal,
   ): Promise<ByteSource | null> {
     const storage = await this.#openStorage();
-    const opening = await openHttp(url, this.#http, signal);
+    const opening = await openHttp(url, this.#http, signal, listed);
     if (opening.kind === "absent") {
       const { refusal, reason } = opening;
       const isStored = known !== null && known.version !== null;

@@ -377,6 +377,12 @@ const ROWS: readonly Row[] = [
   },
   { name: "500 for absent files, with a manifest", manner: absentIs(status(500)), files: listed },
   {
+    name: "404 for a file that the manifest lists",
+    manner: (asked) => (asked.request.url?.endsWith(UNET) ? status(404) : good)(asked),
+    files: listed,
+    error: /must exist, for manifest\.json lists it, got HTTP 404/,
+  },
+  {
     name: "403 for everything",
     manner: status(403),
     error: /are missing\. The server answered HTTP 403 for unet\/config\.json/,

@@ -69,7 +69,7 @@ export async function openUrl(
 /**
  * As `httpSource`, but a missing file is a result: 404, 410, or a page where a file should be; and 400 and 403, which
  * object stores answer for absent files to those who may not list them. `signal` ends the opening only, `options.signal`
- * also the later reads. `listed` is what the folder's manifest says of the file.
+ * also the later reads. `listed` is what the folder's manifest says of the file, which must be there then.
  */
 export function openHttp(
   url: string,
@@ -79,7 +79,14 @@ export function openHttp(
 ): Promise<HttpOpening> {
   const client = new HttpClient(url, options);
   const either = anySignal(options.signal, signal);
-  return client.retrying(either, () => tryToOpen(client, either, options.signal, listed));
+  return client.retrying(either, async () => {
+    const opening = await tryToOpen(client, either, options.signal, listed);
+    if (listed === undefined || opening.kind === "open") return opening;
+    throw new WeightsError(
+      `weights: file must exist, for manifest.json lists it, got ${opening.reason} (${url}). ` +
+        `Put the folder there again`,
+    );
+  });
 }
 
 /** Whether an answer is a page: development servers and single-page hosts send theirs for unknown paths. */
