@@ -19,10 +19,10 @@ import {
 } from "./http-client.ts";
 import type { HttpOptions } from "./http-client.ts";
 import type { ManifestFile } from "./manifest.ts";
+import type { ReadBytes, ReadRange } from "./recheck.ts";
 import { bytesSource, checkedSource, inParts } from "./source.ts";
 import type { ByteSource } from "./source.ts";
 import { VersionWatch } from "./version-watch.ts";
-import type { ReadBytes, ReadRange } from "./version-watch.ts";
 
 /**
  * Result of opening: `absent` says why there is no such file, so that callers may try another; `refusal` is what to throw

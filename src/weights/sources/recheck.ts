@@ -7,7 +7,21 @@ import type { ManifestFile } from "./manifest.ts";
 import { PIECE_BYTES } from "./manifest.ts";
 import { sha256 } from "./sha256.ts";
 import { inParts } from "./source.ts";
-import type { ReadRange, Sample } from "./version-watch.ts";
+
+/** Bytes that were read, kept to be compared. */
+export interface Sample {
+  readonly offset: number;
+  readonly bytes: Uint8Array;
+}
+
+/** Some bytes of a file, and the version that the server says they are of. */
+export interface ReadBytes {
+  readonly bytes: Uint8Array;
+  readonly validator: string | null;
+}
+
+/** Reads a range from the server, or what it sends of its beginning. */
+export type ReadRange = (offset: number, length: number) => Promise<ReadBytes>;
 
 /** Requests for one sample until an answer is of the version in question: another machine may answer. */
 const MAX_TRIES = 4;

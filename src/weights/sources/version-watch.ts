@@ -6,22 +6,7 @@
  * answers, so another one is only a reason to look closer: see `recheck.ts`.
  */
 import type { ManifestFile } from "./manifest.ts";
-import type { CheckedPieces } from "./recheck.ts";
-
-/** Bytes that were read, kept to be compared. */
-export interface Sample {
-  readonly offset: number;
-  readonly bytes: Uint8Array;
-}
-
-/** Some bytes of a file, and the version that the server says they are of. */
-export interface ReadBytes {
-  readonly bytes: Uint8Array;
-  readonly validator: string | null;
-}
-
-/** Reads a range from the server, or what it sends of its beginning. */
-export type ReadRange = (offset: number, length: number) => Promise<ReadBytes>;
+import type { CheckedPieces, ReadRange, Sample } from "./recheck.ts";
 
 /** Bytes of a sample: the end of a read, for two trainings of one model have the same header. */
 const SAMPLE_BYTES = 2 ** 16;
