@@ -11,6 +11,7 @@ import {
   goldenBytes,
   goldenSource,
 } from "./golden-fixtures.ts";
+import { beyondMeasured } from "./measured.ts";
 
 interface Manifest {
   readonly files: readonly {
@@ -44,6 +45,8 @@ describe.each(["f32", "f16"] as const)("%s", (precision) => {
       const results = await collect(verifyFiles(support.gpu, sources, { precision, findFile }));
       expect(results.map((result) => result.case)).toEqual(cases);
       expect(describeFailures(results)).toEqual([]);
+      // A GPU is held to the limits of `rcod verify`.
+      if (support.caps.isSoftware) expect(beyondMeasured(results, precision)).toEqual([]);
       expect(results.every(({ outputs }) => outputs.length > 0)).toBe(true);
       // Weights and activations of all cases are gone.
       expect(support.gpu.memory.use().byPurpose["weights"]?.current ?? 0).toBe(0);

@@ -4,6 +4,7 @@ import { withCaps } from "../../src/gpu/device.ts";
 import { verifyFiles } from "../../src/verify/verify.ts";
 import { useGpu } from "../support/gpu.ts";
 import { collect, describeFailures, goldenSource } from "./golden-fixtures.ts";
+import { beyondMeasured } from "./measured.ts";
 
 const support = useGpu();
 
@@ -16,4 +17,5 @@ it.each([
   const results = await collect(verifyFiles(gpu, [source], { precision }));
   expect(results.length).toBeGreaterThan(0);
   expect(describeFailures(results)).toEqual([]);
+  if (support.caps.isSoftware) expect(beyondMeasured(results, precision)).toEqual([]);
 });

@@ -7,6 +7,7 @@ import { verifyFiles } from "../../src/verify/verify.ts";
 import { useGpu } from "../support/gpu.ts";
 import { collect, describeFailures, goldenSource } from "./golden-fixtures.ts";
 import { packageGoldens } from "./make-package-goldens.ts";
+import { beyondMeasured } from "./measured.ts";
 
 const folder = new URL("../../goldens/", import.meta.url);
 const files = await packageGoldens();
@@ -37,5 +38,6 @@ describe.each(["f32", "f16"] as const)("in %s", (precision) => {
       idle: [],
     });
     expect(KERNELS.length).toBeGreaterThan(20);
+    if (support.caps.isSoftware) expect(beyondMeasured(results, precision)).toEqual([]);
   }, 600_000);
 });

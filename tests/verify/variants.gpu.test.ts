@@ -5,6 +5,7 @@ import { KERNEL_VARIANTS, variantRounds } from "../../src/kernels/variant-choice
 import { verifyFiles } from "../../src/verify/verify.ts";
 import { useGpu } from "../support/gpu.ts";
 import { collect, describeFailures, goldenSource } from "./golden-fixtures.ts";
+import { beyondMeasured } from "./measured.ts";
 
 /** Few distinct pipelines: they are what costs time here. */
 const SELECTION = [
@@ -30,6 +31,7 @@ describe("golden cases in forced variants", () => {
         const results = await collect(verifyFiles(gpu, sources, options));
         expect(results.map((result) => result.case)).toEqual([name]);
         expect(describeFailures(results)).toEqual([]);
+        if (support.caps.isSoftware) expect(beyondMeasured(results, "f32")).toEqual([]);
         for (const pair of Object.keys(results[0]?.variants?.asRequested ?? {}))
           asRequested.add(pair);
       }
