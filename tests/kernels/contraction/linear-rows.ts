@@ -79,6 +79,9 @@ const CASES: readonly Case[] = [
   { rows: 3, from: [11_520], to: 5, x: [0.5, 0.5], w: [0.01, 0.01] }, // one sign
   { rows: 9, from: [36], to: 8, x: [30_000, 0], w: [1, 0], overflows: true },
   { rows: 9, from: [36], to: 16, geglu: true, x: [300, 0], w: [1, 0], overflows: true },
+  // Sums beyond ±80, where sigmoids end.
+  { rows: 9, from: [4], to: 9, activation: "silu", x: [8, 0], w: [8, 0] },
+  { rows: 9, from: [4], to: 9, activation: "quick_gelu", x: [8, 0], w: [8, 0] },
   { rows: 5, from: [4], to: 5, x: [0, 1.5], w: [0, -0.25] },
   { rows: 5, from: [4], to: 5, x: [0, 0], w: [1, 0] },
 ];

@@ -132,6 +132,25 @@ describe.each(["truncate", "nearest"] as const)("colour fixes, %s", (rounding) =
   });
 });
 
+it("wavelet at exactly half a level: up with nearest, down with truncate", async () => {
+  // The five blurs take a half of the difference each: 32 / 64 of a level is left on both sides of 16.
+  const [source, decoded] = [
+    [100, 132],
+    [100, 100],
+  ].map(([a = 0, b = 0]) => Uint8Array.of(a, a, a, 255, b, b, b, 255)) as [
+    Uint8Array<ArrayBuffer>,
+    Uint8Array<ArrayBuffer>,
+  ];
+  const exact = wavelet(rgbFromRgba(source), rgbFromRgba(decoded), 2, 1);
+  expect([exact[0], exact[3]]).toEqual([115.5, 116.5]);
+  const levels = async (rounding: "truncate" | "nearest"): Promise<number[]> => {
+    const rgb = rgbFromRgba(await runWavelet(source, decoded, [2, 1], rounding));
+    return [rgb[0] as number, rgb[3] as number];
+  };
+  expect(await levels("nearest")).toEqual([116, 117]);
+  expect(await levels("truncate")).toEqual([115, 116]);
+});
+
 it("wavelet at the extremes: black against white", async () => {
   const [width, height] = [40, 40];
   const half = (a: number, b: number) =>

@@ -40,6 +40,18 @@ describe("colour fixes", () => {
     );
   });
 
+  it("AdaIN of all but constant pictures: the variance's eps decides", () => {
+    const flat = (seed: number): FloatMap => ({
+      ...noise(5, 4, 3, seed),
+      data: Float32Array.from(uniformArray(60, seed, 0.002, 0.5)),
+    });
+    const [source, decoded] = [noise(5, 4, 3, 8), flat(9)];
+    const expected = adain(levels(source), levels(decoded));
+    levels(adainOfMaps(source, decoded)).forEach((value, i) =>
+      expect(value).toBeCloseTo(expected[i] as number, 2),
+    );
+  });
+
   it.each(SIZES)("wavelet of %i×%i", (width, height) => {
     const [source, decoded] = [noise(width, height, 3, 3), noise(width, height, 3, 4)];
     const expected = wavelet(levels(source), levels(decoded), width, height);

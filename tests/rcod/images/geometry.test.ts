@@ -21,6 +21,15 @@ describe("reference geometry", () => {
     });
   });
 
+  it.each([
+    [128, 201],
+    [201, 128],
+  ])("does not resize the result of %i×%i, whose short side is just large enough", (w, h) => {
+    const geometry = outputGeometry(w, h, reference);
+    expect(geometry.finish).toEqual([]);
+    expect([geometry.outWidth, geometry.outHeight].toSorted()).toEqual([512, 800]);
+  });
+
   it("loses four pixels of an odd side", () => {
     const geometry = outputGeometry(129, 130, reference);
     expect(geometry.prepare).toEqual([
@@ -73,6 +82,19 @@ describe("exact geometry", () => {
       outHeight: 524,
     });
   });
+
+  it.each([
+    [128, 200, null],
+    [200, 128, null],
+    [127, 200, { x: 0, y: 0, width: 128, height: 200 }],
+    [200, 127, { x: 0, y: 0, width: 200, height: 128 }],
+    [125, 200, { x: 1, y: 0, width: 128, height: 200 }],
+  ])(
+    "%i×%i: padded only below the least side, the odd pixel at the end",
+    (width, height, padded) => {
+      expect(outputGeometry(width, height, exact).padded).toEqual(padded);
+    },
+  );
 
   it("is exactly ×4 for every size, on multiples of 8, with a short side of at least 512", () => {
     for (let width = 1; width <= 140; width++) {
@@ -147,6 +169,15 @@ describe("refused sizes", () => {
     expect(() => outputGeometry(width, height, exact)).toThrow(
       `geometry: source side must be an integer in 1 … 100000, got ${width}×${height}`,
     );
+  });
+
+  it("takes the largest side and the most pixels, and refuses one more", () => {
+    const plain = { ...exact, upscale: 1, minSide: 1, multiple: 1 };
+    expect(outputGeometry(100_000, 1, plain).workWidth).toBe(100_000);
+    expect(outputGeometry(32_768, 16_384, plain).workHeight).toBe(16_384); // 2²⁹ pixels
+    expect(() => outputGeometry(32_768, 16_385, plain)).toThrow("536870912 pixels");
+    expect(outputGeometry(25_000, 1, { ...plain, upscale: 4 }).workWidth).toBe(100_000);
+    expect(() => outputGeometry(25_001, 1, { ...plain, upscale: 4 })).toThrow("got 100004×4");
   });
 
   it("refuses results beyond any memory, and extreme aspect ratios", () => {

@@ -27,6 +27,7 @@ const CASES = [
   [30, 20, 7, 3],
   [20, 30, 331, 173],
   [5, 9, 4, 4],
+  [12, 12, 12, 12], // padding that ends with a latent pixel
 ] as const;
 
 describe("latentMask", () => {
@@ -54,6 +55,15 @@ describe("latentMask", () => {
     const mask = { data, width: 17, height: 16, realism: 1 };
     const got = latentMask(mask, geometry, FACTOR) as Float32Array;
     expect([...got.subarray(0, 16)]).toEqual([0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1]);
+  });
+
+  it("in padding that begins with a latent pixel: the mask's edge", () => {
+    const geometry = paddedGeometry(18, 18, { upscale: 4, multiple: 64 }); // 72 of 128 pixels
+    const data = Uint8Array.from({ length: 18 * 18 }, (_, i) => (i % 18 === 17 ? 255 : 0));
+    const mask = { data, width: 18, height: 18, realism: 1 };
+    const got = latentMask(mask, geometry, FACTOR) as Float32Array;
+    const row = [0, 0, 0, 0, 0, 0, 0, 0, 0.5, 1, 1, 1, 1, 1, 1, 1];
+    expect([...got]).toEqual(Array.from({ length: 16 }, () => row).flat());
   });
 
   it("all 0 and all 255 are no masks", () => {

@@ -43,3 +43,10 @@ it("stays at 512 where bindings are large, and whole where all fits", () => {
   expect(chooseVaeTile(vae, caps, "f16", "encode", 4096, 4096, {})).toBe(512);
   expect(chooseVaeTile(vae, BASELINE_CAPS, "f16", "decode", 512, 512, {})).toBeNull();
 });
+
+it("tiles beyond the side that is asked for, not at it", () => {
+  const choose = (kind: "encode" | "decode", side: number) =>
+    chooseVaeTile(vae, BASELINE_CAPS, "f16", kind, 64, side, { tile: 250 }); // 256: whole latent pixels
+  expect([choose("encode", 256), choose("decode", 256)]).toEqual([null, null]);
+  expect([choose("encode", 264), choose("decode", 264)]).toEqual([256, 32]);
+});
