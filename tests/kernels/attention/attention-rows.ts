@@ -28,7 +28,7 @@ export interface AttentionCase {
 }
 
 /**
- * `logits n`: scores spread over ±n. `ties n`: every score exactly n or −n. `rising`: from block to block of 32 keys scores of
+ * `logits n`: scores spread over ±n. `ties n`: every score exactly n or −n. `low`: all scores near −80. `rising`: from block to block of 32 keys scores of
  * some rows grow by 15, those of others fall.
  */
 type Input =
@@ -38,6 +38,7 @@ type Input =
   | "ties 1000"
   | "constant"
   | "large v"
+  | "low"
   | "rising";
 
 export const ATTENTION_CASES: readonly AttentionCase[] = [
@@ -64,6 +65,7 @@ export const ATTENTION_CASES: readonly AttentionCase[] = [
   { h: 1, d: 512, q: 64, k: 64, only: ["thread", "tile"] },
   { h: 2, d: 128, q: 17, k: 40, fused: true, only: ["tile", "matrix"] }, // two chunks of channels in `matrix`
   { h: 1, d: 64, q: 40, k: 100, input: "rising" },
+  { h: 1, d: 64, q: 9, k: 70, input: "low" }, // what stands in behind the last key must weigh nothing beside them
   { h: 1, d: 4, q: 3, k: 300, only: ["naive", "thread"] },
 ];
 
@@ -94,6 +96,10 @@ function makeInputs({ batch = 1, h, d, q, k, input = "plain" }: AttentionCase, d
     scale = 1;
     queries = queries.map((x, i) => (i % d === 0 ? Math.sign(x) : 0.1 * x));
     keys = keys.map((x, i) => (i % d === 0 ? Math.floor(i / channels / 32) * 15 + x : 0.1 * x));
+  } else if (input === "low") {
+    scale = 1;
+    queries = queries.map((x, i) => (i % d === 0 ? 10 : 0.1 * x));
+    keys = keys.map((x, i) => (i % d === 0 ? -8 : 0.1 * x));
   } else if (input === "large v") {
     values = uniformArray(batch * k * channels, 3, 5000, 60_000);
   }

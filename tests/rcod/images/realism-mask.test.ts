@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { outputGeometry, paddedGeometry } from "../../../src/rcod/images/geometry.ts";
-import { latentMask } from "../../../src/rcod/images/realism-mask.ts";
+import { checkMask, latentMask } from "../../../src/rcod/images/realism-mask.ts";
 import { areaMean } from "../../reference/area-mean.ts";
 import { uniformSource } from "../../support/random.ts";
 
@@ -77,5 +77,16 @@ describe("latentMask", () => {
     expect(of(0)).toBe(0);
     expect(of(255)).toBe(1);
     expect(of(254)).toBeInstanceOf(Float32Array);
+  });
+});
+
+describe("checkMask", () => {
+  it.each([
+    [1, 1],
+    [1, 3],
+    [3, 1],
+  ])("takes %i×%i", (width, height) => {
+    for (const data of [new Uint8Array(width * height), new Uint8ClampedArray(width * height)])
+      expect(() => checkMask({ data, width, height, realism: 1 })).not.toThrow();
   });
 });
