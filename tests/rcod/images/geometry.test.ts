@@ -27,7 +27,8 @@ describe("reference geometry", () => {
   ])("does not resize the result of %i×%i, whose short side is just large enough", (w, h) => {
     const geometry = outputGeometry(w, h, reference);
     expect(geometry.finish).toEqual([]);
-    expect([geometry.outWidth, geometry.outHeight].toSorted()).toEqual([512, 800]);
+    const sides = [geometry.outWidth, geometry.outHeight];
+    expect([Math.min(...sides), Math.max(...sides)]).toEqual([512, 800]);
   });
 
   it("loses four pixels of an odd side", () => {
