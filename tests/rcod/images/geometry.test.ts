@@ -53,6 +53,23 @@ describe("reference geometry", () => {
     expect([geometry.outWidth, geometry.outHeight]).toEqual([240, 320]);
   });
 
+  it.each([
+    [127, 200, 508, 800],
+    [200, 127, 800, 508],
+  ])("%i×%i: resizes the result back where one side alone is another", (w, h, width, height) => {
+    const finish = [{ kind: "resize", filter: "bicubic", width, height }];
+    expect(outputGeometry(w, h, reference).finish).toEqual(finish);
+  });
+
+  it.each([
+    [1, 3],
+    [3, 1],
+  ])("refuses %i×%i, of which one side would be nothing", (width, height) => {
+    expect(() => outputGeometry(width, height, { ...reference, minSide: 1 })).toThrow(
+      `at least 8 pixels a side, got ${4 * width}×${4 * height}`,
+    );
+  });
+
   it("truncates to 127 for exactly the known short sides", () => {
     const truncated: number[] = [];
     for (let side = 1; side < 128; side++) {
@@ -93,7 +110,9 @@ describe("exact geometry", () => {
   ])(
     "%i×%i: padded only below the least side, the odd pixel at the end",
     (width, height, padded) => {
-      expect(outputGeometry(width, height, exact).padded).toEqual(padded);
+      const geometry = outputGeometry(width, height, exact);
+      expect(geometry.padded).toEqual(padded);
+      expect(geometry.finish.length).toBe(padded ? 1 : 0); // nothing to cut off
     },
   );
 
@@ -179,6 +198,9 @@ describe("refused sizes", () => {
     expect(() => outputGeometry(32_768, 16_385, plain)).toThrow("536870912 pixels");
     expect(outputGeometry(25_000, 1, { ...plain, upscale: 4 }).workWidth).toBe(100_000);
     expect(() => outputGeometry(25_001, 1, { ...plain, upscale: 4 })).toThrow("got 100004×4");
+    // What counts is the size after the source is padded.
+    const wide = { ...exact, minSide: 8192 };
+    expect(() => outputGeometry(1, 1, wide)).toThrow("got 32768×32768 (source 1×1)");
   });
 
   it("refuses results beyond any memory, and extreme aspect ratios", () => {

@@ -50,3 +50,13 @@ it("tiles beyond the side that is asked for, not at it", () => {
   expect([choose("encode", 256), choose("decode", 256)]).toEqual([null, null]);
   expect([choose("encode", 264), choose("decode", 264)]).toEqual([256, 32]);
 });
+
+it("tiles what takes more than 2 GiB, even where every binding would fit", () => {
+  const most = { maxStorageBufferBindingSize: 2 ** 33, maxBufferSize: 2 ** 33 };
+  const caps = { ...BASELINE_CAPS, limits: { ...BASELINE_CAPS.limits, ...most } };
+  const choose = (kind: "encode" | "decode", side: number) =>
+    chooseVaeTile(vae, caps, "f16", kind, side, side, {});
+  // Untiled passes take 1.8 and 3.2 GiB to encode, 1.9 and 2.3 to decode.
+  expect([choose("encode", 1536), choose("encode", 2048)]).toEqual([null, 512]);
+  expect([choose("decode", 1408), choose("decode", 1536)]).toEqual([null, 64]);
+});
