@@ -101,7 +101,6 @@ export function outputGeometry(width: number, height: number, options: GeometryO
     const k = minSide / Math.min(width, height);
     // The reference truncates, which makes 127 of a short side of 49, 98, 103 or 107.
     const [toWidth, toHeight] = [Math.trunc(k * width), Math.trunc(k * height)];
-    checkWork(upscale * toWidth, upscale * toHeight, width, height);
     resizeTo("bicubic", toWidth, toHeight);
   }
   checkWork(upscale * w, upscale * h, width, height);
