@@ -130,6 +130,7 @@ describe("halves", () => {
     ["below the overflow", floatOfBits(bitsOfFloat(65520) - 1), 0x7bff],
     ["the overflow", 65520, 0x7c00],
     ["-65536", -65536, 0xfc00],
+    ["70000, whose exponent and digits would be a NaN's", 70000, 0x7c00],
     ["the largest float", 3.4028234663852886e38, 0x7c00],
     ["-infinity", -Infinity, 0xfc00],
   ])("%s", (_, value, bits) => {

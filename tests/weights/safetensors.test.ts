@@ -125,6 +125,11 @@ describe("openSafetensors refuses", () => {
       fileOf("{}", 0, BigInt(MAX_HEADER_BYTES + 1)),
       /may have 100000000 bytes, got 100000001/,
     ],
+    [
+      "a header of the most bytes that is not there",
+      fileOf("{}", 0, BigInt(MAX_HEADER_BYTES)),
+      /header ends at byte 100000008, file has 10/,
+    ],
     ["a header beyond the end", fileOf("{}", 0, 3n), /header ends at byte 11, file has 10/],
     ["no header", fileOf("", 0), /must begin with "{" \(0x7b\), got nothing/],
     ["leading space", fileOf(" {}", 0), /must begin with "{" \(0x7b\), got 0x20/],

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { DType } from "../../../src/gpu/dtype.ts";
-import { roundToDtype } from "../../../src/gpu/dtype.ts";
+import { F16_MAX, roundToDtype } from "../../../src/gpu/dtype.ts";
 import type { Activation } from "../../../src/kernels/pointwise/activation.ts";
 import { elementwise } from "../../../src/kernels/pointwise/elementwise.ts";
 import { activation as activationReference } from "../../reference/activation.ts";
@@ -79,6 +79,15 @@ const CASES: readonly Case[] = [
     activation: "gelu",
     magnitude: 60000,
   },
+  {
+    name: "sums beyond the largest half",
+    count: 64,
+    hasB: true,
+    scaleA: 1,
+    scaleB: 1,
+    activation: "none",
+    magnitude: 60000,
+  },
 ];
 
 describe.each<DType>(["f32", "f16"])("elementwise %s", (dtype) => {
@@ -96,9 +105,12 @@ describe.each<DType>(["f32", "f16"])("elementwise %s", (dtype) => {
       { a: bytes, ...(hasB ? { b: packRows(b, count, dtype) } : {}) },
       { y: bytes.byteLength },
     );
-    const expected = a.map((value, i) =>
-      activationReference(activation, scaleA * value + (hasB ? scaleB * (b[i] as number) : 0)),
-    );
+    const most = dtype === "f16" ? F16_MAX : Infinity;
+    const expected = a
+      .map((value, i) =>
+        activationReference(activation, scaleA * value + (hasB ? scaleB * (b[i] as number) : 0)),
+      )
+      .map((value) => Math.min(Math.max(value, -most), most));
     expectClose(
       unpackRows(y as Uint8Array<ArrayBuffer>, count, dtype),
       expected,
