@@ -27,6 +27,9 @@ export const MAX_HEADER_BYTES = 100_000_000;
 /** Bytes of the header length in front of the header. */
 export const LENGTH_BYTES = 8;
 
+/** What the name of an element type looks like. */
+const UNKNOWN_DTYPE = /^[A-Z][A-Z0-9_]{1,31}$/;
+
 /** The header key whose value is not a tensor. */
 export const METADATA_KEY = "__metadata__";
 
@@ -180,13 +183,13 @@ function parseTensor(cursor: JsonCursor, name: string): HeaderTensor {
   if (offsets.length > 2) {
     throw cursor.error(`tensor ${quoted(name)} needs two data_offsets, got ${offsets.length}`);
   }
-  if (!isTensorDtype(dtype)) {
-    throw cursor.error(
-      `tensor ${quoted(name)} has unsupported dtype ${quoted(dtype)}, not one of ` +
-        tensorDtypeList(),
-    );
-  }
-  return { name, dtype, shape, begin, end };
+  if (isTensorDtype(dtype)) return { name, dtype, shape, begin, end };
+  // Of a newer version of the format: no reason to refuse the tensors beside it.
+  if (UNKNOWN_DTYPE.test(dtype)) return { name, dtype: `unknown ${dtype}`, shape, begin, end };
+  throw cursor.error(
+    `tensor ${quoted(name)} has unsupported dtype ${quoted(dtype)}, not one of ` +
+      tensorDtypeList(),
+  );
 }
 
 /** Checks sizes and that the tensors tile the data; gives absolute positions in file order. */
@@ -203,7 +206,7 @@ function layOut(
     const refuse = (rule: string, advice = ""): WeightsError =>
       new WeightsError(`weights: tensor ${quoted(name)} ${rule} (${where})${advice}`);
     const what = `of ${dtype} ${shapeText(shape)}`;
-    const byteLength = tensorByteLength(dtype, shape);
+    const byteLength = isTensorDtype(dtype) ? tensorByteLength(dtype, shape) : end - begin;
     if (byteLength === null) throw refuse(`${what} has more than 2^53 bytes`);
     if (end < begin) throw refuse(`must end behind its begin, got bytes ${begin} to ${end}`);
     if (end - begin !== byteLength) {

@@ -3,15 +3,18 @@ import { quoted, WeightsError } from "./errors.ts";
 
 /**
  * Element types of safetensors in the rank order of the format, and their bytes per element.
- * Writers sort by descending rank. Sub-byte and complex types are not in the table, and so are
- * refused.
+ * Writers sort by descending rank. Behind them those that only torch.save writes.
  */
 const DTYPE_BYTE_LENGTH = {
   BOOL: 1,
+  F4: 0.5,
+  F6_E2M3: 0.75,
+  F6_E3M2: 0.75,
   U8: 1,
   I8: 1,
   F8_E5M2: 1,
   F8_E4M3: 1,
+  F8_E8M0: 1,
   I16: 2,
   U16: 2,
   F16: 2,
@@ -19,15 +22,25 @@ const DTYPE_BYTE_LENGTH = {
   I32: 4,
   U32: 4,
   F32: 4,
+  C64: 8,
   F64: 8,
   I64: 8,
   U64: 8,
+  C128: 16,
+  QI8: 1,
+  QU8: 1,
+  QI32: 4,
 } as const;
 
-/** Element type of a stored tensor, spelled as in a safetensors header. */
-export type TensorDtype = keyof typeof DTYPE_BYTE_LENGTH;
+type KnownDtype = keyof typeof DTYPE_BYTE_LENGTH;
 
-const DTYPES = Object.keys(DTYPE_BYTE_LENGTH) as readonly TensorDtype[];
+/**
+ * Element type of a stored tensor, spelled as in a safetensors header. Tensors of types that are not known may lie
+ * beside those that are needed: they can be listed and read as bytes.
+ */
+export type TensorDtype = KnownDtype | `unknown ${string}`;
+
+const DTYPES = Object.keys(DTYPE_BYTE_LENGTH) as readonly KnownDtype[];
 const DTYPE_RANK: ReadonlyMap<string, number> = new Map(DTYPES.map((dtype, rank) => [dtype, rank]));
 
 /** Where one tensor lies in its file. Elements are C-contiguous and little-endian. */
@@ -59,8 +72,8 @@ export function isCount(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
-/** Whether `text` names an element type that this layer can hold. */
-export function isTensorDtype(text: string): text is TensorDtype {
+/** Whether `text` names an element type of a known size. */
+export function isTensorDtype(text: string): text is KnownDtype {
   return DTYPE_RANK.has(text);
 }
 
@@ -69,9 +82,9 @@ export function tensorDtypeList(): string {
   return DTYPES.join(", ");
 }
 
-/** Bytes of one element. */
+/** Bytes of one element, which are a fraction for types below a byte; NaN for unknown types. */
 export function elementByteLength(dtype: TensorDtype): number {
-  return DTYPE_BYTE_LENGTH[dtype];
+  return isTensorDtype(dtype) ? DTYPE_BYTE_LENGTH[dtype] : NaN;
 }
 
 /** Position of `dtype` in the order of the format; writers put the highest rank first. */
@@ -111,7 +124,7 @@ export function checkedByteLength(
 ): number {
   if (!isTensorDtype(dtype)) {
     throw new WeightsError(
-      `weights: unknown dtype ${quoted(String(dtype))} (tensor ${quoted(name)}). ` +
+      `weights: unknown dtype ${quoted(dtype)} (tensor ${quoted(name)}). ` +
         `Use one of ${tensorDtypeList()}`,
     );
   }

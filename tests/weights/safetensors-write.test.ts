@@ -138,7 +138,7 @@ describe("writeSafetensors", () => {
     ["a negative size", [{ ...u8("a"), shape: [-1] }], [], /non-negative integers, got \[-1\]/],
     ["a fractional size", [{ ...u8("a"), shape: [0.5] }], [], /non-negative integers/],
     ["an overflow", [{ ...u8("a"), shape: [2 ** 30, 2 ** 30] }], [], /takes more than 2\^53 bytes/],
-    ["an unknown dtype", [{ ...u8("a"), dtype: "F4" as TensorDtype }], [], /unknown dtype "F4"/],
+    ["an unknown dtype", [{ ...u8("a"), dtype: "I4" as TensorDtype }], [], /unknown dtype "I4"/],
   ])("refuses %s", async (_, all, texts, message) => {
     expect(await failureOf(() => writeSafetensors(all, texts))).toMatch(message);
   });

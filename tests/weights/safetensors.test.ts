@@ -62,6 +62,15 @@ describe("openSafetensors", () => {
     expect([...(await file.read("constructor"))]).toEqual([1]);
   });
 
+  test("lists tensors of types that it does not know, as bytes", async () => {
+    const header = headerOf(["a", "I4", [3], 0, 2], ["b", "F4", [2], 2, 3], ["c", "U8", [1], 3, 4]);
+    const file = await openSafetensors(recordingSource(fileOf(header, 4)));
+    const dtypes = [...file.tensors.values()].map(({ dtype }) => dtype);
+    expect(dtypes).toEqual(["unknown I4", "F4", "U8"]);
+    expect([...(await file.read("a"))]).toEqual([0, 1]);
+    expect([...(await file.read("c"))]).toEqual([3]);
+  });
+
   test("reads the header only, also of a file of 8 GiB", async () => {
     const dataLength = 8 * 2 ** 30;
     const header = headerOf(["big", "F32", [2 ** 31], 0, dataLength]);
@@ -176,9 +185,19 @@ describe("openSafetensors refuses", () => {
       /two data_offsets, got 3/,
     ],
     [
-      "an unknown dtype",
-      fileOf(headerOf(["a", "F4", [2], 0, 1]), 1),
-      /"a" has unsupported dtype "F4"/,
+      "what is no dtype",
+      fileOf(headerOf(["a", "f4", [2], 0, 1]), 1),
+      /"a" has unsupported dtype "f4"/,
+    ],
+    [
+      "half a byte",
+      fileOf(headerOf(["a", "F4", [3], 0, 1]), 1),
+      /F4 \[3\] takes 1.5 bytes \(0.5 each\)/,
+    ],
+    [
+      "a hole behind a tensor of unknown dtype",
+      fileOf(headerOf(["a", "I4", [3], 0, 1], ["b", "U8", [1], 2, 3]), 3),
+      /"b" must begin at data byte 1, got 2/,
     ],
     ["a dtype from a prototype", fileOf(headerOf(["a", "toString", [], 0, 1]), 1), /unsupported/],
     [

@@ -196,10 +196,20 @@ async function readLegacy(source: ByteSource, signal: AbortSignal | undefined): 
   const keys = isSequence(keyList) ? keyList.items : [];
   const { storages } = context;
   const countOffsets = new Map<TorchStorage, number>();
+  const checkCount = (head: Uint8Array, storage: TorchStorage): void => {
+    const count = new DataView(head.buffer, head.byteOffset).getBigInt64(0, true);
+    if (count === BigInt(storage.elementCount)) return;
+    throw new WeightsError(
+      `weights: storage ${quoted(storage.key)} must have ${storage.elementCount} elements, got ` +
+        `${count} at byte ${countOffsets.get(storage)} (${where}). The file is damaged; download it again`,
+    );
+  };
   for (const key of keys) {
     const storage = typeof key === "string" ? storages.get(key) : undefined;
     if (storage === undefined || countOffsets.has(storage)) break;
     countOffsets.set(storage, at);
+    // What lies further back is checked when its storage is read.
+    if (at + COUNT_BYTES <= bytes.byteLength) checkCount(bytes.subarray(at), storage);
     at += COUNT_BYTES + storage.elementCount * elementByteLength(storage.dtype);
   }
   if (countOffsets.size !== storages.size || countOffsets.size !== keys.length) {
@@ -215,13 +225,8 @@ async function readLegacy(source: ByteSource, signal: AbortSignal | undefined): 
     isLittleEndian: true, // whatever the machine, torch wrote this form so
     async locate(storage, readSignal) {
       const countOffset = countOffsets.get(storage) as number;
-      const head = await source.read(countOffset, COUNT_BYTES, readSignal);
-      const count = new DataView(head.buffer, head.byteOffset).getBigInt64(0, true);
-      if (count === BigInt(storage.elementCount)) return countOffset + COUNT_BYTES;
-      throw new WeightsError(
-        `weights: storage ${quoted(storage.key)} must have ${storage.elementCount} elements, got ` +
-          `${count} at byte ${countOffset} (${where}). The file is damaged; download it again`,
-      );
+      checkCount(await source.read(countOffset, COUNT_BYTES, readSignal), storage);
+      return countOffset + COUNT_BYTES;
     },
   };
 }

@@ -2,8 +2,8 @@
  * The pickles in torch.save's files, read by an interpreter that can only build data.
  *
  * A pickle is a program: it may name any Python function and call it. Here the opcodes are those
- * that torch.save writes for dictionaries of tensors, and the only globals are the tags of element
- * types and the four constructors of `torch-globals.ts`. Everything else is refused by name, and
+ * that torch.save writes for dictionaries of tensors, and the only globals are the element types,
+ * constructors and harmless classes of `torch-globals.ts`. Everything else is refused by name, and
  * nothing of it is ever looked up.
  *
  * Hostile pickles are bounded too: every opcode takes as long as what it reads and takes off the
@@ -14,11 +14,11 @@
 import { quoted, WeightsError } from "../errors.ts";
 import { isCount } from "../tensor-info.ts";
 import { decodeUtf8 } from "../utf8.ts";
-import { callGlobal, findGlobal } from "./torch-globals.ts";
+import { findGlobal } from "./torch-globals.ts";
 import { REFUSED_OPCODES } from "./torch-opcodes.ts";
 import type { TorchStorage } from "./torch-tensor.ts";
 import { checkTree } from "./torch-tree.ts";
-import { isKey, isKind, kindOf } from "./torch-value.ts";
+import { isKind, keyText, kindOf } from "./torch-value.ts";
 import type { Item, TorchValue } from "./torch-value.ts";
 
 /** Longest pickle, in bytes; those of 50,000 tensors have about 10 MiB. */
@@ -113,6 +113,8 @@ class Unpickler {
         return void this.#stack.push(this.#view.getFloat64(this.#take(8), false));
       case 0x58: // BINUNICODE
         return void this.#stack.push(this.#text(this.#uint32()));
+      case 0x55: // SHORT_BINSTRING, a text of Python 2
+        return void this.#stack.push(this.#text(this.#byte()));
       case 0x28: // MARK
         return void this.#marks.push(this.#stack.length);
       case 0x29: // EMPTY_TUPLE
@@ -124,6 +126,7 @@ class Unpickler {
       case 0x74: // TUPLE
         return this.#make({ kind: "tuple", items: this.#popToMark() });
       case 0x5d: // EMPTY_LIST
+      case 0x8f: // EMPTY_SET
         return this.#make({ kind: "list", items: [] });
       case 0x61: // APPEND
         return this.#append([this.#pop()]);
@@ -148,6 +151,7 @@ class Unpickler {
       case 0x51: // BINPERSID
         return this.#make(this.#storage());
       case 0x52: // REDUCE
+      case 0x81: // NEWOBJ
         return this.#make(this.#reduce());
       case 0x62: // BUILD
         return this.#build();
@@ -207,10 +211,14 @@ class Unpickler {
   }
 
   #make(item: Item): void {
-    if (++this.#objects > MAX_OBJECTS) {
-      throw this.#error(`a pickle may build ${MAX_OBJECTS} objects, got more`);
-    }
+    this.#spend(1);
     this.#stack.push(item);
+  }
+
+  #spend(count: number): void {
+    this.#objects += count;
+    if (this.#objects <= MAX_OBJECTS) return;
+    throw this.#error(`a pickle may build ${MAX_OBJECTS} objects, got more`);
   }
 
   /** Items below the innermost mark are out of reach until it is popped. */
@@ -255,8 +263,8 @@ class Unpickler {
     if (!isKind(dict, "dict")) throw this.#unexpected("a dictionary to fill", dict);
     if (items.length % 2 !== 0) throw this.#error("a dictionary's last key has no value");
     for (let i = 0; i < items.length; i += 2) {
-      const key = items[i] as Item;
-      if (!isKey(key)) throw this.#unexpected("a text or an integer as key", key);
+      const key = keyText(items[i] as Item);
+      if (key === null) throw this.#unexpected("a plain value as key", items[i] as Item);
       if (dict.entries.has(key)) {
         throw this.#error(`a dictionary has the key ${quoted(String(key))} twice`);
       }
@@ -271,7 +279,7 @@ class Unpickler {
     const path = `${module}.${name}`;
     throw this.#error(
       `pickle asks for ${/^[\w.]{1,120}$/.test(path) ? path : quoted(path)}; refused: ` +
-        `a checkpoint holds tensors only. Do not use this file unless you know its origin`,
+        `a checkpoint holds tensors and plain values. Do not use this file unless you know its origin`,
     );
   }
 
@@ -320,20 +328,23 @@ class Unpickler {
     const [callable, args] = this.#popMany(2) as [Item, Item];
     if (!isKind(callable, "callable")) throw this.#unexpected("a function to call", callable);
     if (!isKind(args, "tuple")) throw this.#unexpected("a tuple of arguments", args);
-    const { fileByteLength, where } = this.#context;
-    const result = callGlobal(callable.name, args.items, fileByteLength, where);
+    const { fileByteLength: maxByteLength, where } = this.#context;
+    const spend = (count: number): void => this.#spend(count);
+    const result = callable.call(args.items, { maxByteLength, where, spend });
     if (result !== null) return result;
     throw this.#unexpected(`the arguments that torch.save writes for ${callable.name}`, args);
   }
 
-  /** A state dict's `_metadata` (versions of its modules) is the one attribute; it is dropped. */
+  /** Attributes: those of a state dict (`_metadata`) and of most other objects are dropped. */
   #build(): void {
     const state = this.#pop();
     const target = this.#top();
-    if (!isKind(target, "dict"))
+    if (isKind(target, "opaque")) {
+      target.state = state;
+    } else if (!isKind(target, "dict")) {
       throw this.#unexpected("a dictionary to set attributes of", target);
-    if (!isKind(state, "dict") || !state.entries.has("_metadata")) {
-      throw this.#unexpected("the attribute _metadata of a state dict", state);
+    } else if (!isKind(state, "dict")) {
+      throw this.#unexpected("a dictionary of attributes", state);
     }
   }
 

@@ -42,7 +42,8 @@ export interface TorchTensor {
 const MAX_DIMENSIONS = 64;
 
 /**
- * A tensor whose every element is inside its storage. The caller has checked that all numbers are integers ≥ 0.
+ * A tensor whose every element is inside its storage. The caller has checked that all numbers are integers ≥ 0, and
+ * gives a `dtype` only for a storage of bytes.
  * @param maxByteLength bound for tensors that repeat elements (stride 0): they may be any size
  * @throws WeightsError with what does not fit; `where` names the file
  */
@@ -53,8 +54,11 @@ export function torchTensor(
   stride: readonly number[],
   maxByteLength: number,
   where: string,
+  dtype = storage.dtype,
 ): TorchTensor {
-  const { key, dtype, elementCount } = storage;
+  const { key } = storage;
+  const storedBytes = storage.elementCount * elementByteLength(storage.dtype);
+  const elementCount = Math.floor(storedBytes / elementByteLength(dtype));
   const refuse = (rule: string, got: string): WeightsError =>
     new WeightsError(`weights: ${rule}, got ${got} (storage ${quoted(key)} of ${where})`);
   if (shape.length !== stride.length || shape.length > MAX_DIMENSIONS) {

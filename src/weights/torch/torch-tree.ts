@@ -10,13 +10,14 @@ const MAX_EXPANSION = 4;
 const MAX_DEPTH = 64;
 
 /**
- * Checks that what a pickle of `byteLength` bytes leaves is a tree of data. Values and characters are counted wherever
- * they stand, shared ones too: a walk over the value takes as long as that count.
- * @throws WeightsError for cycles, for values that are too deep or too many, and for what is no data
+ * Checks that what a pickle of `byteLength` bytes leaves is a tree of data, in which it puts texts in the places of
+ * harmless objects. Values and characters are counted wherever they stand, shared ones too: a walk over the value
+ * takes as long as that count.
+ * @throws WeightsError for cycles, and for values that are too deep or too many
  */
 export function checkTree(root: Item, byteLength: number, where: string): TorchValue {
   let left = MAX_EXPANSION * byteLength;
-  const check = (item: Item, depth: number): void => {
+  const check = (item: Item, depth: number): Item => {
     left -= typeof item === "string" ? 1 + item.length : 1;
     if (depth > MAX_DEPTH || left < 0) {
       throw new WeightsError(
@@ -25,18 +26,18 @@ export function checkTree(root: Item, byteLength: number, where: string): TorchV
       );
     }
     if (isKind(item, "list") || isKind(item, "tuple")) {
-      for (const inner of item.items) check(inner, depth + 1);
+      for (const [i, inner] of item.items.entries()) item.items[i] = check(inner, depth + 1);
     } else if (isKind(item, "dict")) {
       for (const [key, inner] of item.entries) {
-        check(key, depth);
-        check(inner, depth + 1);
+        left -= typeof key === "string" ? 1 + key.length : 1;
+        item.entries.set(key, check(inner, depth + 1));
       }
-    } else if (isKind(item, "storage") || isKind(item, "dtype") || isKind(item, "callable")) {
-      throw new WeightsError(
-        `weights: a pickle must hold tensors and plain values, got ${kindOf(item)} (${where})`,
-      );
+    } else if (isKind(item, "opaque") && item.isNamespace === true && isKind(item.state, "dict")) {
+      return check(item.state, depth + 1);
+    } else if (typeof item === "object" && item !== null && item.kind !== "tensor") {
+      return kindOf(item);
     }
+    return item;
   };
-  check(root, 0);
-  return root as TorchValue;
+  return check(root, 0) as TorchValue;
 }

@@ -40,6 +40,7 @@ export type Item =
   | TorchTensor
   | TorchStorage
   | Global
+  | Opaque
   | Sequence
   | Dict;
 
@@ -55,16 +56,38 @@ export interface Dict {
   readonly entries: Map<string | number, Item>;
 }
 
-/** The globals that may be called. */
-export type Callable =
-  | "torch._utils._rebuild_tensor_v2"
-  | "torch._utils._rebuild_parameter"
-  | "torch.Size"
-  | "collections.OrderedDict";
+/** A harmless value of which a text is kept. */
+export interface Opaque {
+  readonly kind: "opaque";
+  /** What it is. */
+  readonly text: string;
+  /** Bytes as the characters of the same numbers; no copy, for one text may be taken many times. */
+  readonly bytes?: string;
+  /** What BUILD set: its attributes. */
+  state?: Item;
+  /** Whether its attributes are its value. */
+  readonly isNamespace?: boolean;
+}
+
+/** What bounds a call. */
+export interface CallLimits {
+  /** Most bytes of a tensor. */
+  readonly maxByteLength: number;
+  /** Names the file in messages. */
+  readonly where: string;
+  /** Counts what a call makes beside one object. */
+  readonly spend: (count: number) => void;
+}
+
+/**
+ * What a constructor gives, or null for arguments that torch.save does not write for it.
+ * Throws `WeightsError` for a tensor outside its storage.
+ */
+export type Call = (args: readonly Item[], limits: CallLimits, dtype?: TensorDtype) => Item;
 
 /** A global that is allowed: a constructor, or the tag of an element type. */
 export type Global =
-  | { readonly kind: "callable"; readonly name: Callable }
+  | { readonly kind: "callable"; readonly name: string; readonly call: Call }
   | { readonly kind: "dtype"; readonly name: string; readonly dtype: TensorDtype };
 
 type Kind = Exclude<Item, null | boolean | number | bigint | string>["kind"];
@@ -77,10 +100,17 @@ export function isKind<K extends Kind>(
   return typeof item === "object" && item !== null && item.kind === kind;
 }
 
-/** Whether an item may be a key of a dictionary. */
-export function isKey(item: Item): item is string | number {
-  return typeof item === "string" || Number.isSafeInteger(item);
+/** An item as the key of a dictionary; null for what Python cannot hash. Keys beside texts and integers become texts. */
+export function keyText(item: Item): string | number | null {
+  if (typeof item === "string") return item;
+  if (typeof item === "number" && Number.isSafeInteger(item)) return item;
+  if (isKind(item, "list") || isKind(item, "dict")) return null;
+  if (!isKind(item, "tuple")) return kindOf(item);
+  return item.items.length <= MAX_KEY_ITEMS ? `(${item.items.map(kindOf).join(", ")})` : null;
 }
+
+/** Most items of a tuple that is a key. */
+const MAX_KEY_ITEMS = 8;
 
 /** What an item is, for messages. */
 export function kindOf(item: Item): string {
@@ -88,6 +118,7 @@ export function kindOf(item: Item): string {
   if (typeof item === "string") return quoted(item);
   if (typeof item !== "object") return String(item).slice(0, 40);
   if (item.kind === "callable" || item.kind === "dtype") return item.name;
+  if (item.kind === "opaque") return item.text;
   if (item.kind === "tuple") return `a tuple of ${item.items.length}`;
   return `a ${item.kind}`;
 }

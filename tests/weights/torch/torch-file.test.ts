@@ -433,10 +433,73 @@ describe("refused files", () => {
     expect(await failure(bytes)).toMatch(message);
   });
 
-  test("in the older form: another count in front of a storage, when it is read", async () => {
-    const file = await open(legacyOf(older, { 0: { count: 2, data: floats(7) } }));
-    expect(await failureOf(() => file.readRange(tensorOf(file, ""), 0, 4))).toMatch(
+  test("in the older form: another count in front of a storage", async () => {
+    expect(await failure(legacyOf(older, { 0: { count: 2, data: floats(7) } }))).toMatch(
       /storage "0" must have 1 elements, got 2 at byte \d+/,
     );
+  });
+
+  test("in the older form: another count behind what opening reads, when it is read", async () => {
+    const long = 2 ** 22;
+    const pair = list(
+      tensor(storage("Float", "0", long, NONE), [long]),
+      tensor(storage("Float", "1", 1, NONE), [1]),
+    );
+    const [head, tail] = [legacyOf(pair, {}, { keys: ["0", "1"] }), new Uint8Array(4 * long + 20)];
+    const sizes = new DataView(tail.buffer);
+    sizes.setBigInt64(0, BigInt(long), true);
+    sizes.setBigInt64(8 + 4 * long, 2n, true);
+    const start = head.byteLength - 2 * 8; // without the two empty storages
+    const bytes = new Uint8Array(start + tail.byteLength);
+    bytes.set(head.subarray(0, start));
+    bytes.set(tail, start);
+    const file = await open(bytes);
+    expect(await failureOf(() => file.readRange(tensorOf(file, "1"), 0, 4))).toMatch(
+      /storage "1" must have 1 elements, got 2 at byte \d+/,
+    );
+  });
+});
+
+/** make-harmless.py wrote both. */
+describe("what torch 2.13 writes beside tensors", () => {
+  test.each(["harmless.pkl", "harmless_legacy.pkl"])("%s", async (name) => {
+    const file = await open(torchFixture(name));
+    expect([...(await valuesOf(file, "net.weight"))]).toEqual([1, 2, 3, 4]);
+    expect([...(await valuesOf(file, "parameter"))]).toEqual([1, 2]);
+    expect([...(await valuesOf(file, "attributed"))]).toEqual([3]);
+    const types = ["complex", "quantised"].map((key) => tensorOf(file, key).dtype);
+    expect(types).toEqual(["C64", "QI8"]);
+    expect(Object.fromEntries(file.values)).toMatchObject({
+      sparse: "<torch._utils._rebuild_sparse_tensor>",
+      device: "cuda:1",
+      dtype: "torch.float16",
+      size: [2, 3],
+      layout: "torch.strided",
+      names: ["only_one"],
+      frozen: [7],
+      bytes: "<bytes>",
+      complex_number: "<__builtin__.complex>",
+      "counter.a": 1,
+      "by_name.a": [1],
+      deque: [1, 2],
+      path: "/data/run",
+      "args.lr": 0.5,
+      "args.out": "out",
+      when: "<datetime.datetime>",
+      rank: 4,
+      loss: 0.25,
+      flag: true,
+      array: "<numpy.ndarray>",
+      None: "key",
+    });
+    expect(file.values.get('("a", 1)')).toBeNull();
+  });
+
+  test("tensors of bytes have the type that they stand for", async () => {
+    const file = await open(torchFixture("harmless.pkl"));
+    const types = ["float8", "uint16"].map((key) => tensorOf(file, key).dtype);
+    expect(types).toEqual(["F8_E4M3", "U16"]);
+    const uint16 = await file.readRange(tensorOf(file, "uint16"), 0, 4);
+    expect([...uint16]).toEqual([1, 0, 255, 255]);
   });
 });
