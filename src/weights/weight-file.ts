@@ -1,5 +1,5 @@
-/** One weight file of whichever kind, told by the end of its name. */
-import { quoted, WeightsError } from "./errors.ts";
+/** One weight file of whichever kind. The end of its name says which; where its content says otherwise, that counts. */
+import { WeightsError, quoted } from "./errors.ts";
 import { openSafetensors } from "./safetensors.ts";
 import type { FileSet } from "./sources/files.ts";
 import type { ByteSource } from "./sources/source.ts";
@@ -17,34 +17,55 @@ export interface WeightFile {
   readonly values: ReadonlyMap<string, JsonValue>;
 }
 
-/** Ends of the names of files that torch.save writes. They say nothing about the form inside. */
-const TORCH_NAME = /\.(?:pkl|pth|pt|bin)$/;
-
 /**
- * Opens `path`, a `.safetensors` file or one of torch.save (`.pkl`, `.pth`, `.pt`, `.bin`),
- * or gives null when there is none. Headers are read and checked; data is read on demand.
- * @throws WeightsError for other names, and for what is wrong with the file
+ * Opens `path`, a `.safetensors` file or, under every other name (`.pkl`, `.pth`, `.pt`, `.bin`, `.ckpt`), one of
+ * torch.save, or gives null when there is none. Headers are read and checked; data is read on demand.
+ * @throws WeightsError for what is wrong with the file, or the kind of another one
  */
 export async function openWeightFile(
   files: FileSet,
   path: string,
   signal?: AbortSignal,
 ): Promise<WeightFile | null> {
-  const isTorch = TORCH_NAME.test(path);
-  if (!isTorch && !path.endsWith(".safetensors")) {
-    throw new WeightsError(
-      `weights: a weight file must be named .safetensors, .pkl, .pth, .pt or .bin, got ` +
-        `${quoted(path)} (${files.name})`,
-    );
-  }
   const source = await files.open(path, signal);
   if (source === null) return null;
+  const isTorch = !path.endsWith(".safetensors");
   try {
-    return await (isTorch ? readTorch(source, signal) : readSafetensors(source, signal));
+    try {
+      return await (isTorch ? readTorch(source, signal) : readSafetensors(source, signal));
+    } catch (error) {
+      if (!(error instanceof WeightsError)) throw error;
+      return await readForeign(source, isTorch, error, signal);
+    }
   } catch (error) {
     await source.close();
     throw error;
   }
+}
+
+/** Reads a file that has the wrong name. Throws what it is, or the `error` of the reader that refused it. */
+async function readForeign(
+  source: ByteSource,
+  wasTorch: boolean,
+  error: WeightsError,
+  signal?: AbortSignal,
+): Promise<WeightFile> {
+  const foreign = await import("./foreign-file.ts");
+  const { byteLength } = source;
+  const start = await source.read(0, Math.min(foreign.KIND_BYTES, byteLength), signal);
+  const endLength = Math.min(8, byteLength);
+  const end = await source.read(byteLength - endLength, endLength, signal);
+  const kind = foreign.kindOfBytes(start, byteLength, end);
+  if (kind !== null) {
+    throw new WeightsError(
+      `weights: a weight file must be safetensors or one of torch.save, got ${kind.what} ` +
+        `(${quoted(source.name)}). ${kind.advice}`,
+      { cause: error },
+    );
+  }
+  if (wasTorch && foreign.looksLikeSafetensors(start)) return readSafetensors(source, signal);
+  if (!wasTorch && foreign.looksLikeTorch(start)) return readTorch(source, signal);
+  throw error;
 }
 
 async function readTorch(source: ByteSource, signal?: AbortSignal): Promise<WeightFile> {

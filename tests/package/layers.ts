@@ -162,7 +162,9 @@ export const ROOMS: readonly Room[] = [
   { name: "src/weights/sources", imports: [WEIGHTS_BASE, OPTIONS, ABORT] },
   {
     name: WEIGHTS_BASE,
-    files: ["errors", "strict-json", "tensor-info", "utf8"].map((name) => `src/weights/${name}.ts`),
+    files: ["errors", "foreign-file", "strict-json", "tensor-info", "utf8"].map(
+      (name) => `src/weights/${name}.ts`,
+    ),
     imports: [GPU_DATA],
   },
 

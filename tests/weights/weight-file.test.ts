@@ -6,8 +6,8 @@ import { folderFiles } from "../../src/weights/sources/node-source.ts";
 import { openWeightFile } from "../../src/weights/weight-file.ts";
 import type { WeightFile } from "../../src/weights/weight-file.ts";
 import { openWeightIndex } from "../../src/weights/weight-folder.ts";
-import { failureOf } from "./samples.ts";
-import { archiveOf, floats, int, named, storage, tensor } from "./torch/torch-samples.ts";
+import { failureOf, utf8 } from "./samples.ts";
+import { archiveOf, floats, int, named, storage, tensor, zipOf } from "./torch/torch-samples.ts";
 
 describe("openWeightFile", () => {
   const safetensors = writeSafetensors(
@@ -36,17 +36,60 @@ describe("openWeightFile", () => {
     expect([...(await file.store.read("a"))]).toEqual([...floats(1, 2)]);
   });
 
-  test("gives null for absent files, and refuses other names", async () => {
+  test("gives null for absent files", async () => {
     expect(await openWeightFile(memoryFiles(new Map()), "x.pkl")).toBeNull();
-    expect(await failureOf(() => open("x.onnx", torch))).toBe(
-      "weights: a weight file must be named .safetensors, .pkl, .pth, .pt or .bin, got " +
-        '"x.onnx" (memory)',
+  });
+
+  test("takes the content for the kind where the name says another", async () => {
+    expect((await open("x.pkl", safetensors))?.kind).toBe("safetensors");
+    expect((await open("x.safetensors", torch))?.kind).toBe("torch");
+    expect((await open("x.sft", safetensors))?.kind).toBe("safetensors");
+  });
+
+  const POINTER = utf8(
+    "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 12345\n",
+  );
+  const latin1 = (text: string): Uint8Array => Uint8Array.from(text, (c) => c.charCodeAt(0));
+  const zip = (name: string): Uint8Array => zipOf([[name, floats(1)]]);
+
+  test.each<[string, Uint8Array, RegExp]>([
+    ["a git-lfs pointer", POINTER, /got a git-lfs pointer.*git lfs pull/],
+    ["a web page", utf8("\n<!DOCTYPE html><html><head>"), /got a web page \(HTML\)/],
+    ["a server's message", utf8('{"error":"Repository not found"}'), /got a server's error/],
+    ["an empty file", new Uint8Array(0), /got an empty file .*Download/],
+    ["zeros", new Uint8Array(600), /got a file of zeros/],
+    ["GGUF", latin1("GGUF\u0003\0\0\0"), /got a GGUF file/],
+    ["HDF5", latin1("\u0089HDF\r\n\u001A\n"), /got an HDF5 file/],
+    ["ONNX", latin1("\u0008\u0008\u0012\u0007pytorch\u001A\u00052.1.0"), /got an ONNX model/],
+    ["a TensorFlow list", utf8('model_checkpoint_path: "model.ckpt-1"\n'), /TensorFlow's list/],
+    [
+      "a TensorFlow checkpoint",
+      latin1(`\0\u0001${"x".repeat(60)}\u0057\u00FB\u0080\u008B\u0024\u0075\u0047\u00DB`),
+      /got a checkpoint of TensorFlow/,
+    ],
+    ["numpy", latin1("\u0093NUMPY\u0001\0v\0{'descr'"), /an array of numpy/],
+    ["a zip of a folder", zip("sd/unet/config.json"), /zip archive.*first .*unet.*Unpack it/],
+    ["npz", zip("a.npy"), /arrays of numpy/],
+    ["gzip", latin1("\u001F\u008B\u0008\0\0"), /a compressed archive/],
+    ["a picture", latin1("\u0089PNG\r\n\u001A\n\0\0"), /got a picture/],
+    ["a text", utf8("Entry not found"), /got a text that begins "Entry not found"/],
+    ["a config", utf8('{\n "_class_name": "UNet2DConditionModel"}'), /got a JSON text/],
+  ])("names %s, whatever it is called", async (_name, bytes, message) => {
+    for (const path of ["x.safetensors", "x.bin", "x.ckpt", "x.gguf"]) {
+      expect(await failureOf(() => open(path, bytes))).toMatch(message);
+    }
+  });
+
+  test("names a pointer in the place of an index", async () => {
+    const files = memoryFiles(new Map([["model.safetensors.index.json", POINTER]]));
+    expect(await failureOf(() => openWeightIndex(files, "model.safetensors.index.json"))).toMatch(
+      /must be JSON, got a git-lfs pointer.*git lfs pull/,
     );
   });
 
-  test("takes the name for the kind", async () => {
-    expect(await failureOf(() => open("x.pkl", safetensors))).toMatch(/a torch file must begin/);
-    expect(await failureOf(() => open("x.safetensors", torch))).toMatch(/safetensors header/);
+  test("leaves a broken file to its reader", async () => {
+    expect(await failureOf(() => open("x.bin", torch.slice(0, -1)))).toMatch(/truncated/);
+    expect(await failureOf(() => open("x.safetensors", latin1("\u0001\u0002")))).toMatch(/8 bytes/);
   });
 });
 

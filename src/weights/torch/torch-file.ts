@@ -121,6 +121,12 @@ async function readArchive(source: ByteSource, signal: AbortSignal | undefined):
     }
     return source.read(await zipDataOffset(source, entry, signal), entry.byteLength, signal);
   };
+  if (entries.has("constants.pkl")) {
+    throw new WeightsError(
+      `weights: a torch file must be of torch.save, got a TorchScript program (${where}). ` +
+        `Save the state dict of its model`,
+    );
+  }
   const pickleEntry = entries.get("data.pkl");
   if (pickleEntry === undefined) {
     throw new WeightsError(

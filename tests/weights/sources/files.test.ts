@@ -149,7 +149,7 @@ describe("readText and readJson", () => {
     ["none.json", /file "none\.json" must exist \(samples\)/],
     ["bad.json", /must be UTF-8 \("bad\.json"\)/],
     ["twice.json", /key "a" appears twice \("twice\.json", character 7\)/],
-    ["empty.json", /expected a value, got the end/],
+    ["empty.json", /must be JSON, got an empty file/],
   ])("refuse %s", async (path, message) => {
     expect(await failureOf(() => readJson(files, path))).toMatch(message);
   });
