@@ -65,6 +65,10 @@ export interface LoadOptions extends VariantOptions {
    * load. Default: from the first call on.
    */
   readonly prepareFor?: PreparedCall;
+  /** Refuse tensors that the model does not use, instead of telling `onWarning`. Default false. */
+  readonly strict?: boolean;
+  /** Hears what of the files was left out or assumed, in one sentence each. Default: nobody. */
+  readonly onWarning?: (message: string) => void;
   /** Ends loading: `loadModel` rejects with its reason at once, requests nothing more and leaves nothing behind. */
   readonly signal?: AbortSignal;
   /** Hears of the bytes loaded. */
@@ -210,6 +214,8 @@ export async function loadModel(
     const weights = await loadWeights(gpu, files, configs, dtype, {
       lowMemory,
       signal,
+      strict: options.strict,
+      onWarning: options.onWarning,
       onProgress: (bytesLoaded, bytesTotal) => {
         const fraction = bytesTotal > 0 ? bytesLoaded / bytesTotal : 1;
         onProgress?.({ stage: "load", stageFraction: fraction, fraction, bytesLoaded, bytesTotal });

@@ -16,6 +16,8 @@ export interface ExpectedTensor {
 export interface CheckOptions {
   /** Report all of them, none, or those that match no pattern. */
   readonly unused: "error" | "ignore" | readonly RegExp[];
+  /** Hears of unused tensors, in one sentence, where nothing else is wrong: then they are no error. */
+  readonly onUnused?: (message: string) => void;
 }
 
 /**
@@ -63,7 +65,9 @@ export function checkTensors(
     ...others.map(({ label, names }) => `${names.length} ${label}`),
   ];
   const lists = groups.map(({ label, names }) => `${label}: ${listSome(names)}`);
-  throw new WeightsError(`weights: ${counts.join(", ")}. ${lists.join("; ")} (${store.name})`);
+  const message = `weights: ${counts.join(", ")}. ${lists.join("; ")} (${store.name})`;
+  if (first.names !== unused || !options.onUnused) throw new WeightsError(message);
+  options.onUnused(message);
 }
 
 function mayBeUnused(name: string, unused: CheckOptions["unused"]): boolean {

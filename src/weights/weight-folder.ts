@@ -3,7 +3,7 @@
  * each also in a variant such as `fp16`. Files are safetensors, or in older folders of torch.save.
  */
 import { listSome, quoted, WeightsError } from "./errors.ts";
-import { readText } from "./sources/files.ts";
+import { parsedJson, readText } from "./sources/files.ts";
 import type { FileSet } from "./sources/files.ts";
 import { refusalsOf } from "./sources/source.ts";
 import { storeEntry, tableStore } from "./store.ts";
@@ -114,7 +114,9 @@ export async function openWeightIndex(
   signal?: AbortSignal,
 ): Promise<WeightStore> {
   const folder = indexPath.slice(0, indexPath.lastIndexOf("/") + 1);
-  const weightMap = parseIndex(await readText(files, indexPath, signal), quoted(indexPath));
+  const text = await readText(files, indexPath, signal);
+  const where = quoted(indexPath);
+  const weightMap = await parsedJson(text, where, () => parseIndex(text, where));
   const shardNames = new Set(weightMap.values());
   if (shardNames.size > MAX_SHARDS) {
     throw new WeightsError(

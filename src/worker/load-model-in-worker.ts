@@ -24,10 +24,10 @@ export type WorkerModelSource =
     };
 
 /**
- * Options of loading; those of `loadModel` but the device, which the worker makes, and the store of measurements,
- * which is the browser's.
+ * Options of loading; those of `loadModel` but the device, which the worker makes, the store of measurements,
+ * which is the browser's, and warnings, which are not sent.
  */
-export interface WorkerLoadOptions extends Omit<LoadOptions, "gpu" | "tuningStore"> {
+export interface WorkerLoadOptions extends Omit<LoadOptions, "gpu" | "onWarning" | "tuningStore"> {
   /**
    * A worker that runs `rcod-webgpu/worker-host`. It may serve several models, and stays alive after `dispose()`.
    * Default: a new one, which ends with the model.

@@ -18,14 +18,14 @@ import { MEM_SCOPE, openModel, releasedMemName } from "./open-model.ts";
 import type { RcodCheckpoint } from "./rcod-checkpoint.ts";
 import { isDegradationTensor } from "./rcod-checkpoint.ts";
 import { readConfigs } from "./read-configs.ts";
+import type { OpenOptions } from "./stored-tensors.ts";
 import { storeSource } from "./stored-tensors.ts";
 
-export interface ConvertOptions {
+export interface ConvertOptions extends OpenOptions {
   /** Storage of matrices. Vectors and tables are f32 in both: so they are on the device. */
   readonly dtype: DType;
   /** Most bytes of tensors in one weight file; a larger tensor has a file of its own. */
   readonly shardBytes: number;
-  readonly signal?: AbortSignal;
 }
 
 /** A checked model that is ready to be written. Whoever plans it closes it. */
@@ -52,7 +52,7 @@ export async function planConversion(files: FileSet, options: ConvertOptions): P
     json("image_encoder/config.json", clipConfigJson(configs.clip)),
     ...(configs.mem ? [await copy("mem/config.json")] : []),
   ];
-  const { sources, parameters, checkpoint, close } = await openModel(files, configs, signal);
+  const { sources, parameters, checkpoint, close } = await openModel(files, configs, options);
   try {
     const modulated = configs.degradation ? checkpoint : null;
     const folders = [...sources].flatMap(([part, source]) =>

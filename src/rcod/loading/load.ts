@@ -11,7 +11,7 @@ import type { DegradationTables } from "../networks/modulation.ts";
 import type { ModelPart, PartWeights } from "../networks/stage-graphs.ts";
 import { modelWeights, stageWeights } from "../networks/stage-graphs.ts";
 import type { ModelConfigs } from "../settings/model-configs.ts";
-import type { OpenModel } from "./open-model.ts";
+import type { OpenModel, OpenModelOptions } from "./open-model.ts";
 import { openModel } from "./open-model.ts";
 import { StageResidency } from "./stage-residency.ts";
 
@@ -33,12 +33,10 @@ export interface ModelWeights {
 /** Weights of a model of which only some parts are needed. */
 export type LoadedWeights = Partial<ModelWeights> & Pick<ModelWeights, "vae">;
 
-export interface LoadWeightsOptions {
-  /** Parts to load and to check, `vae` among them. Default: all. */
-  readonly parts?: readonly ModelPart[];
+/** Where parts are given, the VAE is among them. */
+export interface LoadWeightsOptions extends OpenModelOptions {
   /** Checks everything, and loads nothing: see `StageResidency`. The files stay open until `disposeWeights`. */
   readonly lowMemory?: boolean;
-  readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((bytesLoaded: number, bytesTotal: number) => void) | undefined;
 }
 
@@ -58,8 +56,8 @@ export async function loadWeights(
   dtype: DType,
   options: LoadWeightsOptions = {},
 ): Promise<ModelWeights> {
-  const { signal, onProgress, parts, lowMemory = false } = options;
-  const model = await openModel(files, configs, signal, parts);
+  const { signal, onProgress, lowMemory = false } = options;
+  const model = await openModel(files, configs, options);
   const weights: Partial<Record<ModelPart, DeviceWeights>> = {};
   try {
     for (const [part, source] of model.sources) {

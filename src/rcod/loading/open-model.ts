@@ -22,7 +22,14 @@ import { modelParameters, modelParts } from "../networks/stage-graphs.ts";
 import type { ModelConfigs } from "../settings/model-configs.ts";
 import type { RcodCheckpoint } from "./rcod-checkpoint.ts";
 import { openCheckpoint } from "./rcod-checkpoint.ts";
-import { UNUSED_CLIP_TENSORS, storeSource, withCurrentAttentionNames } from "./stored-tensors.ts";
+import type { OpenOptions } from "./stored-tensors.ts";
+import {
+  UNUSED_CLIP_TENSORS,
+  storeSource,
+  withCurrentAttentionNames,
+  withPlainNames,
+  withVisionPrefix,
+} from "./stored-tensors.ts";
 
 /** The checked weights of a model, open for reading. Whoever opens it closes it. */
 export interface OpenModel {
@@ -34,15 +41,19 @@ export interface OpenModel {
   readonly close: () => Promise<void>;
 }
 
+export interface OpenModelOptions extends OpenOptions {
+  /** Default: all that the model has. */
+  readonly parts?: readonly ModelPart[] | undefined;
+}
+
 /**
- * Opens the weight files and checks every name and shape of `parts` (default: all) and of the checkpoint; reads
- * no data. Throws one `WeightsError` with everything that is missing, misshapen or left over.
+ * Opens the weight files and checks every name and shape of `parts` and of the checkpoint; reads no data. Throws one
+ * `WeightsError` with everything that is missing, misshapen or, where `strict`, left over.
  */
 export async function openModel(
   files: FileSet,
   configs: ModelConfigs,
-  signal?: AbortSignal,
-  parts: readonly ModelPart[] = modelParts(configs),
+  { parts = modelParts(configs), ...options }: OpenModelOptions = {},
 ): Promise<OpenModel> {
   const parameters = modelParameters(configs);
   const opened: WeightStore[] = [];
@@ -51,23 +62,30 @@ export async function openModel(
   };
   try {
     const problems: string[] = [];
-    const checked = <T>(check: () => T): T | undefined => {
+    const checked = async <T>(
+      check: () => T,
+      kind?: () => Promise<string | null>,
+    ): Promise<T | undefined> => {
       try {
         return check();
       } catch (error) {
         if (!(error instanceof WeightsError)) throw error;
-        problems.push(error.message);
+        const got = error.message.includes(" missing") ? await kind?.() : null;
+        problems.push(got ? `weights: got ${got}. ${error.message}` : error.message);
         return undefined;
       }
     };
-    const checkpoint = await openCheckpoint(files, configs.rcod, signal);
+    const checkpoint = await openCheckpoint(files, configs.rcod, options);
     if (checkpoint) opened.push(checkpoint.store);
-    const lora = checked(() => checkpoint?.loraUpdates(parameters, configs));
+    const lora = await checked(() => checkpoint?.loraUpdates(parameters, configs, options));
     const sources = new Map<ModelPart, TensorSource>();
     for (const part of parts) {
-      const store = await openPart(files, part, checkpoint, signal);
+      const store = await openPart(files, part, checkpoint, options);
       opened.push(store);
-      checked(() => checkPart(store, part, parameters[part]));
+      await checked(
+        () => checkPart(store, part, parameters[part], options),
+        () => foreignKind(store, part),
+      );
       const updates = part === "vae" || part === "unet" ? lora?.get(part) : undefined;
       sources.set(part, storeSource(store, updates));
     }
@@ -79,13 +97,33 @@ export async function openModel(
   }
 }
 
-/** Checks names, shapes and dtypes of a part's store. Throws one `WeightsError` with all that is wrong. */
+/**
+ * Checks names, shapes and dtypes of a part's store. Throws one `WeightsError` with all that is wrong; tensors that are
+ * only left over are told, unless `strict`.
+ */
 export function checkPart(
   store: WeightStore,
   part: ModelPart,
   parameters: PartWeights[ModelPart],
+  { strict = false, onWarning = () => {} }: OpenOptions = {},
 ): void {
-  checkTensors(store, parameters, { unused: part === "clip" ? UNUSED_CLIP_TENSORS : "error" });
+  checkTensors(store, parameters, {
+    unused: part === "clip" ? UNUSED_CLIP_TENSORS : "error",
+    ...(!strict && { onUnused: onWarning }),
+  });
+  if (part === "clip" && store.has(TEXT_EMBEDDING)) {
+    onWarning(`weights: the text tower is not used (${store.name})`);
+  }
+}
+
+/** A tensor of CLIP's text tower. */
+const TEXT_EMBEDDING = "text_model.embeddings.token_embedding.weight";
+
+/** What a part's store is whose names do not fit, when that is another kind of file. */
+async function foreignKind(store: WeightStore, part: ModelPart): Promise<string | null> {
+  const { KIND_OF_PART, kindOfTensors } = await import("./foreign-names.ts");
+  const kind = kindOfTensors(store.names());
+  return kind !== null && KIND_OF_PART[part].test(kind) ? null : kind;
 }
 
 /**
@@ -97,10 +135,13 @@ export async function openPart(
   files: FileSet,
   part: ModelPart,
   checkpoint: RcodCheckpoint | null,
-  signal?: AbortSignal,
+  options: OpenOptions = {},
 ): Promise<WeightStore> {
-  const open = (folder: string, stem: WeightStem): Promise<WeightStore> =>
-    openWeightFolder(files, folder, stem, signal ? { signal } : {});
+  const { signal } = options;
+  const open = async (folder: string, stem: WeightStem): Promise<WeightStore> => {
+    const store = await openWeightFolder(files, folder, stem, signal ? { signal } : {});
+    return plainStore(store, options);
+  };
   switch (part) {
     case "unet": {
       const base = await open("unet", "diffusion_pytorch_model");
@@ -109,7 +150,7 @@ export async function openPart(
     case "vae":
       return withCurrentAttentionNames(await open("vae", "diffusion_pytorch_model"));
     case "clip": {
-      const tower = await open("image_encoder", "model");
+      const tower = withVisionPrefix(await open("image_encoder", "model"));
       if (checkpoint) return withReplaced(tower, checkpoint.trained("clip"));
       try {
         const projection = renamedStore(
@@ -130,10 +171,15 @@ export async function openPart(
       return open("mem", "model");
     case "degradation":
       if (checkpoint === null) throw new Error("internal: RCOD_S without a checkpoint");
-      return openDegradation(files, checkpoint, signal);
+      return openDegradation(files, checkpoint, options);
     default:
       return part satisfies never;
   }
+}
+
+async function plainStore(store: WeightStore, options: OpenOptions): Promise<WeightStore> {
+  const file = { kind: "safetensors" as const, store, values: new Map() };
+  return (await withPlainNames(file, options)).store;
 }
 
 /** `base` with the tensors of `trained` in place of its own. Takes over both. */
@@ -158,8 +204,9 @@ export function releasedMemName(parameter: string): string {
 async function openDegradation(
   files: FileSet,
   checkpoint: RcodCheckpoint,
-  signal?: AbortSignal,
+  options: OpenOptions,
 ): Promise<WeightStore> {
+  const { signal } = options;
   const { degradationEstimator: estimator, memCheckpoint } = checkpoint.rcod;
   const net = estimator === null ? null : await openWeightFile(files, estimator, signal);
   if (net === null) {
@@ -168,14 +215,14 @@ async function openDegradation(
         `(${files.name}). Add the file, or name another as degradation_estimator in rcod_config.json`,
     );
   }
-  const stores = [net.store];
+  const stores = [await plainStore(net.store, options)];
   try {
     stores.push(checkpoint.modulationLayers());
     const mem = memCheckpoint === null ? null : await openWeightFile(files, memCheckpoint, signal);
     if (mem) {
       const rename = (name: string): string =>
         name.startsWith(MEM_PREFIX) ? `${MEM_SCOPE}${name.slice(MEM_PREFIX.length)}` : name;
-      stores.push(renamedStore(mem.store, rename));
+      stores.push(renamedStore(await plainStore(mem.store, options), rename));
     }
     return mergeStores(stores.map(({ name }) => name).join(", "), stores);
   } catch (error) {

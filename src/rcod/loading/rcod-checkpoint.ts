@@ -42,7 +42,8 @@ import { LORA_PARTS } from "../settings/degradation-config.ts";
 import type { ModelConfigs } from "../settings/model-configs.ts";
 import type { CheckpointMetadata } from "./lora-modules.ts";
 import { listedModules, targetedModules } from "./lora-modules.ts";
-import { storedTensor } from "./stored-tensors.ts";
+import type { OpenOptions } from "./stored-tensors.ts";
+import { storedTensor, withPlainNames } from "./stored-tensors.ts";
 
 type Instance = RcodConfig["instance"];
 
@@ -60,6 +61,9 @@ const ONLY_IN: Readonly<Record<Instance, string>> = {
   RCOD_O: "unet_lora_encoder_modules",
   RCOD_S: "unet_lora_target_modules",
 };
+
+/** How the names of what RCOD trained begin. */
+const TRAINED_PREFIX = "state_dict_";
 
 /** Modules that were trained in full, with the checkpoint's name for each. */
 const TRAINED: Readonly<
@@ -100,18 +104,31 @@ export function instanceOf(values: WeightFile["values"]): Instance | null {
 export async function openCheckpoint(
   files: FileSet,
   rcod: RcodConfig,
-  signal?: AbortSignal,
+  options: OpenOptions = {},
 ): Promise<RcodCheckpoint | null> {
   if (rcod.checkpoint === null) return null;
-  const file = await openWeightFile(readAheadFiles(files), rcod.checkpoint, signal);
-  if (file === null) {
+  const opened = await openWeightFile(readAheadFiles(files), rcod.checkpoint, options.signal);
+  if (opened === null) {
     throw new WeightsError(
       `weights: the checkpoint ${quoted(rcod.checkpoint)} of rcod_config.json must exist (${files.name})` +
         `${refusalsOf(files, [rcod.checkpoint])}. ` +
         "Add the file, or name another",
     );
   }
+  const file = await withPlainNames(opened, options);
   const instance = instanceOf(file.values);
+  if (
+    instance === null &&
+    !Array.from(file.store.names()).some((n) => n.startsWith(TRAINED_PREFIX))
+  ) {
+    await file.store.close();
+    const { kindOfTensors } = await import("./foreign-names.ts");
+    const kind = kindOfTensors(file.store.names()) ?? "other tensors";
+    throw new WeightsError(
+      `weights: the checkpoint must be RCOD's, got ${kind} (${file.store.name}): it has no ranks, no list of modules ` +
+        "and no token projection (state_dict_proj). Give rcod_o.pkl or rcod_s.pkl, or what was exported like them",
+    );
+  }
   if (instance !== null && instance !== rcod.instance) {
     await file.store.close();
     throw new WeightsError(
@@ -170,7 +187,11 @@ export class RcodCheckpoint {
    * Throws one `WeightsError` with all that is wrong: metadata, unknown modules, tensors that are missing (A without B,
    * a module without either, conv_in, the projection, a table), of another shape or rank, or left over.
    */
-  loraUpdates(parameters: ChangedWeights, configs: ModelConfigs): LoraUpdates {
+  loraUpdates(
+    parameters: ChangedWeights,
+    configs: ModelConfigs,
+    { strict = false, onWarning = () => {} }: OpenOptions = {},
+  ): LoraUpdates {
     const { degradation } = configs;
     const { modules, problems, unjudged, advice } = degradation
       ? targetedModules(this.metadata, parameters, configs, degradation.ranks)
@@ -188,9 +209,16 @@ export class RcodCheckpoint {
       { name: b, shape: [shape[0] as number, rank] },
     ]);
     const expected = [...this.#trainedTensors(parameters), ...tableTensors(configs), ...factors];
+    if (!store.has(`${TRAINED[this.rcod.instance].clip[1]}.weight`)) {
+      messages.push(
+        `weights: the checkpoint must hold the token projection, got none (${store.name})`,
+      );
+    }
     try {
       const unused = degradation ? [MODULATION_LAYER, ...unjudged] : unjudged;
-      checkTensors(store, expected, { unused });
+      // What was trained and is not used would be missing in the picture.
+      const isStrict = strict || isAnyTrained(store, expected);
+      checkTensors(store, expected, { unused, ...(!isStrict && { onUnused: onWarning }) });
     } catch (error) {
       if (!(error instanceof WeightsError)) throw error;
       messages.push(error.message);
@@ -225,6 +253,14 @@ export class RcodCheckpoint {
   #renamed(rename: (name: string) => string | null): WeightStore {
     return renamedStore({ ...this.store, close: async () => undefined }, rename);
   }
+}
+
+/** Whether a checkpoint has something that RCOD trained beyond what is expected. */
+function isAnyTrained(store: WeightStore, expected: readonly ExpectedTensor[]): boolean {
+  const names = new Set(expected.map(({ name }) => name));
+  return Array.from(store.names()).some(
+    (name) => name.startsWith(TRAINED_PREFIX) && !MODULATION_LAYER.test(name) && !names.has(name),
+  );
 }
 
 function tableTensors({ degradation, ...networks }: ModelConfigs): ExpectedTensor[] {

@@ -15,6 +15,7 @@ import {
 import type { DegradationConfig, LoraPart } from "../settings/degradation-config.ts";
 import type { ModelConfigs } from "../settings/model-configs.ts";
 import { instanceOf } from "./rcod-checkpoint.ts";
+import { withPlainNames } from "./stored-tensors.ts";
 
 /**
  * Reads the configurations of a model folder (`unet/`, `vae/`, `image_encoder/config.json`; optional
@@ -87,7 +88,7 @@ async function peek(
 ): Promise<Peek | null> {
   const file = name === null ? null : await openWeightFile(readAheadFiles(files), name, signal);
   if (file === null) return null;
-  const { store, values } = file;
+  const { store, values } = await withPlainNames(file, {});
   try {
     return { shapes: new Map(Array.from(store.names(), (n) => [n, store.info(n).shape])), values };
   } finally {

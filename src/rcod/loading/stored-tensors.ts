@@ -3,7 +3,7 @@
  * checkpoint is in `rcod-checkpoint.ts`.
  */
 import type { LoraUpdate, SourceTensor, TensorSource } from "../../graph/weights/device-weights.ts";
-import type { WeightStore } from "../../weights/index.ts";
+import type { WeightFile, WeightStore } from "../../weights/index.ts";
 import { WeightsError, renamedStore, toFloat32 } from "../../weights/index.ts";
 
 const OLD_ATTENTION_NAMES: readonly (readonly [RegExp, string])[] = [
@@ -21,6 +21,35 @@ export function withCurrentAttentionNames(store: WeightStore): WeightStore {
       name,
     ),
   );
+}
+
+/** How files may be taken. */
+export interface OpenOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Refuse tensors that the model does not use, instead of telling `onWarning`. Default false. */
+  readonly strict?: boolean | undefined;
+  /** Hears what was left out or assumed, in one sentence each. */
+  readonly onWarning?: ((message: string) => void) | undefined;
+}
+
+/** What training scripts put around the names of a model's tensors; see `wrapped-names.ts`. */
+const WRAPPED =
+  /^(?:params|params_ema|model|model_ema|state_dict|model_state_dict|weights|module|_orig_mod)\.|^state_dict_\w+\.(?:module|_orig_mod)\./;
+
+/** A weight file without what was put around its names. Takes the file over. */
+export async function withPlainNames(
+  file: WeightFile,
+  { onWarning = () => {} }: OpenOptions,
+): Promise<WeightFile> {
+  if (!Array.from(file.store.names()).some((name) => WRAPPED.test(name))) return file;
+  const { unwrapped } = await import("./wrapped-names.ts");
+  return unwrapped(file, onWarning);
+}
+
+/** A CLIP store whose names have the prefix of transformers before its version 5. */
+export function withVisionPrefix(store: WeightStore): WeightStore {
+  const isBare = store.has("embeddings.class_embedding");
+  return isBare ? renamedStore(store, (name) => `vision_model.${name}`) : store;
 }
 
 /** Tensors of a CLIP file that its vision tower does not use. */

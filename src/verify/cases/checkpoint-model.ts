@@ -43,7 +43,7 @@ export async function withCaseModel<T>(
     ...(parameters.has("mem") && { mem: file("mem") }),
   });
   const configs = await readConfigs(source, session.signal);
-  const open = await openModel(source, configs, session.signal);
+  const open = await openModel(source, configs, { signal: session.signal });
   try {
     return await use({
       configs,

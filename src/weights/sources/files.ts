@@ -212,5 +212,25 @@ export async function readJson(
   path: string,
   signal?: AbortSignal,
 ): Promise<JsonValue> {
-  return parseStrictJson(await readText(files, path, signal), quoted(path));
+  const text = await readText(files, path, signal);
+  return parsedJson(text, quoted(path), () => parseStrictJson(text, quoted(path)));
+}
+
+/**
+ * What `parse` makes of a text that should be JSON.
+ * @throws WeightsError naming the kind of file that it is instead, or what `parse` throws
+ */
+export async function parsedJson<T>(text: string, where: string, parse: () => T): Promise<T> {
+  try {
+    return parse();
+  } catch (error) {
+    const { kindOfBytes } = await import("../foreign-file.ts");
+    const bytes = new TextEncoder().encode(text.slice(0, 200));
+    const kind = kindOfBytes(bytes, bytes.byteLength);
+    if (kind === null || /^\s*[{["]/.test(text)) throw error;
+    throw new WeightsError(
+      `weights: the file must be JSON, got ${kind.what} (${where}). ${kind.advice}`,
+      { cause: error },
+    );
+  }
 }

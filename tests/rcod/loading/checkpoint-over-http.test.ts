@@ -28,7 +28,7 @@ function checkpointFile(): Uint8Array<ArrayBuffer> {
     tensors[name] = tensor(storage("Float", key, elements), [elements]);
   };
   for (let i = 0; i < SMALL.count; i++) {
-    add(`small${i}`, SMALL.elements, i);
+    add(`state_dict_small${i}`, SMALL.elements, i);
     if (i === SMALL.count / 2) add("large", LARGE_ELEMENTS, -1);
   }
   return archiveOf(named(tensors), storages);
@@ -81,7 +81,7 @@ describe("through the folder of a model in pieces", () => {
   it("is read as it is used: about one request a mebibyte, and large tensors by the range", async () => {
     const { store } = await open();
     for (let i = 0; i < SMALL.count; i++) {
-      const bytes = (await store.read(`small${i}`)).slice();
+      const bytes = (await store.read(`state_dict_small${i}`)).slice();
       expect(new Float32Array(bytes.buffer)[SMALL.elements - 1]).toBe(i);
     }
     const small = SMALL.count * SMALL.elements * 4;

@@ -196,7 +196,7 @@ describe("what is wrong is said with its place", () => {
       "weights: the checkpoint must exist, got no file (/nowhere/rcod_o.pkl). Check its name or address",
     );
     expect(await failure(open(BASE, new File(["<html>"], "rcod_o.pkl")))).toMatch(
-      /must begin with the bytes .*"rcod_o\.pkl"\)\. Is it another kind of file/,
+      /got a web page \(HTML\) \("rcod_o\.pkl"\)\. Download the file itself/,
     );
   });
 
