@@ -2,7 +2,7 @@
 import { stat } from "node:fs/promises";
 import type { Command } from "commander";
 import { Option } from "commander";
-import type { FileSet } from "../src/weights/index.ts";
+import type { ModelFiles } from "../src/rcod/loading/model-source.ts";
 import { defined } from "./defined.ts";
 import { usageError } from "./errors.ts";
 import { BUNDLED_MODEL } from "./package-root.ts";
@@ -24,7 +24,9 @@ const FILES = [
 ] as const;
 
 /** `--model`, with the bundled model as its default. */
-export function modelOption(help = "model in diffusers layout: unet/, vae/, …"): Option {
+export function modelOption(
+  help = "model in diffusers layout (unet/, vae/, …), or Stable Diffusion 2.x in one file",
+): Option {
   return new Option("--model <folder>", help).default(BUNDLED_MODEL, "the bundled rcod-tiny");
 }
 
@@ -52,7 +54,10 @@ export function isWhole(paths: ModelPaths): boolean {
 
 /** Checks that folders are folders and files are files. Throws `CliError` (exit code 2). */
 export async function checkModelPaths(paths: ModelPaths): Promise<void> {
-  await checkFolder("model", paths.model, "the folder in diffusers layout that holds it");
+  // Stable Diffusion may lie in one file; what that holds is seen when it is opened.
+  if (!ONE_FILE.test(paths.model) || !(await isFile(paths.model))) {
+    await checkFolder("model", paths.model, "the folder in diffusers layout that holds it");
+  }
   if (paths.clip !== undefined) {
     await checkFolder("CLIP", paths.clip, "the folder with its config.json and weights");
   }
@@ -67,6 +72,13 @@ export async function checkModelPaths(paths: ModelPaths): Promise<void> {
   }
 }
 
+/** Ends of the names of models in one file. */
+const ONE_FILE = /\.(?:safetensors|ckpt|pt|pth|bin)$/i;
+
+async function isFile(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => undefined))?.isFile() === true;
+}
+
 async function checkFolder(what: string, path: string, advice: string): Promise<void> {
   const stats = await stat(path).catch(() => undefined);
   if (stats === undefined) throw usageError(`${what} folder ${path} does not exist`);
@@ -74,13 +86,13 @@ async function checkFolder(what: string, path: string, advice: string): Promise<
 }
 
 /** The model as one folder; the engine is imported only once a command needs it. */
-export async function modelFilesAt(paths: ModelPaths): Promise<FileSet> {
+export async function modelFilesAt(paths: ModelPaths): Promise<ModelFiles> {
   const [{ modelFiles }, { diskFile, folderFiles }] = await Promise.all([
     import("../src/rcod/loading/model-source.ts"),
     import("../src/weights/sources/node-source.ts"),
   ]);
   return modelFiles({
-    model: folderFiles(paths.model),
+    model: (await isFile(paths.model)) ? diskFile(paths.model) : folderFiles(paths.model),
     ...(paths.clip !== undefined && { clip: folderFiles(paths.clip) }),
     ...(paths.checkpoint !== undefined && { checkpoint: diskFile(paths.checkpoint) }),
     ...(paths.deNet !== undefined && { deNet: diskFile(paths.deNet) }),

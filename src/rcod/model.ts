@@ -195,7 +195,9 @@ export async function loadModel(
   if (options.prepareFor) checkOptions("prepareFor", options.prepareFor, SIZE_RULES);
   const { signal, onProgress, precision = "auto", lowMemory = false, prepareFor } = options;
   signal?.throwIfAborted();
-  const files = abortableFiles(modelFiles(source));
+  const model = modelFiles(source);
+  if (model.assumption !== undefined) options.onWarning?.(model.assumption);
+  const files = abortableFiles(model);
   const configs = await readConfigs(files, signal);
   const given = options.gpu;
   const gpu =

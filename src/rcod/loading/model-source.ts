@@ -36,8 +36,12 @@ export type FileSource = string | URL | Blob | FileSystemFileHandle | SingleFile
 
 /** A model in pieces of different origin. What is not given is looked for in `model`. */
 export interface ModelSources {
-  /** Stable Diffusion in diffusers' layout, of which `unet/` and `vae/` are read; or a whole model folder. */
-  readonly model: FolderSource;
+  /**
+   * Stable Diffusion in diffusers' layout, of which `unet/` and `vae/` are read; or a whole model folder; or Stable
+   * Diffusion 2.x in one file with its original names (`v2-1_512-ema-pruned.safetensors` or `.ckpt`), which is
+   * taken to predict noise.
+   */
+  readonly model: FolderSource | FileSource;
   /** CLIP as transformers writes it, `config.json` and weights at the top, in place of `image_encoder/`. */
   readonly clip?: FolderSource;
   /**
@@ -64,8 +68,14 @@ const FILE_PIECES = [
   ["mem", "mem_checkpoint", "mem", "the metric estimation module"],
 ] as const;
 
+/** A model as one folder. */
+export interface ModelFiles extends FileSet {
+  /** What had to be assumed, in one sentence. */
+  readonly assumption?: string;
+}
+
 /** A model as the one folder that `readConfigs` and `loadWeights` take. Opens nothing yet. */
-export function modelFiles(source: ModelSource): FileSet {
+export function modelFiles(source: ModelSource): ModelFiles {
   if (!isInPieces(source)) return folderOf(source);
   const model = folderOf(source.model);
   const clip = source.clip === undefined ? null : folderOf(source.clip);
@@ -85,6 +95,7 @@ export function modelFiles(source: ModelSource): FileSet {
     ...[...filePieces.values()].map(({ file, what }) => `${what} ${file.name}`),
   ];
   return {
+    ...model,
     name: pieces.length === 0 ? model.name : `${model.name} with ${pieces.join(" and ")}`,
     refusal: (path) =>
       clip && path.startsWith(CLIP_FOLDER)
@@ -133,11 +144,39 @@ function isInPieces(source: ModelSource): source is ModelSources {
   return typeof source === "object" && "model" in source;
 }
 
-function folderOf(source: FolderSource): FileSet {
+/** Ends of the names of models in one file. */
+const ONE_FILE = /\.(?:safetensors|ckpt|pt|pth|bin)$/i;
+
+function isOneFile(source: FolderSource | FileSource): source is FileSource {
+  if (typeof source === "string" || source instanceof URL)
+    return ONE_FILE.test(String(source).replace(/[?#].*$/, ""));
+  if (Array.isArray(source) || source instanceof Map) return false;
+  return (
+    source instanceof Blob ||
+    "getFile" in source ||
+    ("open" in source && ONE_FILE.test(source.name))
+  );
+}
+
+/** Stable Diffusion in one file, shown as a folder. */
+function oneFileModel(file: SingleFile): ModelFiles {
+  let folder: Promise<FileSet> | undefined;
+  return {
+    name: file.name,
+    assumption: `${file.name} is taken for Stable Diffusion 2.1-base, which predicts noise: the file does not say`,
+    async open(path, signal) {
+      folder ??= import("./single-file-model.ts").then((m) => m.singleFileModel(file));
+      return (await folder).open(path, signal);
+    },
+  };
+}
+
+function folderOf(source: FolderSource | FileSource): ModelFiles {
+  if (isOneFile(source)) return oneFileModel(fileOf(source, "model"));
   if (typeof source === "string" || source instanceof URL) return urlFiles(String(source));
   if (Array.isArray(source)) return fileListFiles(source as readonly File[]);
   if (source instanceof Map) return urlMapFiles(source as ReadonlyMap<string, string | URL>);
-  if ("open" in source) return source;
+  if ("open" in source) return source as FileSet;
   return directoryHandleFiles(source as FileSystemDirectoryHandle);
 }
 

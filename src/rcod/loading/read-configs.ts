@@ -60,6 +60,7 @@ export async function readConfigs(files: FileSet, signal?: AbortSignal): Promise
     mem: memJson === null ? null : parseMemConfig(memJson),
     degradation: isModulated ? await readDegradationConfig(files, rcod, signal) : null,
   };
+  await checkPrediction(files, unetJson, signal);
   const { unet, vae, mem } = configs;
   if (unet.inChannels !== vae.latentChannels || unet.outChannels !== vae.latentChannels) {
     throw new ConfigError(
@@ -72,6 +73,33 @@ export async function readConfigs(files: FileSet, signal?: AbortSignal): Promise
     );
   }
   return configs;
+}
+
+/** Context channels of Stable Diffusion 2.x, of which RCOD stands on the 512 pixel version. */
+const SD2_CONTEXT = 1024;
+const SCHEDULER = "scheduler/scheduler_config.json";
+
+/**
+ * Refuses a Stable Diffusion 2.x that predicts velocity, as its version for 768 pixels does: the one-step formula wants
+ * noise. The scheduler's configuration says so, or where there is none the UNet's `sample_size`.
+ */
+async function checkPrediction(files: FileSet, json: unknown, signal?: AbortSignal): Promise<void> {
+  const unet = json as JsonObject;
+  if (unet["cross_attention_dim"] !== SD2_CONTEXT) return;
+  const source = await files.open(SCHEDULER, signal);
+  await source?.close();
+  const scheduler =
+    source === null ? null : ((await readJson(files, SCHEDULER, signal)) as JsonObject);
+  const prediction = scheduler?.["prediction_type"];
+  const size = unet["sample_size"];
+  const isFor768 = scheduler === null && (size === 96 || size === 768);
+  if (!isFor768 && (prediction ?? "epsilon") === "epsilon") return;
+  const got = isFor768
+    ? `a UNet for 768 pixels ("sample_size" ${size}), which predicts velocity`
+    : `"prediction_type" ${JSON.stringify(prediction)} in ${SCHEDULER}`;
+  throw new ConfigError(
+    `config: the UNet must predict noise ("epsilon"), got ${got} (${files.name}). Use Stable Diffusion 2.1-base`,
+  );
 }
 
 /** What a weight file says without its data. */

@@ -34,7 +34,7 @@ export interface OpenOptions {
 
 /** What training scripts put around the names of a model's tensors; see `wrapped-names.ts`. */
 const WRAPPED =
-  /^(?:params|params_ema|model|model_ema|state_dict|model_state_dict|weights|module|_orig_mod)\.|^state_dict_\w+\.(?:module|_orig_mod)\./;
+  /^(?:params|params_ema|model|state_dict|model_state_dict|weights|module|_orig_mod)\.|^state_dict_\w+\.(?:module|_orig_mod)\./;
 
 /** A weight file without what was put around its names. Takes the file over. */
 export async function withPlainNames(

@@ -7,15 +7,7 @@ import type { WeightFile } from "../../weights/index.ts";
 import { renamedStore } from "../../weights/index.ts";
 
 /** Keys of dictionaries around a model, those first that hold its better weights: averaged before current ones. */
-const WRAPPERS = [
-  "params_ema",
-  "model_ema",
-  "params",
-  "state_dict",
-  "model_state_dict",
-  "model",
-  "weights",
-];
+const WRAPPERS = ["params_ema", "params", "state_dict", "model_state_dict", "model", "weights"];
 
 /** Prefixes of wrapped modules, at the start or behind the key of a part of RCOD's checkpoint. */
 const PREFIXES = /^(state_dict_\w+\.)?(?:(?:module|_orig_mod)\.)+/;

@@ -123,24 +123,47 @@ export const RCOD_S: RcodConfig = {
 const MAX_LAYERS_PER_BLOCK = 64;
 const MAX_CLIP_LAYERS = 256;
 
+/**
+ * Fields of diffusers' UNet2DConditionModel that change its mathematics, with the values that are implemented; none
+ * where only their absence is. Whether projections are linear or 1×1 convolutions is all one, and so is where
+ * attention is computed in f32: it is accumulated so.
+ */
+const UNET_ONLY: readonly (readonly [key: string, ...allowed: unknown[]])[] = [
+  ["act_fn", "silu", "swish"],
+  ["upcast_attention", false, true],
+  ["resnet_time_scale_shift", "default"],
+  ["resnet_skip_time_act", false],
+  ["resnet_out_scale_factor", 1],
+  ["time_embedding_type", "positional"],
+  ["time_embedding_dim"],
+  ["time_embedding_act_fn"],
+  ["timestep_post_act"],
+  ["time_cond_proj_dim"],
+  ["center_input_sample", false],
+  ["dual_cross_attention", false],
+  ["class_embed_type"],
+  ["class_embeddings_concat", false],
+  ["num_class_embeds"],
+  ["addition_embed_type"],
+  ["encoder_hid_dim"],
+  ["encoder_hid_dim_type"],
+  ["attention_type", "default"],
+  ["cross_attention_norm"],
+  ["transformer_layers_per_block", 1],
+  ["reverse_transformer_layers_per_block"],
+  ["only_cross_attention", false],
+  ["mid_block_only_cross_attention", false],
+  ["mid_block_scale_factor", 1],
+  ["mid_block_type", "UNetMidBlock2DCrossAttn"],
+  ["conv_in_kernel", 3],
+  ["conv_out_kernel", 3],
+];
+
 /** Parses `unet/config.json`. */
 export function parseUNetConfig(json: unknown, name = "unet/config.json"): UNetConfig {
   const f = new Fields(json, name);
-  f.only("act_fn", "silu", "swish");
-  f.only("upcast_attention", false, true); // attention is always accumulated in f32
-  f.only("resnet_time_scale_shift", "default");
-  f.only("time_embedding_type", "positional");
-  f.only("center_input_sample", false);
-  f.only("dual_cross_attention", false);
-  f.only("class_embed_type");
-  f.only("addition_embed_type");
-  f.only("transformer_layers_per_block", 1);
-  f.only("only_cross_attention", false);
-  f.only("mid_block_scale_factor", 1);
-  f.only("resnet_out_scale_factor", 1);
-  f.only("conv_in_kernel", 3);
-  f.only("conv_out_kernel", 3);
-  f.only("mid_block_type", "UNetMidBlock2DCrossAttn");
+  f.only("_class_name", "UNet2DConditionModel");
+  for (const [key, ...allowed] of UNET_ONLY) f.only(key, ...allowed);
   const blockOutChannels = f.counts("block_out_channels");
   const levels = blockOutChannels.length;
   const downTypes = ["CrossAttnDownBlock2D", "DownBlock2D"];
@@ -180,10 +203,13 @@ export function parseUNetConfig(json: unknown, name = "unet/config.json"): UNetC
 /** Parses `vae/config.json`. */
 export function parseVaeConfig(json: unknown, name = "vae/config.json"): VaeConfig {
   const f = new Fields(json, name);
+  f.only("_class_name", "AutoencoderKL");
   f.only("act_fn", "silu", "swish");
   f.only("use_quant_conv", true);
   f.only("use_post_quant_conv", true);
-  f.only("shift_factor");
+  f.only("shift_factor", 0);
+  f.only("latents_mean");
+  f.only("latents_std");
   const blockOutChannels = f.counts("block_out_channels");
   const levels = blockOutChannels.length;
   for (const [key, type] of [
@@ -218,6 +244,8 @@ export function parseClipConfig(json: unknown, name = "image_encoder/config.json
   const f = whole.has("vision_config")
     ? new Fields(whole.get("vision_config"), `${name} vision_config`)
     : whole;
+  whole.only("model_type", "clip", "clip_vision_model");
+  f.only("model_type", "clip", "clip_vision_model");
   f.only("hidden_act", "quick_gelu");
   f.only("num_channels", 3);
   const config: ClipConfig = {

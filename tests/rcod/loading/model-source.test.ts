@@ -235,6 +235,37 @@ describe("what is wrong is said with its place", () => {
     );
   });
 
+  it.each<[string, object, object | null, string]>([
+    [
+      "2.1 for 768 pixels",
+      { sample_size: 96 },
+      null,
+      'a UNet for 768 pixels ("sample_size" 96), which predicts velocity',
+    ],
+    [
+      "its scheduler",
+      { sample_size: 64 },
+      { prediction_type: "v_prediction" },
+      '"prediction_type" "v_prediction" in scheduler/scheduler_config.json',
+    ],
+  ])("a UNet that predicts velocity: %s", async (_name, size, scheduler, got) => {
+    const unet = JSON.parse(await readText(folderFiles(SAMPLE_SD), "unet/config.json")) as object;
+    const model = (prediction: object | null): FileSet => {
+      const own = folder("own", {
+        "unet/config.json": JSON.stringify({ ...unet, ...size, cross_attention_dim: 1024 }),
+        ...(prediction && { "scheduler/scheduler_config.json": JSON.stringify(prediction) }),
+      });
+      const base = folderFiles(SAMPLE_SD);
+      const open: FileSet["open"] = async (path) => (await own.open(path)) ?? base.open(path);
+      return modelFiles({ model: { name: "v", open }, clip: folderFiles(SAMPLE_CLIP) });
+    };
+    expect(await failure(readConfigs(model(scheduler)))).toBe(
+      `config: the UNet must predict noise ("epsilon"), got ${got} (v with image_encoder/ from ${SAMPLE_CLIP}). ` +
+        "Use Stable Diffusion 2.1-base",
+    );
+    await readConfigs(model({ prediction_type: "epsilon" }));
+  });
+
   it("a CLIP folder that is none", async () => {
     const set = modelFiles({ model: folderFiles(SAMPLE_SD), clip: folder("empty", {}) });
     expect(await failure(readConfigs(set))).toBe(

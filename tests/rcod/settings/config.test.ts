@@ -71,6 +71,38 @@ describe("parseUNetConfig", () => {
     ).toEqual([4, 8]);
   });
 
+  const others: readonly (readonly [key: string, value: unknown])[] = [
+    ["_class_name", "UNet2DModel"],
+    ["resnet_skip_time_act", true],
+    ["timestep_post_act", "silu"],
+    ["time_embedding_act_fn", "silu"],
+    ["time_embedding_dim", 512],
+    ["time_cond_proj_dim", 256],
+    ["time_embedding_type", "fourier"],
+    ["class_embeddings_concat", true],
+    ["num_class_embeds", 1000],
+    ["encoder_hid_dim", 4096],
+    ["encoder_hid_dim_type", "text_proj"],
+    ["attention_type", "gated"],
+    ["cross_attention_norm", "layer_norm"],
+    ["reverse_transformer_layers_per_block", [1, 1]],
+    ["mid_block_only_cross_attention", true],
+    ["only_cross_attention", true],
+    ["dual_cross_attention", true],
+    ["mid_block_type", "UNetMidBlock2DSimpleCrossAttn"],
+    ["mid_block_scale_factor", 1.4],
+    ["resnet_out_scale_factor", 1.4],
+    ["center_input_sample", true],
+    ["conv_in_kernel", 1],
+    ["conv_out_kernel", 1],
+  ];
+  it.each(others)("refuses %s, when it is not the default", (key, value) => {
+    const parse = (): unknown => parseUNetConfig({ ...UNET, [key]: value });
+    expect(parse).toThrow(ConfigError);
+    expect(parse).toThrow(`"${key}" is `);
+    expect(() => parseUNetConfig({ ...UNET, [key]: null })).not.toThrow();
+  });
+
   const refused: readonly [string, object, string][] = [
     [
       "another activation",
@@ -236,7 +268,14 @@ describe("parseVaeConfig", () => {
       { use_post_quant_conv: false },
       '"use_post_quant_conv" is only supported as true, got false',
     ],
-    ["a shift", { shift_factor: 0.1159 }, '"shift_factor" is not supported, got 0.1159'],
+    ["a shift", { shift_factor: 0.1159 }, '"shift_factor" is only supported as 0, got 0.1159'],
+    ["means of latents", { latents_mean: [0, 0, 0, 0] }, '"latents_mean" is not supported'],
+    ["deviations of latents", { latents_std: [1, 1, 1, 1] }, '"latents_std" is not supported'],
+    [
+      "another class",
+      { _class_name: "AutoencoderTiny" },
+      '"_class_name" is only supported as "AutoencoderKL", got "AutoencoderTiny"',
+    ],
     ["grey images", { in_channels: 1 }, '"in_channels" must be 3, got 1'],
     ["alpha", { out_channels: 4 }, '"out_channels" must be 3, got 4'],
     [
@@ -283,6 +322,7 @@ describe("parseClipConfig", () => {
   });
 
   const refused: readonly [string, unknown, string][] = [
+    ["SigLIP", { model_type: "siglip_vision_model" }, '"model_type" is only supported as "clip"'],
     ["gelu", { hidden_act: "gelu" }, '"hidden_act" is only supported as "quick_gelu", got "gelu"'],
     [
       "heads",
