@@ -14,6 +14,8 @@ export interface ModelPaths {
   readonly checkpoint?: string;
   readonly deNet?: string;
   readonly mem?: string;
+  /** Refuse tensors that the model does not use. */
+  readonly strict?: boolean;
 }
 
 /** Pieces that are one file each: option, what it holds, name of the published file. */
@@ -39,7 +41,8 @@ export function addPieceOptions(command: Command): Command {
       "what RCOD trained on top of the model: rcod_o.pkl or rcod_s.pkl",
     )
     .option("--de-net <file>", "RCOD_S: degradation estimator, de_net.pth")
-    .option("--mem <file>", "RCOD_S: metric estimation module, rcod_s_mem.pkl");
+    .option("--mem <file>", "RCOD_S: metric estimation module, rcod_s_mem.pkl")
+    .option("--strict", "refuse tensors that the model does not use, instead of a note");
 }
 
 /** Only the paths of a command's options. */

@@ -35,7 +35,7 @@ export async function runConvert(options: ConvertCliOptions, terminal: Terminal)
   const startedAt = performance.now();
   const progress = await createProgress(terminal, quiet);
   const { files, bytes } = await interruptible((signal) =>
-    convert(options, progress, signal).finally(() => progress.stop()),
+    convert(options, terminal, progress, signal).finally(() => progress.stop()),
   );
   const durationMs = performance.now() - startedAt;
   if (json) {
@@ -51,13 +51,21 @@ export async function runConvert(options: ConvertCliOptions, terminal: Terminal)
 /** Plans and writes the folder. Gives the number of its files and the bytes of all but the manifest. */
 async function convert(
   options: ConvertCliOptions,
+  terminal: Terminal,
   progress: ProgressDisplay,
   signal: AbortSignal,
 ): Promise<{ readonly files: number; readonly bytes: number }> {
   progress.start(options.out, "converting");
-  const conversion = await planConversion(await modelFilesAt(options), {
+  const onWarning = (message: string): void => {
+    if (options.quiet !== true) terminal.note(`rcod: ${message}`);
+  };
+  const model = await modelFilesAt(options);
+  if (model.assumption !== undefined) onWarning(model.assumption);
+  const conversion = await planConversion(model, {
     dtype: options.dtype === "fp16" ? "f16" : "f32",
     shardBytes: options.shardSize,
+    strict: options.strict,
+    onWarning,
     signal,
   });
   const bytes = conversion.files.reduce((sum, { byteLength }) => sum + byteLength, 0);

@@ -1,5 +1,7 @@
 /** `rcod info FILE`: what a single file holds, whichever kind it is, or why it is refused. */
 import { basename, dirname } from "node:path";
+import { kindOfTensors } from "../../src/rcod/loading/foreign-names.ts";
+import { withPlainNames } from "../../src/rcod/loading/stored-tensors.ts";
 import {
   ConfigError,
   parseClipConfig,
@@ -8,7 +10,13 @@ import {
   parseUNetConfig,
   parseVaeConfig,
 } from "../../src/rcod/settings/config.ts";
-import type { FileSet, JsonObject, JsonValue, WeightStore } from "../../src/weights/index.ts";
+import type {
+  FileSet,
+  JsonObject,
+  JsonValue,
+  WeightFile,
+  WeightStore,
+} from "../../src/weights/index.ts";
 import { openWeightFile, openWeightIndex, readJson } from "../../src/weights/index.ts";
 import { folderFiles } from "../../src/weights/sources/node-source.ts";
 import { shapeText } from "../../src/weights/tensor-info.ts";
@@ -26,6 +34,8 @@ interface TensorLine {
 
 interface FileContent {
   readonly kind: "safetensors" | "torch" | "index" | "config";
+  /** What the names of its tensors are known as. */
+  readonly what?: string;
   readonly tensors: readonly TensorLine[];
   /** Metadata, plain values of a checkpoint, or the fields of a config. */
   readonly values: ReadonlyMap<string, JsonValue>;
@@ -39,9 +49,8 @@ export async function runFileInfo(
 ): Promise<number> {
   const content = await readContent(folderFiles(dirname(path)), basename(path));
   if (json) {
-    const { kind, tensors, values } = content;
-    const named = Object.fromEntries(values);
-    terminal.out(JSON.stringify({ file: path, kind, tensors, values: named }));
+    const { values, ...rest } = content;
+    terminal.out(JSON.stringify({ file: path, ...rest, values: Object.fromEntries(values) }));
   } else {
     terminal.out(render(path, content));
   }
@@ -51,7 +60,9 @@ export async function runFileInfo(
 async function readContent(files: FileSet, name: string): Promise<FileContent> {
   if (/\.index\.(?:[\w-]+\.)?json$/.test(name)) {
     const store = await openWeightIndex(files, name);
-    return { kind: "index", tensors: await listTensors(store), values: new Map() };
+    const values = new Map<string, JsonValue>();
+    const what = await whatIs({ kind: "safetensors", store, values });
+    return { kind: "index", ...what, tensors: await listTensors(store), values };
   }
   if (name.endsWith(".json")) {
     const json = await readJson(files, name);
@@ -60,7 +71,14 @@ async function readContent(files: FileSet, name: string): Promise<FileContent> {
   }
   const file = await openWeightFile(files, name);
   if (file === null) throw usageError(`file ${name} cannot be found any more`);
-  return { kind: file.kind, tensors: await listTensors(file.store), values: file.values };
+  const what = await whatIs(file);
+  return { kind: file.kind, ...what, tensors: await listTensors(file.store), values: file.values };
+}
+
+async function whatIs(file: WeightFile): Promise<Pick<FileContent, "what">> {
+  const { store } = await withPlainNames(file, {});
+  const what = kindOfTensors(store.names());
+  return what === null ? {} : { what };
 }
 
 /** All tensors of a store, which is closed. */
@@ -100,9 +118,10 @@ function checkConfig(json: JsonValue, name: string): void {
   }
 }
 
-function render(path: string, { kind, tensors, values }: FileContent): string {
+function render(path: string, { kind, what, tensors, values }: FileContent): string {
   const bytes = tensors.reduce((sum, tensor) => sum + tensor.bytes, 0);
-  const lines = [`${path}: ${kind}, ${tensors.length} tensors, ${formatBytes(bytes)}`];
+  const size = `${tensors.length} tensors, ${formatBytes(bytes)}`;
+  const lines = [`${path}: ${kind}, ${what === undefined ? "" : `${what}, `}${size}`];
   if (tensors.length > 0) {
     const rows = tensors.map((tensor) => [
       `  ${printable(tensor.name)}`,

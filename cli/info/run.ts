@@ -32,7 +32,7 @@ export async function runInfo(options: InfoOptions, terminal: Terminal): Promise
   const plans = (precision === undefined ? (["f32", "f16"] as const) : [precision]).map((dtype) =>
     describePlan(configs, width, height, dtype, caps),
   );
-  const described = await describeWeights(files, configs);
+  const described = await describeWeights(files, configs, options.strict);
   if (json) {
     const { limits, description } = caps;
     terminal.out(
@@ -175,6 +175,7 @@ function memoryLines(
 
 function weightLines(weights: readonly WeightsInfo[] | null): readonly string[] {
   if (weights === null) return ["Weights: none in this folder (configs are enough for a plan)"];
+  const notes = weights.flatMap(({ part, notes: own = [] }) => own.map((n) => `  ${part}: ${n}`));
   return [
     "Weights",
     formatTable(
@@ -186,6 +187,7 @@ function weightLines(weights: readonly WeightsInfo[] | null): readonly string[] 
       ]),
       ["left", "right", "right", "left"],
     ),
+    ...notes,
   ];
 }
 

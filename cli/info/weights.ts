@@ -19,6 +19,8 @@ export interface WeightsInfo {
   readonly bytes: number;
   /** What is missing, misshapen or left over; null when all is right. */
   readonly problem: string | null;
+  /** What is left out or was renamed; absent where nothing is. */
+  readonly notes?: readonly string[];
 }
 
 /** RCOD_S: what stays on the device beside the packed weights, to merge them for each image, as the files store it. */
@@ -49,30 +51,37 @@ const FOLDERS: readonly (readonly [folder: string, stem: WeightStem])[] = [
 export async function describeWeights(
   files: FileSet,
   configs: ModelConfigs,
+  strict = false,
 ): Promise<ModelWeightsInfo | null> {
   const present = await Promise.all(FOLDERS.map(([name, stem]) => hasWeights(files, name, stem)));
   if (!present.includes(true)) return null;
   const parameters = modelParameters(configs);
-  const checkpoint = await openCheckpoint(files, configs.rcod);
+  let notes: string[] = [];
+  const options = { strict, onWarning: (message: string) => void notes.push(message) };
+  const checkpoint = await openCheckpoint(files, configs.rcod, options);
+  const checkpointNotes = notes;
   const weights: WeightsInfo[] = [];
   const byteLengths = new Map<ModelPart, ReadonlyMap<string, number>>();
   for (const part of modelParts(configs)) {
-    const open = (): Promise<WeightStore> => openPart(files, part, checkpoint);
+    notes = [];
+    const open = (): Promise<WeightStore> => openPart(files, part, checkpoint, options);
     const check = (store: WeightStore): void => {
-      checkPart(store, part, parameters[part]);
+      checkPart(store, part, parameters[part], options);
       const lengths = [...store.names()].map(
         (name) => [name, store.info(name).byteLength] as const,
       );
       byteLengths.set(part, new Map(lengths));
     };
-    weights.push(await describeStore(part, open, check));
+    weights.push(withNotes(await describeStore(part, open, check), notes));
   }
   let updates: LoraUpdates = new Map();
   if (checkpoint) {
     const check = (): void => {
-      updates = checkpoint.loraUpdates(parameters, configs);
+      updates = checkpoint.loraUpdates(parameters, configs, options);
     };
-    weights.push(await describeStore("checkpoint", async () => checkpoint.store, check));
+    notes = checkpointNotes;
+    const info = await describeStore("checkpoint", async () => checkpoint.store, check);
+    weights.push(withNotes(info, notes));
   }
   const packed = modelWeights(configs, "f32"); // the same tensors in f16
   const resident = LORA_PARTS.flatMap((part): readonly ResidentInfo[] => {
@@ -83,6 +92,10 @@ export async function describeWeights(
     return [residentInfo(part, names, lengths, own)];
   });
   return { weights, resident };
+}
+
+function withNotes(info: WeightsInfo, notes: readonly string[]): WeightsInfo {
+  return notes.length > 0 ? { ...info, notes } : info;
 }
 
 /** A tensor that is packed twice is kept twice. */

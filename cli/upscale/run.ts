@@ -219,6 +219,7 @@ class UpscaleRun {
     const { openGpu, loadModel } = this.#dependencies;
     const { options, signal } = this.#work;
     const { precision, autotune, dawnToggles, lowMemory = false, tile, reference } = options;
+    const { strict, quiet = false } = options;
     const gpu = await openGpu(dawnToggles);
     try {
       signal.throwIfAborted();
@@ -228,7 +229,10 @@ class UpscaleRun {
         gpu,
         precision,
         lowMemory,
-        ...defined({ autotune }),
+        ...defined({ autotune, strict }),
+        onWarning: (message) => {
+          if (!quiet) this.#terminal.note(`rcod: ${message}`);
+        },
         prepareFor: { width, height, ...defined({ tile, reference }) },
         signal,
         onProgress: (state) => progress.update(state),

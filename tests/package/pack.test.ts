@@ -12,7 +12,8 @@ import { emptyPlace, mustRun, packTo, root, run } from "./support.ts";
 
 /**
  * Largest download of the library without a model, minified and gzipped, in bytes: what the main entry loads at once, and
- * that with what loads on demand: the reader of files of torch.save, pictures of 16 bits, and closer looks at servers.
+ * that with what loads on demand: the reader of files of torch.save, other people's names and files, pictures of 16 bits,
+ * and closer looks at servers.
  */
 const SIZE_AT_ONCE = 113_000;
 const SIZE_IN_ALL = 122_500;
@@ -236,7 +237,7 @@ describe("the package", () => {
     expect(chunks.map(({ code }) => code).join("\n")).toContain("workgroup_size"); // kernels are in
   });
 
-  it("is small, and only the torch.save reader and deep pictures load on demand", async () => {
+  it("is small, and only readers of others' files and deep pictures load on demand", async () => {
     const output = await bundled({
       root: installed,
       build: {
@@ -268,6 +269,8 @@ describe("the package", () => {
       .map((id) => dirname(id).replaceAll("\\", "/"));
     expect([...new Set(onDemand)].toSorted()).toEqual([
       "dist/src/rcod/deep",
+      "dist/src/rcod/loading",
+      "dist/src/weights",
       "dist/src/weights/sources", // manifests, and files whose ETag changes
       "dist/src/weights/torch",
     ]);
