@@ -171,10 +171,13 @@ const LOAD_RULES: OptionRules<LoadOptions> = {
   precision: oneOf("auto", "f32", "f16"),
   lowMemory: flag,
   prepareFor: objectValue,
+  strict: flag,
+  onWarning: callback,
   signal: abortSignal,
   onProgress: callback,
   ...VARIANT_RULES,
 };
+
 /**
  * Loads a model from one folder, or from a base model, CLIP and a checkpoint of different origin:
  *

@@ -113,6 +113,14 @@ export async function zipDataOffset(
     );
   }
   checkStored(view.getUint16(6, true), view.getUint16(8, true), where);
+  for (const size of [view.getUint32(18, true), view.getUint32(22, true)]) {
+    // Zero where the sizes follow the data, as torch writes them; the escape where they are in the extra field.
+    if (size === 0 || size === IN_ZIP64 || size === byteLength) continue;
+    throw new WeightsError(
+      `weights: the local header must give the directory's ${byteLength} bytes, got ${size} ` +
+        `(${where}). The file is damaged; download it again`,
+    );
+  }
   const dataOffset = headerOffset + length + view.getUint16(28, true);
   if (dataOffset + byteLength > limit) {
     throw new WeightsError(

@@ -163,6 +163,8 @@ describe("a file is refused", () => {
   it("for being no weight file", async () => {
     const file = folder.file("notes.txt");
     await writeFile(file, "x");
-    expect(await refusal(file)).toMatch(/must be safetensors.*got a text that begins "x".*notes\.txt/);
+    expect(await refusal(file)).toMatch(
+      /must be safetensors.*got a text that begins "x".*notes\.txt/,
+    );
   });
 });

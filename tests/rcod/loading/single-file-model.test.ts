@@ -213,7 +213,9 @@ it("has the same tensors as the folder, in every piece", async () => {
     checkpoint: diskFile(SAMPLE_CHECKPOINTS[0] as string),
   };
   const single = singleFileModel(asSingle(file(await oneFile())), { unet: unetJson, vae: vaeJson });
-  const models = [SAMPLE, { ...single, name: "sd" }].map((model) => modelFiles({ model, ...pieces }));
+  const models = [SAMPLE, { ...single, name: "sd" }].map((model) =>
+    modelFiles({ model, ...pieces }),
+  );
   const [folder, one] = await Promise.all(
     models.map(async (files) => openModel(files, await readConfigs(files), { strict: true })),
   );

@@ -325,6 +325,43 @@ describe("bounds", () => {
     expect(await timed(code)).toMatch(/repeats or contains itself/);
   });
 
+  test("what calls make of shared arguments", async () => {
+    // One list of pairs, made into a dictionary again and again.
+    const pairs = list(...Array.from({ length: 2000 }, (_, i) => list(int(i), int(i))));
+    const again = [...get(1), ...get(0), 0x85, 0x52];
+    const code = [
+      ...global("collections", "OrderedDict"),
+      ...put(1),
+      0x28,
+      ...pairs,
+      ...put(0),
+      ...Array.from({ length: 1000 }, () => again).flat(),
+    ];
+    expect(await timed([...code, 0x74, 0x86])).toMatch(/may build 400000 objects/);
+    const path = [...get(1), ...get(0), ...get(0), 0x86, 0x52];
+    const paths = [
+      ...global("pathlib", "PosixPath"),
+      ...put(1),
+      0x28,
+      ...text("x".repeat(10_000)),
+      ...put(0),
+      ...Array.from({ length: 1000 }, () => path).flat(),
+    ];
+    expect(await timed([...paths, 0x74, 0x86])).toMatch(/may build 400000 objects/);
+  });
+
+  test("attributes of a Namespace that contain it", async () => {
+    const self = [
+      ...global("argparse", "Namespace"),
+      0x29,
+      0x81,
+      ...put(0),
+      ...named({ self: get(0) }),
+      0x62,
+    ];
+    expect(await timed(self)).toMatch(/contains itself/);
+  });
+
   test("nesting of 64 levels and no more", async () => {
     const nested = (depth: number): Code => [0x29, ...Array<number>(depth).fill(0x85)];
     expect(valueOf(nested(64))).toMatchObject({ kind: "tuple" });

@@ -193,3 +193,16 @@ describe("refused archives", () => {
     }
   });
 });
+
+test("the local header must not give another size than the directory", async () => {
+  const withLocalSize = (size: number): Uint8Array => {
+    const file = zipOf(ENTRIES);
+    new DataView(file.buffer).setUint32(18, size, true);
+    new DataView(file.buffer).setUint32(22, size, true);
+    return file;
+  };
+  for (const size of [0, 6, 0xffffffff]) expect(await textsOf(withLocalSize(size))).toEqual(TEXTS);
+  expect(await failureOf(() => textsOf(withLocalSize(7)))).toMatch(
+    /local header must give the directory's 6 bytes, got 7 \(entry "top\/data.pkl"/,
+  );
+});
