@@ -12,6 +12,7 @@ export interface ForeignKind {
 export const KIND_BYTES = 512;
 
 const DOWNLOAD = "Download the file itself again";
+const UNPACK = "Unpack it, and give what is in it";
 const CONVERT = "Use the safetensors or .bin files of the same model";
 
 /** How files begin, as Latin-1 texts. */
@@ -29,20 +30,15 @@ const KINDS: readonly (readonly [start: RegExp, what: string, advice: string])[]
   [/^\s*\{\s*"error/, "a server's error message", DOWNLOAD],
   [/^(?:GGUF|ggml|ggjt|ggla)/, "a GGUF file", CONVERT],
   [/^\u0089HDF\r\n/, "an HDF5 file (.h5 of Keras or TensorFlow)", CONVERT],
-  [
-    /^\u0008[\u0001-\u0014][\u0012:].{0,40}(?:onnx|pytorch|torch|tf2|keras|skl|ort|graph)/is,
-    "an ONNX model",
-    CONVERT,
-  ],
   [/^model_checkpoint_path:/, "TensorFlow's list of checkpoints", CONVERT],
   [/^\u0093NUMPY/, "an array of numpy (.npy)", CONVERT],
   [/^.{4}TFL3/s, "a TensorFlow Lite model", CONVERT],
   [/^(?:\u0089PNG|\u00FF\u00D8\u00FF|GIF8|RIFF.{4}WEBP)/s, "a picture", "Give the model's file"],
   [/^%PDF/, "a PDF document", "Give the model's file"],
   [
-    /^(?:\u001F\u008B|7z\u00BC\u00AF|Rar!|\u00FD7zXZ|BZh\d|\u0028\u00B5\u002F\u00FD|.{257}ustar)/s,
+    /^(?:7z\u00BC\u00AF|Rar!|\u00FD7zXZ|BZh\d|\u0028\u00B5\u002F\u00FD|.{257}ustar)/s,
     "a compressed archive",
-    "Unpack it, and give what is in it",
+    UNPACK,
   ],
 ];
 
@@ -62,6 +58,12 @@ export function kindOfBytes(
   if (text.startsWith("PK\u0003\u0004")) return kindOfZip(text);
   if (latin1(end) === "\u0057\u00FB\u0080\u008B\u0024\u0075\u0047\u00DB") {
     return { what: "a checkpoint of TensorFlow", advice: CONVERT };
+  }
+  const [a = 0, b = 0] = start;
+  if (a === 0x1f && b === 0x8b) return { what: "a compressed archive", advice: UNPACK };
+  // The version of the format, and then who wrote it.
+  if (a === 8 && b <= 20 && /^..[\s\S]{2,40}(?:onnx|torch|tf2|keras|graph)/is.test(text)) {
+    return { what: "an ONNX model", advice: CONVERT };
   }
   const found = KINDS.find(([pattern]) => pattern.test(text));
   if (found !== undefined) return { what: found[1], advice: found[2] };

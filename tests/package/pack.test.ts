@@ -15,8 +15,8 @@ import { emptyPlace, mustRun, packTo, root, run } from "./support.ts";
  * that with what loads on demand: the reader of files of torch.save, other people's names and files, pictures of 16 bits,
  * and closer looks at servers.
  */
-const SIZE_AT_ONCE = 113_000;
-const SIZE_IN_ALL = 122_500;
+const SIZE_AT_ONCE = 119_500;
+const SIZE_IN_ALL = 137_000;
 
 /** Entries of the package, with something that each exports. */
 const ENTRIES: Readonly<Record<string, readonly string[]>> = {

@@ -176,7 +176,7 @@ function folderOf(source: FolderSource | FileSource): ModelFiles {
   if (typeof source === "string" || source instanceof URL) return urlFiles(String(source));
   if (Array.isArray(source)) return fileListFiles(source as readonly File[]);
   if (source instanceof Map) return urlMapFiles(source as ReadonlyMap<string, string | URL>);
-  if ("open" in source) return source as FileSet;
+  if ("open" in source) return source;
   return directoryHandleFiles(source as FileSystemDirectoryHandle);
 }
 

@@ -141,7 +141,7 @@ function versionOf(store: WeightStore): string | null {
 /** The tensors of a store as one safetensors file, which is put together where it is read. Takes the store over. */
 function safetensorsSource(name: string, store: WeightStore): ByteSource {
   const { start, tensors, byteLength } = layoutSafetensors(
-    Array.from(store.names(), store.info),
+    Array.from(store.names(), (tensor) => store.info(tensor)),
     [],
   );
   let end = start.byteLength;

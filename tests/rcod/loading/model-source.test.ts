@@ -256,8 +256,11 @@ describe("what is wrong is said with its place", () => {
         ...(prediction && { "scheduler/scheduler_config.json": JSON.stringify(prediction) }),
       });
       const base = folderFiles(SAMPLE_SD);
-      const open: FileSet["open"] = async (path) => (await own.open(path)) ?? base.open(path);
-      return modelFiles({ model: { name: "v", open }, clip: folderFiles(SAMPLE_CLIP) });
+      const both: FileSet = {
+        name: "v",
+        open: async (path) => (await own.open(path)) ?? base.open(path),
+      };
+      return modelFiles({ model: both, clip: folderFiles(SAMPLE_CLIP) });
     };
     expect(await failure(readConfigs(model(scheduler)))).toBe(
       `config: the UNet must predict noise ("epsilon"), got ${got} (v with image_encoder/ from ${SAMPLE_CLIP}). ` +

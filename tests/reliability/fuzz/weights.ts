@@ -23,9 +23,9 @@ const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("base64")
 async function readTorch(bytes: Bytes): Promise<string> {
   const file = await openTorch(bytesSource("fuzz.pkl", bytes));
   const tensors: unknown[] = [];
-  for (const [name, tensor] of file.tensors) {
-    const { dtype, shape, byteLength } = tensor;
-    tensors.push([name, dtype, shape, hex(await file.readRange(tensor, 0, byteLength))]);
+  for (const [name, of] of file.tensors) {
+    const { dtype, shape, byteLength } = of;
+    tensors.push([name, dtype, shape, hex(await file.readRange(of, 0, byteLength))]);
   }
   return JSON.stringify([tensors, [...file.values]]);
 }
