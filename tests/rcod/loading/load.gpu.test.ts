@@ -62,7 +62,7 @@ describe("what is wrong with a folder is said before any buffer is made", () => 
     const error = await failure(files);
     expect(error).toBeInstanceOf(ConfigError);
     expect(error.message).toContain(
-      'config: unet/config.json: "down_block_types" must be a list of',
+      'config: unet/config.json: "_class_name" is only supported as "UNet2DConditionModel", got',
     );
   });
 
