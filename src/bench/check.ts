@@ -5,6 +5,7 @@
 import type { Gpu } from "../gpu/device.ts";
 import { dtypeByteLength, halfBitsToFloat } from "../gpu/dtype.ts";
 import { paddedChannels } from "../gpu/shape.ts";
+import { submit } from "../gpu/submit.ts";
 import { readBytes } from "../gpu/transfer.ts";
 import { mix } from "./workloads/test-data.ts";
 import type { Workload } from "./workloads/workload.ts";
@@ -74,15 +75,15 @@ export async function readPoints(
 ): Promise<readonly number[]> {
   const picked = gpu.memory.create("bench samples", points.length * 4, "staging");
   try {
-    const encoder = gpu.device.createCommandEncoder({ label: "bench samples" });
     const element = dtypeByteLength(dtype);
     const offsets = points.map(
       ({ row, channel }) => (row * paddedChannels(channels) + channel) * element,
     );
-    offsets.forEach((offset, i) =>
-      encoder.copyBufferToBuffer(buffer, offset - (offset % 4), picked, i * 4, 4),
+    submit(gpu, "bench samples", (encoder) =>
+      offsets.forEach((offset, i) =>
+        encoder.copyBufferToBuffer(buffer, offset - (offset % 4), picked, i * 4, 4),
+      ),
     );
-    gpu.device.queue.submit([encoder.finish()]);
     const view = new DataView((await readBytes(gpu, picked, 0, points.length * 4)).buffer);
     return offsets.map((offset, i) =>
       dtype === "f32"

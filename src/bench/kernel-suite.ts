@@ -6,6 +6,7 @@ import type { Clock } from "../gpu/clock.ts";
 import type { Gpu } from "../gpu/device.ts";
 import type { DType } from "../gpu/dtype.ts";
 import { messageOf } from "../gpu/errors.ts";
+import { submitPass } from "../gpu/submit.ts";
 import { submittedWorkDone } from "../gpu/transfer.ts";
 import type { Buffers } from "../graph/execution/recorder.ts";
 import { Recorder } from "../graph/execution/recorder.ts";
@@ -347,11 +348,7 @@ export async function runWorkload(
 async function runOnce(gpu: Gpu, recorder: Recorder): Promise<number> {
   const startedAt = performance.now();
   recorder.rewind();
-  const encoder = gpu.device.createCommandEncoder({ label: "bench first run" });
-  const pass = encoder.beginComputePass({ label: "bench first run" });
-  recorder.record(pass, 1);
-  pass.end();
-  gpu.device.queue.submit([encoder.finish()]);
+  submitPass(gpu, "bench first run", (pass) => recorder.record(pass, 1));
   await submittedWorkDone(gpu);
   return performance.now() - startedAt;
 }

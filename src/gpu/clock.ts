@@ -6,6 +6,7 @@
 import type { Gpu } from "./device.ts";
 import type { PassSpan } from "./pass-timer.ts";
 import { PassTimer } from "./pass-timer.ts";
+import { recordPass, submit } from "./submit.ts";
 import { submittedWorkDone } from "./transfer.ts";
 
 export type RecordPass = (pass: GPUComputePassEncoder) => void;
@@ -42,16 +43,12 @@ export function timestampClock(gpu: Gpu): Clock {
   };
 }
 
-function submitPass({ device }: Gpu, record: RecordPass, timer?: PassTimer): void {
-  const encoder = device.createCommandEncoder({ label: "bench" });
-  const pass = encoder.beginComputePass({
-    label: "bench",
-    ...(timer && { timestampWrites: timer.writes(0) }),
+function submitPass(gpu: Gpu, record: RecordPass, timer?: PassTimer): void {
+  const timed = timer && { timestampWrites: timer.writes(0) };
+  submit(gpu, "bench", (encoder) => {
+    recordPass(encoder, { label: "bench", ...timed }, record);
+    timer?.resolve(encoder);
   });
-  record(pass);
-  pass.end();
-  timer?.resolve(encoder);
-  device.queue.submit([encoder.finish()]);
 }
 
 /** Timestamps are used when they show at least this share of the wall time of a long pass, and at most that one. */

@@ -9,7 +9,10 @@ import {
   SUBGROUP_SIZE_FEATURE,
   isSoftwareAdapter,
 } from "./caps.ts";
-import { DeviceError, DeviceLostError, messageOf } from "./errors.ts";
+import { ErrorScopes } from "./error-scopes.ts";
+import type { DeviceLostError } from "./errors.ts";
+import { DeviceError, messageOf } from "./errors.ts";
+import { DeviceLoss } from "./loss.ts";
 import { probeMatrixUnits } from "./matrix-probe.ts";
 import { DeviceMemory } from "./memory.ts";
 import { PipelineCache } from "./pipelines.ts";
@@ -19,7 +22,7 @@ const OPTIONAL_FEATURES = ["shader-f16", "subgroups", "timestamp-query", MATRIX_
 
 /** How a device is requested. */
 export interface GpuOptions {
-  /** Gives the adapter. Default: `navigator.gpu`. Node passes Dawn's `GPU` here. */
+  /** Gives the adapter. Default: `navigator.gpu`. Node passes Dawn's `GPU` here, which is kept as long as the device. */
   readonly gpu?: GPU;
   /** Which adapter, where there are several. Default: the browser's choice. */
   readonly powerPreference?: GPUPowerPreference;
@@ -39,9 +42,11 @@ export interface Gpu {
   readonly pipelines: PipelineCache;
   /** Its buffers, counted. */
   readonly memory: DeviceMemory;
+  /** Finds the errors of the work that goes through this object, among those of all code on the device. */
+  readonly scopes: ErrorScopes;
   /** Set once the device is gone; calls that need it throw this. */
   readonly lostError: DeviceLostError | undefined;
-  /** Throws the device's loss, or the first error that no scope caught (out of memory, validation), once. */
+  /** Throws the device's loss, or the first error of this object's own work (out of memory, validation), once. */
   throwIfFailed(): void;
   /** Resolves when the device is lost for any reason. */
   readonly lost: Promise<DeviceLostError>;
@@ -61,9 +66,15 @@ export async function requestGpu(options: GpuOptions = {}): Promise<Gpu> {
         'Deno with --unstable-webgpu, or pass { gpu } from the npm package "webgpu" in Node',
     );
   }
-  const adapter = await gpu.requestAdapter(
-    options.powerPreference ? { powerPreference: options.powerPreference } : {},
-  );
+  let adapter: GPUAdapter | null;
+  try {
+    const { powerPreference } = options;
+    adapter = await gpu.requestAdapter(powerPreference ? { powerPreference } : {});
+  } catch (error) {
+    throw new DeviceError(`device: asking for an adapter failed: ${messageOf(error)}`, {
+      cause: error,
+    });
+  }
   if (adapter === null) {
     throw new DeviceError(
       "device: WebGPU is here but no adapter answered. Check the graphics driver, or use a software adapter",
@@ -93,17 +104,41 @@ export async function requestGpu(options: GpuOptions = {}): Promise<Gpu> {
       requiredLimits,
     });
   } catch (error) {
-    throw new DeviceError(`device: the adapter refused a device: ${messageOf(error)}`);
+    throw new DeviceError(`device: the adapter refused a device: ${messageOf(error)}`, {
+      cause: error,
+    });
   }
-  return withMatrixUnits(wrapDevice(device, adapter.info, true));
+  providers.set(device, gpu);
+  const held = { gpu };
+  inUse.add(held);
+  return withMatrixUnits(
+    wrapDevice(device, adapter.info, () => {
+      device.destroy();
+      inUse.delete(held);
+    }),
+  );
 }
 
 /**
+ * Dawn's `GPU` must not be collected before its devices, and not while anything waits for one: both end the process. The
+ * second holds it until `destroy()`, which ends all waits; the first as long as somebody has the device.
+ */
+const providers = new WeakMap<GPUDevice, GPU>();
+const inUse = new Set<{ readonly gpu: GPU }>();
+
+/**
  * Wraps a device that the caller already has, for sharing it with other WebGPU code. The caller keeps the device:
- * `destroy()` of the result frees the engine's buffers only. Matrix units are used only after `withMatrixUnits`.
+ * `destroy()` of the result frees the buffers that were made with it. Wrapping a device again shares the compiled shaders.
+ * Matrix units are used only after `withMatrixUnits`.
  */
 export function adoptDevice(device: GPUDevice, info?: GPUAdapterInfo): Gpu {
-  return wrapDevice(device, info, false);
+  return wrapDevice(device, info);
+}
+
+/** The same device for one of several users: the errors of its work are found apart from those of others. */
+export function withOwnErrors(gpu: Gpu): Gpu {
+  const scopes = new ErrorScopes(gpu.device, gpu.scopes.loss);
+  return derived(gpu, { scopes, memory: gpu.memory.withScopes(scopes) });
 }
 
 /**
@@ -126,48 +161,57 @@ export async function withMatrixUnits(gpu: Gpu): Promise<Gpu> {
 
 /** The same device, which kernels and plans take for one with other caps. */
 export function withCaps(gpu: Gpu, changed: Partial<Caps>): Gpu {
-  const caps: Caps = { ...gpu.caps, ...changed };
-  return Object.create(gpu, { caps: { value: caps, enumerable: true } }) as Gpu;
+  return derived(gpu, { caps: { ...gpu.caps, ...changed } });
 }
 
-function wrapDevice(device: GPUDevice, info: GPUAdapterInfo | undefined, ownsDevice: boolean): Gpu {
+function derived(gpu: Gpu, own: Partial<Gpu>): Gpu {
+  const properties = Object.entries(own).map(([name, value]) => [
+    name,
+    { value, enumerable: true },
+  ]);
+  return Object.create(gpu, Object.fromEntries(properties) as PropertyDescriptorMap) as Gpu;
+}
+
+/** What all who wrap a device share, as long as one of them has not been destroyed. */
+interface Shared {
+  readonly pipelines: PipelineCache;
+  users: number;
+}
+const sharedByDevice = new WeakMap<GPUDevice, Shared>();
+/** As long as the device: see `DeviceLoss`. */
+const losses = new WeakMap<GPUDevice, DeviceLoss>();
+
+function wrapDevice(device: GPUDevice, info?: GPUAdapterInfo, end?: () => void): Gpu {
   const caps = describeDevice(device, info ?? device.adapterInfo);
-  const memory = new DeviceMemory(device, caps);
-  let lostError: DeviceLostError | undefined;
-  const lost = device.lost.then((lostInfo) => {
-    lostError = new DeviceLostError(lostInfo.reason ?? "unknown", lostInfo.message);
-    return lostError;
-  });
-  let uncaught: GPUError | undefined;
-  device.addEventListener("uncapturederror", (event) => {
-    uncaught ??= event.error;
-  });
-  let destroyed = false;
+  const loss = losses.get(device) ?? new DeviceLoss(device);
+  losses.set(device, loss);
+  const shared = sharedByDevice.get(device) ?? {
+    pipelines: new PipelineCache(device, loss),
+    users: 0,
+  };
+  sharedByDevice.set(device, shared);
+  shared.users++;
+  const scopes = new ErrorScopes(device, loss);
+  let isDestroyed = false;
   return {
     device,
     caps,
-    pipelines: new PipelineCache(device),
-    memory,
-    lost,
+    pipelines: shared.pipelines,
+    memory: new DeviceMemory(device, caps, scopes),
+    scopes,
+    lost: loss.happened,
     get lostError() {
-      return lostError;
+      return loss.error;
     },
     throwIfFailed() {
-      if (lostError) throw lostError;
-      if (uncaught === undefined) return;
-      const { message, constructor } = uncaught;
-      uncaught = undefined;
-      throw new DeviceError(
-        /OutOfMemory/.test(constructor.name)
-          ? `device: out of memory: ${message}. Use a smaller image, a tile, or f16 precision`
-          : `device: ${message}`,
-      );
+      this.scopes.throwIfFailed();
     },
     destroy() {
-      if (destroyed) return;
-      destroyed = true;
-      memory.destroyAll();
-      if (ownsDevice) device.destroy();
+      if (isDestroyed) return;
+      isDestroyed = true;
+      this.memory.destroyAll();
+      if (--shared.users === 0) sharedByDevice.delete(device);
+      end?.();
     },
   };
 }

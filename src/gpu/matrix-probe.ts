@@ -6,6 +6,7 @@
  */
 import type { Caps } from "./caps.ts";
 import { SUBGROUP_SIZE_FEATURE } from "./caps.ts";
+import { catchErrors } from "./error-scopes.ts";
 import { messageOf } from "./errors.ts";
 import { BUFFER_USAGE } from "./memory.ts";
 import type { MatrixArray, MatrixSpelling, MatrixUnits } from "./subgroup-matrix.ts";
@@ -65,10 +66,10 @@ async function acceptedSpellings(
   const accepted: MatrixSpelling[] = [];
   const [shape] = COMMON_SHAPES as [MatrixShape];
   for (const spelling of NEWER_SPELLINGS) {
-    device.pushErrorScope("validation");
     const code = probeWgsl({ ...shape, subgroupSize: 32, pinsSubgroupSize, spelling });
-    device.createShaderModule({ label: "matrix probe", code });
-    if ((await device.popErrorScope()) === null) accepted.push(spelling);
+    const probe = { label: "matrix probe", code };
+    const { error } = catchErrors(device, () => device.createShaderModule(probe));
+    if ((await error) === null) accepted.push(spelling);
   }
   return accepted.length > 0 ? accepted : ["flag"];
 }
@@ -104,10 +105,8 @@ function expectedElement({ M, N, K }: MatrixUnits, index: number): number {
 async function compute(device: GPUDevice, units: MatrixUnits): Promise<Float32Array> {
   const label = "matrix probe";
   // Past the device's pipeline cache, which counts what kernels compile.
-  device.pushErrorScope("validation");
-  const module = device.createShaderModule({ label, code: probeWgsl(units) });
-  const invalid = await device.popErrorScope();
-  if (invalid !== null) throw new Error(invalid.message);
+  const code = probeWgsl(units);
+  const module = await withoutError(device, () => device.createShaderModule({ label, code }));
   const pipeline = await device.createComputePipelineAsync({
     label,
     layout: "auto",
@@ -115,25 +114,40 @@ async function compute(device: GPUDevice, units: MatrixUnits): Promise<Float32Ar
   });
   const size = (MATRIX_WORKGROUP / units.subgroupSize) * units.M * units.N * 4;
   const { STORAGE, COPY_SRC, MAP_READ, COPY_DST } = BUFFER_USAGE;
-  const y = device.createBuffer({ label, size, usage: STORAGE | COPY_SRC });
-  const staging = device.createBuffer({ label, size, usage: MAP_READ | COPY_DST });
+  const made: GPUBuffer[] = [];
+  const create = (usage: number): GPUBuffer => {
+    made.push(device.createBuffer({ label, size, usage }));
+    return made.at(-1) as GPUBuffer;
+  };
   try {
-    const entries = [{ binding: 0, resource: { buffer: y } }];
-    const encoder = device.createCommandEncoder({ label });
-    const pass = encoder.beginComputePass({ label });
-    const layout = pipeline.getBindGroupLayout(0);
-    pass.setPipeline(pipeline);
-    pass.setBindGroup(0, device.createBindGroup({ label, layout, entries }));
-    pass.dispatchWorkgroups(1);
-    pass.end();
-    encoder.copyBufferToBuffer(y, 0, staging, 0, size);
-    device.queue.submit([encoder.finish()]);
+    const staging = await withoutError(device, () => {
+      const y = create(STORAGE | COPY_SRC);
+      const copy = create(MAP_READ | COPY_DST);
+      const entries = [{ binding: 0, resource: { buffer: y } }];
+      const encoder = device.createCommandEncoder({ label });
+      const pass = encoder.beginComputePass({ label });
+      const layout = pipeline.getBindGroupLayout(0);
+      pass.setPipeline(pipeline);
+      pass.setBindGroup(0, device.createBindGroup({ label, layout, entries }));
+      pass.dispatchWorkgroups(1);
+      pass.end();
+      encoder.copyBufferToBuffer(y, 0, copy, 0, size);
+      device.queue.submit([encoder.finish()]);
+      return copy;
+    });
     await staging.mapAsync(0x1); // READ
     return new Float32Array(staging.getMappedRange().slice(0));
   } finally {
-    y.destroy();
-    staging.destroy();
+    for (const buffer of made) buffer.destroy();
   }
+}
+
+/** What `work` gives; rejects with what the device finds wrong in it. */
+async function withoutError<T>(device: GPUDevice, work: () => T): Promise<T> {
+  const { value, error } = catchErrors(device, work);
+  const invalid = await error;
+  if (invalid !== null) throw new Error(invalid.message);
+  return value;
 }
 
 /**

@@ -1,5 +1,6 @@
 /** Every buffer of a device: made, counted by purpose, freed. */
 import type { Caps } from "./caps.ts";
+import type { ErrorScopes } from "./error-scopes.ts";
 import { DeviceError } from "./errors.ts";
 
 /** Bytes on the device now and at the highest point, in total and by purpose. */
@@ -26,6 +27,28 @@ export const BUFFER_USAGE = {
 } as const;
 const { STORAGE, COPY_SRC, COPY_DST } = BUFFER_USAGE;
 
+interface Use {
+  current: number;
+  peak: number;
+}
+
+/** The buffers of all who share a `Gpu`. */
+class Ledger {
+  readonly live = new Map<GPUBuffer, Purpose>();
+  readonly use = new Map<Purpose, Use>();
+  readonly total: Use = { current: 0, peak: 0 };
+
+  add(buffer: GPUBuffer, purpose: Purpose): void {
+    this.live.set(buffer, purpose);
+    const use = this.use.get(purpose) ?? { current: 0, peak: 0 };
+    this.use.set(purpose, use);
+    for (const sum of [use, this.total]) {
+      sum.current += buffer.size;
+      sum.peak = Math.max(sum.peak, sum.current);
+    }
+  }
+}
+
 /**
  * Creates, counts and destroys the buffers of one device. Whoever creates a buffer gives it back with `release`.
  * `destroyAll` destroys the rest.
@@ -33,14 +56,19 @@ const { STORAGE, COPY_SRC, COPY_DST } = BUFFER_USAGE;
 export class DeviceMemory {
   readonly #device: GPUDevice;
   readonly #caps: Caps;
-  readonly #live = new Map<GPUBuffer, Purpose>();
-  readonly #use = new Map<Purpose, { current: number; peak: number }>();
-  #current = 0;
-  #peak = 0;
+  readonly #scopes: ErrorScopes;
+  readonly #ledger: Ledger;
 
-  constructor(device: GPUDevice, caps: Caps) {
+  constructor(device: GPUDevice, caps: Caps, scopes: ErrorScopes, ledger = new Ledger()) {
     this.#device = device;
     this.#caps = caps;
+    this.#scopes = scopes;
+    this.#ledger = ledger;
+  }
+
+  /** The same memory for another user, whose errors go to `scopes`. */
+  withScopes(scopes: ErrorScopes): DeviceMemory {
+    return new DeviceMemory(this.#device, this.#caps, scopes, this.#ledger);
   }
 
   /** A buffer of at least `byteLength` bytes (rounded up to 16). Throws `DeviceError` above the limits. */
@@ -60,41 +88,33 @@ export class DeviceMemory {
           `Use a smaller image or tile, or f16 precision`,
       );
     }
-    const buffer = this.#device.createBuffer({ label, size, usage });
-    this.#live.set(buffer, purpose);
-    const use = this.#use.get(purpose) ?? { current: 0, peak: 0 };
-    use.current += size;
-    use.peak = Math.max(use.peak, use.current);
-    this.#use.set(purpose, use);
-    this.#current += size;
-    this.#peak = Math.max(this.#peak, this.#current);
+    const buffer = this.#scopes.run(() => this.#device.createBuffer({ label, size, usage }));
+    this.#ledger.add(buffer, purpose);
     return buffer;
   }
 
   /** Destroys a buffer made here. Releasing twice is allowed and does nothing. */
   release(buffer: GPUBuffer): void {
-    const purpose = this.#live.get(buffer);
+    const { live, use, total } = this.#ledger;
+    const purpose = live.get(buffer);
     if (purpose === undefined) return;
-    this.#live.delete(buffer);
-    const use = this.#use.get(purpose);
-    if (use) use.current -= buffer.size;
-    this.#current -= buffer.size;
+    live.delete(buffer);
+    for (const sum of [use.get(purpose), total]) if (sum) sum.current -= buffer.size;
     buffer.destroy();
   }
 
   /** Starts a new peak measurement at the present use. */
   resetPeak(): void {
-    this.#peak = this.#current;
-    for (const use of this.#use.values()) use.peak = use.current;
+    for (const sum of [this.#ledger.total, ...this.#ledger.use.values()]) sum.peak = sum.current;
   }
 
   use(): MemoryUse {
-    const byPurpose: Record<string, { current: number; peak: number }> = {};
-    for (const [purpose, use] of this.#use) byPurpose[purpose] = { ...use };
-    return { currentBytes: this.#current, peakBytes: this.#peak, byPurpose };
+    const { total, use } = this.#ledger;
+    const byPurpose = Object.fromEntries([...use].map(([purpose, sum]) => [purpose, { ...sum }]));
+    return { currentBytes: total.current, peakBytes: total.peak, byPurpose };
   }
 
   destroyAll(): void {
-    for (const buffer of this.#live.keys()) this.release(buffer);
+    for (const buffer of this.#ledger.live.keys()) this.release(buffer);
   }
 }

@@ -27,11 +27,13 @@ export class PassTimer {
       "staging",
       BUFFER_USAGE.QUERY_RESOLVE | BUFFER_USAGE.COPY_SRC,
     );
-    this.#querySet = gpu.device.createQuerySet({
-      label: "timestamps",
-      type: "timestamp",
-      count: 2 * count,
-    });
+    try {
+      const descriptor = { label: "timestamps", type: "timestamp", count: 2 * count } as const;
+      this.#querySet = gpu.scopes.run(() => gpu.device.createQuerySet(descriptor));
+    } catch (error) {
+      gpu.memory.release(this.#ticks);
+      throw error;
+    }
   }
 
   /** For the descriptor of pass `index`. */

@@ -1,5 +1,7 @@
 /** Compiled shaders of a device, one for each text. */
-import { DeviceError } from "./errors.ts";
+import { catchErrors } from "./error-scopes.ts";
+import { DeviceError, messageOf } from "./errors.ts";
+import { DeviceLoss } from "./loss.ts";
 
 /** How a shader sees one binding. */
 export type BindingAccess = "read" | "read_write" | "uniform";
@@ -19,6 +21,7 @@ const PREPARED_AT_ONCE = 4;
  */
 export class PipelineCache {
   readonly #device: GPUDevice;
+  readonly #loss: DeviceLoss;
   readonly #pipelines = new Map<string, Promise<CompiledPipeline>>();
   readonly #layouts = new Map<string, GPUBindGroupLayout>();
   /** What `prepare` was given and nobody has begun, in order. */
@@ -26,8 +29,9 @@ export class PipelineCache {
   #prepared = 0;
   #compileMs = 0;
 
-  constructor(device: GPUDevice) {
+  constructor(device: GPUDevice, loss = new DeviceLoss(device)) {
     this.#device = device;
+    this.#loss = loss;
   }
 
   /** Distinct pipelines compiled so far. */
@@ -40,13 +44,20 @@ export class PipelineCache {
     return this.#compileMs;
   }
 
-  /** The pipeline for `code`, entry point `main`. Rejects with a `DeviceError` that names the kernel. */
+  /**
+   * The pipeline for `code`, entry point `main`. Rejects with a `DeviceError` that names the kernel. What has failed is
+   * tried again by the next call: memory may be free again.
+   */
   get(label: string, code: string, bindings: readonly BindingAccess[]): Promise<CompiledPipeline> {
     let entry = this.#pipelines.get(code);
     if (entry === undefined) {
       this.#waiting.delete(code);
-      entry = this.#compile(label, code, bindings);
+      entry = this.#loss.orEnd(this.#compile(label, code, bindings));
       this.#pipelines.set(code, entry);
+      entry.catch(() => {
+        this.#pipelines.delete(code);
+        this.#layouts.delete(bindings.join(","));
+      });
     }
     return entry;
   }
@@ -85,11 +96,27 @@ export class PipelineCache {
     bindings: readonly BindingAccess[],
   ): Promise<CompiledPipeline> {
     const start = performance.now();
+    let reason: string;
+    try {
+      const { value, error } = catchErrors(this.#device, () => this.#begin(label, code, bindings));
+      const made = await value.creation;
+      const invalid = await error;
+      if ("pipeline" in made && invalid === null)
+        return { pipeline: made.pipeline, layout: value.layout };
+      reason = invalid?.message ?? ("failure" in made ? messageOf(made.failure) : "unknown");
+    } catch (error) {
+      reason = messageOf(error);
+    } finally {
+      this.#compileMs += performance.now() - start;
+    }
+    const failure = `device: kernel "${label}" does not compile here: ${reason}`;
+    throw await this.#loss.behind(new DeviceError(failure));
+  }
+
+  #begin(label: string, code: string, bindings: readonly BindingAccess[]) {
     const device = this.#device;
     const layout = this.#layout(bindings);
-    device.pushErrorScope("validation");
     const module = device.createShaderModule({ label, code });
-    // The pipeline is created before the scope is popped so that one await serves both.
     const creation = device
       .createComputePipelineAsync({
         label,
@@ -98,14 +125,9 @@ export class PipelineCache {
       })
       .then(
         (pipeline) => ({ pipeline }),
-        (error: unknown) => ({ error }),
+        (failure: unknown) => ({ failure }),
       );
-    const invalid = await device.popErrorScope();
-    const result = await creation;
-    this.#compileMs += performance.now() - start;
-    if ("pipeline" in result && invalid === null) return { pipeline: result.pipeline, layout };
-    const reason = invalid?.message ?? String("error" in result ? result.error : "unknown");
-    throw new DeviceError(`device: kernel "${label}" does not compile here: ${reason}`);
+    return { layout, creation };
   }
 
   #layout(bindings: readonly BindingAccess[]): GPUBindGroupLayout {

@@ -7,6 +7,7 @@ import { DeviceError } from "../gpu/errors.ts";
 import type { PassSpan } from "../gpu/pass-timer.ts";
 import { PassTimer } from "../gpu/pass-timer.ts";
 import { ShapeError } from "../gpu/shape.ts";
+import { recordPass, submit, submitPass } from "../gpu/submit.ts";
 import { readBytes, submittedWorkDone, uploadBytes } from "../gpu/transfer.ts";
 import type { BindGroups } from "./execution/compiled-plans.ts";
 import { CompiledPlans } from "./execution/compiled-plans.ts";
@@ -184,9 +185,9 @@ export class Program {
       if (data instanceof Uint8Array) {
         uploadBytes(this.#gpu, buffer, 0, data);
       } else {
-        const encoder = this.#gpu.device.createCommandEncoder({ label: `input ${name}` });
-        encoder.copyBufferToBuffer(data, 0, buffer, 0, size);
-        this.#gpu.device.queue.submit([encoder.finish()]);
+        submit(this.#gpu, `input ${name}`, (encoder) => {
+          encoder.copyBufferToBuffer(data, 0, buffer, 0, size);
+        });
       }
     }
   }
@@ -286,12 +287,7 @@ export class Program {
 
   /** Submits steps in one pass; resolves when they are done. */
   #submit(from: number, to: number): Promise<void> {
-    const { device } = this.#gpu;
-    const encoder = device.createCommandEncoder({ label: "program" });
-    const pass = encoder.beginComputePass({ label: "program" });
-    this.#record(pass, from, to);
-    pass.end();
-    device.queue.submit([encoder.finish()]);
+    submitPass(this.#gpu, "program", (pass) => this.#record(pass, from, to));
     return submittedWorkDone(this.#gpu);
   }
 
@@ -301,20 +297,16 @@ export class Program {
     to: number,
     onTimes: NonNullable<RunOptions["onTimes"]>,
   ): Promise<void> {
-    const { device } = this.#gpu;
     const steps = this.plan.steps.slice(from, to);
     const timer = new PassTimer(this.#gpu, steps.length);
-    const encoder = device.createCommandEncoder({ label: "timed program" });
-    steps.forEach(({ node }, index) => {
-      const pass = encoder.beginComputePass({
-        label: node.path,
-        timestampWrites: timer.writes(index),
+    submit(this.#gpu, "timed program", (encoder) => {
+      steps.forEach(({ node }, index) => {
+        const step = from + index;
+        const descriptor = { label: node.path, timestampWrites: timer.writes(index) };
+        recordPass(encoder, descriptor, (pass) => this.#record(pass, step, step + 1));
       });
-      this.#record(pass, from + index, from + index + 1);
-      pass.end();
+      timer.resolve(encoder);
     });
-    timer.resolve(encoder);
-    device.queue.submit([encoder.finish()]);
     const spans = await timer.read();
     onTimes(
       steps.map(({ node, kernel, plan, cost }, index) => ({

@@ -3,7 +3,13 @@ import { abortable } from "../abort.ts";
 import type { Caps } from "../gpu/caps.ts";
 import { fasterDType } from "../gpu/caps.ts";
 import type { Gpu } from "../gpu/device.ts";
-import { adoptDevice, requestGpu, withMatrixUnits, withVariants } from "../gpu/device.ts";
+import {
+  adoptDevice,
+  requestGpu,
+  withMatrixUnits,
+  withOwnErrors,
+  withVariants,
+} from "../gpu/device.ts";
 import type { DType } from "../gpu/dtype.ts";
 import { messageOf } from "../gpu/errors.ts";
 import type { MemoryUse } from "../gpu/memory.ts";
@@ -47,7 +53,10 @@ import { VARIANT_RULES, modelVariants } from "./tuning/model-variants.ts";
 
 /** How a model is loaded. */
 export interface LoadOptions extends VariantOptions {
-  /** The device to use: ours, or a GPUDevice shared with other code. Default: a new one. */
+  /**
+   * The device to use: ours, or a GPUDevice shared with other code and other models. Each hears of its own errors only.
+   * Default: a new one.
+   */
   readonly gpu?: Gpu | GPUDevice;
   /**
    * Storage of weights and activations; arithmetic is always f32. "auto" is f16 on GPUs and f32 on software
@@ -161,8 +170,7 @@ export class RcodModel {
 
   /** Frees everything on the device, and the device itself when `loadModel` made it. Idempotent. */
   dispose(): void {
-    this.#pipeline.dispose();
-    this.#ownedGpu?.destroy();
+    this.#pipeline.dispose(() => this.#ownedGpu?.destroy());
   }
 }
 
@@ -203,12 +211,12 @@ export async function loadModel(
   const files = abortableFiles(model);
   const configs = await readConfigs(files, signal);
   const given = options.gpu;
-  const gpu =
-    given === undefined
-      ? await abortable(requestGpu(), signal, (late) => late.destroy())
-      : "pipelines" in given
-        ? given
-        : await abortable(withMatrixUnits(adoptDevice(given)), signal);
+  const isOurs = given !== undefined && "pipelines" in given;
+  const request = (): Promise<Gpu> =>
+    given && !isOurs ? withMatrixUnits(adoptDevice(given)) : requestGpu();
+  const gpu = withOwnErrors(
+    isOurs ? given : await abortable(request(), signal, (late) => late.destroy()),
+  );
   const dtype: DType = precision === "auto" ? fasterDType(gpu.caps) : precision;
   let planned: PlannedNetworks | undefined;
   try {
@@ -226,14 +234,10 @@ export async function loadModel(
         onProgress?.({ stage: "load", stageFraction: fraction, fraction, bytesLoaded, bytesTotal });
       },
     });
-    return new RcodModel(
-      new Pipeline(tuned, configs, weights, dtype, planned),
-      tuned,
-      given === undefined,
-    );
+    return new RcodModel(new Pipeline(tuned, configs, weights, dtype, planned), tuned, !isOurs);
   } catch (error) {
     planned?.clear();
-    if (given === undefined) gpu.destroy();
+    if (!isOurs) gpu.destroy();
     throw error;
   }
 }

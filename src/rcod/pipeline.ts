@@ -5,6 +5,7 @@
  * only UNet and decoder.
  */
 import type { Gpu } from "../gpu/device.ts";
+import { withOwnErrors } from "../gpu/device.ts";
 import type { DType } from "../gpu/dtype.ts";
 import { DeviceError } from "../gpu/errors.ts";
 import { submittedWorkDone } from "../gpu/transfer.ts";
@@ -143,13 +144,14 @@ export class Pipeline {
     disposal.throwIfAborted();
     const call = this.#accepted(image, { ...options, signal }, identity);
     const { gpu } = this.#context;
-    const taken = takeSource(gpu, image);
+    const taken = takeSource(withOwnErrors(gpu), image); // a call under way has other errors
     taken.catch(() => undefined); // told when the call's turn comes, if it does
     return this.#queue.run(async () => {
       try {
         return await this.#upscale(call, await taken);
       } catch (error) {
         if (error instanceof DeviceError) await this.#startAfresh();
+        gpu.scopes.forget(); // what comes late is not the next call's
         throw error;
       } finally {
         await taken.then(
@@ -161,15 +163,16 @@ export class Pipeline {
   }
 
   /**
-   * Frees everything on the device, weights included; a call under way ends first, with a `DeviceError`.
-   * Idempotent.
+   * Frees everything on the device, weights included, and calls `onFreed`; a call under way ends first, with a
+   * `DeviceError`. Idempotent.
    */
-  dispose(): void {
+  dispose(onFreed?: () => void): void {
     if (this.#disposal.signal.aborted) return;
     this.#disposal.abort(new DeviceError("device: this model was disposed. Load it again"));
     const free = (): void => {
       this.#dropBuffers();
       disposeWeights(this.#context.weights);
+      onFreed?.();
     };
     if (this.#queue.isIdle) free();
     else void this.#queue.settled().then(free);
@@ -199,7 +202,7 @@ export class Pipeline {
     return { identity, size, options, output, settings, geometry, mask, context };
   }
 
-  /** Buffers made when memory ran out stay invalid, and their errors keep coming: drops both. */
+  /** Buffers made when memory ran out stay invalid: frees them, and waits until the device has done with them. */
   async #startAfresh(): Promise<void> {
     this.#dropBuffers();
     await submittedWorkDone(this.#context.gpu).catch(() => undefined);
@@ -208,7 +211,7 @@ export class Pipeline {
   async #upscale(call: AcceptedCall, image: SourceImage): Promise<UpscaleResult | TextureResult> {
     const { options, output, settings, geometry, mask, context } = call;
     const { inspector } = context;
-    const { memory } = context.gpu;
+    const { memory, scopes } = context.gpu;
     options.signal?.throwIfAborted();
     memory.resetPeak();
     // What is captured needs plans of its own.
@@ -222,6 +225,7 @@ export class Pipeline {
     const z = await predictLatents(context, encoded, timesteps, options, clock);
     const pixels = await this.#pixels(context, z, encoded, image, options, output, clock);
     try {
+      await scopes.settled();
       const use = memory.use();
       const timingsMs = clock.finish();
       options.signal?.throwIfAborted();
@@ -235,7 +239,7 @@ export class Pipeline {
         peakActivationBytes: use.byPurpose["activations"]?.peak ?? 0,
       };
     } catch (error) {
-      destroyPixels(pixels); // nobody takes them: the caller's onProgress has thrown, or the call was aborted
+      destroyPixels(pixels); // nobody takes them: the device or the caller's onProgress has failed, or the call was aborted
       throw error;
     }
   }
@@ -254,9 +258,9 @@ export class Pipeline {
     const { memory } = gpu;
     const decoding = [context, z, encoded, options, clock] as const;
     if (options.depth === 16 && !isOnDevice(image)) {
-      const { finishDeep } = await import("./deep/finish-deep.ts");
       const floats = await decodeToFloats(...decoding).finally(() => memory.release(z));
       clock.start("color");
+      const { finishDeep } = await import("./deep/finish-deep.ts");
       const { deepColors, geometry } = encoded;
       if (deepColors === undefined) throw new Error("internal: the source was enlarged in 8 bits");
       const method = options.colorFix ?? this.configs.rcod.colorFix;

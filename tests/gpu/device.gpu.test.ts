@@ -1,12 +1,14 @@
 /** Failures of a real device: each test has its own, because it does not survive. */
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { DEFAULT_LIMITS } from "../../src/gpu/caps.ts";
 import type { Gpu } from "../../src/gpu/device.ts";
-import { adoptDevice } from "../../src/gpu/device.ts";
+import { adoptDevice, withOwnErrors } from "../../src/gpu/device.ts";
 import { DeviceError, DeviceLostError } from "../../src/gpu/errors.ts";
+import { BUFFER_USAGE } from "../../src/gpu/memory.ts";
+import { submit } from "../../src/gpu/submit.ts";
 import { readBytes, submittedWorkDone } from "../../src/gpu/transfer.ts";
 import type { NodeGpuOptions } from "../../src/node/gpu.ts";
-import { requestNodeGpu } from "../../src/node/gpu.ts";
+import { nodeGpuProvider, requestNodeGpu } from "../../src/node/gpu.ts";
 
 const opened: Gpu[] = [];
 async function open(options: NodeGpuOptions = {}): Promise<Gpu> {
@@ -17,6 +19,19 @@ async function open(options: NodeGpuOptions = {}): Promise<Gpu> {
 afterEach(() => {
   for (const gpu of opened.splice(0)) gpu.destroy();
 });
+
+/** A device that nobody has wrapped. */
+async function requestedDevice(): Promise<{ readonly device: GPUDevice }> {
+  const adapter = await (await nodeGpuProvider()).requestAdapter();
+  return { device: await (adapter as GPUAdapter).requestDevice() };
+}
+
+/** Messages that the device's own handlers get from now on. */
+function listen(device: GPUDevice): string[] {
+  const heard: string[] = [];
+  device.addEventListener("uncapturederror", ({ error }) => heard.push(error.message));
+  return heard;
+}
 
 describe("a device", () => {
   it("has exactly the limits and features that caps tell", async () => {
@@ -44,23 +59,120 @@ describe("a device", () => {
   });
 });
 
-describe("an error that no scope has caught", () => {
-  it("is thrown at the next check, once", async () => {
-    const gpu = await open();
-    gpu.throwIfFailed();
-    gpu.device.createBuffer({ label: "impossible", size: 16, usage: 0x1 | 0x80 }); // MAP_READ | STORAGE
-    await expect(submittedWorkDone(gpu)).rejects.toThrow(/^device: .*usage/i);
-    gpu.throwIfFailed();
-    await submittedWorkDone(gpu);
-  });
+/** Usage that no buffer can have. */
+const IMPOSSIBLE = BUFFER_USAGE.MAP_READ | BUFFER_USAGE.STORAGE;
 
-  it("is a DeviceError and not a loss", async () => {
+describe("an error of our own work", () => {
+  it("is thrown at the next wait, once, and reaches nobody else", async () => {
     const gpu = await open();
-    gpu.device.createBuffer({ size: 16, usage: 0x1 | 0x80 });
+    const heard = listen(gpu.device);
+    gpu.throwIfFailed();
+    gpu.memory.create("impossible", 16, "staging", IMPOSSIBLE);
     const error: unknown = await submittedWorkDone(gpu).catch((caught: unknown) => caught);
     expect(error).toBeInstanceOf(DeviceError);
     expect(error).not.toBeInstanceOf(DeviceLostError);
+    expect((error as Error).message).toMatch(/^device: .*usage/i);
+    gpu.throwIfFailed();
+    await submittedWorkDone(gpu);
     expect(gpu.lostError).toBeUndefined();
+    expect(heard).toEqual([]);
+  });
+
+  it("goes to the user whose work it was, whatever the others do meanwhile", async () => {
+    const gpu = await open();
+    const [first, second] = [withOwnErrors(gpu), withOwnErrors(gpu)];
+    const waits = [first, second].map((user) => {
+      user.memory.create("x", 16, "staging", user === first ? IMPOSSIBLE : undefined);
+      return submittedWorkDone(user);
+    });
+    await expect(waits[0]).rejects.toThrow(DeviceError);
+    await waits[1];
+    await submittedWorkDone(gpu);
+    expect(gpu.memory.use().currentBytes).toBe(32); // the buffers are in one account
+  });
+
+  it("is forgotten on demand, also while it is on its way", async () => {
+    const gpu = await open();
+    gpu.memory.create("impossible", 16, "staging", IMPOSSIBLE);
+    gpu.scopes.forget();
+    await submittedWorkDone(gpu);
+  });
+
+  it.each([
+    ["createBuffer", (gpu: Gpu) => void gpu.memory.create("x", 16, "staging")],
+    ["createCommandEncoder", (gpu: Gpu) => submit(gpu, "x", () => undefined)],
+    ["pushErrorScope", (gpu: Gpu) => submit(gpu, "x", () => undefined)],
+    ["popErrorScope", (gpu: Gpu) => submit(gpu, "x", () => undefined)],
+  ] as const)("is typed where %s throws, and leaves no scope open", async (name, work) => {
+    const { device } = await open();
+    let isBroken = true;
+    const faulty = new Proxy(device, {
+      get(target, property): unknown {
+        const value = Reflect.get(target, property) as unknown;
+        if (typeof value !== "function") return value;
+        return (...given: unknown[]): unknown => {
+          if (property === name && isBroken) throw new RangeError("no room");
+          return Reflect.apply(value, target, given);
+        };
+      },
+    });
+    const gpu = adoptDevice(faulty);
+    const error: unknown = await (async () => {
+      work(gpu);
+      await gpu.scopes.settled();
+    })().catch((caught: unknown) => caught);
+    expect(error).toBeInstanceOf(DeviceError);
+    expect((error as Error).message).toContain("no room");
+    isBroken = false;
+    if (name === "popErrorScope") return;
+    await submittedWorkDone(gpu);
+    await expect(device.popErrorScope()).rejects.toThrow("No error scopes");
+  });
+});
+
+describe("an error of others on the device", () => {
+  it("reaches their handlers and scopes, and no call of ours", async () => {
+    const { device } = await open();
+    const heard = listen(device);
+    const gpu = adoptDevice(device);
+    device.pushErrorScope("validation");
+    gpu.memory.create("x", 16, "staging");
+    device.createBuffer({ label: "in a scope", size: 16, usage: IMPOSSIBLE });
+    const waiting = submittedWorkDone(gpu);
+    const caught = device.popErrorScope();
+    device.createBuffer({ label: "theirs", size: 16, usage: IMPOSSIBLE });
+    await waiting;
+    await submittedWorkDone(gpu);
+    expect((await caught)?.message).toContain("in a scope");
+    await expect.poll(() => heard.length).toBe(1);
+    expect(heard[0]).toContain("theirs");
+  });
+});
+
+describe("one device of several users", () => {
+  it("has its shaders in common until the last one is destroyed", async () => {
+    const { device, pipelines } = await open();
+    const [first, second] = [adoptDevice(device), adoptDevice(device)];
+    expect([first.pipelines, second.pipelines]).toEqual([pipelines, pipelines]);
+    const mine = second.memory.create("x", 16, "staging");
+    first.memory.create("y", 16, "staging");
+    first.destroy();
+    first.destroy(); // counts once
+    expect(first.memory.use().currentBytes).toBe(0);
+    expect((await readBytes(second, mine, 0, 16)).length).toBe(16);
+    expect(adoptDevice(device).pipelines).toBe(pipelines);
+  });
+
+  it("keeps nothing of those who are gone", async () => {
+    const { device } = await requestedDevice();
+    const listeners = vi.spyOn(device, "addEventListener");
+    const first = adoptDevice(device);
+    first.destroy();
+    const second = adoptDevice(device);
+    expect(second.pipelines).not.toBe(first.pipelines);
+    expect(second.lost).toBe(first.lost); // one reaction to the loss, however many come and go
+    expect(listeners).not.toHaveBeenCalled();
+    device.destroy();
   });
 });
 

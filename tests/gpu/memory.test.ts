@@ -1,6 +1,7 @@
 /** Accounting of buffers, on a device that only counts. */
 import { describe, expect, it } from "vitest";
 import { BASELINE_CAPS } from "../../src/gpu/caps.ts";
+import type { ErrorScopes } from "../../src/gpu/error-scopes.ts";
 import { DeviceError } from "../../src/gpu/errors.ts";
 import { BUFFER_USAGE, DeviceMemory } from "../../src/gpu/memory.ts";
 
@@ -21,7 +22,8 @@ function fakeMemory(limits: Partial<typeof BASELINE_CAPS.limits> = {}) {
     },
   } as unknown as GPUDevice;
   const caps = { ...BASELINE_CAPS, limits: { ...BASELINE_CAPS.limits, ...limits } };
-  return { memory: new DeviceMemory(device, caps), made };
+  const scopes = { run: <T>(work: () => T) => work() } as ErrorScopes;
+  return { memory: new DeviceMemory(device, caps, scopes), made };
 }
 
 describe("DeviceMemory", () => {

@@ -526,9 +526,8 @@ describe("failure and disposal", () => {
       const expected = (await own.upscale({ ...image })).image.data;
       const run = own.upscale(image, {
         onProgress: ({ stage }) => {
-          // An error that no scope catches, as running out of memory is one.
           if (stage === "unet")
-            setup.gpu.device.createBuffer({ label: "broken", size: 16, usage: 0xffff });
+            setup.gpu.memory.release(setup.gpu.memory.create("broken", 16, "staging", 0xffff));
         },
       });
       await expect(run).rejects.toThrow(DeviceError);

@@ -75,7 +75,7 @@ export class CompiledPlans {
 
   /** Binds all operands. `paths` name the plans in the labels of bind groups, for the device's messages. */
   bind(operandOf: OperandOf, paths?: readonly string[]): BindGroups {
-    return this.#dispatches.map(({ dispatch, layout, plan }, i) => {
+    const bindOne = ({ dispatch, layout, plan }: CompiledDispatch, i: number): GPUBindGroup => {
       const { label, operands, params } = dispatch;
       const entries = operands.map(({ name }, binding): GPUBindGroupEntry => ({
         binding,
@@ -90,7 +90,8 @@ export class CompiledPlans {
         layout,
         entries,
       });
-    });
+    };
+    return this.#gpu.scopes.run(() => this.#dispatches.map(bindOne));
   }
 
   /** Records the plans `from` … `to − 1`, by default all, with bind groups of `bind`. */
@@ -112,7 +113,7 @@ export class CompiledPlans {
   setParams(plan: number, params: readonly Uint8Array<ArrayBuffer>[]): void {
     const first = this.#first[plan] as number;
     params.forEach((bytes, i) => {
-      this.#gpu.device.queue.writeBuffer(this.#params, (first + i) * this.#stride, bytes);
+      uploadBytes(this.#gpu, this.#params, (first + i) * this.#stride, bytes);
     });
   }
 

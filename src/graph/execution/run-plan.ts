@@ -1,6 +1,7 @@
 /** Runs kernel plans outside a graph: weight packing at load, image operators, kernel tests. */
 import { abortable } from "../../abort.ts";
 import type { Gpu } from "../../gpu/device.ts";
+import { submitPass } from "../../gpu/submit.ts";
 import type { KernelPlan } from "../../kernels/kernel.ts";
 import type { OperandBuffers } from "./recorder.ts";
 import { Recorder } from "./recorder.ts";
@@ -19,11 +20,7 @@ export async function runPlan(
   const creation = Recorder.create(gpu, [{ plan }], [operands]);
   const recorder = await abortable(creation, signal, (late) => late.dispose());
   try {
-    const encoder = gpu.device.createCommandEncoder({ label: plan.variant });
-    const pass = encoder.beginComputePass({ label: plan.variant });
-    recorder.record(pass, 1);
-    pass.end();
-    gpu.device.queue.submit([encoder.finish()]);
+    submitPass(gpu, plan.variant, (pass) => recorder.record(pass, 1));
   } finally {
     recorder.dispose();
   }

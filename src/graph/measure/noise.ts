@@ -2,6 +2,8 @@
 import type { Gpu } from "../../gpu/device.ts";
 import type { DType } from "../../gpu/dtype.ts";
 import { floatToHalfBits } from "../../gpu/dtype.ts";
+import { submit } from "../../gpu/submit.ts";
+import { uploadBytes } from "../../gpu/transfer.ts";
 
 const BLOCK_BYTES = 65_536;
 
@@ -12,16 +14,21 @@ const BLOCK_BYTES = 65_536;
 export function noiseBuffer(gpu: Gpu, label: string, byteLength: number, dtype: DType): GPUBuffer {
   const buffer = gpu.memory.create(label, byteLength, "activations");
   const block = noiseBlock(dtype, Math.min(BLOCK_BYTES, buffer.size));
-  gpu.device.queue.writeBuffer(buffer, 0, block);
-  const source = gpu.memory.create(label, block.byteLength, "staging");
-  gpu.device.queue.writeBuffer(source, 0, block);
-  const encoder = gpu.device.createCommandEncoder({ label });
-  for (let at = block.byteLength; at < buffer.size; at += block.byteLength) {
-    encoder.copyBufferToBuffer(source, 0, buffer, at, Math.min(block.byteLength, buffer.size - at));
+  try {
+    const source = gpu.memory.create(label, block.byteLength, "staging");
+    uploadBytes(gpu, source, 0, block);
+    submit(gpu, label, (encoder) => {
+      for (let at = 0; at < buffer.size; at += block.byteLength) {
+        const size = Math.min(block.byteLength, buffer.size - at);
+        encoder.copyBufferToBuffer(source, 0, buffer, at, size);
+      }
+    });
+    gpu.memory.release(source);
+    return buffer;
+  } catch (error) {
+    gpu.memory.release(buffer);
+    throw error;
   }
-  gpu.device.queue.submit([encoder.finish()]);
-  gpu.memory.release(source);
-  return buffer;
 }
 
 function noiseBlock(dtype: DType, byteLength: number): Uint8Array<ArrayBuffer> {

@@ -9,6 +9,7 @@ import type { Gpu } from "../../gpu/device.ts";
 import type { DType } from "../../gpu/dtype.ts";
 import { storedFloats } from "../../gpu/dtype.ts";
 import { messageOf } from "../../gpu/errors.ts";
+import { recordPass, submit } from "../../gpu/submit.ts";
 import { readBytes, submittedWorkDone } from "../../gpu/transfer.ts";
 import { attention } from "../../kernels/attention/attention.ts";
 import { conv2d } from "../../kernels/contraction/conv2d.ts";
@@ -238,12 +239,10 @@ async function runVariant(
     const recorder = await Recorder.create(gpu, [{ plan }], [buffers]);
     made = recorder;
     const y = buffers["y"] as GPUBuffer;
-    const encoder = gpu.device.createCommandEncoder({ label: "tune" });
-    encoder.clearBuffer(y); // so that what a variant skips is not the last one's result
-    const pass = encoder.beginComputePass({ label: "tune" });
-    recorder.record(pass, 1);
-    pass.end();
-    gpu.device.queue.submit([encoder.finish()]);
+    submit(gpu, "tune", (encoder) => {
+      encoder.clearBuffer(y); // so that what a variant skips is not the last one's result
+      recordPass(encoder, { label: "tune" }, (pass) => recorder.record(pass, 1));
+    });
     const output = await sampleOutput(gpu, y, dtype);
     const runMs = await clock.measure((timed) => recorder.record(timed, 1));
     return { variant, failure: null, recorder, output, runMs };
@@ -264,12 +263,12 @@ async function sampleOutput(gpu: Gpu, y: GPUBuffer, dtype: DType): Promise<Float
   const bytes = count === 1 ? y.size : WINDOW_BYTES;
   const picked = gpu.memory.create("tune samples", count * bytes, "staging");
   try {
-    const encoder = gpu.device.createCommandEncoder({ label: "tune samples" });
-    for (let i = 0; i < count; i++) {
-      const offset = count === 1 ? 0 : Math.floor((i * (y.size - bytes)) / (count - 1) / 16) * 16;
-      encoder.copyBufferToBuffer(y, offset, picked, i * bytes, bytes);
-    }
-    gpu.device.queue.submit([encoder.finish()]);
+    submit(gpu, "tune samples", (encoder) => {
+      for (let i = 0; i < count; i++) {
+        const offset = count === 1 ? 0 : Math.floor((i * (y.size - bytes)) / (count - 1) / 16) * 16;
+        encoder.copyBufferToBuffer(y, offset, picked, i * bytes, bytes);
+      }
+    });
     return storedFloats(await readBytes(gpu, picked, 0, count * bytes), dtype);
   } finally {
     gpu.memory.release(picked);

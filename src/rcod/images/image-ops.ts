@@ -1,6 +1,7 @@
 /** Whole-image operations on the device, on packed RGBA8: upload, Pillow resizes, colour fixes, readback. */
 import type { Gpu } from "../../gpu/device.ts";
 import type { DType } from "../../gpu/dtype.ts";
+import { submit } from "../../gpu/submit.ts";
 import { readBytes, uploadBytes } from "../../gpu/transfer.ts";
 import { runPlan } from "../../graph/execution/run-plan.ts";
 import { adainColorFix, waveletColorFix } from "../../kernels/image/color-fix.ts";
@@ -119,12 +120,13 @@ export async function resizeImage(
     const isHorizontal = problem.axis === "horizontal";
     const nextWidth = isHorizontal ? problem.outSize : current.width;
     const nextHeight = isHorizontal ? current.height : problem.outSize;
-    const next = createImage(gpu, "resized image", nextWidth, nextHeight);
+    let next: DeviceImage | undefined;
     try {
+      next = createImage(gpu, "resized image", nextWidth, nextHeight);
       const plan = resizeU8.plan(problem, gpu.caps);
       await runResize(gpu, plan, table, { src: current.buffer, dst: next.buffer });
     } catch (error) {
-      gpu.memory.release(next.buffer);
+      if (next) gpu.memory.release(next.buffer);
       throw error;
     } finally {
       if (current !== image) gpu.memory.release(current.buffer);
@@ -141,8 +143,9 @@ async function runResize(
   { starts, weights }: Pick<ResampleTable<Table>, "starts" | "weights">,
   operands: Readonly<Record<"src" | "dst", GPUBuffer | GPUBufferBinding>>,
 ): Promise<void> {
-  const tables = [starts, weights].map((table) => tableBuffer(gpu, table));
+  const tables: GPUBuffer[] = [];
   try {
+    for (const table of [starts, weights]) tables.push(tableBuffer(gpu, table));
     const [startTable, weightTable] = tables as [GPUBuffer, GPUBuffer];
     await runPlan(gpu, plan, { ...operands, starts: startTable, weights: weightTable });
   } finally {
@@ -232,17 +235,12 @@ export function cropImage(
   { x, y, width, height }: Rectangle,
 ): DeviceImage {
   const out = createImage(gpu, "cropped image", width, height);
-  const encoder = gpu.device.createCommandEncoder({ label: "crop" });
-  for (let row = 0; row < height; row++) {
-    encoder.copyBufferToBuffer(
-      image.buffer,
-      ((y + row) * image.width + x) * 4,
-      out.buffer,
-      row * width * 4,
-      width * 4,
-    );
-  }
-  gpu.device.queue.submit([encoder.finish()]);
+  submit(gpu, "crop", (encoder) => {
+    for (let row = 0; row < height; row++) {
+      const offset = ((y + row) * image.width + x) * 4;
+      encoder.copyBufferToBuffer(image.buffer, offset, out.buffer, row * width * 4, width * 4);
+    }
+  });
   return out;
 }
 

@@ -1,7 +1,9 @@
 /** Images in and out as GPU textures, without a way through the host. */
 import type { Gpu } from "../../gpu/device.ts";
+import { catchErrors, deviceError } from "../../gpu/error-scopes.ts";
 import { DeviceError } from "../../gpu/errors.ts";
 import { ShapeError } from "../../gpu/shape.ts";
+import { submit } from "../../gpu/submit.ts";
 import type { UpscaleOptions } from "../settings/options.ts";
 import type { Geometry } from "./geometry.ts";
 import type { DeviceImage } from "./image-ops.ts";
@@ -46,37 +48,39 @@ export function checkOutput(
 /** The texture's first mip level as a packed image, which the caller frees. */
 export async function imageOfTexture(gpu: Gpu, texture: GPUTexture): Promise<DeviceImage> {
   const image = createImage(gpu, "source image", texture.width, texture.height);
-  const { device } = gpu;
-  device.pushErrorScope("validation");
-  const encoder = device.createCommandEncoder({ label: "texture in" });
-  for (const { buffer, y, size } of rowCopies(image)) {
-    encoder.copyTextureToBuffer({ texture, origin: [0, y] }, buffer, size);
+  try {
+    const { error } = catchErrors(gpu.device, () => {
+      const encoder = gpu.device.createCommandEncoder({ label: "texture in" });
+      for (const { buffer, y, size } of rowCopies(image)) {
+        encoder.copyTextureToBuffer({ texture, origin: [0, y] }, buffer, size);
+      }
+      gpu.device.queue.submit([encoder.finish()]);
+    });
+    const invalid = await gpu.scopes.wait(() => error);
+    if (invalid === null) return image;
+    throw new DeviceError(
+      `device: the input texture cannot be read: ${invalid.message}. It must be alive and of the model's device: ` +
+        "load the model with { gpu: device }",
+    );
+  } catch (error) {
+    gpu.memory.release(image.buffer);
+    throw deviceError(error);
   }
-  device.queue.submit([encoder.finish()]);
-  const invalid = await device.popErrorScope();
-  if (invalid === null) return image;
-  gpu.memory.release(image.buffer);
-  throw new DeviceError(
-    `device: the input texture cannot be read: ${invalid.message}. It must be alive and of the model's device: ` +
-      "load the model with { gpu: device }",
-  );
 }
 
 /** A texture with the pixels of `image`, for drawing, rendering into and copying. The caller destroys it. */
 export function textureOfImage(gpu: Gpu, image: DeviceImage, label: string): GPUTexture {
   const { device } = gpu;
   const { width, height } = image;
-  const texture = device.createTexture({
-    label,
-    format: FORMAT,
-    size: [width, height],
-    usage: USAGE.COPY_SRC | USAGE.COPY_DST | USAGE.TEXTURE_BINDING | USAGE.RENDER_ATTACHMENT,
+  const usage = USAGE.COPY_SRC | USAGE.COPY_DST | USAGE.TEXTURE_BINDING | USAGE.RENDER_ATTACHMENT;
+  const texture = gpu.scopes.run(() =>
+    device.createTexture({ label, format: FORMAT, size: [width, height], usage }),
+  );
+  submit(gpu, "texture out", (encoder) => {
+    for (const { buffer, y, size } of rowCopies(image)) {
+      encoder.copyBufferToTexture(buffer, { texture, origin: [0, y] }, size);
+    }
   });
-  const encoder = device.createCommandEncoder({ label: "texture out" });
-  for (const { buffer, y, size } of rowCopies(image)) {
-    encoder.copyBufferToTexture(buffer, { texture, origin: [0, y] }, size);
-  }
-  device.queue.submit([encoder.finish()]);
   return texture;
 }
 

@@ -31,9 +31,8 @@ export async function finishImage(
   output: Output,
   clock: StageClock,
 ): Promise<Pixels> {
-  clock.start("color");
   const { gpu } = context;
-  const finished = await fixedImage(context, decoded, encoded, options);
+  const finished = await fixedImage(context, decoded, encoded, options, clock);
   const isReference = options.reference === true;
   const needsEnlarged = hasAlpha(image) || options.enlarged === true;
   const keepsFlat = !isReference && mayBeFlat(image);
@@ -94,6 +93,7 @@ async function fixedImage(
   decoded: DeviceImage,
   { source, geometry }: Encoded,
   options: UpscaleOptions,
+  clock: StageClock,
 ): Promise<DeviceImage> {
   let current = decoded;
   const replace = (next: DeviceImage): void => {
@@ -101,6 +101,7 @@ async function fixedImage(
     current = next;
   };
   try {
+    clock.start("color"); // calls the caller's onProgress, which may throw
     const method = options.colorFix ?? configs.rcod.colorFix;
     if (method !== "none")
       replace(await fixColors(gpu, source, current, method, roundingOf(options)));

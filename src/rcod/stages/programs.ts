@@ -1,5 +1,6 @@
 /** The compiled stages of a model and the activation memory that they share. */
 import type { Gpu } from "../../gpu/device.ts";
+import { submit } from "../../gpu/submit.ts";
 import type { PlanOptions } from "../../graph/plan.ts";
 import { planGraph } from "../../graph/plan.ts";
 import { Program } from "../../graph/program.ts";
@@ -75,9 +76,7 @@ export class StagePrograms {
   keep(program: Program, name: string): GPUBuffer {
     const { buffer, size } = program.result(name);
     const copy = this.#gpu.memory.create(name, size, "images");
-    const encoder = this.#gpu.device.createCommandEncoder({ label: name });
-    encoder.copyBufferToBuffer(buffer, 0, copy, 0, size);
-    this.#gpu.device.queue.submit([encoder.finish()]);
+    submit(this.#gpu, name, (encoder) => encoder.copyBufferToBuffer(buffer, 0, copy, 0, size));
     return copy;
   }
 

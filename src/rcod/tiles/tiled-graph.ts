@@ -7,6 +7,7 @@
 import type { Gpu } from "../../gpu/device.ts";
 import type { DType } from "../../gpu/dtype.ts";
 import { paddedChannels } from "../../gpu/shape.ts";
+import { submit } from "../../gpu/submit.ts";
 import { readBytes, uploadBytes } from "../../gpu/transfer.ts";
 import type { Graph, Weight } from "../../graph/ir/ir.ts";
 import { channelsOf } from "../../graph/ir/ir.ts";
@@ -335,8 +336,8 @@ class Spill {
   }
 
   #copy(from: GPUBuffer, to: GPUBuffer, size: number): void {
-    const encoder = this.#gpu.device.createCommandEncoder({ label: "waiting tile" });
-    encoder.copyBufferToBuffer(from, 0, to, 0, size);
-    this.#gpu.device.queue.submit([encoder.finish()]);
+    submit(this.#gpu, "waiting tile", (encoder) => {
+      encoder.copyBufferToBuffer(from, 0, to, 0, size);
+    });
   }
 }
