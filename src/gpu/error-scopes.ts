@@ -72,7 +72,6 @@ export class ErrorScopes {
 
   /** The same for work without a result: what it throws also comes with `settled`, so callers need not clean up here. */
   note(work: () => void): void {
-    if (this.#isOpen) return work();
     try {
       this.run(work);
     } catch (error) {
@@ -80,11 +79,14 @@ export class ErrorScopes {
     }
   }
 
-  /** Waits for `begin`'s promise. Rejects with the device's loss, an error of the work before, or else a `DeviceError`. */
+  /**
+   * Waits for `begin`'s promise. Rejects with the device's loss, an error of the work before, or else a `DeviceError` for what
+   * the promise says.
+   */
   async wait<T>(begin: () => Promise<T>): Promise<T> {
     this.throwIfFailed();
     try {
-      const value = await this.loss.orEnd(this.run(begin));
+      const value = await this.loss.orEnd(begin());
       await this.settled();
       return value;
     } catch (error) {

@@ -1,5 +1,6 @@
 /** Moving bytes between JavaScript and the device, in bounded pieces. */
 import type { Gpu } from "./device.ts";
+import type { Purpose } from "./memory.ts";
 import { BUFFER_USAGE } from "./memory.ts";
 import { submit } from "./submit.ts";
 
@@ -31,6 +32,20 @@ export function uploadBytes(
   });
 }
 
+/** A buffer that holds `data`, whose length is a multiple of 4. The caller releases it. */
+export function filledBuffer(
+  gpu: Gpu,
+  label: string,
+  data: Uint8Array,
+  ...kind: [purpose: Purpose, usage?: number]
+): GPUBuffer {
+  return gpu.scopes.run(() => {
+    const buffer = gpu.memory.create(label, data.byteLength, ...kind);
+    uploadBytes(gpu, buffer, 0, data);
+    return buffer;
+  });
+}
+
 /**
  * Copies `byteLength` bytes of a buffer to JavaScript. Rejects with the device's loss when it is gone, and with what failed in
  * the work before.
@@ -41,20 +56,25 @@ export async function readBytes(
   byteOffset: number,
   byteLength: number,
 ): Promise<Uint8Array<ArrayBuffer>> {
-  gpu.throwIfFailed();
   const size = Math.ceil(byteLength / 4) * 4;
   const { MAP_READ, COPY_DST } = BUFFER_USAGE;
-  const staging = gpu.memory.create("readback", size, "staging", MAP_READ | COPY_DST);
+  const { memory, scopes } = gpu;
+  let staging: GPUBuffer | undefined;
   try {
-    submit(gpu, "readback", (encoder) => {
-      encoder.copyBufferToBuffer(buffer, byteOffset, staging, 0, size);
-    });
-    return await gpu.scopes.wait(async () => {
-      await staging.mapAsync(1); // GPUMapMode.READ
-      return new Uint8Array(staging.getMappedRange(0, size).slice(0, byteLength));
+    return await scopes.wait(async () => {
+      const [made, mapped] = scopes.run(() => {
+        const to = memory.create("readback", size, "staging", MAP_READ | COPY_DST);
+        staging = to;
+        submit(gpu, "readback", (encoder) => {
+          encoder.copyBufferToBuffer(buffer, byteOffset, to, 0, size);
+        });
+        return [to, to.mapAsync(1)] as const; // GPUMapMode.READ
+      });
+      await mapped;
+      return new Uint8Array(made.getMappedRange(0, size).slice(0, byteLength));
     });
   } finally {
-    gpu.memory.release(staging);
+    if (staging) memory.release(staging);
   }
 }
 

@@ -98,27 +98,24 @@ describe("an error of our own work", () => {
     await submittedWorkDone(gpu);
   });
 
-  it.each([
-    ["createBuffer", (gpu: Gpu) => void gpu.memory.create("x", 16, "staging")],
-    ["createCommandEncoder", (gpu: Gpu) => submit(gpu, "x", () => undefined)],
-    ["pushErrorScope", (gpu: Gpu) => submit(gpu, "x", () => undefined)],
-    ["popErrorScope", (gpu: Gpu) => submit(gpu, "x", () => undefined)],
-  ] as const)("is typed where %s throws, and leaves no scope open", async (name, work) => {
+  const throwing = ["createBuffer", "createCommandEncoder", "pushErrorScope", "popErrorScope"];
+  it.each(throwing)("is typed where %s throws, and leaves no scope open", async (name) => {
     const { device } = await open();
     let isBroken = true;
     const faulty = new Proxy(device, {
-      get(target, property): unknown {
-        const value = Reflect.get(target, property) as unknown;
+      get(target, property) {
+        const value: unknown = Reflect.get(target, property);
         if (typeof value !== "function") return value;
         return (...given: unknown[]): unknown => {
           if (property === name && isBroken) throw new RangeError("no room");
-          return Reflect.apply(value, target, given);
+          return (value as (...all: unknown[]) => unknown).apply(target, given);
         };
       },
     });
     const gpu = adoptDevice(faulty);
     const error: unknown = await (async () => {
-      work(gpu);
+      if (name === "createBuffer") gpu.memory.create("x", 16, "staging");
+      else submit(gpu, "x", () => undefined);
       await gpu.scopes.settled();
     })().catch((caught: unknown) => caught);
     expect(error).toBeInstanceOf(DeviceError);

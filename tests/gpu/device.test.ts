@@ -1,6 +1,10 @@
 /** Negotiation with an adapter, on one that is made up. */
+import { setTimeout as pause } from "node:timers/promises";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { DEFAULT_LIMITS, MATRIX_FEATURE } from "../../src/gpu/caps.ts";
+import type { Gpu } from "../../src/gpu/device.ts";
 import { adoptDevice, requestGpu } from "../../src/gpu/device.ts";
 import { DeviceError } from "../../src/gpu/errors.ts";
 
@@ -62,6 +66,17 @@ describe("requestGpu says what to do", () => {
     await expect(requestGpu({ gpu })).rejects.toThrow(
       /no adapter answered. Check the graphics driver/,
     );
+  });
+
+  it("where asking for one fails", async () => {
+    const cause = new TypeError("not here");
+    const gpu = { requestAdapter: () => Promise.reject(cause) } as unknown as GPU;
+    const error: unknown = await requestGpu({ gpu }).catch((caught: unknown) => caught);
+    expect(error).toBeInstanceOf(DeviceError);
+    expect(error).toMatchObject({
+      message: "device: asking for an adapter failed: not here",
+      cause,
+    });
   });
 
   it("where the adapter gives no device", async () => {
@@ -214,5 +229,38 @@ describe("destroy", () => {
     const adopted = adoptDevice(device as unknown as GPUDevice);
     adopted.destroy();
     expect(device.destroy).not.toHaveBeenCalled();
+  });
+});
+
+describe("what gives the adapter", () => {
+  // Dawn's ends the process when it is collected before its devices.
+  it("is kept until the device is destroyed, and by the device after that", async () => {
+    setFlagsFromString("--expose-gc");
+    const collect = runInNewContext("gc") as () => void;
+    const request = async (): Promise<{ readonly given: WeakRef<GPU>; readonly gpu: Gpu }> => {
+      // Without mocks, which keep what they are called on.
+      const device = { ...fakeDevice([], {}), destroy: () => undefined };
+      const adapter = { features: new Set(), limits: {}, requestDevice: async () => device };
+      const gpu = { requestAdapter: async () => adapter } as unknown as GPU;
+      return { given: new WeakRef(gpu), gpu: await requestGpu({ gpu }) };
+    };
+    const isKept = async (given: WeakRef<GPU>): Promise<boolean> => {
+      for (let i = 0; i < 3; i++) {
+        await pause(1);
+        collect();
+      }
+      return given.deref() !== undefined;
+    };
+    const { given, gpu } = await request();
+    expect(await isKept(given)).toBe(true);
+    const own: { device?: GPUDevice } = { device: gpu.device };
+    gpu.destroy();
+    expect(await isKept(given)).toBe(true);
+    expect(own.device).toBeDefined();
+    const forgotten = await request().then((made) => {
+      made.gpu.destroy();
+      return made.given;
+    });
+    expect(await isKept(forgotten)).toBe(false);
   });
 });

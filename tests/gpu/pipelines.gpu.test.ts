@@ -64,6 +64,27 @@ describe("PipelineCache", () => {
     expect(begun).toHaveLength(6); // each once, and nobody asked for the last
   });
 
+  it("tries again what has failed once", async () => {
+    const { device } = setup.gpu;
+    let failures = 1;
+    const flaky = new Proxy(device, {
+      get(target, name) {
+        const value: unknown = Reflect.get(target, name);
+        if (typeof value !== "function") return value;
+        if (name !== "createComputePipelineAsync" || failures-- <= 0) return value.bind(target);
+        return () => Promise.reject(new DOMException("no memory", "OperationError"));
+      },
+    });
+    const cache = new PipelineCache(flaky);
+    const get = () => cache.get("flaky", shader("9.0"), ["read_write"]);
+    const both = await Promise.allSettled([get(), get()]); // one compilation
+    expect(both.map(({ status }) => status)).toEqual(["rejected", "rejected"]);
+    expect(both[0]).toMatchObject({ reason: expect.any(DeviceError) });
+    const made = await get();
+    expect(await get()).toBe(made);
+    expect(cache.size).toBe(1);
+  });
+
   it("tells of what is broken whoever asks for it", async () => {
     const cache = new PipelineCache(setup.gpu.device);
     cache.prepare("bad", shader("nonsense"), ["read_write"]);

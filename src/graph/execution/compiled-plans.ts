@@ -5,7 +5,7 @@
 import type { Gpu } from "../../gpu/device.ts";
 import { BUFFER_USAGE } from "../../gpu/memory.ts";
 import type { BindingAccess, CompiledPipeline } from "../../gpu/pipelines.ts";
-import { uploadBytes } from "../../gpu/transfer.ts";
+import { filledBuffer, uploadBytes } from "../../gpu/transfer.ts";
 import type { Dispatch, KernelPlan } from "../../kernels/kernel.ts";
 
 /** The buffer of operand `name` of plan number `plan`. Scratch is an operand too. */
@@ -48,8 +48,7 @@ export class CompiledPlans {
     const bytes = new Uint8Array(dispatches.length * this.#stride);
     dispatches.forEach(({ dispatch }, i) => bytes.set(dispatch.params, i * this.#stride));
     const usage = BUFFER_USAGE.UNIFORM | BUFFER_USAGE.COPY_DST;
-    this.#params = gpu.memory.create("params", bytes.byteLength, "params", usage);
-    uploadBytes(gpu, this.#params, 0, bytes);
+    this.#params = filledBuffer(gpu, "params", bytes, "params", usage);
   }
 
   /** Begins to compile, in the order of the plans; `create` finds what is done. */

@@ -3,7 +3,7 @@ import type { Gpu } from "../../gpu/device.ts";
 import type { DType } from "../../gpu/dtype.ts";
 import { floatToHalfBits } from "../../gpu/dtype.ts";
 import { submit } from "../../gpu/submit.ts";
-import { uploadBytes } from "../../gpu/transfer.ts";
+import { filledBuffer } from "../../gpu/transfer.ts";
 
 const BLOCK_BYTES = 65_536;
 
@@ -15,8 +15,7 @@ export function noiseBuffer(gpu: Gpu, label: string, byteLength: number, dtype: 
   const buffer = gpu.memory.create(label, byteLength, "activations");
   const block = noiseBlock(dtype, Math.min(BLOCK_BYTES, buffer.size));
   try {
-    const source = gpu.memory.create(label, block.byteLength, "staging");
-    uploadBytes(gpu, source, 0, block);
+    const source = filledBuffer(gpu, label, block, "staging");
     submit(gpu, label, (encoder) => {
       for (let at = 0; at < buffer.size; at += block.byteLength) {
         const size = Math.min(block.byteLength, buffer.size - at);

@@ -105,6 +105,12 @@ export class DeviceWeights {
     return buffer;
   }
 
+  /** Frees the buffers of zeros. After a failure of the device they may be invalid; whoever needs them next makes them anew. */
+  dropZeros(): void {
+    for (const buffer of this.#zeros.values()) this.#gpu.memory.release(buffer);
+    this.#zeros.clear();
+  }
+
   /**
    * Loads what is not there yet. `onProgress` gets bytes read of this call's total. At most one tensor is in
    * flight, so host memory stays at one chunk of an upload and device staging at one tensor.
@@ -173,10 +179,9 @@ export class DeviceWeights {
   dispose(): void {
     for (const weight of this.#modulated.values()) weight.dispose(this.#gpu);
     this.#modulated.clear();
-    for (const buffer of [...this.#buffers.values(), ...this.#zeros.values()])
-      this.#gpu.memory.release(buffer);
+    for (const buffer of this.#buffers.values()) this.#gpu.memory.release(buffer);
     this.#buffers.clear();
-    this.#zeros.clear();
+    this.dropZeros();
   }
 
   async #loadOne(weight: Weight, signal?: AbortSignal): Promise<GPUBuffer> {

@@ -2,7 +2,7 @@
 import type { Gpu } from "../../gpu/device.ts";
 import type { DType } from "../../gpu/dtype.ts";
 import { submit } from "../../gpu/submit.ts";
-import { readBytes, uploadBytes } from "../../gpu/transfer.ts";
+import { filledBuffer, readBytes, uploadBytes } from "../../gpu/transfer.ts";
 import { runPlan } from "../../graph/execution/run-plan.ts";
 import { adainColorFix, waveletColorFix } from "../../kernels/image/color-fix.ts";
 import type { Rounding } from "../../kernels/image/image-layout.ts";
@@ -223,9 +223,8 @@ type Table = Int32Array<ArrayBuffer> | Float32Array<ArrayBuffer>;
 
 /** A small lookup table on the device. */
 export function tableBuffer(gpu: Gpu, table: Table): GPUBuffer {
-  const buffer = gpu.memory.create("table", table.byteLength, "params");
-  uploadBytes(gpu, buffer, 0, new Uint8Array(table.buffer, table.byteOffset, table.byteLength));
-  return buffer;
+  const { buffer, byteOffset, byteLength } = table;
+  return filledBuffer(gpu, "table", new Uint8Array(buffer, byteOffset, byteLength), "params");
 }
 
 /** The pixels of a rectangle as a new image. */

@@ -9,7 +9,7 @@ import type { FileSet } from "../../weights/index.ts";
 import { DEGRADATION_DTYPE } from "../networks/degradation.ts";
 import type { DegradationTables } from "../networks/modulation.ts";
 import type { ModelPart, PartWeights } from "../networks/stage-graphs.ts";
-import { modelWeights, stageWeights } from "../networks/stage-graphs.ts";
+import { MODEL_PARTS, modelWeights, stageWeights } from "../networks/stage-graphs.ts";
 import type { ModelConfigs } from "../settings/model-configs.ts";
 import type { OpenModel, OpenModelOptions } from "./open-model.ts";
 import { openModel } from "./open-model.ts";
@@ -43,8 +43,7 @@ export interface LoadWeightsOptions extends OpenModelOptions {
 /** Frees the weights, and closes their files where they are still open. Idempotent. */
 export function disposeWeights(weights: LoadedWeights): void {
   weights.residency?.clear();
-  for (const part of ["clip", "vae", "unet", "mem", "degradation"] as const)
-    weights[part]?.dispose();
+  for (const part of MODEL_PARTS) weights[part]?.dispose();
   void weights.close?.().catch(() => undefined); // was only read
 }
 

@@ -15,7 +15,8 @@ import { decoderGraph, encoderGraph, memGraph, tokenGraph, unetGraph } from "./g
 import { blockCounts } from "./modulation.ts";
 
 /** The parts of a model: its networks by whose weights they are. */
-export type ModelPart = "clip" | "vae" | "unet" | "mem" | "degradation";
+export const MODEL_PARTS = ["clip", "vae", "unet", "mem", "degradation"] as const;
+export type ModelPart = (typeof MODEL_PARTS)[number];
 
 /** Weights of each part; none for a part that the model does not have. */
 export type PartWeights = Readonly<Record<ModelPart, readonly Weight[]>>;

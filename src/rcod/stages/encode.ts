@@ -1,5 +1,5 @@
 /** From an image to what does not depend on realism: enlarged source, visual tokens, latents. */
-import { uploadBytes } from "../../gpu/transfer.ts";
+import { filledBuffer } from "../../gpu/transfer.ts";
 import { packActivation } from "../../graph/pack-activation.ts";
 import type { RunOptions } from "../../graph/program.ts";
 import type { EnlargedSource } from "../images/enlarged-source.ts";
@@ -134,9 +134,7 @@ export async function encodeLatents(
   const { mean, logvar } = posterior;
   const values = seed === undefined ? mean : sampleLatents(mean, logvar, vae.scalingFactor, seed);
   const bytes = packActivation(values, vae.latentChannels, dtype);
-  const buffer = gpu.memory.create("latents", bytes.byteLength, "images");
-  uploadBytes(gpu, buffer, 0, bytes);
-  return buffer;
+  return filledBuffer(gpu, "latents", bytes, "images");
 }
 
 /**

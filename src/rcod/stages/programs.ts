@@ -8,6 +8,7 @@ import { SlotPool } from "../../graph/slot-pool.ts";
 import type { LoadedWeights } from "../loading/load.ts";
 import type { EnterOptions } from "../loading/stage-residency.ts";
 import type { WeightStage } from "../networks/stage-graphs.ts";
+import { MODEL_PARTS } from "../networks/stage-graphs.ts";
 import type { LoraPart } from "../settings/degradation-config.ts";
 import type { Network } from "./call-networks.ts";
 import type { PlannedNetworks } from "./planned-networks.ts";
@@ -84,6 +85,7 @@ export class StagePrograms {
   clear(): void {
     this.#planned?.clear();
     this.#dropPrograms();
+    for (const part of MODEL_PARTS) this.#weights[part]?.dropZeros();
     this.#weights.residency?.clear();
   }
 
