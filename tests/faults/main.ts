@@ -11,6 +11,7 @@ export async function main(args: readonly string[]): Promise<number> {
       every: { type: "string", default: "1" },
       only: { type: "string", default: "" },
       phase: { type: "string", default: "" },
+      limit: { type: "string", default: "2000" },
     },
   });
   const gpu = await requestNodeGpu();
@@ -20,13 +21,16 @@ export async function main(args: readonly string[]): Promise<number> {
     for (const phase of PHASES.filter((name) => name.includes(values.phase))) {
       const startedAt = performance.now();
       let shown = 0;
+      const show = (lines: readonly string[]): void => {
+        for (; shown < lines.length; shown++) process.stdout.write(`${lines[shown]}\n`);
+      };
       const { tried, rejected, wentOn, problems } = await injectFaults(gpu.device, scenario, {
         phases: [phase],
         every: Number(values.every),
-        onProgress({ problems: soFar }) {
-          for (; shown < soFar.length; shown++) process.stdout.write(`${soFar[shown]}\n`);
-        },
+        limitMs: Number(values.limit),
+        onProgress: (counts) => show(counts.problems),
       });
+      show(problems);
       const failed = new Set(problems.map((text) => text.split(": ", 2).join())).size;
       isClean &&= problems.length === 0;
       const seconds = ((performance.now() - startedAt) / 1000).toFixed(0);

@@ -251,6 +251,7 @@ describe("what gives the adapter", () => {
       }
       return given.deref() !== undefined;
     };
+    expect(await isKept((await request()).given)).toBe(true); // whoever has it may still wait
     const { given, gpu } = await request();
     expect(await isKept(given)).toBe(true);
     const own: { device?: GPUDevice } = { device: gpu.device };
