@@ -72,7 +72,7 @@ export async function leakLoop(page: Page, model: string, counts: LeakCounts): P
 async function leakLoopInNode(model: string, counts: LeakCounts): Promise<LeakReport> {
   const gpu = await requestNodeGpu();
   const loop = modelLoop(async (path) =>
-    loadModel(path === "minimal" ? memoryFiles(await minimalFiles()) : await folderFiles(path), {
+    loadModel(path === "minimal" ? memoryFiles(await minimalFiles()) : folderFiles(path), {
       gpu: gpu.device,
     }),
   );

@@ -40,7 +40,7 @@ export function catchErrors<T>(
 /** What has failed, or may still fail, since the errors were last forgotten. */
 interface Batch {
   first?: DeviceError;
-  readonly unsettled: Set<Promise<void>>;
+  readonly unsettled: Set<Promise<ScopeError | null>>;
 }
 
 /** Errors of one user's work on a device: of a model, or of whoever has the `Gpu`. */
@@ -61,7 +61,7 @@ export class ErrorScopes {
     this.#isOpen = true;
     try {
       const { value, error } = catchErrors(this.#device, work);
-      this.#expect(error);
+      void this.#note(error, this.#batch);
       return value;
     } catch (error) {
       throw deviceError(error);
@@ -114,13 +114,11 @@ export class ErrorScopes {
     this.#batch = { unsettled: new Set() };
   }
 
-  #expect(error: Promise<ScopeError | null>): void {
-    const batch = this.#batch;
-    const noted = error.then((found) => {
-      batch.unsettled.delete(noted);
-      if (found) batch.first ??= deviceError(found);
-    });
-    batch.unsettled.add(noted);
+  async #note(error: Promise<ScopeError | null>, batch: Batch): Promise<void> {
+    batch.unsettled.add(error);
+    const found = await error;
+    batch.unsettled.delete(error);
+    if (found) batch.first ??= deviceError(found);
   }
 }
 

@@ -187,7 +187,7 @@ export class FaultyDevice {
           ? new RangeError(message)
           : new DOMException(message, "OperationError");
       case "reject":
-        if (call === "popErrorScope") (void this.#real.popErrorScope(), this.#scopes.pop());
+        if (call === "popErrorScope") void method(...given);
         return Promise.reject(new DOMException(message, "OperationError"));
       case "lost":
       case "silent":

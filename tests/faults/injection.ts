@@ -3,8 +3,8 @@
  * with a typed error in time or gives the very picture, leaves nothing on the device, and later calls give that picture.
  */
 import { DeviceError } from "../../src/gpu/errors.ts";
-import type { LoadOptions } from "../../src/rcod/model.ts";
-import { RcodModel, loadModel } from "../../src/rcod/model.ts";
+import type { LoadOptions, RcodModel } from "../../src/rcod/model.ts";
+import { loadModel } from "../../src/rcod/model.ts";
 import type { FileSet } from "../../src/weights/index.ts";
 import type { Call, Failure } from "./faulty-device.ts";
 import { CALLS, CompiledShaders, FaultyDevice, failuresOf } from "./faulty-device.ts";

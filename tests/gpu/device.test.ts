@@ -239,7 +239,7 @@ describe("what gives the adapter", () => {
     const collect = runInNewContext("gc") as () => void;
     const request = async (): Promise<{ readonly given: WeakRef<GPU>; readonly gpu: Gpu }> => {
       // Without mocks, which keep what they are called on.
-      const device = { ...fakeDevice([], {}), destroy: () => undefined };
+      const device = Object.assign(fakeDevice([], {}), { destroy: () => undefined });
       const adapter = { features: new Set(), limits: {}, requestDevice: async () => device };
       const gpu = { requestAdapter: async () => adapter } as unknown as GPU;
       return { given: new WeakRef(gpu), gpu: await requestGpu({ gpu }) };
