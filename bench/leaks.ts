@@ -10,6 +10,7 @@ import { requestNodeGpu } from "../src/node/gpu.ts";
 import { loadModel } from "../src/rcod/model.ts";
 import { memoryFiles } from "../src/weights/index.ts";
 import { folderFiles } from "../src/weights/sources/node-source.ts";
+import { startFileServer } from "../tests/browser/file-server.ts";
 import { minimalFiles } from "../tests/rcod/support.ts";
 import { findChromium, withPage } from "./chromium.ts";
 import type { LoopState, ModelLoop } from "./leaks/model-loop.ts";
@@ -146,8 +147,11 @@ export async function main(args: readonly string[]): Promise<number> {
   if (choice === null) throw new Error("leaks: no browser. Set RCOD_CHROMIUM to a Chrome's path");
   return withPage(choice, async (page, address) => {
     await page.goto(`${address}bench/leaks/index.html`);
-    const model = values.model === "minimal" ? values.model : `${address}${values.model}`;
-    return show(await leakLoop(page, model, counts));
+    if (values.model !== "minimal")
+      return show(await leakLoop(page, `${address}${values.model}`, counts));
+    const server = await startFileServer();
+    server.mount("model", memoryFiles(await minimalFiles()));
+    return show(await leakLoop(page, `${server.address}/model`, counts));
   });
 }
 
