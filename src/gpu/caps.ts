@@ -82,6 +82,8 @@ export interface Caps {
    * `kernels/variant-choice.ts`.
    */
   readonly variants?: Readonly<Record<string, string>>;
+  /** Whether shaders count the values that they cannot store as they are: see `FAULTS` in `wgsl.ts`. Default false. */
+  readonly countsFaults?: boolean;
 }
 
 /** The WebGPU defaults: what every adapter guarantees. Kernels must have a variant that fits these. */

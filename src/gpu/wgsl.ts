@@ -27,6 +27,20 @@ export interface Operand {
   readonly boundTo?: string;
 }
 
+/**
+ * The operand with which shaders count what `pack` cannot store as it is: [0] values that are no finite numbers, [1] values
+ * beyond the largest half, which f16 clamps. A counter that none of them touches costs a comparison of bits a store;
+ * comparing numbers would not do, because compilers may assume that there is no NaN.
+ */
+export const FAULTS: Operand = {
+  name: "faults",
+  element: "atomic<u32>",
+  access: "read_write",
+};
+
+/** Bytes of the counters in `FAULTS`. */
+export const FAULT_BYTES = 8;
+
 /** What the library declares in front of a shader: storage type, operands, uniform, constants. */
 export interface ShaderHeader {
   /** What the device can do. */
@@ -52,7 +66,9 @@ export function shaderHeader(header: ShaderHeader): string {
   if (dtype === "f16" && caps.hasShaderF16) lines.push("enable f16;");
   lines.push(...(header.directives ?? []));
   if (header.constants) lines.push(constantsWgsl(header.constants));
-  lines.push(channels === 1 ? SINGLE_CHANNEL : quadDefinition(dtype, caps.hasShaderF16));
+  const counts = operands.includes(FAULTS);
+  if (counts) lines.push(noteFaultsWgsl(dtype));
+  lines.push(channels === 1 ? singleChannel(counts) : quadDefinition(dtype, caps, counts));
   operands.forEach(({ name, element, access }, binding) => {
     lines.push(
       `@group(0) @binding(${binding}) var<storage, ${access}> ${name}: array<${element}>;`,
@@ -77,21 +93,58 @@ const FLAT_GROUP = /* wgsl */ `fn flat_group(id: vec3<u32>, counts: vec3<u32>) -
   return id.x + id.y * counts.x;
 }`;
 
-const SINGLE_CHANNEL = /* wgsl */ `alias Quad = f32;
-fn unpack(q: Quad) -> f32 { return q; }
-fn pack(v: f32) -> Quad { return v; }`;
+/** Bits of the least f32 that is no finite number, and of the least that no half holds, rounded. */
+const FIRST_NON_FINITE = "0x7f800000u";
+const FIRST_BEYOND_HALF = "0x477ff000u";
 
-function quadDefinition(dtype: DType, hasShaderF16: boolean): string {
+/** What every store does for `FAULTS`; few instructions, since stores are many where loops are unrolled. */
+const noteFaultsWgsl = (dtype: DType): string => /* wgsl */ `var<private> fault_count: vec4<u32>;
+var<private> fault_bits: vec4<u32>;
+fn note_faults(v: vec4<f32>) {
+  let bits = bitcast<vec4<u32>>(v) & vec4<u32>(0x7fffffffu);
+  let limit = vec4<u32>(${dtype === "f16" ? FIRST_BEYOND_HALF : FIRST_NON_FINITE});
+  fault_count += select(vec4<u32>(0u), vec4<u32>(1u), bits >= limit);
+  fault_bits = max(fault_bits, bits);
+}`;
+
+/**
+ * A shader that hands to `FAULTS` what its invocations have noted. Its entry point becomes a function, so that it may return
+ * early. All faults of an invocation count as the worst of them. A loop, because SwiftShader runs both sides of an `if`.
+ */
+export function reportingFaults(body: string): string {
+  const entry = /(@compute[^{]*)fn main\(([^{]*)\) \{/.exec(body);
+  if (entry === null) throw new Error("internal: a shader without an entry point");
+  const [head, attributes = "", parameters = ""] = entry;
+  const plain = parameters.replaceAll(/@builtin\(\w+\) /g, "");
+  const names = [...plain.matchAll(/(\w+):/g)].map(([, name]) => name);
+  return /* wgsl */ `${body.replace(head, `fn run_kernel(${plain}) {`)}
+${attributes}fn main(${parameters}) {
+  run_kernel(${names.join(", ")});
+  let worst = max(max(fault_bits.x, fault_bits.y), max(fault_bits.z, fault_bits.w));
+  let kind = select(1u, 0u, worst >= ${FIRST_NON_FINITE});
+  for (var count = dot(fault_count, vec4<u32>(1u)); count > 0u; count = 0u) {
+    atomicAdd(&faults[kind], count);
+  }
+}
+`;
+}
+
+const singleChannel = (counts: boolean): string => /* wgsl */ `alias Quad = f32;
+fn unpack(q: Quad) -> f32 { return q; }
+fn pack(v: f32) -> Quad { ${counts ? "note_faults(vec4<f32>(v, 0.0, 0.0, 0.0)); " : ""}return v; }`;
+
+function quadDefinition(dtype: DType, { hasShaderF16 }: Caps, counts: boolean): string {
+  const note = counts ? "note_faults(v); " : "";
   if (dtype === "f32") {
     return /* wgsl */ `alias Quad = vec4<f32>;
 fn unpack(q: Quad) -> vec4<f32> { return q; }
-fn pack(v: vec4<f32>) -> Quad { return v; }`;
+fn pack(v: vec4<f32>) -> Quad { ${note}return v; }`;
   }
   if (hasShaderF16) {
     return /* wgsl */ `alias Quad = vec4<f16>;
 fn unpack(q: Quad) -> vec4<f32> { return vec4<f32>(q); }
 fn pack(v: vec4<f32>) -> Quad {
-  return vec4<f16>(clamp(v, vec4<f32>(-65504.0), vec4<f32>(65504.0)));
+  ${note}return vec4<f16>(clamp(v, vec4<f32>(-65504.0), vec4<f32>(65504.0)));
 }`;
   }
   return /* wgsl */ `alias Quad = vec2<u32>;
@@ -99,7 +152,7 @@ fn unpack(q: Quad) -> vec4<f32> {
   return vec4<f32>(unpack2x16float(q.x), unpack2x16float(q.y));
 }
 fn pack(v: vec4<f32>) -> Quad {
-  let c = clamp(v, vec4<f32>(-65504.0), vec4<f32>(65504.0));
+  ${note}let c = clamp(v, vec4<f32>(-65504.0), vec4<f32>(65504.0));
   return vec2<u32>(pack2x16float(c.xy), pack2x16float(c.zw));
 }`;
 }

@@ -30,6 +30,8 @@ export interface PlanOptions {
   readonly attentions?: readonly string[];
   /** Passes to leave out. */
   readonly without?: readonly PassName[];
+  /** Counts values that cannot be stored as they are: see `FAULTS`. Needs `ProgramOptions.faults`. Default false. */
+  readonly countsFaults?: boolean;
 }
 
 /** A graph lowered for a device: kernels, memory and weights, all without a GPU. */
@@ -54,8 +56,9 @@ export interface GraphPlan {
   readonly weights: readonly Weight[];
 }
 
-/** Plans `graph` for a device described by `caps`. Throws `ShapeError` for an unknown capture. */
-export function planGraph(graph: Graph, caps: Caps, options: PlanOptions = {}): GraphPlan {
+/** Plans `graph` for a device described by `given`. Throws `ShapeError` for an unknown capture. */
+export function planGraph(graph: Graph, given: Caps, options: PlanOptions = {}): GraphPlan {
+  const caps = options.countsFaults === true ? { ...given, countsFaults: true } : given;
   const captured = new Map<string, Value>();
   for (const path of options.captures ?? []) {
     const value = graph.named.get(path);

@@ -9,6 +9,7 @@ import { PassTimer } from "../gpu/pass-timer.ts";
 import { ShapeError } from "../gpu/shape.ts";
 import { recordPass, submit, submitPass } from "../gpu/submit.ts";
 import { readBytes, submittedWorkDone, uploadBytes } from "../gpu/transfer.ts";
+import { FAULTS } from "../gpu/wgsl.ts";
 import type { BindGroups } from "./execution/compiled-plans.ts";
 import { CompiledPlans } from "./execution/compiled-plans.ts";
 import type { Value } from "./ir/ir.ts";
@@ -44,6 +45,13 @@ export interface RunOptions {
   readonly onTimes?: (times: readonly StepTime[]) => void;
 }
 
+/** Runs a program: `Program.run`, or what does more beside it. */
+export type RunProgram = (
+  program: Program,
+  inputs: Readonly<Record<string, ProgramInput>>,
+  options: RunOptions,
+) => Promise<void>;
+
 /** A result on the host: values without channel padding. */
 export interface HostTensor {
   /** Channels last. */
@@ -76,6 +84,8 @@ export interface StepTime {
 export interface ProgramOptions {
   /** Activation memory shared with programs that never run at the same time. Default: memory of its own. */
   readonly pool?: SlotPool;
+  /** Counters of a plan that `countsFaults`; they stay with the caller. */
+  readonly faults?: GPUBufferBinding;
 }
 
 /** A planned graph on a device: compiled, bound, ready to run again and again. */
@@ -87,6 +97,7 @@ export class Program {
   readonly #pool: SlotPool;
   readonly #ownsPool: boolean;
   readonly #compiled: CompiledPlans;
+  readonly #faults: GPUBufferBinding | undefined;
   /** Of every step; valid for one generation of the pool. */
   #bindGroups: BindGroups = [];
   #generation = -1;
@@ -97,14 +108,15 @@ export class Program {
     plan: GraphPlan,
     weights: DeviceWeights,
     compiled: CompiledPlans,
-    sharedPool: SlotPool | undefined,
+    { pool, faults }: ProgramOptions,
   ) {
     this.#gpu = gpu;
     this.plan = plan;
     this.#weights = weights;
     this.#compiled = compiled;
-    this.#pool = sharedPool ?? new SlotPool(gpu);
-    this.#ownsPool = sharedPool === undefined;
+    this.#faults = faults;
+    this.#pool = pool ?? new SlotPool(gpu);
+    this.#ownsPool = pool === undefined;
   }
 
   /**
@@ -121,7 +133,7 @@ export class Program {
       gpu,
       plan.steps.map((step) => step.plan),
     );
-    const program = new Program(gpu, plan, weights, compiled, options.pool);
+    const program = new Program(gpu, plan, weights, compiled, options);
     try {
       program.#pool.reserve(plan.memory.slotByteLengths);
     } catch (error) {
@@ -335,6 +347,7 @@ export class Program {
 
   #operand(stepIndex: number, name: string): GPUBufferBinding {
     const step = this.plan.steps[stepIndex] as Step;
+    if (name === FAULTS.name && this.#faults) return this.#faults;
     const operand = step.operands[name];
     if (operand === undefined) {
       const scratch = step.plan.scratch.find((candidate) => candidate.name === name);

@@ -10,7 +10,7 @@ import type { Caps } from "../gpu/caps.ts";
 import type { DType } from "../gpu/dtype.ts";
 import { ShapeError } from "../gpu/shape.ts";
 import type { Operand, Param, ShaderHeader } from "../gpu/wgsl.ts";
-import { packParams, shaderHeader } from "../gpu/wgsl.ts";
+import { FAULTS, packParams, reportingFaults, shaderHeader } from "../gpu/wgsl.ts";
 
 /** One compute dispatch. `operands[i]` is bound at `@binding(i)`; params come last. */
 export interface Dispatch {
@@ -135,16 +135,23 @@ export function matrixUnitsRefusal(
   return `matrix units need ${bytes} bytes of workgroup storage, got ${most}`;
 }
 
-/** A dispatch of the shader that `header` and `body` make. The operands' names are those of the header. */
+/**
+ * A dispatch of the shader that `header` and `body` make. The operands' names are those of the header; where
+ * `caps.countsFaults`, one that packs values has `FAULTS` too, unless it has all the operands that the device binds.
+ */
 export function dispatch(
   label: string,
-  header: ShaderHeader,
+  { operands, ...given }: ShaderHeader,
   body: string,
   workgroups: readonly [number, number, number],
 ): Dispatch {
+  const { countsFaults, limits } = given.caps;
+  const hasRoom = operands.length < limits.maxStorageBuffersPerShaderStage;
+  const counts = countsFaults === true && hasRoom && /\bpack\(/.test(body);
+  const header = { ...given, operands: counts ? [...operands, FAULTS] : operands };
   return {
     label,
-    code: shaderHeader(header) + body,
+    code: shaderHeader(header) + (counts ? reportingFaults(body) : body),
     operands: header.operands.map(({ name, access, boundTo }) => ({
       name: boundTo ?? name,
       access,

@@ -176,7 +176,7 @@ ${p.lora ? `${sourceDecoder("lora_a", p.lora.aDType)}\n${sourceDecoder("lora_b",
 ${roundsToHalf ? ROUND_TO_HALF_WGSL : ""}
 fn merged_tap(row: u32, i: u32, tap: u32) -> f32 {
   var w = source_at((row * params.in_channels + i) * params.taps + tap);
-  ${merge}
+  ${merge}${caps.countsFaults ? "\n  note_faults(vec4<f32>(w, 0.0, 0.0, 0.0)); // before it is rounded, which clamps it" : ""}
   return ${rounded("w", roundsTaps)};
 }
 fn merged(nq: u32, lane: u32, i: u32, tap: u32) -> f32 {
