@@ -8,12 +8,15 @@ import type { DType } from "../../gpu/dtype.ts";
 import { brainFloatsToFloats, halvesToFloats } from "../../gpu/dtype.ts";
 import { ShapeError, elementCount, paddedChannels, quadCount } from "../../gpu/shape.ts";
 import { UPLOAD_CHUNK_BYTES, submittedWorkDone, uploadBytes } from "../../gpu/transfer.ts";
+import { FAULTS } from "../../gpu/wgsl.ts";
 import type { SourceDType } from "../../kernels/contraction/pack-weight.ts";
 import { packWeight, packedColumnQuads } from "../../kernels/contraction/pack-weight.ts";
 import { runPlan } from "../execution/run-plan.ts";
 import type { Weight } from "../ir/ir.ts";
 import { weightKey, weightMembers } from "../ir/ir.ts";
 import { ModulatedWeight } from "./modulated-weight.ts";
+import { WeightCheck } from "./weight-check.ts";
+import type { WeightFaults } from "./weight-check.ts";
 import type { PackedMember } from "./weight-layout.ts";
 import { isMatrix, packedMembers, weightByteLength } from "./weight-layout.ts";
 
@@ -113,7 +116,8 @@ export class DeviceWeights {
 
   /**
    * Loads what is not there yet. `onProgress` gets bytes read of this call's total. At most one tensor is in
-   * flight, so host memory stays at one chunk of an upload and device staging at one tensor.
+   * flight, so host memory stays at one chunk of an upload and device staging at one tensor. Says which tensors hold
+   * what is no number, or what storage clamps; all are loaded nevertheless.
    */
   async load(
     weights: readonly Weight[],
@@ -121,15 +125,31 @@ export class DeviceWeights {
       readonly signal?: AbortSignal | undefined;
       readonly onProgress?: ((loaded: number, total: number) => void) | undefined;
     } = {},
-  ): Promise<void> {
+  ): Promise<WeightFaults> {
     const missing = weights.filter((weight) => !this.#buffers.has(weightKey(weight)));
+    if (missing.length === 0) return { nonFinite: [], saturated: [] };
+    const matrices = missing.filter(isMatrix).flatMap(weightMembers);
+    const check = new WeightCheck(this.#gpu, matrices.length);
+    try {
+      await this.#loadAll(missing, check, options);
+      return await check.result();
+    } finally {
+      check.dispose();
+    }
+  }
+
+  async #loadAll(
+    missing: readonly Weight[],
+    check: WeightCheck,
+    options: NonNullable<Parameters<DeviceWeights["load"]>[1]>,
+  ): Promise<void> {
     const bytesOf = (weight: Weight): number => sourceByteLength(weight, this.#source);
     const total = missing.reduce((sum, weight) => sum + bytesOf(weight), 0);
     let loaded = 0;
     let sinceSync = 0;
     for (const weight of missing) {
       options.signal?.throwIfAborted();
-      this.#buffers.set(weightKey(weight), await this.#loadOne(weight, options.signal));
+      this.#buffers.set(weightKey(weight), await this.#loadOne(weight, check, options.signal));
       loaded += bytesOf(weight);
       sinceSync += bytesOf(weight);
       if (sinceSync > UPLOADS_IN_FLIGHT_BYTES) {
@@ -141,14 +161,18 @@ export class DeviceWeights {
   }
 
   /**
-   * Merges the modulated updates of all loaded weights anew. Until the first call their matrices are zero.
+   * Merges the modulated updates of all loaded weights anew. Until the first call their matrices are zero. `faults`
+   * counts merged values that cannot be stored as they are.
    * `matrices` is f32 [blocks, rank²] as a graph's output has it: row-major matrices, each padded to quads.
    * Resolves when the device has finished; after an abort some weights are of the old and some of the new
    * matrices.
    */
   async modulate(
     matrices: GPUBuffer,
-    options: { readonly signal?: AbortSignal | undefined } = {},
+    options: {
+      readonly signal?: AbortSignal | undefined;
+      readonly faults?: GPUBufferBinding | undefined;
+    } = {},
   ): Promise<void> {
     const { memory, caps } = this.#gpu;
     const weights = [...this.#modulated.values()];
@@ -163,7 +187,7 @@ export class DeviceWeights {
       let inFlight = 0;
       for (const weight of weights) {
         options.signal?.throwIfAborted();
-        await weight.merge(this.#gpu, matrices, scratch);
+        await weight.merge(this.#gpu, matrices, scratch, options.faults);
         inFlight += weight.flops;
         if (inFlight < budget) continue;
         await submittedWorkDone(this.#gpu);
@@ -184,22 +208,24 @@ export class DeviceWeights {
     this.dropZeros();
   }
 
-  async #loadOne(weight: Weight, signal?: AbortSignal): Promise<GPUBuffer> {
+  async #loadOne(weight: Weight, check: WeightCheck, signal?: AbortSignal): Promise<GPUBuffer> {
     for (const { name, shape: needed } of weightMembers(weight)) {
       const { shape } = this.#source.tensor(name);
       if (elementCount(shape) !== elementCount(needed)) {
         throw new ShapeError(`weights: shape must be [${needed}], got [${shape}] (${name})`);
       }
     }
-    return isMatrix(weight) ? this.#loadMatrix(weight, signal) : this.#loadFloats(weight, signal);
+    return isMatrix(weight)
+      ? this.#loadMatrix(weight, check, signal)
+      : this.#loadFloats(weight, check, signal);
   }
 
-  async #loadMatrix(weight: Weight, signal?: AbortSignal): Promise<GPUBuffer> {
+  async #loadMatrix(weight: Weight, check: WeightCheck, signal?: AbortSignal): Promise<GPUBuffer> {
     const { memory } = this.#gpu;
     const packed = memory.create(weight.name, weightByteLength(weight, this.dtype), "weights");
     try {
       for (const member of packedMembers(weight)) {
-        await this.#packMember(weightKey(weight), member, packed, signal);
+        await this.#packMember(weightKey(weight), member, packed, check, signal);
       }
       return packed;
     } catch (error) {
@@ -213,6 +239,7 @@ export class DeviceWeights {
     key: string,
     member: PackedMember,
     packed: GPUBuffer,
+    check: WeightCheck,
     signal?: AbortSignal,
   ): Promise<void> {
     const { memory } = this.#gpu;
@@ -227,7 +254,10 @@ export class DeviceWeights {
         staging.push(buffer);
         for (let start = 0; start < source.byteLength; start += UPLOAD_CHUNK_BYTES) {
           const length = Math.min(UPLOAD_CHUNK_BYTES, source.byteLength - start);
-          uploadBytes(this.#gpu, buffer, start, await source.read(start, length, signal));
+          const bytes = await source.read(start, length, signal);
+          // The factors of a modulated LoRA are merged later, image by image.
+          if (lora?.block !== undefined && source !== tensor) check.look(name, source.dtype, bytes);
+          uploadBytes(this.#gpu, buffer, start, bytes);
         }
         return buffer;
       };
@@ -243,18 +273,15 @@ export class DeviceWeights {
         },
         roundToHalf: this.#roundToHalf,
       };
-      const plain = { source: await stage(tensor), packed };
-      const operands = lora && {
-        ...plain,
-        lora_a: await stage(lora.a),
-        lora_b: await stage(lora.b),
-      };
-      if (operands === null || lora?.block === undefined) {
-        const plan = packWeight.plan(problem, this.#gpu.caps);
-        await runPlan(this.#gpu, plan, operands ?? plain, signal);
-      } else {
-        const modulated = new ModulatedWeight(problem, lora.block, operands);
-        this.#modulated.set(`${key} ${name}`, modulated);
+      const plain = { source: await stage(tensor), packed, [FAULTS.name]: check.next(name) };
+      const factors = lora && { lora_a: await stage(lora.a), lora_b: await stage(lora.b) };
+      const isModulated = factors !== null && lora?.block !== undefined;
+      const caps = { ...this.#gpu.caps, countsFaults: true };
+      const plan = packWeight.plan(isModulated ? { ...problem, lora: null } : problem, caps);
+      await runPlan(this.#gpu, plan, { ...plain, ...factors }, signal);
+      if (isModulated) {
+        const operands = { source: plain.source, packed, ...factors };
+        this.#modulated.set(`${key} ${name}`, new ModulatedWeight(problem, lora.block, operands));
         staging.length = 0; // its tensors stay
       }
     } finally {
@@ -262,7 +289,7 @@ export class DeviceWeights {
     }
   }
 
-  async #loadFloats(weight: Weight, signal?: AbortSignal): Promise<GPUBuffer> {
+  async #loadFloats(weight: Weight, check: WeightCheck, signal?: AbortSignal): Promise<GPUBuffer> {
     const rows: Float32Array<ArrayBuffer>[] = [];
     for (const { name, shape } of weightMembers(weight)) {
       if (this.#source.lora(name) !== null) {
@@ -271,7 +298,9 @@ export class DeviceWeights {
         );
       }
       const tensor = this.#source.tensor(name);
-      const values = decodeFloats(tensor.dtype, await tensor.read(0, tensor.byteLength, signal));
+      const bytes = await tensor.read(0, tensor.byteLength, signal);
+      check.look(name, tensor.dtype, bytes);
+      const values = decodeFloats(tensor.dtype, bytes);
       rows.push(
         weight.layout === "geglu-vector" ? interleaveHalves(values) : padRows(values, shape),
       );

@@ -3,6 +3,7 @@
  * W + scaling · (B·Mᵀ) · A into the packed buffer that programs are bound to, for a new M each time.
  */
 import type { Gpu } from "../../gpu/device.ts";
+import { FAULTS } from "../../gpu/wgsl.ts";
 import type { ModulateLoraProblem } from "../../kernels/contraction/modulate-lora.ts";
 import {
   modulateLora,
@@ -44,19 +45,26 @@ export class ModulatedWeight {
     return modulateLora.cost(this.#modulate).flops + packWeight.cost(this.#pack).flops;
   }
 
-  /** Submits the merge with matrix `block` of `modulation` (f32, see `modulateLora`). */
-  async merge(gpu: Gpu, modulation: GPUBuffer, scratch: GPUBuffer): Promise<void> {
+  /** Submits the merge with matrix `block` of `modulation` (f32, see `modulateLora`). `faults` counts, see `FAULTS`. */
+  async merge(
+    gpu: Gpu,
+    modulation: GPUBuffer,
+    scratch: GPUBuffer,
+    faults?: GPUBufferBinding,
+  ): Promise<void> {
     const { source, lora_a, lora_b, packed } = this.#buffers;
     await runPlan(gpu, modulateLora.plan(this.#modulate, gpu.caps), {
       lora_b,
       modulation,
       result: scratch,
     });
-    await runPlan(gpu, packWeight.plan(this.#pack, gpu.caps), {
+    const caps = { ...gpu.caps, countsFaults: faults !== undefined };
+    await runPlan(gpu, packWeight.plan(this.#pack, caps), {
       source,
       lora_a,
       lora_b: scratch,
       packed,
+      ...(faults && { [FAULTS.name]: faults }),
     });
   }
 

@@ -1,38 +1,23 @@
 /** Low memory: the weights of one stage at a time on the device, read again whenever their stage begins. */
 import type { Gpu } from "../../gpu/device.ts";
 import { submittedWorkDone } from "../../gpu/transfer.ts";
-import type { Weight } from "../../graph/ir/ir.ts";
-import type { DeviceWeights } from "../../graph/weights/device-weights.ts";
-import type { ModelPart, WeightStage } from "../networks/stage-graphs.ts";
+import type { WeightStage } from "../networks/stage-graphs.ts";
 import { STAGE_PART } from "../networks/stage-graphs.ts";
 import type { LoraPart } from "../settings/degradation-config.ts";
+import type { EnterOptions, PartLoader } from "./part-loader.ts";
 
-export interface EnterOptions {
-  readonly signal?: AbortSignal | undefined;
-  /** Bytes read, of those that the stage needs. */
-  readonly onProgress?: ((bytesLoaded: number, bytesTotal: number) => void) | undefined;
-}
-
-type PartWeights = Readonly<Partial<Record<ModelPart, DeviceWeights>>>;
-
-/** Whoever makes it owns the weights; this class loads and frees their buffers. */
+/** Whoever makes it owns the loader and its weights; this class loads and frees their buffers. */
 export class StageResidency {
   readonly #gpu: Gpu;
-  readonly #weights: PartWeights;
-  readonly #needed: Readonly<Record<WeightStage, readonly Weight[]>>;
+  readonly #loader: PartLoader;
   /** RCOD_S: the modulation matrices of the present image, by part. */
   readonly #matrices = new Map<LoraPart, GPUBuffer>();
   #stage: WeightStage | undefined;
 
-  /** `weights` have open sources and nothing loaded. */
-  constructor(
-    gpu: Gpu,
-    weights: PartWeights,
-    needed: Readonly<Record<WeightStage, readonly Weight[]>>,
-  ) {
+  /** The loader's sources are open and its weights hold nothing. */
+  constructor(gpu: Gpu, loader: PartLoader) {
     this.#gpu = gpu;
-    this.#weights = weights;
-    this.#needed = needed;
+    this.#loader = loader;
   }
 
   /** Whether the weights of `stage` are on the device. */
@@ -48,15 +33,13 @@ export class StageResidency {
     if (this.has(stage)) return;
     this.#free();
     const part = STAGE_PART[stage];
-    const weights = this.#weights[part];
-    if (weights === undefined) throw new Error(`internal: this model has no ${part}`);
     try {
-      await weights.load(this.#needed[stage], options);
+      const weights = await this.#loader.load(part, { ...options, stage });
       const matrices = part === "vae" || part === "unet" ? this.#matrices.get(part) : undefined;
       if (matrices) await weights.modulate(matrices, options);
       await submittedWorkDone(this.#gpu); // memory that ran out is found here
     } catch (error) {
-      weights.dispose();
+      this.#loader.weights[part]?.dispose();
       throw error;
     }
     this.#stage = stage;
@@ -77,7 +60,7 @@ export class StageResidency {
   }
 
   #free(): void {
-    if (this.#stage !== undefined) this.#weights[STAGE_PART[this.#stage]]?.dispose();
+    if (this.#stage !== undefined) this.#loader.weights[STAGE_PART[this.#stage]]?.dispose();
     this.#stage = undefined;
   }
 }

@@ -125,7 +125,16 @@ export function stageWeights(
 }
 
 /** The weights that each part loads for all of its stages. */
-export function modelWeights(configs: ModelConfigs, dtype: DType): PartWeights {
-  const { tokens, encode, decode, ...others } = stageWeights(configs, dtype);
+export function partWeights({
+  tokens,
+  encode,
+  decode,
+  ...others
+}: Readonly<Record<WeightStage, readonly Weight[]>>): PartWeights {
   return { clip: tokens, vae: [...encode, ...decode], ...others };
+}
+
+/** The same for a model whose parts all have one storage. */
+export function modelWeights(configs: ModelConfigs, dtype: DType): PartWeights {
+  return partWeights(stageWeights(configs, dtype));
 }

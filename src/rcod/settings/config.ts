@@ -37,6 +37,8 @@ export interface VaeConfig {
   readonly normNumGroups: number;
   readonly scalingFactor: number;
   readonly midAttention: boolean;
+  /** Whether its activations overflow in f16. Unlike diffusers' own default, which no pipeline of SD reads, absent is false. */
+  readonly forceUpcast: boolean;
 }
 
 /** transformers' CLIPVisionModel. */
@@ -235,6 +237,7 @@ export function parseVaeConfig(json: unknown, name = "vae/config.json"): VaeConf
     normNumGroups,
     scalingFactor: f.positive("scaling_factor", 0.18215),
     midAttention: f.flag("mid_block_add_attention", true),
+    forceUpcast: f.flag("force_upcast", false),
   };
 }
 

@@ -2,7 +2,7 @@
 import type { RunOptions } from "../../graph/program.ts";
 import type { Inspector } from "../inspect/inspector.ts";
 import { NETWORK_STAGES } from "../inspect/stage-modules.ts";
-import type { EnterOptions } from "../loading/stage-residency.ts";
+import type { EnterOptions } from "../loading/part-loader.ts";
 import type { Progress, RunStage } from "../settings/options.ts";
 
 /** Times the stages of one call and turns their progress into one figure that never falls. */

@@ -6,7 +6,7 @@ import { planGraph } from "../../graph/plan.ts";
 import { Program } from "../../graph/program.ts";
 import { SlotPool } from "../../graph/slot-pool.ts";
 import type { LoadedWeights } from "../loading/load.ts";
-import type { EnterOptions } from "../loading/stage-residency.ts";
+import type { EnterOptions } from "../loading/part-loader.ts";
 import type { WeightStage } from "../networks/stage-graphs.ts";
 import { MODEL_PARTS } from "../networks/stage-graphs.ts";
 import type { LoraPart } from "../settings/degradation-config.ts";

@@ -30,6 +30,7 @@ const VAE = {
   normNumGroups: 4,
   scalingFactor: 0.25,
   midAttention: false,
+  forceUpcast: false,
 };
 
 /** Random parameters but for the last layer: no weights, and `moments` as its bias. */

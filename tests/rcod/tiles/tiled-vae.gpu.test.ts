@@ -28,6 +28,7 @@ const CONFIG: VaeConfig = {
   normNumGroups: 2,
   scalingFactor: 1,
   midAttention: true,
+  forceUpcast: false,
 };
 
 type Kind = "encode" | "decode";
