@@ -39,6 +39,7 @@ export type { PlannedStep, PlannedValue } from "./rcod/inspect/graph-summary.ts"
 export type { MemoryUse } from "./gpu/memory.ts";
 export type { RawImage } from "./rcod/settings/options.ts";
 export { ConfigError } from "./rcod/settings/config.ts";
+export { NumbersError } from "./rcod/settings/numbers-error.ts";
 export { ShapeError } from "./gpu/shape.ts";
 export { DeviceError, DeviceLostError } from "./gpu/errors.ts";
 export { WeightsError } from "./weights/index.ts";

@@ -17,6 +17,7 @@ import type { ModelPart } from "./networks/stage-graphs.ts";
 import { vaeFactor } from "./settings/config.ts";
 import { cosineSimilarity } from "./settings/latent-groups.ts";
 import type { ModelConfigs } from "./settings/model-configs.ts";
+import { NumbersError } from "./settings/numbers-error.ts";
 import type { RawImage } from "./settings/options.ts";
 import { adaptToImage } from "./stages/adapt.ts";
 import type { StageContext } from "./stages/context.ts";
@@ -71,7 +72,12 @@ export class PairMetric {
       await adaptToImage(this.#context, low, { signal });
     }
     const a = await this.#latents(low, scale, signal);
-    return cosineSimilarity(a, await this.#latents(high, 1, signal));
+    const metric = cosineSimilarity(a, await this.#latents(high, 1, signal));
+    if (!Number.isNaN(metric)) return metric;
+    throw new NumbersError(
+      `metric: latents must be finite numbers, got NaN or infinity in stage "encode". ` +
+        "Upscale the image, which tells the module, or use another model",
+    );
   }
 
   /** Frees everything on the device. Idempotent. */

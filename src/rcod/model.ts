@@ -29,7 +29,8 @@ import { isTexture } from "./images/source-image.ts";
 import type { CallPlan } from "./inspect/call-plan.ts";
 import type { StageModules } from "./inspect/stage-modules.ts";
 import { abortableFiles } from "./loading/abortable-files.ts";
-import { loadWeights } from "./loading/load.ts";
+import type { ModelWeights } from "./loading/load.ts";
+import { loadWeights, partDType } from "./loading/load.ts";
 import type { ModelSource } from "./loading/model-source.ts";
 import { modelFiles } from "./loading/model-source.ts";
 import { readConfigs } from "./loading/read-configs.ts";
@@ -60,7 +61,8 @@ export interface LoadOptions extends VariantOptions {
   readonly gpu?: Gpu | GPUDevice;
   /**
    * Storage of weights and activations; arithmetic is always f32. "auto" is f16 on GPUs and f32 on software
-   * adapters, which widen halves slowly.
+   * adapters, which widen halves slowly; where f16 cannot hold the numbers of a part of the model, that part is read again and
+   * runs in f32, and the result's `notes` say so.
    */
   readonly precision?: Precision;
   /**
@@ -129,7 +131,8 @@ export class RcodModel {
    * `output: "texture"` the result stays on the device.
    * Pixels and options are taken when the call is made, whatever its turn.
    * @throws ShapeError for an impossible image, TypeError for an unknown option, RangeError for a value that an option cannot
-   * have, DeviceError from the GPU, at once the signal's reason when aborted
+   * have, DeviceError from the GPU, NumbersError where the networks compute NaN or infinity, WeightsError where weights must
+   * be read again and cannot, at once the signal's reason when aborted
    */
   async upscale(image: ImageInput, options: TextureOptions): Promise<TextureResult>;
   /** The same with the pixels read back. */
@@ -222,10 +225,17 @@ export async function loadModel(
   try {
     const variants = modelVariants(gpu, configs, dtype, options, signal);
     const tuned = withVariants(gpu, await abortable(variants, signal));
-    planned = new PlannedNetworks(tuned, configs, dtype);
+    const mayWiden = precision === "auto";
+    const loaded: { weights?: ModelWeights } = {};
+    planned = new PlannedNetworks(
+      tuned,
+      configs,
+      (part) => loaded.weights?.[part]?.dtype ?? partDType(part, configs, dtype, mayWiden),
+    );
     if (prepareFor) void planned.prepare(prepareFor);
     const weights = await loadWeights(gpu, files, configs, dtype, {
       lowMemory,
+      mayWiden,
       signal,
       strict: options.strict,
       onWarning: options.onWarning,
@@ -234,6 +244,7 @@ export async function loadModel(
         onProgress?.({ stage: "load", stageFraction: fraction, fraction, bytesLoaded, bytesTotal });
       },
     });
+    loaded.weights = weights;
     return new RcodModel(new Pipeline(tuned, configs, weights, dtype, planned), tuned, !isOurs);
   } catch (error) {
     planned?.clear();

@@ -45,12 +45,15 @@ import type { Encoded, StageContext } from "./stages/context.ts";
 import { decodeToFloats, decodeToImage } from "./stages/decode.ts";
 import { encodeImage } from "./stages/encode.ts";
 import { EncodedCache } from "./stages/encoded-cache.ts";
+import type { CallFaults, Station } from "./stages/fault-counters.ts";
+import { CALL_STATIONS, STATIONS } from "./stages/fault-counters.ts";
 import type { Pixels } from "./stages/finish.ts";
 import { destroyPixels, enlargedTexture, finishImage } from "./stages/finish.ts";
 import { checkWhole, collectEncoded } from "./stages/inspect-call.ts";
 import { PlannedNetworks } from "./stages/planned-networks.ts";
 import { predictLatents } from "./stages/predict.ts";
 import { StagePrograms } from "./stages/programs.ts";
+import { readLost, repair } from "./stages/repair.ts";
 import type { TimestepSettings } from "./stages/timestep-choice.ts";
 import { chooseTimesteps, timestepSettings, timestepShares } from "./stages/timestep-choice.ts";
 import type { UnitWork } from "./stages/work-shares.ts";
@@ -89,7 +92,7 @@ export class Pipeline {
     configs: ModelConfigs,
     weights: ModelWeights,
     dtype: DType,
-    planned = new PlannedNetworks(gpu, configs, dtype),
+    planned = new PlannedNetworks(gpu, configs, (part) => weights[part]?.dtype ?? dtype),
   ) {
     this.configs = configs;
     this.dtype = dtype;
@@ -219,32 +222,58 @@ export class Pipeline {
 
     const shares = this.#shares(geometry, typeof mask === "number" ? 1 : 2);
     const clock = new StageClock(shares, options.onProgress, inspector);
-    const { encoded, reused } = await this.#encode(call, image, clock);
-    const chosen = await chooseTimesteps(context, encoded, settings, options);
-    const timesteps = timestepShares(chosen, mask);
-    const z = await predictLatents(context, encoded, timesteps, options, clock);
-    const pixels = await this.#pixels(context, z, encoded, image, options, output, clock);
+    const { programs } = context;
+    const enter = clock.enterOptions(options.signal);
     try {
-      await scopes.settled();
-      const use = memory.use();
-      const timingsMs = clock.finish();
-      options.signal?.throwIfAborted();
-      return {
-        ...pixels,
-        ...chosen,
-        timingsMs,
-        reused,
-        ...(inspector && { inspection: inspector.result() }),
-        peakBytes: use.peakBytes,
-        peakActivationBytes: use.byPurpose["activations"]?.peak ?? 0,
-      };
-    } catch (error) {
-      destroyPixels(pixels); // nobody takes them: the device or the caller's onProgress has failed, or the call was aborted
-      throw error;
+      await readLost(context, enter);
+      for (;;) {
+        const { encoded, reused } = await this.#encode(call, image, clock);
+        const chosen = await chooseTimesteps(context, encoded, settings, options);
+        const timesteps = timestepShares(chosen, mask);
+        const z = await predictLatents(context, encoded, timesteps, options, clock);
+        const finishing = [encoded, image, options, output, clock] as const;
+        const [pixels, counts] = await this.#pixels(context, z, ...finishing);
+        let isTaken = false;
+        try {
+          const numbers = await repair(context, await counts, enter);
+          if (typeof numbers === "string") {
+            this.#dropFaulty(numbers);
+            continue;
+          }
+          await scopes.settled();
+          const use = memory.use();
+          const timingsMs = clock.finish();
+          options.signal?.throwIfAborted();
+          const result = {
+            ...pixels,
+            ...chosen,
+            timingsMs,
+            reused,
+            ...(inspector && { inspection: inspector.result() }),
+            peakBytes: use.peakBytes,
+            peakActivationBytes: use.byPurpose["activations"]?.peak ?? 0,
+            ...numbers,
+          };
+          isTaken = true;
+          return result;
+        } finally {
+          // They are made again, or nobody takes them: the caller's onProgress has thrown, the device has failed, or the call was aborted.
+          if (!isTaken) destroyPixels(pixels);
+        }
+      }
+    } finally {
+      programs.search = undefined;
     }
   }
 
-  /** Decodes and finishes the predicted latents `z`, which it frees. */
+  /** Forgets the encoding of the last image where it has to be made again from `station` on. */
+  #dropFaulty(station: Station): void {
+    const isOfCall = CALL_STATIONS.some((name) => name === station);
+    // RCOD_S merges for an image when it is encoded.
+    if (!isOfCall || this.configs.degradation) this.#cache.drop();
+  }
+
+  /** Decodes and finishes the predicted latents `z`, which it frees; and counts the faults of the networks meanwhile. */
   async #pixels(
     context: StageContext,
     z: GPUBuffer,
@@ -253,12 +282,18 @@ export class Pipeline {
     options: UpscaleOptions,
     output: Output,
     clock: StageClock,
-  ): Promise<Pixels> {
-    const { gpu } = context;
+  ): Promise<readonly [Pixels, Promise<CallFaults>]> {
+    const { gpu, programs } = context;
+    const count = (): Promise<CallFaults> => {
+      const counts = programs.faults.read();
+      counts.catch(() => undefined); // told by whoever awaits it
+      return counts;
+    };
     const { memory } = gpu;
     const decoding = [context, z, encoded, options, clock] as const;
     if (options.depth === 16 && !isOnDevice(image)) {
       const floats = await decodeToFloats(...decoding).finally(() => memory.release(z));
+      const counts = count();
       clock.start("color");
       const { finishDeep } = await import("./deep/finish-deep.ts");
       const { deepColors, geometry } = encoded;
@@ -267,10 +302,12 @@ export class Pipeline {
       const finished = await finishDeep(gpu, floats, deepColors, geometry, image, method);
       const extra =
         options.enlarged === true ? { enlarged: await enlargedTexture(gpu, image, finished) } : {};
-      return { image: finished, ...extra };
+      return [{ image: finished, ...extra }, counts];
     }
     const decoded = await decodeToImage(...decoding).finally(() => memory.release(z));
-    return finishImage(context, decoded, encoded, image, options, output, clock);
+    const counts = count();
+    const pixels = finishImage(context, decoded, encoded, image, options, output, clock);
+    return [await pixels, counts];
   }
 
   #shares(geometry: Geometry, unetRuns: number): ReturnType<typeof workShares> {
@@ -288,6 +325,7 @@ export class Pipeline {
     let encoded = mayReuse ? this.#cache.find(identity, geometry, options) : undefined;
     const reused = encoded ? ENCODING : [];
     for (const stage of reused) clock.start(stage);
+    context.programs.faults.clear(encoded ? CALL_STATIONS : STATIONS);
     if (encoded === undefined) {
       this.#cache.drop();
       encoded = await encodeImage(context, image, geometry, options, clock);

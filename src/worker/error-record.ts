@@ -2,6 +2,7 @@
 import { DeviceError, DeviceLostError } from "../gpu/errors.ts";
 import { ShapeError } from "../gpu/shape.ts";
 import { ConfigError } from "../rcod/settings/config.ts";
+import { NumbersError } from "../rcod/settings/numbers-error.ts";
 import { WeightsError } from "../weights/errors.ts";
 
 /** An error as plain data. */
@@ -16,6 +17,7 @@ export interface ErrorRecord {
 const CLASSES: Readonly<Record<string, new (message: string) => Error>> = {
   ConfigError,
   DeviceError,
+  NumbersError,
   RangeError,
   ShapeError,
   TypeError,

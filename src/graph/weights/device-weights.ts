@@ -132,7 +132,7 @@ export class DeviceWeights {
     const check = new WeightCheck(this.#gpu, matrices.length);
     try {
       await this.#loadAll(missing, check, options);
-      return await check.result();
+      return await abortable(check.result(), options.signal);
     } finally {
       check.dispose();
     }

@@ -209,6 +209,13 @@ export interface UpscaleReport {
   readonly enlarged?: GPUTexture;
   /** With `inspect`. */
   readonly inspection?: Inspection;
+  /** What a user should know, in sentences: parts of the model that run in f32 and not in f16, values that f16 clamped. */
+  readonly notes?: readonly string[];
+  /**
+   * With `precision: "f16"`: how many stored values exceeded ±65,504 and were clamped to it, by stage. Absent where there were
+   * none. "auto" runs such stages in f32 instead.
+   */
+  readonly saturated?: Readonly<Partial<Record<NetworkStage, number>>>;
 }
 
 /** An enlarged image, and how it came about. */

@@ -48,7 +48,7 @@ export async function adaptToImage(
   } finally {
     gpu.memory.release(source.buffer);
   }
-  await estimator.run({}, options);
+  await programs.run(estimator, {}, options);
   const degrees = degreesOfLogits((await estimator.read("logits")).data);
   const metric = config.hasMem ? (await estimator.read("metric")).data[0] : undefined;
 
@@ -61,7 +61,8 @@ export async function adaptToImage(
     part: "degradation",
     build: () => modulationGraph(config, blocks),
   });
-  await modulation.run(
+  await programs.run(
+    modulation,
     Object.fromEntries(
       LORA_PARTS.flatMap((part) => [
         [`${part}_embedding`, pack(repeatRows(embedding, blocks[part]), embedding.length)],

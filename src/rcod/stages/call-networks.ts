@@ -88,7 +88,7 @@ export const decoderNetwork = (
 /** What a call runs in one piece, in order. RCOD_S's estimator and the VAE in tiles are not among it. */
 export function* callNetworks(
   configs: ModelConfigs,
-  dtype: DType,
+  dtypeOf: (part: ModelPart) => DType,
   caps: Caps,
   imageWidth: number,
   imageHeight: number,
@@ -99,11 +99,12 @@ export function* callNetworks(
   const { vae, rcod } = configs;
   const factor = vaeFactor(vae);
   const [height, width] = [workHeight / factor, workWidth / factor];
+  const [clipDType, vaeDType, unetDType] = [dtypeOf("clip"), dtypeOf("vae"), dtypeOf("unet")];
   const isWhole = (kind: "encode" | "decode"): boolean =>
-    chooseVaeTile(vae, caps, dtype, kind, workHeight, workWidth, options) === null;
-  yield tokensNetwork(configs, dtype);
-  if (isWhole("encode")) yield encoderNetwork(configs, dtype, workHeight, workWidth);
+    chooseVaeTile(vae, caps, vaeDType, kind, workHeight, workWidth, options) === null;
+  yield tokensNetwork(configs, clipDType);
+  if (isWhole("encode")) yield encoderNetwork(configs, vaeDType, workHeight, workWidth);
   const side = latentTiling(width, height, rcod.latentTiles)?.tile;
-  yield unetNetwork(configs, dtype, side ?? height, side ?? width);
-  if (isWhole("decode")) yield decoderNetwork(configs, dtype, height, width);
+  yield unetNetwork(configs, unetDType, side ?? height, side ?? width);
+  if (isWhole("decode")) yield decoderNetwork(configs, vaeDType, height, width);
 }

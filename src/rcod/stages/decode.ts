@@ -1,4 +1,5 @@
 /** From the predicted latents to an image. */
+import type { DType } from "../../gpu/dtype.ts";
 import { uploadBytes } from "../../gpu/transfer.ts";
 import { readActivation } from "../../graph/read-activation.ts";
 import { toRgba8 } from "../images/host-pixels.ts";
@@ -10,12 +11,14 @@ import { chooseVaeTile } from "../tiles/vae-tile-choice.ts";
 import { decoderNetwork } from "./call-networks.ts";
 import type { StageClock } from "./clock.ts";
 import type { Encoded, StageContext } from "./context.ts";
-import { roundingOf } from "./context.ts";
+import { dtypeOf, inStorageOf, roundingOf } from "./context.ts";
+
+type Stored = { readonly buffer: GPUBuffer; readonly size: number };
 
 /** What is made of the decoder's output [1, workHeight, workWidth, 3] in −1 … 1. */
 interface Taker<T> {
   /** Where it is one tensor on the device. */
-  readonly onDevice: (x: { readonly buffer: GPUBuffer; readonly size: number }) => Promise<T>;
+  readonly onDevice: (x: Stored, dtype: DType) => Promise<T>;
   /** Where tiles of it were put together on the host. */
   readonly onHost: (data: Float32Array<ArrayBuffer>) => T;
 }
@@ -28,14 +31,14 @@ export async function decodeToImage(
   options: UpscaleOptions,
   clock: StageClock,
 ): Promise<DeviceImage> {
-  const { gpu, dtype } = context;
+  const { gpu } = context;
   const { workWidth, workHeight, sourceWidth, sourceHeight } = encoded.geometry;
   const rounding = roundingOf(options);
   const decoded = createImage(gpu, "decoded image", sourceWidth, sourceHeight);
   const sizes = { srcWidth: workWidth, srcHeight: workHeight };
   try {
     return await decode(context, z, encoded, options, clock, {
-      async onDevice(x) {
+      async onDevice(x, dtype) {
         await tensorToLevels(gpu, x, decoded, { dtype, ...sizes, rounding });
         return decoded;
       },
@@ -59,37 +62,46 @@ export async function decodeToFloats(
   options: UpscaleOptions,
   clock: StageClock,
 ): Promise<Float32Array<ArrayBuffer>> {
-  const { gpu, dtype } = context;
+  const { gpu } = context;
   const { workWidth, workHeight } = encoded.geometry;
   return decode(context, z, encoded, options, clock, {
-    onDevice: ({ buffer }) => readActivation(gpu, buffer, [workHeight, workWidth, 3], dtype),
+    onDevice: ({ buffer }, dtype) => readActivation(gpu, buffer, [workHeight, workWidth, 3], dtype),
     onHost: (data) => data,
   });
 }
 
 async function decode<T>(
-  { gpu, configs, weights, programs, dtype, inspector }: StageContext,
+  context: StageContext,
   z: GPUBuffer,
   { latentHeight, latentWidth, geometry }: Encoded,
   options: UpscaleOptions,
   clock: StageClock,
   take: Taker<T>,
 ): Promise<T> {
+  const { gpu, configs, weights, programs, inspector } = context;
   clock.start("decode");
   await programs.enter("decode", clock.enterOptions(options.signal));
   const { vae } = configs;
   const { workHeight, workWidth } = geometry;
+  const dtype = dtypeOf(context, "vae");
   const tile = chooseVaeTile(vae, gpu.caps, dtype, "decode", workHeight, workWidth, options);
+  const shape = [latentHeight * latentWidth, vae.latentChannels];
   if (tile === null) {
     const network = decoderNetwork(configs, dtype, latentHeight, latentWidth);
     const program = await programs.get(network, inspector?.planOptions("decode"));
-    await program.run({ z }, clock.runOptions(options.signal));
+    const input = await inStorageOf(context, "decode", z, shape, dtypeOf(context, "unet"));
+    try {
+      await programs.run(program, { z: input }, clock.runOptions(options.signal));
+    } finally {
+      if (input !== z) gpu.memory.release(input);
+    }
     await inspector?.collect("decode", program);
-    return take.onDevice(program.result("image"));
+    return take.onDevice(program.result("image"), dtype);
   }
-  const shape = [latentHeight * latentWidth, vae.latentChannels];
-  const latents = await readActivation(gpu, z, shape, dtype);
-  const pass = { gpu, weights: weights.vae, config: vae, kind: "decode" } as const;
+  const latents = await readActivation(gpu, z, shape, dtypeOf(context, "unet"));
+  programs.faults.note("decode", latents, dtype);
+  const counting = { run: programs.run, faults: programs.faults.binding("decode") };
+  const pass = { gpu, weights: weights.vae, config: vae, kind: "decode", ...counting } as const;
   const tiled = await runTiledVae(pass, latents, latentHeight, latentWidth, {
     tileSize: tile,
     reference: options.reference === true,

@@ -18,7 +18,7 @@ import { adaptToImage } from "./adapt.ts";
 import { encoderNetwork, tokensNetwork } from "./call-networks.ts";
 import type { StageClock } from "./clock.ts";
 import type { Encoded, StageContext } from "./context.ts";
-import { roundingOf } from "./context.ts";
+import { dtypeOf, inStorageOf, roundingOf } from "./context.ts";
 import { sampleLatents, splitMoments } from "./posterior.ts";
 
 /** Share of RCOD_S's encoding that looks at the degradation and merges. */
@@ -70,6 +70,7 @@ export async function encodeImage(
       geometry,
       latents,
       tokens,
+      storage: { latents: dtypeOf(context, "vae"), tokens: dtypeOf(context, "clip") },
       latentHeight: geometry.workHeight / factor,
       latentWidth: geometry.workWidth / factor,
       ...(adapted?.metric !== undefined && { predictedMetric: adapted.metric }),
@@ -84,30 +85,34 @@ export async function encodeImage(
 
 /** Visual Prompt Injection: CLIP tokens of the enlarged source, without CLIP's normalisation. */
 async function visualTokens(
-  { gpu, configs, programs, dtype, inspector }: StageContext,
+  context: StageContext,
   source: EnlargedSource,
   options: UpscaleOptions,
   clock: StageClock,
 ): Promise<GPUBuffer> {
+  const { gpu, configs, programs, inspector } = context;
   await programs.enter("tokens", clock.enterOptions(options.signal));
+  const dtype = dtypeOf(context, "clip");
   const network = tokensNetwork(configs, dtype);
   const program = await programs.get(network, inspector?.planOptions("tokens"));
   const side = configs.clip.imageSize;
   const pixels = program.input("pixels");
   await resizeToTensor(gpu, source.pixels, pixels, { width: side, height: side, dtype });
-  await program.run({}, clock.runOptions(options.signal));
+  await programs.run(program, {}, clock.runOptions(options.signal));
   await inspector?.collect("tokens", program);
   return programs.keep(program, "tokens");
 }
 
 /** Latents [1, h, w, L] times the scaling factor: the posterior's mean, or a seeded sample. */
 export async function encodeLatents(
-  { gpu, configs, weights, programs, dtype, inspector }: StageContext,
+  context: StageContext,
   source: EnlargedSource,
   { workHeight, workWidth }: Geometry,
   options: UpscaleOptions,
   runOptions: (signal: AbortSignal | undefined) => RunOptions,
 ): Promise<GPUBuffer> {
+  const { gpu, configs, weights, programs, inspector } = context;
+  const dtype = dtypeOf(context, "vae");
   const { vae } = configs;
   const { seed } = options;
   let posterior: { readonly mean: Float32Array; readonly logvar: Float32Array };
@@ -116,14 +121,15 @@ export async function encodeLatents(
     const network = encoderNetwork(configs, dtype, workHeight, workWidth);
     const program = await programs.get(network, inspector?.planOptions("encode"));
     await source.toTensor(program.input("image"), dtype);
-    await program.run({}, runOptions(options.signal));
+    await programs.run(program, {}, runOptions(options.signal));
     await inspector?.collect("encode", program);
     if (seed === undefined) return programs.keep(program, "latents");
     const mean = await program.read("latents");
     posterior = { mean: mean.data, logvar: (await program.read("logvar")).data };
   } else {
     const pixels = await source.toHost();
-    const pass = { gpu, weights: weights.vae, config: vae, kind: "encode" } as const;
+    const counting = { run: programs.run, faults: programs.faults.binding("encode") };
+    const pass = { gpu, weights: weights.vae, config: vae, kind: "encode", ...counting } as const;
     const moments = await runTiledVae(pass, pixels, workHeight, workWidth, {
       tileSize: tile,
       reference: options.reference === true,
@@ -133,6 +139,7 @@ export async function encodeLatents(
   }
   const { mean, logvar } = posterior;
   const values = seed === undefined ? mean : sampleLatents(mean, logvar, vae.scalingFactor, seed);
+  programs.faults.note("encode", values, dtype);
   const bytes = packActivation(values, vae.latentChannels, dtype);
   return filledBuffer(gpu, "latents", bytes, "images");
 }
@@ -142,22 +149,30 @@ export async function encodeLatents(
  * latents now, which counts as encoding.
  */
 export async function predictMetric(
-  { configs, programs, dtype, inspector }: StageContext,
+  context: StageContext,
   encoded: Encoded,
   { signal }: UpscaleOptions,
 ): Promise<number> {
   if (encoded.predictedMetric === undefined) {
-    const { mem } = configs;
+    const { gpu, configs, programs, inspector } = context;
+    const { mem, vae } = configs;
     if (mem === null) throw new Error("internal: this model has no mem");
     await programs.enter("mem", { signal });
-    const { latentHeight: height, latentWidth: width, latents } = encoded;
+    const dtype = dtypeOf(context, "mem");
+    const { latentHeight: height, latentWidth: width, storage } = encoded;
     const program = await programs.get({
       key: `mem ${height}x${width}`,
       part: "mem",
       build: () => memGraph(mem, height, width, dtype),
     });
-    await program.run({ latents }, { ...inspector?.onTimes("encode"), signal });
-    encoded.predictedMetric = metricOfMap((await program.read("metric")).data);
+    const shape = [height, width, vae.latentChannels];
+    const latents = await inStorageOf(context, "mem", encoded.latents, shape, storage.latents);
+    try {
+      await programs.run(program, { latents }, { ...inspector?.onTimes("encode"), signal });
+      encoded.predictedMetric = metricOfMap((await program.read("metric")).data);
+    } finally {
+      if (latents !== encoded.latents) gpu.memory.release(latents);
+    }
   }
   return encoded.predictedMetric;
 }

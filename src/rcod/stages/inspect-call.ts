@@ -8,18 +8,20 @@ import type { UpscaleOptions } from "../settings/options.ts";
 import { latentTiling } from "../tiles/tiling.ts";
 import { chooseVaeTile } from "../tiles/vae-tile-choice.ts";
 import type { Encoded, StageContext } from "./context.ts";
+import { dtypeOf } from "./context.ts";
 
 /** Throws `ShapeError` where a requested module belongs to a stage that will run in tiles. */
 export function checkWhole(
-  { gpu, configs, dtype }: StageContext,
+  context: StageContext,
   inspector: Inspector,
   { workWidth, workHeight }: Geometry,
   options: UpscaleOptions,
 ): void {
+  const { gpu, configs } = context;
   const { vae, rcod } = configs;
   const factor = vaeFactor(vae);
   const vaeTile = (kind: "encode" | "decode"): number | null =>
-    chooseVaeTile(vae, gpu.caps, dtype, kind, workHeight, workWidth, options);
+    chooseVaeTile(vae, gpu.caps, dtypeOf(context, "vae"), kind, workHeight, workWidth, options);
   const isTiled = {
     tokens: () => false,
     encode: () => vaeTile("encode") !== null,
@@ -36,13 +38,13 @@ export function checkWhole(
 
 /** Reads tokens and latents, where they are requested. */
 export async function collectEncoded(
-  { gpu, configs, dtype }: StageContext,
+  { gpu, configs }: StageContext,
   inspector: Inspector,
-  { tokens, latents, latentHeight, latentWidth }: Encoded,
+  { tokens, latents, latentHeight, latentWidth, storage }: Encoded,
 ): Promise<void> {
   const { clip, unet, vae } = configs;
   const tokenShape = [1, clipTokens(clip), unet.crossAttentionDim];
-  await inspector.collectValue(gpu, "tokens", tokens, tokenShape, dtype);
+  await inspector.collectValue(gpu, "tokens", tokens, tokenShape, storage.tokens);
   const latentShape = [1, latentHeight, latentWidth, vae.latentChannels];
-  await inspector.collectValue(gpu, "latents", latents, latentShape, dtype);
+  await inspector.collectValue(gpu, "latents", latents, latentShape, storage.latents);
 }

@@ -4,6 +4,7 @@ import type { DType } from "../../gpu/dtype.ts";
 import type { GraphPlan } from "../../graph/plan.ts";
 import { planGraph } from "../../graph/plan.ts";
 import { Program } from "../../graph/program.ts";
+import type { ModelPart } from "../networks/stage-graphs.ts";
 import type { ModelConfigs } from "../settings/model-configs.ts";
 import type { UpscaleOptions } from "../settings/options.ts";
 import { callNetworks } from "./call-networks.ts";
@@ -19,14 +20,15 @@ export interface PreparedCall extends Pick<UpscaleOptions, "tile" | "reference">
 export class PlannedNetworks {
   readonly #gpu: Gpu;
   readonly #configs: ModelConfigs;
-  readonly #dtype: DType;
+  readonly #dtypeOf: (part: ModelPart) => DType;
   readonly #plans = new Map<string, GraphPlan>();
   #last = "";
 
-  constructor(gpu: Gpu, configs: ModelConfigs, dtype: DType) {
+  /** `dtypeOf` tells the storage of a part at present. */
+  constructor(gpu: Gpu, configs: ModelConfigs, dtypeOf: (part: ModelPart) => DType) {
     this.#gpu = gpu;
     this.#configs = configs;
-    this.#dtype = dtype;
+    this.#dtypeOf = dtypeOf;
   }
 
   /**
@@ -43,13 +45,13 @@ export class PlannedNetworks {
     try {
       for (const network of callNetworks(
         this.#configs,
-        this.#dtype,
+        this.#dtypeOf,
         caps,
         width,
         height,
         options,
       )) {
-        const plan = planGraph(network.build(), caps);
+        const plan = planGraph(network.build(), caps, { countsFaults: true });
         this.#plans.set(network.key, plan);
         Program.prepare(this.#gpu, plan);
         await new Promise((resolve) => setTimeout(resolve)); // planning takes as long as a frame

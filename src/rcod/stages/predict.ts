@@ -1,11 +1,13 @@
 /** The UNet's calls and the one-step formula. */
 import { quadCount } from "../../gpu/shape.ts";
+import { FAULTS } from "../../gpu/wgsl.ts";
 import { runPlan } from "../../graph/execution/run-plan.ts";
 import { activationByteLength } from "../../graph/lowering/lower.ts";
 import { packActivation } from "../../graph/pack-activation.ts";
 import { elementwise } from "../../kernels/pointwise/elementwise.ts";
 import { oneStepCoefficients } from "../networks/graphs.ts";
 import { timestepEmbedding } from "../networks/unet.ts";
+import { clipTokens } from "../settings/config.ts";
 import type { UpscaleOptions } from "../settings/options.ts";
 import { blendPredictions } from "../tiles/latent-blend.ts";
 import type { TimestepShare, WeightedTiles } from "../tiles/latent-blend.ts";
@@ -14,22 +16,25 @@ import { gaussianTileWeights, latentTiling } from "../tiles/tiling.ts";
 import { unetNetwork } from "./call-networks.ts";
 import type { StageClock } from "./clock.ts";
 import type { Encoded, StageContext } from "./context.ts";
+import { dtypeOf, inStorageOf } from "./context.ts";
 
 /**
  * Stage "unet": runs the UNet at each of the timesteps, on tiles where the map is large, then the one-step formula.
  * Gives z [1, h, w, L], ready for the decoder, which the caller frees.
  */
 export async function predictLatents(
-  { gpu, configs, programs, dtype, inspector }: StageContext,
+  context: StageContext,
   encoded: Encoded,
   timesteps: readonly TimestepShare[],
   options: UpscaleOptions,
   clock: StageClock,
 ): Promise<GPUBuffer> {
+  const { gpu, configs, programs, inspector } = context;
   clock.start("unet");
   await programs.enter("unet", clock.enterOptions(options.signal));
   const { unet, vae, rcod } = configs;
-  const { latentHeight: height, latentWidth: width, latents, tokens } = encoded;
+  const dtype = dtypeOf(context, "unet");
+  const { latentHeight: height, latentWidth: width, storage } = encoded;
   const { latentChannels: channels } = vae;
   const embed = (timestep: number): Uint8Array<ArrayBuffer> => {
     const embedding = timestepEmbedding(timestep, unet, unet.blockOutChannels[0] as number);
@@ -46,16 +51,23 @@ export async function predictLatents(
   const program = await programs.get(network, inspector?.planOptions("unet"));
   const shape = [1, height, width, channels];
   const z = gpu.memory.create("z", activationByteLength(shape, dtype), "images");
+  const tokenShape = [clipTokens(configs.clip), unet.crossAttentionDim];
+  let [latents, tokens] = [encoded.latents, encoded.tokens];
   let blended: GPUBuffer | undefined;
   try {
+    latents = await inStorageOf(context, "unet", latents, shape, storage.latents);
+    tokens = await inStorageOf(context, "unet", tokens, tokenShape, storage.tokens);
     let eps: GPUBufferBinding;
     const [only] = timesteps;
     if (tiling === null && timesteps.length === 1 && only) {
-      await program.run({ latents, tokens, timestep: embed(only.timestep) }, runOptions(0, 1));
+      const inputs = { latents, tokens, timestep: embed(only.timestep) };
+      await programs.run(program, inputs, runOptions(0, 1));
       eps = program.result("eps");
     } else {
       const inputs = { latents, tokens, height, width, channels, dtype };
-      blended = await blendPredictions(gpu, program, inputs, tiles, timesteps, embed, runOptions);
+      blended = await blendPredictions(
+        ...([gpu, program, inputs, tiles, timesteps, embed, runOptions, programs.run] as const),
+      );
       eps = { buffer: blended };
     }
     await inspector?.collect("unet", program);
@@ -65,10 +77,12 @@ export async function predictLatents(
     const scales = { scaleA: p, scaleB: -q };
     const plan = elementwise.plan(
       { dtype, quads, hasB: true, ...scales, activation: "none" },
-      gpu.caps,
+      { ...gpu.caps, countsFaults: true },
     );
     const b = { buffer: eps.buffer, ...(eps.size && { size: eps.size }) };
-    await runPlan(gpu, plan, { a: latents, b, y: z });
+    const faults = { [FAULTS.name]: programs.faults.binding("unet") };
+    await runPlan(gpu, plan, { a: latents, b, y: z, ...faults });
+    await programs.search?.check("z");
     await inspector?.collectValue(gpu, "z", z, shape, dtype);
     return z;
   } catch (error) {
@@ -76,6 +90,8 @@ export async function predictLatents(
     throw error;
   } finally {
     if (blended) gpu.memory.release(blended);
+    if (latents !== encoded.latents) gpu.memory.release(latents);
+    if (tokens !== encoded.tokens) gpu.memory.release(tokens);
   }
 }
 

@@ -3,6 +3,7 @@ import type { Gpu } from "../../gpu/device.ts";
 import { submit } from "../../gpu/submit.ts";
 import type { PlanOptions } from "../../graph/plan.ts";
 import { planGraph } from "../../graph/plan.ts";
+import type { RunProgram } from "../../graph/program.ts";
 import { Program } from "../../graph/program.ts";
 import { SlotPool } from "../../graph/slot-pool.ts";
 import type { LoadedWeights } from "../loading/load.ts";
@@ -11,9 +12,16 @@ import type { WeightStage } from "../networks/stage-graphs.ts";
 import { MODEL_PARTS } from "../networks/stage-graphs.ts";
 import type { LoraPart } from "../settings/degradation-config.ts";
 import type { Network } from "./call-networks.ts";
+import type { Station } from "./fault-counters.ts";
+import { FaultCounters } from "./fault-counters.ts";
+import type { FaultSearch } from "./fault-search.ts";
 import type { PlannedNetworks } from "./planned-networks.ts";
 
 export class StagePrograms {
+  /** What the programs could not store as it is. */
+  readonly faults: FaultCounters;
+  /** While a call looks for the module with faults. */
+  search: FaultSearch | undefined;
   readonly #gpu: Gpu;
   readonly #weights: LoadedWeights;
   readonly #pool: SlotPool;
@@ -26,6 +34,7 @@ export class StagePrograms {
     this.#weights = weights;
     this.#planned = planned;
     this.#pool = new SlotPool(gpu);
+    this.faults = new FaultCounters(gpu);
   }
 
   /** A compiled network. One size per name is kept: another size, or other captures, replace it. Pipelines stay cached. */
@@ -46,11 +55,24 @@ export class StagePrograms {
     const weights = this.#weights[part];
     if (weights === undefined) throw new Error(`internal: this model has no ${part}`);
     const known = key === sizeKey ? this.#planned?.take(key) : undefined;
-    const plan = known ?? planGraph(build(), this.#gpu.caps, options);
-    const program = await Program.create(this.#gpu, plan, weights, { pool: this.#pool });
+    // Planned ahead for f16, it is of no use to a part that has turned out to need f32.
+    const plan =
+      known?.graph.dtype === weights.dtype
+        ? known
+        : planGraph(build(), this.#gpu.caps, { ...options, countsFaults: true });
+    const faults = this.faults.binding(
+      stage === "modulation" ? "degradation" : (stage as WeightStage),
+    );
+    const program = await Program.create(this.#gpu, plan, weights, { pool: this.#pool, faults });
     this.#programs.set(key, program);
     return program;
   }
+
+  /** Runs a program; step by step where `search` looks at each. */
+  readonly run: RunProgram = async (program, inputs, options) => {
+    if (this.search) await this.search.run(program, inputs, options);
+    else await program.run(inputs, options);
+  };
 
   /**
    * Must be called before the programs of a stage run, so that its weights are on the device. In low memory this frees
@@ -60,7 +82,8 @@ export class StagePrograms {
     const { residency } = this.#weights;
     if (residency === undefined || residency.has(stage)) return;
     this.#dropPrograms();
-    await residency.enter(stage, options);
+    await residency.enter(stage, { ...options, faults: this.faults.binding(stage) });
+    await this.search?.check("LoRA");
   }
 
   /**
@@ -70,7 +93,12 @@ export class StagePrograms {
   async modulate(program: Program, part: LoraPart, signal?: AbortSignal): Promise<void> {
     const { residency } = this.#weights;
     if (residency) residency.setMatrices(part, this.keep(program, part));
-    else await this.#weights[part]?.modulate(program.result(part).buffer, { signal });
+    else {
+      const station: Station = part === "vae" ? "encode" : "lora";
+      const options = { signal, faults: this.faults.binding(station) };
+      await this.#weights[part]?.modulate(program.result(part).buffer, options);
+    }
+    await this.search?.check(`LoRA of ${part}`);
   }
 
   /** A copy of a result, which the next run in the pool would overwrite. The caller frees it. */
@@ -83,10 +111,16 @@ export class StagePrograms {
 
   /** Frees all programs and their memory; the next `get` compiles again. In low memory it frees the weights too. */
   clear(): void {
-    this.#planned?.clear();
-    this.#dropPrograms();
+    this.forget();
+    this.faults.dispose();
     for (const part of MODEL_PARTS) this.#weights[part]?.dropZeros();
     this.#weights.residency?.clear();
+  }
+
+  /** Frees the programs, and forgets what was planned for another storage. What is counted and loaded stays. */
+  forget(): void {
+    this.#planned?.clear();
+    this.#dropPrograms();
   }
 
   #dropPrograms(): void {

@@ -8,7 +8,7 @@ import { quadCount } from "../../gpu/shape.ts";
 import { uploadBytes } from "../../gpu/transfer.ts";
 import { runPlan } from "../../graph/execution/run-plan.ts";
 import { activationByteLength } from "../../graph/lowering/lower.ts";
-import type { Program, RunOptions } from "../../graph/program.ts";
+import type { Program, RunOptions, RunProgram } from "../../graph/program.ts";
 import { crop } from "../../kernels/image/crop.ts";
 import { tileAccumulate, tileClear, tileNormalise } from "../../kernels/image/tile-blend.ts";
 
@@ -49,7 +49,7 @@ interface TileRun {
 /**
  * The blended prediction [1, height, width, channels], in a buffer that the caller frees. A tile is not run at a
  * timestep that has no share in it. `embed` gives the packed "timestep" input; `runOptions` gives the options of a run
- * that is the fraction `length` of the stage, from the fraction `start` on.
+ * that is the fraction `length` of the stage, from the fraction `start` on; `run` runs the program.
  */
 export async function blendPredictions(
   gpu: Gpu,
@@ -59,6 +59,7 @@ export async function blendPredictions(
   timesteps: readonly TimestepShare[],
   embed: (timestep: number) => Uint8Array<ArrayBuffer>,
   runOptions: (start: number, length: number) => RunOptions,
+  run: RunProgram,
 ): Promise<GPUBuffer> {
   const { caps } = gpu;
   const { tileWidth, tileHeight } = tiles;
@@ -97,7 +98,7 @@ export async function blendPredictions(
       );
       await runPlan(gpu, cut, { src: latents, dst: program.input("latents") });
       const inputs = { tokens, timestep: embed(timestep) };
-      await program.run(inputs, runOptions(index / runs.length, 1 / runs.length));
+      await run(program, inputs, runOptions(index / runs.length, 1 / runs.length));
       if (weights !== uploaded) uploadBytes(gpu, w, 0, new Uint8Array(weights.buffer));
       uploaded = weights; // without a mask, all tiles have the same
       const add = tileAccumulate.plan({ ...whole, dtype, tileWidth, tileHeight, x0, y0 }, caps);

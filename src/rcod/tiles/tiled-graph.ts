@@ -15,6 +15,7 @@ import { statsPlan } from "../../graph/lowering/lower-statistics.ts";
 import type { Lifetime } from "../../graph/memory-plan.ts";
 import type { GraphPlan } from "../../graph/plan.ts";
 import { planGraph } from "../../graph/plan.ts";
+import type { RunProgram } from "../../graph/program.ts";
 import { Program } from "../../graph/program.ts";
 import { SlotPool } from "../../graph/slot-pool.ts";
 import type { DeviceWeights } from "../../graph/weights/device-weights.ts";
@@ -44,6 +45,10 @@ export interface TiledGraphOptions {
   readonly combine: "exact" | "reference";
   /** Device bytes for waiting tiles; the rest waits on the host. Default: 512 MiB. */
   readonly spillBudgetBytes?: number;
+  /** Runs its programs. Default: `Program.run`. */
+  readonly run?: RunProgram;
+  /** Counts what cannot be stored as it is; see `PlanOptions.countsFaults`. */
+  readonly faults?: GPUBufferBinding;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((fraction: number) => void) | undefined;
 }
@@ -65,7 +70,8 @@ export async function runTiledGraph(
   input: HostMap,
   options: TiledGraphOptions,
 ): Promise<HostMap> {
-  const { tiles, combine, signal } = options;
+  const { tiles, combine, signal, faults } = options;
+  const run: RunProgram = options.run ?? ((program, ...call) => program.run(...call));
   const pool = new SlotPool(gpu);
   const programs = new Map<string, Program>();
   const spill = new Spill(gpu, options.spillBudgetBytes ?? DEFAULT_SPILL_BUDGET);
@@ -75,9 +81,12 @@ export async function runTiledGraph(
       const key = `${height}x${width}`;
       let program = programs.get(key);
       if (program === undefined) {
-        const plan = planGraph(options.build(height, width), gpu.caps, { without: TILED_WITHOUT });
+        const plan = planGraph(options.build(height, width), gpu.caps, {
+          without: TILED_WITHOUT,
+          countsFaults: faults !== undefined,
+        });
         await weights.load(plan.weights, { signal });
-        program = await Program.create(gpu, plan, weights, { pool });
+        program = await Program.create(gpu, plan, weights, { pool, ...(faults && { faults }) });
         programs.set(key, program);
       }
       return program;
@@ -120,12 +129,12 @@ export async function runTiledGraph(
             uploadBytes(gpu, program.binding(target).buffer, 0, new Uint8Array(affine.buffer));
         }
         if (end === undefined) {
-          await program.run({}, { steps: [start, plan.steps.length], signal });
+          await run(program, {}, { steps: [start, plan.steps.length], signal });
           await pasteOutput(gpu, program, tile, options.scale, output);
         } else {
           const region = countedRegion(plan, end, tile, input.dtype, gpu);
           program.setParams(region.step, region.params);
-          await program.run({}, { steps: [start, end], signal });
+          await run(program, {}, { steps: [start, end], signal });
           moments.push(await readMoments(gpu, program, end, region));
           if (order.length > 1) saved.set(tile, await spill.save(program, liveAcross(plan, end)));
         }

@@ -12,7 +12,7 @@ import type { Gpu } from "../../gpu/device.ts";
 import { GraphBuilder, WeightScope } from "../../graph/ir/builder.ts";
 import type { Graph } from "../../graph/ir/ir.ts";
 import { planGraph } from "../../graph/plan.ts";
-import type { HostTensor } from "../../graph/program.ts";
+import type { HostTensor, RunProgram } from "../../graph/program.ts";
 import { Program } from "../../graph/program.ts";
 import type { DeviceWeights } from "../../graph/weights/device-weights.ts";
 import type { VaeNetwork } from "../networks/vae.ts";
@@ -43,6 +43,10 @@ export interface VaePass {
   readonly weights: DeviceWeights;
   readonly config: VaeConfig;
   readonly kind: VaeKind;
+  /** Runs its programs. Default: `Program.run`. */
+  readonly run?: RunProgram;
+  /** Counts what cannot be stored as it is; see `PlanOptions.countsFaults`. */
+  readonly faults?: GPUBufferBinding;
 }
 
 export interface TiledVaeOptions extends Pick<
@@ -105,7 +109,7 @@ function referencePass(pass: VaePass, input: HostMap, options: TiledVaeOptions):
 }
 
 function tiledPass(
-  { gpu, weights, config, kind }: VaePass,
+  { gpu, weights, config, kind, ...counting }: VaePass,
   input: HostMap,
   network: VaeNetwork,
   options: Omit<TiledGraphOptions, "build" | "scale" | "outHeight" | "outWidth">,
@@ -113,6 +117,7 @@ function tiledPass(
   const scale = vaeFactor(config) ** (kind === "encode" ? -1 : 1);
   return runTiledGraph(gpu, weights, input, {
     ...options,
+    ...counting,
     build: (height, width) => graphOf(weights, config, network, { ...input, height, width }),
     scale,
     outHeight: Math.floor(input.height * scale),
@@ -122,16 +127,18 @@ function tiledPass(
 
 /** A half of the network on the whole map, at latent resolution. */
 async function wholePass(
-  { gpu, weights, config }: VaePass,
+  { gpu, weights, config, run, faults }: VaePass,
   input: HostMap,
   network: VaeNetwork,
   signal: AbortSignal | undefined,
 ): Promise<HostMap> {
-  const plan = planGraph(graphOf(weights, config, network, input), gpu.caps);
+  const graph = graphOf(weights, config, network, input);
+  const plan = planGraph(graph, gpu.caps, { countsFaults: faults !== undefined });
   await weights.load(plan.weights, { signal });
-  const program = await Program.create(gpu, plan, weights);
+  const program = await Program.create(gpu, plan, weights, faults && { faults });
   try {
-    await program.run({ x: input.bytes }, { signal });
+    const inputs = { x: input.bytes };
+    await (run ? run(program, inputs, { signal }) : program.run(inputs, { signal }));
     const { shape, data } = await program.read("y");
     const [, height = 1, width = 1] = shape;
     return hostMapFromFloats(data, height, width, input.dtype);

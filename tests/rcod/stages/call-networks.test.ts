@@ -18,11 +18,11 @@ it.each([
   ],
   ["tiles of latents", [256, 256], {}, ["tokens", "unet 96x96"]],
 ] as const)("%s", (_, [width, height], options, keys) => {
-  const networks = callNetworks(configs, "f16", BASELINE_CAPS, width, height, options);
+  const networks = callNetworks(configs, () => "f16", BASELINE_CAPS, width, height, options);
   expect([...networks].map(({ key }) => key)).toEqual(keys);
 });
 
 it("refuses what the call refuses", () => {
-  const networks = callNetworks(configs, "f16", BASELINE_CAPS, 0, 5, {});
+  const networks = callNetworks(configs, () => "f16", BASELINE_CAPS, 0, 5, {});
   expect(() => [...networks]).toThrow();
 });
