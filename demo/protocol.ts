@@ -86,6 +86,8 @@ export interface ResultInfo {
   readonly timingsMs: StageTimings;
   /** Stages that were served from the last encoding of the same picture. */
   readonly reused: readonly Stage[];
+  /** What the model says of its numbers. */
+  readonly notes: readonly string[];
   readonly totalMs: number;
   readonly peakBytes: number;
   /** Results whose textures were dropped to make room for this one. */

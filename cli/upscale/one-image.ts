@@ -118,7 +118,7 @@ export async function upscaleJob(
   else await writeFileAtomically(job.output, encoded.bytes, signal);
   const endedAt = performance.now();
   const { width, height } = frames.images[0];
-  const notes = [...picture.notes, ...depth.notes, ...encoded.notes];
+  const notes = [...picture.notes, ...depth.notes, ...frames.notes, ...encoded.notes];
   return {
     input: job.input,
     output: job.output,
@@ -157,6 +157,8 @@ interface Frames {
   readonly timingsMs: Readonly<Record<string, number>>;
   readonly peakBytes: number;
   readonly peakActivationBytes: number;
+  /** What the model says of its numbers, each once. */
+  readonly notes: ReadonlySet<string>;
 }
 
 /** All frames, one after the other. What "auto" chooses for the first holds for all: the film does not flicker. */
@@ -171,6 +173,7 @@ async function upscaleFrames(
   const { realism, timestep, color, seed, tile, reference } = options;
   const images: RawImage[] = [];
   const timingsMs: Record<string, number> = {};
+  const notes = new Set<string>();
   let first: Awaited<ReturnType<Model["upscale"]>> | undefined;
   let peakBytes = 0;
   let peakActivationBytes = 0;
@@ -192,6 +195,7 @@ async function upscaleFrames(
     });
     signal.throwIfAborted();
     images.push(result.image);
+    for (const note of result.notes ?? []) notes.add(note);
     for (const [stage, ms] of Object.entries(result.timingsMs)) {
       timingsMs[stage] = (timingsMs[stage] ?? 0) + ms;
     }
@@ -209,5 +213,6 @@ async function upscaleFrames(
     timingsMs,
     peakBytes,
     peakActivationBytes,
+    notes,
   };
 }

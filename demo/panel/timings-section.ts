@@ -29,9 +29,11 @@ export function createTimingsSection(app: App): HTMLElement {
     if (!result || result === shown) return;
     shown = result;
     total.textContent = duration(result.totalMs);
-    memory.textContent =
-      `At most ${bytes(result.peakBytes)} on the device` +
-      (model ? `, ${bytes(model.bytes)} of it the model.` : ".");
+    const share = model ? `, ${bytes(model.bytes)} of it the model` : "";
+    memory.textContent = [
+      `At most ${bytes(result.peakBytes)} on the device${share}`,
+      ...result.notes,
+    ].join(". ");
     list.replaceChildren(...ORDER.flatMap((stage) => row(result, stage)));
     bar.replaceChildren(...ORDER.map((stage) => segment(result, stage)));
   });

@@ -30,6 +30,7 @@ export function resultInfo({
     predictedMetric: predictedMetric ?? null,
     timingsMs,
     reused: result.reused,
+    notes: result.notes ?? [],
     totalMs,
     peakBytes,
   };
