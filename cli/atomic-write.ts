@@ -4,7 +4,8 @@ import { rmSync } from "node:fs";
 import { mkdir, rename, rm, rmdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { CliError, systemCode, systemReason } from "./errors.ts";
-import { shownPath, systemPath } from "./file-name.ts";
+import { systemPath } from "./file-name.ts";
+import { shownText } from "./shown-text.ts";
 import { formatBytes } from "./format.ts";
 
 /** Temporary files and folders of writes in progress, for the exit that cannot wait. */
@@ -39,7 +40,7 @@ export async function writeFileAtomically(
     if (madeFolder !== undefined) await rmdir(systemPath(folder)).catch(() => undefined);
     signal?.throwIfAborted();
     throw new CliError(
-      `cannot write ${shownPath(path)} (${formatBytes(bytes.byteLength)}): ${systemReason(error)}`,
+      `cannot write ${shownText(path)} (${formatBytes(bytes.byteLength)}): ${systemReason(error)}`,
     );
   } finally {
     temporaryPaths.delete(temporary);

@@ -48,20 +48,6 @@ export function systemPath(path: string): string | Buffer {
   return Buffer.concat(parts);
 }
 
-/** The path for a line of text: control characters and stray bytes as escapes. */
-export function shownPath(path: string): string {
-  let text = "";
-  for (const char of path) {
-    const code = char.codePointAt(0) as number;
-    if (char === "\n") text += "\\n";
-    else if (char === "\t") text += "\\t";
-    else if (code < 0x20 || code === 0x7f) text += `\\x${code.toString(16).padStart(2, "0")}`;
-    else if (code >= 0xdc80 && code <= 0xdcff) text += `\\x${(code - STRAY).toString(16)}`;
-    else text += char;
-  }
-  return text;
-}
-
 /**
  * The paths that a word of the command line may mean whose stray bytes Node has replaced: itself where it exists, else
  * every file of its folder that reads the same.

@@ -1,6 +1,7 @@
 /** Progress on stderr: a bar on a terminal, a line per stage in a log, or nothing. */
 import type { Progress, Stage } from "../src/rcod/settings/options.ts";
 import { formatBytes, formatMs } from "./format.ts";
+import { shownText } from "./shown-text.ts";
 import type { Terminal } from "./terminal.ts";
 
 const STAGE_LABEL: Readonly<Record<Stage, string>> = {
@@ -78,7 +79,7 @@ async function barDisplay(terminal: Terminal): Promise<ProgressDisplay> {
     start(next, label) {
       stop();
       process.on("exit", stop);
-      subject = next;
+      subject = shownText(next);
       ownLabel = label;
       startedAt = performance.now();
       latest = undefined;
@@ -110,7 +111,7 @@ function lineDisplay(terminal: Terminal): ProgressDisplay {
   let stage: Stage | undefined;
   return {
     start(next, label) {
-      subject = next;
+      subject = shownText(next);
       ownLabel = label;
       startedAt = performance.now();
       stage = undefined;

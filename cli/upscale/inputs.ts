@@ -3,11 +3,12 @@ import type { Stats } from "node:fs";
 import { lstat, readdir, stat } from "node:fs/promises";
 import { basename, dirname, extname, isAbsolute, join, resolve, sep } from "node:path";
 import { CliError, systemCode, systemReason, usageError } from "../errors.ts";
-import { nameFromBytes, namesOfWord, shownPath, systemPath } from "../file-name.ts";
+import { nameFromBytes, namesOfWord, systemPath } from "../file-name.ts";
 import { isImageName } from "../image/formats.ts";
 import type { ImageKind } from "../image/kinds.ts";
 import { READABLE, recognise } from "../image/kinds.ts";
 import { readHead } from "../image/source.ts";
+import { shownText } from "../shown-text.ts";
 
 /** Between the name and the extension of results that get no name from the user. */
 export const RESULT_SUFFIX = "-x4";
@@ -98,7 +99,7 @@ class Search {
     if (first !== undefined && others.length === 0) throw named(first);
     if (first !== undefined) return { ...found, isBatch: true };
     const skipped = this.#skipped.length === 0 ? "" : `; ${skippedText(this.#skipped)}`;
-    const what = this.#words.map(shownPath).join(", ");
+    const what = this.#words.map(shownText).join(", ");
     throw usageError(`${what}: no image to upscale (${READABLE} can be read${skipped})`);
   }
 
@@ -108,7 +109,7 @@ class Search {
     const wanted = this.#words.filter((other) => other === word).length;
     if (paths.length > wanted) {
       throw usageError(
-        `${paths.length} files have names that read like this: ${paths.map(shownPath).join(", ")}. Name their folder`,
+        `${paths.length} files have names that read like this: ${paths.map(shownText).join(", ")}. Name their folder`,
       );
     }
     return paths;
@@ -264,7 +265,7 @@ const unreadReason = (found: object): string =>
 
 /** A problem that ends the command. */
 function named({ input, error }: Problem): CliError {
-  return new CliError(`${shownPath(input)}: ${error.message}`, error.exitCode);
+  return new CliError(`${shownText(input)}: ${error.message}`, error.exitCode);
 }
 
 /** `2 skipped (1 link to nothing, 1 special file)`; several of one reason have no plural. */

@@ -6,7 +6,7 @@ import { defined } from "../defined.ts";
 import type { Model } from "../engine.ts";
 import { SCALE } from "../engine.ts";
 import { usageError } from "../errors.ts";
-import { shownPath } from "../file-name.ts";
+import { shownText } from "../shown-text.ts";
 import type { Picture } from "../image/decode.ts";
 import { decodeImage } from "../image/decode.ts";
 import { encodeImage } from "../image/encode.ts";
@@ -178,7 +178,7 @@ async function upscaleFrames(
   let peakBytes = 0;
   let peakActivationBytes = 0;
   for (const [i, frame] of frames.entries()) {
-    const subject = shownPath(input === STREAM ? "standard input" : input);
+    const subject = shownText(input === STREAM ? "standard input" : input);
     progress.start(
       frames.length === 1 ? subject : `${subject}, frame ${i + 1} of ${frames.length}`,
     );

@@ -2,7 +2,8 @@
 import { access, constants, lstat, stat } from "node:fs/promises";
 import { basename, dirname, extname, join, resolve, sep } from "node:path";
 import { CliError, usageError } from "../errors.ts";
-import { shownPath, systemPath } from "../file-name.ts";
+import { systemPath } from "../file-name.ts";
+import { shownText } from "../shown-text.ts";
 import type { ImageFormat } from "../image/formats.ts";
 import { FORMATS, WRITABLE_EXTENSIONS, formatOfKind, formatOfPath } from "../image/formats.ts";
 import type { FoundFiles, FoundImage, Problem, Skipped } from "./inputs.ts";
@@ -104,7 +105,7 @@ function requireFormat(out: string): ImageFormat {
   const format = formatOfPath(out);
   if (format !== undefined) return format;
   throw usageError(
-    `${shownPath(out)}: the name must end in ${WRITABLE_EXTENSIONS}, or in a slash for a folder; or give --format`,
+    `${shownText(out)}: the name must end in ${WRITABLE_EXTENSIONS}, or in a slash for a folder; or give --format`,
   );
 }
 
@@ -155,14 +156,14 @@ async function checked(
         if (error !== undefined) throw error;
         const stats = await lstat(systemPath(output)).catch(() => undefined);
         if (stats?.isDirectory())
-          throw usageError(`${shownPath(output)} is a folder. Choose another -o`);
+          throw usageError(`${shownText(output)} is a folder. Choose another -o`);
         if (stats !== undefined && options.skipExisting === true) {
           skipped.push({ path: input, reason: "result there already" });
           continue;
         }
         if (stats !== undefined && options.force !== true) {
           throw usageError(
-            `${shownPath(output)} exists already. Use --force to replace it` +
+            `${shownText(output)} exists already. Use --force to replace it` +
               (found.isBatch ? ", or --skip-existing to go on with the others" : ""),
           );
         }
@@ -177,10 +178,10 @@ async function checked(
 }
 
 function checkRivals({ input, output }: Job, rival: Job | undefined, isInput: boolean): void {
-  const to = shownPath(output);
+  const to = shownText(output);
   if (rival !== undefined) {
     throw usageError(
-      `${shownPath(input)} and ${shownPath(rival.input)} would both be written to ${to}. Upscale them separately`,
+      `${shownText(input)} and ${shownText(rival.input)} would both be written to ${to}. Upscale them separately`,
     );
   }
   if (isInput) throw usageError(`${to} is an input: it would be overwritten. Choose another -o`);
@@ -206,8 +207,8 @@ async function writableError(folder: string): Promise<CliError | undefined> {
   for (let path = resolve(folder); ; path = dirname(path)) {
     const stats = await stat(systemPath(path)).catch(() => undefined);
     if (stats === undefined && path !== dirname(path)) continue;
-    const where = `cannot write to ${shownPath(folder)}`;
-    if (!stats?.isDirectory()) return usageError(`${where}: ${shownPath(path)} is not a folder`);
+    const where = `cannot write to ${shownText(folder)}`;
+    if (!stats?.isDirectory()) return usageError(`${where}: ${shownText(path)} is not a folder`);
     const isRefused = await access(systemPath(path), constants.W_OK).then(
       () => false,
       () => true,

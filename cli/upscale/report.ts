@@ -1,6 +1,6 @@
 /** What `rcod upscale` tells: a line for each image, one for a batch, the same as JSON. */
-import { shownPath } from "../file-name.ts";
 import { formatBytes, formatMs } from "../format.ts";
+import { shownText } from "../shown-text.ts";
 import type { Skipped } from "./inputs.ts";
 import { STREAM, skippedText } from "./inputs.ts";
 
@@ -84,5 +84,5 @@ export function reportLine(report: JobReport): string {
 
 /** A path for people. */
 export function fileName(path: string, stream = "standard input"): string {
-  return path === STREAM ? stream : shownPath(path);
+  return path === STREAM ? stream : shownText(path);
 }

@@ -1,7 +1,8 @@
 import { writeFile } from "node:fs/promises";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { nameFromBytes, namesOfWord, shownPath, systemPath } from "../../cli/file-name.ts";
+import { nameFromBytes, namesOfWord, systemPath } from "../../cli/file-name.ts";
+import { shownText } from "../../cli/shown-text.ts";
 import { useFolder } from "./support/terminal.ts";
 
 const folder = useFolder();
@@ -22,8 +23,12 @@ describe("file names", () => {
     ["two\nlines\t.png", "two\\nlines\\t.png"],
     ["\u001b[31m", "\\x1b[31m"],
     ["odd-\udcff.png", "odd-\\xff.png"],
+    ["\u009b31m\u007f\u0085", "\\u009b31m\\u007f\\u0085"], // as bytes of their own they would be \\x9b …
+    ["a\u202egnp.exe\u2066\u200f", "a\\u202egnp.exe\\u2066\\u200f"],
+    ["a\u2028b", "a\\u2028b"],
+    ["שלום 👩‍🚀.png", "שלום 👩‍🚀.png"],
   ])("%j is shown as %j, on one line", (path, shown) => {
-    expect(shownPath(path)).toBe(shown);
+    expect(shownText(path)).toBe(shown);
   });
 
   it("are found where Node has replaced their bytes", async () => {
