@@ -1,6 +1,5 @@
 /** Ctrl-C and `kill` as an AbortSignal, so that a command can remove what is unfinished before it ends. */
 import { constants } from "node:os";
-import { removeTemporaryFiles } from "./atomic-write.ts";
 import { CliError } from "./errors.ts";
 
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
@@ -25,7 +24,6 @@ export async function interruptible<T>(work: (signal: AbortSignal) => Promise<T>
       since = performance.now();
       controller.abort(new DOMException("interrupted", "AbortError"));
     } else if (performance.now() - since > REPEAT_MS) {
-      removeTemporaryFiles();
       process.exit(exitCode);
     }
   };

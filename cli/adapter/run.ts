@@ -1,17 +1,18 @@
 /** `rcod adapter`: what there is to compute on, and a faster software adapter in the user's cache folder. */
-import { readdir, rename, rm } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { rename, rm } from "node:fs/promises";
+import { dirname } from "node:path";
 import { createInterface } from "node:readline/promises";
 import type { FoundAdapter } from "../../src/node/gpu.ts";
 import { mesaFolder, unpackedMesa } from "../../src/node/software-adapter.ts";
 import { swiftShader } from "../../src/node/swiftshader.ts";
 import { writeFolderAtomically } from "../atomic-write.ts";
-import { CliError, EXIT, systemReason, usageError } from "../errors.ts";
+import { CliError, EXIT, systemCode, systemReason, usageError } from "../errors.ts";
 import { formatTable } from "../format.ts";
 import { interruptible } from "../interrupt.ts";
 import { askAdapter, chooseAdapter } from "../launch.ts";
 import { RUNTIME } from "../package-root.ts";
 import { createProgress } from "../progress.ts";
+import { forgetTemporary, removeLeftovers, temporaryBeside } from "../temporary.ts";
 import type { Terminal } from "../terminal.ts";
 import type { AdapterOptions } from "./command.ts";
 import { checkMesa, fetchMesa } from "./mesa.ts";
@@ -81,7 +82,7 @@ async function install(
     if (!(await confirm("Fetch it? [y/N] ", signal)))
       throw new CliError("adapter install: not wanted");
   }
-  await removeLeftovers();
+  await removeLeftovers(dirname(folder));
   const progress = await createProgress(terminal, false);
   try {
     await writeFolderAtomically(
@@ -96,7 +97,7 @@ async function install(
         show(0);
         await check(temporary, signal);
       },
-      signal,
+      { replace: true, signal }, // of what is there nothing answers
     );
   } finally {
     progress.stop();
@@ -121,39 +122,22 @@ async function askUser(question: string, signal: AbortSignal): Promise<boolean> 
 
 async function remove(terminal: Terminal): Promise<number> {
   const folder = mesaFolder();
-  await removeLeftovers();
+  await removeLeftovers(dirname(folder));
   // Out of the way first: what is half removed must not be taken for a driver.
-  const away = join(dirname(folder), `.rcod-${process.pid}-removed.tmp`);
+  const away = temporaryBeside(folder);
   try {
     await rename(folder, away);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") {
+    if (systemCode(error) === "ENOENT") {
       terminal.note(`there is none in ${folder}`);
       return EXIT.ok;
     }
     throw new CliError(`adapter remove: cannot remove ${folder}: ${systemReason(error)}`);
   }
   await rm(away, { recursive: true, force: true });
+  forgetTemporary(away);
   terminal.out(`removed ${folder}`);
   return EXIT.ok;
-}
-
-/** What processes have left behind that were killed in the middle. */
-async function removeLeftovers(): Promise<void> {
-  const parent = dirname(mesaFolder());
-  for (const name of await readdir(parent).catch(() => [])) {
-    const pid = Number(/^\.rcod-(\d+)-.*\.tmp$/.exec(name)?.[1]);
-    if (pid > 0 && !isAlive(pid)) await rm(join(parent, name), { recursive: true, force: true });
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM"; // another user's
-  }
 }
 
 async function status({ json = false }: AdapterOptions, terminal: Terminal): Promise<number> {

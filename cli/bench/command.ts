@@ -28,6 +28,7 @@ export interface BenchOptions extends GlobalOptions {
   readonly side?: number;
   /** File for a roofline plot of `--suite kernels`. */
   readonly svg?: string;
+  readonly force?: boolean;
   readonly json?: boolean;
 }
 
@@ -86,6 +87,7 @@ export const benchCommand = defineCommand<BenchOptions>(
         parseInteger(1, 4096),
       )
       .option("--svg <file>", "write a roofline plot of --suite kernels")
+      .option("--force", "replace an existing plot")
       .option("--json", "print one JSON object"),
   () => true,
 );

@@ -14,7 +14,7 @@ import { rememberedVariants } from "../../src/rcod/tuning/model-variants.ts";
 import { recipeFiles } from "../../src/verify/recipe-files.ts";
 import { VERSION } from "../../src/version.ts";
 import { folderFiles } from "../../src/weights/sources/node-source.ts";
-import { writeFileAtomically } from "../atomic-write.ts";
+import { checkOutputFile, writeFileAtomically } from "../atomic-write.ts";
 import { defined } from "../defined.ts";
 import { EXIT, usageError } from "../errors.ts";
 import { adapterName } from "../format.ts";
@@ -29,6 +29,7 @@ import { modelReport, reportKernels, runRecord } from "./report.ts";
 /** Runs the command. Exit code 0; 1 when anything computes wrong or fails. Throws `CliError` when interrupted. */
 export async function runBench(options: BenchOptions, terminal: Terminal): Promise<number> {
   checkVariants(options);
+  if (options.svg !== undefined) await checkOutputFile(options.svg, options.force ?? false);
   const bench = options.suite === "model" ? benchModel : benchKernels;
   return interruptible((signal) =>
     withGpu(options.dawnToggles, (gpu) => bench(gpu, options, terminal, signal)),
@@ -73,7 +74,8 @@ async function benchKernels(
   if (options.svg !== undefined) {
     const title = `rcod ${VERSION}, ${adapterName(gpu.caps)}, ${dtype}`;
     const svg = rooflineSvg(title, roofline, kernelPoints(cases));
-    await writeFileAtomically(options.svg, new TextEncoder().encode(svg));
+    const replace = options.force ?? false;
+    await writeFileAtomically(options.svg, new TextEncoder().encode(svg), { replace, signal });
   }
   if (cases.length === 0) terminal.note("rcod: no case has this name");
   return passed ? EXIT.ok : EXIT.failed;

@@ -7,13 +7,14 @@ import type { ConvertedFile } from "../../src/rcod/loading/converted-files.ts";
 import { VERSION } from "../../src/version.ts";
 import { MANIFEST } from "../../src/weights/sources/listing.ts";
 import { PIECE_BYTES } from "../../src/weights/sources/manifest.ts";
-import { writeFolderAtomically } from "../atomic-write.ts";
+import { ExistsError, writeFolderAtomically } from "../atomic-write.ts";
 import { CliError, EXIT, systemCode, systemReason, usageError } from "../errors.ts";
 import { formatBytes, formatMs } from "../format.ts";
 import { interruptible } from "../interrupt.ts";
 import { checkModelPaths, modelFilesAt, modelPaths } from "../model-paths.ts";
 import type { ProgressDisplay } from "../progress.ts";
 import { createProgress } from "../progress.ts";
+import { shownText } from "../shown-text.ts";
 import type { Terminal } from "../terminal.ts";
 import { Checksums } from "./checksums.ts";
 import type { ConvertCliOptions } from "./command.ts";
@@ -43,7 +44,7 @@ export async function runConvert(options: ConvertCliOptions, terminal: Terminal)
     terminal.out(JSON.stringify(report));
   } else if (!quiet) {
     const size = `${files} files, ${formatBytes(bytes)}`;
-    terminal.out(`${out}  ${dtype}, ${size}, ${formatMs(durationMs)}`);
+    terminal.out(`${shownText(out)}  ${dtype}, ${size}, ${formatMs(durationMs)}`);
   }
   return EXIT.ok;
 }
@@ -83,7 +84,7 @@ async function convert(
 
 /** Writes all files and the manifest, or nothing. */
 async function writeFolder(
-  { out, dtype }: ConvertCliOptions,
+  { out, dtype, force = false }: ConvertCliOptions,
   { files }: Conversion,
   signal: AbortSignal,
   onWritten: (bytesSoFar: number) => void,
@@ -97,7 +98,7 @@ async function writeFolder(
       for (const file of files) entries.push(await writeHashed(folder, file, signal, written));
       await writeFile(join(folder, MANIFEST), manifest(dtype, entries));
     },
-    signal,
+    { replace: force, signal },
   );
 }
 
@@ -154,7 +155,7 @@ async function checkOut({ out, force = false, ...paths }: ConvertCliOptions): Pr
   if (!names.includes(MANIFEST) || !names.includes("rcod_config.json")) {
     throw usageError(`${out} holds something else than a converted model. Choose another -o`);
   }
-  if (!force) throw usageError(`${out} exists already. Use --force to replace it`);
+  if (!force) throw new ExistsError(out);
 }
 
 function isInside(path: string, folder: string): boolean {

@@ -12,6 +12,7 @@ export interface GroupOptions extends GlobalOptions {
   readonly precision: "auto" | "f32" | "f16";
   /** Where the plot goes. */
   readonly out?: string;
+  readonly force?: boolean;
   readonly json?: boolean;
 }
 
@@ -29,5 +30,6 @@ export const groupCommand = defineCommand<GroupOptions>((program) =>
     .addOption(modelOption("model whose encoder is used"))
     .addOption(modelPrecisionOption())
     .option("-o, --out <file.svg>", "write the histogram as a plot")
+    .option("--force", "replace an existing plot")
     .option("--json", "print one JSON object"),
 );

@@ -7,7 +7,7 @@ import { PairMetric } from "../../src/rcod/metric-of-pair.ts";
 import { LATENT_GROUPS, groupOfMetric, groupsOf } from "../../src/rcod/settings/latent-groups.ts";
 import type { LatentGroups } from "../../src/rcod/settings/latent-groups.ts";
 import { folderFiles } from "../../src/weights/sources/node-source.ts";
-import { writeFileAtomically } from "../atomic-write.ts";
+import { checkOutputFile, writeFileAtomically } from "../atomic-write.ts";
 import { EXIT, describeError, usageError } from "../errors.ts";
 import { formatTable } from "../format.ts";
 import { withGpu } from "../gpu.ts";
@@ -16,6 +16,7 @@ import { isImageName } from "../image/formats.ts";
 import { interruptible } from "../interrupt.ts";
 import { launch } from "../launch.ts";
 import { checkModelPaths } from "../model-paths.ts";
+import { shownText } from "../shown-text.ts";
 import type { Terminal } from "../terminal.ts";
 import { reportError } from "../terminal.ts";
 import type { GroupOptions } from "./command.ts";
@@ -54,9 +55,12 @@ export async function runGroup(
   terminal: Terminal,
   launchProcess: typeof launch = launch,
 ): Promise<number> {
-  const { out } = options;
-  if (out !== undefined && extname(out).toLowerCase() !== ".svg") {
-    throw usageError(`${out}: the plot's name must end in .svg`);
+  const { out, force = false } = options;
+  if (out !== undefined) {
+    if (extname(out).toLowerCase() !== ".svg") {
+      throw usageError(`${out}: the plot's name must end in .svg`);
+    }
+    await checkOutputFile(out, force);
   }
   const { pairs, isFolder } = await findPairs(options.lq, options.hq);
   await checkModelPaths(options);
@@ -71,7 +75,7 @@ export async function runGroup(
 
 async function groupPairs(
   gpu: Gpu,
-  { model, precision, json = false, out }: GroupOptions,
+  { model, precision, json = false, out, force = false }: GroupOptions,
   pairs: readonly Pair[],
   isFolder: boolean,
   terminal: Terminal,
@@ -106,7 +110,7 @@ async function groupPairs(
   const thresholds = { 3: tables[3].thresholds, 4: tables[4].thresholds };
   if (out !== undefined) {
     const svg = new TextEncoder().encode(histogramSvg(counts, thresholds));
-    await writeFileAtomically(out, svg, signal);
+    await writeFileAtomically(out, svg, { replace: force, signal });
   }
   if (json) {
     const failed = reports.length - metrics.length;
@@ -131,7 +135,7 @@ function pairLine(
 ): string {
   const of = (count: 3 | 4): string =>
     `group ${groups[count].group} of ${tables[count].timesteps.length}, timestep ${groups[count].timestep}`;
-  return `${low}  ${high}  M_L ${metric.toFixed(4)}  ${of(3)}  ${of(4)}`;
+  return `${shownText(low)}  ${shownText(high)}  M_L ${metric.toFixed(4)}  ${of(3)}  ${of(4)}`;
 }
 
 /** How many pairs each group has by both tables, and the histogram. */

@@ -6,7 +6,6 @@ import { defined } from "../defined.ts";
 import type { Model } from "../engine.ts";
 import { SCALE } from "../engine.ts";
 import { usageError } from "../errors.ts";
-import { shownText } from "../shown-text.ts";
 import type { Picture } from "../image/decode.ts";
 import { decodeImage } from "../image/decode.ts";
 import { encodeImage } from "../image/encode.ts";
@@ -17,6 +16,7 @@ import { checkFrames, inspectImage } from "../image/header.ts";
 import { stripped } from "../image/metadata.ts";
 import { readImageFile } from "../image/source.ts";
 import type { ProgressDisplay } from "../progress.ts";
+import { shownText } from "../shown-text.ts";
 import type { UpscaleCliOptions } from "./command.ts";
 import type { CheckGeometry } from "./geometry-check.ts";
 import { STREAM } from "./inputs.ts";
@@ -99,6 +99,7 @@ export async function upscaleJob(
 ): Promise<JobReport> {
   const startedAt = performance.now();
   const [first] = picture.frames;
+  const { force = false } = options;
   const depth = depthOfResult(options, first, format);
   const frames = await upscaleFrames(job, picture, depth.bits, model, progress, {
     options,
@@ -115,7 +116,7 @@ export async function upscaleJob(
   });
   signal.throwIfAborted();
   if (job.output === STREAM) await streams.write(encoded.bytes);
-  else await writeFileAtomically(job.output, encoded.bytes, signal);
+  else await writeFileAtomically(job.output, encoded.bytes, { replace: force, signal });
   const endedAt = performance.now();
   const { width, height } = frames.images[0];
   const notes = [...picture.notes, ...depth.notes, ...frames.notes, ...encoded.notes];

@@ -1,13 +1,17 @@
 /** Where results go, in which format, and what stands in their way. */
-import { access, constants, lstat, stat } from "node:fs/promises";
+import { lstat, stat } from "node:fs/promises";
 import { basename, dirname, extname, join, resolve, sep } from "node:path";
+import { ExistsError, writableError } from "../atomic-write.ts";
 import { CliError, usageError } from "../errors.ts";
 import { systemPath } from "../file-name.ts";
-import { shownText } from "../shown-text.ts";
 import type { ImageFormat } from "../image/formats.ts";
 import { FORMATS, WRITABLE_EXTENSIONS, formatOfKind, formatOfPath } from "../image/formats.ts";
+import { shownText } from "../shown-text.ts";
 import type { FoundFiles, FoundImage, Problem, Skipped } from "./inputs.ts";
 import { RESULT_SUFFIX, STREAM, findImages } from "./inputs.ts";
+
+/** Why an image is left out under `--skip-existing`. */
+export const RESULT_IS_THERE = "result there already";
 
 /** One image to upscale; `-` stands for standard input and output. */
 export interface Job {
@@ -158,14 +162,12 @@ async function checked(
         if (stats?.isDirectory())
           throw usageError(`${shownText(output)} is a folder. Choose another -o`);
         if (stats !== undefined && options.skipExisting === true) {
-          skipped.push({ path: input, reason: "result there already" });
+          skipped.push({ path: input, reason: RESULT_IS_THERE });
           continue;
         }
         if (stats !== undefined && options.force !== true) {
-          throw usageError(
-            `${shownText(output)} exists already. Use --force to replace it` +
-              (found.isBatch ? ", or --skip-existing to go on with the others" : ""),
-          );
+          const advice = found.isBatch ? ", or --skip-existing to go on with the others" : "";
+          throw new ExistsError(output, advice);
         }
       }
       ready.push(job);
@@ -200,19 +202,4 @@ function fileKey(path: string): string {
   return process.platform === "win32" || process.platform === "darwin"
     ? absolute.toLowerCase()
     : absolute;
-}
-
-/** Why files cannot be made in `folder`, or in the nearest folder above that exists. */
-async function writableError(folder: string): Promise<CliError | undefined> {
-  for (let path = resolve(folder); ; path = dirname(path)) {
-    const stats = await stat(systemPath(path)).catch(() => undefined);
-    if (stats === undefined && path !== dirname(path)) continue;
-    const where = `cannot write to ${shownText(folder)}`;
-    if (!stats?.isDirectory()) return usageError(`${where}: ${shownText(path)} is not a folder`);
-    const isRefused = await access(systemPath(path), constants.W_OK).then(
-      () => false,
-      () => true,
-    );
-    return isRefused ? usageError(`${where}: permission denied`) : undefined;
-  }
 }

@@ -47,7 +47,7 @@ describe("pairs", () => {
     await expect(findPairs(low, high)).rejects.toThrow("have the same name. Keep one of them");
   });
 
-  it("refuses another plot than SVG and an absent model without asking for a GPU", async () => {
+  it("refuses another plot than SVG, one that is there and an absent model without asking for a GPU", async () => {
     await touch("a.png");
     const options = {
       lq: folder.file("a.png"),
@@ -61,6 +61,13 @@ describe("pairs", () => {
     await expect(runGroup({ ...options, out: "plot.png" }, terminal, launch)).rejects.toThrow(
       "plot.png: the plot's name must end in .svg",
     );
+    await touch("old.svg");
+    await expect(
+      runGroup({ ...options, out: folder.file("old.svg") }, terminal, launch),
+    ).rejects.toThrow(`${folder.file("old.svg")} exists already. Use --force to replace it`);
+    await expect(
+      runGroup({ ...options, out: folder.file("old.svg"), force: true }, terminal, launch),
+    ).rejects.toThrow("no-model does not exist");
     await expect(runGroup(options, terminal, launch)).rejects.toThrow("does not exist");
   });
 });
