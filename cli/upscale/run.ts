@@ -1,13 +1,15 @@
 /** `rcod upscale` at work: jobs, engine, reports. */
-import { readFile, stat } from "node:fs/promises";
+import { lstat, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Gpu } from "../../src/gpu/device.ts";
 import { DeviceLostError } from "../../src/gpu/errors.ts";
 import { requestNodeGpu } from "../../src/node/gpu.ts";
+import { ExistsError } from "../atomic-write.ts";
 import { defined } from "../defined.ts";
 import type { LoadModel, Model } from "../engine.ts";
 import { loadModelAt } from "../engine.ts";
 import { CliError, EXIT, describeError, usageError } from "../errors.ts";
+import { systemPath } from "../file-name.ts";
 import { FORMATS } from "../image/formats.ts";
 import { interruptible } from "../interrupt.ts";
 import { launch } from "../launch.ts";
@@ -19,13 +21,15 @@ import type { Terminal } from "../terminal.ts";
 import { reportError } from "../terminal.ts";
 import type { UpscaleCliOptions } from "./command.ts";
 import { geometryCheck } from "./geometry-check.ts";
+import type { Skipped } from "./inputs.ts";
 import { STREAM } from "./inputs.ts";
 import type { ImageWork, ReadyImage } from "./one-image.ts";
 import { looksReadable, readJob, upscaleJob } from "./one-image.ts";
 import type { Job, Plan } from "./outputs.ts";
-import { planJobs } from "./outputs.ts";
+import { RESULT_IS_THERE, planJobs } from "./outputs.ts";
 import type { FailedReport, JobReport, Tally } from "./report.ts";
 import { fileName, reportLine, tallyJson, tallyLine } from "./report.ts";
+import { ResultFolders } from "./result-folders.ts";
 import type { Streams } from "./streams.ts";
 import { checkStandardOutput, processStreams } from "./streams.ts";
 
@@ -135,6 +139,8 @@ class UpscaleRun {
   readonly #dependencies: UpscaleDependencies;
   readonly #plan: Plan;
   readonly #reports: (JobReport | FailedReport)[] = [];
+  readonly #skipped: Skipped[];
+  readonly #folders = new ResultFolders();
   readonly #startedAt = performance.now();
   #exitCode: number = EXIT.ok;
   #engine: { readonly gpu: Gpu; readonly model: Model; readonly loadMs: number } | undefined;
@@ -144,6 +150,7 @@ class UpscaleRun {
     this.#terminal = terminal;
     this.#dependencies = dependencies;
     this.#plan = plan;
+    this.#skipped = [...plan.skipped];
   }
 
   async run(): Promise<number> {
@@ -160,6 +167,7 @@ class UpscaleRun {
       progress.stop();
       this.#engine?.model.dispose();
       this.#engine?.gpu.destroy();
+      await this.#failLost();
       if (isBatch && !json && !quiet) this.#say(tallyLine(this.#tally()));
     }
     if (json) this.#terminal.out(JSON.stringify(this.#result()));
@@ -172,10 +180,11 @@ class UpscaleRun {
     signal.throwIfAborted();
     let ready: ReadyImage;
     try {
+      await this.#checkOutput(job);
       ready = await readJob(job, this.#work);
     } catch (error) {
       signal.throwIfAborted();
-      this.#fail(job.input, error);
+      this.#leave(job, error);
       return true;
     }
     // A model that does not load concerns every image: it ends the command.
@@ -183,6 +192,7 @@ class UpscaleRun {
     try {
       const report = await upscaleJob(job, ready, model, progress, this.#work);
       this.#reports.push(report);
+      if (job.output !== STREAM) await this.#folders.add(job.output);
       if (options.quiet === true) return true;
       if (report.notes !== undefined) {
         this.#terminal.note(`rcod: ${fileName(job.input)}: ${report.notes.join("; ")}`);
@@ -191,10 +201,36 @@ class UpscaleRun {
     } catch (error) {
       progress.stop();
       signal.throwIfAborted();
-      this.#fail(job.input, error);
+      this.#leave(job, error);
       return !(error instanceof DeviceLostError);
     }
     return true;
+  }
+
+  /** The plan has looked already; another process may have been quicker since, which is cheap to see now. */
+  async #checkOutput({ output }: Job): Promise<void> {
+    if (output === STREAM || this.#work.options.force === true) return;
+    const stats = await lstat(systemPath(output)).catch(() => undefined);
+    if (stats !== undefined) throw new ExistsError(output);
+  }
+
+  /** Skips or reports an image that did not become a result. */
+  #leave({ input }: Job, error: unknown): void {
+    if (error instanceof ExistsError && this.#work.options.skipExisting === true) {
+      this.#skipped.push({ path: input, reason: RESULT_IS_THERE });
+    } else this.#fail(input, error);
+  }
+
+  /** Results that were written and are gone with their folder have failed after all. */
+  async #failLost(): Promise<void> {
+    const lost = await this.#folders.lost();
+    for (const [i, report] of this.#reports.entries()) {
+      const error = "output" in report ? lost.get(report.output) : undefined;
+      if (error === undefined) continue;
+      const { input } = report;
+      this.#exitCode = reportError(this.#terminal, new CliError(error), fileName(input));
+      this.#reports[i] = { input, error };
+    }
   }
 
   /** Reports a failed image. */
@@ -249,10 +285,11 @@ class UpscaleRun {
 
   #tally(): Tally {
     const { jobs, problems, skipped } = this.#plan;
+    const skippedNow = this.#skipped.length - skipped.length;
     return {
       reports: this.#reports,
-      skipped,
-      left: jobs.length + problems.length - this.#reports.length,
+      skipped: this.#skipped,
+      left: jobs.length + problems.length - this.#reports.length - skippedNow,
       totalMs: performance.now() - this.#startedAt,
     };
   }
