@@ -1,7 +1,7 @@
 /** Errors of the command line, and how any error is reported: one line and an exit code. */
 
-/** 0 is success; an interrupted run ends with 128 + the signal's number, as shells expect. */
-export const EXIT = { ok: 0, failed: 1, usage: 2 } as const;
+/** 0 is success; an interrupted run ends with 128 + the signal's number, as shells expect, `noReader` with SIGPIPE's. */
+export const EXIT = { ok: 0, failed: 1, usage: 2, noReader: 141 } as const;
 
 /** A failure with a finished message for the user. */
 export class CliError extends Error {

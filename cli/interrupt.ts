@@ -8,7 +8,7 @@ const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
  * A terminal sends its signal to the launcher and to its child, and the launcher forwards it: repeats within this
  * time count as one signal. A later one means that the user does not want to wait.
  */
-const REPEAT_MS = 1000;
+export const REPEAT_MS = 1000;
 
 /**
  * Runs `work` with a signal that Ctrl-C and `kill` abort. Throws `CliError` with exit code 128 + the signal's

@@ -21,10 +21,15 @@ import {
 } from "../src/node/software-adapter.ts";
 import { swiftShader } from "../src/node/swiftshader.ts";
 import { driverAdvice } from "./advice.ts";
+import { REPEAT_MS } from "./interrupt.ts";
+import { PARENT_MARKER, endWithParent } from "./parent.ts";
 import { TTY_MARKER, processTerminal } from "./terminal.ts";
 
 /** A driver that takes longer than this to answer a request for an adapter counts as absent. */
 const PROBE_TIMEOUT_MS = 20_000;
+
+/** What a child gets to end at a second signal. */
+const LAST_WORDS_MS = 500;
 
 /** Signals that end the child as well as us. */
 const FORWARDED_SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
@@ -46,6 +51,7 @@ export async function launch(isQuiet = false): Promise<number | null> {
   if ((globalThis.navigator as Navigator | undefined)?.gpu !== undefined) return null;
   if (process.env[SOFTWARE_MARKER]) {
     correctExecPath();
+    endWithParent();
     return null;
   }
   // Elsewhere Dawn has Metal or Direct3D and there is no software adapter: asking twice gains nothing.
@@ -116,15 +122,29 @@ export async function askAdapter(driver?: SoftwareAdapter): Promise<FoundAdapter
 async function runAgain({ node, env }: SoftwareAdapter): Promise<number> {
   const child = spawn(node, [...process.execArgv, ...process.argv.slice(1)], {
     stdio: ["inherit", "inherit", "pipe"],
-    env: { ...process.env, ...env, ...(process.stderr.isTTY && { [TTY_MARKER]: "1" }) },
+    env: {
+      ...process.env,
+      ...env,
+      ...(process.stderr.isTTY && { [TTY_MARKER]: "1" }),
+      [PARENT_MARKER]: String(process.pid),
+    },
   });
   const hand = withoutChatter((text) => void process.stderr.write(text, "latin1"));
   child.stderr?.on("data", (chunk: Buffer) => hand(chunk.toString("latin1"))); // a chunk may end within a letter
+  let asked: { readonly signal: NodeJS.Signals; readonly at: number } | undefined;
+  let isKilled = false;
   // Ctrl-C in a terminal reaches the child by itself as well; it takes signals in quick succession as one.
-  const forward = (signal: NodeJS.Signals) => void child.kill(signal);
+  const forward = (signal: NodeJS.Signals) => {
+    child.kill(signal);
+    asked ??= { signal, at: performance.now() };
+    if (performance.now() - asked.at < REPEAT_MS) return;
+    // Who asks again does not want to wait, and the child may be deaf while it compiles.
+    setTimeout(() => (isKilled = child.kill("SIGKILL")), LAST_WORDS_MS).unref();
+  };
   for (const signal of FORWARDED_SIGNALS) process.on(signal, forward);
   try {
-    return await exitCodeOf(child);
+    const exitCode = await exitCodeOf(child);
+    return isKilled && asked ? 128 + constants.signals[asked.signal] : exitCode;
   } finally {
     for (const signal of FORWARDED_SIGNALS) process.off(signal, forward);
   }

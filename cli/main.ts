@@ -11,7 +11,7 @@ import type { CommandContext, RegisterCommand } from "./command.ts";
 import { parseList } from "./command.ts";
 import { convertCommand } from "./convert/command.ts";
 import { doctorCommand } from "./doctor/command.ts";
-import { CliError, EXIT, describeError, oneLine } from "./errors.ts";
+import { CliError, EXIT, describeError, oneLine, systemReason } from "./errors.ts";
 import { groupCommand } from "./group/command.ts";
 import { infoCommand } from "./info/command.ts";
 import type { Terminal } from "./terminal.ts";
@@ -93,12 +93,16 @@ function usageMessage(error: CommanderError, argv: readonly string[]): CliError 
 
 /** Runs `main` on the process's own arguments and ends the process with its exit code. */
 export async function runProcess(): Promise<never> {
-  // A reader that goes away (`rcod … | head`) is no reason for a stack trace.
+  let exitCode: number | null = null;
+  // A reader that goes away (`rcod … | head`) ends the command as a signal would, without a word.
   process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-    process.exit(error.code === "EPIPE" ? EXIT.ok : EXIT.failed);
+    if (error.code === "EPIPE") process.exit(exitCode ?? EXIT.noReader);
+    const reason = `cannot write to standard output: ${systemReason(error)}`;
+    process.exit(reportError(processTerminal, new CliError(reason)));
   });
+  process.stderr.on("error", () => {}); // there is nobody left to tell
   process.on("uncaughtException", (error) => process.exit(reportError(processTerminal, error)));
-  const exitCode = await main(process.argv.slice(2));
+  exitCode = await main(process.argv.slice(2));
   // Dawn's threads keep the process alive, so it is ended; what was printed goes out first.
   await new Promise<void>((resolve) => void process.stdout.write("", () => resolve()));
   process.exit(exitCode);

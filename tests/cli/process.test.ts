@@ -201,6 +201,7 @@ describe("signals", () => {
     ["SIGINT", 130, "here"],
     ["SIGTERM", 143, "here"],
     ["SIGINT", 130, "launch"], // on a machine without a GPU: parent and child
+    ["SIGHUP", 129, "launch"],
   ] as const)("%s ends with %d and no half file (%s)", async (signal, exitCode, launching) => {
     await save(folder.file("photo.png"), plain(2, 2));
     const process = start(
@@ -213,6 +214,19 @@ describe("signals", () => {
     const finished = await process.finished;
     expect(finished.exitCode, finished.stderr).toBe(exitCode);
     expect(finished.stderr).toMatch(/^rcod: interrupted$/m);
+    expect(await readdir(folder.path)).toEqual(["photo.png"]);
+  });
+
+  it.each([
+    ["polite", "with nothing left"],
+    ["deaf", "also where it hears nothing"],
+  ] as const)("SIGKILL of the launcher ends what it has started, %s: %s", async (manners) => {
+    await save(folder.file("photo.png"), plain(2, 2));
+    const args = ["launch", manners, folder.file("photo.png")];
+    const process = start(stage.driver, args, bareEnvironment());
+    await process.seen("denoising");
+    process.child.kill("SIGKILL");
+    await process.finished; // the child has the same output: it is closed when both are gone
     expect(await readdir(folder.path)).toEqual(["photo.png"]);
   });
 
@@ -237,6 +251,17 @@ describe("signals", () => {
     process.child.kill("SIGINT");
     expect((await process.finished).exitCode).toBe(130);
     expect(await readdir(folder.path)).toEqual(["photo.png"]);
+  });
+
+  it("ends a child that hears nothing at a second Ctrl-C", async () => {
+    await save(folder.file("photo.png"), plain(2, 2));
+    const args = ["launch", "deaf", folder.file("photo.png")];
+    const process = start(stage.driver, args, bareEnvironment());
+    await process.seen("denoising");
+    process.child.kill("SIGINT");
+    await new Promise((resolve) => setTimeout(resolve, 1200));
+    process.child.kill("SIGINT");
+    expect((await process.finished).exitCode).toBe(130);
   });
 
   it("without one, the driver writes its file", async () => {
@@ -329,6 +354,23 @@ describe("a disk that is full", () => {
       expect(result.stdout).toBe("exit 1\nphoto.png\n");
     },
   );
+});
+
+describe("standard output that takes nothing", () => {
+  const script = (redirect: string) => `"$1" "$2" --help ${redirect}; echo "exit $?" >&2`;
+  it.each([
+    [
+      "a full disk",
+      "> /dev/full",
+      "rcod: cannot write to standard output: the disk is full\nexit 1\n",
+    ],
+    ["a reader that is gone", "2>&1 | true", "exit 0\n"],
+    ["none at all", ">&-", "exit 0\n"],
+  ])("is told where it matters: %s", (_name, redirect, told) => {
+    const args = ["-c", script(redirect), "sh", process.execPath, stage.rcod];
+    const { stderr } = spawnSync("sh", args, { encoding: "utf8", env: noAdapter() });
+    expect(stderr).toBe(told);
+  });
 });
 
 describe("doctor", () => {

@@ -1,6 +1,7 @@
 /**
  * A process that runs `rcod upscale` with the fake engine, slowly. Arguments: `launch` or `here` (through the
- * launcher, or not), `polite` or `stubborn` (an engine that ignores its abort signal), then those of the command.
+ * launcher, or not), `polite`, `stubborn` (an engine that ignores its abort signal) or `deaf` (one that never lets go of
+ * the thread once it is denoising), then those of the command.
  */
 import { Command } from "commander";
 import type { LoadModel } from "../../../cli/engine.ts";
@@ -8,18 +9,30 @@ import { launch } from "../../../cli/launch.ts";
 import { processTerminal, reportError } from "../../../cli/terminal.ts";
 import { upscaleCommand } from "../../../cli/upscale/command.ts";
 import { runUpscale } from "../../../cli/upscale/run.ts";
+import type { Progress } from "../../../src/rcod/settings/options.ts";
 import { fakeEngine } from "./fake-engine.ts";
 
 const [launching, manners, ...args] = process.argv.slice(2);
 const engine = fakeEngine({ stageMs: 150 });
 
-const stubborn: LoadModel = async (paths, options) => {
+/** Tells nothing behind "denoising": a process that writes to nobody would end by that. */
+const loadModel: LoadModel = async (paths, options) => {
   const model = await engine.loadModel(paths, options);
   return {
     ...model,
-    async upscale(image, upscaleOptions = {}) {
-      const { signal: _ignored, ...rest } = upscaleOptions;
-      for (;;) await model.upscale(image, rest);
+    async upscale(image, { signal, onProgress, ...rest } = {}) {
+      let isTold = false;
+      const told = {
+        ...rest,
+        onProgress: (progress: Progress) => {
+          if (!isTold) onProgress?.(progress);
+          isTold ||= progress.stage === "unet";
+          if (isTold && manners === "deaf") for (;;);
+        },
+      };
+      if (manners !== "stubborn")
+        return model.upscale(image, { ...told, ...(signal && { signal }) });
+      for (;;) await model.upscale(image, told);
     },
   };
 };
@@ -29,7 +42,7 @@ const register = upscaleCommand(
     runUpscale({ ...options, model: import.meta.dirname, dawnToggles: [] }, terminal, {
       launch: async () => (launching === "launch" ? launch() : null),
       openGpu: engine.openGpu,
-      loadModel: manners === "stubborn" ? stubborn : engine.loadModel,
+      loadModel,
     }),
 );
 
