@@ -10,6 +10,10 @@ if (existsSync(main)) {
     const { runProcess } = await import(main.href);
     await runProcess();
   } catch (error) {
+    if (error?.code === "EMFILE" || error?.code === "ENFILE") {
+      fail("too many files are open. Allow more: ulimit -n 1024");
+      process.exit();
+    }
     const missing = PACKAGES.filter((name) => !isInstalled(name));
     if (error?.code !== "ERR_MODULE_NOT_FOUND" || missing.length === 0) throw error;
     fail(

@@ -4,12 +4,14 @@
  * Dawn opens `libvulkan.so.1` by name and the driver through `VK_ICD_FILENAMES`.
  */
 import { createReadStream } from "node:fs";
-import { access, lstat, mkdtemp, rename, rm } from "node:fs/promises";
+import { access, lstat, mkdir, mkdtemp, rename, rm } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { createBrotliDecompress } from "node:zlib";
+import { DeviceError } from "../gpu/errors.ts";
+import { cacheFolder } from "./cache-folder.ts";
 import type { SoftwareAdapter } from "./software-adapter.ts";
 import { SOFTWARE_MARKER } from "./software-adapter.ts";
 
@@ -18,7 +20,7 @@ const FILES = [MANIFEST, "libvk_swiftshader.so", "libvulkan.so.1"];
 
 /**
  * Unpacks SwiftShader once per user and package version; null where the package is not installed or the platform has
- * no build (Linux x64 only).
+ * no build (Linux x64 only). Throws `DeviceError` where it can be unpacked nowhere.
  */
 export async function swiftShader(): Promise<SoftwareAdapter | null> {
   if (process.platform !== "linux" || process.arch !== "x64") return null;
@@ -37,24 +39,13 @@ export async function swiftShader(): Promise<SoftwareAdapter | null> {
   } catch {
     return null;
   }
-  // The user id and not the name: in containers a user may have none.
-  const uid = process.getuid?.() ?? 0;
-  let folder = join(tmpdir(), `rcod-swiftshader-${version}-${uid}`);
-  if (!(await isComplete(folder, uid))) {
-    // Unpack beside and rename, so that a second process never sees half a library.
-    const temporary = await mkdtemp(join(tmpdir(), "rcod-swiftshader-"));
-    try {
-      await pipeline(
-        createReadStream(archive),
-        createBrotliDecompress(),
-        extract(temporary, { chown: false }),
-      );
-    } catch (error) {
-      await rm(temporary, { recursive: true, force: true });
-      throw error;
-    }
-    folder = await moveInPlace(temporary, folder, uid);
-  }
+  const fill = (folder: string): Promise<void> =>
+    pipeline(
+      createReadStream(archive),
+      createBrotliDecompress(),
+      extract(folder, { chown: false }),
+    );
+  const folder = await unpacked(version, fill);
   const icd = join(folder, MANIFEST);
   const inherited = process.env["LD_LIBRARY_PATH"];
   return {
@@ -67,6 +58,43 @@ export async function swiftShader(): Promise<SoftwareAdapter | null> {
       [SOFTWARE_MARKER]: "1",
     },
   };
+}
+
+/** The folder with all files, in the temporary folder or, where that cannot be written, in the user's cache. */
+async function unpacked(version: string, fill: (folder: string) => Promise<void>): Promise<string> {
+  const problems: string[] = [];
+  for (const parent of [tmpdir(), cacheFolder()]) {
+    try {
+      if (parent !== tmpdir()) await mkdir(parent, { recursive: true });
+      return await unpackedIn(parent, version, fill);
+    } catch (error) {
+      problems.push(`${parent}: ${(error as NodeJS.ErrnoException).code ?? String(error)}`);
+    }
+  }
+  throw new DeviceError(
+    `device: the software adapter cannot be unpacked (${problems.join("; ")}). ` +
+      "Set TMPDIR to a folder that can be written and has 20 MB free",
+  );
+}
+
+async function unpackedIn(
+  parent: string,
+  version: string,
+  fill: (folder: string) => Promise<void>,
+): Promise<string> {
+  // The user id and not the name: in containers a user may have none.
+  const uid = process.getuid?.() ?? 0;
+  const folder = join(parent, `rcod-swiftshader-${version}-${uid}`);
+  if (await isComplete(folder, uid)) return folder;
+  // Unpack beside and rename, so that a second process never sees half a library.
+  const temporary = await mkdtemp(join(parent, "rcod-swiftshader-"));
+  try {
+    await fill(temporary);
+  } catch (error) {
+    await rm(temporary, { recursive: true, force: true });
+    throw error;
+  }
+  return moveInPlace(temporary, folder, uid);
 }
 
 /** Renames `temporary` to `folder` and returns where the files are at the end. */

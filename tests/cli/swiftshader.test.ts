@@ -41,6 +41,18 @@ describe.skipIf(!isSupported)("swiftShader (Linux x64 only)", () => {
     expect(await readdir(folder.path)).toHaveLength(1);
   });
 
+  it("is unpacked in the cache folder where the temporary one is missing or takes nothing", async () => {
+    vi.stubEnv("TMPDIR", folder.file("missing"));
+    vi.stubEnv("XDG_CACHE_HOME", folder.file("cache"));
+    expect(dirname(await unpack())).toBe(folder.file("cache", "rcod-webgpu"));
+    vi.stubEnv("XDG_CACHE_HOME", "/dev/null");
+    await expect(swiftShader()).rejects.toThrow(
+      `device: the software adapter cannot be unpacked (${folder.file("missing")}: ENOENT; ` +
+        "/dev/null/rcod-webgpu: ENOTDIR). Set TMPDIR to a folder that can be written and has 20 MB free",
+    );
+    expect(await readdir(folder.path)).toEqual(["cache"]);
+  });
+
   it("never loads libraries through somebody else's link", async () => {
     const home = await unpack();
     const elsewhere = folder.file("elsewhere");
