@@ -220,7 +220,7 @@ describe("signals", () => {
   it.each([
     ["polite", "with nothing left"],
     ["deaf", "also where it hears nothing"],
-  ] as const)("SIGKILL of the launcher ends what it has started, %s: %s", async (manners) => {
+  ] as const)("SIGKILL of the launcher ends what it has started, %s: %s", async (manners, _how) => {
     await save(folder.file("photo.png"), plain(2, 2));
     const args = ["launch", manners, folder.file("photo.png")];
     const process = start(stage.driver, args, bareEnvironment());
