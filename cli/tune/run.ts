@@ -1,4 +1,5 @@
 /** `rcod tune`: a line per class of problems as it comes, the table into the cache folder at the end. */
+import { dirname } from "node:path";
 import { fasterDType } from "../../src/gpu/caps.ts";
 import type { Candidate, TuneResult } from "../../src/graph/measure/tune.ts";
 import { fileTuningStore, tuningFilePath } from "../../src/node/tuning-file.ts";
@@ -6,6 +7,7 @@ import { readConfigs } from "../../src/rcod/loading/read-configs.ts";
 import { tuneModel } from "../../src/rcod/tuning/autotune.ts";
 import { withTable } from "../../src/rcod/tuning/tuning-table.ts";
 import { folderFiles } from "../../src/weights/sources/node-source.ts";
+import { writableError } from "../atomic-write.ts";
 import { CliError, EXIT, systemReason } from "../errors.ts";
 import { adapterName, formatMs } from "../format.ts";
 import { withGpu } from "../gpu.ts";
@@ -16,6 +18,8 @@ import type { TuneOptions } from "./command.ts";
 /** Runs the command. Exit code 0. Throws `CliError` when interrupted, and then nothing is stored. */
 export async function runTune(options: TuneOptions, terminal: Terminal): Promise<number> {
   const { json = false, size, budget } = options;
+  const error = await writableError(dirname(tuningFilePath()));
+  if (error !== undefined) throw error; // better now than after minutes
   return interruptible(async (signal) => {
     const configs = await readConfigs(folderFiles(options.model), signal);
     return withGpu(options.dawnToggles, async (gpu) => {

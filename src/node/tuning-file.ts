@@ -1,5 +1,6 @@
 /** Measured kernel variants in a file of the user's cache folder. */
-import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { randomUUID } from "node:crypto";
+import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { cacheFolder } from "./cache-folder.ts";
 
@@ -24,9 +25,14 @@ export function fileTuningStore(path: string = tuningFilePath()): {
     },
     write: async (text) => {
       await mkdir(dirname(path), { recursive: true });
-      const temporary = `${path}.${process.pid}.tmp`;
-      await writeFile(temporary, text);
-      await rename(temporary, path);
+      const temporary = `${path}.${randomUUID()}.tmp`; // models that load at once write at once
+      try {
+        await writeFile(temporary, text);
+        await rename(temporary, path);
+      } catch (error) {
+        await rm(temporary, { force: true });
+        throw error;
+      }
     },
   };
 }
