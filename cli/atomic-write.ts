@@ -180,20 +180,24 @@ async function replaceFolder(temporary: string, path: string): Promise<void> {
     );
     try {
       await rename(temporary, path);
-      if (isReplacing) await removeFolder(previous);
-      return;
     } catch (error) {
       if (isReplacing) await putBack(previous, path);
       if (!TAKEN.includes(systemCode(error)) || tries === REPLACE_TRIES) throw error;
+      continue;
     }
+    // The new folder is there, whatever becomes of the old one.
+    if (isReplacing) await removeFolder(previous).catch(() => undefined);
+    return;
   }
 }
 
 async function putBack(previous: string, path: string): Promise<void> {
   try {
     await rename(previous, path);
-  } catch {
-    if (await isThere(path)) await removeFolder(previous); // another's is there
+  } catch (error) {
+    // Another's was there, and may be on its way out already.
+    const isTaken = systemCode(error) === "ENOTEMPTY" || (await isThere(path));
+    if (isTaken) await removeFolder(previous);
   }
 }
 
