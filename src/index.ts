@@ -7,6 +7,7 @@
  * model.dispose();
  * ```
  */
+export type {} from "./web-types.ts";
 export { loadModel } from "./rcod/model.ts";
 export type { ImageInput, LoadOptions, RcodModel } from "./rcod/model.ts";
 export type { PreparedCall } from "./rcod/stages/planned-networks.ts";

@@ -7,6 +7,7 @@
  * const svg = rooflineSvg("my GPU", settings.roofline, kernelPoints(cases));
  * ```
  */
+export type {} from "../web-types.ts";
 export type { CaseShape } from "./workloads/case-shape.ts";
 export { CASES, QUICK_CASES } from "./cases.ts";
 export type { BenchCase } from "./cases.ts";

@@ -5,6 +5,7 @@
  * const model = await loadModel(cachedUrlFiles("https://host/rcod-o-fp16", { onWarning: console.warn }));
  * ```
  */
+export type {} from "../web-types.ts";
 export { cachedUrlFile, cachedUrlFiles } from "./cached-files.ts";
 export type { CacheFileOptions } from "./cached-files.ts";
 export type { CacheOptions } from "./address-cache.ts";

@@ -25,7 +25,7 @@ export interface GpuOptions {
   /** Gives the adapter. Default: `navigator.gpu`. Node passes Dawn's `GPU` here, which is kept as long as the device. */
   readonly gpu?: GPU;
   /** Which adapter, where there are several. Default: the browser's choice. */
-  readonly powerPreference?: GPUPowerPreference;
+  readonly powerPreference?: "low-power" | "high-performance";
   /** Features not to use even when offered: `["shader-f16"]` tests packed halves, for example. */
   readonly withoutFeatures?: readonly string[];
   /** Keep the WebGPU default limits instead of requesting the adapter's. */

@@ -1,4 +1,5 @@
 /** The GPU layer: devices, capabilities, buffers, transfers. Knows no tensors. */
+export type {} from "../web-types.ts";
 export type { Caps, CapsLimits, SubgroupMatrixConfig } from "./caps.ts";
 export {
   BASELINE_CAPS,

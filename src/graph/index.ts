@@ -13,6 +13,7 @@
  * const { shape, data } = await program.read("y");
  * ```
  */
+export type {} from "../web-types.ts";
 export { GraphBuilder, WeightScope } from "./ir/builder.ts";
 export type { Conv2dOptions, KernelOperands } from "./ir/builder-options.ts";
 export { DeviceWeights } from "./weights/device-weights.ts";

@@ -1,4 +1,5 @@
 /** Every kernel: problems to dispatch records. See `kernel.ts` for the contract. */
+export type {} from "../web-types.ts";
 export { affineActivation } from "./norm/affine-activation.ts";
 export type { AffineActivationProblem } from "./norm/affine-activation.ts";
 export { attention } from "./attention/attention.ts";

@@ -6,6 +6,7 @@
  * for await (const result of verifyFiles(await requestGpu(), [source], { precision: "f32" })) show(result);
  * ```
  */
+export type {} from "../web-types.ts";
 export type { Limit, OutputResult } from "./runner/compare.ts";
 export { isFullSizeFile, verifyFiles } from "./verify.ts";
 export type { CaseResult, VerifyOptions, VerifyProgress, VerifySource } from "./verify.ts";

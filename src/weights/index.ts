@@ -15,6 +15,7 @@
  * All failures are `WeightsError`; an aborted call throws the reason of its signal. Files on disk
  * are in `node-source.ts`, which is not part of this index because it needs Node.
  */
+export type {} from "../web-types.ts";
 export { checkTensors } from "./check.ts";
 export type { CheckOptions, ExpectedTensor } from "./check.ts";
 export { FLOAT_DTYPES, toFloat32 } from "./convert.ts";

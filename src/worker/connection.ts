@@ -9,10 +9,17 @@ export interface CallHooks {
   readonly onProgress?: ((progress: Progress) => void) | undefined;
 }
 
+/** Of what can be transferred, what this library does. */
+export type Transferred = ArrayBuffer | ImageBitmap | MessagePort;
+
 /** What a page needs of a worker. */
-export interface WorkerLike extends Pick<EventTarget, "addEventListener" | "removeEventListener"> {
+export interface WorkerLike {
+  /** As every `EventTarget` has it. */
+  addEventListener(type: string, listener: (event: Event) => void): void;
+  /** As every `EventTarget` has it. */
+  removeEventListener(type: string, listener: (event: Event) => void): void;
   /** Sends `message`, moving what `transfer` lists. */
-  postMessage(message: unknown, transfer: Transferable[]): void;
+  postMessage(message: unknown, transfer: Transferred[]): void;
 }
 
 interface PendingCall {
@@ -52,7 +59,7 @@ export class Connection {
   call(
     request: (call: number) => Request,
     { signal, onProgress }: CallHooks,
-    transfer: Transferable[] = [],
+    transfer: Transferred[] = [],
   ): Promise<unknown> {
     if (this.#ended) throw this.#ended;
     signal?.throwIfAborted();

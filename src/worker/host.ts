@@ -2,6 +2,7 @@
  * The worker's side. As the script of a dedicated worker it serves that worker's page; a worker with code of its own
  * calls `serveModels(self)`.
  */
+export type {} from "../web-types.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { requestGpu } from "../gpu/device.ts";
 import type { FolderSource, ModelSource, ModelSources } from "../rcod/loading/model-source.ts";
@@ -12,7 +13,10 @@ import type { ModelFacts, Reply, Request, SentFolder, SentSource } from "./proto
 import { buffersIn, isConnect } from "./protocol.ts";
 
 /** Where messages for a worker arrive: its global scope, or a `MessagePort`. */
-export type MessageScope = Pick<EventTarget, "addEventListener">;
+export interface MessageScope {
+  /** As every `EventTarget` has it. */
+  addEventListener(type: string, listener: (event: Event) => void): void;
+}
 
 /** How served models get their device. */
 export interface ServeOptions {

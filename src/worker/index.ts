@@ -7,6 +7,7 @@
  * model.dispose();
  * ```
  */
+export type {} from "../web-types.ts";
 export { loadModelInWorker } from "./load-model-in-worker.ts";
 export type {
   WorkerFileSource,

@@ -3,7 +3,7 @@ import type { DeviceLostError } from "../gpu/errors.ts";
 import { DeviceError } from "../gpu/errors.ts";
 import { ShapeError } from "../gpu/shape.ts";
 import type { RawImage, UpscaleOptions, UpscaleResult } from "../rcod/settings/options.ts";
-import type { Connection } from "./connection.ts";
+import type { Connection, Transferred } from "./connection.ts";
 import type { ModelFacts } from "./protocol.ts";
 
 /** Images that can be sent to a worker. Pixels are sRGB. */
@@ -90,7 +90,7 @@ export class WorkerModel implements ModelFacts {
 function cloneable(
   image: WorkerImageInput,
   transfer: boolean,
-): { readonly sent: RawImage | ImageBitmap; readonly moved: Transferable[] } {
+): { readonly sent: RawImage | ImageBitmap; readonly moved: Transferred[] } {
   if (("data" in image ? image.data.length : image.width) === 0) {
     throw new ShapeError(
       "image: its pixels must be there, got none. Were they moved to a worker? It keeps only the last image: " +

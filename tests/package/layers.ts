@@ -31,6 +31,8 @@ export interface Room {
 /** Plain data about devices: all that a kernel sees of a GPU. */
 const GPU_DATA = "src/gpu (data)";
 const ABORT = "src (abort)";
+/** Names for compilers that do not know the web; every entry exports them. */
+const WEB_TYPES = "src (web types)";
 const WEIGHTS_BASE = "src/weights (base)";
 /** What options may be, which every public function with options uses. */
 const OPTIONS = "src (options)";
@@ -43,7 +45,7 @@ const KERNELS = [
   "src/kernels/image",
   "src/kernels/pointwise",
 ];
-const GPU = ["src/gpu", GPU_DATA, OPTIONS];
+const GPU = ["src/gpu", GPU_DATA, OPTIONS, WEB_TYPES];
 const GRAPH_BELOW_ROOT = [
   "src/graph/lowering",
   "src/graph/passes",
@@ -52,7 +54,7 @@ const GRAPH_BELOW_ROOT = [
   "src/graph/ir",
 ];
 const GRAPH = ["src/graph/measure", "src/graph", ...GRAPH_BELOW_ROOT];
-const WEIGHTS = ["src/weights", "src/weights/sources", WEIGHTS_BASE];
+const WEIGHTS = ["src/weights", "src/weights/sources", WEIGHTS_BASE, WEB_TYPES];
 const RCOD = [
   "src/rcod",
   "src/rcod/tuning",
@@ -95,6 +97,7 @@ const COMMANDS = [
 /** In no order. What is in no room is refused. */
 export const ROOMS: readonly Room[] = [
   { name: "src", imports: [...RCOD, ...GPU, ...WEIGHTS] },
+  { name: WEB_TYPES, files: ["src/web-types.ts"], imports: [] },
   { name: "src (version)", files: ["src/version.ts"], imports: [] },
   { name: OPTIONS, files: ["src/options.ts"], imports: [] },
   { name: ABORT, files: ["src/abort.ts"], imports: [] },
@@ -105,9 +108,9 @@ export const ROOMS: readonly Room[] = [
     ),
     imports: [],
   },
-  { name: "src/gpu", imports: [GPU_DATA, OPTIONS] },
+  { name: "src/gpu", imports: [GPU_DATA, OPTIONS, WEB_TYPES] },
 
-  { name: "src/kernels", imports: [...KERNELS, GPU_DATA] },
+  { name: "src/kernels", imports: [...KERNELS, GPU_DATA, WEB_TYPES] },
   {
     name: "src/kernels (contract)",
     files: ["src/kernels/kernel.ts", "src/kernels/unroll.ts"],
@@ -150,7 +153,7 @@ export const ROOMS: readonly Room[] = [
 
   {
     name: "src/weights",
-    imports: ["src/weights/torch", "src/weights/sources", WEIGHTS_BASE, GPU_DATA],
+    imports: ["src/weights/torch", "src/weights/sources", WEIGHTS_BASE, GPU_DATA, WEB_TYPES],
   },
   { name: "src/weights/torch", imports: ["src/weights/sources", WEIGHTS_BASE, GPU_DATA] },
   {

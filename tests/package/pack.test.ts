@@ -8,6 +8,7 @@ import { formatMessage } from "publint/utils";
 import type { InlineConfig, Rolldown } from "vite";
 import { build } from "vite";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { SETUPS, typeErrors, typesProject } from "./compilers.ts";
 import { emptyPlace, mustRun, packTo, root, run } from "./support.ts";
 
 /**
@@ -209,19 +210,27 @@ describe("the package", () => {
       }
     });
 
-    it.each([
-      ["bundler", "esnext"],
-      ["node16", "node16"],
-      ["nodenext", "nodenext"],
-    ])("has types under moduleResolution %s", async (moduleResolution, module) => {
+    it("has the types that its users write", async () => {
       const tsc = join(root, "node_modules", "typescript", "bin", "tsc");
       const flags = ["--noEmit", "--strict", "--target", "es2023", "--types", ""];
       const lib = ["--lib", "es2024,dom,dom.iterable,dom.asynciterable"];
-      const resolution = ["--module", module, "--moduleResolution", moduleResolution];
+      const modules = ["--module", "nodenext", "--moduleResolution", "nodenext"];
       const files = ["main.ts", "layers.ts"];
-      await mustRun(place(), process.execPath, tsc, ...flags, ...lib, ...resolution, ...files);
+      await mustRun(place(), process.execPath, tsc, ...flags, ...lib, ...modules, ...files);
     });
   });
+
+  // The oldest is the one under arethetypeswrong. `scripts/compilers.ts` asks all that there are.
+  it.each(["typescript", "@arethetypeswrong/core/node_modules/typescript"])(
+    "has declarations without errors to %s, whatever libraries and types are there",
+    async (compiler) => {
+      const place = await typesProject(folder, installed);
+      for (const setup of SETUPS) {
+        const errors = await typeErrors(join(root, "node_modules", compiler), place, setup);
+        expect(errors, JSON.stringify(setup)).toEqual([]);
+      }
+    },
+  );
 
   it("is bundled into a page by Vite, without Node modules", async () => {
     const output = await bundled({ root: project });

@@ -6,7 +6,6 @@ import { homedir, tmpdir } from "node:os";
 import { dirname, join, parse } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { expect } from "vitest";
 
 /** The repository. */
 export const root = fileURLToPath(new URL("../../", import.meta.url));
@@ -20,6 +19,7 @@ const SOURCES = [
   "cli",
   "goldens",
   "models",
+  "scripts",
   "src",
   "tsconfig.json",
   "tsconfig.build.json",
@@ -49,15 +49,15 @@ export async function run(
   }
 }
 
-/** Its output; fails the test unless it succeeds. */
+/** Its output; throws unless it succeeds. */
 export async function mustRun(
   cwd: string,
   command: string,
   ...args: readonly string[]
 ): Promise<string> {
   const { exitCode, stdout, stderr } = await run(cwd, command, args);
-  expect(exitCode, `${command} ${args.join(" ")}\n${stdout}\n${stderr}`).toBe(0);
-  return stdout;
+  if (exitCode === 0) return stdout;
+  throw new Error(`${command} ${args.join(" ")}: exit code ${exitCode}\n${stdout}\n${stderr}`);
 }
 
 /** A folder above which no `node_modules` lies, so that a project there sees only what it has installed. */

@@ -13,9 +13,9 @@ import { allocateBytes } from "./source.ts";
 /** How to talk to the server. */
 export interface HttpOptions {
   /** Instead of the global `fetch`. It may ignore the signal that it is given. */
-  readonly fetch?: typeof fetch;
+  readonly fetch?: (url: string, init?: RequestInit) => Promise<Response>;
   /** Sent with every request, e.g. an authorisation. */
-  readonly headers?: HeadersInit;
+  readonly headers?: Headers | Record<string, string> | [string, string][];
   /** Ends the opening and every later read. */
   readonly signal?: AbortSignal;
   /**
@@ -298,7 +298,7 @@ export function contentLength(response: Response): number | null {
  * What tells this version of a file from others: its ETag, or when it was last changed; null where the server gives
  * neither or hides them from other origins. A weak ETag will do: weight files are bytes without variants.
  */
-export function validatorOf({ headers }: Response): string | null {
+export function validatorOf({ headers }: { readonly headers: Headers }): string | null {
   return headers.get("etag")?.replace(/^W\//, "") ?? headers.get("last-modified");
 }
 

@@ -226,9 +226,9 @@ describe("httpSource", () => {
     const sent: string[] = [];
     const source = await httpSource(`${base}/good`, {
       headers: { authorization: "Bearer x" },
-      fetch: (input, init) => {
-        sent.push(input instanceof Request ? input.url : input.toString());
-        return fetch(input, init);
+      fetch: (url, init) => {
+        sent.push(url);
+        return fetch(url, init);
       },
     });
     await source.read(1, 2);

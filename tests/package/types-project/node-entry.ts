@@ -1,0 +1,2 @@
+/** The entry that needs the types of Node. */
+export * from "rcod-webgpu/node";
