@@ -7,8 +7,8 @@
  * ```
  */
 
-/** rcod-tiny by the paths of a model folder. Each address stands alone, so that bundlers see and move each file. */
-export const rcodTiny: ReadonlyMap<string, URL> = new Map([
+/** Each address stands alone, so that bundlers see and move each file. */
+const addresses = (): [path: string, address: URL][] => [
   [
     "image_encoder/config.json",
     new URL("../../models/rcod-tiny/image_encoder/config.json", import.meta.url),
@@ -41,4 +41,25 @@ export const rcodTiny: ReadonlyMap<string, URL> = new Map([
     "vae/diffusion_pytorch_model.safetensors",
     new URL("../../models/rcod-tiny/vae/diffusion_pytorch_model.safetensors", import.meta.url),
   ],
-]);
+];
+
+/**
+ * rcod-tiny by the paths of a model folder. Importing it never throws; where a bundle does not know its own address, as a
+ * classic script, reading from it throws a `TypeError` that says what to do.
+ */
+export const rcodTiny: ReadonlyMap<string, URL> = located();
+
+function located(): ReadonlyMap<string, URL> {
+  try {
+    return new Map(addresses());
+  } catch {
+    return new Proxy(new Map<string, URL>(), {
+      get() {
+        throw new TypeError(
+          "rcod-tiny: the script must know its address, got no import.meta.url. Serve the package's folder " +
+            'models/rcod-tiny and load that: loadModel("/models/rcod-tiny")',
+        );
+      },
+    });
+  }
+}

@@ -120,7 +120,8 @@ export class Connection {
     this.end(
       new Error(
         `worker: the script must run without errors, got ${message || "no message"}. ` +
-          'Check that it can be loaded and is a module: { type: "module" }',
+          'Check that it can be loaded and is a module: { type: "module" }' +
+          (message ? "" : ". Where a bundler has not built it, pass one as worker"),
       ),
     );
   };

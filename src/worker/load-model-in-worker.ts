@@ -29,16 +29,16 @@ export type WorkerModelSource =
  */
 export interface WorkerLoadOptions extends Omit<LoadOptions, "gpu" | "onWarning" | "tuningStore"> {
   /**
-   * A worker that runs `rcod-webgpu/worker-host`. It may serve several models, and stays alive after `dispose()`.
-   * Default: a new one, which ends with the model.
+   * A worker that runs `rcod-webgpu/worker-host`. It may serve several models, and stays alive after `dispose()`; one that
+   * a function makes ends with the model. Default: a new one, of the script that a bundler has built or the package has.
    */
-  readonly worker?: WorkerLike;
+  readonly worker?: WorkerLike | (() => WorkerLike & { terminate(): void });
 }
 
 /**
  * Loads a model in a worker. Addresses may be relative to the page.
  * @throws what `loadModel` throws, of the same classes with the same messages; an `Error` when the worker's script
- * fails; a `TypeError` for a source that cannot be sent (`FileSet`, `SingleFile`)
+ * fails; a `TypeError` for a source that cannot be sent (`FileSet`, `SingleFile`), or where no script is known
  */
 export async function loadModelInWorker(
   source: WorkerModelSource,
@@ -47,28 +47,48 @@ export async function loadModelInWorker(
   const { worker: given, signal, onProgress, ...rest } = options;
   const sent = sentSource(source);
   signal?.throwIfAborted();
-  const owned = given === undefined ? startWorker() : undefined;
+  const worker = typeof given === "object" ? given : (given ?? startWorker)();
+  const end = (): void => {
+    if (worker !== given) (worker as Worker).terminate();
+  };
   let onLost: (error: DeviceLostError) => void = () => {};
   const lost = new Promise<DeviceLostError>((resolve) => (onLost = resolve));
-  const connection = new Connection(given ?? (owned as Worker), (error) =>
-    onLost(error as DeviceLostError),
-  );
+  const connection = new Connection(worker, (error) => onLost(error as DeviceLostError));
   try {
     const facts = await connection.call(() => ({ kind: "load", source: sent, options: rest }), {
       signal,
       onProgress,
     });
-    return new WorkerModel(connection, facts as ModelFacts, lost, () => owned?.terminate());
+    return new WorkerModel(connection, facts as ModelFacts, lost, end);
   } catch (error) {
     connection.end(error instanceof Error ? error : new Error(String(error)));
-    owned?.terminate();
+    end();
     throw error;
   }
 }
 
-/** In this form bundlers see the worker and build its script. They find `.ts` behind `.js`; browsers do not. */
 function startWorker(): Worker {
-  return new Worker(new URL("./host.js", import.meta.url), { type: "module", name: "rcod-webgpu" });
+  try {
+    // In this form bundlers see the worker and build its script. They find `.ts` behind `.js`; browsers do not.
+    return new Worker(new URL("./host.js", import.meta.url), {
+      type: "module",
+      name: "rcod-webgpu",
+    });
+  } catch (error) {
+    if ((error as Error).name === "SecurityError") return startForeignWorker();
+    throw new TypeError(
+      `worker: its script must be found beside this one, got "${(error as Error).message}". Bundle ` +
+        "rcod-webgpu/worker-host as a script of its own and pass worker: () => new Worker(address)",
+      { cause: error },
+    );
+  }
+}
+
+/** Of a script on another origin, such as a CDN: workers must be of the page's, modules that they import need not. */
+function startForeignWorker(): Worker {
+  const host = import.meta.url.replace(/[^/]*$/, "host.js");
+  const code = new Blob([`import ${JSON.stringify(host)};`], { type: "text/javascript" });
+  return new Worker(URL.createObjectURL(code), { type: "module", name: "rcod-webgpu" });
 }
 
 function sentSource(source: WorkerModelSource): SentSource {

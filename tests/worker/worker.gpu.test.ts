@@ -258,6 +258,27 @@ describe("what ends a model from outside", () => {
         'Check that it can be loaded and is a module: { type: "module" }',
     );
   });
+
+  it("a worker whose script is not there", async () => {
+    const absent = Object.assign(new EventTarget(), { postMessage: () => {} });
+    const loading = failure(loadModelInWorker("http://host/model", { worker: absent }));
+    absent.dispatchEvent(new Event("error"));
+    expect((await loading).message).toMatch(
+      /got no message.*has not built it, pass one as worker$/,
+    );
+  });
+
+  it("a function's worker ends with its model, also when loading fails", async () => {
+    const ended: string[] = [];
+    const worker = Object.assign(new EventTarget(), {
+      postMessage: () => {},
+      terminate: () => ended.push("terminated"),
+    });
+    const loading = failure(loadModelInWorker("http://host/model", { worker: () => worker }));
+    worker.dispatchEvent(new Event("error"));
+    await loading;
+    expect(ended).toEqual(["terminated"]);
+  });
 });
 
 describe("sources", () => {
