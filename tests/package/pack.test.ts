@@ -197,6 +197,9 @@ describe("the package", () => {
 
     it("is imported in Node, whole and by layer", async () => {
       const code = `
+        // A server has none of these; newer versions of Node have some.
+        for (const name of ["navigator", "document", "self", "location", "Worker", "OffscreenCanvas"])
+          delete globalThis[name];
         const exported = {};
         for (const name of ${JSON.stringify(Object.keys(ENTRIES))}) {
           exported[name] = Object.keys(await import(name));
