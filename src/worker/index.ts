@@ -15,5 +15,5 @@ export type {
   WorkerLoadOptions,
   WorkerModelSource,
 } from "./load-model-in-worker.ts";
-export type { WorkerLike } from "./connection.ts";
+export type { Transferred, WorkerLike } from "./connection.ts";
 export type { WorkerImageInput, WorkerModel, WorkerUpscaleOptions } from "./worker-model.ts";

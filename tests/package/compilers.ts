@@ -15,8 +15,8 @@ export interface Setup {
 /** Pages, workers and Node, under every resolution that knows `exports`. The oldest library has what the package runs on. */
 export const SETUPS: readonly Setup[] = [
   { lib: "es2022,dom", modules: ["nodenext", "nodenext"], types: [] },
-  { lib: "es2022,webworker", modules: ["esnext", "bundler"], types: [] },
   { lib: "es2022", modules: ["node16", "node16"], types: ["node"] },
+  { lib: "es2022,webworker", modules: ["esnext", "bundler"], types: [] },
   { lib: "es2022", modules: ["nodenext", "nodenext"], types: [] },
   { lib: "esnext,dom,dom.iterable", modules: ["node16", "node16"], types: ["@webgpu/types"] },
   { lib: "esnext,dom", modules: ["esnext", "bundler"], types: ["@webgpu/types", "node"] },
