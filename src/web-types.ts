@@ -6,10 +6,12 @@
 
 declare const name: unique symbol;
 
-/** What a type gets that the compiler knows by a global value: nothing; else a mark, so that no other type fits. */
-type Named<Name extends string> = typeof globalThis extends { readonly [N in Name]: unknown }
+/** What a type gets that the compiler knows by a global value: nothing; else a mark, so that no other type fits, and `Members`. */
+type Named<Name extends string, Members = {}> = typeof globalThis extends {
+  readonly [N in Name]: unknown;
+}
   ? {}
-  : { readonly [name]: Name };
+  : Members & { readonly [name]: Name };
 
 declare global {
   interface GPU extends Named<"GPU"> {}
@@ -40,6 +42,6 @@ declare global {
   interface Headers extends Named<"Headers"> {}
   interface MessagePort extends Named<"MessagePort"> {}
   interface RequestInit extends Named<"fetch"> {}
-  interface Response extends Named<"Response"> {}
+  interface Response extends Named<"Response", { readonly headers: Headers }> {}
   interface URL extends Named<"URL"> {}
 }
