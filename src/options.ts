@@ -26,7 +26,7 @@ export const objectValue = typed(
   (value) => typeof value === "object" && value !== null,
 );
 export const abortSignal = typed("an AbortSignal", (value) => value instanceof AbortSignal);
-export const names = typed(
+export const nameList = typed(
   "a list of names",
   (value) => Array.isArray(value) && value.every((name) => typeof name === "string"),
 );

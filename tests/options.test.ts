@@ -6,7 +6,7 @@ import {
   checkOptions,
   flag,
   integer,
-  names,
+  nameList,
   objectValue,
   oneOf,
   shown,
@@ -33,7 +33,7 @@ const rules: OptionRules<Options> = {
   signal: abortSignal,
   onProgress: callback,
   inspect: objectValue,
-  captures: names,
+  captures: nameList,
 };
 
 const check = (options: object): void => checkOptions("upscale", options, rules);

@@ -1,3 +1,5 @@
+import type { OptionRules } from "../options.ts";
+import { checkOptions, flag, nameList, objectValue, oneOf } from "../options.ts";
 /**
  * The one place that acquires a WebGPU device: browser, Deno, or Node through the `webgpu` package
  * (Dawn). Features and limits are negotiated here and described as `Caps`.
@@ -54,11 +56,19 @@ export interface Gpu {
   destroy(): void;
 }
 
+const GPU_RULES: OptionRules<GpuOptions> = {
+  gpu: objectValue,
+  powerPreference: oneOf("low-power", "high-performance"),
+  withoutFeatures: nameList,
+  defaultLimits: flag,
+};
+
 /**
  * Acquires a device. Throws `DeviceError` when there is no WebGPU, no adapter, or the adapter gives no
  * device; the message says what to do.
  */
 export async function requestGpu(options: GpuOptions = {}): Promise<Gpu> {
+  checkOptions("requestGpu", options, GPU_RULES);
   const gpu = options.gpu ?? (globalThis.navigator as Navigator | undefined)?.gpu;
   if (gpu === undefined) {
     throw new DeviceError(

@@ -45,6 +45,10 @@ export async function loadModelInWorker(
   options: WorkerLoadOptions = {},
 ): Promise<WorkerModel> {
   const { worker: given, signal, onProgress, ...rest } = options;
+  for (const name of ["gpu", "onWarning", "tuningStore"]) {
+    if ((rest as Readonly<Record<string, unknown>>)[name] === undefined) continue;
+    throw new TypeError(`worker: option ${name} cannot be sent. Leave it out`);
+  }
   const sent = sentSource(source);
   signal?.throwIfAborted();
   const worker = typeof given === "object" ? given : (given ?? startWorker)();

@@ -2,7 +2,9 @@
 import type { DeviceLostError } from "../gpu/errors.ts";
 import { DeviceError } from "../gpu/errors.ts";
 import { ShapeError } from "../gpu/shape.ts";
+import { checkImage } from "../rcod/images/raw-image.ts";
 import type { RawImage, UpscaleOptions, UpscaleResult } from "../rcod/settings/options.ts";
+import { checkUpscaleOptions } from "../rcod/settings/upscale-rules.ts";
 import type { Connection, Transferred } from "./connection.ts";
 import type { ModelFacts } from "./protocol.ts";
 
@@ -63,6 +65,12 @@ export class WorkerModel implements ModelFacts {
     options: WorkerUpscaleOptions = {},
   ): Promise<UpscaleResult> {
     const { signal, onProgress, transfer = false, ...rest } = options;
+    checkUpscaleOptions({ ...rest, ...(signal && { signal }), ...(onProgress && { onProgress }) });
+    for (const name of ["output", "enlarged"]) {
+      if ((rest as Readonly<Record<string, unknown>>)[name] !== undefined) {
+        throw new TypeError(`worker: there is no option ${name}: textures cannot be sent`);
+      }
+    }
     // With `reuse: false` the pixels may have changed.
     const isNew = options.reuse === false || this.#sent?.deref() !== image;
     const { sent, moved } = isNew ? cloneable(image, transfer) : { sent: undefined, moved: [] };
@@ -98,11 +106,12 @@ function cloneable(
     );
   }
   if (!("data" in image)) return { sent: image, moved: transfer ? [image] : [] };
+  const channels = "channels" in image ? image.channels : 4;
+  const space = image.colorSpace === "display-p3" ? { colorSpace: image.colorSpace } : {};
   const { width, height } = image;
+  checkImage({ width, height, channels, data: image.data, ...space });
   const { buffer } = image.data;
   const isMoved = transfer && buffer instanceof ArrayBuffer; // shared memory cannot be
   const data = isMoved ? image.data : image.data.slice();
-  const channels = "channels" in image ? image.channels : 4;
-  const space = image.colorSpace === "display-p3" ? { colorSpace: image.colorSpace } : {};
   return { sent: { width, height, channels, data, ...space }, moved: [data.buffer as ArrayBuffer] };
 }

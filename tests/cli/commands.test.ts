@@ -9,9 +9,7 @@ import { BUNDLED_MODEL } from "../../cli/package-root.ts";
 import type { Terminal } from "../../cli/terminal.ts";
 import { upscaleCommand } from "../../cli/upscale/command.ts";
 import { verifyCommand } from "../../cli/verify/command.ts";
-import { BASELINE_CAPS } from "../../src/gpu/caps.ts";
-import { parseVaeConfig } from "../../src/rcod/settings/config.ts";
-import { chooseVaeTile } from "../../src/rcod/tiles/vae-tile-choice.ts";
+import { checkUpscaleOptions } from "../../src/rcod/settings/upscale-rules.ts";
 import { recordingTerminal } from "./support/terminal.ts";
 
 vi.mock("../../cli/launch.ts", () => ({ launch: async () => null }));
@@ -40,11 +38,10 @@ describe("upscale", () => {
       parse((work) => upscaleCommand(async () => work), ["upscale", "a.png", "--tile", tile]);
     expect((await upscale("64")).received).toMatchObject({ input: ["a.png"], tile: 64 });
     await expect(upscale("63")).rejects.toThrow("It must be an integer ≥ 64.");
-    const vae = parseVaeConfig({ block_out_channels: [32, 64], norm_num_groups: 32 });
-    const choose = (tile: number) =>
-      chooseVaeTile(vae, BASELINE_CAPS, "f32", "encode", 512, 512, { tile });
-    expect(choose(64)).toBe(64);
-    expect(() => choose(63)).toThrow("tile must be an integer ≥ 64 output pixels, got 63");
+    checkUpscaleOptions({ tile: 64 });
+    expect(() => checkUpscaleOptions({ tile: 63 })).toThrow(
+      "tile must be an integer ≥ 64 output pixels, got 63",
+    );
   });
 });
 

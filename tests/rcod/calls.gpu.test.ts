@@ -1,5 +1,6 @@
 /** What a call takes of its caller: pixels, options, a signal, and when. */
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
+import { requestGpu } from "../../src/gpu/device.ts";
 import { ShapeError } from "../../src/gpu/shape.ts";
 import { loadModel } from "../../src/rcod/model.ts";
 import type { RcodModel } from "../../src/rcod/model.ts";
@@ -200,6 +201,31 @@ describe("options", () => {
   ])("of loading: %o are refused", async (options, message) => {
     const files = { name: "never opened", open: () => Promise.reject(new Error("opened")) };
     await expect(loadModel(files, options as LoadOptions)).rejects.toThrow(message);
+  });
+});
+
+describe("sources of models", () => {
+  it.each<[unknown, string]>([
+    [null, "got null"],
+    [undefined, "got undefined"],
+    [3, "got 3"],
+    [{}, "got Object"],
+    [{ modle: "http://host/model" }, "got Object"],
+    [{ model: "http://host/model", checkpont: "http://host/c.pkl" }, 'mean "checkpoint"?'],
+    [{ model: "http://host/model", checkpoint: {} }, "got Object"],
+    [{ model: "http://host/model", clip: 1 }, "got 1"],
+  ])("%o is none", async (source, message) => {
+    const loading = loadModel(source as string, { gpu: setup.gpu });
+    await expect(loading).rejects.toThrow(TypeError);
+    await expect(loading).rejects.toThrow(message);
+  });
+
+  it.each<[object, string]>([
+    [{ powerPreference: "high" }, 'must be "low-power" or "high-performance", got "high"'],
+    [{ withoutFeature: ["shader-f16"] }, 'Did you mean "withoutFeatures"?'],
+    [{ defaultLimits: 1 }, "defaultLimits must be true or false"],
+  ])("a device by %o is refused", async (options, message) => {
+    await expect(requestGpu(options)).rejects.toThrow(message);
   });
 });
 

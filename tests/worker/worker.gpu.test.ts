@@ -97,11 +97,26 @@ describe("the same as without a worker", () => {
 
   it("errors, with class and message", async () => {
     const image = testImage(4, 4);
-    const wrong: RawImage = { ...image, width: 5 };
-    const shape = await failure(model.upscale(wrong));
+    const realismMask = { data: new Uint8Array(3), width: 2, height: 2, realism: 1 };
+    const shape = await failure(model.upscale(image, { realismMask }));
     expect(shape).toBeInstanceOf(ShapeError);
-    expect(shape.message).toBe("image: 5×4×3 needs 60 values, got 48");
-    expect(shape.stack).toContain("checkImage"); // the worker's
+    expect(shape.message).toContain("realismMask: 2×2 needs 4 bytes, got 3");
+    expect(shape.stack).toContain("checkMask"); // the worker's
+    const wrong: RawImage = { ...image, width: 5 };
+    expect((await failure(model.upscale(wrong))).message).toBe(
+      "image: 5×4×3 needs 60 values, got 48",
+    );
+    const list = { ...image, data: Array.from(image.data) } as unknown as RawImage;
+    expect(await failure(model.upscale(list))).toBeInstanceOf(ShapeError);
+    const options = { colourFix: "adain" } as object;
+    expect((await failure(model.upscale(image, options))).message).toContain('mean "colorFix"?');
+    expect((await failure(model.upscale(image, { output: "texture" } as object))).message).toBe(
+      "worker: there is no option output: textures cannot be sent",
+    );
+    const device = { worker, gpu: setup.gpu } as object;
+    expect((await failure(loadModelInWorker("http://host/model", device))).message).toBe(
+      "worker: option gpu cannot be sent. Leave it out",
+    );
     expect(await failure(model.upscale(image, { realism: 2 }))).toBeInstanceOf(RangeError);
 
     const config = await failure(loadModelInWorker(`${server.address}/broken`, { worker }));
@@ -270,12 +285,12 @@ describe("what ends a model from outside", () => {
 
   it("a function's worker ends with its model, also when loading fails", async () => {
     const ended: string[] = [];
-    const worker = Object.assign(new EventTarget(), {
+    const own = Object.assign(new EventTarget(), {
       postMessage: () => {},
       terminate: () => ended.push("terminated"),
     });
-    const loading = failure(loadModelInWorker("http://host/model", { worker: () => worker }));
-    worker.dispatchEvent(new Event("error"));
+    const loading = failure(loadModelInWorker("http://host/model", { worker: () => own }));
+    own.dispatchEvent(new Event("error"));
     await loading;
     expect(ended).toEqual(["terminated"]);
   });

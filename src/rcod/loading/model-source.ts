@@ -2,6 +2,8 @@
  * Where a model comes from: one folder, or the files that people have (a base model, CLIP and a checkpoint of
  * different origin, and what RCOD_S has beside them) put together as one folder, of which the rest of the program knows nothing.
  */
+import type { OptionRules } from "../../options.ts";
+import { anything, checkOptions, objectValue, shown } from "../../options.ts";
 import type { ByteSource, FileSet, JsonObject, SingleFile } from "../../weights/index.ts";
 import {
   WeightsError,
@@ -74,9 +76,21 @@ export interface ModelFiles extends FileSet {
   readonly assumption?: string;
 }
 
-/** A model as the one folder that `readConfigs` and `loadWeights` take. Opens nothing yet. */
+const PIECE_RULES: OptionRules<ModelSources> = {
+  model: anything,
+  clip: anything,
+  checkpoint: anything,
+  deNet: anything,
+  mem: anything,
+};
+
+/**
+ * A model as the one folder that `readConfigs` and `loadWeights` take. Opens nothing yet. Throws `TypeError` for what is
+ * no source.
+ */
 export function modelFiles(source: ModelSource): ModelFiles {
   if (!isInPieces(source)) return folderOf(source);
+  checkOptions("loadModel", source, PIECE_RULES);
   const model = folderOf(source.model);
   const clip = source.clip === undefined ? null : folderOf(source.clip);
   const fields: Record<string, string> = {};
@@ -141,7 +155,7 @@ async function openExisting(
 }
 
 function isInPieces(source: ModelSource): source is ModelSources {
-  return typeof source === "object" && "model" in source;
+  return objectValue.allows(source) && "model" in (source as object);
 }
 
 /** Ends of the names of models in one file. */
@@ -172,6 +186,7 @@ function oneFileModel(file: SingleFile): ModelFiles {
 }
 
 function folderOf(source: FolderSource | FileSource): ModelFiles {
+  checkSource(source, ["open", "getFileHandle", "getFile"]);
   if (isOneFile(source)) return oneFileModel(fileOf(source, "model"));
   if (typeof source === "string" || source instanceof URL) return urlFiles(String(source));
   if (Array.isArray(source)) return fileListFiles(source as readonly File[]);
@@ -181,8 +196,22 @@ function folderOf(source: FolderSource | FileSource): ModelFiles {
 }
 
 function fileOf(source: FileSource, unnamed: string): SingleFile {
+  checkSource(source, ["open", "getFile"]);
   if (typeof source === "string" || source instanceof URL) return urlFile(String(source));
   if ("open" in source) return source;
   if ("getFile" in source) return fileHandleFile(source);
   return blobFile(source, "name" in source ? (source as File).name : unnamed);
+}
+
+/** Throws `TypeError` for what is no address, no file or files, and has none of these functions. */
+function checkSource(source: FolderSource | FileSource, functions: readonly string[]): void {
+  if (typeof source === "string") return;
+  if (objectValue.allows(source)) {
+    if (Array.isArray(source) || source instanceof Map) return;
+    if (source instanceof URL || source instanceof Blob) return;
+    if (functions.some((name) => name in source)) return;
+  }
+  throw new TypeError(
+    `loadModel: a source must be an address, files, a handle, a FileSet or { model, checkpoint, … }, got ${shown(source)}`,
+  );
 }

@@ -7,7 +7,7 @@ import {
   checkOptions,
   flag,
   integer,
-  names,
+  nameList,
   objectValue,
   oneOf,
 } from "../../options.ts";
@@ -44,7 +44,7 @@ const MASK_RULES: OptionRules<RealismMask> = {
   realism: anything,
 };
 
-const INSPECT_RULES: OptionRules<InspectOptions> = { passes: flag, captures: names };
+const INSPECT_RULES: OptionRules<InspectOptions> = { passes: flag, captures: nameList };
 
 /** Of `RcodModel.plan`. */
 export const PLAN_RULES = { width: integer(1), height: integer(1), tile };
