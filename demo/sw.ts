@@ -48,12 +48,19 @@ async function activate(): Promise<void> {
   await scope.clients.claim();
 }
 
+/** Models are kept whole: what is not kept of them does not exist, and without a network nobody else can say so. */
+const isModelFile = ({ url }: Request): boolean =>
+  url.startsWith(new URL("models/", scope.registration.scope).href);
+
+const absentUnlessOnline = (request: Request): Promise<Response> =>
+  fetch(request).catch(() => new Response(null, { status: 404 }));
+
 async function answer(request: Request): Promise<Response> {
   const cache = await caches.open(CACHE);
   // The page has one document, whatever its query.
   const key = request.mode === "navigate" ? scope.registration.scope : request;
   const kept = await cache.match(key, { ignoreSearch: true, ignoreVary: true });
-  if (!kept) return fetch(request);
+  if (!kept) return isModelFile(request) ? absentUnlessOnline(request) : fetch(request);
   const range = request.headers.get("range");
   return range === null ? kept : sliceOf(kept, range);
 }
