@@ -28,7 +28,7 @@ export interface Operand {
 }
 
 /**
- * The operand with which shaders count what `pack` cannot store as it is: [0] values that are no finite numbers, [1] values
+ * The operand with which shaders count what `pack` cannot store as it is: [0] at least so many values are no finite numbers, [1] or
  * beyond the largest half, which f16 clamps. A counter that none of them touches costs a comparison of bits a store;
  * comparing numbers would not do, because compilers may assume that there is no NaN.
  */
@@ -97,19 +97,19 @@ const FLAT_GROUP = /* wgsl */ `fn flat_group(id: vec3<u32>, counts: vec3<u32>) -
 const FIRST_NON_FINITE = "0x7f800000u";
 const FIRST_BEYOND_HALF = "0x477ff000u";
 
-/** What every store does for `FAULTS`; few instructions, since stores are many where loops are unrolled. */
-const noteFaultsWgsl = (dtype: DType): string => /* wgsl */ `var<private> fault_count: vec4<u32>;
-var<private> fault_bits: vec4<u32>;
+/** What every store does for `FAULTS`: two instructions, since stores are many where loops are unrolled. */
+const noteFaultsWgsl = (dtype: DType): string => /* wgsl */ `var<private> fault_bits: vec4<u32>;
 fn note_faults(v: vec4<f32>) {
-  let bits = bitcast<vec4<u32>>(v) & vec4<u32>(0x7fffffffu);
+  fault_bits = max(fault_bits, bitcast<vec4<u32>>(v) & vec4<u32>(0x7fffffffu));
+}
+fn fault_count() -> u32 {
   let limit = vec4<u32>(${dtype === "f16" ? FIRST_BEYOND_HALF : FIRST_NON_FINITE});
-  fault_count += select(vec4<u32>(0u), vec4<u32>(1u), bits >= limit);
-  fault_bits = max(fault_bits, bits);
+  return dot(select(vec4<u32>(0u), vec4<u32>(1u), fault_bits >= limit), vec4<u32>(1u));
 }`;
 
 /**
  * A shader that hands to `FAULTS` what its invocations have noted. Its entry point becomes a function, so that it may return
- * early. All faults of an invocation count as the worst of them. A loop, because SwiftShader runs both sides of an `if`.
+ * early. Of an invocation's stores each of the four lanes counts once, and all as the worst of them. A loop, because SwiftShader runs both sides of an `if`.
  */
 export function reportingFaults(body: string): string {
   const entry = /(@compute[^{]*)fn main\(([^{]*)\) \{/.exec(body);
@@ -122,7 +122,7 @@ ${attributes}fn main(${parameters}) {
   run_kernel(${names.join(", ")});
   let worst = max(max(fault_bits.x, fault_bits.y), max(fault_bits.z, fault_bits.w));
   let kind = select(1u, 0u, worst >= ${FIRST_NON_FINITE});
-  for (var count = dot(fault_count, vec4<u32>(1u)); count > 0u; count = 0u) {
+  for (var count = fault_count(); count > 0u; count = 0u) {
     atomicAdd(&faults[kind], count);
   }
 }

@@ -212,8 +212,8 @@ export interface UpscaleReport {
   /** What a user should know, in sentences: parts of the model that run in f32 and not in f16, values that f16 clamped. */
   readonly notes?: readonly string[];
   /**
-   * With `precision: "f16"`: how many stored values exceeded ±65,504 and were clamped to it, by stage. Absent where there were
-   * none. "auto" runs such stages in f32 instead.
+   * With `precision: "f16"`: how many stored values, or more, exceeded ±65,504 and were clamped to it, by stage. Absent where there
+   * were none. "auto" runs such stages in f32 instead.
    */
   readonly saturated?: Readonly<Partial<Record<NetworkStage, number>>>;
 }

@@ -36,7 +36,7 @@ export function numbersError(counts: CallFaults, module?: string): NumbersError 
   if (station === undefined) return null;
   const where = module === undefined ? "" : `, module "${module}"`;
   return new NumbersError(
-    `numbers: networks must compute finite numbers, got ${counts.get(station)?.nonFinite} NaN or infinite ones, the first ` +
+    `numbers: networks must compute finite numbers, got ${counts.get(station)?.nonFinite} or more that are NaN or infinite, the first ` +
       `in stage "${stationStage(station)}"${where}. The weights themselves are finite: do these files belong together? ` +
       'If precision is "f16", try "f32"',
   );

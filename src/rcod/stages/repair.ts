@@ -32,7 +32,7 @@ export async function repair(
     if (found === undefined || found.nonFinite + found.saturated === 0) continue;
     const part = stationPart(station);
     const stage = stationStage(station);
-    const count = `${stage}: f16 cannot hold ${found.nonFinite + found.saturated} values, which exceed 65504`;
+    const count = `${stage}: f16 cannot hold ${found.nonFinite + found.saturated} values or more, which exceed 65504`;
     if (weights.storage?.widen && dtypeOf(context, part) === "f16") {
       await widen(context, part, count, options);
       return station;
