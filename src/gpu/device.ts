@@ -1,9 +1,9 @@
-import type { OptionRules } from "../options.ts";
-import { checkOptions, flag, nameList, objectValue, oneOf } from "../options.ts";
 /**
  * The one place that acquires a WebGPU device: browser, Deno, or Node through the `webgpu` package
  * (Dawn). Features and limits are negotiated here and described as `Caps`.
  */
+import type { OptionRules } from "../options.ts";
+import { checkOptions, flag, nameList, objectValue, oneOf } from "../options.ts";
 import type { Caps, CapsLimits, SubgroupMatrixConfig } from "./caps.ts";
 import {
   DEFAULT_LIMITS,

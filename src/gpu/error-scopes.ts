@@ -8,7 +8,9 @@ import type { DeviceLoss } from "./loss.ts";
 /** The last is closed first: what memory that ran out breaks is invalid too, and the cause is told. */
 const FILTERS = ["validation", "internal", "out-of-memory"] as const;
 
-type ScopeError = Pick<GPUError, "message">;
+interface ScopeError {
+  readonly message: string;
+}
 
 /** Runs `work`, which must not wait. `error` is the first one that the device finds in it; it never rejects. */
 export function catchErrors<T>(

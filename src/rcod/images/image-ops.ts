@@ -38,9 +38,9 @@ export function createImage(gpu: Gpu, label: string, width: number, height: numb
 /** The same pixels in a buffer of their own. */
 export function copyImage(gpu: Gpu, { buffer, width, height }: DeviceImage): DeviceImage {
   const copy = createImage(gpu, "source image", width, height);
-  const encoder = gpu.device.createCommandEncoder({ label: "source image" });
-  encoder.copyBufferToBuffer(buffer, 0, copy.buffer, 0, buffer.size);
-  gpu.device.queue.submit([encoder.finish()]);
+  submit(gpu, "source image", (encoder) => {
+    encoder.copyBufferToBuffer(buffer, 0, copy.buffer, 0, buffer.size);
+  });
   return copy;
 }
 

@@ -2,7 +2,7 @@
 import type { Gpu } from "../../gpu/device.ts";
 import type { DType } from "../../gpu/dtype.ts";
 import { F16_MAX } from "../../gpu/dtype.ts";
-import { readBytes } from "../../gpu/transfer.ts";
+import { readBytes, uploadBytes } from "../../gpu/transfer.ts";
 import { FAULT_BYTES } from "../../gpu/wgsl.ts";
 import type { ModelPart, WeightStage } from "../networks/stage-graphs.ts";
 import { STAGE_PART } from "../networks/stage-graphs.ts";
@@ -76,7 +76,7 @@ export class FaultCounters {
     for (const station of stations) {
       this.#onHost.delete(station);
       const { buffer, offset = 0, size = 0 } = this.binding(station);
-      this.#gpu.device.queue.writeBuffer(buffer, offset, new Uint8Array(size));
+      uploadBytes(this.#gpu, buffer, offset, new Uint8Array(size));
     }
   }
 
