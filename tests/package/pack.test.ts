@@ -16,8 +16,8 @@ import { emptyPlace, mustRun, packTo, root, run } from "./support.ts";
  * that with what loads on demand: the reader of files of torch.save, other people's names and files, pictures of 16 bits,
  * and closer looks at servers.
  */
-const SIZE_AT_ONCE = 119_500;
-const SIZE_IN_ALL = 137_000;
+const SIZE_AT_ONCE = 130_000;
+const SIZE_IN_ALL = 150_000;
 
 /** Entries of the package, with something that each exports. */
 const ENTRIES: Readonly<Record<string, readonly string[]>> = {
@@ -130,7 +130,10 @@ describe("the package", () => {
 
   it("is what its manifest says, to publint and to arethetypeswrong", async () => {
     const manifest = JSON.parse(await readFile(join(installed, "package.json"), "utf8")) as object;
-    expect(manifest).toMatchObject({ type: "module", sideEffects: false });
+    expect(manifest).toMatchObject({
+      type: "module",
+      sideEffects: ["./dist/src/worker/host.js", "./src/worker/host.ts"],
+    });
     expect(manifest).not.toHaveProperty("dependencies");
     const { messages } = await publint({ pkgDir: installed, strict: true, pack: false });
     expect(messages.map((message) => formatMessage(message, manifest))).toEqual([]);
@@ -286,6 +289,7 @@ describe("the package", () => {
     expect([...new Set(onDemand)].toSorted()).toEqual([
       "dist/src/rcod/deep",
       "dist/src/rcod/loading",
+      "dist/src/rcod/stages", // the search for NaN
       "dist/src/weights",
       "dist/src/weights/sources", // manifests, and files whose ETag changes
       "dist/src/weights/torch",

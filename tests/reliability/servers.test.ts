@@ -351,7 +351,7 @@ const ROWS: readonly Row[] = [
   {
     name: "empty bodies",
     manner: ({ response }) => void response.writeHead(200).end(),
-    error: /got the end/,
+    error: /got an empty file/,
   },
   { name: "204", manner: status(204), error: /got HTTP 204/ },
   { name: "304", manner: status(304), error: /got HTTP 304/ },
@@ -373,7 +373,7 @@ const ROWS: readonly Row[] = [
   {
     name: "a start page without a type for absent files",
     manner: absentIs(({ response }) => void response.end("<!doctype html>")),
-    error: /"mem\/config\.json", character 0/,
+    error: /got a web page \(HTML\) \("mem\/config\.json"\)/,
   },
   { name: "500 for absent files, with a manifest", manner: absentIs(status(500)), files: listed },
   {

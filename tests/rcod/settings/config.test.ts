@@ -242,6 +242,7 @@ describe("parseVaeConfig", () => {
       normNumGroups: 32,
       scalingFactor: 0.18215,
       midAttention: true,
+      forceUpcast: false,
     });
     expect(vaeFactor(config)).toBe(8);
   });
