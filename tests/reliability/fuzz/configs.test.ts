@@ -1,4 +1,4 @@
-/** A sample of the damaged texts; all of them: `node bench/run.mjs ../tests/reliability/fuzz/run-configs`. */
+/** A sample of the damaged texts; all of them: `npm run reliability:configs`. */
 import { describe, expect, it } from "vitest";
 import { configTargets } from "./configs.ts";
 import { tryFiles } from "./try-files.ts";

@@ -1,4 +1,4 @@
-/** `node bench/run.mjs ../tests/reliability/fuzz/run-configs [files a target]`: all damaged texts, 10,000 of each. */
+/** `npm run reliability:configs [-- FILES]`: all damaged texts, 10,000 of each. */
 import { configTargets } from "./configs.ts";
 import { tryFiles } from "./try-files.ts";
 
