@@ -132,7 +132,8 @@ export class DeviceWeights {
     const check = new WeightCheck(this.#gpu, matrices.length);
     try {
       await this.#loadAll(missing, check, options);
-      await abortable(submittedWorkDone(this.#gpu), options.signal);
+      // An abort may not wait for the device, nor leave a readback.
+      if (options.signal) await abortable(submittedWorkDone(this.#gpu), options.signal);
       return await check.result();
     } finally {
       check.dispose();
