@@ -46,6 +46,19 @@ export function filledBuffer(
   });
 }
 
+/** A copy of the first `byteLength` bytes of a buffer. The caller releases it. */
+export function copiedBuffer(
+  gpu: Gpu,
+  label: string,
+  buffer: GPUBuffer,
+  byteLength: number,
+  purpose: Purpose,
+): GPUBuffer {
+  const copy = gpu.memory.create(label, byteLength, purpose);
+  submit(gpu, label, (encoder) => encoder.copyBufferToBuffer(buffer, 0, copy, 0, byteLength));
+  return copy;
+}
+
 /**
  * Copies `byteLength` bytes of a buffer to JavaScript. Rejects with the device's loss when it is gone, and with what failed in
  * the work before.

@@ -2,7 +2,7 @@
 import type { Gpu } from "../../gpu/device.ts";
 import type { DType } from "../../gpu/dtype.ts";
 import { submit } from "../../gpu/submit.ts";
-import { filledBuffer, readBytes, uploadBytes } from "../../gpu/transfer.ts";
+import { copiedBuffer, filledBuffer, readBytes, uploadBytes } from "../../gpu/transfer.ts";
 import { runPlan } from "../../graph/execution/run-plan.ts";
 import { adainColorFix, waveletColorFix } from "../../kernels/image/color-fix.ts";
 import type { Rounding } from "../../kernels/image/image-layout.ts";
@@ -37,11 +37,11 @@ export function createImage(gpu: Gpu, label: string, width: number, height: numb
 
 /** The same pixels in a buffer of their own. */
 export function copyImage(gpu: Gpu, { buffer, width, height }: DeviceImage): DeviceImage {
-  const copy = createImage(gpu, "source image", width, height);
-  submit(gpu, "source image", (encoder) => {
-    encoder.copyBufferToBuffer(buffer, 0, copy.buffer, 0, buffer.size);
-  });
-  return copy;
+  return {
+    buffer: copiedBuffer(gpu, "source image", buffer, buffer.size, "images"),
+    width,
+    height,
+  };
 }
 
 /** Fills `image` with the top left of `x` [1, srcHeight, srcWidth, 3], colours in −1 … 1, as 8-bit levels. */

@@ -1,6 +1,6 @@
 /** The compiled stages of a model and the activation memory that they share. */
 import type { Gpu } from "../../gpu/device.ts";
-import { submit } from "../../gpu/submit.ts";
+import { copiedBuffer } from "../../gpu/transfer.ts";
 import type { PlanOptions } from "../../graph/plan.ts";
 import { planGraph } from "../../graph/plan.ts";
 import type { RunProgram } from "../../graph/program.ts";
@@ -104,9 +104,7 @@ export class StagePrograms {
   /** A copy of a result, which the next run in the pool would overwrite. The caller frees it. */
   keep(program: Program, name: string): GPUBuffer {
     const { buffer, size } = program.result(name);
-    const copy = this.#gpu.memory.create(name, size, "images");
-    submit(this.#gpu, name, (encoder) => encoder.copyBufferToBuffer(buffer, 0, copy, 0, size));
-    return copy;
+    return copiedBuffer(this.#gpu, name, buffer, size, "images");
   }
 
   /** Frees all programs and their memory; the next `get` compiles again. In low memory it frees the weights too. */
