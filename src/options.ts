@@ -79,12 +79,16 @@ const LONGEST_SHOWN = 60;
 /** A value in a message, whatever it is. */
 export function shown(value: unknown): string {
   if (typeof value === "object" && value !== null) {
-    return Object.prototype.toString.call(value).slice("[object ".length, -1);
+    return kindOf(value);
   }
   if (typeof value === "function") return "a function";
   const text = typeof value === "string" ? JSON.stringify(value) : String(value);
   return text.length <= LONGEST_SHOWN ? text : `${text.slice(0, LONGEST_SHOWN)}…`;
 }
+
+/** What an object says it is, also one of another window: "Uint8Array", "Array". */
+export const kindOf = (value: unknown): string =>
+  Object.prototype.toString.call(value).slice("[object ".length, -1);
 
 function hint(name: string, known: readonly string[]): string {
   const away = (other: string): number => distance(name.toLowerCase(), other.toLowerCase());

@@ -1,6 +1,6 @@
 /** Pixels on the host as callers give them: what their channels and bits mean, and whether they are what they say. */
 import { ShapeError } from "../../gpu/shape.ts";
-import { shown } from "../../options.ts";
+import { kindOf, shown } from "../../options.ts";
 import type { RawImage } from "../settings/options.ts";
 
 /** Bits a channel. */
@@ -55,6 +55,3 @@ export function copyOfImage(image: RawImage): RawImage {
   // Not slice(): a Buffer's would be a view of the same memory.
   return { ...image, data: depthOf(image) === 16 ? new Uint16Array(data) : new Uint8Array(data) };
 }
-
-const kindOf = (data: unknown): string =>
-  Object.prototype.toString.call(data).slice("[object ".length, -1);
