@@ -28,9 +28,9 @@ export interface Operand {
 }
 
 /**
- * The operand with which shaders count what `pack` cannot store as it is: [0] at least so many values are no finite numbers, [1] or
- * beyond the largest half, which f16 clamps. A counter that none of them touches costs a comparison of bits a store;
- * comparing numbers would not do, because compilers may assume that there is no NaN.
+ * The operand with which shaders count what `pack` cannot store as it is: [0] values that are no finite numbers, [1] values
+ * beyond the largest half, which f16 clamps. There are at least so many: see `reportingFaults`. Bits are compared, because
+ * compilers may assume that no number is NaN.
  */
 export const FAULTS: Operand = {
   name: "faults",
@@ -109,7 +109,8 @@ fn fault_count() -> u32 {
 
 /**
  * A shader that hands to `FAULTS` what its invocations have noted. Its entry point becomes a function, so that it may return
- * early. Of an invocation's stores each of the four lanes counts once, and all as the worst of them. A loop, because SwiftShader runs both sides of an `if`.
+ * early. Of all that an invocation stores, each of the four lanes counts once, and all as the worst of them. A loop, because
+ * SwiftShader runs both sides of an `if`.
  */
 export function reportingFaults(body: string): string {
   const entry = /(@compute[^{]*)fn main\(([^{]*)\) \{/.exec(body);
