@@ -35,3 +35,17 @@ export async function delay(durationMs: number, signal: AbortSignal | undefined)
     clearTimeout(timer);
   }
 }
+
+/** Aborted with the first of both. */
+export function anySignal(first: AbortSignal | undefined, second: AbortSignal): AbortSignal;
+export function anySignal(
+  first: AbortSignal | undefined,
+  second: AbortSignal | undefined,
+): AbortSignal | undefined;
+export function anySignal(
+  first: AbortSignal | undefined,
+  second: AbortSignal | undefined,
+): AbortSignal | undefined {
+  if (first === undefined || second === undefined) return first ?? second;
+  return AbortSignal.any([first, second]);
+}

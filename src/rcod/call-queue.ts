@@ -1,4 +1,6 @@
 /** Calls that share a device's memory run one after another, in the order in which they came. */
+import { abortable } from "../abort.ts";
+
 export class CallQueue {
   #last: Promise<unknown> = Promise.resolve();
   /** Calls under way or waiting. */
@@ -24,12 +26,6 @@ export class CallQueue {
       () => void this.#count--,
       () => void this.#count--,
     );
-    if (signal === undefined) return turn;
-    return new Promise((resolve, reject) => {
-      const abort = (): void => reject(signal.reason as Error);
-      signal.addEventListener("abort", abort);
-      turn.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
-      if (signal.aborted) abort();
-    });
+    return abortable(turn, signal);
   }
 }

@@ -4,6 +4,7 @@
  * image are kept, with RCOD_S also the weights that were merged for it, so that another realism setting reruns
  * only UNet and decoder.
  */
+import { anySignal } from "../abort.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { withOwnErrors } from "../gpu/device.ts";
 import type { DType } from "../gpu/dtype.ts";
@@ -143,7 +144,7 @@ export class Pipeline {
     checkUpscaleOptions(options);
     options.signal?.throwIfAborted();
     const disposal = this.#disposal.signal;
-    const signal = options.signal ? AbortSignal.any([options.signal, disposal]) : disposal;
+    const signal = anySignal(options.signal, disposal);
     disposal.throwIfAborted();
     const call = this.#accepted(image, { ...options, signal }, identity);
     const { gpu } = this.#context;

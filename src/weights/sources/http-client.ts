@@ -4,7 +4,7 @@
  * A request is tried three times when the failure may pass (no connection, nothing sent for too long, 408, 429, 5xx, a
  * body that ends early). Everything else is thrown at once.
  */
-import { abortable, delay } from "../../abort.ts";
+import { abortable, anySignal, delay } from "../../abort.ts";
 import type { OptionRules } from "../../options.ts";
 import { abortSignal, callback, integer, objectValue } from "../../options.ts";
 import { reasonOf, WeightsError } from "../errors.ts";
@@ -305,18 +305,4 @@ export function validatorOf({ headers }: { readonly headers: Headers }): string 
 /** Drops a body that nobody will read, so that the connection is freed. */
 export function discard(response: Response): void {
   response.body?.cancel().catch(() => {});
-}
-
-/** Aborted with the first of both. */
-export function anySignal(first: AbortSignal | undefined, second: AbortSignal): AbortSignal;
-export function anySignal(
-  first: AbortSignal | undefined,
-  second: AbortSignal | undefined,
-): AbortSignal | undefined;
-export function anySignal(
-  first: AbortSignal | undefined,
-  second: AbortSignal | undefined,
-): AbortSignal | undefined {
-  if (first === undefined || second === undefined) return first ?? second;
-  return AbortSignal.any([first, second]);
 }

@@ -4,12 +4,12 @@
  * The length comes from a one-byte range probe, because that also shows whether ranges work; `HEAD`
  * shows neither that nor, behind a compressing proxy, the true length.
  */
+import { anySignal } from "../../abort.ts";
 import { checkOptions } from "../../options.ts";
 import { WeightsError } from "../errors.ts";
 import {
   HTTP_RULES,
   MAX_WHOLE_BYTES,
-  anySignal,
   contentLength,
   contentRange,
   discard,

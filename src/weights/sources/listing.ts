@@ -1,7 +1,7 @@
 /** Which files a folder on a server has: its manifest, read once. */
-import { abortable } from "../../abort.ts";
+import { abortable, anySignal } from "../../abort.ts";
 import { WeightsError } from "../errors.ts";
-import { anySignal, contentLength, discard, HttpClient } from "./http-client.ts";
+import { contentLength, discard, HttpClient } from "./http-client.ts";
 import type { HttpOptions } from "./http-client.ts";
 import { isPage } from "./http-source.ts";
 import type { ManifestFile } from "./manifest.ts";
