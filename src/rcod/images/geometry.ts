@@ -44,6 +44,25 @@ export interface CropStep extends Rectangle {
   readonly kind: "crop";
 }
 
+/**
+ * Part of an axis that is resampled from `wholeIn` to `wholeOut` pixels: the outputs from `outFrom` on, of inputs of which those
+ * from `inFrom` on are there. Weights are those of the whole axis, so parts fit together.
+ */
+export interface AxisPart {
+  readonly wholeIn: number;
+  readonly wholeOut: number;
+  readonly inFrom: number;
+  readonly outFrom: number;
+  readonly outSize: number;
+}
+
+/** Reduces by Pillow's Lanczos to a part of the result, the whole included; along an axis that keeps its size it cuts. */
+export interface ReduceStep {
+  readonly kind: "reduce";
+  readonly across: AxisPart;
+  readonly down: AxisPart;
+}
+
 export interface Geometry {
   /** First the source is padded to this size by its own edges, with its own pixels from (x, y) on. Null: it is not. */
   readonly padded: Rectangle | null;

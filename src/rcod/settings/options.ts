@@ -20,6 +20,58 @@ export interface RawImage {
   readonly colorSpace?: "srgb" | "display-p3";
 }
 
+/** A rectangle in pixels, from the top left. */
+export interface PixelRectangle {
+  /** Its first column. */
+  readonly x: number;
+  /** Its first row. */
+  readonly y: number;
+  /** Columns. */
+  readonly width: number;
+  /** Rows. */
+  readonly height: number;
+}
+
+/**
+ * A picture that is read where it is needed, for those that should not lie in memory as a whole. Rectangles come in the
+ * order of the regions, with overlaps, some of them twice; each must be the same whenever it is read.
+ */
+export interface ImageReader extends Omit<RawImage, "data"> {
+  /** Bits a channel. */
+  readonly depth: 8 | 16;
+  /** The pixels of a rectangle that lies within the picture, in its channels and depth. */
+  read(rectangle: PixelRectangle, signal?: AbortSignal): Promise<RawImage> | RawImage;
+}
+
+/** A finished part of a result. All parts together are the result, without overlaps. */
+export interface ResultRegion extends PixelRectangle {
+  /** As in `RawImage`: the pixels of this rectangle alone. */
+  readonly channels: RawImage["channels"];
+  /** In the depth of the result. Nobody else uses them. Absent with `output: "texture"`. */
+  readonly data?: Uint8Array<ArrayBuffer> | Uint16Array<ArrayBuffer>;
+  /** With `output: "texture"`: the texture of the result, in which this rectangle is finished. */
+  readonly texture?: GPUTexture;
+}
+
+/**
+ * Which regions come first: those in rows from the top, those in the middle of the picture, or those nearest to a point of it,
+ * (0, 0) at the top left and (1, 1) at the bottom right.
+ */
+export type RegionOrder = "rows" | "middle" | { readonly x: number; readonly y: number };
+
+/**
+ * The size of a result in pixels. With one side the other follows the picture's shape. With both, `fit` says what happens to
+ * another shape: "inside" stays within both, "outside" covers both, "fill" stretches. Default "inside".
+ */
+export interface ResultSize {
+  /** Columns. */
+  readonly width?: number;
+  /** Rows. */
+  readonly height?: number;
+  /** For pictures of another shape. */
+  readonly fit?: "inside" | "outside" | "fill";
+}
+
 /** A stage of the pipeline, in order. */
 export type Stage = "load" | "preprocess" | "tokens" | "encode" | "unet" | "decode" | "color";
 
@@ -143,6 +195,22 @@ export interface UpscaleOptions {
   /** Samples the latent posterior with this seed, an integer of 32 bits. Default: its mean, which needs no randomness. */
   readonly seed?: number;
   /**
+   * Output pixels per input pixel along a side, 1 … 4 (the model's `upscale`), fractions too; sides are rounded. Networks always
+   * enlarge ×4; the result is reduced by Lanczos. Not with `size`. Default: the model's `upscale`.
+   */
+  readonly scale?: number;
+  /** The size of the result, at most ×4 of the picture. Default: as `scale` says. */
+  readonly size?: ResultSize;
+  /**
+   * Side of regions in pixels of the ×4 picture, ≥ 256: a larger picture is computed in overlapping regions of at most this
+   * side. Default: regions only where the whole does not fit the device, as large as fit.
+   */
+  readonly region?: number;
+  /** Which regions are computed first. Default: "rows" for `output: "regions"`, else "middle". */
+  readonly regionOrder?: RegionOrder;
+  /** Hears of every finished part of the result, also where the picture is computed as a whole: then there is one. */
+  readonly onRegion?: (region: ResultRegion) => void | Promise<void>;
+  /**
    * Side of the VAE's tiles in output pixels, ≥ 64: a picture with a longer side is encoded and decoded in tiles.
    * Default: tiles only where the untiled pass does not fit the device. The result does not depend on it.
    */
@@ -180,6 +248,14 @@ export interface TextureOptions extends Omit<UpscaleOptions, "output"> {
   readonly output: "texture";
 }
 
+/** Options of a call whose result is nowhere as a whole. */
+export interface RegionsOptions extends Omit<UpscaleOptions, "output" | "enlarged"> {
+  /** The parts that `onRegion` gets are all there is. The work goes on when the promise that it returns resolves. */
+  readonly output: "regions";
+  /** Takes the parts. */
+  readonly onRegion: NonNullable<UpscaleOptions["onRegion"]>;
+}
+
 /** What a call did, and what it took. */
 export interface UpscaleReport {
   /** The timestep given to the UNet. */
@@ -196,6 +272,8 @@ export interface UpscaleReport {
    * "auto" counts as encoding.
    */
   readonly timingsMs: Readonly<Record<RunStage, number>>;
+  /** Regions that the picture was computed in; 1 is the whole. */
+  readonly regions: number;
   /** Stages taken from the encoding of the last image. */
   readonly reused: readonly Stage[];
   /** Peak device bytes during the call, weights included. */
@@ -232,4 +310,14 @@ export interface TextureResult extends UpscaleReport {
    * 4·width·height bytes are not in the peaks.
    */
   readonly texture: GPUTexture;
+}
+
+/** A result that went to `onRegion` in parts, and how it came about. */
+export interface RegionsResult extends UpscaleReport {
+  /** Columns of the result. */
+  readonly width: number;
+  /** Rows of the result. */
+  readonly height: number;
+  /** Channels of all parts. */
+  readonly channels: RawImage["channels"];
 }
