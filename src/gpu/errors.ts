@@ -10,12 +10,25 @@ export class DeviceLostError extends DeviceError {
   override readonly name = "DeviceLostError";
   /** `"destroyed"` when somebody called `destroy()`, else `"unknown"`. */
   readonly reason: string;
+  /**
+   * Where a call had finished regions of its picture: what it needs to go on, for the option `resume` of the same call on a newly
+   * loaded model.
+   */
+  readonly resume?: object;
+  readonly #said: string;
 
-  constructor(reason: string, message: string) {
+  constructor(reason: string, message: string, resume?: object) {
     super(
       `device: lost (${reason}): ${message || "no message"}. Create a new device and load again`,
     );
     this.reason = reason;
+    this.#said = message;
+    if (resume) this.resume = resume;
+  }
+
+  /** The same loss for a call that can go on. */
+  withResume(resume: object): DeviceLostError {
+    return new DeviceLostError(this.reason, this.#said, resume);
   }
 }
 

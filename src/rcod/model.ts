@@ -25,7 +25,7 @@ import {
   shown,
 } from "../options.ts";
 import type { ImageSource } from "./images/source-image.ts";
-import { isTexture } from "./images/source-image.ts";
+import { isReader, isTexture } from "./images/source-image.ts";
 import type { CallPlan } from "./inspect/call-plan.ts";
 import type { StageModules } from "./inspect/stage-modules.ts";
 import { abortableFiles } from "./loading/abortable-files.ts";
@@ -38,9 +38,12 @@ import { Pipeline } from "./pipeline.ts";
 import type { ModelConfigs } from "./settings/model-configs.ts";
 import { predictsMetric } from "./settings/model-configs.ts";
 import type {
+  ImageReader,
   Precision,
   Progress,
   RawImage,
+  RegionsOptions,
+  RegionsResult,
   TextureOptions,
   TextureResult,
   UpscaleOptions,
@@ -89,7 +92,8 @@ export interface LoadOptions extends VariantOptions {
 /**
  * Images a model takes. Pixels stay in their space: a result of `ImageData` or of a canvas with "display-p3" is in it too, and
  * says so. An `ImageBitmap` does not tell its own and is read as sRGB. A texture must be of the model's device (`model.gpu.device`), 2d,
- * rgba8unorm, one layer, usage COPY_SRC; its first mip level is copied, not read back, and its alpha kept.
+ * rgba8unorm, one layer, usage COPY_SRC; its first mip level is copied, not read back, and its alpha kept. An `ImageReader` is
+ * read where its pixels are needed.
  */
 export type ImageInput =
   | RawImage
@@ -97,7 +101,8 @@ export type ImageInput =
   | ImageBitmap
   | HTMLCanvasElement
   | OffscreenCanvas
-  | GPUTexture;
+  | GPUTexture
+  | ImageReader;
 
 /** A model on a device. Owns its buffers: call `dispose()` when done. */
 export class RcodModel {
@@ -135,12 +140,14 @@ export class RcodModel {
    * be read again and cannot, at once the signal's reason when aborted
    */
   async upscale(image: ImageInput, options: TextureOptions): Promise<TextureResult>;
+  /** The same in parts only. */
+  async upscale(image: ImageInput, options: RegionsOptions): Promise<RegionsResult>;
   /** The same with the pixels read back. */
   async upscale(image: ImageInput, options?: UpscaleOptions): Promise<UpscaleResult>;
   async upscale(
     image: ImageInput,
-    options: UpscaleOptions | TextureOptions = {},
-  ): Promise<UpscaleResult | TextureResult> {
+    options: UpscaleOptions | TextureOptions | RegionsOptions = {},
+  ): Promise<UpscaleResult | TextureResult | RegionsResult> {
     const source = sourceOf(image);
     // A canvas changes, so nothing of it is kept.
     const identity = isCanvas(image) ? source : image;
@@ -149,16 +156,17 @@ export class RcodModel {
 
   /**
    * What a call with an image of `width` × `height` pixels takes on this device, without running anything: per
-   * network its flops, dispatches, slots of memory, and every step and value. `tile` as in `UpscaleOptions`.
+   * network its flops, dispatches, slots of memory, and every step and value. `tile` and `region` as in `UpscaleOptions`.
    * @throws ShapeError for an impossible size, RangeError for an impossible tile
    */
   plan(options: {
     readonly width: number;
     readonly height: number;
     readonly tile?: number;
+    readonly region?: number;
   }): CallPlan {
     checkOptions("plan", options, PLAN_RULES);
-    return this.#pipeline.plan(options, options.tile);
+    return this.#pipeline.plan(options, options);
   }
 
   /** Bytes on the device by purpose, of everything that shares its `Gpu`; textures given away are not counted. */
@@ -256,7 +264,7 @@ export async function loadModel(
 /** Throws `ShapeError` for what is no image. */
 function sourceOf(image: ImageInput): ImageSource {
   if (typeof image !== "object" || (image as object | null) === null) throw notAnImage(image);
-  if (isTexture(image)) return image;
+  if (isTexture(image) || isReader(image)) return image;
   if (isCanvas(image)) return fromCanvas(image);
   if ("data" in image) return "channels" in image ? image : fromImageData(image);
   const isBitmap = typeof ImageBitmap === "function" && image instanceof ImageBitmap;

@@ -8,15 +8,18 @@ import { anySignal } from "../abort.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { withOwnErrors } from "../gpu/device.ts";
 import type { DType } from "../gpu/dtype.ts";
-import { DeviceError } from "../gpu/errors.ts";
+import { DeviceError, DeviceLostError } from "../gpu/errors.ts";
 import { submittedWorkDone } from "../gpu/transfer.ts";
 import { CallQueue } from "./call-queue.ts";
 import type { Geometry } from "./images/geometry.ts";
+import { readRectangle, readerOf } from "./images/image-reader.ts";
+import type { Samples } from "./images/raw-image.ts";
+import { samplesIn } from "./images/raw-image.ts";
 import { checkMask, latentMask } from "./images/realism-mask.ts";
 import type { ImageSource, SourceImage } from "./images/source-image.ts";
 import {
   checkSource,
-  isOnDevice,
+  isReader,
   releaseSource,
   resultDepth,
   takeSource,
@@ -33,32 +36,44 @@ import { disposeWeights } from "./loading/load.ts";
 import { vaeFactor } from "./settings/config.ts";
 import type { ModelConfigs } from "./settings/model-configs.ts";
 import type {
+  ImageReader,
+  RegionsOptions,
+  RegionsResult,
   Stage,
   TextureOptions,
   TextureResult,
   UpscaleOptions,
+  UpscaleReport,
   UpscaleResult,
 } from "./settings/options.ts";
 import { checkUpscaleOptions } from "./settings/upscale-rules.ts";
 import { callGeometry } from "./stages/call-networks.ts";
 import { StageClock } from "./stages/clock.ts";
 import type { Encoded, StageContext } from "./stages/context.ts";
-import { decodeToFloats, decodeToImage } from "./stages/decode.ts";
-import { encodeImage } from "./stages/encode.ts";
+import { dtypeOf } from "./stages/context.ts";
+import { encodeImage, predictMetric } from "./stages/encode.ts";
 import { EncodedCache } from "./stages/encoded-cache.ts";
-import type { CallFaults, Station } from "./stages/fault-counters.ts";
+import type { Station } from "./stages/fault-counters.ts";
 import { CALL_STATIONS, STATIONS } from "./stages/fault-counters.ts";
 import type { Pixels } from "./stages/finish.ts";
-import { destroyPixels, enlargedTexture, finishImage } from "./stages/finish.ts";
+import { destroyPixels } from "./stages/finish.ts";
 import { checkWhole, collectEncoded } from "./stages/inspect-call.ts";
+import { makePixels } from "./stages/pixels.ts";
 import { PlannedNetworks } from "./stages/planned-networks.ts";
 import { predictLatents } from "./stages/predict.ts";
 import { StagePrograms } from "./stages/programs.ts";
+import { RegionState, runRegions } from "./stages/region-run.ts";
+import type { ResultForm } from "./stages/region-sink.ts";
+import { regionSink } from "./stages/region-sink.ts";
 import { readLost, repair } from "./stages/repair.ts";
 import type { TimestepSettings } from "./stages/timestep-choice.ts";
 import { chooseTimesteps, timestepSettings, timestepShares } from "./stages/timestep-choice.ts";
 import type { UnitWork } from "./stages/work-shares.ts";
 import { measureUnitWork, workShares } from "./stages/work-shares.ts";
+import type { FinishedPart } from "./tiles/region-blend.ts";
+import { chooseRegions } from "./tiles/region-choice.ts";
+import type { RegionPlan } from "./tiles/region-plan.ts";
+import { readRectangle as regionRectangle } from "./tiles/region-plan.ts";
 
 /** A call whose image and options are checked. */
 interface AcceptedCall {
@@ -71,7 +86,17 @@ interface AcceptedCall {
   readonly geometry: Geometry;
   readonly mask: ReturnType<typeof latentMask>;
   readonly context: StageContext;
+  /** Absent for a picture that is computed as a whole. */
+  readonly regions?: Regions;
 }
+
+interface Regions {
+  readonly plan: RegionPlan;
+  readonly state: RegionState;
+}
+
+/** A region; all are of one size. */
+const FIRST = { column: 0, row: 0 };
 
 /** The stages whose results are kept. */
 const ENCODING = ["preprocess", "tokens", "encode"] as const;
@@ -109,17 +134,18 @@ export class Pipeline {
     return this.#modules;
   }
 
-  /** What a call with an image of this size takes; nothing runs. `tile` as in `UpscaleOptions`. */
-  plan(size: { readonly width: number; readonly height: number }, tile?: number): CallPlan {
+  /** What a call with an image of this size takes; nothing runs. */
+  plan(
+    size: { readonly width: number; readonly height: number },
+    options: Pick<UpscaleOptions, "tile" | "region">,
+  ): CallPlan {
     const { caps } = this.#context.gpu;
-    return planCall(
-      this.configs,
-      size,
-      callGeometry(this.configs, size, false),
-      this.dtype,
-      caps,
-      tile,
-    );
+    const whole = callGeometry(this.configs, size, false);
+    const plan = this.#regions(size, whole, options);
+    const own = plan && callGeometry(this.configs, regionRectangle(plan, FIRST), false);
+    const count = plan ? plan.columns.length * plan.rows.length : 1;
+    const sizes = [size, whole, own ?? whole, count] as const;
+    return planCall(this.configs, ...sizes, this.dtype, caps, options.tile);
   }
 
   /**
@@ -133,20 +159,25 @@ export class Pipeline {
   ): Promise<TextureResult>;
   async upscale(
     image: ImageSource,
+    options: RegionsOptions,
+    identity?: object,
+  ): Promise<RegionsResult>;
+  async upscale(
+    image: ImageSource,
     options?: UpscaleOptions,
     identity?: object,
   ): Promise<UpscaleResult>;
   async upscale(
     image: ImageSource,
-    options: UpscaleOptions | TextureOptions = {},
+    options: UpscaleOptions | TextureOptions | RegionsOptions = {},
     identity: object = image,
-  ): Promise<UpscaleResult | TextureResult> {
+  ): Promise<AnyResult> {
     checkUpscaleOptions(options);
     options.signal?.throwIfAborted();
     const disposal = this.#disposal.signal;
     const signal = anySignal(options.signal, disposal);
     disposal.throwIfAborted();
-    const call = this.#accepted(image, { ...options, signal }, identity);
+    const call = this.#accepted(image, { ...(options as UpscaleOptions), signal }, identity);
     const { gpu } = this.#context;
     const taken = takeSource(withOwnErrors(gpu), image); // a call under way has other errors
     taken.catch(() => undefined); // told when the call's turn comes, if it does
@@ -156,7 +187,7 @@ export class Pipeline {
       } catch (error) {
         if (error instanceof DeviceError) await this.#startAfresh();
         gpu.scopes.forget(); // what comes late is not the next call's
-        throw error;
+        throw resumable(error, call);
       } finally {
         await taken.then(
           (source) => releaseSource(gpu, source),
@@ -185,9 +216,10 @@ export class Pipeline {
   /** What a call does, as it is when the call is made. Throws what is wrong with image and options. */
   #accepted(
     image: ImageSource,
-    { output = "image", ...given }: UpscaleOptions | TextureOptions,
+    { output: asked, ...given }: UpscaleOptions,
     identity: object,
   ): AcceptedCall {
+    const output: Output = asked ?? "image";
     checkSource(image);
     const { realismMask, inspect } = given;
     if (realismMask) checkMask(realismMask);
@@ -197,13 +229,28 @@ export class Pipeline {
     const { width, height } = image;
     const size = { width, height };
     const geometry = callGeometry(configs, size, options.reference === true);
-    const mask = realismMask ? latentMask(realismMask, geometry, vaeFactor(configs.vae)) : 0;
+    const plan = this.#regions(size, geometry, options);
+    const regions = plan && regionState(plan, options, size, output);
+    const mask = realismMask && !plan ? latentMask(realismMask, geometry, vaeFactor(configs.vae)) : 0;
     const { gpu } = this.#context;
     const inspector = inspect && new Inspector(inspect, this.modules, gpu.caps);
     const context = inspector ? { ...this.#context, inspector } : this.#context;
+    if (inspector && plan) throw notOfRegions("inspect");
+    if (options.enlarged === true && plan) throw notOfRegions("enlarged");
     if (inspector) checkWhole(context, inspector, geometry, options);
     checkOutput(gpu, output, options, geometry);
-    return { identity, size, options, output, settings, geometry, mask, context };
+    const what = { identity, size, options, output, settings, geometry, mask, context };
+    return plan && regions ? { ...what, regions: { plan, state: regions } } : what;
+  }
+
+  #regions(
+    size: AcceptedCall["size"],
+    geometry: Geometry,
+    options: Pick<UpscaleOptions, "region" | "reference">,
+  ): RegionPlan | null {
+    const { caps } = this.#context.gpu;
+    const dtype = dtypeOf(this.#context, "vae");
+    return chooseRegions(this.configs, caps, dtype, size, geometry, options);
   }
 
   /** Buffers made when memory ran out stay invalid: frees them, and waits until the device has done with them. */
@@ -212,14 +259,65 @@ export class Pipeline {
     await submittedWorkDone(this.#context.gpu).catch(() => undefined);
   }
 
-  async #upscale(call: AcceptedCall, image: SourceImage): Promise<UpscaleResult | TextureResult> {
+  async #upscale(call: AcceptedCall, source: SourceImage | ImageReader): Promise<AnyResult> {
+    const { options, context, size } = call;
+    options.signal?.throwIfAborted();
+    context.gpu.memory.resetPeak();
+    // What is captured needs plans of its own.
+    if (!context.inspector) void this.#planned.prepare({ ...options, ...size });
+    if (call.regions) return this.#upscaleRegions(call, call.regions, source);
+    return this.#upscaleWhole(
+      call,
+      isReader(source) ? await readRectangle(source, { x: 0, y: 0, ...size }, options.signal) : source,
+    );
+  }
+
+  async #upscaleRegions(
+    { options, output, settings, geometry, context }: AcceptedCall,
+    { plan, state }: Regions,
+    source: SourceImage | ImageReader,
+  ): Promise<AnyResult> {
+    const { gpu } = context;
+    const reader = isReader(source) ? source : readerOf(gpu, source);
+    const { outWidth: width, outHeight: height } = geometry;
+    const { channels, colorSpace } = reader;
+    const form = { width, height, channels, ...(colorSpace && { colorSpace }) };
+    this.#cache.drop(); // its memory is the regions'
+    const sink = regionSink(gpu, output, form, options, state);
+    const { onProgress, signal } = options;
+    const own = callGeometry(this.configs, regionRectangle(plan, FIRST), false);
+    const shares = this.#shares(own, options.realismMask ? 2 : 1);
+    let last = 0;
+    const clockOf = (done: number, of: number): StageClock =>
+      new StageClock(shares, (progress) => {
+        last = Math.max(last, (done + progress.fraction) / of);
+        onProgress?.({ ...progress, fraction: last });
+      });
+    let isTaken = false;
+    try {
+      await readLost(context, clockOf(0, 1).enterOptions(signal));
+      const picture = { reader, plan, settings };
+      const take = (part: FinishedPart): Promise<void> => sink.take(part);
+      const report = await runRegions(context, picture, options, state, take, clockOf);
+      const pixels = await sink.finish();
+      signal?.throwIfAborted();
+      isTaken = true;
+      return { ...pixels, ...report, reused: [], ...this.#peaks() };
+    } finally {
+      if (!isTaken) sink.drop();
+    }
+  }
+
+  /** Of the call so far. */
+  #peaks(): Pick<UpscaleReport, "peakBytes" | "peakActivationBytes"> {
+    const { peakBytes, byPurpose } = this.#context.gpu.memory.use();
+    return { peakBytes, peakActivationBytes: byPurpose["activations"]?.peak ?? 0 };
+  }
+
+  async #upscaleWhole(call: AcceptedCall, image: SourceImage): Promise<AnyResult> {
     const { options, output, settings, geometry, mask, context } = call;
     const { inspector } = context;
-    const { memory, scopes } = context.gpu;
-    options.signal?.throwIfAborted();
-    memory.resetPeak();
-    // What is captured needs plans of its own.
-    if (!inspector) void this.#planned.prepare({ ...options, ...call.size });
+    const { scopes } = context.gpu;
 
     const shares = this.#shares(geometry, typeof mask === "number" ? 1 : 2);
     const clock = new StageClock(shares, options.onProgress, inspector);
@@ -229,11 +327,13 @@ export class Pipeline {
       await readLost(context, enter);
       for (;;) {
         const { encoded, reused } = await this.#encode(call, image, clock);
-        const chosen = await chooseTimesteps(context, encoded, settings, options);
+        const chosen = await chooseTimesteps(context.configs, settings, () =>
+          predictMetric(context, encoded, options),
+        );
         const timesteps = timestepShares(chosen, mask);
         const z = await predictLatents(context, encoded, timesteps, options, clock);
         const finishing = [encoded, image, options, output, clock] as const;
-        const [pixels, counts] = await this.#pixels(context, z, ...finishing);
+        const [pixels, counts] = await makePixels(context, z, ...finishing);
         let isTaken = false;
         try {
           const numbers = await repair(context, await counts, enter);
@@ -242,21 +342,21 @@ export class Pipeline {
             continue;
           }
           await scopes.settled();
-          const use = memory.use();
+          const peaks = this.#peaks();
           const timingsMs = clock.finish();
           options.signal?.throwIfAborted();
-          const result = {
-            ...pixels,
+          const report = {
             ...chosen,
             timingsMs,
+            regions: 1,
             reused,
             ...(inspector && { inspection: inspector.result() }),
-            peakBytes: use.peakBytes,
-            peakActivationBytes: use.byPurpose["activations"]?.peak ?? 0,
+            ...peaks,
             ...numbers,
           };
+          const result = await handOut(pixels, output, options);
           isTaken = true;
-          return result;
+          return { ...result, ...report };
         } finally {
           // They are made again, or nobody takes them: the caller's onProgress has thrown, the device has failed, or the call was aborted.
           if (!isTaken) destroyPixels(pixels);
@@ -272,43 +372,6 @@ export class Pipeline {
     const isOfCall = CALL_STATIONS.some((name) => name === station);
     // RCOD_S merges for an image when it is encoded.
     if (!isOfCall || this.configs.degradation) this.#cache.drop();
-  }
-
-  /** Decodes and finishes the predicted latents `z`, which it frees; and counts the faults of the networks meanwhile. */
-  async #pixels(
-    context: StageContext,
-    z: GPUBuffer,
-    encoded: Encoded,
-    image: SourceImage,
-    options: UpscaleOptions,
-    output: Output,
-    clock: StageClock,
-  ): Promise<readonly [Pixels, Promise<CallFaults>]> {
-    const { gpu, programs } = context;
-    const count = (): Promise<CallFaults> => {
-      const counts = programs.faults.read();
-      counts.catch(() => undefined); // told by whoever awaits it
-      return counts;
-    };
-    const { memory } = gpu;
-    const decoding = [context, z, encoded, options, clock] as const;
-    if (options.depth === 16 && !isOnDevice(image)) {
-      const floats = await decodeToFloats(...decoding).finally(() => memory.release(z));
-      const counts = count();
-      clock.start("color");
-      const { finishDeep } = await import("./deep/finish-deep.ts");
-      const { deepColors, geometry } = encoded;
-      if (deepColors === undefined) throw new Error("internal: the source was enlarged in 8 bits");
-      const method = options.colorFix ?? this.configs.rcod.colorFix;
-      const finished = await finishDeep(gpu, floats, deepColors, geometry, image, method);
-      const extra =
-        options.enlarged === true ? { enlarged: await enlargedTexture(gpu, image, finished) } : {};
-      return [{ image: finished, ...extra }, counts];
-    }
-    const decoded = await decodeToImage(...decoding).finally(() => memory.release(z));
-    const counts = count();
-    const pixels = finishImage(context, decoded, encoded, image, options, output, clock);
-    return [await pixels, counts];
   }
 
   #shares(geometry: Geometry, unetRuns: number): ReturnType<typeof workShares> {
@@ -342,3 +405,61 @@ export class Pipeline {
     this.#context.programs.clear();
   }
 }
+
+/** A result, as a call resolves to it. */
+type AnyResult = UpscaleResult | TextureResult | RegionsResult;
+
+/** Tells of the one part that a whole picture is. */
+async function handOut(
+  pixels: Pixels,
+  output: Output,
+  { onRegion }: UpscaleOptions,
+): Promise<Pixels | ResultForm> {
+  const whole = "texture" in pixels ? pixels.texture : pixels.image;
+  const { width, height } = whole;
+  const rectangle = { x: 0, y: 0, width, height };
+  if ("texture" in pixels) {
+    await onRegion?.({ ...rectangle, channels: 4, texture: pixels.texture });
+    return pixels;
+  }
+  const { data, ...form } = pixels.image;
+  const { channels } = form;
+  if (output === "regions") {
+    await onRegion?.({ ...rectangle, channels, data: data as Samples });
+    return form;
+  }
+  await onRegion?.({ ...rectangle, channels, data: samplesIn(pixels.image, rectangle) });
+  return pixels;
+}
+
+/** What was finished of a call that it goes on with, or nothing. Throws `RangeError` where `resume` is of another call. */
+function regionState(
+  plan: RegionPlan,
+  { resume, ...options }: UpscaleOptions,
+  size: AcceptedCall["size"],
+  output: Output,
+): RegionState {
+  const { realism, realismMask, timestep, colorFix, seed, depth } = options;
+  const mask = realismMask && [realismMask.width, realismMask.height, realismMask.realism];
+  const same = { plan, size, output, realism, mask, timestep, colorFix, seed, depth };
+  const key = JSON.stringify(same);
+  if (resume === undefined) return new RegionState(key, plan);
+  if (resume instanceof RegionState && resume.key === key) return resume;
+  throw new RangeError(
+    "resume: must be of a DeviceLostError that has ended the same call with the same options, got something else. " +
+      "Make the call without it",
+  );
+}
+
+/** A loss tells what is finished. Textures are lost with their device. */
+function resumable(error: unknown, { regions, output }: AcceptedCall): unknown {
+  const isLost = error instanceof DeviceLostError && regions !== undefined;
+  if (!isLost || output === "texture" || regions.state.done.size === 0) return error;
+  return error.withResume(regions.state);
+}
+
+const notOfRegions = (option: string): RangeError =>
+  new RangeError(
+    `${option}: is for pictures that are computed as a whole, and this one is computed in regions. ` +
+      "Leave it out, or take a smaller picture",
+  );

@@ -3,7 +3,7 @@
  * on white. Networks with zeros around the map darken its corners, and shift the colours of areas beside each other.
  *
  * A pixel of the source is flat to 1 where its 3 × 3 neighbours have its colour, to 2 where its 5 × 5 have; beyond the border
- * they repeat. Where at least half of all pixels are flat, the enlarged pixels of a flat one become
+ * they repeat. Where at least half of all pixels are flat, or as many as the caller says, the enlarged pixels of a flat one become
  *
  *   flat to 1: the mean of the result and the source's colour;   flat to 2: the source's colour
  *
@@ -24,6 +24,8 @@ export interface KeepFlatProblem {
   readonly height: number;
   /** Pixels of the image for one of the source, along each axis. */
   readonly scale: number;
+  /** Flat pixels from which on the rule holds. Default: half of all. */
+  readonly least?: number;
 }
 
 const FLATNESS = /* wgsl */ `
@@ -46,7 +48,7 @@ const FLATNESS = /* wgsl */ `
 
 const APPLY = /* wgsl */ `
   if (at.x >= params.width * params.scale || at.y >= params.height * params.scale) { return; }
-  if (2u * count[0] < params.width * params.height) { return; }
+  if (count[0] < params.least) { return; }
   let place = (at.y / params.scale) * params.width + at.x / params.scale;
   let flat = flatness[place];
   if (flat == 0u) { return; }
@@ -62,7 +64,7 @@ export const keepFlat: Kernel<KeepFlatProblem, "pixel"> = defineKernel({
   name: "keepFlat",
   variants: ["pixel"],
   check: ({ width, height, scale }) => checkSides("keepFlat", { width, height, scale }),
-  dispatches({ width, height, scale }, caps) {
+  dispatches({ width, height, scale, least = Math.ceil((width * height) / 2) }, caps) {
     const size = [scale * width, scale * height] as const;
     checkBindings("keepFlat", { image: imageByteLength(...size) }, caps, "Use a smaller image");
     const header = { caps, dtype: "f32" } as const;
@@ -79,7 +81,7 @@ export const keepFlat: Kernel<KeepFlatProblem, "pixel"> = defineKernel({
         reads("count", "u32"),
         writes("image", "u32"),
       ],
-      params: [u32("width", width), u32("height", height), u32("scale", scale)],
+      params: [u32("width", width), u32("height", height), u32("scale", scale), u32("least", least)],
     };
     return [
       mapDispatch("flatness", look, [width, height], "", FLATNESS),

@@ -1,7 +1,7 @@
 /** From the decoded colours in floats to a result of 16 bits a channel, on the host. */
 import type { Gpu } from "../../gpu/device.ts";
 import type { Geometry } from "../images/geometry.ts";
-import { colorChannels, endsInAlpha } from "../images/raw-image.ts";
+import { colorChannels, endsInAlpha, samplesIn } from "../images/raw-image.ts";
 import { mayBeFlat } from "../images/source-image.ts";
 import type { RawImage } from "../settings/options.ts";
 import { colorsOf, enlargedAlpha } from "./deep-source.ts";
@@ -10,30 +10,56 @@ import { adainOfMaps, cutMap, waveletOfMaps } from "./float-map.ts";
 
 const MOST = 65_535;
 
+/** What it takes of an encoded image. */
+interface DeepEncoded {
+  readonly deepColors?: FloatMap;
+  readonly geometry: Geometry;
+  /** Of a region: whether the whole consists of areas of one colour. */
+  readonly isFlat?: boolean;
+}
+
 /**
  * What `finishImage` does for 8 bits: colour fix, crop, areas of one colour, alpha. `values` are the decoder's output [workHeight,
- * workWidth, 3] in −1 … 1, `colors` those of the enlarged source in 0 … 1.
+ * workWidth, 3] in −1 … 1, `deepColors` those of the enlarged source in 0 … 1.
  */
 export async function finishDeep(
   gpu: Gpu,
   values: Float32Array<ArrayBuffer>,
-  colors: FloatMap,
-  geometry: Geometry,
+  { deepColors, geometry, isFlat }: DeepEncoded,
   image: RawImage,
   method: "adain" | "wavelet" | "none",
 ): Promise<RawImage> {
+  if (deepColors === undefined) throw new Error("internal: the source was enlarged in 8 bits");
   const { workWidth, workHeight, sourceWidth, sourceHeight } = geometry;
   const data = values.map((value) => 0.5 * value + 0.5);
   const work = { width: workWidth, height: workHeight, channels: 3, data };
   const withoutPadding = { x: 0, y: 0, width: sourceWidth, height: sourceHeight };
-  const [source, decoded] = [cutMap(colors, withoutPadding), cutMap(work, withoutPadding)];
+  const [source, decoded] = [cutMap(deepColors, withoutPadding), cutMap(work, withoutPadding)];
   const fixed = { none: () => decoded, adain: adainOfMaps, wavelet: waveletOfMaps }[method](
     source,
     decoded,
   );
   const result = cutMap(fixed, geometry.picture);
-  if (mayBeFlat(image)) keepFlatMap(await flatColors(gpu, image), result);
-  return interleaved(result, enlargedAlpha(image, geometry), image);
+  if (isFlat ?? mayBeFlat(image)) {
+    const flat = await flatColors(gpu, image);
+    if (isFlat || isMostlyFlat(flat)) keepFlatMap(flat, result);
+  }
+  const { width, height } = geometry.picture;
+  const finished = interleaved(
+    result,
+    enlargedAlpha(image, { outWidth: width, outHeight: height }),
+    image,
+  );
+  const reduce = geometry.finish.find((step) => step.kind === "reduce");
+  if (reduce === undefined) return finished;
+  const { across, down } = reduce;
+  const part = {
+    x: across.outFrom - across.inFrom,
+    y: down.outFrom - down.inFrom,
+    width: across.outSize,
+    height: down.outSize,
+  };
+  return { ...finished, width: part.width, height: part.height, data: samplesIn(finished, part) };
 }
 
 /** The colours of a source, and how flat each pixel is: see `keepFlat` (kernels/image/keep-flat.ts). */
@@ -58,10 +84,13 @@ async function flatColors(gpu: Gpu, image: RawImage): Promise<FlatColors> {
   return { colors, flatness };
 }
 
+function isMostlyFlat({ flatness }: FlatColors): boolean {
+  const flat = flatness.reduce((count, value) => count + Math.min(value, 1), 0);
+  return 2 * flat >= flatness.length;
+}
+
 /** `keepFlat` of an enlarged map, in place. */
 function keepFlatMap({ colors, flatness }: FlatColors, result: FloatMap): void {
-  const flat = flatness.reduce((count, value) => count + Math.min(value, 1), 0);
-  if (2 * flat < flatness.length) return;
   const scale = result.width / colors.width;
   for (let i = 0; i < result.data.length; i++) {
     const pixel = Math.floor(i / 3);

@@ -77,7 +77,7 @@ export interface Geometry {
   readonly workWidth: number;
   readonly workHeight: number;
   /** Steps from the working image to the output, in order. */
-  readonly finish: readonly (CropStep | ResizeStep)[];
+  readonly finish: readonly (CropStep | ResizeStep | ReduceStep)[];
   readonly outWidth: number;
   readonly outHeight: number;
 }

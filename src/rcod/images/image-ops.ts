@@ -17,7 +17,7 @@ import { pillowResizePasses, resizeU8 } from "../../kernels/image/resize-u8.ts";
 import { tensorToImage } from "../../kernels/image/tensor-to-image.ts";
 import type { KernelPlan } from "../../kernels/kernel.ts";
 import type { RawImage } from "../settings/options.ts";
-import type { Rectangle } from "./geometry.ts";
+import type { Rectangle, ReduceStep } from "./geometry.ts";
 import { colorChannels, depthOf, endsInAlpha } from "./raw-image.ts";
 
 /** A packed RGBA8 image on the device. Whoever made it releases it. */
@@ -134,6 +134,20 @@ export async function resizeImage(
     current = next;
   }
   return current;
+}
+
+/** A part of the image at another size; of one that keeps its size a part is cut. */
+export async function reduceImage(
+  gpu: Gpu,
+  image: DeviceImage,
+  { across, down }: ReduceStep,
+): Promise<DeviceImage> {
+  return cropImage(gpu, image, {
+    x: across.outFrom - across.inFrom,
+    y: down.outFrom - down.inFrom,
+    width: across.outSize,
+    height: down.outSize,
+  });
 }
 
 /** Runs a resize with the table of its axis, which is on the device for that time only. */

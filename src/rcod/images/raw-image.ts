@@ -1,7 +1,7 @@
 /** Pixels on the host as callers give them: what their channels and bits mean, and whether they are what they say. */
 import { ShapeError } from "../../gpu/shape.ts";
 import { kindOf, shown } from "../../options.ts";
-import type { RawImage } from "../settings/options.ts";
+import type { ImageReader, PixelRectangle, RawImage } from "../settings/options.ts";
 
 /** Bits a channel. */
 export const depthOf = ({ data }: Pick<RawImage, "data">): 8 | 16 =>
@@ -49,9 +49,42 @@ export function checkImage({ width, height, channels, data, colorSpace }: RawIma
   }
 }
 
+/** Throws `ShapeError` unless `reader` says what it reads. */
+export function checkReader({ width, height, channels, depth, colorSpace }: ImageReader): void {
+  const isSide = (side: number): boolean => Number.isSafeInteger(side) && side >= 1;
+  const isKnown = [1, 2, 3, 4].includes(channels) && [8, 16].includes(depth);
+  const isSpace = colorSpace === undefined || ["srgb", "display-p3"].includes(colorSpace);
+  if (isSide(width) && isSide(height) && isKnown && isSpace) return;
+  throw new ShapeError(
+    `image: a reader needs integer sides ≥ 1, 1 to 4 channels, depth 8 or 16 and colorSpace "srgb", "display-p3" or none, ` +
+      `got ${width}×${height}×${channels}, ${shown(depth)}, ${shown(colorSpace)}`,
+  );
+}
+
 /** The same pixels in memory that nobody else has. */
 export function copyOfImage(image: RawImage): RawImage {
   const { data } = image;
   // Not slice(): a Buffer's would be a view of the same memory.
   return { ...image, data: depthOf(image) === 16 ? new Uint16Array(data) : new Uint8Array(data) };
+}
+
+/** Pixels in memory of their own. */
+export type Samples = Uint8Array<ArrayBuffer> | Uint16Array<ArrayBuffer>;
+
+/** The pixels of a rectangle within an image. */
+export function samplesIn(
+  { width: imageWidth, channels, data }: RawImage,
+  { x, y, width, height }: PixelRectangle,
+): Samples {
+  const out = samplesLike(data, width * height * channels);
+  for (let row = 0; row < height; row++) {
+    const from = ((y + row) * imageWidth + x) * channels;
+    out.set(data.subarray(from, from + width * channels), row * width * channels);
+  }
+  return out;
+}
+
+/** Zeros of the depth of `data`. */
+export function samplesLike(data: RawImage["data"], length: number): Samples {
+  return data.BYTES_PER_ELEMENT === 2 ? new Uint16Array(length) : new Uint8Array(length);
 }

@@ -3,16 +3,16 @@ import type { Gpu } from "../../gpu/device.ts";
 import { runPlan } from "../../graph/execution/run-plan.ts";
 import { hiddenColors } from "../../kernels/image/hidden-colors.ts";
 import { padEdges } from "../../kernels/image/pad-edges.ts";
-import type { RawImage, UpscaleOptions } from "../settings/options.ts";
+import type { ImageReader, RawImage, UpscaleOptions } from "../settings/options.ts";
 import type { Rectangle } from "./geometry.ts";
 import type { DeviceImage } from "./image-ops.ts";
 import { copyImage, createImage, uploadImage } from "./image-ops.ts";
-import { checkImage, colorChannels, copyOfImage, depthOf, endsInAlpha } from "./raw-image.ts";
+import { checkImage, checkReader, colorChannels, copyOfImage, depthOf, endsInAlpha } from "./raw-image.ts";
 import type { Output } from "./textures.ts";
 import { checkTexture, imageOfTexture } from "./textures.ts";
 
 /** What a caller gives. */
-export type ImageSource = RawImage | GPUTexture;
+export type ImageSource = RawImage | GPUTexture | ImageReader;
 
 /** What a call works on: pixels of its own, of a texture those on the device. */
 export type SourceImage = RawImage | DeviceImage;
@@ -25,18 +25,30 @@ export function isOnDevice(image: SourceImage): image is DeviceImage {
   return "buffer" in image;
 }
 
-/** The pixels as they are now, whatever the caller does with the object next. Free them with `releaseSource`. */
-export async function takeSource(gpu: Gpu, image: ImageSource): Promise<SourceImage> {
+export function isReader(image: object): image is ImageReader {
+  return "read" in image;
+}
+
+/**
+ * The pixels as they are now, whatever the caller does with the object next; a reader reads when it is asked. Free them with
+ * `releaseSource`.
+ */
+export async function takeSource(
+  gpu: Gpu,
+  image: ImageSource,
+): Promise<SourceImage | ImageReader> {
+  if (isReader(image)) return image;
   return isTexture(image) ? imageOfTexture(gpu, image) : copyOfImage(image);
 }
 
-export function releaseSource(gpu: Gpu, image: SourceImage): void {
-  if (isOnDevice(image)) gpu.memory.release(image.buffer);
+export function releaseSource(gpu: Gpu, image: SourceImage | ImageReader): void {
+  if (!isReader(image) && isOnDevice(image)) gpu.memory.release(image.buffer);
 }
 
 /** Throws `ShapeError` unless `image` is what it says and can be read. */
 export function checkSource(image: ImageSource): void {
   if (isTexture(image)) checkTexture(image);
+  else if (isReader(image)) checkReader(image);
   else checkImage(image);
 }
 
@@ -48,8 +60,12 @@ export function resultDepth(
   { depth, reference = false }: UpscaleOptions,
   output: Output,
 ): 8 | 16 {
-  const isPlain = !isTexture(image) && output === "image" && !reference;
-  if (depth === undefined) return isPlain ? depthOf(image) : 8;
+  const isPlain = !isTexture(image) && output !== "texture" && !reference;
+  const own = (): 8 | 16 => {
+    if (isTexture(image)) return 8;
+    return isReader(image) ? image.depth : depthOf(image);
+  };
+  if (depth === undefined) return isPlain ? own() : 8;
   if (depth === 8 || isPlain) return depth;
   const made = output === "texture" ? 'output "texture"' : "reference";
   const got = isTexture(image) ? "a texture" : made;

@@ -4,10 +4,11 @@ import { catchErrors, deviceError } from "../../gpu/error-scopes.ts";
 import { DeviceError } from "../../gpu/errors.ts";
 import { ShapeError } from "../../gpu/shape.ts";
 import { submit } from "../../gpu/submit.ts";
-import type { UpscaleOptions } from "../settings/options.ts";
+import type { PixelRectangle, RawImage, UpscaleOptions } from "../settings/options.ts";
 import type { Geometry } from "./geometry.ts";
 import type { DeviceImage } from "./image-ops.ts";
 import { createImage } from "./image-ops.ts";
+import { colorChannels, endsInAlpha } from "./raw-image.ts";
 
 /** GPUTextureUsage: the constants are not defined in every Node process. */
 const USAGE = { COPY_SRC: 0x1, COPY_DST: 0x2, TEXTURE_BINDING: 0x4, RENDER_ATTACHMENT: 0x10 };
@@ -28,7 +29,7 @@ export function checkTexture(texture: GPUTexture): void {
 }
 
 /** Where the pixels of a result go. */
-export type Output = "image" | "texture";
+export type Output = "image" | "texture" | "regions";
 
 /** Throws `ShapeError` where the device has no textures of the requested size. */
 export function checkOutput(
@@ -38,7 +39,7 @@ export function checkOutput(
   { outWidth: width, outHeight: height }: Geometry,
 ): void {
   const limit = caps.limits.maxTextureDimension2D;
-  if ((output === "image" && enlarged !== true) || Math.max(width, height) <= limit) return;
+  if ((output !== "texture" && enlarged !== true) || Math.max(width, height) <= limit) return;
   throw new ShapeError(
     `texture: sides must be at most ${limit} on this device (maxTextureDimension2D), got ${width}×${height}. ` +
       'Take output: "image" without enlarged, or a smaller image',
@@ -68,14 +69,40 @@ export async function imageOfTexture(gpu: Gpu, texture: GPUTexture): Promise<Dev
   }
 }
 
+/** A texture for drawing, rendering into and copying. The caller destroys it. */
+export function emptyTexture(gpu: Gpu, label: string, width: number, height: number): GPUTexture {
+  const usage = USAGE.COPY_SRC | USAGE.COPY_DST | USAGE.TEXTURE_BINDING | USAGE.RENDER_ATTACHMENT;
+  return gpu.scopes.run(() =>
+    gpu.device.createTexture({ label, format: FORMAT, size: [width, height], usage }),
+  );
+}
+
+/** Writes pixels of 8 bits, of one to four channels, into their rectangle of a texture. */
+export function writeTexture(
+  gpu: Gpu,
+  texture: GPUTexture,
+  { x, y, width, height, channels, data }: PixelRectangle & Omit<RawImage, "width" | "height">,
+): void {
+  const rgba = new Uint8Array(width * height * 4).fill(255);
+  const step = colorChannels({ channels }) === 1 ? 0 : 1; // grey is written three times
+  const alphaAt = endsInAlpha({ channels }) ? channels - 1 : -1;
+  for (let from = 0, to = 0; to < rgba.length; from += channels, to += 4) {
+    for (let c = 0; c < 3; c++) rgba[to + c] = data[from + c * step] as number;
+    if (alphaAt >= 0) rgba[to + 3] = data[from + alphaAt] as number;
+  }
+  gpu.scopes.note(() => {
+    gpu.device.queue.writeTexture(
+      { texture, origin: [x, y] },
+      rgba,
+      { bytesPerRow: width * 4 },
+      [width, height],
+    );
+  });
+}
+
 /** A texture with the pixels of `image`, for drawing, rendering into and copying. The caller destroys it. */
 export function textureOfImage(gpu: Gpu, image: DeviceImage, label: string): GPUTexture {
-  const { device } = gpu;
-  const { width, height } = image;
-  const usage = USAGE.COPY_SRC | USAGE.COPY_DST | USAGE.TEXTURE_BINDING | USAGE.RENDER_ATTACHMENT;
-  const texture = gpu.scopes.run(() =>
-    device.createTexture({ label, format: FORMAT, size: [width, height], usage }),
-  );
+  const texture = emptyTexture(gpu, label, image.width, image.height);
   submit(gpu, "texture out", (encoder) => {
     for (const { buffer, y, size } of rowCopies(image)) {
       encoder.copyBufferToTexture(buffer, { texture, origin: [0, y] }, size);

@@ -24,7 +24,7 @@ export interface NetworkPlan extends GraphSummary {
   /** "tokens", "encode", "unet", "decode"; "mem", "degradation" and "modulation" where the model has them. */
   readonly name: string;
   /**
-   * How often it runs: 1, or the number of tiles. With tiles, everything here is of one run on the largest tile. For a
+   * How often it runs in all: 1, or the number of tiles and regions. With tiles, everything here is of one run on the largest tile. For a
    * tiled VAE it is an upper estimate: half of that network runs once, on the whole map.
    */
   readonly runs: number;
@@ -40,10 +40,12 @@ export interface CallPlan {
   readonly outWidth: number;
   /** Rows of the result. */
   readonly outHeight: number;
-  /** Size that the networks see. */
+  /** Size that the networks see at once. */
   readonly workWidth: number;
   /** Rows that the networks see. */
   readonly workHeight: number;
+  /** Regions that the picture is computed in; 1 is the whole. The sizes above are of one. */
+  readonly regions: number;
   /** In the order in which they run. */
   readonly networks: readonly NetworkPlan[];
   /** Slots that the networks share one after another: slot i is as large as the largest slot i. */
@@ -55,16 +57,20 @@ interface NetworkRuns extends Pick<NetworkPlan, "stage" | "name" | "runs"> {
   readonly graph: Graph;
 }
 
-/** Plans the networks for an image of this size. `tile` as in the options of a call. */
+/**
+ * Plans the networks for an image of this size: `size` and the first geometry are those of the whole, the second is that of a
+ * region where there are several. `tile` as in the options of a call.
+ */
 export function planCall(
   configs: ModelConfigs,
   size: { readonly width: number; readonly height: number },
-  geometry: Geometry,
+  { outWidth, outHeight }: Geometry,
+  { workWidth, workHeight }: Geometry,
+  regions: number,
   dtype: DType,
   caps: Caps,
   tile?: number,
 ): CallPlan {
-  const { workWidth, workHeight, outWidth, outHeight } = geometry;
   const { rcod, clip, degradation } = configs;
   const factor = vaeFactor(configs.vae);
   const whole = stageGraphs(configs, workHeight, workWidth, dtype);
@@ -103,11 +109,12 @@ export function planCall(
   ].map(({ graph, ...names }): NetworkPlan => {
     const plan = planGraph(graph, caps);
     const [steps, values] = [plannedSteps(plan), plannedValues(plan)];
-    return { ...names, ...summarizeGraph(plan), steps, values };
+    const runs = names.stage === "tokens" ? names.runs : names.runs * regions;
+    return { ...names, runs, ...summarizeGraph(plan), steps, values };
   });
   const poolSlotBytes: number[] = [];
   for (const { slotBytes } of networks) {
     slotBytes.forEach((bytes, i) => (poolSlotBytes[i] = Math.max(poolSlotBytes[i] ?? 0, bytes)));
   }
-  return { outWidth, outHeight, workWidth, workHeight, networks, poolSlotBytes };
+  return { outWidth, outHeight, workWidth, workHeight, regions, networks, poolSlotBytes };
 }

@@ -3,6 +3,9 @@
 /** The least `UpscaleOptions.tile`, in output pixels. */
 export const MIN_TILE = 64;
 
+/** The least `UpscaleOptions.region`, in pixels of the ×4 picture. */
+export const MIN_REGION = 256;
+
 /**
  * Interleaved pixels, rows from the top; `data.length` is width · height · channels. They are taken as they are, in whatever RGB
  * they are in: nothing converts them.
@@ -210,6 +213,8 @@ export interface UpscaleOptions {
   readonly regionOrder?: RegionOrder;
   /** Hears of every finished part of the result, also where the picture is computed as a whole: then there is one. */
   readonly onRegion?: (region: ResultRegion) => void | Promise<void>;
+  /** Goes on where a lost device has ended the same call: `resume` of the `DeviceLostError`. The parts so far do not come again. */
+  readonly resume?: object;
   /**
    * Side of the VAE's tiles in output pixels, ≥ 64: a picture with a longer side is encoded and decoded in tiles.
    * Default: tiles only where the untiled pass does not fit the device. The result does not depend on it.

@@ -18,20 +18,27 @@ export interface Degradation {
   readonly metric?: number;
 }
 
-/**
- * Estimates how the low-resolution `image` is degraded and merges the LoRA of encoder and UNet for it. The merge for
- * the image before is lost, also after an abort. In low memory each part is merged when it is loaded.
- */
+/** Estimates how `image` is degraded, and merges for it. */
 export async function adaptToImage(
   context: StageContext,
   image: SourceImage,
   options: RunOptions,
   keepsHidden = false,
 ): Promise<Degradation> {
-  const { gpu, configs, programs, weights } = context;
-  const { degradation: config } = configs;
-  const { tables } = weights;
-  if (config === null || tables === undefined) throw new Error("internal: not RCOD_S");
+  const degradation = await estimateDegradation(context, image, options, keepsHidden);
+  await mergeFor(context, degradation.degrees, options.signal);
+  return degradation;
+}
+
+/** Estimates how the low-resolution `image` is degraded. */
+export async function estimateDegradation(
+  context: StageContext,
+  image: SourceImage,
+  options: RunOptions,
+  keepsHidden = false,
+): Promise<Degradation> {
+  const { gpu, programs } = context;
+  const { config } = degradationOf(context);
   const { width, height } = image;
   const { signal } = options;
   await programs.enter("degradation", { signal });
@@ -51,7 +58,21 @@ export async function adaptToImage(
   await programs.run(estimator, {}, options);
   const degrees = degreesOfLogits((await estimator.read("logits")).data);
   const metric = config.hasMem ? (await estimator.read("metric")).data[0] : undefined;
+  return { degrees, ...(metric !== undefined && { metric }) };
+}
 
+/**
+ * Merges the LoRA of encoder and UNet for an image of these scores. The merge for the image before is lost, also after an
+ * abort. In low memory each part is merged when it is loaded.
+ */
+export async function mergeFor(
+  context: StageContext,
+  degrees: readonly number[],
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const { configs, programs } = context;
+  const { config, tables } = degradationOf(context);
+  await programs.enter("degradation", { signal });
   const blocks = blockCounts(configs);
   const embedding = fourierEmbedding(degrees, tables.w);
   const pack = (values: Float32Array, channels: number): Uint8Array =>
@@ -72,5 +93,11 @@ export async function adaptToImage(
     { signal },
   );
   for (const part of LORA_PARTS) await programs.modulate(modulation, part, signal);
-  return { degrees, ...(metric !== undefined && { metric }) };
+}
+
+function degradationOf({ configs, weights }: StageContext) {
+  const { degradation: config } = configs;
+  const { tables } = weights;
+  if (config === null || tables === undefined) throw new Error("internal: not RCOD_S");
+  return { config, tables };
 }

@@ -9,6 +9,8 @@ import type { ModelPart } from "../networks/stage-graphs.ts";
 import { clipTokens, vaeFactor } from "../settings/config.ts";
 import type { ModelConfigs } from "../settings/model-configs.ts";
 import type { UpscaleOptions } from "../settings/options.ts";
+import { chooseRegions } from "../tiles/region-choice.ts";
+import { readRectangle } from "../tiles/region-plan.ts";
 import { latentTiling } from "../tiles/tiling.ts";
 import { chooseVaeTile } from "../tiles/vae-tile-choice.ts";
 
@@ -41,6 +43,21 @@ export function callGeometry(
     multiple: factor,
     mode: reference ? "reference" : "exact",
   });
+}
+
+/** Sizes of what goes through the networks in one piece: the picture, or its regions. */
+export function computedGeometry(
+  configs: ModelConfigs,
+  caps: Caps,
+  dtype: DType,
+  size: { readonly width: number; readonly height: number },
+  options: UpscaleOptions,
+): Geometry {
+  const isReference = options.reference === true;
+  const geometry = callGeometry(configs, size, isReference);
+  const plan = chooseRegions(configs, caps, dtype, size, geometry, options);
+  if (plan === null) return geometry;
+  return callGeometry(configs, readRectangle(plan, { column: 0, row: 0 }), isReference);
 }
 
 export const tokensNetwork = ({ clip, unet }: ModelConfigs, dtype: DType): Network => ({
@@ -94,8 +111,13 @@ export function* callNetworks(
   imageHeight: number,
   options: UpscaleOptions,
 ): Generator<Network> {
-  const size = { width: imageWidth, height: imageHeight };
-  const { workHeight, workWidth } = callGeometry(configs, size, options.reference === true);
+  const { workHeight, workWidth } = computedGeometry(
+    configs,
+    caps,
+    dtypeOf("vae"),
+    { width: imageWidth, height: imageHeight },
+    options,
+  );
   const { vae, rcod } = configs;
   const factor = vaeFactor(vae);
   const [height, width] = [workHeight / factor, workWidth / factor];

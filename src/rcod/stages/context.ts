@@ -43,6 +43,8 @@ export interface Encoded {
   readonly storage: { readonly latents: DType; readonly tokens: DType };
   readonly latentHeight: number;
   readonly latentWidth: number;
+  /** Of a region: whether the whole picture consists of areas of one colour for the most part. */
+  readonly isFlat?: boolean;
   /** RCOD_S: filled by encoding; RCOD_O: by the first call with "auto". */
   predictedMetric?: number;
 }

@@ -1,5 +1,6 @@
 /** From an image to what does not depend on realism: enlarged source, visual tokens, latents. */
-import { filledBuffer } from "../../gpu/transfer.ts";
+import { copiedBuffer, filledBuffer } from "../../gpu/transfer.ts";
+import type { DType } from "../../gpu/dtype.ts";
 import { packActivation } from "../../graph/pack-activation.ts";
 import type { RunOptions } from "../../graph/program.ts";
 import type { EnlargedSource } from "../images/enlarged-source.ts";
@@ -24,13 +25,24 @@ import { sampleLatents, splitMoments } from "./posterior.ts";
 /** Share of RCOD_S's encoding that looks at the degradation and merges. */
 const ADAPT_SHARE = 0.2;
 
-/** Stages "preprocess", "tokens" and "encode". With RCOD_S the weights are those for this image afterwards. */
+/** What the regions of a picture have of the whole. */
+export interface WholeTokens {
+  /** [1, T, D]. */
+  readonly buffer: GPUBuffer;
+  readonly dtype: DType;
+}
+
+/**
+ * Stages "preprocess", "tokens" and "encode". With RCOD_S the weights are those for this image afterwards; with the tokens of a
+ * whole picture, whose region this is, they are already.
+ */
 export async function encodeImage(
   context: StageContext,
   image: SourceImage,
   geometry: Geometry,
   options: UpscaleOptions,
   clock: StageClock,
+  whole?: WholeTokens,
 ): Promise<Encoded> {
   const { gpu, configs, programs } = context;
   const owned: GPUBuffer[] = [];
@@ -48,17 +60,20 @@ export async function encodeImage(
     owned.push(source.image.buffer);
     options.signal?.throwIfAborted();
     clock.start("tokens");
-    const tokens = await visualTokens(context, source, options, clock);
+    const tokens = whole
+      ? copiedBuffer(gpu, "tokens", whole.buffer, whole.buffer.size, "images")
+      : await visualTokens(context, source, options, clock);
     owned.push(tokens);
     clock.start("encode");
-    const adapted = configs.degradation
-      ? await adaptToImage(
-          context,
-          image,
-          clock.runOptions(options.signal, 0, ADAPT_SHARE),
-          keepsHidden,
-        )
-      : null;
+    const adapted =
+      configs.degradation && !whole
+        ? await adaptToImage(
+            context,
+            image,
+            clock.runOptions(options.signal, 0, ADAPT_SHARE),
+            keepsHidden,
+          )
+        : null;
     await programs.enter("encode", clock.enterOptions(options.signal));
     const latents = await encodeLatents(context, source, geometry, options, (signal) =>
       adapted ? clock.runOptions(signal, ADAPT_SHARE, 1 - ADAPT_SHARE) : clock.runOptions(signal),
@@ -70,7 +85,7 @@ export async function encodeImage(
       geometry,
       latents,
       tokens,
-      storage: { latents: dtypeOf(context, "vae"), tokens: dtypeOf(context, "clip") },
+      storage: { latents: dtypeOf(context, "vae"), tokens: whole?.dtype ?? dtypeOf(context, "clip") },
       latentHeight: geometry.workHeight / factor,
       latentWidth: geometry.workWidth / factor,
       ...(adapted?.metric !== undefined && { predictedMetric: adapted.metric }),
@@ -84,7 +99,7 @@ export async function encodeImage(
 }
 
 /** Visual Prompt Injection: CLIP tokens of the enlarged source, without CLIP's normalisation. */
-async function visualTokens(
+export async function visualTokens(
   context: StageContext,
   source: EnlargedSource,
   options: UpscaleOptions,

@@ -6,7 +6,7 @@ import { keepFlat } from "../../kernels/image/keep-flat.ts";
 import { replaceAlpha } from "../../kernels/image/replace-alpha.ts";
 import { withChannels } from "../images/host-pixels.ts";
 import type { DeviceImage } from "../images/image-ops.ts";
-import { cropImage, fixColors, readImage, resizeImage } from "../images/image-ops.ts";
+import { cropImage, fixColors, readImage, reduceImage, resizeImage } from "../images/image-ops.ts";
 import type { SourceImage } from "../images/source-image.ts";
 import { hasAlpha, isOnDevice, mayBeFlat, packedSource } from "../images/source-image.ts";
 import type { Output } from "../images/textures.ts";
@@ -32,10 +32,11 @@ export async function finishImage(
   clock: StageClock,
 ): Promise<Pixels> {
   const { gpu } = context;
-  const finished = await fixedImage(context, decoded, encoded, options, clock);
+  let finished = await fixedImage(context, decoded, encoded, options, clock);
   const isReference = options.reference === true;
   const needsEnlarged = hasAlpha(image) || options.enlarged === true;
-  const keepsFlat = !isReference && mayBeFlat(image);
+  const { isFlat } = encoded; // of a region the whole decides
+  const keepsFlat = !isReference && (isFlat ?? mayBeFlat(image));
   let small: DeviceImage | undefined;
   let enlarged: DeviceImage | undefined;
   try {
@@ -45,7 +46,9 @@ export async function finishImage(
     }
     if (small && keepsFlat) {
       const scale = width / small.width;
-      const plan = keepFlat.plan({ width: small.width, height: small.height, scale }, gpu.caps);
+      const size = { width: small.width, height: small.height };
+      const least = isFlat ? { least: 0 } : {};
+      const plan = keepFlat.plan({ ...size, scale, ...least }, gpu.caps);
       await runPlan(gpu, plan, { source: small.buffer, image: finished.buffer });
     }
     if (small && needsEnlarged) {
@@ -54,6 +57,23 @@ export async function finishImage(
     if (enlarged && hasAlpha(image)) {
       const plan = replaceAlpha.plan({ pixels: width * height }, gpu.caps);
       await runPlan(gpu, plan, { image: finished.buffer, alpha: enlarged.buffer });
+    }
+    for (const step of encoded.geometry.finish) {
+      if (step.kind !== "reduce") continue;
+      const whole = finished;
+      finished = await reduceImage(gpu, whole, step);
+      gpu.memory.release(whole.buffer);
+      if (options.enlarged === true && enlarged) {
+        const large = enlarged;
+        enlarged = await reduceImage(gpu, large, step);
+        if (large !== small) gpu.memory.release(large.buffer);
+      }
+    }
+    const { outWidth, outHeight } = encoded.geometry;
+    if (finished.width !== outWidth || finished.height !== outHeight) {
+      throw new Error(
+        `internal: ${finished.width}×${finished.height} instead of ${outWidth}×${outHeight}`,
+      );
     }
     const shown = options.enlarged === true ? enlarged : undefined;
     return await deliver(gpu, finished, shown, output, isOnDevice(image) ? null : image);
@@ -106,17 +126,12 @@ async function fixedImage(
     if (method !== "none")
       replace(await fixColors(gpu, source, current, method, roundingOf(options)));
     for (const step of geometry.finish) {
+      if (step.kind === "reduce") continue; // with alpha, after all else
       if (step.kind === "resize")
         replace(await resizeImage(gpu, current, step.width, step.height, step.filter));
       else if (step.width !== current.width || step.height !== current.height) {
         replace(cropImage(gpu, current, step));
       }
-    }
-    const { width, height } = current;
-    if (width !== geometry.outWidth || height !== geometry.outHeight) {
-      throw new Error(
-        `internal: ${width}×${height} instead of ${geometry.outWidth}×${geometry.outHeight}`,
-      );
     }
     return current;
   } catch (error) {

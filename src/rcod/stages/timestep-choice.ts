@@ -4,8 +4,6 @@ import type { ModelConfigs } from "../settings/model-configs.ts";
 import { predictsMetric } from "../settings/model-configs.ts";
 import type { RealismSetting, UpscaleOptions, UpscaleReport } from "../settings/options.ts";
 import type { TimestepShare } from "../tiles/latent-blend.ts";
-import type { Encoded, StageContext } from "./context.ts";
-import { predictMetric } from "./encode.ts";
 
 /** A timestep, or "auto" where it depends on the encoded image. */
 type TimestepSetting = number | "auto";
@@ -79,18 +77,20 @@ export function checkedTimestep(timestep: number): number {
 }
 
 /** The timesteps of a call, for its result. */
-type ChosenTimesteps = Pick<UpscaleReport, "timestep" | "maskTimestep" | "predictedMetric">;
+export type ChosenTimesteps = Pick<UpscaleReport, "timestep" | "maskTimestep" | "predictedMetric">;
 
-/** The timesteps for an encoded image; "auto" predicts its metric. */
+/** Whether they need a prediction. */
+export const isAutomatic = ({ base, masked }: TimestepSettings): boolean =>
+  base === "auto" || masked === "auto";
+
+/** The timesteps of a call; `predict` gives the metric for "auto". */
 export async function chooseTimesteps(
-  context: StageContext,
-  encoded: Encoded,
-  { base, masked }: TimestepSettings,
-  options: UpscaleOptions,
+  { rcod }: ModelConfigs,
+  settings: TimestepSettings,
+  predict: () => Promise<number>,
 ): Promise<ChosenTimesteps> {
-  const { rcod } = context.configs;
-  const metric =
-    base === "auto" || masked === "auto" ? await predictMetric(context, encoded, options) : null;
+  const { base, masked } = settings;
+  const metric = isAutomatic(settings) ? await predict() : null;
   const timestepOf = (setting: TimestepSetting): number =>
     setting === "auto" ? timestepOfMetric(metric ?? NaN, rcod) : setting;
   return {

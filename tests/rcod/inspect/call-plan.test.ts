@@ -12,7 +12,7 @@ const SIZES = { upscale: 4, minSide: 128, multiple: 8, mode: "exact" } as const;
 
 function plan(width: number, height: number, tile?: number) {
   const geometry = outputGeometry(width, height, SIZES);
-  return planCall(full, { width, height }, geometry, "f16", BASELINE_CAPS, tile);
+  return planCall(full, { width, height }, geometry, geometry, 1, "f16", BASELINE_CAPS, tile);
 }
 
 /** Largest sum of the values alive at one step, and whether two values ever share a slot. */

@@ -1,0 +1,202 @@
+/**
+ * Computes a picture in regions: each is upscaled as a picture of its own, with what all have of the whole, and blended into
+ * the result. Memory on the device depends on the region and not on the picture.
+ */
+import type { Geometry } from "../images/geometry.ts";
+import { readRectangle as readPixels } from "../images/image-reader.ts";
+import { latentMask } from "../images/realism-mask.ts";
+import type { ModelConfigs } from "../settings/model-configs.ts";
+import { vaeFactor } from "../settings/config.ts";
+import type { RawImage, RunStage, UpscaleOptions, UpscaleReport } from "../settings/options.ts";
+import type { FinishedPart } from "../tiles/region-blend.ts";
+import { RegionBlend } from "../tiles/region-blend.ts";
+import type { RegionPlace, RegionPlan } from "../tiles/region-plan.ts";
+import { axisPart, orderedRegions, readRectangle } from "../tiles/region-plan.ts";
+import { callGeometry } from "./call-networks.ts";
+import type { StageClock } from "./clock.ts";
+import type { StageContext } from "./context.ts";
+import type { WholeTokens } from "./encode.ts";
+import { encodeImage } from "./encode.ts";
+import { STATIONS } from "./fault-counters.ts";
+import { destroyPixels } from "./finish.ts";
+import { makePixels } from "./pixels.ts";
+import { predictLatents } from "./predict.ts";
+import type { NumbersReport } from "./repair.ts";
+import { repair } from "./repair.ts";
+import type { ChosenTimesteps } from "./timestep-choice.ts";
+import { timestepShares } from "./timestep-choice.ts";
+import type { RegionPicture, WholeFacts } from "./whole-facts.ts";
+import { restoreWhole, wholeFacts } from "./whole-facts.ts";
+
+/** How far a call in regions is; all on the host, so that it outlives the device. */
+export class RegionState {
+  /** What it belongs to. */
+  readonly key: string;
+  readonly blend: RegionBlend;
+  /** Numbers of the finished regions, row by row. */
+  readonly done = new Set<number>();
+  /** Of `output: "image"`. */
+  image: RawImage | undefined;
+  facts: WholeFacts | undefined;
+
+  constructor(key: string, plan: RegionPlan) {
+    this.key = key;
+    this.blend = new RegionBlend(plan);
+  }
+}
+
+/** What is told of all regions together. */
+export type RegionsReport = ChosenTimesteps &
+  NumbersReport &
+  Pick<UpscaleReport, "timingsMs" | "regions">;
+
+/**
+ * Computes the regions that `state` lacks. `take` gets every finished part; the next region waits for it. `clockOf` gives the clock
+ * of the nth piece of work of so many.
+ */
+export async function runRegions(
+  context: StageContext,
+  picture: RegionPicture,
+  options: UpscaleOptions,
+  state: RegionState,
+  take: (part: FinishedPart) => Promise<void>,
+  clockOf: (done: number, of: number) => StageClock,
+): Promise<RegionsReport> {
+  const { gpu, programs } = context;
+  const { reader, plan } = picture;
+  const { signal, regionOrder = "middle" } = options;
+  const columns = plan.columns.length;
+  const places = orderedRegions(plan, regionOrder).filter(
+    ({ row, column }) => !state.done.has(row * columns + column),
+  );
+  const count = columns * plan.rows.length;
+  const read = (place: RegionPlace | undefined): Promise<RawImage> | undefined => {
+    if (place === undefined) return undefined;
+    const pixels = Promise.resolve(readPixels(reader, readRectangle(plan, place), signal));
+    pixels.catch(() => undefined); // told when its turn comes
+    return pixels;
+  };
+  const timings = new Timings();
+  let numbers: NumbersReport = {};
+  let tokens: WholeTokens | undefined;
+  let ahead: Promise<RawImage> | undefined;
+  try {
+    for (const [i, place] of places.entries()) {
+      signal?.throwIfAborted();
+      const image = await (ahead ?? read(place));
+      if (image === undefined) throw new Error("internal: a region without pixels");
+      ahead = read(places[i + 1]);
+      for (;;) {
+        const clock = clockOf(count - places.length + i, count);
+        const enter = clock.enterOptions(signal);
+        programs.faults.clear(STATIONS);
+        const isFirst = state.facts === undefined;
+        if (state.facts === undefined) {
+          const whole = await wholeFacts(context, picture, options, clock);
+          state.facts = whole.facts;
+          tokens = whole.tokens;
+        }
+        tokens ??= await restoreWhole(context, state.facts, options, clock);
+        const made = await upscaleRegion(context, picture, place, image, options, clock, {
+          ...state.facts,
+          tokens,
+        });
+        const told = await repair(context, await made.counts, enter);
+        if (typeof told === "string") {
+          // A part runs in f32 from now on, or the module with faults is looked for.
+          gpu.memory.release(tokens.buffer);
+          tokens = undefined;
+          if (isFirst) state.facts = undefined;
+          continue;
+        }
+        await gpu.scopes.settled();
+        numbers = told;
+        timings.add(clock.finish());
+        state.done.add(place.row * columns + place.column);
+        for (const part of state.blend.add(place, made.image)) await take(part);
+        break;
+      }
+    }
+  } finally {
+    programs.search = undefined;
+    if (tokens) gpu.memory.release(tokens.buffer);
+  }
+  const chosen = state.facts?.chosen;
+  if (chosen === undefined) throw new Error("internal: regions without a timestep");
+  return { ...chosen, ...numbers, timingsMs: timings.sums, regions: count };
+}
+
+/** The pixels that one region makes of the result, and the faults of its networks. */
+async function upscaleRegion(
+  context: StageContext,
+  { plan, reader }: RegionPicture,
+  place: RegionPlace,
+  image: RawImage,
+  options: UpscaleOptions,
+  clock: StageClock,
+  { tokens, isFlat, chosen }: WholeFacts & { readonly tokens: WholeTokens },
+) {
+  const { gpu, configs } = context;
+  const geometry = regionGeometry(configs, plan, place);
+  const { realismMask, seed } = options;
+  const own: UpscaleOptions =
+    seed === undefined ? options : { ...options, seed: regionSeed(seed, plan, place) };
+  const encoded = await encodeImage(context, image, geometry, own, clock, tokens);
+  try {
+    const { x, y } = readRectangle(plan, place);
+    const { upscale } = configs.rcod;
+    // The whole picture, from where the region sees it.
+    const whole = {
+      x: geometry.picture.x - upscale * x,
+      y: geometry.picture.y - upscale * y,
+      width: upscale * reader.width,
+      height: upscale * reader.height,
+    };
+    const mask = realismMask
+      ? latentMask(realismMask, { ...geometry, picture: whole }, vaeFactor(configs.vae))
+      : 0;
+    const z = await predictLatents(context, encoded, timestepShares(chosen, mask), own, clock);
+    const finishing = [{ ...encoded, isFlat }, image, own, "image", clock] as const;
+    const [pixels, counts] = await makePixels(context, z, ...finishing);
+    if ("image" in pixels) return { image: pixels.image, counts };
+    destroyPixels(pixels);
+    throw new Error("internal: the pixels of a region are a texture");
+  } finally {
+    for (const buffer of [encoded.source.buffer, encoded.latents, encoded.tokens]) {
+      gpu.memory.release(buffer);
+    }
+  }
+}
+
+/** A region as a picture of its own, of which it makes a part of the result. */
+function regionGeometry(configs: ModelConfigs, plan: RegionPlan, place: RegionPlace): Geometry {
+  const { upscale } = configs.rcod;
+  const own = callGeometry(configs, readRectangle(plan, place), false);
+  const across = axisPart(plan.columns, place.column, upscale);
+  const down = axisPart(plan.rows, place.row, upscale);
+  return {
+    ...own,
+    finish: [...own.finish, { kind: "reduce", across, down }],
+    outWidth: across.outSize,
+    outHeight: down.outSize,
+  };
+}
+
+/** Another one for each region: equal noise would repeat over the picture. */
+const regionSeed = (seed: number, { columns }: RegionPlan, place: RegionPlace): number =>
+  (seed + place.row * columns.length + place.column) % 2 ** 32;
+
+class Timings {
+  readonly sums: Record<RunStage, number> = {
+    preprocess: 0,
+    tokens: 0,
+    encode: 0,
+    unet: 0,
+    decode: 0,
+    color: 0,
+  };
+
+  add(timings: Readonly<Record<RunStage, number>>): void {
+    for (const stage of Object.keys(this.sums) as RunStage[]) this.sums[stage] += timings[stage];
+  }
+}

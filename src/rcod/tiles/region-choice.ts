@@ -1,0 +1,36 @@
+/** Whether a picture is computed as a whole or in regions, and how large they are. */
+import type { Caps } from "../../gpu/caps.ts";
+import type { DType } from "../../gpu/dtype.ts";
+import type { Geometry } from "../images/geometry.ts";
+import type { ModelConfigs } from "../settings/model-configs.ts";
+import type { UpscaleOptions } from "../settings/options.ts";
+import { MIN_REGION } from "../settings/options.ts";
+import type { RegionPlan, Size } from "./region-plan.ts";
+import { planRegions } from "./region-plan.ts";
+import { fitsWhole } from "./whole-fit.ts";
+
+/** Sides of automatic regions in pixels of the enlarged picture; the first that fits is taken. */
+const SIDES = [4096, 3072, 2048, 1536, 1280, 1024, 896, 768, 640, 512, 384, MIN_REGION];
+
+/**
+ * The regions of a picture, or null for one that is computed as a whole. `geometry` is that of the whole; `size` is that of the
+ * picture.
+ */
+export function chooseRegions(
+  configs: ModelConfigs,
+  caps: Caps,
+  dtype: DType,
+  size: Size,
+  { sourceWidth, sourceHeight, workWidth, workHeight, outWidth, outHeight }: Geometry,
+  { region, reference = false }: Pick<UpscaleOptions, "region" | "reference">,
+): RegionPlan | null {
+  if (reference && region === undefined) return null;
+  const longest = Math.max(sourceWidth, sourceHeight);
+  const fits = (width: number, height: number): boolean =>
+    fitsWhole(configs, caps, dtype, height, width);
+  if (region === undefined ? fits(workWidth, workHeight) : longest <= region) return null;
+  const side =
+    region ?? SIDES.find((least) => least < longest && fits(least, least)) ?? MIN_REGION;
+  const result = { width: outWidth, height: outHeight };
+  return planRegions(size, result, Math.floor(side / configs.rcod.upscale));
+}
