@@ -12,6 +12,7 @@ import type {
 import { clipVisionModel } from "./clip-vision.ts";
 import { metricMap } from "./mem.ts";
 import { unet2dConditionModel } from "./unet.ts";
+import type { VaeNetwork } from "./vae.ts";
 import { vaeDecoder, vaeEncoder } from "./vae.ts";
 
 /** Prefix of the token projection's parameters: they share a store with those of CLIP's tower. */
@@ -40,6 +41,18 @@ export function encoderGraph(vae: VaeConfig, height: number, width: number, dtyp
   const clamp = [-30, 20] as const;
   const [offset, count] = [latentChannels, latentChannels];
   g.output("logvar", g.sliceChannels(moments, offset, count, clamp, "posterior.logvar"));
+  return g.build();
+}
+
+/** A network of the VAE or half of one, "x" of `shape` to "y". */
+export function vaeGraph(
+  network: VaeNetwork,
+  vae: VaeConfig,
+  dtype: DType,
+  shape: readonly number[],
+): Graph {
+  const g = new GraphBuilder(dtype);
+  g.output("y", network(g, new WeightScope(), g.input("x", shape), vae));
   return g.build();
 }
 

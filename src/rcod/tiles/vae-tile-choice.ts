@@ -18,8 +18,36 @@ const REFERENCE_VAE_TILE = { encode: 1024, decode: 224 } as const;
  * With 128 MiB bindings the full model takes 256, because margins nearly double a tile of 512.
  */
 const AUTO_VAE_TILES = [512, 256, 128, 64] as const;
-/** Bytes of activations above which a pass is tiled, even where every binding would fit. */
-const MAX_UNTILED_BYTES = 2 * 1024 ** 3;
+/** Device bytes for activations and pictures. A pass that takes more is tiled, even where every binding would fit. */
+export const DEVICE_BUDGET_BYTES = 2 * 1024 ** 3;
+
+/** Slots of untiled passes, by device. Planning one takes as long as a frame, and every call asks. */
+const planned = new WeakMap<Caps, Map<string, readonly number[]>>();
+
+/** Bytes of the slots of an untiled pass over a picture of this size. */
+export function untiledSlots(
+  vae: VaeConfig,
+  caps: Caps,
+  dtype: DType,
+  kind: VaeKind,
+  height: number,
+  width: number,
+): readonly number[] {
+  const known = planned.get(caps) ?? new Map<string, readonly number[]>();
+  planned.set(caps, known);
+  const key = JSON.stringify([vae, dtype, kind, height, width]);
+  let slots = known.get(key);
+  if (slots === undefined) {
+    const factor = vaeFactor(vae);
+    const graph =
+      kind === "encode"
+        ? encoderGraph(vae, height, width, dtype)
+        : decoderGraph(vae, height / factor, width / factor, dtype);
+    slots = planGraph(graph, caps).memory.slotByteLengths;
+    known.set(key, slots);
+  }
+  return slots;
+}
 
 /** Tile side in the VAE's input pixels, or null for an untiled pass. */
 export function chooseVaeTile(
@@ -51,12 +79,9 @@ export function chooseVaeTile(
   /** Whether an untiled pass stays within the bindings and the budget. */
   const fits = (h: number, w: number): boolean => {
     if (activationByteLength([h, w, widest], dtype) > binding) return false;
-    const graph =
-      kind === "encode"
-        ? encoderGraph(vae, h, w, dtype)
-        : decoderGraph(vae, h / factor, w / factor, dtype);
-    const { memory } = planGraph(graph, caps);
-    return memory.totalBytes <= MAX_UNTILED_BYTES && Math.max(...memory.slotByteLengths) <= binding;
+    const slots = untiledSlots(vae, caps, dtype, kind, h, w);
+    const bytes = slots.reduce((sum, slot) => sum + slot, 0);
+    return bytes <= DEVICE_BUDGET_BYTES && Math.max(...slots) <= binding;
   };
   if (fits(height, width)) return null;
   const reach = vaeReach(vae, kind);

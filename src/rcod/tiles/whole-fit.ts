@@ -1,20 +1,110 @@
-/** Whether a picture fits the device as a whole. */
+/** Whether a device computes a picture as a whole: untiled, or with its VAE in exact tiles. Larger ones are cut into regions. */
 import type { Caps } from "../../gpu/caps.ts";
 import type { DType } from "../../gpu/dtype.ts";
+import { activationByteLength } from "../../graph/lowering/lower.ts";
+import { planGraph } from "../../graph/plan.ts";
+import { vaeGraph } from "../networks/graphs.ts";
+import type { VaeNetwork } from "../networks/vae.ts";
+import { vaeDecoderHead, vaeDecoderTail, vaeEncoderHead, vaeEncoderTail } from "../networks/vae.ts";
+import type { VaeConfig } from "../settings/config.ts";
+import { vaeFactor } from "../settings/config.ts";
 import type { ModelConfigs } from "../settings/model-configs.ts";
-import { chooseVaeTile } from "./vae-tile-choice.ts";
+import { TILED_WITHOUT, cutsOf, mostWaitingBytes } from "./segments.ts";
+import { DEVICE_BUDGET_BYTES, chooseVaeTile, untiledSlots } from "./vae-tile-choice.ts";
+import type { VaeKind } from "./vae-tiles.ts";
+import { exactVaeTiles } from "./vae-tiles.ts";
 
-const LARGEST = 2048 * 2048;
+/** Bytes of a pixel in maps of three channels as f32, the largest that there are of a picture besides the VAE's. */
+const MAP_PIXEL_BYTES = 16;
+/** Bytes of a pixel of the whole picture while the VAE runs: such a map, the colour reference and the result. */
+const PICTURE_PIXEL_BYTES = MAP_PIXEL_BYTES + 4 + 4;
 
+/** Answers given, by device. */
+const known = new WeakMap<Caps, Map<string, boolean>>();
+
+/**
+ * Whether a picture whose networks see `workWidth` × `workHeight` pixels fits a device as a whole. `dtype` is the VAE's storage,
+ * `budgetBytes` what activations and pictures may take besides the weights and UNet. Plans without running; answers are kept.
+ */
 export function fitsWhole(
-  { vae }: ModelConfigs,
+  configs: Pick<ModelConfigs, "vae">,
+  caps: Caps,
+  dtype: DType,
+  workHeight: number,
+  workWidth: number,
+  budgetBytes: number = DEVICE_BUDGET_BYTES,
+): boolean {
+  const answers = known.get(caps) ?? new Map<string, boolean>();
+  known.set(caps, answers);
+  const key = JSON.stringify([configs.vae, dtype, workHeight, workWidth, budgetBytes]);
+  let answer = answers.get(key);
+  if (answer === undefined) {
+    answer = plannedFit(configs.vae, caps, dtype, workHeight, workWidth, budgetBytes);
+    answers.set(key, answer);
+  }
+  return answer;
+}
+
+function plannedFit(
+  vae: VaeConfig,
   caps: Caps,
   dtype: DType,
   height: number,
   width: number,
+  budgetBytes: number,
 ): boolean {
-  if (height * width > LARGEST) return false;
-  return (["encode", "decode"] as const).every(
-    (kind) => chooseVaeTile(vae, caps, dtype, kind, height, width, {}) === null,
+  const pixels = height * width;
+  const { maxStorageBufferBindingSize, maxBufferSize } = caps.limits;
+  const binding = Math.min(maxStorageBufferBindingSize, maxBufferSize);
+  if (pixels * MAP_PIXEL_BYTES > binding) return false;
+  const left = budgetBytes - pixels * PICTURE_PIXEL_BYTES;
+  // Tiles wait at least with one map of the full resolution: most sizes are ruled out without planning.
+  const widest = vae.blockOutChannels[0] ?? 1;
+  if (activationByteLength([height, width, widest], dtype) > left) return false;
+  return (["decode", "encode"] as const).every((kind) => {
+    const tileSize = chooseVaeTile(vae, caps, dtype, kind, height, width, {});
+    const use =
+      tileSize === null
+        ? { slots: untiledSlots(vae, caps, dtype, kind, height, width), others: 0 }
+        : tiledUse(vae, caps, dtype, kind, height, width, tileSize);
+    const bytes = use.slots.reduce((sum, slot) => sum + slot, use.others);
+    return Math.max(...use.slots) <= binding && bytes <= left;
+  });
+}
+
+/** Bytes of a pass in tiles: of its slots, and of all else. */
+function tiledUse(
+  vae: VaeConfig,
+  caps: Caps,
+  dtype: DType,
+  kind: VaeKind,
+  height: number,
+  width: number,
+  tileSize: number,
+): { readonly slots: readonly number[]; readonly others: number } {
+  const factor = vaeFactor(vae);
+  const [latentHeight, latentWidth] = [height / factor, width / factor];
+  const middle = [1, latentHeight, latentWidth, vae.blockOutChannels.at(-1) ?? 1];
+  const isEncode = kind === "encode";
+  const map = isEncode ? { height, width } : { height: latentHeight, width: latentWidth };
+  const tiles = exactVaeTiles(vae, kind, map, tileSize);
+  const side = (from: "x0" | "y0", to: "x1" | "y1"): number =>
+    Math.max(...tiles.map(({ input }) => input[to] - input[from]));
+  const plan = (
+    network: VaeNetwork,
+    shape: readonly number[],
+    without: typeof TILED_WITHOUT | [] = [],
+  ) => planGraph(vaeGraph(network, vae, dtype, shape), caps, { without, countsFaults: true });
+  const largest = [1, side("y0", "y1"), side("x0", "x1"), isEncode ? 3 : (middle[3] as number)];
+  const tile = plan(isEncode ? vaeEncoderHead : vaeDecoderTail, largest, TILED_WITHOUT);
+  const whole = isEncode
+    ? plan(vaeEncoderTail, middle)
+    : plan(vaeDecoderHead, [1, latentHeight, latentWidth, vae.latentChannels]);
+  // Programs that run one after another share slots.
+  const [inTiles, atOnce] = [tile.memory.slotByteLengths, whole.memory.slotByteLengths];
+  const slots = Array.from({ length: Math.max(inTiles.length, atOnce.length) }, (_, i) =>
+    Math.max(inTiles[i] ?? 0, atOnce[i] ?? 0),
   );
+  const others = mostWaitingBytes(cutsOf(tile), tiles) + activationByteLength(middle, dtype);
+  return { slots, others };
 }
