@@ -14,6 +14,18 @@ import { ShapeError } from "../../gpu/shape.ts";
 export type PillowFilter = "bicubic" | "lanczos";
 export type ResampleFilter = PillowFilter | "triangle";
 
+/**
+ * Part of an axis that is resampled from `wholeIn` to `wholeOut` pixels: the outputs from `outFrom` on, of inputs of which those
+ * from `inFrom` on are there. Weights are those of the whole axis, so parts fit together.
+ */
+export interface AxisPart {
+  readonly wholeIn: number;
+  readonly wholeOut: number;
+  readonly inFrom: number;
+  readonly outFrom: number;
+  readonly outSize: number;
+}
+
 /** `weights[i * taps + k]` belongs to input `starts[i] + k`; `starts[i] + taps ≤ inSize`. */
 export interface ResampleTable<W extends Int32Array<ArrayBuffer> | Float32Array<ArrayBuffer>> {
   readonly taps: number;
@@ -46,25 +58,61 @@ function sinc(x: number): number {
   return x === 0 ? 1 : Math.sin(x * Math.PI) / (x * Math.PI);
 }
 
+/** All of an axis. */
+export const wholeAxis = (wholeIn: number, wholeOut: number): AxisPart => ({
+  wholeIn,
+  wholeOut,
+  inFrom: 0,
+  outFrom: 0,
+  outSize: wholeOut,
+});
+
+/** The inputs that a part reads, from `start` to before `end` on the whole axis; of an axis that keeps its size the part itself. */
+export function inputsOf(
+  { wholeIn, wholeOut, outFrom, outSize }: Omit<AxisPart, "inFrom">,
+  filter: ResampleFilter,
+): { readonly start: number; readonly end: number } {
+  const last = outFrom + outSize - 1;
+  if (wholeIn === wholeOut) return { start: outFrom, end: last + 1 };
+  const windowOf = windows(wholeIn, wholeOut, filter);
+  return { start: windowOf(outFrom).low, end: windowOf(last).high };
+}
+
 /** Weights as integers with 22 fractional bits, rounded half away from zero: Pillow's 8-bit resize. */
-export function quantisedTable(
+export const quantisedTable = (
   inSize: number,
   outSize: number,
   filter: PillowFilter,
+): ResampleTable<Int32Array<ArrayBuffer>> =>
+  quantisedPart(wholeAxis(inSize, outSize), inSize, filter);
+
+/** The same for a part of an axis, of which `inSize` inputs are there. */
+export function quantisedPart(
+  part: AxisPart,
+  inSize: number,
+  filter: PillowFilter,
 ): ResampleTable<Int32Array<ArrayBuffer>> {
-  const { taps, starts, weights } = exactTable(inSize, outSize, filter);
+  const { taps, starts, weights } = exactTable(part, inSize, filter);
   const one = 2 ** WEIGHT_BITS;
   const quantised = Int32Array.from(weights, (w) => Math.trunc(w * one + (w < 0 ? -0.5 : 0.5)));
   return { taps, starts, weights: quantised };
 }
 
 /** Normalised weights in floats. */
-export function floatTable(
+export const floatTable = (
   inSize: number,
   outSize: number,
   filter: ResampleFilter,
+): ResampleTable<Float32Array<ArrayBuffer>> =>
+  floatPart(wholeAxis(inSize, outSize), inSize, filter);
+
+/** The same for a part of an axis, of which `inSize` inputs are there. */
+export function floatPart(
+  part: AxisPart,
+  inSize: number,
+  filter: ResampleFilter,
 ): ResampleTable<Float32Array<ArrayBuffer>> {
-  const { taps, starts, weights } = exactTable(inSize, outSize, filter);
+  const { taps, starts, weights } = exactTable(part, inSize, filter);
   return { taps, starts, weights: Float32Array.from(weights) };
 }
 
@@ -109,44 +157,47 @@ function continuedTable(
   return out;
 }
 
-function exactTable(inSize: number, outSize: number, filter: ResampleFilter) {
-  for (const [name, size] of Object.entries({ inSize, outSize })) {
+/** The window of an output: the inputs from `low` to before `high` around `centre`, cut at the axis' ends. */
+function windows(inSize: number, outSize: number, filter: ResampleFilter) {
+  const scale = inSize / outSize;
+  const reach = FILTERS[filter].support * Math.max(scale, 1);
+  return (output: number) => {
+    const centre = (output + 0.5) * scale;
+    const low = Math.max(0, Math.trunc(centre - reach + 0.5));
+    return { centre, low, high: Math.min(inSize, Math.trunc(centre + reach + 0.5)) };
+  };
+}
+
+function exactTable(
+  { wholeIn, wholeOut, inFrom, outFrom, outSize }: AxisPart,
+  inSize: number,
+  filter: ResampleFilter,
+) {
+  for (const [name, size] of Object.entries({ inSize: wholeIn, outSize: wholeOut })) {
     if (!Number.isSafeInteger(size) || size < 1) {
       throw new ShapeError(`resample: ${name} must be an integer ≥ 1, got ${size}`);
     }
   }
-  const { support, at } = FILTERS[filter];
-  const scale = inSize / outSize;
-  const stretch = Math.max(scale, 1);
-  const reach = support * stretch;
-  const first = new Int32Array(outSize);
-  const length = new Int32Array(outSize);
-  let taps = 1;
-  for (let i = 0; i < outSize; i++) {
-    const centre = (i + 0.5) * scale;
-    const low = Math.max(0, Math.trunc(centre - reach + 0.5));
-    const high = Math.min(inSize, Math.trunc(centre + reach + 0.5));
-    first[i] = low;
-    length[i] = high - low;
-    taps = Math.max(taps, high - low);
-  }
-  const starts = first.map((low) => Math.min(low, inSize - taps));
+  const windowOf = windows(wholeIn, wholeOut, filter);
+  const parts = Array.from({ length: outSize }, (_, i) => windowOf(outFrom + i));
+  const taps = parts.reduce((most, { low, high }) => Math.max(most, high - low), 1);
+  const starts = Int32Array.from(parts, ({ low }) => Math.min(low - inFrom, inSize - taps));
   const weights = new Float64Array(outSize * taps);
   // As Pillow: multiplied by the reciprocal, which differs from a division in the last bit.
-  const shrink = 1 / stretch;
-  for (let i = 0; i < outSize; i++) {
-    const low = first[i] as number;
-    const count = length[i] as number;
-    const base = i * taps + low - (starts[i] as number);
-    const centre = (i + 0.5) * scale;
+  const shrink = 1 / Math.max(wholeIn / wholeOut, 1);
+  parts.forEach(({ centre, low, high }, i) => {
+    const base = i * taps + low - inFrom - (starts[i] as number);
+    if (low < inFrom || high > inFrom + inSize) {
+      throw new Error(`internal: output ${outFrom + i} reads inputs ${low} … ${high - 1}`);
+    }
     let sum = 0;
-    for (let k = 0; k < count; k++) {
-      const weight = at((low + k - centre + 0.5) * shrink);
+    for (let k = 0; k < high - low; k++) {
+      const weight = FILTERS[filter].at((low + k - centre + 0.5) * shrink);
       weights[base + k] = weight;
       sum += weight;
     }
-    if (sum === 0) continue;
-    for (let k = 0; k < count; k++) weights[base + k] = (weights[base + k] as number) / sum;
-  }
+    if (sum === 0) return;
+    for (let k = 0; k < high - low; k++) weights[base + k] = (weights[base + k] as number) / sum;
+  });
   return { taps, starts, weights };
 }

@@ -21,8 +21,8 @@ import {
   mapDispatch,
   RGBA8,
 } from "./image-layout.ts";
-import type { PillowFilter, ResampleTable } from "./resample-weights.ts";
-import { quantisedTable, WEIGHT_BITS } from "./resample-weights.ts";
+import type { AxisPart, PillowFilter, ResampleTable } from "./resample-weights.ts";
+import { quantisedPart, WEIGHT_BITS, wholeAxis } from "./resample-weights.ts";
 
 /**
  * Operands: `src` (width × height pixels), `starts` and `weights` (i32, the table of the axis),
@@ -56,15 +56,29 @@ export function pillowResizePasses(
   filter: PillowFilter,
 ): readonly ResizePass[] {
   checkSides("resizeU8", { inWidth, inHeight, outWidth, outHeight });
+  const [across, down] = [wholeAxis(inWidth, outWidth), wholeAxis(inHeight, outHeight)];
+  return pillowPartPasses(inWidth, inHeight, across, down, filter);
+}
+
+/** The same for parts of both axes, of an image that has `inWidth` × `inHeight` of the inputs. */
+export function pillowPartPasses(
+  inWidth: number,
+  inHeight: number,
+  across: AxisPart,
+  down: AxisPart,
+  filter: PillowFilter,
+): readonly ResizePass[] {
   const passes: ResizePass[] = [];
-  if (outWidth !== inWidth) {
-    const table = quantisedTable(inWidth, outWidth, filter);
-    const size = { width: inWidth, height: inHeight, outSize: outWidth, taps: table.taps };
+  let width = inWidth;
+  if (across.wholeOut !== across.wholeIn) {
+    const table = quantisedPart(across, inWidth, filter);
+    width = across.outSize;
+    const size = { width: inWidth, height: inHeight, outSize: width, taps: table.taps };
     passes.push({ problem: { axis: "horizontal", ...size }, table });
   }
-  if (outHeight !== inHeight) {
-    const table = quantisedTable(inHeight, outHeight, filter);
-    const size = { width: outWidth, height: inHeight, outSize: outHeight, taps: table.taps };
+  if (down.wholeOut !== down.wholeIn) {
+    const table = quantisedPart(down, inHeight, filter);
+    const size = { width, height: inHeight, outSize: down.outSize, taps: table.taps };
     passes.push({ problem: { axis: "vertical", ...size }, table });
   }
   return passes;

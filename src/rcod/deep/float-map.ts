@@ -1,6 +1,7 @@
 /** Maps of floats on the host: what pictures of 16 bits a channel go through, so that nothing rounds them to 8. */
-import type { ResampleTable } from "../../kernels/image/resample-weights.ts";
-import type { Rectangle } from "../images/geometry.ts";
+import type { AxisPart, ResampleTable } from "../../kernels/image/resample-weights.ts";
+import { floatPart } from "../../kernels/image/resample-weights.ts";
+import type { Rectangle, ReduceStep } from "../images/geometry.ts";
 
 /** Values [height, width, channels], row-major. */
 export interface FloatMap {
@@ -60,6 +61,22 @@ export function resampleMap(
   );
   return { width, height, channels, data };
 }
+
+/** `reduceImage` (images/image-ops.ts) of a map in floats, kept within 0 … 1. */
+export function reduceMap(map: FloatMap, { across, down }: ReduceStep): FloatMap {
+  const table = (part: AxisPart, size: number): Table =>
+    part.wholeIn === part.wholeOut
+      ? cutTable(part.outFrom - part.inFrom, part.outSize)
+      : floatPart(part, size, "lanczos");
+  return resampleMap(map, table(across, map.width), table(down, map.height), [0, 1]);
+}
+
+/** Keeps `count` values from `from` on. */
+const cutTable = (from: number, count: number): Table => ({
+  taps: 1,
+  starts: Int32Array.from({ length: count }, (_, i) => from + i),
+  weights: new Float32Array(count).fill(1),
+});
 
 /** A rectangle of a map; what lies outside repeats the map's edges. */
 export function cutMap(map: FloatMap, { x, y, width, height }: Rectangle): FloatMap {

@@ -12,6 +12,7 @@
  * upscale·width × upscale·height.
  */
 import { ShapeError } from "../../gpu/shape.ts";
+import type { AxisPart } from "../../kernels/image/resample-weights.ts";
 
 export interface GeometryOptions {
   /** Integer ≥ 1; 4 for RCOD. */
@@ -42,18 +43,6 @@ export interface Rectangle {
 /** Keeps the pixels of a rectangle. */
 export interface CropStep extends Rectangle {
   readonly kind: "crop";
-}
-
-/**
- * Part of an axis that is resampled from `wholeIn` to `wholeOut` pixels: the outputs from `outFrom` on, of inputs of which those
- * from `inFrom` on are there. Weights are those of the whole axis, so parts fit together.
- */
-export interface AxisPart {
-  readonly wholeIn: number;
-  readonly wholeOut: number;
-  readonly inFrom: number;
-  readonly outFrom: number;
-  readonly outSize: number;
 }
 
 /** Reduces by Pillow's Lanczos to a part of the result, the whole included; along an axis that keeps its size it cuts. */

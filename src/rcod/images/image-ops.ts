@@ -10,10 +10,15 @@ import { imageByteLength } from "../../kernels/image/image-layout.ts";
 import type { ImageToTensorProblem } from "../../kernels/image/image-to-tensor.ts";
 import { imageToTensor } from "../../kernels/image/image-to-tensor.ts";
 import { triangleTable } from "../../kernels/image/resample-weights.ts";
-import type { PillowFilter, ResampleTable } from "../../kernels/image/resample-weights.ts";
+import type {
+  AxisPart,
+  PillowFilter,
+  ResampleTable,
+} from "../../kernels/image/resample-weights.ts";
 import type { ResizeF32Problem } from "../../kernels/image/resize-f32.ts";
 import { resizeF32 } from "../../kernels/image/resize-f32.ts";
-import { pillowResizePasses, resizeU8 } from "../../kernels/image/resize-u8.ts";
+import type { ResizePass } from "../../kernels/image/resize-u8.ts";
+import { pillowPartPasses, pillowResizePasses, resizeU8 } from "../../kernels/image/resize-u8.ts";
 import { tensorToImage } from "../../kernels/image/tensor-to-image.ts";
 import type { KernelPlan } from "../../kernels/kernel.ts";
 import type { RawImage } from "../settings/options.ts";
@@ -114,8 +119,46 @@ export async function resizeImage(
   height: number,
   filter: PillowFilter,
 ): Promise<DeviceImage> {
+  return resampleImage(
+    gpu,
+    image,
+    pillowResizePasses(image.width, image.height, width, height, filter),
+  );
+}
+
+/** A part of Pillow's Lanczos of the whole, bit for bit. Returns a new image, or `image` itself when nothing changes. */
+export async function reduceImage(
+  gpu: Gpu,
+  image: DeviceImage,
+  { across, down }: ReduceStep,
+): Promise<DeviceImage> {
+  const [x, width] = keptOf(across, image.width);
+  const [y, height] = keptOf(down, image.height);
+  const isWhole = width === image.width && height === image.height;
+  const kept = isWhole ? image : cropImage(gpu, image, { x, y, width, height });
+  let reduced: DeviceImage | undefined;
+  try {
+    const passes = pillowPartPasses(width, height, across, down, "lanczos");
+    reduced = await resampleImage(gpu, kept, passes);
+    return reduced;
+  } finally {
+    if (kept !== image && kept !== reduced) gpu.memory.release(kept.buffer);
+  }
+}
+
+/** What of an axis goes into its resize: where it keeps its size the part itself. */
+const keptOf = (
+  { wholeIn, wholeOut, inFrom, outFrom, outSize }: AxisPart,
+  size: number,
+): readonly [from: number, size: number] =>
+  wholeIn === wholeOut ? [outFrom - inFrom, outSize] : [0, size];
+
+async function resampleImage(
+  gpu: Gpu,
+  image: DeviceImage,
+  passes: readonly ResizePass[],
+): Promise<DeviceImage> {
   let current = image;
-  const passes = pillowResizePasses(image.width, image.height, width, height, filter);
   for (const { problem, table } of passes) {
     const isHorizontal = problem.axis === "horizontal";
     const nextWidth = isHorizontal ? problem.outSize : current.width;
