@@ -231,7 +231,8 @@ export class Pipeline {
     const geometry = callGeometry(configs, size, options.reference === true);
     const plan = this.#regions(size, geometry, options);
     const regions = plan && regionState(plan, options, size, output);
-    const mask = realismMask && !plan ? latentMask(realismMask, geometry, vaeFactor(configs.vae)) : 0;
+    const mask =
+      realismMask && !plan ? latentMask(realismMask, geometry, vaeFactor(configs.vae)) : 0;
     const { gpu } = this.#context;
     const inspector = inspect && new Inspector(inspect, this.modules, gpu.caps);
     const context = inspector ? { ...this.#context, inspector } : this.#context;
@@ -268,7 +269,9 @@ export class Pipeline {
     if (call.regions) return this.#upscaleRegions(call, call.regions, source);
     return this.#upscaleWhole(
       call,
-      isReader(source) ? await readRectangle(source, { x: 0, y: 0, ...size }, options.signal) : source,
+      isReader(source)
+        ? await readRectangle(source, { x: 0, y: 0, ...size }, options.signal)
+        : source,
     );
   }
 
@@ -286,7 +289,7 @@ export class Pipeline {
     const sink = regionSink(gpu, output, form, options, state);
     const { onProgress, signal } = options;
     const own = callGeometry(this.configs, regionRectangle(plan, FIRST), false);
-    const shares = this.#shares(own, options.realismMask ? 2 : 1);
+    const shares = this.#shares(own, options.realismMask ? 2 : 1, false);
     let last = 0;
     const clockOf = (done: number, of: number): StageClock =>
       new StageClock(shares, (progress) => {
@@ -319,7 +322,8 @@ export class Pipeline {
     const { inspector } = context;
     const { scopes } = context.gpu;
 
-    const shares = this.#shares(geometry, typeof mask === "number" ? 1 : 2);
+    const ends = typeof mask === "number" ? 1 : 2;
+    const shares = this.#shares(geometry, ends, options.reference === true);
     const clock = new StageClock(shares, options.onProgress, inspector);
     const { programs } = context;
     const enter = clock.enterOptions(options.signal);
@@ -374,9 +378,13 @@ export class Pipeline {
     if (!isOfCall || this.configs.degradation) this.#cache.drop();
   }
 
-  #shares(geometry: Geometry, unetRuns: number): ReturnType<typeof workShares> {
+  #shares(
+    geometry: Geometry,
+    timesteps: number,
+    reference: boolean,
+  ): ReturnType<typeof workShares> {
     this.#unitWork ??= measureUnitWork(this.configs, this.#context.gpu.caps, this.dtype);
-    return workShares(this.#unitWork, geometry, vaeFactor(this.configs.vae), unetRuns);
+    return workShares(this.#unitWork, geometry, this.configs, timesteps, reference);
   }
 
   async #encode(

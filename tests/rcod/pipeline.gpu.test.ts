@@ -21,7 +21,7 @@ import { modelParameters } from "../../src/rcod/networks/stage-graphs.ts";
 import { timestepEmbedding } from "../../src/rcod/networks/unet.ts";
 import { Pipeline } from "../../src/rcod/pipeline.ts";
 import type { Progress, RawImage } from "../../src/rcod/settings/options.ts";
-import { gaussianTileWeights, latentTiling } from "../../src/rcod/tiles/tiling.ts";
+import { gaussianTileWeights, unetTiles } from "../../src/rcod/tiles/tiling.ts";
 import type { NamedTensorData } from "../../src/weights/index.ts";
 import { memoryFiles } from "../../src/weights/index.ts";
 import { parameterValues } from "../graph/support.ts";
@@ -438,10 +438,12 @@ describe("latent tiles", () => {
     const weights = await loadWeights(setup.gpu, files, configs, "f32");
     const own = new Pipeline(setup.gpu, configs, weights, "f32");
     const image = testImage(28, 18); // latents 14 × 9: 2 × 2 tiles
-    const [width, height, tile] = [14, 9, 8];
-    const tiling = latentTiling(width, height, { tile, overlap: 3 }) as NonNullable<
-      ReturnType<typeof latentTiling>
+    const [width, height] = [14, 9];
+    const tiling = unetTiles(width, height, configs, false) as NonNullable<
+      ReturnType<typeof unetTiles>
     >;
+    const { tileWidth, tileHeight } = tiling;
+    expect([tileWidth, tileHeight]).toEqual([8, 6]);
     const stage = async (
       graph: Graph,
       part: DeviceWeights,
@@ -471,21 +473,22 @@ describe("latent tiles", () => {
       );
       const embedding = timestepEmbedding(249, configs.unet, 8);
       const [sums, coverage] = [new Float64Array(latents.length), new Float64Array(width * height)];
-      const w = gaussianTileWeights(tile, { symmetric: true });
+      const w = gaussianTileWeights(tileWidth, { height: tileHeight, symmetric: true });
       for (const y0 of tiling.yStarts) {
         for (const x0 of tiling.xStarts) {
-          const at = (i: number): number => (y0 + Math.floor(i / tile)) * width + x0 + (i % tile);
+          const at = (i: number): number =>
+            (y0 + Math.floor(i / tileWidth)) * width + x0 + (i % tileWidth);
           const cut = Float32Array.from(
-            { length: tile * tile * 4 },
+            { length: w.length * 4 },
             (_, i) => latents[at(i >> 2) * 4 + (i & 3)] as number,
           );
           const eps = await stage(
-            unetGraph(configs.unet, tile, tile, 5, "f32"),
+            unetGraph(configs.unet, tileHeight, tileWidth, 5, "f32"),
             weights.unet,
             { latents: [cut, 4], tokens: [new Float32Array(60), 12], timestep: [embedding, 8] },
             "eps",
           );
-          for (let i = 0; i < tile * tile; i++) {
+          for (let i = 0; i < w.length; i++) {
             const weight = w[i] as number;
             coverage[at(i)] = (coverage[at(i)] as number) + weight;
             for (let c = 0; c < 4; c++)

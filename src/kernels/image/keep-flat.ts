@@ -81,7 +81,12 @@ export const keepFlat: Kernel<KeepFlatProblem, "pixel"> = defineKernel({
         reads("count", "u32"),
         writes("image", "u32"),
       ],
-      params: [u32("width", width), u32("height", height), u32("scale", scale), u32("least", least)],
+      params: [
+        u32("width", width),
+        u32("height", height),
+        u32("scale", scale),
+        u32("least", least),
+      ],
     };
     return [
       mapDispatch("flatness", look, [width, height], "", FLATNESS),

@@ -1,12 +1,12 @@
 /** From the decoded colours in floats to a result of 16 bits a channel, on the host. */
 import type { Gpu } from "../../gpu/device.ts";
 import type { Geometry } from "../images/geometry.ts";
-import { colorChannels, endsInAlpha, samplesIn } from "../images/raw-image.ts";
+import { colorChannels, endsInAlpha } from "../images/raw-image.ts";
 import { mayBeFlat } from "../images/source-image.ts";
 import type { RawImage } from "../settings/options.ts";
 import { colorsOf, enlargedAlpha } from "./deep-source.ts";
 import type { FloatMap } from "./float-map.ts";
-import { adainOfMaps, cutMap, waveletOfMaps } from "./float-map.ts";
+import { adainOfMaps, cutMap, reduceMap, waveletOfMaps } from "./float-map.ts";
 
 const MOST = 65_535;
 
@@ -45,21 +45,10 @@ export async function finishDeep(
     if (isFlat || isMostlyFlat(flat)) keepFlatMap(flat, result);
   }
   const { width, height } = geometry.picture;
-  const finished = interleaved(
-    result,
-    enlargedAlpha(image, { outWidth: width, outHeight: height }),
-    image,
-  );
+  const alpha = enlargedAlpha(image, { outWidth: width, outHeight: height });
   const reduce = geometry.finish.find((step) => step.kind === "reduce");
-  if (reduce === undefined) return finished;
-  const { across, down } = reduce;
-  const part = {
-    x: across.outFrom - across.inFrom,
-    y: down.outFrom - down.inFrom,
-    width: across.outSize,
-    height: down.outSize,
-  };
-  return { ...finished, width: part.width, height: part.height, data: samplesIn(finished, part) };
+  if (reduce === undefined) return interleaved(result, alpha, image);
+  return interleaved(reduceMap(result, reduce), alpha && reduceMap(alpha, reduce), image);
 }
 
 /** The colours of a source, and how flat each pixel is: see `keepFlat` (kernels/image/keep-flat.ts). */

@@ -179,20 +179,6 @@ async function resampleImage(
   return current;
 }
 
-/** A part of the image at another size; of one that keeps its size a part is cut. */
-export async function reduceImage(
-  gpu: Gpu,
-  image: DeviceImage,
-  { across, down }: ReduceStep,
-): Promise<DeviceImage> {
-  return cropImage(gpu, image, {
-    x: across.outFrom - across.inFrom,
-    y: down.outFrom - down.inFrom,
-    width: across.outSize,
-    height: down.outSize,
-  });
-}
-
 /** Runs a resize with the table of its axis, which is on the device for that time only. */
 async function runResize(
   gpu: Gpu,

@@ -7,7 +7,14 @@ import type { ImageReader, RawImage, UpscaleOptions } from "../settings/options.
 import type { Rectangle } from "./geometry.ts";
 import type { DeviceImage } from "./image-ops.ts";
 import { copyImage, createImage, uploadImage } from "./image-ops.ts";
-import { checkImage, checkReader, colorChannels, copyOfImage, depthOf, endsInAlpha } from "./raw-image.ts";
+import {
+  checkImage,
+  checkReader,
+  colorChannels,
+  copyOfImage,
+  depthOf,
+  endsInAlpha,
+} from "./raw-image.ts";
 import type { Output } from "./textures.ts";
 import { checkTexture, imageOfTexture } from "./textures.ts";
 
@@ -33,10 +40,7 @@ export function isReader(image: object): image is ImageReader {
  * The pixels as they are now, whatever the caller does with the object next; a reader reads when it is asked. Free them with
  * `releaseSource`.
  */
-export async function takeSource(
-  gpu: Gpu,
-  image: ImageSource,
-): Promise<SourceImage | ImageReader> {
+export async function takeSource(gpu: Gpu, image: ImageSource): Promise<SourceImage | ImageReader> {
   if (isReader(image)) return image;
   return isTexture(image) ? imageOfTexture(gpu, image) : copyOfImage(image);
 }

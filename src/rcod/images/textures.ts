@@ -91,12 +91,10 @@ export function writeTexture(
     if (alphaAt >= 0) rgba[to + 3] = data[from + alphaAt] as number;
   }
   gpu.scopes.note(() => {
-    gpu.device.queue.writeTexture(
-      { texture, origin: [x, y] },
-      rgba,
-      { bytesPerRow: width * 4 },
-      [width, height],
-    );
+    gpu.device.queue.writeTexture({ texture, origin: [x, y] }, rgba, { bytesPerRow: width * 4 }, [
+      width,
+      height,
+    ]);
   });
 }
 

@@ -10,7 +10,7 @@ import { stageGraphs } from "../networks/stage-graphs.ts";
 import { clipTokens, vaeFactor } from "../settings/config.ts";
 import type { ModelConfigs } from "../settings/model-configs.ts";
 import type { NetworkStage } from "../settings/options.ts";
-import { latentTiling } from "../tiles/tiling.ts";
+import { unetTiles } from "../tiles/tiling.ts";
 import { chooseVaeTile } from "../tiles/vae-tile-choice.ts";
 import type { VaeKind } from "../tiles/vae-tiles.ts";
 import { exactVaeTiles } from "../tiles/vae-tiles.ts";
@@ -71,7 +71,7 @@ export function planCall(
   caps: Caps,
   tile?: number,
 ): CallPlan {
-  const { rcod, clip, degradation } = configs;
+  const { clip, degradation } = configs;
   const factor = vaeFactor(configs.vae);
   const whole = stageGraphs(configs, workHeight, workWidth, dtype);
   const network = (
@@ -93,9 +93,9 @@ export function planCall(
     const graphOf = kind === "encode" ? encoderGraph : decoderGraph;
     return network(kind, kind, graphOf(configs.vae, height, width, dtype), tiles.length);
   };
-  const tiling = latentTiling(workWidth / factor, workHeight / factor, rcod.latentTiles);
+  const tiling = unetTiles(workWidth / factor, workHeight / factor, configs, false);
   const unet = tiling
-    ? unetGraph(configs.unet, tiling.tile, tiling.tile, clipTokens(clip), dtype)
+    ? unetGraph(configs.unet, tiling.tileHeight, tiling.tileWidth, clipTokens(clip), dtype)
     : whole.unet;
   const estimator = degradation ? estimatorGraph(degradation, size.height, size.width) : undefined;
   const networks = [

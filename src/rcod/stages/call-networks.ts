@@ -11,7 +11,7 @@ import type { ModelConfigs } from "../settings/model-configs.ts";
 import type { UpscaleOptions } from "../settings/options.ts";
 import { chooseRegions } from "../tiles/region-choice.ts";
 import { readRectangle } from "../tiles/region-plan.ts";
-import { latentTiling } from "../tiles/tiling.ts";
+import { unetTiles } from "../tiles/tiling.ts";
 import { chooseVaeTile } from "../tiles/vae-tile-choice.ts";
 
 /** A network at a size. */
@@ -118,7 +118,7 @@ export function* callNetworks(
     { width: imageWidth, height: imageHeight },
     options,
   );
-  const { vae, rcod } = configs;
+  const { vae } = configs;
   const factor = vaeFactor(vae);
   const [height, width] = [workHeight / factor, workWidth / factor];
   const [clipDType, vaeDType, unetDType] = [dtypeOf("clip"), dtypeOf("vae"), dtypeOf("unet")];
@@ -126,7 +126,7 @@ export function* callNetworks(
     chooseVaeTile(vae, caps, vaeDType, kind, workHeight, workWidth, options) === null;
   yield tokensNetwork(configs, clipDType);
   if (isWhole("encode")) yield encoderNetwork(configs, vaeDType, workHeight, workWidth);
-  const side = latentTiling(width, height, rcod.latentTiles)?.tile;
-  yield unetNetwork(configs, unetDType, side ?? height, side ?? width);
+  const tiles = unetTiles(width, height, configs, options.reference === true);
+  yield unetNetwork(configs, unetDType, tiles?.tileHeight ?? height, tiles?.tileWidth ?? width);
   if (isWhole("decode")) yield decoderNetwork(configs, vaeDType, height, width);
 }

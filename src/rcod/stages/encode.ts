@@ -1,6 +1,6 @@
+import type { DType } from "../../gpu/dtype.ts";
 /** From an image to what does not depend on realism: enlarged source, visual tokens, latents. */
 import { copiedBuffer, filledBuffer } from "../../gpu/transfer.ts";
-import type { DType } from "../../gpu/dtype.ts";
 import { packActivation } from "../../graph/pack-activation.ts";
 import type { RunOptions } from "../../graph/program.ts";
 import type { EnlargedSource } from "../images/enlarged-source.ts";
@@ -85,7 +85,10 @@ export async function encodeImage(
       geometry,
       latents,
       tokens,
-      storage: { latents: dtypeOf(context, "vae"), tokens: whole?.dtype ?? dtypeOf(context, "clip") },
+      storage: {
+        latents: dtypeOf(context, "vae"),
+        tokens: whole?.dtype ?? dtypeOf(context, "clip"),
+      },
       latentHeight: geometry.workHeight / factor,
       latentWidth: geometry.workWidth / factor,
       ...(adapted?.metric !== undefined && { predictedMetric: adapted.metric }),

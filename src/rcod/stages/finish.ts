@@ -62,11 +62,11 @@ export async function finishImage(
       if (step.kind !== "reduce") continue;
       const whole = finished;
       finished = await reduceImage(gpu, whole, step);
-      gpu.memory.release(whole.buffer);
+      if (finished !== whole) gpu.memory.release(whole.buffer);
       if (options.enlarged === true && enlarged) {
         const large = enlarged;
         enlarged = await reduceImage(gpu, large, step);
-        if (large !== small) gpu.memory.release(large.buffer);
+        if (large !== small && large !== enlarged) gpu.memory.release(large.buffer);
       }
     }
     const { outWidth, outHeight } = encoded.geometry;

@@ -5,7 +5,7 @@ import type { Inspector } from "../inspect/inspector.ts";
 import { NETWORK_STAGES } from "../inspect/stage-modules.ts";
 import { clipTokens, vaeFactor } from "../settings/config.ts";
 import type { UpscaleOptions } from "../settings/options.ts";
-import { latentTiling } from "../tiles/tiling.ts";
+import { unetTiles } from "../tiles/tiling.ts";
 import { chooseVaeTile } from "../tiles/vae-tile-choice.ts";
 import type { Encoded, StageContext } from "./context.ts";
 import { dtypeOf } from "./context.ts";
@@ -18,14 +18,15 @@ export function checkWhole(
   options: UpscaleOptions,
 ): void {
   const { gpu, configs } = context;
-  const { vae, rcod } = configs;
+  const { vae } = configs;
+  const isReference = options.reference === true;
   const factor = vaeFactor(vae);
   const vaeTile = (kind: "encode" | "decode"): number | null =>
     chooseVaeTile(vae, gpu.caps, dtypeOf(context, "vae"), kind, workHeight, workWidth, options);
   const isTiled = {
     tokens: () => false,
     encode: () => vaeTile("encode") !== null,
-    unet: () => latentTiling(workWidth / factor, workHeight / factor, rcod.latentTiles) !== null,
+    unet: () => unetTiles(workWidth / factor, workHeight / factor, configs, isReference) !== null,
     decode: () => vaeTile("decode") !== null,
   };
   const tiled = NETWORK_STAGES.find((stage) => inspector.looksInto([stage]) && isTiled[stage]());

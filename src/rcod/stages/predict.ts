@@ -11,8 +11,8 @@ import { clipTokens } from "../settings/config.ts";
 import type { UpscaleOptions } from "../settings/options.ts";
 import { blendPredictions } from "../tiles/latent-blend.ts";
 import type { TimestepShare, WeightedTiles } from "../tiles/latent-blend.ts";
-import type { LatentTiling } from "../tiles/tiling.ts";
-import { gaussianTileWeights, latentTiling } from "../tiles/tiling.ts";
+import type { UNetTiles } from "../tiles/tiling.ts";
+import { gaussianTileWeights, unetTiles } from "../tiles/tiling.ts";
 import { unetNetwork } from "./call-networks.ts";
 import type { StageClock } from "./clock.ts";
 import type { Encoded, StageContext } from "./context.ts";
@@ -42,10 +42,9 @@ export async function predictLatents(
   };
   const runOptions = (start: number, length: number) =>
     clock.runOptions(options.signal, start, length);
-  const tiling = latentTiling(width, height, rcod.latentTiles);
-  const tiles = tiling
-    ? gaussianTiles(tiling, options.reference !== true)
-    : wholeMap(width, height);
+  const isReference = options.reference === true;
+  const tiling = unetTiles(width, height, configs, isReference);
+  const tiles = tiling ? gaussianTiles(tiling, !isReference) : wholeMap(width, height);
   const { tileHeight, tileWidth } = tiles;
   const network = unetNetwork(configs, dtype, tileHeight, tileWidth);
   const program = await programs.get(network, inspector?.planOptions("unet"));
@@ -96,12 +95,9 @@ export async function predictLatents(
 }
 
 /** `symmetric` centres the weights in the tile; the reference is off by half a pixel along y. */
-function gaussianTiles(
-  { tile, xStarts, yStarts }: LatentTiling,
-  symmetric: boolean,
-): WeightedTiles {
-  const weights = gaussianTileWeights(tile, { symmetric });
-  return { tileWidth: tile, tileHeight: tile, xStarts, yStarts, weights };
+function gaussianTiles(tiling: UNetTiles, symmetric: boolean): WeightedTiles {
+  const { tileWidth, tileHeight: height } = tiling;
+  return { ...tiling, weights: gaussianTileWeights(tileWidth, { height, symmetric }) };
 }
 
 function wholeMap(width: number, height: number): WeightedTiles {

@@ -5,8 +5,8 @@
 import type { Geometry } from "../images/geometry.ts";
 import { readRectangle as readPixels } from "../images/image-reader.ts";
 import { latentMask } from "../images/realism-mask.ts";
-import type { ModelConfigs } from "../settings/model-configs.ts";
 import { vaeFactor } from "../settings/config.ts";
+import type { ModelConfigs } from "../settings/model-configs.ts";
 import type { RawImage, RunStage, UpscaleOptions, UpscaleReport } from "../settings/options.ts";
 import type { FinishedPart } from "../tiles/region-blend.ts";
 import { RegionBlend } from "../tiles/region-blend.ts";

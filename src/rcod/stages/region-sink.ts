@@ -13,7 +13,9 @@ export type ResultForm = Omit<RawImage, "data">;
 
 /** The result of a call in regions, without its report. */
 export type RegionPixels =
-  { readonly image: RawImage } | { readonly texture: GPUTexture } | ResultForm;
+  | { readonly image: RawImage }
+  | { readonly texture: GPUTexture }
+  | ResultForm;
 
 export interface RegionSink {
   take(part: FinishedPart): Promise<void>;

@@ -8,6 +8,7 @@ import { stageGraphs } from "../networks/stage-graphs.ts";
 import { vaeFactor } from "../settings/config.ts";
 import type { ModelConfigs } from "../settings/model-configs.ts";
 import type { NetworkStage, RunStage } from "../settings/options.ts";
+import { tiledArea, unetTiles } from "../tiles/tiling.ts";
 
 /** Share of a call's progress for each of preprocessing and colour fix, whose work is no network's. */
 const FIXED_SHARE = 0.01;
@@ -31,14 +32,19 @@ export function measureUnitWork(configs: ModelConfigs, caps: Caps, dtype: DType)
   };
 }
 
-/** Work of each stage as a share of the call; the shares add up to 1. */
+/** Work of each stage as a share of the call; the shares add up to 1. The UNet runs at each of `timesteps`. */
 export function workShares(
   { tokens, ...perImage }: UnitWork,
   { workHeight, workWidth }: Geometry,
-  factor: number,
-  unetRuns: number,
+  configs: ModelConfigs,
+  timesteps: number,
+  reference: boolean,
 ): ReadonlyMap<RunStage, number> {
-  const scale = (workHeight * workWidth) / (UNIT_LATENT_SIDE * factor) ** 2;
+  const factor = vaeFactor(configs.vae);
+  const [width, height] = [workWidth / factor, workHeight / factor];
+  const scale = (width * height) / UNIT_LATENT_SIDE ** 2;
+  const tiles = unetTiles(width, height, configs, reference);
+  const unetRuns = timesteps * (tiles ? tiledArea(tiles) / (width * height) : 1);
   const work: [RunStage, number][] = [
     ["tokens", tokens],
     ["encode", scale * perImage.encode],

@@ -11,6 +11,7 @@ import { activationByteLength } from "../../graph/lowering/lower.ts";
 import type { Program, RunOptions, RunProgram } from "../../graph/program.ts";
 import { crop } from "../../kernels/image/crop.ts";
 import { tileAccumulate, tileClear, tileNormalise } from "../../kernels/image/tile-blend.ts";
+import type { UNetTiles } from "./tiling.ts";
 
 /** Inputs of the UNet for the whole map [height, width, channels], on the device. */
 export interface LatentInputs {
@@ -23,11 +24,7 @@ export interface LatentInputs {
 }
 
 /** Equal rectangles that cover the map, and how each weighs its pixels: [tileHeight, tileWidth], above 0. */
-export interface WeightedTiles {
-  readonly tileWidth: number;
-  readonly tileHeight: number;
-  readonly xStarts: readonly number[];
-  readonly yStarts: readonly number[];
+export interface WeightedTiles extends UNetTiles {
   readonly weights: Float32Array<ArrayBuffer>;
 }
 

@@ -29,8 +29,7 @@ export function chooseRegions(
   const fits = (width: number, height: number): boolean =>
     fitsWhole(configs, caps, dtype, height, width);
   if (region === undefined ? fits(workWidth, workHeight) : longest <= region) return null;
-  const side =
-    region ?? SIDES.find((least) => least < longest && fits(least, least)) ?? MIN_REGION;
+  const side = region ?? SIDES.find((least) => least < longest && fits(least, least)) ?? MIN_REGION;
   const result = { width: outWidth, height: outHeight };
   return planRegions(size, result, Math.floor(side / configs.rcod.upscale));
 }

@@ -12,7 +12,7 @@
  *
  * Where two regions share pixels the result goes over from one to the other. A segment is shared by two regions at most.
  */
-import type { AxisPart } from "../images/geometry.ts";
+import type { AxisPart } from "../../kernels/image/resample-weights.ts";
 import type { PixelRectangle, RegionOrder } from "../settings/options.ts";
 
 /** Pixels of the picture that a region reads at an inner end and does not use: also what Lanczos needs there to reduce to ×1. */
@@ -133,11 +133,7 @@ export function madeRectangle(plan: RegionPlan, place: RegionPlace): PixelRectan
 }
 
 /** How a region's pixels, enlarged by `upscale`, become those that it makes: along one axis. */
-export function axisPart(
-  spans: readonly RegionSpan[],
-  index: number,
-  upscale: number,
-): AxisPart {
+export function axisPart(spans: readonly RegionSpan[], index: number, upscale: number): AxisPart {
   const { readFrom, from, to } = spans[index] as RegionSpan;
   const last = spans.at(-1) as RegionSpan;
   return {

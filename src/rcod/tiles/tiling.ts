@@ -1,6 +1,9 @@
-/** Where the UNet's tiles of a latent map lie (`latentTiling`), and the Gaussian weights that blend them. Pure numbers. */
+/**
+ * Where the UNet's tiles of a latent map lie: as in the released code (`latentTiling`) and balanced (`unetTiles`), and the
+ * Gaussian weights that blend them. Pure numbers.
+ */
 import { ShapeError } from "../../gpu/shape.ts";
-import type { RcodConfig } from "../settings/config.ts";
+import type { RcodConfig, UNetConfig } from "../settings/config.ts";
 
 /** Throws `ShapeError` unless all values are integers from `minimum` on. */
 export function checkIntegers(
@@ -82,24 +85,82 @@ export function latentTiling(
   };
 }
 
+/** Equal rectangles at every (x, y) of `xStarts` × `yStarts`. */
+export interface UNetTiles {
+  readonly tileWidth: number;
+  readonly tileHeight: number;
+  readonly xStarts: readonly number[];
+  readonly yStarts: readonly number[];
+}
+
+/**
+ * The UNet's tiles of a latent map, or null where it is processed whole, which is up to the same area as in `latentTiling`.
+ * Each axis has as many tiles as `latent_tile` needs there, and they are no longer than it takes: 128 at tile 96 and overlap
+ * 32 are two of 80. Sides are multiples of the UNet's own factor where these fit, starts spread evenly, overlaps as
+ * configured or wider. With `reference` they are the released code's squares.
+ */
+export function unetTiles(
+  width: number,
+  height: number,
+  { rcod, unet }: { readonly rcod: RcodConfig; readonly unet: UNetConfig },
+  reference: boolean,
+): UNetTiles | null {
+  const squares = latentTiling(width, height, rcod.latentTiles);
+  if (squares === null) return null;
+  const { tile, xStarts, yStarts } = squares;
+  if (reference) return { tileWidth: tile, tileHeight: tile, xStarts, yStarts };
+  const multiple = 2 ** (unet.blockOutChannels.length - 1);
+  const across = balancedAxis(width, rcod.latentTiles, multiple);
+  const down = balancedAxis(height, rcod.latentTiles, multiple);
+  return {
+    tileWidth: across.side,
+    tileHeight: down.side,
+    xStarts: across.starts,
+    yStarts: down.starts,
+  };
+}
+
+/** Latents that all tiles have together, overlaps counted as often as they are computed. */
+export function tiledArea({ tileWidth, tileHeight, xStarts, yStarts }: UNetTiles): number {
+  return tileWidth * tileHeight * xStarts.length * yStarts.length;
+}
+
+/** The shortest tiles that cover an axis in the same number and with the same overlap as those of side `tile`. */
+function balancedAxis(
+  axisLength: number,
+  { tile, overlap }: RcodConfig["latentTiles"],
+  multiple: number,
+): { readonly side: number; readonly starts: readonly number[] } {
+  if (axisLength <= tile) return { side: axisLength, starts: [0] };
+  const used = clampOverlap(tile, overlap);
+  const count = tileCount(axisLength, tile, used);
+  const least = Math.ceil((axisLength + (count - 1) * used) / count);
+  const side = Math.min(tile, Math.ceil(least / multiple) * multiple);
+  const step = (axisLength - side) / (count - 1);
+  return { side, starts: Array.from({ length: count }, (_, k) => Math.round(k * step)) };
+}
+
 /** Variance of the Gaussian in units of the tile side squared. */
 const TILE_VARIANCE = 0.01;
 
 /**
- * Weights [T, T] of a tile, row-major: products of two Gaussians, computed in doubles. The reference centres
- * x at (T − 1)/2 but y at T/2; `symmetric` centres both at (T − 1)/2.
+ * Weights [height, width] of a tile, row-major, square unless `height` is given: products of two Gaussians, computed in
+ * doubles. The reference centres x at (T − 1)/2 but y at T/2; `symmetric` centres both at (T − 1)/2.
  */
 export function gaussianTileWeights(
-  tile: number,
-  options: { readonly symmetric?: boolean } = {},
+  width: number,
+  {
+    symmetric = false,
+    height = width,
+  }: { readonly symmetric?: boolean; readonly height?: number } = {},
 ): Float32Array<ArrayBuffer> {
-  checkIntegers("tiling", { tile }, 1);
-  const across = gaussian(tile, (tile - 1) / 2);
-  const down = gaussian(tile, options.symmetric ? (tile - 1) / 2 : tile / 2);
-  const weights = new Float32Array(tile * tile);
-  for (let y = 0; y < tile; y++) {
-    for (let x = 0; x < tile; x++) {
-      weights[y * tile + x] = (down[y] as number) * (across[x] as number);
+  checkIntegers("tiling", { width, height }, 1);
+  const across = gaussian(width, (width - 1) / 2);
+  const down = gaussian(height, symmetric ? (height - 1) / 2 : height / 2);
+  const weights = new Float32Array(width * height);
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < width; x++) {
+      weights[y * width + x] = (down[y] as number) * (across[x] as number);
     }
   }
   return weights;

@@ -48,7 +48,7 @@ export function fakeEngine(options: FakeOptions = {}): FakeEngine {
         ...(upscaleOptions.realism === "auto" && { predictedMetric: image.width / 8 }),
         timingsMs,
         reused: [],
-    regions: 1,
+        regions: 1,
         peakBytes: 1 << 20,
         peakActivationBytes: 1 << 19,
       };

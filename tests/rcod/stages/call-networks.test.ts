@@ -16,7 +16,7 @@ it.each([
     { tile: 512 },
     ["tokens", "encode 512x512", "unet 64x64", "decode 64x64"],
   ],
-  ["tiles of latents", [256, 256], {}, ["tokens", "unet 96x96"]],
+  ["tiles of latents", [256, 256], {}, ["tokens", "unet 80x80"]],
 ] as const)("%s", (_, [width, height], options, keys) => {
   const networks = callNetworks(configs, () => "f16", BASELINE_CAPS, width, height, options);
   expect([...networks].map(({ key }) => key)).toEqual(keys);

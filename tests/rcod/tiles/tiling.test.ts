@@ -1,13 +1,19 @@
 import { describe, expect, it } from "vitest";
+import { parseRcodConfig, parseUNetConfig } from "../../../src/rcod/settings/config.ts";
 import {
   clampOverlap,
   gaussianTileWeights,
   latentTiling,
   tileCount,
   tileStarts,
+  tiledArea,
+  unetTiles,
 } from "../../../src/rcod/tiles/tiling.ts";
 import { referenceTiles } from "../../../src/rcod/tiles/vae-tiles.ts";
+import { SD21_UNET_JSON } from "../../graph/full-configs.ts";
 import { imageFixture, tilingFixture } from "../../support/image-fixture.ts";
+
+const FULL_UNET = parseUNetConfig(SD21_UNET_JSON);
 
 describe("tileStarts", () => {
   it.each(tilingFixture.axisTable)("n $n, T $T, O $O", ({ n, T, O, starts }) => {
@@ -88,7 +94,104 @@ describe("latentTiling", () => {
   });
 });
 
+describe("unetTiles", () => {
+  const levels = (count: number) => ({
+    ...FULL_UNET,
+    blockOutChannels: FULL_UNET.blockOutChannels.slice(0, count),
+  });
+  const tilesOf = (
+    [width, height]: readonly [number, number],
+    [tile, overlap] = [96, 32],
+    levelCount = 4,
+  ) => {
+    const rcod = { ...parseRcodConfig({}), latentTiles: { tile, overlap } };
+    return unetTiles(width, height, { rcod, unet: levels(levelCount) }, false);
+  };
+
+  it("shrink to the least multiple of the UNet's factor that covers", () => {
+    expect(tilesOf([128, 128])).toEqual({
+      tileWidth: 80,
+      tileHeight: 80,
+      xStarts: [0, 48],
+      yStarts: [0, 48],
+    });
+    // 150: least side 91, 160: 96; neither more tiles nor sides beyond the configured one.
+    expect(tilesOf([150, 160])).toMatchObject({ tileWidth: 96, tileHeight: 96 });
+    expect(tilesOf([97, 96])).toEqual({
+      tileWidth: 72,
+      tileHeight: 96,
+      xStarts: [0, 25],
+      yStarts: [0],
+    });
+    expect(tilesOf([300, 64])).toMatchObject({ tileWidth: 88, tileHeight: 64, yStarts: [0] });
+    expect(tilesOf([28, 8], [8, 3], 2)).toMatchObject({ xStarts: [0, 5, 10, 15, 20] });
+    expect(tilesOf([128, 128], [96, 32], 1)?.tileWidth).toBe(80);
+    expect(tilesOf([97, 97], [90, 33], 3)?.tileWidth).toBe(68);
+  });
+
+  it("begin beyond the same area as the released code's", () => {
+    expect(tilesOf([144, 64])).toBeNull();
+    expect(tilesOf([96, 96])).toBeNull();
+    expect(tilesOf([10_000, 1])).not.toBeNull();
+  });
+
+  it("cover in the same number, evenly and with no less overlap", () => {
+    const wrong: string[] = [];
+    for (const [tile, overlap] of [
+      [96, 32],
+      [8, 3],
+      [50, 25],
+      [7, 0],
+      [3, 1],
+    ] as const) {
+      const used = clampOverlap(tile, overlap);
+      for (let n = tile + 1; n <= 5 * tile; n++) {
+        for (const levelCount of [1, 2, 4]) {
+          const tiles = tilesOf([n, tile], [tile, overlap], levelCount) as NonNullable<
+            ReturnType<typeof unetTiles>
+          >;
+          const { tileWidth: side, xStarts } = tiles;
+          const steps = xStarts.slice(1).map((x, i) => x - (xStarts[i] as number));
+          const isRight =
+            xStarts.length === tileCount(n, tile, used) &&
+            xStarts[0] === 0 &&
+            (xStarts.at(-1) as number) + side === n &&
+            side <= tile &&
+            (side === tile || side % 2 ** (levelCount - 1) === 0) &&
+            Math.max(...steps) <= side - used &&
+            Math.max(...steps) - Math.min(...steps) <= 1 &&
+            tiledArea(tiles) === side * tile * xStarts.length;
+          if (!isRight) wrong.push(`${n} ${tile} ${overlap} ${levelCount}: ${side} at ${xStarts}`);
+        }
+      }
+    }
+    expect(wrong).toEqual([]);
+  });
+
+  it("of the reference are the released code's squares", () => {
+    const rcod = parseRcodConfig({});
+    expect(unetTiles(128, 300, { rcod, unet: FULL_UNET }, true)).toEqual({
+      tileWidth: 96,
+      tileHeight: 96,
+      xStarts: [0, 32],
+      yStarts: [0, 64, 128, 192, 204],
+    });
+  });
+});
+
 describe("gaussianTileWeights", () => {
+  it("of a rectangle are the products of its axes' Gaussians", () => {
+    const weights = gaussianTileWeights(12, { height: 5, symmetric: true });
+    const [wide, high] = [12, 5].map((side) => gaussianTileWeights(side, { symmetric: true }));
+    expect(weights.length).toBe(60);
+    for (const [i, weight] of weights.entries()) {
+      const [x, y] = [i % 12, Math.floor(i / 12)];
+      const across = (wide?.[5 * 12 + x] as number) / (wide?.[5 * 12 + 5] as number);
+      const down = (high?.[y * 5 + 2] as number) / (high?.[2 * 5 + 2] as number);
+      expect(weight / (weights[2 * 12 + 5] as number) / (across * down)).toBeCloseTo(1, 5);
+    }
+  });
+
   it.each([7, 12, 16])("T %i equals the reference", (tile) => {
     const expected = imageFixture(`weights_T${tile}/outputs/w`).data;
     const got = gaussianTileWeights(tile);
