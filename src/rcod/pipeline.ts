@@ -8,13 +8,11 @@ import { anySignal } from "../abort.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { withOwnErrors } from "../gpu/device.ts";
 import type { DType } from "../gpu/dtype.ts";
-import { DeviceError, DeviceLostError } from "../gpu/errors.ts";
+import { DeviceError } from "../gpu/errors.ts";
 import { submittedWorkDone } from "../gpu/transfer.ts";
 import { CallQueue } from "./call-queue.ts";
 import type { Geometry } from "./images/geometry.ts";
 import { readRectangle, readerOf } from "./images/image-reader.ts";
-import type { Samples } from "./images/raw-image.ts";
-import { samplesIn } from "./images/raw-image.ts";
 import { checkMask, latentMask } from "./images/realism-mask.ts";
 import type { ImageSource, SourceImage } from "./images/source-image.ts";
 import {
@@ -33,6 +31,14 @@ import type { StageModules } from "./inspect/stage-modules.ts";
 import { stageModules } from "./inspect/stage-modules.ts";
 import type { ModelWeights } from "./loading/load.ts";
 import { disposeWeights } from "./loading/load.ts";
+import type { Regions } from "./regions/region-call.ts";
+import {
+  checkRegionOptions,
+  regionState,
+  resumable,
+  upscaleInRegions,
+} from "./regions/region-call.ts";
+import { deliverWhole } from "./regions/region-sink.ts";
 import { vaeFactor } from "./settings/config.ts";
 import type { ModelConfigs } from "./settings/model-configs.ts";
 import type {
@@ -55,25 +61,23 @@ import { encodeImage, predictMetric } from "./stages/encode.ts";
 import { EncodedCache } from "./stages/encoded-cache.ts";
 import type { Station } from "./stages/fault-counters.ts";
 import { CALL_STATIONS, STATIONS } from "./stages/fault-counters.ts";
-import type { Pixels } from "./stages/finish.ts";
 import { destroyPixels } from "./stages/finish.ts";
 import { checkWhole, collectEncoded } from "./stages/inspect-call.ts";
 import { makePixels } from "./stages/pixels.ts";
 import { PlannedNetworks } from "./stages/planned-networks.ts";
 import { predictLatents } from "./stages/predict.ts";
 import { StagePrograms } from "./stages/programs.ts";
-import { RegionState, runRegions } from "./stages/region-run.ts";
-import type { ResultForm } from "./stages/region-sink.ts";
-import { regionSink } from "./stages/region-sink.ts";
 import { readLost, repair } from "./stages/repair.ts";
 import type { TimestepSettings } from "./stages/timestep-choice.ts";
 import { chooseTimesteps, timestepSettings, timestepShares } from "./stages/timestep-choice.ts";
 import type { UnitWork } from "./stages/work-shares.ts";
 import { measureUnitWork, workShares } from "./stages/work-shares.ts";
-import type { FinishedPart } from "./tiles/region-blend.ts";
 import { chooseRegions } from "./tiles/region-choice.ts";
 import type { RegionPlan } from "./tiles/region-plan.ts";
 import { readRectangle as regionRectangle } from "./tiles/region-plan.ts";
+
+/** A result, as a call resolves to it. */
+type AnyResult = UpscaleResult | TextureResult | RegionsResult;
 
 /** A call whose image and options are checked. */
 interface AcceptedCall {
@@ -88,11 +92,6 @@ interface AcceptedCall {
   readonly context: StageContext;
   /** Absent for a picture that is computed as a whole. */
   readonly regions?: Regions;
-}
-
-interface Regions {
-  readonly plan: RegionPlan;
-  readonly state: RegionState;
 }
 
 /** A region; all are of one size. */
@@ -187,7 +186,7 @@ export class Pipeline {
       } catch (error) {
         if (error instanceof DeviceError) await this.#startAfresh();
         gpu.scopes.forget(); // what comes late is not the next call's
-        throw resumable(error, call);
+        throw resumable(error, call.output, call.regions?.state);
       } finally {
         await taken.then(
           (source) => releaseSource(gpu, source),
@@ -230,14 +229,13 @@ export class Pipeline {
     const size = { width, height };
     const geometry = callGeometry(configs, size, options.reference === true);
     const plan = this.#regions(size, geometry, options);
-    const regions = plan && regionState(plan, options, size, output);
+    const regions = plan && regionState(plan, size, output, options);
     const mask =
       realismMask && !plan ? latentMask(realismMask, geometry, vaeFactor(configs.vae)) : 0;
     const { gpu } = this.#context;
     const inspector = inspect && new Inspector(inspect, this.modules, gpu.caps);
     const context = inspector ? { ...this.#context, inspector } : this.#context;
-    if (inspector && plan) throw notOfRegions("inspect");
-    if (options.enlarged === true && plan) throw notOfRegions("enlarged");
+    if (plan) checkRegionOptions(options);
     if (inspector) checkWhole(context, inspector, geometry, options);
     checkOutput(gpu, output, options, geometry);
     const what = { identity, size, options, output, settings, geometry, mask, context };
@@ -276,39 +274,17 @@ export class Pipeline {
   }
 
   async #upscaleRegions(
-    { options, output, settings, geometry, context }: AcceptedCall,
-    { plan, state }: Regions,
+    call: AcceptedCall,
+    regions: Regions,
     source: SourceImage | ImageReader,
   ): Promise<AnyResult> {
-    const { gpu } = context;
-    const reader = isReader(source) ? source : readerOf(gpu, source);
-    const { outWidth: width, outHeight: height } = geometry;
-    const { channels, colorSpace } = reader;
-    const form = { width, height, channels, ...(colorSpace && { colorSpace }) };
+    const { gpu } = call.context;
     this.#cache.drop(); // its memory is the regions'
-    const sink = regionSink(gpu, output, form, options, state);
-    const { onProgress, signal } = options;
-    const own = callGeometry(this.configs, regionRectangle(plan, FIRST), false);
-    const shares = this.#shares(own, options.realismMask ? 2 : 1, false);
-    let last = 0;
-    const clockOf = (done: number, of: number): StageClock =>
-      new StageClock(shares, (progress) => {
-        last = Math.max(last, (done + progress.fraction) / of);
-        onProgress?.({ ...progress, fraction: last });
-      });
-    let isTaken = false;
-    try {
-      await readLost(context, clockOf(0, 1).enterOptions(signal));
-      const picture = { reader, plan, settings };
-      const take = (part: FinishedPart): Promise<void> => sink.take(part);
-      const report = await runRegions(context, picture, options, state, take, clockOf);
-      const pixels = await sink.finish();
-      signal?.throwIfAborted();
-      isTaken = true;
-      return { ...pixels, ...report, reused: [], ...this.#peaks() };
-    } finally {
-      if (!isTaken) sink.drop();
-    }
+    const reader = isReader(source) ? source : readerOf(gpu, source);
+    const own = callGeometry(this.configs, regionRectangle(regions.plan, FIRST), false);
+    const shares = this.#shares(own, call.options.realismMask ? 2 : 1, false);
+    const result = await upscaleInRegions(call.context, call, regions, reader, shares);
+    return { ...result, reused: [], ...this.#peaks() };
   }
 
   /** Of the call so far. */
@@ -358,7 +334,7 @@ export class Pipeline {
             ...peaks,
             ...numbers,
           };
-          const result = await handOut(pixels, output, options);
+          const result = await deliverWhole(pixels, output, options);
           isTaken = true;
           return { ...result, ...report };
         } finally {
@@ -413,61 +389,3 @@ export class Pipeline {
     this.#context.programs.clear();
   }
 }
-
-/** A result, as a call resolves to it. */
-type AnyResult = UpscaleResult | TextureResult | RegionsResult;
-
-/** Tells of the one part that a whole picture is. */
-async function handOut(
-  pixels: Pixels,
-  output: Output,
-  { onRegion }: UpscaleOptions,
-): Promise<Pixels | ResultForm> {
-  const whole = "texture" in pixels ? pixels.texture : pixels.image;
-  const { width, height } = whole;
-  const rectangle = { x: 0, y: 0, width, height };
-  if ("texture" in pixels) {
-    await onRegion?.({ ...rectangle, channels: 4, texture: pixels.texture });
-    return pixels;
-  }
-  const { data, ...form } = pixels.image;
-  const { channels } = form;
-  if (output === "regions") {
-    await onRegion?.({ ...rectangle, channels, data: data as Samples });
-    return form;
-  }
-  await onRegion?.({ ...rectangle, channels, data: samplesIn(pixels.image, rectangle) });
-  return pixels;
-}
-
-/** What was finished of a call that it goes on with, or nothing. Throws `RangeError` where `resume` is of another call. */
-function regionState(
-  plan: RegionPlan,
-  { resume, ...options }: UpscaleOptions,
-  size: AcceptedCall["size"],
-  output: Output,
-): RegionState {
-  const { realism, realismMask, timestep, colorFix, seed, depth } = options;
-  const mask = realismMask && [realismMask.width, realismMask.height, realismMask.realism];
-  const same = { plan, size, output, realism, mask, timestep, colorFix, seed, depth };
-  const key = JSON.stringify(same);
-  if (resume === undefined) return new RegionState(key, plan);
-  if (resume instanceof RegionState && resume.key === key) return resume;
-  throw new RangeError(
-    "resume: must be of a DeviceLostError that has ended the same call with the same options, got something else. " +
-      "Make the call without it",
-  );
-}
-
-/** A loss tells what is finished. Textures are lost with their device. */
-function resumable(error: unknown, { regions, output }: AcceptedCall): unknown {
-  const isLost = error instanceof DeviceLostError && regions !== undefined;
-  if (!isLost || output === "texture" || regions.state.done.size === 0) return error;
-  return error.withResume(regions.state);
-}
-
-const notOfRegions = (option: string): RangeError =>
-  new RangeError(
-    `${option}: is for pictures that are computed as a whole, and this one is computed in regions. ` +
-      "Leave it out, or take a smaller picture",
-  );

@@ -58,6 +58,7 @@ const WEIGHTS = ["src/weights", "src/weights/sources", WEIGHTS_BASE, WEB_TYPES];
 const RCOD = [
   "src/rcod",
   "src/rcod/tuning",
+  "src/rcod/regions",
   "src/rcod/stages",
   "src/rcod/deep",
   "src/rcod/inspect",

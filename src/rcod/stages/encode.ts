@@ -1,5 +1,5 @@
-import type { DType } from "../../gpu/dtype.ts";
 /** From an image to what does not depend on realism: enlarged source, visual tokens, latents. */
+import type { DType } from "../../gpu/dtype.ts";
 import { copiedBuffer, filledBuffer } from "../../gpu/transfer.ts";
 import { packActivation } from "../../graph/pack-activation.ts";
 import type { RunOptions } from "../../graph/program.ts";

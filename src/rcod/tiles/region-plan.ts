@@ -98,7 +98,9 @@ export interface RegionPlace {
 
 /** All regions in the order in which they are to be computed. */
 export function orderedRegions({ columns, rows }: RegionPlan, order: RegionOrder): RegionPlace[] {
-  const places = rows.flatMap((_, row) => columns.map((_, column) => ({ column, row })));
+  const places = [...rows.keys()].flatMap((row) =>
+    [...columns.keys()].map((column) => ({ column, row })),
+  );
   if (order === "rows") return places;
   const { x, y } = order === "middle" ? { x: 0.5, y: 0.5 } : order;
   const offset = (spans: readonly RegionSpan[], index: number, at: number): number => {

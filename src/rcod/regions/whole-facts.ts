@@ -4,17 +4,17 @@ import { readRectangle as readPixels } from "../images/image-reader.ts";
 import type { Survey } from "../images/survey.ts";
 import { surveyPicture } from "../images/survey.ts";
 import type { ImageReader, RawImage, UpscaleOptions } from "../settings/options.ts";
+import { estimateDegradation, mergeFor } from "../stages/adapt.ts";
+import { callGeometry } from "../stages/call-networks.ts";
+import type { StageClock } from "../stages/clock.ts";
+import type { StageContext } from "../stages/context.ts";
+import { dtypeOf, roundingOf } from "../stages/context.ts";
+import type { WholeTokens } from "../stages/encode.ts";
+import { encodeImage, predictMetric, visualTokens } from "../stages/encode.ts";
+import type { ChosenTimesteps, TimestepSettings } from "../stages/timestep-choice.ts";
+import { chooseTimesteps, isAutomatic } from "../stages/timestep-choice.ts";
 import type { RegionPlan, RegionPlace } from "../tiles/region-plan.ts";
 import { orderedRegions, readRectangle } from "../tiles/region-plan.ts";
-import { estimateDegradation, mergeFor } from "./adapt.ts";
-import { callGeometry } from "./call-networks.ts";
-import type { StageClock } from "./clock.ts";
-import type { StageContext } from "./context.ts";
-import { dtypeOf, roundingOf } from "./context.ts";
-import type { WholeTokens } from "./encode.ts";
-import { encodeImage, predictMetric, visualTokens } from "./encode.ts";
-import type { ChosenTimesteps, TimestepSettings } from "./timestep-choice.ts";
-import { chooseTimesteps, isAutomatic } from "./timestep-choice.ts";
 
 /** Regions, spread evenly, whose means stand for the whole: of the predicted metric, and of RCOD_S's scores. */
 const MOST_SAMPLES = 16;

@@ -1,10 +1,12 @@
 /** Where the finished parts of a result go. */
 import type { Gpu } from "../../gpu/device.ts";
 import { submittedWorkDone } from "../../gpu/transfer.ts";
-import { samplesLike } from "../images/raw-image.ts";
+import type { Samples } from "../images/raw-image.ts";
+import { samplesIn, samplesLike } from "../images/raw-image.ts";
 import type { Output } from "../images/textures.ts";
 import { emptyTexture, writeTexture } from "../images/textures.ts";
 import type { RawImage, UpscaleOptions } from "../settings/options.ts";
+import type { Pixels } from "../stages/finish.ts";
 import type { FinishedPart } from "../tiles/region-blend.ts";
 import type { RegionState } from "./region-run.ts";
 
@@ -78,4 +80,27 @@ function paste({ x, y, width, height, channels, data }: FinishedPart, image: Raw
     const to = ((y + row) * image.width + x) * channels;
     image.data.set(data.subarray(from, from + width * channels), to);
   }
+}
+
+/** Tells of the one part that a picture is which was computed as a whole. */
+export async function deliverWhole(
+  pixels: Pixels,
+  output: Output,
+  { onRegion }: UpscaleOptions,
+): Promise<Pixels | ResultForm> {
+  const whole = "texture" in pixels ? pixels.texture : pixels.image;
+  const { width, height } = whole;
+  const rectangle = { x: 0, y: 0, width, height };
+  if ("texture" in pixels) {
+    await onRegion?.({ ...rectangle, channels: 4, texture: pixels.texture });
+    return pixels;
+  }
+  const { data, ...form } = pixels.image;
+  const { channels } = form;
+  if (output === "regions") {
+    await onRegion?.({ ...rectangle, channels, data: data as Samples });
+    return form;
+  }
+  await onRegion?.({ ...rectangle, channels, data: samplesIn(pixels.image, rectangle) });
+  return pixels;
 }
