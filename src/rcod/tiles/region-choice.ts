@@ -7,9 +7,13 @@ import type { UpscaleOptions } from "../settings/options.ts";
 import { MIN_REGION } from "../settings/options.ts";
 import type { RegionPlan, Size } from "./region-plan.ts";
 import { planRegions } from "./region-plan.ts";
+import { chooseVaeTile } from "./vae-tile-choice.ts";
 import { fitsWhole } from "./whole-fit.ts";
 
-/** Sides of automatic regions in pixels of the enlarged picture; the first that fits is taken. */
+/**
+ * Sides of automatic regions in pixels of the enlarged picture. The first is taken that needs no tiles, whose margins cost more
+ * than smaller regions do; else the first that fits in tiles.
+ */
 const SIDES = [4096, 3072, 2048, 1536, 1280, 1024, 896, 768, 640, 512, 384, MIN_REGION];
 
 /**
@@ -29,7 +33,12 @@ export function chooseRegions(
   const fits = (width: number, height: number): boolean =>
     fitsWhole(configs, caps, dtype, height, width);
   if (region === undefined ? fits(workWidth, workHeight) : longest <= region) return null;
-  const side = region ?? SIDES.find((least) => least < longest && fits(least, least)) ?? MIN_REGION;
+  const isUntiled = (side: number): boolean =>
+    (["encode", "decode"] as const).every(
+      (kind) => chooseVaeTile(configs.vae, caps, dtype, kind, side, side, {}) === null,
+    );
+  const sides = SIDES.filter((side) => side < longest && fits(side, side));
+  const side = region ?? sides.find(isUntiled) ?? sides[0] ?? MIN_REGION;
   const result = { width: outWidth, height: outHeight };
   return planRegions(size, result, Math.floor(side / configs.rcod.upscale));
 }
