@@ -15,6 +15,7 @@ import type {
 import { memoryFiles } from "../../../src/weights/index.ts";
 import { useGpu } from "../../support/gpu.ts";
 import { makeTexture, readTexture } from "../../support/texture.ts";
+import { rcodSFiles } from "../rcod-s-sample.ts";
 import { minimalFiles, testImage } from "../support.ts";
 
 const setup = useGpu();
@@ -283,5 +284,23 @@ describe("a call in regions", () => {
     const other = model.upscale(testImage(90, 70, 3), { ...options, resume });
     await expect(other).rejects.toThrow(RangeError);
     dying.dispose();
+  });
+});
+
+describe("regions of RCOD_S", () => {
+  it("share the scores of the whole picture, also in low memory", async () => {
+    const source = memoryFiles(await rcodSFiles());
+    const picture = testImage(90, 64, 3);
+    const results: RawImage[] = [];
+    for (const lowMemory of [false, true]) {
+      const rcodS = await loadModel(source, { gpu: setup.gpu, lowMemory });
+      const { image: result, regions } = await rcodS.upscale(picture, REGION);
+      expect(regions).toBe(2);
+      results.push(result);
+      rcodS.dispose();
+    }
+    const [high, low] = results as [RawImage, RawImage];
+    expect([high.width, high.height]).toEqual([360, 256]);
+    expect(rmsOf(high, low)).toBeLessThan(0.1);
   });
 });
