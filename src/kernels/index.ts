@@ -34,6 +34,8 @@ export { groupNormAffine } from "./norm/group-norm-affine.ts";
 export type { GroupNormAffineProblem } from "./norm/group-norm-affine.ts";
 export type { GroupNormOfSources, GroupNormSource, GroupNormSources } from "./norm/group-sums.ts";
 export type { MergedNorm } from "./contraction/merged-norm.ts";
+export { mergeStats } from "./norm/merge-stats.ts";
+export type { MergeStatsProblem } from "./norm/merge-stats.ts";
 export { hiddenColors } from "./image/hidden-colors.ts";
 export type { HiddenColorsProblem } from "./image/hidden-colors.ts";
 export { imageToTensor } from "./image/image-to-tensor.ts";

@@ -43,3 +43,22 @@ export function splitStats(
   });
   return { mean, m2 };
 }
+
+/** Statistics of the union of partials with so many pixels each: one mean and M2 for each channel. */
+export function mergedStats(
+  { mean, m2 }: { readonly mean: Float64Array; readonly m2: Float64Array },
+  pixels: readonly number[],
+  channels: number,
+): { readonly mean: Float64Array; readonly m2: Float64Array } {
+  const total = pixels.reduce((sum, count) => sum + count, 0);
+  const average = Float64Array.from({ length: channels }, (_, c) =>
+    pixels.reduce((sum, count, s) => sum + (count * (mean[s * channels + c] as number)) / total, 0),
+  );
+  const spread = average.map((value, c) =>
+    pixels.reduce((sum, count, s) => {
+      const at = s * channels + c;
+      return sum + (m2[at] as number) + count * ((mean[at] as number) - value) ** 2;
+    }, 0),
+  );
+  return { mean: average, m2: spread };
+}

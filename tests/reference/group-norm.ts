@@ -49,3 +49,24 @@ export function groupNorm(
     return normal * (gamma[c] as number) + (beta[c] as number);
   });
 }
+
+/** Scale and shift of every channel, as `groupNormAffine` lays them out for one image: all scales, all shifts, zeros in the padding. */
+export function affineTable(
+  mean: Float64Array,
+  variance: Float64Array,
+  gamma: ArrayLike<number>,
+  beta: ArrayLike<number>,
+  numGroups: number,
+  eps: number,
+): Float64Array {
+  const channels = gamma.length;
+  const stride = Math.ceil(channels / 4) * 4;
+  const table = new Float64Array(2 * stride);
+  for (let c = 0; c < channels; c++) {
+    const group = Math.floor(c / (channels / numGroups));
+    const scale = (gamma[c] as number) / Math.sqrt((variance[group] as number) + eps);
+    table[c] = scale;
+    table[stride + c] = (beta[c] as number) - (mean[group] as number) * scale;
+  }
+  return table;
+}

@@ -219,6 +219,13 @@ export const TYPICAL_PROBLEMS: readonly TypicalProblem[] = [
     eps: 1e-5,
     isStacked: false,
   }),
+  ...typical(kernels.mergeStats, "statistics of a tile from 256 strips", {
+    channels: 128,
+    partials: 256,
+    pixels: 262_144,
+    tiles: null,
+    first: 0,
+  }),
   ...typical(kernels.imageToTensor, "an RGBA8 image as a map", {
     dtype: "f16",
     imageWidth: 512,

@@ -15,6 +15,7 @@ import { recipeHalves } from "../../src/verify/runner/recipe.ts";
 import type { NamedTensorData } from "../../src/weights/index.ts";
 import { bytesSource, writeSafetensors } from "../../src/weights/index.ts";
 import { channelAdd } from "../reference/channel-add.ts";
+import { mergedStats } from "../reference/channel-stats.ts";
 import { geglu } from "../reference/geglu.ts";
 import { hiddenColors } from "../reference/hidden-colors.ts";
 import { levelOf, pixelAt } from "../reference/image-tensor.ts";
@@ -135,6 +136,17 @@ function referenceFile(): Uint8Array<ArrayBuffer> {
   add("crop", { x0, y0 }, [
     mapTensor("inputs/x", [6, height, width], map),
     mapTensor("outputs/y", [6, cutHeight, cutWidth], cut),
+  ]);
+
+  const counts = [4, 3, 3]; // of 10 pixels
+  const entries = { mean: values(3 * 4), m2: values(3 * 4).map((value) => value + 2) };
+  const merged = mergedStats(entries, counts, 4);
+  const rows = counts.flatMap((_, s) =>
+    [entries.mean, entries.m2].flatMap((of) => [...of.subarray(4 * s, 4 * s + 4)]),
+  );
+  add("merge_stats", { pixels: 10 }, [
+    f32Tensor("inputs/partials", [3, 8], rows),
+    f32Tensor("outputs/stats", [8], [...merged.mean, ...merged.m2]),
   ]);
 
   const image = levels(pixels * 4);

@@ -33,6 +33,17 @@ export interface ResampleTable<W extends Int32Array<ArrayBuffer> | Float32Array<
   readonly weights: W;
 }
 
+/** The table of `count` outputs from output `from` on. */
+export function tablePart<W extends Int32Array<ArrayBuffer> | Float32Array<ArrayBuffer>>(
+  { taps, starts, weights }: ResampleTable<W>,
+  from: number,
+  count: number,
+): ResampleTable<W> {
+  const end = from + count;
+  const part = weights.slice(from * taps, end * taps) as W;
+  return { taps, starts: starts.slice(from, end), weights: part };
+}
+
 /** Fractional bits of the quantised weights. 255·Σ|w|·2²² stays below 2³¹ for both filters (Σ|w| < 1.9). */
 export const WEIGHT_BITS = 22;
 

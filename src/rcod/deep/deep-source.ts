@@ -86,16 +86,15 @@ export async function enlargeDeep(
     levels[Math.floor(i / 3) * 4 + (i % 3)] = Math.round((colors.data[i] as number) * 255);
   }
   uploadBytes(gpu, reference.buffer, 0, levels);
-  const signed = (): Float32Array<ArrayBuffer> => colors.data.map((value) => 2 * value - 1);
   return {
     colors,
     image: reference,
     pixels: { ...reference, type: "rgba8" },
-    toTensor({ buffer, offset = 0 }, dtype) {
-      uploadBytes(gpu, buffer, offset, packActivation(signed(), 3, dtype));
+    toTensor({ buffer, offset = 0 }, dtype, part) {
+      const signed = cutMap(colors, part).data.map((value) => 2 * value - 1);
+      uploadBytes(gpu, buffer, offset, packActivation(signed, 3, dtype));
       return Promise.resolve();
     },
-    toHost: () => Promise.resolve(signed()),
     release: () => undefined,
   };
 }

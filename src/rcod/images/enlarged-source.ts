@@ -6,12 +6,10 @@
 import type { Gpu } from "../../gpu/device.ts";
 import type { DType } from "../../gpu/dtype.ts";
 import { activationByteLength } from "../../graph/lowering/lower.ts";
-import { readActivation } from "../../graph/read-activation.ts";
 import type { Rounding } from "../../kernels/image/image-layout.ts";
-import { reflectedTable, triangleTable } from "../../kernels/image/resample-weights.ts";
+import { reflectedTable, tablePart, triangleTable } from "../../kernels/image/resample-weights.ts";
 import type { ModelConfigs } from "../settings/model-configs.ts";
-import type { Geometry } from "./geometry.ts";
-import { hostPixels } from "./host-pixels.ts";
+import type { Geometry, Rectangle } from "./geometry.ts";
 import type { AxisTable, DeviceImage, ResizeSource } from "./image-ops.ts";
 import {
   createImage,
@@ -29,10 +27,8 @@ export interface EnlargedSource {
   readonly image: DeviceImage;
   /** What smaller tensors are resized from. */
   readonly pixels: ResizeSource;
-  /** Writes the encoder's input [1, workHeight, workWidth, 3]. */
-  toTensor(y: GPUBufferBinding, dtype: DType): Promise<void>;
-  /** The encoder's input on the host: [workHeight, workWidth, 3]. */
-  toHost(): Promise<Float32Array>;
+  /** Writes a rectangle of the encoder's input [1, workHeight, workWidth, 3]. */
+  toTensor(y: GPUBufferBinding, dtype: DType, part: Rectangle): Promise<void>;
   /** Frees everything but `image`. */
   release(): void;
 }
@@ -58,7 +54,7 @@ export function enlargeSource(
 async function enlargeByPillow(
   gpu: Gpu,
   raw: SourceImage,
-  { padded, prepare, workWidth, workHeight }: Geometry,
+  { padded, prepare }: Geometry,
   keepsHidden: boolean,
 ): Promise<EnlargedSource> {
   let image = await packedSource(gpu, raw, { padded, keepsHidden });
@@ -75,11 +71,8 @@ async function enlargeByPillow(
   return {
     image,
     pixels: { ...image, type: "rgba8" },
-    toTensor(y, dtype) {
-      const size = { width: workWidth, height: workHeight };
-      return levelsToTensor(gpu, image, y, { dtype, ...size, scale: 2, offset: -1 });
-    },
-    toHost: () => hostPixels(gpu, image, workHeight, workWidth),
+    toTensor: (y, dtype, part) =>
+      levelsToTensor(gpu, image, y, part, { dtype, scale: 2, offset: -1 }),
     release: () => undefined,
   };
 }
@@ -95,8 +88,7 @@ export async function enlargeBilinear(
   rounding: Rounding,
   keepsHidden = false,
 ): Promise<EnlargedSource> {
-  const shape = [1, workHeight, workWidth, 3];
-  const byteLength = activationByteLength(shape, "f32");
+  const byteLength = activationByteLength([workHeight, workWidth, 3], "f32");
   const owned: GPUBuffer[] = [];
   try {
     const small: ResizeSource = {
@@ -104,15 +96,23 @@ export async function enlargeBilinear(
       type: "rgba8",
     };
     owned.push(small.buffer);
-    const tableOf: AxisTable = (axis, inSize, outSize) => {
-      const enlarged = triangleTable(inSize, axis === "horizontal" ? sourceWidth : sourceHeight);
-      return reflectedTable(enlarged, outSize);
+    const resize = (
+      y: GPUBufferBinding,
+      dtype: DType,
+      { x: left, y: top, width, height }: Rectangle,
+    ): Promise<void> => {
+      const tableOf: AxisTable = (axis, inSize) => {
+        const [sourceSize, size, from, count] =
+          axis === "horizontal"
+            ? [sourceWidth, workWidth, left, width]
+            : [sourceHeight, workHeight, top, height];
+        return tablePart(reflectedTable(triangleTable(inSize, sourceSize), size), from, count);
+      };
+      return resizeToTensor(gpu, small, y, { width, height, dtype, tableOf });
     };
-    const resize = (y: GPUBufferBinding, dtype: DType): Promise<void> =>
-      resizeToTensor(gpu, small, y, { width: workWidth, height: workHeight, dtype, tableOf });
     const x = gpu.memory.create("enlarged source", byteLength, "images");
     owned.push(x);
-    await resize({ buffer: x }, "f32");
+    await resize({ buffer: x }, "f32", { x: 0, y: 0, width: workWidth, height: workHeight });
     const image = createImage(gpu, "colour reference", sourceWidth, sourceHeight);
     owned.push(image.buffer);
     const source = { dtype: "f32", srcWidth: workWidth, srcHeight: workHeight, rounding } as const;
@@ -121,7 +121,6 @@ export async function enlargeBilinear(
       image,
       pixels: { buffer: x, width: workWidth, height: workHeight, type: "f32" },
       toTensor: resize,
-      toHost: () => readActivation(gpu, x, shape, "f32"),
       release() {
         for (const buffer of [small.buffer, x]) gpu.memory.release(buffer);
       },

@@ -19,6 +19,7 @@ import type { ResizeF32Problem } from "../../kernels/image/resize-f32.ts";
 import { resizeF32 } from "../../kernels/image/resize-f32.ts";
 import type { ResizePass } from "../../kernels/image/resize-u8.ts";
 import { pillowPartPasses, pillowResizePasses, resizeU8 } from "../../kernels/image/resize-u8.ts";
+import type { TensorToImageProblem } from "../../kernels/image/tensor-to-image.ts";
 import { tensorToImage } from "../../kernels/image/tensor-to-image.ts";
 import type { KernelPlan } from "../../kernels/kernel.ts";
 import type { RawImage } from "../settings/options.ts";
@@ -49,32 +50,32 @@ export function copyImage(gpu: Gpu, { buffer, width, height }: DeviceImage): Dev
   };
 }
 
-/** Fills `image` with the top left of `x` [1, srcHeight, srcWidth, 3], colours in −1 … 1, as 8-bit levels. */
+/** Fills a rectangle of `image`, by default all, with one of `x` [1, srcHeight, srcWidth, 3], colours in −1 … 1, as 8-bit levels. */
 export function tensorToLevels(
   gpu: Gpu,
   x: GPUBufferBinding,
   { buffer, width, height }: DeviceImage,
-  source: {
-    readonly srcWidth: number;
-    readonly srcHeight: number;
-    readonly dtype: DType;
-    readonly rounding: Rounding;
+  source: Pick<TensorToImageProblem, "srcWidth" | "srcHeight" | "dtype" | "rounding">,
+  places: Pick<TensorToImageProblem, "srcX" | "srcY" | "dstX" | "dstY" | "width" | "height"> = {
+    ...{ srcX: 0, srcY: 0, dstX: 0, dstY: 0 },
+    width,
+    height,
   },
 ): Promise<void> {
-  const places = { srcX: 0, srcY: 0, dstX: 0, dstY: 0 };
-  const problem = { ...source, ...places, width, height, dstWidth: width, dstHeight: height };
+  const problem = { ...source, ...places, dstWidth: width, dstHeight: height };
   return runPlan(gpu, tensorToImage.plan(problem, gpu.caps), { x, image: buffer });
 }
 
-/** The top left width × height pixels as `y` [1, height, width, 3]: scale·(level/255) + offset, edges repeated beyond. */
+/** A rectangle of an image as `y` [1, height, width, 3]: scale·(level/255) + offset, edges repeated beyond the image. */
 export function levelsToTensor(
   gpu: Gpu,
   image: DeviceImage,
   y: GPUBufferBinding,
-  target: Pick<ImageToTensorProblem, "dtype" | "width" | "height" | "scale" | "offset">,
+  { x: x0, y: y0, width, height }: Rectangle,
+  target: Pick<ImageToTensorProblem, "dtype" | "scale" | "offset">,
 ): Promise<void> {
   const { buffer, width: imageWidth, height: imageHeight } = image;
-  const problem = { ...target, imageWidth, imageHeight, x0: 0, y0: 0 };
+  const problem = { ...target, imageWidth, imageHeight, x0, y0, width, height };
   return runPlan(gpu, imageToTensor.plan(problem, gpu.caps), { image: buffer, y });
 }
 

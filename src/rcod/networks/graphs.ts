@@ -1,7 +1,7 @@
 /** The graphs of RCOD_O, each a stage of the pipeline with named inputs and outputs. */
 import type { DType } from "../../gpu/dtype.ts";
 import { GraphBuilder, WeightScope } from "../../graph/ir/builder.ts";
-import type { Graph } from "../../graph/ir/ir.ts";
+import type { Graph, Value } from "../../graph/ir/ir.ts";
 import type {
   ClipConfig,
   MemConfig,
@@ -34,14 +34,26 @@ export function tokenGraph(clip: ClipConfig, tokenChannels: number, dtype: DType
  */
 export function encoderGraph(vae: VaeConfig, height: number, width: number, dtype: DType): Graph {
   const g = new GraphBuilder(dtype);
-  const { latentChannels, scalingFactor } = vae;
-  const moments = vaeEncoder(g, new WeightScope(), g.input("image", [1, height, width, 3]), vae);
-  const mean = g.sliceChannels(moments, 0, latentChannels, null, "posterior.mean");
-  g.output("latents", g.scale(mean, scalingFactor, "posterior.latents"));
-  const clamp = [-30, 20] as const;
-  const [offset, count] = [latentChannels, latentChannels];
-  g.output("logvar", g.sliceChannels(moments, offset, count, clamp, "posterior.logvar"));
+  const image = g.input("image", [1, height, width, 3]);
+  splitPosterior(g, vaeEncoder(g, new WeightScope(), image, vae), vae);
   return g.build();
+}
+
+/** "moments" [1, h, w, 2·L] → "latents" and "logvar", as in `encoderGraph`. */
+export function posteriorGraph(vae: VaeConfig, height: number, width: number, dtype: DType): Graph {
+  const g = new GraphBuilder(dtype);
+  splitPosterior(g, g.input("moments", [1, height, width, 2 * vae.latentChannels]), vae);
+  return g.build();
+}
+
+function splitPosterior(
+  g: GraphBuilder,
+  moments: Value,
+  { latentChannels: count, scalingFactor }: VaeConfig,
+): void {
+  const mean = g.sliceChannels(moments, 0, count, null, "posterior.mean");
+  g.output("latents", g.scale(mean, scalingFactor, "posterior.latents"));
+  g.output("logvar", g.sliceChannels(moments, count, count, [-30, 20], "posterior.logvar"));
 }
 
 /** A network of the VAE or half of one, "x" of `shape` to "y". */

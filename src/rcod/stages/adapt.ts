@@ -49,9 +49,9 @@ export async function estimateDegradation(
   });
   const source = await packedSource(gpu, image, { keepsHidden });
   try {
-    const target = { dtype: DEGRADATION_DTYPE, width, height } as const;
-    const range = { scale: 1, offset: 0 }; // not the encoder's −1 … 1
-    await levelsToTensor(gpu, source, estimator.input("image"), { ...target, ...range });
+    const target = { dtype: DEGRADATION_DTYPE, scale: 1, offset: 0 } as const; // not the encoder's −1 … 1
+    const all = { x: 0, y: 0, width, height };
+    await levelsToTensor(gpu, source, estimator.input("image"), all, target);
   } finally {
     gpu.memory.release(source.buffer);
   }

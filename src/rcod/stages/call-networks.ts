@@ -4,7 +4,13 @@ import type { DType } from "../../gpu/dtype.ts";
 import type { Graph } from "../../graph/ir/ir.ts";
 import type { Geometry } from "../images/geometry.ts";
 import { outputGeometry, paddedGeometry } from "../images/geometry.ts";
-import { decoderGraph, encoderGraph, tokenGraph, unetGraph } from "../networks/graphs.ts";
+import {
+  decoderGraph,
+  encoderGraph,
+  posteriorGraph,
+  tokenGraph,
+  unetGraph,
+} from "../networks/graphs.ts";
 import type { ModelPart } from "../networks/stage-graphs.ts";
 import { clipTokens, vaeFactor } from "../settings/config.ts";
 import type { ModelConfigs } from "../settings/model-configs.ts";
@@ -76,6 +82,18 @@ export const encoderNetwork = (
   key: `encode ${height}x${width}`,
   part: "vae",
   build: () => encoderGraph(vae, height, width, dtype),
+});
+
+/** In latents. What the encoder does at last, for moments that were made in tiles. */
+export const posteriorNetwork = (
+  { vae }: ModelConfigs,
+  dtype: DType,
+  height: number,
+  width: number,
+): Network => ({
+  key: `encode posterior ${height}x${width}`,
+  part: "vae",
+  build: () => posteriorGraph(vae, height, width, dtype),
 });
 
 /** In latents. */

@@ -1,27 +1,16 @@
 /** From the predicted latents to an image. */
-import type { DType } from "../../gpu/dtype.ts";
-import { uploadBytes } from "../../gpu/transfer.ts";
 import { readActivation } from "../../graph/read-activation.ts";
-import { toRgba8 } from "../images/host-pixels.ts";
 import type { DeviceImage } from "../images/image-ops.ts";
 import { createImage, tensorToLevels } from "../images/image-ops.ts";
 import type { UpscaleOptions } from "../settings/options.ts";
+import type { TileSink } from "../tiles/device-map.ts";
+import { createMap, mapSink, mapSource } from "../tiles/device-map.ts";
 import { runTiledVae } from "../tiles/tiled-vae.ts";
 import { chooseVaeTile } from "../tiles/vae-tile-choice.ts";
 import { decoderNetwork } from "./call-networks.ts";
 import type { StageClock } from "./clock.ts";
 import type { Encoded, StageContext } from "./context.ts";
 import { dtypeOf, inStorageOf, roundingOf } from "./context.ts";
-
-type Stored = { readonly buffer: GPUBuffer; readonly size: number };
-
-/** What is made of the decoder's output [1, workHeight, workWidth, 3] in −1 … 1. */
-interface Taker<T> {
-  /** Where it is one tensor on the device. */
-  readonly onDevice: (x: Stored, dtype: DType) => Promise<T>;
-  /** Where tiles of it were put together on the host. */
-  readonly onHost: (data: Float32Array<ArrayBuffer>) => T;
-}
 
 /** Stage "decode": an image of 8 bits at the size of the enlarged source. */
 export async function decodeToImage(
@@ -32,22 +21,20 @@ export async function decodeToImage(
   clock: StageClock,
 ): Promise<DeviceImage> {
   const { gpu } = context;
-  const { workWidth, workHeight, sourceWidth, sourceHeight } = encoded.geometry;
+  const { sourceWidth, sourceHeight } = encoded.geometry;
   const rounding = roundingOf(options);
   const decoded = createImage(gpu, "decoded image", sourceWidth, sourceHeight);
-  const sizes = { srcWidth: workWidth, srcHeight: workHeight };
   try {
-    return await decode(context, z, encoded, options, clock, {
-      async onDevice(x, dtype) {
-        await tensorToLevels(gpu, x, decoded, { dtype, ...sizes, rounding });
-        return decoded;
-      },
-      onHost(data) {
-        const bytes = toRgba8(data, workWidth, sourceWidth, sourceHeight, rounding);
-        uploadBytes(gpu, decoded.buffer, 0, bytes);
-        return decoded;
-      },
+    await decode(context, z, encoded, options, clock, async (tile, srcX, srcY, box) => {
+      // What lies in the padding is left out.
+      const width = Math.min(box.x1, sourceWidth) - box.x0;
+      const height = Math.min(box.y1, sourceHeight) - box.y0;
+      if (width <= 0 || height <= 0) return;
+      const source = { srcWidth: tile.width, srcHeight: tile.height, dtype: tile.dtype, rounding };
+      const places = { srcX, srcY, dstX: box.x0, dstY: box.y0, width, height };
+      await tensorToLevels(gpu, { buffer: tile.buffer }, decoded, source, places);
     });
+    return decoded;
   } catch (error) {
     gpu.memory.release(decoded.buffer);
     throw error;
@@ -64,48 +51,54 @@ export async function decodeToFloats(
 ): Promise<Float32Array<ArrayBuffer>> {
   const { gpu } = context;
   const { workWidth, workHeight } = encoded.geometry;
-  return decode(context, z, encoded, options, clock, {
-    onDevice: ({ buffer }, dtype) => readActivation(gpu, buffer, [workHeight, workWidth, 3], dtype),
-    onHost: (data) => data,
-  });
+  const shape = [workHeight, workWidth, 3] as const;
+  const map = createMap(gpu, "decoded image", shape, dtypeOf(context, "vae"));
+  try {
+    await decode(context, z, encoded, options, clock, mapSink(gpu, map));
+    return await readActivation(gpu, map.buffer, shape, map.dtype);
+  } finally {
+    gpu.memory.release(map.buffer);
+  }
 }
 
-async function decode<T>(
+/** Gives the decoder's output [1, workHeight, workWidth, 3] in −1 … 1 to `write`, at once or in tiles. */
+async function decode(
   context: StageContext,
   z: GPUBuffer,
-  { latentHeight, latentWidth, geometry }: Encoded,
+  { latentHeight: height, latentWidth: width, geometry }: Encoded,
   options: UpscaleOptions,
   clock: StageClock,
-  take: Taker<T>,
-): Promise<T> {
+  write: TileSink,
+): Promise<void> {
   const { gpu, configs, weights, programs, inspector } = context;
   clock.start("decode");
   await programs.enter("decode", clock.enterOptions(options.signal));
   const { vae } = configs;
   const { workHeight, workWidth } = geometry;
   const dtype = dtypeOf(context, "vae");
-  const tile = chooseVaeTile(vae, gpu.caps, dtype, "decode", workHeight, workWidth, options);
-  const shape = [latentHeight * latentWidth, vae.latentChannels];
-  if (tile === null) {
-    const network = decoderNetwork(configs, dtype, latentHeight, latentWidth);
-    const program = await programs.get(network, inspector?.planOptions("decode"));
-    const input = await inStorageOf(context, "decode", z, shape, dtypeOf(context, "unet"));
-    try {
-      await programs.run(program, { z: input }, clock.runOptions(options.signal));
-    } finally {
-      if (input !== z) gpu.memory.release(input);
+  const channels = vae.latentChannels;
+  const shape = [height * width, channels];
+  const input = await inStorageOf(context, "decode", z, shape, dtypeOf(context, "unet"));
+  try {
+    const tile = chooseVaeTile(vae, gpu.caps, dtype, "decode", workHeight, workWidth, options);
+    if (tile !== null) {
+      const latents = { buffer: input, height, width, channels, dtype };
+      const pass = programs.vaePass(configs, "decode", weights.vae);
+      await runTiledVae(pass, latents, mapSource(gpu, latents), write, {
+        tileSize: tile,
+        reference: options.reference === true,
+        ...clock.runOptions(options.signal),
+      });
+      return;
     }
+    const network = decoderNetwork(configs, dtype, height, width);
+    const program = await programs.get(network, inspector?.planOptions("decode"));
+    await programs.run(program, { z: input }, clock.runOptions(options.signal));
     await inspector?.collect("decode", program);
-    return take.onDevice(program.result("image"), dtype);
+    const { buffer } = program.result("image");
+    const image = { buffer, height: workHeight, width: workWidth, channels: 3, dtype };
+    await write(image, 0, 0, { x0: 0, x1: workWidth, y0: 0, y1: workHeight });
+  } finally {
+    if (input !== z) gpu.memory.release(input);
   }
-  const latents = await readActivation(gpu, z, shape, dtypeOf(context, "unet"));
-  programs.faults.note("decode", latents, dtype);
-  const counting = { run: programs.run, faults: programs.faults.binding("decode") };
-  const pass = { gpu, weights: weights.vae, config: vae, kind: "decode", ...counting } as const;
-  const tiled = await runTiledVae(pass, latents, latentHeight, latentWidth, {
-    tileSize: tile,
-    reference: options.reference === true,
-    ...clock.runOptions(options.signal),
-  });
-  return take.onHost(tiled.data);
 }

@@ -2,7 +2,7 @@
 import type { DType } from "../../gpu/dtype.ts";
 import { copiedBuffer, filledBuffer } from "../../gpu/transfer.ts";
 import { packActivation } from "../../graph/pack-activation.ts";
-import type { RunOptions } from "../../graph/program.ts";
+import type { Program, RunOptions } from "../../graph/program.ts";
 import type { EnlargedSource } from "../images/enlarged-source.ts";
 import { enlargeSource } from "../images/enlarged-source.ts";
 import type { Geometry } from "../images/geometry.ts";
@@ -13,14 +13,16 @@ import { memGraph } from "../networks/graphs.ts";
 import { metricOfMap } from "../networks/mem.ts";
 import { vaeFactor } from "../settings/config.ts";
 import type { UpscaleOptions } from "../settings/options.ts";
+import type { TileSource } from "../tiles/device-map.ts";
+import { createMap, mapSink } from "../tiles/device-map.ts";
 import { runTiledVae } from "../tiles/tiled-vae.ts";
 import { chooseVaeTile } from "../tiles/vae-tile-choice.ts";
 import { adaptToImage } from "./adapt.ts";
-import { encoderNetwork, tokensNetwork } from "./call-networks.ts";
+import { encoderNetwork, posteriorNetwork, tokensNetwork } from "./call-networks.ts";
 import type { StageClock } from "./clock.ts";
 import type { Encoded, StageContext } from "./context.ts";
 import { dtypeOf, inStorageOf, roundingOf } from "./context.ts";
-import { sampleLatents, splitMoments } from "./posterior.ts";
+import { sampleLatents } from "./posterior.ts";
 
 /** Share of RCOD_S's encoding that looks at the degradation and merges. */
 const ADAPT_SHARE = 0.2;
@@ -133,30 +135,38 @@ export async function encodeLatents(
   const dtype = dtypeOf(context, "vae");
   const { vae } = configs;
   const { seed } = options;
-  let posterior: { readonly mean: Float32Array; readonly logvar: Float32Array };
+  const read: TileSource = (x, { x0, x1, y0, y1 }) =>
+    source.toTensor(x, dtype, { x: x0, y: y0, width: x1 - x0, height: y1 - y0 });
   const tile = chooseVaeTile(vae, gpu.caps, dtype, "encode", workHeight, workWidth, options);
+  let program: Program;
   if (tile === null) {
     const network = encoderNetwork(configs, dtype, workHeight, workWidth);
-    const program = await programs.get(network, inspector?.planOptions("encode"));
-    await source.toTensor(program.input("image"), dtype);
+    program = await programs.get(network, inspector?.planOptions("encode"));
+    await read(program.input("image"), { x0: 0, x1: workWidth, y0: 0, y1: workHeight });
     await programs.run(program, {}, runOptions(options.signal));
     await inspector?.collect("encode", program);
-    if (seed === undefined) return programs.keep(program, "latents");
-    const mean = await program.read("latents");
-    posterior = { mean: mean.data, logvar: (await program.read("logvar")).data };
   } else {
-    const pixels = await source.toHost();
-    const counting = { run: programs.run, faults: programs.faults.binding("encode") };
-    const pass = { gpu, weights: weights.vae, config: vae, kind: "encode", ...counting } as const;
-    const moments = await runTiledVae(pass, pixels, workHeight, workWidth, {
-      tileSize: tile,
-      reference: options.reference === true,
-      ...runOptions(options.signal),
-    });
-    posterior = splitMoments(moments.data, vae.latentChannels, vae.scalingFactor);
+    const factor = vaeFactor(vae);
+    const shape = [workHeight / factor, workWidth / factor, 2 * vae.latentChannels] as const;
+    const moments = createMap(gpu, "moments", shape, dtype);
+    try {
+      const size = { height: workHeight, width: workWidth };
+      const pass = programs.vaePass(configs, "encode", weights.vae);
+      await runTiledVae(pass, size, read, mapSink(gpu, moments), {
+        tileSize: tile,
+        reference: options.reference === true,
+        ...runOptions(options.signal),
+      });
+      program = await programs.get(posteriorNetwork(configs, dtype, shape[0], shape[1]));
+      await programs.run(program, { moments: moments.buffer }, { signal: options.signal });
+    } finally {
+      gpu.memory.release(moments.buffer);
+    }
   }
-  const { mean, logvar } = posterior;
-  const values = seed === undefined ? mean : sampleLatents(mean, logvar, vae.scalingFactor, seed);
+  if (seed === undefined) return programs.keep(program, "latents");
+  const mean = (await program.read("latents")).data;
+  const logvar = (await program.read("logvar")).data;
+  const values = sampleLatents(mean, logvar, vae.scalingFactor, seed);
   programs.faults.note("encode", values, dtype);
   const bytes = packActivation(values, vae.latentChannels, dtype);
   return filledBuffer(gpu, "latents", bytes, "images");

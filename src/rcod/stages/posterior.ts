@@ -1,16 +1,4 @@
-/** The latent posterior on the host: for tiled encoding, and for sampling instead of taking its mean. */
-import { cutChannels } from "../../graph/pack-activation.ts";
-
-/** Moments [.., 2L] → mean times the scaling factor, and clamped log-variance, each [.., L]. */
-export function splitMoments(moments: Float32Array, latentChannels: number, scalingFactor: number) {
-  const half = (offset: number): Float32Array =>
-    cutChannels(moments, 2 * latentChannels, offset, latentChannels);
-  return {
-    mean: half(0).map((value) => value * scalingFactor),
-    logvar: half(latentChannels).map((value) => Math.min(Math.max(value, -30), 20)),
-  };
-}
-
+/** The latent posterior on the host, for sampling instead of taking its mean. */
 /** mean + scale · exp(logvar / 2) · n with seeded normal n; `mean` is already scaled. */
 export function sampleLatents(
   mean: Float32Array,

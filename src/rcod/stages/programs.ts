@@ -6,11 +6,15 @@ import { planGraph } from "../../graph/plan.ts";
 import type { RunProgram } from "../../graph/program.ts";
 import { Program } from "../../graph/program.ts";
 import { SlotPool } from "../../graph/slot-pool.ts";
+import type { DeviceWeights } from "../../graph/weights/device-weights.ts";
 import type { LoadedWeights } from "../loading/load.ts";
 import type { EnterOptions } from "../loading/part-loader.ts";
 import type { WeightStage } from "../networks/stage-graphs.ts";
 import { MODEL_PARTS } from "../networks/stage-graphs.ts";
 import type { LoraPart } from "../settings/degradation-config.ts";
+import type { ModelConfigs } from "../settings/model-configs.ts";
+import type { VaePass } from "../tiles/tiled-vae.ts";
+import type { VaeKind } from "../tiles/vae-tiles.ts";
 import type { Network } from "./call-networks.ts";
 import type { Station } from "./fault-counters.ts";
 import { FaultCounters } from "./fault-counters.ts";
@@ -73,6 +77,12 @@ export class StagePrograms {
     if (this.search) await this.search.run(program, inputs, options);
     else await program.run(inputs, options);
   };
+
+  /** A pass of the VAE in tiles, whose programs take their turn with the others. */
+  vaePass({ vae }: ModelConfigs, kind: VaeKind, weights: DeviceWeights): VaePass {
+    const faults = this.faults.binding(kind);
+    return { gpu: this.#gpu, weights, config: vae, kind, pool: this.#pool, run: this.run, faults };
+  }
 
   /**
    * Must be called before the programs of a stage run, so that its weights are on the device. In low memory this frees

@@ -28,9 +28,12 @@ export interface Cut {
   /** The step of the GroupNorm, which no tile runs. */
   readonly step: number;
   readonly norm: NodeOf<"groupNormAffine">;
-  /** The step of its statistics, and the map that they are of. */
+  /** The step of its statistics, where these lie, and the map that they are of. */
   readonly statsStep: number;
+  readonly stats: Value;
   readonly map: Value;
+  /** Pixels of the map per pixel of the tile along a side. */
+  readonly scale: number;
   readonly waiting: readonly WaitingMap[];
 }
 
@@ -38,7 +41,7 @@ export interface Cut {
 export function cutsOf(plan: GraphPlan): readonly Cut[] {
   const { graph, steps, lifetimes } = plan;
   const [input] = graph.inputs.values();
-  const inputHeight = input?.shape[1] ?? 1;
+  const scaleOf = ({ shape }: Value): number => (shape[1] as number) / (input?.shape[1] ?? 1);
   const reaches = reachesOf(graph);
   const maps = new Map<number, Value>();
   // What a node makes as tokens may be read as a map.
@@ -51,15 +54,16 @@ export function cutsOf(plan: GraphPlan): readonly Cut[] {
         const map = maps.get(id);
         if (map === undefined) throw new Error(`internal: value ${id} that waits is no map`);
         const pixelBytes = paddedChannels(channelsOf(map)) * dtypeByteLength(graph.dtype);
-        const scale = (map.shape[1] as number) / inputHeight;
-        return { ...map, scale, reach: reaches.get(id) ?? 0, pixelBytes };
+        return { ...map, scale: scaleOf(map), reach: reaches.get(id) ?? 0, pixelBytes };
       });
   return steps.flatMap(({ node }, step): Cut[] => {
     if (!isNodeOf(node, "groupNormAffine")) return [];
-    const statsStep = steps.findIndex((other) => other.node.output.id === node.inputs.x[0]?.id);
+    const [stats] = node.inputs.x;
+    const statsStep = steps.findIndex((other) => other.node.output.id === stats?.id);
     const map = steps[statsStep]?.node.inputs.x[0];
-    if (map === undefined) throw new Error("internal: a GroupNorm without statistics");
-    return [{ step, norm: node, statsStep, map, waiting: waitingAt(step) }];
+    if (!stats || !map) throw new Error("internal: a GroupNorm without statistics");
+    const scale = scaleOf(map);
+    return [{ step, norm: node, statsStep, stats, map, scale, waiting: waitingAt(step) }];
   });
 }
 
@@ -86,20 +90,30 @@ function reachOfInput(op: Op, reach: number): number {
   return op.stride === 1 ? reach + Math.ceil(size / 2) : op.stride * reach + size;
 }
 
-/** What a tile keeps of a map: its core and what is looked at around it, as a rectangle of the tile's own map. */
-export function keptBox({ input, counted }: Tile, { scale, reach }: WaitingMap): Box {
-  const along = (from: number, to: number, start: number, end: number): [number, number] => {
-    const at = (position: number): number => Math.round((position - from) * scale);
-    return [Math.max(0, at(start) - reach), Math.min(at(to), at(end) + reach)];
+/** The counted pixels of a tile in one of its maps, which has `scale` pixels per pixel of the tile along a side. */
+export function countedBox({ input, counted }: Tile, scale: number): Box {
+  const at = (position: number, from: number): number => Math.round((position - from) * scale);
+  return {
+    x0: at(counted.x0, input.x0),
+    x1: at(counted.x1, input.x0),
+    y0: at(counted.y0, input.y0),
+    y1: at(counted.y1, input.y0),
   };
-  const [x0, x1] = along(input.x0, input.x1, counted.x0, counted.x1);
-  const [y0, y1] = along(input.y0, input.y1, counted.y0, counted.y1);
-  return { x0, x1, y0, y1 };
 }
 
-/** Bytes of a rectangle of a map. */
-export function boxBytes({ x0, x1, y0, y1 }: Box, { pixelBytes }: WaitingMap): number {
-  return (x1 - x0) * (y1 - y0) * pixelBytes;
+/** Number of pixels in a rectangle. */
+export const boxPixels = ({ x0, x1, y0, y1 }: Box): number => (x1 - x0) * (y1 - y0);
+
+/** What a tile keeps of one of its maps: its core and what is looked at around it. */
+export function keptBox(tile: Tile, { scale, reach }: WaitingMap): Box {
+  const core = countedBox(tile, scale);
+  const all = countedBox({ ...tile, counted: tile.input }, scale);
+  return {
+    x0: Math.max(0, core.x0 - reach),
+    x1: Math.min(all.x1, core.x1 + reach),
+    y0: Math.max(0, core.y0 - reach),
+    y1: Math.min(all.y1, core.y1 + reach),
+  };
 }
 
 /** Most bytes that tiles keep while they wait. `cuts` are those of one tile: maps of the others differ by their size. */
@@ -108,7 +122,7 @@ export function mostWaitingBytes(cuts: readonly Cut[], tiles: readonly Tile[]): 
   let before: number[] = tiles.map(() => 0);
   for (const { waiting } of cuts) {
     const bytes = tiles.map((tile) =>
-      waiting.reduce((sum, map) => sum + boxBytes(keptBox(tile, map), map), 0),
+      waiting.reduce((sum, map) => sum + boxPixels(keptBox(tile, map)) * map.pixelBytes, 0),
     );
     // Of each tile there is either what it kept before the last GroupNorm, or what it keeps now.
     most = Math.max(

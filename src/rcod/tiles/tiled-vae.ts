@@ -9,12 +9,12 @@
  * tile, statistics averaged over padded tiles. It differs visibly from the untiled network and is for parity only.
  */
 import type { Gpu } from "../../gpu/device.ts";
-import { GraphBuilder, WeightScope } from "../../graph/ir/builder.ts";
-import type { Graph } from "../../graph/ir/ir.ts";
 import { planGraph } from "../../graph/plan.ts";
-import type { HostTensor, RunProgram } from "../../graph/program.ts";
+import type { RunProgram } from "../../graph/program.ts";
 import { Program } from "../../graph/program.ts";
+import type { SlotPool } from "../../graph/slot-pool.ts";
 import type { DeviceWeights } from "../../graph/weights/device-weights.ts";
+import { vaeGraph } from "../networks/graphs.ts";
 import type { VaeNetwork } from "../networks/vae.ts";
 import {
   vaeDecoder,
@@ -26,8 +26,8 @@ import {
 } from "../networks/vae.ts";
 import type { VaeConfig } from "../settings/config.ts";
 import { vaeFactor } from "../settings/config.ts";
-import type { HostMap } from "./host-map.ts";
-import { hostMapFromFloats, hostMapToFloats } from "./host-map.ts";
+import type { TileSink, TileSource } from "./device-map.ts";
+import { createMap, mapSink, mapSource } from "./device-map.ts";
 import type { TiledGraphOptions } from "./tiled-graph.ts";
 import { runTiledGraph } from "./tiled-graph.ts";
 import type { VaeKind } from "./vae-tiles.ts";
@@ -43,16 +43,15 @@ export interface VaePass {
   readonly weights: DeviceWeights;
   readonly config: VaeConfig;
   readonly kind: VaeKind;
+  /** Slots shared with programs that never run at the same time. Default: slots of its own. */
+  readonly pool?: SlotPool;
   /** Runs its programs. Default: `Program.run`. */
   readonly run?: RunProgram;
   /** Counts what cannot be stored as it is; see `PlanOptions.countsFaults`. */
   readonly faults?: GPUBufferBinding;
 }
 
-export interface TiledVaeOptions extends Pick<
-  TiledGraphOptions,
-  "spillBudgetBytes" | "signal" | "onProgress"
-> {
+export interface TiledVaeOptions extends Pick<TiledGraphOptions, "signal" | "onProgress"> {
   /** Core side of a tile in pixels of the input: image pixels to encode, latent pixels to decode. */
   readonly tileSize: number;
   /** The released behaviour instead of the exact one. */
@@ -61,101 +60,106 @@ export interface TiledVaeOptions extends Pick<
   readonly pad?: number;
 }
 
+/** A map that a network runs over. */
+interface MapSize {
+  readonly height: number;
+  readonly width: number;
+  readonly channels: number;
+}
+
 /**
- * Runs over `input` [height, width, channels]: an image in −1 … 1, or latents divided by the scaling factor.
- * Gives [1, outHeight, outWidth, channels]: moments, or an image that is not clamped.
+ * Runs over a map of `height` × `width`, which `read` gives: an image in −1 … 1, or latents divided by the scaling factor. `write`
+ * gets the result: moments, or an image that is not clamped.
  */
 export async function runTiledVae(
   pass: VaePass,
-  input: Float32Array,
-  height: number,
-  width: number,
+  { height, width }: Omit<MapSize, "channels">,
+  read: TileSource,
+  write: TileSink,
   options: TiledVaeOptions,
-): Promise<HostTensor> {
-  const map = hostMapFromFloats(input, height, width, pass.weights.dtype);
-  const out = options.reference
-    ? await referencePass(pass, map, options)
-    : await exactPass(pass, map, options);
-  return { shape: [1, out.height, out.width, out.channels], data: hostMapToFloats(out) };
-}
-
-async function exactPass(
-  pass: VaePass,
-  input: HostMap,
-  options: TiledVaeOptions,
-): Promise<HostMap> {
-  const { signal, onProgress } = options;
-  const tiled = (map: HostMap, network: VaeNetwork, before: number): Promise<HostMap> =>
-    tiledPass(pass, map, network, {
-      ...options,
-      tiles: exactVaeTiles(pass.config, pass.kind, map, options.tileSize),
-      combine: "exact",
-      onProgress: (fraction) => onProgress?.(before + 0.9 * fraction),
-    });
-  if (pass.kind === "encode") {
-    return wholePass(pass, await tiled(input, vaeEncoderHead, 0), vaeEncoderTail, signal);
+): Promise<void> {
+  const { gpu, kind, config, weights } = pass;
+  const isEncode = kind === "encode";
+  const input = { height, width, channels: isEncode ? config.inChannels : config.latentChannels };
+  const factor = vaeFactor(config);
+  if (options.reference) {
+    const { tileSize, pad = REFERENCE_PAD[kind] } = options;
+    const tiles = referenceTiles(input, tileSize, pad, { kind, factor });
+    const network = isEncode ? vaeEncoder : vaeDecoder;
+    const combine = "reference";
+    await tiledPass(pass, network, input, { ...options, tiles, read, write, combine });
+    return;
   }
-  return tiled(await wholePass(pass, input, vaeDecoderHead, signal), vaeDecoderTail, 0.1);
-}
-
-function referencePass(pass: VaePass, input: HostMap, options: TiledVaeOptions): Promise<HostMap> {
-  const { kind, config } = pass;
-  const { tileSize, pad = REFERENCE_PAD[kind] } = options;
-  return tiledPass(pass, input, kind === "encode" ? vaeEncoder : vaeDecoder, {
-    ...options,
-    tiles: referenceTiles(input, tileSize, pad, { kind, factor: vaeFactor(config) }),
-    combine: "reference",
-  });
+  const latentSize = isEncode ? { height: height / factor, width: width / factor } : input;
+  const middle: MapSize = { ...latentSize, channels: config.blockOutChannels.at(-1) as number };
+  const shape = [middle.height, middle.width, middle.channels] as const;
+  const map = createMap(gpu, "middle of the VAE", shape, weights.dtype);
+  const tiled = (
+    network: VaeNetwork,
+    size: MapSize,
+    from: TileSource,
+    to: TileSink,
+    before: number,
+  ) =>
+    tiledPass(pass, network, size, {
+      ...options,
+      tiles: exactVaeTiles(config, kind, size, options.tileSize),
+      read: from,
+      write: to,
+      combine: "exact",
+      onProgress: (fraction) => options.onProgress?.(before + 0.9 * fraction),
+    });
+  try {
+    if (isEncode) {
+      await tiled(vaeEncoderHead, input, read, mapSink(gpu, map), 0);
+      await wholePass(pass, vaeEncoderTail, middle, mapSource(gpu, map), write, options.signal);
+    } else {
+      await wholePass(pass, vaeDecoderHead, input, read, mapSink(gpu, map), options.signal);
+      await tiled(vaeDecoderTail, middle, mapSource(gpu, map), write, 0.1);
+    }
+  } finally {
+    gpu.memory.release(map.buffer);
+  }
 }
 
 function tiledPass(
-  { gpu, weights, config, kind, ...counting }: VaePass,
-  input: HostMap,
+  { gpu, weights, config, kind, ...shared }: VaePass,
   network: VaeNetwork,
-  options: Omit<TiledGraphOptions, "build" | "scale" | "outHeight" | "outWidth">,
-): Promise<HostMap> {
-  const scale = vaeFactor(config) ** (kind === "encode" ? -1 : 1);
-  return runTiledGraph(gpu, weights, input, {
+  { channels }: MapSize,
+  options: Omit<TiledGraphOptions, "build" | "scale">,
+): Promise<void> {
+  return runTiledGraph(gpu, weights, {
     ...options,
-    ...counting,
-    build: (height, width) => graphOf(weights, config, network, { ...input, height, width }),
-    scale,
-    outHeight: Math.floor(input.height * scale),
-    outWidth: Math.floor(input.width * scale),
+    ...shared,
+    build: (height, width) =>
+      vaeGraph(network, config, weights.dtype, [1, height, width, channels]),
+    scale: vaeFactor(config) ** (kind === "encode" ? -1 : 1),
   });
 }
 
 /** A half of the network on the whole map, at latent resolution. */
 async function wholePass(
-  { gpu, weights, config, run, faults }: VaePass,
-  input: HostMap,
+  { gpu, weights, config, pool, run, faults }: VaePass,
   network: VaeNetwork,
+  { height, width, channels }: MapSize,
+  read: TileSource,
+  write: TileSink,
   signal: AbortSignal | undefined,
-): Promise<HostMap> {
-  const graph = graphOf(weights, config, network, input);
+): Promise<void> {
+  const { dtype } = weights;
+  const all = { x0: 0, x1: width, y0: 0, y1: height };
+  const graph = vaeGraph(network, config, dtype, [1, height, width, channels]);
   const plan = planGraph(graph, gpu.caps, { countsFaults: faults !== undefined });
   await weights.load(plan.weights, { signal });
-  const program = await Program.create(gpu, plan, weights, faults && { faults });
+  const options = { ...(pool && { pool }), ...(faults && { faults }) };
+  const program = await Program.create(gpu, plan, weights, options);
   try {
-    const inputs = { x: input.bytes };
-    await (run ? run(program, inputs, { signal }) : program.run(inputs, { signal }));
-    const { shape, data } = await program.read("y");
-    const [, height = 1, width = 1] = shape;
-    return hostMapFromFloats(data, height, width, input.dtype);
+    await read(program.input("x"), all);
+    await (run ? run(program, {}, { signal }) : program.run({}, { signal }));
+    const { buffer, value } = program.result("y");
+    const made = value.shape.at(-1) as number;
+    await write({ buffer, height, width, channels: made, dtype }, 0, 0, all);
   } finally {
     program.dispose();
   }
-}
-
-/** The graph of a network, "x" to "y", for an input of this size. */
-function graphOf(
-  { dtype }: DeviceWeights,
-  config: VaeConfig,
-  network: VaeNetwork,
-  { height, width, channels }: Pick<HostMap, "height" | "width" | "channels">,
-): Graph {
-  const g = new GraphBuilder(dtype);
-  const x = g.input("x", [1, height, width, channels]);
-  g.output("y", network(g, new WeightScope(), x, config));
-  return g.build();
 }

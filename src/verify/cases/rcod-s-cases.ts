@@ -225,9 +225,10 @@ export async function enlargedInput(
   const source = await enlargeBilinear(gpu, raw, geometry, "truncate");
   scratch.keep(source.image);
   scratch.onFree(() => source.release());
-  const shape = [1, geometry.workHeight, geometry.workWidth, 3];
+  const { workHeight, workWidth } = geometry;
+  const shape = [1, workHeight, workWidth, 3];
   const buffer = scratch.activation(shape, dtype);
-  await source.toTensor({ buffer }, dtype);
+  await source.toTensor({ buffer }, dtype, { x: 0, y: 0, width: workWidth, height: workHeight });
   return { source, geometry, shape, x: await readActivation(gpu, buffer, shape, dtype) };
 }
 

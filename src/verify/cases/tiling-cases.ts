@@ -6,8 +6,11 @@ import { graphWeights } from "../../graph/ir/ir.ts";
 import type { HostTensor } from "../../graph/program.ts";
 import { readActivation } from "../../graph/read-activation.ts";
 import { tileAccumulate, tileClear, tileNormalise } from "../../kernels/image/tile-blend.ts";
+import { mergeStats } from "../../kernels/norm/merge-stats.ts";
 import { vaeDecoder, vaeEncoder } from "../../rcod/networks/vae.ts";
 import type { UNetConfig } from "../../rcod/settings/config.ts";
+import { vaeFactor } from "../../rcod/settings/config.ts";
+import { mapSink, mapSource } from "../../rcod/tiles/device-map.ts";
 import { runTiledVae } from "../../rcod/tiles/tiled-vae.ts";
 import { gaussianTileWeights, latentTiling, tileStarts } from "../../rcod/tiles/tiling.ts";
 import type { OutputResult } from "../runner/compare.ts";
@@ -172,22 +175,55 @@ const tiledVae =
       build(g);
       const device = session.deviceWeights(weights, graphWeights(g.build()));
       const pass = { gpu: session.gpu, weights: device, config, kind };
-      const tensor = await runTiledVae(pass, input.data, inHeight, inWidth, {
-        tileSize: parameters.number("tile_size"),
-        pad: parameters.number("pad"),
-        reference: true,
-        signal: session.signal,
+      const factor = vaeFactor(config);
+      const shape =
+        kind === "encode"
+          ? [1, inHeight / factor, inWidth / factor, 2 * config.latentChannels]
+          : [1, inHeight * factor, inWidth * factor, config.outChannels];
+      const data = await withScratch(session.gpu, async (scratch) => {
+        const { gpu, dtype } = session;
+        const map = (
+          [, height = 1, width = 1, channels = 1]: readonly number[],
+          buffer: GPUBuffer,
+        ) => ({ buffer, height, width, channels, dtype });
+        const from = map(input.shape, scratch.activation(input.shape, dtype, input.data));
+        const to = map(shape, scratch.activation(shape, dtype));
+        await runTiledVae(pass, from, mapSource(gpu, from), mapSink(gpu, to), {
+          tileSize: parameters.number("tile_size"),
+          pad: parameters.number("pad"),
+          reference: true,
+          signal: session.signal,
+        });
+        return readActivation(gpu, to.buffer, shape, dtype);
       });
-      const result = { [outputName]: tensor };
+      const result = { [outputName]: { shape, data } };
       compared.push(...(await compareResults(golden, session.dtype, result)));
     }
     return compared;
   };
 
+/** Partials [partials, quads · 8] of a tile as one row. */
+const mergedStatistics: CaseRunner = async ({ golden, session: { gpu, dtype } }) => {
+  const { shape, data } = await golden.input("partials");
+  const [partials = 1, row = 8] = shape;
+  const pixels = golden.parameters.number("pixels");
+  const problem = { channels: row / 2, partials, pixels, tiles: null, first: 0 };
+  return withScratch(gpu, async (scratch) => {
+    const buffers = {
+      partials: scratch.activation(shape, "f32", data),
+      stats: scratch.activation([row], "f32"),
+    };
+    await runPlan(gpu, mergeStats.plan(problem, gpu.caps), buffers);
+    const stats = await readActivation(gpu, buffers.stats, [row], "f32");
+    return [await compareValues(golden, dtype, "stats", stats)];
+  });
+};
+
 /** By the `op` of a case. */
 export const TILING_OPS: Readonly<Record<string, CaseRunner>> = {
   tile_weights: tileWeights,
   tile_starts: tileStartTable,
+  merge_stats: mergedStatistics,
 };
 
 /** By the first word of a case's `model`. */

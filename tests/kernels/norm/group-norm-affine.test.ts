@@ -1,10 +1,5 @@
 import { describe, expect, it } from "vitest";
 import { BASELINE_CAPS } from "../../../src/gpu/caps.ts";
-import {
-  affineFromMoments,
-  groupMoments,
-  mergeGroupMoments,
-} from "../../../src/kernels/norm/group-moments.ts";
 import type { GroupNormAffineProblem } from "../../../src/kernels/norm/group-norm-affine.ts";
 import {
   groupNormAffine,
@@ -108,67 +103,4 @@ it("groupNormAffine.cost counts every operand once", () => {
     bytesWritten: groupNormAffineByteLength(1, 18),
   });
   expect(groupNormAffineByteLength(2, 18)).toBe(2 * 2 * 20 * 4);
-});
-
-describe("moments on the CPU", () => {
-  // Two strips (2 and 1 pixels) of one channel with values 1, 3 | 8: mean 4, variance (9 + 1 + 16) / 3.
-  const problem: GroupNormAffineProblem = {
-    batch: 1,
-    sources: [{ channels: 1, partials: 2, pixels: 3, tiles: null, channelsPerEntry: 1, first: 0 }],
-    numGroups: 1,
-    eps: 1e-5,
-    isStacked: false,
-  };
-  const partials = Float32Array.from([2, 0, 0, 0, 2, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0]);
-
-  it("combines strips of unequal length", () => {
-    const { mean, variance, count } = groupMoments([partials], problem);
-    expect(mean[0]).toBeCloseTo(4, 14);
-    expect(variance[0]).toBeCloseTo(26 / 3, 14);
-    expect(count[0]).toBe(3);
-  });
-
-  it("merges tiles, whatever their sizes", () => {
-    const part = (mean: number, variance: number, count: number) => ({
-      mean: Float64Array.of(mean),
-      variance: Float64Array.of(variance),
-      count: Float64Array.of(count),
-    });
-    const merged = mergeGroupMoments([part(0, 0, 0), part(2, 1, 2), part(8, 0, 1)]);
-    expect(merged.mean[0]).toBeCloseTo(4, 14);
-    expect(merged.variance[0]).toBeCloseTo(26 / 3, 14);
-    expect(merged.count[0]).toBe(3);
-    expect(() => mergeGroupMoments([merged, { ...merged, count: new Float64Array(2) }])).toThrow(
-      "groupNorm: tiles must have the same groups, got 1 and 2",
-    );
-  });
-
-  it("refuses partials of another size", () => {
-    expect(() => groupMoments([partials.subarray(1)], problem)).toThrow(
-      "groupNorm: statistics of source 0 need 16 values, got 15",
-    );
-    expect(() => groupMoments([], problem)).toThrow("got none");
-  });
-
-  it("makes the table with zeros in the padding", () => {
-    const affine = affineFromMoments(
-      Float64Array.of(1, -2),
-      Float64Array.of(3, 15),
-      [1, 2, 3, 4, 5, 6],
-      [0, 0, 1, 0, 0, 1],
-      2,
-      1,
-    );
-    expect([...affine]).toEqual([0.5, 1, 1.5, 1, 1.25, 1.5, 0, 0, -0.5, -1, -0.5, 2, 2.5, 4, 0, 0]);
-  });
-
-  it("refuses lengths that do not fit", () => {
-    const one = Float64Array.of(1);
-    expect(() => affineFromMoments(one, one, [1, 2, 3], [1, 2], 1, 1)).toThrow(
-      "groupNorm: gamma and beta must have the same multiple of numGroups as length, got 3, 2 and 1 groups",
-    );
-    expect(() => affineFromMoments(one, one, [1, 2], [1, 2], 2, 1)).toThrow(
-      "groupNorm: mean and variance must have 2 entries, got 1 and 1",
-    );
-  });
 });

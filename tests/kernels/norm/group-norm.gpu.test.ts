@@ -11,11 +11,6 @@ import {
   choosePartials,
   partialPixels,
 } from "../../../src/kernels/norm/channel-stats.ts";
-import {
-  affineFromMoments,
-  groupMoments,
-  mergeGroupMoments,
-} from "../../../src/kernels/norm/group-moments.ts";
 import type { GroupNormAffineProblem } from "../../../src/kernels/norm/group-norm-affine.ts";
 import {
   groupNormAffine,
@@ -24,7 +19,7 @@ import {
 import type { GroupNormSource } from "../../../src/kernels/norm/group-sums.ts";
 import { activation as activationReference } from "../../reference/activation.ts";
 import { splitStats } from "../../reference/channel-stats.ts";
-import { groupNorm, groupStatistics } from "../../reference/group-norm.ts";
+import { affineTable, groupNorm, groupStatistics } from "../../reference/group-norm.ts";
 import { expectClose } from "../../support/expect-close.ts";
 import { packRows, runKernel, unpackRows, useGpu } from "../../support/gpu.ts";
 import { uniformArray } from "../../support/random.ts";
@@ -337,107 +332,8 @@ it.each([1, 2, 4] as const)(
       { affine: groupNormAffineByteLength(1, channels) },
     );
     const { mean, variance } = groupStatistics(x, 1, pixels, channels, groups);
-    const wanted = affineFromMoments(mean, variance, gamma!, beta!, groups, eps);
+    const wanted = affineTable(mean, variance, gamma!, beta!, groups, eps);
     const got = new Float32Array((affine as Uint8Array<ArrayBuffer>).buffer);
     expectClose(got, wanted, [2, channels], { rtol: 1e-5, atol: 2e-5, nmse: 1e-9 });
   },
 );
-
-describe("groupMoments and affineFromMoments", () => {
-  const rows = TABLE.filter(({ dtype, height }) => dtype === "f32" && height <= 16);
-  it.each(named(rows))("%s", async (_, row) => {
-    const { batch, height, width, sources, groups, eps } = row;
-    const { channels, x, gamma, beta } = makeInputs(row);
-    const parts = [];
-    let from = 0;
-    for (const count of sources) {
-      parts.push(await runStats(row, sliceChannels(x, channels, from, count), count, setup.caps));
-      from += count;
-    }
-    const problem: GroupNormAffineProblem = {
-      batch,
-      sources: parts.map(({ source }) => source) as [GroupNormSource],
-      numGroups: groups,
-      eps,
-      isStacked: false,
-    };
-    const moments = groupMoments(
-      parts.map(({ stats }) => new Float32Array(stats.buffer)),
-      problem,
-    );
-    const reference = groupStatistics(x, batch, height * width, channels, groups);
-    const largest = x.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
-    expectClose(moments.mean, reference.mean, [batch, groups], {
-      rtol: 1e-6,
-      atol: largest * 2 ** -24,
-      nmse: 1e-12,
-    });
-    expectClose(moments.variance, reference.variance, [batch, groups], {
-      rtol: 1e-5,
-      atol: 1e-12,
-      nmse: 1e-10,
-    });
-    expect(moments.count.every((count) => count === (height * width * channels) / groups)).toBe(
-      true,
-    );
-
-    if (batch > 1) return;
-    const affine = affineFromMoments(moments.mean, moments.variance, gamma, beta, groups, eps);
-    const direct = await runKernel(
-      setup.gpu,
-      groupNormAffine.plan(problem, setup.caps),
-      {
-        ...Object.fromEntries(parts.map(({ stats }, k) => [`stats${k}`, stats])),
-        gamma: packRows(gamma, channels, "f32"),
-        beta: packRows(beta, channels, "f32"),
-      },
-      { affine: affine.byteLength },
-    );
-    const onGpu = new Float32Array((direct.affine as Uint8Array<ArrayBuffer>).buffer);
-    expectClose(onGpu, affine, [2, channels], { rtol: 1e-5, atol: 2e-5, nmse: 1e-9 });
-  });
-});
-
-it("merged moments of two tiles are those of the whole image", async () => {
-  const [height, width, channels, groups] = [12, 10, 24, 4];
-  const x = uniformArray(height * width * channels, 5, 3, 1).map(Math.fround);
-  const tile = async (y0: number, y1: number, overlap: number) => {
-    // The tile's buffer has `overlap` rows more on either side (where there are any); they do not count.
-    const [top, bottom] = [Math.max(0, y0 - overlap), Math.min(height, y1 + overlap)];
-    const rows = x.slice(top * width * channels, bottom * width * channels);
-    const region = { y0: y0 - top, y1: y1 - top, x0: 0, x1: width };
-    const plan = channelStats.plan(
-      { dtype: "f32", batch: 1, height: bottom - top, width, channels, region, partials: 3 },
-      setup.caps,
-    );
-    const { stats } = await runKernel(
-      setup.gpu,
-      plan,
-      { x: packRows(rows, channels, "f32") },
-      {
-        stats: channelStatsByteLength(1, 3, channels),
-      },
-    );
-    return groupMoments([new Float32Array((stats as Uint8Array<ArrayBuffer>).buffer)], {
-      batch: 1,
-      sources: [
-        {
-          channels,
-          partials: 3,
-          pixels: (y1 - y0) * width,
-          tiles: null,
-          channelsPerEntry: 1,
-          first: 0,
-        },
-      ],
-      numGroups: groups,
-      eps: 1e-5,
-      isStacked: false,
-    });
-  };
-  const merged = mergeGroupMoments([await tile(0, 7, 2), await tile(7, 12, 2)]);
-  const reference = groupStatistics(x, 1, height * width, channels, groups);
-  expectClose(merged.mean, reference.mean, [groups], { rtol: 1e-6, atol: 1e-7, nmse: 1e-12 });
-  expectClose(merged.variance, reference.variance, [groups], { rtol: 1e-6, atol: 0, nmse: 1e-12 });
-  expect([...merged.count]).toEqual(Array(groups).fill((height * width * channels) / groups));
-});

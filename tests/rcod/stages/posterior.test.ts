@@ -1,30 +1,11 @@
-/** The posterior on the host: moments at and beyond the clamp, and samples against doubles. */
+/** The posterior on the host: samples against doubles. */
 import { describe, expect, it } from "vitest";
-import { sampleLatents, splitMoments } from "../../../src/rcod/stages/posterior.ts";
+import { sampleLatents } from "../../../src/rcod/stages/posterior.ts";
 import { normals, sample } from "../../reference/posterior.ts";
 import { uniformSource } from "../../support/random.ts";
 
 /** mulberry32 adds this to its seed first, and gives 0 at the state 0. */
 const INCREMENT = 0x6d2b79f5;
-
-describe("splitMoments", () => {
-  it("scales means and keeps log-variances within −30 … 20, both included", () => {
-    const logvar = [-1e9, -30.5, -30, -29.5, -20.5, 0, 19.5, 20, 20.5, 1e9];
-    const moments = Float32Array.from(logvar.flatMap((value, i) => [i - 4, value]));
-    const split = splitMoments(moments, 1, 0.25);
-    expect([...split.mean]).toEqual(logvar.map((_, i) => 0.25 * (i - 4)));
-    expect([...split.logvar]).toEqual([-30, -30, -30, -29.5, -20.5, 0, 19.5, 20, 20, 20]);
-  });
-
-  it("cuts several channels", () => {
-    const moments = Float32Array.of(1, 2, 3, 4, 5, 6, 7, 8);
-    const { mean, logvar } = splitMoments(moments, 2, 2);
-    expect([[...mean], [...logvar]]).toEqual([
-      [2, 4, 10, 12],
-      [3, 4, 7, 8],
-    ]);
-  });
-});
 
 describe("sampleLatents", () => {
   it.each([
