@@ -69,12 +69,7 @@ export const imageToTensor: Kernel<ImageToTensorProblem, "pixel"> = defineKernel
       image: imageByteLength(imageWidth, imageHeight),
       y: width * height * 4 * dtypeByteLength(dtype),
     };
-    checkBindings(
-      "imageToTensor",
-      byteLengths,
-      caps,
-      "Convert it in tiles, or upload a smaller image",
-    );
+    checkBindings("imageToTensor", byteLengths, caps, "Use a smaller image");
     const header = {
       caps,
       dtype,

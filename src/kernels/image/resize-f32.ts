@@ -8,8 +8,7 @@
  * An `rgba8` source is a packed image that is read as 2·p/255 − 1 (three channels), so that a large image needs no copy
  * in floats.
  *
- * Limit: source and destination each fit one binding. The horizontal pass can run on stripes of rows: bind the rows of
- * source and destination with an offset.
+ * Limit: source and destination each fit one binding.
  */
 import type { DType } from "../../gpu/dtype.ts";
 import { dtypeByteLength } from "../../gpu/dtype.ts";
@@ -142,12 +141,7 @@ export const resizeF32: Kernel<ResizeF32Problem, "quad"> = defineKernel({
     }
   },
   dispatches(problem, caps) {
-    checkBindings(
-      "resizeF32",
-      byteLengths(problem),
-      caps,
-      "Run the horizontal pass in stripes of rows",
-    );
+    checkBindings("resizeF32", byteLengths(problem), caps, "Use a smaller image");
     const { srcType, dstDType, axis, width, height, outSize, taps } = problem;
     const QUADS = quadCount(problem.channels);
     const [outWidth, outHeight] = axis === "horizontal" ? [outSize, height] : [width, outSize];

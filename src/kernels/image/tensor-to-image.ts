@@ -77,7 +77,7 @@ export const tensorToImage: Kernel<TensorToImageProblem, "pixel"> = defineKernel
       x: srcWidth * srcHeight * 4 * dtypeByteLength(dtype),
       image: imageByteLength(dstWidth, dstHeight),
     };
-    checkBindings(OP, byteLengths, caps, "Decode in tiles, or assemble the image in stripes");
+    checkBindings(OP, byteLengths, caps, "Use a smaller image");
     const header = {
       caps,
       dtype,

@@ -57,7 +57,10 @@ export function tensorToLevels(
   { buffer, width, height }: DeviceImage,
   source: Pick<TensorToImageProblem, "srcWidth" | "srcHeight" | "dtype" | "rounding">,
   places: Pick<TensorToImageProblem, "srcX" | "srcY" | "dstX" | "dstY" | "width" | "height"> = {
-    ...{ srcX: 0, srcY: 0, dstX: 0, dstY: 0 },
+    srcX: 0,
+    srcY: 0,
+    dstX: 0,
+    dstY: 0,
     width,
     height,
   },
