@@ -36,17 +36,34 @@ export function isReader(image: object): image is ImageReader {
   return "read" in image;
 }
 
+/** The uploads of what calls have taken from the host; null before the first use. */
+const uploads = new WeakMap<RawImage, DeviceImage | null>();
+
 /**
  * The pixels as they are now, whatever the caller does with the object next; a reader reads when it is asked. Free them with
  * `releaseSource`.
  */
 export async function takeSource(gpu: Gpu, image: ImageSource): Promise<SourceImage | ImageReader> {
   if (isReader(image)) return image;
-  return isTexture(image) ? imageOfTexture(gpu, image) : copyOfImage(image);
+  if (isTexture(image)) return imageOfTexture(gpu, image);
+  const taken = copyOfImage(image);
+  uploads.set(taken, null);
+  return taken;
 }
 
 export function releaseSource(gpu: Gpu, image: SourceImage | ImageReader): void {
-  if (!isReader(image) && isOnDevice(image)) gpu.memory.release(image.buffer);
+  if (isReader(image)) return;
+  const onDevice = isOnDevice(image) ? image : uploads.get(image);
+  if (onDevice) gpu.memory.release(onDevice.buffer);
+}
+
+/** The pixels on the device. Those of a call are uploaded once. The caller frees the copy. */
+function uploadedCopy(gpu: Gpu, image: RawImage): DeviceImage {
+  let upload = uploads.get(image);
+  if (upload === undefined) return uploadImage(gpu, image);
+  upload ??= uploadImage(gpu, image);
+  uploads.set(image, upload);
+  return copyImage(gpu, upload);
 }
 
 /** Throws `ShapeError` unless `image` is what it says and can be read. */
@@ -97,7 +114,7 @@ export async function packedSource(
   image: SourceImage,
   { padded = null, keepsHidden = false }: SourceForm = {},
 ): Promise<DeviceImage> {
-  const packed = isOnDevice(image) ? copyImage(gpu, image) : uploadImage(gpu, image);
+  const packed = isOnDevice(image) ? copyImage(gpu, image) : uploadedCopy(gpu, image);
   try {
     const { width, height } = packed;
     if (!keepsHidden && mayHide(image)) {
