@@ -58,9 +58,9 @@ function plannedFit(
   const binding = Math.min(maxStorageBufferBindingSize, maxBufferSize);
   if (pixels * MAP_PIXEL_BYTES > binding) return false;
   const left = budgetBytes - pixels * PICTURE_PIXEL_BYTES;
-  // Tiles wait at least with one map of the full resolution: most sizes are ruled out without planning.
-  const widest = vae.blockOutChannels[0] ?? 1;
-  if (activationByteLength([height, width, widest], dtype) > left) return false;
+  // The decoder's first block at full resolution needs its input beside what it makes: this rules out most sizes without planning.
+  const [narrow = 1, wide = 0] = vae.blockOutChannels;
+  if (activationByteLength([height, width, narrow + wide], dtype) > left) return false;
   return (["decode", "encode"] as const).every((kind) => {
     const tileSize = chooseVaeTile(vae, caps, dtype, kind, height, width, {});
     const use =
