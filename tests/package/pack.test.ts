@@ -14,7 +14,7 @@ import { emptyPlace, mustRun, packTo, root, run } from "./support.ts";
 /**
  * Largest download of the library without a model, minified and gzipped, in bytes: what the main entry loads at once, and
  * that with what loads on demand: the reader of files of torch.save, other people's names and files, pictures of 16 bits,
- * and closer looks at servers.
+ * the VAE in tiles, and closer looks at servers.
  */
 const SIZE_AT_ONCE = 130_000;
 const SIZE_IN_ALL = 150_000;
@@ -174,7 +174,7 @@ describe("the package", () => {
       code,
       place,
     );
-    expect(found.trim()).toBe(`${join(installed, "goldens")} 40`);
+    expect(found.trim()).toBe(`${join(installed, "goldens")} 41`);
   });
 
   it("has source maps that lead to the sources", async () => {
@@ -256,7 +256,7 @@ describe("the package", () => {
     expect(chunks.map(({ code }) => code).join("\n")).toContain("workgroup_size"); // kernels are in
   });
 
-  it("is small, and only readers of others' files and deep pictures load on demand", async () => {
+  it("is small, and only readers of others' files, deep pictures and tiles load on demand", async () => {
     const output = await bundled({
       root: installed,
       build: {
@@ -287,9 +287,11 @@ describe("the package", () => {
       .flatMap(({ moduleIds }) => moduleIds.map((id) => relative(installed, id)))
       .map((id) => dirname(id).replaceAll("\\", "/"));
     expect([...new Set(onDemand)].toSorted()).toEqual([
+      "dist/src/kernels/norm", // statistics of tiles
       "dist/src/rcod/deep",
       "dist/src/rcod/loading",
       "dist/src/rcod/stages", // the search for NaN
+      "dist/src/rcod/tiles", // the VAE in tiles
       "dist/src/weights",
       "dist/src/weights/sources", // manifests, and files whose ETag changes
       "dist/src/weights/torch",

@@ -5,7 +5,6 @@ import { createImage, tensorToLevels } from "../images/image-ops.ts";
 import type { UpscaleOptions } from "../settings/options.ts";
 import type { TileSink } from "../tiles/device-map.ts";
 import { createMap, mapSink, mapSource } from "../tiles/device-map.ts";
-import { runTiledVae } from "../tiles/tiled-vae.ts";
 import { chooseVaeTile } from "../tiles/vae-tile-choice.ts";
 import { decoderNetwork } from "./call-networks.ts";
 import type { StageClock } from "./clock.ts";
@@ -70,7 +69,7 @@ async function decode(
   clock: StageClock,
   write: TileSink,
 ): Promise<void> {
-  const { gpu, configs, weights, programs, inspector } = context;
+  const { gpu, configs, programs, inspector } = context;
   clock.start("decode");
   await programs.enter("decode", clock.enterOptions(options.signal));
   const { vae } = configs;
@@ -83,8 +82,7 @@ async function decode(
     const tile = chooseVaeTile(vae, gpu.caps, dtype, "decode", workHeight, workWidth, options);
     if (tile !== null) {
       const latents = { buffer: input, height, width, channels, dtype };
-      const pass = programs.vaePass(configs, "decode", weights.vae);
-      await runTiledVae(pass, latents, mapSource(gpu, latents), write, {
+      await programs.runVaeInTiles(vae, "decode", latents, mapSource(gpu, latents), write, {
         tileSize: tile,
         reference: options.reference === true,
         ...clock.runOptions(options.signal),

@@ -15,7 +15,6 @@ import { vaeFactor } from "../settings/config.ts";
 import type { UpscaleOptions } from "../settings/options.ts";
 import type { TileSource } from "../tiles/device-map.ts";
 import { createMap, mapSink } from "../tiles/device-map.ts";
-import { runTiledVae } from "../tiles/tiled-vae.ts";
 import { chooseVaeTile } from "../tiles/vae-tile-choice.ts";
 import { adaptToImage } from "./adapt.ts";
 import { encoderNetwork, posteriorNetwork, tokensNetwork } from "./call-networks.ts";
@@ -131,7 +130,7 @@ export async function encodeLatents(
   options: UpscaleOptions,
   runOptions: (signal: AbortSignal | undefined) => RunOptions,
 ): Promise<GPUBuffer> {
-  const { gpu, configs, weights, programs, inspector } = context;
+  const { gpu, configs, programs, inspector } = context;
   const dtype = dtypeOf(context, "vae");
   const { vae } = configs;
   const { seed } = options;
@@ -151,8 +150,7 @@ export async function encodeLatents(
     const moments = createMap(gpu, "moments", shape, dtype);
     try {
       const size = { height: workHeight, width: workWidth };
-      const pass = programs.vaePass(configs, "encode", weights.vae);
-      await runTiledVae(pass, size, read, mapSink(gpu, moments), {
+      await programs.runVaeInTiles(vae, "encode", size, read, mapSink(gpu, moments), {
         tileSize: tile,
         reference: options.reference === true,
         ...runOptions(options.signal),

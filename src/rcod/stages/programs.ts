@@ -6,14 +6,13 @@ import { planGraph } from "../../graph/plan.ts";
 import type { RunProgram } from "../../graph/program.ts";
 import { Program } from "../../graph/program.ts";
 import { SlotPool } from "../../graph/slot-pool.ts";
-import type { DeviceWeights } from "../../graph/weights/device-weights.ts";
 import type { LoadedWeights } from "../loading/load.ts";
 import type { EnterOptions } from "../loading/part-loader.ts";
 import type { WeightStage } from "../networks/stage-graphs.ts";
 import { MODEL_PARTS } from "../networks/stage-graphs.ts";
+import type { VaeConfig } from "../settings/config.ts";
 import type { LoraPart } from "../settings/degradation-config.ts";
-import type { ModelConfigs } from "../settings/model-configs.ts";
-import type { VaePass } from "../tiles/tiled-vae.ts";
+import type { runTiledVae, VaePass } from "../tiles/tiled-vae.ts";
 import type { VaeKind } from "../tiles/vae-tiles.ts";
 import type { Network } from "./call-networks.ts";
 import type { Station } from "./fault-counters.ts";
@@ -78,10 +77,17 @@ export class StagePrograms {
     else await program.run(inputs, options);
   };
 
-  /** A pass of the VAE in tiles, whose programs take their turn with the others. */
-  vaePass({ vae }: ModelConfigs, kind: VaeKind, weights: DeviceWeights): VaePass {
-    const faults = this.faults.binding(kind);
-    return { gpu: this.#gpu, weights, config: vae, kind, pool: this.#pool, run: this.run, faults };
+  /** Runs the VAE in tiles, as `runTiledVae` does; their programs take their turn with the others. Loads on demand. */
+  async runVaeInTiles(
+    config: VaeConfig,
+    kind: VaeKind,
+    ...call: Parameters<typeof runTiledVae> extends [VaePass, ...infer R] ? R : never
+  ): Promise<void> {
+    const { vae: weights } = this.#weights;
+    if (weights === undefined) throw new Error("internal: this model has no vae");
+    const tiled = await import("../tiles/tiled-vae.ts");
+    const shared = { pool: this.#pool, run: this.run, faults: this.faults.binding(kind) };
+    await tiled.runTiledVae({ gpu: this.#gpu, weights, config, kind, ...shared }, ...call);
   }
 
   /**

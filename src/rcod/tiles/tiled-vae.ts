@@ -31,10 +31,7 @@ import { createMap, mapSink, mapSource } from "./device-map.ts";
 import type { TiledGraphOptions } from "./tiled-graph.ts";
 import { runTiledGraph } from "./tiled-graph.ts";
 import type { VaeKind } from "./vae-tiles.ts";
-import { exactVaeTiles, referenceTiles } from "./vae-tiles.ts";
-
-/** Margins of the released hook, in input pixels. */
-export const REFERENCE_PAD = { encode: 32, decode: 11 } as const;
+import { REFERENCE_PAD, exactVaeTiles, referenceTiles } from "./vae-tiles.ts";
 
 /** What runs, and where. */
 export interface VaePass {

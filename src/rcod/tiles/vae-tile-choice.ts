@@ -7,9 +7,8 @@ import { decoderGraph, encoderGraph } from "../networks/graphs.ts";
 import type { VaeConfig } from "../settings/config.ts";
 import { vaeFactor } from "../settings/config.ts";
 import type { UpscaleOptions } from "../settings/options.ts";
-import { REFERENCE_PAD } from "./tiled-vae.ts";
 import type { VaeKind } from "./vae-tiles.ts";
-import { vaeReach } from "./vae-tiles.ts";
+import { REFERENCE_PAD, vaeReach } from "./vae-tiles.ts";
 
 /** VAE tiles of the released program, in input pixels of encoder and decoder. */
 const REFERENCE_VAE_TILE = { encode: 1024, decode: 224 } as const;

@@ -11,6 +11,9 @@ import { checkIntegers } from "./tiling.ts";
 /** The direction of a pass. Its input has image pixels to encode and latent pixels to decode. */
 export type VaeKind = "encode" | "decode";
 
+/** Margins of the released hook, in input pixels. */
+export const REFERENCE_PAD = { encode: 32, decode: 11 } as const;
+
 /** One tile: what it reads, which of it counts in statistics, and where its result goes. */
 export interface Tile {
   /** Read from the input map. */
