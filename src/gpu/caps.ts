@@ -51,6 +51,8 @@ export interface CapsLimits {
 
 /** What a device can do. Variants and plans depend on nothing else of it. */
 export interface Caps {
+  /** Bytes that the activations and pictures of a call should stay within. Nothing tells how much memory a device has. */
+  readonly memoryBudget?: number;
   /** Vendor, as the adapter tells it; may be empty. */
   readonly vendor: string;
   /** Architecture, as the adapter tells it; may be empty. */

@@ -159,6 +159,11 @@ export function withVariants(gpu: Gpu, variants: NonNullable<Caps["variants"]>):
   return withCaps(gpu, { variants });
 }
 
+/** The same device for calls that stay within so many bytes, besides weights. */
+export function withMemoryBudget(gpu: Gpu, memoryBudget: number): Gpu {
+  return withCaps(gpu, { memoryBudget });
+}
+
 /**
  * The same device, with its matrix units in `caps.matrixUnits`. Where it has the feature, a probe runs a product of a
  * few matrices on it. Never rejects: `caps.matrixRefusal` says why there are none.

@@ -1,8 +1,8 @@
 /** WebGPU in Node through the npm package `webgpu` (Dawn), or whatever `navigator.gpu` already offers (Deno). */
-import { tmpdir } from "node:os";
+import { freemem, tmpdir } from "node:os";
 import { adapterNames, isSoftwareAdapter } from "../gpu/caps.ts";
 import type { Gpu, GpuOptions } from "../gpu/device.ts";
-import { requestGpu } from "../gpu/device.ts";
+import { requestGpu, withMemoryBudget } from "../gpu/device.ts";
 import { DeviceError, messageOf } from "../gpu/errors.ts";
 import { pollPatiently } from "./patient-polling.ts";
 
@@ -54,6 +54,11 @@ function quietVulkanLoader(): void {
   if (process.platform === "linux") process.env["XDG_RUNTIME_DIR"] ??= tmpdir();
 }
 
+/** More makes no picture faster: caches are smaller by far. */
+const MOST_SOFTWARE_BUDGET = 1024 ** 3;
+/** Of what is free: pixels, files and weights are there too. */
+const SOFTWARE_SHARE = 0.5;
+
 /**
  * A device in Node or Deno; see `requestGpu`. `RCOD_WITHOUT_FEATURES` in the environment lists features, with commas
  * between, that are not used either: to compare a machine with and without them.
@@ -66,9 +71,14 @@ export async function requestNodeGpu(options: NodeGpuOptions = {}): Promise<Gpu>
     withoutFeatures: [...withoutFeatures, ...listed],
     gpu: await nodeGpuProvider(toggles),
   });
-  if (gpu.caps.isSoftware) pollPatiently(); // a GPU computes with cores of its own
-  return gpu;
+  if (!gpu.caps.isSoftware) return gpu; // it has cores and memory of its own
+  pollPatiently();
+  return withMemoryBudget(gpu, softwareBudget());
 }
+
+/** A software adapter's memory is the machine's. */
+const softwareBudget = (): number =>
+  Math.round(Math.min(MOST_SOFTWARE_BUDGET, freemem() * SOFTWARE_SHARE));
 
 /** What an adapter says it is. */
 export interface FoundAdapter {

@@ -7,6 +7,7 @@ import {
   adoptDevice,
   requestGpu,
   withMatrixUnits,
+  withMemoryBudget,
   withOwnErrors,
   withVariants,
 } from "../gpu/device.ts";
@@ -20,6 +21,7 @@ import {
   callback,
   checkOptions,
   flag,
+  integer,
   objectValue,
   oneOf,
   shown,
@@ -79,6 +81,11 @@ export interface LoadOptions extends VariantOptions {
    * load. Default: from the first call on.
    */
   readonly prepareFor?: PreparedCall;
+  /**
+   * Bytes on the device that activations and pictures of a call should stay within, besides weights: larger pictures are computed in
+   * tiles, then in regions. At least 64 MiB. Default: 2 GiB; on a software adapter in Node half of the free memory, 1 GiB at most.
+   */
+  readonly memoryBudget?: number;
   /** Refuse tensors that the model does not use, instead of telling `onWarning`. Default false. */
   readonly strict?: boolean;
   /** Hears what of the files was left out or assumed, in one sentence each. Default: nobody. */
@@ -185,10 +192,14 @@ export class RcodModel {
   }
 }
 
+/** A region of the least size fits, whatever the model. */
+const LEAST_BUDGET = 64 * 1024 ** 2;
+
 const LOAD_RULES: OptionRules<LoadOptions> = {
   gpu: objectValue,
   precision: oneOf("auto", "f32", "f16"),
   lowMemory: flag,
+  memoryBudget: integer(LEAST_BUDGET, Infinity, " bytes"),
   prepareFor: objectValue,
   strict: flag,
   onWarning: callback,
@@ -215,7 +226,14 @@ export async function loadModel(
 ): Promise<RcodModel> {
   checkOptions("loadModel", options, LOAD_RULES);
   if (options.prepareFor) checkOptions("prepareFor", options.prepareFor, SIZE_RULES);
-  const { signal, onProgress, precision = "auto", lowMemory = false, prepareFor } = options;
+  const {
+    signal,
+    onProgress,
+    precision = "auto",
+    lowMemory = false,
+    prepareFor,
+    memoryBudget,
+  } = options;
   signal?.throwIfAborted();
   const model = modelFiles(source);
   if (model.assumption !== undefined) options.onWarning?.(model.assumption);
@@ -232,7 +250,8 @@ export async function loadModel(
   let planned: PlannedNetworks | undefined;
   try {
     const variants = modelVariants(gpu, configs, dtype, options, signal);
-    const tuned = withVariants(gpu, await abortable(variants, signal));
+    const measured = withVariants(gpu, await abortable(variants, signal));
+    const tuned = memoryBudget === undefined ? measured : withMemoryBudget(measured, memoryBudget);
     const mayWiden = precision === "auto";
     const loaded: { weights?: ModelWeights } = {};
     planned = new PlannedNetworks(

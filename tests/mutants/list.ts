@@ -435,7 +435,7 @@ const STAGES: readonly Mutant[] = [
     ["rcod/tiles/vae-tile-choice.test.ts"],
     [
       ["> side ? toInput(side)", ">= side ? toInput(side)"],
-      ["bytes <= DEVICE_BUDGET_BYTES", "bytes <= 2 * DEVICE_BUDGET_BYTES"],
+      ["bytes <= budgetOf(caps)", "bytes <= 2 * budgetOf(caps)"],
     ],
   ),
   ...changes(

@@ -17,8 +17,11 @@ const REFERENCE_VAE_TILE = { encode: 1024, decode: 224 } as const;
  * With 128 MiB bindings the full model takes 256, because margins nearly double a tile of 512.
  */
 const AUTO_VAE_TILES = [512, 256, 128, 64] as const;
+/** Where nobody says what a call may take. */
+const DEFAULT_BUDGET_BYTES = 2 * 1024 ** 3;
+
 /** Device bytes for activations and pictures. A pass that takes more is tiled, even where every binding would fit. */
-export const DEVICE_BUDGET_BYTES = 2 * 1024 ** 3;
+export const budgetOf = ({ memoryBudget = DEFAULT_BUDGET_BYTES }: Caps): number => memoryBudget;
 
 /** Slots of untiled passes, by device. Planning one takes as long as a frame, and every call asks. */
 const planned = new WeakMap<Caps, Map<string, readonly number[]>>();
@@ -80,7 +83,7 @@ export function chooseVaeTile(
     if (activationByteLength([h, w, widest], dtype) > binding) return false;
     const slots = untiledSlots(vae, caps, dtype, kind, h, w);
     const bytes = slots.reduce((sum, slot) => sum + slot, 0);
-    return bytes <= DEVICE_BUDGET_BYTES && Math.max(...slots) <= binding;
+    return bytes <= budgetOf(caps) && Math.max(...slots) <= binding;
   };
   if (fits(height, width)) return null;
   const reach = vaeReach(vae, kind);

@@ -10,7 +10,7 @@ import type { VaeConfig } from "../settings/config.ts";
 import { vaeFactor } from "../settings/config.ts";
 import type { ModelConfigs } from "../settings/model-configs.ts";
 import { TILED_WITHOUT, cutsOf, mostWaitingBytes } from "./segments.ts";
-import { DEVICE_BUDGET_BYTES, chooseVaeTile, untiledSlots } from "./vae-tile-choice.ts";
+import { budgetOf, chooseVaeTile, untiledSlots } from "./vae-tile-choice.ts";
 import type { VaeKind } from "./vae-tiles.ts";
 import { exactVaeTiles } from "./vae-tiles.ts";
 
@@ -32,7 +32,7 @@ export function fitsWhole(
   dtype: DType,
   workHeight: number,
   workWidth: number,
-  budgetBytes: number = DEVICE_BUDGET_BYTES,
+  budgetBytes: number = budgetOf(caps),
 ): boolean {
   const answers = known.get(caps) ?? new Map<string, boolean>();
   known.set(caps, answers);
