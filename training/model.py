@@ -81,7 +81,7 @@ RCOD_CONFIG = {
     "color_fix": "wavelet",
     "upscale": 4,
     "min_size": 16,
-    "latent_tile": 160,  # 640 pixels: the usual picture goes through the U-Net whole
+    "latent_tile": 256,  # 1024 pixels: the usual picture, or region of one, goes through the U-Net whole
     "latent_overlap": 32,
 }
 
