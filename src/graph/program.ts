@@ -10,6 +10,7 @@ import { ShapeError } from "../gpu/shape.ts";
 import { recordPass, submit, submitPass } from "../gpu/submit.ts";
 import { readBytes, submittedWorkDone, uploadBytes } from "../gpu/transfer.ts";
 import { FAULTS } from "../gpu/wgsl.ts";
+import { workOf } from "../kernels/kernel.ts";
 import type { BindGroups } from "./execution/compiled-plans.ts";
 import { CompiledPlans } from "./execution/compiled-plans.ts";
 import type { Value } from "./ir/ir.ts";
@@ -22,8 +23,6 @@ import type { DeviceWeights } from "./weights/device-weights.ts";
 /** Work of one submit in flop-equivalents: about 100 ms on a software adapter, less on a slow GPU. */
 const SUBMIT_WORK_SOFTWARE = 1e8;
 const SUBMIT_WORK = 5e10;
-/** A byte moved counts like this many flops when submits are cut. */
-const FLOPS_PER_BYTE = 8;
 /** Submits under way at once: enough to keep the device busy, few enough to abort soon. */
 const SUBMITS_IN_FLIGHT = 2;
 
@@ -226,9 +225,7 @@ export class Program {
     const budget = gpu.caps.isSoftware ? SUBMIT_WORK_SOFTWARE : SUBMIT_WORK;
     const timed = gpu.caps.hasTimestampQuery ? onTimes : undefined;
     const most = timed ? PassTimer.MAX_PASSES : Infinity;
-    const works = this.plan.steps.map(
-      ({ cost }) => cost.flops + FLOPS_PER_BYTE * (cost.bytesRead + cost.bytesWritten),
-    );
+    const works = this.plan.steps.map(({ cost }) => workOf(cost));
     const total = works.slice(from, to).reduce((sum, work) => sum + work, 0);
     const inFlight: { done: Promise<void>; fraction: number }[] = [];
     const settleOldest = async (): Promise<void> => {

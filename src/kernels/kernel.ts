@@ -46,6 +46,13 @@ export interface Cost {
   readonly bytesWritten: number;
 }
 
+/** A byte moved takes about as long as this many floating-point operations. */
+export const FLOPS_PER_BYTE = 8;
+
+/** What a step takes in one figure, in floating-point operations. */
+export const workOf = ({ flops, bytesRead, bytesWritten }: Cost): number =>
+  flops + FLOPS_PER_BYTE * (bytesRead + bytesWritten);
+
 /**
  * A kernel. `P` is the problem: readonly plain data that decides the result completely (dtype, shapes,
  * eps, activation …), no optional field with a hidden default. `V` names the variants.
