@@ -28,6 +28,10 @@ export class PipelineCache {
   readonly #waiting = new Map<string, () => Promise<CompiledPipeline>>();
   #prepared = 0;
   #compileMs = 0;
+  /** Those that wait, since when, and how long others have before. */
+  #waiters = 0;
+  #waitingSince = 0;
+  #waitedMs = 0;
 
   constructor(device: GPUDevice, loss = new DeviceLoss(device)) {
     this.#device = device;
@@ -44,11 +48,23 @@ export class PipelineCache {
     return this.#compileMs;
   }
 
+  /** Wall time in which anybody has waited for a pipeline. */
+  get waitedMs(): number {
+    return this.#waitedMs + (this.#waiters > 0 ? performance.now() - this.#waitingSince : 0);
+  }
+
   /**
    * The pipeline for `code`, entry point `main`. Rejects with a `DeviceError` that names the kernel. What has failed is
    * tried again by the next call: memory may be free again.
    */
   get(label: string, code: string, bindings: readonly BindingAccess[]): Promise<CompiledPipeline> {
+    if (this.#waiters++ === 0) this.#waitingSince = performance.now();
+    return this.#get(label, code, bindings).finally(() => {
+      if (--this.#waiters === 0) this.#waitedMs += performance.now() - this.#waitingSince;
+    });
+  }
+
+  #get(label: string, code: string, bindings: readonly BindingAccess[]): Promise<CompiledPipeline> {
     let entry = this.#pipelines.get(code);
     if (entry === undefined) {
       this.#waiting.delete(code);
@@ -68,7 +84,7 @@ export class PipelineCache {
    */
   prepare(label: string, code: string, bindings: readonly BindingAccess[]): void {
     if (this.#pipelines.has(code) || this.#waiting.has(code)) return;
-    this.#waiting.set(code, () => this.get(label, code, bindings));
+    this.#waiting.set(code, () => this.#get(label, code, bindings));
     this.#beginNext();
   }
 

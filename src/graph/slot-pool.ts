@@ -22,7 +22,12 @@ export class SlotPool {
 
   /** Bytes of all slots. */
   get byteLength(): number {
-    return this.#buffers.reduce((sum, buffer) => sum + (buffer?.size ?? 0), 0);
+    return this.byteLengths.reduce((sum, bytes) => sum + bytes, 0);
+  }
+
+  /** Bytes of each slot. */
+  get byteLengths(): readonly number[] {
+    return this.#buffers.map((buffer) => buffer?.size ?? 0);
   }
 
   /** Makes slot i at least `byteLengths[i]` bytes. Growing a slot drops its contents. */
