@@ -10,6 +10,7 @@
 export type {} from "./web-types.ts";
 export { loadModel } from "./rcod/model.ts";
 export type { ImageInput, LoadOptions, RcodModel } from "./rcod/model.ts";
+export type { CallEstimate, EstimateOptions } from "./rcod/estimate-call.ts";
 export type { PreparedCall } from "./rcod/stages/planned-networks.ts";
 export type { TuningStore, TuningTable } from "./rcod/tuning/tuning-table.ts";
 export type {

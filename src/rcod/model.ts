@@ -26,6 +26,7 @@ import {
   oneOf,
   shown,
 } from "../options.ts";
+import type { CallEstimate, EstimateOptions } from "./estimate-call.ts";
 import type { ImageSource } from "./images/source-image.ts";
 import { isReader, isTexture } from "./images/source-image.ts";
 import type { CallPlan } from "./inspect/call-plan.ts";
@@ -56,6 +57,7 @@ import type { PreparedCall } from "./stages/planned-networks.ts";
 import { PlannedNetworks } from "./stages/planned-networks.ts";
 import type { VariantOptions } from "./tuning/model-variants.ts";
 import { VARIANT_RULES, modelVariants } from "./tuning/model-variants.ts";
+import { storedRates } from "./tuning/stored-rates.ts";
 
 /** How a model is loaded. */
 export interface LoadOptions extends VariantOptions {
@@ -176,6 +178,16 @@ export class RcodModel {
     return this.#pipeline.plan(options, options);
   }
 
+  /**
+   * What a call with a picture of `width` × `height` pixels and these options will take, without running anything: time, as far as
+   * earlier calls have shown it, memory, regions, and what would make it less. Takes no time worth telling once a size is known.
+   * @throws what `upscale` throws for such a size and such options
+   */
+  async estimate(options: EstimateOptions): Promise<CallEstimate> {
+    const { estimateCall } = await import("./estimate-call.ts");
+    return estimateCall(this.#pipeline.experience, options);
+  }
+
   /** Bytes on the device by purpose, of everything that shares its `Gpu`; textures given away are not counted. */
   memoryUse(): MemoryUse {
     return this.gpu.memory.use();
@@ -252,6 +264,7 @@ export async function loadModel(
     const variants = modelVariants(gpu, configs, dtype, options, signal);
     const measured = withVariants(gpu, await abortable(variants, signal));
     const tuned = memoryBudget === undefined ? measured : withMemoryBudget(measured, memoryBudget);
+    const rates = await abortable(storedRates(tuned, configs, dtype, options.tuningStore), signal);
     const mayWiden = precision === "auto";
     const loaded: { weights?: ModelWeights } = {};
     planned = new PlannedNetworks(
@@ -272,7 +285,8 @@ export async function loadModel(
       },
     });
     loaded.weights = weights;
-    return new RcodModel(new Pipeline(tuned, configs, weights, dtype, planned), tuned, !isOurs);
+    const pipeline = new Pipeline(tuned, configs, weights, dtype, planned, rates);
+    return new RcodModel(pipeline, tuned, !isOurs);
   } catch (error) {
     planned?.clear();
     if (!isOurs) gpu.destroy();

@@ -11,6 +11,11 @@ import type { DType } from "../gpu/dtype.ts";
 import { DeviceError } from "../gpu/errors.ts";
 import { submittedWorkDone } from "../gpu/transfer.ts";
 import { CallQueue } from "./call-queue.ts";
+import type { Experience } from "./estimate-call.ts";
+import { WorkOfCalls } from "./estimate/call-work.ts";
+import type { ForeseenCall } from "./estimate/foresee.ts";
+import { foresee } from "./estimate/foresee.ts";
+import { Rates } from "./estimate/rates.ts";
 import type { Geometry } from "./images/geometry.ts";
 import { readRectangle, readerOf } from "./images/image-reader.ts";
 import { checkMask, latentMask } from "./images/realism-mask.ts";
@@ -39,6 +44,7 @@ import {
   upscaleInRegions,
 } from "./regions/region-call.ts";
 import { deliverWhole } from "./regions/region-sink.ts";
+import { encodedSamples } from "./regions/whole-facts.ts";
 import { vaeFactor } from "./settings/config.ts";
 import type { ModelConfigs } from "./settings/model-configs.ts";
 import type {
@@ -70,8 +76,6 @@ import { StagePrograms } from "./stages/programs.ts";
 import { readLost, repair } from "./stages/repair.ts";
 import type { TimestepSettings } from "./stages/timestep-choice.ts";
 import { chooseTimesteps, timestepSettings, timestepShares } from "./stages/timestep-choice.ts";
-import type { UnitWork } from "./stages/work-shares.ts";
-import { measureUnitWork, workShares } from "./stages/work-shares.ts";
 import { chooseRegions } from "./tiles/region-choice.ts";
 import type { RegionPlan } from "./tiles/region-plan.ts";
 import { readRectangle as regionRectangle } from "./tiles/region-plan.ts";
@@ -107,7 +111,8 @@ export class Pipeline {
   readonly #planned: PlannedNetworks;
   readonly #cache: EncodedCache;
   readonly #queue = new CallQueue();
-  #unitWork: UnitWork | undefined;
+  /** What calls are, and what earlier ones took. */
+  readonly experience: Experience;
   #modules: StageModules | undefined;
   /** Aborted by `dispose`, which ends the call under way. */
   readonly #disposal = new AbortController();
@@ -118,12 +123,15 @@ export class Pipeline {
     weights: ModelWeights,
     dtype: DType,
     planned = new PlannedNetworks(gpu, configs, (part) => weights[part]?.dtype ?? dtype),
+    rates = new Rates(),
   ) {
     this.configs = configs;
     this.dtype = dtype;
     this.#planned = planned;
     const programs = new StagePrograms(gpu, weights, planned);
     this.#context = { gpu, configs, weights, programs, dtype };
+    const work = new WorkOfCalls(configs, gpu.caps, dtype);
+    this.experience = { context: this.#context, work, rates };
     this.#cache = new EncodedCache(gpu);
   }
 
@@ -188,6 +196,7 @@ export class Pipeline {
         gpu.scopes.forget(); // what comes late is not the next call's
         throw resumable(error, call.output, call.regions?.state);
       } finally {
+        this.experience.rates.settle();
         await taken.then(
           (source) => releaseSource(gpu, source),
           () => undefined,
@@ -278,12 +287,15 @@ export class Pipeline {
     regions: Regions,
     source: SourceImage | ImageReader,
   ): Promise<AnyResult> {
-    const { gpu } = call.context;
+    const { gpu, configs } = call.context;
+    const { plan, state } = regions;
     this.#cache.drop(); // its memory is the regions'
     const reader = isReader(source) ? source : readerOf(gpu, source);
-    const own = callGeometry(this.configs, regionRectangle(regions.plan, FIRST), false);
-    const shares = this.#shares(own, call.options.realismMask ? 2 : 1, false);
-    const result = await upscaleInRegions(call.context, call, regions, reader, shares);
+    const own = callGeometry(configs, regionRectangle(plan, FIRST), false);
+    const left = plan.columns.length * plan.rows.length - state.done.size;
+    const samples = state.facts ? 0 : encodedSamples(configs, plan, call.settings);
+    const clock = this.#clock({ ...call, geometry: own, inRegions: { plan, left, samples } });
+    const result = await upscaleInRegions(call.context, call, regions, reader, clock);
     return { ...result, reused: [], ...this.#peaks() };
   }
 
@@ -294,13 +306,11 @@ export class Pipeline {
   }
 
   async #upscaleWhole(call: AcceptedCall, image: SourceImage): Promise<AnyResult> {
-    const { options, output, settings, geometry, mask, context } = call;
+    const { options, output, settings, mask, context } = call;
     const { inspector } = context;
     const { scopes } = context.gpu;
 
-    const ends = typeof mask === "number" ? 1 : 2;
-    const shares = this.#shares(geometry, ends, options.reference === true);
-    const clock = new StageClock(shares, options.onProgress, inspector);
+    const clock = this.#clock(call);
     const { programs } = context;
     const enter = clock.enterOptions(options.signal);
     try {
@@ -354,13 +364,10 @@ export class Pipeline {
     if (!isOfCall || this.configs.degradation) this.#cache.drop();
   }
 
-  #shares(
-    geometry: Geometry,
-    timesteps: number,
-    reference: boolean,
-  ): ReturnType<typeof workShares> {
-    this.#unitWork ??= measureUnitWork(this.configs, this.#context.gpu.caps, this.dtype);
-    return workShares(this.#unitWork, geometry, this.configs, timesteps, reference);
+  #clock(call: ForeseenCall): StageClock {
+    const { work, rates } = this.experience;
+    const { options, context } = call;
+    return new StageClock(foresee(work, rates, call), options.onProgress, context.inspector);
   }
 
   async #encode(
@@ -372,7 +379,7 @@ export class Pipeline {
     const mayReuse = options.reuse !== false && !inspector?.looksInto(["tokens", "encode"]);
     let encoded = mayReuse ? this.#cache.find(identity, geometry, options) : undefined;
     const reused = encoded ? ENCODING : [];
-    for (const stage of reused) clock.start(stage);
+    clock.skip(reused);
     context.programs.faults.clear(encoded ? CALL_STATIONS : STATIONS);
     if (encoded === undefined) {
       this.#cache.drop();

@@ -60,6 +60,7 @@ const RCOD = [
   "src/rcod/tuning",
   "src/rcod/regions",
   "src/rcod/stages",
+  "src/rcod/estimate",
   "src/rcod/deep",
   "src/rcod/inspect",
   "src/rcod/tiles",

@@ -2,8 +2,8 @@
 import { DeviceLostError } from "../../gpu/errors.ts";
 import type { Geometry } from "../images/geometry.ts";
 import type { Output } from "../images/textures.ts";
-import type { ImageReader, RunStage, UpscaleOptions } from "../settings/options.ts";
-import { StageClock } from "../stages/clock.ts";
+import type { ImageReader, UpscaleOptions } from "../settings/options.ts";
+import type { StageClock } from "../stages/clock.ts";
 import type { StageContext } from "../stages/context.ts";
 import { readLost } from "../stages/repair.ts";
 import type { TimestepSettings } from "../stages/timestep-choice.ts";
@@ -28,32 +28,26 @@ interface AcceptedRegions {
   readonly geometry: Geometry;
 }
 
-/** Computes what `regions` lacks; gives the pixels as `output` asks for them. `shares` are those of a region. */
+/** Computes what `regions` lacks; gives the pixels as `output` asks for them. */
 export async function upscaleInRegions(
   context: StageContext,
   { options, output, settings, geometry }: AcceptedRegions,
   { plan, state }: Regions,
   reader: ImageReader,
-  shares: ReadonlyMap<RunStage, number>,
+  clock: StageClock,
 ): Promise<RegionPixels & RegionsReport> {
   const { outWidth: width, outHeight: height } = geometry;
   const { channels, colorSpace } = reader;
   const form = { width, height, channels, ...(colorSpace && { colorSpace }) };
   const sink = regionSink(context.gpu, output, form, options, state);
-  const { onProgress, signal, regionOrder = output === "regions" ? "rows" : "middle" } = options;
-  let last = 0;
-  const clockOf = (done: number, of: number): StageClock =>
-    new StageClock(shares, (progress) => {
-      last = Math.max(last, (done + progress.fraction) / of);
-      onProgress?.({ ...progress, fraction: last });
-    });
+  const { signal, regionOrder = output === "regions" ? "rows" : "middle" } = options;
   let isTaken = false;
   try {
-    await readLost(context, clockOf(0, 1).enterOptions(signal));
+    await readLost(context, clock.enterOptions(signal));
     const picture = { reader, plan, settings };
     const take = (part: FinishedPart): Promise<void> => sink.take(part);
     const ordered = { ...options, regionOrder };
-    const report = await runRegions(context, picture, ordered, state, take, clockOf);
+    const report = await runRegions(context, picture, ordered, state, take, clock);
     const pixels = await sink.finish();
     signal?.throwIfAborted();
     isTaken = true;

@@ -7,7 +7,7 @@ import { readRectangle as readPixels } from "../images/image-reader.ts";
 import { latentMask } from "../images/realism-mask.ts";
 import { vaeFactor } from "../settings/config.ts";
 import type { ModelConfigs } from "../settings/model-configs.ts";
-import type { RawImage, RunStage, UpscaleOptions, UpscaleReport } from "../settings/options.ts";
+import type { RawImage, UpscaleOptions, UpscaleReport } from "../settings/options.ts";
 import { callGeometry } from "../stages/call-networks.ts";
 import type { StageClock } from "../stages/clock.ts";
 import type { StageContext } from "../stages/context.ts";
@@ -51,8 +51,7 @@ export type RegionsReport = ChosenTimesteps &
   Pick<UpscaleReport, "timingsMs" | "regions">;
 
 /**
- * Computes the regions that `state` lacks. `take` gets every finished part; the next region waits for it. `clockOf` gives the clock
- * of the nth piece of work of so many.
+ * Computes the regions that `state` lacks. `take` gets every finished part; the next region waits for it.
  */
 export async function runRegions(
   context: StageContext,
@@ -60,7 +59,7 @@ export async function runRegions(
   options: UpscaleOptions,
   state: RegionState,
   take: (part: FinishedPart) => Promise<void>,
-  clockOf: (done: number, of: number) => StageClock,
+  clock: StageClock,
 ): Promise<RegionsReport> {
   const { gpu, programs } = context;
   const { reader, plan } = picture;
@@ -76,7 +75,7 @@ export async function runRegions(
     pixels.catch(() => undefined); // told when its turn comes
     return pixels;
   };
-  const timings = new Timings();
+  const enter = clock.enterOptions(signal);
   let numbers: NumbersReport = {};
   let tokens: WholeTokens | undefined;
   let ahead: Promise<RawImage> | undefined;
@@ -87,8 +86,6 @@ export async function runRegions(
       if (image === undefined) throw new Error("internal: a region without pixels");
       ahead = read(places[i + 1]);
       for (;;) {
-        const clock = clockOf(count - places.length + i, count);
-        const enter = clock.enterOptions(signal);
         programs.faults.clear(STATIONS);
         const isFirst = state.facts === undefined;
         if (state.facts === undefined) {
@@ -111,7 +108,7 @@ export async function runRegions(
         }
         await gpu.scopes.settled();
         numbers = told;
-        timings.add(clock.finish());
+        clock.pause();
         state.done.add(place.row * columns + place.column);
         for (const part of state.blend.add(place, made.image)) await take(part);
         break;
@@ -123,7 +120,7 @@ export async function runRegions(
   }
   const chosen = state.facts?.chosen;
   if (chosen === undefined) throw new Error("internal: regions without a timestep");
-  return { ...chosen, ...numbers, timingsMs: timings.sums, regions: count };
+  return { ...chosen, ...numbers, timingsMs: clock.finish(), regions: count };
 }
 
 /** The pixels that one region makes of the result, and the faults of its networks. */
@@ -185,18 +182,3 @@ function regionGeometry(configs: ModelConfigs, plan: RegionPlan, place: RegionPl
 /** Another one for each region: equal noise would repeat over the picture. */
 const regionSeed = (seed: number, { columns }: RegionPlan, place: RegionPlace): number =>
   (seed + place.row * columns.length + place.column) % 2 ** 32;
-
-class Timings {
-  readonly sums: Record<RunStage, number> = {
-    preprocess: 0,
-    tokens: 0,
-    encode: 0,
-    unet: 0,
-    decode: 0,
-    color: 0,
-  };
-
-  add(timings: Readonly<Record<RunStage, number>>): void {
-    for (const stage of Object.keys(this.sums) as RunStage[]) this.sums[stage] += timings[stage];
-  }
-}

@@ -3,6 +3,7 @@ import { enlargeSource } from "../images/enlarged-source.ts";
 import { readRectangle as readPixels } from "../images/image-reader.ts";
 import type { Survey } from "../images/survey.ts";
 import { surveyPicture } from "../images/survey.ts";
+import type { ModelConfigs } from "../settings/model-configs.ts";
 import type { ImageReader, RawImage, UpscaleOptions } from "../settings/options.ts";
 import { estimateDegradation, mergeFor } from "../stages/adapt.ts";
 import { callGeometry } from "../stages/call-networks.ts";
@@ -41,13 +42,14 @@ export async function wholeFacts(
   clock: StageClock,
 ): Promise<{ readonly facts: WholeFacts; readonly tokens: WholeTokens }> {
   const { reader, plan, settings } = picture;
-  clock.start("preprocess");
+  clock.startApart("preprocess");
   const { signal } = options;
   const survey = await surveyPicture(reader, previewSide(plan), signal);
   const tokens = await wholeTokens(context, survey.preview, options, clock);
   try {
     const isAdapted = context.configs.degradation !== null;
     const samples = isAdapted || isAutomatic(settings) ? sampled(plan) : [];
+    if (isAdapted) clock.startApart("encode");
     const degradations = isAdapted
       ? await ofSamples(picture, samples, signal, (image) =>
           estimateDegradation(context, image, { signal }),
@@ -69,6 +71,13 @@ export async function wholeFacts(
     throw error;
   }
 }
+
+/** How many regions `wholeFacts` encodes. */
+export const encodedSamples = (
+  { degradation }: ModelConfigs,
+  plan: RegionPlan,
+  settings: TimestepSettings,
+): number => (degradation === null && isAutomatic(settings) ? sampled(plan).length : 0);
 
 /** What `wholeFacts` leaves on the device, made again. */
 export async function restoreWhole(

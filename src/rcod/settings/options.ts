@@ -90,8 +90,13 @@ export interface Progress {
   readonly stage: Stage;
   /** 0 … 1 within the stage. */
   readonly stageFraction: number;
-  /** 0 … 1 of the whole call, never decreasing. */
+  /** 0 … 1 of the whole call, by the time that its parts should take; never decreasing. */
   readonly fraction: number;
+  /**
+   * Milliseconds to the end of the call, from the times of earlier ones on this device and from the pace of this one. Absent
+   * while it would be a guess: on a device that is not known yet, and while a model loads.
+   */
+  readonly leftMs?: number;
   /** While loading. */
   readonly bytesLoaded?: number;
   /** While loading: bytes of all weights. */

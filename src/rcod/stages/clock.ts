@@ -1,13 +1,14 @@
 /** A call's times and progress. */
 import type { RunOptions } from "../../graph/program.ts";
+import type { Forecast } from "../estimate/forecast.ts";
 import type { Inspector } from "../inspect/inspector.ts";
 import { NETWORK_STAGES } from "../inspect/stage-modules.ts";
 import type { EnterOptions } from "../loading/part-loader.ts";
 import type { Progress, RunStage } from "../settings/options.ts";
 
-/** Times the stages of one call and turns their progress into one figure that never falls. */
+/** Times the stages of one call and tells how far it is. */
 export class StageClock {
-  readonly #shares: ReadonlyMap<RunStage, number>;
+  readonly #forecast: Forecast;
   readonly #report: ((progress: Progress) => void) | undefined;
   readonly #inspector: Inspector | undefined;
   readonly #timings: Record<RunStage, number> = {
@@ -18,47 +19,54 @@ export class StageClock {
     decode: 0,
     color: 0,
   };
-  readonly #ended = new Set<RunStage>();
   #stage: RunStage | undefined;
   #startedAt = 0;
-  #before = 0;
-  #fraction = 0;
 
-  /** `shares` of the stages add up to 1. */
-  constructor(
-    shares: ReadonlyMap<RunStage, number>,
-    report?: (progress: Progress) => void,
-    inspector?: Inspector,
-  ) {
-    this.#shares = shares;
+  /** `forecast` hears of nobody else. */
+  constructor(forecast: Forecast, report?: (progress: Progress) => void, inspector?: Inspector) {
+    this.#forecast = forecast;
     this.#report = report;
     this.#inspector = inspector;
   }
 
+  /** Names stages that need not run. */
+  skip(stages: readonly RunStage[]): void {
+    this.#forecast.skip(stages);
+    for (const stage of stages) this.start(stage);
+  }
+
   /** Ends the stage under way and begins the next. */
   start(stage: RunStage): void {
-    this.#end();
-    this.#stage = stage;
-    this.#startedAt = performance.now();
-    this.progress(0);
+    this.#start(stage, true);
+  }
+
+  /** The same for work unlike what the stage was foreseen for: it counts in the times alone. */
+  startApart(stage: RunStage): void {
+    this.#start(stage, false);
+  }
+
+  /** Ends the stage under way, where others have their turn before the next. */
+  pause(): void {
+    if (this.#stage === undefined) return;
+    this.#timings[this.#stage] += performance.now() - this.#startedAt;
+    this.#forecast.end();
+    this.#stage = undefined;
   }
 
   /** Fraction of the present stage that is done. */
   progress(stageFraction: number): void {
     if (this.#stage === undefined) return;
-    const share = this.#share(this.#stage);
-    this.#fraction = Math.min(1, Math.max(this.#fraction, this.#before + share * stageFraction));
-    this.#report?.({ stage: this.#stage, stageFraction, fraction: this.#fraction });
+    this.#forecast.report(stageFraction);
+    this.#tell({ stage: this.#stage, stageFraction });
   }
 
   /** Options for loading weights within a stage: reported as stage "load", which adds nothing to the fraction. */
   enterOptions(signal: AbortSignal | undefined): EnterOptions {
     return {
       onProgress: (bytesLoaded, bytesTotal) =>
-        this.#report?.({
+        this.#tell({
           stage: "load",
           stageFraction: bytesTotal > 0 ? bytesLoaded / bytesTotal : 1,
-          fraction: this.#fraction,
           bytesLoaded,
           bytesTotal,
         }),
@@ -78,22 +86,22 @@ export class StageClock {
 
   /** Ends the last stage; wall milliseconds of each. */
   finish(): Readonly<Record<RunStage, number>> {
-    this.#before = 1; // rounding of the shares aside
-    this.progress(1);
-    this.#end();
+    this.#report?.({ stage: this.#stage ?? "color", stageFraction: 1, fraction: 1, leftMs: 0 });
+    this.pause();
     return { ...this.#timings };
   }
 
-  #end(): void {
-    if (this.#stage === undefined) return;
-    this.#timings[this.#stage] += performance.now() - this.#startedAt;
-    this.#before += this.#share(this.#stage);
-    this.#ended.add(this.#stage);
-    this.#stage = undefined;
+  #start(stage: RunStage, isForeseen: boolean): void {
+    this.pause();
+    this.#stage = stage;
+    this.#startedAt = performance.now();
+    this.#forecast.begin(stage, isForeseen);
+    this.progress(0);
   }
 
-  /** A stage that starts again has spent its share. */
-  #share(stage: RunStage): number {
-    return this.#ended.has(stage) ? 0 : (this.#shares.get(stage) ?? 0);
+  #tell(progress: Omit<Progress, "fraction" | "leftMs">): void {
+    if (this.#report === undefined) return;
+    const { fraction, leftMs } = this.#forecast;
+    this.#report({ ...progress, fraction, ...(leftMs !== undefined && { leftMs }) });
   }
 }

@@ -40,6 +40,11 @@ export class StagePrograms {
     this.faults = new FaultCounters(gpu);
   }
 
+  /** Bytes of the slots that are there. */
+  get slotBytes(): readonly number[] {
+    return this.#pool.byteLengths;
+  }
+
   /** A compiled network. One size per name is kept: another size, or other captures, replace it. Pipelines stay cached. */
   async get(
     { key: sizeKey, part, build }: Network,

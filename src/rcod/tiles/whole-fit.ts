@@ -9,6 +9,7 @@ import { vaeDecoderHead, vaeDecoderTail, vaeEncoderHead, vaeEncoderTail } from "
 import type { VaeConfig } from "../settings/config.ts";
 import { vaeFactor } from "../settings/config.ts";
 import type { ModelConfigs } from "../settings/model-configs.ts";
+import type { UpscaleOptions } from "../settings/options.ts";
 import { TILED_WITHOUT, cutsOf, mostWaitingBytes } from "./segments.ts";
 import { budgetOf, chooseVaeTile, untiledSlots } from "./vae-tile-choice.ts";
 import type { VaeKind } from "./vae-tiles.ts";
@@ -62,17 +63,35 @@ function plannedFit(
   const [narrow = 1, wide = 0] = vae.blockOutChannels;
   if (activationByteLength([height, width, narrow + wide], dtype) > left) return false;
   return (["decode", "encode"] as const).every((kind) => {
-    const tileSize = chooseVaeTile(vae, caps, dtype, kind, height, width, {});
-    const use =
-      tileSize === null
-        ? { slots: untiledSlots(vae, caps, dtype, kind, height, width), others: 0 }
-        : tiledUse(vae, caps, dtype, kind, height, width, tileSize);
-    const bytes = use.slots.reduce((sum, slot) => sum + slot, use.others);
-    return Math.max(...use.slots) <= binding && bytes <= left;
+    const { slots, others } = vaeUse(vae, caps, dtype, kind, height, width, {});
+    const bytes = slots.reduce((sum, slot) => sum + slot, others);
+    return Math.max(...slots) <= binding && bytes <= left;
   });
 }
 
-/** Bytes of a pass in tiles: of its slots, and of all else. */
+/** Bytes that a pass of the VAE takes: of its slots, and of all else. */
+export interface VaeUse {
+  readonly slots: readonly number[];
+  readonly others: number;
+  readonly isTiled: boolean;
+}
+
+/** What a pass over a picture of this size takes on a device. */
+export function vaeUse(
+  vae: VaeConfig,
+  caps: Caps,
+  dtype: DType,
+  kind: VaeKind,
+  height: number,
+  width: number,
+  options: Pick<UpscaleOptions, "tile" | "reference">,
+): VaeUse {
+  const tileSize = chooseVaeTile(vae, caps, dtype, kind, height, width, options);
+  return tileSize === null
+    ? { slots: untiledSlots(vae, caps, dtype, kind, height, width), others: 0, isTiled: false }
+    : { ...tiledUse(vae, caps, dtype, kind, height, width, tileSize), isTiled: true };
+}
+
 function tiledUse(
   vae: VaeConfig,
   caps: Caps,
@@ -81,7 +100,7 @@ function tiledUse(
   height: number,
   width: number,
   tileSize: number,
-): { readonly slots: readonly number[]; readonly others: number } {
+): Pick<VaeUse, "slots" | "others"> {
   const factor = vaeFactor(vae);
   const [latentHeight, latentWidth] = [height / factor, width / factor];
   const middle = [1, latentHeight, latentWidth, vae.blockOutChannels.at(-1) ?? 1];

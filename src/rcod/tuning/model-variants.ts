@@ -76,6 +76,6 @@ export async function rememberedVariants(
 }
 
 /** The stored text; null also where reading fails, as in private windows. */
-async function storedText(store: TuningStore | undefined): Promise<string | null> {
+export async function storedText(store: TuningStore | undefined): Promise<string | null> {
   return (await store?.read().catch(() => null)) ?? null;
 }

@@ -56,17 +56,29 @@ export function withTable(text: string | null, table: TuningTable): string {
   const others = parseTables(text).filter(
     ({ adapter, dtype }) => adapter !== table.adapter || dtype !== table.dtype,
   );
-  const tables = [table, ...others].slice(0, MOST_TABLES);
-  return `${JSON.stringify({ version: FORMAT, tables }, null, 1)}\n`;
+  return withList(text, "tables", [table, ...others].slice(0, MOST_TABLES));
 }
 
-function parseTables(text: string | null): readonly TuningTable[] {
-  if (text === null) return [];
+const parseTables = (text: string | null): readonly TuningTable[] =>
+  listIn(text, "tables").filter(isTable);
+
+/** A list of a stored text; empty where it has none. */
+export function listIn(text: string | null, name: string): readonly unknown[] {
+  const list = parsed(text)[name];
+  return Array.isArray(list) ? list : [];
+}
+
+/** The stored text with another list in it. All else stays. */
+export function withList(text: string | null, name: string, list: readonly unknown[]): string {
+  return `${JSON.stringify({ ...parsed(text), version: FORMAT, [name]: list }, null, 1)}\n`;
+}
+
+function parsed(text: string | null): Readonly<Record<string, unknown>> {
   try {
-    const { version, tables } = JSON.parse(text) as { version?: unknown; tables?: unknown };
-    return version === FORMAT && Array.isArray(tables) ? tables.filter(isTable) : [];
+    const value = JSON.parse(text ?? "{}") as Readonly<Record<string, unknown>> | null;
+    return value?.["version"] === FORMAT ? value : {};
   } catch {
-    return [];
+    return {};
   }
 }
 
