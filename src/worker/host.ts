@@ -73,6 +73,11 @@ class ModelHost {
           return this.#model.upscale(image, { ...options, ...hooks });
         });
       }
+      case "estimate":
+        return this.#answer(request.call, async () => {
+          if (!this.#model) throw new Error("internal: estimate before load");
+          return this.#model.estimate(request.options);
+        });
       case "abort":
         return this.#aborts.get(request.call)?.abort();
       case "dispose":

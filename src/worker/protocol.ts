@@ -2,6 +2,7 @@
  * The messages between a page and its worker. The worker itself gets one message for each model, which brings a port;
  * all other messages go through the port. So models share a worker with one another and with other code.
  */
+import type { EstimateOptions } from "../rcod/estimate-call.ts";
 import type { ModelSources } from "../rcod/loading/model-source.ts";
 import type { RcodModel } from "../rcod/model.ts";
 import type { Progress, RawImage, UpscaleOptions } from "../rcod/settings/options.ts";
@@ -41,6 +42,7 @@ export type Request =
       readonly image?: RawImage | ImageBitmap;
       readonly options: Omit<UpscaleOptions, "signal" | "onProgress">;
     }
+  | { readonly kind: "estimate"; readonly call: number; readonly options: EstimateOptions }
   | { readonly kind: "abort"; readonly call: number }
   | { readonly kind: "dispose" };
 

@@ -2,6 +2,7 @@
 import type { DeviceLostError } from "../gpu/errors.ts";
 import { DeviceError } from "../gpu/errors.ts";
 import { ShapeError } from "../gpu/shape.ts";
+import type { CallEstimate, EstimateOptions } from "../rcod/estimate-call.ts";
 import { checkImage } from "../rcod/images/raw-image.ts";
 import type { RawImage, UpscaleOptions, UpscaleResult } from "../rcod/settings/options.ts";
 import { checkUpscaleOptions } from "../rcod/settings/upscale-rules.ts";
@@ -82,6 +83,19 @@ export class WorkerModel implements ModelFacts {
     // Not reached where call() throws: then nothing was sent.
     if (isNew) this.#sent = new WeakRef(image);
     return (await result) as UpscaleResult;
+  }
+
+  /**
+   * What a call with a picture of this size and these options will take: see `RcodModel.estimate`. Functions, a signal and
+   * `resume` stay here.
+   * @throws what `RcodModel.estimate` throws, of the same classes with the same messages
+   */
+  async estimate(options: EstimateOptions): Promise<CallEstimate> {
+    const { signal, onProgress: _progress, onRegion: _region, resume: _resume, ...sent } = options;
+    const estimate = this.#connection.call((call) => ({ kind: "estimate", call, options: sent }), {
+      signal,
+    });
+    return (await estimate) as CallEstimate;
   }
 
   /**

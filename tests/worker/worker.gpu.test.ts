@@ -57,6 +57,21 @@ function spyOnReplies(): () => { readonly reply: Reply; readonly transfer: reado
 afterEach(() => vi.restoreAllMocks());
 
 describe("the same as without a worker", () => {
+  it("estimates", async () => {
+    const own = await loadModel(`${server.address}/model`, { gpu: setup.gpu, precision: "f32" });
+    const options = { width: 9, height: 7, colorFix: "wavelet" } as const;
+    const expected = await own.estimate(options);
+    const onProgress = () => undefined;
+    const { signal } = new AbortController();
+    const estimate = await model.estimate({ ...options, onProgress, signal });
+    expect(estimate).toMatchObject({ outWidth: 36, outHeight: 28, regions: 1, work: expected.work });
+    own.dispose();
+    const refused = { width: 9, height: 7, tiles: 64 } as unknown as { width: number; height: number };
+    const error = await failure(model.estimate(refused));
+    expect(error).toBeInstanceOf(TypeError);
+    expect(error.message).toBe((await failure(own.estimate(refused))).message);
+  });
+
   it("facts, progress, result", async () => {
     const seen: Progress[] = [];
     const own = await loadModel(`${server.address}/model`, {
