@@ -20,7 +20,7 @@ const NO_STAGE_LABEL = "starting";
 const LABEL_WIDTH = Math.max(...Object.values(STAGE_LABEL).map((label) => label.length));
 const BAR_WIDTH = 24;
 
-/** Below these the time left would be a guess. */
+/** Below these the time left to load would be a guess. */
 const ESTIMATE_MIN_FRACTION = 0.03;
 const ESTIMATE_MIN_MS = 500;
 
@@ -43,6 +43,10 @@ export function estimateLeftMs(elapsedMs: number, fraction: number): number | un
   if (fraction < ESTIMATE_MIN_FRACTION || elapsedMs < ESTIMATE_MIN_MS) return undefined;
   return (elapsedMs * (1 - fraction)) / fraction;
 }
+
+/** What the engine says; it does not while a model loads or is converted. */
+const leftMsOf = ({ leftMs, stage, fraction }: Progress, elapsedMs: number): number | undefined =>
+  leftMs ?? (stage === "load" ? estimateLeftMs(elapsedMs, clamp(fraction)) : undefined);
 
 async function barDisplay(terminal: Terminal): Promise<ProgressDisplay> {
   const { default: cliProgress } = await import("cli-progress");
@@ -96,7 +100,7 @@ async function barDisplay(terminal: Terminal): Promise<ProgressDisplay> {
     },
     update(progress) {
       latest = progress;
-      const ms = estimateLeftMs(performance.now() - startedAt, clamp(progress.fraction));
+      const ms = leftMsOf(progress, performance.now() - startedAt);
       if (ms !== undefined) left = { ms, at: performance.now() };
       bar?.update(Math.floor(clamp(progress.fraction) * 1000));
     },
@@ -120,7 +124,7 @@ function lineDisplay(terminal: Terminal): ProgressDisplay {
       if (progress.stage === stage) return;
       stage = progress.stage;
       const fraction = clamp(progress.fraction);
-      const left = estimateLeftMs(performance.now() - startedAt, fraction);
+      const left = leftMsOf(progress, performance.now() - startedAt);
       const time = left === undefined ? "" : `, about ${formatLeft(left)} left`;
       const label = ownLabel ?? STAGE_LABEL[stage];
       terminal.note(`${subject}: ${label} (${Math.floor(fraction * 100)} %${time})`);

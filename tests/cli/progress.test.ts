@@ -6,10 +6,11 @@ import { recordingTerminal } from "./support/terminal.ts";
 
 afterEach(() => void vi.useRealTimers());
 
-const at = (stage: Progress["stage"], fraction: number): Progress => ({
+const at = (stage: Progress["stage"], fraction: number, leftMs?: number): Progress => ({
   stage,
   fraction,
   stageFraction: 0,
+  ...(leftMs !== undefined && { leftMs }),
 });
 
 it("estimates the time left once it is more than a guess", () => {
@@ -27,16 +28,19 @@ describe("createProgress", () => {
     display.update(at("encode", 0));
     display.update(at("encode", 0.1));
     vi.advanceTimersByTime(30_000);
-    display.update(at("unet", 0.25));
-    display.update(at("decode", 0.5));
+    display.update(at("unet", 0.25, 90_000));
+    display.update(at("decode", 0.5, 29_100));
+    display.update(at("color", 0.9)); // not known
     display.start("folder", "converting");
+    vi.advanceTimersByTime(8000);
     display.update(at("load", 0.5));
     display.stop();
     expect(terminal.stderr).toEqual([
       "photo.png: encoding (0 %)",
       "photo.png: denoising (25 %, about 1 min 30 s left)",
       "photo.png: decoding (50 %, about 30 s left)",
-      "folder: converting (50 %)",
+      "photo.png: colour fix (90 %)",
+      "folder: converting (50 %, about 8 s left)",
     ]);
   });
 
@@ -61,7 +65,7 @@ describe("createProgress", () => {
     expect(process.listenerCount("exit")).toBe(exitListeners + 1);
     display.update({ ...at("load", 0.25), bytesLoaded: 1024, bytesTotal: 4096 });
     vi.advanceTimersByTime(10_000);
-    display.update(at("unet", 0.5));
+    display.update(at("unet", 0.5, 10_000));
     vi.advanceTimersByTime(4000);
     display.stop();
     display.stop();
