@@ -64,9 +64,17 @@ describe("the same as without a worker", () => {
     const onProgress = () => undefined;
     const { signal } = new AbortController();
     const estimate = await model.estimate({ ...options, onProgress, signal });
-    expect(estimate).toMatchObject({ outWidth: 36, outHeight: 28, regions: 1, work: expected.work });
+    expect(estimate).toMatchObject({
+      outWidth: 36,
+      outHeight: 28,
+      regions: 1,
+      work: expected.work,
+    });
     own.dispose();
-    const refused = { width: 9, height: 7, tiles: 64 } as unknown as { width: number; height: number };
+    const refused = { width: 9, height: 7, tiles: 64 } as unknown as {
+      width: number;
+      height: number;
+    };
     const error = await failure(model.estimate(refused));
     expect(error).toBeInstanceOf(TypeError);
     expect(error.message).toBe((await failure(own.estimate(refused))).message);

@@ -30,15 +30,17 @@ export async function storedRates(
   const found = listIn(await storedText(store), LIST)
     .map(entryOf)
     .find((entry) => entry.name === name);
+  /** One after another. */
+  const write = async (before: Promise<void>, stages: RateRecord): Promise<void> => {
+    await before;
+    const text = await storedText(store);
+    const others = listIn(text, LIST).filter((entry) => entryOf(entry).name !== name);
+    const entries = [{ name, stages }, ...others].slice(0, MOST_ENTRIES);
+    await store.write(withList(text, LIST, entries)).catch(() => undefined);
+  };
   let last = Promise.resolve();
   return new Rates(found?.stages, (record) => {
-    const stages = rounded(record);
-    last = last.then(async () => {
-      const text = await storedText(store);
-      const others = listIn(text, LIST).filter((entry) => entryOf(entry).name !== name);
-      const entries = [{ name, stages }, ...others].slice(0, MOST_ENTRIES);
-      await store.write(withList(text, LIST, entries)).catch(() => undefined);
-    });
+    last = write(last, rounded(record));
   });
 }
 

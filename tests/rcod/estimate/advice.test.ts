@@ -24,7 +24,11 @@ it.each<[string, Partial<Alternatives>, string]>([
     { region: { work: 130, timeMs: 260_000, peakBytes: 300 * MB, regions: 9, side: 512 } },
     'With "region: 512" it takes 300 MiB of the device\'s memory instead of 1000 MiB, and 4 min instead of 3 min, in 9 regions.',
   ],
-  ["smaller regions that save nothing", { region: { work: 130, peakBytes: 950 * MB, regions: 9, side: 512 } }, ""],
+  [
+    "smaller regions that save nothing",
+    { region: { work: 130, peakBytes: 950 * MB, regions: 9, side: 512 } },
+    "",
+  ],
   [
     "no tiles",
     { untiled: { work: 60, timeMs: 120_000, peakBytes: 2000 * MB, regions: 1 } },

@@ -30,7 +30,10 @@ async function compared(
 ): Promise<number> {
   const estimate = await model.estimate({ width, height, ...options });
   const result = await model.upscale(testImage(width, height), options);
-  expect([estimate.outWidth, estimate.outHeight]).toEqual([result.image.width, result.image.height]);
+  expect([estimate.outWidth, estimate.outHeight]).toEqual([
+    result.image.width,
+    result.image.height,
+  ]);
   expect(estimate.regions).toBe(result.regions);
   return (estimate.peakBytes - before) / (result.peakBytes - before) - 1;
 }
@@ -146,7 +149,9 @@ describe("advice is what the estimate of the other call says", () => {
     const data = new Uint8Array(4).map((_, i) => (i % 2) * 255);
     const realismMask = { data, width: 2, height: 2, realism: 1 };
     const { advice } = await model.estimate({ width: 100, height: 100, realismMask, tile: 64 });
-    expect(advice.join("\n")).toMatch(/Without "tile" it takes \d+ % of the work[^]*Without "realismMask"/);
+    expect(advice.join("\n")).toMatch(
+      /Without "tile" it takes \d+ % of the work[^]*Without "realismMask"/,
+    );
     model.dispose();
   });
 });

@@ -34,7 +34,10 @@ describe.each([
     const factor = vaeFactor(configs.vae);
     const graphs = stageGraphs(configs, height * factor, width * factor, "f32");
     for (const name of ["tokens", "encode", "unet", "decode"] as const) {
-      const planned = planGraph(graphs[name], caps).steps.reduce((sum, { cost }) => sum + workOf(cost), 0);
+      const planned = planGraph(graphs[name], caps).steps.reduce(
+        (sum, { cost }) => sum + workOf(cost),
+        0,
+      );
       const ratio = workAt(measured[name], height * width * factor ** 2) / planned;
       // The UNet rounds halves of odd sides up, level by level.
       const isOdd = (height | width) % 2 === 1;
@@ -47,7 +50,8 @@ describe("a call", () => {
   const works = new WorkOfCalls(tiny, CPU, "f32");
   const geometry = { workWidth: 512, workHeight: 512 };
   const of = (...[shape]: Parameters<WorkOfCalls["of"]>) => works.of(shape);
-  const workIn = (call: ReturnType<typeof of>, stage: RunStage): number => call.get(stage)?.work ?? NaN;
+  const workIn = (call: ReturnType<typeof of>, stage: RunStage): number =>
+    call.get(stage)?.work ?? NaN;
   const whole = of({ geometry, options: {} });
 
   it("runs each stage once a region, and looks at the whole once", () => {
@@ -103,7 +107,9 @@ describe("runs of a masked UNet", () => {
   });
 
   it("count pixels that a part only touches", () => {
-    expect(runsOfMask([0, 255, 255, 255], 2, 255, [{ x: 0.5, y: 0, width: 0.6, height: 0.5 }])).toBe(2);
+    expect(
+      runsOfMask([0, 255, 255, 255], 2, 255, [{ x: 0.5, y: 0, width: 0.6, height: 0.5 }]),
+    ).toBe(2);
     expect(runsOfMask([0, 255, 255, 255], 2, 255, [{ x: 0, y: 0, width: 1, height: 1 }])).toBe(1);
   });
 });

@@ -43,7 +43,12 @@ it("gives them to the next model on the same device, and to no other", async () 
   const others = await Promise.all([
     storedRates(GPU, MODEL, "f16", store),
     storedRates(GPU, { ...MODEL, vae: {} } as unknown as ModelConfigs, "f32", store),
-    storedRates({ caps: { ...BASELINE_CAPS, vendor: "acme" } } as unknown as Gpu, MODEL, "f32", store),
+    storedRates(
+      { caps: { ...BASELINE_CAPS, vendor: "acme" } } as unknown as Gpu,
+      MODEL,
+      "f32",
+      store,
+    ),
     storedRates(
       { caps: { ...BASELINE_CAPS, variants: { conv2d: "naive" } } } as unknown as Gpu,
       MODEL,
