@@ -11,64 +11,96 @@ export interface FloatMap {
   readonly data: Float32Array<ArrayBuffer>;
 }
 
-type Table = ResampleTable<Float32Array<ArrayBuffer>>;
+/** Windows and weights of an axis. */
+export type Table = ResampleTable<Float32Array<ArrayBuffer>>;
+/** The lowest and the highest value. */
+type Range = readonly [lowest: number, highest: number];
 
 /** A map resampled along both axes, and kept within `lowest` … `highest` after each, as 8-bit resizes are. */
-export function resampleMap(
-  map: FloatMap,
-  across: Table,
-  down: Table,
-  [lowest, highest]: readonly [number, number],
+export function resampleMap(map: FloatMap, across: Table, down: Table, range: Range): FloatMap {
+  return resampleDown(resampleAcross(map, across, range), down, range);
+}
+
+/** A map resampled along its rows, and kept within a range. */
+export function resampleAcross(
+  { width: inWidth, height, channels, data }: FloatMap,
+  { taps, starts, weights }: Table,
+  [lowest, highest]: Range,
 ): FloatMap {
-  const { channels } = map;
-  const pass = (
-    source: Float32Array,
-    lines: number,
-    { taps, starts, weights }: Table,
-    lineOf: (line: number) => readonly [first: number, step: number],
-    place: (line: number, output: number) => number,
-  ): Float32Array<ArrayBuffer> => {
-    const out = new Float32Array(lines * starts.length * channels);
-    for (let line = 0; line < lines; line++) {
-      const [first, step] = lineOf(line);
-      starts.forEach((start, output) => {
-        for (let c = 0; c < channels; c++) {
-          let sum = 0;
-          for (let k = 0; k < taps; k++) {
-            const value = source[first + (start + k) * step + c] as number;
-            sum += (weights[output * taps + k] as number) * value;
-          }
-          out[place(line, output) + c] = Math.min(Math.max(sum, lowest), highest);
+  const width = starts.length;
+  const out = new Float32Array(width * height * channels);
+  // Three sums at once, for one waits for itself after every tap.
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < width; x++) {
+      const first = (y * inWidth + (starts[x] as number)) * channels;
+      const at = (y * width + x) * channels;
+      for (let c = 0; c < channels; c += 3) {
+        const second = Math.min(1, channels - 1 - c);
+        const third = Math.min(2, channels - 1 - c);
+        let [sum, sum2, sum3] = [0, 0, 0];
+        for (let k = x * taps, from = first + c; k < (x + 1) * taps; k++, from += channels) {
+          const weight = weights[k] as number;
+          sum += weight * (data[from] as number);
+          sum2 += weight * (data[from + second] as number);
+          sum3 += weight * (data[from + third] as number);
         }
-      });
+        out[at + c] = sum;
+        if (c + 1 < channels) out[at + c + 1] = sum2;
+        if (c + 2 < channels) out[at + c + 2] = sum3;
+      }
     }
-    return out;
-  };
-  const [width, height] = [across.starts.length, down.starts.length];
-  const wide = pass(
-    map.data,
-    map.height,
-    across,
-    (y) => [y * map.width * channels, channels],
-    (y, x) => (y * width + x) * channels,
-  );
-  const data = pass(
-    wide,
-    width,
-    down,
-    (x) => [x * channels, width * channels],
-    (x, y) => (y * width + x) * channels,
-  );
-  return { width, height, channels, data };
+  }
+  for (let i = 0; i < out.length; i++)
+    out[i] = Math.min(Math.max(out[i] as number, lowest), highest);
+  return { width, height, channels, data: out };
+}
+
+/** The same down, whole rows at a time, which lie together in memory, four of them for each sum. */
+export function resampleDown(
+  { width, channels, data }: FloatMap,
+  { taps, starts, weights }: Table,
+  [lowest, highest]: Range,
+): FloatMap {
+  const height = starts.length;
+  const length = width * channels;
+  const out = new Float32Array(length * height);
+  const sums = new Float64Array(length);
+  for (let y = 0; y < height; y++) {
+    sums.fill(0);
+    for (let k = 0; k < taps; k += 4) {
+      const [w0 = 0, w1 = 0, w2 = 0, w3 = 0] = weights.subarray(y * taps + k, (y + 1) * taps);
+      const first = ((starts[y] as number) + k) * length;
+      const last = taps - 1 - k;
+      const [o1, o2] = [Math.min(1, last) * length, Math.min(2, last) * length];
+      const o3 = Math.min(3, last) * length;
+      for (let i = 0, from = first; i < length; i++, from++) {
+        sums[i] =
+          (sums[i] as number) +
+          w0 * (data[from] as number) +
+          w1 * (data[from + o1] as number) +
+          w2 * (data[from + o2] as number) +
+          w3 * (data[from + o3] as number);
+      }
+    }
+    for (let i = 0, at = y * length; i < length; i++, at++) {
+      out[at] = Math.min(Math.max(sums[i] as number, lowest), highest);
+    }
+  }
+  return { width, height, channels, data: out };
 }
 
 /** `reduceImage` (images/image-ops.ts) of a map in floats, kept within 0 … 1. */
 export function reduceMap(map: FloatMap, { across, down }: ReduceStep): FloatMap {
-  const table = (part: AxisPart, size: number): Table =>
-    part.wholeIn === part.wholeOut
-      ? cutTable(part.outFrom - part.inFrom, part.outSize)
-      : floatPart(part, size, "lanczos");
-  return resampleMap(map, table(across, map.width), table(down, map.height), [0, 1]);
+  const tables = [reduceTable(across, map.width), reduceTable(down, map.height)] as const;
+  return resampleMap(map, ...tables, [0, 1]);
+}
+
+/** Lanczos for a part of an axis of which `size` inputs are there; one that keeps its size is cut. */
+export function reduceTable(part: AxisPart, size: number): Table {
+  const { wholeIn, wholeOut, inFrom, outFrom, outSize } = part;
+  return wholeIn === wholeOut
+    ? cutTable(outFrom - inFrom, outSize)
+    : floatPart(part, size, "lanczos");
 }
 
 /** Keeps `count` values from `from` on. */
