@@ -20,6 +20,7 @@ export const typed = (must: string, allows: OptionRule["allows"]): OptionRule =>
 });
 
 export const flag = typed("true or false", (value) => typeof value === "boolean");
+export const number = typed("a number", (value) => typeof value === "number");
 export const callback = typed("a function", (value) => typeof value === "function");
 export const objectValue = typed(
   "an object",

@@ -52,7 +52,7 @@ import type {
   UpscaleOptions,
   UpscaleResult,
 } from "./settings/options.ts";
-import { PLAN_RULES, SIZE_RULES } from "./settings/upscale-rules.ts";
+import { PLAN_RULES, SIZE_RULES, checkSizeOptions } from "./settings/upscale-rules.ts";
 import type { PreparedCall } from "./stages/planned-networks.ts";
 import { PlannedNetworks } from "./stages/planned-networks.ts";
 import type { VariantOptions } from "./tuning/model-variants.ts";
@@ -79,8 +79,8 @@ export interface LoadOptions extends VariantOptions {
    */
   readonly lowMemory?: boolean;
   /**
-   * The size of the first image, and its `tile` and `reference` where it has them: its shaders are compiled while the weights
-   * load. Default: from the first call on.
+   * The size of the first image, and what its call asks of sizes: its shaders are compiled while the weights load. Default: from
+   * the first call on.
    */
   readonly prepareFor?: PreparedCall;
   /**
@@ -140,8 +140,8 @@ export class RcodModel {
   }
 
   /**
-   * Enlarges an image ×4 (the model's `upscale`). Calls are queued. Passing the same image object again
-   * with only `realism`, `realismMask`, `timestep` or `colorFix` changed reuses its encoding. With
+   * Enlarges an image ×4 (the model's `upscale`), or as `scale` or `size` say. Calls are queued. Passing the same image object again
+   * with only `realism`, `realismMask`, `timestep`, `colorFix` or the result's size changed reuses its encoding. With
    * `output: "texture"` the result stays on the device.
    * Pixels and options are taken when the call is made, whatever its turn.
    * @throws ShapeError for an impossible image, TypeError for an unknown option, RangeError for a value that an option cannot
@@ -165,16 +165,17 @@ export class RcodModel {
 
   /**
    * What a call with an image of `width` × `height` pixels takes on this device, without running anything: per
-   * network its flops, dispatches, slots of memory, and every step and value. `tile` and `region` as in `UpscaleOptions`.
-   * @throws ShapeError for an impossible size, RangeError for an impossible tile
+   * network its flops, dispatches, slots of memory, and every step and value. The rest as in `UpscaleOptions`; pictures that
+   * would be halved count as a whole.
+   * @throws ShapeError for an impossible size, RangeError for an impossible tile, region or result
    */
-  plan(options: {
-    readonly width: number;
-    readonly height: number;
-    readonly tile?: number;
-    readonly region?: number;
-  }): CallPlan {
-    checkOptions("plan", options, PLAN_RULES);
+  plan(
+    options: Pick<UpscaleOptions, "scale" | "size" | "tile" | "region"> & {
+      readonly width: number;
+      readonly height: number;
+    },
+  ): CallPlan {
+    checkSizeOptions("plan", options, PLAN_RULES);
     return this.#pipeline.plan(options, options);
   }
 
@@ -237,7 +238,7 @@ export async function loadModel(
   options: LoadOptions = {},
 ): Promise<RcodModel> {
   checkOptions("loadModel", options, LOAD_RULES);
-  if (options.prepareFor) checkOptions("prepareFor", options.prepareFor, SIZE_RULES);
+  if (options.prepareFor) checkSizeOptions("prepareFor", options.prepareFor, SIZE_RULES);
   const {
     signal,
     onProgress,

@@ -16,9 +16,9 @@ import { WorkOfCalls } from "./estimate/call-work.ts";
 import type { ForeseenCall } from "./estimate/foresee.ts";
 import { foresee } from "./estimate/foresee.ts";
 import { Rates } from "./estimate/rates.ts";
-import type { Geometry } from "./images/geometry.ts";
 import { readRectangle, readerOf } from "./images/image-reader.ts";
-import { checkMask, latentMask } from "./images/realism-mask.ts";
+import { checkMask, copyOfMask } from "./images/realism-mask.ts";
+import type { Size } from "./images/result-size.ts";
 import type { ImageSource, SourceImage } from "./images/source-image.ts";
 import {
   checkSource,
@@ -30,12 +30,13 @@ import {
 import type { Output } from "./images/textures.ts";
 import { checkOutput } from "./images/textures.ts";
 import type { CallPlan } from "./inspect/call-plan.ts";
-import { planCall } from "./inspect/call-plan.ts";
 import { Inspector } from "./inspect/inspector.ts";
 import type { StageModules } from "./inspect/stage-modules.ts";
 import { stageModules } from "./inspect/stage-modules.ts";
 import type { ModelWeights } from "./loading/load.ts";
 import { disposeWeights } from "./loading/load.ts";
+import type { SizedCall } from "./regions/call-size.ts";
+import { halvingNote, plannedCall, regionSizes, sizedCall, sizedFor } from "./regions/call-size.ts";
 import type { Regions } from "./regions/region-call.ts";
 import {
   checkRegionOptions,
@@ -45,10 +46,8 @@ import {
 } from "./regions/region-call.ts";
 import { deliverWhole } from "./regions/region-sink.ts";
 import { encodedSamples } from "./regions/whole-facts.ts";
-import { vaeFactor } from "./settings/config.ts";
 import type { ModelConfigs } from "./settings/model-configs.ts";
 import type {
-  ImageReader,
   RegionsOptions,
   RegionsResult,
   Stage,
@@ -59,15 +58,15 @@ import type {
   UpscaleResult,
 } from "./settings/options.ts";
 import { checkUpscaleOptions } from "./settings/upscale-rules.ts";
-import { callGeometry } from "./stages/call-networks.ts";
 import { StageClock } from "./stages/clock.ts";
 import type { Encoded, StageContext } from "./stages/context.ts";
-import { dtypeOf } from "./stages/context.ts";
 import { encodeImage, predictMetric } from "./stages/encode.ts";
 import { EncodedCache } from "./stages/encoded-cache.ts";
 import type { Station } from "./stages/fault-counters.ts";
 import { CALL_STATIONS, STATIONS } from "./stages/fault-counters.ts";
 import { destroyPixels } from "./stages/finish.ts";
+import type { CallSource } from "./stages/input-fit.ts";
+import { InputFit } from "./stages/input-fit.ts";
 import { checkWhole, collectEncoded } from "./stages/inspect-call.ts";
 import { makePixels } from "./stages/pixels.ts";
 import { PlannedNetworks } from "./stages/planned-networks.ts";
@@ -76,30 +75,25 @@ import { StagePrograms } from "./stages/programs.ts";
 import { readLost, repair } from "./stages/repair.ts";
 import type { TimestepSettings } from "./stages/timestep-choice.ts";
 import { chooseTimesteps, timestepSettings, timestepShares } from "./stages/timestep-choice.ts";
-import { chooseRegions } from "./tiles/region-choice.ts";
-import type { RegionPlan } from "./tiles/region-plan.ts";
-import { readRectangle as regionRectangle } from "./tiles/region-plan.ts";
 
 /** A result, as a call resolves to it. */
 type AnyResult = UpscaleResult | TextureResult | RegionsResult;
 
 /** A call whose image and options are checked. */
-interface AcceptedCall {
+interface AcceptedCall extends SizedCall {
   /** Stands for the image in the cache of encodings. */
   readonly identity: object;
-  readonly size: { readonly width: number; readonly height: number };
   readonly options: UpscaleOptions;
   readonly output: Output;
   readonly settings: TimestepSettings;
-  readonly geometry: Geometry;
-  readonly mask: ReturnType<typeof latentMask>;
   readonly context: StageContext;
+}
+
+/** A call that runs, with sizes as its picture wants them. */
+interface RunningCall extends AcceptedCall {
   /** Absent for a picture that is computed as a whole. */
   readonly regions?: Regions;
 }
-
-/** A region; all are of one size. */
-const FIRST = { column: 0, row: 0 };
 
 /** The stages whose results are kept. */
 const ENCODING = ["preprocess", "tokens", "encode"] as const;
@@ -110,6 +104,7 @@ export class Pipeline {
   readonly #context: StageContext;
   readonly #planned: PlannedNetworks;
   readonly #cache: EncodedCache;
+  readonly #fit: InputFit;
   readonly #queue = new CallQueue();
   /** What calls are, and what earlier ones took. */
   readonly experience: Experience;
@@ -133,6 +128,7 @@ export class Pipeline {
     const work = new WorkOfCalls(configs, gpu.caps, dtype);
     this.experience = { context: this.#context, work, rates };
     this.#cache = new EncodedCache(gpu);
+    this.#fit = new InputFit(gpu, configs.rcod);
   }
 
   /** What calls can capture, by stage. */
@@ -142,17 +138,8 @@ export class Pipeline {
   }
 
   /** What a call with an image of this size takes; nothing runs. */
-  plan(
-    size: { readonly width: number; readonly height: number },
-    options: Pick<UpscaleOptions, "tile" | "region">,
-  ): CallPlan {
-    const { caps } = this.#context.gpu;
-    const whole = callGeometry(this.configs, size, false);
-    const plan = this.#regions(size, whole, options);
-    const own = plan && callGeometry(this.configs, regionRectangle(plan, FIRST), false);
-    const count = plan ? plan.columns.length * plan.rows.length : 1;
-    const sizes = [size, whole, own ?? whole, count] as const;
-    return planCall(this.configs, ...sizes, this.dtype, caps, options.tile);
+  plan(picture: Size, options: UpscaleOptions): CallPlan {
+    return plannedCall(this.#context, picture, options);
   }
 
   /**
@@ -189,18 +176,24 @@ export class Pipeline {
     const taken = takeSource(withOwnErrors(gpu), image); // a call under way has other errors
     taken.catch(() => undefined); // told when the call's turn comes, if it does
     return this.#queue.run(async () => {
+      let running: RunningCall = call;
+      let fitted: CallSource | undefined;
       try {
-        return await this.#upscale(call, await taken);
+        const source = await taken;
+        signal?.throwIfAborted();
+        gpu.memory.resetPeak();
+        fitted = await this.#fit.fit(source, call);
+        running = this.#running(call, fitted);
+        const result = await this.#upscale(running, fitted);
+        return { ...result, ...halvingNote(call.size, running.size, result.notes) };
       } catch (error) {
         if (error instanceof DeviceError) await this.#startAfresh();
         gpu.scopes.forget(); // what comes late is not the next call's
-        throw resumable(error, call.output, call.regions?.state);
+        throw resumable(error, call.output, running.regions?.state);
       } finally {
         this.experience.rates.settle();
-        await taken.then(
-          (source) => releaseSource(gpu, source),
-          () => undefined,
-        );
+        const source = await taken.catch(() => undefined);
+        for (const own of new Set([source, fitted])) if (own) releaseSource(gpu, own);
       }
     }, signal);
   }
@@ -231,34 +224,31 @@ export class Pipeline {
     checkSource(image);
     const { realismMask, inspect } = given;
     if (realismMask) checkMask(realismMask);
-    const options: UpscaleOptions = { ...given, depth: resultDepth(image, given, output) };
+    const options: UpscaleOptions = {
+      ...given,
+      ...(realismMask && { realismMask: copyOfMask(realismMask) }),
+      depth: resultDepth(image, given, output),
+    };
     const { configs } = this.#context;
     const settings = timestepSettings(configs, options);
-    const { width, height } = image;
-    const size = { width, height };
-    const geometry = callGeometry(configs, size, options.reference === true);
-    const plan = this.#regions(size, geometry, options);
-    const regions = plan && regionState(plan, size, output, options);
-    const mask =
-      realismMask && !plan ? latentMask(realismMask, geometry, vaeFactor(configs.vae)) : 0;
+    const sized = sizedCall(this.#context, image, options);
     const { gpu } = this.#context;
     const inspector = inspect && new Inspector(inspect, this.modules, gpu.caps);
     const context = inspector ? { ...this.#context, inspector } : this.#context;
-    if (plan) checkRegionOptions(options);
-    if (inspector) checkWhole(context, inspector, geometry, options);
-    checkOutput(gpu, output, options, geometry);
-    const what = { identity, size, options, output, settings, geometry, mask, context };
-    return plan && regions ? { ...what, regions: { plan, state: regions } } : what;
+    if (sized.plan) checkRegionOptions(options);
+    if (inspector) checkWhole(context, inspector, sized.geometry, options);
+    checkOutput(gpu, output, options, sized.geometry);
+    return { ...sized, identity, options, output, settings, context };
   }
 
-  #regions(
-    size: AcceptedCall["size"],
-    geometry: Geometry,
-    options: Pick<UpscaleOptions, "region" | "reference">,
-  ): RegionPlan | null {
-    const { caps } = this.#context.gpu;
-    const dtype = dtypeOf(this.#context, "vae");
-    return chooseRegions(this.configs, caps, dtype, size, geometry, options);
+  /** The same for the picture that its networks get. */
+  #running(call: AcceptedCall, picture: Size): RunningCall {
+    const { options, output, result } = call;
+    const isSame = picture.width === call.size.width && picture.height === call.size.height;
+    const sized = isSame ? call : sizedFor(this.#context, picture, result, options);
+    const { plan, size } = sized;
+    const regions = plan && { plan, state: regionState(plan, size, output, options) };
+    return { ...call, ...sized, ...(regions && { regions }) };
   }
 
   /** Buffers made when memory ran out stay invalid: frees them, and waits until the device has done with them. */
@@ -267,12 +257,11 @@ export class Pipeline {
     await submittedWorkDone(this.#context.gpu).catch(() => undefined);
   }
 
-  async #upscale(call: AcceptedCall, source: SourceImage | ImageReader): Promise<AnyResult> {
+  async #upscale(call: RunningCall, source: CallSource): Promise<AnyResult> {
     const { options, context, size } = call;
-    options.signal?.throwIfAborted();
-    context.gpu.memory.resetPeak();
+    const { scale: _, size: __, ...others } = options;
     // What is captured needs plans of its own.
-    if (!context.inspector) void this.#planned.prepare({ ...options, ...size });
+    if (!context.inspector) void this.#planned.prepare({ ...others, ...size });
     if (call.regions) return this.#upscaleRegions(call, call.regions, source);
     return this.#upscaleWhole(
       call,
@@ -285,13 +274,13 @@ export class Pipeline {
   async #upscaleRegions(
     call: AcceptedCall,
     regions: Regions,
-    source: SourceImage | ImageReader,
+    source: CallSource,
   ): Promise<AnyResult> {
     const { gpu, configs } = call.context;
     const { plan, state } = regions;
     this.#cache.drop(); // its memory is the regions'
     const reader = isReader(source) ? source : readerOf(gpu, source);
-    const own = callGeometry(configs, regionRectangle(plan, FIRST), false);
+    const own = regionSizes(configs, plan);
     const left = plan.columns.length * plan.rows.length - state.done.size;
     const samples = state.facts ? 0 : encodedSamples(configs, plan, call.settings);
     const clock = this.#clock({ ...call, geometry: own, inRegions: { plan, left, samples } });

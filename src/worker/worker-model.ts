@@ -12,8 +12,11 @@ import type { ModelFacts } from "./protocol.ts";
 /** Images that can be sent to a worker. Pixels are sRGB. */
 export type WorkerImageInput = RawImage | ImageData | ImageBitmap;
 
-/** Options of one call; those of `RcodModel.upscale` but for textures, and whether the pixels are moved. */
-export interface WorkerUpscaleOptions extends Omit<UpscaleOptions, "output" | "enlarged"> {
+/** What cannot be sent: textures, and functions that hear of parts. */
+const NOT_SENT = ["output", "enlarged", "onRegion", "resume"] as const;
+
+/** Options of one call; those of `RcodModel.upscale` but for textures and parts, and whether the pixels are moved. */
+export interface WorkerUpscaleOptions extends Omit<UpscaleOptions, (typeof NOT_SENT)[number]> {
   /**
    * Moves the image's pixels to the worker instead of copying them; afterwards the caller's buffer is empty
    * (detached) or its `ImageBitmap` closed. The object still names the image in the next calls. Default false.
@@ -55,9 +58,9 @@ export class WorkerModel implements ModelFacts {
   }
 
   /**
-   * Enlarges an image ×4 (the model's `upscale`). Calls are queued. The pixels are copied to the worker once, or
+   * Enlarges an image ×4 (the model's `upscale`), or as `scale` or `size` say. Calls are queued. The pixels are copied to the worker once, or
    * moved with `transfer`; the result's are moved back. Passing the same image object again sends no pixels, and
-   * with only `realism`, `realismMask`, `timestep` or `colorFix` changed reuses its encoding. An abort rejects at once;
+   * with only `realism`, `realismMask`, `timestep`, `colorFix` or the result's size changed reuses its encoding. An abort rejects at once;
    * the worker stops after the GPU work under way.
    * @throws what `RcodModel.upscale` throws, of the same classes with the same messages
    */
@@ -67,9 +70,11 @@ export class WorkerModel implements ModelFacts {
   ): Promise<UpscaleResult> {
     const { signal, onProgress, transfer = false, ...rest } = options;
     checkUpscaleOptions({ ...rest, ...(signal && { signal }), ...(onProgress && { onProgress }) });
-    for (const name of ["output", "enlarged"]) {
+    for (const name of NOT_SENT) {
       if ((rest as Readonly<Record<string, unknown>>)[name] !== undefined) {
-        throw new TypeError(`worker: there is no option ${name}: textures cannot be sent`);
+        throw new TypeError(
+          `worker: there is no option ${name}: textures and parts cannot be sent`,
+        );
       }
     }
     // With `reuse: false` the pixels may have changed.

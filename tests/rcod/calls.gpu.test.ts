@@ -147,7 +147,11 @@ describe("options", () => {
     [{ seed: "7" }, RangeError, 'got "7"'],
     [{ tile: 63 }, RangeError, "tile must be an integer ≥ 64 output pixels, got 63"],
     [{ reference: 1 }, TypeError, "reference must be true or false, got 1"],
-    [{ output: "canvas" }, RangeError, 'output must be "image" or "texture", got "canvas"'],
+    [
+      { output: "canvas" },
+      RangeError,
+      'output must be "image" or "texture" or "regions", got "canvas"',
+    ],
     [{ depth: 10 }, RangeError, "depth must be 8 or 16, got 10"],
     [{ realism: "realistic" }, RangeError, "realism: must be"],
     [{ realism: null }, RangeError, "got null"],

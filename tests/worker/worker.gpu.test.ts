@@ -134,7 +134,7 @@ describe("the same as without a worker", () => {
     const options = { colourFix: "adain" } as object;
     expect((await failure(model.upscale(image, options))).message).toContain('mean "colorFix"?');
     expect((await failure(model.upscale(image, { output: "texture" } as object))).message).toBe(
-      "worker: there is no option output: textures cannot be sent",
+      "worker: there is no option output: textures and parts cannot be sent",
     );
     const device = { worker, gpu: setup.gpu } as object;
     expect((await failure(loadModelInWorker("http://host/model", device))).message).toBe(

@@ -44,7 +44,7 @@ export async function colorsOf(gpu: Gpu, image: RawImage): Promise<FloatMap> {
 /** The alpha of an image in 0 … 1, enlarged by bicubic; null where it has none. */
 export function enlargedAlpha(
   image: RawImage,
-  { outWidth, outHeight }: Pick<Geometry, "outWidth" | "outHeight">,
+  { picture }: Pick<Geometry, "picture">,
 ): FloatMap | null {
   const { width, height, channels, data } = image;
   if (!endsInAlpha(image)) return null;
@@ -53,8 +53,8 @@ export function enlargedAlpha(
     { length: width * height },
     (_, i) => (data[(i + 1) * channels - 1] as number) / most,
   );
-  const across = floatTable(width, outWidth, "bicubic");
-  const down = floatTable(height, outHeight, "bicubic");
+  const across = floatTable(width, picture.width, "bicubic");
+  const down = floatTable(height, picture.height, "bicubic");
   return resampleMap({ width, height, channels: 1, data: alpha }, across, down, LEVELS);
 }
 

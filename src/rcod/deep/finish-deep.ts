@@ -44,11 +44,12 @@ export async function finishDeep(
     const flat = await flatColors(gpu, image);
     if (isFlat || isMostlyFlat(flat)) keepFlatMap(flat, result);
   }
-  const { width, height } = geometry.picture;
-  const alpha = enlargedAlpha(image, { outWidth: width, outHeight: height });
+  const alpha = enlargedAlpha(image, geometry);
   const reduce = geometry.finish.find((step) => step.kind === "reduce");
   if (reduce === undefined) return interleaved(result, alpha, image);
-  return interleaved(reduceMap(result, reduce), alpha && reduceMap(alpha, reduce), image);
+  const seen = result.data.map((value) => Math.min(Math.max(value, 0), 1)); // what the screen would show is reduced
+  const reduced = reduceMap({ ...result, data: seen }, reduce);
+  return interleaved(reduced, alpha && reduceMap(alpha, reduce), image);
 }
 
 /** The colours of a source, and how flat each pixel is: see `keepFlat` (kernels/image/keep-flat.ts). */

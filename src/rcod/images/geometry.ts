@@ -13,6 +13,9 @@
  */
 import { ShapeError } from "../../gpu/shape.ts";
 import type { AxisPart } from "../../kernels/image/resample-weights.ts";
+import { wholeAxis } from "../../kernels/image/resample-weights.ts";
+
+export type { AxisPart };
 
 export interface GeometryOptions {
   /** Integer ≥ 1; 4 for RCOD. */
@@ -65,7 +68,7 @@ export interface Geometry {
   /** Size the networks see: equal, or larger by replicated edge pixels on the right and below. */
   readonly workWidth: number;
   readonly workHeight: number;
-  /** Steps from the working image to the output, in order. */
+  /** Steps from the working image to the output, in order. One that reduces is the last, after all else that is done to the picture. */
   readonly finish: readonly (CropStep | ResizeStep | ReduceStep)[];
   readonly outWidth: number;
   readonly outHeight: number;
@@ -153,6 +156,19 @@ export function outputGeometry(width: number, height: number, options: GeometryO
     outWidth: keepsWorkSize ? w : outWidth,
     outHeight: keepsWorkSize ? h : outHeight,
   };
+}
+
+/** The same with a result of the size `target`, which is reduced to it. */
+export function withResult(
+  geometry: Geometry,
+  target: Pick<Rectangle, "width" | "height"> | undefined,
+): Geometry {
+  const { outWidth, outHeight, finish } = geometry;
+  const { width, height } = target ?? { width: outWidth, height: outHeight };
+  if (width === outWidth && height === outHeight) return geometry;
+  const [across, down] = [wholeAxis(outWidth, width), wholeAxis(outHeight, height)];
+  const reduce = { kind: "reduce", across, down } as const;
+  return { ...geometry, finish: [...finish, reduce], outWidth: width, outHeight: height };
 }
 
 /** A source in the middle of one whose sides are at least `least`. */

@@ -26,6 +26,12 @@ export function checkMask({ data, width, height }: RealismMask): void {
   }
 }
 
+/** The same in memory that nobody else has. */
+export const copyOfMask = (mask: RealismMask): RealismMask => ({
+  ...mask,
+  data: new Uint8Array(mask.data),
+});
+
 /** 0 or 1 where the mask is all 0 or all 255; else its means [latentHeight, latentWidth] in 0 … 1. */
 export function latentMask(
   { data, width, height }: RealismMask,

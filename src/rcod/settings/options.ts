@@ -207,8 +207,17 @@ export interface UpscaleOptions {
    * enlarge ×4; the result is reduced by Lanczos. Not with `size`. Default: the model's `upscale`.
    */
   readonly scale?: number;
-  /** The size of the result, at most ×4 of the picture. Default: as `scale` says. */
+  /**
+   * The size of the result, at most ×4 of the picture. Where it is smaller than the picture, the picture is reduced to it first.
+   * Default: as `scale` says.
+   */
   readonly size?: ResultSize;
+  /**
+   * Whether a picture is first halved, as often as the networks' ×4 still reaches the result's size, where that loses nothing that
+   * can be seen: of a blurred one computed from a quarter of its sides the networks make details. Not for textures and
+   * `reference`. `notes` tell. Default true.
+   */
+  readonly reduceInput?: boolean;
   /**
    * Side of regions in pixels of the ×4 picture, ≥ 256: a larger picture is computed in overlapping regions of at most this
    * side. Default: regions only where the whole does not fit the device, as large as fit.

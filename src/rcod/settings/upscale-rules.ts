@@ -1,5 +1,5 @@
 /** What the options of a call may be, before anything else looks at them. */
-import type { OptionRules } from "../../options.ts";
+import type { OptionRule, OptionRules } from "../../options.ts";
 import {
   abortSignal,
   anything,
@@ -8,6 +8,7 @@ import {
   flag,
   integer,
   nameList,
+  number,
   objectValue,
   oneOf,
 } from "../../options.ts";
@@ -15,6 +16,7 @@ import type {
   InspectOptions,
   RealismMask,
   RegionsOptions,
+  ResultSize,
   TextureOptions,
   UpscaleOptions,
 } from "./options.ts";
@@ -24,19 +26,33 @@ import { MIN_REGION, MIN_TILE } from "./options.ts";
 const LARGEST_SEED = 2 ** 32 - 1;
 
 const region = integer(MIN_REGION, Infinity, " pixels of the ×4 picture");
+const isShare = (value: unknown): boolean => typeof value === "number" && value >= 0 && value <= 1;
+
+/** "rows", "middle", or a point that is nothing but one. */
+const regionOrder: OptionRule = {
+  must: '"rows", "middle" or a point { x, y } with both in 0 … 1',
+  allows(value) {
+    if (typeof value !== "object" || value === null) return value === "rows" || value === "middle";
+    const { x, y, ...more } = value as Record<string, unknown>;
+    return isShare(x) && isShare(y) && Object.keys(more).length === 0;
+  },
+  isType: false,
+};
+
 const tile = integer(MIN_TILE, Infinity, " output pixels");
 
-/** `timestepSettings` and `checkMask` know more of what they take. */
+/** `timestepSettings`, `callSizes` and `checkMask` know more of what they take. */
 export const UPSCALE_RULES: OptionRules<UpscaleOptions> = {
   realism: anything,
   realismMask: objectValue,
   timestep: anything,
   colorFix: oneOf("adain", "wavelet", "none"),
   seed: integer(0, LARGEST_SEED),
-  scale: anything,
+  scale: number,
   size: objectValue,
+  reduceInput: flag,
   region,
-  regionOrder: anything,
+  regionOrder,
   onRegion: callback,
   resume: objectValue,
   tile,
@@ -57,10 +73,19 @@ const MASK_RULES: OptionRules<RealismMask> = {
   realism: anything,
 };
 
+/** Of `UpscaleOptions.size`. */
+const RESULT_SIZE_RULES: OptionRules<ResultSize> = {
+  width: integer(1, Infinity, " pixels"),
+  height: integer(1, Infinity, " pixels"),
+  fit: oneOf("inside", "outside", "fill"),
+};
+
 const INSPECT_RULES: OptionRules<InspectOptions> = { passes: flag, captures: nameList };
 
+const SIZES = { scale: number, size: objectValue, tile, region };
+
 /** Of `RcodModel.plan`. */
-export const PLAN_RULES = { width: integer(1), height: integer(1), tile, region };
+export const PLAN_RULES = { width: integer(1), height: integer(1), ...SIZES };
 
 /** Of `LoadOptions.prepareFor`. */
 export const SIZE_RULES = { ...PLAN_RULES, reference: flag };
@@ -70,7 +95,29 @@ export function checkUpscaleOptions(
   options: UpscaleOptions | TextureOptions | RegionsOptions,
 ): void {
   checkOptions("upscale", options, UPSCALE_RULES);
-  const { realismMask, inspect } = options;
+  const { realismMask, size, inspect, output, onRegion } = options;
   if (realismMask) checkOptions("realismMask", realismMask, MASK_RULES);
+  if (size) checkOptions("size", size, RESULT_SIZE_RULES);
   if (inspect) checkOptions("inspect", inspect, INSPECT_RULES);
+  if (output !== "regions") return;
+  if (onRegion === undefined) {
+    throw new TypeError(
+      'onRegion: must be a function with output "regions", whose parts go nowhere else, got none. Pass one',
+    );
+  }
+  if ("enlarged" in options && options.enlarged === true) {
+    throw new RangeError(
+      'enlarged: is a texture as large as the result, which output "regions" makes none of, got true. Leave one of them away',
+    );
+  }
+}
+
+/** The same for options that tell sizes. */
+export function checkSizeOptions(
+  what: string,
+  options: Pick<UpscaleOptions, "size">,
+  rules: typeof PLAN_RULES,
+): void {
+  checkOptions(what, options, rules);
+  if (options.size) checkOptions("size", options.size, RESULT_SIZE_RULES);
 }

@@ -3,7 +3,9 @@ import type { Caps } from "../../gpu/caps.ts";
 import type { DType } from "../../gpu/dtype.ts";
 import type { Graph } from "../../graph/ir/ir.ts";
 import type { Geometry } from "../images/geometry.ts";
-import { outputGeometry, paddedGeometry } from "../images/geometry.ts";
+import { outputGeometry, paddedGeometry, withResult } from "../images/geometry.ts";
+import type { Size } from "../images/result-size.ts";
+import { callSizes } from "../images/result-size.ts";
 import {
   decoderGraph,
   encoderGraph,
@@ -31,37 +33,39 @@ export interface Network {
 /** Sides of RCOD_S's working image are multiples of this. */
 const RCOD_S_MULTIPLE = 64;
 
-/** All sizes of a call with an image of `width` × `height`. */
+/**
+ * All sizes of a call whose networks get an image of `width` × `height`. The result is as large as `target`, by default enlarged
+ * ×`upscale`; with `reference` as the released program makes it.
+ */
 export function callGeometry(
   { rcod, vae, degradation }: ModelConfigs,
-  { width, height }: { readonly width: number; readonly height: number },
+  { width, height }: Size,
   reference: boolean,
+  target?: Size,
 ): Geometry {
   const { upscale } = rcod;
   const factor = vaeFactor(vae);
   if (degradation !== null) {
     const multiple = Math.ceil(RCOD_S_MULTIPLE / factor) * factor;
-    return paddedGeometry(width, height, { upscale, multiple });
+    return withResult(paddedGeometry(width, height, { upscale, multiple }), target);
   }
-  return outputGeometry(width, height, {
-    upscale,
-    minSide: rcod.minSize,
-    multiple: factor,
-    mode: reference ? "reference" : "exact",
-  });
+  const sizes = { upscale, minSide: rcod.minSize, multiple: factor };
+  if (reference) return outputGeometry(width, height, { ...sizes, mode: "reference" });
+  return withResult(outputGeometry(width, height, { ...sizes, mode: "exact" }), target);
 }
 
-/** Sizes of what goes through the networks in one piece: the picture, or its regions. */
+/** Sizes of what goes through the networks in one piece, for a picture of this size: the whole, or its regions. */
 export function computedGeometry(
   configs: ModelConfigs,
   caps: Caps,
   dtype: DType,
-  size: { readonly width: number; readonly height: number },
+  picture: Size,
   options: UpscaleOptions,
 ): Geometry {
   const isReference = options.reference === true;
-  const geometry = callGeometry(configs, size, isReference);
-  const plan = chooseRegions(configs, caps, dtype, size, geometry, options);
+  const { input, result } = callSizes(picture, options, configs.rcod.upscale);
+  const geometry = callGeometry(configs, input, isReference, result);
+  const plan = chooseRegions(configs, caps, dtype, input, geometry, options);
   if (plan === null) return geometry;
   return callGeometry(configs, readRectangle(plan, { column: 0, row: 0 }), isReference);
 }

@@ -34,7 +34,8 @@ export interface Encoded {
   readonly source: DeviceImage;
   /** For results of 16 bits: its colours in floats, in 0 … 1, with the padding. */
   readonly deepColors?: FloatMap;
-  readonly geometry: Geometry;
+  /** Of the call under way. */
+  geometry: Geometry;
   /** [1, latentHeight, latentWidth, L] times the scaling factor. */
   readonly latents: GPUBuffer;
   /** [1, T, D]. */

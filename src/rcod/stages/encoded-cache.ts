@@ -16,9 +16,9 @@ export class EncodedCache {
   /** The encoding of this image under these options, if it is the last one. */
   find(identity: object, geometry: Geometry, options: UpscaleOptions): Encoded | undefined {
     const last = this.#last;
-    return last?.identity === identity && last.key === keyOf(geometry, options)
-      ? last.encoded
-      : undefined;
+    if (last?.identity !== identity || last.key !== keyOf(geometry, options)) return undefined;
+    last.encoded.geometry = geometry; // its result may be of another size
+    return last.encoded;
   }
 
   /** Keeps an encoding; its buffers are the cache's from now on. */
@@ -37,7 +37,8 @@ export class EncodedCache {
   }
 }
 
-/** What the encoding of an image depends on. */
+/** What the encoding of an image depends on; not on how its result is finished. */
 function keyOf(geometry: Geometry, { seed, tile, reference, depth }: UpscaleOptions): string {
-  return JSON.stringify([geometry, seed ?? null, tile ?? null, reference === true, depth ?? null]);
+  const { finish: _, outWidth: __, outHeight: ___, ...encoding } = geometry;
+  return JSON.stringify([encoding, seed ?? null, tile ?? null, reference === true, depth ?? null]);
 }

@@ -4,6 +4,7 @@ import { submittedWorkDone } from "../../gpu/transfer.ts";
 import { runPlan } from "../../graph/execution/run-plan.ts";
 import { keepFlat } from "../../kernels/image/keep-flat.ts";
 import { replaceAlpha } from "../../kernels/image/replace-alpha.ts";
+import type { Geometry } from "../images/geometry.ts";
 import { withChannels } from "../images/host-pixels.ts";
 import type { DeviceImage } from "../images/image-ops.ts";
 import { cropImage, fixColors, readImage, reduceImage, resizeImage } from "../images/image-ops.ts";
@@ -58,18 +59,11 @@ export async function finishImage(
       const plan = replaceAlpha.plan({ pixels: width * height }, gpu.caps);
       await runPlan(gpu, plan, { image: finished.buffer, alpha: enlarged.buffer });
     }
-    for (const step of encoded.geometry.finish) {
-      if (step.kind !== "reduce") continue;
-      const whole = finished;
-      finished = await reduceImage(gpu, whole, step);
-      if (finished !== whole) gpu.memory.release(whole.buffer);
-      if (options.enlarged === true && enlarged) {
-        const large = enlarged;
-        enlarged = await reduceImage(gpu, large, step);
-        if (large !== small && large !== enlarged) gpu.memory.release(large.buffer);
-      }
+    const { finish, outWidth, outHeight } = encoded.geometry;
+    finished = await reducedBy(gpu, finished, finish);
+    if (options.enlarged === true && enlarged) {
+      enlarged = await reducedBy(gpu, enlarged, finish, small);
     }
-    const { outWidth, outHeight } = encoded.geometry;
     if (finished.width !== outWidth || finished.height !== outHeight) {
       throw new Error(
         `internal: ${finished.width}×${finished.height} instead of ${outWidth}×${outHeight}`,
@@ -84,22 +78,36 @@ export async function finishImage(
   }
 }
 
+/** Reduced by the last of these steps where it is to be, in place of `image`, which is freed unless it is `kept`. */
+async function reducedBy(
+  gpu: Gpu,
+  image: DeviceImage,
+  finish: Geometry["finish"],
+  kept?: DeviceImage,
+): Promise<DeviceImage> {
+  const step = finish.at(-1);
+  const reduced = step?.kind === "reduce" ? await reduceImage(gpu, image, step) : image;
+  if (reduced !== image && image !== kept) gpu.memory.release(image.buffer);
+  return reduced;
+}
+
 /** Frees the textures of a result that is not handed out. */
 export function destroyPixels(pixels: Pixels): void {
   if ("texture" in pixels) pixels.texture.destroy();
   pixels.enlarged?.destroy();
 }
 
-/** The source enlarged by bicubic to the size of a result, which the caller destroys. */
+/** The source enlarged by bicubic and reduced as a result, which the caller destroys. */
 export async function enlargedTexture(
   gpu: Gpu,
   image: SourceImage,
-  { width, height }: Pick<RawImage, "width" | "height">,
+  { picture: { width, height }, finish }: Geometry,
 ): Promise<GPUTexture> {
   const small = await packedSource(gpu, image);
   let large: DeviceImage | undefined;
   try {
     large = await resizeImage(gpu, small, width, height, "bicubic");
+    large = await reducedBy(gpu, large, finish, small);
     return textureOfImage(gpu, large, "enlarged");
   } finally {
     gpu.memory.release(small.buffer);

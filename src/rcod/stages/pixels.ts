@@ -36,7 +36,9 @@ export async function makePixels(
     const method = options.colorFix ?? configs.rcod.colorFix;
     const finished = await finishDeep(gpu, floats, encoded, image, method);
     const extra =
-      options.enlarged === true ? { enlarged: await enlargedTexture(gpu, image, finished) } : {};
+      options.enlarged === true
+        ? { enlarged: await enlargedTexture(gpu, image, encoded.geometry) }
+        : {};
     return [{ image: finished, ...extra }, counts];
   }
   const decoded = await decodeToImage(...decoding).finally(() => memory.release(z));

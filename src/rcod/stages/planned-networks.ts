@@ -10,7 +10,10 @@ import type { UpscaleOptions } from "../settings/options.ts";
 import { callNetworks } from "./call-networks.ts";
 
 /** What of a call decides which networks it runs at which sizes. */
-export interface PreparedCall extends Pick<UpscaleOptions, "tile" | "region" | "reference"> {
+export interface PreparedCall extends Pick<
+  UpscaleOptions,
+  "tile" | "region" | "reference" | "scale" | "size"
+> {
   /** Pixels a row of the image. */
   readonly width: number;
   /** Its rows. */
@@ -35,16 +38,12 @@ export class PlannedNetworks {
    * Plans the networks of a call one after another and compiles their shaders in this order, unless it is like the last one.
    * Waits for no shader. What fails here is told by whoever runs the network.
    */
-  async prepare({ width, height, tile, region, reference }: PreparedCall): Promise<void> {
-    const call = [width, height, tile, region, reference].join(" ");
+  async prepare({ width, height, ...options }: PreparedCall): Promise<void> {
+    const { tile, region, reference, scale, size } = options;
+    const call = JSON.stringify([width, height, tile, region, reference, scale, size]);
     if (call === this.#last) return;
     this.#last = call;
     this.#plans.clear();
-    const options = {
-      ...(tile !== undefined && { tile }),
-      ...(region !== undefined && { region }),
-      reference: reference === true,
-    };
     const { caps } = this.#gpu;
     try {
       for (const network of callNetworks(
