@@ -1,6 +1,7 @@
 /** Whether a device computes a picture as a whole: untiled, or with its VAE in exact tiles. Larger ones are cut into regions. */
 import type { Caps } from "../../gpu/caps.ts";
 import type { DType } from "../../gpu/dtype.ts";
+import { ShapeError } from "../../gpu/shape.ts";
 import { activationByteLength } from "../../graph/lowering/lower.ts";
 import { planGraph } from "../../graph/plan.ts";
 import { vaeGraph } from "../networks/graphs.ts";
@@ -40,7 +41,12 @@ export function fitsWhole(
   const key = JSON.stringify([configs.vae, dtype, workHeight, workWidth, budgetBytes]);
   let answer = answers.get(key);
   if (answer === undefined) {
-    answer = plannedFit(configs.vae, caps, dtype, workHeight, workWidth, budgetBytes);
+    try {
+      answer = plannedFit(configs.vae, caps, dtype, workHeight, workWidth, budgetBytes);
+    } catch (error) {
+      if (!(error instanceof ShapeError)) throw error;
+      answer = false; // more than a kernel takes at once
+    }
     answers.set(key, answer);
   }
   return answer;
