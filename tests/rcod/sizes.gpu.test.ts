@@ -91,13 +91,48 @@ describe("scale", () => {
     for (const each of [texture, enlarged, large.enlarged]) each?.destroy();
   });
 
-  it("of regions reduces them as the whole would be", async () => {
-    const large = testImage(100, 70);
-    const whole = await pipeline.upscale(large, { scale: 1.5 });
-    const parts = await pipeline.upscale(large, { scale: 1.5, region: 256 });
-    expect(parts.regions).toBeGreaterThan(1);
-    expect([parts.image.width, parts.image.height]).toEqual([150, 105]);
-    expect(whole.regions).toBe(1);
+  it("of regions is their enlargement, reduced", async () => {
+    const picture = testImage(80, 8, 3);
+    const asked = { region: 256, reduceInput: false };
+    const large = await pipeline.upscale(picture, asked);
+    const { image, regions } = await pipeline.upscale(picture, { ...asked, scale: 1.5 });
+    expect([regions, image.width, image.height]).toEqual([2, 120, 12]);
+    const expected = reduced(large.image, [120, 12]);
+    const left = (row: ArrayLike<number>): number[] => Array.from(row).slice(0, 40 * 3); // where only one region is
+    for (let y = 0; y < 12; y++) {
+      const at = y * 120 * 3;
+      expect(left(image.data.subarray(at))).toEqual(left(expected.slice(at)));
+    }
+  });
+});
+
+describe("large pictures", () => {
+  /** Only its size is looked at. */
+  const reader = (width: number, height: number) => ({
+    width,
+    height,
+    channels: 3 as const,
+    depth: 8 as const,
+    read: () => {
+      throw new Error("read");
+    },
+  });
+
+  it("may have any size, ×4 as ×1", () => {
+    const once = pipeline.plan({ width: 9000, height: 7000 }, { scale: 1, region: 1024 });
+    expect(once).toMatchObject({ outWidth: 9000, outHeight: 7000 });
+    expect(once.workWidth).toBeLessThanOrEqual(1024);
+    const most = pipeline.plan({ width: 99_999, height: 30_000 }, { region: 1024 });
+    expect(most).toMatchObject({ outWidth: 399_996, outHeight: 120_000 });
+  });
+
+  it("are refused where the result is too large for one piece, and only then", async () => {
+    const call = pipeline.upscale(reader(12_000, 12_000));
+    await expect(call).rejects.toThrow(
+      'image: a result in one piece must have at most 536870912 pixels, got 48000×48000. Take output: "regions"',
+    );
+    const smaller = pipeline.upscale(reader(12_000, 12_000), { scale: 1.1, region: 1024 });
+    await expect(smaller).rejects.toThrow("read");
   });
 });
 

@@ -25,6 +25,8 @@ export interface GeometryOptions {
   /** Sides of the working image are multiples of this: 8, the VAE's factor. */
   readonly multiple: number;
   readonly mode: "exact" | "reference";
+  /** Whether the enlarged picture may be larger than a device holds: who computes it in regions. Default false. */
+  readonly isCut?: boolean;
 }
 
 /** An 8-bit Pillow resize to width × height. */
@@ -76,7 +78,7 @@ export interface Geometry {
 
 /** Longest side of a source or working image. */
 export const MAX_SIDE = 100_000;
-/** Most pixels of a working image: 2 GiB as RGBA8. */
+/** Most pixels of an image in one piece: 2 GiB as RGBA8. */
 export const MAX_PIXELS = 2 ** 29;
 
 /**
@@ -84,7 +86,7 @@ export const MAX_PIXELS = 2 ** 29;
  * integers or whose enlargement exceeds `MAX_SIDE` or `MAX_PIXELS`.
  */
 export function outputGeometry(width: number, height: number, options: GeometryOptions): Geometry {
-  const { upscale, minSide, multiple, mode } = options;
+  const { upscale, minSide, multiple, mode, isCut = false } = options;
   checkSize("source side", Math.min(width, height), `${width}×${height}`);
   checkSize("source side", Math.max(width, height), `${width}×${height}`);
   for (const [name, value] of Object.entries({ upscale, minSide, multiple })) {
@@ -93,7 +95,7 @@ export function outputGeometry(width: number, height: number, options: GeometryO
   const exact = mode === "exact";
   const outWidth = upscale * width;
   const outHeight = upscale * height;
-  checkWork(outWidth, outHeight, width, height);
+  if (!isCut) checkWork(outWidth, outHeight, width, height);
 
   const prepare: ResizeStep[] = [];
   const isSmall = width < minSide || height < minSide;
@@ -114,7 +116,7 @@ export function outputGeometry(width: number, height: number, options: GeometryO
     const [toWidth, toHeight] = [Math.trunc(k * width), Math.trunc(k * height)];
     resizeTo("bicubic", toWidth, toHeight);
   }
-  checkWork(upscale * w, upscale * h, width, height);
+  if (!isCut) checkWork(upscale * w, upscale * h, width, height);
   resizeTo("bicubic", upscale * w, upscale * h);
 
   let workWidth: number;
@@ -189,10 +191,10 @@ function paddedTo(width: number, height: number, least: number): Rectangle {
 export function paddedGeometry(
   width: number,
   height: number,
-  { upscale, multiple }: Pick<GeometryOptions, "upscale" | "multiple">,
+  options: Pick<GeometryOptions, "upscale" | "multiple" | "isCut">,
 ): Geometry {
-  const options = { upscale, multiple, minSide: 1, mode: "exact" } as const;
-  return { ...outputGeometry(width, height, options), prepare: [] };
+  const exact = { ...options, minSide: 1, mode: "exact" } as const;
+  return { ...outputGeometry(width, height, exact), prepare: [] };
 }
 
 function checkSize(what: string, value: number, given: string): void {

@@ -6,6 +6,7 @@ import { ShapeError } from "../../gpu/shape.ts";
 import { submit } from "../../gpu/submit.ts";
 import type { PixelRectangle, RawImage, UpscaleOptions } from "../settings/options.ts";
 import type { Geometry } from "./geometry.ts";
+import { MAX_PIXELS } from "./geometry.ts";
 import type { DeviceImage } from "./image-ops.ts";
 import { createImage } from "./image-ops.ts";
 import { colorChannels, endsInAlpha } from "./raw-image.ts";
@@ -31,13 +32,19 @@ export function checkTexture(texture: GPUTexture): void {
 /** Where the pixels of a result go. */
 export type Output = "image" | "texture" | "regions";
 
-/** Throws `ShapeError` where the device has no textures of the requested size. */
+/** Throws `ShapeError` where there is no image of the requested size, or on the device no texture. */
 export function checkOutput(
   { caps }: Gpu,
   output: Output,
   { enlarged }: UpscaleOptions,
   { outWidth: width, outHeight: height }: Geometry,
 ): void {
+  if (output === "image" && width * height > MAX_PIXELS) {
+    throw new ShapeError(
+      `image: a result in one piece must have at most ${MAX_PIXELS} pixels, got ${width}×${height}. ` +
+        'Take output: "regions", or a smaller scale or size',
+    );
+  }
   const limit = caps.limits.maxTextureDimension2D;
   if ((output !== "texture" && enlarged !== true) || Math.max(width, height) <= limit) return;
   throw new ShapeError(

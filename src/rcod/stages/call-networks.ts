@@ -47,11 +47,12 @@ export function callGeometry(
   const factor = vaeFactor(vae);
   if (degradation !== null) {
     const multiple = Math.ceil(RCOD_S_MULTIPLE / factor) * factor;
-    return withResult(paddedGeometry(width, height, { upscale, multiple }), target);
+    return withResult(paddedGeometry(width, height, { upscale, multiple, isCut: true }), target);
   }
   const sizes = { upscale, minSide: rcod.minSize, multiple: factor };
   if (reference) return outputGeometry(width, height, { ...sizes, mode: "reference" });
-  return withResult(outputGeometry(width, height, { ...sizes, mode: "exact" }), target);
+  const exact = { ...sizes, mode: "exact", isCut: true } as const;
+  return withResult(outputGeometry(width, height, exact), target);
 }
 
 /** Sizes of what goes through the networks in one piece, for a picture of this size: the whole, or its regions. */
