@@ -6,19 +6,16 @@ import type { WorkOfCalls } from "./estimate/call-work.ts";
 import { foreseenWork } from "./estimate/foresee.ts";
 import { activationPeakBytes, lowMemoryPeakBytes } from "./estimate/peak-bytes.ts";
 import type { Rates } from "./estimate/rates.ts";
-import { checkMask, latentMask } from "./images/realism-mask.ts";
+import { checkMask } from "./images/realism-mask.ts";
+import { regionSizes, sizedCall } from "./regions/call-size.ts";
 import { encodedSamples } from "./regions/whole-facts.ts";
-import { vaeFactor } from "./settings/config.ts";
 import type { RunStage, UpscaleOptions } from "./settings/options.ts";
 import { MIN_REGION } from "./settings/options.ts";
 import { PLAN_RULES, UPSCALE_RULES } from "./settings/upscale-rules.ts";
-import { callGeometry } from "./stages/call-networks.ts";
 import type { StageContext } from "./stages/context.ts";
 import { dtypeOf } from "./stages/context.ts";
 import { timestepSettings } from "./stages/timestep-choice.ts";
-import { chooseRegions } from "./tiles/region-choice.ts";
 import type { Size } from "./tiles/region-plan.ts";
-import { readRectangle } from "./tiles/region-plan.ts";
 
 /** A picture's size, and the options of a call with it. */
 export interface EstimateOptions extends Omit<UpscaleOptions, "output"> {
@@ -97,22 +94,17 @@ const outlook = ({ work, timeMs, peakBytes, regions }: Figures): Outlook => ({
 
 function figuresOf(
   { context, work: works, rates }: Experience,
-  size: Size,
+  picture: Size,
   options: UpscaleOptions,
 ) {
   const { configs, gpu, weights, programs } = context;
   const { caps } = gpu;
-  const { realismMask } = options;
   const storage = (part: Parameters<typeof dtypeOf>[1]) => dtypeOf(context, part);
-  const whole = callGeometry(configs, size, options.reference === true);
-  const plan = chooseRegions(configs, caps, storage("vae"), size, whole, options);
-  const geometry = plan
-    ? callGeometry(configs, readRectangle(plan, { column: 0, row: 0 }), false)
-    : whole;
+  const { size, geometry: whole, plan, mask } = sizedCall(context, picture, options);
+  const geometry = plan ? regionSizes(configs, plan) : whole;
   const regions = plan ? plan.columns.length * plan.rows.length : 1;
   const settings = timestepSettings(configs, options);
   const samples = plan ? encodedSamples(configs, plan, settings) : 0;
-  const mask = realismMask && !plan ? latentMask(realismMask, geometry, vaeFactor(configs.vae)) : 0;
   const call = { context, options, size, geometry, mask };
   const work = foreseenWork(works, {
     ...call,
