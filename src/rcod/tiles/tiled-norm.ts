@@ -46,7 +46,12 @@ export class TiledNorm {
     const create = (label: string, byteLength: number): GPUBuffer =>
       gpu.memory.create(label, byteLength, "activations");
     this.#stats = create("tile statistics", channelStatsByteLength(1, tiles.length, channels));
-    this.#affine = create("tile norm", groupNormAffineByteLength(1, channels));
+    try {
+      this.#affine = create("tile norm", groupNormAffineByteLength(1, channels));
+    } catch (error) {
+      gpu.memory.release(this.#stats);
+      throw error;
+    }
   }
 
   /** Runs the segment of a tile's program before `cut`, and keeps the statistics of the tile's counted pixels. */
