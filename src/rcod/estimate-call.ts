@@ -108,7 +108,7 @@ function figuresOf(
   const call = { context, options, size, geometry, mask };
   const work = foreseenWork(works, {
     ...call,
-    ...(plan && { inRegions: { plan, left: regions, samples } }),
+    ...(plan && { inRegions: { plan, done: 0, samples } }),
   });
   const memory = { configs, caps, dtypeOf: storage, geometry, options };
   const lowMemoryBytes = lowMemoryPeakBytes(memory);

@@ -281,9 +281,9 @@ export class Pipeline {
     this.#cache.drop(); // its memory is the regions'
     const reader = isReader(source) ? source : readerOf(gpu, source);
     const own = regionSizes(configs, plan);
-    const left = plan.columns.length * plan.rows.length - state.done.size;
+    const done = state.done.size;
     const samples = state.facts ? 0 : encodedSamples(configs, plan, call.settings);
-    const clock = this.#clock({ ...call, geometry: own, inRegions: { plan, left, samples } });
+    const clock = this.#clock({ ...call, geometry: own, inRegions: { plan, done, samples } });
     const result = await upscaleInRegions(call.context, call, regions, reader, clock);
     return { ...result, reused: [], ...this.#peaks() };
   }

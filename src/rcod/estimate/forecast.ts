@@ -24,6 +24,8 @@ export interface ForecastOptions {
   readonly now?: () => number;
   /** Milliseconds for which shaders have been waited for so far. Default: none. */
   readonly waitedMs?: () => number;
+  /** Regions that another device has finished. Default 0. */
+  readonly done?: number;
   /** Whether the runs of this call are like others. Default true. */
   readonly teaches?: boolean;
 }
@@ -85,6 +87,9 @@ export class Forecast {
       const count = this.#runMs(stage, each) + rates.setupMs(stage, rates.isFirst(stage));
       this.#counts.set(stage, count);
       this.#total += count * runs;
+      if (runs === 1 || options.done === undefined) continue;
+      this.#ahead.set(stage, { work: each, runs: runs - options.done });
+      this.#done += count * options.done;
     }
   }
 

@@ -27,10 +27,10 @@ export interface ForeseenCall {
   readonly geometry: Geometry;
   /** Of the whole picture, in latents. */
   readonly mask: 0 | 1 | Float32Array;
-  /** Those that are still to be made, and how many are looked at before. */
+  /** How many are finished, and how many are looked at before. */
   readonly inRegions?: {
     readonly plan: RegionPlan;
-    readonly left: number;
+    readonly done: number;
     readonly samples: number;
   };
 }
@@ -39,13 +39,15 @@ export function foresee(work: WorkOfCalls, rates: Rates, call: ForeseenCall): Fo
   const { gpu, inspector } = call.context;
   return new Forecast(foreseenWork(work, call), rates, {
     waitedMs: () => gpu.pipelines.waitedMs,
+    done: call.inRegions?.done ?? 0,
     teaches: inspector === undefined,
   });
 }
 
 export function foreseenWork(work: WorkOfCalls, call: ForeseenCall): CallWork {
   const { geometry, options, inRegions } = call;
-  const { left: regions = 1, samples = 0 } = inRegions ?? {};
+  const { plan, samples = 0 } = inRegions ?? {};
+  const regions = plan ? plan.columns.length * plan.rows.length : 1;
   return work.of({ geometry, options, unetRuns: unetRuns(call), regions, samples });
 }
 

@@ -277,6 +277,7 @@ describe("a call in regions", () => {
       resume,
       onProgress: ({ fraction }) => progress.push(fraction),
     });
+    expect(progress[0]).toBeGreaterThan(0.3);
     expect(progress.at(-1)).toBe(1);
     expect(parts.length).toBeGreaterThan(before);
     expect(pasted(440, 280, 3, parts)).toEqual(expected.image.data);

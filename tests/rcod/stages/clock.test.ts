@@ -58,6 +58,19 @@ it("a stage counts as often as it is expected", () => {
   expect(rounded(seen)).toEqual([0, 0.143, 0.429, 0.571, 0.857, 1]);
 });
 
+it("goes on where another device has ended", () => {
+  const seen: number[] = [];
+  const regions: CallWork = new Map<RunStage, { work: number; runs: number }>([
+    ["tokens", { work: 1, runs: 1 }],
+    ["unet", { work: 3, runs: 3 }],
+  ]);
+  const resumed = new Forecast(regions, new Rates(), { done: 2 });
+  const clock = new StageClock(resumed, ({ fraction }) => seen.push(fraction));
+  for (const stage of ["tokens", "unet"] as const) clock.start(stage);
+  clock.finish();
+  expect(rounded(seen)).toEqual([0.6, 0.7, 1]);
+});
+
 it("stages that are skipped are no part of the call", () => {
   const seen: number[] = [];
   const clock = new StageClock(forecast(), ({ fraction }) => seen.push(fraction));
@@ -89,7 +102,8 @@ it("the fraction goes by time where the paces of the stages are known", () => {
 it("tells the time left from the beginning where the stages are known, and nothing before it knows", () => {
   const left = (rates: Rates): (number | undefined)[] => {
     const seen: (number | undefined)[] = [];
-    const clock = new StageClock(forecast(rates), ({ leftMs }) => seen.push(leftMs));
+    const stopped = new Forecast(WORK, rates, { now: () => 0 });
+    const clock = new StageClock(stopped, ({ leftMs }) => seen.push(leftMs));
     clock.start("encode");
     clock.progress(0);
     return seen;
