@@ -46,16 +46,21 @@ export function activationPeakBytes(call: MemoryCall, held: readonly number[]): 
   const stages = Object.values(stageBytes(call));
   const pool = [...held];
   for (const { slots } of stages) grow(pool, slots);
-  return sumOf(pool) + Math.max(...stages.map(({ own }) => own)) + pictureBytes(call);
+  const { whileNetworksRun, atEnd } = pictureBytes(call);
+  return (
+    sumOf(pool) + Math.max(atEnd, whileNetworksRun + Math.max(...stages.map(({ own }) => own)))
+  );
 }
 
 /** The most in low memory, weights included: a stage has the device for itself. */
 export function lowMemoryPeakBytes(call: MemoryCall): number {
   const weights = lowMemoryWeightBytes(call);
-  const peaks = Object.entries(stageBytes(call)).map(
-    ([stage, { slots, own }]) => weights[stage as NetworkStage] + sumOf(slots) + own,
-  );
-  return Math.max(...peaks) + pictureBytes(call);
+  const { whileNetworksRun, atEnd } = pictureBytes(call);
+  const peaks = Object.entries(stageBytes(call)).map(([stage, { slots, own }]) => {
+    const pictures = Math.max(own + whileNetworksRun, stage === "decode" ? atEnd : 0);
+    return weights[stage as NetworkStage] + sumOf(slots) + pictures;
+  });
+  return Math.max(...peaks);
 }
 
 function lowMemoryWeightBytes({
@@ -93,8 +98,8 @@ function stageBytes({
   };
   const of = (kind: "encode" | "decode"): StageBytes => {
     const whole = [kind, workHeight, workWidth, options] as const;
-    const { slots, others, isTiled } = vaeUse(vae, caps, dtypeOf("vae"), ...whole);
-    return isTiled ? { slots: [], own: sumOf(slots) + others } : { slots, own: 0 };
+    const { slots, others } = vaeUse(vae, caps, dtypeOf("vae"), ...whole);
+    return { slots, own: others };
   };
   const clipDType = dtypeOf("clip");
   const tokens = slotsOf(JSON.stringify([clip, unet.crossAttentionDim, clipDType]), () =>
@@ -114,8 +119,8 @@ function stageBytes({
   };
 }
 
-/** Pictures and maps of the whole, at the time when there are most: while colours are fixed. */
-function pictureBytes({ configs, caps, dtypeOf, geometry, options }: MemoryCall): number {
+/** Pictures and maps of the whole: while networks run, and while colours are fixed. */
+function pictureBytes({ configs, caps, dtypeOf, geometry, options }: MemoryCall) {
   const { sourceWidth, sourceHeight, workWidth, workHeight } = geometry;
   const { vae, unet, clip, rcod, degradation } = configs;
   const pixels = sourceWidth * sourceHeight;
@@ -132,12 +137,13 @@ function pictureBytes({ configs, caps, dtypeOf, geometry, options }: MemoryCall)
           .scratch.reduce((sum, { byteLength }) => sum + byteLength, 0)
       : 0;
   const source = PACKED * pixels;
-  // The source, what is decoded, and the result or the copy that is read back.
-  const atEnd = 3 * source + scratch;
   const asFloats = MAP * workWidth * workHeight;
-  const atStart = degradation ? source + asFloats : source;
-  const deep = options.depth === 16 ? source + 2 * asFloats : 0;
-  return kept + Math.max(atStart, atEnd, deep);
+  const decoded = options.depth === 16 ? asFloats : source;
+  return {
+    whileNetworksRun: kept + source + Math.max(decoded, degradation ? asFloats : 0),
+    // The source, what is decoded, and the result or the copy that is read back.
+    atEnd: kept + source + 2 * decoded + scratch,
+  };
 }
 
 function grow(pool: number[], slots: readonly number[]): void {

@@ -79,7 +79,6 @@ function plannedFit(
 export interface VaeUse {
   readonly slots: readonly number[];
   readonly others: number;
-  readonly isTiled: boolean;
 }
 
 /** What a pass over a picture of this size takes on a device. */
@@ -94,8 +93,8 @@ export function vaeUse(
 ): VaeUse {
   const tileSize = chooseVaeTile(vae, caps, dtype, kind, height, width, options);
   return tileSize === null
-    ? { slots: untiledSlots(vae, caps, dtype, kind, height, width), others: 0, isTiled: false }
-    : { ...tiledUse(vae, caps, dtype, kind, height, width, tileSize), isTiled: true };
+    ? { slots: untiledSlots(vae, caps, dtype, kind, height, width), others: 0 }
+    : tiledUse(vae, caps, dtype, kind, height, width, tileSize);
 }
 
 function tiledUse(
@@ -106,7 +105,7 @@ function tiledUse(
   height: number,
   width: number,
   tileSize: number,
-): Pick<VaeUse, "slots" | "others"> {
+): VaeUse {
   const factor = vaeFactor(vae);
   const [latentHeight, latentWidth] = [height / factor, width / factor];
   const middle = [1, latentHeight, latentWidth, vae.blockOutChannels.at(-1) ?? 1];

@@ -44,6 +44,7 @@ describe("memory is foreseen within 15 %", () => {
     ["a wide one", 100, 7, {}],
     ["with wavelets", 40, 32, { colorFix: "wavelet" }],
     ["in tiles", 48, 32, { tile: 128 }],
+    ["in 16 bits", 40, 32, { depth: 16 }],
     ["in regions", 100, 64, { region: 256 }],
   ])("%s", async (_, width, height, options) => {
     const before = others();
