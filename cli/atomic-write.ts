@@ -57,34 +57,48 @@ export async function writableError(folder: string): Promise<CliError | undefine
   }
 }
 
-/**
- * Writes `bytes` to a temporary file beside `path` and gives it its name. On any error, a full disk or an abort
- * included, nothing is left behind and an existing file is untouched. Missing folders are made. Throws
- * `CliError`, of these `ExistsError`, or the signal's reason.
- */
+/** Writes `bytes` to the file `path`, as `fillFileAtomically`. */
 export async function writeFileAtomically(
   path: string,
   bytes: Uint8Array,
-  { replace, signal }: WriteOptions,
+  options: WriteOptions,
 ): Promise<void> {
+  const { signal } = options;
+  await fillFileAtomically(
+    path,
+    (temporary) => writeFile(temporary, bytes, { flag: "wx", ...(signal && { signal }) }),
+    { ...options, byteLength: bytes.byteLength },
+  );
+}
+
+/**
+ * Has `fill` write a temporary file beside `path`, which is not there yet, and gives it its name. On any error, a full disk or
+ * an abort included, nothing is left behind and an existing file is untouched. Missing folders are made. Throws
+ * `CliError`, of these `ExistsError`, the signal's reason, or what `fill` throws.
+ */
+export async function fillFileAtomically<T>(
+  path: string,
+  fill: (temporary: string | Buffer) => Promise<T>,
+  { replace, signal, byteLength }: WriteOptions & { readonly byteLength?: number },
+): Promise<T> {
   const folder = dirname(path);
   const temporary = temporaryBeside(path);
   let madeFolder: string | undefined;
   try {
     madeFolder = await mkdir(systemPath(folder), { recursive: true });
     if (madeFolder === undefined) await removeLeftovers(folder);
-    await writeFile(systemPath(temporary), bytes, { flag: "wx", ...(signal ? { signal } : {}) });
+    const filled = await fill(systemPath(temporary));
     signal?.throwIfAborted();
     if (replace) await rename(systemPath(temporary), systemPath(path));
     else await nameAnew(temporary, path);
+    return filled;
   } catch (error) {
     await rm(systemPath(temporary), { force: true }).catch(() => undefined);
     if (madeFolder !== undefined) await rmdir(systemPath(folder)).catch(() => undefined);
     signal?.throwIfAborted();
-    if (error instanceof CliError) throw error;
-    throw new CliError(
-      `cannot write ${shownText(path)} (${formatBytes(bytes.byteLength)}): ${systemReason(error)}`,
-    );
+    if (systemCode(error) === undefined) throw error;
+    const size = byteLength === undefined ? "" : ` (${formatBytes(byteLength)})`;
+    throw new CliError(`cannot write ${shownText(path)}${size}: ${systemReason(error)}`);
   } finally {
     forgetTemporary(temporary);
   }

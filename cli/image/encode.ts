@@ -7,7 +7,7 @@ import type { Timing } from "./decode.ts";
 import type { ImageFormat } from "./formats.ts";
 import { FORMATS } from "./formats.ts";
 import { loadSharp } from "./header.ts";
-import { withJpegMetadata } from "./jpeg-segments.ts";
+import { JPEG_START, withJpegMetadata } from "./jpeg-segments.ts";
 import type { Metadata } from "./metadata.ts";
 import { uprightXmp } from "./metadata.ts";
 import { hasTransparency } from "./pixels.ts";
@@ -48,26 +48,36 @@ export async function encodeImage(
   metadata: Metadata,
   options: EncodeOptions,
 ): Promise<Encoded> {
-  const upright = withExifDensity(uprightMetadata(metadata, frames[0]), options.format);
-  const notes = lostPixels(frames, options.format);
+  const { format } = options;
+  const upright = metadataOfResult(metadata, frames[0], format);
+  const notes = lostPixels(frames.some(hasTransparency), format);
   try {
     const image = await encoderOf(frames, options);
-    const encoded = await encodeWith(image, frames[0], upright, options);
-    const { bytes } = encoded;
-    const lost = [
-      ...encoded.lost,
-      ...(losesDensity(upright, options.format) ? [NAMES.density] : []),
-    ];
-    const kept = lost.length === 0 ? [] : [`${listed(lost)} cannot be kept in ${nameOf(options)}`];
-    return { bytes, notes: [...notes, ...kept] };
+    const bytes = await encodeWith(image, frames[0], upright, options);
+    return { bytes, notes: [...notes, ...lostMetadata(upright, format)] };
   } catch (error) {
-    throw new CliError(`cannot encode the result: ${oneLine((error as Error).message)}`);
+    throw cannotEncode(error);
   }
 }
 
-const nameOf = ({ format }: EncodeOptions): string => FORMATS[format].name;
+/** What an encoder throws, as an error about the result. */
+export function cannotEncode(error: unknown): CliError {
+  return new CliError(`cannot encode the result: ${oneLine((error as Error).message)}`);
+}
 
-function uprightMetadata(metadata: Metadata, { width, height }: RawImage): Metadata {
+/** What is written beside the pixels of a result of that size. */
+export function metadataOfResult(
+  metadata: Metadata,
+  size: Pick<RawImage, "width" | "height">,
+  format: ImageFormat,
+): Metadata {
+  return withExifDensity(uprightMetadata(metadata, size), format);
+}
+
+function uprightMetadata(
+  metadata: Metadata,
+  { width, height }: Pick<RawImage, "width" | "height">,
+): Metadata {
   const { exif, xmp } = metadata;
   return {
     ...metadata,
@@ -92,10 +102,11 @@ function losesDensity({ exif, density }: Metadata, format: ImageFormat): boolean
   return tags === null || tagDensity(tags) === undefined;
 }
 
-function lostPixels(frames: readonly RawImage[], format: ImageFormat): readonly string[] {
+/** What a format loses of the pixels. */
+export function lostPixels(isTransparent: boolean, format: ImageFormat): readonly string[] {
   const { name, hasAlpha } = FORMATS[format];
   const notes: string[] = [];
-  if (!hasAlpha && frames.some(hasTransparency)) {
+  if (!hasAlpha && isTransparent) {
     notes.push(`${name} has no transparency; transparent parts become white`);
   }
   if (format === "gif") {
@@ -105,9 +116,9 @@ function lostPixels(frames: readonly RawImage[], format: ImageFormat): readonly 
 }
 
 /** sharp on the frames, one below the other. */
-async function encoderOf(
+export async function encoderOf(
   frames: readonly [RawImage, ...RawImage[]],
-  { format }: EncodeOptions,
+  { format }: Pick<EncodeOptions, "format">,
 ): Promise<Sharp> {
   const [first] = frames;
   const { width, height, channels } = first;
@@ -130,60 +141,48 @@ function stacked(frames: readonly [RawImage, ...RawImage[]]): Uint8Array | Uint1
   return all;
 }
 
-interface Bytes {
-  readonly bytes: Buffer;
-  readonly lost: readonly string[];
-}
-
 async function encodeWith(
   image: Sharp,
   frame: RawImage,
   metadata: Metadata,
   options: EncodeOptions,
-): Promise<Bytes> {
+): Promise<Buffer> {
   const { format, lossless, quality, timing } = options;
   const loop = timing && { loop: timing.loops, delay: [...timing.delaysMs] };
   const { width, height } = frame;
   switch (format) {
-    case "png": {
-      const bytes = withPngMetadata(await image.png().toBuffer(), metadata);
-      return { bytes, lost: namesOf(metadata, ["iptc", "comments"]) };
-    }
-    case "jpeg": {
-      const jpeg = await image
-        .flatten({ background: "white" })
-        .jpeg({ quality: quality ?? DEFAULT_QUALITY.jpeg, chromaSubsampling: "4:4:4" })
-        .toBuffer();
-      const { bytes, lost } = withJpegMetadata(jpeg, metadata);
-      return { bytes, lost: [...lost, ...namesOf(metadata, ["pngText"])] };
-    }
+    case "png":
+      return withPngMetadata(await image.png().toBuffer(), metadata);
+    case "jpeg":
+      return withJpegMetadata(await jpegOf(image, quality).toBuffer(), metadata).bytes;
     case "webp": {
       const how = lossless
         ? { lossless }
         : { quality: quality ?? DEFAULT_QUALITY.webp, smartSubsample: true };
       const webp = await image.webp({ ...how, ...loop }).toBuffer();
       const hasAlpha = endsInAlpha(frame);
-      const bytes = withWebpMetadata(webp, metadata, { width, height, hasAlpha });
-      return { bytes, lost: namesOf(metadata, ["iptc", "pngText", "comments"]) };
+      return withWebpMetadata(webp, metadata, { width, height, hasAlpha });
     }
     case "avif":
-      return {
-        bytes: await encodeAvif(image, metadata, options),
-        lost: namesOf(metadata, ["iptc", "pngText", "comments"]),
-      };
+      return encodeAvif(image, metadata, options);
     case "tiff": {
       const how = { compression: "deflate", predictor: "horizontal" } as const;
-      const bytes = withTiffMetadata(await image.tiff(how).toBuffer(), metadata);
-      return { bytes, lost: namesOf(metadata, ["pngText", "comments"]) };
+      return withTiffMetadata(await image.tiff(how).toBuffer(), metadata);
     }
     case "gif":
-      return {
-        bytes: await image.gif({ ...loop }).toBuffer(),
-        lost: namesOf(metadata, ["exif", "xmp", "iptc", "density", "pngText", "comments"]),
-      };
+      return image.gif({ ...loop }).toBuffer();
     default:
       return format satisfies never;
   }
+}
+
+/** `image` as a JPEG; `isPart`: with the same tables whatever is in it. */
+export function jpegOf(image: Sharp, quality?: number, isPart = false): Sharp {
+  return image.flatten({ background: "white" }).jpeg({
+    quality: quality ?? DEFAULT_QUALITY.jpeg,
+    chromaSubsampling: "4:4:4",
+    optimiseCoding: !isPart,
+  });
 }
 
 /** AVIF is no list of chunks: libvips writes what it reads from a PNG in between. */
@@ -214,9 +213,24 @@ const NAMES = {
   comments: "comments",
 } as const;
 
-/** Of the parts that a format has no place for: those that are there. */
-function namesOf(metadata: Metadata, parts: readonly (keyof typeof NAMES)[]): readonly string[] {
-  return parts.filter((part) => metadata[part] !== undefined).map((part) => NAMES[part]);
+/** Parts that a format has no place for. */
+const UNKEPT: Readonly<Record<ImageFormat, readonly (keyof typeof NAMES)[]>> = {
+  png: ["iptc", "comments"],
+  jpeg: ["pngText"],
+  webp: ["iptc", "pngText", "comments"],
+  avif: ["iptc", "pngText", "comments"],
+  tiff: ["pngText", "comments"],
+  gif: ["exif", "xmp", "iptc", "density", "pngText", "comments"],
+};
+
+/** What a format has no place for of what is there. */
+export function lostMetadata(metadata: Metadata, format: ImageFormat): readonly string[] {
+  const lost = [
+    ...(format === "jpeg" ? withJpegMetadata(JPEG_START, metadata).lost : []),
+    ...UNKEPT[format].filter((part) => metadata[part] !== undefined).map((part) => NAMES[part]),
+    ...(losesDensity(metadata, format) ? [NAMES.density] : []),
+  ];
+  return lost.length === 0 ? [] : [`${listed(lost)} cannot be kept in ${FORMATS[format].name}`];
 }
 
 function listed(names: readonly string[]): string {

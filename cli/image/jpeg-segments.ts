@@ -2,6 +2,8 @@
 import type { Metadata } from "./metadata.ts";
 import { perInch, perMetre } from "./metadata.ts";
 
+/** What a JPEG begins with. */
+export const JPEG_START = Buffer.from([0xff, 0xd8]);
 const MAX_SEGMENT = 65_533; // its length, two bytes, counts itself
 const EXIF = Buffer.from("Exif\0\0", "latin1");
 const XMP = Buffer.from("http://ns.adobe.com/xap/1.0/\0", "latin1");

@@ -2,7 +2,9 @@
 import { deflateSync } from "node:zlib";
 import type { Metadata, PngChunk } from "./metadata.ts";
 
-const SIGNATURE_BYTES = 8;
+/** What a PNG begins with. */
+export const PNG_SIGNATURE = Buffer.from("\x89PNG\r\n\x1a\n", "latin1");
+const SIGNATURE_BYTES = PNG_SIGNATURE.length;
 const XMP_KEYWORD = "XML:com.adobe.xmp";
 
 /** All chunks in order; those behind a damaged one are left out. */
@@ -90,7 +92,8 @@ export function withPngMetadata(png: Buffer, metadata: Metadata): Buffer {
   return Buffer.concat([...parts, png.subarray(at)]);
 }
 
-function encodeChunk({ type, data }: PngChunk): Buffer {
+/** The bytes of a chunk. */
+export function encodeChunk({ type, data }: PngChunk): Buffer {
   const chunk = Buffer.alloc(12 + data.length);
   chunk.writeUInt32BE(data.length, 0);
   chunk.write(type, 4, "latin1");
@@ -99,12 +102,15 @@ function encodeChunk({ type, data }: PngChunk): Buffer {
   return chunk;
 }
 
+const CRC_OF_BYTE = Uint32Array.from({ length: 256 }, (_, byte) => {
+  let crc = byte;
+  for (let bit = 0; bit < 8; bit++) crc = (crc >>> 1) ^ (crc & 1 ? 0xedb88320 : 0);
+  return crc;
+});
+
 /** As PNG and zlib have it; Node's own is younger than the oldest Node that we run on. */
 function crc32(bytes: Uint8Array): number {
   let crc = ~0;
-  for (const byte of bytes) {
-    crc ^= byte;
-    for (let bit = 0; bit < 8; bit++) crc = (crc >>> 1) ^ (crc & 1 ? 0xedb88320 : 0);
-  }
+  for (const byte of bytes) crc = (crc >>> 8) ^ (CRC_OF_BYTE[(crc ^ byte) & 0xff] as number);
   return ~crc >>> 0;
 }

@@ -38,7 +38,7 @@ export function withTiffMetadata(tiff: Buffer, metadata: Metadata): Buffer {
   const own = readTags(tiff);
   if (own === null) throw new Error("internal: the encoder wrote no classic TIFF");
   const { isLittle } = own;
-  const added = [...describedTags(metadata, isLittle), ...binaryTags(metadata)];
+  const added = metadataTags(metadata, isLittle);
   const replaced: readonly number[] = [
     ...added.map(({ id }) => id),
     TAG.xResolution,
@@ -52,6 +52,11 @@ export function withTiffMetadata(tiff: Buffer, metadata: Metadata): Buffer {
   if (isLittle) out.writeUInt32LE(at, 4);
   else out.writeUInt32BE(at, 4);
   return Buffer.concat([out, writeTags({ isLittle, tags }, at, isLittle)]);
+}
+
+/** What `metadata` says, as tags of a file in that order. */
+export function metadataTags(metadata: Metadata, isLittle: boolean): readonly Tag[] {
+  return [...describedTags(metadata, isLittle), ...binaryTags(metadata)];
 }
 
 /** The tags of EXIF in the file's order of bytes, with the picture's resolution. */

@@ -36,6 +36,8 @@ const TYPE = { byte: 1, ascii: 2, short: 3, long: 4, rational: 5, undefined: 7 }
 /** Bytes of one value by type, and of the numbers that it is made of. */
 const VALUE_BYTES = [0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4];
 const NUMBER_BYTES = [0, 1, 1, 2, 4, 4, 1, 1, 2, 4, 4, 4, 8, 4];
+/** The types of whole numbers by their bytes; those of eight are BigTIFF's. */
+const WHOLE_TYPES = { 2: 3, 4: 4, 8: 16 } as const;
 
 const POINTERS: readonly number[] = [TAG.exif, TAG.gps, TAG.interoperability];
 /** Bounds for files made to hurt. */
@@ -84,26 +86,37 @@ function tagsAt(bytes: Uint8Array, at: number, isLittle: boolean, depth: number)
 
 /**
  * The bytes of tags and their values, to be placed at `base` of a file with that order. A list begins with itself: its
- * place is `base`.
+ * place is `base`. `isBig`: as BigTIFF has them, with counts and places of eight bytes.
  */
-export function writeTags({ isLittle, tags }: TagList, base: number, toLittle: boolean): Buffer {
+export function writeTags(
+  { isLittle, tags }: TagList,
+  base: number,
+  toLittle: boolean,
+  isBig = false,
+): Buffer {
   const sorted = [...tags].toSorted((a, b) => a.id - b.id);
-  const head = Buffer.alloc(2 + 12 * sorted.length + 4); // no list follows
+  const [countBytes, entryBytes, placeBytes] = isBig ? [8, 20, 8] : [2, 12, 4];
+  const head = Buffer.alloc(countBytes + entryBytes * sorted.length + placeBytes); // no list follows
   const view = viewOf(head);
+  const writePlace = (at: number, place: number): void => {
+    if (isBig) view.setBigUint64(at, BigInt(place), toLittle);
+    else view.setUint32(at, place, toLittle);
+  };
   const parts: Buffer[] = [head];
   let end = head.length;
-  view.setUint16(0, sorted.length, toLittle);
+  if (isBig) writePlace(0, sorted.length);
+  else view.setUint16(0, sorted.length, toLittle);
   for (const [i, { id, type, count, value, children }] of sorted.entries()) {
-    const entry = 2 + 12 * i;
+    const entry = countBytes + entryBytes * i;
     view.setUint16(entry, id, toLittle);
-    view.setUint16(entry + 2, children ? TYPE.long : type, toLittle);
-    view.setUint32(entry + 4, count, toLittle);
+    view.setUint16(entry + 2, children ? (isBig ? WHOLE_TYPES[8] : TYPE.long) : type, toLittle);
+    writePlace(entry + 4, count);
     const bytes = children
-      ? writeTags({ isLittle, tags: children }, base + end, toLittle)
+      ? writeTags({ isLittle, tags: children }, base + end, toLittle, isBig)
       : swapped(value, NUMBER_BYTES[type] ?? 1, isLittle === toLittle);
-    if (!children && bytes.length <= 4) bytes.copy(head, entry + 8);
+    if (!children && bytes.length <= placeBytes) bytes.copy(head, entry + 4 + placeBytes);
     else {
-      view.setUint32(entry + 8, base + end, toLittle);
+      writePlace(entry + 4 + placeBytes, base + end);
       const padded = bytes.length % 2 === 0 ? bytes : Buffer.concat([bytes, Buffer.alloc(1)]);
       parts.push(padded);
       end += padded.length;
@@ -122,6 +135,14 @@ function swapped(value: Uint8Array, size: number, isSame: boolean): Buffer {
 /** A tag of bytes, as ICC, XMP and IPTC are stored. */
 export function bytesTag(id: number, value: Uint8Array, isText = false): Tag {
   return { id, type: isText ? TYPE.byte : TYPE.undefined, count: value.length, value };
+}
+
+/** A tag of whole numbers of 2, 4 or 8 bytes, in little order. */
+export function numbersTag(id: number, values: readonly number[], size: number): Tag {
+  const value = Buffer.alloc(size * values.length);
+  for (const [i, number] of values.entries())
+    value.writeUIntLE(number, i * size, Math.min(6, size));
+  return { id, type: WHOLE_TYPES[size as 2 | 4 | 8], count: values.length, value };
 }
 
 /** The number that a tag holds: its first value, quotients divided; undefined for others. */
