@@ -1,11 +1,11 @@
 /** From the bytes of a file to pixels, upright, in the file's own colours, and to all else that it says. */
 import type { Sharp } from "sharp";
-import type { RawImage } from "../../src/rcod/settings/options.ts";
+import type { PixelRectangle, RawImage } from "../../src/rcod/settings/options.ts";
 import { usageError } from "../errors.ts";
 import { decodeBmp } from "./bmp.ts";
 import { cmykToRgb, toSrgb } from "./colour.ts";
 import type { ImageHeader } from "./header.ts";
-import { MAX_INPUT_PIXELS, inspectImage, sharpOf, unreadable } from "./header.ts";
+import { MAX_INPUT_PIXELS, checkHeld, inspectImage, sharpOf, unreadable } from "./header.ts";
 import { jfifDensity, jpegComments, jpegIptc, jpegSegments } from "./jpeg-segments.ts";
 import { KIND_NAMES } from "./kinds.ts";
 import type { Metadata } from "./metadata.ts";
@@ -51,17 +51,36 @@ export async function decodeImage(
   header: ImageHeader,
   options: DecodeOptions,
 ): Promise<Picture> {
-  const { kind, decoder } = header;
-  const isLossless = kind === "webp" && isLosslessWebp(bytes);
+  checkHeld(header, options.frames === "all" ? header.frames : 1);
   if (header.bmp !== undefined) {
     try {
       const { density } = header.bmp;
       const metadata = density ? { density } : {};
-      return { frames: [decodeBmp(bytes, header.bmp)], metadata, isLossless, notes: [] };
+      return { frames: [decodeBmp(bytes, header.bmp)], metadata, isLossless: false, notes: [] };
     } catch (error) {
       throw unreadable(error);
     }
   }
+  const { decoder } = header;
+  const frameCount = options.frames === "all" ? header.frames : 1;
+  const { plan, ...said } = await describeImage(bytes, header, options.profile, frameCount);
+  const tall = await decodePixels(bytes, header, plan, frameCount);
+  const frames = framesOf(tall, frameCount);
+  const timing = frameCount > 1 && {
+    delaysMs: decoder?.delay ?? [],
+    loops: decoder?.loop ?? 0,
+  };
+  return { frames, ...(timing && { timing }), ...said };
+}
+
+/** What a file says, and how its values become the engine's; all but BMP. `frameCount`: frames that are read. */
+export async function describeImage(
+  bytes: Uint8Array,
+  header: ImageHeader,
+  profile: ProfileMode,
+  frameCount: number,
+): Promise<{ readonly plan: ColourPlan } & Pick<Picture, "metadata" | "isLossless" | "notes">> {
+  const { kind, decoder } = header;
   const { plan, note } = planColours(
     {
       space: decoder?.space ?? "srgb",
@@ -69,20 +88,13 @@ export async function decodeImage(
       chunks: header.chunks,
       codes: kind === "avif" ? avifCodes(bytes) : header.chunks && pngCodes(header.chunks),
     },
-    options.profile,
+    profile,
   );
-  const frameCount = options.frames === "all" ? header.frames : 1;
   const hidden = header.hiddenFrames + header.frames - frameCount;
   const notes = [...(note === undefined ? [] : [note]), ...hiddenNote(header, hidden)];
-  const tall = await decodePixels(bytes, header, plan, frameCount);
-  const frames = framesOf(tall, frameCount);
   const icc = plan.kind === "keep-p3" ? await p3Profile() : plan.kind === "keep" && plan.icc;
   const metadata = { ...metadataOf(bytes, header), ...(icc && { icc }) };
-  const timing = frameCount > 1 && {
-    delaysMs: decoder?.delay ?? [],
-    loops: decoder?.loop ?? 0,
-  };
-  return { frames, ...(timing && { timing }), metadata, isLossless, notes };
+  return { plan, metadata, isLossless: kind === "webp" && isLosslessWebp(bytes), notes };
 }
 
 function hiddenNote({ kind, chunks }: ImageHeader, hidden: number): readonly string[] {
@@ -93,11 +105,13 @@ function hiddenNote({ kind, chunks }: ImageHeader, hidden: number): readonly str
   return [`only the first ${what} of the ${of} is upscaled; ${more} left out`];
 }
 
-async function decodePixels(
+/** Pixels, upright; of a file with one frame also those of `part` alone. Throws `CliError` (exit code 2). */
+export async function decodePixels(
   bytes: Uint8Array,
   { kind, depth, decoder }: ImageHeader,
   plan: ColourPlan,
   frameCount: number,
+  part?: PixelRectangle,
 ): Promise<RawImage> {
   const image = await sharpOf(bytes, {
     limitInputPixels: MAX_INPUT_PIXELS,
@@ -105,6 +119,7 @@ async function decodePixels(
     ...(frameCount > 1 && { pages: -1 }),
   });
   if (frameCount === 1 && kind !== "gif") image.autoOrient();
+  if (part) image.extract({ left: part.x, top: part.y, width: part.width, height: part.height });
   const isGrey = decoder?.space === "b-w" || decoder?.space === "grey16";
   try {
     if (plan.kind === "cmyk") return cmykToRgb(await inks(image));

@@ -2,7 +2,14 @@
 import type { FileHandle } from "node:fs/promises";
 import type { RawImage } from "../../src/rcod/settings/options.ts";
 import type { EncodeOptions } from "./encode.ts";
-import { encoderOf, jpegOf, lostMetadata, lostPixels, metadataOfResult } from "./encode.ts";
+import {
+  cannotEncode,
+  encoderOf,
+  jpegOf,
+  lostMetadata,
+  lostPixels,
+  metadataOfResult,
+} from "./encode.ts";
 import type { ImageFormat } from "./formats.ts";
 import { JPEG_START, withJpegMetadata } from "./jpeg-segments.ts";
 import { jpegStrips } from "./jpeg-strips.ts";
@@ -70,9 +77,13 @@ function stripsOf(
       return tiffStrips(shape, metadata);
     case "jpeg": {
       const { bytes } = withJpegMetadata(JPEG_START, metadata);
-      return jpegStrips(shape, bytes, async (strip) =>
-        jpegOf(await encoderOf([strip], { format }), quality, true).toBuffer(),
-      );
+      return jpegStrips(shape, bytes, async (strip) => {
+        try {
+          return await jpegOf(await encoderOf([strip], { format }), quality, true).toBuffer();
+        } catch (error) {
+          throw cannotEncode(error);
+        }
+      });
     }
     default:
       return format satisfies never;

@@ -4,12 +4,17 @@ import { CliError, EXIT, oneLine, systemReason, usageError } from "../errors.ts"
 import type { BmpHeader } from "./bmp.ts";
 import { readBmpHeader } from "./bmp.ts";
 import type { ImageKind } from "./kinds.ts";
-import { READABLE, recognise } from "./kinds.ts";
+import { KIND_NAMES, READABLE, recognise } from "./kinds.ts";
 import type { PngChunk } from "./metadata.ts";
 import { hiddenPngFrames, pngChunks } from "./png-chunks.ts";
 
-/** 4096 × 4096, frames that are upscaled together. A result has 16 times as many: 268 megapixels, 1 GiB with alpha. */
-export const MAX_INPUT_PIXELS = 4096 * 4096;
+/** 25,000 × 25,000: enlarged four times, they have the longest sides that the engine takes. */
+export const MAX_INPUT_PIXELS = 25_000 ** 2;
+/** Of a picture that is decoded as a whole, and of frames that are upscaled together: 128 MiB with alpha. */
+export const MAX_HELD_PIXELS = 2 ** 25;
+
+/** Kinds that are decoded in bands, so that pixels need not all be in memory. */
+const KINDS_IN_BANDS: readonly ImageKind[] = ["png", "jpeg", "tiff"];
 
 /** Sizes are those of the upright picture. */
 export interface ImageHeader {
@@ -103,23 +108,35 @@ async function checkHeic(): Promise<void> {
   );
 }
 
-function checkPixels({ width, height }: ImageHeader): void {
+/** Whether a file's pixels can be read in bands. */
+export const isReadInBands = ({ kind }: ImageHeader): boolean => KINDS_IN_BANDS.includes(kind);
+
+function checkPixels(header: ImageHeader): void {
+  const { width, height } = header;
+  if (!isReadInBands(header)) return checkHeld(header, 1);
   if (width * height <= MAX_INPUT_PIXELS) return;
-  throw tooLarge(`${width} × ${height} is`, width * height, "Crop it or scale it down first");
+  const advice = "Crop it or scale it down first";
+  throw tooLarge(`${width} × ${height} is`, width * height, MAX_INPUT_PIXELS, advice);
 }
 
-/** Throws `CliError` (exit code 2) where all frames of an animation together are too large. */
-export function checkFrames({ width, height, frames }: ImageHeader): void {
+/** Throws `CliError` (exit code 2) where pixels are too many to be decoded as a whole: those of one frame, or of all. */
+export function checkHeld(header: ImageHeader, frames = header.frames): void {
+  const { kind, width, height } = header;
   const pixels = width * height * frames;
-  if (pixels <= MAX_INPUT_PIXELS) return;
-  const advice = "Take fewer frames, or the first alone: -o NAME.png";
-  throw tooLarge(`${frames} frames of ${width} × ${height} are`, pixels, advice);
+  if (pixels <= MAX_HELD_PIXELS) return;
+  const size = `${width} × ${height}`;
+  if (frames > 1) {
+    const advice = "Take fewer frames, or the first alone: -o NAME.png";
+    throw tooLarge(`${frames} frames of ${size} are`, pixels, MAX_HELD_PIXELS, advice);
+  }
+  const of = isReadInBands(header) ? "" : `, of a ${KIND_NAMES[kind]}`;
+  const advice = of === "" ? "Crop it or scale it down first" : "Save it as PNG, JPEG or TIFF";
+  throw tooLarge(`${size} is`, pixels, MAX_HELD_PIXELS, advice, of);
 }
 
-function tooLarge(what: string, pixels: number, advice: string): CliError {
+function tooLarge(what: string, pixels: number, most: number, advice: string, of = ""): CliError {
   return usageError(
-    `${what} ${megapixels(pixels)} megapixels, more than the ${megapixels(MAX_INPUT_PIXELS)} (4096 × 4096) that can be ` +
-      `upscaled. ${advice}`,
+    `${what} ${megapixels(pixels)} megapixels, more than the ${megapixels(most)} that can be read${of}. ${advice}`,
   );
 }
 

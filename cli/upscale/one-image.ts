@@ -12,7 +12,7 @@ import { encodeImage } from "../image/encode.ts";
 import type { ImageFormat } from "../image/formats.ts";
 import { FORMATS, formatOfKind } from "../image/formats.ts";
 import type { ImageHeader } from "../image/header.ts";
-import { checkFrames, inspectImage } from "../image/header.ts";
+import { checkHeld, inspectImage } from "../image/header.ts";
 import { stripped } from "../image/metadata.ts";
 import { readImageFile } from "../image/source.ts";
 import type { ProgressDisplay } from "../progress.ts";
@@ -74,7 +74,7 @@ async function inspectJob(
 ): Promise<{ readonly header: ImageHeader; readonly format: ImageFormat }> {
   const header = await inspectImage(bytes);
   const format = job.format ?? formatOfKind(header.kind);
-  if (FORMATS[format].hasFrames) checkFrames(header);
+  if (FORMATS[format].hasFrames) checkHeld(header);
   checkOutputSize(header, format);
   checkGeometry(header.width, header.height);
   return { header, format };

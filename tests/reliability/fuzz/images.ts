@@ -5,7 +5,7 @@
 import sharp from "sharp";
 import { CliError } from "../../../cli/errors.ts";
 import { decodeImage } from "../../../cli/image/decode.ts";
-import { checkFrames, inspectImage } from "../../../cli/image/header.ts";
+import { checkHeld, inspectImage } from "../../../cli/image/header.ts";
 import { crc32 } from "../../reference/crc32.ts";
 import { uniformSource } from "../../support/random.ts";
 
@@ -62,7 +62,7 @@ async function read(bytes: Buffer): Promise<ImageAnswer> {
   let declaredBytes = 0;
   try {
     const header = await inspectImage(bytes);
-    checkFrames(header);
+    checkHeld(header);
     const { width, height, frames, depth } = header;
     declaredBytes = width * height * frames * 4 * (depth / 8);
     const profile = bytes.length % 2 === 0 ? "srgb" : "keep";
