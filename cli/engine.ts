@@ -1,13 +1,21 @@
 /** What the command line uses of the engine. */
 import type { Gpu } from "../src/gpu/device.ts";
 import type { LoadOptions } from "../src/rcod/model.ts";
-import type { RawImage, UpscaleOptions, UpscaleResult } from "../src/rcod/settings/options.ts";
+import type {
+  ImageReader,
+  RawImage,
+  RegionsOptions,
+  RegionsResult,
+  UpscaleOptions,
+  UpscaleResult,
+} from "../src/rcod/settings/options.ts";
 import type { ModelPaths } from "./model-paths.ts";
 import { modelFilesAt } from "./model-paths.ts";
 
 /** What the commands use of a loaded model; `RcodModel` is one. */
 export interface Model {
-  upscale(image: RawImage, options?: UpscaleOptions): Promise<UpscaleResult>;
+  upscale(image: RawImage | ImageReader, options: RegionsOptions): Promise<RegionsResult>;
+  upscale(image: RawImage | ImageReader, options?: UpscaleOptions): Promise<UpscaleResult>;
   readonly precision: "f32" | "f16";
   dispose(): void;
 }

@@ -1,18 +1,20 @@
-/** `rcod upscale`: image files in, image files four times as wide and high out. */
+/** `rcod upscale`: image files in, larger image files out. */
 import { InvalidArgumentError, Option } from "commander";
-import { MIN_TILE } from "../../src/rcod/settings/options.ts";
+import { MIN_REGION, MIN_TILE } from "../../src/rcod/settings/options.ts";
 import type { Precision } from "../../src/rcod/settings/options.ts";
 import type { GlobalOptions } from "../command.ts";
 import { defineCommand, modelPrecisionOption, parseInteger, parseNumber } from "../command.ts";
+import { SCALE } from "../engine.ts";
 import type { ImageFormat } from "../image/formats.ts";
 import { FORMAT_NAMES } from "../image/formats.ts";
 import type { ProfileMode } from "../image/profile.ts";
 import type { ModelPaths } from "../model-paths.ts";
 import { addPieceOptions, modelOption } from "../model-paths.ts";
+import type { Size, SizeOptions } from "./sizing.ts";
 
 const REALISM_WORDS = ["fidelity", "neutral", "realism", "auto"] as const;
 
-export interface UpscaleCliOptions extends GlobalOptions, ModelPaths {
+export interface UpscaleCliOptions extends GlobalOptions, ModelPaths, SizeOptions {
   /** Files, folders and globs; `-` for standard input. */
   readonly input: readonly string[];
   readonly out?: string;
@@ -36,7 +38,7 @@ export interface UpscaleCliOptions extends GlobalOptions, ModelPaths {
   readonly autotune?: boolean;
   readonly seed?: number;
   readonly tile?: number;
-  readonly reference?: boolean;
+  readonly region?: number;
   readonly force?: boolean;
   readonly json?: boolean;
   readonly quiet?: boolean;
@@ -45,16 +47,40 @@ export interface UpscaleCliOptions extends GlobalOptions, ModelPaths {
 export const upscaleCommand = defineCommand<UpscaleCliOptions>((program) => {
   const command = program
     .command("upscale")
-    .summary("upscale images four times")
+    .summary("upscale images four times, or to a size")
     .description(
-      "Upscales images four times in width and height. PNG, JPEG, WebP, AVIF, GIF, TIFF and BMP files, folders and " +
-        "globs; results go beside the inputs as NAME-x4 in the same format, or where --out says. Profile, EXIF and " +
-        "the rest of what a file says are kept where the format has a place for them.",
+      "Upscales images four times in width and height, or as --scale and --width say. PNG, JPEG, WebP, AVIF, GIF, TIFF " +
+        "and BMP files, folders and globs; results go beside the inputs as NAME-x4 (-x2, -1920x1080) in the same format, " +
+        "or where --out says. Profile, EXIF and the rest of what a file says are kept where the format has a place for them.",
     )
     .argument("<input...>", "image files, folders, or globs in quotes; - reads standard input")
     .option(
       "-o, --out <path>",
       "result file, - for standard output, or a folder (existing, or ending in /) for several",
+    )
+    .addOption(
+      new Option(
+        "--scale <n>",
+        "result's sides by the input's, from 1 to 4 (default 4); 1 restores and keeps the size",
+      )
+        .argParser(parseNumber(1, SCALE))
+        .conflicts(["width", "height", "fit"]),
+    )
+    .option(
+      "--width <n>",
+      "of results; the height follows, or with --height both are the most that there may be",
+      parseInteger(1),
+    )
+    .option("--height <n>", "of results; the width follows", parseInteger(1))
+    .addOption(
+      new Option("--fit <WxH>", "results as large as fit into W × H pixels")
+        .argParser(parseBox)
+        .conflicts(["width", "height"]),
+    )
+    .option(
+      "--max-megapixels <n>",
+      "make results smaller that would have more millions of pixels",
+      parseNumber(0.001, 10_000),
     )
     .addOption(
       new Option(
@@ -129,11 +155,23 @@ export const upscaleCommand = defineCommand<UpscaleCliOptions>((program) => {
       "side in output pixels above which the VAE works in tiles of that side, at least 64 (default: only where the whole does not fit the GPU)",
       parseInteger(MIN_TILE),
     )
+    .option(
+      "--region <n>",
+      `side in pixels of the enlarged picture above which it is computed in regions, at least ${MIN_REGION} (default: as large as fit the GPU, only where the whole does not)`,
+      parseInteger(MIN_REGION),
+    )
     .option("--reference", "reproduce the reference implementation, quirks included")
     .option("--force", "replace existing results")
     .option("--json", "print one JSON object with sizes, timings, adapter and memory")
     .option("--quiet", "no progress, no notes and no summary, only errors");
 });
+
+function parseBox(text: string): Size {
+  const [, width, height] = /^(\d+)[x×](\d+)$/i.exec(text) ?? [];
+  const box = { width: Number(width), height: Number(height) };
+  if (box.width >= 1 && box.height >= 1) return box;
+  throw new InvalidArgumentError("It must be a width and a height in pixels, such as 3840x2160.");
+}
 
 function parseDepth(text: string): 8 | 16 {
   if (text === "8" || text === "16") return text === "8" ? 8 : 16;

@@ -8,24 +8,26 @@ import type { ModelPaths } from "../model-paths.ts";
 /** The VAE's factor; here it decides nothing but what padding adds to the largest pictures. */
 const MULTIPLE = 8;
 
-/** Throws `ShapeError` for a size that the model would refuse. */
-export type CheckGeometry = (width: number, height: number) => void;
+/** What a model says of sizes. */
+export interface ModelSizes {
+  /** Sides of what the networks make, of those of what they get. */
+  readonly upscale: number;
+  /** Throws `ShapeError` for a size that the model would refuse. */
+  readonly check: (width: number, height: number) => void;
+}
 
 /** Reads what the folder's `rcod_config.json` says of sizes; without one only the engine's own limits count. */
-export async function geometryCheck(
-  { model }: ModelPaths,
-  isReference: boolean,
-): Promise<CheckGeometry> {
+export async function modelSizes({ model }: ModelPaths, isReference: boolean): Promise<ModelSizes> {
   const text = await readFile(join(model, "rcod_config.json"), "utf8").catch(() => "{}");
   const config = parsed(text);
   const upscale = isSize(config["upscale"]) ? config["upscale"] : SCALE;
   const sizes = { upscale, multiple: MULTIPLE };
   if (config["instance"] === "RCOD_S") {
-    return (width, height) => void paddedGeometry(width, height, sizes);
+    return { upscale, check: (width, height) => void paddedGeometry(width, height, sizes) };
   }
   const minSide = isSize(config["min_size"]) ? config["min_size"] : 1;
-  const mode = isReference ? "reference" : "exact";
-  return (width, height) => void outputGeometry(width, height, { ...sizes, minSide, mode });
+  const options = { ...sizes, minSide, mode: isReference ? "reference" : "exact" } as const;
+  return { upscale, check: (width, height) => void outputGeometry(width, height, options) };
 }
 
 const isSize = (value: unknown): value is number =>

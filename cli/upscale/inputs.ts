@@ -9,9 +9,7 @@ import type { ImageKind } from "../image/kinds.ts";
 import { READABLE, recognise } from "../image/kinds.ts";
 import { readHead } from "../image/source.ts";
 import { shownText } from "../shown-text.ts";
-
-/** Between the name and the extension of results that get no name from the user. */
-export const RESULT_SUFFIX = "-x4";
+import { sourceOfResult } from "./sizing.ts";
 
 /** The word for standard input and output. */
 export const STREAM = "-";
@@ -55,7 +53,7 @@ export interface SearchOptions {
 
 /**
  * Finds the images that `words` name, each once, in order. Folders and globs give regular files and links to such whose
- * name or first bytes are an image's; results of ours (`photo-x4.png` beside `photo.jpg`) are left out there and among
+ * name or first bytes are an image's; results of ours (`photo-x4.png` or `photo-1920x1080.png` beside `photo.jpg`) are left out there and among
  * several words. Throws `CliError` (exit code 2) where nothing at all is found.
  */
 export async function findImages(
@@ -208,12 +206,12 @@ class Search {
 
   /** Whether the file is named as the result of an image that lies beside it. */
   async #isOwnResult(path: string): Promise<boolean> {
-    const stem = basename(path, extname(path));
-    if (!stem.endsWith(RESULT_SUFFIX)) return false;
+    const source = sourceOfResult(basename(path, extname(path)));
+    if (source === undefined) return false;
     const folder = dirname(path);
     const sources = this.#sources.get(folder) ?? imageStems(folder);
     this.#sources.set(folder, sources);
-    return (await sources).has(stem.slice(0, -RESULT_SUFFIX.length));
+    return (await sources).has(source);
   }
 
   #add(path: string, below: string, kind: ImageKind | undefined): void {

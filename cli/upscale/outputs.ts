@@ -8,7 +8,9 @@ import type { ImageFormat } from "../image/formats.ts";
 import { FORMATS, WRITABLE_EXTENSIONS, formatOfKind, formatOfPath } from "../image/formats.ts";
 import { shownText } from "../shown-text.ts";
 import type { FoundFiles, FoundImage, Problem, Skipped } from "./inputs.ts";
-import { RESULT_SUFFIX, STREAM, findImages } from "./inputs.ts";
+import { STREAM, findImages } from "./inputs.ts";
+import type { SizeOptions } from "./sizing.ts";
+import { resultSuffix } from "./sizing.ts";
 
 /** Why an image is left out under `--skip-existing`. */
 export const RESULT_IS_THERE = "result there already";
@@ -22,7 +24,7 @@ export interface Job {
 }
 
 /** What the options say about files. */
-export interface PlanOptions {
+export interface PlanOptions extends SizeOptions {
   readonly input: readonly string[];
   readonly out?: string;
   readonly format?: ImageFormat;
@@ -44,7 +46,7 @@ export interface Plan {
 /**
  * Finds the images and where each result goes:
  *
- * - `out` absent: beside the input, as `<name>-x4.<extension>`, in the input's format or `format`;
+ * - `out` absent: beside the input, as `<name>-x4.<extension>` or what else the size is (`resultSuffix`), in the input's format or `format`;
  * - `out` a folder (existing, or written with a slash at the end): the same names in there, below it those of folders
  *   that were searched;
  * - `out` a file, or `-`: only for a single image, format by extension or `format`.
@@ -66,9 +68,10 @@ export async function planJobs(options: PlanOptions): Promise<Plan> {
     );
   }
   const format = options.format ?? (isFile && out !== STREAM ? requireFormat(out) : undefined);
+  const suffix = resultSuffix(options);
   const jobs = found.images.map((image): Job => {
     const own = format ?? formatOf(image);
-    const output = isFile ? out : defaultOutput(image, own, folder);
+    const output = isFile ? out : defaultOutput(image, suffix, own, folder);
     return { input: image.path, output, format: own };
   });
   return checked(jobs, found, options);
@@ -121,12 +124,13 @@ function formatOf({ kind, path }: FoundImage): ImageFormat {
 /** `photo.jpg` → `photo-x4.jpg`, in `folder` or beside the input; an extension that fits stays as it is written. */
 function defaultOutput(
   { path, below }: FoundImage,
+  suffix: string,
   format: ImageFormat,
   folder: string | undefined,
 ): string {
   const own = extname(path);
   const extension = formatOfPath(path) === format ? own : FORMATS[format].extensions[0];
-  const name = `${basename(path, own)}${RESULT_SUFFIX}${extension}`;
+  const name = `${basename(path, own)}${suffix}${extension}`;
   return folder === undefined ? join(dirname(path), name) : join(folder, below, name);
 }
 

@@ -12,6 +12,8 @@ export interface JobReport {
   readonly outputSize: readonly [number, number];
   /** Of an animation. */
   readonly frames?: number;
+  /** Of a picture that was computed in several. */
+  readonly regions?: number;
   readonly timestep: number;
   /** Under `--realism auto`: what the timestep was chosen by. */
   readonly predictedMetric?: number;
@@ -70,14 +72,16 @@ export function tallyLine({ reports, skipped, left, totalMs }: Tally): string {
 /** One line about an image that was upscaled. */
 export function reportLine(report: JobReport): string {
   const size = ([width, height]: readonly [number, number]) => `${width} × ${height}`;
-  const { timestep, predictedMetric, frames } = report;
+  const { timestep, predictedMetric, frames, regions } = report;
+  const parts = frames === undefined ? "" : `, ${frames} frames`;
+  const pieces = regions === undefined ? "" : `, ${regions} regions`;
   const choice =
     predictedMetric === undefined
       ? ""
       : `timestep ${timestep} for a predicted metric of ${predictedMetric.toFixed(4)}  `;
   return (
     `${fileName(report.input, "standard input")} → ${fileName(report.output, "standard output")}  ` +
-    `${size(report.inputSize)} → ${size(report.outputSize)}${frames === undefined ? "" : `, ${frames} frames`}  ${choice}` +
+    `${size(report.inputSize)} → ${size(report.outputSize)}${parts}${pieces}  ${choice}` +
     `${formatMs(report.totalMs)}, GPU memory ${formatBytes(report.peakBytes)}`
   );
 }

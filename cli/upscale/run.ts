@@ -5,8 +5,7 @@ import type { Gpu } from "../../src/gpu/device.ts";
 import { DeviceLostError } from "../../src/gpu/errors.ts";
 import { requestNodeGpu } from "../../src/node/gpu.ts";
 import { ExistsError } from "../atomic-write.ts";
-import { defined } from "../defined.ts";
-import type { LoadModel, Model } from "../engine.ts";
+import type { LoadModel } from "../engine.ts";
 import { loadModelAt } from "../engine.ts";
 import { CliError, EXIT, describeError, usageError } from "../errors.ts";
 import { systemPath } from "../file-name.ts";
@@ -20,23 +19,19 @@ import { createProgress } from "../progress.ts";
 import type { Terminal } from "../terminal.ts";
 import { reportError } from "../terminal.ts";
 import type { UpscaleCliOptions } from "./command.ts";
-import { geometryCheck } from "./geometry-check.ts";
+import { modelSizes } from "./geometry-check.ts";
 import type { Skipped } from "./inputs.ts";
 import { STREAM } from "./inputs.ts";
-import type { ImageWork, ReadyImage } from "./one-image.ts";
-import { looksReadable, readJob, upscaleJob } from "./one-image.ts";
+import type { HeldPixels, ImageWork, ReadyImage } from "./one-image.ts";
+import { HELD_PIXELS, looksReadable, readJob, upscaleJob } from "./one-image.ts";
 import type { Job, Plan } from "./outputs.ts";
 import { RESULT_IS_THERE, planJobs } from "./outputs.ts";
 import type { FailedReport, JobReport, Tally } from "./report.ts";
 import { fileName, reportLine, tallyJson, tallyLine } from "./report.ts";
 import { ResultFolders } from "./result-folders.ts";
+import { RunEngine } from "./run-engine.ts";
 import type { Streams } from "./streams.ts";
 import { checkStandardOutput, processStreams } from "./streams.ts";
-
-interface Size {
-  readonly width: number;
-  readonly height: number;
-}
 
 /** What the command takes from elsewhere; tests put their own engine here. */
 export interface UpscaleDependencies {
@@ -46,6 +41,8 @@ export interface UpscaleDependencies {
   readonly loadModel: LoadModel;
   /** Default: those of the process. */
   readonly streams?: Streams;
+  /** Default: what computers have room for. */
+  readonly mostHeld?: HeldPixels;
 }
 
 const ENGINE: UpscaleDependencies = {
@@ -75,14 +72,14 @@ export async function runUpscale(
   }
   await checkModelPaths(options);
   if (options.realism === "auto") await checkHasMem(options);
-  const checkGeometry = await geometryCheck(options, options.reference ?? false);
-  if (await hasWork(plan.jobs, (job) => looksReadable(job, checkGeometry))) {
+  const sizes = await modelSizes(options, options.reference ?? false);
+  if (await hasWork(plan.jobs, (job) => looksReadable(job, { options, sizes }))) {
     const exitCode = await dependencies.launch(options.quiet ?? false);
     if (exitCode !== null) return exitCode;
   }
-  const { streams = processStreams } = dependencies;
+  const { streams = processStreams, mostHeld = HELD_PIXELS } = dependencies;
   return interruptible((signal) => {
-    const work = { options, streams, checkGeometry, signal };
+    const work = { options, streams, sizes, mostHeld, signal };
     return new UpscaleRun(work, terminal, dependencies, plan).run();
   });
 }
@@ -143,7 +140,8 @@ class UpscaleRun {
   readonly #folders = new ResultFolders();
   readonly #startedAt = performance.now();
   #exitCode: number = EXIT.ok;
-  #engine: { readonly gpu: Gpu; readonly model: Model; readonly loadMs: number } | undefined;
+  /** Of `--json`: what computed. */
+  #about: object = aboutEngine(undefined);
 
   constructor(work: ImageWork, terminal: Terminal, dependencies: UpscaleDependencies, plan: Plan) {
     this.#work = work;
@@ -158,15 +156,23 @@ class UpscaleRun {
     const { jobs, problems, isBatch } = this.#plan;
     for (const { input, error } of problems) this.#fail(input, error);
     const progress = await createProgress(this.#terminal, quiet);
+    const engine = new RunEngine({
+      ...this.#work,
+      ...this.#dependencies,
+      progress,
+      onNote: (message) => {
+        if (!quiet) this.#terminal.note(`rcod: ${message}`);
+      },
+    });
     try {
       for (const job of jobs) {
-        const mayGoOn = await this.#job(job, progress);
+        const mayGoOn = await this.#job(job, engine, progress);
         if (!mayGoOn || (!keepGoing && this.#exitCode !== EXIT.ok)) break;
       }
     } finally {
       progress.stop();
-      this.#engine?.model.dispose();
-      this.#engine?.gpu.destroy();
+      this.#about = aboutEngine(engine);
+      engine.close();
       await this.#failLost();
       if (isBatch && !json && !quiet) this.#say(tallyLine(this.#tally()));
     }
@@ -175,7 +181,7 @@ class UpscaleRun {
   }
 
   /** One image; false where nothing further can work. Throws what concerns all images. */
-  async #job(job: Job, progress: ProgressDisplay): Promise<boolean> {
+  async #job(job: Job, engine: RunEngine, progress: ProgressDisplay): Promise<boolean> {
     const { options, signal } = this.#work;
     signal.throwIfAborted();
     let ready: ReadyImage;
@@ -188,9 +194,9 @@ class UpscaleRun {
       return true;
     }
     // A model that does not load concerns every image: it ends the command.
-    const { model } = await this.#load(ready.picture.frames[0], progress);
+    await engine.load(ready.size);
     try {
-      const report = await upscaleJob(job, ready, model, progress, this.#work);
+      const report = await upscaleJob(job, ready, engine, this.#work);
       this.#reports.push(report);
       if (job.output !== STREAM) await this.#folders.add(job.output);
       if (options.quiet === true) return true;
@@ -246,43 +252,6 @@ class UpscaleRun {
     else this.#terminal.out(line);
   }
 
-  /** `image`: the first; its shaders are compiled while the weights load. */
-  async #load(
-    { width, height }: Size,
-    progress: ProgressDisplay,
-  ): Promise<{ readonly model: Model }> {
-    if (this.#engine !== undefined) return this.#engine;
-    const { openGpu, loadModel } = this.#dependencies;
-    const { options, signal } = this.#work;
-    const { precision, autotune, dawnToggles, lowMemory = false, tile, reference } = options;
-    const { strict, quiet = false } = options;
-    const gpu = await openGpu(dawnToggles);
-    try {
-      signal.throwIfAborted();
-      progress.start("model");
-      const startedAt = performance.now();
-      const model = await loadModel(modelPaths(options), {
-        gpu,
-        precision,
-        lowMemory,
-        ...defined({ autotune, strict }),
-        onWarning: (message) => {
-          if (!quiet) this.#terminal.note(`rcod: ${message}`);
-        },
-        prepareFor: { width, height, ...defined({ tile, reference }) },
-        signal,
-        onProgress: (state) => progress.update(state),
-      });
-      this.#engine = { gpu, model, loadMs: performance.now() - startedAt };
-      return this.#engine;
-    } catch (error) {
-      gpu.destroy();
-      throw error;
-    } finally {
-      progress.stop();
-    }
-  }
-
   #tally(): Tally {
     const { jobs, problems, skipped } = this.#plan;
     const skippedNow = this.#skipped.length - skipped.length;
@@ -296,15 +265,21 @@ class UpscaleRun {
 
   #result(): unknown {
     const { options } = this.#work;
-    const engine = this.#engine;
-    const { vendor, architecture, device, description, isSoftware } = engine?.gpu.caps ?? {};
     return {
       ...modelPaths(options),
-      precision: engine?.model.precision ?? null,
       lowMemory: options.lowMemory ?? false,
-      adapter: engine ? { vendor, architecture, device, description, isSoftware } : null,
-      loadMs: engine?.loadMs ?? null,
+      ...this.#about,
       ...tallyJson(this.#tally()),
     };
   }
+}
+
+function aboutEngine(engine: RunEngine | undefined): object {
+  const loaded = engine?.loaded;
+  const { vendor, architecture, device, description, isSoftware } = loaded?.gpu.caps ?? {};
+  return {
+    precision: loaded?.model.precision ?? null,
+    adapter: loaded ? { vendor, architecture, device, description, isSoftware } : null,
+    loadMs: loaded?.loadMs ?? null,
+  };
 }

@@ -4,12 +4,12 @@
  * the thread once it is denoising), then those of the command.
  */
 import { Command } from "commander";
-import type { LoadModel } from "../../../cli/engine.ts";
+import type { LoadModel, Model } from "../../../cli/engine.ts";
 import { launch } from "../../../cli/launch.ts";
 import { processTerminal, reportError } from "../../../cli/terminal.ts";
 import { upscaleCommand } from "../../../cli/upscale/command.ts";
 import { runUpscale } from "../../../cli/upscale/run.ts";
-import type { Progress } from "../../../src/rcod/settings/options.ts";
+import type { Progress, RawImage, UpscaleOptions } from "../../../src/rcod/settings/options.ts";
 import { fakeEngine } from "./fake-engine.ts";
 
 const [launching, manners, ...args] = process.argv.slice(2);
@@ -18,22 +18,24 @@ const engine = fakeEngine({ stageMs: 150 });
 /** Tells nothing behind "denoising": a process that writes to nobody would end by that. */
 const loadModel: LoadModel = async (paths, options) => {
   const model = await engine.loadModel(paths, options);
+  const told = ({ signal, onProgress, ...rest }: UpscaleOptions): UpscaleOptions => {
+    let isTold = false;
+    return {
+      ...rest,
+      ...(manners !== "stubborn" && signal && { signal }),
+      onProgress: (progress: Progress) => {
+        if (!isTold) onProgress?.(progress);
+        isTold ||= progress.stage === "unet";
+        if (isTold && manners === "deaf") for (;;);
+      },
+    };
+  };
   return {
     ...model,
-    async upscale(image, { signal, onProgress, ...rest } = {}) {
-      let isTold = false;
-      const told = {
-        ...rest,
-        onProgress: (progress: Progress) => {
-          if (!isTold) onProgress?.(progress);
-          isTold ||= progress.stage === "unet";
-          if (isTold && manners === "deaf") for (;;);
-        },
-      };
-      if (manners !== "stubborn")
-        return model.upscale(image, { ...told, ...(signal && { signal }) });
-      for (;;) await model.upscale(image, told);
-    },
+    upscale: (async (image: RawImage, options: UpscaleOptions = {}) => {
+      if (manners !== "stubborn") return model.upscale(image, told(options));
+      for (;;) await model.upscale(image, told(options));
+    }) as Model["upscale"],
   };
 };
 

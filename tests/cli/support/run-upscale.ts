@@ -1,6 +1,6 @@
 import type { UpscaleCliOptions } from "../../../cli/upscale/command.ts";
+import type { UpscaleDependencies } from "../../../cli/upscale/run.ts";
 import { runUpscale } from "../../../cli/upscale/run.ts";
-import type { Streams } from "../../../cli/upscale/streams.ts";
 /** `rcod upscale` in this process, with the fake engine, on files of a test's folder. */
 import type { RawImage } from "../../../src/rcod/settings/options.ts";
 import type { FakeEngine } from "./fake-engine.ts";
@@ -21,7 +21,7 @@ export async function runOn(
   input: readonly string[],
   options: Partial<UpscaleCliOptions> & { readonly model: string },
   engine: FakeEngine = fakeEngine(),
-  streams?: Streams,
+  others: Pick<UpscaleDependencies, "streams" | "mostHeld"> = {},
 ): Promise<Ran> {
   const terminal = recordingTerminal();
   const exitCode = await runUpscale(
@@ -31,7 +31,7 @@ export async function runOn(
       launch: async () => null,
       openGpu: engine.openGpu,
       loadModel: engine.loadModel,
-      ...(streams && { streams }),
+      ...others,
     },
   );
   const told = terminal.stderr.filter((line) => line.startsWith("rcod: "));

@@ -275,8 +275,10 @@ describe("standard input and output", () => {
   const streams = async (written: Uint8Array[]) => {
     const bytes = await plain(3, 2).jpeg().toBuffer();
     return {
-      read: async () => bytes,
-      write: async (result: Uint8Array) => void written.push(result),
+      streams: {
+        read: async () => bytes,
+        write: async (result: Uint8Array) => void written.push(result),
+      },
     };
   };
 
@@ -313,8 +315,8 @@ describe("standard input and output", () => {
   });
 
   it("tell what is wrong with what came in", async () => {
-    const bad = { read: async () => Buffer.from("no image"), write: async () => {} };
-    const { exitCode, told } = await runOn(["-"], model(), fakeEngine(), bad);
+    const streams = { read: async () => Buffer.from("no image"), write: async () => {} };
+    const { exitCode, told } = await runOn(["-"], model(), fakeEngine(), { streams });
     expect([exitCode, told]).toEqual([
       2,
       ["rcod: standard input: not an image (PNG, JPEG, WebP, AVIF, GIF, TIFF and BMP can be read)"],
