@@ -20,6 +20,9 @@ const NO_STAGE_LABEL = "starting";
 const LABEL_WIDTH = Math.max(...Object.values(STAGE_LABEL).map((label) => label.length));
 const BAR_WIDTH = 24;
 
+/** Of a stage that comes again, with every region, a log is told after so much more of the whole. */
+const REPEAT_FRACTION = 0.05;
+
 /** Below these the time left to load would be a guess. */
 const ESTIMATE_MIN_FRACTION = 0.03;
 const ESTIMATE_MIN_MS = 500;
@@ -113,17 +116,23 @@ function lineDisplay(terminal: Terminal): ProgressDisplay {
   let ownLabel: string | undefined;
   let startedAt = 0;
   let stage: Stage | undefined;
+  let told = new Set<Stage>();
+  let toldFraction = 0;
   return {
     start(next, label) {
       subject = shownText(next);
       ownLabel = label;
       startedAt = performance.now();
       stage = undefined;
+      told = new Set();
     },
     update(progress) {
       if (progress.stage === stage) return;
       stage = progress.stage;
       const fraction = clamp(progress.fraction);
+      if (told.has(stage) && fraction < toldFraction + REPEAT_FRACTION) return;
+      told.add(stage);
+      toldFraction = fraction;
       const left = leftMsOf(progress, performance.now() - startedAt);
       const time = left === undefined ? "" : `, about ${formatLeft(left)} left`;
       const label = ownLabel ?? STAGE_LABEL[stage];

@@ -44,6 +44,26 @@ describe("createProgress", () => {
     ]);
   });
 
+  it("tells stages that come with every region each once, and then now and again", async () => {
+    const terminal = recordingTerminal();
+    const display = await createProgress(terminal, false);
+    display.start("photo.png");
+    for (let region = 0; region < 100; region++) {
+      display.update(at("encode", region / 100));
+      display.update(at("decode", (region + 0.5) / 100));
+    }
+    display.start("next.png");
+    display.update(at("encode", 0));
+    const lines = terminal.stderr.map((line) => line.replace(/,.*left/, ""));
+    expect(lines.slice(0, 3)).toEqual([
+      "photo.png: encoding (0 %)",
+      "photo.png: decoding (0 %)",
+      "photo.png: decoding (5 %)",
+    ]);
+    expect(lines.length).toBeLessThan(25);
+    expect(lines.at(-1)).toBe("next.png: encoding (0 %)");
+  });
+
   it("shows nothing when quiet", async () => {
     const terminal = recordingTerminal();
     const display = await createProgress(terminal, true);
