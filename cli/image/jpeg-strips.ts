@@ -6,8 +6,8 @@ import type { StripFormat } from "./strip-file.ts";
 const BLOCK = 8;
 /** Blocks between two restart markers, as two bytes can say. */
 const MOST_BLOCKS = 65_535;
-/** Rows of blocks, where the picture is narrow. */
-const MOST_BLOCK_ROWS = 16;
+/** Of a strip's pixels, about: larger ones take longer and more memory. */
+const STRIP_PIXELS = 1 << 18;
 
 const MARKER = { app0: 0xe0, app15: 0xef, frame: 0xc0, scan: 0xda, end: 0xd9 } as const;
 
@@ -21,7 +21,8 @@ export function jpegStrips(
   encode: StripFormat["encode"],
 ): StripFormat {
   const across = Math.ceil(width / BLOCK);
-  const blockRows = Math.min(MOST_BLOCK_ROWS, Math.floor(MOST_BLOCKS / across));
+  const wanted = Math.max(1, Math.floor(STRIP_PIXELS / (width * BLOCK)));
+  const blockRows = Math.min(wanted, Math.floor(MOST_BLOCKS / across));
   let tables: Buffer | undefined;
   let strips = 0;
   return {

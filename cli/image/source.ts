@@ -7,8 +7,8 @@ import { systemPath } from "../file-name.ts";
 import { formatBytes } from "../format.ts";
 import { HEAD_BYTES } from "./kinds.ts";
 
-/** Larger files are no images of a size that can be upscaled: 16-bit RGBA of the most pixels is 128 MiB. */
-export const MAX_FILE_BYTES = 1 << 30;
+/** Files are in memory while they are read; Node reads no more at once. */
+export const MAX_FILE_BYTES = 2 ** 31 - 1;
 
 /** All bytes of a regular file. Throws `CliError` (exit code 2); messages do not repeat the path. */
 export async function readImageFile(path: string): Promise<Buffer> {

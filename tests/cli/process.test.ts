@@ -350,6 +350,24 @@ describe("a disk that is full", () => {
       expect(result.stdout).toBe("exit 1\nphoto.png\n");
     },
   );
+
+  it.skipIf(!mount)(
+    "is told while a large result is written (skipped where unshare -rm is not allowed)",
+    async () => {
+      await save(folder.file("photo.png"), noise(2100, 1000)); // the result has 34 megapixels
+      await mkdir(folder.file("disk"));
+      const script =
+        'mount -t tmpfs -o size=64k tmpfs "$1/disk" && "$2" "$3" here polite "$1/photo.png" -o "$1/disk/a.tif"; ' +
+        'echo "exit $?"; ls -A "$1/disk"';
+      const result = spawnSync(
+        "unshare",
+        ["-rm", "sh", "-c", script, "sh", folder.path, process.execPath, stage.driver],
+        { encoding: "utf8" },
+      );
+      expect(result.stderr).toMatch(/^rcod: .*cannot write .*disk\/a\.tif: the disk is full$/m);
+      expect(result.stdout).toBe("exit 1\n");
+    },
+  );
 });
 
 describe("standard output that takes nothing", () => {
