@@ -1,5 +1,5 @@
-import { samplesIn } from "../../src/rcod/images/raw-image.ts";
 /** Large files as pictures that are read band by band: the pixels of one band are in memory, never all. */
+import { samplesIn } from "../../src/rcod/images/raw-image.ts";
 import type { ImageReader, PixelRectangle, RawImage } from "../../src/rcod/settings/options.ts";
 import type { Picture } from "./decode.ts";
 import { decodePixels, describeImage } from "./decode.ts";

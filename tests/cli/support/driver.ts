@@ -32,9 +32,9 @@ const loadModel: LoadModel = async (paths, options) => {
   };
   return {
     ...model,
-    upscale: (async (image: RawImage, options: UpscaleOptions = {}) => {
-      if (manners !== "stubborn") return model.upscale(image, told(options));
-      for (;;) await model.upscale(image, told(options));
+    upscale: (async (image: RawImage, asked: UpscaleOptions) => {
+      if (manners !== "stubborn") return model.upscale(image, told(asked));
+      for (;;) await model.upscale(image, told(asked));
     }) as Model["upscale"],
   };
 };

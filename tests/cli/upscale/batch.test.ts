@@ -272,7 +272,7 @@ describe("bits and channels", () => {
 });
 
 describe("standard input and output", () => {
-  const streams = async (written: Uint8Array[]) => {
+  const recording = async (written: Uint8Array[]) => {
     const bytes = await plain(3, 2).jpeg().toBuffer();
     return {
       streams: {
@@ -288,7 +288,7 @@ describe("standard input and output", () => {
       ["-"],
       model(),
       fakeEngine(),
-      await streams(written),
+      await recording(written),
     );
     expect([exitCode, stdout]).toEqual([0, []]);
     const { default: sharp } = await import("sharp");
@@ -299,7 +299,7 @@ describe("standard input and output", () => {
 
   it("can be one of the two", async () => {
     const written: Uint8Array[] = [];
-    const both = await streams(written);
+    const both = await recording(written);
     await runOn(["-"], { ...model(), out: folder.file("b.webp") }, fakeEngine(), both);
     expect((await readFile(folder.file("b.webp"))).toString("latin1", 8, 12)).toBe("WEBP");
     await runOn(
