@@ -1,6 +1,6 @@
 /** What the command line uses of the engine. */
 import type { Gpu } from "../src/gpu/device.ts";
-import type { LoadOptions } from "../src/rcod/model.ts";
+import type { LoadOptions, RcodModel } from "../src/rcod/model.ts";
 import type {
   ImageReader,
   RawImage,
@@ -12,8 +12,11 @@ import type {
 import type { ModelPaths } from "./model-paths.ts";
 import { modelFilesAt } from "./model-paths.ts";
 
+/** What a call will take. */
+export type CallEstimate = Awaited<ReturnType<RcodModel["estimate"]>>;
+
 /** What the commands use of a loaded model; `RcodModel` is one. */
-export interface Model {
+export interface Model extends Pick<RcodModel, "estimate"> {
   upscale(image: RawImage | ImageReader, options: RegionsOptions): Promise<RegionsResult>;
   upscale(image: RawImage | ImageReader, options?: UpscaleOptions): Promise<UpscaleResult>;
   readonly precision: "f32" | "f16";

@@ -40,6 +40,7 @@ export interface UpscaleCliOptions extends GlobalOptions, ModelPaths, SizeOption
   readonly tile?: number;
   readonly region?: number;
   readonly force?: boolean;
+  readonly plan?: boolean;
   readonly json?: boolean;
   readonly quiet?: boolean;
 }
@@ -162,6 +163,7 @@ export const upscaleCommand = defineCommand<UpscaleCliOptions>((program) => {
     )
     .option("--reference", "reproduce the reference implementation, quirks included")
     .option("--force", "replace existing results")
+    .option("--plan", "only say what each image will take: size, regions, time, GPU memory")
     .option("--json", "print one JSON object with sizes, timings, adapter and memory")
     .option("--quiet", "no progress, no notes and no summary, only errors");
 });

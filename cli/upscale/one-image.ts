@@ -69,8 +69,7 @@ const MOST_RESULT_PIXELS = 2 ** 28;
 /** Reads, checks and decodes. Throws `CliError` or `ShapeError` with a reason that does not name the file. */
 export async function readJob(job: Job, work: ImageWork): Promise<ReadyImage> {
   const startedAt = performance.now();
-  const bytes = await bytesOf(job, work);
-  const { header, format, target } = await inspectJob(job, bytes, work);
+  const { bytes, header, format, target } = await inspectInput(job, work);
   const { hasFrames, hasProfile } = FORMATS[format];
   const profile = hasProfile ? (work.options.profile ?? "keep") : "srgb";
   const isLarge = pixelsOf(header) > work.mostHeld.input && isReadInBands(header);
@@ -87,6 +86,17 @@ export interface InspectedImage {
   readonly target: TargetSize;
 }
 
+/** Reads a file and checks what its header says. Throws as `readJob`. */
+export async function inspectInput(
+  job: Job,
+  work: ImageWork,
+): Promise<InspectedImage & { readonly bytes: Buffer }> {
+  const { streams, signal } = work;
+  const isStream = job.input === STREAM;
+  const bytes = await (isStream ? streams.read(signal) : readImageFile(job.input));
+  return { bytes, ...(await inspectJob(job, bytes, work)) };
+}
+
 /** Whether a file's header promises that it can be upscaled. */
 export async function looksReadable(job: Job, work: InspectWork): Promise<boolean> {
   if (job.input === STREAM) return true; // it is read once, by the process that computes
@@ -99,10 +109,6 @@ export async function looksReadable(job: Job, work: InspectWork): Promise<boolea
 }
 
 type InspectWork = Pick<ImageWork, "options" | "sizes">;
-
-async function bytesOf({ input }: Job, { streams, signal }: ImageWork): Promise<Buffer> {
-  return input === STREAM ? streams.read(signal) : readImageFile(input);
-}
 
 async function inspectJob(
   job: Job,

@@ -22,10 +22,12 @@ import type { UpscaleCliOptions } from "./command.ts";
 import { modelSizes } from "./geometry-check.ts";
 import type { Skipped } from "./inputs.ts";
 import { STREAM } from "./inputs.ts";
-import type { HeldPixels, ImageWork, ReadyImage } from "./one-image.ts";
-import { HELD_PIXELS, looksReadable, readJob, upscaleJob } from "./one-image.ts";
+import type { HeldPixels, ImageWork, InspectedImage, ReadyImage } from "./one-image.ts";
+import { HELD_PIXELS, inspectInput, looksReadable, readJob, upscaleJob } from "./one-image.ts";
 import type { Job, Plan } from "./outputs.ts";
 import { RESULT_IS_THERE, planJobs } from "./outputs.ts";
+import type { PlannedImage } from "./plan-only.ts";
+import { planImage, planLines } from "./plan-only.ts";
 import type { FailedReport, JobReport, Tally } from "./report.ts";
 import { fileName, reportLine, tallyJson, tallyLine } from "./report.ts";
 import { ResultFolders } from "./result-folders.ts";
@@ -62,7 +64,8 @@ export async function runUpscale(
   dependencies: UpscaleDependencies = ENGINE,
 ): Promise<number> {
   checkUsage(options, dependencies);
-  const plan = await planJobs(options);
+  // Of a plan it does not matter what is there already.
+  const plan = await planJobs(options.plan === true ? { ...options, force: true } : options);
   const [problem] = plan.problems;
   if (problem !== undefined && options.keepGoing === false) {
     throw new CliError(
@@ -85,7 +88,7 @@ export async function runUpscale(
 }
 
 function checkUsage(options: UpscaleCliOptions, { streams }: UpscaleDependencies): void {
-  const { input, out, format, quality, json } = options;
+  const { input, out, format, quality, json, plan = false } = options;
   if (quality !== undefined && format !== undefined && !FORMATS[format].hasQuality) {
     throw usageError(`--quality is for JPEG, WebP and AVIF; ${FORMATS[format].name} has none`);
   }
@@ -93,7 +96,7 @@ function checkUsage(options: UpscaleCliOptions, { streams }: UpscaleDependencies
     throw usageError("--depth 16 is not for --reference, which rounds to 8 bits as its model does");
   }
   const isStream = out === STREAM || (out === undefined && input.includes(STREAM));
-  if (!isStream) return;
+  if (!isStream || plan) return;
   if (json === true) {
     throw usageError("--json and the image would both go to standard output. Give -o FILE");
   }
@@ -136,6 +139,7 @@ class UpscaleRun {
   readonly #dependencies: UpscaleDependencies;
   readonly #plan: Plan;
   readonly #reports: (JobReport | FailedReport)[] = [];
+  readonly #plans: PlannedImage[] = [];
   readonly #skipped: Skipped[];
   readonly #folders = new ResultFolders();
   readonly #startedAt = performance.now();
@@ -152,7 +156,7 @@ class UpscaleRun {
   }
 
   async run(): Promise<number> {
-    const { json = false, quiet = false, keepGoing = true } = this.#work.options;
+    const { json = false, quiet = false, keepGoing = true, plan = false } = this.#work.options;
     const { jobs, problems, isBatch } = this.#plan;
     for (const { input, error } of problems) this.#fail(input, error);
     const progress = await createProgress(this.#terminal, quiet);
@@ -174,7 +178,7 @@ class UpscaleRun {
       this.#about = aboutEngine(engine);
       engine.close();
       await this.#failLost();
-      if (isBatch && !json && !quiet) this.#say(tallyLine(this.#tally()));
+      if (isBatch && !json && !quiet && !plan) this.#say(tallyLine(this.#tally()));
     }
     if (json) this.#terminal.out(JSON.stringify(this.#result()));
     return this.#exitCode;
@@ -184,6 +188,7 @@ class UpscaleRun {
   async #job(job: Job, engine: RunEngine, progress: ProgressDisplay): Promise<boolean> {
     const { options, signal } = this.#work;
     signal.throwIfAborted();
+    if (options.plan === true) return this.#figures(job, engine);
     let ready: ReadyImage;
     try {
       await this.#checkOutput(job);
@@ -209,6 +214,31 @@ class UpscaleRun {
       signal.throwIfAborted();
       this.#leave(job, error);
       return !(error instanceof DeviceLostError);
+    }
+    return true;
+  }
+
+  /** Says what an image will take. */
+  async #figures(job: Job, engine: RunEngine): Promise<true> {
+    const { options, signal } = this.#work;
+    const fail = (error: unknown): true => {
+      signal.throwIfAborted();
+      this.#fail(job.input, error);
+      return true;
+    };
+    let inspected: InspectedImage;
+    try {
+      inspected = await inspectInput(job, this.#work);
+    } catch (error) {
+      return fail(error);
+    }
+    const model = await engine.load(inspected.header);
+    try {
+      const planned = await planImage(job, inspected, model, options);
+      this.#plans.push(planned);
+      if (options.json !== true) for (const line of planLines(planned)) this.#terminal.out(line);
+    } catch (error) {
+      return fail(error);
     }
     return true;
   }
@@ -254,7 +284,7 @@ class UpscaleRun {
 
   #tally(): Tally {
     const { jobs, problems, skipped } = this.#plan;
-    const skippedNow = this.#skipped.length - skipped.length;
+    const skippedNow = this.#skipped.length - skipped.length + this.#plans.length;
     return {
       reports: this.#reports,
       skipped: this.#skipped,
@@ -269,6 +299,7 @@ class UpscaleRun {
       ...modelPaths(options),
       lowMemory: options.lowMemory ?? false,
       ...this.#about,
+      ...(options.plan === true && { plans: this.#plans }),
       ...tallyJson(this.#tally()),
     };
   }

@@ -1,4 +1,5 @@
 /** An engine without a GPU: nearest-neighbour upscaling that reports, aborts, hands out regions and goes on like the real one. */
+import { defined } from "../../../cli/defined.ts";
 import type { LoadModel, Model } from "../../../cli/engine.ts";
 import { BASELINE_CAPS } from "../../../src/gpu/caps.ts";
 import type { Gpu } from "../../../src/gpu/device.ts";
@@ -64,7 +65,7 @@ export function fakeEngine(options: FakeOptions = {}): FakeEngine {
       given.onProgress?.(step(stage, index));
       await pause(options.stageMs ?? 0, given.signal);
     }
-    const { result } = callSizes(image, given as UpscaleOptions, 4);
+    const { result } = callSizes(image, given, 4);
     const made = withDepth(nearest(image, result.width, result.height), given.depth);
     const regions = given.output === "regions" ? regionsOf(made) : [];
     const done = (given.resume ?? new Set<number>()) as Set<number>;
@@ -91,7 +92,25 @@ export function fakeEngine(options: FakeOptions = {}): FakeEngine {
       ? { ...result, channels, ...report }
       : { image: made, ...report };
   }
-  const model: Model = { precision: "f32", dispose: () => void events.push("dispose"), upscale };
+  const model: Model = {
+    precision: "f32",
+    dispose: () => void events.push("dispose"),
+    upscale,
+    async estimate({ width, height, scale, size }) {
+      events.push(`estimate ${width}x${height}`);
+      const { result } = callSizes({ width, height }, defined({ scale, size }), 4);
+      const pixels = result.width * result.height;
+      return {
+        outWidth: result.width,
+        outHeight: result.height,
+        regions: Math.ceil(pixels / 1e6),
+        ...(width > 10 && { timeMs: pixels / 1000 }),
+        peakBytes: 1 << 30,
+        work: { preprocess: 1, tokens: 1, encode: 1, unet: 1, decode: 1, color: 1 },
+        advice: ["a smaller picture takes less"],
+      };
+    },
+  };
   return {
     events,
     calls,

@@ -1,11 +1,12 @@
-import sharp from "sharp";
 /** Sizes of results: options, names, limits. */
+import { readdir } from "node:fs/promises";
+import sharp from "sharp";
 import { describe, expect, it } from "vitest";
 import { main } from "../../../cli/main.ts";
 import type { SizeOptions } from "../../../cli/upscale/sizing.ts";
 import { resultSuffix, sourceOfResult, targetSize } from "../../../cli/upscale/sizing.ts";
 import { fakeEngine } from "../support/fake-engine.ts";
-import { plain, save } from "../support/image-files.ts";
+import { plain, save, saveCutOff } from "../support/image-files.ts";
 import { runOn } from "../support/run-upscale.ts";
 import { recordingTerminal, useFolder } from "../support/terminal.ts";
 
@@ -163,5 +164,53 @@ describe("the command", () => {
       maxMegapixels: 0.1,
     });
     expect(within.exitCode).toBe(0);
+  });
+});
+
+describe("--plan", () => {
+  it("says what images will take, and neither computes nor writes", async () => {
+    await save(folder.file("a.png"), plain(4000, 3125));
+    await save(folder.file("b.png"), plain(4, 4));
+    await save(folder.file("b-x4.png"), plain(4, 4)); // there already, which does not matter
+    await saveCutOff(folder.file("c.png"), plain(64, 64), 0.05);
+    const before = await readdir(folder.path);
+    const options = { model: folder.path, plan: true } as const;
+    const { exitCode, stdout, told, engine } = await runOn([folder.path], options);
+    expect(stdout).toEqual([
+      expect.stringMatching(
+        /a\.png → .*a-x4\.png {2}4000 × 3125 → 16000 × 12500, 200 regions {2}about 3 min 20 s, GPU memory 1 GiB$/,
+      ),
+      "  a smaller picture takes less",
+      expect.stringMatching(/4 × 4 → 16 × 16 {2}time unknown before a first run, GPU memory/),
+      "  a smaller picture takes less",
+    ]);
+    expect([exitCode, told]).toEqual([1, [expect.stringMatching(/c\.png: /)]]);
+    expect(engine.events).toEqual([
+      "openGpu",
+      `load ${folder.path} auto`,
+      "estimate 4000x3125",
+      "estimate 4x4",
+      "dispose",
+      "destroy",
+    ]);
+    expect(await readdir(folder.path)).toEqual(before);
+  });
+
+  it("says it in JSON, for standard input too", async () => {
+    const streams = { read: () => plain(40, 30).png().toBuffer(), write: async () => {} };
+    const options = { model: folder.path, plan: true, json: true, maxMegapixels: 0.01 } as const;
+    const { stdout } = await runOn(["-"], options, fakeEngine(), { streams });
+    expect(JSON.parse(stdout[0] ?? "")).toMatchObject({
+      plans: [
+        {
+          inputSize: [40, 30],
+          outputSize: [115, 86],
+          regions: 1,
+          peakBytes: 1 << 30,
+          notes: [expect.stringMatching(/0\.01 megapixels/)],
+        },
+      ],
+      failed: 0,
+    });
   });
 });
