@@ -72,9 +72,8 @@ function askedOf({ scale, width, height, fit }: SizeOptions): TargetSize["asked"
 /** The largest size of about the same shape with at most so many pixels. */
 function within({ width, height }: Size, most: number): Size {
   const factor = Math.sqrt(most / (width * height));
-  const across = Math.min(most, Math.max(1, Math.floor(width * factor)));
-  const down = Math.max(1, Math.floor(height * factor));
-  return { width: across, height: Math.min(down, Math.floor(most / across)) };
+  const side = (length: number): number => Math.min(most, Math.max(1, Math.floor(length * factor)));
+  return { width: side(width), height: side(height) };
 }
 
 /** Between the name and the extension of results that get no name from the user: what was asked for. */
