@@ -1,5 +1,6 @@
 /** The engine of one run: loaded for the first image, and again on a new device where one is lost. */
 import type { Gpu } from "../../src/gpu/device.ts";
+import { withMemoryBudget } from "../../src/gpu/device.ts";
 import { DeviceLostError } from "../../src/gpu/errors.ts";
 import type {
   ImageReader,
@@ -40,6 +41,8 @@ export class RunEngine {
   readonly #work: EngineWork;
   #loaded: Loaded | undefined;
   #lost = 0;
+  /** Of the first device: with another one regions would be others, and a call could not go on. */
+  #memoryBudget: number | undefined;
 
   constructor(work: EngineWork) {
     this.#work = work;
@@ -56,7 +59,10 @@ export class RunEngine {
     const { options, openGpu, loadModel, progress, signal, onNote } = this.#work;
     const { precision, autotune, dawnToggles, lowMemory = false, tile, region } = options;
     const { reference, strict } = options;
-    const gpu = await openGpu(dawnToggles);
+    const opened = await openGpu(dawnToggles);
+    this.#memoryBudget ??= opened.caps.memoryBudget;
+    const budget = this.#memoryBudget;
+    const gpu = budget === undefined ? opened : withMemoryBudget(opened, budget);
     try {
       signal.throwIfAborted();
       progress.start("model");

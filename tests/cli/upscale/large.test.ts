@@ -79,6 +79,36 @@ describe("a large result", () => {
     expect(Buffer.compare(pixels, Buffer.from(nearest(image).data.buffer))).toBe(0);
   });
 
+  it("goes on with the memory of the first device, or its regions would be others", async () => {
+    await saveStripes("photo.png");
+    let isLost = false;
+    const engine = fakeEngine({
+      onRegion: (index) => {
+        if (index !== 4 || isLost) return;
+        isLost = true;
+        throw new DeviceLostError("unknown", "the driver was reset");
+      },
+    });
+    const budgets: unknown[] = [];
+    let opened = 0;
+    const { exitCode } = await run(
+      "photo.png",
+      {},
+      {
+        ...engine,
+        async openGpu() {
+          const gpu = await engine.openGpu();
+          return { ...gpu, caps: { ...gpu.caps, memoryBudget: 1000 - opened++ } };
+        },
+        loadModel(paths, options) {
+          budgets.push(options.gpu.caps.memoryBudget);
+          return engine.loadModel(paths, options);
+        },
+      },
+    );
+    expect({ exitCode, budgets }).toEqual({ exitCode: 0, budgets: [1000, 1000] });
+  });
+
   it("is given up where devices are lost again and again, and leaves nothing", async () => {
     await saveStripes("photo.png");
     const engine = fakeEngine({
