@@ -15,7 +15,7 @@ import type { LoadModel, Model } from "../engine.ts";
 import { modelPaths } from "../model-paths.ts";
 import type { ProgressDisplay } from "../progress.ts";
 import type { UpscaleCliOptions } from "./command.ts";
-import type { Size } from "./sizing.ts";
+import type { Size, TargetSize } from "./sizing.ts";
 
 /** Devices that a run may lose: what is to blame for more is not chance. */
 const MOST_LOST = 2;
@@ -53,8 +53,8 @@ export class RunEngine {
     return this.#loaded;
   }
 
-  /** Loads the model once. `image`: the first; its shaders are compiled meanwhile. */
-  async load({ width, height }: Size): Promise<Model> {
+  /** Loads the model once. The first image's shaders are compiled meanwhile: it is of that size, and `asked` for so. */
+  async load({ width, height }: Size, asked: TargetSize["asked"]): Promise<Model> {
     if (this.#loaded !== undefined) return this.#loaded.model;
     const { options, openGpu, loadModel, progress, signal, onNote } = this.#work;
     const { precision, autotune, dawnToggles, lowMemory = false, tile, region } = options;
@@ -73,7 +73,7 @@ export class RunEngine {
         lowMemory,
         ...defined({ autotune, strict }),
         onWarning: onNote,
-        prepareFor: { width, height, ...defined({ tile, region, reference }) },
+        prepareFor: { width, height, ...asked, ...defined({ tile, region, reference }) },
         signal,
         onProgress: (state) => progress.update(state),
       });
@@ -107,9 +107,10 @@ export class RunEngine {
     options: UpscaleOptions | RegionsOptions,
   ): Promise<UpscaleResult | RegionsResult> {
     const { progress, signal } = this.#work;
+    const { scale, size } = options;
     let resume: object | undefined;
     for (;;) {
-      const model = await this.load(image);
+      const model = await this.load(image, defined({ scale, size }));
       progress.start(subject);
       try {
         return await model.upscale(image, {

@@ -199,7 +199,7 @@ class UpscaleRun {
       return true;
     }
     // A model that does not load concerns every image: it ends the command.
-    await engine.load(ready.size);
+    await engine.load(ready.size, ready.target.asked);
     try {
       const report = await upscaleJob(job, ready, engine, this.#work);
       this.#reports.push(report);
@@ -232,7 +232,7 @@ class UpscaleRun {
     } catch (error) {
       return fail(error);
     }
-    const model = await engine.load(inspected.header);
+    const model = await engine.load(inspected.header, inspected.target.asked);
     try {
       const planned = await planImage(job, inspected, model, options);
       this.#plans.push(planned);
