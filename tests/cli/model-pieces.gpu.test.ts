@@ -15,7 +15,7 @@ import { loadModel } from "../../src/index.ts";
 import { diskFile, folderFiles } from "../../src/node/index.ts";
 import type { RawImage } from "../../src/rcod/settings/options.ts";
 import { largestDifference } from "../rcod/support.ts";
-import { useGpu } from "../support/gpu.ts";
+import { keptGpu, useGpu } from "../support/gpu.ts";
 import {
   SAMPLE_CHECKPOINTS,
   SAMPLE_CLIP,
@@ -81,7 +81,7 @@ describe("rcod upscale", () => {
       terminal,
       {
         launch: async () => null,
-        openGpu: async () => ({ ...setup.gpu, destroy: () => undefined }),
+        openGpu: async () => keptGpu(setup.gpu),
         loadModel: loadModelAt,
       },
     );

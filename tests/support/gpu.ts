@@ -120,3 +120,7 @@ export async function runKernel(
     for (const buffer of Object.values(buffers)) gpu.memory.release(buffer);
   }
 }
+
+/** The same device for what destroys its own in the end. */
+export const keptGpu = (gpu: Gpu): Gpu =>
+  Object.create(gpu, { destroy: { value: () => undefined } }) as Gpu;

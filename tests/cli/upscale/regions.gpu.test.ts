@@ -8,7 +8,7 @@ import { runUpscale } from "../../../cli/upscale/run.ts";
 import { loadModel } from "../../../src/index.ts";
 import { folderFiles } from "../../../src/node/index.ts";
 import { largestDifference } from "../../rcod/support.ts";
-import { useGpu } from "../../support/gpu.ts";
+import { keptGpu, useGpu } from "../../support/gpu.ts";
 import { noise } from "../support/image-files.ts";
 import { recordingTerminal, useFolder } from "../support/terminal.ts";
 
@@ -33,7 +33,7 @@ it("writes the regions of a picture that is read in bands", { timeout: 300_000 }
     terminal,
     {
       launch: async () => null,
-      openGpu: async () => ({ ...setup.gpu, destroy: () => undefined }),
+      openGpu: async () => keptGpu(setup.gpu),
       loadModel: loadModelAt,
       mostHeld: { input: 100, result: 100 },
     },
