@@ -51,6 +51,20 @@ export const blocks = {
     return g.build();
   },
 
+  /** Three images of their own over one time embedding and one context: resnets of different widths, then attention. */
+  batch(dtype: DType): Graph {
+    const g = new GraphBuilder(dtype);
+    const x = g.input("x", [3, 4, 5, 8]);
+    const siluTemb = g.input("temb", [1, 20]);
+    const options = { numGroups: 2, eps: 1e-5, siluTemb };
+    const first = resnetBlock(g, root.at("first"), x, { ...options, outChannels: 12 });
+    const second = resnetBlock(g, root.at("second"), first, { ...options, outChannels: 16 });
+    const context = g.input("context", [1, 7, 12]);
+    const heads = { numHeads: 2, numGroups: 4 };
+    g.output("y", transformer2d(g, root.at("attn"), second, context, heads));
+    return g.build();
+  },
+
   /** The UNet's up-path resnet over [first | second] channels. */
   concatResnet(dtype: DType, first: number, second: number): Graph {
     const g = new GraphBuilder(dtype);

@@ -4,6 +4,7 @@ import type { Epilogue } from "../../src/kernels/contraction/epilogue.ts";
 export const PLAIN_EPILOGUE: Epilogue = {
   channelAdd: false,
   channelAddWindow: null,
+  channelAddShared: false,
   residual: false,
   activation: "none",
   statistics: "none",

@@ -11,6 +11,7 @@ const support = useGpu();
 it.each([
   ["blocks_resnet", "f32"],
   ["tiny_unet_a", "f32"],
+  ["batch", "f32"],
 ] as const)("%s in %s", async (name, precision) => {
   const gpu = withCaps(support.gpu, { isSoftware: false });
   const source = goldenSource(`${name}.safetensors`);

@@ -175,7 +175,7 @@ export class GraphBuilder {
 
   /**
    * softmax(scale·q kᵀ) v per head. q [B, Tq, H·d], k and v [B, Tk, H·d] → [B, Tq, H·d]; head h owns channels
-   * h·d … h·d + d − 1.
+   * h·d … h·d + d − 1. k and v of one image, [1, Tk, H·d], are those of every image.
    */
   attention(
     q: Value,
@@ -191,20 +191,24 @@ export class GraphBuilder {
       `attention: channels must be divisible by numHeads, got ${channels} and ${numHeads}`,
       path,
     );
+    const isShared = k.shape[0] === 1;
     check(
       q.shape.length === 3 &&
         `${k.shape}` === `${v.shape}` &&
         channelsOf(k) === channels &&
-        k.shape[0] === q.shape[0],
-      `attention: needs q [B, Tq, C] and k, v [B, Tk, C], got [${q.shape}], [${k.shape}], [${v.shape}]`,
+        (isShared || k.shape[0] === q.shape[0]),
+      `attention: needs q [B, Tq, C] and k, v [B or 1, Tk, C], got [${q.shape}], [${k.shape}], [${v.shape}]`,
       path,
     );
-    return this.#emit(
+    // Queries that see the same keys are those of one image.
+    const queries = isShared ? this.reshape(q, [1, rowsOf(q), channels]) : q;
+    const y = this.#emit(
       { kind: "attention", numHeads, headDim: channels / numHeads, scale, offsets: [0, 0, 0] },
-      { x: [q, k, v] },
-      q.shape,
+      { x: [queries, k, v] },
+      queries.shape,
       path,
     );
+    return this.reshape(y, q.shape);
   }
 
   /** activate(x), elementwise. */
@@ -232,12 +236,12 @@ export class GraphBuilder {
     return this.#elementwise([x], scale, 0, "none", path);
   }
 
-  /** x [N, H, W, C] plus v [N, C] at every pixel. */
+  /** x [N, H, W, C] plus v [N, C], or [1, C] for all images, at every pixel. */
   channelAdd(x: Value, v: Value, path: string): Value {
     const [batch, , , channels] = mapShape(x, "channelAdd", path);
     check(
-      v.shape.length === 2 && v.shape[0] === batch && v.shape[1] === channels,
-      `channelAdd: needs [${batch}, ${channels}] for x [${x.shape}], got [${v.shape}]`,
+      v.shape.length === 2 && (v.shape[0] === batch || v.shape[0] === 1) && v.shape[1] === channels,
+      `channelAdd: needs [${batch} or 1, ${channels}] for x [${x.shape}], got [${v.shape}]`,
       path,
     );
     return this.#emit({ kind: "channelAdd" }, { x: [x], channelAdd: v }, x.shape, path);

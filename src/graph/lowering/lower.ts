@@ -199,12 +199,15 @@ function lowerSingle(
         { a: value(x), ...(second && { b: value(second) }), y },
       );
     }
-    case "channelAdd":
+    case "channelAdd": {
+      const added = inputs.channelAdd as Value;
+      const [images = 1] = added.shape; // one row is added to all pixels, as if they were of one image
       return step(
         channelAdd,
-        { dtype, batch, pixels: rows / batch, channels },
-        { x: value(x), channel_add: value(inputs.channelAdd as Value), y },
+        { dtype, batch: images, pixels: rows / images, channels },
+        { x: value(x), channel_add: value(added), y },
       );
+    }
     case "geglu":
       return step(geglu, { dtype, rows, channels: channelsOf(output) }, { x: value(x), y });
     case "upsampleNearest": {

@@ -61,6 +61,7 @@ function epilogueOf({ inputs }: Node, op: ConvOp | LinearOp, isGeglu: boolean): 
   return {
     channelAdd: channelAdd !== undefined,
     channelAddWindow: channelAdd ? [op.channelAddOffset, channelsOf(channelAdd)] : null,
+    channelAddShared: channelAdd?.shape[0] === 1,
     residual: inputs.residual !== undefined,
     activation: op.activation,
     statistics: "none",

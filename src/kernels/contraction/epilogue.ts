@@ -28,6 +28,8 @@ export interface Epilogue {
   readonly channelAdd: boolean;
   /** The first channel, a multiple of 4, and the channels of a row, where rows of `channel_add` are wider. Null: they are not. */
   readonly channelAddWindow: readonly [offset: number, channels: number] | null;
+  /** Whether `channel_add` has one row, which is added to all images. */
+  readonly channelAddShared: boolean;
   /** Adds operand `residual`, shaped like the output, after the activation. */
   readonly residual: boolean;
   /** Applied before the residual is added. */
@@ -98,13 +100,13 @@ export function epilogueParams(
   outChannels: number,
   quadChannels: 1 | 4 = 4,
 ): Param[] {
-  const { channelAdd, channelAddWindow, residual, activation, channelsPerEntry, statisticsFirst } =
-    epilogue;
+  const { channelAdd, channelAddWindow, channelAddShared, residual } = epilogue;
+  const { activation, channelsPerEntry, statisticsFirst } = epilogue;
   const [offset, channels] = channelAddWindow ?? [0, outChannels];
   return [
     u32("has_channel_add", channelAdd ? 1 : 0),
     u32("channel_add_first", offset / quadChannels),
-    u32("channel_add_quads", (quadCount(channels) * 4) / quadChannels),
+    u32("channel_add_quads", channelAddShared ? 0 : (quadCount(channels) * 4) / quadChannels),
     u32("has_residual", residual ? 1 : 0),
     u32("has_relu", activation === "relu" ? 1 : 0),
     u32("has_sigmoid", activation in SIGMOID_SCALES ? 1 : 0),

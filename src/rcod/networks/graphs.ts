@@ -76,21 +76,25 @@ export function memGraph(mem: MemConfig, height: number, width: number, dtype: D
   return g.build();
 }
 
-/** "latents" [1, h, w, L], "tokens" [1, T, D], "timestep" [1, C] → "eps" [1, h, w, L]. */
+/**
+ * "latents" [N, h, w, L], "timestep" [N, C], "tokens" [1, T, D] → "eps" [N, h, w, L]: N latents, each at a timestep of its own,
+ * that see the same tokens.
+ */
 export function unetGraph(
   unet: UNetConfig,
   height: number,
   width: number,
   tokens: number,
   dtype: DType,
+  batch = 1,
 ): Graph {
   const g = new GraphBuilder(dtype);
   const eps = unet2dConditionModel(
     g,
     new WeightScope(),
     {
-      sample: g.input("latents", [1, height, width, unet.inChannels]),
-      timestepEmbedding: g.input("timestep", [1, unet.blockOutChannels[0] as number]),
+      sample: g.input("latents", [batch, height, width, unet.inChannels]),
+      timestepEmbedding: g.input("timestep", [batch, unet.blockOutChannels[0] as number]),
       encoderHiddenStates: g.input("tokens", [1, tokens, unet.crossAttentionDim]),
     },
     unet,

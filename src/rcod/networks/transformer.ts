@@ -16,7 +16,7 @@ export interface TransformerOptions {
 const NORM_EPS = 1e-6;
 const LAYER_NORM_EPS = 1e-5;
 
-/** x [N, H, W, C], context [N, T, D] → [N, H, W, C]. */
+/** x [N, H, W, C], context [N or 1, T, D] → [N, H, W, C]. */
 export function transformer2d(
   g: GraphBuilder,
   w: WeightScope,
@@ -35,7 +35,7 @@ export function transformer2d(
   return g.name(w.path, g.reshape(y, x.shape));
 }
 
-/** x [B, T, C], context [B, S, D] → [B, T, C]. */
+/** x [B, T, C], context [B or 1, S, D] → [B, T, C]. */
 export function basicTransformerBlock(
   g: GraphBuilder,
   w: WeightScope,

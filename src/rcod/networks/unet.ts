@@ -11,15 +11,15 @@ import { resnetBlock } from "./resnet.ts";
 import { transformer2d } from "./transformer.ts";
 
 export interface UNetInputs {
-  /** [1, h, w, inChannels]. */
+  /** [N, h, w, inChannels]. */
   readonly sample: Value;
-  /** `timestepEmbedding(t, config)` as [1, blockOutChannels[0]]. */
+  /** `timestepEmbedding(t, config)` of each sample as [N, blockOutChannels[0]]. */
   readonly timestepEmbedding: Value;
-  /** Visual tokens [1, T, crossAttentionDim]. */
+  /** Visual tokens [N, T, crossAttentionDim], or [1, T, crossAttentionDim] for all. */
   readonly encoderHiddenStates: Value;
 }
 
-/** Predicted noise [1, h, w, outChannels]. */
+/** Predicted noise [N, h, w, outChannels]. */
 export function unet2dConditionModel(
   g: GraphBuilder,
   w: WeightScope,

@@ -9,6 +9,7 @@ import { vaeDecoder, vaeEncoder } from "../../rcod/networks/vae.ts";
 import type { UNetConfig } from "../../rcod/settings/config.ts";
 import { openSafetensors } from "../../weights/safetensors.ts";
 import type { OutputResult } from "../runner/compare.ts";
+import type { GoldenCase } from "../runner/golden-file.ts";
 import type { CaseRun, CaseRunner } from "../runner/run-case.ts";
 import {
   compareResults,
@@ -33,12 +34,13 @@ export function buildUNet(
   contextShape: readonly number[],
 ): { readonly latent: Value; readonly eps: Value } {
   const latent = g.input("latent", latentShape);
+  const [batch = 1] = latentShape;
   const eps = unet2dConditionModel(
     g,
     ROOT,
     {
       sample: latent,
-      timestepEmbedding: g.input("embedding", [1, config.blockOutChannels[0] as number]),
+      timestepEmbedding: g.input("embedding", [batch, config.blockOutChannels[0] as number]),
       encoderHiddenStates: g.input("context", contextShape),
     },
     config,
@@ -46,9 +48,26 @@ export function buildUNet(
   return { latent, eps };
 }
 
-/** The sinusoidal time embedding, which the host computes. */
-export function unetEmbedding(timestep: number, config: UNetConfig): Float32Array {
-  return timestepEmbedding(timestep, config, config.blockOutChannels[0] as number);
+/** The sinusoidal time embeddings of a batch, a row each, which the host computes. */
+export function unetEmbedding(timesteps: readonly number[], config: UNetConfig): Float32Array {
+  const channels = config.blockOutChannels[0] as number;
+  const rows = timesteps.map((timestep) => timestepEmbedding(timestep, config, channels));
+  return Float32Array.from(rows.flatMap((row) => [...row]));
+}
+
+/** The timestep of each of `batch` latents: the case's `timestep`, of all or as a list, or its input of that name. */
+async function timestepsOf(golden: GoldenCase, batch: number): Promise<readonly number[]> {
+  const { parameters } = golden;
+  const given = golden.has("inputs/timestep")
+    ? [...(await golden.input("timestep")).data]
+    : Array.isArray(parameters.get("timestep"))
+      ? parameters.numbers("timestep")
+      : [parameters.number("timestep")];
+  if (given.length === batch) return given;
+  const [first] = given;
+  return given.length === 1 && first !== undefined
+    ? Array.from({ length: batch }, () => first)
+    : parameters.fail("timestep", `must be one, or one for each of ${batch} latents`);
 }
 
 /** The noise that a UNet predicts of the case's `latent`, `context` and `timestep`. */
@@ -66,7 +85,7 @@ export async function runUNet<Name extends string>(
     inputs: {
       latent: latent.data,
       context: context.data,
-      embedding: unetEmbedding(golden.parameters.number("timestep"), config),
+      embedding: unetEmbedding(await timestepsOf(golden, latent.shape[0] ?? 1), config),
     },
   });
 }

@@ -84,7 +84,7 @@ export async function denoise(
     },
     async ({ program, run }) => {
       for (const { suffix, timestep, latent } of latents) {
-        const embedding = unetEmbedding(timestep, unet);
+        const embedding = unetEmbedding([timestep], unet);
         await run({ latent: latent.data, context: tokens.data, embedding });
         results[`eps${suffix}`] = await program.read("eps");
         results[`x0${suffix}`] = await program.read("x0");

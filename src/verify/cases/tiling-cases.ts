@@ -111,7 +111,7 @@ async function blendTiles(
     };
     uploadBytes(gpu, buffers.w, 0, new Uint8Array(gaussianTileWeights(tile).buffer));
     await runPlan(gpu, tileClear.plan(map, gpu.caps), buffers);
-    const embedding = unetEmbedding(golden.parameters.number("timestep"), config);
+    const embedding = unetEmbedding([golden.parameters.number("timestep")], config);
     const latentShape = [1, tile, tile, inChannels];
     await session.withProgram(
       weights,

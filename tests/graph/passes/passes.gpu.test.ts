@@ -19,6 +19,7 @@ const SOFTWARE_VARIANTS = {
 const GRAPHS = [
   ["resnet", blocks.resnet],
   ["resnets", blocks.resnets],
+  ["batch", blocks.batch],
   ["transformer", blocks.transformer],
   ["cross-attention × 2", blocks.crossAttentions],
   ["concat 8 + 6", (dtype: DType) => blocks.concatResnet(dtype, 8, 6)],

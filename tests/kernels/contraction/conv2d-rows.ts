@@ -48,6 +48,8 @@ interface Case {
   readonly channelAdd?: boolean;
   /** Where the added channels are: the first, of so many. */
   readonly window?: Epilogue["channelAddWindow"];
+  /** One row of added channels for all images. */
+  readonly shared?: boolean;
   readonly residual?: boolean;
   readonly source?: SourceDType;
   /** Rank of a LoRA update that is merged while packing. */
@@ -83,6 +85,8 @@ const CASES: readonly Case[] = [
   { size: [4, 5], from: [8], to: 11, batch: 2, ...FULL },
   { size: [3, 9], from: [4], to: 12, batch: 2, channelAdd: true, window: [8, 24] },
   { size: [3, 9], from: [4], to: 11, batch: 2, channelAdd: true, window: [8, 19] }, // ends with its row
+  { size: [3, 9], from: [4], to: 11, batch: 3, ...FULL, window: [8, 19], shared: true },
+  { size: [5, 13], from: [8, 5], to: 65, batch: 3, ...FULL }, // tiles begin in one image and end in the next
   { size: [8, 8], from: [320], to: 320, ...FULL }, // as in unet.down_blocks.0.resnets
   { size: [4, 3], from: [7], to: 9, lora: 3, source: "F16" },
   { size: [1, 1], from: [1], to: 1, upsample: true },
@@ -135,6 +139,7 @@ export const CONV2D_TABLE: readonly Conv2dRow[] = CASES.flatMap((testCase) => {
     activation: "none" as const,
     channelAdd: false,
     window: null,
+    shared: false,
     residual: false,
     source: "F32" as const,
     x: [2, 0] as const,
@@ -152,6 +157,7 @@ export const CONV2D_TABLE: readonly Conv2dRow[] = CASES.flatMap((testCase) => {
     row.activation === "none" ? "" : ` ${row.activation}`,
     row.channelAdd ? " +channelAdd" : "",
     row.window === null ? "" : ` ${row.window.join(" of ")}`,
+    row.shared ? " of all images" : "",
     row.residual ? " +residual" : "",
     lora === undefined ? "" : ` lora ${lora}`,
     testCase.x ? ` x ${row.x[1]} ± ${row.x[0]}` : "",
@@ -177,6 +183,7 @@ export const CONV2D_TABLE: readonly Conv2dRow[] = CASES.flatMap((testCase) => {
       epilogue: {
         channelAdd: row.channelAdd,
         channelAddWindow: row.window,
+        channelAddShared: row.shared,
         residual: row.residual,
         activation: row.activation,
         statistics: "none",
@@ -316,13 +323,14 @@ export async function prepareConv2d(gpu: Gpu, row: Conv2dRow): Promise<PreparedC
   shortcut?.y.forEach((value, i) => (sums.y[i] = (sums.y[i] as number) + value));
   const shape = [batch, outHeight, outWidth, outChannels];
   expect(conv2dOutputSize(problem)).toEqual([outHeight, outWidth]);
-  const channelAdd = epilogue.channelAdd ? stored(batch * outChannels, 6, [1, 0]) : null;
+  const addedRows = epilogue.channelAddShared ? 1 : batch;
+  const channelAdd = epilogue.channelAdd ? stored(addedRows * outChannels, 6, [1, 0]) : null;
   const residual = epilogue.residual ? stored(sums.y.length, 7, [2, 0]) : null;
   const finished = finishRows(sums.y, {
     bias,
     activation: epilogue.activation,
     channelAdd,
-    rowsPerImage: outHeight * outWidth,
+    rowsPerImage: outHeight * outWidth * (batch / addedRows),
     residual,
   });
   const limit = dtype === "f16" ? F16_MAX : Infinity;
