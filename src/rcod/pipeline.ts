@@ -261,7 +261,8 @@ export class Pipeline {
     const { options, context, size } = call;
     const { scale: _, size: __, ...others } = options;
     // What is captured needs plans of its own.
-    if (!context.inspector) void this.#planned.prepare({ ...others, ...size });
+    const timesteps = options.realismMask ? 2 : 1;
+    if (!context.inspector) void this.#planned.prepare({ ...others, ...size }, timesteps);
     if (call.regions) return this.#upscaleRegions(call, call.regions, source);
     return this.#upscaleWhole(
       call,
@@ -310,7 +311,8 @@ export class Pipeline {
           predictMetric(context, encoded, options),
         );
         const timesteps = timestepShares(chosen, mask);
-        const z = await predictLatents(context, encoded, timesteps, options, clock);
+        const predicted = await predictLatents(context, encoded, [timesteps], options, clock);
+        const [z] = predicted as [GPUBuffer];
         const finishing = [encoded, image, options, output, clock] as const;
         const [pixels, counts] = await makePixels(context, z, ...finishing);
         let isTaken = false;

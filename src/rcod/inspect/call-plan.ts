@@ -10,7 +10,8 @@ import { stageGraphs } from "../networks/stage-graphs.ts";
 import { clipTokens, vaeFactor } from "../settings/config.ts";
 import type { ModelConfigs } from "../settings/model-configs.ts";
 import type { NetworkStage } from "../settings/options.ts";
-import { unetTiles } from "../tiles/tiling.ts";
+import { tileCountOf, unetTiles } from "../tiles/tiling.ts";
+import { unetBatch } from "../tiles/unet-batch.ts";
 import { chooseVaeTile } from "../tiles/vae-tile-choice.ts";
 import type { VaeKind } from "../tiles/vae-tiles.ts";
 import { exactVaeTiles } from "../tiles/vae-tiles.ts";
@@ -24,7 +25,7 @@ export interface NetworkPlan extends GraphSummary {
   /** "tokens", "encode", "unet", "decode"; "mem", "degradation" and "modulation" where the model has them. */
   readonly name: string;
   /**
-   * How often it runs in all: 1, or the number of tiles and regions. With tiles, everything here is of one run on the largest tile. For a
+   * How often it runs in all: 1, or the number of tiles and regions; of batches of small tiles. With tiles, everything here is of one run on the largest tile. For a
    * tiled VAE it is an upper estimate: half of that network runs once, on the whole map.
    */
   readonly runs: number;
@@ -94,8 +95,11 @@ export function planCall(
     return network(kind, kind, graphOf(configs.vae, height, width, dtype), tiles.length);
   };
   const tiling = unetTiles(workWidth / factor, workHeight / factor, configs, false);
+  const { tileHeight, tileWidth } = tiling ?? { tileHeight: 1, tileWidth: 1 };
+  const tiles = tileCountOf(tiling);
+  const batch = unetBatch(configs.unet, caps, dtype, tileHeight, tileWidth, tiles, 1);
   const unet = tiling
-    ? unetGraph(configs.unet, tiling.tileHeight, tiling.tileWidth, clipTokens(clip), dtype)
+    ? unetGraph(configs.unet, tileHeight, tileWidth, clipTokens(clip), dtype, batch)
     : whole.unet;
   const estimator = degradation ? estimatorGraph(degradation, size.height, size.width) : undefined;
   const networks = [
@@ -104,7 +108,7 @@ export function planCall(
     ...network("encode", "modulation", whole.modulation),
     ...vae("encode"),
     ...network("encode", "mem", whole.mem),
-    ...network("unet", "unet", unet, tiling ? tiling.xStarts.length * tiling.yStarts.length : 1),
+    ...network("unet", "unet", unet, tiles / batch),
     ...vae("decode"),
   ].map(({ graph, ...names }): NetworkPlan => {
     const plan = planGraph(graph, caps);

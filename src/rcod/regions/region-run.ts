@@ -152,7 +152,8 @@ async function upscaleRegion(
     const mask = realismMask
       ? latentMask(realismMask, { ...geometry, picture: whole }, vaeFactor(configs.vae))
       : 0;
-    const z = await predictLatents(context, encoded, timestepShares(chosen, mask), own, clock);
+    const results = [timestepShares(chosen, mask)];
+    const [z] = (await predictLatents(context, encoded, results, own, clock)) as [GPUBuffer];
     const finishing = [{ ...encoded, isFlat }, image, own, "image", clock] as const;
     const [pixels, counts] = await makePixels(context, z, ...finishing);
     if ("image" in pixels) return { image: pixels.image, counts };

@@ -19,7 +19,8 @@ import type { ModelConfigs } from "../settings/model-configs.ts";
 import type { UpscaleOptions } from "../settings/options.ts";
 import { chooseRegions } from "../tiles/region-choice.ts";
 import { readRectangle } from "../tiles/region-plan.ts";
-import { unetTiles } from "../tiles/tiling.ts";
+import { tileCountOf, unetTiles } from "../tiles/tiling.ts";
+import { unetBatch } from "../tiles/unet-batch.ts";
 import { chooseVaeTile } from "../tiles/vae-tile-choice.ts";
 
 /** A network at a size. */
@@ -101,16 +102,17 @@ export const posteriorNetwork = (
   build: () => posteriorGraph(vae, height, width, dtype),
 });
 
-/** In latents. */
+/** In latents; for a batch of so many. */
 export const unetNetwork = (
   { unet, clip }: ModelConfigs,
   dtype: DType,
   height: number,
   width: number,
+  batch: number,
 ): Network => ({
-  key: `unet ${height}x${width}`,
+  key: `unet ${height}x${width}${batch > 1 ? ` x ${batch}` : ""}`,
   part: "unet",
-  build: () => unetGraph(unet, height, width, clipTokens(clip), dtype),
+  build: () => unetGraph(unet, height, width, clipTokens(clip), dtype, batch),
 });
 
 /** In latents. */
@@ -125,7 +127,10 @@ export const decoderNetwork = (
   build: () => decoderGraph(vae, height, width, dtype),
 });
 
-/** What a call runs in one piece, in order. RCOD_S's estimator and the VAE in tiles are not among it. */
+/**
+ * What a call runs in one piece, in order, with the UNet at so many `timesteps`. RCOD_S's estimator and the VAE in tiles are not
+ * among it.
+ */
 export function* callNetworks(
   configs: ModelConfigs,
   dtypeOf: (part: ModelPart) => DType,
@@ -133,6 +138,7 @@ export function* callNetworks(
   imageWidth: number,
   imageHeight: number,
   options: UpscaleOptions,
+  timesteps = 1,
 ): Generator<Network> {
   const { workHeight, workWidth } = computedGeometry(
     configs,
@@ -150,6 +156,9 @@ export function* callNetworks(
   yield tokensNetwork(configs, clipDType);
   if (isWhole("encode")) yield encoderNetwork(configs, vaeDType, workHeight, workWidth);
   const tiles = unetTiles(width, height, configs, options.reference === true);
-  yield unetNetwork(configs, unetDType, tiles?.tileHeight ?? height, tiles?.tileWidth ?? width);
+  const tile = [tiles?.tileHeight ?? height, tiles?.tileWidth ?? width] as const;
+  const runs = timesteps * tileCountOf(tiles);
+  const batch = unetBatch(configs.unet, caps, unetDType, ...tile, runs, timesteps);
+  yield unetNetwork(configs, unetDType, ...tile, batch);
   if (isWhole("decode")) yield decoderNetwork(configs, vaeDType, height, width);
 }

@@ -38,9 +38,9 @@ export class PlannedNetworks {
    * Plans the networks of a call one after another and compiles their shaders in this order, unless it is like the last one.
    * Waits for no shader. What fails here is told by whoever runs the network.
    */
-  async prepare({ width, height, ...options }: PreparedCall): Promise<void> {
+  async prepare({ width, height, ...options }: PreparedCall, timesteps = 1): Promise<void> {
     const { tile, region, reference, scale, size } = options;
-    const call = JSON.stringify([width, height, tile, region, reference, scale, size]);
+    const call = JSON.stringify([width, height, tile, region, reference, scale, size, timesteps]);
     if (call === this.#last) return;
     this.#last = call;
     this.#plans.clear();
@@ -53,6 +53,7 @@ export class PlannedNetworks {
         width,
         height,
         options,
+        timesteps,
       )) {
         const plan = planGraph(network.build(), caps, { countsFaults: true });
         this.#plans.set(network.key, plan);

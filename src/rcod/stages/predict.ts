@@ -9,26 +9,27 @@ import { oneStepCoefficients } from "../networks/graphs.ts";
 import { timestepEmbedding } from "../networks/unet.ts";
 import { clipTokens } from "../settings/config.ts";
 import type { UpscaleOptions } from "../settings/options.ts";
-import { blendPredictions } from "../tiles/latent-blend.ts";
+import { blendPredictions, tileRuns } from "../tiles/latent-blend.ts";
 import type { TimestepShare, WeightedTiles } from "../tiles/latent-blend.ts";
 import type { UNetTiles } from "../tiles/tiling.ts";
 import { gaussianTileWeights, unetTiles } from "../tiles/tiling.ts";
+import { unetBatch } from "../tiles/unet-batch.ts";
 import { unetNetwork } from "./call-networks.ts";
 import type { StageClock } from "./clock.ts";
 import type { Encoded, StageContext } from "./context.ts";
 import { dtypeOf, inStorageOf } from "./context.ts";
 
 /**
- * Stage "unet": runs the UNet at each of the timesteps, on tiles where the map is large, then the one-step formula.
- * Gives z [1, h, w, L], ready for the decoder, which the caller frees.
+ * Stage "unet": runs the UNet at the timesteps of each of `results`, on tiles where the map is large, then the one-step formula.
+ * Gives their z [1, h, w, L], ready for the decoder, which the caller frees.
  */
 export async function predictLatents(
   context: StageContext,
   encoded: Encoded,
-  timesteps: readonly TimestepShare[],
+  results: readonly (readonly TimestepShare[])[],
   options: UpscaleOptions,
   clock: StageClock,
-): Promise<GPUBuffer> {
+): Promise<GPUBuffer[]> {
   const { gpu, configs, programs, inspector } = context;
   clock.start("unet");
   await programs.enter("unet", clock.enterOptions(options.signal));
@@ -36,9 +37,10 @@ export async function predictLatents(
   const dtype = dtypeOf(context, "unet");
   const { latentHeight: height, latentWidth: width, storage } = encoded;
   const { latentChannels: channels } = vae;
-  const embed = (timestep: number): Uint8Array<ArrayBuffer> => {
-    const embedding = timestepEmbedding(timestep, unet, unet.blockOutChannels[0] as number);
-    return packActivation(embedding, embedding.length, dtype);
+  const embeddingChannels = unet.blockOutChannels[0] as number;
+  const embed = (timesteps: readonly number[]): Uint8Array<ArrayBuffer> => {
+    const rows = timesteps.flatMap((t) => [...timestepEmbedding(t, unet, embeddingChannels)]);
+    return packActivation(rows, embeddingChannels, dtype);
   };
   const runOptions = (start: number, length: number) =>
     clock.runOptions(options.signal, start, length);
@@ -46,31 +48,34 @@ export async function predictLatents(
   const tiling = unetTiles(width, height, configs, isReference);
   const tiles = tiling ? gaussianTiles(tiling, !isReference) : wholeMap(width, height);
   const { tileHeight, tileWidth } = tiles;
-  const network = unetNetwork(configs, dtype, tileHeight, tileWidth);
+  const runs = tileRuns(tiles, results, width);
+  const timesteps = results.flat().length;
+  const batch = inspector // captures are of one image
+    ? 1
+    : unetBatch(unet, gpu.caps, dtype, tileHeight, tileWidth, runs.length, timesteps);
+  const network = unetNetwork(configs, dtype, tileHeight, tileWidth, batch);
   const program = await programs.get(network, inspector?.planOptions("unet"));
   const shape = [1, height, width, channels];
-  const z = gpu.memory.create("z", activationByteLength(shape, dtype), "images");
   const tokenShape = [clipTokens(configs.clip), unet.crossAttentionDim];
   let [latents, tokens] = [encoded.latents, encoded.tokens];
-  let blended: GPUBuffer | undefined;
+  const blended: GPUBuffer[] = [];
+  const made: GPUBuffer[] = [];
   try {
     latents = await inStorageOf(context, "unet", latents, shape, storage.latents);
     tokens = await inStorageOf(context, "unet", tokens, tokenShape, storage.tokens);
-    let eps: GPUBufferBinding;
-    const [only] = timesteps;
-    if (tiling === null && timesteps.length === 1 && only) {
-      const inputs = { latents, tokens, timestep: embed(only.timestep) };
+    const predictions: GPUBufferBinding[] = [];
+    const [only] = runs;
+    if (tiling === null && runs.length === 1 && only) {
+      const inputs = { latents, tokens, timestep: embed([only.timestep]) };
       await programs.run(program, inputs, runOptions(0, 1));
-      eps = program.result("eps");
+      predictions.push(program.result("eps"));
     } else {
       const inputs = { latents, tokens, height, width, channels, dtype };
-      blended = await blendPredictions(
-        ...([gpu, program, inputs, tiles, timesteps, embed, runOptions, programs.run] as const),
-      );
-      eps = { buffer: blended };
+      const batched = { program, batch, embed, run: programs.run, runOptions };
+      blended.push(...(await blendPredictions(gpu, batched, inputs, tiles, runs)));
+      predictions.push(...blended.map((buffer) => ({ buffer })));
     }
     await inspector?.collect("unet", program);
-    await inspector?.collectValue(gpu, "eps", eps.buffer, shape, dtype);
     const { p, q } = oneStepCoefficients(rcod, vae);
     const quads = height * width * quadCount(channels);
     const scales = { scaleA: p, scaleB: -q };
@@ -78,17 +83,26 @@ export async function predictLatents(
       { dtype, quads, hasB: true, ...scales, activation: "none" },
       { ...gpu.caps, countsFaults: true },
     );
-    const b = { buffer: eps.buffer, ...(eps.size && { size: eps.size }) };
-    const faults = { [FAULTS.name]: programs.faults.binding("unet") };
-    await runPlan(gpu, plan, { a: latents, b, y: z, ...faults });
-    await programs.search?.check("z");
-    await inspector?.collectValue(gpu, "z", z, shape, dtype);
-    return z;
+    for (const { buffer, size } of predictions) {
+      await inspector?.collectValue(gpu, "eps", buffer, shape, dtype);
+      const z = gpu.memory.create("z", activationByteLength(shape, dtype), "images");
+      made.push(z);
+      const faults = { [FAULTS.name]: programs.faults.binding("unet") };
+      await runPlan(gpu, plan, {
+        a: latents,
+        b: { buffer, ...(size && { size }) },
+        y: z,
+        ...faults,
+      });
+      await programs.search?.check("z");
+      await inspector?.collectValue(gpu, "z", z, shape, dtype);
+    }
+    return made;
   } catch (error) {
-    gpu.memory.release(z);
+    for (const z of made) gpu.memory.release(z);
     throw error;
   } finally {
-    if (blended) gpu.memory.release(blended);
+    for (const buffer of blended) gpu.memory.release(buffer);
     if (latents !== encoded.latents) gpu.memory.release(latents);
     if (tokens !== encoded.tokens) gpu.memory.release(tokens);
   }

@@ -1,6 +1,7 @@
 /**
  * Blends the UNet's predictions where a pixel has several: from overlapping tiles, or from two timesteps that share the
  * map. The blend is their weighted mean, with sums in f32. z is linear in the prediction, so this blends z as well.
+ * Tiles and timesteps go through the UNet in batches, also those of several results of one map.
  */
 import type { Gpu } from "../../gpu/device.ts";
 import type { DType } from "../../gpu/dtype.ts";
@@ -35,88 +36,107 @@ export interface TimestepShare {
   readonly share: Float32Array<ArrayBuffer> | null;
 }
 
-/** A run of the UNet: one tile at one timestep, with the weights of its pixels. */
-interface TileRun {
+/** A run of the UNet: one tile at one timestep, with the weights of its pixels, and the result that it counts in. */
+export interface TileRun {
   readonly x0: number;
   readonly y0: number;
   readonly timestep: number;
   readonly weights: Float32Array<ArrayBuffer>;
+  readonly result: number;
 }
 
-/**
- * The blended prediction [1, height, width, channels], in a buffer that the caller frees. A tile is not run at a
- * timestep that has no share in it. `embed` gives the packed "timestep" input; `runOptions` gives the options of a run
- * that is the fraction `length` of the stage, from the fraction `start` on; `run` runs the program.
- */
+/** The UNet for `batch` tiles at once. */
+export interface BatchedUNet {
+  readonly program: Program;
+  /** Divides the number of runs. */
+  readonly batch: number;
+  /** The packed "timestep" input, a row for each tile. */
+  readonly embed: (timesteps: readonly number[]) => Uint8Array<ArrayBuffer>;
+  readonly run: RunProgram;
+  /** Options of a run that is the fraction `length` of the stage, from the fraction `start` on. */
+  readonly runOptions: (start: number, length: number) => RunOptions;
+}
+
+/** The blended prediction of each result, [1, height, width, channels], in buffers that the caller frees. */
 export async function blendPredictions(
   gpu: Gpu,
-  program: Program,
+  { program, batch, embed, run, runOptions }: BatchedUNet,
   { latents, tokens, height, width, channels, dtype }: LatentInputs,
-  tiles: WeightedTiles,
-  timesteps: readonly TimestepShare[],
-  embed: (timestep: number) => Uint8Array<ArrayBuffer>,
-  runOptions: (start: number, length: number) => RunOptions,
-  run: RunProgram,
-): Promise<GPUBuffer> {
-  const { caps } = gpu;
-  const { tileWidth, tileHeight } = tiles;
+  { tileWidth, tileHeight }: WeightedTiles,
+  runs: readonly TileRun[],
+): Promise<GPUBuffer[]> {
+  const { caps, memory } = gpu;
   const whole = { width, height, channels };
   const temporary: GPUBuffer[] = [];
   const create = (name: string, byteLength: number): GPUBuffer => {
-    temporary.push(gpu.memory.create(name, byteLength, "images"));
+    temporary.push(memory.create(name, byteLength, "images"));
     return temporary.at(-1) as GPUBuffer;
   };
-  const shape = [height, width, channels];
-  const eps = gpu.memory.create("eps", activationByteLength(shape, dtype), "images");
+  const bytesOf = (rows: number, columns: number): number =>
+    activationByteLength([rows, columns, channels], dtype);
+  // A batch is a map of tiles below one another.
+  const stack = { dtype, channels, width: tileWidth, height: tileHeight };
+  const stackHeight = batch * tileHeight;
+  const predictions: GPUBuffer[] = [];
   try {
-    const acc = create("tile sum", height * width * quadCount(channels) * 16);
-    const coverage = create("tile coverage", height * width * 4);
-    const w = create("tile weights", tiles.weights.byteLength);
-    await runPlan(gpu, tileClear.plan(whole, caps), { acc, coverage });
-    const runs = tileRuns(tiles, timesteps, width);
+    const results = 1 + Math.max(...runs.map(({ result }) => result));
+    const sums = Array.from({ length: results }, () => ({
+      acc: create("tile sum", height * width * quadCount(channels) * 16),
+      coverage: create("tile coverage", height * width * 4),
+    }));
+    for (const sum of sums) await runPlan(gpu, tileClear.plan(whole, caps), sum);
+    const w = create("tile weights", tileWidth * tileHeight * 4);
+    const single = batch > 1 ? create("tile", bytesOf(tileHeight, tileWidth)) : undefined;
     let uploaded: TileRun["weights"] | undefined;
-    for (const [index, { x0, y0, timestep, weights }] of runs.entries()) {
-      const cut = crop.plan(
-        {
-          dtype,
-          channels,
-          srcWidth: width,
-          srcHeight: height,
-          srcX: x0,
-          srcY: y0,
-          width: tileWidth,
-          height: tileHeight,
-          dstWidth: tileWidth,
-          dstHeight: tileHeight,
-          dstX: 0,
-          dstY: 0,
-        },
-        caps,
+    for (let first = 0; first < runs.length; first += batch) {
+      const together = runs.slice(first, first + batch);
+      for (const [item, { x0, y0 }] of together.entries()) {
+        const from = { srcWidth: width, srcHeight: height, srcX: x0, srcY: y0 };
+        const to = { dstWidth: tileWidth, dstHeight: stackHeight, dstX: 0 };
+        const cut = crop.plan({ ...stack, ...from, ...to, dstY: item * tileHeight }, caps);
+        await runPlan(gpu, cut, { src: latents, dst: program.input("latents") });
+      }
+      const timestep = embed(together.map((one) => one.timestep));
+      await run(
+        program,
+        { tokens, timestep },
+        runOptions(first / runs.length, batch / runs.length),
       );
-      await runPlan(gpu, cut, { src: latents, dst: program.input("latents") });
-      const inputs = { tokens, timestep: embed(timestep) };
-      await run(program, inputs, runOptions(index / runs.length, 1 / runs.length));
-      if (weights !== uploaded) uploadBytes(gpu, w, 0, new Uint8Array(weights.buffer));
-      uploaded = weights; // without a mask, all tiles have the same
-      const add = tileAccumulate.plan({ ...whole, dtype, tileWidth, tileHeight, x0, y0 }, caps);
       const { buffer, size } = program.result("eps");
-      await runPlan(gpu, add, { tile: { buffer, size }, w, acc, coverage });
+      for (const [item, { x0, y0, weights, result }] of together.entries()) {
+        let tile: GPUBufferBinding = { buffer, size };
+        if (single) {
+          const from = { srcWidth: tileWidth, srcHeight: stackHeight, srcX: 0 };
+          const to = { dstWidth: tileWidth, dstHeight: tileHeight, dstX: 0, dstY: 0 };
+          const taken = crop.plan({ ...stack, ...from, ...to, srcY: item * tileHeight }, caps);
+          await runPlan(gpu, taken, { src: tile, dst: single });
+          tile = { buffer: single };
+        }
+        if (weights !== uploaded) uploadBytes(gpu, w, 0, new Uint8Array(weights.buffer));
+        uploaded = weights; // without a mask, all tiles have the same
+        const add = tileAccumulate.plan({ ...whole, dtype, tileWidth, tileHeight, x0, y0 }, caps);
+        await runPlan(gpu, add, { tile, w, ...(sums[result] as (typeof sums)[number]) });
+      }
     }
     const normalise = tileNormalise.plan({ ...whole, dtype }, caps);
-    await runPlan(gpu, normalise, { acc, coverage, y: eps });
-    return eps;
+    for (const sum of sums) {
+      const y = memory.create("eps", bytesOf(height, width), "images");
+      predictions.push(y);
+      await runPlan(gpu, normalise, { ...sum, y });
+    }
+    return predictions;
   } catch (error) {
-    gpu.memory.release(eps);
+    for (const buffer of predictions) memory.release(buffer);
     throw error;
   } finally {
-    for (const buffer of temporary) gpu.memory.release(buffer);
+    for (const buffer of temporary) memory.release(buffer);
   }
 }
 
-/** The runs that count somewhere, tile by tile. */
-function tileRuns(
+/** The runs that count somewhere, tile by tile. A result is the blend of timesteps; a tile is not run where one has no share. */
+export function tileRuns(
   { tileWidth, xStarts, yStarts, weights }: WeightedTiles,
-  timesteps: readonly TimestepShare[],
+  results: readonly (readonly TimestepShare[])[],
   width: number,
 ): readonly TileRun[] {
   const shared = (share: Float32Array, x0: number, y0: number): Float32Array<ArrayBuffer> =>
@@ -124,14 +144,18 @@ function tileRuns(
       const at = (y0 + Math.floor(i / tileWidth)) * width + x0 + (i % tileWidth);
       return weight * (share[at] as number);
     });
+  const timesteps = results.flatMap((shares, result) =>
+    shares.map((share) => ({ ...share, result })),
+  );
   return yStarts.flatMap((y0) =>
     xStarts.flatMap((x0) =>
       timesteps
-        .map(({ timestep, share }) => ({
+        .map(({ timestep, share, result }) => ({
           x0,
           y0,
           timestep,
           weights: share ? shared(share, x0, y0) : weights,
+          result,
         }))
         .filter((run) => run.weights.some((weight) => weight > 0)),
     ),

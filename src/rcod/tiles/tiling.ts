@@ -120,9 +120,13 @@ export function unetTiles(
   };
 }
 
+/** Tiles of a map; null is a map that is processed whole. */
+export const tileCountOf = (tiles: UNetTiles | null): number =>
+  tiles ? tiles.xStarts.length * tiles.yStarts.length : 1;
+
 /** Latents that all tiles have together, overlaps counted as often as they are computed. */
-export function tiledArea({ tileWidth, tileHeight, xStarts, yStarts }: UNetTiles): number {
-  return tileWidth * tileHeight * xStarts.length * yStarts.length;
+export function tiledArea(tiles: UNetTiles): number {
+  return tiles.tileWidth * tiles.tileHeight * tileCountOf(tiles);
 }
 
 /** The shortest tiles that cover an axis in the same number and with the same overlap as those of side `tile`. */

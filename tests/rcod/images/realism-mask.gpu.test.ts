@@ -25,13 +25,15 @@ function halfMask(width: number, height: number): NonNullable<UpscaleOptions["re
   return { data, width, height, realism: "realism" };
 }
 
-/** Runs of UNet programs during `use`. */
+/** Maps that the UNet computes during `use`, in whatever batches. */
 async function unetRuns(use: () => Promise<unknown>): Promise<number> {
   const run = vi.spyOn(Program.prototype, "run");
   try {
     await use();
     const programs = run.mock.contexts as Program[];
-    return programs.filter(({ plan }) => plan.results.has("eps")).length;
+    return programs
+      .filter(({ plan }) => plan.results.has("eps"))
+      .reduce((sum, { plan }) => sum + (plan.graph.inputs.get("latents")?.shape[0] ?? 0), 0);
   } finally {
     run.mockRestore();
   }
