@@ -34,6 +34,7 @@ export type {
   RealismSetting,
   RegionOrder,
   RegionsOptions,
+  SeveralOptions,
   RegionsResult,
   ResultRegion,
   ResultSize,

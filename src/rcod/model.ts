@@ -47,11 +47,13 @@ import type {
   RawImage,
   RegionsOptions,
   RegionsResult,
+  SeveralOptions,
   TextureOptions,
   TextureResult,
   UpscaleOptions,
   UpscaleResult,
 } from "./settings/options.ts";
+import type { AnyUpscaleOptions } from "./settings/upscale-rules.ts";
 import { PLAN_RULES, SIZE_RULES, checkSizeOptions } from "./settings/upscale-rules.ts";
 import type { PreparedCall } from "./stages/planned-networks.ts";
 import { PlannedNetworks } from "./stages/planned-networks.ts";
@@ -149,14 +151,24 @@ export class RcodModel {
    * be read again and cannot, at once the signal's reason when aborted
    */
   async upscale(image: ImageInput, options: TextureOptions): Promise<TextureResult>;
+  /** The same for several settings, with a result for each. */
+  async upscale(
+    image: ImageInput,
+    options: SeveralOptions<TextureOptions>,
+  ): Promise<TextureResult[]>;
+  /** The same with the pixels of each read back. */
+  async upscale(
+    image: ImageInput,
+    options: SeveralOptions<UpscaleOptions>,
+  ): Promise<UpscaleResult[]>;
   /** The same in parts only. */
   async upscale(image: ImageInput, options: RegionsOptions): Promise<RegionsResult>;
   /** The same with the pixels read back. */
   async upscale(image: ImageInput, options?: UpscaleOptions): Promise<UpscaleResult>;
   async upscale(
     image: ImageInput,
-    options: UpscaleOptions | TextureOptions | RegionsOptions = {},
-  ): Promise<UpscaleResult | TextureResult | RegionsResult> {
+    options: AnyUpscaleOptions = {},
+  ): Promise<UpscaleResult | TextureResult | RegionsResult | (UpscaleResult | TextureResult)[]> {
     const source = sourceOf(image);
     // A canvas changes, so nothing of it is kept.
     const identity = isCanvas(image) ? source : image;

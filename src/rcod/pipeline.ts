@@ -48,22 +48,23 @@ import { deliverWhole } from "./regions/region-sink.ts";
 import { encodedSamples } from "./regions/whole-facts.ts";
 import type { ModelConfigs } from "./settings/model-configs.ts";
 import type {
-  RegionsOptions,
   RegionsResult,
+  ResultOf,
   Stage,
-  TextureOptions,
   TextureResult,
   UpscaleOptions,
   UpscaleReport,
   UpscaleResult,
 } from "./settings/options.ts";
-import { checkUpscaleOptions } from "./settings/upscale-rules.ts";
+import type { AnyUpscaleOptions } from "./settings/upscale-rules.ts";
+import { checkUpscaleOptions, isSeveral } from "./settings/upscale-rules.ts";
 import { StageClock } from "./stages/clock.ts";
 import type { Encoded, StageContext } from "./stages/context.ts";
 import { encodeImage, predictMetric } from "./stages/encode.ts";
 import { EncodedCache } from "./stages/encoded-cache.ts";
 import type { Station } from "./stages/fault-counters.ts";
 import { CALL_STATIONS, STATIONS } from "./stages/fault-counters.ts";
+import type { Pixels } from "./stages/finish.ts";
 import { destroyPixels } from "./stages/finish.ts";
 import type { CallSource } from "./stages/input-fit.ts";
 import { InputFit } from "./stages/input-fit.ts";
@@ -146,32 +147,17 @@ export class Pipeline {
    * Enlarges one image. Calls on one pipeline run one after another; each takes its pixels and options when it is made.
    * `identity` stands for the image in the cache of encodings.
    */
-  async upscale(
+  async upscale<O extends AnyUpscaleOptions = UpscaleOptions>(
     image: ImageSource,
-    options: TextureOptions,
-    identity?: object,
-  ): Promise<TextureResult>;
-  async upscale(
-    image: ImageSource,
-    options: RegionsOptions,
-    identity?: object,
-  ): Promise<RegionsResult>;
-  async upscale(
-    image: ImageSource,
-    options?: UpscaleOptions,
-    identity?: object,
-  ): Promise<UpscaleResult>;
-  async upscale(
-    image: ImageSource,
-    options: UpscaleOptions | TextureOptions | RegionsOptions = {},
+    options: O = {} as O,
     identity: object = image,
-  ): Promise<AnyResult> {
+  ): Promise<ResultOf<O>> {
     checkUpscaleOptions(options);
     options.signal?.throwIfAborted();
     const disposal = this.#disposal.signal;
     const signal = anySignal(options.signal, disposal);
     disposal.throwIfAborted();
-    const call = this.#accepted(image, { ...(options as UpscaleOptions), signal }, identity);
+    const call = this.#accepted(image, { ...(options as object), signal }, identity);
     const { gpu } = this.#context;
     const taken = takeSource(withOwnErrors(gpu), image); // a call under way has other errors
     taken.catch(() => undefined); // told when the call's turn comes, if it does
@@ -184,8 +170,12 @@ export class Pipeline {
         gpu.memory.resetPeak();
         fitted = await this.#fit.fit(source, call);
         running = this.#running(call, fitted);
-        const result = await this.#upscale(running, fitted);
-        return { ...result, ...halvingNote(call.size, running.size, result.notes) };
+        const { size } = running;
+        const noted = (await this.#upscale(running, fitted)).map((result) => ({
+          ...result,
+          ...halvingNote(call.size, size, result.notes),
+        }));
+        return (isSeveral(options) ? noted : noted[0]) as ResultOf<O>;
       } catch (error) {
         if (error instanceof DeviceError) await this.#startAfresh();
         gpu.scopes.forget(); // what comes late is not the next call's
@@ -247,7 +237,10 @@ export class Pipeline {
     const isSame = picture.width === call.size.width && picture.height === call.size.height;
     const sized = isSame ? call : sizedFor(this.#context, picture, result, options);
     const { plan, size } = sized;
-    const regions = plan && { plan, state: regionState(plan, size, output, options) };
+    const regions = plan && {
+      plan,
+      state: regionState(plan, size, output, call.settings, options),
+    };
     return { ...call, ...sized, ...(regions && { regions }) };
   }
 
@@ -257,11 +250,13 @@ export class Pipeline {
     await submittedWorkDone(this.#context.gpu).catch(() => undefined);
   }
 
-  async #upscale(call: RunningCall, source: CallSource): Promise<AnyResult> {
+  async #upscale(call: RunningCall, source: CallSource): Promise<AnyResult[]> {
     const { options, context, size } = call;
     const { scale: _, size: __, ...others } = options;
     // What is captured needs plans of its own.
-    const timesteps = options.realismMask ? 2 : 1;
+    const { mask, plan, settings } = call;
+    const ends = options.realismMask && (plan || typeof mask !== "number") ? 2 : 1;
+    const timesteps = ends * settings.bases.length;
     if (!context.inspector) void this.#planned.prepare({ ...others, ...size }, timesteps);
     if (call.regions) return this.#upscaleRegions(call, call.regions, source);
     return this.#upscaleWhole(
@@ -276,7 +271,7 @@ export class Pipeline {
     call: AcceptedCall,
     regions: Regions,
     source: CallSource,
-  ): Promise<AnyResult> {
+  ): Promise<AnyResult[]> {
     const { gpu, configs } = call.context;
     const { plan, state } = regions;
     this.#cache.drop(); // its memory is the regions'
@@ -285,8 +280,9 @@ export class Pipeline {
     const done = state.done.size;
     const samples = state.facts ? 0 : encodedSamples(configs, plan, call.settings);
     const clock = this.#clock({ ...call, geometry: own, inRegions: { plan, done, samples } });
-    const result = await upscaleInRegions(call.context, call, regions, reader, clock);
-    return { ...result, reused: [], ...this.#peaks() };
+    const results = await upscaleInRegions(call.context, call, regions, reader, clock);
+    const ofAll = { reused: [], ...this.#peaks() };
+    return results.map((result) => ({ ...result, ...ofAll }));
   }
 
   /** Of the call so far. */
@@ -295,7 +291,7 @@ export class Pipeline {
     return { peakBytes, peakActivationBytes: byPurpose["activations"]?.peak ?? 0 };
   }
 
-  async #upscaleWhole(call: AcceptedCall, image: SourceImage): Promise<AnyResult> {
+  async #upscaleWhole(call: AcceptedCall, image: SourceImage): Promise<AnyResult[]> {
     const { options, output, settings, mask, context } = call;
     const { inspector } = context;
     const { scopes } = context.gpu;
@@ -310,11 +306,10 @@ export class Pipeline {
         const chosen = await chooseTimesteps(context.configs, settings, () =>
           predictMetric(context, encoded, options),
         );
-        const timesteps = timestepShares(chosen, mask);
-        const predicted = await predictLatents(context, encoded, [timesteps], options, clock);
-        const [z] = predicted as [GPUBuffer];
+        const shared = chosen.map((one) => timestepShares(one, mask));
+        const predicted = await predictLatents(context, encoded, shared, options, clock);
         const finishing = [encoded, image, options, output, clock] as const;
-        const [pixels, counts] = await makePixels(context, z, ...finishing);
+        const [made, counts] = await makePixels(context, predicted, ...finishing);
         let isTaken = false;
         try {
           const numbers = await repair(context, await counts, enter);
@@ -327,7 +322,6 @@ export class Pipeline {
           const timingsMs = clock.finish();
           options.signal?.throwIfAborted();
           const report = {
-            ...chosen,
             timingsMs,
             regions: 1,
             reused,
@@ -335,12 +329,12 @@ export class Pipeline {
             ...peaks,
             ...numbers,
           };
-          const result = await deliverWhole(pixels, output, options);
+          const delivered = await deliverWhole(made, output, options);
           isTaken = true;
-          return { ...result, ...report };
+          return chosen.map((one, i) => ({ ...(delivered[i] as Pixels), ...one, ...report }));
         } finally {
           // They are made again, or nobody takes them: the caller's onProgress has thrown, the device has failed, or the call was aborted.
-          if (!isTaken) destroyPixels(pixels);
+          if (!isTaken) for (const pixels of made) destroyPixels(pixels);
         }
       }
     } finally {

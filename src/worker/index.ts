@@ -16,4 +16,9 @@ export type {
   WorkerModelSource,
 } from "./load-model-in-worker.ts";
 export type { Transferred, WorkerLike } from "./connection.ts";
-export type { WorkerImageInput, WorkerModel, WorkerUpscaleOptions } from "./worker-model.ts";
+export type {
+  WorkerImageInput,
+  WorkerModel,
+  WorkerSeveralOptions,
+  WorkerUpscaleOptions,
+} from "./worker-model.ts";

@@ -4,7 +4,12 @@ import { DeviceError } from "../gpu/errors.ts";
 import { ShapeError } from "../gpu/shape.ts";
 import type { CallEstimate, EstimateOptions } from "../rcod/estimate-call.ts";
 import { checkImage } from "../rcod/images/raw-image.ts";
-import type { RawImage, UpscaleOptions, UpscaleResult } from "../rcod/settings/options.ts";
+import type {
+  RawImage,
+  SeveralOptions,
+  UpscaleOptions,
+  UpscaleResult,
+} from "../rcod/settings/options.ts";
 import { checkUpscaleOptions } from "../rcod/settings/upscale-rules.ts";
 import type { Connection, Transferred } from "./connection.ts";
 import type { ModelFacts } from "./protocol.ts";
@@ -23,6 +28,10 @@ export interface WorkerUpscaleOptions extends Omit<UpscaleOptions, (typeof NOT_S
    */
   readonly transfer?: boolean;
 }
+
+/** Options of a call with a result for each of several settings. */
+export type WorkerSeveralOptions = Pick<WorkerUpscaleOptions, "transfer"> &
+  Omit<SeveralOptions<UpscaleOptions>, "output" | "enlarged">;
 
 /** A model in a worker, on a device of its own there. Call `dispose()` when done. */
 export class WorkerModel implements ModelFacts {
@@ -64,11 +73,15 @@ export class WorkerModel implements ModelFacts {
    * the worker stops after the GPU work under way.
    * @throws what `RcodModel.upscale` throws, of the same classes with the same messages
    */
+  async upscale(image: WorkerImageInput, options?: WorkerUpscaleOptions): Promise<UpscaleResult>;
+  /** The same for several settings, with a result for each. */
+  async upscale(image: WorkerImageInput, options: WorkerSeveralOptions): Promise<UpscaleResult[]>;
   async upscale(
     image: WorkerImageInput,
-    options: WorkerUpscaleOptions = {},
-  ): Promise<UpscaleResult> {
-    const { signal, onProgress, transfer = false, ...rest } = options;
+    options: WorkerUpscaleOptions | WorkerSeveralOptions = {},
+  ): Promise<UpscaleResult | UpscaleResult[]> {
+    // `checkUpscaleOptions` knows a list of settings from one.
+    const { signal, onProgress, transfer = false, ...rest } = options as WorkerUpscaleOptions;
     checkUpscaleOptions({ ...rest, ...(signal && { signal }), ...(onProgress && { onProgress }) });
     for (const name of NOT_SENT) {
       if ((rest as Readonly<Record<string, unknown>>)[name] !== undefined) {
@@ -87,7 +100,7 @@ export class WorkerModel implements ModelFacts {
     );
     // Not reached where call() throws: then nothing was sent.
     if (isNew) this.#sent = new WeakRef(image);
-    return (await result) as UpscaleResult;
+    return (await result) as UpscaleResult | UpscaleResult[];
   }
 
   /**

@@ -12,7 +12,7 @@ import { loadModelInWorker } from "../../src/worker/index.ts";
 import type { Reply } from "../../src/worker/protocol.ts";
 import type { FileServer } from "../browser/file-server.ts";
 import { startFileServer } from "../browser/file-server.ts";
-import { minimalFiles, testImage } from "../rcod/support.ts";
+import { largestDifference, minimalFiles, testImage } from "../rcod/support.ts";
 import { useGpu } from "../support/gpu.ts";
 import type { LocalWorker } from "./support.ts";
 import { borrowed, localWorker } from "./support.ts";
@@ -117,6 +117,18 @@ describe("the same as without a worker", () => {
     expect(steps.at(-1)?.fraction).toBe(1);
     expect(new Set(steps.map(({ stage }) => stage)).size).toBeGreaterThan(3);
   }, 300_000);
+
+  it("a list of results for a list of settings", async () => {
+    const image = testImage(9, 7);
+    const results = await model.upscale(image, { realism: [0, 1] });
+    expect(results.map(({ timestep }) => timestep)).toEqual([249, 749]);
+    for (const [i, realism] of [0, 1].entries()) {
+      const { image: own } = await model.upscale(image, { realism });
+      expect(largestDifference(results[i]?.image as RawImage, own)).toBeLessThanOrEqual(1);
+    }
+    const several = { realism: [0, 1], inspect: {} } as object;
+    expect((await failure(model.upscale(image, several))).message).toContain("inspect: is for");
+  });
 
   it("errors, with class and message", async () => {
     const image = testImage(4, 4);

@@ -36,6 +36,8 @@ export interface CallShape {
   readonly samples?: number;
   /** Runs of the UNet on each tile, on average: more than 1 for several timesteps. Default 1. */
   readonly unetRuns?: number;
+  /** Results that are decoded. Default 1. */
+  readonly results?: number;
   readonly options: Pick<UpscaleOptions, "tile" | "reference">;
 }
 
@@ -52,7 +54,14 @@ export class WorkOfCalls {
     this.#dtype = dtype;
   }
 
-  of({ geometry, regions = 1, samples = 0, unetRuns = 1, options }: CallShape): CallWork {
+  of({
+    geometry,
+    regions = 1,
+    samples = 0,
+    unetRuns = 1,
+    results = 1,
+    options,
+  }: CallShape): CallWork {
     this.#networks ??= measureNetworkWork(this.#configs, this.#caps, this.#dtype);
     const networks = this.#networks;
     const { workWidth, workHeight } = geometry;
@@ -74,8 +83,8 @@ export class WorkOfCalls {
       ["tokens", { work: workAt(networks.tokens, pixels), runs: 1 }],
       ["encode", { work: encode, runs: regions + samples }],
       ["unet", { work: unet * unetRuns, runs: regions }],
-      ["decode", { work: decode, runs: regions }],
-      ["color", { work: PER_PIXEL * pixels, runs: regions }],
+      ["decode", { work: decode, runs: regions * results }],
+      ["color", { work: PER_PIXEL * pixels, runs: regions * results }],
     ]);
   }
 

@@ -25,6 +25,8 @@ export interface ForeseenCall {
   readonly size: { readonly width: number; readonly height: number };
   /** Of a region, or of the whole picture. */
   readonly geometry: Geometry;
+  /** One for each result. */
+  readonly settings?: { readonly bases: readonly unknown[] };
   /** Of the whole picture, in latents. */
   readonly mask: 0 | 1 | Float32Array;
   /** How many are finished, and how many are looked at before. */
@@ -48,7 +50,9 @@ export function foreseenWork(work: WorkOfCalls, call: ForeseenCall): CallWork {
   const { geometry, options, inRegions } = call;
   const { plan, samples = 0 } = inRegions ?? {};
   const regions = plan ? plan.columns.length * plan.rows.length : 1;
-  return work.of({ geometry, options, unetRuns: unetRuns(call), regions, samples });
+  const results = call.settings?.bases.length ?? 1;
+  const runs = results * unetRuns(call);
+  return work.of({ geometry, options, unetRuns: runs, results, regions, samples });
 }
 
 /** How often the UNet runs on a tile, on average. */

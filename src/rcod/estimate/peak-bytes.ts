@@ -13,7 +13,8 @@ import { STAGE_PART, stageWeights } from "../networks/stage-graphs.ts";
 import { clipTokens, vaeFactor } from "../settings/config.ts";
 import type { ModelConfigs } from "../settings/model-configs.ts";
 import type { NetworkStage, UpscaleOptions } from "../settings/options.ts";
-import { unetTiles } from "../tiles/tiling.ts";
+import { tileCountOf, unetTiles } from "../tiles/tiling.ts";
+import { unetBatch } from "../tiles/unet-batch.ts";
 import { vaeUse } from "../tiles/whole-fit.ts";
 
 /** A call on a device. */
@@ -23,7 +24,10 @@ export interface MemoryCall {
   readonly dtypeOf: (part: ModelPart) => DType;
   /** Of a region, or of the whole picture. */
   readonly geometry: Geometry;
-  readonly options: Pick<UpscaleOptions, "tile" | "reference" | "colorFix" | "depth">;
+  readonly options: Pick<
+    UpscaleOptions,
+    "tile" | "reference" | "colorFix" | "depth" | "realismMask"
+  >;
 }
 
 /** Bytes of a stage's activations. */
@@ -108,8 +112,12 @@ function stageBytes({
   const unetDType = dtypeOf("unet");
   const tiles = unetTiles(width, height, configs, options.reference === true);
   const [tileHeight, tileWidth] = [tiles?.tileHeight ?? height, tiles?.tileWidth ?? width];
-  const predict = slotsOf(JSON.stringify([unet, clip, unetDType, tileHeight, tileWidth]), () =>
-    unetGraph(unet, tileHeight, tileWidth, clipTokens(clip), unetDType),
+  const timesteps = options.realismMask ? 2 : 1;
+  const runs = timesteps * tileCountOf(tiles);
+  const batch = unetBatch(unet, caps, unetDType, tileHeight, tileWidth, runs, timesteps);
+  const predict = slotsOf(
+    JSON.stringify([unet, clip, unetDType, tileHeight, tileWidth, batch]),
+    () => unetGraph(unet, tileHeight, tileWidth, clipTokens(clip), unetDType, batch),
   );
   return {
     tokens: { slots: tokens, own: 0 },

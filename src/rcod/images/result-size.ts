@@ -80,14 +80,15 @@ function fitted(
   if (width === undefined && height === undefined) {
     throw new RangeError("size: needs width or height, got neither. Name one or both");
   }
-  const [across, down] = [(width ?? Infinity) / picture.width, (height ?? Infinity) / picture.height];
+  const [across, down] = [
+    (width ?? Infinity) / picture.width,
+    (height ?? Infinity) / picture.height,
+  ];
   if (width === undefined) return { ...scaled(picture, down), height: height as number };
   if (height === undefined) return { ...scaled(picture, across), width };
   if (fit === "fill") return { width, height };
   const isByWidth = fit === "inside" ? across <= down : across >= down;
-  return isByWidth
-    ? { ...scaled(picture, across), width }
-    : { ...scaled(picture, down), height };
+  return isByWidth ? { ...scaled(picture, across), width } : { ...scaled(picture, down), height };
 }
 
 function scaled({ width, height }: Size, factor: number): Size {

@@ -12,7 +12,7 @@ import type { RegionPlan, Size } from "../tiles/region-plan.ts";
 import type { RegionsReport } from "./region-run.ts";
 import { RegionState, runRegions } from "./region-run.ts";
 import type { RegionPixels } from "./region-sink.ts";
-import { regionSink } from "./region-sink.ts";
+import { onRegionOf, regionSink } from "./region-sink.ts";
 
 /** A call in regions: how the picture is cut, and what is done. */
 export interface Regions {
@@ -28,32 +28,35 @@ interface AcceptedRegions {
   readonly geometry: Geometry;
 }
 
-/** Computes what `regions` lacks; gives the pixels as `output` asks for them. */
+/** Computes what `regions` lacks; gives the pixels of each result as `output` asks for them. */
 export async function upscaleInRegions(
   context: StageContext,
   { options, output, settings, geometry }: AcceptedRegions,
   { plan, state }: Regions,
   reader: ImageReader,
   clock: StageClock,
-): Promise<RegionPixels & RegionsReport> {
+): Promise<(RegionPixels & RegionsReport)[]> {
   const { outWidth: width, outHeight: height } = geometry;
   const { channels, colorSpace } = reader;
   const form = { width, height, channels, ...(colorSpace && { colorSpace }) };
-  const sink = regionSink(context.gpu, output, form, options, state);
+  const sinks = state.results.map((result, i) =>
+    regionSink(context.gpu, output, form, onRegionOf(options, i), result),
+  );
   const { signal, regionOrder = output === "regions" ? "rows" : "middle" } = options;
   let isTaken = false;
   try {
     await readLost(context, clock.enterOptions(signal));
     const picture = { reader, plan, settings };
-    const take = (part: FinishedPart): Promise<void> => sink.take(part);
+    const take = async (result: number, part: FinishedPart): Promise<void> =>
+      sinks[result]?.take(part);
     const ordered = { ...options, regionOrder };
-    const report = await runRegions(context, picture, ordered, state, take, clock);
-    const pixels = await sink.finish();
+    const reports = await runRegions(context, picture, ordered, state, take, clock);
+    const pixels = await Promise.all(sinks.map((sink) => sink.finish()));
     signal?.throwIfAborted();
     isTaken = true;
-    return { ...pixels, ...report };
+    return reports.map((report, i) => ({ ...(pixels[i] as RegionPixels), ...report }));
   } finally {
-    if (!isTaken) sink.drop();
+    if (!isTaken) for (const sink of sinks) sink.drop();
   }
 }
 
@@ -74,13 +77,14 @@ export function regionState(
   plan: RegionPlan,
   size: Size,
   output: Output,
+  { bases }: TimestepSettings,
   { resume, ...options }: UpscaleOptions,
 ): RegionState {
   const { realism, realismMask, timestep, colorFix, seed, depth } = options;
   const mask = realismMask && [realismMask.width, realismMask.height, realismMask.realism];
   const same = { plan, size, output, realism, mask, timestep, colorFix, seed, depth };
   const key = JSON.stringify(same);
-  if (resume === undefined) return new RegionState(key, plan);
+  if (resume === undefined) return new RegionState(key, plan, bases.length);
   if (resume instanceof RegionState && resume.key === key) return resume;
   throw new RangeError(
     "resume: must be of a DeviceLostError that has ended the same call with the same options, got something else. " +

@@ -14,7 +14,6 @@ import type { StageContext } from "../stages/context.ts";
 import type { WholeTokens } from "../stages/encode.ts";
 import { encodeImage } from "../stages/encode.ts";
 import { STATIONS } from "../stages/fault-counters.ts";
-import { destroyPixels } from "../stages/finish.ts";
 import { makePixels } from "../stages/pixels.ts";
 import { predictLatents } from "../stages/predict.ts";
 import type { NumbersReport } from "../stages/repair.ts";
@@ -32,35 +31,40 @@ import { restoreWhole, wholeFacts } from "./whole-facts.ts";
 export class RegionState {
   /** What it belongs to. */
   readonly key: string;
-  readonly blend: RegionBlend;
+  readonly results: readonly ResultState[];
   /** Numbers of the finished regions, row by row. */
   readonly done = new Set<number>();
-  /** Of `output: "image"`. */
-  image: RawImage | undefined;
   facts: WholeFacts | undefined;
 
-  constructor(key: string, plan: RegionPlan) {
+  constructor(key: string, plan: RegionPlan, results: number) {
     this.key = key;
-    this.blend = new RegionBlend(plan);
+    this.results = Array.from({ length: results }, () => ({ blend: new RegionBlend(plan) }));
   }
 }
 
-/** What is told of all regions together. */
+/** How far one of the results is. */
+export interface ResultState {
+  readonly blend: RegionBlend;
+  /** Of `output: "image"`. */
+  image?: RawImage;
+}
+
+/** What is told of all regions together, of each result. */
 export type RegionsReport = ChosenTimesteps &
   NumbersReport &
   Pick<UpscaleReport, "timingsMs" | "regions">;
 
 /**
- * Computes the regions that `state` lacks. `take` gets every finished part; the next region waits for it.
+ * Computes the regions that `state` lacks. `take` gets every finished part of a result; the next region waits for it.
  */
 export async function runRegions(
   context: StageContext,
   picture: RegionPicture,
   options: UpscaleOptions,
   state: RegionState,
-  take: (part: FinishedPart) => Promise<void>,
+  take: (result: number, part: FinishedPart) => Promise<void>,
   clock: StageClock,
-): Promise<RegionsReport> {
+): Promise<RegionsReport[]> {
   const { gpu, programs } = context;
   const { reader, plan } = picture;
   const { signal, regionOrder = "middle" } = options;
@@ -110,7 +114,10 @@ export async function runRegions(
         numbers = told;
         clock.pause();
         state.done.add(place.row * columns + place.column);
-        for (const part of state.blend.add(place, made.image)) await take(part);
+        for (const [result, { blend }] of state.results.entries()) {
+          const pixels = made.images[result] as RawImage;
+          for (const part of blend.add(place, pixels)) await take(result, part);
+        }
         break;
       }
     }
@@ -120,10 +127,11 @@ export async function runRegions(
   }
   const chosen = state.facts?.chosen;
   if (chosen === undefined) throw new Error("internal: regions without a timestep");
-  return { ...chosen, ...numbers, timingsMs: clock.finish(), regions: count };
+  const ofAll = { ...numbers, timingsMs: clock.finish(), regions: count };
+  return chosen.map((one) => ({ ...one, ...ofAll }));
 }
 
-/** The pixels that one region makes of the result, and the faults of its networks. */
+/** The pixels that one region makes of each result, and the faults of its networks. */
 async function upscaleRegion(
   context: StageContext,
   { plan, reader }: RegionPicture,
@@ -152,13 +160,12 @@ async function upscaleRegion(
     const mask = realismMask
       ? latentMask(realismMask, { ...geometry, picture: whole }, vaeFactor(configs.vae))
       : 0;
-    const results = [timestepShares(chosen, mask)];
-    const [z] = (await predictLatents(context, encoded, results, own, clock)) as [GPUBuffer];
+    const results = chosen.map((one) => timestepShares(one, mask));
+    const predicted = await predictLatents(context, encoded, results, own, clock);
     const finishing = [{ ...encoded, isFlat }, image, own, "image", clock] as const;
-    const [pixels, counts] = await makePixels(context, z, ...finishing);
-    if ("image" in pixels) return { image: pixels.image, counts };
-    destroyPixels(pixels);
-    throw new Error("internal: the pixels of a region are a texture");
+    const [pixels, counts] = await makePixels(context, predicted, ...finishing);
+    const images = pixels.flatMap((one) => ("image" in one ? one.image : []));
+    return { images, counts };
   } finally {
     for (const buffer of [encoded.source.buffer, encoded.latents, encoded.tokens]) {
       gpu.memory.release(buffer);

@@ -6,9 +6,10 @@ import { samplesIn, samplesLike } from "../images/raw-image.ts";
 import type { Output } from "../images/textures.ts";
 import { emptyTexture, writeTexture } from "../images/textures.ts";
 import type { RawImage, UpscaleOptions } from "../settings/options.ts";
+import { isSeveral } from "../settings/upscale-rules.ts";
 import type { Pixels } from "../stages/finish.ts";
 import type { FinishedPart } from "../tiles/region-blend.ts";
-import type { RegionState } from "./region-run.ts";
+import type { ResultState } from "./region-run.ts";
 
 /** What a result in parts is, apart from its pixels. */
 export type ResultForm = Omit<RawImage, "data">;
@@ -32,8 +33,8 @@ export function regionSink(
   gpu: Gpu,
   output: Output,
   form: ResultForm,
-  { onRegion }: UpscaleOptions,
-  state: RegionState,
+  onRegion: UpscaleOptions["onRegion"],
+  state: ResultState,
 ): RegionSink {
   const { width, height } = form;
   if (output === "regions") {
@@ -82,25 +83,35 @@ function paste({ x, y, width, height, channels, data }: FinishedPart, image: Raw
   }
 }
 
-/** Tells of the one part that a picture is which was computed as a whole. */
+/** Hears of the parts of a result; with several it says of which they are. */
+export function onRegionOf(options: UpscaleOptions, result: number): UpscaleOptions["onRegion"] {
+  const { onRegion } = options;
+  if (!onRegion || !isSeveral(options)) return onRegion;
+  return (region) => onRegion({ ...region, result });
+}
+
+/** Tells of the one part that each result is of a picture which was computed as a whole. */
 export async function deliverWhole(
-  pixels: Pixels,
+  made: readonly Pixels[],
   output: Output,
-  { onRegion }: UpscaleOptions,
-): Promise<Pixels | ResultForm> {
-  const whole = "texture" in pixels ? pixels.texture : pixels.image;
-  const { width, height } = whole;
-  const rectangle = { x: 0, y: 0, width, height };
-  if ("texture" in pixels) {
-    await onRegion?.({ ...rectangle, channels: 4, texture: pixels.texture });
-    return pixels;
+  options: UpscaleOptions,
+): Promise<(Pixels | ResultForm)[]> {
+  const delivered: (Pixels | ResultForm)[] = [];
+  for (const [i, pixels] of made.entries()) {
+    const onRegion = onRegionOf(options, i);
+    const { width, height } = "texture" in pixels ? pixels.texture : pixels.image;
+    const rectangle = { x: 0, y: 0, width, height };
+    if ("texture" in pixels) {
+      await onRegion?.({ ...rectangle, channels: 4, texture: pixels.texture });
+      delivered.push(pixels);
+      continue;
+    }
+    const { data, ...form } = pixels.image;
+    const { channels } = form;
+    const isMoved = output === "regions";
+    const own = onRegion && !isMoved ? samplesIn(pixels.image, rectangle) : (data as Samples);
+    await onRegion?.({ ...rectangle, channels, data: own });
+    delivered.push(isMoved ? form : pixels);
   }
-  const { data, ...form } = pixels.image;
-  const { channels } = form;
-  if (output === "regions") {
-    await onRegion?.({ ...rectangle, channels, data: data as Samples });
-    return form;
-  }
-  await onRegion?.({ ...rectangle, channels, data: samplesIn(pixels.image, rectangle) });
-  return pixels;
+  return delivered;
 }

@@ -31,7 +31,8 @@ export interface RegionPicture {
 export interface WholeFacts extends Survey {
   /** RCOD_S. */
   readonly degrees?: readonly number[];
-  readonly chosen: ChosenTimesteps;
+  /** Of each result. */
+  readonly chosen: readonly ChosenTimesteps[];
 }
 
 /** Looks at the whole picture. With RCOD_S the weights are those for it afterwards. */

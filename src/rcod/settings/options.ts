@@ -54,6 +54,8 @@ export interface ResultRegion extends PixelRectangle {
   readonly data?: Uint8Array<ArrayBuffer> | Uint16Array<ArrayBuffer>;
   /** With `output: "texture"`: the texture of the result, in which this rectangle is finished. */
   readonly texture?: GPUTexture;
+  /** In a call with several settings: the number of the result, from 0 on. */
+  readonly result?: number;
 }
 
 /**
@@ -190,7 +192,7 @@ export interface UpscaleOptions {
   /** Default "fidelity". */
   readonly realism?: RealismSetting;
   /**
-   * Takes a second run of the UNet, on large images only of the tiles that the mask touches. A mask that is all 0
+   * The UNet computes a second timestep, on large images only of the tiles that the mask touches. A mask that is all 0
    * or all 255, or whose setting is the same, costs and changes nothing. Outside the mask the latents are those of
    * `realism` alone, but the picture is not bit for bit: the decoder's normalisations and the colour fix use
    * statistics of the whole picture.
@@ -275,6 +277,19 @@ export interface RegionsOptions extends Omit<UpscaleOptions, "output" | "enlarge
   readonly onRegion: NonNullable<UpscaleOptions["onRegion"]>;
 }
 
+/**
+ * Options of a call with a result for each of 1 … 8 settings, in their order: the picture is encoded once, and the UNet runs for all
+ * together where memory allows. Not with `inspect` nor `output: "regions"`.
+ */
+export type SeveralOptions<Options extends UpscaleOptions | TextureOptions> = Omit<
+  Options,
+  "realism" | "timestep" | "inspect"
+> &
+  (
+    | { readonly realism: readonly RealismSetting[]; readonly timestep?: undefined }
+    | { readonly timestep: readonly number[]; readonly realism?: undefined }
+  );
+
 /** What a call did, and what it took. */
 export interface UpscaleReport {
   /** The timestep given to the UNet. */
@@ -340,3 +355,16 @@ export interface RegionsResult extends UpscaleReport {
   /** Channels of all parts. */
   readonly channels: RawImage["channels"];
 }
+
+type OneResultOf<Options> = Options extends { readonly output: "texture" }
+  ? TextureResult
+  : Options extends { readonly output: "regions" }
+    ? RegionsResult
+    : UpscaleResult;
+
+/** What a call with such options resolves to: with a list of settings, to a list of results. */
+export type ResultOf<Options> = Options extends
+  | { readonly realism: readonly unknown[] }
+  | { readonly timestep: readonly unknown[] }
+  ? OneResultOf<Options>[]
+  : OneResultOf<Options>;

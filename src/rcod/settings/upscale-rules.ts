@@ -17,6 +17,7 @@ import type {
   RealismMask,
   RegionsOptions,
   ResultSize,
+  SeveralOptions,
   TextureOptions,
   UpscaleOptions,
 } from "./options.ts";
@@ -90,12 +91,29 @@ export const PLAN_RULES = { width: integer(1), height: integer(1), ...SIZES };
 /** Of `LoadOptions.prepareFor`. */
 export const SIZE_RULES = { ...PLAN_RULES, reference: flag };
 
+/** Options of every kind of call. */
+export type AnyUpscaleOptions =
+  | UpscaleOptions
+  | TextureOptions
+  | RegionsOptions
+  | SeveralOptions<UpscaleOptions | TextureOptions>;
+
+/** Whether a call has a result for each of several settings. */
+export const isSeveral = ({ realism, timestep }: AnyUpscaleOptions): boolean =>
+  Array.isArray(timestep ?? realism);
+
 /** Throws TypeError or RangeError for options that there are not; see `checkOptions`. */
-export function checkUpscaleOptions(
-  options: UpscaleOptions | TextureOptions | RegionsOptions,
-): void {
+export function checkUpscaleOptions(options: AnyUpscaleOptions): void {
   checkOptions("upscale", options, UPSCALE_RULES);
-  const { realismMask, size, inspect, output, onRegion } = options;
+  const { realismMask, size, inspect, output, onRegion } = options as
+    | UpscaleOptions
+    | RegionsOptions;
+  if (isSeveral(options) && (inspect || output === "regions")) {
+    const option = inspect ? "inspect" : 'output: "regions"';
+    throw new RangeError(
+      `${option}: is for calls with one setting, got a list of them. Make a call for each`,
+    );
+  }
   if (realismMask) checkOptions("realismMask", realismMask, MASK_RULES);
   if (size) checkOptions("size", size, RESULT_SIZE_RULES);
   if (inspect) checkOptions("inspect", inspect, INSPECT_RULES);

@@ -8,10 +8,40 @@ import type { Encoded, StageContext } from "./context.ts";
 import { decodeToFloats, decodeToImage } from "./decode.ts";
 import type { CallFaults } from "./fault-counters.ts";
 import type { Pixels } from "./finish.ts";
-import { enlargedTexture, finishImage } from "./finish.ts";
+import { destroyPixels, enlargedTexture, finishImage } from "./finish.ts";
 
-/** Decodes and finishes the predicted latents `z`, which it frees; and counts the faults of the networks meanwhile. */
+/**
+ * Decodes and finishes predicted latents, one after another, which it frees; and counts the faults of the networks meanwhile.
+ * Whoever gets the pixels frees them.
+ */
 export async function makePixels(
+  context: StageContext,
+  predicted: readonly GPUBuffer[],
+  encoded: Encoded,
+  image: SourceImage,
+  options: UpscaleOptions,
+  output: Output,
+  clock: StageClock,
+): Promise<readonly [Pixels[], Promise<CallFaults>]> {
+  const waiting = [...predicted];
+  const made: Pixels[] = [];
+  let counts: Promise<CallFaults> = Promise.resolve(new Map());
+  try {
+    for (let z = waiting.shift(); z; z = waiting.shift()) {
+      const one = await pixelsOf(context, z, encoded, image, options, output, clock);
+      made.push(one[0]);
+      counts = one[1]; // of all so far
+    }
+    return [made, counts];
+  } catch (error) {
+    for (const pixels of made) destroyPixels(pixels);
+    throw error;
+  } finally {
+    for (const z of waiting) context.gpu.memory.release(z);
+  }
+}
+
+async function pixelsOf(
   context: StageContext,
   z: GPUBuffer,
   encoded: Encoded,

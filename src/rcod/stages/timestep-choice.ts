@@ -2,27 +2,48 @@
 import { timestepOfMetric } from "../settings/latent-groups.ts";
 import type { ModelConfigs } from "../settings/model-configs.ts";
 import { predictsMetric } from "../settings/model-configs.ts";
-import type { RealismSetting, UpscaleOptions, UpscaleReport } from "../settings/options.ts";
+import type {
+  RealismSetting,
+  SeveralOptions,
+  UpscaleOptions,
+  UpscaleReport,
+} from "../settings/options.ts";
 import type { TimestepShare } from "../tiles/latent-blend.ts";
 
 /** A timestep, or "auto" where it depends on the encoded image. */
 type TimestepSetting = number | "auto";
 
-/** Settings of a call: everywhere, and where the mask is. */
+/** Settings of a call: of each of its results everywhere, and of all where the mask is. */
 export interface TimestepSettings {
-  readonly base: TimestepSetting;
+  readonly bases: readonly TimestepSetting[];
   readonly masked: TimestepSetting | undefined;
 }
+
+/** Results that a call may have: as many maps of the UNet go through it together. */
+const MOST_SETTINGS = 8;
 
 /** The settings that `options` request. Throws `RangeError` for what the model cannot do. */
 export function timestepSettings(
   configs: ModelConfigs,
-  { realism = "fidelity", timestep, realismMask }: UpscaleOptions,
+  { realism = "fidelity", timestep, realismMask }: SeveralOptions<UpscaleOptions> | UpscaleOptions,
 ): TimestepSettings {
   return {
-    base: timestep === undefined ? settingOf(configs, realism) : checkedTimestep(timestep),
+    bases:
+      timestep === undefined
+        ? listed("realism", realism).map((setting) => settingOf(configs, setting))
+        : listed("timestep", timestep).map(checkedTimestep),
     masked: realismMask && settingOf(configs, realismMask.realism),
   };
+}
+
+/** One setting as a list, or a list of as many as there may be. */
+function listed<T extends string | number>(option: string, given: T | readonly T[]): readonly T[] {
+  if (!Array.isArray(given)) return [given as T];
+  if (given.length >= 1 && given.length <= MOST_SETTINGS) return given as readonly T[];
+  throw new RangeError(
+    `${option}: a call takes 1 … ${MOST_SETTINGS} settings, got ${given.length}. Make several calls: the same image object is ` +
+      "encoded once",
+  );
 }
 
 function settingOf(configs: ModelConfigs, realism: RealismSetting): TimestepSetting {
@@ -80,24 +101,24 @@ export function checkedTimestep(timestep: number): number {
 export type ChosenTimesteps = Pick<UpscaleReport, "timestep" | "maskTimestep" | "predictedMetric">;
 
 /** Whether they need a prediction. */
-export const isAutomatic = ({ base, masked }: TimestepSettings): boolean =>
-  base === "auto" || masked === "auto";
+export const isAutomatic = ({ bases, masked }: TimestepSettings): boolean =>
+  bases.includes("auto") || masked === "auto";
 
-/** The timesteps of a call; `predict` gives the metric for "auto". */
+/** The timesteps of each result; `predict` gives the metric for "auto". */
 export async function chooseTimesteps(
   { rcod }: ModelConfigs,
   settings: TimestepSettings,
   predict: () => Promise<number>,
-): Promise<ChosenTimesteps> {
-  const { base, masked } = settings;
+): Promise<ChosenTimesteps[]> {
+  const { bases, masked } = settings;
   const metric = isAutomatic(settings) ? await predict() : null;
   const timestepOf = (setting: TimestepSetting): number =>
     setting === "auto" ? timestepOfMetric(metric ?? NaN, rcod) : setting;
-  return {
+  return bases.map((base) => ({
     timestep: timestepOf(base),
     ...(masked !== undefined && { maskTimestep: timestepOf(masked) }),
-    ...(metric !== null && { predictedMetric: metric }),
-  };
+    ...(metric !== null && (base === "auto" || masked === "auto") && { predictedMetric: metric }),
+  }));
 }
 
 /** How much each timestep counts at each pixel: one timestep alone where the mask or the settings say so. */

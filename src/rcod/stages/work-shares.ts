@@ -32,12 +32,16 @@ export function measureUnitWork(configs: ModelConfigs, caps: Caps, dtype: DType)
   };
 }
 
-/** Work of each stage as a share of the call; the shares add up to 1. The UNet runs at each of `timesteps`. */
+/**
+ * Work of each stage as a share of the call; the shares add up to 1. The UNet runs at each of `timesteps`, the decoder for each
+ * of `results`.
+ */
 export function workShares(
   { tokens, ...perImage }: UnitWork,
   { workHeight, workWidth }: Geometry,
   configs: ModelConfigs,
   timesteps: number,
+  results: number,
   reference: boolean,
 ): ReadonlyMap<RunStage, number> {
   const factor = vaeFactor(configs.vae);
@@ -49,7 +53,7 @@ export function workShares(
     ["tokens", tokens],
     ["encode", scale * perImage.encode],
     ["unet", scale * perImage.unet * unetRuns],
-    ["decode", scale * perImage.decode],
+    ["decode", scale * perImage.decode * results],
   ];
   const total = work.reduce((sum, [, amount]) => sum + amount, 0);
   return new Map<RunStage, number>([

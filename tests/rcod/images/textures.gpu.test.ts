@@ -5,7 +5,7 @@ import { requestNodeGpu } from "../../../src/node/gpu.ts";
 import { readImage, resizeImage, uploadImage } from "../../../src/rcod/images/image-ops.ts";
 import { loadModel } from "../../../src/rcod/model.ts";
 import type { Pipeline } from "../../../src/rcod/pipeline.ts";
-import type { RawImage } from "../../../src/rcod/settings/options.ts";
+import type { RawImage, TextureOptions } from "../../../src/rcod/settings/options.ts";
 import { memoryFiles } from "../../../src/weights/index.ts";
 import { useGpu } from "../../support/gpu.ts";
 import type { TextureFields } from "../../support/texture.ts";
@@ -191,13 +191,14 @@ describe("a texture as output", () => {
       return texture;
     });
     try {
-      const run = pipeline.upscale(testImage(4, 4), {
+      const options: TextureOptions = {
         output: "texture",
         enlarged: true,
         onProgress: ({ fraction }) => {
           if (fraction === 1) throw new Error("the page is gone");
         },
-      });
+      };
+      const run = pipeline.upscale(testImage(4, 4), options);
       await expect(run).rejects.toThrow("the page is gone");
       expect(destroyed.toSorted()).toEqual(["enlarged", "upscaled"]);
     } finally {
