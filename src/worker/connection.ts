@@ -1,13 +1,12 @@
 /** The page's side of one model's port: calls with progress and abort, and everything that can end them. */
-import type { Progress } from "../rcod/settings/options.ts";
+import type { UpscaleOptions } from "../rcod/settings/options.ts";
 import { errorFromRecord } from "./error-record.ts";
 import type { Reply, Request } from "./protocol.ts";
 
-/** What stays on the page during a call: neither can be cloned. */
-export interface CallHooks {
-  readonly signal?: AbortSignal | undefined;
-  readonly onProgress?: ((progress: Progress) => void) | undefined;
-}
+/** What stays on the page during a call: none of it can be cloned. */
+export type CallHooks = {
+  readonly [Hook in "signal" | "onProgress" | "onRegion"]?: UpscaleOptions[Hook] | undefined;
+};
 
 /** Of what can be transferred, what this library does. */
 export type Transferred = ArrayBuffer | ImageBitmap | MessagePort;
@@ -22,10 +21,9 @@ export interface WorkerLike {
   postMessage(message: unknown, transfer: Transferred[]): void;
 }
 
-interface PendingCall {
+interface PendingCall extends CallHooks {
   readonly resolve: (value: unknown) => void;
   readonly reject: (reason: unknown) => void;
-  readonly onProgress: CallHooks["onProgress"];
 }
 
 export class Connection {
@@ -58,17 +56,18 @@ export class Connection {
    */
   call(
     request: (call: number) => Request,
-    { signal, onProgress }: CallHooks,
+    hooks: CallHooks,
     transfer: Transferred[] = [],
   ): Promise<unknown> {
     if (this.#ended) throw this.#ended;
+    const { signal } = hooks;
     signal?.throwIfAborted();
     const call = this.#nextCall++;
     this.#port.postMessage(request(call), transfer);
     const onAbort = (): void => this.#abandon(call, signal?.reason);
     signal?.addEventListener("abort", onAbort);
     return new Promise((resolve, reject) => {
-      this.#pending.set(call, { resolve, reject, onProgress });
+      this.#pending.set(call, { ...hooks, resolve, reject });
     }).finally(() => {
       signal?.removeEventListener("abort", onAbort);
       this.#pending.delete(call);
@@ -104,6 +103,9 @@ export class Connection {
           this.#abandon(reply.call, error); // as without a worker: a listener that throws ends its call
         }
         return;
+      case "region":
+        if (pending) void this.#deliver(reply, pending);
+        return;
       case "done":
         pending?.resolve(reply.value);
         return;
@@ -112,6 +114,19 @@ export class Connection {
         return;
       default:
         reply satisfies never;
+    }
+  }
+
+  /** The worker waits until the part is taken. */
+  async #deliver(
+    { call, region }: Extract<Reply, { kind: "region" }>,
+    { onRegion }: PendingCall,
+  ): Promise<void> {
+    try {
+      await onRegion?.(region);
+      this.#port.postMessage({ kind: "taken", call } satisfies Request, []);
+    } catch (error) {
+      this.#abandon(call, error);
     }
   }
 

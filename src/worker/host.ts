@@ -3,11 +3,13 @@
  * calls `serveModels(self)`.
  */
 export type {} from "../web-types.ts";
+import { abortable } from "../abort.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { requestGpu } from "../gpu/device.ts";
 import type { FolderSource, ModelSource, ModelSources } from "../rcod/loading/model-source.ts";
 import type { LoadOptions, RcodModel } from "../rcod/model.ts";
 import { loadModel } from "../rcod/model.ts";
+import type { ResultRegion, UpscaleOptions } from "../rcod/settings/options.ts";
 import { errorToRecord } from "./error-record.ts";
 import type { ModelFacts, Reply, Request, SentFolder, SentSource } from "./protocol.ts";
 import { buffersIn, isConnect } from "./protocol.ts";
@@ -42,6 +44,8 @@ class ModelHost {
   readonly #requestGpu: () => Promise<Gpu>;
   /** By the numbers of the calls under way. */
   readonly #aborts = new Map<number, AbortController>();
+  /** What a call waits for that has sent a part, by its number. */
+  readonly #taken = new Map<number, () => void>();
   #gpu: Gpu | undefined;
   #model: RcodModel | undefined;
   /** The image of the last call. Passing the same object again lets the model reuse its encoding. */
@@ -65,12 +69,15 @@ class ModelHost {
           this.#load(request.source, { ...request.options, ...hooks }),
         );
       case "upscale": {
-        const { call, image = this.#image, options } = request;
+        const { call, image = this.#image, options, hearsRegions } = request;
         this.#image = image;
         return this.#answer(call, async (hooks) => {
           if (!this.#model || !image)
             throw new Error("internal: upscale before load or without image");
-          return this.#model.upscale(image, { ...options, ...hooks });
+          const onRegion = (region: ResultRegion): Promise<void> =>
+            this.#deliver(call, region, hooks.signal);
+          const all = { ...options, ...hooks, ...(hearsRegions && { onRegion }) };
+          return this.#model.upscale(image, all as UpscaleOptions);
         });
       }
       case "estimate":
@@ -78,6 +85,8 @@ class ModelHost {
           if (!this.#model) throw new Error("internal: estimate before load");
           return this.#model.estimate(request.options);
         });
+      case "taken":
+        return this.#taken.get(request.call)?.();
       case "abort":
         return this.#aborts.get(request.call)?.abort();
       case "dispose":
@@ -104,6 +113,17 @@ class ModelHost {
     }
   }
 
+  /** Posts a part, and resolves when the page has taken it. */
+  async #deliver(call: number, region: ResultRegion, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    this.#post({ kind: "region", call, region }, [...buffersIn(region)]);
+    try {
+      await abortable(new Promise<void>((resolve) => this.#taken.set(call, resolve)), signal);
+    } finally {
+      this.#taken.delete(call);
+    }
+  }
+
   async #load(source: SentSource, options: Hooks): Promise<ModelFacts> {
     const gpu = await this.#requestGpu();
     this.#gpu = gpu;
@@ -123,7 +143,7 @@ class ModelHost {
 
   #dispose(): void {
     this.#disposed = true;
-    this.#aborts.get(0)?.abort();
+    for (const abort of this.#aborts.values()) abort.abort();
     this.#free();
     this.#port.close();
   }

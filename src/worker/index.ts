@@ -19,6 +19,7 @@ export type { Transferred, WorkerLike } from "./connection.ts";
 export type {
   WorkerImageInput,
   WorkerModel,
+  WorkerRegionsOptions,
   WorkerSeveralOptions,
   WorkerUpscaleOptions,
 } from "./worker-model.ts";

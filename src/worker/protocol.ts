@@ -5,7 +5,7 @@
 import type { EstimateOptions } from "../rcod/estimate-call.ts";
 import type { ModelSources } from "../rcod/loading/model-source.ts";
 import type { RcodModel } from "../rcod/model.ts";
-import type { Progress, RawImage, UpscaleOptions } from "../rcod/settings/options.ts";
+import type { Progress, RawImage, ResultRegion, UpscaleOptions } from "../rcod/settings/options.ts";
 import type { ErrorRecord } from "./error-record.ts";
 
 /** A folder in a form that can be cloned. Cloning a `File` loses its `webkitRelativePath`, so paths are sent beside. */
@@ -40,15 +40,22 @@ export type Request =
       readonly call: number;
       /** Absent when the image is the one of the last call: the worker still has it. */
       readonly image?: RawImage | ImageBitmap;
-      readonly options: Omit<UpscaleOptions, "signal" | "onProgress">;
+      readonly options: Omit<UpscaleOptions, "signal" | "onProgress" | "onRegion" | "output"> & {
+        readonly output?: "image" | "regions";
+      };
+      /** Whether the page has an `onRegion`. */
+      readonly hearsRegions: boolean;
     }
   | { readonly kind: "estimate"; readonly call: number; readonly options: EstimateOptions }
+  /** The last part was taken: the work goes on. */
+  | { readonly kind: "taken"; readonly call: number }
   | { readonly kind: "abort"; readonly call: number }
   | { readonly kind: "dispose" };
 
 /** Worker to page, on the port. */
 export type Reply =
   | { readonly kind: "progress"; readonly call: number; readonly progress: Progress }
+  | { readonly kind: "region"; readonly call: number; readonly region: ResultRegion }
   | { readonly kind: "done"; readonly call: number; readonly value: unknown }
   | { readonly kind: "failed"; readonly call: number; readonly error: ErrorRecord }
   | { readonly kind: "lost"; readonly error: ErrorRecord };

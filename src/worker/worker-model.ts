@@ -6,6 +6,8 @@ import type { CallEstimate, EstimateOptions } from "../rcod/estimate-call.ts";
 import { checkImage } from "../rcod/images/raw-image.ts";
 import type {
   RawImage,
+  RegionsOptions,
+  RegionsResult,
   SeveralOptions,
   UpscaleOptions,
   UpscaleResult,
@@ -17,11 +19,8 @@ import type { ModelFacts } from "./protocol.ts";
 /** Images that can be sent to a worker. Pixels are sRGB. */
 export type WorkerImageInput = RawImage | ImageData | ImageBitmap;
 
-/** What cannot be sent: textures, and functions that hear of parts. */
-const NOT_SENT = ["output", "enlarged", "onRegion", "resume"] as const;
-
-/** Options of one call; those of `RcodModel.upscale` but for textures and parts, and whether the pixels are moved. */
-export interface WorkerUpscaleOptions extends Omit<UpscaleOptions, (typeof NOT_SENT)[number]> {
+/** What calls on a worker have beside the options of `RcodModel.upscale`. */
+interface Transferring {
   /**
    * Moves the image's pixels to the worker instead of copying them; afterwards the caller's buffer is empty
    * (detached) or its `ImageBitmap` closed. The object still names the image in the next calls. Default false.
@@ -29,9 +28,24 @@ export interface WorkerUpscaleOptions extends Omit<UpscaleOptions, (typeof NOT_S
   readonly transfer?: boolean;
 }
 
+/**
+ * Options of one call: those of `RcodModel.upscale` but for textures and `resume`, and whether the pixels are moved. The pixels of
+ * parts are moved to `onRegion`, and the worker goes on when its promise resolves.
+ */
+export type WorkerUpscaleOptions = Omit<UpscaleOptions, "enlarged" | "resume"> & Transferring;
+
+/** Options of a call whose result comes in parts only. */
+export type WorkerRegionsOptions = Omit<RegionsOptions, "resume"> & Transferring;
+
 /** Options of a call with a result for each of several settings. */
-export type WorkerSeveralOptions = Pick<WorkerUpscaleOptions, "transfer"> &
-  Omit<SeveralOptions<UpscaleOptions>, "output" | "enlarged">;
+export type WorkerSeveralOptions = Omit<SeveralOptions<UpscaleOptions>, "enlarged" | "resume"> &
+  Transferring;
+
+/** Why there is no such option. */
+const NOT_SENT: Readonly<Record<string, string>> = {
+  enlarged: "textures cannot be sent",
+  resume: "what a lost call has finished stays in its worker. Make the call without it",
+};
 
 /** A model in a worker, on a device of its own there. Call `dispose()` when done. */
 export class WorkerModel implements ModelFacts {
@@ -73,34 +87,46 @@ export class WorkerModel implements ModelFacts {
    * the worker stops after the GPU work under way.
    * @throws what `RcodModel.upscale` throws, of the same classes with the same messages
    */
+  async upscale(image: WorkerImageInput, options: WorkerRegionsOptions): Promise<RegionsResult>;
+  /** The same with the pixels in one piece. */
   async upscale(image: WorkerImageInput, options?: WorkerUpscaleOptions): Promise<UpscaleResult>;
   /** The same for several settings, with a result for each. */
   async upscale(image: WorkerImageInput, options: WorkerSeveralOptions): Promise<UpscaleResult[]>;
   async upscale(
     image: WorkerImageInput,
-    options: WorkerUpscaleOptions | WorkerSeveralOptions = {},
-  ): Promise<UpscaleResult | UpscaleResult[]> {
+    options: WorkerUpscaleOptions | WorkerRegionsOptions | WorkerSeveralOptions = {},
+  ): Promise<UpscaleResult | RegionsResult | UpscaleResult[]> {
     // `checkUpscaleOptions` knows a list of settings from one.
-    const { signal, onProgress, transfer = false, ...rest } = options as WorkerUpscaleOptions;
-    checkUpscaleOptions({ ...rest, ...(signal && { signal }), ...(onProgress && { onProgress }) });
-    for (const name of NOT_SENT) {
-      if ((rest as Readonly<Record<string, unknown>>)[name] !== undefined) {
-        throw new TypeError(
-          `worker: there is no option ${name}: textures and parts cannot be sent`,
-        );
-      }
+    const { transfer = false, ...own } = options as WorkerUpscaleOptions;
+    checkUpscaleOptions(own as UpscaleOptions);
+    for (const [name, why] of Object.entries(NOT_SENT)) {
+      if ((own as Readonly<Record<string, unknown>>)[name] === undefined) continue;
+      throw new TypeError(`worker: there is no option ${name}: ${why}`);
     }
+    if ((own.output as string) === "texture") {
+      throw new TypeError(
+        'worker: output must be "image" or "regions", got "texture". Textures cannot be sent',
+      );
+    }
+    const { signal, onProgress, onRegion, ...sentOptions } = own;
+    const hearsRegions = onRegion !== undefined;
     // With `reuse: false` the pixels may have changed.
     const isNew = options.reuse === false || this.#sent?.deref() !== image;
     const { sent, moved } = isNew ? cloneable(image, transfer) : { sent: undefined, moved: [] };
     const result = this.#connection.call(
-      (call) => ({ kind: "upscale", call, ...(sent && { image: sent }), options: rest }),
-      { signal, onProgress },
+      (call) => ({
+        kind: "upscale",
+        call,
+        ...(sent && { image: sent }),
+        options: sentOptions,
+        hearsRegions,
+      }),
+      { signal, onProgress, onRegion },
       moved,
     );
     // Not reached where call() throws: then nothing was sent.
     if (isNew) this.#sent = new WeakRef(image);
-    return (await result) as UpscaleResult | UpscaleResult[];
+    return (await result) as UpscaleResult | RegionsResult | UpscaleResult[];
   }
 
   /**
@@ -131,6 +157,12 @@ function cloneable(
   image: WorkerImageInput,
   transfer: boolean,
 ): { readonly sent: RawImage | ImageBitmap; readonly moved: Transferred[] } {
+  if ("read" in image) {
+    throw new TypeError(
+      "worker: an image must be pixels or an ImageBitmap, got one with a read() of its own, which cannot be sent. " +
+        "Use loadModel in a worker of your own",
+    );
+  }
   if (("data" in image ? image.data.length : image.width) === 0) {
     throw new ShapeError(
       "image: its pixels must be there, got none. Were they moved to a worker? It keeps only the last image: " +

@@ -177,7 +177,7 @@ export const ROOMS: readonly Room[] = [
 
   { name: "src/cache", imports: [...WEIGHTS, OPTIONS] },
   { name: "src/models", imports: [] },
-  { name: "src/worker", imports: [...RCOD, ...GPU, ...WEIGHTS] },
+  { name: "src/worker", imports: [...RCOD, ...GPU, ...WEIGHTS, ABORT] },
   {
     name: "src/node",
     imports: [...GPU, ...WEIGHTS, "src/weights/sources (Node)"],

@@ -5,7 +5,7 @@ import { ShapeError } from "../../src/gpu/shape.ts";
 import { requestNodeGpu } from "../../src/node/gpu.ts";
 import { loadModel } from "../../src/rcod/model.ts";
 import { ConfigError } from "../../src/rcod/settings/config.ts";
-import type { Progress, RawImage } from "../../src/rcod/settings/options.ts";
+import type { Progress, RawImage, ResultRegion } from "../../src/rcod/settings/options.ts";
 import { WeightsError, memoryFiles } from "../../src/weights/index.ts";
 import type { WorkerModel, WorkerModelSource } from "../../src/worker/index.ts";
 import { loadModelInWorker } from "../../src/worker/index.ts";
@@ -146,8 +146,18 @@ describe("the same as without a worker", () => {
     const options = { colourFix: "adain" } as object;
     expect((await failure(model.upscale(image, options))).message).toContain('mean "colorFix"?');
     expect((await failure(model.upscale(image, { output: "texture" } as object))).message).toBe(
-      "worker: there is no option output: textures and parts cannot be sent",
+      'worker: output must be "image" or "regions", got "texture". Textures cannot be sent',
     );
+    for (const option of [{ enlarged: true }, { resume: {} }]) {
+      const refused = await failure(model.upscale(image, option as object));
+      expect(refused).toBeInstanceOf(TypeError);
+      expect(refused.message).toContain("worker: there is no option");
+    }
+    const { data: _, ...size } = image;
+    const reader = { ...size, depth: 8, read: () => image } as unknown as RawImage;
+    const unread = await failure(model.upscale(reader));
+    expect(unread).toBeInstanceOf(TypeError);
+    expect(unread.message).toContain("got one with a read() of its own, which cannot be sent");
     const device = { worker, gpu: setup.gpu } as object;
     expect((await failure(loadModelInWorker("http://host/model", device))).message).toBe(
       "worker: option gpu cannot be sent. Leave it out",
@@ -229,6 +239,100 @@ describe("pixels", () => {
     expect(done?.transfer).toHaveLength(1);
     expect(done?.transfer[0]).toHaveProperty("byteLength", 0); // no longer the worker's
     expect(image.data.buffer.byteLength).toBe(image.data.byteLength);
+  });
+});
+
+describe("parts", () => {
+  // A region takes 64 pixels of the picture a side: two of them.
+  const options = { output: "regions", region: 256, realism: "fidelity" } as const;
+  const image = testImage(90, 9, 3, 8);
+  const collect = (parts: ResultRegion[]): Uint8Array => {
+    const data = new Uint8Array(360 * 36 * 3);
+    for (const { x, y, width, height, data: pixels = new Uint8Array() } of parts) {
+      for (let row = 0; row < height; row++) {
+        const line = pixels.subarray(row * width * 3, (row + 1) * width * 3);
+        data.set(line, ((y + row) * 360 + x) * 3);
+      }
+    }
+    return data;
+  };
+  let expected: Uint8Array;
+  beforeAll(async () => {
+    const whole = await model.upscale(image, { region: 256, realism: "fidelity" });
+    expect(whole.regions).toBe(2);
+    expected = whole.image.data as Uint8Array;
+  }, 120_000);
+
+  it("come one by one, each when the last was taken, and are the picture", async () => {
+    const replies = spyOnReplies();
+    const parts: ResultRegion[] = [];
+    let isTaking = false;
+    const onRegion = async (part: ResultRegion): Promise<void> => {
+      expect(isTaking).toBe(false);
+      isTaking = true;
+      await new Promise((done) => setTimeout(done, 30));
+      parts.push(part);
+      isTaking = false;
+    };
+    const result = await model.upscale(image, { ...options, onRegion });
+    expect(result).toMatchObject({ width: 360, height: 36, channels: 3, regions: 2 });
+    expect(result).not.toHaveProperty("image");
+    expect(parts.length).toBeGreaterThanOrEqual(3);
+    expect(collect(parts)).toEqual(expected);
+    const sent = replies().filter(({ reply }) => reply.kind === "region");
+    expect(sent.every(({ transfer }) => transfer.length === 1)).toBe(true);
+  });
+
+  it("come beside the whole, in the asked order", async () => {
+    const parts: ResultRegion[] = [];
+    const order = { x: 1, y: 0.5 };
+    const { image: whole } = await model.upscale(image, {
+      region: 256,
+      realism: "fidelity",
+      regionOrder: order,
+      onRegion: (part) => void parts.push(part),
+    });
+    expect(whole.data).toEqual(expected);
+    expect(collect(parts)).toEqual(expected);
+    expect(parts[0]?.x).toBeGreaterThan(100);
+  });
+
+  it("end their call when the listener throws or the call is aborted, and the next one runs", async () => {
+    const boom = new Error("boom");
+    const onRegion = (): Promise<never> => Promise.reject(boom);
+    expect(await failure(model.upscale(image, { ...options, onRegion }))).toBe(boom);
+    const abort = new AbortController();
+    const aborted = model.upscale(image, {
+      ...options,
+      signal: abort.signal,
+      onRegion: () => {
+        abort.abort();
+        return new Promise<void>(() => {}); // never takes it
+      },
+    });
+    expect(await failure(aborted)).toBe(abort.signal.reason);
+    const parts: ResultRegion[] = [];
+    await model.upscale(image, { ...options, onRegion: (part) => void parts.push(part) });
+    expect(collect(parts)).toEqual(expected);
+  });
+
+  it("that nobody takes do not keep a model that is disposed", async () => {
+    const gpu = await requestNodeGpu();
+    const local = localWorker(async () => borrowed(gpu));
+    const other = await loadModelInWorker(`${server.address}/model`, { worker: local });
+    let onFirst: () => void = () => {};
+    const first = new Promise<void>((resolve) => (onFirst = resolve));
+    const onRegion = (): Promise<void> => {
+      onFirst();
+      return new Promise<void>(() => {});
+    };
+    const call = failure(other.upscale(image, { ...options, onRegion }));
+    await first;
+    other.dispose();
+    expect(await call).toBeInstanceOf(DeviceError);
+    await expect.poll(() => gpu.memory.use().currentBytes, { timeout: 60_000 }).toBe(0);
+    local.close();
+    gpu.destroy();
   });
 });
 
