@@ -9,16 +9,20 @@ import type {
   CommandName,
   CommandResult,
   DeviceInfo,
+  Estimate,
   ImageCut,
   ImageInfo,
   ModelChoice,
   ModelInfo,
   PaintedMask,
+  ResultBegun,
   ResultInfo,
 } from "./protocol.ts";
+import { upscaleSettings } from "./request.ts";
 import type { Settings } from "./settings.ts";
 import type { Store } from "./store.ts";
 import { createStore } from "./store.ts";
+import { callWithUpdates } from "./updates.ts";
 
 /**
  * A device that goes away so soon after its start went with the canvas: Chromium without a display does that on
@@ -45,7 +49,6 @@ export interface OpenImage extends ImageInfo {
 export interface Activity {
   readonly kind: ActivityKind;
   readonly progress: Progress | null;
-  readonly startedAt: number;
 }
 
 export interface AppState {
@@ -58,6 +61,10 @@ export interface AppState {
   readonly image: OpenImage | null;
   /** Newest last. */
   readonly results: readonly ResultInfo[];
+  /** The result that is being made, where it comes in parts. */
+  readonly partial: ResultBegun | null;
+  /** Of the next run; null before a model and a picture are there. */
+  readonly estimate: Estimate | null;
   readonly activity: Activity | null;
   readonly problem: Problem | null;
   readonly settings: Settings;
@@ -109,6 +116,8 @@ export function createApp(client: WorkerClient, { settings, isDebug, canvas }: A
     modelChoice: EMBEDDED_MODEL,
     image: null,
     results: [],
+    partial: null,
+    estimate: null,
     activity: null,
     problem: null,
     settings,
@@ -150,7 +159,7 @@ export function createApp(client: WorkerClient, { settings, isDebug, canvas }: A
       await before;
       if (signal.aborted) return;
       store.set({
-        activity: { kind, progress: null, startedAt: performance.now() },
+        activity: { kind, progress: null },
         problem: null,
       });
       try {
@@ -209,12 +218,17 @@ export function createApp(client: WorkerClient, { settings, isDebug, canvas }: A
     upscale: () =>
       act("upscale", async (options) => {
         await ensureModel(options);
-        const { settings: current, mask, model } = store.get();
-        const { colorFix, seed } = current;
-        const realism = current.realism === "auto" && !model?.supportsAuto ? 0.5 : current.realism;
-        const result = await client.call("upscale", { realism, colorFix, seed, mask }, options);
-        const kept = store.get().results.filter(({ id }) => !result.dropped.includes(id));
-        store.set({ results: [...kept, result] });
+        const without = (dropped: readonly number[]): readonly ResultInfo[] =>
+          store.get().results.filter(({ id }) => !dropped.includes(id));
+        const onBegin = (partial: ResultBegun): void =>
+          store.set({ partial, results: without(partial.dropped) });
+        try {
+          const wishes = upscaleSettings(store.get());
+          const result = await callWithUpdates(client, "upscale", wishes, onBegin, options);
+          store.set({ partial: null, results: [...without(result.dropped), result] });
+        } finally {
+          if (store.get().partial) store.set({ partial: null });
+        }
       }),
     cancel: () => controller?.abort(),
     deviceLost(message) {

@@ -3,6 +3,7 @@ import type { Progress, Stage } from "rcod-webgpu";
 import type { BenchmarkArgs, BenchmarkRecord } from "./tabs/benchmark/record.ts";
 import type { InsideArgs, InsideRecord } from "./tabs/inside/record.ts";
 import type { VerifyArgs, VerifyOutcome } from "./tabs/verify/outcome.ts";
+import type { UpdatePort } from "./update-port.ts";
 
 /** Where the model comes from: the one in the page, a folder from disk, or an address. */
 export type ModelChoice =
@@ -68,12 +69,33 @@ export interface UpscaleSettings {
   readonly realism: Realism;
   readonly colorFix: ColorFix;
   readonly seed: number | null;
+  /** Pixels of the result for one of the picture, along a side. */
+  readonly scale: number;
   readonly mask: PaintedMask | null;
 }
 
 export type StageTimings = Readonly<Record<Exclude<Stage, "load">, number>>;
 
-/** One finished upscale. Its pixels stay in the worker, as a texture. */
+/** A result that comes in parts; until they are there it shows the picture enlarged by bicubic. */
+export interface ResultBegun {
+  readonly id: number;
+  readonly width: number;
+  readonly height: number;
+  /** Results that made room for it. */
+  readonly dropped: readonly number[];
+}
+
+/** What an upscale would take. */
+export interface Estimate {
+  /** Parts that the picture would be computed in. */
+  readonly regions: number;
+  /** Null where no run on this device has told yet. */
+  readonly timeMs: number | null;
+  readonly peakBytes: number;
+  readonly advice: readonly string[];
+}
+
+/** One finished upscale. Its pixels stay in the worker, as textures. */
 export interface ResultInfo {
   readonly id: number;
   readonly width: number;
@@ -84,6 +106,8 @@ export interface ResultInfo {
   readonly timestep: number;
   readonly predictedMetric: number | null;
   readonly timingsMs: StageTimings;
+  /** Regions that the picture was computed in. */
+  readonly regions: number;
   /** Stages that were served from the last encoding of the same picture. */
   readonly reused: readonly Stage[];
   /** What the model says of its numbers. */
@@ -113,6 +137,8 @@ export interface ViewState {
   readonly scale: number;
   /** The result's pixel in the middle of the canvas (of each half, side by side). */
   readonly centre: readonly [x: number, y: number];
+  /** Pixels of the result. */
+  readonly picture: readonly [width: number, height: number];
 }
 
 export interface SaveOptions {
@@ -135,7 +161,12 @@ export interface Commands {
     result: ModelInfo;
   };
   openImage: { args: { readonly blob: Blob; readonly cut?: ImageCut }; result: ImageInfo };
-  upscale: { args: UpscaleSettings; result: ResultInfo };
+  /** Null before a model and a picture are there. */
+  estimate: { args: UpscaleSettings; result: Estimate | null };
+  upscale: {
+    args: UpscaleSettings & { readonly updates: UpdatePort<ResultBegun> };
+    result: ResultInfo;
+  };
   save: { args: SaveOptions; result: Blob };
   benchmark: { args: BenchmarkArgs; result: BenchmarkRecord };
   inside: { args: InsideArgs; result: InsideRecord };

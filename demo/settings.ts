@@ -6,6 +6,8 @@ export interface Settings {
   readonly colorFix: ColorFix;
   /** Null: the mean of the latent posterior, which needs no randomness. */
   readonly seed: number | null;
+  /** Pixels of the result for one of the picture, along a side. */
+  readonly scale: number;
   readonly precision: Precision;
   readonly mode: CompareMode;
   /** A bundled photo to start with. */
@@ -16,10 +18,14 @@ export const DEFAULT_SETTINGS: Settings = {
   realism: 0.5,
   colorFix: "model",
   seed: null,
+  scale: 4,
   precision: "auto",
   mode: "split",
   photo: null,
 };
+
+/** What can be chosen; the networks always enlarge ×4. */
+export const SCALES: readonly number[] = [1, 2, 3, 4];
 
 const COLOR_FIXES: readonly ColorFix[] = ["model", "adain", "wavelet", "none"];
 const PRECISIONS: readonly Precision[] = ["auto", "f32", "f16"];
@@ -46,6 +52,7 @@ export function fromHash(hash: string): Settings {
     realism: realismOf(query.get("realism")),
     colorFix: oneOf("colorFix", COLOR_FIXES, DEFAULT_SETTINGS.colorFix),
     seed: seedOf(query.get("seed") ?? ""),
+    scale: Number(oneOf("scale", SCALES.map(String), String(DEFAULT_SETTINGS.scale))),
     precision: oneOf("precision", PRECISIONS, DEFAULT_SETTINGS.precision),
     mode: oneOf("mode", MODES, DEFAULT_SETTINGS.mode),
     photo: query.get("photo"),

@@ -1,6 +1,5 @@
 /** Results of a command as they come: a port beside the command's own answer. */
-import type { App } from "./app.ts";
-import type { CallOptions } from "./client.ts";
+import type { CallOptions, WorkerClient } from "./client.ts";
 import type { CommandArgs, CommandName, CommandResult } from "./protocol.ts";
 import type { UpdatePort } from "./update-port.ts";
 
@@ -14,7 +13,7 @@ type StreamingCommand = {
 
 /** Calls a command; `onUpdate` gets what the worker sends, in order, and nothing after the call has ended. */
 export async function callWithUpdates<N extends StreamingCommand>(
-  app: App,
+  caller: Pick<WorkerClient, "call">,
   name: N,
   args: Omit<CommandArgs<N>, "updates">,
   onUpdate: (update: UpdateOf<N>) => void,
@@ -25,7 +24,7 @@ export async function callWithUpdates<N extends StreamingCommand>(
   port1.start();
   try {
     const all = { ...args, updates: port2 } as CommandArgs<N>;
-    return await app.call(name, all, { ...options, transfer: [port2] });
+    return await caller.call(name, all, { ...options, transfer: [port2] });
   } finally {
     port1.close();
   }

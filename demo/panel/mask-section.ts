@@ -7,9 +7,8 @@ import { realismName } from "../ui/format.ts";
 export function createMaskSection(app: App, painter: MaskPainter): HTMLElement {
   let realism = 1;
   const store = (): void => {
-    const { image } = app.store.get();
-    const data = painter.weights();
-    const mask = image && data ? { width: image.width, height: image.height, data, realism } : null;
+    const [data, canvas] = [painter.weights(), painter.canvas];
+    const mask = data && canvas && { width: canvas.width, height: canvas.height, data, realism };
     app.store.set({ mask });
   };
   painter.onStroke(store);

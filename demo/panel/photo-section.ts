@@ -1,6 +1,7 @@
-/** Which picture is open, how large it becomes, and what to do when it is too large. */
+/** Which picture is open, how large it becomes, and what to do when that takes long. */
 import type { App, OpenImage } from "../app.ts";
-import { estimateMs } from "../estimate.ts";
+import { expectedMs } from "../estimate.ts";
+import { isSavable, resultSize } from "../request.ts";
 import { choosePhoto } from "../stage/open-photo.ts";
 import type { Stage } from "../stage/stage.ts";
 import { button, h } from "../ui/dom.ts";
@@ -9,9 +10,7 @@ import { toPicture, transform } from "../view-transform.ts";
 
 /** Runs longer than this are announced with an offer to make the picture smaller. */
 const LONG_MS = 90_000;
-/** Pictures with more input pixels are announced on any device: their ×4 result has 36 megapixels. */
-const LARGE_PIXELS = 2_250_000;
-const SMALLER_SIDES = [1024, 512, 256, 128];
+const SMALLER_SIDES = [4096, 2048, 1024, 512, 256, 128];
 
 export function createPhotoSection(app: App, stage: Stage): HTMLElement {
   const name = h("p", { class: "photo-name" });
@@ -19,29 +18,31 @@ export function createPhotoSection(app: App, stage: Stage): HTMLElement {
   const notes = h("p", { class: "photo-size", role: "note", hidden: true });
   const advice = h("div", { class: "advice", role: "note", hidden: true });
   let shown: readonly unknown[] = [];
-  app.store.subscribe(({ image, model, device }) => {
+  app.store.subscribe((state) => {
+    const { image, model, device, estimate, settings } = state;
     // Not at every step of a run: the buttons would lose their focus.
-    const next = [image, model, device];
+    const next = [image, model, device, estimate, settings.scale];
     if (!image || next.every((part, i) => part === shown[i])) return;
     shown = next;
-    const upscale = model?.upscale ?? 4;
     name.textContent = image.name;
     name.title = image.name;
-    size.textContent = `${pixels(image.width, image.height)} → ${pixels(image.width * upscale, image.height * upscale)}`;
+    size.textContent = `${pixels(image.width, image.height)} → ${pixels(...(resultSize(state) ?? [0, 0]))}`;
     notes.hidden = image.notes.length === 0;
     notes.textContent = image.notes.join(" ");
-    const expected = estimateMs(image.width * image.height, device);
-    const isLong = expected !== null && expected > LONG_MS;
-    const isLarge = image.width * image.height > LARGE_PIXELS;
-    advice.hidden = !isLong && !isLarge;
+    const expected = expectedMs(state) ?? 0;
+    const isLong = expected > LONG_MS;
+    advice.hidden = !isLong && isSavable(state);
     if (advice.hidden) return;
+    // Those that name options are for programs.
+    const remedies = (estimate?.advice ?? []).filter((sentence) => !sentence.includes('"'));
     advice.replaceChildren(
       h(
         "p",
         {},
         isLong
           ? `This takes about ${duration(expected)} here${device?.isSoftware ? ", without a GPU" : ""}.`
-          : "The result is very large and needs much memory.",
+          : "The result is too large to be saved.",
+        ...remedies.map((sentence) => ` ${sentence}`),
         " Use a part of it, or a smaller copy:",
       ),
       h("div", { class: "advice-actions" }, ...smaller(app, image), cropToView(app, image, stage)),

@@ -1,5 +1,9 @@
-/** After the first result, a change of settings runs again by itself: the engine keeps what it can. */
+/**
+ * After the first result, a change of settings runs again by itself: the engine keeps what it can. In parts it keeps nothing,
+ * and the button waits to be pressed.
+ */
 import type { App, AppState } from "../app.ts";
+import { isSavable } from "../request.ts";
 
 /** While a slider moves, only its resting places are run. */
 const REST_MS = 250;
@@ -15,12 +19,14 @@ export function rerunOnChange(app: App): void {
 
 function needsRun(state: AppState, before: AppState): boolean {
   const { settings, mask, image, results } = state;
-  if (results.length === 0 || image !== before.image) return false;
+  const last = results.at(-1);
+  if (!last || last.regions > 1 || image !== before.image || !isSavable(state)) return false;
   return (
     mask !== before.mask ||
     settings.realism !== before.settings.realism ||
     settings.colorFix !== before.settings.colorFix ||
     settings.seed !== before.settings.seed ||
+    settings.scale !== before.settings.scale ||
     settings.precision !== before.settings.precision
   );
 }

@@ -1,7 +1,8 @@
 /** The button that starts, and while something runs: what, how far, how long still, and a way out. */
 import type { Stage } from "rcod-webgpu";
-import type { App, Activity } from "../app.ts";
-import { estimateMs } from "../estimate.ts";
+import type { App, AppState, Activity } from "../app.ts";
+import { expectedMs } from "../estimate.ts";
+import { isSavable, scaleOf } from "../request.ts";
 import { button, h } from "../ui/dom.ts";
 import { bytes, duration, timeLeft } from "../ui/format.ts";
 
@@ -14,9 +15,6 @@ export const STAGE_NAMES: Readonly<Record<Stage, string>> = {
   decode: "Decoding",
   color: "Matching colours",
 };
-
-/** A first guess of the time left jumps about. */
-const SETTLED_MS = 1500;
 
 export function createRunSection(app: App): HTMLElement {
   const start = button({ class: "button is-primary is-wide", id: "upscale" }, () => {
@@ -37,18 +35,20 @@ export function createRunSection(app: App): HTMLElement {
   );
 
   app.store.subscribe((state) => {
-    const { activity, image, results, model, device, isDeviceLost } = state;
+    const { activity, image, results, isDeviceLost } = state;
     idle.hidden = activity !== null;
     busy.hidden = activity === null;
-    start.disabled = image === null || isDeviceLost;
-    start.textContent = results.length > 0 ? "Upscale again" : `Upscale ×${model?.upscale ?? 4}`;
-    start.classList.toggle("is-primary", results.length === 0);
-    const ms = image && results.length === 0 && estimateMs(image.width * image.height, device);
-    expected.textContent = ms ? `About ${duration(ms)} on this device` : "";
+    start.disabled = image === null || isDeviceLost || !isSavable(state);
+    const last = results.at(-1);
+    const isAgain = last?.settings.scale === scaleOf(state);
+    start.textContent = isAgain ? "Upscale again" : `Upscale ×${scaleOf(state)}`;
+    start.classList.toggle("is-primary", !isAgain);
+    // Of a picture as a whole another run keeps much: it takes less than this.
+    expected.textContent = isAgain && last?.regions === 1 ? "" : expectation(state);
     if (activity) showActivity(activity);
   });
 
-  function showActivity({ kind, progress, startedAt }: Activity): void {
+  function showActivity({ kind, progress }: Activity): void {
     const stage = progress?.stage;
     stageName.textContent =
       kind === "image" ? "Opening the picture" : stage ? STAGE_NAMES[stage] : "Starting";
@@ -58,17 +58,29 @@ export function createRunSection(app: App): HTMLElement {
       return;
     }
     bar.value = progress.fraction;
-    left.textContent = progressText(progress, performance.now() - startedAt);
+    left.textContent = progressText(progress);
   }
   return h("section", { class: "panel-section run" }, idle, busy);
 }
 
-function progressText(progress: NonNullable<Activity["progress"]>, elapsedMs: number): string {
-  const { fraction, bytesLoaded, bytesTotal } = progress;
+/** Time, memory and parts of the next run, as far as they are known. */
+function expectation(state: AppState): string {
+  const { image, estimate } = state;
+  if (!image) return "";
+  const ms = expectedMs(state);
+  const facts = [
+    ms !== null && `About ${duration(ms)} on this device`,
+    estimate && `${bytes(estimate.peakBytes)} of its memory`,
+    estimate && estimate.regions > 1 && `in ${estimate.regions} parts`,
+  ];
+  return facts.filter((fact) => fact).join(", ");
+}
+
+function progressText(progress: NonNullable<Activity["progress"]>): string {
+  const { fraction, leftMs, bytesLoaded, bytesTotal } = progress;
   if (bytesLoaded !== undefined && bytesTotal !== undefined) {
     return `${bytes(bytesLoaded)} of ${bytes(bytesTotal)}`;
   }
   const percent = `${Math.round(fraction * 100)} %`;
-  if (elapsedMs < SETTLED_MS || fraction < 0.05) return percent;
-  return `${percent} · ${timeLeft((elapsedMs * (1 - fraction)) / fraction)} left`;
+  return leftMs === undefined ? percent : `${percent} · ${timeLeft(leftMs)} left`;
 }

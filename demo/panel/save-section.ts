@@ -34,8 +34,8 @@ export function createSaveSection(app: App, compare: Store<CompareState>): HTMLE
   ): HTMLButtonElement =>
     button({ class: "button is-grown" }, () => void tell(work), icon(glyph), label);
   const save = action(ICONS.download, "Save", async () => {
+    const name = fileName(app, shownResult(app, compare), type);
     const blob = await encode(type);
-    const name = fileName(app, type);
     download(blob, name);
     return `Saved as ${name}`;
   });
@@ -71,18 +71,19 @@ export function createSaveSection(app: App, compare: Store<CompareState>): HTMLE
   return element;
 }
 
-/** The result on the right, or the newest where bicubic is shown. */
+/** The result on the right, or the newest where none is shown, or one that is not finished. */
 function shownResult(app: App, compare: Store<CompareState>): number {
   const { right } = compare.get();
-  const newest = app.store.get().results.at(-1)?.id ?? 0;
-  return right === "bicubic" ? newest : right;
+  const { results } = app.store.get();
+  return (results.find(({ id }) => id === right) ?? results.at(-1))?.id ?? 0;
 }
 
-function fileName(app: App, type: SaveOptions["type"]): string {
-  const { image, model } = app.store.get();
+function fileName(app: App, result: number, type: SaveOptions["type"]): string {
+  const { image, results } = app.store.get();
+  const scale = results.find(({ id }) => id === result)?.settings.scale ?? "";
   const stem = (image?.name ?? "picture").replace(/\.\w{2,4}$/, "");
   const suffix = type === "image/jpeg" ? "jpg" : type.slice("image/".length);
-  return `${stem}-x${model?.upscale ?? 4}.${suffix}`;
+  return `${stem}-x${scale}.${suffix}`;
 }
 
 function download(blob: Blob, name: string): void {

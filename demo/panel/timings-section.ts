@@ -31,6 +31,7 @@ export function createTimingsSection(app: App): HTMLElement {
     total.textContent = duration(result.totalMs);
     const share = model ? `, ${bytes(model.bytes)} of it the model` : "";
     memory.textContent = [
+      ...(result.regions > 1 ? [`In ${result.regions} regions`] : []),
       `At most ${bytes(result.peakBytes)} on the device${share}`,
       ...result.notes,
     ].join(". ");

@@ -1,6 +1,7 @@
 /** How the pictures are looked at: mode, layers, divider, zoom. */
 import type { AppState } from "../app.ts";
 import type { CompareMode, LayerId, ResultInfo } from "../protocol.ts";
+import { DEFAULT_SETTINGS } from "../settings.ts";
 import type { Store } from "../store.ts";
 import { createStore } from "../store.ts";
 import { realismName } from "../ui/format.ts";
@@ -30,12 +31,15 @@ export function createCompareState(app: Store<AppState>): Store<CompareState> {
     zoom: "fit",
     isFlipped: false,
   });
-  app.subscribe(({ results, image, settings }, before) => {
+  app.subscribe((state, before) => {
+    const { results, partial, image, settings } = state;
     if (image !== before.image) compare.set({ zoom: "fit", left: "bicubic", right: "bicubic" });
     if (settings.mode !== compare.get().mode) {
       compare.set({ mode: settings.mode, isFlipped: false });
     }
-    if (results !== before.results) compare.set(followResults(compare.get(), results, before));
+    if (results !== before.results || partial !== before.partial) {
+      compare.set(followResults(compare.get(), state, before));
+    }
   });
   return compare;
 }
@@ -43,29 +47,38 @@ export function createCompareState(app: Store<AppState>): Store<CompareState> {
 /** The right side shows the newest result unless an older one was chosen; what is gone becomes bicubic. */
 function followResults(
   { left, right }: CompareState,
-  results: readonly ResultInfo[],
+  state: AppState,
   before: AppState,
 ): Pick<CompareState, "left" | "right"> {
-  const has = (layer: LayerId): boolean => results.some(({ id }) => id === layer);
-  const newest = results.at(-1)?.id ?? "bicubic";
-  const wasNewest = right === (before.results.at(-1)?.id ?? "bicubic");
+  const layers = layersOf(state);
+  const has = (layer: LayerId): boolean => layers.includes(layer);
+  const newest = layers.at(-1) ?? "bicubic";
+  const wasNewest = right === layersOf(before).at(-1);
   return {
     left: has(left) ? left : "bicubic",
     right: wasNewest || !has(right) ? newest : right,
   };
 }
 
+/** All that can be looked at, newest last. */
+export const layersOf = ({ results, partial }: AppState): readonly LayerId[] => [
+  "bicubic",
+  ...results.map(({ id }) => id),
+  ...(partial ? [partial.id] : []),
+];
+
 /** What a layer is called. */
 export function layerName(layer: LayerId, results: readonly ResultInfo[]): string {
   if (layer === "bicubic") return "Bicubic";
   const result = results.find(({ id }) => id === layer);
-  if (!result) return "Result";
+  if (!result) return "So far";
   const { settings, realism } = result;
   const parts = [
     settings.realism === "auto" ? `Auto ${realism.toFixed(2)}` : realismName(realism),
     ...(settings.mask ? [`painted ${realismName(settings.mask.realism)}`] : []),
     ...(settings.colorFix === "model" ? [] : [settings.colorFix]),
     ...(settings.seed === null ? [] : [`seed ${settings.seed}`]),
+    ...(settings.scale === DEFAULT_SETTINGS.scale ? [] : [`×${settings.scale}`]),
   ];
   return parts.join(" · ");
 }

@@ -2,6 +2,7 @@
 import type { App } from "../app.ts";
 import type { Store } from "../store.ts";
 import type { CompareState } from "./compare-state.ts";
+import { hasResult } from "./geometry.ts";
 
 const PERIOD_MS = 700;
 /** For whom motion is too much, the pictures change slowly enough to be a slide show. */
@@ -11,8 +12,8 @@ export function flickerWhenChosen(app: App, compare: Store<CompareState>): void 
   const isCalm = matchMedia("(prefers-reduced-motion: reduce)");
   let timer: ReturnType<typeof setInterval> | undefined;
   const follow = (): void => {
-    const { settings, results } = app.store.get();
-    const isWanted = settings.mode === "flicker" && results.length > 0;
+    const state = app.store.get();
+    const isWanted = state.settings.mode === "flicker" && hasResult(state);
     if (isWanted === (timer !== undefined)) return;
     clearInterval(timer);
     timer = isWanted

@@ -1,6 +1,7 @@
 /** Sizes and places on the stage. */
 import type { AppState } from "../app.ts";
 import type { CompareMode } from "../protocol.ts";
+import { resultSize } from "../request.ts";
 import type { Point, Viewport } from "../view-transform.ts";
 import { toPicture, transform } from "../view-transform.ts";
 import type { CompareState, Zoom } from "./compare-state.ts";
@@ -19,25 +20,24 @@ const MAX_SCALE = 64;
 /** A small picture is not blown up beyond this when fitted, in CSS pixels per pixel. */
 const MAX_FIT = 3;
 
-/** Enlargement before a model has said its own. */
-const USUAL_UPSCALE = 4;
-
-/** The enlarged picture's size; null where no picture is open. */
-export function pictureSize({ image, results, model }: AppState): Point | null {
-  if (!image) return null;
-  const result = results.at(-1);
-  if (result) return [result.width, result.height];
-  const upscale = model?.upscale ?? USUAL_UPSCALE;
-  return [image.width * upscale, image.height * upscale];
+/** The size of the picture on the stage; null where none is open. */
+export function pictureSize(state: AppState): Point | null {
+  if (!state.image) return null;
+  const shown = state.partial ?? state.results.at(-1);
+  return shown ? [shown.width, shown.height] : resultSize(state);
 }
+
+/** Whether there is something to compare with. */
+export const hasResult = ({ results, partial }: AppState): boolean =>
+  results.length > 0 || partial !== null;
 
 /** The mode that is drawn: without a result there is nothing to compare, and a painter wants one whole picture. */
 export function drawnMode(
   { mode }: CompareState,
-  { results }: AppState,
+  state: AppState,
   isPainting: boolean,
 ): CompareMode {
-  return results.length === 0 || isPainting ? "single" : mode;
+  return !hasResult(state) || isPainting ? "single" : mode;
 }
 
 export function viewportOf(

@@ -4,7 +4,7 @@ import type { LayerId } from "../protocol.ts";
 import type { Store } from "../store.ts";
 import { h } from "../ui/dom.ts";
 import type { CompareState } from "./compare-state.ts";
-import { layerName } from "./compare-state.ts";
+import { layerName, layersOf } from "./compare-state.ts";
 
 export interface LayerChoice {
   readonly left: HTMLSelectElement;
@@ -29,9 +29,11 @@ function createSelect(
     const layer: LayerId = element.value === "bicubic" ? "bicubic" : Number(element.value);
     compare.set({ [side]: layer });
   });
-  app.store.subscribe(({ results }, before) => {
-    if (results === before.results && element.options.length > 0) return;
-    const layers: readonly LayerId[] = ["bicubic", ...results.map(({ id }) => id)];
+  app.store.subscribe((state, before) => {
+    const { results, partial } = state;
+    const isSame = results === before.results && partial === before.partial;
+    if (isSame && element.options.length > 0) return;
+    const layers = layersOf(state);
     element.replaceChildren(
       ...layers.map((layer) => h("option", { value: String(layer) }, layerName(layer, results))),
     );

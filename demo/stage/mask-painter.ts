@@ -1,6 +1,8 @@
-/** The painted mask: strokes on a canvas of the picture's own size, with undo. */
+/** The painted mask: strokes on a canvas of the picture's own size, or of a smaller one, with undo. */
 import type { Point } from "../view-transform.ts";
 
+/** Longest side of the canvas: of larger pictures the mask is coarser, as undo and the engine's copy take its memory again. */
+const MAX_SIDE = 2048;
 /** Steps that can be taken back. A 1024² picture takes 4 MiB each. */
 const MAX_UNDO = 12;
 
@@ -55,7 +57,9 @@ export class MaskPainter {
 
   /** Starts afresh for a picture of this size. */
   reset(width: number, height: number): void {
-    this.#canvas = new OffscreenCanvas(width, height);
+    const factor = Math.min(1, MAX_SIDE / Math.max(width, height));
+    const side = (length: number): number => Math.max(1, Math.round(length * factor));
+    this.#canvas = new OffscreenCanvas(side(width), side(height));
     this.#context = this.#canvas.getContext("2d", { willReadFrequently: true });
     this.#undo.length = 0;
     this.#tell();
@@ -117,7 +121,7 @@ export class MaskPainter {
     this.#tell();
   }
 
-  /** 0 … 255 for each pixel of the picture; null where nothing is painted. */
+  /** 0 … 255 for each pixel of the canvas; null where nothing is painted. */
   weights(): Uint8Array<ArrayBuffer> | null {
     const [canvas, context] = [this.#canvas, this.#context];
     if (!canvas || !context) return null;

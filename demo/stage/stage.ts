@@ -8,7 +8,7 @@ import type { Point, Viewport } from "../view-transform.ts";
 import type { CompareState } from "./compare-state.ts";
 import { createDivider } from "./divider.ts";
 import type { StageSize } from "./geometry.ts";
-import { drawnMode, pictureSize, viewportOf } from "./geometry.ts";
+import { drawnMode, hasResult, pictureSize, viewportOf } from "./geometry.ts";
 import { addGestures } from "./gestures.ts";
 import { createLayerChoice } from "./layer-choice.ts";
 import { createMaskOverlay } from "./mask-overlay.ts";
@@ -65,7 +65,7 @@ export function createStage(app: App, compare: Store<CompareState>, painter: Mas
     const mode = drawnMode(look, state, painter.isActive);
     const [left, right] = shownLayers(look, mode);
     divider.hidden = mode !== "split";
-    const hasResults = state.results.length > 0;
+    const hasResults = hasResult(state);
     labels.left.hidden = !hasResults || mode === "single";
     labels.right.hidden = !hasResults;
     gain.hidden = mode !== "difference";
@@ -79,6 +79,7 @@ export function createStage(app: App, compare: Store<CompareState>, painter: Mas
       divider: look.divider,
       scale: view.viewport.scale,
       centre: view.viewport.centre,
+      picture: view.picture,
     });
     overlay.draw(size, view.viewport, view.picture, mode === "side");
   };
@@ -102,6 +103,7 @@ export function createStage(app: App, compare: Store<CompareState>, painter: Mas
   let image: OpenImage | null = null;
   let mode: CanvasMode | null = null;
   let canvas: HTMLCanvasElement | null = null;
+  let shownSize = "";
   app.store.subscribe((state) => {
     if (state.canvasMode !== null && state.canvasMode !== mode) {
       mode = state.canvasMode;
@@ -110,8 +112,12 @@ export function createStage(app: App, compare: Store<CompareState>, painter: Mas
       surface.prepend(canvas);
       void app.attachCanvas(canvas.transferControlToOffscreen(), mode);
     }
+    // A place in the picture is in its pixels: of another size it would be another place.
+    const nextSize = String(pictureSize(state));
+    if (nextSize !== shownSize) compare.set({ zoom: "fit" });
     update();
-    if (state.image === image) return;
+    if (state.image === image && nextSize === shownSize) return;
+    shownSize = nextSize;
     image = state.image;
     for (const listener of resized) listener();
   });

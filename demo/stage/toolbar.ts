@@ -4,7 +4,7 @@ import type { CompareMode } from "../protocol.ts";
 import type { Store } from "../store.ts";
 import { ICONS, button, h, icon } from "../ui/dom.ts";
 import type { CompareState } from "./compare-state.ts";
-import { zoomedAt } from "./geometry.ts";
+import { hasResult, zoomedAt } from "./geometry.ts";
 import type { Stage } from "./stage.ts";
 
 const MODES: readonly (readonly [CompareMode, string, string])[] = [
@@ -47,8 +47,8 @@ function createModes(app: App): HTMLElement {
       input.checked = settings.mode === mode;
     });
   }
-  app.store.subscribe(({ results }) => {
-    group.hidden = results.length === 0;
+  app.store.subscribe((state) => {
+    group.hidden = !hasResult(state);
   });
   return group;
 }

@@ -1,6 +1,6 @@
 /** The main view: the picture at left, what can be done with it at right. */
 import type { App } from "../app.ts";
-import { recordEstimates } from "../estimate.ts";
+import { followEstimates, recordEstimates } from "../estimate.ts";
 import { announceTo } from "../panel/announcer.ts";
 import { createMaskSection } from "../panel/mask-section.ts";
 import { createModelSection } from "../panel/model-section.ts";
@@ -11,6 +11,7 @@ import { createRealismSection } from "../panel/realism-section.ts";
 import { rerunOnChange } from "../panel/rerun.ts";
 import { createRunSection } from "../panel/run-section.ts";
 import { createSaveSection } from "../panel/save-section.ts";
+import { createSizeSection } from "../panel/size-section.ts";
 import { createTimingsSection } from "../panel/timings-section.ts";
 import { createCompareState } from "../stage/compare-state.ts";
 import { createEmpty } from "../stage/empty.ts";
@@ -30,6 +31,7 @@ export function mount(container: HTMLElement, app: App): void {
     { class: "panel", "aria-label": "Settings" },
     createPhotoSection(app, stage),
     createRealismSection(app),
+    createSizeSection(app),
     createRunSection(app),
     createMaskSection(app, painter),
     createSaveSection(app, compare),
@@ -57,6 +59,7 @@ export function mount(container: HTMLElement, app: App): void {
   flickerWhenChosen(app, compare);
   rerunOnChange(app);
   recordEstimates(app);
+  followEstimates(app);
   const announcer = document.querySelector<HTMLElement>("#announcer");
   if (announcer) announceTo(announcer, app);
   const { photo } = app.store.get().settings;

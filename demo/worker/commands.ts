@@ -1,5 +1,6 @@
 /** The commands of the protocol. One line each: what they do lives in the session and beside it. */
 import type { CommandArgs, CommandName, CommandResult } from "../protocol.ts";
+import { sender } from "../update-port.ts";
 import { decodeImage } from "./decode-image.ts";
 import type { CommandContext } from "./session.ts";
 
@@ -16,7 +17,9 @@ export const commands: CommandTable = {
   loadModel: ({ choice, precision }, { session, ...context }) =>
     session.loadModel(choice, precision, context),
   openImage: async ({ blob, cut }, { session }) => session.setImage(await decodeImage(blob, cut)),
-  upscale: (settings, { session, ...context }) => session.upscale(settings, context),
+  estimate: (settings, { session }) => session.estimate(settings),
+  upscale: ({ updates, ...settings }, { session, ...context }) =>
+    session.upscale(settings, context, sender(updates)),
   save: (options, { session }) => session.save(options),
   benchmark: async (args, { signal }) => (await import("./benchmark.ts")).benchmark(args, signal),
   inside: async (args, context) => (await import("./inside.ts")).inside(args, context),

@@ -7,6 +7,9 @@ export interface DecodedImage {
   readonly notes: readonly string[];
 }
 
+/** Sides of the canvas that pixels are read through. */
+const READ_SIDE = 2048;
+
 /**
  * sRGB pixels of a file that the browser can read, turned as its EXIF orientation says.
  * @throws TypeError for what is no image
@@ -25,18 +28,34 @@ export async function decodeImage(blob: Blob, cut?: ImageCut): Promise<DecodedIm
     );
   }
   try {
-    const { width, height } = bitmap;
-    const context = new OffscreenCanvas(width, height).getContext("2d", {
-      willReadFrequently: true,
-    });
-    if (context === null) throw new Error("image: the browser gave no canvas to read pixels with");
-    context.drawImage(bitmap, 0, 0);
-    const image = context.getImageData(0, 0, width, height);
+    const image = pixelsOf(bitmap);
     const notes = [await framesNote(blob), await depthNote(blob), gamutNote(bitmap)];
     return { image, notes: notes.filter((note) => note !== null) };
   } finally {
     bitmap.close();
   }
+}
+
+/** Read through a small canvas: one as large as the picture would take its memory again, and browsers limit their sides. */
+function pixelsOf(bitmap: ImageBitmap): ImageData {
+  const { width, height } = bitmap;
+  const image = new ImageData(width, height);
+  const side = [Math.min(width, READ_SIDE), Math.min(height, READ_SIDE)] as const;
+  const context = new OffscreenCanvas(...side).getContext("2d", { willReadFrequently: true });
+  if (context === null) throw new Error("image: the browser gave no canvas to read pixels with");
+  for (let y = 0; y < height; y += READ_SIDE) {
+    for (let x = 0; x < width; x += READ_SIDE) {
+      const [columns, rows] = [Math.min(READ_SIDE, width - x), Math.min(READ_SIDE, height - y)];
+      context.clearRect(0, 0, columns, rows);
+      context.drawImage(bitmap, -x, -y);
+      const { data } = context.getImageData(0, 0, columns, rows);
+      for (let row = 0; row < rows; row++) {
+        const line = data.subarray(row * columns * 4, (row + 1) * columns * 4);
+        image.data.set(line, ((y + row) * width + x) * 4);
+      }
+    }
+  }
+  return image;
 }
 
 /** Of an animation the browser gives the first frame. Not every browser counts them, and none by a name that is no image's. */

@@ -1,27 +1,46 @@
 /** A result as an image file. */
 import type { SaveOptions } from "../protocol.ts";
+import type { Layer } from "./layer.ts";
 import { readTexture } from "./readback.ts";
 
-export async function textureToBlob(
+/** Longest sides that the formats have. */
+const MAX_SIDES: Readonly<Record<SaveOptions["type"], number>> = {
+  "image/png": 2 ** 31 - 1,
+  "image/jpeg": 65_535,
+  "image/webp": 16_383,
+};
+
+export async function layerToBlob(
   device: GPUDevice,
-  texture: GPUTexture,
+  layer: Layer,
   { type, quality }: Omit<SaveOptions, "result">,
 ): Promise<Blob> {
-  const { width, height } = texture;
-  const pixels = await readTexture(device, texture);
-  if (type === "image/jpeg") flattenOnWhite(pixels);
-  const canvas = new OffscreenCanvas(width, height);
-  const context = canvas.getContext("2d");
-  if (context === null) {
+  const { width, height } = layer;
+  if (Math.max(width, height) > MAX_SIDES[type]) {
     throw new Error(
-      `image: this browser makes no canvas of ${width}×${height}. Save a smaller one`,
+      `image: ${type} has at most ${MAX_SIDES[type]} pixels a side, got ${width}×${height}. Choose PNG`,
     );
   }
-  context.putImageData(new ImageData(pixels, width, height), 0, 0);
-  const blob = await canvas.convertToBlob(quality === undefined ? { type } : { type, quality });
+  const canvas = new OffscreenCanvas(width, height);
+  const context = canvas.getContext("2d");
+  if (context === null) throw tooLarge(layer);
+  for (const { texture, x, y } of layer.tiles) {
+    const pixels = await readTexture(device, texture);
+    if (type === "image/jpeg") flattenOnWhite(pixels);
+    context.putImageData(new ImageData(pixels, texture.width, texture.height), x, y);
+  }
+  const options = quality === undefined ? { type } : { type, quality };
+  const blob = await canvas.convertToBlob(options).catch(() => {
+    throw tooLarge(layer);
+  });
   if (blob.type === type) return blob;
   throw new Error(`image: this browser writes no ${type}, only ${blob.type}. Choose PNG`);
 }
+
+const tooLarge = ({ width, height }: Layer): Error =>
+  new Error(
+    `image: this browser makes no picture of ${width}×${height} pixels, or has no memory left. Choose a smaller size`,
+  );
 
 /** JPEG has no alpha; browsers would put black behind it. */
 function flattenOnWhite(pixels: Uint8ClampedArray): void {

@@ -1,11 +1,13 @@
-import type { Gpu, Progress, RcodModel, UpscaleOptions } from "rcod-webgpu";
+import type { Gpu, Progress, RcodModel } from "rcod-webgpu";
 import { loadModel, requestGpu } from "rcod-webgpu";
 import type {
   DeviceInfo,
+  Estimate,
   ImageInfo,
   ModelChoice,
   ModelInfo,
   Precision,
+  ResultBegun,
   ResultInfo,
   SaveOptions,
   UpscaleSettings,
@@ -15,7 +17,8 @@ import type { DecodedImage } from "./decode-image.ts";
 import { LayerStore } from "./layers.ts";
 import { describeDevice, modelName, modelSource } from "./model-choice.ts";
 import { resultInfo } from "./result-info.ts";
-import { textureToBlob } from "./save.ts";
+import { layerToBlob } from "./save.ts";
+import { upscaleImage, upscaleOptions } from "./upscale.ts";
 import { Viewer } from "./viewer.ts";
 
 export interface SessionEvents {
@@ -48,9 +51,6 @@ interface RunContext {
   readonly signal: AbortSignal;
   readonly onProgress: (progress: Progress) => void;
 }
-
-/** Enlargement before a model has said its own. */
-const USUAL_UPSCALE = 4;
 
 export class Session {
   readonly view = new Viewer();
@@ -92,7 +92,7 @@ export class Session {
     const gpu = await requestAgain(() => requestGpu({ withoutFeatures }), this.#gpu !== undefined);
     this.#gpu = gpu;
     this.#layers = new LayerStore(gpu.device);
-    if (this.#image) this.#layers.setSource(this.#image, USUAL_UPSCALE);
+    if (this.#image) this.#layers.setSource(this.#image);
     this.view.setDevice(gpu.device, this.#layers);
     void this.#reportLoss(gpu);
     return describeDevice(gpu);
@@ -109,11 +109,10 @@ export class Session {
     const startedAt = performance.now();
     const model = await loadModel(modelSource(choice), { gpu, precision, ...context });
     this.#model = model;
-    const { upscale } = model.configs.rcod;
-    if (this.#image) this.#layers?.setSource(this.#image, upscale);
+    if (this.#image) this.#layers?.setSource(this.#image);
     return {
       name: modelName(choice),
-      upscale,
+      upscale: model.configs.rcod.upscale,
       precision: model.precision,
       supportsAuto: model.supportsAuto,
       bytes: gpu.memory.use().currentBytes,
@@ -123,40 +122,46 @@ export class Session {
 
   setImage({ image, notes }: DecodedImage): ImageInfo {
     this.#image = image;
-    this.#layers?.setSource(image, this.#model?.configs.rcod.upscale ?? USUAL_UPSCALE);
+    this.#layers?.setSource(image);
     this.view.redraw();
     return { width: image.width, height: image.height, notes };
   }
 
-  async upscale(settings: UpscaleSettings, context: RunContext): Promise<ResultInfo> {
-    const model = this.#model;
-    if (!model) throw new Error("internal: upscale before loadModel");
-    if (!this.#image || !this.#layers) throw new Error("internal: upscale before openImage");
-    const startedAt = performance.now();
-    const layers = this.#layers;
-    const result = await model.upscale(this.#image, {
+  /** What an upscale of the picture would take; null before a model is loaded. */
+  async estimate(settings: UpscaleSettings): Promise<Estimate | null> {
+    const [model, image] = [this.#model, this.#image];
+    if (!model || !image) return null;
+    const { width, height } = image;
+    const { regions, timeMs, firstRunMs, peakBytes, advice } = await model.estimate({
+      width,
+      height,
       ...upscaleOptions(settings),
-      ...context,
-      output: "texture",
-      enlarged: !layers.hasEnlarged,
     });
-    if (result.enlarged) layers.setEnlarged(result.enlarged);
-    const { id, dropped } = layers.addResult(result.texture);
+    return { regions, timeMs: firstRunMs ?? timeMs ?? null, peakBytes, advice };
+  }
+
+  async upscale(
+    settings: UpscaleSettings,
+    context: RunContext,
+    onBegin: (begun: ResultBegun) => void,
+  ): Promise<ResultInfo> {
+    const [model, image, layers] = [this.#model, this.#image, this.#layers];
+    if (!model) throw new Error("internal: upscale before loadModel");
+    if (!image || !layers) throw new Error("internal: upscale before openImage");
+    const startedAt = performance.now();
+    const onPart = (): void => this.view.redraw();
+    const run = { model, image, layers, settings, ...context, onBegin, onPart };
+    const upscaled = await upscaleImage(run);
     this.view.redraw();
-    return resultInfo({
-      id,
-      dropped,
-      settings,
-      result,
-      timesteps: model.configs.rcod.timesteps,
-      totalMs: performance.now() - startedAt,
-    });
+    const { timesteps } = model.configs.rcod;
+    const totalMs = performance.now() - startedAt;
+    return resultInfo({ upscaled, settings, timesteps, totalMs });
   }
 
   save({ result, ...options }: SaveOptions): Promise<Blob> {
-    const texture = this.#layers?.texture(result);
-    if (!texture) throw new Error("image: this result is gone. Upscale again");
-    return textureToBlob(this.gpu.device, texture, options);
+    const layer = this.#layers?.layer(result);
+    if (!layer) throw new Error("image: this result is gone. Upscale again");
+    return layerToBlob(this.gpu.device, layer, options);
   }
 
   async #reportLoss(gpu: Gpu): Promise<void> {
@@ -170,13 +175,4 @@ export class Session {
   destroyDevice(): void {
     this.#gpu?.device.destroy();
   }
-}
-
-function upscaleOptions({ realism, colorFix, seed, mask }: UpscaleSettings): UpscaleOptions {
-  return {
-    realism,
-    ...(colorFix !== "model" && { colorFix }),
-    ...(seed !== null && { seed }),
-    ...(mask && { realismMask: mask }),
-  };
 }

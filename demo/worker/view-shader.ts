@@ -1,6 +1,7 @@
 /**
- * Draws the canvas from two layers. A layer is either as large as the enlarged picture, or the picture as it
- * came, which is then enlarged here by Catmull-Rom (the cubic of Pillow's BICUBIC) and needs no memory.
+ * Draws the canvas, or a tile of a layer, from a tile of each of two layers. A layer has the size of the enlarged picture or
+ * another one; a smaller one, as the picture that came, is enlarged here by Catmull-Rom (the cubic of Pillow's BICUBIC) and
+ * needs no memory.
  */
 
 export const VIEW_SHADER = /* wgsl */ `
@@ -9,6 +10,9 @@ struct View {
   to_picture: mat3x3f,
   picture_size: vec2f,
   canvas_size: vec2f,
+  /** From pixels of the enlarged picture to texels: an offset, then a factor. */
+  left_place: vec4f,
+  right_place: vec4f,
   /** In canvas pixels. */
   divider: f32,
   /** Canvas pixels per pixel of the picture. */
@@ -65,7 +69,7 @@ fn cubic(layer: texture_2d<f32>, at: vec2f) -> vec4f {
 }
 
 /** Mean over the square that one canvas pixel covers, footprint texels wide. */
-fn mean(layer: texture_2d<f32>, at: vec2f, footprint: f32) -> vec4f {
+fn mean(layer: texture_2d<f32>, texel: vec2f, footprint: f32) -> vec4f {
   let size = vec2f(textureDimensions(layer));
   // A bilinear sample covers two texels each way.
   let taps = clamp(i32(ceil(footprint * 0.5)), 1, 8);
@@ -73,29 +77,37 @@ fn mean(layer: texture_2d<f32>, at: vec2f, footprint: f32) -> vec4f {
   for (var j = 0; j < taps; j++) {
     for (var i = 0; i < taps; i++) {
       let offset = (vec2f(f32(i), f32(j)) + 0.5) / f32(taps) - 0.5;
-      sum += textureSampleLevel(layer, smooth_sampler, (at + offset * footprint) / size, 0.0);
+      sum += textureSampleLevel(layer, smooth_sampler, (texel + offset * footprint) / size, 0.0);
     }
   }
   return sum / f32(taps * taps);
 }
 
 /** Colour of a layer at a place of the enlarged picture. */
-fn layer_color(layer: texture_2d<f32>, at: vec2f) -> vec4f {
+fn layer_color(layer: texture_2d<f32>, place: vec4f, at: vec2f) -> vec4f {
   let size = vec2f(textureDimensions(layer));
-  let texels = size.x / view.picture_size.x;
+  let texels = place.z;
+  let texel = at * place.zw + place.xy;
   let footprint = texels / view.scale;
-  if (footprint > 1.0) { return mean(layer, at * texels, footprint); }
+  if (footprint > 1.0) { return mean(layer, texel, footprint); }
   if (texels < 0.99) {
     // The pixels of the enlarged picture are seen once they are larger than the canvas's.
     let pixel = select(at, floor(at) + 0.5, view.scale >= 2.0);
-    return cubic(layer, pixel * texels);
+    return cubic(layer, pixel * place.zw + place.xy);
   }
   // Square pixels with edges one canvas pixel wide, at any scale.
-  let pixel = floor(at) + 0.5;
-  let inner = 0.5 - 0.5 / view.scale;
-  let edge = at - pixel;
-  let sharp = pixel + sign(edge) * max(abs(edge) - inner, vec2f(0.0)) * view.scale;
+  let pixel = floor(texel) + 0.5;
+  let inner = 0.5 - 0.5 * footprint;
+  let edge = texel - pixel;
+  let sharp = pixel + sign(edge) * max(abs(edge) - inner, vec2f(0.0)) / footprint;
   return textureSampleLevel(layer, smooth_sampler, sharp / size, 0.0);
+}
+
+/** The left layer as it is, alpha included, enlarged to the picture's size. */
+@fragment
+fn enlarge_main(@builtin(position) position: vec4f) -> @location(0) vec4f {
+  let at = (view.to_picture * vec3f(position.xy, 1.0)).xy;
+  return cubic(left, at * view.left_place.zw + view.left_place.xy);
 }
 
 @fragment
@@ -113,12 +125,14 @@ fn fragment_main(@builtin(position) position: vec4f) -> @location(0) vec4f {
   }
   var color: vec4f;
   if (view.mode == DIFFERENCE) {
-    let difference = abs(layer_color(left, at).rgb - layer_color(right, at).rgb);
+    let difference = abs(
+      layer_color(left, view.left_place, at).rgb - layer_color(right, view.right_place, at).rgb,
+    );
     color = vec4f(difference * DIFFERENCE_GAIN, 1.0);
   } else if (is_right) {
-    color = layer_color(right, at);
+    color = layer_color(right, view.right_place, at);
   } else {
-    color = layer_color(left, at);
+    color = layer_color(left, view.left_place, at);
   }
   let checks = floor(position.xy / 8.0);
   let check = select(0.75, 0.9, (checks.x + checks.y) % 2.0 == 0.0);

@@ -67,7 +67,7 @@ export class Viewer {
       target.kind === "webgpu" ? navigator.gpu.getPreferredCanvasFormat() : READBACK_FORMAT;
     if (target.kind === "webgpu")
       target.context.configure({ device, format, alphaMode: "premultiplied" });
-    this.#pipeline = new ViewPipeline(device, format);
+    this.#pipeline = new ViewPipeline(device, format, "fragment_main");
   }
 
   async #drawUntilClean(): Promise<void> {
@@ -87,7 +87,7 @@ export class Viewer {
   async #draw(): Promise<void> {
     const [device, target, pipeline] = [this.#device, this.#target, this.#pipeline];
     const [view, layers] = [this.#view, this.#layers];
-    const source = layers?.texture("bicubic");
+    const source = layers?.layer("bicubic");
     if (!device || !target || !pipeline || !view || !layers || !source) return;
     const { canvasWidth: width, canvasHeight: height, mode } = view;
     if (width < 1 || height < 1) return;
@@ -107,10 +107,10 @@ export class Viewer {
     const half = mode === "side" ? 0.5 : 1;
     const { scale, centre } = view;
     pipeline.draw(texture, {
-      left: layers.texture(view.left) ?? source,
-      right: layers.texture(view.right) ?? source,
+      left: layers.layer(view.left) ?? source,
+      right: layers.layer(view.right) ?? source,
       toPicture: toPicture({ width: width * half, height, scale, centre }),
-      pictureSize: layers.outputSize,
+      pictureSize: view.picture,
       divider: view.divider * width,
       scale,
       mode: shaderMode(mode),

@@ -98,7 +98,7 @@ export class WorkerModel implements ModelFacts {
   ): Promise<UpscaleResult | RegionsResult | UpscaleResult[]> {
     // `checkUpscaleOptions` knows a list of settings from one.
     const { transfer = false, ...own } = options as WorkerUpscaleOptions;
-    checkUpscaleOptions(own as UpscaleOptions);
+    checkUpscaleOptions(own);
     for (const [name, why] of Object.entries(NOT_SENT)) {
       if ((own as Readonly<Record<string, unknown>>)[name] === undefined) continue;
       throw new TypeError(`worker: there is no option ${name}: ${why}`);

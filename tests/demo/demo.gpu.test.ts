@@ -23,6 +23,7 @@ import {
   nextResult,
   openCut,
   openDemo,
+  openFile,
   psnr,
   savedPixels,
   shownPixels,
@@ -38,6 +39,27 @@ const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.mi
 
 const browser = await launchUsable();
 let server: FileServer;
+
+/** Whether a part of the picture is shown in the middle of the stage, or at most `slack` pixels beside it. */
+function isIn(
+  { width, height, data }: Awaited<ReturnType<typeof shownPixels>>,
+  part: Uint8Array,
+  partWidth: number,
+  partHeight: number,
+  slack: number,
+): boolean {
+  const [left, top] = [(width - partWidth) >> 1, (height - partHeight) >> 1];
+  const isAt = (x: number, y: number): boolean => {
+    for (let row = 0; row < partHeight; row++) {
+      const from = ((y + row) * width + x) * 4;
+      const line = part.subarray(row * partWidth * 4, (row + 1) * partWidth * 4);
+      if (line.some((value, i) => value !== data[from + i])) return false;
+    }
+    return true;
+  };
+  const shifts = Array.from({ length: 2 * slack + 1 }, (_, i) => i - slack);
+  return shifts.some((dy) => shifts.some((dx) => isAt(left + dx, top + dy)));
+}
 
 /** Serious findings of axe-core on the page as it is. */
 async function axeFindings(page: Page): Promise<readonly string[]> {
@@ -344,6 +366,96 @@ describe.skipIf(browser === null)("the page", () => {
     } finally {
       await fresh?.close();
     }
+  });
+
+  it("enlarges in parts what no texture holds, and shows them as they come", async () => {
+    const { page, problems } = await openDemo(browser!, `${server.address}/photos-demo/?debug`);
+    // ×4 it is longer than the 8192 pixels that a device without more must have; narrow, it takes little time.
+    const long = { width: 2060, height: 16 } as const;
+    const photo = sharp(`${ROOT}examples/photos/boats.png`).resize({ ...long, fit: "fill" });
+    const file = await photo.removeAlpha().png().toBuffer();
+    await openFile(page, file, "long.png");
+    const text = (selector: string): Promise<string> =>
+      page.$eval(selector, (node) => node.textContent ?? "");
+    expect(await text(".photo-size")).toContain("2060 × 16 → 8240 × 64");
+
+    const untilPart = (done: number): Promise<unknown> =>
+      page.waitForFunction(
+        (fraction) => {
+          const { partial, activity } = rcodDemo?.store.get() ?? {};
+          return partial && (activity?.progress?.fraction ?? 0) > fraction;
+        },
+        { timeout: PATIENCE_MS, polling: 20 },
+        done,
+      );
+    await page.click("#upscale");
+    await untilPart(0);
+    expect(await text(".layer-choice.is-right option:checked")).toBe("So far");
+    await page.click("#cancel");
+    await page.waitForFunction(() => {
+      const { partial, activity } = rcodDemo?.store.get() ?? {};
+      return partial === null && activity === null;
+    });
+    await page.click("#upscale");
+    await untilPart(0.4); // of three regions the first is there, that in the middle
+    const partial = await page.evaluate(() => rcodDemo?.store.get().partial);
+    const soFar = await savedPixels(page, partial?.id ?? 0);
+    expect((await stateOf(page)).isBusy).toBe(true);
+    const result = await nextResult(page);
+    expect(result).toMatchObject({ id: partial?.id, width: 8240, height: 64, regions: 3 });
+    const pixels = await savedPixels(page, result.id);
+    const within = (from: number, to: number) => (pixel: number) =>
+      pixel % 8240 >= from && pixel % 8240 < to;
+    expect(psnr(soFar, pixels, within(3500, 4700))).toBe(Infinity);
+
+    // Every part is at its place.
+    const enlarged = await sharp(file)
+      .resize({ width: 8240, height: 64, fit: "fill", kernel: "cubic" })
+      .ensureAlpha()
+      .raw()
+      .toBuffer();
+    expect(psnr(soFar, enlarged, within(0, 2000))).toBeGreaterThan(35); // bicubic until its parts come
+    for (let from = 0; from < 8240; from += 515) {
+      const likeness = psnr(pixels, enlarged, within(from, from + 515));
+      expect(likeness).toBeGreaterThan(18);
+      expect(likeness).toBeLessThan(45);
+    }
+
+    // At 100 % the stage shows the very pixels, also at the edge between two textures, which is in the middle.
+    await page.evaluate(() => rcodDemo?.change({ mode: "single" }));
+    await page.focus(".surface");
+    await page.keyboard.press("1");
+    const own = await sharp(pixels, { raw: { width: 8240, height: 64, channels: 4 } })
+      .extract({ left: 3920, top: 8, width: 400, height: 48 })
+      .raw()
+      .toBuffer();
+    await expect
+      .poll(async () => isIn(await shownPixels(page), own, 400, 48, 8), { timeout: PATIENCE_MS })
+      .toBe(true);
+    expect(await problems()).toEqual([]);
+    await page.close();
+  });
+
+  it("says before a run what could not be saved, and which size could", async () => {
+    const { page } = await openDemo(browser!, `${server.address}/photos-demo/?debug`);
+    const raw = { width: 20_000, height: 2, channels: 3 } as const;
+    const file = await sharp(Buffer.alloc(20_000 * 2 * 3, 99), { raw })
+      .png()
+      .toBuffer();
+    await openFile(page, file, "longer.png");
+    const note = (): Promise<string | null> =>
+      page.$eval("#size-note", (node) => ((node as HTMLElement).hidden ? null : node.textContent));
+    const isDisabled = (): Promise<boolean> =>
+      page.$eval("#upscale", (node) => (node as HTMLButtonElement).disabled);
+    expect(await note()).toMatch(/^80000 × 8 pixels are more .* Choose ×3, or crop the picture/);
+    expect(await isDisabled()).toBe(true);
+    await page.focus("input[name=scale]:checked");
+    await page.keyboard.press("ArrowLeft");
+    expect(await page.$eval(".photo-size", (node) => node.textContent)).toContain("→ 60000 × 6");
+    expect(await note()).toBeNull();
+    expect(await isDisabled()).toBe(false);
+    expect(await page.$eval("#upscale", (node) => node.textContent)).toBe("Upscale ×3");
+    await page.close();
   });
 
   it("says what is missing where there is no WebGPU", async () => {

@@ -15,6 +15,7 @@ describe("settings in an address", () => {
       realism: "auto",
       colorFix: "wavelet",
       seed: 4294967295,
+      scale: 2,
       precision: "f16",
       mode: "difference",
       photo: "a photo & more.png",
@@ -23,9 +24,16 @@ describe("settings in an address", () => {
     expect(fromHash(`#${toHash({ ...settings, realism: 0 })}`).realism).toBe(0);
   });
 
-  it.each(["realism=2", "realism=", "realism=x", "colorFix=__proto__", "mode=toString", "seed=-1"])(
-    "are the default where they make no sense: %s",
-    (hash) => expect(fromHash(`#${hash}`)).toEqual(DEFAULT_SETTINGS),
+  it.each([
+    "realism=2",
+    "realism=",
+    "realism=x",
+    "colorFix=__proto__",
+    "mode=toString",
+    "seed=-1",
+    "scale=5",
+  ])("are the default where they make no sense: %s", (hash) =>
+    expect(fromHash(`#${hash}`)).toEqual(DEFAULT_SETTINGS),
   );
 
   it("come whole from any address", () => {

@@ -86,6 +86,20 @@ export async function openCut(page: Page): Promise<void> {
   }, CUT);
 }
 
+/** Opens a file, and waits until it is open. */
+export async function openFile(page: Page, file: Buffer, name: string): Promise<void> {
+  await page.evaluate(
+    async (base64, called) => {
+      const data = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
+      await rcodDemo?.openImage(new Blob([data], { type: "image/png" }), called);
+    },
+    file.toString("base64"),
+    name,
+  );
+  const { problem } = await stateOf(page);
+  if (problem) throw new Error(`${problem.title}: ${problem.detail}`);
+}
+
 /** For one run on a software adapter, on a machine with other work. */
 export const PATIENCE_MS = 140_000;
 

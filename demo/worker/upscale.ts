@@ -1,0 +1,123 @@
+/** One upscale: into a texture where the result fits one and is computed as a whole, else in parts that are seen as they come. */
+import type {
+  ImageReader,
+  Progress,
+  RcodModel,
+  RegionsResult,
+  TextureResult,
+  UpscaleOptions,
+} from "rcod-webgpu";
+import type { ResultBegun, UpscaleSettings } from "../protocol.ts";
+import { Layer } from "./layer.ts";
+import type { LayerStore } from "./layers.ts";
+
+/** Of a picture that no texture holds: sides of its regions in pixels of the ×4 picture, so that parts come early. */
+const PART_SIDE = 4096;
+
+export interface UpscaleRun {
+  readonly model: RcodModel;
+  readonly image: ImageData;
+  readonly layers: LayerStore;
+  readonly settings: UpscaleSettings;
+  readonly signal: AbortSignal;
+  readonly onProgress: (progress: Progress) => void;
+  /** Hears of a result that comes in parts. */
+  readonly onBegin: (begun: ResultBegun) => void;
+  /** Hears that another part is there to be seen. */
+  readonly onPart: () => void;
+}
+
+/** A result in the store, and what it took. */
+export interface Upscaled {
+  readonly id: number;
+  readonly width: number;
+  readonly height: number;
+  readonly dropped: readonly number[];
+  readonly report: TextureResult | RegionsResult;
+}
+
+export async function upscaleImage(run: UpscaleRun): Promise<Upscaled> {
+  const { model, image, settings, signal, onProgress } = run;
+  const { width, height } = image;
+  const options = upscaleOptions(settings);
+  const { outWidth, outHeight, regions } = await model.estimate({ width, height, ...options });
+  const longest = Math.max(outWidth, outHeight);
+  const isLong = longest > model.gpu.device.limits.maxTextureDimension2D;
+  const all = { ...options, signal, onProgress };
+  if (regions === 1 && !isLong) return inTexture(run, all, outWidth, outHeight);
+  return inParts(run, isLong ? { ...all, region: PART_SIDE } : all, outWidth, outHeight);
+}
+
+async function inTexture(
+  { model, image, layers }: UpscaleRun,
+  options: UpscaleOptions,
+  width: number,
+  height: number,
+): Promise<Upscaled> {
+  const enlarged = !layers.hasEnlarged(width, height);
+  const result = await model.upscale(image, { ...options, output: "texture", enlarged });
+  if (result.enlarged) layers.setEnlarged(result.enlarged);
+  const { id, dropped } = layers.add(Layer.of(result.texture));
+  return { id, dropped, width, height, report: result };
+}
+
+async function inParts(
+  { model, image, layers, onBegin, onPart }: UpscaleRun,
+  options: UpscaleOptions,
+  width: number,
+  height: number,
+): Promise<Upscaled> {
+  const { id, layer, dropped } = layers.begin(width, height);
+  onBegin({ id, width, height, dropped });
+  try {
+    const report = await model.upscale(readerOf(image), {
+      ...options,
+      output: "regions",
+      regionOrder: "middle",
+      onRegion: ({ data, ...place }) => {
+        if (!data) throw new Error("internal: a part without pixels");
+        layer.write(model.gpu.device.queue, { ...place, data });
+        onPart();
+      },
+    });
+    return { id, dropped, width, height, report };
+  } catch (error) {
+    layers.drop(id);
+    throw error;
+  }
+}
+
+/** Pixels that the engine need not copy as a whole. */
+function readerOf({ width, height, data }: ImageData): ImageReader {
+  return {
+    width,
+    height,
+    channels: 4,
+    depth: 8,
+    read: ({ x, y, ...size }) => {
+      const part = new Uint8ClampedArray(size.width * size.height * 4);
+      for (let row = 0; row < size.height; row++) {
+        const from = ((y + row) * width + x) * 4;
+        part.set(data.subarray(from, from + size.width * 4), row * size.width * 4);
+      }
+      return { ...size, channels: 4, data: part };
+    },
+  };
+}
+
+/** Settings of the page as the engine has them. */
+export function upscaleOptions({
+  realism,
+  colorFix,
+  seed,
+  scale,
+  mask,
+}: UpscaleSettings): UpscaleOptions {
+  return {
+    realism,
+    scale,
+    ...(colorFix !== "model" && { colorFix }),
+    ...(seed !== null && { seed }),
+    ...(mask && { realismMask: mask }),
+  };
+}
