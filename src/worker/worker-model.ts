@@ -19,8 +19,11 @@ import type { ModelFacts } from "./protocol.ts";
 /** Images that can be sent to a worker. Pixels are sRGB. */
 export type WorkerImageInput = RawImage | ImageData | ImageBitmap;
 
-/** What calls on a worker have beside the options of `RcodModel.upscale`. */
-interface Transferring {
+/**
+ * Options of one call: those of `RcodModel.upscale` but for textures and `resume`, and whether the pixels are moved. Those of parts
+ * are moved to `onRegion`; the worker goes on when its promise resolves.
+ */
+export interface WorkerUpscaleOptions extends Omit<UpscaleOptions, "enlarged" | "resume"> {
   /**
    * Moves the image's pixels to the worker instead of copying them; afterwards the caller's buffer is empty
    * (detached) or its `ImageBitmap` closed. The object still names the image in the next calls. Default false.
@@ -28,18 +31,15 @@ interface Transferring {
   readonly transfer?: boolean;
 }
 
-/**
- * Options of one call: those of `RcodModel.upscale` but for textures and `resume`, and whether the pixels are moved. The pixels of
- * parts are moved to `onRegion`, and the worker goes on when its promise resolves.
- */
-export type WorkerUpscaleOptions = Omit<UpscaleOptions, "enlarged" | "resume"> & Transferring;
-
 /** Options of a call whose result comes in parts only. */
-export type WorkerRegionsOptions = Omit<RegionsOptions, "resume"> & Transferring;
+export interface WorkerRegionsOptions
+  extends
+    Omit<WorkerUpscaleOptions, "output" | "onRegion">,
+    Pick<RegionsOptions, "output" | "onRegion"> {}
 
 /** Options of a call with a result for each of several settings. */
 export type WorkerSeveralOptions = Omit<SeveralOptions<UpscaleOptions>, "enlarged" | "resume"> &
-  Transferring;
+  Pick<WorkerUpscaleOptions, "transfer">;
 
 /** Why there is no such option. */
 const NOT_SENT: Readonly<Record<string, string>> = {

@@ -251,6 +251,24 @@ describe.skipIf(browser === null)("a visit", () => {
     expect(await savedPixels(page, id)).toEqual(neutral);
   });
 
+  it("gives another size by another run, which keeps the encoding", async () => {
+    const last = (await stateOf(page)).results.at(-1)?.id ?? 0;
+    await page.focus("input[name=scale]:checked");
+    await page.keyboard.press("ArrowLeft");
+    await page.keyboard.press("ArrowLeft");
+    const result = await nextResult(page, last);
+    const [width, height] = [CUT.width * 2, CUT.height * 2];
+    expect(result).toMatchObject({ width, height, regions: 1 });
+    expect(result.reused).toContain("encode");
+    const side = CUT.width * 4;
+    const reduced = await sharp(neutral, { raw: { width: side, height: side, channels: 4 } })
+      .resize({ width, height, kernel: "lanczos3" })
+      .raw()
+      .toBuffer();
+    expect(psnr(await savedPixels(page, result.id), reduced)).toBeGreaterThan(45);
+    expect(await page.$eval(".photo-size", (node) => node.textContent)).toContain("→ 96 × 96");
+  });
+
   it("says what is wrong with a broken model, and goes back to its own", async () => {
     server.mount("broken", truncatedModel("unet/diffusion_pytorch_model.safetensors", 1_000_000));
     await page.type("input[type=url]", `${server.address}/broken`);
