@@ -8,7 +8,7 @@ fn pack(v: vec4<f32>) -> Quad { return v; }
 @group(0) @binding(1) var<storage, read> flatness: array<u32>;
 @group(0) @binding(2) var<storage, read> count: array<u32>;
 @group(0) @binding(3) var<storage, read_write> image: array<u32>;
-struct Params { width: u32, height: u32, scale: u32 }
+struct Params { width: u32, height: u32, scale: u32, least: u32 }
 @group(0) @binding(4) var<uniform> params: Params;
 fn flat_group(id: vec3<u32>, counts: vec3<u32>) -> u32 {
   return id.x + id.y * counts.x;
@@ -31,7 +31,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>,
   @builtin(num_workgroups) counts: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
   let at = map_position(group, counts, local);
   if (at.x >= params.width * params.scale || at.y >= params.height * params.scale) { return; }
-  if (2u * count[0] < params.width * params.height) { return; }
+  if (count[0] < params.least) { return; }
   let place = (at.y / params.scale) * params.width + at.x / params.scale;
   let flat = flatness[place];
   if (flat == 0u) { return; }

@@ -220,7 +220,7 @@ const IMAGES: readonly Mutant[] = [
     "kernels/image/keep-flat.ts",
     ["kernels/image/keep-flat.gpu.test.ts"],
     [
-      ["2u * count[0] <", "2u * count[0] <="],
+      ["count[0] < params.least", "count[0] <= params.least"],
       ["(old.xyz + color.xyz + 1) / 2", "(old.xyz + color.xyz) / 2"],
     ],
   ),
@@ -436,6 +436,33 @@ const STAGES: readonly Mutant[] = [
     [
       ["> side ? toInput(side)", ">= side ? toInput(side)"],
       ["bytes <= budgetOf(caps)", "bytes <= 2 * budgetOf(caps)"],
+    ],
+  ),
+  ...changes(
+    "rcod/tiles/region-plan.ts",
+    ["rcod/tiles/region-plan.test.ts"],
+    [
+      ["Math.ceil((readFrom + MARGIN) * scale)", "Math.ceil(readFrom * scale)"],
+      ["(count - 1) * OVERLAP) / count", "count * OVERLAP) / count / 2"],
+      ["from: next.from, to, region", "from: next.from, to: to - 1, region"],
+    ],
+  ),
+  ...changes(
+    "rcod/tiles/region-blend.ts",
+    ["rcod/tiles/region-plan.test.ts"],
+    [
+      ["t * t * (3 - 2 * t)", "(t < 0.5 ? 0 : 1)"],
+      ["Math.round(sums[i] as number)", "Math.floor(sums[i] as number)"],
+      ["--waiting.missing > 0", "--waiting.missing > 1"],
+    ],
+  ),
+  ...changes(
+    "rcod/images/survey.ts",
+    ["rcod/images/survey.test.ts"],
+    [
+      ["2 * this.#flat >= this.#width", "2 * this.#flat > this.#width"],
+      ["row[x * channels + alphaAt] === 0", "row[x * channels + alphaAt] === 255"],
+      ["this.#flat++", "this.#flat += 2"],
     ],
   ),
   ...changes(

@@ -256,7 +256,7 @@ describe("the package", () => {
     expect(chunks.map(({ code }) => code).join("\n")).toContain("workgroup_size"); // kernels are in
   });
 
-  it("is small, and only readers of others' files, deep pictures and tiles load on demand", async () => {
+  it("is small, and only readers of others' files, deep pictures, tiles and estimates load on demand", async () => {
     const output = await bundled({
       root: installed,
       build: {
@@ -288,7 +288,9 @@ describe("the package", () => {
       .map((id) => dirname(id).replaceAll("\\", "/"));
     expect([...new Set(onDemand)].toSorted()).toEqual([
       "dist/src/kernels/norm", // statistics of tiles
+      "dist/src/rcod", // estimates
       "dist/src/rcod/deep",
+      "dist/src/rcod/estimate",
       "dist/src/rcod/loading",
       "dist/src/rcod/stages", // the search for NaN
       "dist/src/rcod/tiles", // the VAE in tiles

@@ -122,11 +122,7 @@ class FlatCount {
       asAbove[x] = this.#isSame(row, x, above, x) ? 1 : 0;
     }
     if (this.#rows > 0) this.#count(level, asAbove);
-    [this.#levelBefore, this.#level, this.#asAbove] = [
-      this.#rows === 0 ? level : this.#level,
-      level,
-      asAbove,
-    ];
+    [this.#levelBefore, this.#level, this.#asAbove] = [this.#level, level, asAbove];
     this.#last = row;
     this.#rows++;
   }

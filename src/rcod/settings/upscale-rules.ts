@@ -123,7 +123,7 @@ export function checkUpscaleOptions(options: AnyUpscaleOptions): void {
       'onRegion: must be a function with output "regions", whose parts go nowhere else, got none. Pass one',
     );
   }
-  if ("enlarged" in options && options.enlarged === true) {
+  if ("enlarged" in options && options.enlarged) {
     throw new RangeError(
       'enlarged: is a texture as large as the result, which output "regions" makes none of, got true. Leave one of them away',
     );

@@ -76,11 +76,13 @@ describe("surveyPicture", () => {
       width: 5,
       height: 3,
       channels: 2,
-      data: Uint8Array.from([
-        ...[10, 255, 20, 255, 200, 0, 100, 100, 7, 0],
-        ...[30, 255, 41, 255, 200, 0, 200, 0, 9, 0],
-        ...[1, 255, 2, 255, 3, 255, 5, 255, 6, 255],
-      ]),
+      data: Uint8Array.from(
+        [
+          [10, 255, 20, 255, 200, 0, 100, 100, 7, 0],
+          [30, 255, 41, 255, 200, 0, 200, 0, 9, 0],
+          [1, 255, 2, 255, 3, 255, 5, 255, 6, 255],
+        ].flat(),
+      ),
     };
     const { preview } = await surveyPicture(readerOf(image), 3, undefined);
     expect([preview.width, preview.height, preview.channels]).toEqual([3, 2, 2]);
@@ -93,7 +95,10 @@ describe("surveyPicture", () => {
 describe("readRectangle", () => {
   const asked = { x: 1, y: 0, width: 2, height: 2 };
   const reader = (given: unknown): ImageReader => ({
-    ...{ width: 4, height: 4, channels: 3, depth: 8 },
+    width: 4,
+    height: 4,
+    channels: 3,
+    depth: 8,
     read: () => given as RawImage,
   });
 
