@@ -390,8 +390,15 @@ describe.skipIf(browser === null)("the page", () => {
     const { page, problems } = await openDemo(browser!, `${server.address}/photos-demo/?debug`);
     // ×4 it is longer than the 8192 pixels that a device without more must have; narrow, it takes little time.
     const long = { width: 2060, height: 16 } as const;
-    const photo = sharp(`${ROOT}examples/photos/boats.png`).resize({ ...long, fit: "fill" });
-    const file = await photo.removeAlpha().png().toBuffer();
+    // Waves and noise: no place looks like another, and the engine changes all of them.
+    const data = Uint8Array.from({ length: 2060 * 16 * 3 }, (_, i) => {
+      const x = Math.floor(i / 3) % 2060;
+      const wave = [x / 1030 - 1, Math.sin(x / 20), Math.sin(x / 13)][i % 3]!;
+      return 128 + 100 * wave + (((i * 7919) % 41) - 20);
+    });
+    const file = await sharp(data, { raw: { ...long, channels: 3 } })
+      .png()
+      .toBuffer();
     await openFile(page, file, "long.png");
     const text = (selector: string): Promise<string> =>
       page.$eval(selector, (node) => node.textContent ?? "");
@@ -434,9 +441,9 @@ describe.skipIf(browser === null)("the page", () => {
       .toBuffer();
     expect(psnr(soFar, enlarged, within(0, 2000))).toBeGreaterThan(35); // bicubic until its parts come
     for (let from = 0; from < 8240; from += 515) {
-      const likeness = psnr(pixels, enlarged, within(from, from + 515));
-      expect(likeness).toBeGreaterThan(18);
-      expect(likeness).toBeLessThan(45);
+      expect(psnr(pixels, enlarged, within(from, from + 515))).toBeGreaterThan(18);
+      const isMiddle = from > 2000 && from < 5700;
+      if (!isMiddle) expect(psnr(pixels, soFar, within(from, from + 515))).toBeLessThan(45);
     }
 
     // At 100 % the stage shows the very pixels, also at the edge between two textures, which is in the middle.
