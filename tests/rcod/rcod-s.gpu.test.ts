@@ -28,7 +28,7 @@ import {
 } from "../../src/weights/index.ts";
 import { fileSource } from "../../src/weights/sources/node-source.ts";
 import { recordingTerminal, useFolder } from "../cli/support/terminal.ts";
-import { useGpu } from "../support/gpu.ts";
+import { keptGpu, useGpu } from "../support/gpu.ts";
 import { SAMPLE_EXPECTED } from "../support/samples.ts";
 import { makeTexture, readTexture } from "../support/texture.ts";
 import { rcodSFiles } from "./rcod-s-sample.ts";
@@ -174,7 +174,7 @@ describe("the command line", () => {
       terminal,
       {
         launch: async () => null,
-        openGpu: async () => ({ ...setup.gpu, destroy: () => undefined }),
+        openGpu: async () => keptGpu(setup.gpu),
         loadModel: loadModelAt,
       },
     );
