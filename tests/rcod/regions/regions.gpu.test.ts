@@ -28,6 +28,8 @@ afterAll(() => model.dispose());
 
 const REGION = { region: 256 } as const;
 const image = testImage(110, 70, 3);
+/** One row of three regions, for what needs no more. */
+const strip = testImage(110, 64, 3);
 
 function readerOf(whole: RawImage, onRead?: (rectangle: PixelRectangle) => void): ImageReader {
   const { width, height, channels, data } = whole;
@@ -114,9 +116,9 @@ describe("regions", () => {
   });
 
   it("take 16 bits", async () => {
-    const deep = { ...image, data: Uint16Array.from(image.data, (level) => level * 257) };
+    const deep = { ...strip, data: Uint16Array.from(strip.data, (level) => level * 257) };
     const [eight, sixteen] = [
-      await model.upscale(image, REGION),
+      await model.upscale(strip, REGION),
       await model.upscale(deep, REGION),
     ];
     expect(sixteen.image.data).toBeInstanceOf(Uint16Array);
@@ -152,7 +154,7 @@ describe("regions", () => {
   });
 
   it("have one timestep for all under auto", async () => {
-    const { predictedMetric, timestep } = await model.upscale(image, {
+    const { predictedMetric, timestep } = await model.upscale(strip, {
       ...REGION,
       realism: "auto",
     });
@@ -163,27 +165,27 @@ describe("regions", () => {
   it("take their part of a mask", async () => {
     const mask = { width: 2, height: 1, data: Uint8Array.of(0, 255), realism: 1 };
     const [zero, one, both] = [
-      await model.upscale(image, { ...REGION, realism: 0 }),
-      await model.upscale(image, { ...REGION, realism: 1 }),
-      await model.upscale(image, { ...REGION, realism: 0, realismMask: mask }),
+      await model.upscale(strip, { ...REGION, realism: 0 }),
+      await model.upscale(strip, { ...REGION, realism: 1 }),
+      await model.upscale(strip, { ...REGION, realism: 0, realismMask: mask }),
     ];
     const differs = (other: RawImage, from: number, to: number): number => {
       let sum = 0;
-      for (let y = 0; y < 280; y++) {
+      for (let y = 0; y < 256; y++) {
         for (let x = from; x < to; x++) {
           const at = (y * 440 + x) * 3;
           sum += Math.abs((both.image.data[at] as number) - (other.data[at] as number));
         }
       }
-      return sum / (280 * (to - from));
+      return sum / (256 * (to - from));
     };
     expect(both.maskTimestep).toBe(749);
     expect(differs(zero.image, 0, 120)).toBeLessThan(0.5 * differs(one.image, 0, 120));
     expect(differs(one.image, 300, 440)).toBeLessThan(0.5 * differs(zero.image, 300, 440));
   });
 
-  it("sample with a seed, each region its own noise", async () => {
-    const flat = { ...image, data: new Uint8Array(image.data.length).map((_, i) => 100 + (i % 2)) };
+  it("sample with a seed, the same again", async () => {
+    const flat = { ...strip, data: new Uint8Array(strip.data.length).map((_, i) => 100 + (i % 2)) };
     const [first, again] = [
       await model.upscale(flat, { ...REGION, seed: 7 }),
       await model.upscale(flat, { ...REGION, seed: 7 }),
@@ -192,15 +194,15 @@ describe("regions", () => {
   });
 
   it("leave nothing on the device", async () => {
-    await model.upscale(image, REGION);
+    await model.upscale(strip, REGION);
     const before = setup.gpu.memory.use().currentBytes;
-    await model.upscale(image, REGION);
+    await model.upscale(strip, REGION);
     expect(setup.gpu.memory.use().currentBytes).toBe(before);
   });
 
   it.each(["enlarged", "reference"] as const)("refuse %s before any work", async (option) => {
     const submit = vi.spyOn(setup.gpu.device.queue, "submit");
-    await expect(model.upscale(image, { ...REGION, [option]: true })).rejects.toThrow(RangeError);
+    await expect(model.upscale(strip, { ...REGION, [option]: true })).rejects.toThrow(RangeError);
     expect(submit).not.toHaveBeenCalled();
     submit.mockRestore();
   });
@@ -210,7 +212,7 @@ describe("a call in regions", () => {
   it("waits for onRegion, and ends with what it throws", async () => {
     let isOpen = false;
     let count = 0;
-    await model.upscale(image, {
+    await model.upscale(strip, {
       ...REGION,
       output: "regions",
       async onRegion() {
@@ -221,15 +223,15 @@ describe("a call in regions", () => {
         count++;
       },
     });
-    expect(count).toBe(15);
+    expect(count).toBe(5);
     const full = new Error("disk full");
-    const call = model.upscale(image, {
+    const call = model.upscale(strip, {
       ...REGION,
       output: "regions",
       onRegion: () => Promise.reject(full),
     });
     await expect(call).rejects.toBe(full);
-    await expect(model.upscale(image, REGION)).resolves.toBeDefined();
+    await expect(model.upscale(strip, REGION)).resolves.toBeDefined();
   });
 
   it("ends at once with its signal", async () => {
@@ -237,7 +239,7 @@ describe("a call in regions", () => {
     let endedMs = Infinity;
     let abortedAt = 0;
     const call = model
-      .upscale(image, {
+      .upscale(strip, {
         ...REGION,
         signal: abort.signal,
         onRegion() {
@@ -255,12 +257,12 @@ describe("a call in regions", () => {
 
   it("tells what a reader throws", async () => {
     const broken = new Error("unreadable");
-    const reader = { ...readerOf(image), read: () => Promise.reject(broken) };
+    const reader = { ...readerOf(strip), read: () => Promise.reject(broken) };
     await expect(model.upscale(reader, REGION)).rejects.toBe(broken);
   });
 
   it("goes on with another model where the device is lost", async () => {
-    const expected = await model.upscale(image, REGION);
+    const expected = await model.upscale(strip, REGION);
     const gpu = await requestNodeGpu();
     const dying = await loadModel(memoryFiles(await files), { gpu });
     const parts: ResultRegion[] = [];
@@ -269,16 +271,16 @@ describe("a call in regions", () => {
       output: "regions",
       onRegion(part: ResultRegion) {
         parts.push(part);
-        if (parts.length === 6) gpu.device.destroy();
+        if (parts.length === 3) gpu.device.destroy();
       },
     } as const;
-    const lost: unknown = await dying.upscale(image, options).catch((error: unknown) => error);
+    const lost: unknown = await dying.upscale(strip, options).catch((error: unknown) => error);
     expect(lost).toBeInstanceOf(DeviceLostError);
     const { resume } = lost as DeviceLostError;
     if (resume === undefined) throw new Error("nothing to go on with");
     const before = parts.length;
     const progress: number[] = [];
-    const result = await model.upscale(image, {
+    const result = await model.upscale(strip, {
       ...options,
       resume,
       onProgress: ({ fraction }) => progress.push(fraction),
@@ -286,9 +288,9 @@ describe("a call in regions", () => {
     expect(progress[0]).toBeGreaterThan(0.3);
     expect(progress.at(-1)).toBe(1);
     expect(parts.length).toBeGreaterThan(before);
-    expect(pasted(440, 280, 3, parts)).toEqual(expected.image.data);
-    expect(result.regions).toBe(6);
-    const other = model.upscale(testImage(90, 70, 3), { ...options, resume });
+    expect(pasted(440, 256, 3, parts)).toEqual(expected.image.data);
+    expect(result.regions).toBe(3);
+    const other = model.upscale(testImage(90, 64, 3), { ...options, resume });
     await expect(other).rejects.toThrow(RangeError);
     dying.dispose();
   });
