@@ -95,7 +95,8 @@ export function outputGeometry(width: number, height: number, options: GeometryO
   const exact = mode === "exact";
   const outWidth = upscale * width;
   const outHeight = upscale * height;
-  if (!isCut) checkWork(outWidth, outHeight, width, height);
+  const most = isCut ? Infinity : MAX_PIXELS;
+  checkWork(outWidth, outHeight, most, width, height);
 
   const prepare: ResizeStep[] = [];
   const isSmall = width < minSide || height < minSide;
@@ -116,7 +117,7 @@ export function outputGeometry(width: number, height: number, options: GeometryO
     const [toWidth, toHeight] = [Math.trunc(k * width), Math.trunc(k * height)];
     resizeTo("bicubic", toWidth, toHeight);
   }
-  if (!isCut) checkWork(upscale * w, upscale * h, width, height);
+  checkWork(upscale * w, upscale * h, most, width, height);
   resizeTo("bicubic", upscale * w, upscale * h);
 
   let workWidth: number;
@@ -203,10 +204,17 @@ function checkSize(what: string, value: number, given: string): void {
   }
 }
 
-function checkWork(workWidth: number, workHeight: number, width: number, height: number): void {
-  if (Math.max(workWidth, workHeight) > MAX_SIDE || workWidth * workHeight > MAX_PIXELS) {
+function checkWork(
+  workWidth: number,
+  workHeight: number,
+  most: number,
+  width: number,
+  height: number,
+): void {
+  if (Math.max(workWidth, workHeight) > MAX_SIDE || workWidth * workHeight > most) {
+    const pixels = most === Infinity ? "" : ` and ${most} pixels`;
     throw new ShapeError(
-      `geometry: the enlarged image must have sides of at most ${MAX_SIDE} and ${MAX_PIXELS} pixels, ` +
+      `geometry: the enlarged image must have sides of at most ${MAX_SIDE}${pixels}, ` +
         `got ${workWidth}×${workHeight} (source ${width}×${height}). Cut the source into parts`,
     );
   }
