@@ -21,7 +21,7 @@ export async function modelSizes({ model }: ModelPaths, isReference: boolean): P
   const text = await readFile(join(model, "rcod_config.json"), "utf8").catch(() => "{}");
   const config = parsed(text);
   const upscale = isSize(config["upscale"]) ? config["upscale"] : SCALE;
-  const sizes = { upscale, multiple: MULTIPLE };
+  const sizes = { upscale, multiple: MULTIPLE, isCut: !isReference };
   if (config["instance"] === "RCOD_S") {
     return { upscale, check: (width, height) => void paddedGeometry(width, height, sizes) };
   }
