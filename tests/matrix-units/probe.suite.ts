@@ -37,7 +37,7 @@ describe("the probe", () => {
     const probed = await withMatrixUnits(adopted);
     // A device's own info may list no shapes.
     const { subgroupMatrixConfigs } = probed.caps;
-    expect(probed.caps).toEqual({ ...gpu.caps, subgroupMatrixConfigs });
+    expect(probed.caps).toEqual({ ...gpu.caps, subgroupMatrixConfigs, memoryBudget: undefined });
     expect(probed.pipelines.size).toBe(0);
     probed.destroy();
   });
