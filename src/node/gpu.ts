@@ -54,8 +54,8 @@ function quietVulkanLoader(): void {
   if (process.platform === "linux") process.env["XDG_RUNTIME_DIR"] ??= tmpdir();
 }
 
-/** More makes no picture faster: caches are smaller by far. */
-const MOST_SOFTWARE_BUDGET = 1024 ** 3;
+/** Larger pictures take half as long in regions as in tiles, which write and read gigabytes: docs/guide.md. */
+const MOST_SOFTWARE_BUDGET = 512 * 1024 ** 2;
 /** Of what is free: pixels, files and weights are there too. */
 const SOFTWARE_SHARE = 0.5;
 

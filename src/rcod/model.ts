@@ -87,7 +87,7 @@ export interface LoadOptions extends VariantOptions {
   readonly prepareFor?: PreparedCall;
   /**
    * Bytes on the device that activations and pictures of a call should stay within, besides weights: larger pictures are computed in
-   * tiles, then in regions. At least 64 MiB. Default: 2 GiB; on a software adapter in Node half of the free memory, 1 GiB at most.
+   * tiles, then in regions. At least 64 MiB. Default: 2 GiB; on a software adapter in Node half of the free memory, 512 MiB at most.
    */
   readonly memoryBudget?: number;
   /** Refuse tensors that the model does not use, instead of telling `onWarning`. Default false. */

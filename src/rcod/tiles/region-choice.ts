@@ -14,7 +14,10 @@ import { fitsWhole } from "./whole-fit.ts";
  * Sides of automatic regions in pixels of the enlarged picture. The first is taken that needs no tiles, whose margins cost more
  * than smaller regions do; else the first that fits in tiles.
  */
-const SIDES = [4096, 3072, 2048, 1536, 1280, 1024, 896, 768, 640, 512, 384, MIN_REGION];
+const SIDES = [
+  ...[4096, 3584, 3072, 2560, 2304, 2048, 1792, 1664, 1536, 1408, 1280, 1216, 1152, 1088, 1024],
+  ...[960, 896, 832, 768, 640, 512, 384, MIN_REGION],
+];
 
 /**
  * The regions of a picture, or null for one that is computed as a whole. `geometry` is that of the whole; `size` is that of the
