@@ -290,7 +290,7 @@ const IMAGES: readonly Mutant[] = [
       ["height < minSide;", "height <= minSide;"],
       ["Math.floor((to - width) / 2)", "Math.ceil((to - width) / 2)"],
       ["value > MAX_SIDE", "value >= MAX_SIDE"],
-      ["workWidth * workHeight > MAX_PIXELS", "workWidth * workHeight >= MAX_PIXELS"],
+      ["workWidth * workHeight > most", "workWidth * workHeight >= most"],
     ],
   ),
   ...changes(
