@@ -20,6 +20,7 @@ import { defineKernel, dispatch, f32, reads, u32, writes } from "../kernel.ts";
 import { channelStatsByteLength } from "./channel-stats.ts";
 import type { GroupNormOfSources } from "./group-sums.ts";
 import { checkGroupNorm, groupSumsParams, groupSumsWgsl, totalChannels } from "./group-sums.ts";
+import { laneSumWgsl } from "./lane-sum.ts";
 
 /** Operands: `stats0`, `stats1` (with two sources), `gamma`, `beta` → `affine`. */
 export interface GroupNormAffineProblem extends GroupNormOfSources {
@@ -32,21 +33,7 @@ export function groupNormAffineByteLength(batch: number, channels: number): numb
   return batch * 2 * paddedChannels(channels) * 4;
 }
 
-const BODY = /* wgsl */ `${groupSumsWgsl(["stats0", "stats1"])}
-var<workgroup> lane_sums: array<f32, LANES>;
-
-fn sum_of_lanes(value: f32, lane: u32) -> f32 {
-  lane_sums[lane] = value;
-  workgroupBarrier();
-  for (var reach = LANES / 2u; reach > 0u; reach >>= 1u) {
-    if (lane < reach) { lane_sums[lane] += lane_sums[lane + reach]; }
-    workgroupBarrier();
-  }
-  let sum = lane_sums[0];
-  workgroupBarrier();
-  return sum;
-}
-
+const BODY = /* wgsl */ `${groupSumsWgsl(["stats0", "stats1"])}${laneSumWgsl("f32", "LANES")}
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>,
         @builtin(local_invocation_index) lane: u32) {

@@ -18,6 +18,7 @@ import { ShapeError, isShape, paddedChannels, quadCount } from "../../gpu/shape.
 import { foldWorkgroups } from "../../gpu/wgsl.ts";
 import type { Kernel } from "../kernel.ts";
 import { defineKernel, dispatch, f32, reads, u32, writes } from "../kernel.ts";
+import { laneSumWgsl } from "./lane-sum.ts";
 
 /** Operands: `x`, `gamma`, `beta` → `y`. */
 export interface LayerNormProblem {
@@ -78,21 +79,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
 }
 `;
 
-const WORKGROUP_PER_ROW = /* wgsl */ `
-var<workgroup> lane_sums: array<vec2<f32>, WORKGROUP>;
-
-fn sum_of_lanes(value: vec2<f32>, lane: u32) -> vec2<f32> {
-  lane_sums[lane] = value;
-  workgroupBarrier();
-  for (var reach = WORKGROUP / 2u; reach > 0u; reach >>= 1u) {
-    if (lane < reach) { lane_sums[lane] += lane_sums[lane + reach]; }
-    workgroupBarrier();
-  }
-  let sum = lane_sums[0];
-  workgroupBarrier();
-  return sum;
-}
-
+const WORKGROUP_PER_ROW = /* wgsl */ `${laneSumWgsl("vec2<f32>", "WORKGROUP")}
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>,
         @builtin(local_invocation_index) lane: u32) {

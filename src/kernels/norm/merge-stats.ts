@@ -14,6 +14,7 @@ import type { Kernel } from "../kernel.ts";
 import { defineKernel, dispatch, reads, u32, writes } from "../kernel.ts";
 import type { PartialCounts } from "./channel-stats.ts";
 import { channelStatsByteLength, partialParams, partialPixelsWgsl } from "./channel-stats.ts";
+import { laneSumWgsl } from "./lane-sum.ts";
 
 /** Operands, both f32: `partials` [partials, quads] pairs of mean and M2; `stats`, of which one such row is written. */
 export interface MergeStatsProblem extends PartialCounts {
@@ -25,21 +26,7 @@ export interface MergeStatsProblem extends PartialCounts {
 
 const LANES = 64;
 
-const BODY = /* wgsl */ `${partialPixelsWgsl("")}
-var<workgroup> lane_sums: array<vec4<f32>, LANES>;
-
-fn sum_of_lanes(value: vec4<f32>, lane: u32) -> vec4<f32> {
-  lane_sums[lane] = value;
-  workgroupBarrier();
-  for (var reach = LANES / 2u; reach > 0u; reach >>= 1u) {
-    if (lane < reach) { lane_sums[lane] += lane_sums[lane + reach]; }
-    workgroupBarrier();
-  }
-  let sum = lane_sums[0];
-  workgroupBarrier();
-  return sum;
-}
-
+const BODY = /* wgsl */ `${partialPixelsWgsl("")}${laneSumWgsl("vec4<f32>", "LANES")}
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>,
         @builtin(local_invocation_index) lane: u32) {
