@@ -1,5 +1,5 @@
 /** Pixels on the host as callers give them: what their channels and bits mean, and whether they are what they say. */
-import { ShapeError } from "../../gpu/shape.ts";
+import { ShapeError, isShape } from "../../gpu/shape.ts";
 import { kindOf, shown } from "../../options.ts";
 import type { ImageReader, PixelRectangle, RawImage } from "../settings/options.ts";
 
@@ -23,10 +23,13 @@ export const endsInAlpha = (image: Pick<RawImage, "channels">): boolean =>
 export const isBytes = (data: unknown): boolean =>
   ["Uint8Array", "Uint8ClampedArray"].includes(kindOf(data));
 
+const isChannels = (channels: number): boolean => [1, 2, 3, 4].includes(channels);
+const isColorSpace = (space: string | undefined): boolean =>
+  space === undefined || ["srgb", "display-p3"].includes(space);
+
 /** Throws `ShapeError` unless `image` is what it says. */
 export function checkImage({ width, height, channels, data, colorSpace }: RawImage): void {
-  const isSide = (side: number): boolean => Number.isSafeInteger(side) && side >= 1;
-  if (!isSide(width) || !isSide(height) || ![1, 2, 3, 4].includes(channels)) {
+  if (!isShape([width, height]) || !isChannels(channels)) {
     throw new ShapeError(
       `image: needs integer sides ≥ 1 and 1 to 4 channels, got ${width}×${height}×${channels}`,
     );
@@ -42,7 +45,7 @@ export function checkImage({ width, height, channels, data, colorSpace }: RawIma
       `image: ${width}×${height}×${channels} needs ${width * height * channels} values, got ${data.length}`,
     );
   }
-  if (colorSpace !== undefined && !["srgb", "display-p3"].includes(colorSpace)) {
+  if (!isColorSpace(colorSpace)) {
     throw new ShapeError(
       `image: colorSpace must be "srgb" or "display-p3", got ${shown(colorSpace)}. Convert the pixels to one of these`,
     );
@@ -51,10 +54,8 @@ export function checkImage({ width, height, channels, data, colorSpace }: RawIma
 
 /** Throws `ShapeError` unless `reader` says what it reads. */
 export function checkReader({ width, height, channels, depth, colorSpace }: ImageReader): void {
-  const isSide = (side: number): boolean => Number.isSafeInteger(side) && side >= 1;
-  const isKnown = [1, 2, 3, 4].includes(channels) && [8, 16].includes(depth);
-  const isSpace = colorSpace === undefined || ["srgb", "display-p3"].includes(colorSpace);
-  if (isSide(width) && isSide(height) && isKnown && isSpace) return;
+  const isForm = isShape([width, height]) && isChannels(channels) && [8, 16].includes(depth);
+  if (isForm && isColorSpace(colorSpace)) return;
   throw new ShapeError(
     `image: a reader needs integer sides ≥ 1, 1 to 4 channels, depth 8 or 16 and colorSpace "srgb", "display-p3" or none, ` +
       `got ${width}×${height}×${channels}, ${shown(depth)}, ${shown(colorSpace)}`,

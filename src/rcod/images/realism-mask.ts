@@ -3,15 +3,14 @@
  * the working image that it stands for. Where a square reaches into the padding, the mean is that of the pixels inside
  * the picture. Where it lies wholly in the padding, the nearest pixels of the mask count.
  */
-import { ShapeError } from "../../gpu/shape.ts";
+import { ShapeError, isShape } from "../../gpu/shape.ts";
 import type { RealismMask } from "../settings/options.ts";
 import type { Geometry } from "./geometry.ts";
 import { isBytes } from "./raw-image.ts";
 
 /** Throws `ShapeError` unless `mask` is what it says. */
 export function checkMask({ data, width, height }: RealismMask): void {
-  const isSide = (side: number): boolean => Number.isSafeInteger(side) && side >= 1;
-  if (!isSide(width) || !isSide(height)) {
+  if (!isShape([width, height])) {
     throw new ShapeError(`realismMask: needs integer sides ≥ 1, got ${width}×${height}`);
   }
   if (!isBytes(data)) {
