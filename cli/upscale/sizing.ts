@@ -1,12 +1,10 @@
 /** How large results are: what the options ask for, for one picture, and in the names of files. */
+import type { Size } from "../../src/rcod/images/result-size.ts";
 import { callSizes } from "../../src/rcod/images/result-size.ts";
 import type { UpscaleOptions } from "../../src/rcod/settings/options.ts";
 import { usageError } from "../errors.ts";
 
-export interface Size {
-  readonly width: number;
-  readonly height: number;
-}
+export type { Size };
 
 /** What the command's options say of sizes. */
 export interface SizeOptions {

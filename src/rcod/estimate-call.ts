@@ -7,15 +7,18 @@ import { foreseenWork } from "./estimate/foresee.ts";
 import { activationPeakBytes, lowMemoryPeakBytes } from "./estimate/peak-bytes.ts";
 import type { Rates } from "./estimate/rates.ts";
 import { checkMask } from "./images/realism-mask.ts";
-import { regionSizes, sizedCall } from "./regions/call-size.ts";
+import type { Size } from "./images/result-size.ts";
+import { halfOf } from "./images/result-size.ts";
+import { sizedCall } from "./regions/call-size.ts";
 import { encodedSamples } from "./regions/whole-facts.ts";
 import type { RunStage, UpscaleOptions } from "./settings/options.ts";
 import { MIN_REGION } from "./settings/options.ts";
 import { PLAN_RULES, UPSCALE_RULES } from "./settings/upscale-rules.ts";
+import { regionSizes } from "./stages/call-networks.ts";
 import type { StageContext } from "./stages/context.ts";
 import { dtypeOf } from "./stages/context.ts";
 import { timestepSettings } from "./stages/timestep-choice.ts";
-import type { Size } from "./tiles/region-plan.ts";
+import { regionCount } from "./tiles/region-plan.ts";
 
 /** A picture's size, and the options of a call with it. */
 export interface EstimateOptions extends Omit<UpscaleOptions, "output"> {
@@ -102,7 +105,7 @@ function figuresOf(
   const storage = (part: Parameters<typeof dtypeOf>[1]) => dtypeOf(context, part);
   const { size, geometry: whole, plan, mask } = sizedCall(context, picture, options);
   const geometry = plan ? regionSizes(configs, plan) : whole;
-  const regions = plan ? plan.columns.length * plan.rows.length : 1;
+  const regions = regionCount(plan);
   const settings = timestepSettings(configs, options);
   const samples = plan ? encodedSamples(configs, plan, settings) : 0;
   const call = { context, options, size, geometry, mask };
@@ -159,13 +162,12 @@ function alternatives(
     const { [name]: _left, ...rest } = options;
     return of(rest);
   };
-  const half = { width: Math.ceil(width / 2), height: Math.ceil(height / 2) };
   const longest = Math.min(region ?? Infinity, Math.max(...sides) / Math.ceil(Math.sqrt(regions)));
   const side = Math.ceil(longest / 2 / 64) * 64;
   const mayCut = reference !== true && side >= MIN_REGION && side < longest && !options.inspect;
   const { caps } = context.gpu;
   return {
-    ...(Math.max(width, height) > 1 && { half: of(options, half) }),
+    ...(Math.max(width, height) > 1 && { half: of(options, halfOf({ width, height })) }),
     ...(mayCut && { region: { side, ...of({ ...options, region: side }) } }),
     ...(tile !== undefined && { untiled: without("tile") }),
     ...(realismMask && { unmasked: without("realismMask") }),

@@ -36,7 +36,7 @@ import { stageModules } from "./inspect/stage-modules.ts";
 import type { ModelWeights } from "./loading/load.ts";
 import { disposeWeights } from "./loading/load.ts";
 import type { SizedCall } from "./regions/call-size.ts";
-import { halvingNote, plannedCall, regionSizes, sizedCall, sizedFor } from "./regions/call-size.ts";
+import { halvingNote, plannedCall, sizedCall, sizedFor } from "./regions/call-size.ts";
 import type { Regions } from "./regions/region-call.ts";
 import {
   checkRegionOptions,
@@ -58,6 +58,7 @@ import type {
 } from "./settings/options.ts";
 import type { AnyUpscaleOptions } from "./settings/upscale-rules.ts";
 import { checkUpscaleOptions, isSeveral } from "./settings/upscale-rules.ts";
+import { regionSizes } from "./stages/call-networks.ts";
 import { StageClock } from "./stages/clock.ts";
 import type { Encoded, StageContext } from "./stages/context.ts";
 import { encodeImage, predictMetric } from "./stages/encode.ts";

@@ -6,7 +6,7 @@ import { vaeFactor } from "../settings/config.ts";
 import type { ModelConfigs } from "../settings/model-configs.ts";
 import type { UpscaleOptions } from "../settings/options.ts";
 import type { RegionPlan } from "../tiles/region-plan.ts";
-import { orderedRegions, readRectangle } from "../tiles/region-plan.ts";
+import { orderedRegions, readRectangle, regionCount } from "../tiles/region-plan.ts";
 import { unetTiles } from "../tiles/tiling.ts";
 import type { CallWork, WorkOfCalls } from "./call-work.ts";
 import { runsOfMask } from "./call-work.ts";
@@ -49,7 +49,7 @@ export function foresee(work: WorkOfCalls, rates: Rates, call: ForeseenCall): Fo
 export function foreseenWork(work: WorkOfCalls, call: ForeseenCall): CallWork {
   const { geometry, options, inRegions } = call;
   const { plan, samples = 0 } = inRegions ?? {};
-  const regions = plan ? plan.columns.length * plan.rows.length : 1;
+  const regions = regionCount(plan ?? null);
   const results = call.settings?.bases.length ?? 1;
   const runs = results * unetRuns(call);
   return work.of({ geometry, options, unetRuns: runs, results, regions, samples });

@@ -14,6 +14,7 @@
 import { ShapeError } from "../../gpu/shape.ts";
 import type { AxisPart } from "../../kernels/image/resample-weights.ts";
 import { wholeAxis } from "../../kernels/image/resample-weights.ts";
+import type { PixelRectangle as Rectangle } from "../settings/options.ts";
 
 export type { AxisPart };
 
@@ -37,13 +38,7 @@ export interface ResizeStep {
   readonly height: number;
 }
 
-/** A rectangle, in pixels from the top left. */
-export interface Rectangle {
-  readonly x: number;
-  readonly y: number;
-  readonly width: number;
-  readonly height: number;
-}
+export type { Rectangle };
 
 /** Keeps the pixels of a rectangle. */
 export interface CropStep extends Rectangle {

@@ -6,14 +6,12 @@ import { callSizes } from "../images/result-size.ts";
 import type { CallPlan } from "../inspect/call-plan.ts";
 import { planCall } from "../inspect/call-plan.ts";
 import { vaeFactor } from "../settings/config.ts";
-import type { ModelConfigs } from "../settings/model-configs.ts";
 import type { UpscaleOptions, UpscaleReport } from "../settings/options.ts";
-import { callGeometry } from "../stages/call-networks.ts";
+import { callPlaces, regionSizes } from "../stages/call-networks.ts";
 import type { StageContext } from "../stages/context.ts";
 import { dtypeOf } from "../stages/context.ts";
-import { chooseRegions } from "../tiles/region-choice.ts";
 import type { RegionPlan } from "../tiles/region-plan.ts";
-import { readRectangle } from "../tiles/region-plan.ts";
+import { regionCount } from "../tiles/region-plan.ts";
 
 /** What of a call depends on how much of its picture the networks get. */
 export interface SizedCall {
@@ -46,17 +44,13 @@ export function sizedFor(
   options: UpscaleOptions,
 ): SizedCall {
   const { configs, gpu } = context;
-  const { realismMask, reference } = options;
+  const { realismMask } = options;
   const size = { width, height };
-  const geometry = callGeometry(configs, size, reference === true, result);
-  const plan = chooseRegions(configs, gpu.caps, dtypeOf(context, "vae"), size, geometry, options);
+  const places = [gpu.caps, dtypeOf(context, "vae"), size, result, options] as const;
+  const { geometry, plan } = callPlaces(configs, ...places);
   const mask = realismMask && !plan ? latentMask(realismMask, geometry, vaeFactor(configs.vae)) : 0;
   return { size, result, geometry, plan, mask };
 }
-
-/** Sizes of one of the regions; all are of one size. */
-export const regionSizes = (configs: ModelConfigs, plan: RegionPlan): Geometry =>
-  callGeometry(configs, readRectangle(plan, { column: 0, row: 0 }), false);
 
 /** What a call takes, network by network. */
 export function plannedCall(
@@ -67,8 +61,7 @@ export function plannedCall(
   const { configs, gpu, dtype } = context;
   const { size, geometry, plan } = sizedCall(context, picture, options);
   const own = plan ? regionSizes(configs, plan) : geometry;
-  const count = plan ? plan.columns.length * plan.rows.length : 1;
-  return planCall(configs, size, geometry, own, count, dtype, gpu.caps, options.tile);
+  return planCall(configs, size, geometry, own, regionCount(plan), dtype, gpu.caps, options.tile);
 }
 
 /** Tells of a picture that was halved to be computed. */

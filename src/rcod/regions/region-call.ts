@@ -1,6 +1,7 @@
 /** A call in regions: what it may ask, its pixels, and how one goes on that a lost device has ended. */
 import { DeviceLostError } from "../../gpu/errors.ts";
 import type { Geometry } from "../images/geometry.ts";
+import type { Size } from "../images/result-size.ts";
 import type { Output } from "../images/textures.ts";
 import type { ImageReader, UpscaleOptions } from "../settings/options.ts";
 import type { StageClock } from "../stages/clock.ts";
@@ -8,7 +9,7 @@ import type { StageContext } from "../stages/context.ts";
 import { readLost } from "../stages/repair.ts";
 import type { TimestepSettings } from "../stages/timestep-choice.ts";
 import type { FinishedPart } from "../tiles/region-blend.ts";
-import type { RegionPlan, Size } from "../tiles/region-plan.ts";
+import type { RegionPlan } from "../tiles/region-plan.ts";
 import type { RegionsReport } from "./region-run.ts";
 import { RegionState, runRegions } from "./region-run.ts";
 import type { RegionPixels } from "./region-sink.ts";

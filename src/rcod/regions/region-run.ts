@@ -11,6 +11,7 @@ import type { RawImage, UpscaleOptions, UpscaleReport } from "../settings/option
 import { callGeometry } from "../stages/call-networks.ts";
 import type { StageClock } from "../stages/clock.ts";
 import type { StageContext } from "../stages/context.ts";
+import { releaseEncoded } from "../stages/context.ts";
 import type { WholeTokens } from "../stages/encode.ts";
 import { encodeImage } from "../stages/encode.ts";
 import { STATIONS } from "../stages/fault-counters.ts";
@@ -23,7 +24,7 @@ import { timestepShares } from "../stages/timestep-choice.ts";
 import type { FinishedPart } from "../tiles/region-blend.ts";
 import { RegionBlend } from "../tiles/region-blend.ts";
 import type { RegionPlace, RegionPlan } from "../tiles/region-plan.ts";
-import { axisPart, orderedRegions, readRectangle } from "../tiles/region-plan.ts";
+import { axisPart, orderedRegions, readRectangle, regionCount } from "../tiles/region-plan.ts";
 import type { RegionPicture, WholeFacts } from "./whole-facts.ts";
 import { restoreWhole, wholeFacts } from "./whole-facts.ts";
 
@@ -72,7 +73,7 @@ export async function runRegions(
   const places = orderedRegions(plan, regionOrder).filter(
     ({ row, column }) => !state.done.has(row * columns + column),
   );
-  const count = columns * plan.rows.length;
+  const count = regionCount(plan);
   const read = (place: RegionPlace | undefined): Promise<RawImage> | undefined => {
     if (place === undefined) return undefined;
     const pixels = Promise.resolve(readPixels(reader, readRectangle(plan, place), signal));
@@ -141,7 +142,7 @@ async function upscaleRegion(
   clock: StageClock,
   { tokens, isFlat, chosen }: WholeFacts & { readonly tokens: WholeTokens },
 ) {
-  const { gpu, configs } = context;
+  const { configs } = context;
   const geometry = regionGeometry(configs, plan, place);
   const { realismMask, seed } = options;
   const own: UpscaleOptions =
@@ -167,9 +168,7 @@ async function upscaleRegion(
     const images = pixels.flatMap((one) => ("image" in one ? one.image : []));
     return { images, counts };
   } finally {
-    for (const buffer of [encoded.source.buffer, encoded.latents, encoded.tokens]) {
-      gpu.memory.release(buffer);
-    }
+    releaseEncoded(context.gpu, encoded);
   }
 }
 

@@ -9,7 +9,7 @@ import { estimateDegradation, mergeFor } from "../stages/adapt.ts";
 import { callGeometry } from "../stages/call-networks.ts";
 import type { StageClock } from "../stages/clock.ts";
 import type { StageContext } from "../stages/context.ts";
-import { dtypeOf, roundingOf } from "../stages/context.ts";
+import { dtypeOf, releaseEncoded, roundingOf } from "../stages/context.ts";
 import type { WholeTokens } from "../stages/encode.ts";
 import { encodeImage, predictMetric, visualTokens } from "../stages/encode.ts";
 import type { ChosenTimesteps, TimestepSettings } from "../stages/timestep-choice.ts";
@@ -119,15 +119,12 @@ async function metricOfRegion(
   options: UpscaleOptions,
   clock: StageClock,
 ): Promise<number> {
-  const { memory } = context.gpu;
   const geometry = callGeometry(context.configs, image, false);
   const encoded = await encodeImage(context, image, geometry, options, clock, tokens);
   try {
     return await predictMetric(context, encoded, options);
   } finally {
-    for (const buffer of [encoded.source.buffer, encoded.latents, encoded.tokens]) {
-      memory.release(buffer);
-    }
+    releaseEncoded(context.gpu, encoded);
   }
 }
 

@@ -18,6 +18,7 @@ import { clipTokens, vaeFactor } from "../settings/config.ts";
 import type { ModelConfigs } from "../settings/model-configs.ts";
 import type { UpscaleOptions } from "../settings/options.ts";
 import { chooseRegions } from "../tiles/region-choice.ts";
+import type { RegionPlan } from "../tiles/region-plan.ts";
 import { readRectangle } from "../tiles/region-plan.ts";
 import { tileCountOf, unetTiles } from "../tiles/tiling.ts";
 import { unetBatch } from "../tiles/unet-batch.ts";
@@ -56,21 +57,22 @@ export function callGeometry(
   return withResult(outputGeometry(width, height, exact), target);
 }
 
-/** Sizes of what goes through the networks in one piece, for a picture of this size: the whole, or its regions. */
-export function computedGeometry(
+/** How a picture of `input` is computed: all sizes of the whole, and its regions where it has several. `dtype` is the VAE's. */
+export function callPlaces(
   configs: ModelConfigs,
   caps: Caps,
   dtype: DType,
-  picture: Size,
+  input: Size,
+  result: Size,
   options: UpscaleOptions,
-): Geometry {
-  const isReference = options.reference === true;
-  const { input, result } = callSizes(picture, options, configs.rcod.upscale);
-  const geometry = callGeometry(configs, input, isReference, result);
-  const plan = chooseRegions(configs, caps, dtype, input, geometry, options);
-  if (plan === null) return geometry;
-  return callGeometry(configs, readRectangle(plan, { column: 0, row: 0 }), isReference);
+): { readonly geometry: Geometry; readonly plan: RegionPlan | null } {
+  const geometry = callGeometry(configs, input, options.reference === true, result);
+  return { geometry, plan: chooseRegions(configs, caps, dtype, input, geometry, options) };
 }
+
+/** Sizes of one of the regions; all are of one size. */
+export const regionSizes = (configs: ModelConfigs, plan: RegionPlan): Geometry =>
+  callGeometry(configs, readRectangle(plan, { column: 0, row: 0 }), false);
 
 export const tokensNetwork = ({ clip, unet }: ModelConfigs, dtype: DType): Network => ({
   key: "tokens",
@@ -140,13 +142,11 @@ export function* callNetworks(
   options: UpscaleOptions,
   timesteps = 1,
 ): Generator<Network> {
-  const { workHeight, workWidth } = computedGeometry(
-    configs,
-    caps,
-    dtypeOf("vae"),
-    { width: imageWidth, height: imageHeight },
-    options,
-  );
+  const picture = { width: imageWidth, height: imageHeight };
+  const { input, result } = callSizes(picture, options, configs.rcod.upscale);
+  const places = [caps, dtypeOf("vae"), input, result, options] as const;
+  const { geometry, plan } = callPlaces(configs, ...places);
+  const { workHeight, workWidth } = plan ? regionSizes(configs, plan) : geometry;
   const { vae } = configs;
   const factor = vaeFactor(vae);
   const [height, width] = [workHeight / factor, workWidth / factor];

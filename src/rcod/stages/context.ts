@@ -50,6 +50,11 @@ export interface Encoded {
   predictedMetric?: number;
 }
 
+/** Frees the buffers of an encoded image. */
+export function releaseEncoded({ memory }: Gpu, { source, latents, tokens }: Encoded): void {
+  for (const buffer of [source.buffer, latents, tokens]) memory.release(buffer);
+}
+
 /** Storage of a part's weights and activations. */
 export function dtypeOf({ weights, dtype }: StageContext, part: ModelPart): DType {
   return weights[part]?.dtype ?? dtype;

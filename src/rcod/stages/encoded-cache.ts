@@ -3,6 +3,7 @@ import type { Gpu } from "../../gpu/device.ts";
 import type { Geometry } from "../images/geometry.ts";
 import type { UpscaleOptions } from "../settings/options.ts";
 import type { Encoded } from "./context.ts";
+import { releaseEncoded } from "./context.ts";
 
 export class EncodedCache {
   readonly #gpu: Gpu;
@@ -29,10 +30,7 @@ export class EncodedCache {
 
   /** Frees what is kept. */
   drop(): void {
-    if (this.#last) {
-      const { source, latents, tokens } = this.#last.encoded;
-      for (const buffer of [source.buffer, latents, tokens]) this.#gpu.memory.release(buffer);
-    }
+    if (this.#last) releaseEncoded(this.#gpu, this.#last.encoded);
     this.#last = undefined;
   }
 }

@@ -2,10 +2,11 @@
 import type { Caps } from "../../gpu/caps.ts";
 import type { DType } from "../../gpu/dtype.ts";
 import type { Geometry } from "../images/geometry.ts";
+import type { Size } from "../images/result-size.ts";
 import type { ModelConfigs } from "../settings/model-configs.ts";
 import type { UpscaleOptions } from "../settings/options.ts";
 import { MIN_REGION } from "../settings/options.ts";
-import type { RegionPlan, Size } from "./region-plan.ts";
+import type { RegionPlan } from "./region-plan.ts";
 import { planRegions } from "./region-plan.ts";
 import { chooseVaeTile } from "./vae-tile-choice.ts";
 import { fitsWhole } from "./whole-fit.ts";

@@ -13,6 +13,7 @@
  * Where two regions share pixels the result goes over from one to the other. A segment is shared by two regions at most.
  */
 import type { AxisPart } from "../../kernels/image/resample-weights.ts";
+import type { Size } from "../images/result-size.ts";
 import type { PixelRectangle, RegionOrder } from "../settings/options.ts";
 
 /** Pixels of the picture that a region reads at an inner end and does not use: also what Lanczos needs there to reduce to ×1. */
@@ -39,6 +40,10 @@ export interface RegionPlan {
   readonly rows: readonly RegionSpan[];
 }
 
+/** How many regions a plan has; without one the picture is computed as a whole, once. */
+export const regionCount = (plan: RegionPlan | null): number =>
+  plan ? plan.columns.length * plan.rows.length : 1;
+
 /** A part of the result along one axis that one region makes, or two neighbours together. */
 export interface Segment {
   readonly from: number;
@@ -46,11 +51,6 @@ export interface Segment {
   /** The first of its regions. */
   readonly region: number;
   readonly isShared: boolean;
-}
-
-export interface Size {
-  readonly width: number;
-  readonly height: number;
 }
 
 /** Regions of at most `side` × `side` pixels of the picture; a picture of at most that is one region. */

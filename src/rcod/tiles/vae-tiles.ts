@@ -3,6 +3,7 @@
  * "tiled VAE" hook of the released program has them. Pure numbers.
  */
 import { ShapeError } from "../../gpu/shape.ts";
+import type { Size } from "../images/result-size.ts";
 import type { VaeConfig } from "../settings/config.ts";
 import { vaeFactor } from "../settings/config.ts";
 import type { Box } from "./tiling.ts";
@@ -22,11 +23,6 @@ export interface Tile {
   readonly counted: Box;
   /** Written to the output map. The outputs of all tiles partition it. */
   readonly output: Box;
-}
-
-interface Size {
-  readonly width: number;
-  readonly height: number;
 }
 
 /** A tile along one axis, in input pixels: what it reads, and its core. */
