@@ -3,6 +3,7 @@ import type { Caps } from "../gpu/caps.ts";
 import type { DType } from "../gpu/dtype.ts";
 import { elementCount } from "../gpu/shape.ts";
 import type { Graph, Weight } from "../graph/ir/ir.ts";
+import { growSlots } from "../graph/memory-plan.ts";
 import { planGraph } from "../graph/plan.ts";
 import { weightByteLength } from "../graph/weights/weight-layout.ts";
 import type { GraphSummary } from "../rcod/inspect/graph-summary.ts";
@@ -116,9 +117,7 @@ export function describePlan(
       for (const { code } of step.plan.dispatches) codes.add(code);
     }
     const summary = summarizeGraph(plan);
-    summary.slotBytes.forEach(
-      (bytes, i) => (poolSlotBytes[i] = Math.max(poolSlotBytes[i] ?? 0, bytes)),
-    );
+    growSlots(poolSlotBytes, summary.slotBytes);
     bindingOf(`activation of ${name}`, summary.largestBindingBytes);
     return { name, ...summary };
   };

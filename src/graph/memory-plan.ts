@@ -49,6 +49,11 @@ export function planMemory(lifetimes: readonly Lifetime[]): MemoryPlan {
   };
 }
 
+/** Makes every slot of `pool` as large as the largest of that number: what programs need that run one after another. */
+export function growSlots(pool: number[], byteLengths: readonly number[]): void {
+  byteLengths.forEach((bytes, i) => (pool[i] = Math.max(pool[i] ?? 0, bytes)));
+}
+
 function overlap(a: Lifetime, b: Lifetime): boolean {
   return a.firstStep <= b.lastStep && b.firstStep <= a.lastStep;
 }

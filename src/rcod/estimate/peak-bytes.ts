@@ -3,6 +3,7 @@ import type { Caps } from "../../gpu/caps.ts";
 import type { DType } from "../../gpu/dtype.ts";
 import type { Graph, Weight } from "../../graph/ir/ir.ts";
 import { activationByteLength } from "../../graph/lowering/lower.ts";
+import { growSlots } from "../../graph/memory-plan.ts";
 import { planGraph } from "../../graph/plan.ts";
 import { weightByteLength } from "../../graph/weights/weight-layout.ts";
 import { waveletColorFix } from "../../kernels/image/color-fix.ts";
@@ -13,6 +14,7 @@ import { STAGE_PART, stageWeights } from "../networks/stage-graphs.ts";
 import { clipTokens, vaeFactor } from "../settings/config.ts";
 import type { ModelConfigs } from "../settings/model-configs.ts";
 import type { NetworkStage, UpscaleOptions } from "../settings/options.ts";
+import { ByDevice } from "../tiles/by-device.ts";
 import { tileCountOf, unetTiles } from "../tiles/tiling.ts";
 import { unetBatch } from "../tiles/unet-batch.ts";
 import { vaeUse } from "../tiles/whole-fit.ts";
@@ -42,14 +44,14 @@ interface StageBytes {
 const PACKED = 4;
 const MAP = 16;
 
-/** Slots of graphs whose plans do not change, by device. */
-const planned = new WeakMap<Caps, Map<string, readonly number[]>>();
+/** Slots of graphs. */
+const planned = new ByDevice<readonly number[]>();
 
 /** The most that is on the device at a time, apart from the weights. `held`: slots that are there, and only grow. */
 export function activationPeakBytes(call: MemoryCall, held: readonly number[]): number {
   const stages = Object.values(stageBytes(call));
   const pool = [...held];
-  for (const { slots } of stages) grow(pool, slots);
+  for (const { slots } of stages) growSlots(pool, slots);
   const { whileNetworksRun, atEnd } = pictureBytes(call);
   return (
     sumOf(pool) + Math.max(atEnd, whileNetworksRun + Math.max(...stages.map(({ own }) => own)))
@@ -92,21 +94,19 @@ function stageBytes({
   const { workWidth, workHeight } = geometry;
   const factor = vaeFactor(vae);
   const [width, height] = [workWidth / factor, workHeight / factor];
-  const slotsOf = (key: string, build: () => Graph): readonly number[] => {
-    const known = planned.get(caps) ?? new Map<string, readonly number[]>();
-    planned.set(caps, known);
-    const slots =
-      known.get(key) ?? planGraph(build(), caps, { countsFaults: true }).memory.slotByteLengths;
-    known.set(key, slots);
-    return slots;
-  };
+  const slotsOf = (question: readonly unknown[], build: () => Graph): readonly number[] =>
+    planned.get(
+      caps,
+      question,
+      () => planGraph(build(), caps, { countsFaults: true }).memory.slotByteLengths,
+    );
   const of = (kind: "encode" | "decode"): StageBytes => {
     const whole = [kind, workHeight, workWidth, options] as const;
     const { slots, others } = vaeUse(vae, caps, dtypeOf("vae"), ...whole);
     return { slots, own: others };
   };
   const clipDType = dtypeOf("clip");
-  const tokens = slotsOf(JSON.stringify([clip, unet.crossAttentionDim, clipDType]), () =>
+  const tokens = slotsOf([clip, unet.crossAttentionDim, clipDType], () =>
     tokenGraph(clip, unet.crossAttentionDim, clipDType),
   );
   const unetDType = dtypeOf("unet");
@@ -115,9 +115,8 @@ function stageBytes({
   const timesteps = options.realismMask ? 2 : 1;
   const runs = timesteps * tileCountOf(tiles);
   const batch = unetBatch(unet, caps, unetDType, tileHeight, tileWidth, runs, timesteps);
-  const predict = slotsOf(
-    JSON.stringify([unet, clip, unetDType, tileHeight, tileWidth, batch]),
-    () => unetGraph(unet, tileHeight, tileWidth, clipTokens(clip), unetDType, batch),
+  const predict = slotsOf([unet, clip, unetDType, tileHeight, tileWidth, batch], () =>
+    unetGraph(unet, tileHeight, tileWidth, clipTokens(clip), unetDType, batch),
   );
   return {
     tokens: { slots: tokens, own: 0 },
@@ -152,10 +151,6 @@ function pictureBytes({ configs, caps, dtypeOf, geometry, options }: MemoryCall)
     // The source, what is decoded, and the result or the copy that is read back.
     atEnd: kept + source + 2 * decoded + scratch,
   };
-}
-
-function grow(pool: number[], slots: readonly number[]): void {
-  slots.forEach((bytes, i) => (pool[i] = Math.max(pool[i] ?? 0, bytes)));
 }
 
 const sumOf = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0);

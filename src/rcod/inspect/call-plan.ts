@@ -2,6 +2,7 @@
 import type { Caps } from "../../gpu/caps.ts";
 import type { DType } from "../../gpu/dtype.ts";
 import type { Graph } from "../../graph/ir/ir.ts";
+import { growSlots } from "../../graph/memory-plan.ts";
 import { planGraph } from "../../graph/plan.ts";
 import type { Geometry } from "../images/geometry.ts";
 import { estimatorGraph } from "../networks/degradation.ts";
@@ -117,8 +118,6 @@ export function planCall(
     return { ...names, runs, ...summarizeGraph(plan), steps, values };
   });
   const poolSlotBytes: number[] = [];
-  for (const { slotBytes } of networks) {
-    slotBytes.forEach((bytes, i) => (poolSlotBytes[i] = Math.max(poolSlotBytes[i] ?? 0, bytes)));
-  }
+  for (const { slotBytes } of networks) growSlots(poolSlotBytes, slotBytes);
   return { outWidth, outHeight, workWidth, workHeight, regions, networks, poolSlotBytes };
 }

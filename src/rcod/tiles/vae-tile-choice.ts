@@ -7,6 +7,7 @@ import { decoderGraph, encoderGraph } from "../networks/graphs.ts";
 import type { VaeConfig } from "../settings/config.ts";
 import { vaeFactor } from "../settings/config.ts";
 import type { UpscaleOptions } from "../settings/options.ts";
+import { ByDevice } from "./by-device.ts";
 import type { VaeKind } from "./vae-tiles.ts";
 import { REFERENCE_PAD, vaeReach } from "./vae-tiles.ts";
 
@@ -23,8 +24,8 @@ const DEFAULT_BUDGET_BYTES = 2 * 1024 ** 3;
 /** Device bytes for activations and pictures. A pass that takes more is tiled, even where every binding would fit. */
 export const budgetOf = ({ memoryBudget = DEFAULT_BUDGET_BYTES }: Caps): number => memoryBudget;
 
-/** Slots of untiled passes, by device. Planning one takes as long as a frame, and every call asks. */
-const planned = new WeakMap<Caps, Map<string, readonly number[]>>();
+/** Slots of untiled passes. Planning one takes as long as a frame. */
+const planned = new ByDevice<readonly number[]>();
 
 /** Bytes of the slots of an untiled pass over a picture of this size. */
 export function untiledSlots(
@@ -35,20 +36,14 @@ export function untiledSlots(
   height: number,
   width: number,
 ): readonly number[] {
-  const known = planned.get(caps) ?? new Map<string, readonly number[]>();
-  planned.set(caps, known);
-  const key = JSON.stringify([vae, dtype, kind, height, width]);
-  let slots = known.get(key);
-  if (slots === undefined) {
+  return planned.get(caps, [vae, dtype, kind, height, width], () => {
     const factor = vaeFactor(vae);
     const graph =
       kind === "encode"
         ? encoderGraph(vae, height, width, dtype)
         : decoderGraph(vae, height / factor, width / factor, dtype);
-    slots = planGraph(graph, caps).memory.slotByteLengths;
-    known.set(key, slots);
-  }
-  return slots;
+    return planGraph(graph, caps).memory.slotByteLengths;
+  });
 }
 
 /** Tile side in the VAE's input pixels, or null for an untiled pass. */

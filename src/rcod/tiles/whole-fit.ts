@@ -3,6 +3,7 @@ import type { Caps } from "../../gpu/caps.ts";
 import type { DType } from "../../gpu/dtype.ts";
 import { ShapeError } from "../../gpu/shape.ts";
 import { activationByteLength } from "../../graph/lowering/lower.ts";
+import { growSlots } from "../../graph/memory-plan.ts";
 import { planGraph } from "../../graph/plan.ts";
 import { vaeGraph } from "../networks/graphs.ts";
 import type { VaeNetwork } from "../networks/vae.ts";
@@ -11,6 +12,7 @@ import type { VaeConfig } from "../settings/config.ts";
 import { vaeFactor } from "../settings/config.ts";
 import type { ModelConfigs } from "../settings/model-configs.ts";
 import type { UpscaleOptions } from "../settings/options.ts";
+import { ByDevice } from "./by-device.ts";
 import { TILED_WITHOUT, cutsOf, mostWaitingBytes } from "./segments.ts";
 import { budgetOf, chooseVaeTile, untiledSlots } from "./vae-tile-choice.ts";
 import type { VaeKind } from "./vae-tiles.ts";
@@ -21,8 +23,7 @@ const MAP_PIXEL_BYTES = 16;
 /** Bytes of a pixel of the whole picture while the VAE runs: such a map, the colour reference and the result. */
 const PICTURE_PIXEL_BYTES = MAP_PIXEL_BYTES + 4 + 4;
 
-/** Answers given, by device. */
-const known = new WeakMap<Caps, Map<string, boolean>>();
+const known = new ByDevice<boolean>();
 
 /**
  * Whether a picture whose networks see `workWidth` × `workHeight` pixels fits a device as a whole. `dtype` is the VAE's storage,
@@ -36,20 +37,14 @@ export function fitsWhole(
   workWidth: number,
   budgetBytes: number = budgetOf(caps),
 ): boolean {
-  const answers = known.get(caps) ?? new Map<string, boolean>();
-  known.set(caps, answers);
-  const key = JSON.stringify([configs.vae, dtype, workHeight, workWidth, budgetBytes]);
-  let answer = answers.get(key);
-  if (answer === undefined) {
+  return known.get(caps, [configs.vae, dtype, workHeight, workWidth, budgetBytes], () => {
     try {
-      answer = plannedFit(configs.vae, caps, dtype, workHeight, workWidth, budgetBytes);
+      return plannedFit(configs.vae, caps, dtype, workHeight, workWidth, budgetBytes);
     } catch (error) {
       if (!(error instanceof ShapeError)) throw error;
-      answer = false; // more than a kernel takes at once
+      return false; // more than a kernel takes at once
     }
-    answers.set(key, answer);
-  }
-  return answer;
+  });
 }
 
 function plannedFit(
@@ -125,10 +120,8 @@ function tiledUse(
     ? plan(vaeEncoderTail, middle)
     : plan(vaeDecoderHead, [1, latentHeight, latentWidth, vae.latentChannels]);
   // Programs that run one after another share slots.
-  const [inTiles, atOnce] = [tile.memory.slotByteLengths, whole.memory.slotByteLengths];
-  const slots = Array.from({ length: Math.max(inTiles.length, atOnce.length) }, (_, i) =>
-    Math.max(inTiles[i] ?? 0, atOnce[i] ?? 0),
-  );
+  const slots = [...tile.memory.slotByteLengths];
+  growSlots(slots, whole.memory.slotByteLengths);
   const others = mostWaitingBytes(cutsOf(tile), tiles) + activationByteLength(middle, dtype);
   return { slots, others };
 }
