@@ -279,8 +279,12 @@ const IMAGES: readonly Mutant[] = [
     [
       ["from >= maskSize", "from > maskSize"],
       ["if (to <= 0)", "if (to < 0)"],
-      ["&& side >= 1", "&& side > 1"],
     ],
+  ),
+  ...changes(
+    "gpu/shape.ts",
+    ["rcod/images/realism-mask.test.ts"],
+    [["&& size >= 1", "&& size > 1"]],
   ),
   ...changes(
     "rcod/images/geometry.ts",
