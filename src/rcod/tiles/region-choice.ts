@@ -15,31 +15,10 @@ import { fitsWhole } from "./whole-fit.ts";
  * Sides of automatic regions in pixels of the enlarged picture. The first is taken that needs no tiles, whose margins cost more
  * than smaller regions do; else the first that fits in tiles.
  */
-const SIDES = [
-  4096,
-  3584,
-  3072,
-  2560,
-  2304,
-  2048,
-  1792,
-  1664,
-  1536,
-  1408,
-  1280,
-  1216,
-  1152,
-  1088,
-  1024,
-  960,
-  896,
-  832,
-  768,
-  640,
-  512,
-  384,
-  MIN_REGION,
-];
+const SIDES: readonly number[] = [
+  4096, 3584, 3072, 2560, 2304, 2048, 1792, 1664, 1536, 1408, 1280, 1216, 1152, 1088, 1024, 960,
+  896, 832, 768, 640, 512, 384,
+].concat(MIN_REGION);
 
 /**
  * The regions of a picture, or null for one that is computed as a whole. `geometry` is that of the whole; `size` is that of the
@@ -62,8 +41,10 @@ export function chooseRegions(
     (["encode", "decode"] as const).every(
       (kind) => chooseVaeTile(configs.vae, caps, dtype, kind, side, side, {}) === null,
     );
-  const sides = SIDES.filter((side) => side < longest && fits(side, side));
-  const side = region ?? sides.find(isUntiled) ?? sides[0] ?? MIN_REGION;
+  // Planned from the largest on, as far as is needed.
+  const sideThat = (isGood: (side: number) => boolean): number | undefined =>
+    SIDES.find((side) => side < longest && fits(side, side) && isGood(side));
+  const side = region ?? sideThat(isUntiled) ?? sideThat(() => true) ?? MIN_REGION;
   const result = { width: outWidth, height: outHeight };
   return planRegions(size, result, Math.floor(side / configs.rcod.upscale));
 }
