@@ -24,7 +24,8 @@ import { tensorToImage } from "../../kernels/image/tensor-to-image.ts";
 import type { KernelPlan } from "../../kernels/kernel.ts";
 import type { RawImage } from "../settings/options.ts";
 import type { Rectangle, ReduceStep } from "./geometry.ts";
-import { colorChannels, depthOf, endsInAlpha } from "./raw-image.ts";
+import { fillRgba8 } from "./host-pixels.ts";
+import { depthOf } from "./raw-image.ts";
 
 /** A packed RGBA8 image on the device. Whoever made it releases it. */
 export interface DeviceImage {
@@ -82,12 +83,11 @@ export function levelsToTensor(
   return runPlan(gpu, imageToTensor.plan(problem, gpu.caps), { image: buffer, y });
 }
 
-/** Uploads as RGBA8: 16 bits are rounded, grey is repeated, missing alpha becomes 255. */
+/** Uploads as RGBA8: see `fillRgba8`. */
 export function uploadImage(gpu: Gpu, image: RawImage): DeviceImage {
   const { width, height, channels, data } = image;
   const device = createImage(gpu, "source image", width, height);
-  const isDeep = depthOf(image) === 16;
-  if (channels === 4 && !isDeep) {
+  if (channels === 4 && depthOf(image) === 8) {
     uploadBytes(
       gpu,
       device.buffer,
@@ -97,19 +97,9 @@ export function uploadImage(gpu: Gpu, image: RawImage): DeviceImage {
     return device;
   }
   // Row by row: the widened copy of a large photo need not exist at once.
-  const row = new Uint8Array(width * 4).fill(255);
-  const step = colorChannels(image) === 1 ? 0 : 1; // grey is read three times
-  const hasAlpha = endsInAlpha(image);
-  const levelAt = (at: number): number =>
-    isDeep ? Math.round((data[at] as number) / 257) : (data[at] as number);
+  const row = new Uint8Array(width * 4);
   for (let y = 0; y < height; y++) {
-    for (let x = 0; x < width; x++) {
-      const from = (y * width + x) * channels;
-      row[x * 4] = levelAt(from);
-      row[x * 4 + 1] = levelAt(from + step);
-      row[x * 4 + 2] = levelAt(from + 2 * step);
-      if (hasAlpha) row[x * 4 + 3] = levelAt(from + channels - 1);
-    }
+    fillRgba8(row, image, y * width);
     uploadBytes(gpu, device.buffer, y * width * 4, row);
   }
   return device;

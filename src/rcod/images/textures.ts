@@ -7,9 +7,9 @@ import { submit } from "../../gpu/submit.ts";
 import type { PixelRectangle, RawImage, UpscaleOptions } from "../settings/options.ts";
 import type { Geometry } from "./geometry.ts";
 import { MAX_PIXELS } from "./geometry.ts";
+import { fillRgba8 } from "./host-pixels.ts";
 import type { DeviceImage } from "./image-ops.ts";
 import { createImage } from "./image-ops.ts";
-import { colorChannels, endsInAlpha } from "./raw-image.ts";
 
 /** GPUTextureUsage: the constants are not defined in every Node process. */
 const USAGE = { COPY_SRC: 0x1, COPY_DST: 0x2, TEXTURE_BINDING: 0x4, RENDER_ATTACHMENT: 0x10 };
@@ -90,13 +90,8 @@ export function writeTexture(
   texture: GPUTexture,
   { x, y, width, height, channels, data }: PixelRectangle & Omit<RawImage, "width" | "height">,
 ): void {
-  const rgba = new Uint8Array(width * height * 4).fill(255);
-  const step = colorChannels({ channels }) === 1 ? 0 : 1; // grey is written three times
-  const alphaAt = endsInAlpha({ channels }) ? channels - 1 : -1;
-  for (let from = 0, to = 0; to < rgba.length; from += channels, to += 4) {
-    for (let c = 0; c < 3; c++) rgba[to + c] = data[from + c * step] as number;
-    if (alphaAt >= 0) rgba[to + 3] = data[from + alphaAt] as number;
-  }
+  const rgba = new Uint8Array(width * height * 4);
+  fillRgba8(rgba, { channels, data }, 0);
   gpu.scopes.note(() => {
     gpu.device.queue.writeTexture({ texture, origin: [x, y] }, rgba, { bytesPerRow: width * 4 }, [
       width,
