@@ -2,21 +2,10 @@
 import { describe, expect, it } from "vitest";
 import { ShapeError } from "../../../src/gpu/shape.ts";
 import { readRectangle } from "../../../src/rcod/images/image-reader.ts";
-import { samplesIn } from "../../../src/rcod/images/raw-image.ts";
 import { surveyPicture } from "../../../src/rcod/images/survey.ts";
 import type { ImageReader, RawImage } from "../../../src/rcod/settings/options.ts";
 import { uniformSource } from "../../support/random.ts";
-
-function readerOf(image: RawImage): ImageReader {
-  const { width, height, channels, data } = image;
-  return {
-    width,
-    height,
-    channels,
-    depth: data.BYTES_PER_ELEMENT === 2 ? 16 : 8,
-    read: (rectangle) => ({ ...image, ...rectangle, data: samplesIn(image, rectangle) }),
-  };
-}
+import { pictureReader } from "../picture-reader.ts";
 
 const random = uniformSource(5);
 const noise = (length: number, levels: number): Uint8Array =>
@@ -52,7 +41,7 @@ describe("surveyPicture", () => {
       const channels = ([1, 2, 3, 4] as const)[trial % 4] ?? 1;
       const data = noise(width * height * channels, 1.1 + (trial % 5) * 0.02);
       const image = { width, height, channels, data };
-      const { isFlat } = await surveyPicture(readerOf(image), 100, undefined);
+      const { isFlat } = await surveyPicture(pictureReader(image), 100, undefined);
       expect(isFlat, `trial ${trial}`).toBe(isMostlyFlat(image));
       if (isFlat) mostly++;
     }
@@ -66,9 +55,11 @@ describe("surveyPicture", () => {
       ...image,
       data: image.data.map((_, i) => (Math.floor(i / 3) % 256 < 1 ? 9 : 0)),
     };
-    expect((await surveyPicture(readerOf(striped), 100, undefined)).isFlat).toBe(true);
+    expect((await surveyPicture(pictureReader(striped), 100, undefined)).isFlat).toBe(true);
     const every = { ...image, data: image.data.map((_, i) => (Math.floor(i / 3) % 5 < 1 ? 9 : 0)) };
-    expect((await surveyPicture(readerOf(every), 100, undefined)).isFlat).toBe(isMostlyFlat(every));
+    expect((await surveyPicture(pictureReader(every), 100, undefined)).isFlat).toBe(
+      isMostlyFlat(every),
+    );
   });
 
   it("shrinks by means over squares, of what is visible", async () => {
@@ -84,11 +75,11 @@ describe("surveyPicture", () => {
         ].flat(),
       ),
     };
-    const { preview } = await surveyPicture(readerOf(image), 3, undefined);
+    const { preview } = await surveyPicture(pictureReader(image), 3, undefined);
     expect([preview.width, preview.height, preview.channels]).toEqual([3, 2, 2]);
     expect([...preview.data]).toEqual([25, 255, 100, 25, 0, 0, 2, 255, 4, 255, 6, 255]);
     const deep = { ...image, data: Uint16Array.from(image.data, (level) => level * 257) };
-    expect((await surveyPicture(readerOf(deep), 3, undefined)).preview).toEqual(preview);
+    expect((await surveyPicture(pictureReader(deep), 3, undefined)).preview).toEqual(preview);
   });
 });
 

@@ -2,19 +2,13 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { DeviceLostError } from "../../../src/gpu/errors.ts";
 import { requestNodeGpu } from "../../../src/node/gpu.ts";
-import { samplesIn } from "../../../src/rcod/images/raw-image.ts";
 import { loadModel } from "../../../src/rcod/model.ts";
 import type { RcodModel } from "../../../src/rcod/model.ts";
-import type {
-  ImageReader,
-  PixelRectangle,
-  Progress,
-  RawImage,
-  ResultRegion,
-} from "../../../src/rcod/settings/options.ts";
+import type { Progress, RawImage, ResultRegion } from "../../../src/rcod/settings/options.ts";
 import { memoryFiles } from "../../../src/weights/index.ts";
 import { useGpu } from "../../support/gpu.ts";
 import { makeTexture, readTexture } from "../../support/texture.ts";
+import { pictureReader } from "../picture-reader.ts";
 import { rcodSFiles } from "../rcod-s-sample.ts";
 import { minimalFiles, testImage } from "../support.ts";
 
@@ -30,20 +24,6 @@ const REGION = { region: 256 } as const;
 const image = testImage(110, 70, 3);
 /** One row of three regions, for what needs no more. */
 const strip = testImage(110, 64, 3);
-
-function readerOf(whole: RawImage, onRead?: (rectangle: PixelRectangle) => void): ImageReader {
-  const { width, height, channels, data } = whole;
-  return {
-    width,
-    height,
-    channels,
-    depth: data.BYTES_PER_ELEMENT === 2 ? 16 : 8,
-    read(rectangle) {
-      onRead?.(rectangle);
-      return { ...whole, ...rectangle, data: samplesIn(whole, rectangle) };
-    },
-  };
-}
 
 /** Root of the mean square of differences, in levels of 8 bits. */
 function rmsOf(a: RawImage, b: RawImage): number {
@@ -111,7 +91,7 @@ describe("regions", () => {
     const expected = await model.upscale(own, REGION);
     expect(expected.regions).toBe(2);
     expect(expected.image.channels).toBe(channels);
-    const read = await model.upscale(readerOf(own), REGION);
+    const read = await model.upscale(pictureReader(own), REGION);
     expect(read.image).toEqual(expected.image);
   });
 
@@ -138,7 +118,7 @@ describe("regions", () => {
   it("read each region once, and the whole once for what it is", async () => {
     let pixels = 0;
     await model.upscale(
-      readerOf(image, ({ width, height }) => (pixels += width * height)),
+      pictureReader(image, ({ width, height }) => (pixels += width * height)),
       REGION,
     );
     const { networks, regions } = model.plan({ width: 110, height: 70, ...REGION });
@@ -257,7 +237,7 @@ describe("a call in regions", () => {
 
   it("tells what a reader throws", async () => {
     const broken = new Error("unreadable");
-    const reader = { ...readerOf(strip), read: () => Promise.reject(broken) };
+    const reader = { ...pictureReader(strip), read: () => Promise.reject(broken) };
     await expect(model.upscale(reader, REGION)).rejects.toBe(broken);
   });
 
