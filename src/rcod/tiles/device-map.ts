@@ -32,13 +32,16 @@ export function createMap(
   return { buffer: gpu.memory.create(label, byteLength, "images"), height, width, channels, dtype };
 }
 
+/** A map of which a buffer may hold more. */
+type BoundMap = Omit<DeviceMap, "buffer"> & { readonly buffer: GPUBuffer | GPUBufferBinding };
+
 /** Copies the rectangle of `source` that starts at (x, y) onto `box` of `target`. */
 export function copyRectangle(
   gpu: Gpu,
-  source: DeviceMap,
+  source: BoundMap,
   x: number,
   y: number,
-  target: Omit<DeviceMap, "buffer"> & { readonly buffer: GPUBuffer | GPUBufferBinding },
+  target: BoundMap,
   { x0, x1, y0, y1 }: Box,
 ): Promise<void> {
   const plan = crop.plan(

@@ -10,8 +10,8 @@ import { uploadBytes } from "../../gpu/transfer.ts";
 import { runPlan } from "../../graph/execution/run-plan.ts";
 import { activationByteLength } from "../../graph/lowering/lower.ts";
 import type { Program, RunOptions, RunProgram } from "../../graph/program.ts";
-import { crop } from "../../kernels/image/crop.ts";
 import { tileAccumulate, tileClear, tileNormalise } from "../../kernels/image/tile-blend.ts";
+import { copyRectangle } from "./device-map.ts";
 import type { UNetTiles } from "./tiling.ts";
 
 /** Inputs of the UNet for the whole map [height, width, channels], on the device. */
@@ -74,9 +74,11 @@ export async function blendPredictions(
   };
   const bytesOf = (rows: number, columns: number): number =>
     activationByteLength([rows, columns, channels], dtype);
+  const map = { buffer: latents, ...whole, dtype };
+  const tileForm = { channels, dtype, width: tileWidth, height: tileHeight };
+  const wholeTile = { x0: 0, x1: tileWidth, y0: 0, y1: tileHeight };
   // A batch is a map of tiles below one another.
-  const stack = { dtype, channels, width: tileWidth, height: tileHeight };
-  const stackHeight = batch * tileHeight;
+  const stack = { ...tileForm, height: batch * tileHeight };
   const predictions: GPUBuffer[] = [];
   try {
     const results = 1 + Math.max(...runs.map(({ result }) => result));
@@ -91,10 +93,9 @@ export async function blendPredictions(
     for (let first = 0; first < runs.length; first += batch) {
       const together = runs.slice(first, first + batch);
       for (const [item, { x0, y0 }] of together.entries()) {
-        const from = { srcWidth: width, srcHeight: height, srcX: x0, srcY: y0 };
-        const to = { dstWidth: tileWidth, dstHeight: stackHeight, dstX: 0 };
-        const cut = crop.plan({ ...stack, ...from, ...to, dstY: item * tileHeight }, caps);
-        await runPlan(gpu, cut, { src: latents, dst: program.input("latents") });
+        const to = { ...stack, buffer: program.input("latents") };
+        const [top, bottom] = [item * tileHeight, (item + 1) * tileHeight];
+        await copyRectangle(gpu, map, x0, y0, to, { ...wholeTile, y0: top, y1: bottom });
       }
       const timestep = embed(together.map((one) => one.timestep));
       await run(
@@ -106,10 +107,8 @@ export async function blendPredictions(
       for (const [item, { x0, y0, weights, result }] of together.entries()) {
         let tile: GPUBufferBinding = { buffer, size };
         if (single) {
-          const from = { srcWidth: tileWidth, srcHeight: stackHeight, srcX: 0 };
-          const to = { dstWidth: tileWidth, dstHeight: tileHeight, dstX: 0, dstY: 0 };
-          const taken = crop.plan({ ...stack, ...from, ...to, srcY: item * tileHeight }, caps);
-          await runPlan(gpu, taken, { src: tile, dst: single });
+          const to = { ...tileForm, buffer: single };
+          await copyRectangle(gpu, { ...stack, buffer: tile }, 0, item * tileHeight, to, wholeTile);
           tile = { buffer: single };
         }
         if (weights !== uploaded) uploadBytes(gpu, w, 0, new Uint8Array(weights.buffer));
