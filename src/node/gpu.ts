@@ -54,7 +54,7 @@ function quietVulkanLoader(): void {
   if (process.platform === "linux") process.env["XDG_RUNTIME_DIR"] ??= tmpdir();
 }
 
-/** Larger pictures take half as long in regions as in tiles, which write and read gigabytes: docs/guide.md. */
+/** Larger pictures take less time in regions than in tiles, which write and read gigabytes. */
 const MOST_SOFTWARE_BUDGET = 512 * 1024 ** 2;
 /** Of what is free: pixels, files and weights are there too. */
 const SOFTWARE_SHARE = 0.5;
