@@ -56,6 +56,9 @@ describe("onProgress that throws", () => {
         expect((await queued).image.data).toEqual(expected);
         expect(model.memoryUse().currentBytes, stage).toBe(bytes);
       }
+      const alone = enlarge({ onProgress: throwing("color", new Error("thrown in color")) });
+      await expect(alone).rejects.toThrow("thrown in color");
+      expect(model.memoryUse().currentBytes, "nothing is read back any more").toBe(bytes);
       const last = new Error("thrown at the end");
       const atEnd = ({ fraction }: Progress): void => {
         if (fraction === 1) throw last;

@@ -26,15 +26,19 @@ export async function makePixels(
   const waiting = [...predicted];
   const made: Pixels[] = [];
   let counts: Promise<CallFaults> = Promise.resolve(new Map());
+  const onDecoded = (): void => {
+    if (waiting.length > 0) return;
+    counts = context.programs.faults.read();
+    counts.catch(() => undefined); // told by whoever awaits it
+  };
   try {
     for (let z = waiting.shift(); z; z = waiting.shift()) {
-      const one = await pixelsOf(context, z, encoded, image, options, output, clock);
-      made.push(one[0]);
-      counts = one[1]; // of all so far
+      made.push(await pixelsOf(context, z, encoded, image, options, output, clock, onDecoded));
     }
     return [made, counts];
   } catch (error) {
     for (const pixels of made) destroyPixels(pixels);
+    await counts.catch(() => undefined); // a call that has ended holds no memory
     throw error;
   } finally {
     for (const z of waiting) context.gpu.memory.release(z);
@@ -49,18 +53,14 @@ async function pixelsOf(
   options: UpscaleOptions,
   output: Output,
   clock: StageClock,
-): Promise<readonly [Pixels, Promise<CallFaults>]> {
-  const { gpu, configs, programs } = context;
-  const count = (): Promise<CallFaults> => {
-    const counts = programs.faults.read();
-    counts.catch(() => undefined); // told by whoever awaits it
-    return counts;
-  };
+  onDecoded: () => void,
+): Promise<Pixels> {
+  const { gpu, configs } = context;
   const { memory } = gpu;
   const decoding = [context, z, encoded, options, clock] as const;
   if (options.depth === 16 && !isOnDevice(image)) {
     const floats = await decodeToFloats(...decoding).finally(() => memory.release(z));
-    const counts = count();
+    onDecoded();
     clock.start("color");
     const { finishDeep } = await import("../deep/finish-deep.ts");
     const method = options.colorFix ?? configs.rcod.colorFix;
@@ -69,10 +69,9 @@ async function pixelsOf(
       options.enlarged === true
         ? { enlarged: await enlargedTexture(gpu, image, encoded.geometry) }
         : {};
-    return [{ image: finished, ...extra }, counts];
+    return { image: finished, ...extra };
   }
   const decoded = await decodeToImage(...decoding).finally(() => memory.release(z));
-  const counts = count();
-  const pixels = finishImage(context, decoded, encoded, image, options, output, clock);
-  return [await pixels, counts];
+  onDecoded();
+  return finishImage(context, decoded, encoded, image, options, output, clock);
 }
