@@ -3,7 +3,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { Browser, Page } from "puppeteer-core";
+import type { Browser, BrowserContext, Page } from "puppeteer-core";
 import sharp from "sharp";
 import { build } from "vite";
 import type { App, AppState } from "../../demo/app.ts";
@@ -44,9 +44,14 @@ export interface DemoPage {
   readonly problems: () => Promise<readonly string[]>;
 }
 
-export async function openDemo(browser: Browser, address: string): Promise<DemoPage> {
-  const page = await browser.newPage();
-  page.setDefaultTimeout(PATIENCE_MS);
+/** Opens the page for a visitor of its own, who has nothing kept; in a context for the visitor that is there. */
+export async function openDemo(
+  browser: Browser | BrowserContext,
+  address: string,
+): Promise<DemoPage> {
+  const visitor =
+    "createBrowserContext" in browser ? await browser.createBrowserContext() : browser;
+  const page = await visitor.newPage();
   page.setDefaultTimeout(PATIENCE_MS);
   const problems: string[] = [];
   page.on("console", (message) => {

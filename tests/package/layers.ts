@@ -217,7 +217,11 @@ export const ROOMS: readonly Room[] = [
     imports: ["*"],
     packages: ["*"],
   },
-  { name: "demo", imports: ["demo/**"], packages: ["rcod-webgpu", "wgpu-matrix"] },
+  {
+    name: "demo",
+    imports: ["demo/**"],
+    packages: ["rcod-webgpu", "wgpu-matrix", "idb", "client-zip"],
+  },
 ];
 
 interface Import {
