@@ -1,7 +1,16 @@
 /** The page's state and the few things that change it. Tabs read the store and call the actions. */
-import type { Progress } from "rcod-webgpu";
+import type { AppState } from "./app-state.ts";
 import type { CallOptions, WorkerClient } from "./client.ts";
-import type { ActivityKind, Problem } from "./problems.ts";
+import { createLane } from "./lane.ts";
+import { resultOfWishes } from "./library/match.ts";
+import type { Opener } from "./library/open.ts";
+import { createOpener } from "./library/open.ts";
+import { isSameCut } from "./library/picture.ts";
+import { changeResults, pictureOfResult, setPictures } from "./library/pictures.ts";
+import type { Restored } from "./library/restore.ts";
+import { restoreLibrary } from "./library/restore.ts";
+import type { Runs } from "./library/runs.ts";
+import { createRuns } from "./library/runs.ts";
 import { lostProblem, problemOf } from "./problems.ts";
 import type {
   CanvasMode,
@@ -9,20 +18,14 @@ import type {
   CommandName,
   CommandResult,
   DeviceInfo,
-  Estimate,
   ImageCut,
-  ImageInfo,
   ModelChoice,
-  ModelInfo,
-  PaintedMask,
-  ResultBegun,
-  ResultInfo,
 } from "./protocol.ts";
-import { upscaleSettings } from "./request.ts";
 import type { Settings } from "./settings.ts";
 import type { Store } from "./store.ts";
 import { createStore } from "./store.ts";
-import { callWithUpdates } from "./updates.ts";
+
+export type { Activity, AppState, OpenImage } from "./app-state.ts";
 
 /**
  * A device that goes away so soon after its start went with the canvas: Chromium without a display does that on
@@ -36,60 +39,40 @@ export const EMBEDDED_MODEL: ModelChoice = {
   url: new URL("./models/rcod-tiny", document.baseURI).href,
 };
 
-/** The picture that is open. */
-export interface OpenImage extends ImageInfo {
-  readonly name: string;
-  /** The file as it came, for cropping or shrinking it again. */
-  readonly blob: Blob;
-  /** The region of the file that is open, in the file's pixels. */
-  readonly frame: Omit<ImageCut, "maxSide">;
-}
-
-/** What the worker is doing for the visitor. */
-export interface Activity {
-  readonly kind: ActivityKind;
-  readonly progress: Progress | null;
-}
-
-export interface AppState {
-  readonly device: DeviceInfo | null;
-  readonly isDeviceLost: boolean;
-  /** Null until the device is known, unless the address says it. A canvas of another mode must be a new one. */
-  readonly canvasMode: CanvasMode | null;
-  readonly model: ModelInfo | null;
-  readonly modelChoice: ModelChoice;
-  readonly image: OpenImage | null;
-  /** Newest last. */
-  readonly results: readonly ResultInfo[];
-  /** The result that is being made, where it comes in parts. */
-  readonly partial: ResultBegun | null;
-  /** Of the next run; null before a model and a picture are there. */
-  readonly estimate: Estimate | null;
-  readonly activity: Activity | null;
-  readonly problem: Problem | null;
-  readonly settings: Settings;
-  /** Where realism acts, once painted. */
-  readonly mask: PaintedMask | null;
-}
-
 export interface App {
   readonly store: Store<AppState>;
   readonly client: WorkerClient;
   /** Whether the page was opened with `?debug`. */
   readonly isDebug: boolean;
+  /** Resolves when what an earlier visit left is there again. */
+  readonly restored: Promise<void>;
   /** Starts the device where there is none. Rejects with a `WorkerError`. */
   start(): Promise<DeviceInfo>;
   /** Gives the canvas to the worker, to be drawn in the present `canvasMode`. */
   attachCanvas(canvas: OffscreenCanvas, mode: CanvasMode): Promise<void>;
-  /** Opens a picture; reports problems in the store. */
+  /** Opens a file, or a part of it; it joins the queue where it is not there. Reports problems in the store. */
   openImage(blob: Blob, name: string, cut?: ImageCut): Promise<void>;
+  /** Adds files to the queue, and opens the first unless a run is under way. */
+  addPictures(files: readonly File[]): Promise<void>;
+  /** Opens a picture of the queue as it was left. */
+  openPicture(id: string): Promise<void>;
+  /** Takes a picture with its results out of the queue, and off the disk. */
+  removePicture(id: string): Promise<void>;
+  removeResult(id: number): void;
+  /** Shows a result on the right: opens its picture, and the part of it that it was made of. */
+  showResult(id: number): Promise<void>;
+  /** Removes all pictures and results, also from the disk. */
+  forget(): Promise<void>;
   chooseModel(choice: ModelChoice): Promise<void>;
-  /** Loads the model where needed and upscales; a run under way is ended first. */
+  /** Upscales the open picture, loading the model where needed; its own run is ended first. A result that is there is shown. */
   upscale(): Promise<void>;
+  /** Upscales all pictures without a result of the present settings, one after the other. */
+  upscaleAll(): Promise<void>;
+  /** Ends what is under way; pictures that wait go on waiting. */
   cancel(): void;
   /** What the worker reports; starts again by itself where the canvas was the cause. */
   deviceLost(message: string): void;
-  /** After a lost device: a new one, with the same model, picture and settings. */
+  /** After a lost device: a new one, with the same pictures, results and settings. A run that was under way starts again. */
   recover(): Promise<void>;
   change(settings: Partial<Settings>): void;
   /** A command beside the main run, for tabs with work of their own. Starts the device where needed. */
@@ -114,20 +97,23 @@ export function createApp(client: WorkerClient, { settings, isDebug, canvas }: A
     canvasMode: canvas,
     model: null,
     modelChoice: EMBEDDED_MODEL,
+    pictures: [],
+    isQueueRunning: false,
     image: null,
     results: [],
+    wanted: null,
     partial: null,
     estimate: null,
     activity: null,
     problem: null,
+    notice: null,
     settings,
     mask: null,
   });
   let starting: Promise<DeviceInfo> | null = null;
   let startedAt = 0;
-  /** Ends what runs; a new run waits for the old one's end, so that progress and state never mix. */
-  let controller: AbortController | null = null;
-  let running: Promise<void> = Promise.resolve();
+  /** What a lost device ended. */
+  let interrupted: readonly string[] = [];
 
   const start = (): Promise<DeviceInfo> => {
     starting ??= client.call("start", {}).then(
@@ -145,57 +131,24 @@ export function createApp(client: WorkerClient, { settings, isDebug, canvas }: A
     return starting;
   };
 
-  /** Runs one activity after the last has ended; problems go to the store, aborts are silent. */
-  const act = (
-    kind: ActivityKind,
-    work: (options: Required<Pick<CallOptions, "signal" | "onProgress">>) => Promise<void>,
-  ): Promise<void> => {
-    controller?.abort();
-    const own = new AbortController();
-    controller = own;
-    const { signal } = own;
-    const before = running;
-    const run = async (): Promise<void> => {
-      await before;
-      if (signal.aborted) return;
-      store.set({
-        activity: { kind, progress: null },
-        problem: null,
-      });
-      try {
-        await start();
-        await work({
-          signal,
-          onProgress: (progress) => {
-            const { activity } = store.get();
-            if (activity && !signal.aborted) store.set({ activity: { ...activity, progress } });
-          },
-        });
-      } catch (error) {
-        if (!signal.aborted) store.set({ problem: problemOf(error, kind) });
-      } finally {
-        store.set({ activity: null });
-      }
-    };
-    running = run();
-    return running;
-  };
-
   const ensureModel = async (options: CallOptions): Promise<void> => {
     const { model, modelChoice: choice, settings: current } = store.get();
     if (model) return;
-    const loaded = await client.call(
-      "loadModel",
-      { choice, precision: current.precision },
-      options,
-    );
+    const { precision } = current;
+    const loaded = await client.call("loadModel", { choice, precision }, options);
     store.set({ model: loaded });
   };
+
+  const lane = createLane(store, start);
+  const runs = createRuns({ store, client, lane, ensureModel });
+  const opener = createOpener(store, client, runs);
+  const restoring = restoreLibrary(store, client, opener, location.hash);
 
   const app: App = {
     store,
     client,
     isDebug,
+    restored: restoring.then(() => undefined),
     start,
     async attachCanvas(offscreen, mode) {
       try {
@@ -205,34 +158,22 @@ export function createApp(client: WorkerClient, { settings, isDebug, canvas }: A
         store.set({ canvasMode: "2d" });
       }
     },
-    openImage: (blob, name, cut) =>
-      act("image", async ({ signal }) => {
-        const info = await client.call("openImage", cut ? { blob, cut } : { blob }, { signal });
-        const frame = cut ?? { x: 0, y: 0, width: info.width, height: info.height };
-        store.set({ image: { ...info, name, blob, frame }, results: [], mask: null });
-      }),
-    chooseModel: (modelChoice) => {
-      store.set({ modelChoice, model: null, results: [] });
-      return act("model", ensureModel);
+    ...libraryActions(store, client, opener, runs, restoring),
+    async chooseModel(choice) {
+      const { precision } = store.get().settings;
+      const outcome = await lane.run("model", null, async (options) => {
+        // The worker lets the old model go first: two may be more than the device holds.
+        store.set({ model: null });
+        const loaded = await client.call("loadModel", { choice, precision }, options);
+        store.set({ model: loaded, modelChoice: choice });
+      });
+      // The choice of before still stands: the next run loads it again.
+      if (outcome.kind === "failed") store.set({ problem: problemOf(outcome.error, "model") });
     },
-    upscale: () =>
-      act("upscale", async (options) => {
-        await ensureModel(options);
-        const without = (dropped: readonly number[]): readonly ResultInfo[] =>
-          store.get().results.filter(({ id }) => !dropped.includes(id));
-        const onBegin = (partial: ResultBegun): void =>
-          store.set({ partial, results: without(partial.dropped) });
-        try {
-          const wishes = upscaleSettings(store.get());
-          const result = await callWithUpdates(client, "upscale", wishes, onBegin, options);
-          store.set({ partial: null, results: [...without(result.dropped), result] });
-        } finally {
-          if (store.get().partial) store.set({ partial: null });
-        }
-      }),
-    cancel: () => controller?.abort(),
     deviceLost(message) {
-      app.cancel();
+      interrupted = runs.interrupt();
+      // What had not become a file yet went with the device.
+      changeResults(store, (result) => (result.file ? result : null));
       store.set({ isDeviceLost: true, device: null, model: null });
       const isYoung = performance.now() - startedAt < CANVAS_LOSS_MS;
       if (store.get().canvasMode === "webgpu" && isYoung) {
@@ -244,10 +185,13 @@ export function createApp(client: WorkerClient, { settings, isDebug, canvas }: A
     },
     async recover() {
       starting = null;
-      const hadResults = store.get().results.length > 0;
-      store.set({ model: null, results: [], isDeviceLost: false, problem: null });
-      if (hadResults) await app.upscale();
-      else await act("model", async () => undefined); // the device alone: a model comes with the next run
+      store.set({ model: null, isDeviceLost: false, problem: null });
+      const ids = interrupted;
+      interrupted = [];
+      // The device alone: a model comes with the next run.
+      const outcome = await lane.run("model", null, async () => undefined);
+      if (outcome.kind === "failed") store.set({ problem: problemOf(outcome.error, "model") });
+      else if (ids.length > 0) await runs.resume(ids);
     },
     change(patch) {
       const { settings: before } = store.get();
@@ -263,4 +207,84 @@ export function createApp(client: WorkerClient, { settings, isDebug, canvas }: A
     },
   };
   return app;
+}
+
+type LibraryActions = Pick<
+  App,
+  | "openImage"
+  | "addPictures"
+  | "openPicture"
+  | "removePicture"
+  | "removeResult"
+  | "showResult"
+  | "forget"
+  | "upscale"
+  | "upscaleAll"
+  | "cancel"
+>;
+
+function libraryActions(
+  store: Store<AppState>,
+  client: WorkerClient,
+  opener: Opener,
+  runs: Runs,
+  restoring: Promise<Restored>,
+): LibraryActions {
+  const removeAll = (): void => {
+    const results = store.get().pictures.flatMap((picture) => picture.results);
+    const ids = results.map(({ info }) => info.id);
+    void client.call("forgetResults", { results: ids }).catch(() => undefined);
+    setPictures(store, [], { image: null, mask: null, problem: null, notice: null });
+  };
+  return {
+    async openImage(blob, name, cut) {
+      await restoring;
+      await opener.openFile(blob, name, cut ?? null);
+    },
+    async addPictures(files) {
+      await restoring;
+      await opener.add(files);
+    },
+    async openPicture(id) {
+      await opener.open(id);
+    },
+    removePicture: (id) => opener.remove(id),
+    removeResult(id) {
+      void client.call("forgetResults", { results: [id] }).catch(() => undefined);
+      changeResults(store, (result) => (result.info.id === id ? null : result));
+    },
+    async showResult(id) {
+      const { pictures, image } = store.get();
+      const picture = pictureOfResult({ pictures }, id);
+      const result = picture?.results.find(({ info }) => info.id === id);
+      if (!picture || !result) return;
+      const isOpen = image?.id === picture.id && isSameCut(picture.cut, result.cut);
+      if (isOpen || (await opener.open(picture.id, result.cut))) store.set({ wanted: { id } });
+    },
+    async forget() {
+      runs.cancel();
+      opener.cancel();
+      removeAll();
+      const { storage } = await restoring;
+      await storage?.clear();
+    },
+    async upscale() {
+      await opener.idle();
+      const state = store.get();
+      const { image, activity } = state;
+      if (!image) return;
+      const made = resultOfWishes(state);
+      if (!made) {
+        await runs.upscale(image.id);
+        return;
+      }
+      if (activity?.picture === image.id) runs.leave(image.id);
+      store.set({ wanted: { id: made.id } });
+    },
+    upscaleAll: () => runs.upscaleAll(),
+    cancel() {
+      runs.cancel();
+      opener.cancel();
+    },
+  };
 }

@@ -33,6 +33,8 @@ export interface DeviceInfo {
 
 export interface ModelInfo {
   readonly name: string;
+  /** Equal only for the same model at the same precision (`model-key.ts`). */
+  readonly key: string;
   readonly upscale: number;
   readonly precision: "f32" | "f16";
   readonly supportsAuto: boolean;
@@ -55,6 +57,28 @@ export interface ImageCut {
   readonly width: number;
   readonly height: number;
   readonly maxSide?: number;
+}
+
+/** A picture as the worker gets it. */
+export interface PictureSource {
+  /** Equal only for the same part of the same picture. */
+  readonly key: string;
+  readonly blob: Blob;
+  readonly cut: ImageCut | null;
+}
+
+/** What a file shows, small, and its size. */
+export interface Thumbnail {
+  readonly blob: Blob;
+  readonly width: number;
+  readonly height: number;
+}
+
+/** A result as files. */
+export interface ResultFiles {
+  /** PNG. */
+  readonly file: Blob;
+  readonly thumbnail: Blob;
 }
 
 /** Weight of `realism` at each pixel: 0 keeps the slider's setting, 255 takes the mask's. */
@@ -81,7 +105,7 @@ export interface ResultBegun {
   readonly id: number;
   readonly width: number;
   readonly height: number;
-  /** Results that made room for it. */
+  /** Results that are gone: they made room for it and had not become files. */
   readonly dropped: readonly number[];
 }
 
@@ -95,12 +119,15 @@ export interface Estimate {
   readonly advice: readonly string[];
 }
 
-/** One finished upscale. Its pixels stay in the worker, as textures. */
+/** One finished upscale. Its pixels stay in the worker, as textures or as a file that they are decoded from again. */
 export interface ResultInfo {
+  /** Never used twice, also not by results that a later visit brings back. */
   readonly id: number;
   readonly width: number;
   readonly height: number;
   readonly settings: UpscaleSettings;
+  /** `ModelInfo.key` of the model that made it. */
+  readonly model: string;
   /** The place on the slider that was used, also where "auto" chose it. */
   readonly realism: number;
   readonly timestep: number;
@@ -114,7 +141,7 @@ export interface ResultInfo {
   readonly notes: readonly string[];
   readonly totalMs: number;
   readonly peakBytes: number;
-  /** Results whose textures were dropped to make room for this one. */
+  /** Results that are gone: they made room for this one and had not become files. */
   readonly dropped: readonly number[];
 }
 
@@ -160,13 +187,25 @@ export interface Commands {
     args: { readonly choice: ModelChoice; readonly precision: Precision };
     result: ModelInfo;
   };
-  openImage: { args: { readonly blob: Blob; readonly cut?: ImageCut }; result: ImageInfo };
+  openImage: { args: PictureSource; result: ImageInfo };
+  thumbnail: { args: { readonly blob: Blob }; result: Thumbnail };
   /** Null before a model and a picture are there. */
   estimate: { args: UpscaleSettings; result: Estimate | null };
   upscale: {
-    args: UpscaleSettings & { readonly updates: UpdatePort<ResultBegun> };
+    args: UpscaleSettings & {
+      readonly source: PictureSource;
+      readonly updates: UpdatePort<ResultBegun>;
+    };
     result: ResultInfo;
   };
+  /** Makes files of a result, which from now on can be looked at also without its textures. */
+  keepResult: { args: { readonly result: number }; result: ResultFiles };
+  /** Results of an earlier visit; their ids are not given again. */
+  restoreResults: {
+    args: { readonly files: readonly (readonly [id: number, file: Blob])[] };
+    result: void;
+  };
+  forgetResults: { args: { readonly results: readonly number[] }; result: void };
   save: { args: SaveOptions; result: Blob };
   benchmark: { args: BenchmarkArgs; result: BenchmarkRecord };
   inside: { args: InsideArgs; result: InsideRecord };

@@ -59,6 +59,12 @@ export function fromHash(hash: string): Settings {
   };
 }
 
+/** Whether an address says anything about settings. */
+export function hasSettings(hash: string): boolean {
+  const query = new URLSearchParams(hash.replace(/^#/, ""));
+  return Object.keys(DEFAULT_SETTINGS).some((name) => query.has(name));
+}
+
 function realismOf(text: string | null): Realism {
   if (text === "auto") return "auto";
   const value = text === null || text === "" ? Number.NaN : Number(text);

@@ -33,12 +33,19 @@ export function createCompareState(app: Store<AppState>): Store<CompareState> {
   });
   app.subscribe((state, before) => {
     const { results, partial, image, settings } = state;
-    if (image !== before.image) compare.set({ zoom: "fit", left: "bicubic", right: "bicubic" });
+    if (image !== before.image) {
+      const newest = layersOf(state).at(-1) ?? "bicubic";
+      compare.set({ zoom: "fit", left: "bicubic", right: newest });
+    }
     if (settings.mode !== compare.get().mode) {
       compare.set({ mode: settings.mode, isFlipped: false });
     }
     if (results !== before.results || partial !== before.partial) {
       compare.set(followResults(compare.get(), state, before));
+    }
+    const { wanted } = state;
+    if (wanted && wanted !== before.wanted && layersOf(state).includes(wanted.id)) {
+      compare.set({ right: wanted.id });
     }
   });
   return compare;

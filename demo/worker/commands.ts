@@ -1,8 +1,8 @@
 /** The commands of the protocol. One line each: what they do lives in the session and beside it. */
 import type { CommandArgs, CommandName, CommandResult } from "../protocol.ts";
 import { sender } from "../update-port.ts";
-import { decodeImage } from "./decode-image.ts";
 import type { CommandContext } from "./session.ts";
+import { thumbnailOf } from "./thumbnail.ts";
 
 type CommandTable = {
   readonly [N in CommandName]: (
@@ -16,10 +16,14 @@ export const commands: CommandTable = {
   attachCanvas: async ({ canvas, mode }, { session }) => session.view.attach(canvas, mode),
   loadModel: ({ choice, precision }, { session, ...context }) =>
     session.loadModel(choice, precision, context),
-  openImage: async ({ blob, cut }, { session }) => session.setImage(await decodeImage(blob, cut)),
+  openImage: (source, { session, signal }) => session.openImage(source, signal),
+  thumbnail: ({ blob }) => thumbnailOf(blob),
   estimate: (settings, { session }) => session.estimate(settings),
-  upscale: ({ updates, ...settings }, { session, ...context }) =>
-    session.upscale(settings, context, sender(updates)),
+  upscale: ({ updates, source, ...settings }, { session, ...context }) =>
+    session.upscale(source, settings, context, sender(updates)),
+  keepResult: ({ result }, { session }) => session.keepResult(result),
+  restoreResults: async ({ files }, { session }) => session.restoreResults(files),
+  forgetResults: async ({ results }, { session }) => session.forgetResults(results),
   save: (options, { session }) => session.save(options),
   benchmark: async (args, { signal }) => (await import("./benchmark.ts")).benchmark(args, signal),
   inside: async (args, context) => (await import("./inside.ts")).inside(args, context),

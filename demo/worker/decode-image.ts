@@ -36,6 +36,16 @@ export async function decodeImage(blob: Blob, cut?: ImageCut): Promise<DecodedIm
   }
 }
 
+/** The pixels of a PNG that a canvas wrote. */
+export async function decodePixels(blob: Blob): Promise<ImageData> {
+  const bitmap = await createImageBitmap(blob);
+  try {
+    return pixelsOf(bitmap);
+  } finally {
+    bitmap.close();
+  }
+}
+
 /** Read through a small canvas: one as large as the picture would take its memory again, and browsers limit their sides. */
 function pixelsOf(bitmap: ImageBitmap): ImageData {
   const { width, height } = bitmap;

@@ -1,65 +1,79 @@
-/** What can be looked at: the picture as it came, and the last results. */
+/** What can be looked at: the picture as it came, and results. */
 import { mat3, vec2 } from "wgpu-matrix";
 import type { LayerId } from "../protocol.ts";
 import { Layer } from "./layer.ts";
+import type { ResultArchive } from "./result-archive.ts";
 import { ViewPipeline } from "./view-pipeline.ts";
 
-/** Results kept for comparing. */
+/** Results that are on the device for comparing. */
 const MAX_RESULTS = 4;
-/** Bytes of all results together, unless a single one has more. */
+/** Bytes of all results together, unless those that are seen have more. */
 const MAX_RESULT_BYTES = 512 * 2 ** 20;
+
+export interface StoredLayer {
+  readonly id: number;
+  /** Results that made room and are in no file: they are gone. */
+  readonly dropped: readonly number[];
+}
 
 export class LayerStore {
   readonly #device: GPUDevice;
+  readonly #archive: ResultArchive;
+  /** Those looked at last at the end. */
   readonly #results = new Map<number, Layer>();
+  /** On the stage, or being made: they make no room. */
+  #seen: readonly LayerId[] = [];
+  readonly #begun = new Set<number>();
   /** The picture as it came; the viewer enlarges it until the engine has. */
   #source: Layer | undefined;
+  #image: ImageData | undefined;
   #enlarged: Layer | undefined;
   #enlarging: ViewPipeline | undefined;
-  #nextId = 1;
 
-  constructor(device: GPUDevice) {
+  constructor(device: GPUDevice, archive: ResultArchive) {
     this.#device = device;
+    this.#archive = archive;
   }
 
-  /** A new picture: what belonged to the last one goes. */
+  /** Another picture to look at. */
   setSource(image: ImageData): void {
-    for (const layer of [this.#source, this.#enlarged, ...this.#results.values()]) layer?.destroy();
-    this.#results.clear();
+    this.#source?.destroy();
+    this.#enlarged?.destroy();
     this.#enlarged = undefined;
-    this.#source = Layer.empty(this.#device, image.width, image.height);
-    const { width, height, data } = image;
-    this.#source.write(this.#device.queue, { x: 0, y: 0, width, height, data });
+    this.#image = image;
+    this.#source = layerOf(this.#device, image);
   }
 
-  /** Whether `setEnlarged` has been called for the present picture at this size. */
-  hasEnlarged(width: number, height: number): boolean {
-    return this.#enlarged?.width === width && this.#enlarged.height === height;
+  /** Whether the picture's enlargement by the engine is still wanted. */
+  needsEnlarged(image: ImageData, width: number, height: number): boolean {
+    const isThere = this.#enlarged?.width === width && this.#enlarged.height === height;
+    return image === this.#image && !isThere;
   }
 
   /** The engine's own bicubic enlargement; it belongs to the store from now on. */
-  setEnlarged(texture: GPUTexture): void {
+  setEnlarged(image: ImageData, texture: GPUTexture): void {
+    if (image !== this.#image) {
+      texture.destroy(); // another picture was opened meanwhile
+      return;
+    }
     this.#enlarged?.destroy();
     this.#enlarged = Layer.of(texture);
   }
 
-  /** A result, which belongs to the store from now on, and the oldest ones, which make room for it. */
-  add(layer: Layer): { readonly id: number; readonly dropped: readonly number[] } {
+  /** A result, which belongs to the store from now on. */
+  add(layer: Layer): StoredLayer {
     const dropped = this.#makeRoom(layer.byteLength);
-    const id = this.#nextId++;
+    const id = this.#archive.newId();
     this.#results.set(id, layer);
     return { id, dropped };
   }
 
-  /** A result that comes in parts: until they are there, the picture enlarged by bicubic. */
-  begin(
-    width: number,
-    height: number,
-  ): { readonly id: number; readonly layer: Layer; readonly dropped: readonly number[] } {
-    const source = this.#source;
-    if (!source) throw new Error("internal: a result before its picture");
+  /** A result of `image` that comes in parts: until they are there, the picture enlarged by bicubic. `finish` or `drop` ends that. */
+  begin(image: ImageData, width: number, height: number): StoredLayer & { readonly layer: Layer } {
     const dropped = this.#makeRoom(width * height * 4);
     const layer = Layer.empty(this.#device, width, height);
+    const isOpen = image === this.#image && this.#source !== undefined;
+    const source = isOpen ? (this.#source as Layer) : layerOf(this.#device, image);
     this.#enlarging ??= new ViewPipeline(this.#device, "rgba8unorm", "enlarge_main");
     for (const { texture, x, y } of layer.tiles) {
       this.#enlarging.draw(texture, {
@@ -72,15 +86,41 @@ export class LayerStore {
         mode: "single",
       });
     }
-    const id = this.#nextId++;
+    if (!isOpen) source.destroy();
+    const id = this.#archive.newId();
     this.#results.set(id, layer);
+    this.#begun.add(id);
     return { id, layer, dropped };
+  }
+
+  /** All parts of a result are there. */
+  finish(id: number): void {
+    this.#begun.delete(id);
+  }
+
+  /** The pixels of a result that had made room. */
+  restore(id: number, image: ImageData): void {
+    if (this.#results.has(id)) return;
+    this.#makeRoom(image.data.byteLength);
+    this.#results.set(id, layerOf(this.#device, image));
   }
 
   /** Frees a result. */
   drop(id: number): void {
+    this.#begun.delete(id);
     this.#results.get(id)?.destroy();
     this.#results.delete(id);
+  }
+
+  /** Says what the stage shows. */
+  see(layers: readonly LayerId[]): void {
+    this.#seen = layers;
+    for (const id of layers) {
+      const layer = id === "bicubic" ? undefined : this.#results.get(id);
+      if (id === "bicubic" || !layer) continue;
+      this.#results.delete(id);
+      this.#results.set(id, layer);
+    }
   }
 
   /** Undefined where there is no such thing (any more). */
@@ -88,18 +128,28 @@ export class LayerStore {
     return id === "bicubic" ? (this.#enlarged ?? this.#source) : this.#results.get(id);
   }
 
+  /** Drops results that are not seen; first those that can come back. */
   #makeRoom(byteLength: number): readonly number[] {
     const sizes = [...this.#results].map(([id, layer]) => [id, layer.byteLength] as const);
     let bytes = byteLength + sizes.reduce((sum, [, size]) => sum + size, 0);
     let count = sizes.length + 1;
-    const dropped: number[] = [];
-    for (const [id, size] of sizes) {
+    const isFile = ([id]: readonly [number, number]): boolean => this.#archive.has(id);
+    const free = sizes.filter(([id]) => !this.#seen.includes(id) && !this.#begun.has(id));
+    const gone: number[] = [];
+    const inOrder = [...free.filter(isFile), ...free.filter((one) => !isFile(one))];
+    for (const [id, size] of inOrder) {
       if (count <= MAX_RESULTS && bytes <= MAX_RESULT_BYTES) break;
       this.drop(id);
-      dropped.push(id);
+      if (!this.#archive.has(id)) gone.push(id);
       bytes -= size;
       count--;
     }
-    return dropped;
+    return gone;
   }
+}
+
+function layerOf(device: GPUDevice, { width, height, data }: ImageData): Layer {
+  const layer = Layer.empty(device, width, height);
+  layer.write(device.queue, { x: 0, y: 0, width, height, data });
+  return layer;
 }

@@ -30,20 +30,6 @@ function embeddedFiles(url: string): ModelSource {
   };
 }
 
-export function modelName(choice: ModelChoice): string {
-  switch (choice.kind) {
-    case "embedded":
-      return "rcod-tiny";
-    case "folder":
-    case "directory":
-      return choice.name;
-    case "url":
-      return choice.url.replace(/\/+$/, "").split("/").at(-1) ?? choice.url;
-    default:
-      return choice satisfies never;
-  }
-}
-
 export function describeDevice({ caps }: Gpu): DeviceInfo {
   const names = [caps.description, caps.device, `${caps.vendor} ${caps.architecture}`];
   return {

@@ -5,11 +5,13 @@ import type { Upscaled } from "./upscale.ts";
 export function resultInfo({
   upscaled: { report, ...place },
   settings,
+  model,
   timesteps,
   totalMs,
 }: {
   readonly upscaled: Upscaled;
   readonly settings: UpscaleSettings;
+  readonly model: string;
   readonly timesteps: { readonly fidelity: number; readonly realism: number };
   readonly totalMs: number;
 }): ResultInfo {
@@ -18,6 +20,7 @@ export function resultInfo({
   return {
     ...place,
     settings,
+    model,
     realism: Math.min(1, Math.max(0, (timestep - timesteps.fidelity) / span)),
     timestep,
     predictedMetric: predictedMetric ?? null,

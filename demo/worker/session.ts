@@ -1,23 +1,29 @@
+/** The worker's state: one device, one model, the open picture, results. */
 import type { Gpu, Progress, RcodModel } from "rcod-webgpu";
 import { loadModel, requestGpu } from "rcod-webgpu";
+import { modelKey, modelName } from "../model-key.ts";
 import type {
   DeviceInfo,
   Estimate,
   ImageInfo,
   ModelChoice,
   ModelInfo,
+  PictureSource,
   Precision,
   ResultBegun,
+  ResultFiles,
   ResultInfo,
   SaveOptions,
   UpscaleSettings,
 } from "../protocol.ts";
-/** The worker's state: one device, one model, one picture, the last results. */
-import type { DecodedImage } from "./decode-image.ts";
+import { decodeImage, decodePixels } from "./decode-image.ts";
+import type { Layer } from "./layer.ts";
 import { LayerStore } from "./layers.ts";
-import { describeDevice, modelName, modelSource } from "./model-choice.ts";
+import { describeDevice, modelSource } from "./model-choice.ts";
+import { ResultArchive } from "./result-archive.ts";
 import { resultInfo } from "./result-info.ts";
 import { layerToBlob } from "./save.ts";
+import { thumbnailOf } from "./thumbnail.ts";
 import { upscaleImage, upscaleOptions } from "./upscale.ts";
 import { Viewer } from "./viewer.ts";
 
@@ -53,13 +59,17 @@ interface RunContext {
 }
 
 export class Session {
-  readonly view = new Viewer();
+  readonly view = new Viewer((id) => void this.#bringBack(id));
   readonly #events: SessionEvents;
+  readonly #archive = new ResultArchive();
+  /** Results that are being decoded. */
+  readonly #coming = new Map<number, Promise<void>>();
   #gpu: Gpu | undefined;
   #layers: LayerStore | undefined;
   #model: RcodModel | undefined;
+  #modelKey = "";
   /** The same object for every run: the engine keeps the encoding of the last image by identity. */
-  #image: ImageData | undefined;
+  #open: { readonly key: string; readonly image: ImageData } | undefined;
 
   constructor(events: SessionEvents) {
     this.#events = events;
@@ -77,10 +87,10 @@ export class Session {
   }
 
   get image(): ImageData | undefined {
-    return this.#image;
+    return this.#open?.image;
   }
 
-  /** A device, in place of the present one. Pictures stay, models and results go. */
+  /** A device, in place of the present one. Pictures stay, and results that are files; models go. */
   async start({
     withoutFeatures = [],
   }: {
@@ -91,8 +101,8 @@ export class Session {
     this.#gpu?.destroy();
     const gpu = await requestAgain(() => requestGpu({ withoutFeatures }), this.#gpu !== undefined);
     this.#gpu = gpu;
-    this.#layers = new LayerStore(gpu.device);
-    if (this.#image) this.#layers.setSource(this.#image);
+    this.#layers = new LayerStore(gpu.device, this.#archive);
+    if (this.image) this.#layers.setSource(this.image);
     this.view.setDevice(gpu.device, this.#layers);
     void this.#reportLoss(gpu);
     return describeDevice(gpu);
@@ -109,9 +119,10 @@ export class Session {
     const startedAt = performance.now();
     const model = await loadModel(modelSource(choice), { gpu, precision, ...context });
     this.#model = model;
-    if (this.#image) this.#layers?.setSource(this.#image);
+    this.#modelKey = modelKey(choice, model.precision);
     return {
       name: modelName(choice),
+      key: this.#modelKey,
       upscale: model.configs.rcod.upscale,
       precision: model.precision,
       supportsAuto: model.supportsAuto,
@@ -120,8 +131,10 @@ export class Session {
     };
   }
 
-  setImage({ image, notes }: DecodedImage): ImageInfo {
-    this.#image = image;
+  async openImage({ key, blob, cut }: PictureSource, signal: AbortSignal): Promise<ImageInfo> {
+    const { image, notes } = await decodeImage(blob, cut ?? undefined);
+    signal.throwIfAborted(); // a later picture may be open by now
+    this.#open = { key, image };
     this.#layers?.setSource(image);
     this.view.redraw();
     return { width: image.width, height: image.height, notes };
@@ -129,7 +142,7 @@ export class Session {
 
   /** What an upscale of the picture would take; null before a model is loaded. */
   async estimate(settings: UpscaleSettings): Promise<Estimate | null> {
-    const [model, image] = [this.#model, this.#image];
+    const [model, image] = [this.#model, this.image];
     if (!model || !image) return null;
     const { width, height } = image;
     const { regions, timeMs, firstRunMs, peakBytes, advice } = await model.estimate({
@@ -140,14 +153,19 @@ export class Session {
     return { regions, timeMs: firstRunMs ?? timeMs ?? null, peakBytes, advice };
   }
 
+  /** Upscales a picture, which need not be the open one. */
   async upscale(
+    source: PictureSource,
     settings: UpscaleSettings,
     context: RunContext,
     onBegin: (begun: ResultBegun) => void,
   ): Promise<ResultInfo> {
-    const [model, image, layers] = [this.#model, this.#image, this.#layers];
-    if (!model) throw new Error("internal: upscale before loadModel");
-    if (!image || !layers) throw new Error("internal: upscale before openImage");
+    const [model, layers, key] = [this.#model, this.#layers, this.#modelKey];
+    if (!model || !layers) throw new Error("internal: upscale before loadModel");
+    const isOpen = this.#open?.key === source.key;
+    const image = isOpen
+      ? (this.image as ImageData)
+      : (await decodeImage(source.blob, source.cut ?? undefined)).image;
     const startedAt = performance.now();
     const onPart = (): void => this.view.redraw();
     const run = { model, image, layers, settings, ...context, onBegin, onPart };
@@ -155,19 +173,69 @@ export class Session {
     this.view.redraw();
     const { timesteps } = model.configs.rcod;
     const totalMs = performance.now() - startedAt;
-    return resultInfo({ upscaled, settings, timesteps, totalMs });
+    return resultInfo({ upscaled, settings, model: key, timesteps, totalMs });
   }
 
-  save({ result, ...options }: SaveOptions): Promise<Blob> {
-    const layer = this.#layers?.layer(result);
+  async save({ result, ...options }: SaveOptions): Promise<Blob> {
+    const file = options.type === "image/png" && this.#archive.file(result);
+    return file || layerToBlob(this.gpu.device, await this.#layer(result), options);
+  }
+
+  async keepResult(id: number): Promise<ResultFiles> {
+    const known = this.#archive.file(id);
+    const layer = known ? undefined : await this.#layer(id);
+    const file =
+      known ?? (await layerToBlob(this.gpu.device, layer as Layer, { type: "image/png" }));
+    this.#archive.add(id, file);
+    return { file, thumbnail: (await thumbnailOf(file)).blob };
+  }
+
+  restoreResults(files: readonly (readonly [id: number, file: Blob])[]): void {
+    for (const [id, file] of files) this.#archive.add(id, file);
+    this.view.redraw();
+  }
+
+  forgetResults(ids: readonly number[]): void {
+    for (const id of ids) {
+      this.#archive.forget(id);
+      this.#layers?.drop(id);
+    }
+    this.view.redraw();
+  }
+
+  async #layer(id: number): Promise<Layer> {
+    if (!this.#layers?.layer(id)) await this.#bringBack(id);
+    const layer = this.#layers?.layer(id);
     if (!layer) throw new Error("image: this result is gone. Upscale again");
-    return layerToBlob(this.gpu.device, layer, options);
+    return layer;
+  }
+
+  /** A result whose textures had made room. */
+  #bringBack(id: number): Promise<void> {
+    const file = this.#archive.file(id);
+    if (!file) return Promise.resolve();
+    const coming =
+      this.#coming.get(id) ?? this.#decode(id, file).finally(() => this.#coming.delete(id));
+    this.#coming.set(id, coming);
+    return coming;
+  }
+
+  async #decode(id: number, file: Blob): Promise<void> {
+    const image = await decodePixels(file).catch(() => null);
+    if (image === null) {
+      // Deleted under the browser: the picture stays bicubic.
+      this.#archive.forget(id);
+      return;
+    }
+    this.#layers?.restore(id, image);
+    this.view.redraw();
   }
 
   async #reportLoss(gpu: Gpu): Promise<void> {
     const { reason, message } = await gpu.device.lost;
     if (this.#gpu !== gpu) return; // replaced on purpose
     this.view.setDevice(undefined, undefined);
+    this.#layers = undefined;
     this.#model = undefined;
     this.#events.onDeviceLost(reason, message);
   }

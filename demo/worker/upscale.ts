@@ -54,9 +54,9 @@ async function inTexture(
   width: number,
   height: number,
 ): Promise<Upscaled> {
-  const enlarged = !layers.hasEnlarged(width, height);
+  const enlarged = layers.needsEnlarged(image, width, height);
   const result = await model.upscale(image, { ...options, output: "texture", enlarged });
-  if (result.enlarged) layers.setEnlarged(result.enlarged);
+  if (result.enlarged) layers.setEnlarged(image, result.enlarged);
   const { id, dropped } = layers.add(Layer.of(result.texture));
   return { id, dropped, width, height, report: result };
 }
@@ -67,7 +67,7 @@ async function inParts(
   width: number,
   height: number,
 ): Promise<Upscaled> {
-  const { id, layer, dropped } = layers.begin(width, height);
+  const { id, layer, dropped } = layers.begin(image, width, height);
   onBegin({ id, width, height, dropped });
   try {
     const report = await model.upscale(readerOf(image), {
@@ -80,6 +80,7 @@ async function inParts(
         onPart();
       },
     });
+    layers.finish(id);
     return { id, dropped, width, height, report };
   } catch (error) {
     layers.drop(id);

@@ -25,8 +25,14 @@ export class Viewer {
   #layers: LayerStore | undefined;
   #pipeline: ViewPipeline | undefined;
   #view: ViewState | undefined;
+  /** Asks for a result whose textures are not on the device; who brings it draws again. */
+  readonly #onMissing: (id: number) => void;
   #isDirty = false;
   #isDrawing = false;
+
+  constructor(onMissing: (id: number) => void) {
+    this.#onMissing = onMissing;
+  }
 
   /**
    * Takes a canvas that has no context yet.
@@ -91,6 +97,10 @@ export class Viewer {
     if (!device || !target || !pipeline || !view || !layers || !source) return;
     const { canvasWidth: width, canvasHeight: height, mode } = view;
     if (width < 1 || height < 1) return;
+    layers.see([view.left, view.right]);
+    for (const id of [view.left, view.right]) {
+      if (id !== "bicubic" && !layers.layer(id)) this.#onMissing(id);
+    }
     const { canvas } = target;
     if (canvas.width !== width) canvas.width = width;
     if (canvas.height !== height) canvas.height = height;
