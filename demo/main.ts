@@ -2,6 +2,9 @@
 import { createApp } from "./app.ts";
 import type { App } from "./app.ts";
 import { WorkerClient } from "./client.ts";
+import { followSettings } from "./library/address.ts";
+import { acceptPictures } from "./library/drop.ts";
+import { showNotices } from "./library/notice.ts";
 import { keepOffline } from "./offline.ts";
 import type { CanvasMode } from "./protocol.ts";
 import { fromHash } from "./settings.ts";
@@ -47,6 +50,9 @@ function start(container: HTMLElement): void {
     app.change({ ...fromHash(location.hash), photo });
   });
   showDevice(app);
+  showNotices(app);
+  acceptPictures(app);
+  followSettings(app.store);
   showTabs(container, TABS, app);
   app.start().catch((error: unknown) => {
     showUnsupported(container, "adapter", error instanceof Error ? error.message : String(error));

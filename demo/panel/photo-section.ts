@@ -1,8 +1,8 @@
 /** Which picture is open, how large it becomes, and what to do when that takes long. */
 import type { App, OpenImage } from "../app.ts";
 import { expectedMs } from "../estimate.ts";
+import { chooseFiles } from "../library/choose-files.ts";
 import { isSavable, resultSize } from "../request.ts";
-import { choosePhoto } from "../stage/open-photo.ts";
 import type { Stage } from "../stage/stage.ts";
 import { button, h } from "../ui/dom.ts";
 import { duration, pixels } from "../ui/format.ts";
@@ -52,7 +52,7 @@ export function createPhotoSection(app: App, stage: Stage): HTMLElement {
     "section",
     { class: "panel-section photo" },
     h("div", { class: "photo-text" }, name, size, notes),
-    button({ class: "button is-quiet" }, () => choosePhoto(app), "Replace"),
+    button({ class: "button is-quiet" }, () => chooseFiles(app), "Open…"),
     advice,
   );
 }

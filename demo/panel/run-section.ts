@@ -2,6 +2,7 @@
 import type { Stage } from "rcod-webgpu";
 import type { App, AppState, Activity } from "../app.ts";
 import { expectedMs } from "../estimate.ts";
+import { resultOfWishes } from "../library/match.ts";
 import { isSavable, scaleOf } from "../request.ts";
 import { button, h } from "../ui/dom.ts";
 import { bytes, duration, timeLeft } from "../ui/format.ts";
@@ -35,23 +36,28 @@ export function createRunSection(app: App): HTMLElement {
   );
 
   app.store.subscribe((state) => {
-    const { activity, image, results, isDeviceLost } = state;
+    const { activity, image, isDeviceLost } = state;
     idle.hidden = activity !== null;
     busy.hidden = activity === null;
     start.disabled = image === null || isDeviceLost || !isSavable(state);
-    const last = results.at(-1);
-    const isAgain = last?.settings.scale === scaleOf(state);
-    start.textContent = isAgain ? "Upscale again" : `Upscale ×${scaleOf(state)}`;
-    start.classList.toggle("is-primary", !isAgain);
-    // Of a picture as a whole another run keeps much: it takes less than this.
-    expected.textContent = isAgain && last?.regions === 1 ? "" : expectation(state);
-    if (activity) showActivity(activity);
+    // Nothing is computed twice: the press shows what is there.
+    const isMade = image !== null && resultOfWishes(state) !== undefined;
+    start.textContent = isMade ? "Show this result" : `Upscale ×${scaleOf(state)}`;
+    start.classList.toggle("is-primary", !isMade);
+    expected.textContent = isMade
+      ? "It is there already. Another setting makes another one."
+      : expectation(state);
+    if (activity) showActivity(activity, state);
   });
 
-  function showActivity({ kind, progress }: Activity): void {
+  function showActivity(
+    { kind, progress, picture }: Activity,
+    { image, pictures }: AppState,
+  ): void {
     const stage = progress?.stage;
-    stageName.textContent =
-      kind === "image" ? "Opening the picture" : stage ? STAGE_NAMES[stage] : "Starting";
+    const what = kind === "image" ? "Opening the picture" : stage ? STAGE_NAMES[stage] : "Starting";
+    const other = pictures.find(({ id }) => id === picture && id !== image?.id);
+    stageName.textContent = other && kind === "upscale" ? `${other.name}: ${what}` : what;
     if (!progress) {
       bar.removeAttribute("value");
       left.textContent = "";

@@ -1,8 +1,10 @@
-/** The result as a file, on the clipboard, or as a link with the settings. */
+/** Results as files, on the clipboard, or as a link with the settings. */
 import type { App } from "../app.ts";
-import type { SaveOptions } from "../protocol.ts";
+import { resultFileName } from "../library/names.ts";
+import type { ResultInfo, SaveOptions } from "../protocol.ts";
 import { toHash } from "../settings.ts";
 import type { CompareState } from "../stage/compare-state.ts";
+import { layerName } from "../stage/compare-state.ts";
 import type { Store } from "../store.ts";
 import { ICONS, button, h, icon, select } from "../ui/dom.ts";
 
@@ -17,6 +19,7 @@ const QUALITY = 0.92;
 export function createSaveSection(app: App, compare: Store<CompareState>): HTMLElement {
   let type: SaveOptions["type"] = "image/png";
   const status = h("p", { class: "hint", role: "status" });
+  const which = h("p", { class: "hint" });
   const tell = async (work: () => Promise<string>): Promise<void> => {
     try {
       status.textContent = await work();
@@ -24,8 +27,10 @@ export function createSaveSection(app: App, compare: Store<CompareState>): HTMLE
       status.textContent = error instanceof Error ? error.message : String(error);
     }
   };
-  const encode = (chosen: SaveOptions["type"]): Promise<Blob> =>
-    app.call("save", { result: shownResult(app, compare), type: chosen, quality: QUALITY });
+  const encode = (chosen: SaveOptions["type"]): Promise<Blob> => {
+    const result = savedResult(app, compare)?.id ?? 0;
+    return app.call("save", { result, type: chosen, quality: QUALITY });
+  };
 
   const action = (
     glyph: string,
@@ -34,9 +39,10 @@ export function createSaveSection(app: App, compare: Store<CompareState>): HTMLE
   ): HTMLButtonElement =>
     button({ class: "button is-grown" }, () => void tell(work), icon(glyph), label);
   const save = action(ICONS.download, "Save", async () => {
-    const name = fileName(app, shownResult(app, compare), type);
-    const blob = await encode(type);
-    download(blob, name);
+    const result = savedResult(app, compare);
+    if (!result) throw new Error("There is no result yet. Upscale first");
+    const name = resultFileName(app.store.get().image?.name ?? "", result.settings, type);
+    download(await encode(type), name);
     return `Saved as ${name}`;
   });
   const copy = action(ICONS.copy, "Copy", async () => {
@@ -44,14 +50,32 @@ export function createSaveSection(app: App, compare: Store<CompareState>): HTMLE
       throw new Error("This browser cannot copy pictures. Save it instead");
     }
     // A promise in the item: Safari allows the clipboard only within the click.
-    await navigator.clipboard.write([new ClipboardItem({ "image/png": encode("image/png") })]);
+    const item = new ClipboardItem({ "image/png": encode("image/png") });
+    await navigator.clipboard.write([item]).catch(() => {
+      throw new Error("The browser did not let the page copy. Save the picture instead");
+    });
     return "Picture copied";
   });
   const link = action(ICONS.link, "Link", async () => {
     const address = `${location.href.split("#")[0] ?? ""}#${toHash(app.store.get().settings)}`;
-    await navigator.clipboard.writeText(address);
+    await navigator.clipboard.writeText(address).catch(() => {
+      throw new Error(
+        "The browser did not let the page copy. Copy the address of the page instead",
+      );
+    });
     return "Link to these settings copied";
   });
+  const zip = action(ICONS.download, "", async () => {
+    // Most visitors never need it.
+    const { zipResults } = await import("../library/zip.ts");
+    const progress = (done: number, count: number): void => {
+      status.textContent = `Packing ${done + 1} of ${count}`;
+    };
+    const { blob, name, count } = await zipResults(app, { type, quality: QUALITY }, progress);
+    download(blob, name);
+    return `${count} pictures saved in ${name}`;
+  });
+  zip.id = "save-all";
   const format = select(TYPES, type, (chosen) => {
     type = chosen;
   });
@@ -60,30 +84,46 @@ export function createSaveSection(app: App, compare: Store<CompareState>): HTMLE
     "section",
     { class: "panel-section", id: "save" },
     h("h2", {}, "Keep it"),
+    which,
     h("div", { class: "row" }, save, format),
     h("div", { class: "row" }, copy, link),
+    h("div", { class: "row" }, zip),
     status,
   );
-  app.store.subscribe(({ results }, before) => {
-    element.hidden = results.length === 0;
+  const update = (): void => {
+    const { results, pictures } = app.store.get();
+    const count = pictures.reduce((sum, picture) => sum + picture.results.length, 0);
+    element.hidden = count === 0;
+    for (const one of [save, copy]) one.disabled = results.length === 0;
+    zip.hidden = count < 2;
+    zip.lastChild?.replaceWith(`Save all ${count} as ZIP`);
+    which.textContent = whatIsSaved(app, compare);
+  };
+  compare.subscribe(update);
+  app.store.subscribe(({ results, pictures }, before) => {
     if (results !== before.results) status.textContent = "";
+    if (results !== before.results || pictures !== before.pictures) update();
   });
   return element;
 }
 
-/** The result on the right, or the newest where none is shown, or one that is not finished. */
-function shownResult(app: App, compare: Store<CompareState>): number {
+/** The result on the right; the newest where the original is shown there, or one that is not finished. */
+function savedResult(app: App, compare: Store<CompareState>): ResultInfo | undefined {
   const { right } = compare.get();
   const { results } = app.store.get();
-  return (results.find(({ id }) => id === right) ?? results.at(-1))?.id ?? 0;
+  return results.find(({ id }) => id === right) ?? results.at(-1);
 }
 
-function fileName(app: App, result: number, type: SaveOptions["type"]): string {
-  const { image, results } = app.store.get();
-  const scale = results.find(({ id }) => id === result)?.settings.scale ?? "";
-  const stem = (image?.name ?? "picture").replace(/\.\w{2,4}$/, "");
-  const suffix = type === "image/jpeg" ? "jpg" : type.slice("image/".length);
-  return `${stem}-x${scale}.${suffix}`;
+/** Says so where what is saved is not what is shown. */
+function whatIsSaved(app: App, compare: Store<CompareState>): string {
+  const { right } = compare.get();
+  const saved = savedResult(app, compare);
+  if (!saved) return "This part of the picture has no result yet.";
+  if (saved.id === right) return "";
+  const name = layerName(saved.id, app.store.get().results);
+  return right === "bicubic"
+    ? `The original is shown on the right. This saves the result: ${name}.`
+    : `The result on the right is not finished. This saves the one before: ${name}.`;
 }
 
 function download(blob: Blob, name: string): void {

@@ -1,8 +1,9 @@
 /** What a first visitor sees: a place to drop a photo, and photos to try. */
 import photos from "virtual:files/photos";
 import type { App } from "../app.ts";
+import { chooseFiles } from "../library/choose-files.ts";
 import { ICONS, button, h, icon } from "../ui/dom.ts";
-import { choosePhoto, openBundled } from "./open-photo.ts";
+import { openBundled } from "./open-photo.ts";
 
 export function createEmpty(app: App): HTMLElement {
   const samples = photos.map((name) =>
@@ -22,7 +23,7 @@ export function createEmpty(app: App): HTMLElement {
       h("span", { class: "empty-mark", "aria-hidden": "true" }, icon(ICONS.image)),
       h("h2", {}, "Enlarge a photo four times"),
       h("p", { class: "lead" }, "Drop a picture here, paste it, or choose one."),
-      button({ class: "button is-primary" }, () => choosePhoto(app), "Choose a photo…"),
+      button({ class: "button is-primary" }, () => chooseFiles(app), "Choose a photo…"),
       h("p", { class: "or" }, samples.length > 1 ? "or try one of these" : "or try this one"),
       h("div", { class: "samples" }, ...samples),
       h(

@@ -1,14 +1,18 @@
 /** The main view: the picture at left, what can be done with it at right. */
 import type { App } from "../app.ts";
 import { followEstimates, recordEstimates } from "../estimate.ts";
+import { createStrip } from "../library/strip.ts";
 import { announceTo } from "../panel/announcer.ts";
+import { createKeptSection } from "../panel/kept-section.ts";
 import { createMaskSection } from "../panel/mask-section.ts";
 import { createModelSection } from "../panel/model-section.ts";
 import { createMoreSection } from "../panel/more-section.ts";
 import { createPhotoSection } from "../panel/photo-section.ts";
 import { createProblemCard } from "../panel/problem-card.ts";
+import { createQueueSection } from "../panel/queue-section.ts";
 import { createRealismSection } from "../panel/realism-section.ts";
 import { rerunOnChange } from "../panel/rerun.ts";
+import { createResultsSection } from "../panel/results-section.ts";
 import { createRunSection } from "../panel/run-section.ts";
 import { createSaveSection } from "../panel/save-section.ts";
 import { createSizeSection } from "../panel/size-section.ts";
@@ -17,7 +21,7 @@ import { createCompareState } from "../stage/compare-state.ts";
 import { createEmpty } from "../stage/empty.ts";
 import { flickerWhenChosen } from "../stage/flicker.ts";
 import { MaskPainter } from "../stage/mask-painter.ts";
-import { acceptPhotos, openBundled } from "../stage/open-photo.ts";
+import { openBundled } from "../stage/open-photo.ts";
 import { createStage } from "../stage/stage.ts";
 import { createToolbar } from "../stage/toolbar.ts";
 import { h } from "../ui/dom.ts";
@@ -33,11 +37,14 @@ export function mount(container: HTMLElement, app: App): void {
     createRealismSection(app),
     createSizeSection(app),
     createRunSection(app),
+    createQueueSection(app),
+    createResultsSection(app, compare),
     createMaskSection(app, painter),
     createSaveSection(app, compare),
     createTimingsSection(app),
     createModelSection(app),
     createMoreSection(app),
+    createKeptSection(app),
   );
   const studio = h(
     "div",
@@ -49,19 +56,26 @@ export function mount(container: HTMLElement, app: App): void {
       createEmpty(app),
       createProblemCard(app),
       createToolbar(app, compare, stage),
+      createStrip(app),
     ),
     panel,
   );
   container.append(studio);
   app.store.subscribe(({ image }) => studio.classList.toggle("is-empty", image === null));
 
-  acceptPhotos(app, container);
   flickerWhenChosen(app, compare);
   rerunOnChange(app);
   recordEstimates(app);
   followEstimates(app);
   const announcer = document.querySelector<HTMLElement>("#announcer");
   if (announcer) announceTo(announcer, app);
-  const { photo } = app.store.get().settings;
-  if (photo !== null) void openBundled(app, photo);
+  void openLinkedPhoto(app);
+}
+
+/** The bundled photo that the address names, unless an earlier visit left it open. */
+async function openLinkedPhoto(app: App): Promise<void> {
+  await app.restored;
+  const { settings, image } = app.store.get();
+  const { photo } = settings;
+  if (photo !== null && photo !== image?.name) await openBundled(app, photo);
 }

@@ -76,6 +76,7 @@ export const ICONS = {
   flicker: "M4 7h10l-2.5-2.5M16 13H6l2.5 2.5",
   difference: "M12.5 10a5 5 0 1 1-10 0 5 5 0 0 1 10 0zM17.5 10a5 5 0 1 1-10 0 5 5 0 0 1 10 0z",
   single: "M3 4h14v12H3zM3 13l4-4 4 4 2-2 4 4",
+  cross: "M5.5 5.5l9 9M14.5 5.5l-9 9",
   plus: "M10 4v12M4 10h12",
   minus: "M4 10h12",
   fit: "M3 7V3h4M17 7V3h-4M3 13v4h4M17 13v4h-4",
