@@ -9,7 +9,13 @@ const REST_MS = 400;
 
 export function followSettings(store: Store<AppState>): void {
   let timer: ReturnType<typeof setTimeout> | undefined;
-  store.subscribe(({ settings }, before) => {
+  store.subscribe(({ settings, image }, before) => {
+    const { photo } = settings;
+    if (image && image !== before.image && photo !== null && photo !== image.name) {
+      // The address would open a picture that was left.
+      store.set({ settings: { ...settings, photo: null } });
+      return;
+    }
     if (settings === before.settings) return;
     clearTimeout(timer);
     timer = setTimeout(() => {

@@ -1,4 +1,4 @@
-/** A sentence at the foot of the window, over every view: what was left out, what is not kept. */
+/** A sentence at the head of the window, over every view: what was left out, what is not kept. */
 import type { App } from "../app.ts";
 import { ICONS, button, h, icon } from "../ui/dom.ts";
 

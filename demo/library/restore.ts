@@ -92,7 +92,10 @@ async function show(
   });
   setPictures(store, [...restored, ...store.get().pictures]);
   const open = restored.find(({ id }) => id === page?.open) ?? restored.find(({ size }) => size);
-  if (open && store.get().image === null) await opener.open(open.id);
+  const { image, settings } = store.get();
+  // A link to a bundled photo opens that one.
+  const isLinked = settings.photo !== null && settings.photo !== open?.name;
+  if (open && image === null && !isLinked) await opener.open(open.id);
   opener.drawThumbnails(restored.filter(({ status }) => status !== "failed").map(({ id }) => id));
 }
 

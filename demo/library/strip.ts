@@ -1,9 +1,9 @@
 /** The queue as a row of thumbnails under the stage, once there is more than one picture. */
 import type { App, AppState } from "../app.ts";
-import { createBlobImage } from "../ui/blob-image.ts";
 import { ICONS, button, h, icon } from "../ui/dom.ts";
 import type { ItemView } from "../ui/keyed-list.ts";
 import { createKeyedList } from "../ui/keyed-list.ts";
+import { createThumbnail } from "../ui/thumbnail.ts";
 import { chooseFiles } from "./choose-files.ts";
 import type { Picture } from "./picture.ts";
 import { freshResults } from "./picture.ts";
@@ -42,7 +42,7 @@ export function createStrip(app: App): HTMLElement {
 }
 
 function createItem(app: App, id: string): ItemView<Picture> {
-  const thumbnail = createBlobImage("strip-thumbnail");
+  const thumbnail = createThumbnail("strip-thumbnail");
   const name = h("span", { class: "strip-name" });
   const status = h("span", { class: "strip-status" });
   const bar = h("span", { class: "strip-bar", "aria-hidden": "true" });
@@ -100,7 +100,7 @@ function statusOf(
       return { text: isKept === false ? "Waiting, not kept" : "Waiting", fraction: null };
     case "done": {
       const count = freshResults(picture).length;
-      const done = count > 1 ? `Done, ${count} results` : "Done";
+      const done = count > 1 ? `${count} results` : "Done";
       return { text: isKept === false ? `${done}, not kept` : done, fraction: null };
     }
     default:

@@ -37,8 +37,8 @@ function hintFor(state: AppState): string {
   const { isQueueRunning, pictures } = state;
   if (!isQueueRunning) return "";
   const left = picturesToRun(state).length;
-  const done = pictures.filter(({ status }) => status === "done").length;
+  const count = pictures.filter(({ status }) => status !== "failed").length;
   return left > 1
-    ? `${done} of ${pictures.length} done. Cancel pauses the others.`
-    : `The last of ${pictures.length}.`;
+    ? `${count - left} of ${count} done. Cancel pauses the others.`
+    : `The last of ${count}.`;
 }

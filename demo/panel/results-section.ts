@@ -6,10 +6,10 @@ import { pictureById } from "../library/pictures.ts";
 import type { CompareState } from "../stage/compare-state.ts";
 import { layerName } from "../stage/compare-state.ts";
 import type { Store } from "../store.ts";
-import { createBlobImage } from "../ui/blob-image.ts";
 import { ICONS, button, h, icon } from "../ui/dom.ts";
 import type { ItemView } from "../ui/keyed-list.ts";
 import { createKeyedList } from "../ui/keyed-list.ts";
+import { createThumbnail } from "../ui/thumbnail.ts";
 
 interface Shown {
   readonly result: PictureResult;
@@ -53,7 +53,7 @@ export function createResultsSection(app: App, compare: Store<CompareState>): HT
 }
 
 function createItem(app: App, compare: Store<CompareState>, id: number): ItemView<Shown> {
-  const thumbnail = createBlobImage("result-thumbnail");
+  const thumbnail = createThumbnail("result-thumbnail");
   const name = h("span", { class: "result-name" });
   const mark = h("span", { class: "result-mark" });
   const open = button(

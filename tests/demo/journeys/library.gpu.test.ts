@@ -263,6 +263,9 @@ describe.skipIf(browser === null)("a visit with several photos", () => {
     await page.click(".result-item.is-stale .result-open");
     await page.waitForFunction(() => rcodDemo?.store.get().results.length === 1);
     expect(await textOf(page, ".photo-size")).toContain("48 × 48");
+    await expect
+      .poll(async () => psnr((await shownPixels(page)).data, stage.data), { timeout: PATIENCE_MS })
+      .toBe(Infinity);
   });
 
   it("says in a second tab that this one keeps", async () => {
