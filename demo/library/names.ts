@@ -18,10 +18,10 @@ export function resultFileName(
   return `${parts.join("-")}.${type === "image/jpeg" ? "jpg" : type.slice("image/".length)}`;
 }
 
-/** The same names, but none twice: on disks that ignore case, too. */
-export function uniqueNames(names: readonly string[]): readonly string[] {
+/** Gives each name once, with a number where it was given before: on disks that ignore case, too. */
+export function createUniqueNames(): (name: string) => string {
   const taken = new Set<string>();
-  return names.map((name) => {
+  return (name) => {
     const dot = name.lastIndexOf(".");
     let free = name;
     for (let i = 2; taken.has(free.toLowerCase()); i++) {
@@ -29,7 +29,7 @@ export function uniqueNames(names: readonly string[]): readonly string[] {
     }
     taken.add(free.toLowerCase());
     return free;
-  });
+  };
 }
 
 /** Without its ending, and without what file systems refuse. */

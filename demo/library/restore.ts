@@ -1,7 +1,7 @@
 /** Brings back what an earlier visit left, and keeps what this one makes. */
 import type { AppState } from "../app-state.ts";
 import type { WorkerClient } from "../client.ts";
-import { hasSettings } from "../settings.ts";
+import { DEFAULT_SETTINGS, hasSettings } from "../settings.ts";
 import type { Store } from "../store.ts";
 import { keepLibrary } from "./keeper.ts";
 import type { Opener } from "./open.ts";
@@ -58,8 +58,9 @@ async function show(
 ): Promise<void> {
   if (page && !hasSettings(address)) {
     const { modelChoice } = store.get();
-    // What was opened meanwhile has its own photo, or none.
-    store.set({ settings: page.settings, modelChoice: page.modelChoice ?? modelChoice });
+    // An older page knew fewer settings.
+    const settings = { ...DEFAULT_SETTINGS, ...page.settings };
+    store.set({ settings, modelChoice: page.modelChoice ?? modelChoice });
   }
   if (results.length > 0) {
     const files = results.map(({ record, file }) => [record.id, file] as const);

@@ -1,6 +1,7 @@
 /** The queue as a row of thumbnails under the stage, once there is more than one picture. */
 import type { App, AppState } from "../app.ts";
 import { ICONS, button, h, icon } from "../ui/dom.ts";
+import { buttonBeside } from "../ui/focus.ts";
 import type { ItemView } from "../ui/keyed-list.ts";
 import { createKeyedList } from "../ui/keyed-list.ts";
 import { createThumbnail } from "../ui/thumbnail.ts";
@@ -55,7 +56,10 @@ function createItem(app: App, id: string): ItemView<Picture> {
   );
   const remove = button(
     { class: "strip-remove" },
-    () => void app.removePicture(id),
+    () => {
+      const next = buttonBeside(element);
+      void app.removePicture(id).then(() => next?.focus());
+    },
     icon(ICONS.cross),
   );
   const element = h("li", { class: "strip-item" }, open, remove);

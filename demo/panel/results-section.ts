@@ -7,6 +7,7 @@ import type { CompareState } from "../stage/compare-state.ts";
 import { layerName } from "../stage/compare-state.ts";
 import type { Store } from "../store.ts";
 import { ICONS, button, h, icon } from "../ui/dom.ts";
+import { buttonBeside } from "../ui/focus.ts";
 import type { ItemView } from "../ui/keyed-list.ts";
 import { createKeyedList } from "../ui/keyed-list.ts";
 import { createThumbnail } from "../ui/thumbnail.ts";
@@ -63,7 +64,15 @@ function createItem(app: App, compare: Store<CompareState>, id: number): ItemVie
     name,
     mark,
   );
-  const remove = button({ class: "result-remove" }, () => app.removeResult(id), icon(ICONS.cross));
+  const remove = button(
+    { class: "result-remove" },
+    () => {
+      const next = buttonBeside(element);
+      app.removeResult(id);
+      next?.focus();
+    },
+    icon(ICONS.cross),
+  );
   const element = h("li", { class: "result-item" }, open, remove);
   return {
     element,

@@ -1,5 +1,6 @@
 /** Results as files, on the clipboard, or as a link with the settings. */
 import type { App } from "../app.ts";
+import { listed } from "../library/listed.ts";
 import { resultFileName } from "../library/names.ts";
 import type { ResultInfo, SaveOptions } from "../protocol.ts";
 import { toHash } from "../settings.ts";
@@ -71,9 +72,14 @@ export function createSaveSection(app: App, compare: Store<CompareState>): HTMLE
     const progress = (done: number, count: number): void => {
       status.textContent = `Packing ${done + 1} of ${count}`;
     };
-    const { blob, name, count } = await zipResults(app, { type, quality: QUALITY }, progress);
+    const { blob, name, count, missing } = await zipResults(
+      app,
+      { type, quality: QUALITY },
+      progress,
+    );
     download(blob, name);
-    return `${count} pictures saved in ${name}`;
+    const saved = `${count} pictures saved in ${name}`;
+    return missing.length === 0 ? saved : `${saved}; not there any more: ${listed(missing)}`;
   });
   zip.id = "save-all";
   const format = select(TYPES, type, (chosen) => {

@@ -8,6 +8,7 @@ import { launchUsable } from "../../../bench/chromium.ts";
 import type { Picture } from "../../../demo/library/picture.ts";
 import type { FileServer } from "../../browser/file-server.ts";
 import { startFileServer } from "../../browser/file-server.ts";
+import { seriousFindings } from "../axe.ts";
 import type { DemoPage } from "../support.ts";
 import {
   PATIENCE_MS,
@@ -160,6 +161,12 @@ describe.skipIf(browser === null)("a visit with several photos", () => {
     first = await savedPixels(page, 1);
   });
 
+  it("has no serious accessibility finding with a queue, in both themes", async () => {
+    expect(await seriousFindings(page)).toEqual([]);
+    await page.click("#theme");
+    expect(await seriousFindings(page)).toEqual([]);
+  });
+
   it("shows the result that is there in place of computing it again", async () => {
     expect(await textOf(page, "#upscale")).toBe("Show this result");
     await page.evaluate(() => document.querySelector<HTMLElement>("#upscale")?.click());
@@ -268,6 +275,15 @@ describe.skipIf(browser === null)("a visit with several photos", () => {
       .toBe(Infinity);
   });
 
+  it("removes a picture with its results, and focus goes to the one beside", async () => {
+    const remove = await page.$('.strip-remove[aria-label="Remove late.png"]');
+    await remove?.focus();
+    await page.keyboard.press("Enter");
+    await page.waitForFunction(() => rcodDemo?.store.get().pictures.length === 3);
+    await page.waitForFunction(() => document.activeElement?.textContent?.startsWith("right.png"));
+    expect(await textOf(page, ".photo-name")).toBe("left.png"); // which stays open
+  });
+
   it("says in a second tab that this one keeps", async () => {
     const other = await openDemo(page.browserContext(), `${server.address}/demo/?debug&canvas=2d`);
     expect(await pictures(other.page)).toEqual([]);
@@ -291,7 +307,7 @@ describe.skipIf(browser === null)("a visit with several photos", () => {
     await page.reload();
     await page.evaluate(() => rcodDemo?.restored);
     expect(await pictures(page)).toEqual([]);
-    expect(await isHidden(page, ".empty")).toBe(false);
+    await page.waitForSelector(".empty:not([hidden])");
     const counts = await page.evaluate(async () => {
       const database = await new Promise<IDBDatabase>((resolve, reject) => {
         const request = indexedDB.open("rcod-library");

@@ -7,7 +7,7 @@ import {
   skippedNote,
   sortFiles,
 } from "../../../demo/library/intake.ts";
-import { resultFileName, uniqueNames } from "../../../demo/library/names.ts";
+import { createUniqueNames, resultFileName } from "../../../demo/library/names.ts";
 import { DEFAULT_SETTINGS, hasSettings } from "../../../demo/settings.ts";
 import { UPSCALE } from "./support.ts";
 
@@ -35,7 +35,7 @@ describe("the name of a result", () => {
   });
 
   it("is there once, also where case does not count", () => {
-    expect(uniqueNames(["a.png", "A.png", "a.png", "a-2.png"])).toEqual([
+    expect(["a.png", "A.png", "a.png", "a-2.png"].map(createUniqueNames())).toEqual([
       "a.png",
       "A-2.png",
       "a-3.png",

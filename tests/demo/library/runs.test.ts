@@ -82,10 +82,13 @@ describe("a queue", () => {
   });
 
   it("ends where all would fail", async () => {
-    const b = bench([picture("a"), picture("b")], () => {
+    const tried: string[] = [];
+    const b = bench([picture("a"), picture("b")], (name) => {
+      tried.push(name);
       throw new WorkerError({ name: "WeightsError", message: "cut short" });
     });
     await b.runs.upscaleAll();
+    expect(tried).toEqual(["a"]);
     expect(statuses(b)).toEqual(["waiting", "waiting"]);
     expect(b.store.get().problem?.remedy).toBe("reload-model");
   });
