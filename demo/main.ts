@@ -3,7 +3,7 @@ import { createApp } from "./app.ts";
 import type { App } from "./app.ts";
 import { WorkerClient } from "./client.ts";
 import { followSettings } from "./library/address.ts";
-import { acceptPictures } from "./library/drop.ts";
+import { acceptPictures, refuseDrops } from "./library/drop.ts";
 import { showNotices } from "./library/notice.ts";
 import { keepOffline } from "./offline.ts";
 import type { CanvasMode } from "./protocol.ts";
@@ -27,7 +27,10 @@ followTheme();
 keepOffline();
 
 if ("gpu" in navigator && typeof OffscreenCanvas === "function") start(views);
-else showUnsupported(views, "gpu" in navigator ? "offscreen-canvas" : "webgpu");
+else {
+  refuseDrops();
+  showUnsupported(views, "gpu" in navigator ? "offscreen-canvas" : "webgpu");
+}
 
 function start(container: HTMLElement): void {
   const worker = new Worker(new URL("./worker/main.ts", import.meta.url), { type: "module" });

@@ -38,6 +38,16 @@ export function acceptPictures(app: App): void {
   });
 }
 
+/** Where nothing can be opened: a file that is dropped must not take the page away all the same. */
+export function refuseDrops(): void {
+  for (const name of ["dragover", "drop"] as const) {
+    addEventListener(name, (event) => {
+      event.preventDefault();
+      if (event.dataTransfer) event.dataTransfer.dropEffect = "none";
+    });
+  }
+}
+
 /** Adds the pictures among files and says what was left out. */
 export async function take(app: App, coming: Promise<readonly File[]>): Promise<void> {
   const files = await coming.catch(() => []);

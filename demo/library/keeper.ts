@@ -76,7 +76,7 @@ export function keepLibrary(
     const key = pictureKey(id);
     const known = records.get(id);
     const order = known?.order ?? nextOrder++;
-    const problem = picture.size === null ? picture.problem : null;
+    const problem = lastingProblem(picture);
     const byteLength = blob.size;
     const record = { id, name, modified, cut, size, thumbnail, problem, order, byteLength };
     const isWritten = await attempt(key, "picture", byteLength, known !== undefined, () =>
@@ -223,12 +223,17 @@ function pageOf({ settings, modelChoice, image }: AppState): PageRecord {
 const isSamePage = (a: PageRecord, b: PageRecord): boolean =>
   a.settings === b.settings && a.modelChoice === b.modelChoice && a.open === b.open;
 
+/** That a file cannot be read is so on the next visit, too. */
+const lastingProblem = ({ size, problem }: Picture): Picture["problem"] =>
+  size === null ? problem : null;
+
 function isSameRecord(picture: Picture, record: PictureRecord | undefined): boolean {
   return (
     record !== undefined &&
     record.cut === picture.cut &&
     record.size === picture.size &&
     record.thumbnail === picture.thumbnail &&
+    record.problem === lastingProblem(picture) &&
     record.name === picture.name
   );
 }

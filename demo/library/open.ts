@@ -111,6 +111,24 @@ export function createOpener(
     for (const id of ids) thumbnails = thumbnails.then(() => drawThumbnail(id));
   };
 
+  /** Opens the first of these that can be read; what cannot be read and came alone is not worth a place. */
+  async function openFirst(pictures: readonly Picture[], isAlone: boolean): Promise<void> {
+    let problem: Problem | "superseded" | null = null;
+    for (const picture of pictures) {
+      problem = await open(picture, picture.cut);
+      if (problem === null || problem === "superseded") return;
+      if (isAlone) drop(picture.id);
+      else patchPicture(store, picture.id, { status: "failed", problem });
+    }
+    store.set({ problem });
+  }
+
+  const drop = (id: string): void =>
+    setPictures(
+      store,
+      store.get().pictures.filter((picture) => picture.id !== id),
+    );
+
   const append = (added: readonly Picture[]): void =>
     setPictures(store, [...store.get().pictures, ...added]);
 
@@ -121,13 +139,7 @@ export function createOpener(
       if (!known) append([picture]);
       const problem = await open(picture, normalCut(cut, picture.size));
       if (problem !== null && problem !== "superseded") {
-        // What cannot be read and came alone is not worth a place.
-        const { pictures } = store.get();
-        if (!known)
-          setPictures(
-            store,
-            pictures.filter(({ id }) => id !== picture.id),
-          );
+        if (!known) drop(picture.id);
         store.set({ problem });
         return;
       }
@@ -144,32 +156,16 @@ export function createOpener(
         else added.push(newPicture(file, name));
       }
       append(added);
-      const isBusy = activity?.kind === "upscale";
-      runs.join(added.map(({ id }) => id));
-      if (isBusy) {
-        const names = added.map(({ name }) => name);
-        if (names.length > 0) store.set({ notice: `${listed(names)} added to the queue.` });
-        drawThumbnails(added.map(({ id }) => id));
-        return;
+      const ids = added.map(({ id }) => id);
+      runs.join(ids);
+      // A run under way keeps the stage; a file that is there already is only looked at.
+      if (activity?.kind === "upscale" && added.length > 0) {
+        const text = `Added: ${listed(added.map(({ name }) => name))}.`;
+        store.set({ notice: [store.get().notice, text].filter((part) => part).join(" ") });
+      } else {
+        await openFirst([...added, ...known], files.length === 1 && added.length === 1);
       }
-      let problem: Problem | "superseded" | null = null;
-      for (const picture of [...added, ...known]) {
-        problem = await open(picture, picture.cut);
-        if (problem === null || problem === "superseded") break;
-        if (files.length === 1) {
-          const { pictures: now } = store.get();
-          if (added.length === 1)
-            setPictures(
-              store,
-              now.filter(({ id }) => id !== picture.id),
-            );
-          store.set({ problem });
-          return;
-        }
-        patchPicture(store, picture.id, { status: "failed", problem });
-      }
-      if (problem !== null && problem !== "superseded") store.set({ problem });
-      drawThumbnails(added.map(({ id }) => id));
+      drawThumbnails(ids);
     },
     async open(id, cut) {
       const picture = pictureById(store.get(), id);

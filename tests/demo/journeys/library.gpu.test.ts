@@ -334,6 +334,38 @@ describe.skipIf(browser === null)("a visit with several photos", () => {
   });
 });
 
+describe.skipIf(browser === null)("a visit that leaves nothing", () => {
+  it("says so in one sentence where the browser keeps nothing", async () => {
+    const context = await browser!.createBrowserContext();
+    const { page, problems } = await openDemo(context, "about:blank");
+    await page.evaluateOnNewDocument(() => {
+      IDBFactory.prototype.open = () => {
+        throw new DOMException("not here", "SecurityError");
+      };
+    });
+    await page.goto(`${server.address}/demo/?debug&canvas=2d`);
+    await page.evaluate(() => rcodDemo?.restored);
+    expect(await isHidden(page, ".notice")).toBe(true); // there is nothing to lose yet
+    await drop(page, "main", [await part("a.png", 20, 16)]);
+    await page.waitForFunction(() => rcodDemo?.store.get().image?.name === "a.png");
+    expect(await textOf(page, ".notice")).toMatch(/keeps nothing of this visit/);
+    expect(await problems()).toEqual([]);
+    await context.close();
+  });
+
+  it("is not left by a drop where there is no WebGPU", async () => {
+    const context = await browser!.createBrowserContext();
+    const { page } = await openDemo(context, "about:blank");
+    await page.evaluateOnNewDocument(() => {
+      Reflect.deleteProperty(Navigator.prototype, "gpu");
+    });
+    await page.goto(`${server.address}/demo/`);
+    await page.waitForSelector("#unsupported");
+    expect(await drop(page, ".bar", [await part("a.png", 20, 16)])).toBe(false);
+    await context.close();
+  });
+});
+
 declare global {
   /** What the page made to be saved. */
   var archive: Blob | undefined;
