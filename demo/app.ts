@@ -172,8 +172,9 @@ export function createApp(client: WorkerClient, { settings, isDebug, canvas }: A
     },
     deviceLost(message) {
       interrupted = runs.interrupt();
-      // What had not become a file yet went with the device.
+      const isLost = store.get().pictures.some(({ results }) => results.some(({ file }) => !file));
       changeResults(store, (result) => (result.file ? result : null));
+      if (isLost) store.set({ notice: "A result that was in no file yet went with the GPU." });
       store.set({ isDeviceLost: true, device: null, model: null });
       const isYoung = performance.now() - startedAt < CANVAS_LOSS_MS;
       if (store.get().canvasMode === "webgpu" && isYoung) {
