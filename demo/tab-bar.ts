@@ -1,7 +1,7 @@
 /** Tabs as WAI-ARIA has them: arrows move, each view is loaded when first opened. */
 import type { App } from "./app.ts";
 import type { TabEntry } from "./tab.ts";
-import { h } from "./ui/dom.ts";
+import { button, h } from "./ui/dom.ts";
 
 export function showTabs(container: HTMLElement, entries: readonly TabEntry[], app: App): void {
   const list = document.querySelector<HTMLElement>(".tabs");
@@ -44,7 +44,17 @@ export function showTabs(container: HTMLElement, entries: readonly TabEntry[], a
       () => {
         item.isMounted = false;
         item.view.replaceChildren(
-          h("p", { class: "plain-notice" }, "This view could not be loaded. Open it again."),
+          h(
+            "div",
+            { class: "plain-notice" },
+            // A browser remembers a module that failed, and a server may have a new version.
+            h(
+              "p",
+              {},
+              "This view could not be loaded. Check the connection, then load the page again.",
+            ),
+            button({ class: "button" }, () => location.reload(), "Load the page again"),
+          ),
         );
       },
     );

@@ -42,6 +42,8 @@ export interface FileServer {
   mount(name: string, files: FileSet | null): void;
   /** Asked before every answer; null: no faults. */
   fault: ((path: string, range: ServedRequest["range"]) => Fault | null) | null;
+  /** What every answer says of caches; at first that they must ask again. */
+  cacheControl: string;
   /** While true every connection is dropped, as from a server that is down. */
   isDown: boolean;
   close(): Promise<void>;
@@ -61,7 +63,11 @@ const TYPES: Readonly<Record<string, string>> = {
 export async function startFileServer(): Promise<FileServer> {
   const mounts = new Map<string, FileSet>();
   const requests: ServedRequest[] = [];
-  const state = { isDown: false, fault: null as FileServer["fault"] };
+  const state = {
+    isDown: false,
+    fault: null as FileServer["fault"],
+    cacheControl: "no-cache",
+  };
 
   const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     if (state.isDown) {
@@ -104,7 +110,7 @@ export async function startFileServer(): Promise<FileServer> {
         ...(range &&
           !fault.ignoreRange && { "Content-Range": `bytes ${start}-${end - 1}/${total}` }),
         ...(!fault.anonymous && { ETag: await etagOf(file) }),
-        "Cache-Control": "no-cache",
+        "Cache-Control": state.cacheControl,
       });
       if (request.method === "HEAD") {
         response.end();
@@ -143,6 +149,12 @@ export async function startFileServer(): Promise<FileServer> {
     },
     set fault(fault) {
       state.fault = fault;
+    },
+    get cacheControl() {
+      return state.cacheControl;
+    },
+    set cacheControl(cacheControl) {
+      state.cacheControl = cacheControl;
     },
     get isDown() {
       return state.isDown;

@@ -19,8 +19,11 @@ declare global {
   var rcodDemo: App | undefined;
 }
 
-/** Builds the page as `npm run build:demo` does, into a temporary folder that goes with the process. */
-export async function builtDemo(): Promise<FileSet> {
+/**
+ * Builds the page as `npm run build:demo` does, into a temporary folder that goes with the process. `version` makes
+ * another one of it.
+ */
+export async function builtDemo(version?: string): Promise<FileSet> {
   const outDir = await mkdtemp(join(tmpdir(), "rcod-demo-"));
   process.once("exit", () => void rm(outDir, { recursive: true, force: true }));
   // The test runner's would make a development build.
@@ -30,6 +33,7 @@ export async function builtDemo(): Promise<FileSet> {
     await build({
       configFile: join(ROOT, "demo", "vite.config.ts"),
       logLevel: "error",
+      ...(version !== undefined && { define: { __VERSION__: JSON.stringify(version) } }),
       build: { outDir, emptyOutDir: true },
     });
   } finally {
