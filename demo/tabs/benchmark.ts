@@ -1,5 +1,6 @@
 /** The kernel suite on this GPU: every kernel checked, then timed, and shown under the roofline of the same run. */
 import type { CaseRecord, KernelSuiteSettings } from "rcod-webgpu/bench";
+import { CASES, QUICK_CASES } from "rcod-webgpu/bench";
 import type { App } from "../app.ts";
 import { dataTable, markdownTable, textTable } from "../ui/data-table.ts";
 import { field, h, select } from "../ui/dom.ts";
@@ -14,12 +15,18 @@ import { compilersSection } from "./benchmark/compilers.ts";
 import type { BenchmarkArgs, BenchmarkRecord } from "./benchmark/record.ts";
 import { rooflineDrawing, seriesOf } from "./benchmark/roofline-plot.ts";
 import { COLUMNS, hasFailed, variantRows } from "./benchmark/table.ts";
+import type { Example } from "./example/example.ts";
+import { exampleLine, expectedTime, loadExample } from "./example/example.ts";
 
 interface Shown {
   readonly settings: KernelSuiteSettings;
   readonly adapter: string;
   readonly cases: readonly CaseRecord[];
   readonly date: string;
+  /** The browser, as it names itself. */
+  readonly runtime: string;
+  /** Null for results of this device. */
+  readonly exampleLine: HTMLElement | null;
 }
 
 export function mount(container: HTMLElement, app: App): void {
@@ -40,12 +47,15 @@ export function mount(container: HTMLElement, app: App): void {
   );
   let shown: Shown | null = null;
   let record: BenchmarkRecord | null = null;
+  let example: Example<BenchmarkRecord> | null = null;
+  const cost = h("p", { class: "hint" });
 
   const show = (next: Shown): void => {
     shown = next;
     const { settings, cases, adapter } = next;
     results.hidden = false;
     results.replaceChildren(
+      ...(next.exampleLine ? [next.exampleLine] : []),
       h("h3", {}, `${adapter}, ${settings.dtype}`),
       legend(cases),
       plot.element,
@@ -70,9 +80,9 @@ export function mount(container: HTMLElement, app: App): void {
 
   const heading = (): string => {
     if (!shown) return "";
-    const { adapter, settings, date } = shown;
+    const { adapter, settings, date, runtime, exampleLine: line } = shown;
     const { copyGbps, fmaGflops } = settings.roofline;
-    return `rcod ${__VERSION__}, ${adapter}, ${settings.dtype}, ${date}\n${navigator.userAgent}\nroofline in this run: copy ${rate(copyGbps)} GB/s, f32 multiply-add ${rate(fmaGflops)} GFLOP/s; clock ${settings.clock}`;
+    return `${line ? "Example: " : ""}rcod ${__VERSION__}, ${adapter}, ${settings.dtype}, ${date}\n${runtime}\nroofline in this run: copy ${rate(copyGbps)} GB/s, f32 multiply-add ${rate(fmaGflops)} GFLOP/s; clock ${settings.clock}`;
   };
   const table = () => ({ columns: COLUMNS, rows: variantRows(shown?.cases ?? []) });
   const actions = reportActions({
@@ -85,7 +95,6 @@ export function mount(container: HTMLElement, app: App): void {
   });
 
   const run = async ({ signal, progress }: Run): Promise<string> => {
-    record = null;
     const startedAt = performance.now();
     let total = 1;
     const args = { ...choice, filter: filter.value.trim() };
@@ -95,9 +104,12 @@ export function mount(container: HTMLElement, app: App): void {
       args,
       (update) => {
         if (update.kind === "start") {
+          record = null;
           ({ total } = update);
           const { settings, adapter } = update;
-          show({ settings, adapter, cases: [], date: new Date().toISOString() });
+          const date = new Date().toISOString();
+          const runtime = navigator.userAgent;
+          show({ settings, adapter, cases: [], date, runtime, exampleLine: null });
         } else if (shown) {
           show({ ...shown, cases: [...shown.cases, update.record] });
           const done = shown.cases.length;
@@ -111,6 +123,30 @@ export function mount(container: HTMLElement, app: App): void {
     const { failed, cases } = record;
     return `${cases.length} ${cases.length === 1 ? "case" : "cases"} in ${duration(performance.now() - startedAt)}, ${failed === 0 ? "all computed right" : `${failed} computed wrong`}`;
   };
+
+  const showCost = (): void => {
+    const isQuick = choice.suite === "quick";
+    const { device } = app.store.get();
+    const time = example ? expectedTime(example.durationMs, example, device) : "";
+    const more = isQuick
+      ? ""
+      : `That is for the quick suite; the full one has ${CASES.length} cases.`;
+    cost.textContent = `Nothing to download. ${time} ${time && more}`;
+  };
+  app.store.subscribe(({ device }, before) => {
+    if (device !== before.device) showCost();
+  });
+  showCost();
+  const showExample = async (): Promise<void> => {
+    example = await loadExample<BenchmarkRecord>("benchmark");
+    showCost();
+    if (example === null || shown !== null) return;
+    const { device: adapter, runtime } = example;
+    ({ record } = example);
+    const { cases, date } = record;
+    show({ settings: record, adapter, cases, date, runtime, exampleLine: exampleLine(example) });
+  };
+  void showExample();
 
   container.append(
     h(
@@ -129,11 +165,14 @@ export function mount(container: HTMLElement, app: App): void {
           "Suite",
           select(
             [
-              ["quick", "Quick: 9 cases"],
-              ["full", "Full: every shape of the full model"],
+              ["quick", `Quick: ${QUICK_CASES.length} cases`],
+              ["full", `Full: ${CASES.length} cases, every shape of the full model`],
             ],
             choice.suite,
-            (suite) => (choice.suite = suite),
+            (suite) => {
+              choice.suite = suite;
+              showCost();
+            },
           ),
         ),
         field(
@@ -150,7 +189,8 @@ export function mount(container: HTMLElement, app: App): void {
         ),
         field("Only cases with", filter),
       ),
-      runPanel(app, "Run benchmark", run).element,
+      cost,
+      runPanel(app, "Run here", run).element,
       results,
       compilersSection(),
     ),

@@ -12,7 +12,12 @@ export interface RunPanel {
   readonly element: HTMLElement;
   /** As if the button had been pressed; does nothing while a run is under way. */
   readonly start: (work?: (run: Run) => Promise<string>) => void;
+  /** Puts a sentence where runs tell how they ended. */
+  readonly say: (text: string) => void;
 }
+
+/** One sentence a view is enough: buttons beside the main one only have it as their title. */
+const BLOCKED = "Your picture is being worked on: wait for it, or cancel it on the Upscale tab.";
 
 /** `work` gives the sentence that remains at the end. Only one run at a time, and none beside an upscale. */
 export function runPanel(
@@ -29,6 +34,7 @@ export function runPanel(
     hidden: true,
   });
   const status = h("p", { class: "run-status", role: "status" });
+  const obstacle = h("p", { class: "hint", hidden: true }, BLOCKED);
   const start = button(
     { class: isMain ? "button is-primary" : "button" },
     () => panel.start(),
@@ -41,10 +47,14 @@ export function runPanel(
       "div",
       { class: "run-panel" },
       h("div", { class: "button-row" }, start, cancel, bar),
+      obstacle,
       status,
     ),
     start(what = work) {
       if (controller === null && app.store.get().activity === null) void run(what);
+    },
+    say(text) {
+      status.textContent = text;
     },
   };
 
@@ -52,16 +62,19 @@ export function runPanel(
     const own = new AbortController();
     controller = own;
     showRunning(true);
+    let end = "";
     try {
-      status.textContent = await what({
+      end = await what({
         signal: own.signal,
         progress(fraction, text) {
+          // Too many to be read out, one after another.
+          status.setAttribute("aria-live", "off");
           bar.value = fraction;
           status.textContent = text;
         },
       });
     } catch (error) {
-      status.textContent = own.signal.aborted
+      end = own.signal.aborted
         ? "Cancelled"
         : error instanceof Error
           ? error.message
@@ -69,6 +82,8 @@ export function runPanel(
     } finally {
       controller = null;
       showRunning(false);
+      status.setAttribute("aria-live", "polite");
+      panel.say(end);
     }
   };
 
@@ -78,13 +93,17 @@ export function runPanel(
     cancel.hidden = !isRunning;
     bar.hidden = !isRunning;
     bar.removeAttribute("value"); // moves without an end until the first progress
-    if (isRunning) status.textContent = "Starting";
-    if (hadFocus) (isRunning ? cancel : start).focus();
+    if (isRunning) panel.say("Starting");
+    // What was pressed may go with the results of the run before.
+    if (isRunning) cancel.focus();
+    else if (hadFocus) start.focus();
   };
 
   app.store.subscribe(({ activity }) => {
-    start.disabled = activity !== null;
-    start.title = activity === null ? "" : "Wait for the picture";
+    const isBlocked = activity !== null && controller === null;
+    start.disabled = isBlocked;
+    start.title = isBlocked ? BLOCKED : "";
+    obstacle.hidden = !isBlocked || !isMain;
   });
   return panel;
 }

@@ -1,0 +1,60 @@
+/** Recorded runs: a report is full at first sight, and says what a run here takes. */
+import type { DeviceInfo } from "../../protocol.ts";
+import { h } from "../../ui/dom.ts";
+import { timeLeft } from "../../ui/format.ts";
+import { unpack } from "./packed.ts";
+
+/** A run that was recorded by `record-examples.ts`. */
+export interface Example<T> {
+  /** The adapter, and what it is. */
+  readonly device: string;
+  readonly date: string;
+  /** The browser, as it names itself. */
+  readonly runtime: string;
+  readonly durationMs: number;
+  readonly record: T;
+}
+
+/** Null where it cannot be had: the report then begins empty. */
+export async function loadExample<T>(tab: string): Promise<Example<T> | null> {
+  try {
+    const response = await fetch(new URL(`examples/${tab}.json`, document.baseURI));
+    if (!response.ok) return null;
+    const stored = (await response.json()) as Example<string>;
+    return { ...stored, record: (await unpack(stored.record)) as T };
+  } catch {
+    return null; // offline, before the page was kept
+  }
+}
+
+/** Says above a report that it is not of this device. */
+export function exampleLine({ device, date }: Example<unknown>): HTMLElement {
+  return h(
+    "p",
+    { class: "example-line" },
+    h("strong", {}, "Example"),
+    ` Recorded on ${device}, ${longDate(date)}. “Run here” puts your own in its place.`,
+  );
+}
+
+/** What `ms` of a recorded run let expect here; nothing before the device is known. `detail` says more of the example. */
+export function expectedTime(
+  ms: number,
+  { device }: Pick<Example<unknown>, "device">,
+  here: DeviceInfo | null,
+  detail = "",
+): string {
+  if (here === null) return "";
+  return here.isSoftware
+    ? `A run takes ${timeLeft(ms)} on a processor like that of the example${detail}.`
+    : `The example${detail} took ${timeLeft(ms)} on ${device}; a GPU takes less.`;
+}
+
+function longDate(date: string): string {
+  return new Date(date).toLocaleDateString("en-GB", {
+    day: "numeric",
+    month: "long",
+    year: "numeric",
+    timeZone: "UTC",
+  });
+}
