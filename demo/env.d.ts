@@ -7,15 +7,11 @@ interface ImportMeta {
   readonly env: { readonly DEV: boolean };
 }
 
-/** Sorted names of a copied folder (build/copied-folders.ts). */
+/** Sorted names of a copied folder, and bytes by name (build/copied-folders.ts). */
 declare module "virtual:files/*" {
   const names: readonly string[];
   export default names;
-}
-
-declare module "virtual:files/goldens" {
-  const names: readonly string[];
-  export default names;
+  export const sizes: Readonly<Record<string, number>>;
 }
 
 declare module "*.css";

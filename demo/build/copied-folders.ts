@@ -1,6 +1,6 @@
 /** Folders outside the demo that the page needs as files: copied when built, served from their place in development. */
 import { createReadStream, existsSync } from "node:fs";
-import { readFile, readdir } from "node:fs/promises";
+import { readFile, readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Plugin } from "vite";
 
@@ -12,7 +12,7 @@ export interface CopiedFolder {
   readonly names: RegExp;
 }
 
-/** `import photos from "virtual:files/photos"`: the sorted names of a copied folder. */
+/** `import photos, { sizes } from "virtual:files/photos"`: the sorted names of a copied folder, and bytes by name. */
 const VIRTUAL = "virtual:files/";
 
 /** The lists of names as modules; workers, which are built on their own, need this plugin too. */
@@ -22,7 +22,13 @@ export function fileLists(folders: readonly CopiedFolder[]): Plugin {
     resolveId: (id) => (id.startsWith(VIRTUAL) ? `\0${id}` : null),
     async load(id) {
       const folder = folders.find(({ to }) => id === `\0${VIRTUAL}${to}`);
-      return folder ? `export default ${JSON.stringify(await namesOf(folder))};` : null;
+      if (!folder) return null;
+      const names = await namesOf(folder);
+      const sizes = names.map(async (name) => [name, (await stat(join(folder.from, name))).size]);
+      return [
+        `export default ${JSON.stringify(names)};`,
+        `export const sizes = ${JSON.stringify(Object.fromEntries(await Promise.all(sizes)))};`,
+      ].join("\n");
     },
   };
 }

@@ -1,27 +1,36 @@
 /** Stored results of PyTorch against what this GPU computes, case by case. */
-import goldens from "virtual:files/goldens";
+import goldens, { sizes } from "virtual:files/goldens";
 import type { App } from "../app.ts";
-import { markdownTable, textTable } from "../ui/data-table.ts";
 import { field, h, select } from "../ui/dom.ts";
-import { percent } from "../ui/format-rate.ts";
-import { duration } from "../ui/format.ts";
-import { reportActions } from "../ui/report-actions.ts";
+import { bytes, duration } from "../ui/format.ts";
 import type { Run } from "../ui/run-panel.ts";
 import { runPanel } from "../ui/run-panel.ts";
 import { callWithUpdates } from "../updates.ts";
-import { FileSection } from "./verify/file-section.ts";
+import type { Example } from "./example/example.ts";
+import { exampleLine, expectedTime, loadExample } from "./example/example.ts";
+import { dropField } from "./verify/drop-field.ts";
 import type { Group } from "./verify/golden-files.ts";
-import { GROUP_TITLES, groupOf, inOrder } from "./verify/golden-files.ts";
+import { groupOf, inOrder } from "./verify/golden-files.ts";
 import type {
   GoldenSource,
   PrecisionResult,
+  VerifyJob,
+  VerifyOutcome,
   VerifyPrecision,
   VerifyUpdate,
 } from "./verify/outcome.ts";
-import { columnsOf, outputRows, summarize } from "./verify/rows.ts";
+import { notRun } from "./verify/outcome.ts";
+import type { ShownOutcome } from "./verify/report.ts";
+import { VerifyReport } from "./verify/report.ts";
 
 type Which = Exclude<Group, "yours"> | "all";
 type Precisions = VerifyPrecision | "both";
+
+const PRECISIONS: Readonly<Record<Precisions, readonly VerifyPrecision[]>> = {
+  both: ["f32", "f16"],
+  f32: ["f32"],
+  f16: ["f16"],
+};
 
 /** Bundled files lie beside the page. */
 const BUNDLED: readonly GoldenSource[] = inOrder(goldens).map((name) => ({
@@ -31,126 +40,111 @@ const BUNDLED: readonly GoldenSource[] = inOrder(goldens).map((name) => ({
 
 export function mount(container: HTMLElement, app: App): void {
   const choice: { which: Which; precision: Precisions } = { which: "all", precision: "both" };
-  const verdict = h("p", { class: "verdict-line" });
-  const nearest = h("p", { class: "hint" });
-  const groups = h("div", {});
-  let adapter = "";
-  let date = "";
-  let results: readonly PrecisionResult[] = [];
-  let sections = new Map<string, FileSection>();
-  let isPainted = true;
+  const cost = h("p", { class: "hint" });
+  let example: Example<VerifyOutcome> | null = null;
+  /** What the last run here was asked for, and what it has given. */
+  let asked: readonly VerifyJob[] = [];
+  let given: readonly PrecisionResult[] = [];
 
-  const heading = (): string => {
-    const { passed, total } = summarize(outputRows(results));
-    return `rcod ${__VERSION__} verify, ${adapter}, ${date}\n${navigator.userAgent}\n${passed} of ${total} results right`;
-  };
-  const table = () => {
-    const rows = outputRows(results);
-    const columns = [
-      { label: "file", text: ({ file }: { file: string }) => file },
-      ...columnsOf(rows),
-    ];
-    return { columns, rows };
-  };
-  const report = h(
-    "div",
-    { class: "report-results", hidden: true },
-    verdict,
-    nearest,
-    reportActions({
-      text: () => `${heading()}\n\n${textTable(table())}\n`,
-      markdown: () => `${heading().replaceAll("\n", "  \n")}\n\n${markdownTable(table())}\n`,
-    }),
-    groups,
-  );
+  const jobsOf = (sources: readonly GoldenSource[]): readonly VerifyJob[] =>
+    PRECISIONS[choice.precision].flatMap((precision) =>
+      sources.map((source) => ({ precision, source })),
+    );
+  const chosen = (): readonly VerifyJob[] =>
+    jobsOf(BUNDLED.filter(({ name }) => choice.which === "all" || groupOf(name) === choice.which));
 
-  const paint = (): void => {
-    isPainted = true;
-    report.hidden = results.length === 0;
-    const rows = outputRows(results);
-    const { passed, total, nearest: near } = summarize(rows);
-    const isGood = passed === total;
-    verdict.textContent = isGood
-      ? `All ${total} results are right on ${adapter}`
-      : `${total - passed} of ${total} results are wrong on ${adapter}`;
-    verdict.classList.toggle("failed", !isGood);
-    nearest.textContent = near
-      ? `Nearest to its limit: ${near.name}, at ${percent(near.share)} of what is allowed.`
-      : "";
-    for (const file of new Set(rows.map((row) => row.file))) {
-      section(file).show(rows.filter((row) => row.file === file));
-    }
-  };
-  /** Results may come by the hundred in a second. */
-  const paintSoon = (): void => {
-    if (isPainted) requestAnimationFrame(paint);
-    isPainted = false;
-  };
-  const section = (file: string): FileSection => {
-    const known = sections.get(file);
-    if (known) return known;
-    const made = new FileSection(file);
-    sections.set(file, made);
-    const group = groupOf(file);
-    let place = groups.querySelector(`[data-group="${group}"]`);
-    if (place === null) {
-      place = h("section", { "data-group": group }, h("h3", {}, GROUP_TITLES[group]));
-      groups.append(place);
-    }
-    place.append(made.element);
-    return made;
-  };
-
+  /** Runs `jobs`, beside results that stay. */
   const verify = async (
-    sources: readonly GoldenSource[],
+    jobs: readonly VerifyJob[],
+    kept: readonly PrecisionResult[],
     { signal, progress }: Run,
   ): Promise<string> => {
-    const precisions: readonly VerifyPrecision[] =
-      choice.precision === "both" ? ["f32", "f16"] : [choice.precision];
-    results = [];
-    sections = new Map();
-    groups.replaceChildren();
     const startedAt = performance.now();
+    const results = [...kept];
+    let done = 0;
+    let adapter = "";
+    const shown = (isRunning: boolean): ShownOutcome => ({
+      results,
+      adapter,
+      date: new Date().toISOString(),
+      runtime: navigator.userAgent,
+      files: new Set(asked.map(({ source }) => source.name)).size,
+      isRunning,
+      exampleLine: null,
+    });
     const onUpdate = (update: VerifyUpdate): void => {
       switch (update.kind) {
         case "start":
           ({ adapter } = update);
-          date = new Date().toISOString();
           return;
         case "progress": {
-          const { precision, file, case: name } = update;
-          const done =
-            precisions.indexOf(precision) * sources.length +
-            sources.findIndex((source) => source.name === file);
-          progress(done / (precisions.length * sources.length), `${precision}: ${file}, ${name}`);
+          ({ done } = update);
+          const job = jobs[done];
+          const what = job ? `: ${job.precision}, ${job.source.name} ${update.case}` : "";
+          progress(done / jobs.length, `${done} of ${jobs.length} done${what}`);
           return;
         }
         case "case":
-          results = [...results, update];
-          paintSoon();
+          results.push(update.result);
+          report.update(shown(true));
           return;
         default:
           update satisfies never;
       }
     };
-    const args = { sources, beside: BUNDLED, precisions };
-    const outcome = await callWithUpdates(app, "verify", args, onUpdate, { signal });
-    ({ results, adapter, date } = outcome);
-    paint();
-    return `${new Set(results.map(({ result }) => `${result.file}/${result.case}`)).size} cases in ${duration(performance.now() - startedAt)}`;
+    report.begin(shown(true));
+    try {
+      await callWithUpdates(app, "verify", { jobs, beside: BUNDLED }, onUpdate, { signal });
+    } catch (error) {
+      const reason = signal.aborted ? "Cancelled" : messageOf(error);
+      results.push(...jobs.slice(done).map((job) => notRun(job, reason)));
+      throw error;
+    } finally {
+      given = results;
+      report.update(shown(false));
+    }
+    const cases = new Set(results.map(({ result }) => `${result.file}/${result.case}`));
+    return `${cases.size} cases in ${duration(performance.now() - startedAt)}`;
   };
-  const panel = runPanel(app, "Verify this GPU", (run) =>
-    verify(
-      BUNDLED.filter(({ name }) => choice.which === "all" || groupOf(name) === choice.which),
-      run,
-    ),
-  );
+  const start = (jobs: readonly VerifyJob[], run: Run): Promise<string> => {
+    asked = jobs;
+    return verify(jobs, [], run);
+  };
+  const retry = (run: Run): Promise<string> => {
+    const jobs = asked.filter((job) => given.some((one) => isOf(job, one) && !isCompared(one)));
+    const kept = given.filter((one) => !jobs.some((job) => isOf(job, one)));
+    return verify(jobs, kept, run);
+  };
+  const panel = runPanel(app, "Run here", (run) => start(chosen(), run));
+  const report = new VerifyReport(() => panel.start(retry));
   const own = (files: readonly File[]): void => {
     const sources = files
       .filter(({ name }) => name.endsWith(".safetensors"))
       .map((blob) => ({ name: blob.name, blob }));
-    if (sources.length > 0) panel.start((run) => verify(sources, run));
+    if (sources.length > 0) panel.start((run) => start(jobsOf(sources), run));
+    else if (files.length > 0) panel.say("Golden files end in .safetensors. Choose one of those.");
   };
+
+  const showCost = (): void => {
+    const jobs = chosen();
+    const names = new Set(jobs.map(({ source }) => source.name));
+    const download = [...names].reduce((sum, name) => sum + (sizes[name] ?? 0), 0);
+    const ms = (example?.record.results ?? [])
+      .filter((one) => jobs.some((job) => isOf(job, one)))
+      .reduce((sum, { result }) => sum + result.durationMs, 0);
+    const time = example && ms > 0 ? expectedTime(ms, example, app.store.get().device) : "";
+    cost.textContent = `${names.size} files, ${bytes(download)} to download. ${time}`;
+  };
+  app.store.subscribe(({ device }, before) => {
+    if (device !== before.device) showCost();
+  });
+  showCost();
+  const showExample = async (): Promise<void> => {
+    example = await loadExample<VerifyOutcome>("verify");
+    showCost();
+    if (example && asked.length === 0) report.begin(exampleOutcome(example));
+  };
+  void showExample();
 
   container.append(
     h(
@@ -180,7 +174,10 @@ export function mount(container: HTMLElement, app: App): void {
               ["networks", "Networks"],
             ],
             choice.which,
-            (which) => (choice.which = which),
+            (which) => {
+              choice.which = which;
+              showCost();
+            },
           ),
         ),
         field(
@@ -192,44 +189,41 @@ export function mount(container: HTMLElement, app: App): void {
               ["f16", "16 bits"],
             ],
             choice.precision,
-            (precision) => (choice.precision = precision),
+            (precision) => {
+              choice.precision = precision;
+              showCost();
+            },
           ),
         ),
       ),
+      cost,
       panel.element,
       dropField(own),
-      report,
+      report.element,
     ),
   );
 }
 
-/** A file input that also takes what is dropped on it. */
-function dropField(onFiles: (files: readonly File[]) => void): HTMLElement {
-  const input = h("input", {
-    type: "file",
-    accept: ".safetensors",
-    multiple: true,
-    class: "input",
-  });
-  input.addEventListener("change", () => {
-    onFiles([...(input.files ?? [])]);
-    input.value = "";
-  });
-  const element = h(
-    "div",
-    { class: "drop-field" },
-    field("Or golden files of your own (.safetensors): choose them, or drop them here", input),
-  );
-  element.addEventListener("dragover", (event) => {
-    event.preventDefault();
-    element.classList.add("is-over");
-  });
-  element.addEventListener("dragleave", () => element.classList.remove("is-over"));
-  element.addEventListener("drop", (event) => {
-    event.preventDefault();
-    event.stopPropagation(); // the page opens dropped pictures
-    element.classList.remove("is-over");
-    onFiles([...(event.dataTransfer?.files ?? [])]);
-  });
-  return element;
+function exampleOutcome(example: Example<VerifyOutcome>): ShownOutcome {
+  const { record, device: adapter, runtime } = example;
+  return {
+    ...record,
+    adapter,
+    runtime,
+    files: new Set(record.results.map(({ result }) => result.file)).size,
+    isRunning: false,
+    exampleLine: exampleLine(example),
+  };
+}
+
+function isOf({ precision, source }: VerifyJob, one: PrecisionResult): boolean {
+  return one.precision === precision && one.result.file === source.name;
+}
+
+function isCompared({ result }: PrecisionResult): boolean {
+  return result.outputs.length > 0;
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

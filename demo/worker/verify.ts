@@ -1,39 +1,39 @@
 /** Golden files on a device of its own: a wrong kernel must not take the visitor's picture with it. */
+import type { Gpu } from "rcod-webgpu";
 import { requestGpu } from "rcod-webgpu";
-import type { VerifySource } from "rcod-webgpu/verify";
 import { verifyFiles } from "rcod-webgpu/verify";
-import type { ByteSource } from "rcod-webgpu/weights";
-import { blobSource, bytesSource } from "rcod-webgpu/weights";
-import type { GoldenSource, VerifyArgs, VerifyOutcome } from "../tabs/verify/outcome.ts";
+import type {
+  PrecisionResult,
+  VerifyArgs,
+  VerifyJob,
+  VerifyOutcome,
+} from "../tabs/verify/outcome.ts";
+import { notRun } from "../tabs/verify/outcome.ts";
 import { sender } from "../update-port.ts";
 import { adapterName } from "./adapter-name.ts";
+import { GoldenFiles } from "./golden-files.ts";
 
 export async function verify(
-  { sources, beside, precisions, updates }: VerifyArgs,
+  { jobs, beside, updates }: VerifyArgs,
   signal: AbortSignal,
 ): Promise<VerifyOutcome> {
   const tell = sender(updates);
   const gpu = await requestGpu();
-  const results: VerifyOutcome["results"][number][] = [];
-  const files = sources.map((source) => verifySource(source, signal));
+  const results: PrecisionResult[] = [];
   try {
     const adapter = adapterName(gpu);
     tell({ kind: "start", adapter });
-    for (const precision of precisions) {
-      const running = verifyFiles(gpu, files, {
-        precision,
-        full: true,
-        signal,
-        findFile: async (name) => {
-          const found = beside.find((source) => source.name === name);
-          return found ? open(found, signal) : null;
-        },
-        onProgress: ({ file, case: name }) =>
-          tell({ kind: "progress", precision, file, case: name }),
-      });
-      for await (const result of running) {
-        results.push({ precision, result });
-        tell({ kind: "case", precision, result });
+    const files = new GoldenFiles(signal);
+    for (const [done, job] of jobs.entries()) {
+      tell({ kind: "progress", done, case: "" });
+      if (gpu.lostError) {
+        results.push(notRun(job, "The GPU was lost"));
+        continue;
+      }
+      const onCase = (name: string): void => tell({ kind: "progress", done, case: name });
+      for await (const result of runJob({ gpu, job, beside, files, signal, onCase })) {
+        results.push(result);
+        tell({ kind: "case", result });
       }
     }
     return { adapter, date: new Date().toISOString(), results };
@@ -43,16 +43,33 @@ export async function verify(
   }
 }
 
-function verifySource(source: GoldenSource, signal: AbortSignal): VerifySource {
-  return { name: source.name, source: () => open(source, signal) };
+interface JobRun {
+  readonly gpu: Gpu;
+  readonly job: VerifyJob;
+  readonly beside: VerifyArgs["beside"];
+  readonly files: GoldenFiles;
+  readonly signal: AbortSignal;
+  readonly onCase: (name: string) => void;
 }
 
-/** Files of the page are fetched whole: the largest has 1.7 MB. */
-async function open(source: GoldenSource, signal: AbortSignal): Promise<ByteSource> {
-  const { name } = source;
-  if ("blob" in source) return blobSource(name, source.blob);
-  const response = await fetch(source.url, { signal });
-  if (!response.ok)
-    throw new Error(`verify: ${name} could not be fetched, HTTP ${response.status}`);
-  return bytesSource(name, new Uint8Array(await response.arrayBuffer()));
+async function* runJob(run: JobRun): AsyncGenerator<PrecisionResult, void, void> {
+  const { gpu, job, beside, files, signal, onCase } = run;
+  const { precision, source } = job;
+  const running = verifyFiles(gpu, [{ name: source.name, source: () => files.open(source) }], {
+    precision,
+    full: true,
+    signal,
+    findFile: async (name) => {
+      const found = beside.find((file) => file.name === name);
+      return found ? files.open(found) : null;
+    },
+    onProgress: ({ case: name }) => onCase(name),
+  });
+  for await (const result of running) {
+    const failure = files.takeFailure();
+    const isCompared = result.outputs.length > 0;
+    yield isCompared || failure === null
+      ? { precision, result }
+      : notRun(job, failure, result.case);
+  }
 }

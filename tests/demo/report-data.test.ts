@@ -3,10 +3,13 @@ import { readFile } from "node:fs/promises";
 import { describe, expect, it } from "vitest";
 import type { CompilersRecord } from "../../demo/tabs/benchmark/compilers.ts";
 import { COMPILED_COLUMNS, compiledRows, leastMsOf } from "../../demo/tabs/benchmark/compilers.ts";
+import { LETTERS, pack, unpack } from "../../demo/tabs/example/packed.ts";
 import { peakStep } from "../../demo/tabs/inside/memory.ts";
 import { groupOf, metricGroups } from "../../demo/tabs/inside/metric.ts";
 import { niceTicks } from "../../demo/tabs/inside/timeline.ts";
-import { columnsOf, isWrong, outputRows, summarize } from "../../demo/tabs/verify/rows.ts";
+import { columnsOf, outcomeOf, outputRows, summarize } from "../../demo/tabs/verify/rows.ts";
+import { verdictOf } from "../../demo/tabs/verify/verdict.ts";
+import { sectionInView } from "../../demo/ui/contents.ts";
 import { markdownTable, textTable } from "../../demo/ui/data-table.ts";
 import { milliseconds, percent, rate, scientific } from "../../demo/ui/format-rate.ts";
 import type { NetworkPlan } from "../../src/index.ts";
@@ -40,17 +43,19 @@ describe("rows of a verification", () => {
   ]);
 
   it("put both precisions of an output side by side", () => {
-    expect(rows.map((row) => [row.case, Object.keys(row.cells), isWrong(row)])).toEqual([
-      ["a", ["f32", "f16"], true],
-      ["b", ["f32"], false],
-      ["", ["f32"], true],
+    expect(rows.map((row) => [row.case, Object.keys(row.cells), outcomeOf(row)])).toEqual([
+      ["a", ["f32", "f16"], "wrong"],
+      ["b", ["f32"], "right"],
+      ["", ["f32"], "not run"],
     ]);
   });
 
   it("are counted per precision, and the nearest to its limit is named", () => {
     expect(summarize(rows)).toEqual({
-      passed: 2,
-      total: 4,
+      right: 2,
+      wrong: 1,
+      filesNotRun: ["bad"],
+      reasons: ["no file"],
       nearest: { name: "a y, f16", share: expect.closeTo(3, 9) as number },
     });
   });
@@ -61,7 +66,7 @@ describe("rows of a verification", () => {
       "case  output  f32 error  f32 limit  f16 error  f16 limit  result",
       "a     y          5.0e-6     1.0e-5     3.0e-5     1.0e-5  FAIL in f16: off | somewhere",
       "b     y          2.0e-6     1.0e-5          –          –  pass",
-      "bad   –               –          –          –          –  FAIL in f32: no file",
+      "bad   –               –          –          –          –  not run in f32: no file",
     ]);
     expect(markdownTable(table).split("\n").slice(0, 3)).toEqual([
       "| case | output | f32 error | f32 limit | f16 error | f16 limit | result |",
@@ -69,6 +74,63 @@ describe("rows of a verification", () => {
       "| a | y | 5.0e-6 | 1.0e-5 | 3.0e-5 | 1.0e-5 | FAIL in f16: off \\| somewhere |",
     ]);
   });
+});
+
+describe("the verdict of a verification", () => {
+  const nothing = { right: 0, wrong: 0, filesNotRun: [], reasons: [], nearest: null };
+  const gone = { filesNotRun: ["a", "b"], reasons: ["The server cannot be reached"] };
+  const missing = "Not run, or not all of it: 2 of 17 files. The server cannot be reached.";
+
+  it.each([
+    [{ ...nothing, right: 9 }, "right", "All 9 results are right on X", ""],
+    [{ ...nothing, right: 8, wrong: 1 }, "wrong", "1 of 9 results is wrong on X", ""],
+    [
+      { ...nothing, ...gone, right: 7, wrong: 2 },
+      "wrong",
+      "2 of 9 results are wrong on X",
+      missing,
+    ],
+    [
+      { ...nothing, ...gone, right: 9 },
+      "open",
+      "9 results are right on X, the rest was not run",
+      missing,
+    ],
+    [{ ...nothing, ...gone }, "open", "Nothing was verified", missing],
+  ] as const)("%j", (summary, kind, text, what) => {
+    expect(verdictOf(summary, 17, "X")).toEqual({ kind, text, missing: what });
+  });
+
+  it("names three reasons at most", () => {
+    const reasons = ["a.", "b", "c", "d", "e"];
+    expect(verdictOf({ ...nothing, filesNotRun: ["f"], reasons }, 1, "X").missing).toBe(
+      "Not run, or not all of it: 1 of 1 file. a. b. c, and 2 more reasons.",
+    );
+  });
+});
+
+it("a stored record keeps 64 levels of pictures and floats, and four digits", async () => {
+  const record = {
+    rgba: Uint8ClampedArray.from([0, 1, 130, 254, 255]),
+    captures: { q: Float32Array.from([-2, 0, 0.501, 8]), flat: new Float32Array([3, 3]) },
+    ms: 1.23456789,
+    bytes: 123_456_789,
+    text: null,
+  };
+  const back = (await unpack(await pack(record, LETTERS))) as typeof record;
+  expect([...back.rgba]).toEqual([0, 0, 130, 255, 255]);
+  const half = 10 / 63 / 2 + 1e-6;
+  for (const [i, value] of record.captures.q.entries()) {
+    expect(Math.abs((back.captures.q[i] as number) - value)).toBeLessThanOrEqual(half);
+  }
+  expect(back.captures.flat).toEqual(record.captures.flat);
+  expect([back.ms, back.bytes, back.text]).toEqual([1.235, 123_456_789, null]);
+});
+
+it("the section in view is the last above the reading line, at the end the last", () => {
+  expect(sectionInView([0.5, 2, 3], 4)).toBe(0);
+  expect(sectionInView([-1, 0.3, 0.9], 2)).toBe(1);
+  expect(sectionInView([-1, 0.3, 0.9], 1)).toBe(2);
 });
 
 it("what compilers make of kernels comes as rows, longest first, from the table of the benchmarks", async () => {

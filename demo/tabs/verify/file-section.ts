@@ -2,8 +2,14 @@
 import { dataTable } from "../../ui/data-table.ts";
 import { h } from "../../ui/dom.ts";
 import { titleOf } from "./golden-files.ts";
-import type { OutputRow } from "./rows.ts";
-import { columnsOf, isWrong, summarize } from "./rows.ts";
+import type { Outcome, OutputRow } from "./rows.ts";
+import { columnsOf, outcomeOf, summarize } from "./rows.ts";
+
+const ROW_CLASSES: Readonly<Record<Outcome, string | null>> = {
+  right: null,
+  wrong: "failed",
+  "not run": "muted",
+};
 
 export class FileSection {
   readonly element: HTMLDetailsElement;
@@ -36,17 +42,20 @@ export class FileSection {
       return;
     this.#rows = rows;
     this.#isFilled = false;
-    const { passed, total } = summarize(rows);
-    const isGood = passed === total;
-    this.#state.textContent = isGood ? `✓ ${total}` : `✗ ${total - passed} of ${total}`;
-    this.#state.setAttribute(
-      "aria-label",
-      isGood ? `${total} right` : `${total - passed} of ${total} wrong`,
-    );
+    const { right, wrong, filesNotRun } = summarize(rows);
+    const [sign, words] =
+      wrong > 0
+        ? [`✗ ${wrong} of ${right + wrong}`, `${wrong} of ${right + wrong} wrong`]
+        : filesNotRun.length > 0
+          ? ["– not run", right > 0 ? `${right} right, the rest not run` : "not run"]
+          : [`✓ ${right}`, `${right} right`];
+    this.#state.textContent = sign;
+    this.#state.setAttribute("aria-label", words);
     this.#state.setAttribute("role", "img");
-    this.element.classList.toggle("failed", !isGood);
-    // What failed is shown at once.
-    if (!isGood && !this.#hasOpened) {
+    this.element.classList.toggle("failed", wrong > 0);
+    this.element.classList.toggle("is-open-question", wrong === 0 && filesNotRun.length > 0);
+    // What is wrong is shown at once.
+    if (wrong > 0 && !this.#hasOpened) {
       this.#hasOpened = true;
       this.element.open = true;
     }
@@ -61,7 +70,7 @@ export class FileSection {
         caption: `${titleOf(this.#file)}: errors and limits`,
         columns: columnsOf(this.#rows),
         rows: this.#rows,
-        rowClass: (row) => (isWrong(row) ? "failed" : null),
+        rowClass: (row) => ROW_CLASSES[outcomeOf(row)],
       }),
     );
   }
@@ -71,6 +80,7 @@ function same(a: OutputRow, b: OutputRow | undefined): boolean {
   return (
     b !== undefined &&
     a.case === b.case &&
+    a.output === b.output &&
     Object.keys(a.cells).length === Object.keys(b.cells).length
   );
 }

@@ -22,6 +22,7 @@ const KNOWN: Readonly<Record<string, readonly [group: Group, title: string]>> = 
   blocks_sampling: ["blocks", "Down- and upsampling"],
   blocks_vae_mid: ["blocks", "The VAE's middle"],
   blocks_clip: ["blocks", "Layers of the image encoder"],
+  batch: ["blocks", "The same and small networks on batches"],
   tiny_unet_a: ["networks", "A small UNet"],
   lora_unet: ["networks", "The same with LoRA merged in"],
   tiny_vae_b: ["networks", "A small VAE"],

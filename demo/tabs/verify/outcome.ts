@@ -9,11 +9,16 @@ export type GoldenSource =
   | { readonly name: string; readonly url: string }
   | { readonly name: string; readonly blob: Blob };
 
+/** One file at one precision. */
+export interface VerifyJob {
+  readonly precision: VerifyPrecision;
+  readonly source: GoldenSource;
+}
+
 export interface VerifyArgs {
-  readonly sources: readonly GoldenSource[];
+  readonly jobs: readonly VerifyJob[];
   /** Files that cases may refer to. */
   readonly beside: readonly GoldenSource[];
-  readonly precisions: readonly VerifyPrecision[];
   readonly updates: UpdatePort<VerifyUpdate>;
 }
 
@@ -21,12 +26,17 @@ export type VerifyUpdate =
   | { readonly kind: "start"; readonly adapter: string }
   | {
       readonly kind: "progress";
-      readonly precision: VerifyPrecision;
-      readonly file: string;
+      /** Jobs that have ended. */
+      readonly done: number;
+      /** What runs now; empty between two cases. */
       readonly case: string;
     }
-  | { readonly kind: "case"; readonly precision: VerifyPrecision; readonly result: CaseResult };
+  | { readonly kind: "case"; readonly result: PrecisionResult };
 
+/**
+ * A result without outputs was not run, whatever its status: nothing was computed that could be right or wrong. Its note
+ * says why.
+ */
 export interface PrecisionResult {
   readonly precision: VerifyPrecision;
   readonly result: CaseResult;
@@ -36,4 +46,19 @@ export interface VerifyOutcome {
   readonly adapter: string;
   readonly date: string;
   readonly results: readonly PrecisionResult[];
+}
+
+/** A file, or a case of it, that was not run. */
+export function notRun({ precision, source }: VerifyJob, note: string, name = ""): PrecisionResult {
+  return {
+    precision,
+    result: {
+      file: source.name,
+      case: name,
+      status: "skipped",
+      outputs: [],
+      durationMs: 0,
+      note,
+    },
+  };
 }

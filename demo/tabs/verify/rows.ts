@@ -3,13 +3,17 @@ import type { Column } from "../../ui/data-table.ts";
 import { scientific } from "../../ui/format-rate.ts";
 import type { PrecisionResult, VerifyPrecision } from "./outcome.ts";
 
+/** Not run: there is nothing to hold against a limit. */
+export type Outcome = "right" | "wrong" | "not run";
+
 export interface Cell {
-  /** Relative rms error, or with `isAbsolute` the largest difference. NaN without a result. */
+  readonly outcome: Outcome;
+  /** Relative rms error, or with `isAbsolute` the largest difference. NaN where it was not run. */
   readonly error: number;
   /** Of 8-bit images and whole numbers. */
   readonly isAbsolute: boolean;
   readonly limit: number;
-  readonly pass: boolean;
+  /** Where it goes wrong first, or why it was not run. */
   readonly note: string | null;
 }
 
@@ -21,14 +25,18 @@ export interface OutputRow {
 }
 
 export interface Summary {
-  readonly passed: number;
-  readonly total: number;
+  readonly right: number;
+  readonly wrong: number;
+  /** Files that were not run, or not as a whole. */
+  readonly filesNotRun: readonly string[];
+  /** Why, each reason once. */
+  readonly reasons: readonly string[];
   /** The result that comes nearest to its limit, or goes furthest beyond. */
   readonly nearest: { readonly name: string; readonly share: number } | null;
 }
 
 export function outputRows(results: readonly PrecisionResult[]): readonly OutputRow[] {
-  const rows = new Map<string, { -readonly [K in keyof OutputRow]: OutputRow[K] }>();
+  const rows = new Map<string, OutputRow>();
   const put = (row: Omit<OutputRow, "cells">, precision: VerifyPrecision, cell: Cell): void => {
     const key = JSON.stringify([row.file, row.case, row.output]);
     const before = rows.get(key) ?? { ...row, cells: {} };
@@ -38,31 +46,26 @@ export function outputRows(results: readonly PrecisionResult[]): readonly Output
     const { file, case: name, outputs, note = null } = result;
     for (const { output, limit, relRms, maxAbs, pass } of outputs) {
       const isAbsolute = limit.on === "maxAbs";
-      const error = isAbsolute ? maxAbs : relRms;
       put({ file, case: name, output }, precision, {
-        error,
+        outcome: pass ? "right" : "wrong",
+        error: isAbsolute ? maxAbs : relRms,
         isAbsolute,
         limit: limit.value,
-        pass,
         note: pass ? null : note,
       });
     }
     if (outputs.length === 0) {
-      const pass = result.status === "skipped";
-      put({ file, case: name, output: "" }, precision, {
-        error: NaN,
-        isAbsolute: false,
-        limit: NaN,
-        pass,
-        note,
-      });
+      const nothing = { error: NaN, isAbsolute: false, limit: NaN };
+      put({ file, case: name, output: "" }, precision, { outcome: "not run", ...nothing, note });
     }
   }
   return [...rows.values()];
 }
 
-export function isWrong({ cells }: OutputRow): boolean {
-  return Object.values(cells).some(({ pass }) => !pass);
+/** The worst of a row's precisions. */
+export function outcomeOf({ cells }: OutputRow): Outcome {
+  const outcomes = Object.values(cells).map(({ outcome }) => outcome);
+  return (["wrong", "not run"] as const).find((worst) => outcomes.includes(worst)) ?? "right";
 }
 
 export function summarize(rows: readonly OutputRow[]): Summary {
@@ -77,7 +80,15 @@ export function summarize(rows: readonly OutputRow[]): Summary {
       nearest = { name: `${row.case} ${row.output}, ${precision}`, share };
     }
   }
-  return { passed: cells.filter(({ cell }) => cell.pass).length, total: cells.length, nearest };
+  const of = (outcome: Outcome) => cells.filter(({ cell }) => cell.outcome === outcome);
+  const notRun = of("not run");
+  return {
+    right: of("right").length,
+    wrong: of("wrong").length,
+    filesNotRun: [...new Set(notRun.map(({ row }) => row.file))],
+    reasons: [...new Set(notRun.map(({ cell }) => cell.note ?? "No reason was given"))],
+    nearest,
+  };
 }
 
 const NONE = "–";
@@ -105,10 +116,18 @@ export function columnsOf(rows: readonly OutputRow[]): readonly Column<OutputRow
   ];
 }
 
+const WORDS: Readonly<Record<Exclude<Outcome, "right">, string>> = {
+  wrong: "FAIL in",
+  "not run": "not run in",
+};
+
 function resultText({ cells }: OutputRow): string {
-  const wrong = Object.entries(cells).filter(([, { pass }]) => !pass);
-  if (wrong.length === 0) return "pass";
-  const which = wrong.map(([precision]) => precision).join(", ");
-  const notes = [...new Set(wrong.map(([, { note }]) => note).filter((note) => note !== null))];
-  return [`FAIL in ${which}`, ...notes].join(": ");
+  const parts = (["wrong", "not run"] as const).flatMap((outcome) => {
+    const own = Object.entries(cells).filter(([, cell]) => cell.outcome === outcome);
+    if (own.length === 0) return [];
+    const which = own.map(([precision]) => precision).join(", ");
+    const notes = [...new Set(own.map(([, { note }]) => note).filter((note) => note !== null))];
+    return [[`${WORDS[outcome]} ${which}`, ...notes].join(": ")];
+  });
+  return parts.join("; ") || "pass";
 }
