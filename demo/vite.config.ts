@@ -16,6 +16,7 @@ const FOLDERS = [
     names: /^(?!.*-(original|x4)\.).*\.(png|jpg|webp)$/,
   },
   { from: here("../tests/fixtures/goldens"), to: "goldens", names: /\.safetensors$/ },
+  { from: here("examples"), to: "examples", names: /\.json$/ },
   { from: here("../bench/results"), to: "results", names: /^compilers\.json$/ },
 ];
 

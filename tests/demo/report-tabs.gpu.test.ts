@@ -74,14 +74,19 @@ describe.skipIf(browser === null)("the demo page", () => {
       () => document.querySelector<HTMLElement>(".view:not([hidden]) .run-panel progress")?.hidden,
       { timeout: PATIENCE_MS, polling: 100 },
     );
-    return page.$eval(".view:not([hidden]) .run-status", (status) => status.textContent ?? "");
+    return statusOf(page);
   }
+
+  const statusOf = (page: Page): Promise<string> =>
+    page.$eval(".view:not([hidden]) .run-status", (status) => status.textContent ?? "");
+
+  const isShown = (page: Page, selector: string): Promise<boolean> =>
+    page.$eval(selector, (element) => element.checkVisibility());
 
   it("benchmarks a case of the quick suite", async () => {
     const page = await openTab("benchmark");
     await page.type("#view-benchmark input", "layernorm");
-    await press(page, "Run benchmark");
-    await page.waitForSelector("#view-benchmark .point");
+    await press(page, "Run here");
     expect(await ended(page)).toMatch(/^1 case in .*, all computed right$/);
     const point = await page.$eval("#view-benchmark .point", (mark) => ({
       x: Number(mark.getAttribute("cx")),
@@ -131,10 +136,10 @@ describe.skipIf(browser === null)("the demo page", () => {
       "#view-verify input[type=file]",
     )) as ElementHandle<HTMLInputElement>;
     await input.uploadFile(GOLDEN, broken);
-    await page.waitForSelector("#view-verify .verdict-line");
     expect(await ended(page)).toMatch(/^16 cases in /);
+    await page.waitForFunction(() => document.querySelector("#view-verify .example-line") === null);
     const verdict = await page.$eval(".verdict-line", (line) => line.textContent);
-    expect(verdict).toMatch(/^1 of \d+ results are wrong on /);
+    expect(verdict).toMatch(/^1 of \d+ results is wrong on /);
     const files = await page.$$eval("details.file-section", (sections) =>
       sections.map((section) => [
         section.querySelector(".file-title")?.textContent,
@@ -150,11 +155,107 @@ describe.skipIf(browser === null)("the demo page", () => {
     expect(await taken(page, "text")).toMatch(/broken\.safetensors +nearest_x2_odd .*FAIL in f32/);
     expect(await seriousFindings(page)).toEqual([]);
 
-    await press(page, "Verify this GPU");
+    // Cancelled: what was computed is right, and nobody says so of the rest.
+    await press(page, "Run here");
     await page.waitForSelector("::-p-text(Kernels: one operation at a time)");
+    expect(await isShown(page, "#view-verify .verdict-line")).toBe(false);
+    expect(await statusOf(page)).toMatch(/^\d+ of 18 done: f32, ops_/);
     await press(page, "Cancel");
     expect(await ended(page)).toBe("Cancelled");
-    expect(await page.$eval(".verdict-line", (line) => line.textContent)).toMatch(/^All \d+ /);
+    const said = (): Promise<string | null> =>
+      page.$eval(".verdict-line", (line) => line.textContent);
+    expect(await said()).toMatch(/^\d+ results are right on .*, the rest was not run$/);
+    expect(await page.$eval("#view-verify", (view) => view.textContent)).toMatch(
+      /Not run, or not all of it: 1\d of 18 files\. Cancelled\./,
+    );
+  });
+
+  it("says of a verification without a network that it was not run, and tries again", async () => {
+    const page = await openTab("verify");
+    const text = (): Promise<string> =>
+      page.$eval("#view-verify", (view) => (view as HTMLElement).innerText);
+    expect(await text()).toMatch(/18 files, 7\.\d MB to download/);
+    await page.select("#view-verify .control-row label:nth-child(2) select", "f32");
+    await page.select("#view-verify .control-row label:nth-child(1) select", "blocks");
+    browser!.server.fault = (path) =>
+      path.endsWith("blocks_clip.safetensors") ? { status: 503 } : null;
+    browser!.server.isDown = true;
+    await press(page, "Run here");
+    await ended(page);
+    const said = (): Promise<string | null> =>
+      page.$eval(".verdict-line", (line) => line.textContent);
+    expect(await said()).toBe("Nothing was verified");
+    expect(await text()).toContain("6 of 6 files. The server cannot be reached.");
+    expect(await text()).not.toMatch(/wrong/);
+    // One file is missing still, then none.
+    browser!.server.isDown = false;
+    await press(page, "Try these again");
+    await ended(page);
+    expect(await said()).toMatch(/^\d+ results are right on .*, the rest was not run$/);
+    expect(await text()).toContain("1 of 6 files. The server answers 503.");
+    browser!.server.fault = null;
+    await press(page, "Try these again");
+    await ended(page);
+    expect(await said()).toMatch(/^All \d+ results are right on /);
+    expect(await seriousFindings(page)).toEqual([]);
+  });
+
+  it("begins each report with an example that says where it is from", async () => {
+    const page = await openTab("inside");
+    for (const [id, filled] of [
+      ["inside", ".mark"],
+      ["benchmark", ".point"],
+      ["verify", ".file-section"],
+    ] as const) {
+      await page.click(`#tab-${id}`);
+      await page.waitForSelector(`#view-${id} ${filled}`);
+      const text = await page.$eval(`#view-${id}`, (view) => (view as HTMLElement).innerText);
+      expect(text).toMatch(/Example Recorded on .+, \d+ \w+ 20\d\d/);
+      await page.waitForFunction(
+        (view) =>
+          /The example took about|A run takes about/.test(
+            document.querySelector(view)?.textContent ?? "",
+          ),
+        {},
+        `#view-${id}`,
+      );
+      expect(await seriousFindings(page)).toEqual([]);
+    }
+  });
+
+  it("keeps the contents of Inside in view, on a desktop and on a phone", async () => {
+    const page = await openTab("inside");
+    await page.waitForSelector("#view-inside .mark");
+    await page.emulateMediaFeatures([{ name: "prefers-reduced-motion", value: "reduce" }]);
+    for (const [width, height] of [
+      [1200, 800],
+      [390, 844],
+    ] as const) {
+      await page.setViewport({ width, height });
+      for (const title of ["Attention", "Memory", "Time"]) {
+        await press(page, title);
+        await page.waitForFunction(
+          (wanted) => document.querySelector(".contents [aria-current]")?.textContent === wanted,
+          {},
+          title,
+        );
+        const { contents, heading } = await page.evaluate((wanted) => {
+          const headings = [...document.querySelectorAll("#view-inside h3")];
+          const found = headings.find(({ textContent }) => textContent === wanted);
+          const entry = document.querySelector(".contents [aria-current]");
+          return {
+            contents: entry?.getBoundingClientRect().toJSON() as DOMRect,
+            heading: found?.getBoundingClientRect().toJSON() as DOMRect,
+          };
+        }, title);
+        for (const box of [contents, heading]) {
+          expect(box.top).toBeGreaterThanOrEqual(52);
+          expect(box.bottom).toBeLessThanOrEqual(height);
+          expect(box.left).toBeGreaterThanOrEqual(0);
+          expect(box.right).toBeLessThanOrEqual(width);
+        }
+      }
+    }
   });
 
   it(
@@ -165,7 +266,7 @@ describe.skipIf(browser === null)("the demo page", () => {
         const blob = await (await fetch("./photos/boats.png")).blob();
         await rcodDemo?.openImage(blob, "boats.png", { x: 50, y: 60, width: 16, height: 16 });
       });
-      await press(page, "Look inside");
+      await press(page, "Run here");
       expect(await ended(page)).toMatch(/^Done in /);
 
       // Passes: a bar each, all of them in the table, shares that add up.
