@@ -46,7 +46,7 @@ export interface App {
   readonly isDebug: boolean;
   /** Resolves when what an earlier visit left is there again. */
   readonly restored: Promise<void>;
-  /** Starts the device where there is none. Rejects with a `WorkerError`. */
+  /** Starts the device where there is none. Rejects with the worker's error. */
   start(): Promise<DeviceInfo>;
   /** Gives the canvas to the worker, to be drawn in the present `canvasMode`. */
   attachCanvas(canvas: OffscreenCanvas, mode: CanvasMode): Promise<void>;

@@ -35,7 +35,7 @@ else {
 function start(container: HTMLElement): void {
   const worker = new Worker(new URL("./worker/main.ts", import.meta.url), { type: "module" });
   const client = new WorkerClient(worker, {
-    onDeviceLost: (_, message) => app.deviceLost(message),
+    onDeviceLost: (message) => app.deviceLost(message),
     onCrash: (message) =>
       app.store.set({
         problem: { title: "The page's worker stopped", detail: message, remedy: null },

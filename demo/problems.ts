@@ -1,5 +1,4 @@
 /** Errors of the worker in words for the visitor. */
-import { WorkerError } from "./client.ts";
 
 /** What can be under way. */
 export type ActivityKind = "model" | "image" | "upscale";
@@ -32,7 +31,7 @@ export function lostProblem(message: string): Problem {
 
 export function problemOf(error: unknown, kind: ActivityKind): Problem {
   const detail = error instanceof Error ? error.message : String(error);
-  const name = error instanceof WorkerError ? error.name : "";
+  const name = error instanceof Error ? error.name : "";
   if (name === "DeviceLostError") {
     return { title: LOST, detail, remedy: "recover" };
   }

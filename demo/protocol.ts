@@ -1,5 +1,5 @@
 /** What the page and the worker that owns the device say to each other. Everything here can be cloned. */
-import type { Progress, Stage } from "rcod-webgpu";
+import type { Stage } from "rcod-webgpu";
 import type { BenchmarkArgs, BenchmarkRecord } from "./tabs/benchmark/record.ts";
 import type { InsideArgs, InsideRecord } from "./tabs/inside/record.ts";
 import type { VerifyArgs, VerifyOutcome } from "./tabs/verify/outcome.ts";
@@ -218,26 +218,14 @@ export type CommandName = keyof Commands;
 export type CommandArgs<N extends CommandName> = Commands[N]["args"];
 export type CommandResult<N extends CommandName> = Commands[N]["result"];
 
-/** An error that survives `postMessage`: the class is what the page decides by. */
-export interface WireError {
-  readonly name: string;
-  readonly message: string;
-}
-
+/** From the page; answers, progress and errors are those of the package's `Connection`. */
 export type ToWorker =
   | {
       [N in CommandName]: {
         readonly kind: "call";
-        readonly id: number;
+        readonly call: number;
         readonly name: N;
         readonly args: CommandArgs<N>;
       };
     }[CommandName]
-  | { readonly kind: "cancel"; readonly id: number }
   | { readonly kind: "view"; readonly view: ViewState };
-
-export type FromWorker =
-  | { readonly kind: "result"; readonly id: number; readonly result: unknown }
-  | { readonly kind: "error"; readonly id: number; readonly error: WireError }
-  | { readonly kind: "progress"; readonly id: number; readonly progress: Progress }
-  | { readonly kind: "device-lost"; readonly reason: string; readonly message: string };

@@ -29,6 +29,7 @@ export default defineConfig({
     // The names that users import, with the sources of this checkout behind them.
     alias: [
       { find: /^rcod-webgpu$/, replacement: here("../src/index.ts") },
+      { find: "rcod-webgpu/worker-calls", replacement: here("../src/worker/calls.ts") },
       {
         find: /^rcod-webgpu\/(gpu|graph|kernels|weights|cache|bench|verify)$/,
         replacement: here("../src/$1/index.ts"),

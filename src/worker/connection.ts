@@ -1,12 +1,19 @@
-/** The page's side of one model's port: calls with progress and abort, and everything that can end them. */
+/** The page's side of a port: calls with progress and abort, and everything that can end them. */
 import type { UpscaleOptions } from "../rcod/settings/options.ts";
 import { errorFromRecord } from "./error-record.ts";
-import type { Reply, Request } from "./protocol.ts";
+import type { Control, Reply } from "./protocol.ts";
 
-/** What stays on the page during a call: none of it can be cloned. */
-export type CallHooks = {
-  readonly [Hook in "signal" | "onProgress" | "onRegion"]?: UpscaleOptions[Hook] | undefined;
-};
+/** What stays on the page during a call: most of it cannot be cloned. */
+export interface CallHooks {
+  /** Ends the call. */
+  readonly signal?: UpscaleOptions["signal"] | undefined;
+  /** Hears of progress. */
+  readonly onProgress?: UpscaleOptions["onProgress"] | undefined;
+  /** Gets the parts of a result; the worker goes on when its promise resolves. */
+  readonly onRegion?: UpscaleOptions["onRegion"] | undefined;
+  /** Whether an abort rejects when the worker has stopped, not at once. Default false. */
+  readonly waitsForEnd?: boolean;
+}
 
 /** Of what can be transferred, what this library does. */
 export type Transferred = ArrayBuffer | ImageBitmap | MessagePort;
@@ -26,6 +33,7 @@ interface PendingCall extends CallHooks {
   readonly reject: (reason: unknown) => void;
 }
 
+/** Calls across a port of its own to a worker, which answers with a `CallHost`. */
 export class Connection {
   readonly #worker: WorkerLike;
   readonly #port: MessagePort;
@@ -55,38 +63,54 @@ export class Connection {
    * promise rejects with the worker's error, or at once with the signal's reason; a later reply is ignored.
    */
   call(
-    request: (call: number) => Request,
+    request: (call: number) => object,
     hooks: CallHooks,
-    transfer: Transferred[] = [],
+    transfer: readonly object[] = [],
   ): Promise<unknown> {
     if (this.#ended) throw this.#ended;
     const { signal } = hooks;
     signal?.throwIfAborted();
     const call = this.#nextCall++;
-    this.#port.postMessage(request(call), transfer);
-    const onAbort = (): void => this.#abandon(call, signal?.reason);
+    this.#port.postMessage(request(call), transfer as Transferable[]);
+    const onAbort = (): void => {
+      if (hooks.waitsForEnd) this.#control({ kind: "abort", call });
+      else this.#abandon(call, signal?.reason);
+    };
     signal?.addEventListener("abort", onAbort);
     return new Promise((resolve, reject) => {
       this.#pending.set(call, { ...hooks, resolve, reject });
-    }).finally(() => {
-      signal?.removeEventListener("abort", onAbort);
-      this.#pending.delete(call);
-    });
+    })
+      .catch((error: unknown) => {
+        throw signal?.aborted ? signal.reason : error;
+      })
+      .finally(() => {
+        signal?.removeEventListener("abort", onAbort);
+        this.#pending.delete(call);
+      });
   }
 
-  /** Frees the worker's model; calls under way and later ones reject with `reason`. Idempotent. */
+  /** Posts what needs no answer. Does nothing once the connection has ended. */
+  post(message: object): void {
+    if (!this.#ended) this.#port.postMessage(message, []);
+  }
+
+  /** Ends what the worker does for this connection; calls under way and later ones reject with `reason`. Idempotent. */
   end(reason: Error): void {
     if (this.#ended) return;
     this.#ended = reason;
     for (const { reject } of this.#pending.values()) reject(reason);
     this.#worker.removeEventListener("error", this.#onWorkerError);
-    this.#port.postMessage({ kind: "dispose" } satisfies Request, []);
+    this.#control({ kind: "dispose" });
     this.#port.close();
   }
 
   #abandon(call: number, reason: unknown): void {
     this.#pending.get(call)?.reject(reason);
-    this.#port.postMessage({ kind: "abort", call } satisfies Request, []);
+    this.#control({ kind: "abort", call });
+  }
+
+  #control(message: Control): void {
+    this.#port.postMessage(message, []);
   }
 
   #receive(reply: Reply): void {
@@ -124,7 +148,7 @@ export class Connection {
   ): Promise<void> {
     try {
       await onRegion?.(region);
-      this.#port.postMessage({ kind: "taken", call } satisfies Request, []);
+      this.#control({ kind: "taken", call });
     } catch (error) {
       this.#abandon(call, error);
     }

@@ -32,7 +32,7 @@ export interface Connect {
   readonly port: MessagePort;
 }
 
-/** Page to worker, on the port. Loading is call 0. */
+/** Page to worker, on the port of a model. Loading is call 0. */
 export type Request =
   | { readonly kind: "load"; readonly source: SentSource; readonly options: object }
   | {
@@ -46,11 +46,19 @@ export type Request =
       /** Whether the page has an `onRegion`. */
       readonly hearsRegions: boolean;
     }
-  | { readonly kind: "estimate"; readonly call: number; readonly options: EstimateOptions }
+  | { readonly kind: "estimate"; readonly call: number; readonly options: EstimateOptions };
+
+/** Page to worker, on every port, whatever is called on it. */
+export type Control =
   /** The last part was taken: the work goes on. */
   | { readonly kind: "taken"; readonly call: number }
   | { readonly kind: "abort"; readonly call: number }
   | { readonly kind: "dispose" };
+
+/** Whether a message is for the port itself, not for what is behind it. */
+export function isControl(data: object): data is Control {
+  return "kind" in data && ["taken", "abort", "dispose"].includes(data.kind as string);
+}
 
 /** Worker to page, on the port. */
 export type Reply =

@@ -28,6 +28,7 @@ const ENTRIES: Readonly<Record<string, readonly string[]>> = {
   "rcod-webgpu/weights": ["openSafetensors", "bytesSource", "urlFiles"],
   "rcod-webgpu/cache": ["cachedUrlFiles", "listCache"],
   "rcod-webgpu/worker": ["loadModelInWorker"],
+  "rcod-webgpu/worker-calls": ["Connection", "CallHost", "onConnect"],
   "rcod-webgpu/worker-host": ["serveModels"],
   "rcod-webgpu/models/rcod-tiny": ["rcodTiny"],
   "rcod-webgpu/bench": ["runKernelSuite", "CASES", "QUICK_CASES", "rooflineSvg"],

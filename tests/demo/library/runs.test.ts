@@ -2,7 +2,6 @@
 import { describe, expect, it } from "vitest";
 import type { AppState } from "../../../demo/app-state.ts";
 import type { WorkerClient } from "../../../demo/client.ts";
-import { WorkerError } from "../../../demo/client.ts";
 import { createLane } from "../../../demo/lane.ts";
 import { resultOfWishes } from "../../../demo/library/match.ts";
 import type { Picture } from "../../../demo/library/picture.ts";
@@ -85,7 +84,7 @@ describe("a queue", () => {
     const tried: string[] = [];
     const b = bench([picture("a"), picture("b")], (name) => {
       tried.push(name);
-      throw new WorkerError({ name: "WeightsError", message: "cut short" });
+      throw Object.assign(new Error("cut short"), { name: "WeightsError" });
     });
     await b.runs.upscaleAll();
     expect(tried).toEqual(["a"]);

@@ -8,6 +8,7 @@ export * as models from "rcod-webgpu/models/rcod-tiny";
 export * as verify from "rcod-webgpu/verify";
 export * as weights from "rcod-webgpu/weights";
 export * as worker from "rcod-webgpu/worker";
+export * as calls from "rcod-webgpu/worker-calls";
 export * as host from "rcod-webgpu/worker-host";
 
 import { loadModel, requestGpu } from "rcod-webgpu";
