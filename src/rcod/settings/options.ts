@@ -294,6 +294,8 @@ export type SeveralOptions<Options extends UpscaleOptions | TextureOptions> = Om
 export interface UpscaleReport {
   /** The timestep given to the UNet. */
   readonly timestep: number;
+  /** The same as a place: 0 is fidelity, 1 realism, also where "auto" chose it; outside of them for timesteps beyond. */
+  readonly realism: number;
   /** With `realismMask`: the timestep of the masked region. */
   readonly maskTimestep?: number;
   /**

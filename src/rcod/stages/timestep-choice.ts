@@ -56,6 +56,10 @@ function settingOf(configs: ModelConfigs, realism: RealismSetting): TimestepSett
   );
 }
 
+/** Timesteps of 0, and from there to 1, on the slider between fidelity and realism. */
+const FIRST = 249;
+const SPAN = 500;
+
 /**
  * The timestep for a realism setting: the model's own for a name (249, 499 and 749), 249 + 500·r for a number r in
  * 0 … 1. Only 249, 499 and 749 were trained. Throws `RangeError` for anything else.
@@ -65,7 +69,7 @@ export function timestepOfRealism(
   timesteps: ModelConfigs["rcod"]["timesteps"],
 ): number {
   if (typeof realism === "string" && Object.hasOwn(timesteps, realism)) return timesteps[realism];
-  if (typeof realism === "number" && realism >= 0 && realism <= 1) return 249 + 500 * realism;
+  if (typeof realism === "number" && realism >= 0 && realism <= 1) return FIRST + SPAN * realism;
   const hint =
     typeof realism === "number" && realism > 1
       ? `. Write { timestep: ${realism} } for a timestep`
@@ -98,7 +102,10 @@ export function checkedTimestep(timestep: number): number {
 }
 
 /** The timesteps of a call, for its result. */
-export type ChosenTimesteps = Pick<UpscaleReport, "timestep" | "maskTimestep" | "predictedMetric">;
+export type ChosenTimesteps = Pick<
+  UpscaleReport,
+  "timestep" | "realism" | "maskTimestep" | "predictedMetric"
+>;
 
 /** Whether they need a prediction. */
 export const isAutomatic = ({ bases, masked }: TimestepSettings): boolean =>
@@ -116,6 +123,7 @@ export async function chooseTimesteps(
     setting === "auto" ? timestepOfMetric(metric ?? NaN, rcod) : setting;
   return bases.map((base) => ({
     timestep: timestepOf(base),
+    realism: (timestepOf(base) - FIRST) / SPAN,
     ...(masked !== undefined && { maskTimestep: timestepOf(masked) }),
     ...(metric !== null && (base === "auto" || masked === "auto") && { predictedMetric: metric }),
   }));
@@ -123,7 +131,7 @@ export async function chooseTimesteps(
 
 /** How much each timestep counts at each pixel: one timestep alone where the mask or the settings say so. */
 export function timestepShares(
-  { timestep, maskTimestep = timestep }: ChosenTimesteps,
+  { timestep, maskTimestep = timestep }: Pick<ChosenTimesteps, "timestep" | "maskTimestep">,
   mask: 0 | 1 | Float32Array<ArrayBuffer>,
 ): readonly TimestepShare[] {
   if (mask === 0 || timestep === maskTimestep) return [{ timestep, share: null }];

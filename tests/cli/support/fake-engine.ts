@@ -81,6 +81,7 @@ export function fakeEngine(options: FakeOptions = {}): FakeEngine {
     }
     const report = {
       timestep: 499,
+      realism: 0.5,
       ...(given.realism === "auto" && { predictedMetric: image.width / 8 }),
       timingsMs: { preprocess: 1, tokens: 1, encode: 1, unet: 1, decode: 1, color: 1 },
       regions: Math.max(1, regions.length),

@@ -1,6 +1,11 @@
 import { describe, expect, it } from "vitest";
 import { RCOD_O } from "../../../src/rcod/settings/config.ts";
-import { checkedTimestep, timestepOfRealism } from "../../../src/rcod/stages/timestep-choice.ts";
+import type { ModelConfigs } from "../../../src/rcod/settings/model-configs.ts";
+import {
+  checkedTimestep,
+  chooseTimesteps,
+  timestepOfRealism,
+} from "../../../src/rcod/stages/timestep-choice.ts";
 
 type Named = Parameters<typeof timestepOfRealism>[0];
 const of = (realism: unknown): number => timestepOfRealism(realism as Named, RCOD_O.timesteps);
@@ -57,5 +62,14 @@ describe("checkedTimestep", () => {
   ])("refuses %j", (timestep, message) => {
     expect(() => checkedTimestep(timestep as number)).toThrow(message);
     expect(() => checkedTimestep(timestep as number)).toThrow(RangeError);
+  });
+});
+
+describe("chooseTimesteps", () => {
+  it("tells the place of each timestep, also beyond the two ends", async () => {
+    const bases = [249, 299, 749, 0, 999];
+    const configs = { rcod: RCOD_O } as ModelConfigs;
+    const chosen = await chooseTimesteps(configs, { bases, masked: undefined }, async () => NaN);
+    expect(chosen.map(({ realism }) => realism)).toEqual([0, 0.1, 1, -0.498, 1.5]);
   });
 });
