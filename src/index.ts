@@ -19,6 +19,8 @@ export type {
   ModelSource,
   ModelSources,
 } from "./rcod/loading/model-source.ts";
+export { blendRealism } from "./rcod/images/blend-realism.ts";
+export type { RealismResult } from "./rcod/images/blend-realism.ts";
 export { attentionMap } from "./rcod/inspect/attention-map.ts";
 export type {
   Capture,

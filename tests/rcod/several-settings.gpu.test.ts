@@ -1,6 +1,7 @@
 /** Calls with a result for each of several settings. */
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { Program } from "../../src/graph/program.ts";
+import { blendRealism } from "../../src/rcod/images/blend-realism.ts";
 import type { Pipeline } from "../../src/rcod/pipeline.ts";
 import type {
   RealismSetting,
@@ -88,9 +89,11 @@ describe("several settings", () => {
       pipeline.upscale(image, { timestep: [249, 500], realismMask }),
     );
     expect(ran).toContain("eps × 4");
-    expect(results.map(({ timestep, maskTimestep }) => [timestep, maskTimestep])).toEqual([
-      [249, 749],
-      [499, 749],
+    expect(
+      results.map(({ timestep, realism, maskTimestep }) => [timestep, realism, maskTimestep]),
+    ).toEqual([
+      [249, 0, 749],
+      [499, 0.5, 749],
     ]);
     for (const [i, timestep] of [249, 499].entries()) {
       const { image: own } = await pipeline.upscale(image, { timestep, realismMask });
@@ -110,6 +113,15 @@ describe("several settings", () => {
     expect(auto?.timestep).toBe(alone.timestep);
     expect(auto?.predictedMetric).toBe(alone.predictedMetric);
     expect(neutral?.predictedMetric).toBeUndefined();
+  });
+
+  it("are what pictures between them are blended from", async () => {
+    const [from, to] = await pipeline.upscale(testImage(12, 9), { realism: [0.25, "realism"] });
+    const blend = blendRealism([from!, to!], 0.25 + 0.75 / 3);
+    const { data } = from!.image;
+    const third = Array.from(data, (value, i) => (2 * value + to!.image.data[i]!) / 3);
+    expect(largestDifference(from!.image, to!.image)).toBeGreaterThan(9);
+    third.forEach((value, i) => expect(Math.abs(value - blend.data[i]!)).toBeLessThan(0.51));
   });
 
   it("give a texture each", async () => {
