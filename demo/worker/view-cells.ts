@@ -1,4 +1,4 @@
-/** Which tiles of two layers are seen where: the rectangles of the canvas that one tile of each covers. */
+/** Which tiles of some layers are seen where: the rectangles of the canvas that one tile of each covers. */
 import type { Mat3 } from "wgpu-matrix";
 import { mat3 } from "wgpu-matrix";
 import { transform } from "../view-transform.ts";
@@ -10,21 +10,20 @@ export interface ViewCell {
   readonly y: number;
   readonly width: number;
   readonly height: number;
-  readonly left: readonly [column: number, row: number];
-  readonly right: readonly [column: number, row: number];
+  /** Of each layer, in their order. */
+  readonly tiles: readonly (readonly [column: number, row: number])[];
 }
 
 interface Span {
   readonly from: number;
   readonly to: number;
-  readonly left: number;
-  readonly right: number;
+  /** Of each layer: its column or row. */
+  readonly tiles: readonly number[];
 }
 
-/** Both layers show the whole picture, whatever their own sizes. Side by side the second half shows it again. */
+/** Each layer shows the whole picture, whatever its own size. Side by side the second half shows it again. */
 export function viewCells(
-  left: Tiling,
-  right: Tiling,
+  layers: readonly Tiling[],
   {
     toPicture,
     pictureSize,
@@ -43,31 +42,29 @@ export function viewCells(
   const half = isTwice ? width / 2 : width;
   // The shader asks for the middle of a pixel which half it is in.
   const edge = Math.ceil(half - 0.5);
-  const rows = spansOf(left.rows, right.rows, [y0, y1], [0, height]);
-  const columns = spansOf(left.columns, right.columns, [x0, x1], [0, edge]);
-  if (isTwice) {
-    columns.push(...spansOf(left.columns, right.columns, [x0 + half, x1 + half], [edge, width]));
-  }
+  const ofRows = layers.map((layer) => layer.rows);
+  const ofColumns = layers.map((layer) => layer.columns);
+  const rows = spansOf(ofRows, [y0, y1], [0, height]);
+  const columns = spansOf(ofColumns, [x0, x1], [0, edge]);
+  if (isTwice) columns.push(...spansOf(ofColumns, [x0 + half, x1 + half], [edge, width]));
   return rows.flatMap((row) =>
     columns.map((column) => ({
       x: column.from,
       y: row.from,
       width: column.to - column.from,
       height: row.to - row.from,
-      left: [column.left, row.left] as const,
-      right: [column.right, row.right] as const,
+      tiles: column.tiles.map((tile, i) => [tile, row.tiles[i] as number] as const),
     })),
   );
 }
 
 /** Along one axis: `place` is where the picture begins and ends on the canvas, `shown` what of the canvas it may cover. */
 function spansOf(
-  left: readonly number[],
-  right: readonly number[],
+  cutsOfLayers: readonly (readonly number[])[],
   place: readonly [number, number],
   shown: readonly [number, number],
 ): Span[] {
-  const shares = [left, right].map((cuts) => cuts.map((cut) => cut / (cuts.at(-1) ?? 1)));
+  const shares = cutsOfLayers.map((cuts) => cuts.map((cut) => cut / (cuts.at(-1) ?? 1)));
   const edges = [...new Set(shares.flat())].toSorted((a, b) => a - b);
   const onCanvas = (share: number): number => {
     const at = Math.round(place[0] + share * (place[1] - place[0]));
@@ -78,7 +75,6 @@ function spansOf(
     const [from, to] = [onCanvas(begin), onCanvas(end)];
     if (to <= from) return [];
     const middle = (begin + end) / 2;
-    const [ofLeft = 0, ofRight = 0] = shares.map((cuts) => cuts.findLastIndex((c) => c < middle));
-    return [{ from, to, left: ofLeft, right: ofRight }];
+    return [{ from, to, tiles: shares.map((cuts) => cuts.findLastIndex((c) => c < middle)) }];
   });
 }

@@ -1,5 +1,5 @@
 /**
- * Draws the canvas, or a tile of a layer, from a tile of each of two layers. A layer has the size of the enlarged picture or
+ * Draws the canvas, or a tile of a layer, from a tile of each of two layers, or of two that are blended in place of one. A layer has the size of the enlarged picture or
  * another one; a smaller one, as the picture that came, is enlarged here by Catmull-Rom (the cubic of Pillow's BICUBIC) and
  * needs no memory.
  */
@@ -13,10 +13,16 @@ struct View {
   /** From pixels of the enlarged picture to texels: an offset, then a factor. */
   left_place: vec4f,
   right_place: vec4f,
+  /** Of the layers that are blended with these. */
+  left_other_place: vec4f,
+  right_other_place: vec4f,
   /** In canvas pixels. */
   divider: f32,
   /** Canvas pixels per pixel of the picture. */
   scale: f32,
+  /** 0: a layer alone; 1: the other one alone. */
+  left_share: f32,
+  right_share: f32,
   mode: u32,
 }
 
@@ -33,7 +39,9 @@ const GRID_FROM = 12.0;
 @group(0) @binding(0) var<uniform> view: View;
 @group(0) @binding(1) var left: texture_2d<f32>;
 @group(0) @binding(2) var right: texture_2d<f32>;
-@group(0) @binding(3) var smooth_sampler: sampler;
+@group(0) @binding(3) var left_other: texture_2d<f32>;
+@group(0) @binding(4) var right_other: texture_2d<f32>;
+@group(0) @binding(5) var smooth_sampler: sampler;
 
 @vertex
 fn vertex_main(@builtin(vertex_index) index: u32) -> @builtin(position) vec4f {
@@ -103,11 +111,26 @@ fn layer_color(layer: texture_2d<f32>, place: vec4f, at: vec2f) -> vec4f {
   return textureSampleLevel(layer, smooth_sampler, sharp / size, 0.0);
 }
 
+fn left_color(at: vec2f) -> vec4f {
+  let color = layer_color(left, view.left_place, at);
+  if (view.left_share == 0.0) { return color; }
+  return mix(color, layer_color(left_other, view.left_other_place, at), view.left_share);
+}
+
+fn right_color(at: vec2f) -> vec4f {
+  let color = layer_color(right, view.right_place, at);
+  if (view.right_share == 0.0) { return color; }
+  return mix(color, layer_color(right_other, view.right_other_place, at), view.right_share);
+}
+
 /** The left layer as it is, alpha included, enlarged to the picture's size. */
 @fragment
 fn enlarge_main(@builtin(position) position: vec4f) -> @location(0) vec4f {
   let at = (view.to_picture * vec3f(position.xy, 1.0)).xy;
-  return cubic(left, at * view.left_place.zw + view.left_place.xy);
+  let color = cubic(left, at * view.left_place.zw + view.left_place.xy);
+  if (view.left_share == 0.0) { return color; }
+  let other = cubic(left_other, at * view.left_other_place.zw + view.left_other_place.xy);
+  return mix(color, other, view.left_share);
 }
 
 @fragment
@@ -125,14 +148,12 @@ fn fragment_main(@builtin(position) position: vec4f) -> @location(0) vec4f {
   }
   var color: vec4f;
   if (view.mode == DIFFERENCE) {
-    let difference = abs(
-      layer_color(left, view.left_place, at).rgb - layer_color(right, view.right_place, at).rgb,
-    );
+    let difference = abs(left_color(at).rgb - right_color(at).rgb);
     color = vec4f(difference * DIFFERENCE_GAIN, 1.0);
   } else if (is_right) {
-    color = layer_color(right, view.right_place, at);
+    color = right_color(at);
   } else {
-    color = layer_color(left, view.left_place, at);
+    color = left_color(at);
   }
   let checks = floor(position.xy / 8.0);
   let check = select(0.75, 0.9, (checks.x + checks.y) % 2.0 == 0.0);

@@ -41,14 +41,14 @@ describe("cells of the view", () => {
 
   it("cover the picture once, each from its tiles", () => {
     const pictureSize = [400, 300] as const;
-    const [left, right] = [tiling(100, 75, 3, 1), tiling(400, 300, 5, 4)];
+    const layers = [tiling(100, 75, 3, 1), tiling(400, 300, 5, 4), tiling(400, 300, 2, 3)];
     fc.assert(
       fc.property(views, ({ scale, centre, isTwice }) => {
         const [width, height] = CANVAS;
         const half = isTwice ? width / 2 : width;
         const matrix = toPicture({ width: half, height, scale, centre });
         const view = { toPicture: matrix, pictureSize, canvas: CANVAS, isTwice };
-        const cells = viewCells(left, right, view);
+        const cells = viewCells(layers, view);
         const wrong: string[] = [];
         for (let y = 0; y < height; y += 3) {
           for (let x = 0; x < width; x++) {
@@ -63,9 +63,8 @@ describe("cells of the view", () => {
             const isInside = place.every(
               (at, axis) => at > slack && at < (pictureSize[axis] as number) - slack,
             );
-            const isRight = here.every(
-              (cell) =>
-                holds(left, cell.left, place, slack) && holds(right, cell.right, place, slack),
+            const isRight = here.every(({ tiles }) =>
+              layers.every((layer, i) => holds(layer, tiles[i]!, place, slack)),
             );
             const isOnce = isInside ? here.length === 1 : here.length <= 1;
             if (!isOnce || (isInside && !isRight)) wrong.push(`${x},${y}: ${here.length} cells`);
@@ -86,6 +85,6 @@ describe("cells of the view", () => {
       canvas: CANVAS,
       isTwice: false,
     } as const;
-    expect(viewCells(one, one, view)).toEqual([]);
+    expect(viewCells([one, one], view)).toEqual([]);
   });
 });
