@@ -20,6 +20,7 @@ import type {
   DeviceInfo,
   ImageCut,
   ModelChoice,
+  ResultInfo,
 } from "./protocol.ts";
 import type { Settings } from "./settings.ts";
 import type { Store } from "./store.ts";
@@ -59,6 +60,8 @@ export interface App {
   /** Takes a picture with its results out of the queue, and off the disk. */
   removePicture(id: string): Promise<void>;
   removeResult(id: number): void;
+  /** A result of the open picture that was computed ahead is the visitor's own from now on. */
+  adoptResult(info: ResultInfo): void;
   /** Shows a result on the right: opens its picture, and the part of it that it was made of. */
   showResult(id: number): Promise<void>;
   /** Removes all pictures and results, also from the disk. */
@@ -217,6 +220,7 @@ type LibraryActions = Pick<
   | "openPicture"
   | "removePicture"
   | "removeResult"
+  | "adoptResult"
   | "showResult"
   | "forget"
   | "upscale"
@@ -253,6 +257,10 @@ function libraryActions(
     removeResult(id) {
       void client.call("forgetResults", { results: [id] }).catch(() => undefined);
       changeResults(store, (result) => (result.info.id === id ? null : result));
+    },
+    adoptResult(info) {
+      const { image } = store.get();
+      if (image) runs.adopt(image.id, info);
     },
     async showResult(id) {
       const { pictures, image } = store.get();

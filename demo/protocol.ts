@@ -145,8 +145,16 @@ export interface ResultInfo {
   readonly dropped: readonly number[];
 }
 
-/** What can be looked at: the picture enlarged by bicubic, or a result. */
-export type LayerId = "bicubic" | number;
+/** What can be looked at: the picture enlarged by bicubic, a blend of two results, or a result. */
+export type LayerId = "bicubic" | "blend" | number;
+
+/** Two results of equal size that are drawn as one picture between them. */
+export interface Blend {
+  readonly from: number;
+  readonly to: number;
+  /** 0: `from` alone; 1: `to` alone. */
+  readonly share: number;
+}
 
 export type CompareMode = "single" | "split" | "side" | "flicker" | "difference";
 
@@ -158,6 +166,8 @@ export interface ViewState {
   /** `single`, `flicker` show `left`; the others both. */
   readonly left: LayerId;
   readonly right: LayerId;
+  /** The layer "blend". */
+  readonly blend: Blend | null;
   /** Place of the divider, 0 … 1 of the canvas. */
   readonly divider: number;
   /** Canvas pixels per pixel of the result. */
@@ -197,6 +207,11 @@ export interface Commands {
       readonly updates: UpdatePort<ResultBegun>;
     };
     result: ResultInfo;
+  };
+  /** Results that nobody has asked for, at several places of realism; of a picture that is computed as a whole. */
+  upscaleAhead: {
+    args: UpscaleSettings & { readonly places: readonly number[] };
+    result: readonly ResultInfo[];
   };
   /** Makes files of a result, which from now on can be looked at also without its textures. */
   keepResult: { args: { readonly result: number }; result: ResultFiles };

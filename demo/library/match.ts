@@ -26,13 +26,23 @@ export function wishesFor({ id }: Picture, state: Asked): UpscaleSettings {
   return upscaleSettings(state.image?.id === id ? state : { ...state, mask: null });
 }
 
-function isMadeOf(
+/** Those that differ from what the next run would make in realism alone. */
+export function alikeResults(results: readonly ResultInfo[], state: Asked): readonly ResultInfo[] {
+  const wishes = upscaleSettings(state);
+  return results.filter((result) => isAlike(result, wishes, state));
+}
+
+type ModelAsked = Pick<Asked, "settings" | "model" | "modelChoice">;
+
+const isMadeOf = (result: ResultInfo, wishes: UpscaleSettings, state: ModelAsked): boolean =>
+  result.settings.realism === wishes.realism && isAlike(result, wishes, state);
+
+function isAlike(
   { settings, model }: ResultInfo,
   wishes: UpscaleSettings,
-  state: Pick<Asked, "settings" | "model" | "modelChoice">,
+  state: ModelAsked,
 ): boolean {
   return (
-    settings.realism === wishes.realism &&
     settings.colorFix === wishes.colorFix &&
     settings.seed === wishes.seed &&
     settings.scale === wishes.scale &&
@@ -44,11 +54,7 @@ function isMadeOf(
 /** Until the model is loaded, "auto" may become any precision. */
 function isOfModel(
   key: string,
-  {
-    model,
-    modelChoice,
-    settings: { precision },
-  }: Pick<Asked, "settings" | "model" | "modelChoice">,
+  { model, modelChoice, settings: { precision } }: ModelAsked,
 ): boolean {
   if (model) return key === model.key;
   const precisions = precision === "auto" ? (["f32", "f16"] as const) : [precision];

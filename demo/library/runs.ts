@@ -4,7 +4,7 @@ import type { WorkerClient } from "../client.ts";
 import type { Lane, Outcome, WorkOptions } from "../lane.ts";
 import type { Problem } from "../problems.ts";
 import { problemOf } from "../problems.ts";
-import type { ResultBegun } from "../protocol.ts";
+import type { ResultBegun, ResultInfo } from "../protocol.ts";
 import type { Store } from "../store.ts";
 import { callWithUpdates } from "../updates.ts";
 import { listed } from "./listed.ts";
@@ -22,6 +22,8 @@ export interface Runs {
   join(ids: readonly string[]): void;
   /** Ends the run of this picture, if it is under way; others go on. */
   leave(id: string): void;
+  /** Takes a result of the part of a picture that is looked at, which was computed ahead. */
+  adopt(id: string, info: ResultInfo): void;
   /** Ends the run under way; what waits, waits. */
   cancel(): void;
   /** Ends all, and says what is to be run again afterwards. */
@@ -118,6 +120,10 @@ export function createRuns({ store, client, lane, ensureModel }: RunContext): Ru
     };
     const info = await callWithUpdates(client, "upscale", args, begin, options);
     lose(info.dropped);
+    add(id, cut, info);
+  }
+
+  function add(id: string, cut: Picture["cut"], info: ResultInfo): void {
     const result: PictureResult = { info, cut, file: null, thumbnail: null, isKept: null };
     const { pictures } = store.get();
     setPictures(
@@ -178,6 +184,10 @@ export function createRuns({ store, client, lane, ensureModel }: RunContext): Ru
       if (current !== id) return;
       goesOn = true;
       lane.cancel();
+    },
+    adopt(id, info) {
+      const picture = pictureById(store.get(), id);
+      if (picture) add(id, picture.cut, info);
     },
     cancel() {
       requested = [];

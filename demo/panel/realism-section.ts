@@ -1,5 +1,8 @@
 /** The slider between fidelity and realism, its three stops, and "auto". */
 import type { App } from "../app.ts";
+import { isQuick } from "../instant/pace.ts";
+import type { CompareState } from "../stage/compare-state.ts";
+import type { Store } from "../store.ts";
 import { button, h } from "../ui/dom.ts";
 import { realismName } from "../ui/format.ts";
 
@@ -9,7 +12,7 @@ export const STOPS = [
   [1, "Realism"],
 ] as const;
 
-export function createRealismSection(app: App): HTMLElement {
+export function createRealismSection(app: App, compare: Store<CompareState>): HTMLElement {
   const slider = h("input", {
     type: "range",
     class: "slider",
@@ -31,8 +34,11 @@ export function createRealismSection(app: App): HTMLElement {
   );
   const autoLabel = h("label", { class: "switch-label" }, "Auto", auto);
 
-  app.store.subscribe(({ settings, results, model }) => {
+  const update = (): void => {
+    const state = app.store.get();
+    const { settings, results, model } = state;
     const { realism } = settings;
+    const isPreview = compare.get().blend !== null;
     const last = results.at(-1);
     const estimated = last?.settings.realism === "auto" ? last.realism : null;
     const shown = realism === "auto" ? (estimated ?? 0.5) : realism;
@@ -40,15 +46,21 @@ export function createRealismSection(app: App): HTMLElement {
     slider.style.setProperty("--at", `${shown * 100}%`);
     slider.classList.toggle("is-auto", realism === "auto");
     const figure = shown.toFixed(2);
-    value.textContent = realism === "auto" && estimated === null ? "" : figure;
-    slider.setAttribute("aria-valuetext", realism === "auto" ? "Auto" : realismName(realism));
+    value.textContent =
+      realism === "auto" && estimated === null ? "" : `${figure}${isPreview ? " · preview" : ""}`;
+    const name = realism === "auto" ? "Auto" : realismName(realism);
+    slider.setAttribute("aria-valuetext", `${name}${isPreview ? ", preview" : ""}`);
     stops.forEach((stop, i) =>
       stop.setAttribute("aria-pressed", String(STOPS[i]?.[0] === realism)),
     );
     auto.checked = realism === "auto";
     autoLabel.hidden = model !== null && !model.supportsAuto;
-    note.textContent = noteFor(realism, last?.predictedMetric ?? null);
-  });
+    note.textContent = isPreview
+      ? previewNote(isQuick(state))
+      : noteFor(realism, last?.predictedMetric ?? null);
+  };
+  app.store.subscribe(update);
+  compare.subscribe(update);
   return h(
     "section",
     { class: "panel-section" },
@@ -57,6 +69,12 @@ export function createRealismSection(app: App): HTMLElement {
     h("div", { class: "stops" }, ...stops),
     note,
   );
+}
+
+function previewNote(isFollowed: boolean): string {
+  return isFollowed
+    ? "A preview, blended from two results. The exact picture follows."
+    : "A preview, blended from two results. Upscale to get the exact picture.";
 }
 
 function noteFor(realism: "auto" | number, metric: number | null): string {

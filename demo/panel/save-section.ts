@@ -127,6 +127,9 @@ function whatIsSaved(app: App, compare: Store<CompareState>): string {
   if (!saved) return "This part of the picture has no result yet.";
   if (saved.id === right) return "";
   const name = layerName(saved.id, app.store.get().results);
+  if (right === "blend") {
+    return `A preview is shown on the right. Upscale to get it as a result; this saves the one before: ${name}.`;
+  }
   return right === "bicubic"
     ? `The original is shown on the right. This saves the result: ${name}.`
     : `The result on the right is not finished. This saves the one before: ${name}.`;

@@ -1,5 +1,6 @@
 /** How the pictures are looked at: mode, layers, divider, zoom. */
 import type { AppState } from "../app.ts";
+import type { PlacedBlend } from "../instant/at-once.ts";
 import type { CompareMode, LayerId, ResultInfo } from "../protocol.ts";
 import { DEFAULT_SETTINGS } from "../settings.ts";
 import type { Store } from "../store.ts";
@@ -15,6 +16,8 @@ export interface CompareState {
   readonly mode: CompareMode;
   readonly left: LayerId;
   readonly right: LayerId;
+  /** A preview of the settings, which is the layer "blend"; null where there is none. */
+  readonly blend: PlacedBlend | null;
   /** 0 … 1 of the stage's width. */
   readonly divider: number;
   readonly zoom: Zoom;
@@ -27,6 +30,7 @@ export function createCompareState(app: Store<AppState>): Store<CompareState> {
     mode: app.get().settings.mode,
     left: "bicubic",
     right: "bicubic",
+    blend: null,
     divider: 0.5,
     zoom: "fit",
     isFlipped: false,
@@ -35,7 +39,7 @@ export function createCompareState(app: Store<AppState>): Store<CompareState> {
     const { results, partial, image, settings } = state;
     if (image !== before.image) {
       const newest = layersOf(state).at(-1) ?? "bicubic";
-      compare.set({ zoom: "fit", left: "bicubic", right: newest });
+      compare.set({ zoom: "fit", left: "bicubic", right: newest, blend: null });
     }
     if (settings.mode !== compare.get().mode) {
       compare.set({ mode: settings.mode, isFlipped: false });
@@ -67,7 +71,7 @@ function followResults(
   };
 }
 
-/** All that can be looked at, newest last. */
+/** All results, newest last, and the picture that came. */
 export const layersOf = ({ results, partial }: AppState): readonly LayerId[] => [
   "bicubic",
   ...results.map(({ id }) => id),
@@ -75,8 +79,13 @@ export const layersOf = ({ results, partial }: AppState): readonly LayerId[] => 
 ];
 
 /** What a layer is called. */
-export function layerName(layer: LayerId, results: readonly ResultInfo[]): string {
+export function layerName(
+  layer: LayerId,
+  results: readonly ResultInfo[],
+  blend: PlacedBlend | null = null,
+): string {
   if (layer === "bicubic") return "Bicubic";
+  if (layer === "blend") return `${realismName(blend?.realism ?? 0)} · preview`;
   const result = results.find(({ id }) => id === layer);
   if (!result) return "So far";
   const { settings, realism } = result;

@@ -26,21 +26,25 @@ function createSelect(
 ): HTMLSelectElement {
   const element = h("select", { class: `layer-choice is-${side}`, "aria-label": label });
   element.addEventListener("change", () => {
-    const layer: LayerId = element.value === "bicubic" ? "bicubic" : Number(element.value);
+    const { value } = element;
+    const layer: LayerId = value === "bicubic" || value === "blend" ? value : Number(value);
     compare.set({ [side]: layer });
   });
-  app.store.subscribe((state, before) => {
-    const { results, partial } = state;
-    const isSame = results === before.results && partial === before.partial;
-    if (isSame && element.options.length > 0) return;
-    const layers = layersOf(state);
-    element.replaceChildren(
-      ...layers.map((layer) => h("option", { value: String(layer) }, layerName(layer, results))),
-    );
-    element.value = String(compare.get()[side]);
-  });
-  compare.subscribe((state) => {
-    element.value = String(state[side]);
-  });
+  let named: readonly unknown[] = [];
+  const update = (): void => {
+    const state = app.store.get();
+    const { blend, [side]: shown } = compare.get();
+    const next = [state.results, state.partial, blend];
+    if (next.some((part, i) => part !== named[i]) || element.options.length === 0) {
+      named = next;
+      const layers = [...layersOf(state), ...(blend ? (["blend"] as const) : [])];
+      const option = (layer: LayerId): HTMLElement =>
+        h("option", { value: String(layer) }, layerName(layer, state.results, blend));
+      element.replaceChildren(...layers.map(option));
+    }
+    element.value = String(shown);
+  };
+  app.store.subscribe(update);
+  compare.subscribe(update);
   return element;
 }

@@ -76,6 +76,7 @@ export function createStage(app: App, compare: Store<CompareState>, painter: Mas
       mode,
       left,
       right,
+      blend: look.blend,
       divider: look.divider,
       scale: view.viewport.scale,
       centre: view.viewport.centre,

@@ -1,6 +1,8 @@
 /** The main view: the picture at left, what can be done with it at right. */
 import type { App } from "../app.ts";
 import { followEstimates, recordEstimates } from "../estimate.ts";
+import { computeAhead } from "../instant/ahead.ts";
+import { showAtOnce } from "../instant/show-at-once.ts";
 import { createStrip } from "../library/strip.ts";
 import { announceTo } from "../panel/announcer.ts";
 import { createKeptSection } from "../panel/kept-section.ts";
@@ -34,7 +36,7 @@ export function mount(container: HTMLElement, app: App): void {
     "aside",
     { class: "panel", "aria-label": "Settings" },
     createPhotoSection(app, stage),
-    createRealismSection(app),
+    createRealismSection(app, compare),
     createSizeSection(app),
     createRunSection(app),
     createQueueSection(app),
@@ -64,6 +66,7 @@ export function mount(container: HTMLElement, app: App): void {
   app.store.subscribe(({ image }) => studio.classList.toggle("is-empty", image === null));
 
   flickerWhenChosen(app, compare);
+  showAtOnce(app, compare, computeAhead(app));
   rerunOnChange(app);
   recordEstimates(app);
   followEstimates(app);

@@ -21,6 +21,8 @@ export const commands: CommandTable = {
   estimate: (settings, { session }) => session.estimate(settings),
   upscale: ({ updates, source, ...settings }, { session, ...context }) =>
     session.upscale(source, settings, context, sender(updates)),
+  upscaleAhead: ({ places, ...settings }, { session, ...context }) =>
+    session.upscaleAhead(settings, places, context),
   keepResult: ({ result }, { session }) => session.keepResult(result),
   restoreResults: async ({ files }, { session }) => session.restoreResults(files),
   forgetResults: async ({ results }, { session }) => session.forgetResults(results),

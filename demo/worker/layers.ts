@@ -10,6 +10,9 @@ const MAX_RESULTS = 4;
 /** Bytes of all results together, unless those that are seen have more. */
 const MAX_RESULT_BYTES = 512 * 2 ** 20;
 
+/** A blend is drawn of two layers and is none. */
+export type StoredId = Exclude<LayerId, "blend">;
+
 export interface StoredLayer {
   readonly id: number;
   /** Results that made room and are in no file: they are gone. */
@@ -21,8 +24,10 @@ export class LayerStore {
   readonly #archive: ResultArchive;
   /** Those looked at last at the end. */
   readonly #results = new Map<number, Layer>();
+  /** Results that the visitor has not asked for: they make no room, and none is made of them. */
+  readonly #ahead = new Map<number, Layer>();
   /** On the stage, or being made: they make no room. */
-  #seen: readonly LayerId[] = [];
+  #seen: readonly StoredId[] = [];
   readonly #begun = new Set<number>();
   /** The picture as it came; the viewer enlarges it until the engine has. */
   #source: Layer | undefined;
@@ -68,6 +73,22 @@ export class LayerStore {
     return { id, dropped };
   }
 
+  /** A result that nobody has asked for yet; it belongs to the store until it is dropped. */
+  addAhead(layer: Layer): number {
+    const id = this.#archive.newId();
+    this.#ahead.set(id, layer);
+    return id;
+  }
+
+  /** A result is the visitor's own from now on, if it was not before. */
+  adopt(id: number): void {
+    const layer = this.#ahead.get(id);
+    if (!layer) return;
+    this.#ahead.delete(id);
+    this.#makeRoom(layer.byteLength);
+    this.#results.set(id, layer);
+  }
+
   /** A result of `image` that comes in parts: until they are there, the picture enlarged by bicubic. `finish` or `drop` ends that. */
   begin(image: ImageData, width: number, height: number): StoredLayer & { readonly layer: Layer } {
     const dropped = this.#makeRoom(width * height * 4);
@@ -108,12 +129,14 @@ export class LayerStore {
   /** Frees a result. */
   drop(id: number): void {
     this.#begun.delete(id);
-    this.#results.get(id)?.destroy();
-    this.#results.delete(id);
+    for (const layers of [this.#results, this.#ahead]) {
+      layers.get(id)?.destroy();
+      layers.delete(id);
+    }
   }
 
   /** Says what the stage shows. */
-  see(layers: readonly LayerId[]): void {
+  see(layers: readonly StoredId[]): void {
     this.#seen = layers;
     for (const id of layers) {
       const layer = id === "bicubic" ? undefined : this.#results.get(id);
@@ -124,8 +147,9 @@ export class LayerStore {
   }
 
   /** Undefined where there is no such thing (any more). */
-  layer(id: LayerId): Layer | undefined {
-    return id === "bicubic" ? (this.#enlarged ?? this.#source) : this.#results.get(id);
+  layer(id: StoredId): Layer | undefined {
+    if (id === "bicubic") return this.#enlarged ?? this.#source;
+    return this.#results.get(id) ?? this.#ahead.get(id);
   }
 
   /** Drops results that are not seen; first those that can come back. */

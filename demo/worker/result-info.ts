@@ -6,22 +6,19 @@ export function resultInfo({
   upscaled: { report, ...place },
   settings,
   model,
-  timesteps,
   totalMs,
 }: {
   readonly upscaled: Upscaled;
   readonly settings: UpscaleSettings;
   readonly model: string;
-  readonly timesteps: { readonly fidelity: number; readonly realism: number };
   readonly totalMs: number;
 }): ResultInfo {
-  const { timestep, predictedMetric, timingsMs, peakBytes, regions } = report;
-  const span = timesteps.realism - timesteps.fidelity;
+  const { timestep, realism, predictedMetric, timingsMs, peakBytes, regions } = report;
   return {
     ...place,
     settings,
     model,
-    realism: Math.min(1, Math.max(0, (timestep - timesteps.fidelity) / span)),
+    realism: Math.min(1, Math.max(0, realism)),
     timestep,
     predictedMetric: predictedMetric ?? null,
     timingsMs,

@@ -24,7 +24,7 @@ import { ResultArchive } from "./result-archive.ts";
 import { resultInfo } from "./result-info.ts";
 import { layerToBlob } from "./save.ts";
 import { thumbnailOf } from "./thumbnail.ts";
-import { upscaleImage, upscaleOptions } from "./upscale.ts";
+import { upscaleAtPlaces, upscaleImage, upscaleOptions } from "./upscale.ts";
 import { Viewer } from "./viewer.ts";
 
 export interface SessionEvents {
@@ -171,9 +171,26 @@ export class Session {
     const run = { model, image, layers, settings, ...context, onBegin, onPart };
     const upscaled = await upscaleImage(run);
     this.view.redraw();
-    const { timesteps } = model.configs.rcod;
     const totalMs = performance.now() - startedAt;
-    return resultInfo({ upscaled, settings, model: key, timesteps, totalMs });
+    return resultInfo({ upscaled, settings, model: key, totalMs });
+  }
+
+  /** The open picture at places of realism that the visitor has not asked for yet. */
+  async upscaleAhead(
+    settings: UpscaleSettings,
+    places: readonly number[],
+    context: RunContext,
+  ): Promise<readonly ResultInfo[]> {
+    const [model, layers, key, image] = [this.#model, this.#layers, this.#modelKey, this.image];
+    if (!model || !layers || !image) throw new Error("internal: nothing to compute ahead");
+    const startedAt = performance.now();
+    const run = { model, image, layers, settings, ...context };
+    const all = await upscaleAtPlaces(run, places);
+    const totalMs = (performance.now() - startedAt) / all.length;
+    return all.map((upscaled, i) => {
+      const own = { ...settings, realism: places[i] as number };
+      return resultInfo({ upscaled, settings: own, model: key, totalMs });
+    });
   }
 
   async save({ result, ...options }: SaveOptions): Promise<Blob> {
@@ -187,6 +204,7 @@ export class Session {
     const file =
       known ?? (await layerToBlob(this.gpu.device, layer as Layer, { type: "image/png" }));
     this.#archive.add(id, file);
+    this.#layers?.adopt(id);
     return { file, thumbnail: (await thumbnailOf(file)).blob };
   }
 

@@ -48,6 +48,20 @@ export async function upscaleImage(run: UpscaleRun): Promise<Upscaled> {
   return inParts(run, isLong ? { ...all, region: PART_SIDE } : all, outWidth, outHeight);
 }
 
+/** Results at several places of realism, encoded once, of a picture that one texture holds; they make no room. */
+export async function upscaleAtPlaces(
+  { model, image, layers, settings, signal, onProgress }: Omit<UpscaleRun, "onBegin" | "onPart">,
+  places: readonly number[],
+): Promise<readonly Upscaled[]> {
+  const options = { ...upscaleOptions(settings), signal, onProgress };
+  const results = await model.upscale(image, { ...options, realism: places, output: "texture" });
+  return results.map((report) => {
+    const { width, height } = report.texture;
+    const id = layers.addAhead(Layer.of(report.texture));
+    return { id, dropped: [], width, height, report };
+  });
+}
+
 async function inTexture(
   { model, image, layers }: UpscaleRun,
   options: UpscaleOptions,
@@ -113,7 +127,7 @@ export function upscaleOptions({
   seed,
   scale,
   mask,
-}: UpscaleSettings): UpscaleOptions {
+}: UpscaleSettings): Omit<UpscaleOptions, "timestep" | "inspect" | "output"> {
   return {
     realism,
     scale,

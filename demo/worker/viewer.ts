@@ -1,8 +1,10 @@
 /** Draws the canvas when something changed: by WebGPU itself, or through a texture that is read back. */
-import type { CanvasMode, CompareMode, ViewState } from "../protocol.ts";
+import type { Blend, CanvasMode, CompareMode, LayerId, ViewState } from "../protocol.ts";
 import { toPicture } from "../view-transform.ts";
-import type { LayerStore } from "./layers.ts";
+import type { Layer } from "./layer.ts";
+import type { LayerStore, StoredId } from "./layers.ts";
 import { readTexture } from "./readback.ts";
+import type { BlendedLayers } from "./view-pipeline.ts";
 import { ViewPipeline } from "./view-pipeline.ts";
 
 const READBACK_FORMAT = "rgba8unorm";
@@ -97,10 +99,9 @@ export class Viewer {
     if (!device || !target || !pipeline || !view || !layers || !source) return;
     const { canvasWidth: width, canvasHeight: height, mode } = view;
     if (width < 1 || height < 1) return;
-    layers.see([view.left, view.right]);
-    for (const id of [view.left, view.right]) {
-      if (id !== "bicubic" && !layers.layer(id)) this.#onMissing(id);
-    }
+    const seen = [view.left, view.right].flatMap((id) => storedIds(id, view.blend));
+    layers.see(seen);
+    for (const id of seen) if (id !== "bicubic" && !layers.layer(id)) this.#onMissing(id);
     const { canvas } = target;
     if (canvas.width !== width) canvas.width = width;
     if (canvas.height !== height) canvas.height = height;
@@ -117,8 +118,8 @@ export class Viewer {
     const half = mode === "side" ? 0.5 : 1;
     const { scale, centre } = view;
     pipeline.draw(texture, {
-      left: layers.layer(view.left) ?? source,
-      right: layers.layer(view.right) ?? source,
+      left: layerOrBlend(layers, view.left, view.blend) ?? source,
+      right: layerOrBlend(layers, view.right, view.blend) ?? source,
       toPicture: toPicture({ width: width * half, height, scale, centre }),
       pictureSize: view.picture,
       divider: view.divider * width,
@@ -134,6 +135,23 @@ export class Viewer {
       }
     }
   }
+}
+
+/** What a layer is drawn of. */
+function storedIds(id: LayerId, blend: Blend | null): readonly StoredId[] {
+  if (id !== "blend") return [id];
+  return blend ? [blend.from, blend.to] : [];
+}
+
+/** Undefined where it is not there (any more). */
+function layerOrBlend(
+  layers: LayerStore,
+  id: LayerId,
+  blend: Blend | null,
+): Layer | BlendedLayers | undefined {
+  if (id !== "blend") return layers.layer(id);
+  const [from, to] = blend ? [layers.layer(blend.from), layers.layer(blend.to)] : [];
+  return from && to && { from, to, share: blend?.share ?? 0 };
 }
 
 /** Flicker is the single view of one layer, then of the other. */
