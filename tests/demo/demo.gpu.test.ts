@@ -28,6 +28,7 @@ import {
   savedPixels,
   shownPixels,
   stateOf,
+  tellPace,
 } from "./support.ts";
 
 // Two upscales on a software adapter, on a machine that has other work.
@@ -107,6 +108,7 @@ describe.skipIf(browser === null)("a visit", () => {
     if (browser === null) return;
     demo = await openDemo(browser, `${server.address}/photos-demo/?debug&canvas=2d`);
     page = demo.page;
+    await tellPace(page, 100);
   });
 
   it("begins with a place for a photo", async () => {

@@ -11,7 +11,7 @@ import { launch } from "puppeteer-core";
 import { afterAll, describe, expect, it, vi } from "vitest";
 import { browserEnvironment } from "../../bench/chromium.ts";
 import { startFileServer } from "../browser/file-server.ts";
-import { PATIENCE_MS, builtDemo, nextResult, openCut, savedPixels } from "./support.ts";
+import { PATIENCE_MS, builtDemo, nextResult, openCut, savedPixels, tellPace } from "./support.ts";
 
 // Two upscales on a software adapter, on a machine that has other work.
 vi.setConfig({ testTimeout: 300_000, hookTimeout: 120_000 });
@@ -70,6 +70,7 @@ describe.skipIf(browser === null)("Firefox", () => {
         (body) => body.querySelector("#unsupported")?.textContent,
       );
       expect(missing ?? "", "a Vulkan driver is needed").toBe("");
+      await tellPace(page, 100);
       await openCut(page);
       await page.click("#upscale");
       const first = await nextResult(page);

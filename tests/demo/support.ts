@@ -7,7 +7,7 @@ import type { Browser, BrowserContext, Page } from "puppeteer-core";
 import sharp from "sharp";
 import { build } from "vite";
 import type { App, AppState } from "../../demo/app.ts";
-import type { ResultInfo } from "../../demo/protocol.ts";
+import type { CommandName, Estimate, ResultInfo } from "../../demo/protocol.ts";
 import type { FileSet } from "../../src/weights/index.ts";
 import { folderFiles } from "../../src/weights/sources/node-source.ts";
 
@@ -17,6 +17,11 @@ declare global {
   /** What the page's content policy refused; filled by `openDemo`. */
   var policyViolations: string[];
   var rcodDemo: App | undefined;
+  /** What the page believes that a run takes; filled by `tellPace`, as those below. */
+  var toldMs: number;
+  /** Commands that the page has sent through `App.call`, and those that were answered. */
+  var sent: CommandName[];
+  var answered: CommandName[];
 }
 
 /**
@@ -82,6 +87,32 @@ export async function openDemo(
     page,
     problems: async () => [...problems, ...(await page.evaluate(() => policyViolations))],
   };
+}
+
+/**
+ * Tells the page what a run takes: under 5 s it upscales by itself when settings change. Else that would depend on what else this
+ * machine does.
+ */
+export function tellPace(page: Page, ms: number): Promise<void> {
+  return page.evaluate((told) => {
+    const app = rcodDemo;
+    if (!app) throw new Error("open the page with ?debug");
+    globalThis.toldMs = told;
+    const { estimate } = app.store.get();
+    if (estimate) app.store.set({ estimate: { ...estimate, timeMs: told } });
+    if (globalThis.sent) return;
+    globalThis.sent = [];
+    globalThis.answered = [];
+    const call = app.call.bind(app) as (...args: unknown[]) => Promise<unknown>;
+    app.call = (async (name: CommandName, ...args: unknown[]) => {
+      sent.push(name);
+      const answer = await call(name, ...args);
+      answered.push(name);
+      return name === "estimate" && answer
+        ? { ...(answer as Estimate), timeMs: globalThis.toldMs }
+        : answer;
+    }) as typeof app.call;
+  }, ms);
 }
 
 /** A part of the bundled photo that a software adapter upscales in seconds. */

@@ -3,7 +3,6 @@ import type { Page } from "puppeteer-core";
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { launchUsable } from "../../../bench/chromium.ts";
-import type { CommandName, Estimate } from "../../../demo/protocol.ts";
 import { blendRealism } from "../../../src/rcod/images/blend-realism.ts";
 import type { FileServer } from "../../browser/file-server.ts";
 import { startFileServer } from "../../browser/file-server.ts";
@@ -19,6 +18,7 @@ import {
   savedPixels,
   shownPixels,
   stateOf,
+  tellPace,
 } from "../support.ts";
 
 // Five upscales on a software adapter, on a machine that has other work.
@@ -27,37 +27,6 @@ vi.setConfig({ testTimeout: 300_000, hookTimeout: 120_000 });
 const SIDE = CUT.width * 4;
 const browser = await launchUsable();
 let server: FileServer;
-
-declare global {
-  /** What the page believes that a run takes. */
-  var toldMs: number;
-  /** Commands that it has sent, and those that were answered. */
-  var sent: CommandName[];
-  var answered: CommandName[];
-}
-
-/** Whether a run is quick must not depend on what else this machine does. */
-function tellPace(page: Page, ms: number): Promise<void> {
-  return page.evaluate((told) => {
-    const app = rcodDemo;
-    if (!app) throw new Error("open the page with ?debug");
-    globalThis.toldMs = told;
-    const { estimate } = app.store.get();
-    if (estimate) app.store.set({ estimate: { ...estimate, timeMs: told } });
-    if (globalThis.sent) return;
-    globalThis.sent = [];
-    globalThis.answered = [];
-    const call = app.call.bind(app) as (...args: unknown[]) => Promise<unknown>;
-    app.call = (async (name: CommandName, ...args: unknown[]) => {
-      sent.push(name);
-      const answer = await call(name, ...args);
-      answered.push(name);
-      return name === "estimate" && answer
-        ? { ...(answer as Estimate), timeMs: globalThis.toldMs }
-        : answer;
-    }) as typeof app.call;
-  }, ms);
-}
 
 /** Moves the slider as a drag does. */
 const slideTo = (page: Page, realism: number): Promise<void> =>
