@@ -100,7 +100,7 @@ export interface UpscaleSettings {
 
 export type StageTimings = Readonly<Record<Exclude<Stage, "load">, number>>;
 
-/** A result that comes in parts; until they are there it shows the picture enlarged by bicubic. */
+/** A result that comes in parts; until they are there it shows a blend of results or the picture enlarged by bicubic. */
 export interface ResultBegun {
   readonly id: number;
   readonly width: number;
@@ -204,6 +204,8 @@ export interface Commands {
   upscale: {
     args: UpscaleSettings & {
       readonly source: PictureSource;
+      /** What is seen until parts are there; null: the picture enlarged by bicubic. */
+      readonly under: Blend | null;
       readonly updates: UpdatePort<ResultBegun>;
     };
     result: ResultInfo;

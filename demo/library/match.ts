@@ -1,7 +1,8 @@
 /** Whether what is asked for is there already. */
 import type { AppState } from "../app-state.ts";
+import { blendOf } from "../instant/at-once.ts";
 import { modelKey } from "../model-key.ts";
-import type { PaintedMask, ResultInfo, UpscaleSettings } from "../protocol.ts";
+import type { Blend, PaintedMask, ResultInfo, UpscaleSettings } from "../protocol.ts";
 import { upscaleSettings } from "../request.ts";
 import type { Picture } from "./picture.ts";
 import { freshResults } from "./picture.ts";
@@ -20,6 +21,13 @@ export function resultOfPicture(picture: Picture, state: Asked): ResultInfo | un
   return freshResults(picture)
     .map(({ info }) => info)
     .findLast((result) => isMadeOf(result, wishes, state));
+}
+
+/** What can be seen of a picture until its result is there: a blend of results that are. */
+export function blendFor(picture: Picture, state: Asked): Blend | null {
+  const own = state.image?.id === picture.id ? state : { ...state, mask: null };
+  const results = freshResults(picture).map(({ info }) => info);
+  return blendOf(alikeResults(results, own), upscaleSettings(own).realism);
 }
 
 export function wishesFor({ id }: Picture, state: Asked): UpscaleSettings {

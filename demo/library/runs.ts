@@ -8,7 +8,7 @@ import type { ResultBegun, ResultInfo } from "../protocol.ts";
 import type { Store } from "../store.ts";
 import { callWithUpdates } from "../updates.ts";
 import { listed } from "./listed.ts";
-import { resultOfPicture, wishesFor } from "./match.ts";
+import { blendFor, resultOfPicture, wishesFor } from "./match.ts";
 import type { Picture, PictureResult } from "./picture.ts";
 import { restingStatus } from "./picture.ts";
 import { changeResults, patchPicture, pictureById, setPictures, sourceOf } from "./pictures.ts";
@@ -113,7 +113,9 @@ export function createRuns({ store, client, lane, ensureModel }: RunContext): Ru
 
   async function compute(picture: Picture, options: WorkOptions): Promise<void> {
     const { id, cut } = picture;
-    const args = { ...wishesFor(picture, store.get()), source: sourceOf(picture, cut) };
+    const state = store.get();
+    const under = blendFor(picture, state);
+    const args = { ...wishesFor(picture, state), under, source: sourceOf(picture, cut) };
     const begin = (begun: ResultBegun): void => {
       lose(begun.dropped);
       patchPicture(store, id, { begun });

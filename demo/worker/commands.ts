@@ -19,8 +19,8 @@ export const commands: CommandTable = {
   openImage: (source, { session, signal }) => session.openImage(source, signal),
   thumbnail: ({ blob }) => thumbnailOf(blob),
   estimate: (settings, { session }) => session.estimate(settings),
-  upscale: ({ updates, source, ...settings }, { session, ...context }) =>
-    session.upscale(source, settings, context, sender(updates)),
+  upscale: ({ updates, source, under, ...settings }, { session, ...context }) =>
+    session.upscale(source, settings, under, context, sender(updates)),
   upscaleAhead: ({ places, ...settings }, { session, ...context }) =>
     session.upscaleAhead(settings, places, context),
   keepResult: ({ result }, { session }) => session.keepResult(result),

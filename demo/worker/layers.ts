@@ -1,8 +1,9 @@
 /** What can be looked at: the picture as it came, and results. */
 import { mat3, vec2 } from "wgpu-matrix";
-import type { LayerId } from "../protocol.ts";
+import type { Blend, LayerId } from "../protocol.ts";
 import { Layer } from "./layer.ts";
 import type { ResultArchive } from "./result-archive.ts";
+import type { BlendedLayers } from "./view-pipeline.ts";
 import { ViewPipeline } from "./view-pipeline.ts";
 
 /** Results that are on the device for comparing. */
@@ -89,17 +90,26 @@ export class LayerStore {
     this.#results.set(id, layer);
   }
 
-  /** A result of `image` that comes in parts: until they are there, the picture enlarged by bicubic. `finish` or `drop` ends that. */
-  begin(image: ImageData, width: number, height: number): StoredLayer & { readonly layer: Layer } {
+  /**
+   * A result of `image` that comes in parts: until they are there, a blend of results, or the picture enlarged by bicubic. `finish` or
+   * `drop` ends that.
+   */
+  begin(
+    image: ImageData,
+    width: number,
+    height: number,
+    under: Blend | null,
+  ): StoredLayer & { readonly layer: Layer } {
     const dropped = this.#makeRoom(width * height * 4);
     const layer = Layer.empty(this.#device, width, height);
     const isOpen = image === this.#image && this.#source !== undefined;
     const source = isOpen ? (this.#source as Layer) : layerOf(this.#device, image);
+    const shown = this.shown("blend", under) ?? source;
     this.#enlarging ??= new ViewPipeline(this.#device, "rgba8unorm", "enlarge_main");
     for (const { texture, x, y } of layer.tiles) {
       this.#enlarging.draw(texture, {
-        left: source,
-        right: source,
+        left: shown,
+        right: shown,
         toPicture: mat3.translation(vec2.fromValues(x, y)),
         pictureSize: [width, height],
         divider: 0,
@@ -150,6 +160,13 @@ export class LayerStore {
   layer(id: StoredId): Layer | undefined {
     if (id === "bicubic") return this.#enlarged ?? this.#source;
     return this.#results.get(id) ?? this.#ahead.get(id);
+  }
+
+  /** The same for all that the stage shows, with the blend that it shows. */
+  shown(id: LayerId, blend: Blend | null): Layer | BlendedLayers | undefined {
+    if (id !== "blend") return this.layer(id);
+    const [from, to] = blend ? [this.layer(blend.from), this.layer(blend.to)] : [];
+    return from && to && { from, to, share: blend?.share ?? 0 };
   }
 
   /** Drops results that are not seen; first those that can come back. */

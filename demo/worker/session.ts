@@ -3,6 +3,7 @@ import type { Gpu, Progress, RcodModel } from "rcod-webgpu";
 import { loadModel, requestGpu } from "rcod-webgpu";
 import { modelKey, modelName } from "../model-key.ts";
 import type {
+  Blend,
   DeviceInfo,
   Estimate,
   ImageInfo,
@@ -157,6 +158,7 @@ export class Session {
   async upscale(
     source: PictureSource,
     settings: UpscaleSettings,
+    under: Blend | null,
     context: RunContext,
     onBegin: (begun: ResultBegun) => void,
   ): Promise<ResultInfo> {
@@ -168,7 +170,7 @@ export class Session {
       : (await decodeImage(source.blob, source.cut ?? undefined)).image;
     const startedAt = performance.now();
     const onPart = (): void => this.view.redraw();
-    const run = { model, image, layers, settings, ...context, onBegin, onPart };
+    const run = { model, image, layers, settings, under, ...context, onBegin, onPart };
     const upscaled = await upscaleImage(run);
     this.view.redraw();
     const totalMs = performance.now() - startedAt;

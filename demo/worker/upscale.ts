@@ -7,7 +7,7 @@ import type {
   TextureResult,
   UpscaleOptions,
 } from "rcod-webgpu";
-import type { ResultBegun, UpscaleSettings } from "../protocol.ts";
+import type { Blend, ResultBegun, UpscaleSettings } from "../protocol.ts";
 import { Layer } from "./layer.ts";
 import type { LayerStore } from "./layers.ts";
 
@@ -19,6 +19,8 @@ export interface UpscaleRun {
   readonly image: ImageData;
   readonly layers: LayerStore;
   readonly settings: UpscaleSettings;
+  /** What is seen in place of parts that are not there yet; null: bicubic. */
+  readonly under: Blend | null;
   readonly signal: AbortSignal;
   readonly onProgress: (progress: Progress) => void;
   /** Hears of a result that comes in parts. */
@@ -50,7 +52,14 @@ export async function upscaleImage(run: UpscaleRun): Promise<Upscaled> {
 
 /** Results at several places of realism, encoded once, of a picture that one texture holds; they make no room. */
 export async function upscaleAtPlaces(
-  { model, image, layers, settings, signal, onProgress }: Omit<UpscaleRun, "onBegin" | "onPart">,
+  {
+    model,
+    image,
+    layers,
+    settings,
+    signal,
+    onProgress,
+  }: Omit<UpscaleRun, "under" | "onBegin" | "onPart">,
   places: readonly number[],
 ): Promise<readonly Upscaled[]> {
   const options = { ...upscaleOptions(settings), signal, onProgress };
@@ -76,12 +85,12 @@ async function inTexture(
 }
 
 async function inParts(
-  { model, image, layers, onBegin, onPart }: UpscaleRun,
+  { model, image, layers, under, onBegin, onPart }: UpscaleRun,
   options: UpscaleOptions,
   width: number,
   height: number,
 ): Promise<Upscaled> {
-  const { id, layer, dropped } = layers.begin(image, width, height);
+  const { id, layer, dropped } = layers.begin(image, width, height, under);
   onBegin({ id, width, height, dropped });
   try {
     const report = await model.upscale(readerOf(image), {

@@ -1,10 +1,8 @@
 /** Draws the canvas when something changed: by WebGPU itself, or through a texture that is read back. */
 import type { Blend, CanvasMode, CompareMode, LayerId, ViewState } from "../protocol.ts";
 import { toPicture } from "../view-transform.ts";
-import type { Layer } from "./layer.ts";
 import type { LayerStore, StoredId } from "./layers.ts";
 import { readTexture } from "./readback.ts";
-import type { BlendedLayers } from "./view-pipeline.ts";
 import { ViewPipeline } from "./view-pipeline.ts";
 
 const READBACK_FORMAT = "rgba8unorm";
@@ -118,8 +116,8 @@ export class Viewer {
     const half = mode === "side" ? 0.5 : 1;
     const { scale, centre } = view;
     pipeline.draw(texture, {
-      left: layerOrBlend(layers, view.left, view.blend) ?? source,
-      right: layerOrBlend(layers, view.right, view.blend) ?? source,
+      left: layers.shown(view.left, view.blend) ?? source,
+      right: layers.shown(view.right, view.blend) ?? source,
       toPicture: toPicture({ width: width * half, height, scale, centre }),
       pictureSize: view.picture,
       divider: view.divider * width,
@@ -141,17 +139,6 @@ export class Viewer {
 function storedIds(id: LayerId, blend: Blend | null): readonly StoredId[] {
   if (id !== "blend") return [id];
   return blend ? [blend.from, blend.to] : [];
-}
-
-/** Undefined where it is not there (any more). */
-function layerOrBlend(
-  layers: LayerStore,
-  id: LayerId,
-  blend: Blend | null,
-): Layer | BlendedLayers | undefined {
-  if (id !== "blend") return layers.layer(id);
-  const [from, to] = blend ? [layers.layer(blend.from), layers.layer(blend.to)] : [];
-  return from && to && { from, to, share: blend?.share ?? 0 };
 }
 
 /** Flicker is the single view of one layer, then of the other. */
