@@ -15,3 +15,9 @@ declare module "virtual:files/*" {
 }
 
 declare module "*.css";
+
+/** A picture's address. */
+declare module "*.webp" {
+  const address: string;
+  export default address;
+}

@@ -12,8 +12,8 @@ const FOLDERS = [
   {
     from: here("../examples/photos"),
     to: "photos",
-    // Not the originals, nor results of the quick start.
-    names: /^(?!.*-(original|x4)\.).*\.(png|jpg|webp)$/,
+    // Not the originals, nor the pair of proof.ts, nor results of the quick start.
+    names: /^(?!.*-(original|before|after|x4)\.).*\.(png|jpg|webp)$/,
   },
   { from: here("../tests/fixtures/goldens"), to: "goldens", names: /\.safetensors$/ },
   { from: here("examples"), to: "examples", names: /\.json$/ },
