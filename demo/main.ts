@@ -8,10 +8,10 @@ import { showNotices } from "./library/notice.ts";
 import { keepOffline } from "./offline.ts";
 import type { CanvasMode } from "./protocol.ts";
 import { fromHash } from "./settings.ts";
+import { showUnsupported } from "./start/unsupported.ts";
 import { showTabs } from "./tab-bar.ts";
 import { TABS } from "./tabs/index.ts";
 import { followTheme } from "./theme.ts";
-import { showUnsupported } from "./unsupported.ts";
 
 declare global {
   /** With `?debug`: the app, for tests and the curious. */

@@ -20,12 +20,12 @@ import { createSaveSection } from "../panel/save-section.ts";
 import { createSizeSection } from "../panel/size-section.ts";
 import { createTimingsSection } from "../panel/timings-section.ts";
 import { createCompareState } from "../stage/compare-state.ts";
-import { createEmpty } from "../stage/empty.ts";
 import { flickerWhenChosen } from "../stage/flicker.ts";
 import { MaskPainter } from "../stage/mask-painter.ts";
 import { openBundled } from "../stage/open-photo.ts";
 import { createStage } from "../stage/stage.ts";
 import { createToolbar } from "../stage/toolbar.ts";
+import { createEmpty } from "../start/empty.ts";
 import { h } from "../ui/dom.ts";
 
 export function mount(container: HTMLElement, app: App): void {
