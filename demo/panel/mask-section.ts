@@ -91,9 +91,14 @@ function createTools(painter: MaskPainter): HTMLElement {
   };
   size.addEventListener("input", showSize);
   showSize();
-  const action = (label: string, path: string, run: () => void): HTMLButtonElement =>
-    button({ class: "icon-button", "aria-label": label, title: label }, run, icon(path));
-  const undo = action("Undo the last stroke", ICONS.undo, () => painter.undo());
+  const action = (label: string, word: string, path: string, run: () => void): HTMLButtonElement =>
+    button(
+      { class: "icon-button", "aria-label": label, title: label },
+      run,
+      icon(path),
+      h("span", { class: "tool-word" }, word),
+    );
+  const undo = action("Undo the last stroke", "Undo", ICONS.undo, () => painter.undo());
   painter.onChange(() => {
     undo.disabled = !painter.canUndo;
   });
@@ -112,7 +117,7 @@ function createTools(painter: MaskPainter): HTMLElement {
       "span",
       { class: "tool-actions" },
       undo,
-      action("Clear all", ICONS.trash, () => painter.clear()),
+      action("Clear all", "Clear", ICONS.trash, () => painter.clear()),
     ),
     h("label", { class: "field" }, h("span", { class: "field-label" }, "Size"), size),
   );

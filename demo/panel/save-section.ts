@@ -8,6 +8,7 @@ import type { CompareState } from "../stage/compare-state.ts";
 import { layerName } from "../stage/compare-state.ts";
 import type { Store } from "../store.ts";
 import { ICONS, button, h, icon, select } from "../ui/dom.ts";
+import { canShareFiles, shareFile } from "./share-file.ts";
 
 const TYPES = [
   ["image/png", "PNG"],
@@ -17,7 +18,16 @@ const TYPES = [
 /** Of JPEG and WebP: no visible loss, a third of the bytes of PNG. */
 const QUALITY = 0.92;
 
-export function createSaveSection(app: App, compare: Store<CompareState>): HTMLElement {
+export interface SaveSection {
+  readonly element: HTMLElement;
+  readonly save: HTMLButtonElement;
+  /** Null where the browser hands no files to other apps. */
+  readonly share: HTMLButtonElement | null;
+  /** What became of the last of them. */
+  readonly status: HTMLElement;
+}
+
+export function createSaveSection(app: App, compare: Store<CompareState>): SaveSection {
   let type: SaveOptions["type"] = "image/png";
   const status = h("p", { class: "hint", role: "status" });
   const which = h("p", { class: "hint" });
@@ -82,6 +92,15 @@ export function createSaveSection(app: App, compare: Store<CompareState>): HTMLE
     return missing.length === 0 ? saved : `${saved}; not there any more: ${listed(missing)}`;
   });
   zip.id = "save-all";
+  const share = canShareFiles()
+    ? action(ICONS.share, "Share", () => {
+        const result = savedResult(app, compare);
+        if (!result) throw new Error("There is no result yet. Upscale first");
+        const name = resultFileName(app.store.get().image?.name ?? "", result.settings, type);
+        const make = async (): Promise<File> => new File([await encode(type)], name, { type });
+        return shareFile(`${result.id} ${name}`, make);
+      })
+    : null;
   const format = select(TYPES, type, (chosen) => {
     type = chosen;
   });
@@ -92,7 +111,7 @@ export function createSaveSection(app: App, compare: Store<CompareState>): HTMLE
     h("h2", {}, "Keep it"),
     which,
     h("div", { class: "row" }, save, format),
-    h("div", { class: "row" }, copy, link),
+    h("div", { class: "row" }, copy, link, share),
     h("div", { class: "row" }, zip),
     status,
   );
@@ -100,7 +119,7 @@ export function createSaveSection(app: App, compare: Store<CompareState>): HTMLE
     const { results, pictures } = app.store.get();
     const count = pictures.reduce((sum, picture) => sum + picture.results.length, 0);
     element.hidden = count === 0;
-    for (const one of [save, copy]) one.disabled = results.length === 0;
+    for (const one of [save, copy, share]) if (one) one.disabled = results.length === 0;
     zip.hidden = count < 2;
     zip.lastChild?.replaceWith(`Save all ${count} as ZIP`);
     which.textContent = whatIsSaved(app, compare);
@@ -110,7 +129,7 @@ export function createSaveSection(app: App, compare: Store<CompareState>): HTMLE
     if (results !== before.results) status.textContent = "";
     if (results !== before.results || pictures !== before.pictures) update();
   });
-  return element;
+  return { element, save, share, status };
 }
 
 /** The result on the right; the newest where the original is shown there, or one that is not finished. */

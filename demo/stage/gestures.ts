@@ -48,6 +48,21 @@ export function addGestures(target: GestureTarget): void {
     if (view) compare.set({ zoom: panned(view.viewport, by, view.picture) });
   };
 
+  /** A fitted picture has nowhere to go: fingers on it scroll the page. */
+  const isFitted = (): boolean => compare.get().zoom === "fit" && !painter.isActive;
+  const letScroll = (): void => {
+    surface.style.touchAction = isFitted() ? "pan-y" : "none";
+  };
+  compare.subscribe(letScroll);
+  painter.onChange(letScroll);
+  surface.addEventListener(
+    "touchmove",
+    (event) => {
+      if (event.touches.length > 1) event.preventDefault(); // a pinch is not a scroll with two fingers
+    },
+    { passive: false },
+  );
+
   surface.addEventListener("pointerdown", (event) => {
     if (event.button !== 0) return;
     surface.setPointerCapture(event.pointerId);
@@ -71,6 +86,7 @@ export function addGestures(target: GestureTarget): void {
       const at = onPicture(to);
       if (at) painter.extend(at);
     } else if (pointers.size === 1) {
+      if (event.pointerType === "touch" && isFitted()) return;
       panBy([to[0] - from[0], to[1] - from[1]]);
     } else {
       const other = [...pointers].find(([id]) => id !== event.pointerId)?.[1];

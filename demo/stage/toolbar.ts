@@ -69,8 +69,14 @@ function createZoom(compare: Store<CompareState>, stage: Stage): HTMLElement {
     },
     "100 %",
   );
-  const tool = (name: string, path: string, action: () => void): HTMLButtonElement =>
-    button({ class: "icon-button", title: name, "aria-label": name }, action, icon(path));
+  /** Named in words where there is room for them: on a phone, whose fingers call up no titles. */
+  const tool = (name: string, word: string, path: string, action: () => void): HTMLButtonElement =>
+    button(
+      { class: "icon-button", title: name, "aria-label": name },
+      action,
+      icon(path),
+      h("span", { class: "tool-word" }, word),
+    );
   const showScale = (): void => {
     const view = stage.viewport();
     const percent = view ? Math.round((view.viewport.scale / devicePixelRatio) * 100) : 100;
@@ -82,9 +88,9 @@ function createZoom(compare: Store<CompareState>, stage: Stage): HTMLElement {
   return h(
     "div",
     { class: "zoom" },
-    tool("Zoom out", ICONS.minus, () => zoomBy(1 / ZOOM_STEP)),
+    tool("Zoom out", "Out", ICONS.minus, () => zoomBy(1 / ZOOM_STEP)),
     label,
-    tool("Zoom in", ICONS.plus, () => zoomBy(ZOOM_STEP)),
-    tool("Fit to window", ICONS.fit, () => compare.set({ zoom: "fit" })),
+    tool("Zoom in", "In", ICONS.plus, () => zoomBy(ZOOM_STEP)),
+    tool("Fit to window", "Fit", ICONS.fit, () => compare.set({ zoom: "fit" })),
   );
 }

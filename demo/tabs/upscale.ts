@@ -4,6 +4,7 @@ import { followEstimates, recordEstimates } from "../estimate.ts";
 import { computeAhead } from "../instant/ahead.ts";
 import { showAtOnce } from "../instant/show-at-once.ts";
 import { createStrip } from "../library/strip.ts";
+import { createActionBar } from "../panel/action-bar.ts";
 import { announceTo } from "../panel/announcer.ts";
 import { createKeptSection } from "../panel/kept-section.ts";
 import { createMaskSection } from "../panel/mask-section.ts";
@@ -21,6 +22,7 @@ import { createSizeSection } from "../panel/size-section.ts";
 import { createTimingsSection } from "../panel/timings-section.ts";
 import { createCompareState } from "../stage/compare-state.ts";
 import { flickerWhenChosen } from "../stage/flicker.ts";
+import { createMaskDock } from "../stage/mask-dock.ts";
 import { MaskPainter } from "../stage/mask-painter.ts";
 import { openBundled } from "../stage/open-photo.ts";
 import { createStage } from "../stage/stage.ts";
@@ -32,17 +34,19 @@ export function mount(container: HTMLElement, app: App): void {
   const compare = createCompareState(app.store);
   const painter = new MaskPainter();
   const stage = createStage(app, compare, painter);
+  const save = createSaveSection(app, compare);
+  const mask = createMaskSection(app, painter);
   const panel = h(
     "aside",
     { class: "panel", "aria-label": "Settings" },
     createPhotoSection(app, stage),
     createRealismSection(app, compare),
     createSizeSection(app),
-    createRunSection(app),
+    createActionBar(app, createRunSection(app), save),
     createQueueSection(app),
     createResultsSection(app, compare),
-    createMaskSection(app, painter),
-    createSaveSection(app, compare),
+    mask,
+    save.element,
     createTimingsSection(app),
     createModelSection(app),
     createMoreSection(app),
@@ -58,6 +62,7 @@ export function mount(container: HTMLElement, app: App): void {
       createEmpty(app),
       createProblemCard(app),
       createToolbar(app, compare, stage),
+      createMaskDock(painter, mask),
       createStrip(app),
     ),
     panel,

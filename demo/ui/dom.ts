@@ -88,6 +88,7 @@ export const ICONS = {
   undo: "M4 8h8a4 4 0 0 1 0 8H8M4 8l3.5-3.5M4 8l3.5 3.5",
   trash: "M4 6h12M8 6V4h4v2M6 6l.7 10h6.6L14 6",
   download: "M10 3v10M6 9.5l4 4 4-4M4 16.5h12",
+  share: "M10 12V2.5M6.5 5.5 10 2.5l3.5 3M7 8.5H4.5V17h11V8.5H13",
   copy: "M7 7h9v9H7zM4 13V4h9",
   link: "M8 12l4-4M9 6l1.5-1.5a3.5 3.5 0 0 1 5 5L14 11M11 14l-1.5 1.5a3.5 3.5 0 0 1-5-5L6 9",
 } as const;
