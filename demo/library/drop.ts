@@ -27,7 +27,8 @@ export function acceptPictures(app: App): void {
   });
   addEventListener("drop", (event) => {
     show(0);
-    if (isForControl(event)) return;
+    // A field of a view may take files of its own.
+    if (event.defaultPrevented || isForControl(event)) return;
     // Otherwise the browser would open the file in place of the page.
     event.preventDefault();
     if (event.dataTransfer && hasFiles(event)) void take(app, droppedFiles(event.dataTransfer));

@@ -60,7 +60,7 @@ export function mount(container: HTMLElement, app: App): void {
     { signal, progress }: Run,
   ): Promise<string> => {
     const startedAt = performance.now();
-    const results = [...kept];
+    let results = [...kept];
     let done = 0;
     let adapter = "";
     const shown = (isRunning: boolean): ShownOutcome => ({
@@ -94,7 +94,11 @@ export function mount(container: HTMLElement, app: App): void {
     };
     report.begin(shown(true));
     try {
-      await callWithUpdates(app, "verify", { jobs, beside: BUNDLED }, onUpdate, { signal });
+      const args = { jobs, beside: BUNDLED };
+      const outcome = await callWithUpdates(app, "verify", args, onUpdate, { signal });
+      // Updates come by a port of their own, and the last ones may be late.
+      ({ adapter } = outcome);
+      results = [...kept, ...outcome.results];
     } catch (error) {
       const reason = signal.aborted ? "Cancelled" : messageOf(error);
       results.push(...jobs.slice(done).map((job) => notRun(job, reason)));
@@ -103,8 +107,9 @@ export function mount(container: HTMLElement, app: App): void {
       given = results;
       report.update(shown(false));
     }
-    const cases = new Set(results.map(({ result }) => `${result.file}/${result.case}`));
-    return `${cases.size} cases in ${duration(performance.now() - startedAt)}`;
+    const ran = results.filter(isCompared).map(({ result }) => `${result.file}/${result.case}`);
+    const cases = new Set(ran).size;
+    return `${cases} ${cases === 1 ? "case" : "cases"} in ${duration(performance.now() - startedAt)}`;
   };
   const start = (jobs: readonly VerifyJob[], run: Run): Promise<string> => {
     asked = jobs;

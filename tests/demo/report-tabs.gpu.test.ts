@@ -200,6 +200,40 @@ describe.skipIf(browser === null)("the demo page", () => {
     expect(await seriousFindings(page)).toEqual([]);
   });
 
+  it("takes what is dropped on its field, and leaves the rest of the window to pictures", async () => {
+    const page = await openTab("verify");
+    const drag = (target: string, types: readonly string[], name: string): Promise<void> =>
+      page.evaluate(
+        (selector, names, fileName) => {
+          const dataTransfer = new DataTransfer();
+          dataTransfer.items.add(new File(["?"], fileName));
+          for (const type of names) {
+            const event = new DragEvent(type, { dataTransfer, bubbles: true, cancelable: true });
+            document.querySelector(selector)?.dispatchEvent(event);
+          }
+        },
+        target,
+        types,
+        name,
+      );
+    await drag("#view-verify h2", ["dragenter", "dragover"], "notes.txt");
+    expect(await isShown(page, ".drop-curtain")).toBe(true);
+    await drag(".drop-field", ["dragenter"], "notes.txt");
+    await drag("#view-verify h2", ["dragleave"], "notes.txt");
+    expect(await isShown(page, ".drop-curtain")).toBe(false);
+    await drag("#view-verify h2", ["dragenter"], "notes.txt");
+    await drag(".drop-field", ["dragover", "drop"], "notes.txt");
+    expect(await isShown(page, ".drop-curtain")).toBe(false);
+    expect(await statusOf(page)).toBe("Golden files end in .safetensors. Choose one of those.");
+    // A damaged one is no fault of the GPU.
+    await drag(".drop-field", ["drop"], "damaged.safetensors");
+    await ended(page);
+    const text = await page.$eval("#view-verify", (view) => (view as HTMLElement).innerText);
+    expect(text).toMatch(
+      /Nothing was verified\s+Not run, or not all of it: 1 of 1 file\. weights: /,
+    );
+  });
+
   it("begins each report with an example that says where it is from", async () => {
     const page = await openTab("inside");
     for (const [id, filled] of [
