@@ -1,4 +1,6 @@
-/** Errors of the worker in words for the visitor. */
+/** Errors of engine and browser in words for the visitor: what it is called, why, and what helps. */
+import type { Doing } from "./problem-entry.ts";
+import { WORDS } from "./problem-words.ts";
 
 /** What can be under way. */
 export type ActivityKind = "model" | "image" | "upscale";
@@ -6,41 +8,41 @@ export type ActivityKind = "model" | "image" | "upscale";
 /** Something that went wrong, in words for the visitor. */
 export interface Problem {
   readonly title: string;
+  /** Why, and what helps: whole sentences. */
   readonly detail: string;
   /** What one click can do about it. */
   readonly remedy: "reload-model" | "recover" | null;
+  /** What engine or browser said, word for word. */
+  readonly raw?: string;
 }
-
-const FAILED: Readonly<Record<ActivityKind, string>> = {
-  image: "This picture could not be opened",
-  model: "The model could not be loaded",
-  upscale: "The picture could not be upscaled",
-};
-
-const LOST = "The GPU went away";
 
 export function lostProblem(message: string): Problem {
-  return {
-    title: LOST,
-    detail:
-      "The driver restarted, the computer slept, or memory ran out. Your picture and settings are still here. " +
-      `The browser says: ${message || "nothing"}`,
-    remedy: "recover",
-  };
+  return problemOf({ name: "DeviceLostError", message }, "upscale");
 }
 
-export function problemOf(error: unknown, kind: ActivityKind): Problem {
-  const detail = error instanceof Error ? error.message : String(error);
-  const name = error instanceof Error ? error.name : "";
-  if (name === "DeviceLostError") {
-    return { title: LOST, detail, remedy: "recover" };
+export function problemOf(error: unknown, doing: Doing): Problem {
+  const { name, message } = wordsOfError(error);
+  const said = `${name}: ${message}`;
+  for (const { pattern, words } of WORDS) {
+    const match = pattern.exec(said);
+    if (!match) continue;
+    const { title, reason, advice, remedy = null } = words(match, doing);
+    return { title, detail: `${reason} ${advice}`, remedy, raw: message };
   }
-  if (name === "WeightsError" || name === "ConfigError") {
-    return { title: "This model cannot be used", detail, remedy: "reload-model" };
-  }
-  // Also without an adapter: after several losses browsers refuse one for a minute or two.
-  if (name === "DeviceError") {
-    return { title: "The GPU could not do this", detail, remedy: "recover" };
-  }
-  return { title: FAILED[kind], detail, remedy: null };
+  throw new Error("internal: no words for an error"); // the last pattern takes all
+}
+
+/** A problem in a line, for the status under a button. */
+export function inWords(error: unknown, doing: Doing): string {
+  const { title, detail } = problemOf(error, doing);
+  return `${title}. ${detail}`;
+}
+
+function wordsOfError(error: unknown): { readonly name: string; readonly message: string } {
+  if (typeof error !== "object" || error === null) return { name: "Error", message: String(error) };
+  const { name, message } = error as { readonly name?: unknown; readonly message?: unknown };
+  return {
+    name: typeof name === "string" ? name : "Error",
+    message: typeof message === "string" ? message : "",
+  };
 }

@@ -2,6 +2,7 @@
 import type { App } from "../app.ts";
 import { listed } from "../library/listed.ts";
 import { resultFileName } from "../library/names.ts";
+import { inWords } from "../problems.ts";
 import type { ResultInfo, SaveOptions } from "../protocol.ts";
 import { toHash } from "../settings.ts";
 import type { CompareState } from "../stage/compare-state.ts";
@@ -35,7 +36,7 @@ export function createSaveSection(app: App, compare: Store<CompareState>): SaveS
     try {
       status.textContent = await work();
     } catch (error) {
-      status.textContent = error instanceof Error ? error.message : String(error);
+      status.textContent = inWords(error, "save");
     }
   };
   const encode = (chosen: SaveOptions["type"]): Promise<Blob> => {

@@ -74,7 +74,7 @@ describe("a queue", () => {
     await b.runs.upscaleAll();
     expect(b.computed).toEqual(["a", "c"]);
     expect(statuses(b)).toEqual(["done", "failed", "done"]);
-    expect(b.store.get().pictures[1]?.problem?.detail).toBe("too large");
+    expect(b.store.get().pictures[1]?.problem?.raw).toBe("too large");
     expect(b.store.get().notice).toMatch(/^b could not be upscaled/);
     // It is not tried again with the others.
     expect(picturesToRun(b.store.get())).toEqual([]);
