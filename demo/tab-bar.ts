@@ -1,5 +1,6 @@
 /** Tabs as WAI-ARIA has them: arrows move, each view is loaded when first opened. */
 import type { App } from "./app.ts";
+import { showProgressOn } from "./tab-progress.ts";
 import type { TabEntry } from "./tab.ts";
 import { button, h } from "./ui/dom.ts";
 
@@ -72,6 +73,7 @@ export function showTabs(container: HTMLElement, entries: readonly TabEntry[], a
       tabs[to]?.tab.focus();
     });
   });
+  if (tabs[0]) showProgressOn(tabs[0].tab, app);
   // One view needs no tabs.
   list.hidden = tabs.length < 2;
   const requested = new URLSearchParams(location.hash.slice(1)).get("tab");
