@@ -12,7 +12,7 @@ export function bytes(count: number): string {
   return `${value >= 100 || unit === 0 ? Math.round(value) : value.toFixed(1)} ${units[unit]}`;
 }
 
-/** "0.4 s", "12 s", "3 min 20 s". */
+/** "0.4 s", "12 s", "3 min 20 s", "1.5 h". */
 export function duration(ms: number): string {
   if (ms < 1) return "0 ms";
   if (ms < 995) return `${Math.round(ms)} ms`;
@@ -21,6 +21,7 @@ export function duration(ms: number): string {
   if (seconds < 59.5) return `${Math.round(seconds)} s`;
   const minutes = Math.floor(Math.round(seconds) / 60);
   const rest = Math.round(seconds) % 60;
+  if (minutes >= 90) return hours(minutes);
   return minutes < 10 && rest > 0 ? `${minutes} min ${rest} s` : `${minutes} min`;
 }
 
@@ -30,7 +31,12 @@ export function timeLeft(ms: number): string {
   if (seconds < 1.5) return "about a second";
   if (seconds < 10) return `about ${Math.round(seconds)} s`;
   if (seconds < 90) return `about ${Math.round(seconds / 5) * 5} s`;
-  return `about ${Math.round(seconds / 60)} min`;
+  const minutes = Math.round(seconds / 60);
+  return `about ${minutes >= 90 ? hours(minutes) : `${minutes} min`}`;
+}
+
+function hours(minutes: number): string {
+  return `${minutes < 600 ? Math.round(minutes / 6) / 10 : Math.round(minutes / 60)} h`;
 }
 
 export function pixels(width: number, height: number): string {
