@@ -25,6 +25,8 @@ export interface OpenImage extends ImageInfo {
   readonly blob: Blob;
   /** The region of the file that is open, in the file's pixels. */
   readonly frame: Omit<ImageCut, "maxSide">;
+  /** How it was cut or made smaller; null for the file as a whole. */
+  readonly cut: ImageCut | null;
 }
 
 /** What the worker is doing for the visitor. */
@@ -55,6 +57,8 @@ export interface AppState {
   readonly partial: ResultBegun | null;
   /** Of the next run; null before a model and a picture are there. */
   readonly estimate: Estimate | null;
+  /** What the engine has against the next run, said before it is made. */
+  readonly refusal: string | null;
   readonly activity: Activity | null;
   readonly problem: Problem | null;
   /** Something worth a sentence that is no problem: files that were skipped, what is not kept. */

@@ -11,6 +11,7 @@ import type { Restored } from "./library/restore.ts";
 import { restoreLibrary } from "./library/restore.ts";
 import type { Runs } from "./library/runs.ts";
 import { createRuns } from "./library/runs.ts";
+import { createModelLoader, prepareForPictures } from "./model-loader.ts";
 import { lostProblem, problemOf } from "./problems.ts";
 import type {
   CanvasMode,
@@ -107,6 +108,7 @@ export function createApp(client: WorkerClient, { settings, isDebug, canvas }: A
     wanted: null,
     partial: null,
     estimate: null,
+    refusal: null,
     activity: null,
     problem: null,
     notice: null,
@@ -134,16 +136,11 @@ export function createApp(client: WorkerClient, { settings, isDebug, canvas }: A
     return starting;
   };
 
-  const ensureModel = async (options: CallOptions): Promise<void> => {
-    const { model, modelChoice: choice, settings: current } = store.get();
-    if (model) return;
-    const { precision } = current;
-    const loaded = await client.call("loadModel", { choice, precision }, options);
-    store.set({ model: loaded });
-  };
+  const loader = createModelLoader(client, store);
+  prepareForPictures(loader, store);
 
   const lane = createLane(store, start);
-  const runs = createRuns({ store, client, lane, ensureModel });
+  const runs = createRuns({ store, client, lane, ensureModel: loader.ensure });
   const opener = createOpener(store, client, runs);
   const restoring = restoreLibrary(store, client, opener, location.hash);
 
@@ -167,6 +164,7 @@ export function createApp(client: WorkerClient, { settings, isDebug, canvas }: A
       const outcome = await lane.run("model", null, async (options) => {
         // The worker lets the old model go first: two may be more than the device holds.
         store.set({ model: null });
+        loader.drop();
         const loaded = await client.call("loadModel", { choice, precision }, options);
         store.set({ model: loaded, modelChoice: choice });
       });
@@ -175,6 +173,7 @@ export function createApp(client: WorkerClient, { settings, isDebug, canvas }: A
     },
     deviceLost(message) {
       interrupted = runs.interrupt();
+      loader.drop();
       const isLost = store.get().pictures.some(({ results }) => results.some(({ file }) => !file));
       changeResults(store, (result) => (result.file ? result : null));
       if (isLost) store.set({ notice: "A result that was in no file yet went with the GPU." });

@@ -1,48 +1,66 @@
-/** What the next run will take: from the model once it is loaded, before that from this visitor's own runs. */
-import type { App, AppState } from "./app.ts";
-import type { DeviceInfo } from "./protocol.ts";
+/** What a run will take: the model's own estimate, which learns from its runs on this device. */
+import type { App } from "./app.ts";
+import type { DeviceInfo, Estimate, EstimateArgs, Size } from "./protocol.ts";
 import { upscaleSettings } from "./request.ts";
+import { duration } from "./ui/format.ts";
 
-const KEY = "rcod-ms-per-pixel";
-/** SwiftShader on two cores (AMD Zen 5, 24 November 2026): 14 s for 128×128. */
-const SOFTWARE_MS_PER_PIXEL = 0.85;
+/** Longer is too long to wait for in a page. */
+export const TOO_LONG_MS = 30 * 60_000;
 
-/** Milliseconds of the next run; null where nothing is known yet. */
-export function expectedMs({ estimate, image, device }: AppState): number | null {
-  const ofModel = estimate?.timeMs ?? null;
-  if (ofModel !== null) return ofModel;
-  if (!device || !image) return null;
-  const measured = rates()[device.name];
-  const rate = measured ?? (device.isSoftware ? SOFTWARE_MS_PER_PIXEL : null);
-  return rate === null ? null : rate * image.width * image.height;
+/** SwiftShader on two cores (AMD Zen 5, 24 November 2026): 14 s for 128×128, once shaders are compiled. */
+const SOFTWARE_WORK_PER_MS = 3.7e6;
+/** Compiling them on such a machine, which a first run does. */
+const SOFTWARE_COMPILE_MS = 15_000;
+
+export interface ExpectedTime {
+  readonly ms: number;
+  /** By the kind of device alone: good for a class, not for a figure. */
+  readonly isRough: boolean;
 }
 
-/** Keeps what a whole run took. */
-function recordRun(pixels: number, ms: number, device: DeviceInfo | null): void {
-  if (!device) return;
+/** Null before the model is there, and on a GPU before its first run: one is a hundred times another. */
+export function expectedTime(
+  estimate: Estimate | null,
+  device: DeviceInfo | null,
+): ExpectedTime | null {
+  if (!estimate || !device) return null;
+  if (estimate.timeMs !== null) return { ms: estimate.timeMs, isRough: false };
+  if (!device.isSoftware) return null;
+  return { ms: SOFTWARE_COMPILE_MS + estimate.work / SOFTWARE_WORK_PER_MS, isRough: true };
+}
+
+const ROUGH_CLASSES: readonly (readonly [belowMs: number, words: string])[] = [
+  [10_000, "a few seconds"],
+  [45_000, "less than a minute"],
+  [150_000, "a minute or two"],
+  [480_000, "some minutes"],
+  [1_200_000, "a quarter of an hour"],
+  [TOO_LONG_MS, "half an hour"],
+  [5_400_000, "an hour"],
+];
+
+/** "about 12 s", or where that is not known "a minute or two". */
+export function timeWords({ ms, isRough }: ExpectedTime): string {
+  if (!isRough) return `about ${duration(ms)}`;
+  return ROUGH_CLASSES.find(([below]) => ms < below)?.[1] ?? "hours";
+}
+
+/** Says whether a run can be made, and what it takes; the text is the engine's reason against it. */
+export type Answer = Estimate | string | null;
+
+export async function askEstimate(app: App, args: EstimateArgs): Promise<Answer> {
   try {
-    localStorage.setItem(KEY, JSON.stringify({ ...rates(), [device.name]: ms / pixels }));
-  } catch {
-    // Storage is switched off: the next visit starts from nothing.
+    return await app.call("estimate", args);
+  } catch (error) {
+    const isOfSize = error instanceof Error && ["ShapeError", "RangeError"].includes(error.name);
+    return isOfSize ? error.message : null; // the run will say what else is wrong
   }
 }
 
-function rates(): Readonly<Record<string, number | undefined>> {
-  try {
-    const kept: unknown = JSON.parse(localStorage.getItem(KEY) ?? "{}");
-    return typeof kept === "object" && kept !== null ? (kept as Record<string, number>) : {};
-  } catch {
-    return {};
-  }
-}
-
-/** Learns from each run that reused nothing. */
-export function recordEstimates({ store }: App): void {
-  store.subscribe(({ results, image, device }, before) => {
-    const last = results.at(-1);
-    if (!last || !image || last === before.results.at(-1) || last.reused.length > 0) return;
-    recordRun(image.width * image.height, last.totalMs, device);
-  });
+/** What a picture of another size would take with the present settings. */
+export function askForSize(app: App, picture: Size): Promise<Answer> {
+  const state = { ...app.store.get(), image: picture, mask: null };
+  return askEstimate(app, { ...upscaleSettings(state), picture });
 }
 
 /** Asks the model again whenever something has changed that counts. */
@@ -50,17 +68,24 @@ export function followEstimates(app: App): void {
   let asked: readonly unknown[] = [];
   app.store.subscribe((state) => {
     const { image, model, settings, mask, results } = state;
-    const { realism, colorFix, seed, scale } = settings;
-    const next = [image, model, mask, results, realism, colorFix, seed, scale];
+    const { realism, colorFix, seed, scale, target } = settings;
+    const next = [image, model, mask, results, realism, colorFix, seed, scale, target];
     if (next.every((part, i) => part === asked[i])) return;
     asked = next;
     if (!image || !model) {
-      if (state.estimate) app.store.set({ estimate: null });
+      if (state.estimate || state.refusal) app.store.set({ estimate: null, refusal: null });
       return;
     }
     const ask = async (): Promise<void> => {
-      const estimate = await app.call("estimate", upscaleSettings(state)).catch(() => null); // the run will say what is wrong
-      if (asked === next) app.store.set({ estimate });
+      const { width, height } = image;
+      const args = { ...upscaleSettings(state), picture: { width, height } };
+      const answer = await askEstimate(app, args);
+      if (asked !== next) return;
+      const isRefused = typeof answer === "string";
+      app.store.set({
+        estimate: isRefused ? null : answer,
+        refusal: isRefused ? answer : null,
+      });
     };
     void ask();
   });

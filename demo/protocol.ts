@@ -1,5 +1,5 @@
 /** What the page and the worker that owns the device say to each other. Everything here can be cloned. */
-import type { Stage } from "rcod-webgpu";
+import type { ResultSize, Stage } from "rcod-webgpu";
 import type { BenchmarkArgs, BenchmarkRecord } from "./tabs/benchmark/record.ts";
 import type { InsideArgs, InsideRecord } from "./tabs/inside/record.ts";
 import type { VerifyArgs, VerifyOutcome } from "./tabs/verify/outcome.ts";
@@ -43,9 +43,17 @@ export interface ModelInfo {
   readonly loadMs: number;
 }
 
+/** In pixels. */
+export interface Size {
+  readonly width: number;
+  readonly height: number;
+}
+
 export interface ImageInfo {
   readonly width: number;
   readonly height: number;
+  /** Of the whole file, of which this may be a part or a smaller copy; null where its head does not tell. */
+  readonly file: Size | null;
   /** What of the file is not in the picture, a sentence each. */
   readonly notes: readonly string[];
 }
@@ -93,9 +101,16 @@ export interface UpscaleSettings {
   readonly realism: Realism;
   readonly colorFix: ColorFix;
   readonly seed: number | null;
-  /** Pixels of the result for one of the picture, along a side. */
+  /** Pixels of the result for one of the picture, along a side; with `size` rounded, to be read. */
   readonly scale: number;
+  /** One side of the result in pixels, in place of `scale`. */
+  readonly size: ResultSize | null;
   readonly mask: PaintedMask | null;
+}
+
+/** Of a picture that need not be open. */
+export interface EstimateArgs extends UpscaleSettings {
+  readonly picture: Size;
 }
 
 export type StageTimings = Readonly<Record<Exclude<Stage, "load">, number>>;
@@ -111,8 +126,13 @@ export interface ResultBegun {
 
 /** What an upscale would take. */
 export interface Estimate {
+  /** Pixels of the result. */
+  readonly width: number;
+  readonly height: number;
   /** Parts that the picture would be computed in. */
   readonly regions: number;
+  /** Floating-point operations of all stages together. */
+  readonly work: number;
   /** Null where no run on this device has told yet. */
   readonly timeMs: number | null;
   readonly peakBytes: number;
@@ -199,8 +219,8 @@ export interface Commands {
   };
   openImage: { args: PictureSource; result: ImageInfo };
   thumbnail: { args: { readonly blob: Blob }; result: Thumbnail };
-  /** Null before a model and a picture are there. */
-  estimate: { args: UpscaleSettings; result: Estimate | null };
+  /** Null before a model is there. Rejects as the run would. */
+  estimate: { args: EstimateArgs; result: Estimate | null };
   upscale: {
     args: UpscaleSettings & {
       readonly source: PictureSource;

@@ -1,7 +1,7 @@
 /** The address follows the settings, so that it can be copied and a reload has them. */
 import type { AppState } from "../app-state.ts";
 import type { Settings } from "../settings.ts";
-import { DEFAULT_SETTINGS, toHash } from "../settings.ts";
+import { HASH_NAMES, toHash } from "../settings.ts";
 import type { Store } from "../store.ts";
 
 /** Browsers refuse more than some hundred changes a minute: a slider makes them in a second. */
@@ -29,7 +29,7 @@ export function followSettings(store: Store<AppState>): void {
 /** The settings in place of those of an address; what else it says, such as the view, stays. */
 export function hashWith(hash: string, settings: Settings): string {
   const query = new URLSearchParams(hash.replace(/^#/, ""));
-  for (const name of Object.keys(DEFAULT_SETTINGS)) query.delete(name);
+  for (const name of HASH_NAMES) query.delete(name);
   const text = [query.toString(), toHash(settings)].filter((part) => part !== "").join("&");
   return text && `#${text}`;
 }

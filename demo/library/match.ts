@@ -54,10 +54,14 @@ function isAlike(
     settings.colorFix === wishes.colorFix &&
     settings.seed === wishes.seed &&
     settings.scale === wishes.scale &&
+    isSameSize(settings.size, wishes.size) &&
     isSameMask(settings.mask, wishes.mask) &&
     isOfModel(model, state)
   );
 }
+
+const isSameSize = (a: UpscaleSettings["size"], b: UpscaleSettings["size"]): boolean =>
+  a?.width === b?.width && a?.height === b?.height;
 
 /** Until the model is loaded, "auto" may become any precision. */
 function isOfModel(

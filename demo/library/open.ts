@@ -71,14 +71,16 @@ export function createOpener(
     const picture = pictureById(state, id);
     if (!picture) return;
     const { name, blob } = picture;
-    const size = picture.size ?? (asked === null ? ([info.width, info.height] as const) : null);
+    // A large file may come as a smaller copy.
+    const { width, height } = info.file ?? info;
+    const size = picture.size ?? (asked === null ? ([width, height] as const) : null);
     const cut = normalCut(asked, size);
-    const frame = cut ?? { x: 0, y: 0, width: info.width, height: info.height };
+    const frame = cut ?? { x: 0, y: 0, width, height };
     const isSamePart = isSameCut(cut, picture.cut);
     const isRunning = picture.status === "running" && isSamePart;
     const status = isRunning ? "running" : restingStatus({ ...picture, cut, size });
     const mask = state.image?.id === id && isSamePart ? state.mask : null;
-    const image = { ...info, id, name, blob, frame };
+    const image = { ...info, id, name, blob, frame, cut };
     patchPicture(store, id, { cut, size, status, problem: null }, { image, mask });
   }
 

@@ -1,7 +1,7 @@
 /** Where realism acts: a brush for places that take another setting than the slider's. */
 import type { App } from "../app.ts";
 import type { MaskPainter, Tool } from "../stage/mask-painter.ts";
-import { ICONS, button, h, icon } from "../ui/dom.ts";
+import { ICONS, button, disable, h, icon } from "../ui/dom.ts";
 import { realismName } from "../ui/format.ts";
 
 export function createMaskSection(app: App, painter: MaskPainter): HTMLElement {
@@ -99,10 +99,10 @@ function createTools(painter: MaskPainter): HTMLElement {
       h("span", { class: "tool-word" }, word),
     );
   const undo = action("Undo the last stroke", "Undo", ICONS.undo, () => painter.undo());
-  painter.onChange(() => {
-    undo.disabled = !painter.canUndo;
-  });
-  undo.disabled = true;
+  const judge = (): void =>
+    disable(undo, painter.canUndo ? null : "There is no stroke to take back.");
+  painter.onChange(judge);
+  judge();
   return h(
     "div",
     { class: "tools" },

@@ -32,6 +32,7 @@ function hasNewWish(state: AppState, before: AppState): boolean {
     settings.colorFix !== before.settings.colorFix ||
     settings.seed !== before.settings.seed ||
     settings.scale !== before.settings.scale ||
+    settings.target !== before.settings.target ||
     settings.precision !== before.settings.precision
   );
 }

@@ -1,11 +1,13 @@
 /** The button that starts, and while something runs: what, how far, how long still, and a way out. */
 import type { Stage } from "rcod-webgpu";
 import type { App, AppState, Activity } from "../app.ts";
-import { expectedMs } from "../estimate.ts";
+import { expectedTime, timeWords } from "../estimate.ts";
 import { resultOfWishes } from "../library/match.ts";
-import { isSavable, scaleOf } from "../request.ts";
-import { button, h } from "../ui/dom.ts";
-import { bytes, duration, timeLeft } from "../ui/format.ts";
+import { isForbidden } from "../obstacle.ts";
+import { factorOf, resultSize } from "../request.ts";
+import { button, disable, h } from "../ui/dom.ts";
+import { bytes, timeLeft } from "../ui/format.ts";
+import { presentObstacle } from "./size-note.ts";
 
 export const STAGE_NAMES: Readonly<Record<Stage, string>> = {
   load: "Loading the model",
@@ -17,15 +19,25 @@ export const STAGE_NAMES: Readonly<Record<Stage, string>> = {
   color: "Matching colours",
 };
 
-export function createRunSection(app: App): HTMLElement {
+export interface RunSection {
+  readonly element: HTMLElement;
+  readonly start: HTMLButtonElement;
+  readonly cancel: HTMLButtonElement;
+}
+
+export function createRunSection(app: App): RunSection {
   const start = button({ class: "button is-primary is-wide", id: "upscale" }, () => {
     void app.upscale();
   });
-  const expected = h("p", { class: "hint" });
+  const expected = h("p", { class: "hint", id: "expected" });
   const stageName = h("span", { class: "run-stage" });
   const left = h("span", { class: "run-left" });
   const bar = h("progress", { class: "progress", max: 1, "aria-label": "Progress" });
-  const cancel = button({ class: "button is-wide", id: "cancel" }, () => app.cancel(), "Cancel");
+  const cancel = button(
+    { class: "button is-wide", id: "cancel", "aria-keyshortcuts": "Escape", title: "Escape" },
+    () => app.cancel(),
+    "Cancel",
+  );
   const idle = h("div", { class: "run-idle" }, start, expected);
   const busy = h(
     "div",
@@ -36,13 +48,13 @@ export function createRunSection(app: App): HTMLElement {
   );
 
   app.store.subscribe((state) => {
-    const { activity, image, isDeviceLost } = state;
+    const { activity, image } = state;
     idle.hidden = activity !== null;
     busy.hidden = activity === null;
-    start.disabled = image === null || isDeviceLost || !isSavable(state);
+    disable(start, reasonAgainst(state));
     // Nothing is computed twice: the press shows what is there.
     const isMade = image !== null && resultOfWishes(state) !== undefined;
-    start.textContent = isMade ? "Show this result" : `Upscale ×${scaleOf(state)}`;
+    start.textContent = isMade ? "Show this result" : `Upscale ${factorText(state)}`;
     start.classList.toggle("is-primary", !isMade);
     expected.textContent = isMade
       ? "It is there already. Another setting makes another one."
@@ -66,18 +78,36 @@ export function createRunSection(app: App): HTMLElement {
     bar.value = progress.fraction;
     left.textContent = progressText(progress);
   }
-  return h("section", { class: "panel-section run" }, idle, busy);
+  const element = h("section", { class: "panel-section run" }, idle, busy);
+  return { element, start, cancel };
+}
+
+/** Why no run can be made; null where one can. */
+function reasonAgainst(state: AppState): string | null {
+  if (!state.image) return "Open a picture first.";
+  if (state.isDeviceLost) return "The GPU went away: start it again first.";
+  const obstacle = presentObstacle(state);
+  if (!isForbidden(obstacle)) return null;
+  return "This size is too large here: choose a smaller one, or crop the picture.";
+}
+
+/** "×4", or the width or height that is aimed at. */
+function factorText(state: AppState): string {
+  const { target } = state.settings;
+  const [width, height] = resultSize(state) ?? [];
+  if (!target || width === undefined || height === undefined) return `×${factorOf(state)}`;
+  return `to ${width} × ${height}`;
 }
 
 /** Time, memory and parts of the next run, as far as they are known. */
 function expectation(state: AppState): string {
-  const { image, estimate } = state;
-  if (!image) return "";
-  const ms = expectedMs(state);
+  const { image, estimate, device } = state;
+  if (!image || !estimate || presentObstacle(state)) return "";
+  const time = expectedTime(estimate, device);
   const facts = [
-    ms !== null && `About ${duration(ms)} on this device`,
-    estimate && `${bytes(estimate.peakBytes)} of its memory`,
-    estimate && estimate.regions > 1 && `in ${estimate.regions} parts`,
+    time ? `Takes ${timeWords(time)} on this device` : "How long is known after the first run here",
+    `${bytes(estimate.peakBytes)} of memory`,
+    estimate.regions > 1 && `in ${estimate.regions} parts`,
   ];
   return facts.filter((fact) => fact).join(", ");
 }

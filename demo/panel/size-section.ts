@@ -1,55 +1,62 @@
-/** How large the result becomes, and what to do where that is more than the browser can save. */
+/** How large the result becomes, what that takes, and ways to less: a part, a smaller copy. */
 import type { App } from "../app.ts";
-import { canBeSaved } from "../canvas-limits.ts";
-import { resultSize, savableScale, scaleOf } from "../request.ts";
-import { SCALES } from "../settings.ts";
-import { h } from "../ui/dom.ts";
+import { resultSize } from "../request.ts";
+import { firstFrame } from "../stage/crop-geometry.ts";
+import { cropBounds } from "../stage/crop.ts";
+import type { Crop } from "../stage/crop.ts";
+import { seenPart } from "../stage/seen-part.ts";
+import type { Stage } from "../stage/stage.ts";
+import { ICONS, button, h, icon } from "../ui/dom.ts";
 import { pixels } from "../ui/format.ts";
+import { followOffers } from "./offers.ts";
+import { createSizeChoices } from "./size-choices.ts";
+import { createSizeNote } from "./size-note.ts";
+import { createTargetFields } from "./target-fields.ts";
 
-export function createSizeSection(app: App): HTMLElement {
+export function createSizeSection(app: App, stage: Stage, crop: Crop): HTMLElement {
+  const offers = followOffers(app);
   const size = h("span", { class: "value" });
-  const note = h("p", { class: "hint", role: "note", id: "size-note" });
-  const choices = SCALES.map((scale) => {
-    const input = h("input", { type: "radio", name: "scale", value: scale });
-    input.addEventListener("change", () => app.change({ scale }));
-    const label = h("label", { class: "segment" }, input, h("span", {}, `×${scale}`));
-    return { scale, input, label };
-  });
   app.store.subscribe((state) => {
-    const { image, model } = state;
-    const chosen = scaleOf(state);
-    for (const { scale, input, label } of choices) {
-      input.checked = scale === chosen;
-      label.hidden = model !== null && scale > model.upscale;
-      label.title = image ? `${pixels(image.width * scale, image.height * scale)} pixels` : "";
-    }
     const result = resultSize(state);
     size.textContent = result ? pixels(...result) : "";
-    const isTooLarge = result !== null && !canBeSaved(...result);
-    note.hidden = !isTooLarge && chosen !== 1;
-    note.textContent =
-      image && isTooLarge
-        ? tooLargeNote(result, savableScale(image))
-        : "Restores the picture at its own size.";
   });
   return h(
     "section",
     { class: "panel-section" },
     h("div", { class: "section-head" }, h("h2", {}, "Size"), size),
-    h(
-      "fieldset",
-      { class: "segments is-even" },
-      h("legend", { class: "visually-hidden" }, "Size of the result"),
-      ...choices.map(({ label }) => label),
-    ),
-    note,
+    createSizeChoices(app, offers),
+    createTargetFields(app),
+    createSizeNote(app, offers),
+    createCropButtons(app, stage, crop),
   );
 }
 
-function tooLargeNote(result: readonly [number, number], scale: number | undefined): string {
-  const remedy = scale === undefined ? "Crop the picture" : `Choose ×${scale}, or crop the picture`;
-  return (
-    `${pixels(...result)} pixels are more than this browser can save as one picture. ` +
-    `${remedy}, or use the command line.`
+/** Begins to cut, and takes back what was cut. */
+function createCropButtons(app: App, stage: Stage, crop: Crop): HTMLElement {
+  const cut = button(
+    { class: "button is-quiet", id: "crop", "aria-pressed": "false" },
+    () => {
+      const { image } = app.store.get();
+      const view = stage.viewport();
+      if (crop.leave() || !image || !view) return;
+      const bounds = cropBounds(image);
+      crop.begin(firstFrame(seenPart(bounds, view), bounds));
+    },
+    icon(ICONS.crop),
+    "Crop…",
   );
+  const whole = button(
+    { class: "button is-quiet", id: "whole" },
+    () => crop.undo(),
+    icon(ICONS.undo),
+    "Whole picture again",
+  );
+  app.store.subscribe(({ image }) => {
+    whole.hidden = image?.cut === null || image === null;
+  });
+  crop.store.subscribe(({ frame }, before) => {
+    cut.setAttribute("aria-pressed", String(frame !== null));
+    if (frame === null && before.frame !== null) cut.focus({ preventScroll: true });
+  });
+  return h("div", { class: "size-actions" }, cut, whole);
 }

@@ -31,13 +31,9 @@ export function pictureSize(state: AppState): Point | null {
 export const hasResult = ({ results, partial }: AppState): boolean =>
   results.length > 0 || partial !== null;
 
-/** The mode that is drawn: without a result there is nothing to compare, and a painter wants one whole picture. */
-export function drawnMode(
-  { mode }: CompareState,
-  state: AppState,
-  isPainting: boolean,
-): CompareMode {
-  return !hasResult(state) || isPainting ? "single" : mode;
+/** The mode that is drawn: without a result there is nothing to compare, and a tool wants one whole picture. */
+export function drawnMode({ mode }: CompareState, state: AppState, hasTool: boolean): CompareMode {
+  return !hasResult(state) || hasTool ? "single" : mode;
 }
 
 export function viewportOf(

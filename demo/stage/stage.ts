@@ -6,6 +6,8 @@ import { onThemeChange } from "../theme.ts";
 import { h } from "../ui/dom.ts";
 import type { Point, Viewport } from "../view-transform.ts";
 import type { CompareState } from "./compare-state.ts";
+import { createCropFrame } from "./crop-frame.ts";
+import type { Crop } from "./crop.ts";
 import { createDivider } from "./divider.ts";
 import type { StageSize } from "./geometry.ts";
 import { drawnMode, hasResult, pictureSize, viewportOf } from "./geometry.ts";
@@ -15,6 +17,8 @@ import { createMaskOverlay } from "./mask-overlay.ts";
 import type { MaskPainter } from "./mask-painter.ts";
 
 export interface Stage {
+  /** The picture itself, which takes the focus. */
+  readonly surface: HTMLElement;
   readonly elements: readonly HTMLElement[];
   /** The view as drawn now; null where no picture is open. */
   readonly viewport: () => { readonly viewport: Viewport; readonly picture: Point } | null;
@@ -22,19 +26,27 @@ export interface Stage {
   readonly onResize: (listener: () => void) => void;
 }
 
-export function createStage(app: App, compare: Store<CompareState>, painter: MaskPainter): Stage {
+export function createStage(
+  app: App,
+  compare: Store<CompareState>,
+  painter: MaskPainter,
+  crop: Crop,
+): Stage {
   const resized = new Set<() => void>();
   let size: StageSize = { width: 0, height: 0, ratio: 1 };
+  /** Tools want one whole picture. */
+  const hasTool = (): boolean => painter.isActive || crop.store.get().frame !== null;
   const viewport: Stage["viewport"] = () => {
     const picture = pictureSize(app.store.get());
     if (!picture || size.width === 0) return null;
     const state = compare.get();
-    const mode = drawnMode(state, app.store.get(), painter.isActive);
+    const mode = drawnMode(state, app.store.get(), hasTool());
     return { viewport: viewportOf(size, mode, state.zoom, picture), picture };
   };
   const labels = createLayerChoice(app, compare);
   const divider = createDivider(compare);
   const overlay = createMaskOverlay(painter);
+  const cropFrame = createCropFrame(app, crop);
   const gain = h("span", { class: "stage-note" }, "Difference, four times enlarged");
   const surface = h(
     "div",
@@ -48,6 +60,7 @@ export function createStage(app: App, compare: Store<CompareState>, painter: Mas
     overlay.element,
     divider,
     gain,
+    cropFrame.element,
   );
 
   let shown = "";
@@ -62,7 +75,7 @@ export function createStage(app: App, compare: Store<CompareState>, painter: Mas
     const state = app.store.get();
     const view = viewport();
     const look = compare.get();
-    const mode = drawnMode(look, state, painter.isActive);
+    const mode = drawnMode(look, state, hasTool());
     const [left, right] = shownLayers(look, mode);
     divider.hidden = mode !== "split";
     const hasResults = hasResult(state);
@@ -83,6 +96,7 @@ export function createStage(app: App, compare: Store<CompareState>, painter: Mas
       picture: view.picture,
     });
     overlay.draw(size, view.viewport, view.picture, mode === "side");
+    cropFrame.place(view.viewport, view.picture, size.ratio);
   };
 
   new ResizeObserver(() => {
@@ -99,6 +113,7 @@ export function createStage(app: App, compare: Store<CompareState>, painter: Mas
   onThemeChange(update); // the mask's tint
   compare.subscribe(update);
   painter.onChange(update);
+  crop.store.subscribe(update);
   addGestures({ surface, compare, painter, viewport, ratio: () => size.ratio });
 
   let image: OpenImage | null = null;
@@ -123,6 +138,7 @@ export function createStage(app: App, compare: Store<CompareState>, painter: Mas
     for (const listener of resized) listener();
   });
   return {
+    surface,
     elements: [surface, labels.left, labels.right],
     viewport,
     onResize: (listener) => void resized.add(listener),

@@ -1,6 +1,6 @@
 /** The main view: the picture at left, what can be done with it at right. */
 import type { App } from "../app.ts";
-import { followEstimates, recordEstimates } from "../estimate.ts";
+import { followEstimates } from "../estimate.ts";
 import { computeAhead } from "../instant/ahead.ts";
 import { showAtOnce } from "../instant/show-at-once.ts";
 import { createStrip } from "../library/strip.ts";
@@ -21,6 +21,8 @@ import { createSaveSection } from "../panel/save-section.ts";
 import { createSizeSection } from "../panel/size-section.ts";
 import { createTimingsSection } from "../panel/timings-section.ts";
 import { createCompareState } from "../stage/compare-state.ts";
+import { createCropBar } from "../stage/crop-bar.ts";
+import { createCrop } from "../stage/crop.ts";
 import { flickerWhenChosen } from "../stage/flicker.ts";
 import { createMaskDock } from "../stage/mask-dock.ts";
 import { MaskPainter } from "../stage/mask-painter.ts";
@@ -33,16 +35,18 @@ import { h } from "../ui/dom.ts";
 export function mount(container: HTMLElement, app: App): void {
   const compare = createCompareState(app.store);
   const painter = new MaskPainter();
-  const stage = createStage(app, compare, painter);
+  const crop = createCrop(app);
+  const stage = createStage(app, compare, painter, crop);
+  const run = createRunSection(app);
   const save = createSaveSection(app, compare);
   const mask = createMaskSection(app, painter);
   const panel = h(
     "aside",
     { class: "panel", "aria-label": "Settings" },
-    createPhotoSection(app, stage),
+    createPhotoSection(app),
     createRealismSection(app, compare),
-    createSizeSection(app),
-    createActionBar(app, createRunSection(app), save),
+    createSizeSection(app, stage, crop),
+    createActionBar(app, run.element, save),
     createQueueSection(app),
     createResultsSection(app, compare),
     mask,
@@ -61,6 +65,7 @@ export function mount(container: HTMLElement, app: App): void {
       ...stage.elements,
       createEmpty(app),
       createProblemCard(app),
+      createCropBar(app, crop),
       createToolbar(app, compare, stage),
       createMaskDock(painter, mask),
       createStrip(app),
@@ -73,7 +78,11 @@ export function mount(container: HTMLElement, app: App): void {
   flickerWhenChosen(app, compare);
   showAtOnce(app, compare, computeAhead(app));
   rerunOnChange(app);
-  recordEstimates(app);
+  // One tool at a time.
+  crop.store.subscribe(({ frame }) => {
+    if (frame && painter.isActive) painter.isActive = false;
+  });
+  painter.onChange(() => painter.isActive && crop.leave());
   followEstimates(app);
   const announcer = document.querySelector<HTMLElement>("#announcer");
   if (announcer) announceTo(announcer, app);

@@ -32,6 +32,29 @@ export function button(
   return element;
 }
 
+let noteCount = 0;
+const notes = new WeakMap<HTMLButtonElement, { note: HTMLElement; title: string }>();
+
+/** Switches a button off and says why, to the eye and to screen readers; null switches it on. */
+export function disable(element: HTMLButtonElement, reason: string | null): void {
+  const known = notes.get(element) ?? {
+    note: h("span", { id: `reason-${++noteCount}`, hidden: true }),
+    title: element.title,
+  };
+  notes.set(element, known);
+  const { note, title } = known;
+  element.disabled = reason !== null;
+  element.title = reason ?? title;
+  if (reason === null) {
+    element.removeAttribute("aria-describedby");
+    return;
+  }
+  if (note.textContent !== reason) note.textContent = reason;
+  element.setAttribute("aria-describedby", note.id);
+  // The button itself may not be in the page yet.
+  if (!note.isConnected) queueMicrotask(() => element.after(note));
+}
+
 /** A labelled control, one above the other. */
 export function field(label: string, control: HTMLElement, hint?: string): HTMLLabelElement {
   return h(
@@ -85,6 +108,7 @@ export const ICONS = {
   image: "M3 4h14v12H3zM3 13l4-4 4 4 2-2 4 4M13 7.5h.01",
   brush: "M16.5 3.5 9 11M9 11c-2-1-4 0-4 2.5 0 1.5-1 2-2 2.5 2.5 1 6.5.5 7-2.5.1-1-.3-1.9-1-2.5z",
   eraser: "M8 16h9M3.5 12.5 11 5l4.5 4.5L9 16H7z",
+  crop: "M6 2v12h12M2 6h12v12",
   undo: "M4 8h8a4 4 0 0 1 0 8H8M4 8l3.5-3.5M4 8l3.5 3.5",
   trash: "M4 6h12M8 6V4h4v2M6 6l.7 10h6.6L14 6",
   download: "M10 3v10M6 9.5l4 4 4-4M4 16.5h12",

@@ -6,6 +6,7 @@ import type {
   Blend,
   DeviceInfo,
   Estimate,
+  EstimateArgs,
   ImageInfo,
   ModelChoice,
   ModelInfo,
@@ -17,7 +18,8 @@ import type {
   SaveOptions,
   UpscaleSettings,
 } from "../protocol.ts";
-import { decodeImage, decodePixels } from "./decode-image.ts";
+import { decodePixels } from "./decode-image.ts";
+import { decodeFile } from "./decode-plan.ts";
 import type { Layer } from "./layer.ts";
 import { LayerStore } from "./layers.ts";
 import { describeDevice, modelSource } from "./model-choice.ts";
@@ -132,26 +134,32 @@ export class Session {
     };
   }
 
-  async openImage({ key, blob, cut }: PictureSource, signal: AbortSignal): Promise<ImageInfo> {
-    const { image, notes } = await decodeImage(blob, cut ?? undefined);
+  async openImage({ key, ...source }: PictureSource, signal: AbortSignal): Promise<ImageInfo> {
+    const { image, file, notes } = await decodeFile(source);
     signal.throwIfAborted(); // a later picture may be open by now
     this.#open = { key, image };
     this.#layers?.setSource(image);
     this.view.redraw();
-    return { width: image.width, height: image.height, notes };
+    return { width: image.width, height: image.height, file, notes };
   }
 
-  /** What an upscale of the picture would take; null before a model is loaded. */
-  async estimate(settings: UpscaleSettings): Promise<Estimate | null> {
-    const [model, image] = [this.#model, this.image];
-    if (!model || !image) return null;
-    const { width, height } = image;
-    const { regions, timeMs, firstRunMs, peakBytes, advice } = await model.estimate({
-      width,
-      height,
-      ...upscaleOptions(settings),
-    });
-    return { regions, timeMs: firstRunMs ?? timeMs ?? null, peakBytes, advice };
+  /** What an upscale would take; null before a model is loaded. */
+  async estimate({ picture, ...settings }: EstimateArgs): Promise<Estimate | null> {
+    const model = this.#model;
+    if (!model) return null;
+    const { width, height } = picture;
+    const options = { width, height, ...upscaleOptions(settings) };
+    const { outWidth, outHeight, work, timeMs, firstRunMs, ...call } =
+      await model.estimate(options);
+    return {
+      width: outWidth,
+      height: outHeight,
+      regions: call.regions,
+      work: Object.values(work).reduce((sum, each) => sum + each, 0),
+      timeMs: firstRunMs ?? timeMs ?? null,
+      peakBytes: call.peakBytes,
+      advice: call.advice,
+    };
   }
 
   /** Upscales a picture, which need not be the open one. */
@@ -165,9 +173,7 @@ export class Session {
     const [model, layers, key] = [this.#model, this.#layers, this.#modelKey];
     if (!model || !layers) throw new Error("internal: upscale before loadModel");
     const isOpen = this.#open?.key === source.key;
-    const image = isOpen
-      ? (this.image as ImageData)
-      : (await decodeImage(source.blob, source.cut ?? undefined)).image;
+    const image = isOpen ? (this.image as ImageData) : (await decodeFile(source)).image;
     const startedAt = performance.now();
     const onPart = (): void => this.view.redraw();
     const run = { model, image, layers, settings, under, ...context, onBegin, onPart };

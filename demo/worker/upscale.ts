@@ -135,11 +135,12 @@ export function upscaleOptions({
   colorFix,
   seed,
   scale,
+  size,
   mask,
 }: UpscaleSettings): Omit<UpscaleOptions, "timestep" | "inspect" | "output"> {
   return {
     realism,
-    scale,
+    ...(size ? { size } : { scale }),
     ...(colorFix !== "model" && { colorFix }),
     ...(seed !== null && { seed }),
     ...(mask && { realismMask: mask }),

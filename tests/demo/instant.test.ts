@@ -21,7 +21,7 @@ const state = {
   results: [],
   wanted: null,
   partial: null,
-  estimate: { regions: 1, timeMs: 900, peakBytes: 1, advice: [] },
+  estimate: { width: 8, height: 8, work: 1, regions: 1, timeMs: 900, peakBytes: 1, advice: [] },
   activity: null,
   problem: null,
   settings: DEFAULT_SETTINGS,
@@ -186,7 +186,7 @@ describe("the slider", () => {
     change({ realism: 0.4 });
     await vi.advanceTimersByTimeAsync(1000);
     expect(upscale).not.toHaveBeenCalled();
-    store.set({ estimate: { regions: 1, timeMs: 3000, peakBytes: 1, advice: [] } });
+    store.set({ estimate: { ...state.estimate, timeMs: 3000 } });
     change({ realism: 0.3 });
     await vi.advanceTimersByTimeAsync(300);
     expect(upscale).toHaveBeenCalledTimes(1);

@@ -16,6 +16,7 @@ describe("settings in an address", () => {
       colorFix: "wavelet",
       seed: 4294967295,
       scale: 2,
+      target: { side: "width", pixels: 1920 },
       precision: "f16",
       mode: "difference",
       photo: "a photo & more.png",

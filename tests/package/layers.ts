@@ -220,7 +220,7 @@ export const ROOMS: readonly Room[] = [
   {
     name: "demo",
     imports: ["demo/**"],
-    packages: ["rcod-webgpu", "wgpu-matrix", "idb", "client-zip"],
+    packages: ["rcod-webgpu", "wgpu-matrix", "idb", "client-zip", "image-dimensions"],
   },
 ];
 

@@ -26,6 +26,7 @@ export const UPSCALE: UpscaleSettings = {
   colorFix: "model",
   seed: null,
   scale: 4,
+  size: null,
   mask: null,
 };
 
@@ -79,6 +80,8 @@ export const open = ({ id, name, blob }: Picture): AppState["image"] => ({
   height: 8,
   notes: [],
   frame: { x: 0, y: 0, width: 8, height: 8 },
+  cut: null,
+  file: null,
 });
 
 export function stateWith(patch: Partial<AppState> = {}): Store<AppState> {
@@ -95,6 +98,7 @@ export function stateWith(patch: Partial<AppState> = {}): Store<AppState> {
     wanted: null,
     partial: null,
     estimate: null,
+    refusal: null,
     activity: null,
     problem: null,
     notice: null,
