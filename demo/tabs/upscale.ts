@@ -1,11 +1,13 @@
 /** The main view: the picture at left, what can be done with it at right. */
 import type { App } from "../app.ts";
+import { leaveByEscape } from "../escape.ts";
 import { followEstimates } from "../estimate.ts";
 import { computeAhead } from "../instant/ahead.ts";
 import { showAtOnce } from "../instant/show-at-once.ts";
 import { createStrip } from "../library/strip.ts";
 import { createActionBar } from "../panel/action-bar.ts";
 import { announceTo } from "../panel/announcer.ts";
+import { followFocus } from "../panel/focus.ts";
 import { createKeptSection } from "../panel/kept-section.ts";
 import { createMaskSection } from "../panel/mask-section.ts";
 import { createModelSection } from "../panel/model-section.ts";
@@ -64,7 +66,7 @@ export function mount(container: HTMLElement, app: App): void {
       { class: "stage" },
       ...stage.elements,
       createEmpty(app),
-      createProblemCard(app),
+      createProblemCard(app, () => (app.store.get().image ? run.start : null)),
       createCropBar(app, crop),
       createToolbar(app, compare, stage),
       createMaskDock(painter, mask),
@@ -84,6 +86,8 @@ export function mount(container: HTMLElement, app: App): void {
   });
   painter.onChange(() => painter.isActive && crop.leave());
   followEstimates(app);
+  followFocus(app, { start: run.start, cancel: run.cancel, surface: stage.surface });
+  leaveByEscape(app, studio, [crop.leave, () => leavePainting(painter), () => dismiss(app)]);
   const announcer = document.querySelector<HTMLElement>("#announcer");
   if (announcer) announceTo(announcer, app);
   void openLinkedPhoto(app);
@@ -95,4 +99,16 @@ async function openLinkedPhoto(app: App): Promise<void> {
   const { settings, image } = app.store.get();
   const { photo } = settings;
   if (photo !== null && photo !== image?.name) await openBundled(app, photo);
+}
+
+function leavePainting(painter: MaskPainter): boolean {
+  const wasActive = painter.isActive;
+  if (wasActive) painter.isActive = false;
+  return wasActive;
+}
+
+function dismiss({ store }: App): boolean {
+  const hadProblem = store.get().problem !== null;
+  if (hadProblem) store.set({ problem: null });
+  return hadProblem;
 }
