@@ -12,6 +12,16 @@ import { DEFAULT_SETTINGS } from "../../demo/settings.ts";
 import { createCompareState } from "../../demo/stage/compare-state.ts";
 import { createStore } from "../../demo/store.ts";
 
+const ESTIMATE = {
+  width: 8,
+  height: 8,
+  work: 1,
+  regions: 1,
+  timeMs: 900,
+  peakBytes: 1,
+  advice: [],
+};
+
 const image = { id: "a", width: 8, height: 8, name: "a.png" };
 const state = {
   device: { name: "GPU", isSoftware: false },
@@ -21,7 +31,7 @@ const state = {
   results: [],
   wanted: null,
   partial: null,
-  estimate: { width: 8, height: 8, work: 1, regions: 1, timeMs: 900, peakBytes: 1, advice: [] },
+  estimate: ESTIMATE,
   activity: null,
   problem: null,
   settings: DEFAULT_SETTINGS,
@@ -186,7 +196,7 @@ describe("the slider", () => {
     change({ realism: 0.4 });
     await vi.advanceTimersByTimeAsync(1000);
     expect(upscale).not.toHaveBeenCalled();
-    store.set({ estimate: { ...state.estimate, timeMs: 3000 } });
+    store.set({ estimate: { ...ESTIMATE, timeMs: 3000 } });
     change({ realism: 0.3 });
     await vi.advanceTimersByTimeAsync(300);
     expect(upscale).toHaveBeenCalledTimes(1);
