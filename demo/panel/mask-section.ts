@@ -1,27 +1,56 @@
 /** Where realism acts: a brush for places that take another setting than the slider's. */
 import type { App } from "../app.ts";
 import type { MaskPainter, Tool } from "../stage/mask-painter.ts";
+import { BRUSH_SIZES } from "../stage/mask-painter.ts";
 import { ICONS, button, disable, h, icon } from "../ui/dom.ts";
 import { realismName } from "../ui/format.ts";
 
+const WHAT_FOR = "Paint the places that should take another setting; the rest follows the slider.";
+const KEPT = "Switched off: the whole picture follows the slider. What you painted is kept.";
+
 export function createMaskSection(app: App, painter: MaskPainter): HTMLElement {
   let realism = 1;
-  const store = (): void => {
-    const [data, canvas] = [painter.weights(), painter.canvas];
-    const mask = data && canvas && { width: canvas.width, height: canvas.height, data, realism };
-    app.store.set({ mask });
-  };
-  painter.onStroke(store);
-
-  const toggle = h("input", { type: "checkbox", class: "switch", id: "paint" });
-  toggle.addEventListener("change", () => {
-    // The painted places start at the other end of the slider.
-    const { settings, mask } = app.store.get();
-    if (!mask) setRealism(settings.realism === "auto" || settings.realism <= 0.5 ? 1 : 0);
-    painter.isActive = toggle.checked;
+  let isPainted = false;
+  const hint = h("p", { class: "hint", id: "mask-hint" });
+  const toggle = h("input", {
+    type: "checkbox",
+    role: "switch",
+    class: "switch",
+    id: "paint",
+    "aria-describedby": "mask-hint",
   });
   const slider = h("input", { type: "range", class: "slider", min: 0, max: 1, step: 0.01 });
   const value = h("output", { class: "value" });
+  const body = h(
+    "div",
+    { class: "mask-body" },
+    createTools(painter),
+    h(
+      "label",
+      { class: "field" },
+      h(
+        "span",
+        { class: "section-head" },
+        h("span", { class: "field-label" }, "Realism there"),
+        value,
+      ),
+      slider,
+    ),
+  );
+
+  const follow = (): void => {
+    toggle.checked = painter.isOn;
+    body.hidden = !painter.isOn;
+    hint.textContent = isPainted && !painter.isOn ? KEPT : WHAT_FOR;
+  };
+  /** What is painted counts for the next run while it is switched on. */
+  const store = (): void => {
+    const [data, canvas] = [painter.weights(), painter.canvas];
+    isPainted = data !== null;
+    const mask = data && canvas && { width: canvas.width, height: canvas.height, data, realism };
+    app.store.set({ mask: painter.isOn ? mask : null });
+    follow();
+  };
   const setRealism = (next: number): void => {
     realism = next;
     slider.value = String(next);
@@ -29,68 +58,46 @@ export function createMaskSection(app: App, painter: MaskPainter): HTMLElement {
     slider.setAttribute("aria-valuetext", realismName(next));
     value.textContent = realismName(next);
   };
+  toggle.addEventListener("change", () => {
+    // The painted places start at the other end of the slider.
+    const { settings } = app.store.get();
+    if (!isPainted) setRealism(settings.realism === "auto" || settings.realism <= 0.5 ? 1 : 0);
+    painter.isOn = toggle.checked;
+    store();
+  });
   slider.addEventListener("input", () => setRealism(Number(slider.value)));
   slider.addEventListener("change", store);
   setRealism(realism);
-
-  const body = h(
-    "div",
-    { class: "mask-body" },
-    h("p", { class: "hint" }, "Paint where the picture should take another setting."),
-    createTools(painter),
-    h(
-      "label",
-      { class: "field" },
-      h("span", { class: "section-head" }, h("span", { class: "field-label" }, "There"), value),
-      slider,
-    ),
-  );
-  app.store.subscribe(({ image }, before) => {
-    if (image && (image !== before.image || painter.canvas === null)) {
-      painter.reset(image.width, image.height);
-    }
-  });
-  painter.onChange(() => {
-    toggle.checked = painter.isActive;
-    body.hidden = !painter.isActive;
-  });
-  body.hidden = true;
-  document.addEventListener("keydown", (event) => {
-    if (!painter.isActive || event.key !== "z" || !(event.ctrlKey || event.metaKey)) return;
-    event.preventDefault();
-    painter.undo();
+  painter.onStroke(store);
+  painter.onChange(follow);
+  app.store.subscribe(({ image, mask }, before) => {
+    if (!image || (image.serial === before.image?.serial && painter.canvas !== null)) return;
+    if (mask && painter.isOn) return; // the same picture, opened again
+    isPainted = false;
+    painter.reset(image.width, image.height);
   });
   return h(
     "section",
     { class: "panel-section" },
     h("label", { class: "section-head switch-row" }, h("h2", {}, "Where realism acts"), toggle),
+    hint,
     body,
   );
 }
 
 function createTools(painter: MaskPainter): HTMLElement {
-  const tool = (name: Tool, label: string, path: string): HTMLElement => {
-    const input = h("input", { type: "radio", name: "mask-tool", value: name });
-    input.checked = painter.tool === name;
-    input.addEventListener("change", () => {
-      painter.tool = name;
-    });
-    return h("label", { class: "segment", title: label }, input, icon(path), h("span", {}, label));
-  };
-  const size = h("input", {
-    type: "range",
-    class: "slider",
-    min: 8,
-    max: 160,
-    value: painter.size,
-    "aria-label": "Brush size",
-  });
-  const showSize = (): void => {
+  const tools = (
+    [
+      ["brush", "Brush", ICONS.brush],
+      ["eraser", "Eraser", ICONS.eraser],
+    ] as const
+  ).map(([name, label, path]) => createTool(painter, name, label, path));
+  const [least, most] = BRUSH_SIZES;
+  const size = h("input", { type: "range", class: "slider", min: least, max: most });
+  size.addEventListener("input", () => {
     painter.size = Number(size.value);
-    size.style.setProperty("--at", `${((painter.size - 8) / 152) * 100}%`);
-  };
-  size.addEventListener("input", showSize);
-  showSize();
+  });
+  // Not `disabled` where there is nothing to do: a button that loses its focus loses the keyboard's place.
   const action = (label: string, word: string, path: string, run: () => void): HTMLButtonElement =>
     button(
       { class: "icon-button", "aria-label": label, title: label },
@@ -99,10 +106,14 @@ function createTools(painter: MaskPainter): HTMLElement {
       h("span", { class: "tool-word" }, word),
     );
   const undo = action("Undo the last stroke", "Undo", ICONS.undo, () => painter.undo());
-  const judge = (): void =>
+  const clear = action("Clear all", "Clear", ICONS.trash, () => painter.clear());
+  const follow = (): void => {
     disable(undo, painter.canUndo ? null : "There is no stroke to take back.");
-  painter.onChange(judge);
-  judge();
+    size.value = String(painter.size);
+    size.style.setProperty("--at", `${((painter.size - least) / (most - least)) * 100}%`);
+  };
+  painter.onChange(follow);
+  follow();
   return h(
     "div",
     { class: "tools" },
@@ -110,15 +121,22 @@ function createTools(painter: MaskPainter): HTMLElement {
       "fieldset",
       { class: "segments" },
       h("legend", { class: "visually-hidden" }, "Tool"),
-      tool("brush", "Brush", ICONS.brush),
-      tool("eraser", "Eraser", ICONS.eraser),
+      ...tools,
     ),
-    h(
-      "span",
-      { class: "tool-actions" },
-      undo,
-      action("Clear all", "Clear", ICONS.trash, () => painter.clear()),
-    ),
-    h("label", { class: "field" }, h("span", { class: "field-label" }, "Size"), size),
+    h("span", { class: "tool-actions" }, undo, clear),
+    h("label", { class: "field" }, h("span", { class: "field-label" }, "Brush size"), size),
   );
+}
+
+/** Taking a tool is to paint; while the picture is only looked at none is taken. */
+function createTool(painter: MaskPainter, name: Tool, label: string, path: string): HTMLElement {
+  const input = h("input", { type: "radio", name: "mask-tool", value: name });
+  input.addEventListener("change", () => {
+    painter.tool = name;
+    painter.isActive = true;
+  });
+  painter.onChange(() => {
+    input.checked = painter.isActive && painter.tool === name;
+  });
+  return h("label", { class: "segment", title: label }, input, icon(path), h("span", {}, label));
 }

@@ -2,18 +2,22 @@
 import type { App } from "../app.ts";
 import type { Store } from "../store.ts";
 import type { CompareState } from "./compare-state.ts";
-import { hasResult } from "./geometry.ts";
+import { drawnMode } from "./geometry.ts";
+import type { MaskPainter } from "./mask-painter.ts";
 
 const PERIOD_MS = 700;
 /** For whom motion is too much, the pictures change slowly enough to be a slide show. */
 const CALM_PERIOD_MS = 3000;
 
-export function flickerWhenChosen(app: App, compare: Store<CompareState>): void {
+export function flickerWhenChosen(
+  app: App,
+  compare: Store<CompareState>,
+  painter: MaskPainter,
+): void {
   const isCalm = matchMedia("(prefers-reduced-motion: reduce)");
   let timer: ReturnType<typeof setInterval> | undefined;
   const follow = (): void => {
-    const state = app.store.get();
-    const isWanted = state.settings.mode === "flicker" && hasResult(state);
+    const isWanted = drawnMode(compare.get(), app.store.get(), painter.isActive) === "flicker";
     if (isWanted === (timer !== undefined)) return;
     clearInterval(timer);
     timer = isWanted
@@ -25,4 +29,5 @@ export function flickerWhenChosen(app: App, compare: Store<CompareState>): void 
     if (!isWanted) compare.set({ isFlipped: false });
   };
   app.store.subscribe(follow);
+  painter.onChange(follow);
 }

@@ -14,6 +14,12 @@ export interface StageSize {
   readonly ratio: number;
 }
 
+/** A picture as it lies on the stage. */
+export interface View {
+  readonly viewport: Viewport;
+  readonly picture: Point;
+}
+
 /** CSS pixels around a fitted picture. */
 const MARGIN = 24;
 const MAX_SCALE = 64;
@@ -71,6 +77,16 @@ export function zoomedAt(viewport: Viewport, factor: number, at: Point, picture:
 export function panned({ scale, centre }: Viewport, [dx, dy]: Point, picture: Point): Zoom {
   return { scale, centre: within([centre[0] - dx / scale, centre[1] - dy / scale], picture) };
 }
+
+/** Of a place on the stage (device pixels): where that is on the picture, 0 … 1 each way. */
+export function placeOnPicture([x, y]: Point, { viewport, picture }: View): Point {
+  const place = transform([x % viewport.width, y], toPicture(viewport));
+  return [place[0] / picture[0], place[1] / picture[1]];
+}
+
+/** A brush is as large as it looks: of so many device pixels, its radius as a share of the picture's width. */
+export const brushRadius = (diameter: number, { viewport, picture }: View): number =>
+  diameter / 2 / viewport.scale / picture[0];
 
 /** The middle of the view stays on the picture, so that it cannot be lost. */
 function within([x, y]: Point, [width, height]: Point): Point {

@@ -1,16 +1,16 @@
 /** Pointers, wheel and keys on the stage: move and zoom, or paint with one pointer while the brush is out. */
 import type { Store } from "../store.ts";
-import type { Point, Viewport } from "../view-transform.ts";
-import { toPicture, transform } from "../view-transform.ts";
+import type { Point } from "../view-transform.ts";
 import type { CompareState } from "./compare-state.ts";
-import { panned, zoomedAt } from "./geometry.ts";
+import type { View } from "./geometry.ts";
+import { brushRadius, panned, placeOnPicture, zoomedAt } from "./geometry.ts";
 import type { MaskPainter } from "./mask-painter.ts";
 
 export interface GestureTarget {
   readonly surface: HTMLElement;
   readonly compare: Store<CompareState>;
   readonly painter: MaskPainter;
-  readonly viewport: () => { readonly viewport: Viewport; readonly picture: Point } | null;
+  readonly viewport: () => View | null;
   /** Device pixels per CSS pixel. */
   readonly ratio: () => number;
 }
@@ -30,14 +30,6 @@ export function addGestures(target: GestureTarget): void {
   const placeOf = ({ clientX, clientY }: MouseEvent): Point => {
     const { left, top } = surface.getBoundingClientRect();
     return [(clientX - left) * ratio(), (clientY - top) * ratio()];
-  };
-  /** Place on the enlarged picture, 0 … 1 each way. */
-  const onPicture = (place: Point): Point | null => {
-    const view = viewport();
-    if (!view) return null;
-    const local: Point = [place[0] % view.viewport.width, place[1]];
-    const [x, y] = transform(local, toPicture(view.viewport));
-    return [x / view.picture[0], y / view.picture[1]];
   };
   const zoomBy = (factor: number, at: Point): void => {
     const view = viewport();
@@ -67,10 +59,13 @@ export function addGestures(target: GestureTarget): void {
     if (event.button !== 0) return;
     surface.setPointerCapture(event.pointerId);
     pointers.set(event.pointerId, placeOf(event));
-    const at = onPicture(placeOf(event));
-    if (pointers.size === 1 && painter.isActive && at) {
+    const view = viewport();
+    if (pointers.size === 1 && painter.isActive && view) {
       isPainting = true;
-      painter.begin(at, brushRadius(target));
+      painter.begin(
+        placeOnPicture(placeOf(event), view),
+        brushRadius(painter.size * ratio(), view),
+      );
     } else if (isPainting) {
       // A second finger: this was to be a pinch.
       isPainting = false;
@@ -83,8 +78,8 @@ export function addGestures(target: GestureTarget): void {
     const from = pointers.get(event.pointerId);
     if (!from) return;
     if (isPainting) {
-      const at = onPicture(to);
-      if (at) painter.extend(at);
+      const view = viewport();
+      if (view) painter.extend(placeOnPicture(to, view));
     } else if (pointers.size === 1) {
       if (event.pointerType === "touch" && isFitted()) return;
       panBy([to[0] - from[0], to[1] - from[1]]);
@@ -121,7 +116,8 @@ export function addGestures(target: GestureTarget): void {
     { passive: false },
   );
   surface.addEventListener("dblclick", (event) => {
-    if (painter.isActive || event.target !== surface.querySelector("canvas:last-of-type")) return;
+    const isOnDivider = event.target instanceof Element && event.target.closest(".divider");
+    if (painter.isActive || isOnDivider) return;
     const view = viewport();
     if (!view) return;
     if (compare.get().zoom === "fit") zoomBy(ratio() / view.viewport.scale, placeOf(event));
@@ -161,11 +157,4 @@ function addKeys(
   surface.addEventListener("keyup", (event) => {
     if (event.key === " ") compare.set({ isFlipped: false });
   });
-}
-
-/** The brush is as large as it looks: its size in CSS pixels, as a share of the picture's width. */
-function brushRadius({ painter, viewport, ratio }: GestureTarget): number {
-  const view = viewport();
-  if (!view) return 0;
-  return (painter.size * ratio()) / 2 / view.viewport.scale / view.picture[0];
 }

@@ -6,15 +6,18 @@ const MAX_SIDE = 2048;
 /** Steps that can be taken back. A 1024² picture takes 4 MiB each. */
 const MAX_UNDO = 12;
 
+/** CSS pixels of the smallest and the largest brush. */
+export const BRUSH_SIZES = [8, 160] as const;
+
 export type Tool = "brush" | "eraser";
 
 export class MaskPainter {
   tool: Tool = "brush";
-  /** Diameter in CSS pixels, as it looks on the stage. */
-  size = 48;
   readonly #changed = new Set<() => void>();
   readonly #stroked = new Set<() => void>();
   readonly #undo: ImageData[] = [];
+  #size = 48;
+  #isOn = false;
   #isActive = false;
   #canvas: OffscreenCanvas | null = null;
   #context: OffscreenCanvasRenderingContext2D | null = null;
@@ -22,13 +25,34 @@ export class MaskPainter {
   #radius = 0;
   #pointer: Point | null = null;
 
-  /** Whether pointers paint. */
+  /** Whether what is painted counts. Painting begins when it is switched on, and ends with it. */
+  get isOn(): boolean {
+    return this.#isOn;
+  }
+
+  set isOn(isOn: boolean) {
+    this.#isOn = isOn;
+    this.isActive = isOn;
+  }
+
+  /** Whether pointers paint; else they move the picture. */
   get isActive(): boolean {
     return this.#isActive;
   }
 
   set isActive(isActive: boolean) {
     this.#isActive = isActive;
+    if (!isActive) this.#pointer = null;
+    this.#tell();
+  }
+
+  /** Diameter of the brush in CSS pixels, as it looks on the stage. */
+  get size(): number {
+    return this.#size;
+  }
+
+  set size(size: number) {
+    this.#size = size;
     this.#tell();
   }
 
@@ -55,14 +79,14 @@ export class MaskPainter {
     this.#stroked.add(listener);
   }
 
-  /** Starts afresh for a picture of this size. */
+  /** Starts afresh for a picture of this size, switched off. */
   reset(width: number, height: number): void {
     const factor = Math.min(1, MAX_SIDE / Math.max(width, height));
     const side = (length: number): number => Math.max(1, Math.round(length * factor));
     this.#canvas = new OffscreenCanvas(side(width), side(height));
     this.#context = this.#canvas.getContext("2d", { willReadFrequently: true });
     this.#undo.length = 0;
-    this.#tell();
+    this.isOn = false;
   }
 
   /** `at` is 0 … 1 each way on the picture, `radius` a share of its width. */

@@ -1,10 +1,11 @@
-/** Under the picture: how to compare, how large. */
-import type { App } from "../app.ts";
+/** Under the picture: how to compare or that one paints, how large. */
+import type { App, AppState } from "../app.ts";
 import type { CompareMode } from "../protocol.ts";
 import type { Store } from "../store.ts";
 import { ICONS, button, h, icon } from "../ui/dom.ts";
 import type { CompareState } from "./compare-state.ts";
 import { hasResult, zoomedAt } from "./geometry.ts";
+import type { MaskPainter } from "./mask-painter.ts";
 import type { Stage } from "./stage.ts";
 
 const MODES: readonly (readonly [CompareMode, string, string])[] = [
@@ -16,41 +17,66 @@ const MODES: readonly (readonly [CompareMode, string, string])[] = [
 ];
 const ZOOM_STEP = 1.5;
 
-export function createToolbar(app: App, compare: Store<CompareState>, stage: Stage): HTMLElement {
+export function createToolbar(
+  app: App,
+  compare: Store<CompareState>,
+  stage: Stage,
+  painter: MaskPainter,
+): HTMLElement {
   const element = h("div", { class: "toolbar", role: "toolbar", "aria-label": "Compare and zoom" });
-  element.append(createModes(app), createZoom(compare, stage));
+  element.append(createModes(app, painter), createZoom(compare, stage));
   app.store.subscribe(({ image }) => {
     element.hidden = image === null;
   });
   return element;
 }
 
-function createModes(app: App): HTMLElement {
+/** Painting shows one whole picture, so it is a mode beside the others. It is there while the mask is switched on. */
+function createModes(app: App, painter: MaskPainter): HTMLElement {
   const group = h(
     "fieldset",
     { class: "segments" },
     h("legend", { class: "visually-hidden" }, "View"),
   );
-  for (const [mode, label, path] of MODES) {
-    const input = h("input", { type: "radio", name: "compare-mode", value: mode });
-    input.addEventListener("change", () => app.change({ mode }));
-    group.append(
-      h(
-        "label",
-        { class: "segment", title: label },
-        input,
-        icon(path),
-        h("span", { class: "segment-label" }, label),
-      ),
-    );
-    app.store.subscribe(({ settings }) => {
-      input.checked = settings.mode === mode;
+  const modes = MODES.map(([mode, label, path]) => {
+    const part = segment(mode, label, path);
+    part.input.addEventListener("change", () => {
+      painter.isActive = false;
+      app.change({ mode });
     });
-  }
-  app.store.subscribe((state) => {
-    group.hidden = !hasResult(state);
+    return { mode, ...part };
   });
+  const paint = segment("paint", "Paint", ICONS.brush);
+  paint.input.addEventListener("change", () => {
+    painter.isActive = true;
+  });
+  group.append(...modes.map(({ element }) => element), paint.element);
+
+  const follow = (): void => {
+    const state = app.store.get();
+    const hasChoice = hasResult(state);
+    group.hidden = !hasChoice && !painter.isOn;
+    paint.element.hidden = !painter.isOn;
+    paint.input.checked = painter.isActive;
+    for (const { mode, element, input, name } of modes) {
+      element.hidden = !hasChoice && mode !== "single";
+      input.checked = !painter.isActive && mode === shownMode(state);
+      if (mode === "single") name.textContent = hasChoice ? "Result" : "Original";
+    }
+  };
+  app.store.subscribe(follow);
+  painter.onChange(follow);
   return group;
+}
+
+const shownMode = (state: AppState): CompareMode =>
+  hasResult(state) ? state.settings.mode : "single";
+
+function segment(value: string, label: string, path: string) {
+  const input = h("input", { type: "radio", name: "compare-mode", value });
+  const name = h("span", { class: "segment-label" }, label);
+  const element = h("label", { class: "segment", title: label }, input, icon(path), name);
+  return { element, input, name };
 }
 
 function createZoom(compare: Store<CompareState>, stage: Stage): HTMLElement {

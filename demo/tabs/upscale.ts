@@ -68,7 +68,7 @@ export function mount(container: HTMLElement, app: App): void {
       createEmpty(app),
       createProblemCard(app, () => (app.store.get().image ? run.start : null)),
       createCropBar(app, crop),
-      createToolbar(app, compare, stage),
+      createToolbar(app, compare, stage, painter),
       createMaskDock(painter, mask),
       createStrip(app),
     ),
@@ -77,7 +77,7 @@ export function mount(container: HTMLElement, app: App): void {
   container.append(studio);
   app.store.subscribe(({ image }) => studio.classList.toggle("is-empty", image === null));
 
-  flickerWhenChosen(app, compare);
+  flickerWhenChosen(app, compare, painter);
   showAtOnce(app, compare, computeAhead(app));
   rerunOnChange(app);
   // One tool at a time.
