@@ -75,7 +75,7 @@ export function createSaveSection(app: App, compare: Store<CompareState>): SaveS
         "The browser did not let the page copy. Copy the address of the page instead",
       );
     });
-    return "Link to these settings copied";
+    return "Link copied: opens the page with these settings";
   });
   const zip = action(ICONS.download, "", async () => {
     // Most visitors never need it.

@@ -37,7 +37,7 @@ export function createCompareState(app: Store<AppState>): Store<CompareState> {
   });
   app.subscribe((state, before) => {
     const { results, partial, image, settings } = state;
-    if (image !== before.image) {
+    if (image?.serial !== before.image?.serial) {
       const newest = layersOf(state).at(-1) ?? "bicubic";
       compare.set({ zoom: "fit", left: "bicubic", right: newest, blend: null });
     }
@@ -78,18 +78,19 @@ export const layersOf = ({ results, partial }: AppState): readonly LayerId[] => 
   ...(partial ? [partial.id] : []),
 ];
 
-/** What a layer is called. */
+/** What a layer is called: "Original", "rcod · Neutral", "rcod · Auto 0.61 · ×2", "rcod · 0.72 · preview". */
 export function layerName(
   layer: LayerId,
   results: readonly ResultInfo[],
   blend: PlacedBlend | null = null,
 ): string {
-  if (layer === "bicubic") return "Bicubic";
-  if (layer === "blend") return `${realismName(blend?.realism ?? 0)} · preview`;
+  if (layer === "bicubic") return "Original";
+  if (layer === "blend") return `rcod · ${realismName(blend?.realism ?? 0)} · preview`;
   const result = results.find(({ id }) => id === layer);
-  if (!result) return "So far";
+  if (!result) return "rcod · so far";
   const { settings, realism } = result;
   const parts = [
+    "rcod",
     settings.realism === "auto" ? `Auto ${realism.toFixed(2)}` : realismName(realism),
     ...(settings.mask ? [`painted ${realismName(settings.mask.realism)}`] : []),
     ...(settings.colorFix === "model" ? [] : [settings.colorFix]),
@@ -97,4 +98,11 @@ export function layerName(
     ...(settings.scale === DEFAULT_SETTINGS.scale ? [] : [`×${settings.scale}`]),
   ];
   return parts.join(" · ");
+}
+
+/** More on a layer, for those who ask. */
+export function layerHint(layer: LayerId): string {
+  if (layer === "bicubic") return "The original, enlarged by bicubic: no detail is added";
+  if (layer === "blend") return "Blended of two results; the exact one is computed";
+  return "";
 }

@@ -423,7 +423,7 @@ describe.skipIf(browser === null)("the page", () => {
       );
     await page.click("#upscale");
     await untilPart(0);
-    expect(await text(".layer-choice.is-right option:checked")).toBe("So far");
+    expect(await text(".layer-choice.is-right option:checked")).toBe("rcod · so far");
     await page.click("#cancel");
     await page.waitForFunction(() => {
       const { partial, activity } = rcodDemo?.store.get() ?? {};
