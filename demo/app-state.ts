@@ -49,6 +49,8 @@ export interface AppState {
   /** Whether all pictures that wait are upscaled, one after the other. */
   readonly isQueueRunning: boolean;
   readonly image: OpenImage | null;
+  /** Name of a picture that is on its way to `image`. */
+  readonly opening: string | null;
   /** Of the part of the picture that is open; newest last. */
   readonly results: readonly ResultInfo[];
   /** A result that is to be seen on the right; a new object for each wish. */

@@ -104,6 +104,7 @@ export function createApp(client: WorkerClient, { settings, isDebug, canvas }: A
     pictures: [],
     isQueueRunning: false,
     image: null,
+    opening: null,
     results: [],
     wanted: null,
     partial: null,

@@ -50,6 +50,8 @@ export interface Size {
 }
 
 export interface ImageInfo {
+  /** Counts the pictures that were opened: which one a drawing is of. */
+  readonly serial: number;
   readonly width: number;
   readonly height: number;
   /** Of the whole file, of which this may be a part or a smaller copy; null where its head does not tell. */
@@ -180,6 +182,8 @@ export type CompareMode = "single" | "split" | "side" | "flicker" | "difference"
 
 /** Everything that decides how the canvas looks; lengths in device pixels. */
 export interface ViewState {
+  /** Of the picture. */
+  readonly serial: number;
   readonly canvasWidth: number;
   readonly canvasHeight: number;
   readonly mode: CompareMode;
@@ -196,6 +200,17 @@ export interface ViewState {
   readonly centre: readonly [x: number, y: number];
   /** Pixels of the result. */
   readonly picture: readonly [width: number, height: number];
+}
+
+/** What the canvas shows now: the worker draws a little later than it is told. */
+export interface Drawn {
+  /** Of the picture; 0 where nothing is drawn yet. */
+  readonly serial: number;
+  /** Until the pixels of a picture are read, its bitmap is drawn on a canvas of its own. */
+  readonly source: "bitmap" | "pixels";
+  readonly mode: CompareMode;
+  readonly left: LayerId;
+  readonly right: LayerId;
 }
 
 export interface SaveOptions {
@@ -217,7 +232,14 @@ export interface Commands {
     args: { readonly choice: ModelChoice; readonly precision: Precision };
     result: ModelInfo;
   };
+  /** Hands over the canvas for bitmaps; `drawn` tells what is seen on both. */
+  attachPreview: {
+    args: { readonly canvas: OffscreenCanvas; readonly drawn: UpdatePort<Drawn> };
+    result: void;
+  };
+  /** Shows a picture at once; its pixels are there after `readImage`. */
   openImage: { args: PictureSource; result: ImageInfo };
+  readImage: { args: null; result: void };
   thumbnail: { args: { readonly blob: Blob }; result: Thumbnail };
   /** Null before a model is there. Rejects as the run would. */
   estimate: { args: EstimateArgs; result: Estimate | null };

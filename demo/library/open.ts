@@ -50,18 +50,20 @@ export function createOpener(
     // A run of the same picture is of a part that is given up.
     if (activity?.picture === id && !isSameCut(cut, picture.cut)) runs.leave(id);
     if (!activity) store.set({ activity: { kind: "image", picture: id, progress: null } });
-    store.set({ problem: null });
+    store.set({ problem: null, opening: picture.name });
     try {
       const { signal } = own;
       const info = await client.call("openImage", sourceOf(picture, cut), { signal });
       if (signal.aborted) return "superseded";
       show(id, cut, info);
+      await client.call("readImage", null);
       return null;
     } catch (error) {
       return own.signal.aborted ? "superseded" : problemOf(error, "image");
     } finally {
-      if (controller === own && store.get().activity?.kind === "image") {
-        store.set({ activity: null });
+      if (controller === own) {
+        store.set({ opening: null });
+        if (store.get().activity?.kind === "image") store.set({ activity: null });
       }
     }
   }
@@ -81,7 +83,7 @@ export function createOpener(
     const status = isRunning ? "running" : restingStatus({ ...picture, cut, size });
     const mask = state.image?.id === id && isSamePart ? state.mask : null;
     const image = { ...info, id, name, blob, frame, cut };
-    patchPicture(store, id, { cut, size, status, problem: null }, { image, mask });
+    patchPicture(store, id, { cut, size, status, problem: null }, { image, opening: null, mask });
   }
 
   const open = (picture: Picture, cut: ImageCut | null): Promise<Problem | "superseded" | null> => {

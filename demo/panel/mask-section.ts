@@ -2,7 +2,7 @@
 import type { App } from "../app.ts";
 import type { MaskPainter, Tool } from "../stage/mask-painter.ts";
 import { BRUSH_SIZES } from "../stage/mask-painter.ts";
-import { ICONS, button, disable, h, icon } from "../ui/dom.ts";
+import { ICONS, button, h, icon } from "../ui/dom.ts";
 import { realismName } from "../ui/format.ts";
 
 const WHAT_FOR = "Paint the places that should take another setting; the rest follows the slider.";
@@ -108,7 +108,9 @@ function createTools(painter: MaskPainter): HTMLElement {
   const undo = action("Undo the last stroke", "Undo", ICONS.undo, () => painter.undo());
   const clear = action("Clear all", "Clear", ICONS.trash, () => painter.clear());
   const follow = (): void => {
-    disable(undo, painter.canUndo ? null : "There is no stroke to take back.");
+    // Disabled it would lose the focus to the last undo.
+    undo.setAttribute("aria-disabled", String(!painter.canUndo));
+    undo.title = painter.canUndo ? "Undo the last stroke" : "There is no stroke to take back";
     size.value = String(painter.size);
     size.style.setProperty("--at", `${((painter.size - least) / (most - least)) * 100}%`);
   };

@@ -1,27 +1,34 @@
-/** The picture: a canvas that the worker draws, the painted mask over it, the divider, and their gestures. */
+/** The picture: canvases that the worker draws, the painted mask over them, the divider, and their gestures. */
 import type { App, OpenImage } from "../app.ts";
-import type { CanvasMode, LayerId, ViewState } from "../protocol.ts";
+import type { LayerId, ViewState } from "../protocol.ts";
 import type { Store } from "../store.ts";
 import { onThemeChange } from "../theme.ts";
 import { h } from "../ui/dom.ts";
-import type { Point, Viewport } from "../view-transform.ts";
+import { createCanvases, isSeen } from "./canvases.ts";
 import type { CompareState } from "./compare-state.ts";
 import { createCropFrame } from "./crop-frame.ts";
 import type { Crop } from "./crop.ts";
 import { createDivider } from "./divider.ts";
-import type { StageSize } from "./geometry.ts";
-import { drawnMode, hasResult, pictureSize, viewportOf } from "./geometry.ts";
+import type { StageSize, View } from "./geometry.ts";
+import { drawnMode, pictureSize, viewportOf } from "./geometry.ts";
 import { addGestures } from "./gestures.ts";
 import { createLayerChoice } from "./layer-choice.ts";
 import { createMaskOverlay } from "./mask-overlay.ts";
 import type { MaskPainter } from "./mask-painter.ts";
+import { addPaintingKeys } from "./painting-keys.ts";
+import { createStageNote } from "./stage-note.ts";
+
+const KEYS =
+  "Arrow keys move it, plus and minus zoom, 0 fits it, 1 shows its own pixels, space shows the other picture.";
+const PAINTING_KEYS =
+  "Arrow keys move it, Enter paints in the middle, brackets change the brush, Delete clears, Control Z takes back.";
 
 export interface Stage {
   /** The picture itself, which takes the focus. */
   readonly surface: HTMLElement;
   readonly elements: readonly HTMLElement[];
   /** The view as drawn now; null where no picture is open. */
-  readonly viewport: () => { readonly viewport: Viewport; readonly picture: Point } | null;
+  readonly viewport: () => View | null;
   /** Calls `listener` when the stage or the picture has another size. */
   readonly onResize: (listener: () => void) => void;
 }
@@ -37,29 +44,25 @@ export function createStage(
   /** Tools want one whole picture. */
   const hasTool = (): boolean => painter.isActive || crop.store.get().frame !== null;
   const viewport: Stage["viewport"] = () => {
-    const picture = pictureSize(app.store.get());
+    const state = app.store.get();
+    const picture = pictureSize(state);
     if (!picture || size.width === 0) return null;
-    const state = compare.get();
-    const mode = drawnMode(state, app.store.get(), hasTool());
-    return { viewport: viewportOf(size, mode, state.zoom, picture), picture };
+    const look = compare.get();
+    const mode = drawnMode(look, state, hasTool());
+    return { viewport: viewportOf(size, mode, look.zoom, picture), picture };
   };
-  const labels = createLayerChoice(app, compare);
+  const canvases = createCanvases(app);
+  const { drawn, waiting } = canvases;
   const divider = createDivider(compare);
   const overlay = createMaskOverlay(painter);
   const cropFrame = createCropFrame(app, crop);
-  const gain = h("span", { class: "stage-note" }, "Difference, four times enlarged");
   const surface = h(
     "div",
-    {
-      class: "surface",
-      tabindex: 0,
-      role: "application",
-      "aria-label":
-        "Picture. Arrow keys move it, plus and minus zoom, 0 fits it, 1 shows its own pixels, space shows the other picture.",
-    },
+    { class: "surface", tabindex: 0, role: "application" },
+    canvases.element,
     overlay.element,
     divider,
-    gain,
+    createStageNote(app, compare, drawn),
     cropFrame.element,
   );
 
@@ -77,13 +80,12 @@ export function createStage(
     const look = compare.get();
     const mode = drawnMode(look, state, hasTool());
     const [left, right] = shownLayers(look, mode);
-    divider.hidden = mode !== "split";
-    const hasResults = hasResult(state);
-    labels.left.hidden = !hasResults || mode === "single";
-    labels.right.hidden = !hasResults;
-    gain.hidden = mode !== "difference";
-    if (!view) return;
+    const seen = drawn.get();
+    divider.hidden = mode !== "split" || seen.mode !== "split" || !isSeen(seen, state);
+    surface.setAttribute("aria-label", `Picture. ${painter.isActive ? PAINTING_KEYS : KEYS}`);
+    if (!view || !state.image) return;
     show({
+      serial: state.image.serial,
       canvasWidth: size.width,
       canvasHeight: size.height,
       mode,
@@ -112,22 +114,15 @@ export function createStage(
   }).observe(surface);
   onThemeChange(update); // the mask's tint
   compare.subscribe(update);
+  drawn.subscribe(update);
   painter.onChange(update);
   crop.store.subscribe(update);
   addGestures({ surface, compare, painter, viewport, ratio: () => size.ratio });
+  addPaintingKeys({ surface, painter, viewport, ratio: () => size.ratio });
 
   let image: OpenImage | null = null;
-  let mode: CanvasMode | null = null;
-  let canvas: HTMLCanvasElement | null = null;
   let shownSize = "";
   app.store.subscribe((state) => {
-    if (state.canvasMode !== null && state.canvasMode !== mode) {
-      mode = state.canvasMode;
-      canvas?.remove();
-      canvas = h("canvas", { class: "canvas" });
-      surface.prepend(canvas);
-      void app.attachCanvas(canvas.transferControlToOffscreen(), mode);
-    }
     // A place in the picture is in its pixels: of another size it would be another place.
     const nextSize = String(pictureSize(state));
     if (nextSize !== shownSize) compare.set({ zoom: "fit" });
@@ -139,7 +134,7 @@ export function createStage(
   });
   return {
     surface,
-    elements: [surface, labels.left, labels.right],
+    elements: [surface, ...createLayerChoice(app, compare, drawn), waiting],
     viewport,
     onResize: (listener) => void resized.add(listener),
   };

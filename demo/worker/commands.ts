@@ -16,7 +16,10 @@ export const commands: CommandTable = {
   attachCanvas: async ({ canvas, mode }, { session }) => session.view.attach(canvas, mode),
   loadModel: ({ choice, precision }, { session, ...context }) =>
     session.loadModel(choice, precision, context),
+  attachPreview: async ({ canvas, drawn }, { session }) =>
+    session.view.attachPreview(canvas, sender(drawn)),
   openImage: (source, { session, signal }) => session.openImage(source, signal),
+  readImage: (_, { session }) => session.readImage(),
   thumbnail: ({ blob }) => thumbnailOf(blob),
   estimate: (settings, { session }) => session.estimate(settings),
   upscale: ({ updates, source, under, ...settings }, { session, ...context }) =>

@@ -1,23 +1,30 @@
-/** Pixels of an image file. */
+/** Pixels of an image file: first as a bitmap, which can be shown at once, then as an array, which takes longer. */
 import type { ImageCut } from "../protocol.ts";
-
-/** Pixels, and what of the file is not in them, a sentence each. */
-export interface DecodedImage {
-  readonly image: ImageData;
-  readonly notes: readonly string[];
-}
+import { takeTurns } from "./next-frame.ts";
 
 /** Sides of the canvas that pixels are read through. */
 const READ_SIDE = 2048;
 
+/** A picture that can be drawn, and what of its file is not in it, a sentence each. */
+export interface DecodedBitmap {
+  readonly bitmap: ImageBitmap;
+  readonly notes: readonly string[];
+}
+
 /**
- * sRGB pixels of a file that the browser can read, turned as its EXIF orientation says.
+ * A file that the browser can read, turned as its EXIF orientation says.
  * @throws TypeError for what is no image
  */
-export async function decodeImage(blob: Blob, cut?: ImageCut): Promise<DecodedImage> {
-  let bitmap: ImageBitmap;
+export async function decodeBitmap(blob: Blob, cut?: ImageCut): Promise<DecodedBitmap> {
+  const fileNotes = Promise.all([framesNote(blob), depthNote(blob)]);
+  const bitmap = await bitmapOf(blob, cut);
+  const notes = [...(await fileNotes), gamutNote(bitmap)];
+  return { bitmap, notes: notes.filter((note) => note !== null) };
+}
+
+async function bitmapOf(blob: Blob, cut: ImageCut | undefined): Promise<ImageBitmap> {
   try {
-    bitmap = cut
+    return cut
       ? await createImageBitmap(blob, cut.x, cut.y, cut.width, cut.height, sizeOptions(cut))
       : await createImageBitmap(blob);
   } catch {
@@ -27,27 +34,23 @@ export async function decodeImage(blob: Blob, cut?: ImageCut): Promise<DecodedIm
         "Use PNG, JPEG, WebP or AVIF",
     );
   }
+}
+
+/** The pixels of a file that nobody looks at meanwhile. */
+export async function decodePixels(blob: Blob, cut?: ImageCut): Promise<ImageData> {
+  const bitmap = await bitmapOf(blob, cut);
   try {
-    const image = pixelsOf(bitmap);
-    const notes = [await framesNote(blob), await depthNote(blob), gamutNote(bitmap)];
-    return { image, notes: notes.filter((note) => note !== null) };
+    return await readPixels(bitmap);
   } finally {
     bitmap.close();
   }
 }
 
-/** The pixels of a PNG that a canvas wrote. */
-export async function decodePixels(blob: Blob): Promise<ImageData> {
-  const bitmap = await createImageBitmap(blob);
-  try {
-    return pixelsOf(bitmap);
-  } finally {
-    bitmap.close();
-  }
-}
-
-/** Read through a small canvas: one as large as the picture would take its memory again, and browsers limit their sides. */
-function pixelsOf(bitmap: ImageBitmap): ImageData {
+/**
+ * sRGB pixels. Read through a small canvas: one as large as the picture would take its memory again, and browsers limit their
+ * sides. Before each piece the worker does what else it is asked for.
+ */
+export async function readPixels(bitmap: ImageBitmap): Promise<ImageData> {
   const { width, height } = bitmap;
   const image = new ImageData(width, height);
   const side = [Math.min(width, READ_SIDE), Math.min(height, READ_SIDE)] as const;
@@ -55,6 +58,7 @@ function pixelsOf(bitmap: ImageBitmap): ImageData {
   if (context === null) throw new Error("image: the browser gave no canvas to read pixels with");
   for (let y = 0; y < height; y += READ_SIDE) {
     for (let x = 0; x < width; x += READ_SIDE) {
+      await takeTurns();
       const [columns, rows] = [Math.min(READ_SIDE, width - x), Math.min(READ_SIDE, height - y)];
       context.clearRect(0, 0, columns, rows);
       context.drawImage(bitmap, -x, -y);
@@ -68,9 +72,13 @@ function pixelsOf(bitmap: ImageBitmap): ImageData {
   return image;
 }
 
-/** Of an animation the browser gives the first frame. Not every browser counts them, and none by a name that is no image's. */
+/**
+ * Of an animation the browser gives the first frame. Not every browser counts them, and none by a name that is no image's. A JPEG
+ * is none, and photos are not to be read twice.
+ */
 async function framesNote(blob: Blob): Promise<string | null> {
-  if (!("ImageDecoder" in globalThis) || !blob.type.startsWith("image/")) return null;
+  const isImage = blob.type.startsWith("image/") && blob.type !== "image/jpeg";
+  if (!("ImageDecoder" in globalThis) || !isImage) return null;
   let decoder: ImageDecoder | undefined;
   try {
     if (!(await ImageDecoder.isTypeSupported(blob.type))) return null;

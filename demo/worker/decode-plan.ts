@@ -1,8 +1,8 @@
 /** What of a file is decoded: all of it, a smaller copy where memory is short, or nothing. Told from its head. */
 import { imageDimensionsFromData } from "image-dimensions";
 import type { ImageCut, PictureSource, Size } from "../protocol.ts";
-import type { DecodedImage } from "./decode-image.ts";
-import { decodeImage } from "./decode-image.ts";
+import type { DecodedBitmap } from "./decode-image.ts";
+import { decodeBitmap, decodePixels } from "./decode-image.ts";
 
 /** How a file is decoded. */
 interface DecodingPlan {
@@ -63,16 +63,24 @@ export function fittingCut(file: Size, cut: ImageCut | null, memoryGb: number): 
 /** Decodes a file, or a part of it, as far as memory allows; a sentence says where it had to be made smaller. */
 export async function decodeFile(
   source: Pick<PictureSource, "blob" | "cut">,
-): Promise<DecodedImage & Pick<DecodingPlan, "file">> {
+): Promise<DecodedBitmap & Pick<DecodingPlan, "file">> {
   const { blob, cut, file } = await planDecoding(source.blob, source.cut);
-  const { image, notes } = await decodeImage(blob, cut ?? undefined);
-  const { width, height } = image;
+  const { bitmap, notes } = await decodeBitmap(blob, cut ?? undefined);
+  const { width, height } = bitmap;
   const isReduced = cut && Math.max(width, height) < Math.max(cut.width, cut.height);
   const note = isReduced
     ? [`A smaller copy: ${width} × ${height} of ${cut.width} × ${cut.height} pixels.`]
     : [];
   // Without a cut the picture itself tells how it stands.
-  return { image, file: cut || !file ? file : { width, height }, notes: [...note, ...notes] };
+  return { bitmap, file: cut || !file ? file : { width, height }, notes: [...note, ...notes] };
+}
+
+/** The same as pixels, of a file that nobody looks at meanwhile. */
+export async function decodeFilePixels(
+  source: Pick<PictureSource, "blob" | "cut">,
+): Promise<ImageData> {
+  const { blob, cut } = await planDecoding(source.blob, source.cut);
+  return decodePixels(blob, cut ?? undefined);
 }
 
 /** Heads tell the size as stored; EXIF may turn a picture by a quarter, which a small copy of it shows. */

@@ -12,6 +12,7 @@ export async function inside(
   { realism, captures, maxSide }: InsideArgs,
   { session, signal, onProgress }: CommandContext,
 ): Promise<InsideRecord> {
+  await session.readImage();
   const { model, image } = session;
   if (!model || !image) throw new Error("internal: inside before loadModel and openImage");
   const source = middle(image, maxSide);

@@ -18,8 +18,8 @@ import type {
   SaveOptions,
   UpscaleSettings,
 } from "../protocol.ts";
-import { decodePixels } from "./decode-image.ts";
-import { decodeFile } from "./decode-plan.ts";
+import { readPixels } from "./decode-image.ts";
+import { decodeFile, decodeFilePixels } from "./decode-plan.ts";
 import type { Layer } from "./layer.ts";
 import { LayerStore } from "./layers.ts";
 import { describeDevice, modelSource } from "./model-choice.ts";
@@ -61,6 +61,17 @@ interface RunContext {
   readonly onProgress: (progress: Progress) => void;
 }
 
+/** The picture that is looked at. */
+interface OpenPicture {
+  readonly key: string;
+  /** It belongs to the viewer, which closes it. */
+  readonly bitmap: ImageBitmap;
+  readonly width: number;
+  readonly height: number;
+  /** Undefined until the pixels are read. */
+  readonly image: ImageData | undefined;
+}
+
 export class Session {
   readonly view = new Viewer((id) => void this.#bringBack(id));
   readonly #events: SessionEvents;
@@ -72,7 +83,7 @@ export class Session {
   #model: RcodModel | undefined;
   #modelKey = "";
   /** The same object for every run: the engine keeps the encoding of the last image by identity. */
-  #open: { readonly key: string; readonly image: ImageData } | undefined;
+  #open: OpenPicture | undefined;
 
   constructor(events: SessionEvents) {
     this.#events = events;
@@ -134,13 +145,25 @@ export class Session {
     };
   }
 
+  /** Shows a picture; its pixels are not there yet. */
   async openImage({ key, ...source }: PictureSource, signal: AbortSignal): Promise<ImageInfo> {
-    const { image, file, notes } = await decodeFile(source);
+    const { bitmap, file, notes } = await decodeFile(source);
     signal.throwIfAborted(); // a later picture may be open by now
-    this.#open = { key, image };
+    const { width, height } = bitmap;
+    this.#open = { key, bitmap, width, height, image: undefined };
+    return { serial: this.view.open(bitmap), width, height, file, notes };
+  }
+
+  /** Reads the pixels of the picture that is shown. */
+  async readImage(): Promise<void> {
+    const open = this.#open;
+    if (!open || open.image) return;
+    await this.view.hasShown();
+    const image = await readPixels(open.bitmap);
+    if (this.#open !== open) return; // another picture came
+    this.#open = { ...open, image };
     this.#layers?.setSource(image);
-    this.view.redraw();
-    return { width: image.width, height: image.height, file, notes };
+    this.view.isRead();
   }
 
   /** What an upscale would take; null before a model is loaded. */
@@ -173,10 +196,13 @@ export class Session {
     const [model, layers, key] = [this.#model, this.#layers, this.#modelKey];
     if (!model || !layers) throw new Error("internal: upscale before loadModel");
     const isOpen = this.#open?.key === source.key;
-    const image = isOpen ? (this.image as ImageData) : (await decodeFile(source)).image;
+    if (isOpen) await this.readImage(); // where that failed before, it says why again
+    const image = (isOpen && this.image) || (await decodeFilePixels(source));
     const startedAt = performance.now();
     const onPart = (): void => this.view.redraw();
-    const run = { model, image, layers, settings, under, ...context, onBegin, onPart };
+    const lookedAt = isOpen ? this.view.lookedAt() : "middle";
+    const place = { lookedAt, under };
+    const run = { model, image, layers, settings, ...place, ...context, onBegin, onPart };
     const upscaled = await upscaleImage(run);
     this.view.redraw();
     const totalMs = performance.now() - startedAt;

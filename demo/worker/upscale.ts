@@ -3,6 +3,7 @@ import type {
   ImageReader,
   Progress,
   RcodModel,
+  RegionOrder,
   RegionsResult,
   TextureResult,
   UpscaleOptions,
@@ -21,6 +22,8 @@ export interface UpscaleRun {
   readonly settings: UpscaleSettings;
   /** What is seen in place of parts that are not there yet; null: bicubic. */
   readonly under: Blend | null;
+  /** Where the visitor looks: parts come there first. */
+  readonly lookedAt: RegionOrder;
   readonly signal: AbortSignal;
   readonly onProgress: (progress: Progress) => void;
   /** Hears of a result that comes in parts. */
@@ -59,7 +62,7 @@ export async function upscaleAtPlaces(
     settings,
     signal,
     onProgress,
-  }: Omit<UpscaleRun, "under" | "onBegin" | "onPart">,
+  }: Omit<UpscaleRun, "under" | "lookedAt" | "onBegin" | "onPart">,
   places: readonly number[],
 ): Promise<readonly Upscaled[]> {
   const options = { ...upscaleOptions(settings), signal, onProgress };
@@ -85,7 +88,7 @@ async function inTexture(
 }
 
 async function inParts(
-  { model, image, layers, under, onBegin, onPart }: UpscaleRun,
+  { model, image, layers, under, lookedAt, onBegin, onPart }: UpscaleRun,
   options: UpscaleOptions,
   width: number,
   height: number,
@@ -96,7 +99,7 @@ async function inParts(
     const report = await model.upscale(readerOf(image), {
       ...options,
       output: "regions",
-      regionOrder: "middle",
+      regionOrder: lookedAt,
       onRegion: ({ data, ...place }) => {
         if (!data) throw new Error("internal: a part without pixels");
         layer.write(model.gpu.device.queue, { ...place, data });

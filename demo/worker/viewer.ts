@@ -1,12 +1,16 @@
-/** Draws the canvas when something changed: by WebGPU itself, or through a texture that is read back. */
-import type { Blend, CanvasMode, CompareMode, LayerId, ViewState } from "../protocol.ts";
+/** Draws what is seen when something changed: the layers of a picture, or until its pixels are read its bitmap. */
+import type { RegionOrder } from "rcod-webgpu";
+import type { Blend, CanvasMode, CompareMode, Drawn, LayerId, ViewState } from "../protocol.ts";
 import { toPicture } from "../view-transform.ts";
 import type { LayerStore, StoredId } from "./layers.ts";
+import { nextFrame } from "./next-frame.ts";
+import { Preview } from "./preview.ts";
 import { readTexture } from "./readback.ts";
 import { ViewPipeline } from "./view-pipeline.ts";
 
 const READBACK_FORMAT = "rgba8unorm";
 
+/** By WebGPU itself, or through a texture that is read back. */
 type Target =
   | {
       readonly kind: "webgpu";
@@ -20,6 +24,7 @@ type Target =
     };
 
 export class Viewer {
+  readonly #preview = new Preview();
   #target: Target | undefined;
   #device: GPUDevice | undefined;
   #layers: LayerStore | undefined;
@@ -27,6 +32,11 @@ export class Viewer {
   #view: ViewState | undefined;
   /** Asks for a result whose textures are not on the device; who brings it draws again. */
   readonly #onMissing: (id: number) => void;
+  #serial = 0;
+  /** Whether the layers are those of the picture. */
+  #isRead = false;
+  #tell: (drawn: Drawn) => void = () => undefined;
+  #told = "";
   #isDirty = false;
   #isDrawing = false;
 
@@ -46,6 +56,13 @@ export class Viewer {
     this.redraw();
   }
 
+  /** Takes the canvas for bitmaps, and who hears what is seen. */
+  attachPreview(canvas: OffscreenCanvas, tell: (drawn: Drawn) => void): void {
+    this.#preview.attach(canvas);
+    this.#tell = tell;
+    this.redraw();
+  }
+
   setDevice(device: GPUDevice | undefined, layers: LayerStore | undefined): void {
     this.#device = device;
     this.#layers = layers;
@@ -56,6 +73,32 @@ export class Viewer {
   show(view: ViewState): void {
     this.#view = view;
     this.redraw();
+  }
+
+  /** A new picture, seen as its bitmap until `isRead`. The bitmap belongs to the viewer. Gives its serial number. */
+  open(bitmap: ImageBitmap): number {
+    this.#preview.open(bitmap);
+    this.#isRead = false;
+    return ++this.#serial;
+  }
+
+  /** When the bitmap has been drawn, or soon, where nobody looks. */
+  hasShown(): Promise<void> {
+    return this.#preview.hasShown();
+  }
+
+  /** The layers are those of the picture now. */
+  isRead(): void {
+    this.#isRead = true;
+    this.redraw();
+  }
+
+  /** The middle of the view as a share of the picture. */
+  lookedAt(): RegionOrder {
+    if (!this.#view || this.#view.serial !== this.#serial) return "middle";
+    const { centre, picture } = this.#view;
+    const share = (axis: 0 | 1): number => Math.min(1, Math.max(0, centre[axis] / picture[axis]));
+    return { x: share(0), y: share(1) };
   }
 
   redraw(): void {
@@ -91,18 +134,36 @@ export class Viewer {
   }
 
   async #draw(): Promise<void> {
-    const [device, target, pipeline] = [this.#device, this.#target, this.#pipeline];
-    const [view, layers] = [this.#view, this.#layers];
+    const view = this.#view;
+    // A view of the picture before would show this one in its place.
+    if (!view || view.serial !== this.#serial) return;
+    const { serial, canvasWidth, canvasHeight, mode } = view;
+    if (canvasWidth < 1 || canvasHeight < 1) return;
+    const layers = this.#isRead ? await this.#drawLayers(view) : null;
+    if (serial !== this.#serial) return; // another picture came meanwhile
+    if (layers) {
+      this.#report({ serial, source: "pixels", mode, ...layers });
+      this.#preview.close();
+    } else if (this.#preview.draw(view)) {
+      this.#report({ serial, source: "bitmap", mode, left: "bicubic", right: "bicubic" });
+    }
+  }
+
+  /** Says which layers they are; null where there is no device, or nothing to draw on. */
+  async #drawLayers(view: ViewState): Promise<Pick<Drawn, "left" | "right"> | null> {
+    const [device, target, pipeline, layers] = [
+      this.#device,
+      this.#target,
+      this.#pipeline,
+      this.#layers,
+    ];
     const source = layers?.layer("bicubic");
-    if (!device || !target || !pipeline || !view || !layers || !source) return;
+    if (!device || !target || !pipeline || !layers || !source) return null;
     const { canvasWidth: width, canvasHeight: height, mode } = view;
-    if (width < 1 || height < 1) return;
     const seen = [view.left, view.right].flatMap((id) => storedIds(id, view.blend));
     layers.see(seen);
     for (const id of seen) if (id !== "bicubic" && !layers.layer(id)) this.#onMissing(id);
-    const { canvas } = target;
-    if (canvas.width !== width) canvas.width = width;
-    if (canvas.height !== height) canvas.height = height;
+    if (target.kind === "webgpu") resize(target.canvas, width, height);
 
     const texture =
       target.kind === "webgpu"
@@ -115,9 +176,10 @@ export class Viewer {
           });
     const half = mode === "side" ? 0.5 : 1;
     const { scale, centre } = view;
+    const [left, right] = [view.left, view.right].map((id) => layers.shown(id, view.blend));
     pipeline.draw(texture, {
-      left: layers.shown(view.left, view.blend) ?? source,
-      right: layers.shown(view.right, view.blend) ?? source,
+      left: left ?? source,
+      right: right ?? source,
       toPicture: toPicture({ width: width * half, height, scale, centre }),
       pictureSize: view.picture,
       divider: view.divider * width,
@@ -127,12 +189,28 @@ export class Viewer {
     if (target.kind === "2d") {
       try {
         const pixels = await readTexture(device, texture);
+        await nextFrame(); // what is drawn within one is on the page at its end
+        resize(target.canvas, width, height); // that empties it: not before there is something to see
         target.context.putImageData(new ImageData(pixels, width, height), 0, 0);
       } finally {
         texture.destroy();
       }
     }
+    return { left: left ? view.left : "bicubic", right: right ? view.right : "bicubic" };
   }
+
+  /** Tells of what was drawn in the frame after, when it is on the page. */
+  #report(drawn: Drawn): void {
+    const text = JSON.stringify(drawn);
+    if (text === this.#told) return;
+    this.#told = text;
+    void nextFrame().then(() => this.#tell(drawn));
+  }
+}
+
+function resize(canvas: OffscreenCanvas, width: number, height: number): void {
+  if (canvas.width !== width) canvas.width = width;
+  if (canvas.height !== height) canvas.height = height;
 }
 
 /** What a layer is drawn of. */
@@ -144,12 +222,4 @@ function storedIds(id: LayerId, blend: Blend | null): readonly StoredId[] {
 /** Flicker is the single view of one layer, then of the other. */
 function shaderMode(mode: CompareMode): "single" | "split" | "side" | "difference" {
   return mode === "flicker" ? "single" : mode;
-}
-
-function nextFrame(): Promise<void> {
-  return new Promise((resolve) => {
-    // Absent from workers in older browsers.
-    if (typeof requestAnimationFrame === "function") requestAnimationFrame(() => resolve());
-    else setTimeout(resolve, 16);
-  });
 }

@@ -74,6 +74,7 @@ export const result = (
 
 export const open = ({ id, name, blob }: Picture): AppState["image"] => ({
   id,
+  serial: 1,
   name,
   blob,
   width: 8,
@@ -94,6 +95,7 @@ export function stateWith(patch: Partial<AppState> = {}): Store<AppState> {
     pictures: [],
     isQueueRunning: false,
     image: null,
+    opening: null,
     results: [],
     wanted: null,
     partial: null,
