@@ -18,7 +18,7 @@ import type {
   SaveOptions,
   UpscaleSettings,
 } from "../protocol.ts";
-import { readPixels } from "./decode-image.ts";
+import { decodePixels, readPixels } from "./decode-image.ts";
 import { decodeFile, decodeFilePixels } from "./decode-plan.ts";
 import type { Layer } from "./layer.ts";
 import { LayerStore } from "./layers.ts";

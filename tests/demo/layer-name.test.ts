@@ -8,6 +8,7 @@ const PLAIN: UpscaleSettings = {
   colorFix: "model",
   seed: null,
   scale: 4,
+  size: null,
   mask: null,
 };
 
