@@ -50,12 +50,15 @@ export function createCanvases(app: App): Canvases {
       canvas?.remove();
       canvas = h("canvas", { class: "canvas" });
       element.prepend(canvas);
-      void app.attachCanvas(canvas.transferControlToOffscreen(), mode);
+      app.attachCanvas(canvas.transferControlToOffscreen(), mode).catch(toldElsewhere);
     }
     reveal();
   });
   return { element, waiting, drawn };
 }
+
+/** A worker that has stopped ends every call and is told of once; with the page it stops too. */
+const toldElsewhere = (): void => undefined;
 
 /** Whether the picture that is open has been drawn. */
 export const isSeen = ({ serial }: Drawn, { image }: AppState): boolean => serial === image?.serial;
@@ -68,6 +71,6 @@ function followDrawn(app: App, preview: HTMLCanvasElement): Store<Drawn> {
   port1.start();
   const canvas = preview.transferControlToOffscreen();
   const args = { canvas, drawn: port2 as UpdatePort<Drawn> };
-  void app.client.call("attachPreview", args, { transfer: [canvas, port2] });
+  app.client.call("attachPreview", args, { transfer: [canvas, port2] }).catch(toldElsewhere);
   return drawn;
 }

@@ -253,6 +253,8 @@ describe.skipIf(browser === null)("a visit", () => {
     await page.waitForFunction(() => rcodDemo?.store.get().device !== null);
     expect((await stateOf(page)).results).toHaveLength(4);
     expect(await savedPixels(page, 1)).toEqual(neutral);
+    // Whether a change is computed by itself follows from the estimate.
+    await page.waitForFunction(() => rcodDemo?.store.get().estimate);
     await page.evaluate(() => rcodDemo?.change({ realism: 0.25 }));
     expect((await nextResult(page, 4)).reused).toEqual([]);
     await page.evaluate(() => rcodDemo?.change({ realism: 0.5 }));
@@ -423,7 +425,8 @@ describe.skipIf(browser === null)("the page", () => {
       );
     await page.click("#upscale");
     await untilPart(0);
-    expect(await text(".layer-choice.is-right option:checked")).toBe("rcod · so far");
+    // Names follow what is drawn.
+    await expect.poll(() => text(".layer-choice.is-right option:checked")).toBe("rcod · so far");
     await page.click("#cancel");
     await page.waitForFunction(() => {
       const { partial, activity } = rcodDemo?.store.get() ?? {};
