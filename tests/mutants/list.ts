@@ -388,7 +388,7 @@ const STAGES: readonly Mutant[] = [
     [
       ["realism >= 0 && realism <= 1", "realism > 0 && realism < 1"],
       ["timestep <= LAST_TIMESTEP", "timestep < LAST_TIMESTEP"],
-      ["249 + 500 * realism", "250 + 500 * realism"],
+      ["return FIRST + SPAN * realism", "return FIRST + 1 + SPAN * realism"],
     ],
   ),
   ...changes(
