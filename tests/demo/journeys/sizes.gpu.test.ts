@@ -193,6 +193,7 @@ describe.skipIf(browser === null)("a photo of 2400 × 1600", () => {
     await untilFocused("#upscale");
     await page.click("#whole");
     await untilOpen(2400, 1600);
+    await untilFocused("#upscale"); // once its pixels are read
   });
 
   it("takes a width or a height in pixels, at most ×4", async () => {
