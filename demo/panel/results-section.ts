@@ -4,7 +4,7 @@ import type { Picture, PictureResult } from "../library/picture.ts";
 import { isSameCut } from "../library/picture.ts";
 import { pictureById } from "../library/pictures.ts";
 import type { CompareState } from "../stage/compare-state.ts";
-import { layerName } from "../stage/compare-state.ts";
+import { settingName } from "../stage/compare-state.ts";
 import type { Store } from "../store.ts";
 import { ICONS, button, h, icon } from "../ui/dom.ts";
 import { buttonBeside } from "../ui/focus.ts";
@@ -77,7 +77,7 @@ function createItem(app: App, compare: Store<CompareState>, id: number): ItemVie
   return {
     element,
     update({ result, picture }) {
-      const caption = layerName(id, [result.info]);
+      const caption = settingName(result.info);
       const isStale = !isSameCut(result.cut, picture.cut);
       thumbnail.show(result.thumbnail);
       name.textContent = caption;

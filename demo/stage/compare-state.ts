@@ -87,10 +87,12 @@ export function layerName(
   if (layer === "bicubic") return "Original";
   if (layer === "blend") return `rcod · ${realismName(blend?.realism ?? 0)} · preview`;
   const result = results.find(({ id }) => id === layer);
-  if (!result) return "rcod · so far";
-  const { settings, realism } = result;
+  return `rcod · ${result ? settingName(result) : "so far"}`;
+}
+
+/** What a result was made with: "Neutral", "Auto 0.61 · ×2". */
+export function settingName({ settings, realism }: ResultInfo): string {
   const parts = [
-    "rcod",
     settings.realism === "auto" ? `Auto ${realism.toFixed(2)}` : realismName(realism),
     ...(settings.mask ? [`painted ${realismName(settings.mask.realism)}`] : []),
     ...(settings.colorFix === "model" ? [] : [settings.colorFix]),
