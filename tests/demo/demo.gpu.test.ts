@@ -1,8 +1,5 @@
 /** The demo page, built and served from a sub-path, in a headless Chromium: one visit from first click to recovery. */
-import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
-import type { AxeResults } from "axe-core";
 import type { Page } from "puppeteer-core";
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
@@ -15,6 +12,7 @@ import { bytesSource } from "../../src/weights/index.ts";
 import type { FileServer } from "../browser/file-server.ts";
 import { startFileServer } from "../browser/file-server.ts";
 import { useGpu } from "../support/gpu.ts";
+import { seriousFindings } from "./axe.ts";
 import type { DemoPage } from "./support.ts";
 import {
   CUT,
@@ -36,7 +34,6 @@ vi.setConfig({ testTimeout: 300_000, hookTimeout: 120_000 });
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 const MODEL = `${ROOT}models/rcod-tiny`;
-const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
 const browser = await launchUsable();
 let server: FileServer;
@@ -60,17 +57,6 @@ function isIn(
   };
   const shifts = Array.from({ length: 2 * slack + 1 }, (_, i) => i - slack);
   return shifts.some((dy) => shifts.some((dx) => isAt(left + dx, top + dy)));
-}
-
-/** Serious findings of axe-core on the page as it is. */
-async function axeFindings(page: Page): Promise<readonly string[]> {
-  await page.evaluate(AXE);
-  const results = await page.evaluate(() =>
-    (globalThis as unknown as { axe: { run(): Promise<AxeResults> } }).axe.run(),
-  );
-  return results.violations
-    .filter(({ impact }) => impact === "serious" || impact === "critical")
-    .map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(" ")}`);
 }
 
 /** The embedded model with one file cut short. */
@@ -113,7 +99,7 @@ describe.skipIf(browser === null)("a visit", () => {
 
   it("begins with a place for a photo", async () => {
     await page.waitForSelector(".sample img");
-    expect(await axeFindings(page)).toEqual([]);
+    expect(await seriousFindings(page)).toEqual([]);
   });
 
   it("opens a bundled photo by one click", async () => {
@@ -235,9 +221,9 @@ describe.skipIf(browser === null)("a visit", () => {
     await page.evaluate(() => {
       for (const details of document.querySelectorAll("details")) details.open = true;
     });
-    expect(await axeFindings(page)).toEqual([]);
+    expect(await seriousFindings(page)).toEqual([]);
     await page.click("#theme");
-    expect(await axeFindings(page)).toEqual([]);
+    expect(await seriousFindings(page)).toEqual([]);
   });
 
   it("recovers a lost device by one click, with picture, results and settings", async () => {
@@ -248,7 +234,7 @@ describe.skipIf(browser === null)("a visit", () => {
     await page.click("#destroy-device");
     await page.waitForSelector("#remedy");
     expect((await stateOf(page)).isDeviceLost).toBe(true);
-    expect(await axeFindings(page)).toEqual([]);
+    expect(await seriousFindings(page)).toEqual([]);
     await page.click("#remedy");
     await page.waitForFunction(() => rcodDemo?.store.get().device !== null);
     expect((await stateOf(page)).results).toHaveLength(4);
@@ -503,7 +489,7 @@ describe.skipIf(browser === null)("the page", () => {
     const text = await page.$eval("#unsupported", (node) => node.textContent);
     expect(text).toContain("This browser has no WebGPU");
     expect(text).toMatch(/Chrome.*Safari.*Firefox/s);
-    expect(await axeFindings(page)).toEqual([]);
+    expect(await seriousFindings(page)).toEqual([]);
     await page.close();
   });
 });
