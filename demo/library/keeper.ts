@@ -7,6 +7,7 @@ import { MAX_BYTES, MAX_FILE_BYTES, itemsToDrop } from "./limits.ts";
 import type { Picture, PictureResult } from "./picture.ts";
 import { changeResults, patchPicture, pictureById, pictureOfResult } from "./pictures.ts";
 import type { KeptLibrary, LibraryStorage, PageRecord, PictureRecord } from "./storage.ts";
+import { pictureKey, resultKey } from "./storage.ts";
 
 export interface Keeper {
   /** Resolves when what has changed until now is on disk, or will not be. */
@@ -19,9 +20,6 @@ export interface KeeperLimits {
 }
 
 const LIMITS: KeeperLimits = { maxBytes: MAX_BYTES, maxFileBytes: MAX_FILE_BYTES };
-
-const pictureKey = (id: string): string => `picture ${id}`;
-const resultKey = (id: number): string => `result ${id}`;
 
 /** Follows the state from now on; `kept` is what the storage has already. */
 export function keepLibrary(

@@ -61,8 +61,9 @@ interface Schema extends DBSchema {
   page: { key: "page"; value: PageRecord };
 }
 
-const pictureFile = (id: string): string => `picture ${id}`;
-const resultFile = (id: number): string => `result ${id}`;
+/** Under which a file is kept. */
+export const pictureKey = (id: string): string => `picture ${id}`;
+export const resultKey = (id: number): string => `result ${id}`;
 
 /** @throws DOMException where the browser keeps nothing */
 export async function openStorage(): Promise<LibraryStorage> {
@@ -96,8 +97,8 @@ function storageOf(database: IDBPDatabase<Schema>): LibraryStorage {
       return {
         pictures: pictures
           .toSorted((a, b) => a.order - b.order)
-          .flatMap((record) => withFile(record, pictureFile(record.id))),
-        results: results.flatMap((record) => withFile(record, resultFile(record.id))),
+          .flatMap((record) => withFile(record, pictureKey(record.id))),
+        results: results.flatMap((record) => withFile(record, resultKey(record.id))),
         page: page ?? null,
       };
     },
@@ -105,7 +106,7 @@ function storageOf(database: IDBPDatabase<Schema>): LibraryStorage {
       const write = database.transaction(["pictures", "files"], "readwrite");
       await Promise.all([
         write.objectStore("pictures").put(record),
-        file && write.objectStore("files").put(file, pictureFile(record.id)),
+        file && write.objectStore("files").put(file, pictureKey(record.id)),
         write.done,
       ]);
     },
@@ -113,7 +114,7 @@ function storageOf(database: IDBPDatabase<Schema>): LibraryStorage {
       const write = database.transaction(["results", "files"], "readwrite");
       await Promise.all([
         write.objectStore("results").put(record),
-        write.objectStore("files").put(file, resultFile(record.id)),
+        write.objectStore("files").put(file, resultKey(record.id)),
         write.done,
       ]);
     },
@@ -121,7 +122,7 @@ function storageOf(database: IDBPDatabase<Schema>): LibraryStorage {
       const write = database.transaction(["pictures", "files"], "readwrite");
       await Promise.all([
         write.objectStore("pictures").delete(id),
-        write.objectStore("files").delete(pictureFile(id)),
+        write.objectStore("files").delete(pictureKey(id)),
         write.done,
       ]);
     },
@@ -129,7 +130,7 @@ function storageOf(database: IDBPDatabase<Schema>): LibraryStorage {
       const write = database.transaction(["results", "files"], "readwrite");
       await Promise.all([
         write.objectStore("results").delete(id),
-        write.objectStore("files").delete(resultFile(id)),
+        write.objectStore("files").delete(resultKey(id)),
         write.done,
       ]);
     },
