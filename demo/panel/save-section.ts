@@ -9,6 +9,7 @@ import type { CompareState } from "../stage/compare-state.ts";
 import { layerName } from "../stage/compare-state.ts";
 import type { Store } from "../store.ts";
 import { ICONS, button, h, icon, select } from "../ui/dom.ts";
+import { download } from "../ui/download.ts";
 import { canShareFiles, shareFile } from "./share-file.ts";
 
 const TYPES = [
@@ -39,6 +40,13 @@ export function createSaveSection(app: App, compare: Store<CompareState>): SaveS
       status.textContent = inWords(error, "save");
     }
   };
+  /** What is saved, and under which name. */
+  const named = (): { readonly id: number; readonly name: string } => {
+    const result = savedResult(app, compare);
+    if (!result) throw new Error("There is no result yet. Upscale first");
+    const picture = app.store.get().image?.name ?? "";
+    return { id: result.id, name: resultFileName(picture, result.settings, type) };
+  };
   const encode = (chosen: SaveOptions["type"]): Promise<Blob> => {
     const result = savedResult(app, compare)?.id ?? 0;
     return app.call("save", { result, type: chosen, quality: QUALITY });
@@ -51,9 +59,7 @@ export function createSaveSection(app: App, compare: Store<CompareState>): SaveS
   ): HTMLButtonElement =>
     button({ class: "button is-grown" }, () => void tell(work), icon(glyph), label);
   const save = action(ICONS.download, "Save", async () => {
-    const result = savedResult(app, compare);
-    if (!result) throw new Error("There is no result yet. Upscale first");
-    const name = resultFileName(app.store.get().image?.name ?? "", result.settings, type);
+    const { name } = named();
     download(await encode(type), name);
     return `Saved as ${name}`;
   });
@@ -95,11 +101,9 @@ export function createSaveSection(app: App, compare: Store<CompareState>): SaveS
   zip.id = "save-all";
   const share = canShareFiles()
     ? action(ICONS.share, "Share", () => {
-        const result = savedResult(app, compare);
-        if (!result) throw new Error("There is no result yet. Upscale first");
-        const name = resultFileName(app.store.get().image?.name ?? "", result.settings, type);
+        const { id, name } = named();
         const make = async (): Promise<File> => new File([await encode(type)], name, { type });
-        return shareFile(`${result.id} ${name}`, make);
+        return shareFile(`${id} ${name}`, make);
       })
     : null;
   const format = select(TYPES, type, (chosen) => {
@@ -153,11 +157,4 @@ function whatIsSaved(app: App, compare: Store<CompareState>): string {
   return right === "bicubic"
     ? `The original is shown on the right. This saves the result: ${name}.`
     : `The result on the right is not finished. This saves the one before: ${name}.`;
-}
-
-function download(blob: Blob, name: string): void {
-  const address = URL.createObjectURL(blob);
-  h("a", { href: address, download: name }).click();
-  // The browser reads the address after this turn.
-  setTimeout(() => URL.revokeObjectURL(address), 60_000);
 }

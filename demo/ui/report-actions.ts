@@ -1,5 +1,6 @@
 /** What a visitor takes away from a view: text, Markdown, a file. */
 import { ICONS, button, h, icon } from "./dom.ts";
+import { download } from "./download.ts";
 
 export interface ReportActions {
   readonly text: () => string;
@@ -36,7 +37,5 @@ export function reportActions({ text, markdown, json }: ReportActions): HTMLElem
 
 function saveJson(name: string, value: unknown): void {
   const blob = new Blob([`${JSON.stringify(value, null, 2)}\n`], { type: "application/json" });
-  const url = URL.createObjectURL(blob);
-  h("a", { href: url, download: name }).click();
-  setTimeout(() => URL.revokeObjectURL(url), 10_000);
+  download(blob, name);
 }
