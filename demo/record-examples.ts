@@ -10,10 +10,8 @@ import { mkdir, readdir, writeFile } from "node:fs/promises";
 import { availableParallelism, cpus } from "node:os";
 import { fileURLToPath } from "node:url";
 import type { Page } from "puppeteer-core";
-import { launchUsable } from "../bench/chromium.ts";
-import { folderFiles } from "../src/node/index.ts";
-import { startFileServer } from "../tests/browser/file-server.ts";
 import type { App } from "./app.ts";
+import { DIST, visitBuiltPage } from "./built-page.ts";
 import type { BenchmarkRecord } from "./tabs/benchmark/record.ts";
 import type { Example } from "./tabs/example/example.ts";
 import { LETTERS, pack } from "./tabs/example/packed.ts";
@@ -22,7 +20,6 @@ import { inOrder } from "./tabs/verify/golden-files.ts";
 import type { VerifyOutcome } from "./tabs/verify/outcome.ts";
 
 const OUT = fileURLToPath(new URL("./examples/", import.meta.url));
-const DIST = fileURLToPath(new URL("./dist", import.meta.url));
 const MAX_BYTES = 150_000;
 /** Of the photo's middle: pictures of values that can be read, in a file that is small. */
 const INSIDE_SIDE = 44;
@@ -42,17 +39,13 @@ const RECORDERS: Readonly<Record<string, (page: Page) => Promise<string>>> = {
   verify: recordVerify,
 };
 
-export async function main(names: readonly string[]): Promise<number> {
-  const browser = await launchUsable();
-  if (browser === null) return 1;
-  const server = await startFileServer();
-  try {
+export function main(names: readonly string[]): Promise<number> {
+  return visitBuiltPage(async (browser, address) => {
     await mkdir(OUT, { recursive: true });
-    server.mount("demo", folderFiles(DIST));
     for (const [name, record] of Object.entries(RECORDERS)) {
       if (names.length > 0 && !names.includes(name)) continue;
       const page = await browser.newPage();
-      await page.goto(`${server.address}/demo/?debug&canvas=2d`);
+      await page.goto(`${address}?debug&canvas=2d`);
       // Not by a script tag: the page's policy refuses it.
       await page.evaluate(
         `demoApp = rcodDemo; packRecord = (record) => (${pack.toString()})(record, "${LETTERS}")`,
@@ -69,11 +62,7 @@ export async function main(names: readonly string[]): Promise<number> {
       process.stdout.write(`${name}.json: ${text.length} bytes, ${durationMs} ms\n`);
       await page.close();
     }
-    return 0;
-  } finally {
-    await browser.close();
-    await server.close();
-  }
+  });
 }
 
 async function describe(page: Page): Promise<Pick<Example<unknown>, "device" | "runtime">> {

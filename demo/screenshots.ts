@@ -9,14 +9,11 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import type { Page } from "puppeteer-core";
 import sharp from "sharp";
-import { launchUsable } from "../bench/chromium.ts";
-import { folderFiles } from "../src/node/index.ts";
-import { startFileServer } from "../tests/browser/file-server.ts";
 import type { App } from "./app.ts";
+import { visitBuiltPage } from "./built-page.ts";
 import type { CompareMode } from "./protocol.ts";
 
 const OUT = fileURLToPath(new URL("../docs/demo/", import.meta.url));
-const DIST = fileURLToPath(new URL("./dist", import.meta.url));
 const MAX_BYTES = 200_000;
 /** Inside is longer. */
 const MAX_PHONE_HEIGHT = 2400;
@@ -35,22 +32,14 @@ declare global {
   var rcodDemo: App | undefined;
 }
 
-export async function main(): Promise<number> {
-  const browser = await launchUsable();
-  if (browser === null) return 1;
-  const server = await startFileServer();
-  try {
+export function main(): Promise<number> {
+  return visitBuiltPage(async (browser, address) => {
     await mkdir(OUT, { recursive: true });
-    server.mount("demo", folderFiles(DIST));
     const page = await browser.newPage();
-    await unsupported(await browser.newPage(), `${server.address}/demo/`);
-    await page.goto(`${server.address}/demo/?debug`);
+    await unsupported(await browser.newPage(), address);
+    await page.goto(`${address}?debug`);
     await visit(page);
-    return 0;
-  } finally {
-    await browser.close();
-    await server.close();
-  }
+  });
 }
 
 async function unsupported(page: Page, address: string): Promise<void> {

@@ -213,7 +213,12 @@ export const ROOMS: readonly Room[] = [
   { name: "demo/build", imports: ["*"], packages: ["*"] },
   {
     name: "demo (Node)",
-    files: ["demo/vite.config.ts", "demo/screenshots.ts", "demo/record-examples.ts"],
+    files: [
+      "demo/vite.config.ts",
+      "demo/screenshots.ts",
+      "demo/built-page.ts",
+      "demo/record-examples.ts",
+    ],
     imports: ["*"],
     packages: ["*"],
   },
