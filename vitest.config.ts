@@ -38,5 +38,7 @@ export default defineConfig({
     setupFiles: ["tests/support/exec-path.ts", "tests/support/quick-equality.ts"],
     testTimeout: 120_000,
     hookTimeout: 120_000,
+    // A page beside other work may take long to show what it has.
+    expect: { poll: { timeout: 60_000 } },
   },
 });

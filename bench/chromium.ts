@@ -6,6 +6,7 @@ import chromium from "@sparticuz/chromium";
 import type { Browser, Page } from "puppeteer-core";
 import { launch } from "puppeteer-core";
 import { createServer } from "vite";
+import { llvmpipeFlags } from "./llvmpipe/chromium.ts";
 
 const ROOT = fileURLToPath(new URL("../", import.meta.url));
 
@@ -29,16 +30,20 @@ export interface BrowserChoice {
   readonly flags: readonly string[];
 }
 
-/** The browser to start: `RCOD_CHROMIUM` on its own GPU, or the npm package's on SwiftShader; null where neither is. */
-export async function findChromium(): Promise<BrowserChoice | null> {
+/**
+ * The browser to start: `RCOD_CHROMIUM` on its own GPU, or the npm package's, on llvmpipe where this process runs on it,
+ * else on SwiftShader; null where neither is.
+ */
+export async function findChromium({
+  isLlvmpipeWanted = true,
+} = {}): Promise<BrowserChoice | null> {
   const own = process.env[EXECUTABLE_VARIABLE];
   if (own) return { executablePath: own, flags: FLAGS };
   if (process.platform !== "linux" || process.arch !== "x64") return null;
   try {
-    return {
-      executablePath: await chromium.executablePath(),
-      flags: [...FLAGS, "--use-webgpu-adapter=swiftshader"],
-    };
+    const executablePath = await chromium.executablePath();
+    const llvmpipe = isLlvmpipeWanted ? await llvmpipeFlags(executablePath) : [];
+    return { executablePath, flags: [...FLAGS, "--use-webgpu-adapter=swiftshader", ...llvmpipe] };
   } catch {
     return null;
   }
@@ -109,11 +114,14 @@ function launchBrowser({ executablePath, flags }: BrowserChoice): Promise<Browse
   });
 }
 
-/** For tests: a browser that starts here, or null, with the reason printed. */
-export async function launchUsable(extraFlags: readonly string[] = []): Promise<Browser | null> {
+/** For tests: a browser that starts here, or null, with the reason printed. `search` as in `findChromium`. */
+export async function launchUsable(
+  extraFlags: readonly string[] = [],
+  search?: Parameters<typeof findChromium>[0],
+): Promise<Browser | null> {
   let reason = "there is none";
   try {
-    const choice = await findChromium();
+    const choice = await findChromium(search);
     if (choice !== null) {
       return await launchBrowser({ ...choice, flags: [...choice.flags, ...extraFlags] });
     }
