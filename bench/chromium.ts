@@ -34,15 +34,13 @@ export interface BrowserChoice {
  * The browser to start: `RCOD_CHROMIUM` on its own GPU, or the npm package's, on llvmpipe where this process runs on it,
  * else on SwiftShader; null where neither is.
  */
-export async function findChromium({
-  isLlvmpipeWanted = true,
-} = {}): Promise<BrowserChoice | null> {
+export async function findChromium(): Promise<BrowserChoice | null> {
   const own = process.env[EXECUTABLE_VARIABLE];
   if (own) return { executablePath: own, flags: FLAGS };
   if (process.platform !== "linux" || process.arch !== "x64") return null;
   try {
     const executablePath = await chromium.executablePath();
-    const llvmpipe = isLlvmpipeWanted ? await llvmpipeFlags(executablePath) : [];
+    const llvmpipe = await llvmpipeFlags(executablePath);
     return { executablePath, flags: [...FLAGS, "--use-webgpu-adapter=swiftshader", ...llvmpipe] };
   } catch {
     return null;
@@ -114,14 +112,11 @@ function launchBrowser({ executablePath, flags }: BrowserChoice): Promise<Browse
   });
 }
 
-/** For tests: a browser that starts here, or null, with the reason printed. `search` as in `findChromium`. */
-export async function launchUsable(
-  extraFlags: readonly string[] = [],
-  search?: Parameters<typeof findChromium>[0],
-): Promise<Browser | null> {
+/** For tests: a browser that starts here, or null, with the reason printed. */
+export async function launchUsable(extraFlags: readonly string[] = []): Promise<Browser | null> {
   let reason = "there is none";
   try {
-    const choice = await findChromium(search);
+    const choice = await findChromium();
     if (choice !== null) {
       return await launchBrowser({ ...choice, flags: [...choice.flags, ...extraFlags] });
     }

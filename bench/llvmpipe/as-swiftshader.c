@@ -5,7 +5,8 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { GOOGLE = 0x1AE0, SWIFTSHADER = 0xC0DE };
+/* What the driver says in SwiftShader's place. WebGPU promises no longer sides; pages are tried at that limit. */
+enum { GOOGLE = 0x1AE0, SWIFTSHADER = 0xC0DE, LONGEST_SIDE = 8192 };
 
 typedef void (*Function)(void);
 typedef Function (*GetInstanceProcAddr)(void *instance, const char *name);
@@ -13,6 +14,10 @@ typedef Function (*GetInstanceProcAddr)(void *instance, const char *name);
 /* The beginning of VkPhysicalDeviceProperties. */
 typedef struct {
   uint32_t api_version, driver_version, vendor, device, type;
+  char name[256];
+  uint8_t cache_id[16];
+  _Alignas(8) uint32_t longest_1d;
+  uint32_t longest_2d;
 } Properties;
 
 /* The beginning of VkPhysicalDeviceProperties2. */
@@ -28,6 +33,7 @@ static void (*get_properties2)(void *device, Properties2 *properties);
 static void disguise(Properties *properties) {
   properties->vendor = GOOGLE;
   properties->device = SWIFTSHADER;
+  properties->longest_2d = LONGEST_SIDE;
 }
 
 static void disguised_properties(void *device, Properties *properties) {

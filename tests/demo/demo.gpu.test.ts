@@ -2,7 +2,7 @@
 import { fileURLToPath } from "node:url";
 import type { Page } from "puppeteer-core";
 import sharp from "sharp";
-import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { launchUsable } from "../../bench/chromium.ts";
 import { withPngMetadata } from "../../cli/image/png-chunks.ts";
 import { folderFiles } from "../../src/node/index.ts";
@@ -383,10 +383,7 @@ describe.skipIf(browser === null)("the page", () => {
   });
 
   it("enlarges in parts what no texture holds, and shows them as they come", async () => {
-    // llvmpipe has longer textures.
-    const shortSided = await launchUsable([], { isLlvmpipeWanted: false });
-    onTestFinished(() => shortSided!.close());
-    const { page, problems } = await openDemo(shortSided!, `${server.address}/photos-demo/?debug`);
+    const { page, problems } = await openDemo(browser!, `${server.address}/photos-demo/?debug`);
     // ×4 it is longer than the 8192 pixels that a device without more must have; narrow, it takes little time.
     const long = { width: 2060, height: 16 } as const;
     // Waves and noise: no place looks like another, and the engine changes all of them.
@@ -458,6 +455,7 @@ describe.skipIf(browser === null)("the page", () => {
       .poll(async () => isIn(await shownPixels(page), own, 400, 48, 8), { timeout: PATIENCE_MS })
       .toBe(true);
     expect(await problems()).toEqual([]);
+    await page.close();
   });
 
   it("says before a run what could not be saved, and which size could", async () => {
