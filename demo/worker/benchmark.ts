@@ -1,7 +1,6 @@
 /** The kernel suite on a device of its own: what it allocates, or breaks, does not touch the visitor's picture. */
-import { requestGpu } from "rcod-webgpu";
 import { CASES, QUICK_CASES, casePasses, imageEstimateMs, runKernelSuite } from "rcod-webgpu/bench";
-import { fasterDType } from "rcod-webgpu/gpu";
+import { fasterDType, requestGpu } from "rcod-webgpu/gpu";
 import type { BenchmarkArgs, BenchmarkRecord } from "../tabs/benchmark/record.ts";
 import { sender } from "../update-port.ts";
 import { adapterName } from "./adapter-name.ts";

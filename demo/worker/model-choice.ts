@@ -1,11 +1,15 @@
-/** What the page chose, in the library's words, and what the library found, in the page's. */
-import type { Gpu, ModelSource } from "rcod-webgpu";
+/** The model of the visitor's choice. With it comes the engine, which nothing needs before: loaded on demand. */
+import type { LoadOptions, ModelSource, RcodModel } from "rcod-webgpu";
+import { loadModel } from "rcod-webgpu";
 import { cachedUrlFiles } from "rcod-webgpu/cache";
 import { urlFiles } from "rcod-webgpu/weights";
 import embedded from "virtual:files/models/rcod-tiny";
-import type { DeviceInfo, ModelChoice } from "../protocol.ts";
+import type { ModelChoice } from "../protocol.ts";
 
-export function modelSource(choice: ModelChoice): ModelSource {
+export const loadChosen = (choice: ModelChoice, options: LoadOptions): Promise<RcodModel> =>
+  loadModel(modelSource(choice), options);
+
+function modelSource(choice: ModelChoice): ModelSource {
   switch (choice.kind) {
     case "embedded":
       return embeddedFiles(choice.url);
@@ -27,15 +31,5 @@ function embeddedFiles(url: string): ModelSource {
   return {
     name: "rcod-tiny",
     open: async (path, signal) => (embedded.includes(path) ? files.open(path, signal) : null),
-  };
-}
-
-export function describeDevice({ caps }: Gpu): DeviceInfo {
-  const names = [caps.description, caps.device, `${caps.vendor} ${caps.architecture}`];
-  return {
-    name: names.map((name) => name.trim()).find((name) => name !== "") ?? "WebGPU adapter",
-    isSoftware: caps.isSoftware,
-    hasShaderF16: caps.hasShaderF16,
-    maxBindingBytes: caps.limits.maxStorageBufferBindingSize,
   };
 }

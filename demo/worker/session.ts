@@ -1,6 +1,6 @@
 /** The worker's state: one device, one model, the open picture, results. */
 import type { Gpu, Progress, RcodModel } from "rcod-webgpu";
-import { loadModel, requestGpu } from "rcod-webgpu";
+import { requestGpu } from "rcod-webgpu/gpu";
 import { modelKey, modelName } from "../model-key.ts";
 import type {
   Blend,
@@ -21,8 +21,8 @@ import type {
 import { decodePixels, readPixels } from "./decode-image.ts";
 import { decodeFile, decodeFilePixels } from "./decode-plan.ts";
 import type { Layer } from "./layer.ts";
+import { describeDevice } from "./device-info.ts";
 import { LayerStore } from "./layers.ts";
-import { describeDevice, modelSource } from "./model-choice.ts";
 import { ResultArchive } from "./result-archive.ts";
 import { resultInfo } from "./result-info.ts";
 import { layerToBlob } from "./save.ts";
@@ -131,7 +131,9 @@ export class Session {
     this.#model = undefined;
     const gpu = this.gpu;
     const startedAt = performance.now();
-    const model = await loadModel(modelSource(choice), { gpu, precision, ...context });
+    const { loadChosen } = await import("./model-choice.ts");
+    context.signal.throwIfAborted();
+    const model = await loadChosen(choice, { gpu, precision, ...context });
     this.#model = model;
     this.#modelKey = modelKey(choice, model.precision);
     return {

@@ -1,6 +1,6 @@
 /** Golden files on a device of its own: a wrong kernel must not take the visitor's picture with it. */
 import type { Gpu } from "rcod-webgpu";
-import { requestGpu } from "rcod-webgpu";
+import { requestGpu } from "rcod-webgpu/gpu";
 import { verifyFiles } from "rcod-webgpu/verify";
 import type {
   PrecisionResult,

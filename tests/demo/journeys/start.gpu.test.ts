@@ -1,5 +1,4 @@
 /** The first minute: before and after, samples, a phone in the hand, a browser without WebGPU. */
-import { gzipSync } from "node:zlib";
 import type { Page } from "puppeteer-core";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { launchUsable } from "../../../bench/chromium.ts";
@@ -15,7 +14,7 @@ import { PHONE, boxOf, isInView, smallTargets } from "./phone.ts";
 // One upscale on a software adapter, on a machine that has other work.
 vi.setConfig({ testTimeout: 300_000, hookTimeout: 120_000 });
 
-/** What a visitor loads before the model, as servers send it. */
+/** What a visitor loads before the model. */
 const MAX_PAGE_BYTES = 600_000;
 const DESKTOP = { width: 1200, height: 800 } as const;
 
@@ -78,7 +77,12 @@ describe.skipIf(browser === null)("the start", () => {
 
   beforeAll(async () => {
     if (browser === null) return;
-    ({ page } = await openDemo(browser, `${server.address}/bare/?debug&canvas=2d`));
+    ({ page } = await openDemo(browser, "about:blank"));
+    // The service worker would fetch all there is, once the page is up.
+    await page.evaluateOnNewDocument(() => {
+      Reflect.deleteProperty(Navigator.prototype, "serviceWorker");
+    });
+    await page.goto(`${server.address}/bare/?debug&canvas=2d`);
     await page.waitForSelector(".proof-slider");
   });
 
@@ -90,18 +94,14 @@ describe.skipIf(browser === null)("the start", () => {
     );
     await page.waitForFunction(() => rcodDemo?.store.get().device); // the worker's scripts are all there
     expect(asked).toEqual([]);
-    const names = await page.evaluate(() =>
-      performance.getEntriesByType("resource").map(({ name }) => new URL(name).pathname),
+    // Of the page and its worker, as they are: servers that compress send less than half of it.
+    const sent = server.requests.filter(({ path }) => path.startsWith("/bare/"));
+    const bytes = sent.reduce((sum, request) => sum + request.bytes, 0);
+    expect(sent.filter(({ path }) => path.endsWith(".js")).length).toBeGreaterThan(3);
+    expect(bytes, sent.map(({ path, bytes: size }) => `${path} ${size}`).join("\n")).toBeLessThan(
+      MAX_PAGE_BYTES,
     );
-    let bytes = 0;
-    for (const name of ["index.html", ...names.map((path) => path.replace("/bare/", ""))]) {
-      const file = (await built.open(name))!;
-      const content = await file.read(0, file.byteLength);
-      await file.close();
-      bytes += /\.(html|css|js)$/.test(name) ? gzipSync(content).byteLength : content.byteLength;
-    }
-    expect(bytes).toBeGreaterThan(50_000); // they were counted
-    expect(bytes).toBeLessThan(MAX_PAGE_BYTES);
+    process.stdout.write(`first visit: ${bytes} bytes\n`);
   });
 
   it("moves the line by pointer, anywhere in the picture and to its edges", async () => {
