@@ -1,5 +1,20 @@
 /** What the engine says of devices and models, and what a visitor is told instead. */
-import type { Entry } from "./problem-entry.ts";
+import type { Doing, Entry } from "./problem-entry.ts";
+
+const OF_PICTURE = {
+  reason: "A picture of this size takes more memory than is free here.",
+  advice: "Choose a smaller size or a part of the picture, or close other programs and tabs.",
+};
+const MEMORY_WORDS: Partial<Record<Doing, typeof OF_PICTURE>> = {
+  model: {
+    reason: "The model takes more memory than is free here.",
+    advice: "Close other programs and tabs, choose f16 under More, or take a smaller model.",
+  },
+  run: {
+    reason: "It takes more memory than is free here.",
+    advice: "Close other programs and tabs, and run it again.",
+  },
+};
 
 export const DEVICE_WORDS: readonly Entry[] = [
   {
@@ -16,14 +31,7 @@ export const DEVICE_WORDS: readonly Entry[] = [
       /out of memory|OutOfMemory|allocation failed|Invalid (?:typed )?array length|no memory for|needs \d+ bytes, this adapter allows/i,
     words: (_, doing) => ({
       title: "Not enough memory",
-      reason:
-        doing === "model"
-          ? "The model takes more memory than is free here."
-          : "A picture of this size takes more memory than is free here.",
-      advice:
-        doing === "model"
-          ? "Close other programs and tabs, choose f16 under More, or take a smaller model."
-          : "Choose a smaller size or a part of the picture, or close other programs and tabs.",
+      ...(MEMORY_WORDS[doing] ?? OF_PICTURE),
       ...(doing === "model" && { remedy: "reload-model" as const }),
     }),
   },

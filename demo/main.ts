@@ -6,6 +6,7 @@ import { followSettings } from "./library/address.ts";
 import { acceptPictures, refuseDrops } from "./library/drop.ts";
 import { showNotices } from "./library/notice.ts";
 import { keepOffline } from "./offline.ts";
+import { crashProblem, problemOf } from "./problems.ts";
 import type { CanvasMode } from "./protocol.ts";
 import { fromHash } from "./settings.ts";
 import { showUnsupported } from "./start/unsupported.ts";
@@ -36,10 +37,7 @@ function start(container: HTMLElement): void {
   const worker = new Worker(new URL("./worker/main.ts", import.meta.url), { type: "module" });
   const client = new WorkerClient(worker, {
     onDeviceLost: (message) => app.deviceLost(message),
-    onCrash: (message) =>
-      app.store.set({
-        problem: { title: "The page's worker stopped", detail: message, remedy: null },
-      }),
+    onCrash: (message) => app.store.set({ problem: crashProblem(message) }),
   });
   const app = createApp(client, {
     settings: fromHash(location.hash),
@@ -58,6 +56,7 @@ function start(container: HTMLElement): void {
   followSettings(app.store);
   showTabs(container, TABS, app);
   app.start().catch((error: unknown) => {
+    if (problemOf(error, "run").remedy === "reload-page") return; // no word about the GPU
     showUnsupported(container, "adapter", error instanceof Error ? error.message : String(error));
   });
 }

@@ -8,6 +8,7 @@ const FAILED: Readonly<Record<Doing, string>> = {
   upscale: "The picture could not be upscaled",
   save: "The picture could not be saved",
   copy: "It could not be copied",
+  run: "The run could not be finished",
 };
 
 const READABLE = "PNG, JPEG, WebP, AVIF, GIF and BMP";
@@ -132,6 +133,18 @@ const SAVING: readonly Entry[] = [
   },
 ];
 
+const WORKER: readonly Entry[] = [
+  {
+    pattern: /^WorkerError|worker: the script must run/,
+    words: () => ({
+      title: "The part of this page that computes has stopped",
+      reason: "It ended by an error, or could not be loaded.",
+      advice: "Reload the page: pictures and results that were kept come back.",
+      remedy: "reload-page",
+    }),
+  },
+];
+
 const OTHERS: readonly Entry[] = [
   {
     pattern: /^ShapeError.*sides of at most ([\d]+)/,
@@ -169,6 +182,7 @@ const OTHERS: readonly Entry[] = [
 ];
 
 export const WORDS: readonly Entry[] = [
+  ...WORKER, // quotes any other
   ...FILES,
   ...SAVING,
   ...DEVICE_WORDS,

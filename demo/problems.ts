@@ -1,5 +1,5 @@
 /** Errors of engine and browser in words for the visitor: what it is called, why, and what helps. */
-import type { Doing } from "./problem-entry.ts";
+import type { Doing, Remedy } from "./problem-entry.ts";
 import { WORDS } from "./problem-words.ts";
 
 /** What can be under way. */
@@ -10,8 +10,7 @@ export interface Problem {
   readonly title: string;
   /** Why, and what helps: whole sentences. */
   readonly detail: string;
-  /** What one click can do about it. */
-  readonly remedy: "reload-model" | "recover" | null;
+  readonly remedy: Remedy | null;
   /** What engine or browser said, word for word. */
   readonly raw?: string;
 }
@@ -20,7 +19,23 @@ export function lostProblem(message: string): Problem {
   return problemOf({ name: "DeviceLostError", message }, "upscale");
 }
 
+/** Nothing can be called any more. */
+export function crashProblem(message: string): Problem {
+  return problemOf({ name: "WorkerError", message }, "run");
+}
+
+/** What another part of the page has put into words already. */
+export class ToldError extends Error {
+  readonly problem: Problem;
+
+  constructor(problem: Problem) {
+    super(problem.detail);
+    this.problem = problem;
+  }
+}
+
 export function problemOf(error: unknown, doing: Doing): Problem {
+  if (error instanceof ToldError) return error.problem;
   const { name, message } = wordsOfError(error);
   const said = `${name}: ${message}`;
   for (const { pattern, words } of WORDS) {
@@ -33,10 +48,10 @@ export function problemOf(error: unknown, doing: Doing): Problem {
 }
 
 /** A problem in a line, for the status under a button. */
-export function inWords(error: unknown, doing: Doing): string {
-  const { title, detail } = problemOf(error, doing);
-  return `${title}. ${detail}`;
-}
+export const inWords = (error: unknown, doing: Doing): string =>
+  sentenceOf(problemOf(error, doing));
+
+export const sentenceOf = ({ title, detail }: Problem): string => `${title}. ${detail}`;
 
 function wordsOfError(error: unknown): { readonly name: string; readonly message: string } {
   if (typeof error !== "object" || error === null) return { name: "Error", message: String(error) };

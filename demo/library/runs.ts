@@ -39,7 +39,7 @@ export interface RunContext {
 }
 
 /** Not of this picture alone: the next one would fail, too. */
-const isOfAll = ({ remedy }: Problem): boolean => remedy === "recover" || remedy === "reload-model";
+const isOfAll = ({ remedy }: Problem): boolean => remedy !== null;
 
 export function createRuns({ store, client, lane, ensureModel }: RunContext): Runs {
   let requested: readonly string[] = [];

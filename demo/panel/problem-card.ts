@@ -32,6 +32,7 @@ export function createProblemCard(app: App, home: () => HTMLElement | null): HTM
 function contents(app: App, { title, detail, remedy, raw }: Problem): HTMLElement[] {
   const remedies = {
     recover: ["Start it again", () => void app.recover()],
+    "reload-page": ["Reload the page", () => location.reload()],
     "reload-model": ["Use rcod-tiny", () => void app.chooseModel(EMBEDDED_MODEL)],
   } as const;
   const dismiss = button(

@@ -1,6 +1,7 @@
 /** What happens in one upscale: time, memory, values in between, and the choice of the timestep. */
 import type { NetworkStage } from "rcod-webgpu";
 import type { App } from "../app.ts";
+import { ToldError } from "../problems.ts";
 import type { DeviceInfo } from "../protocol.ts";
 import { contents } from "../ui/contents.ts";
 import { field, h, select } from "../ui/dom.ts";
@@ -156,12 +157,13 @@ async function ready(app: App, signal: AbortSignal): Promise<void> {
   }
   signal.throwIfAborted();
   const { problem, model: loaded } = app.store.get();
-  if (loaded === null) throw new Error(problem?.detail ?? "The model is not loaded");
+  if (problem && loaded === null) throw new ToldError(problem);
+  if (loaded === null) throw new Error("internal: no model, and nothing said why");
 }
 
 async function openSample(app: App, signal: AbortSignal): Promise<void> {
   const response = await fetch(new URL(`photos/${SAMPLE}`, document.baseURI), { signal });
-  if (!response.ok) throw new Error(`The sample photo is not there: HTTP ${response.status}`);
+  if (!response.ok) throw new TypeError(`Failed to fetch ${SAMPLE}: HTTP ${response.status}`);
   await app.openImage(await response.blob(), SAMPLE);
 }
 

@@ -1,6 +1,7 @@
 /** Stored results of PyTorch against what this GPU computes, case by case. */
 import goldens, { sizes } from "virtual:files/goldens";
 import type { App } from "../app.ts";
+import { inWords } from "../problems.ts";
 import { field, h, select } from "../ui/dom.ts";
 import { bytes, duration } from "../ui/format.ts";
 import type { Run } from "../ui/run-panel.ts";
@@ -100,7 +101,7 @@ export function mount(container: HTMLElement, app: App): void {
       ({ adapter } = outcome);
       results = [...kept, ...outcome.results];
     } catch (error) {
-      const reason = signal.aborted ? "Cancelled" : messageOf(error);
+      const reason = signal.aborted ? "Cancelled" : inWords(error, "run");
       results.push(...jobs.slice(done).map((job) => notRun(job, reason)));
       throw error;
     } finally {
@@ -227,8 +228,4 @@ function isOf({ precision, source }: VerifyJob, one: PrecisionResult): boolean {
 
 function isCompared({ result }: PrecisionResult): boolean {
   return result.outputs.length > 0;
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -1,5 +1,7 @@
 /** A button that starts something long, its progress, and the button that ends it. */
 import type { App } from "../app.ts";
+import type { Problem } from "../problems.ts";
+import { problemOf, sentenceOf } from "../problems.ts";
 import { button, h } from "./dom.ts";
 
 export interface Run {
@@ -34,6 +36,14 @@ export function runPanel(
     hidden: true,
   });
   const status = h("p", { class: "run-status", role: "status" });
+  /** What was said of it word for word, for those who want to tell it on. */
+  const raw = h("p", { class: "detail" });
+  const details = h(
+    "details",
+    { class: "problem-raw", hidden: true },
+    h("summary", {}, "Details"),
+    raw,
+  );
   const obstacle = h("p", { class: "hint", hidden: true }, BLOCKED);
   const start = button(
     { class: isMain ? "button is-primary" : "button" },
@@ -49,12 +59,14 @@ export function runPanel(
       h("div", { class: "button-row" }, start, cancel, bar),
       obstacle,
       status,
+      details,
     ),
     start(what = work) {
       if (controller === null && app.store.get().activity === null) void run(what);
     },
     say(text) {
       status.textContent = text;
+      details.hidden = true;
     },
   };
 
@@ -63,6 +75,7 @@ export function runPanel(
     controller = own;
     showRunning(true);
     let end = "";
+    let failure: Problem | null = null;
     try {
       end = await what({
         signal: own.signal,
@@ -74,16 +87,18 @@ export function runPanel(
         },
       });
     } catch (error) {
-      end = own.signal.aborted
-        ? "Cancelled"
-        : error instanceof Error
-          ? error.message
-          : String(error);
+      if (own.signal.aborted) end = "Cancelled";
+      else {
+        failure = problemOf(error, "run");
+        end = sentenceOf(failure);
+      }
     } finally {
       controller = null;
       showRunning(false);
       status.setAttribute("aria-live", "polite");
       panel.say(end);
+      details.hidden = !failure?.raw;
+      raw.textContent = failure?.raw ?? "";
     }
   };
 

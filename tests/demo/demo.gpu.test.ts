@@ -366,6 +366,30 @@ describe.skipIf(browser === null)("the page", () => {
     // Headless on SwiftShader the first frame takes the GPU process along, and the other pages' devices: a browser of
     // its own. On a GPU the WebGPU canvas stays.
     const fresh = await launchUsable();
+  it("offers to load itself again when its worker ends, and has the picture then", async () => {
+    const { page } = await openDemo(browser!, `${server.address}/photos-demo/?debug&canvas=2d`);
+    await openCut(page);
+    await page.waitForFunction(() => rcodDemo?.store.get().pictures[0]?.isKept);
+    await page.click("#upscale");
+    await page.waitForFunction(() => rcodDemo?.store.get().activity?.kind === "upscale");
+    await page.workers()[0]!.evaluate(() => {
+      setTimeout(() => {
+        throw new RangeError("out of memory");
+      });
+    });
+    await page.waitForSelector("#remedy");
+    const text = (selector: string): Promise<string> =>
+      page.$eval(selector, (node) => node.textContent ?? "");
+    expect(await text(".problem h2")).toBe("The part of this page that computes has stopped");
+    expect(await text(".problem details")).toContain("out of memory");
+    expect(await text("#remedy")).toBe("Reload the page");
+    await page.waitForFunction(() => rcodDemo?.store.get().activity === null);
+    await Promise.all([page.waitForNavigation(), page.click("#remedy")]);
+    await page.waitForFunction(() => rcodDemo?.store.get().image?.name === "boats.png");
+    expect((await stateOf(page)).problem).toBeNull();
+    await page.close();
+  });
+
     try {
       const { page } = await openDemo(fresh!, `${server.address}/photos-demo/?debug&canvas=webgpu`);
       await page.waitForSelector(".sample");

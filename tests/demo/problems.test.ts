@@ -138,6 +138,17 @@ const CASES: readonly (readonly [error: Error, doing: Doing, title: string, advi
     /reload/,
   ],
   [
+    named(
+      "Error",
+      "worker: the script must run without errors, got Uncaught RangeError: out of memory. Check that it can be loaded",
+    ),
+    "upscale",
+    "The part of this page that computes has stopped",
+    /Reload the page/,
+  ],
+  [named("DeviceError", "device: out of memory"), "run", "Not enough memory", /run it again/],
+  [named("Error", "internal: no case"), "run", "The run could not be finished", /once more/],
+  [
     named("TypeError", "undefined is not a function"),
     "upscale",
     "The picture could not be upscaled",

@@ -112,7 +112,25 @@ describe.skipIf(browser === null)("the demo page", () => {
     expect(record.cases[0]?.variants[0]?.gflops).toBeGreaterThan(0);
     await press(page, "Copy as Markdown");
     expect(await taken(page, "text")).toMatch(/^rcod \d.*\n[^]*\| case \|[^]*layernorm 4096×320/);
-    expect(await seriousFindings(page)).toEqual([]);
+    expect(await findings(page)).toEqual([]);
+  });
+
+  it("says what stopped a run in words, with the engine's own behind them", async () => {
+    const page = await openTab("benchmark");
+    await page.evaluate(() => {
+      const message = "device: out of memory: buffer of 12 bytes";
+      rcodDemo!.call = () =>
+        Promise.reject(Object.assign(new Error(message), { name: "DeviceError" }));
+    });
+    await press(page, "Run here");
+    expect(await ended(page)).toMatch(/^Not enough memory\. .* Close other programs/);
+    const raw = (): Promise<string> =>
+      page.$eval(
+        "#view-benchmark .run-panel details:not([hidden])",
+        (node) => node.textContent ?? "",
+      );
+    expect(await raw()).toContain("buffer of 12 bytes");
+    expect(await findings(page)).toEqual([]);
   });
 
   it("shows what compilers of other GPUs make of the kernels", async () => {
