@@ -59,6 +59,13 @@ export function toHash({ target, ...plain }: Settings): string {
   return query.toString();
 }
 
+/** The page with these settings, as it is opened elsewhere. */
+export function addressOf(settings: Settings): string {
+  const page = location.href.split("#", 1)[0] ?? "";
+  const hash = toHash(settings);
+  return hash === "" ? page : `${page}#${hash}`;
+}
+
 /** Settings of an address; what is absent or makes no sense is the default. */
 export function fromHash(hash: string): Settings {
   const query = new URLSearchParams(hash.replace(/^#/, ""));

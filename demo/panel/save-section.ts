@@ -4,7 +4,7 @@ import { listed } from "../library/listed.ts";
 import { resultFileName } from "../library/names.ts";
 import { inWords } from "../problems.ts";
 import type { ResultInfo, SaveOptions } from "../protocol.ts";
-import { toHash } from "../settings.ts";
+import { addressOf } from "../settings.ts";
 import type { CompareState } from "../stage/compare-state.ts";
 import { layerName } from "../stage/compare-state.ts";
 import type { Store } from "../store.ts";
@@ -75,8 +75,7 @@ export function createSaveSection(app: App, compare: Store<CompareState>): SaveS
     return "Picture copied";
   });
   const link = action(ICONS.link, "Link", async () => {
-    const address = `${location.href.split("#")[0] ?? ""}#${toHash(app.store.get().settings)}`;
-    await navigator.clipboard.writeText(address).catch(() => {
+    await navigator.clipboard.writeText(addressOf(app.store.get().settings)).catch(() => {
       throw new Error(
         "The browser did not let the page copy. Copy the address of the page instead",
       );

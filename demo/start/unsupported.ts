@@ -1,6 +1,5 @@
 /** What a visitor sees whose browser cannot run this: what it would do, what is missing, and the ways to it. */
-import type { Settings } from "../settings.ts";
-import { fromHash, toHash } from "../settings.ts";
+import { addressOf, fromHash } from "../settings.ts";
 import { button, h } from "../ui/dom.ts";
 import { commandFor } from "./command-line.ts";
 import { createProof } from "./proof.ts";
@@ -59,18 +58,12 @@ export function showUnsupported(container: HTMLElement, missing: Missing, detail
       h("table", {}, h("tbody", {}, ...rows)),
       h("h3", {}, "Open it elsewhere"),
       h("p", {}, "This link opens the page with the same settings:"),
-      copyRow("Copy the link", linkTo(settings)),
+      copyRow("Copy the link", addressOf(settings)),
       h("h3", {}, "Without a browser"),
       h("p", {}, "The command line needs Node, and no graphics card:"),
       copyRow("Copy the command", commandFor(settings)),
     ),
   );
-}
-
-function linkTo(settings: Settings): string {
-  const page = location.href.split("#")[0] ?? "";
-  const hash = toHash(settings);
-  return hash === "" ? page : `${page}#${hash}`;
 }
 
 /** A line to copy. Where there is no clipboard it is selected instead. */

@@ -1,8 +1,8 @@
 /** What a link carries, and what it cannot do to the page. */
 import fc from "fast-check";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import type { Settings } from "../../demo/settings.ts";
-import { DEFAULT_SETTINGS, fromHash, seedOf, toHash } from "../../demo/settings.ts";
+import { DEFAULT_SETTINGS, addressOf, fromHash, seedOf, toHash } from "../../demo/settings.ts";
 
 describe("settings in an address", () => {
   it("are left out where they are the default", () => {
@@ -45,6 +45,15 @@ describe("settings in an address", () => {
         expect(seed === null || Number.isInteger(seed)).toBe(true);
       }),
     );
+  });
+
+  it("are in the address for elsewhere, of the page as it was opened", () => {
+    vi.stubGlobal("location", { href: "https://example.org/demo/?canvas=2d#tab=inside&realism=1" });
+    expect(addressOf(DEFAULT_SETTINGS)).toBe("https://example.org/demo/?canvas=2d");
+    expect(addressOf({ ...DEFAULT_SETTINGS, scale: 2 })).toBe(
+      "https://example.org/demo/?canvas=2d#scale=2",
+    );
+    vi.unstubAllGlobals();
   });
 
   it("take a seed of 32 bits as it is typed", () => {
