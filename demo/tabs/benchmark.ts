@@ -16,7 +16,7 @@ import type { BenchmarkArgs, BenchmarkRecord } from "./benchmark/record.ts";
 import { rooflineDrawing, seriesOf } from "./benchmark/roofline-plot.ts";
 import { COLUMNS, hasFailed, variantRows } from "./benchmark/table.ts";
 import type { Example } from "./example/example.ts";
-import { exampleLine, expectedTime, loadExample } from "./example/example.ts";
+import { exampleLine, expectedTime, introduce } from "./example/example.ts";
 
 interface Shown {
   readonly settings: KernelSuiteSettings;
@@ -47,8 +47,6 @@ export function mount(container: HTMLElement, app: App): void {
   );
   let shown: Shown | null = null;
   let record: BenchmarkRecord | null = null;
-  let example: Example<BenchmarkRecord> | null = null;
-  const cost = h("p", { class: "hint" });
 
   const show = (next: Shown): void => {
     shown = next;
@@ -124,29 +122,22 @@ export function mount(container: HTMLElement, app: App): void {
     return `${cases.length} ${cases.length === 1 ? "case" : "cases"} in ${duration(performance.now() - startedAt)}, ${failed === 0 ? "all computed right" : `${failed} computed wrong`}`;
   };
 
-  const showCost = (): void => {
+  const costOf = (example: Example<BenchmarkRecord> | null): string => {
     const isQuick = choice.suite === "quick";
     const { device } = app.store.get();
     const time = example ? expectedTime(example.durationMs, example, device) : "";
     const more = isQuick
       ? ""
       : `That is for the quick suite; the full one has ${CASES.length} cases.`;
-    cost.textContent = `Nothing to download. ${time} ${time && more}`;
+    return `Nothing to download. ${time} ${time && more}`;
   };
-  app.store.subscribe(({ device }, before) => {
-    if (device !== before.device) showCost();
-  });
-  showCost();
-  const showExample = async (): Promise<void> => {
-    example = await loadExample<BenchmarkRecord>("benchmark");
-    showCost();
-    if (example === null || shown !== null) return;
+  const intro = introduce<BenchmarkRecord>(app, "benchmark", costOf, (example) => {
+    if (shown !== null) return;
     const { device: adapter, runtime } = example;
     ({ record } = example);
     const { cases, date } = record;
     show({ settings: record, adapter, cases, date, runtime, exampleLine: exampleLine(example) });
-  };
-  void showExample();
+  });
 
   container.append(
     h(
@@ -171,7 +162,7 @@ export function mount(container: HTMLElement, app: App): void {
             choice.suite,
             (suite) => {
               choice.suite = suite;
-              showCost();
+              intro.update();
             },
           ),
         ),
@@ -189,7 +180,7 @@ export function mount(container: HTMLElement, app: App): void {
         ),
         field("Only cases with", filter),
       ),
-      cost,
+      intro.cost,
       runPanel(app, "Run here", run).element,
       results,
       compilersSection(),

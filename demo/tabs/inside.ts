@@ -9,7 +9,7 @@ import { duration } from "../ui/format.ts";
 import type { Run } from "../ui/run-panel.ts";
 import { runPanel } from "../ui/run-panel.ts";
 import type { Example } from "./example/example.ts";
-import { exampleLine, expectedTime, loadExample } from "./example/example.ts";
+import { exampleLine, expectedTime, introduce } from "./example/example.ts";
 import type { InsideArgs, InsideRecord } from "./inside/record.ts";
 import { InsideSections } from "./inside/sections.ts";
 import { STAGE_NAMES } from "./inside/timeline.ts";
@@ -24,7 +24,6 @@ type RealismChoice = "auto" | "slider";
 
 export function mount(container: HTMLElement, app: App): void {
   let realism: RealismChoice = "auto";
-  let example: Example<InsideRecord> | null = null;
 
   const inspect = async (
     { signal, progress }: Run,
@@ -86,8 +85,7 @@ export function mount(container: HTMLElement, app: App): void {
     sections.show(record, line !== null);
   };
 
-  const cost = h("p", { class: "hint" });
-  const showCost = (): void => {
+  const costOf = (example: Example<InsideRecord> | null): string => {
     const { image, device } = app.store.get();
     const side = device?.isSoftware ? MAX_SIDE_SOFTWARE : MAX_SIDE;
     const picture =
@@ -95,15 +93,11 @@ export function mount(container: HTMLElement, app: App): void {
         ? `Runs on the sample photo ${SAMPLE}; open your own on the Upscale tab.`
         : `Runs on ${image.name}, ${image.width} × ${image.height}${Math.max(image.width, image.height) > side ? `: at most ${side} × ${side} pixels from its middle` : ""}.`;
     const time = example ? timeOf(example, device) : "";
-    cost.textContent = `${picture} ${time}`;
+    return `${picture} ${time}`;
   };
-  app.store.subscribe(showCost);
-  const showExample = async (): Promise<void> => {
-    example = await loadExample<InsideRecord>("inside");
-    showCost();
-    if (example && report.hidden) showReport(example.record, exampleLine(example));
-  };
-  void showExample();
+  const { cost } = introduce<InsideRecord>(app, "inside", costOf, (example) => {
+    if (report.hidden) showReport(example.record, exampleLine(example));
+  });
 
   container.append(
     h(

@@ -8,7 +8,7 @@ import type { Run } from "../ui/run-panel.ts";
 import { runPanel } from "../ui/run-panel.ts";
 import { callWithUpdates } from "../updates.ts";
 import type { Example } from "./example/example.ts";
-import { exampleLine, expectedTime, loadExample } from "./example/example.ts";
+import { exampleLine, expectedTime, introduce } from "./example/example.ts";
 import { dropField } from "./verify/drop-field.ts";
 import type { Group } from "./verify/golden-files.ts";
 import { groupOf, inOrder } from "./verify/golden-files.ts";
@@ -41,8 +41,6 @@ const BUNDLED: readonly GoldenSource[] = inOrder(goldens).map((name) => ({
 
 export function mount(container: HTMLElement, app: App): void {
   const choice: { which: Which; precision: Precisions } = { which: "all", precision: "both" };
-  const cost = h("p", { class: "hint" });
-  let example: Example<VerifyOutcome> | null = null;
   /** What the last run here was asked for, and what it has given. */
   let asked: readonly VerifyJob[] = [];
   let given: readonly PrecisionResult[] = [];
@@ -131,7 +129,7 @@ export function mount(container: HTMLElement, app: App): void {
     else if (files.length > 0) panel.say("Golden files end in .safetensors. Choose one of those.");
   };
 
-  const showCost = (): void => {
+  const costOf = (example: Example<VerifyOutcome> | null): string => {
     const jobs = chosen();
     const names = new Set(jobs.map(({ source }) => source.name));
     const download = [...names].reduce((sum, name) => sum + (sizes[name] ?? 0), 0);
@@ -139,18 +137,11 @@ export function mount(container: HTMLElement, app: App): void {
       .filter((one) => jobs.some((job) => isOf(job, one)))
       .reduce((sum, { result }) => sum + result.durationMs, 0);
     const time = example && ms > 0 ? expectedTime(ms, example, app.store.get().device) : "";
-    cost.textContent = `${names.size} files, ${bytes(download)} to download. ${time}`;
+    return `${names.size} files, ${bytes(download)} to download. ${time}`;
   };
-  app.store.subscribe(({ device }, before) => {
-    if (device !== before.device) showCost();
+  const intro = introduce<VerifyOutcome>(app, "verify", costOf, (example) => {
+    if (asked.length === 0) report.begin(exampleOutcome(example));
   });
-  showCost();
-  const showExample = async (): Promise<void> => {
-    example = await loadExample<VerifyOutcome>("verify");
-    showCost();
-    if (example && asked.length === 0) report.begin(exampleOutcome(example));
-  };
-  void showExample();
 
   container.append(
     h(
@@ -182,7 +173,7 @@ export function mount(container: HTMLElement, app: App): void {
             choice.which,
             (which) => {
               choice.which = which;
-              showCost();
+              intro.update();
             },
           ),
         ),
@@ -197,12 +188,12 @@ export function mount(container: HTMLElement, app: App): void {
             choice.precision,
             (precision) => {
               choice.precision = precision;
-              showCost();
+              intro.update();
             },
           ),
         ),
       ),
-      cost,
+      intro.cost,
       panel.element,
       dropField(own),
       report.element,

@@ -1,4 +1,5 @@
 /** Recorded runs: a report is full at first sight, and says what a run here takes. */
+import type { App } from "../../app.ts";
 import type { DeviceInfo } from "../../protocol.ts";
 import { h } from "../../ui/dom.ts";
 import { timeLeft } from "../../ui/format.ts";
@@ -15,8 +16,40 @@ export interface Example<T> {
   readonly record: T;
 }
 
+/** What stands above the button of a report until there is a run of this device. */
+export interface Introduction {
+  /** What a run costs. */
+  readonly cost: HTMLElement;
+  /** For what else than device and picture the cost depends on. */
+  readonly update: () => void;
+}
+
+/** Loads the example of a tab and hands it to `show`; says what a run costs, before that and after. */
+export function introduce<T>(
+  { store }: App,
+  tab: string,
+  costOf: (example: Example<T> | null) => string,
+  show: (example: Example<T>) => void,
+): Introduction {
+  const cost = h("p", { class: "hint" });
+  let example: Example<T> | null = null;
+  const update = (): void => {
+    cost.textContent = costOf(example);
+  };
+  store.subscribe(({ device, image }, before) => {
+    if (device !== before.device || image !== before.image) update();
+  });
+  update();
+  void loadExample<T>(tab).then((loaded) => {
+    example = loaded;
+    update();
+    if (loaded) show(loaded);
+  });
+  return { cost, update };
+}
+
 /** Null where it cannot be had: the report then begins empty. */
-export async function loadExample<T>(tab: string): Promise<Example<T> | null> {
+async function loadExample<T>(tab: string): Promise<Example<T> | null> {
   try {
     const response = await fetch(new URL(`examples/${tab}.json`, document.baseURI));
     if (!response.ok) return null;
