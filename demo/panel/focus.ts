@@ -11,7 +11,11 @@ export interface FocusPlaces {
 /** Focuses what can take it; false where it cannot. */
 export function focusIfUsable(element: Element | null): boolean {
   if (!(element instanceof HTMLElement) || element === document.body) return false;
-  if (!element.isConnected || !element.checkVisibility() || element.matches(":disabled")) {
+  if (
+    !element.isConnected ||
+    !element.checkVisibility() ||
+    element.matches(":disabled, [aria-disabled=true]")
+  ) {
     return false;
   }
   // On a touch screen the picture would jump away.

@@ -2,7 +2,7 @@
 import type { App, AppState } from "../app.ts";
 import { resultOfWishes } from "../library/match.ts";
 import { picturesToRun } from "../library/runs.ts";
-import { button, h } from "../ui/dom.ts";
+import { button, disable, h } from "../ui/dom.ts";
 
 export function createQueueSection(app: App): HTMLElement {
   const all = button({ class: "button is-wide", id: "upscale-all" }, () => void app.upscaleAll());
@@ -17,7 +17,7 @@ export function createQueueSection(app: App): HTMLElement {
     const waiting = picturesToRun(state).length;
     const others = picturesToRun(state).filter(({ id }) => id !== state.image?.id).length;
     all.hidden = state.isQueueRunning || state.activity !== null || others === 0;
-    all.disabled = state.isDeviceLost;
+    disable(all, state.isDeviceLost ? "The GPU went away: start it again first." : null);
     all.textContent = waiting > 1 ? `Upscale all ${waiting}` : "Upscale the one that waits";
     next.hidden = !canBeNext(state);
     hint.textContent = hintFor(state);

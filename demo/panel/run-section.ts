@@ -5,6 +5,8 @@ import { expectedTime, timeWords } from "../estimate.ts";
 import { resultOfWishes } from "../library/match.ts";
 import { isForbidden } from "../obstacle.ts";
 import { factorOf, resultSize } from "../request.ts";
+import type { CompareState } from "../stage/compare-state.ts";
+import type { Store } from "../store.ts";
 import { button, disable, h } from "../ui/dom.ts";
 import { bytes, timeLeft } from "../ui/format.ts";
 import { presentObstacle } from "./size-note.ts";
@@ -19,15 +21,17 @@ export const STAGE_NAMES: Readonly<Record<Stage, string>> = {
   color: "Matching colours",
 };
 
+const SHOWN = "This result is shown already.";
+
 export interface RunSection {
   readonly element: HTMLElement;
   readonly start: HTMLButtonElement;
   readonly cancel: HTMLButtonElement;
 }
 
-export function createRunSection(app: App): RunSection {
+export function createRunSection(app: App, compare: Store<CompareState>): RunSection {
   const start = button({ class: "button is-primary is-wide", id: "upscale" }, () => {
-    void app.upscale();
+    if (start.ariaDisabled !== "true") void app.upscale();
   });
   const expected = h("p", { class: "hint", id: "expected" });
   const stageName = h("span", { class: "run-stage" });
@@ -47,19 +51,26 @@ export function createRunSection(app: App): RunSection {
     cancel,
   );
 
-  app.store.subscribe((state) => {
+  const update = (state: AppState): void => {
     const { activity, image } = state;
     idle.hidden = activity !== null;
     busy.hidden = activity === null;
-    disable(start, reasonAgainst(state));
     // Nothing is computed twice: the press shows what is there.
-    const isMade = image !== null && resultOfWishes(state) !== undefined;
+    const made = image ? resultOfWishes(state) : undefined;
+    const isMade = made !== undefined;
+    const isShown = isMade && compare.get().right === made.id;
+    const reason = reasonAgainst(state);
+    disable(start, reason ?? (isShown ? SHOWN : null), { keepsFocus: reason === null });
     start.textContent = isMade ? "Show this result" : `Upscale ${factorText(state)}`;
     start.classList.toggle("is-primary", !isMade);
     expected.textContent = isMade
-      ? "It is there already. Another setting makes another one."
+      ? `It is ${isShown ? "shown" : "there"} already. Another setting makes another one.`
       : expectation(state);
     if (activity) showActivity(activity, state);
+  };
+  app.store.subscribe(update);
+  compare.subscribe(({ right }, before) => {
+    if (right !== before.right) update(app.store.get());
   });
 
   function showActivity(

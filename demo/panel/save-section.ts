@@ -8,7 +8,7 @@ import { addressOf } from "../settings.ts";
 import type { CompareState } from "../stage/compare-state.ts";
 import { layerName } from "../stage/compare-state.ts";
 import type { Store } from "../store.ts";
-import { ICONS, button, h, icon, select } from "../ui/dom.ts";
+import { ICONS, button, disable, h, icon, select } from "../ui/dom.ts";
 import { download } from "../ui/download.ts";
 import { canShareFiles, shareFile } from "./share-file.ts";
 
@@ -21,6 +21,8 @@ const TYPES = [
 const QUALITY = 0.92;
 
 export interface SaveSection {
+const NO_RESULT = "This part of the picture has no result yet.";
+
   readonly element: HTMLElement;
   readonly save: HTMLButtonElement;
   /** Null where the browser hands no files to other apps. */
@@ -123,7 +125,8 @@ export function createSaveSection(app: App, compare: Store<CompareState>): SaveS
     const { results, pictures } = app.store.get();
     const count = pictures.reduce((sum, picture) => sum + picture.results.length, 0);
     element.hidden = count === 0;
-    for (const one of [save, copy, share]) if (one) one.disabled = results.length === 0;
+    const reason = results.length === 0 ? NO_RESULT : null;
+    for (const one of [save, copy, share]) if (one) disable(one, reason);
     zip.hidden = count < 2;
     zip.lastChild?.replaceWith(`Save all ${count} as ZIP`);
     which.textContent = whatIsSaved(app, compare);
@@ -147,7 +150,7 @@ function savedResult(app: App, compare: Store<CompareState>): ResultInfo | undef
 function whatIsSaved(app: App, compare: Store<CompareState>): string {
   const { right } = compare.get();
   const saved = savedResult(app, compare);
-  if (!saved) return "This part of the picture has no result yet.";
+  if (!saved) return NO_RESULT;
   if (saved.id === right) return "";
   const name = layerName(saved.id, app.store.get().results);
   if (right === "blend") {

@@ -39,7 +39,7 @@ export function mount(container: HTMLElement, app: App): void {
   const painter = new MaskPainter();
   const crop = createCrop(app);
   const stage = createStage(app, compare, painter, crop);
-  const run = createRunSection(app);
+  const run = createRunSection(app, compare);
   const save = createSaveSection(app, compare);
   const mask = createMaskSection(app, painter);
   const panel = h(

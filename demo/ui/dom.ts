@@ -35,15 +35,24 @@ export function button(
 let noteCount = 0;
 const notes = new WeakMap<HTMLButtonElement, { note: HTMLElement; title: string }>();
 
-/** Switches a button off and says why, to the eye and to screen readers; null switches it on. */
-export function disable(element: HTMLButtonElement, reason: string | null): void {
+/**
+ * Switches a button off and says why, to the eye and to screen readers; null switches it on. One that goes off by its own press
+ * `keepsFocus`: it looks and is told like the others, and its listener has to do nothing.
+ */
+export function disable(
+  element: HTMLButtonElement,
+  reason: string | null,
+  { keepsFocus = false }: { readonly keepsFocus?: boolean } = {},
+): void {
   const known = notes.get(element) ?? {
     note: h("span", { id: `reason-${++noteCount}`, hidden: true }),
     title: element.title,
   };
   notes.set(element, known);
   const { note, title } = known;
-  element.disabled = reason !== null;
+  element.disabled = reason !== null && !keepsFocus;
+  if (reason !== null && keepsFocus) element.setAttribute("aria-disabled", "true");
+  else element.removeAttribute("aria-disabled");
   element.title = reason ?? title;
   if (reason === null) {
     element.removeAttribute("aria-describedby");

@@ -278,6 +278,21 @@ describe.skipIf(browser === null)("the demo page", () => {
   it("keeps the contents of Inside in view, on a desktop and on a phone", async () => {
     const page = await openTab("inside");
     await page.waitForSelector("#view-inside .mark");
+  it("says why it cannot be zoomed out of or into", async () => {
+    const page = await openTab("inside");
+    await page.waitForSelector("#view-inside .mark");
+    const button = (label: string): Promise<string | null> =>
+      page.$eval(`#view-inside .button-row ::-p-text(${label})`, (node) => {
+        const { disabled, title } = node as HTMLButtonElement;
+        return disabled ? title : null;
+      });
+    expect(await button("Zoom out")).toBe("All of it is shown.");
+    await press(page, "Zoom in");
+    expect(await button("Zoom out")).toBeNull();
+    for (let zoom = 2; zoom < 64; zoom *= 2) await press(page, "Zoom in");
+    expect(await button("Zoom in")).toBe("×64 is the most.");
+  });
+
     await page.emulateMediaFeatures([{ name: "prefers-reduced-motion", value: "reduce" }]);
     for (const [width, height] of [
       [1200, 800],

@@ -2,7 +2,7 @@
 import type { NetworkStage, PassTime } from "rcod-webgpu";
 import { dataTable } from "../../ui/data-table.ts";
 import type { Column } from "../../ui/data-table.ts";
-import { button, h, select } from "../../ui/dom.ts";
+import { button, disable, h, select } from "../../ui/dom.ts";
 import { milliseconds, percent } from "../../ui/format-rate.ts";
 import { duration } from "../../ui/format.ts";
 import type { Drawing } from "../../ui/plot.ts";
@@ -42,8 +42,8 @@ export function timeline(measured: readonly PassTime[]): HTMLElement {
   const draw = (): void => {
     const shown = passes.filter(({ stage }) => view.stage === "all" || stage === view.stage);
     plot.show((width) => drawing(shown, total, width * view.zoom));
-    out.disabled = view.zoom <= 1;
-    into.disabled = view.zoom >= MAX_ZOOM;
+    disable(out, view.zoom <= 1 ? "All of it is shown." : null);
+    disable(into, view.zoom >= MAX_ZOOM ? `×${MAX_ZOOM} is the most.` : null);
   };
   const zoomBy = (factor: number): void => {
     const { scrollArea: area } = plot;

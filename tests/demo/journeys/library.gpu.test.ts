@@ -168,8 +168,20 @@ describe.skipIf(browser === null)("a visit with several photos", () => {
   });
 
   it("shows the result that is there in place of computing it again", async () => {
-    expect(await textOf(page, "#upscale")).toBe("Show this result");
-    await page.evaluate(() => document.querySelector<HTMLElement>("#upscale")?.click());
+    const button = (): Promise<readonly (string | null)[]> =>
+      page.$eval("#upscale", (node) => {
+        const { textContent, ariaDisabled, title } = node as HTMLElement;
+        return [textContent, ariaDisabled, title];
+      });
+    const shown = ["Show this result", "true", "This result is shown already."];
+    expect(await button()).toEqual(shown);
+    await page.select(".layer-choice.is-right", "bicubic");
+    expect(await button()).toEqual(["Show this result", null, ""]);
+    await page.focus("#upscale");
+    await page.keyboard.press("Enter");
+    await expect.poll(button).toEqual(shown);
+    expect(await page.evaluate(() => document.activeElement?.id)).toBe("upscale");
+    await page.keyboard.press("Enter");
     await page.evaluate(() => rcodDemo?.upscale());
     const { results, isBusy } = await stateOf(page);
     expect(results).toHaveLength(1);
