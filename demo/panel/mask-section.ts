@@ -1,5 +1,6 @@
 /** Where realism acts: a brush for places that take another setting than the slider's. */
 import type { App } from "../app.ts";
+import { cutKey } from "../library/picture.ts";
 import type { MaskPainter, Tool } from "../stage/mask-painter.ts";
 import { BRUSH_SIZES } from "../stage/mask-painter.ts";
 import { ICONS, button, h, icon } from "../ui/dom.ts";
@@ -8,9 +9,22 @@ import { realismName } from "../ui/format.ts";
 const WHAT_FOR = "Paint the places that should take another setting; the rest follows the slider.";
 const KEPT = "Switched off: the whole picture follows the slider. What you painted is kept.";
 
+/** A mask whose picture is not open. */
+interface Painting {
+  /** Of the `Picture`. */
+  readonly picture: string;
+  readonly weights: Uint8Array<ArrayBuffer>;
+  readonly realism: number;
+  readonly isOn: boolean;
+}
+
 export function createMaskSection(app: App, painter: MaskPainter): HTMLElement {
   let realism = 1;
-  let isPainted = false;
+  /** What is painted on the open picture. */
+  let weights: Painting["weights"] | null = null;
+  /** The part of a picture that is painted on, and what was left on others. */
+  let place = { key: "", picture: "" };
+  const left = new Map<string, Painting>();
   const hint = h("p", { class: "hint", id: "mask-hint" });
   const toggle = h("input", {
     type: "checkbox",
@@ -41,13 +55,14 @@ export function createMaskSection(app: App, painter: MaskPainter): HTMLElement {
   const follow = (): void => {
     toggle.checked = painter.isOn;
     body.hidden = !painter.isOn;
-    hint.textContent = isPainted && !painter.isOn ? KEPT : WHAT_FOR;
+    hint.textContent = weights && !painter.isOn ? KEPT : WHAT_FOR;
   };
   /** What is painted counts for the next run while it is switched on. */
   const store = (): void => {
-    const [data, canvas] = [painter.weights(), painter.canvas];
-    isPainted = data !== null;
-    const mask = data && canvas && { width: canvas.width, height: canvas.height, data, realism };
+    const { canvas } = painter;
+    weights = painter.weights();
+    const size = canvas && { width: canvas.width, height: canvas.height };
+    const mask = weights && size && { ...size, data: weights, realism };
     app.store.set({ mask: painter.isOn ? mask : null });
     follow();
   };
@@ -61,7 +76,7 @@ export function createMaskSection(app: App, painter: MaskPainter): HTMLElement {
   toggle.addEventListener("change", () => {
     // The painted places start at the other end of the slider.
     const { settings } = app.store.get();
-    if (!isPainted) setRealism(settings.realism === "auto" || settings.realism <= 0.5 ? 1 : 0);
+    if (!weights) setRealism(settings.realism === "auto" || settings.realism <= 0.5 ? 1 : 0);
     painter.isOn = toggle.checked;
     store();
   });
@@ -70,11 +85,26 @@ export function createMaskSection(app: App, painter: MaskPainter): HTMLElement {
   setRealism(realism);
   painter.onStroke(store);
   painter.onChange(follow);
-  app.store.subscribe(({ image, mask }, before) => {
-    if (!image || (image.serial === before.image?.serial && painter.canvas !== null)) return;
-    if (mask && painter.isOn) return; // the same picture, opened again
-    isPainted = false;
-    painter.reset(image.width, image.height);
+  app.store.subscribe(({ image, pictures }, before) => {
+    if (pictures !== before.pictures) {
+      const ids = pictures.map(({ id }) => id);
+      for (const [key, { picture }] of left) if (!ids.includes(picture)) left.delete(key);
+    }
+    if (!image) return;
+    const key = `${image.id} ${cutKey(image.cut)}`;
+    if (key === place.key) return; // the same part, opened again
+    const { picture } = place;
+    if (weights) left.set(place.key, { picture, weights, realism, isOn: painter.isOn });
+    place = { key, picture: image.id };
+    const painting = left.get(key);
+    left.delete(key);
+    weights = painting?.weights ?? null;
+    painter.reset(image.width, image.height, painting?.weights);
+    if (!painting) return;
+    setRealism(painting.realism);
+    painter.isOn = painting.isOn;
+    painter.isActive = false; // it is looked at first
+    store();
   });
   return h(
     "section",

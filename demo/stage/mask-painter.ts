@@ -79,13 +79,14 @@ export class MaskPainter {
     this.#stroked.add(listener);
   }
 
-  /** Starts afresh for a picture of this size, switched off. */
-  reset(width: number, height: number): void {
+  /** Starts for a picture of this size, switched off: afresh, or with the weights that it was left with. */
+  reset(width: number, height: number, weights?: Uint8Array): void {
     const factor = Math.min(1, MAX_SIDE / Math.max(width, height));
     const side = (length: number): number => Math.max(1, Math.round(length * factor));
     this.#canvas = new OffscreenCanvas(side(width), side(height));
     this.#context = this.#canvas.getContext("2d", { willReadFrequently: true });
     this.#undo.length = 0;
+    if (weights) this.#context?.putImageData(asAlpha(weights, this.#canvas), 0, 0);
     this.isOn = false;
   }
 
@@ -177,4 +178,10 @@ export class MaskPainter {
   #tell(): void {
     for (const listener of this.#changed) listener();
   }
+}
+
+function asAlpha(weights: Uint8Array, { width, height }: OffscreenCanvas): ImageData {
+  const image = new ImageData(width, height);
+  weights.forEach((weight, i) => (image.data[i * 4 + 3] = weight));
+  return image;
 }

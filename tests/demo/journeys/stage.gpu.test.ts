@@ -310,6 +310,7 @@ describe.skipIf(browser === null)("the stage", () => {
     await page.mouse.move(box.x + box.width - 30, box.y + box.height / 2);
     await page.mouse.wheel({ deltaY: -2000 });
     await page.click("#upscale");
+    const masked = await maskWeight(page);
     await page.waitForFunction(
       () => {
         const { partial, activity } = rcodDemo?.store.get() ?? {};
@@ -317,6 +318,18 @@ describe.skipIf(browser === null)("the stage", () => {
       },
       { timeout: PATIENCE_MS, polling: 20 },
     );
+
+    // Back at the picture, what was painted there acts again.
+    const weight = await page.evaluate(async () => {
+      const { pictures } = rcodDemo!.store.get();
+      await rcodDemo?.openPicture(pictures.at(-2)!.id);
+      return rcodDemo?.store.get().mask?.data.reduce((sum, one) => sum + one, 0);
+    });
+    expect(weight).toBe(masked);
+    expect(await page.$eval("#paint", (node) => (node as HTMLInputElement).checked)).toBe(true);
+    expect((await modes(page)).marked).toBe("Split"); // it is looked at, not painted on
+    const { results, isBusy } = await stateOf(page);
+    expect([isBusy, results.map(({ id }) => id)]).toEqual([false, [painted.id, id]]);
     const partial = await page.evaluate(() => rcodDemo?.store.get().partial?.id);
     const soFar = await savedPixels(page, partial ?? 0);
     await page.click("#cancel");
