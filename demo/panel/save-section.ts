@@ -1,6 +1,7 @@
 /** Results as files, on the clipboard, or as a link with the settings. */
 import type { App } from "../app.ts";
 import { listed } from "../library/listed.ts";
+import { resultOfWishes } from "../library/match.ts";
 import { resultFileName } from "../library/names.ts";
 import { inWords } from "../problems.ts";
 import type { ResultInfo, SaveOptions } from "../protocol.ts";
@@ -20,9 +21,9 @@ const TYPES = [
 /** Of JPEG and WebP: no visible loss, a third of the bytes of PNG. */
 const QUALITY = 0.92;
 
-export interface SaveSection {
 const NO_RESULT = "This part of the picture has no result yet.";
 
+export interface SaveSection {
   readonly element: HTMLElement;
   readonly save: HTMLButtonElement;
   /** Null where the browser hands no files to other apps. */
@@ -42,17 +43,20 @@ export function createSaveSection(app: App, compare: Store<CompareState>): SaveS
       status.textContent = inWords(error, "save");
     }
   };
-  /** What is saved, and under which name. */
-  const named = (): { readonly id: number; readonly name: string } => {
+  /** What is kept: the result that is seen. A preview becomes one first. */
+  const kept = async (): Promise<ResultInfo> => {
+    if (compare.get().right === "blend") {
+      status.textContent = "Computing the exact picture first";
+      return exactResult(app);
+    }
     const result = savedResult(app, compare);
-    if (!result) throw new Error("There is no result yet. Upscale first");
-    const picture = app.store.get().image?.name ?? "";
-    return { id: result.id, name: resultFileName(picture, result.settings, type) };
+    if (!result) throw new Error("internal: nothing to be kept, and a button for it");
+    return result;
   };
-  const encode = (chosen: SaveOptions["type"]): Promise<Blob> => {
-    const result = savedResult(app, compare)?.id ?? 0;
-    return app.call("save", { result, type: chosen, quality: QUALITY });
-  };
+  const nameOf = ({ settings }: ResultInfo): string =>
+    resultFileName(app.store.get().image?.name ?? "", settings, type);
+  const encode = ({ id }: ResultInfo, chosen: SaveOptions["type"]): Promise<Blob> =>
+    app.call("save", { result: id, type: chosen, quality: QUALITY });
 
   const action = (
     glyph: string,
@@ -61,8 +65,9 @@ export function createSaveSection(app: App, compare: Store<CompareState>): SaveS
   ): HTMLButtonElement =>
     button({ class: "button is-grown" }, () => void tell(work), icon(glyph), label);
   const save = action(ICONS.download, "Save", async () => {
-    const { name } = named();
-    download(await encode(type), name);
+    const result = await kept();
+    const name = nameOf(result);
+    download(await encode(result, type), name);
     return `Saved as ${name}`;
   });
   const copy = action(ICONS.copy, "Copy", async () => {
@@ -70,7 +75,9 @@ export function createSaveSection(app: App, compare: Store<CompareState>): SaveS
       throw new Error("This browser cannot copy pictures. Save it instead");
     }
     // A promise in the item: Safari allows the clipboard only within the click.
-    const item = new ClipboardItem({ "image/png": encode("image/png") });
+    const item = new ClipboardItem({
+      "image/png": kept().then((result) => encode(result, "image/png")),
+    });
     await navigator.clipboard.write([item]).catch(() => {
       throw new Error("The browser did not let the page copy. Save the picture instead");
     });
@@ -101,10 +108,12 @@ export function createSaveSection(app: App, compare: Store<CompareState>): SaveS
   });
   zip.id = "save-all";
   const share = canShareFiles()
-    ? action(ICONS.share, "Share", () => {
-        const { id, name } = named();
-        const make = async (): Promise<File> => new File([await encode(type)], name, { type });
-        return shareFile(`${id} ${name}`, make);
+    ? action(ICONS.share, "Share", async () => {
+        const result = await kept();
+        const name = nameOf(result);
+        const make = async (): Promise<File> =>
+          new File([await encode(result, type)], name, { type });
+        return shareFile(`${result.id} ${name}`, make);
       })
     : null;
   const format = select(TYPES, type, (chosen) => {
@@ -139,6 +148,25 @@ export function createSaveSection(app: App, compare: Store<CompareState>): SaveS
   return { element, save, share, status };
 }
 
+/** What the preview is one of. Rejects where its run is ended, or another picture opened meanwhile. */
+async function exactResult({ store, upscale }: App): Promise<ResultInfo> {
+  const { image } = store.get();
+  const made = (): ResultInfo | undefined => {
+    const state = store.get();
+    return state.image?.id === image?.id ? resultOfWishes(state) : undefined;
+  };
+  let stop = (): void => undefined;
+  // A queue that goes on after it is not waited for.
+  const isThere = new Promise<void>((resolve) => {
+    stop = store.subscribe(() => made() && resolve());
+  });
+  await Promise.race([isThere, upscale()]);
+  stop();
+  const exact = made();
+  if (!exact) throw new DOMException("its run was ended", "AbortError");
+  return exact;
+}
+
 /** The result on the right; the newest where the original is shown there, or one that is not finished. */
 function savedResult(app: App, compare: Store<CompareState>): ResultInfo | undefined {
   const { right } = compare.get();
@@ -154,7 +182,7 @@ function whatIsSaved(app: App, compare: Store<CompareState>): string {
   if (saved.id === right) return "";
   const name = layerName(saved.id, app.store.get().results);
   if (right === "blend") {
-    return `A preview is shown on the right. Upscale to get it as a result; this saves the one before: ${name}.`;
+    return "A preview is shown on the right. To be kept, the exact picture is computed first.";
   }
   return right === "bicubic"
     ? `The original is shown on the right. This saves the result: ${name}.`

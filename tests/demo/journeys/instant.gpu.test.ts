@@ -176,6 +176,30 @@ describe.skipIf(browser === null)("the slider", () => {
 
   it("has left no error in the console and broken no policy", async () => {
     expect(await demo.problems()).toEqual([]);
+  it("computes the exact picture of a preview before that is saved", async () => {
+    await slideTo(page, 0.25);
+    await expect.poll(() => label(page)).toContain("0.25 · preview");
+    const count = (await results()).length;
+    const said = (): Promise<string> =>
+      page.$eval("#save [role=status]", ({ textContent }) => textContent ?? "");
+    expect(await page.$eval("#save .hint", ({ textContent }) => textContent)).toContain(
+      "the exact picture is computed first",
+    );
+    const save = await page.$("#save .button ::-p-text(Save)");
+    await save?.click();
+    await expect.poll(said, { timeout: PATIENCE_MS }).toMatch(/^Saved as boats-x4.*0\.25/);
+    expect((await results()).slice(count)).toEqual([0.25]);
+
+    // Ended, it saves nothing.
+    await slideTo(page, 0.8);
+    await expect.poll(() => label(page)).toContain("0.80 · preview");
+    await save?.click();
+    await page.waitForSelector("#cancel", { visible: true });
+    await page.click("#cancel");
+    await expect.poll(said, { timeout: PATIENCE_MS }).toMatch(/^Stopped\. /);
+    expect(await results()).toHaveLength(count + 1);
+  });
+
     await page.close();
   });
 });
