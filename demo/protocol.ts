@@ -213,6 +213,14 @@ export interface Drawn {
   readonly right: LayerId;
 }
 
+/** Bytes on the device. */
+export interface DeviceMemory {
+  /** The engine's buffers. */
+  readonly engine: number;
+  /** Textures of the picture and of its results. */
+  readonly pictures: number;
+}
+
 export interface SaveOptions {
   readonly result: number;
   readonly type: "image/png" | "image/jpeg" | "image/webp";
@@ -269,6 +277,8 @@ export interface Commands {
   benchmark: { args: BenchmarkArgs; result: BenchmarkRecord };
   inside: { args: InsideArgs; result: InsideRecord };
   verify: { args: VerifyArgs; result: VerifyOutcome };
+  /** For tests: what lies on the device. */
+  deviceMemory: { args: null; result: DeviceMemory };
   /** For tests of the recovery: the device goes away as after a driver reset. */
   destroyDevice: { args: null; result: void };
 }

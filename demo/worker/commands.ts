@@ -33,5 +33,6 @@ export const commands: CommandTable = {
   benchmark: async (args, { signal }) => (await import("./benchmark.ts")).benchmark(args, signal),
   inside: async (args, context) => (await import("./inside.ts")).inside(args, context),
   verify: async (args, { signal }) => (await import("./verify.ts")).verify(args, signal),
+  deviceMemory: async (_, { session }) => session.deviceMemory(),
   destroyDevice: async (_, { session }) => session.destroyDevice(),
 };

@@ -41,6 +41,15 @@ export class LayerStore {
     this.#archive = archive;
   }
 
+  /** Of all textures together. */
+  get byteLength(): number {
+    const layers = [...this.#results.values(), ...this.#ahead.values()];
+    return [this.#source, this.#enlarged, ...layers].reduce(
+      (sum, layer) => sum + (layer?.byteLength ?? 0),
+      0,
+    );
+  }
+
   /** Another picture to look at. */
   setSource(image: ImageData): void {
     this.#source?.destroy();

@@ -5,6 +5,7 @@ import { modelKey, modelName } from "../model-key.ts";
 import type {
   Blend,
   DeviceInfo,
+  DeviceMemory,
   Estimate,
   EstimateArgs,
   ImageInfo,
@@ -20,8 +21,8 @@ import type {
 } from "../protocol.ts";
 import { decodePixels, readPixels } from "./decode-image.ts";
 import { decodeFile, decodeFilePixels } from "./decode-plan.ts";
-import type { Layer } from "./layer.ts";
 import { describeDevice } from "./device-info.ts";
+import type { Layer } from "./layer.ts";
 import { LayerStore } from "./layers.ts";
 import { ResultArchive } from "./result-archive.ts";
 import { resultInfo } from "./result-info.ts";
@@ -292,6 +293,11 @@ export class Session {
     this.#layers = undefined;
     this.#model = undefined;
     this.#events.onDeviceLost(reason, message);
+  }
+
+  deviceMemory(): DeviceMemory {
+    const { currentBytes } = this.gpu.memory.use();
+    return { engine: currentBytes, pictures: this.#layers?.byteLength ?? 0 };
   }
 
   destroyDevice(): void {

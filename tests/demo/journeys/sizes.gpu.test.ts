@@ -3,6 +3,7 @@ import type { Page } from "puppeteer-core";
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { launchUsable } from "../../../bench/chromium.ts";
+import { growth, memoryOverRuns } from "../../../demo/memory-over-runs.ts";
 import { memoryFiles } from "../../../src/weights/index.ts";
 import type { FileServer } from "../../browser/file-server.ts";
 import { startFileServer } from "../../browser/file-server.ts";
@@ -305,6 +306,11 @@ describe.skipIf(browser === null)("a run", () => {
 
   it("is foreseen in less than five minutes for 48 × 48 after one of a single pixel", async () => {
     const expected = (): Promise<number | null> =>
+  it("leaves no more memory behind, however often", async () => {
+    await openPart(8);
+    expect(growth(await memoryOverRuns(page, 9), 5)).toEqual([]);
+  });
+
       page.evaluate(() => rcodDemo?.store.get().estimate?.timeMs ?? null);
     const dot = await sharp(Buffer.from([9, 9, 9]), { raw: { width: 1, height: 1, channels: 3 } })
       .png()
