@@ -1,24 +1,39 @@
-/** Accessibility of the page as it is shown. */
+/** Accessibility of the page as it is shown, in both themes. */
 import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import type { AxeResults } from "axe-core";
 import type { Page } from "puppeteer-core";
+import { asTest } from "./main-thread.ts";
 
-/** What axe-core finds serious or critical, as "rule: elements". */
-export const seriousFindings = (page: Page): Promise<readonly string[]> =>
-  findingsOf(page, ["serious", "critical"]);
+const IMPACTS: readonly (string | null | undefined)[] = ["moderate", "serious", "critical"];
 
-/** The same with what is moderate: all but trifles. */
-export const findings = (page: Page): Promise<readonly string[]> =>
-  findingsOf(page, ["moderate", "serious", "critical"]);
+/** What axe-core finds that is more than a trifle, as "theme, rule: elements". */
+export function findings(page: Page): Promise<readonly string[]> {
+  return asTest(page, async () => {
+    const found: string[] = [];
+    const own = await page.evaluate(() => document.documentElement.dataset["theme"]);
+    for (const theme of ["light", "dark"]) {
+      await show(page, theme);
+      const { violations } = await run(page);
+      for (const { impact, id, nodes } of violations) {
+        if (!IMPACTS.includes(impact)) continue;
+        found.push(`${theme}, ${id}: ${nodes.map(({ html }) => html).join(" ")}`);
+      }
+    }
+    await show(page, own ?? "light");
+    return found;
+  });
+}
 
-async function findingsOf(page: Page, impacts: readonly string[]): Promise<readonly string[]> {
-  const path = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
-  await page.evaluate(await readFile(path, "utf8")); // a script tag would be refused by the page's policy
-  const { violations } = await page.evaluate(() =>
+const show = (page: Page, theme: string): Promise<void> =>
+  page.evaluate((name) => void (document.documentElement.dataset["theme"] = name), theme);
+
+async function run(page: Page): Promise<AxeResults> {
+  if (!(await page.evaluate(() => "axe" in globalThis))) {
+    const path = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
+    await page.evaluate(await readFile(path, "utf8")); // a script tag would be refused by the page's policy
+  }
+  return page.evaluate(() =>
     (globalThis as unknown as { axe: { run(): Promise<AxeResults> } }).axe.run(),
   );
-  return violations
-    .filter(({ impact }) => impacts.includes(impact ?? ""))
-    .map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(" ")}`);
 }

@@ -6,7 +6,8 @@ import { fileURLToPath } from "node:url";
 import type { ElementHandle, Page } from "puppeteer-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { useBrowser } from "../browser/support.ts";
-import { seriousFindings } from "./axe.ts";
+import { findings } from "./axe.ts";
+import { expectNoLongTasks } from "./long-tasks.ts";
 import { builtDemo } from "./support.ts";
 
 const GOLDEN = fileURLToPath(
@@ -17,6 +18,7 @@ const GOLDEN = fileURLToPath(
 const PATIENCE_MS = 400_000;
 
 const browser = await useBrowser();
+expectNoLongTasks(browser?.browser ?? null);
 
 describe.skipIf(browser === null)("the demo page", () => {
   let folder = "";
@@ -29,6 +31,7 @@ describe.skipIf(browser === null)("the demo page", () => {
   /** Opens a view. What it copies and saves is kept in `taken`. */
   async function openTab(id: string): Promise<Page> {
     const { page } = await browser!.open(`/demo/?debug&canvas=2d#tab=${id}`);
+    await page.emulateMediaFeatures([{ name: "prefers-reduced-motion", value: "reduce" }]);
     await page.waitForSelector(`#view-${id} h2`);
     await page.evaluate(() => {
       const taken = { text: "", json: "" };
@@ -142,7 +145,7 @@ describe.skipIf(browser === null)("the demo page", () => {
     const rows = await page.$$eval(`${table} tbody tr`, (all) => all.length);
     expect(rows).toBeGreaterThan(5);
     expect(await page.$eval(`${table} caption`, ({ textContent }) => textContent)).toContain("M1");
-    expect(await seriousFindings(page)).toEqual([]);
+    expect(await findings(page)).toEqual([]);
   });
 
   it("verifies golden files and finds the broken one", async () => {
@@ -171,7 +174,7 @@ describe.skipIf(browser === null)("the demo page", () => {
     ]);
     await press(page, "Copy as text");
     expect(await taken(page, "text")).toMatch(/broken\.safetensors +nearest_x2_odd .*FAIL in f32/);
-    expect(await seriousFindings(page)).toEqual([]);
+    expect(await findings(page)).toEqual([]);
 
     // Cancelled: what was computed is right, and nobody says so of the rest.
     await press(page, "Run here");
@@ -215,7 +218,7 @@ describe.skipIf(browser === null)("the demo page", () => {
     await press(page, "Try these again");
     await ended(page);
     expect(await said()).toMatch(/^All \d+ results are right on /);
-    expect(await seriousFindings(page)).toEqual([]);
+    expect(await findings(page)).toEqual([]);
   });
 
   it("takes what is dropped on its field, and leaves the rest of the window to pictures", async () => {
@@ -271,13 +274,10 @@ describe.skipIf(browser === null)("the demo page", () => {
         {},
         `#view-${id}`,
       );
-      expect(await seriousFindings(page)).toEqual([]);
+      expect(await findings(page)).toEqual([]);
     }
   });
 
-  it("keeps the contents of Inside in view, on a desktop and on a phone", async () => {
-    const page = await openTab("inside");
-    await page.waitForSelector("#view-inside .mark");
   it("says why it cannot be zoomed out of or into", async () => {
     const page = await openTab("inside");
     await page.waitForSelector("#view-inside .mark");
@@ -293,7 +293,9 @@ describe.skipIf(browser === null)("the demo page", () => {
     expect(await button("Zoom in")).toBe("×64 is the most.");
   });
 
-    await page.emulateMediaFeatures([{ name: "prefers-reduced-motion", value: "reduce" }]);
+  it("keeps the contents of Inside in view, on a desktop and on a phone", async () => {
+    const page = await openTab("inside");
+    await page.waitForSelector("#view-inside .mark");
     for (const [width, height] of [
       [1200, 800],
       [390, 844],
@@ -418,7 +420,7 @@ describe.skipIf(browser === null)("the demo page", () => {
           timeout: PATIENCE_MS,
         },
       );
-      expect(await seriousFindings(page)).toEqual([]);
+      expect(await findings(page)).toEqual([]);
     },
     2 * PATIENCE_MS,
   );

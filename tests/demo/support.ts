@@ -10,6 +10,7 @@ import type { App, AppState } from "../../demo/app.ts";
 import type { CommandName, Estimate, ResultInfo } from "../../demo/protocol.ts";
 import type { FileSet } from "../../src/weights/index.ts";
 import { folderFiles } from "../../src/weights/sources/node-source.ts";
+import { asTest } from "./main-thread.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 
@@ -181,11 +182,12 @@ export async function nextResult(page: Page, after = 0): Promise<ResultInfo> {
 
 /** RGBA pixels of a result, through the page's own PNG. */
 export async function savedPixels(page: Page, result: number): Promise<Uint8Array> {
-  const base64 = await page.evaluate(async (id) => {
+  const read = async (id: number): Promise<string> => {
     const blob = await rcodDemo?.call("save", { result: id, type: "image/png" });
     const bytes = new Uint8Array((await blob?.arrayBuffer()) ?? []);
     return btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""));
-  }, result);
+  };
+  const base64 = await asTest(page, () => page.evaluate(read, result));
   return sharp(Buffer.from(base64, "base64")).ensureAlpha().raw().toBuffer();
 }
 
@@ -193,7 +195,7 @@ export async function savedPixels(page: Page, result: number): Promise<Uint8Arra
 export async function shownPixels(
   page: Page,
 ): Promise<{ readonly width: number; readonly height: number; readonly data: Uint8Array }> {
-  const { width, height, base64 } = await page.evaluate(async () => {
+  const read = async () => {
     // The worker draws in its next frame, and the frame after that is on the page.
     for (let i = 0; i < 4; i++) await new Promise((done) => requestAnimationFrame(done));
     await new Promise((done) => setTimeout(done, 400));
@@ -207,7 +209,8 @@ export async function shownPixels(
       height: canvas.height,
       base64: btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join("")),
     };
-  });
+  };
+  const { width, height, base64 } = await asTest(page, () => page.evaluate(read));
   const data = await sharp(Buffer.from(base64, "base64")).ensureAlpha().raw().toBuffer();
   return { width, height, data };
 }

@@ -6,6 +6,7 @@ import { launchUsable } from "../../../bench/chromium.ts";
 import { blendRealism } from "../../../src/rcod/images/blend-realism.ts";
 import type { FileServer } from "../../browser/file-server.ts";
 import { startFileServer } from "../../browser/file-server.ts";
+import { expectNoLongTasks } from "../long-tasks.ts";
 import type { DemoPage } from "../support.ts";
 import {
   CUT,
@@ -68,6 +69,7 @@ afterAll(async () => {
   await browser?.close();
   await server?.close();
 });
+expectNoLongTasks(browser);
 
 // One page for all: each test goes on where the one before stopped.
 describe.skipIf(browser === null)("the slider", () => {
@@ -174,8 +176,6 @@ describe.skipIf(browser === null)("the slider", () => {
     expect((await stateOf(page)).isBusy).toBe(false);
   });
 
-  it("has left no error in the console and broken no policy", async () => {
-    expect(await demo.problems()).toEqual([]);
   it("computes the exact picture of a preview before that is saved", async () => {
     await slideTo(page, 0.25);
     await expect.poll(() => label(page)).toContain("0.25 · preview");
@@ -200,6 +200,8 @@ describe.skipIf(browser === null)("the slider", () => {
     expect(await results()).toHaveLength(count + 1);
   });
 
+  it("has left no error in the console and broken no policy", async () => {
+    expect(await demo.problems()).toEqual([]);
     await page.close();
   });
 });

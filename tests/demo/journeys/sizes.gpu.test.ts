@@ -8,7 +8,8 @@ import { memoryFiles } from "../../../src/weights/index.ts";
 import type { FileServer } from "../../browser/file-server.ts";
 import { startFileServer } from "../../browser/file-server.ts";
 import { minimalFiles } from "../../rcod/support.ts";
-import { seriousFindings } from "../axe.ts";
+import { findings } from "../axe.ts";
+import { expectNoLongTasks } from "../long-tasks.ts";
 import type { DemoPage } from "../support.ts";
 import {
   PATIENCE_MS,
@@ -99,6 +100,7 @@ afterAll(async () => {
   await browser?.close();
   await server?.close();
 });
+expectNoLongTasks(browser);
 
 // One page for all: each test goes on where the one before stopped.
 describe.skipIf(browser === null)("a photo of 2400 × 1600", () => {
@@ -124,7 +126,7 @@ describe.skipIf(browser === null)("a photo of 2400 × 1600", () => {
     );
     const { problem } = await stateOf(page);
     expect(problem).toBeNull();
-    expect(await seriousFindings(page)).toEqual([]);
+    expect(await findings(page)).toEqual([]);
   });
 
   it("gives a smaller copy by one click, and comes back whole", async () => {
@@ -188,7 +190,7 @@ describe.skipIf(browser === null)("a photo of 2400 × 1600", () => {
 
     await page.keyboard.press("Enter");
     await untilFocused(".crop-frame");
-    expect(await seriousFindings(page)).toEqual([]);
+    expect(await findings(page)).toEqual([]);
     await page.click("#crop-apply");
     await untilOpen(1200, 800);
     await untilFocused("#upscale");
@@ -304,13 +306,13 @@ describe.skipIf(browser === null)("a run", () => {
     await page.waitForFunction(() => document.title.startsWith("rcod ·"), POLL);
   });
 
-  it("is foreseen in less than five minutes for 48 × 48 after one of a single pixel", async () => {
-    const expected = (): Promise<number | null> =>
   it("leaves no more memory behind, however often", async () => {
     await openPart(8);
     expect(growth(await memoryOverRuns(page, 9), 5)).toEqual([]);
   });
 
+  it("is foreseen in less than five minutes for 48 × 48 after one of a single pixel", async () => {
+    const expected = (): Promise<number | null> =>
       page.evaluate(() => rcodDemo?.store.get().estimate?.timeMs ?? null);
     const dot = await sharp(Buffer.from([9, 9, 9]), { raw: { width: 1, height: 1, channels: 3 } })
       .png()

@@ -1,10 +1,15 @@
 /** The stage: what is seen when, what it is called, and where realism acts. */
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import type { Page } from "puppeteer-core";
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { launchUsable } from "../../../bench/chromium.ts";
 import type { FileServer } from "../../browser/file-server.ts";
 import { startFileServer } from "../../browser/file-server.ts";
+import { expectNoLongTasks } from "../long-tasks.ts";
+import { asTest } from "../main-thread.ts";
 import type { DemoPage } from "../support.ts";
 import {
   PATIENCE_MS,
@@ -38,6 +43,7 @@ const PATIENCE = { timeout: PATIENCE_MS } as const;
 
 const browser = await launchUsable();
 let server: FileServer;
+let folder = "";
 
 /** Waves in each channel with a little noise: no place looks like another. */
 function waves({ width, height }: typeof LARGE | typeof LONG): Buffer {
@@ -85,6 +91,7 @@ function maskWeight(page: Page): Promise<number | null> {
 
 beforeAll(async () => {
   if (browser === null) return;
+  folder = await mkdtemp(join(tmpdir(), "rcod-stage-"));
   server = await startFileServer();
   server.mount("demo", await builtDemo());
 });
@@ -92,7 +99,9 @@ beforeAll(async () => {
 afterAll(async () => {
   await browser?.close();
   await server?.close();
+  if (folder) await rm(folder, { recursive: true, force: true });
 });
+expectNoLongTasks(browser);
 
 // One page for all: each test goes on where the one before stopped.
 describe.skipIf(browser === null)("the stage", () => {
@@ -120,7 +129,7 @@ describe.skipIf(browser === null)("the stage", () => {
   it("shows a photo before its pixels are read, and its name until then", async () => {
     const raw = { ...LARGE, channels: 3 } as const;
     const file = await sharp(waves(LARGE), { raw }).jpeg().toBuffer();
-    const seen = await page.evaluate(async (base64) => {
+    const watch = async (base64: string) => {
       const data = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
       const blob = new Blob([data], { type: "image/jpeg" });
       const isDrawn = (canvas: HTMLCanvasElement | null): boolean => {
@@ -147,7 +156,8 @@ describe.skipIf(browser === null)("the stage", () => {
       await opened;
       while (!isFinal()) await nextFrame();
       return { words, ms, decodeMs: begun - before, isReading, isBitmap, isStillWaiting };
-    }, file.toString("base64"));
+    };
+    const seen = await asTest(page, () => page.evaluate(watch, file.toString("base64")));
     expect(seen).toMatchObject({
       words: "Opening large.jpg",
       isReading: true,
@@ -156,6 +166,27 @@ describe.skipIf(browser === null)("the stage", () => {
     });
     expect(seen.ms, `decoded in ${seen.decodeMs} ms`).toBeLessThan(SLACK_MS + 8 * seen.decodeMs);
     expect([await label(page, "left"), await label(page, "right")]).toEqual([null, null]);
+  });
+
+  it("takes in several such photos, and answers meanwhile", async () => {
+    const raw = { ...LARGE, channels: 3 } as const;
+    const pixels = waves(LARGE);
+    const paths: string[] = [];
+    for (const quality of [70, 80, 90]) {
+      const path = join(folder, `photo-${quality}.jpg`);
+      await sharp(pixels, { raw }).jpeg({ quality }).toFile(path);
+      paths.push(path);
+    }
+    // As a visitor does: what the test itself does in the page is not looked at.
+    const chooser = page.waitForFileChooser();
+    await page.click(".photo .button");
+    await (await chooser).accept(paths);
+    await page.waitForFunction(
+      () =>
+        document.querySelectorAll(".strip-item img[src]").length === 4 &&
+        rcodDemo?.store.get().activity === null,
+      PATIENCE,
+    );
   });
 
   it("names a result no sooner than its pixels are seen", async () => {
@@ -279,6 +310,7 @@ describe.skipIf(browser === null)("the stage", () => {
     await page.click("#paint");
     expect(await maskWeight(page)).toBeGreaterThan(0);
     expect((await modes(page)).marked).toBe("Paint");
+    const masked = await maskWeight(page);
     await page.evaluate(() => rcodDemo?.cancel());
     const raw = { width: 40, height: 40, channels: 3 } as const;
     const other = sharp(Buffer.alloc(40 * 40 * 3, 99), { raw }).png();
@@ -286,6 +318,18 @@ describe.skipIf(browser === null)("the stage", () => {
     expect(await maskWeight(page)).toBeNull();
     expect(await page.$eval("#paint", (node) => (node as HTMLInputElement).checked)).toBe(false);
     expect(await hint()).toContain("the rest follows the slider");
+
+    // Back at the picture, what was painted there acts again.
+    const weight = await page.evaluate(async () => {
+      const { pictures } = rcodDemo!.store.get();
+      await rcodDemo?.openPicture(pictures.at(-2)!.id);
+      return rcodDemo?.store.get().mask?.data.reduce((sum, one) => sum + one, 0);
+    });
+    expect(weight).toBe(masked);
+    expect(await page.$eval("#paint", (node) => (node as HTMLInputElement).checked)).toBe(true);
+    expect((await modes(page)).marked).toBe("Split"); // it is looked at, not painted on
+    const { results, isBusy } = await stateOf(page);
+    expect([isBusy, results.map(({ id }) => id)]).toEqual([false, [painted.id, id]]);
   });
 
   it("zooms in where it is double-clicked, and out again", async () => {
@@ -310,7 +354,6 @@ describe.skipIf(browser === null)("the stage", () => {
     await page.mouse.move(box.x + box.width - 30, box.y + box.height / 2);
     await page.mouse.wheel({ deltaY: -2000 });
     await page.click("#upscale");
-    const masked = await maskWeight(page);
     await page.waitForFunction(
       () => {
         const { partial, activity } = rcodDemo?.store.get() ?? {};
@@ -318,18 +361,6 @@ describe.skipIf(browser === null)("the stage", () => {
       },
       { timeout: PATIENCE_MS, polling: 20 },
     );
-
-    // Back at the picture, what was painted there acts again.
-    const weight = await page.evaluate(async () => {
-      const { pictures } = rcodDemo!.store.get();
-      await rcodDemo?.openPicture(pictures.at(-2)!.id);
-      return rcodDemo?.store.get().mask?.data.reduce((sum, one) => sum + one, 0);
-    });
-    expect(weight).toBe(masked);
-    expect(await page.$eval("#paint", (node) => (node as HTMLInputElement).checked)).toBe(true);
-    expect((await modes(page)).marked).toBe("Split"); // it is looked at, not painted on
-    const { results, isBusy } = await stateOf(page);
-    expect([isBusy, results.map(({ id }) => id)]).toEqual([false, [painted.id, id]]);
     const partial = await page.evaluate(() => rcodDemo?.store.get().partial?.id);
     const soFar = await savedPixels(page, partial ?? 0);
     await page.click("#cancel");

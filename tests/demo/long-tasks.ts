@@ -1,0 +1,25 @@
+/** No task of a page's main thread may take longer than 50 ms of the processor's time: the page would not answer meanwhile. */
+import type { Browser } from "puppeteer-core";
+import { afterAll, afterEach, beforeAll, expect } from "vitest";
+import type { Recording } from "./main-thread.ts";
+import { MOST_MS, longTasks, recordTasks } from "./main-thread.ts";
+
+/** Has the file fail where a page of the browser had a long task. To be called below what closes the browser: vitest ends last things first. */
+export function expectNoLongTasks(browser: Browser | null): void {
+  if (browser === null) return;
+  const ends: { readonly test: string; readonly ts: number }[] = [];
+  let recording: Recording;
+  beforeAll(async () => {
+    recording = await recordTasks(browser);
+  });
+  afterEach(({ task }) => {
+    ends.push({ test: task.name, ts: Number(process.hrtime.bigint() / 1000n) });
+  });
+  afterAll(async () => {
+    const found = longTasks(await recording.stop()).map(({ ts, text }) => {
+      const test = ends.find((end) => ts < end.ts)?.test ?? "after all tests";
+      return `${text} (${test})`;
+    });
+    expect(found, `tasks of more than ${MOST_MS} ms on the main thread`).toEqual([]);
+  });
+}
