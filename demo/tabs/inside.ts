@@ -46,7 +46,7 @@ export function mount(container: HTMLElement, app: App): void {
   const panel = runPanel(app, "Run here", async (run) => {
     const startedAt = performance.now();
     const record = await inspect(run, "default");
-    showReport(record, null);
+    await showReport(record, null);
     return `Done in ${duration(performance.now() - startedAt)}. Timestamps around every step make it slower than usual.`;
   });
   const look = async (run: Run, captures: readonly string[]): Promise<string> => {
@@ -79,10 +79,10 @@ export function mount(container: HTMLElement, app: App): void {
       h("div", { class: "report-results" }, ...sections.entries.map(({ section }) => section)),
     ),
   );
-  const showReport = (record: InsideRecord, line: HTMLElement | null): void => {
+  const showReport = (record: InsideRecord, line: HTMLElement | null): Promise<void> => {
     head.replaceChildren(...(line ? [line] : []));
     report.hidden = false;
-    sections.show(record, line !== null);
+    return sections.show(record, line !== null);
   };
 
   const costOf = (example: Example<InsideRecord> | null): string => {
@@ -96,7 +96,7 @@ export function mount(container: HTMLElement, app: App): void {
     return `${picture} ${time}`;
   };
   const { cost } = introduce<InsideRecord>(app, "inside", costOf, (example) => {
-    if (report.hidden) showReport(example.record, exampleLine(example));
+    if (report.hidden) void showReport(example.record, exampleLine(example));
   });
 
   container.append(

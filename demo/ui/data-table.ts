@@ -46,6 +46,13 @@ export function dataTable<T>({ caption, columns, rows, rowClass }: TableOptions<
   );
 }
 
+/** The same behind a line that opens it, made when it is first opened: hundreds of rows take their time. */
+export function foldedTable<T>(summary: string, options: TableOptions<T>): HTMLDetailsElement {
+  const element = h("details", { class: "file-section" }, h("summary", {}, summary));
+  element.addEventListener("toggle", () => element.append(dataTable(options)), { once: true });
+  return element;
+}
+
 type Cells<T> = Pick<TableOptions<T>, "columns" | "rows">;
 
 export function markdownTable<T>({ columns, rows }: Cells<T>): string {

@@ -1,6 +1,6 @@
+import { takeTurns } from "../next-frame.ts";
 /** Pixels of an image file: first as a bitmap, which can be shown at once, then as an array, which takes longer. */
 import type { ImageCut } from "../protocol.ts";
-import { takeTurns } from "./next-frame.ts";
 
 /** Sides of the canvas that pixels are read through. */
 const READ_SIDE = 2048;

@@ -1,9 +1,9 @@
 /** Draws what is seen when something changed: the layers of a picture, or until its pixels are read its bitmap. */
 import type { RegionOrder } from "rcod-webgpu";
+import { nextFrame } from "../next-frame.ts";
 import type { Blend, CanvasMode, CompareMode, Drawn, LayerId, ViewState } from "../protocol.ts";
 import { toPicture } from "../view-transform.ts";
 import type { LayerStore, StoredId } from "./layers.ts";
-import { nextFrame } from "./next-frame.ts";
 import { Preview } from "./preview.ts";
 import { readTexture } from "./readback.ts";
 import { ViewPipeline } from "./view-pipeline.ts";

@@ -347,7 +347,9 @@ describe.skipIf(browser === null)("the demo page", () => {
             Number(mark.getAttribute("width")),
           ]),
       );
-      const rows = await page.$$eval("#view-inside details:first-of-type tbody tr", (all) =>
+      await page.click("#view-inside details.file-section summary");
+      await page.waitForSelector("#view-inside details.file-section tbody tr");
+      const rows = await page.$$eval("#view-inside details.file-section tbody tr", (all) =>
         all.map(({ cells }) => [...cells].map(({ textContent }) => textContent)),
       );
       expect(passes.length).toBeGreaterThan(200);

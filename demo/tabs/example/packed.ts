@@ -43,19 +43,36 @@ export async function pack(record: unknown, letters: string): Promise<string> {
 }
 
 export async function unpack(text: string): Promise<unknown> {
-  const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  const binary = atob(text);
+  const bytes = new Uint8Array(binary.length);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = binary.charCodeAt(i);
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate-raw"));
-  return JSON.parse(await new Response(stream).text(), (_, value: unknown) =>
-    isLevels(value) ? fromLevels(value) : value,
-  );
+  return withArrays(JSON.parse(await new Response(stream).text()));
 }
+
+/** The record with its arrays, in place. Numbers, of which there are most, are not looked at one by one. */
+function withArrays(value: unknown): unknown {
+  if (typeof value !== "object" || value === null) return value;
+  if (isLevels(value)) return fromLevels(value);
+  if (Array.isArray(value) && typeof value[0] === "number") return value;
+  const record = value as Record<string, unknown>;
+  for (const key of Object.keys(record)) record[key] = withArrays(record[key]);
+  return value;
+}
+
+/** What a letter stands for, by its code. */
+const DIGITS = Uint8Array.from({ length: 128 }, (_, code) =>
+  Math.max(0, LETTERS.indexOf(String.fromCharCode(code))),
+);
 
 function fromLevels({ levels, text, low, high }: Levels): Uint8ClampedArray | Float32Array {
   const step = (high - low) / (LETTERS.length - 1);
-  const valueOf = (letter: string): number => low + LETTERS.indexOf(letter) * step;
-  return levels === "bytes"
-    ? Uint8ClampedArray.from(text, valueOf)
-    : Float32Array.from(text, valueOf);
+  const values =
+    levels === "bytes" ? new Uint8ClampedArray(text.length) : new Float32Array(text.length);
+  for (let i = 0; i < text.length; i++) {
+    values[i] = low + (DIGITS[text.charCodeAt(i)] as number) * step;
+  }
+  return values;
 }
 
 function isLevels(value: unknown): value is Levels {

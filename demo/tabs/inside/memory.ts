@@ -1,6 +1,6 @@
 /** The memory plan of a network: buffers from top to bottom, steps from left to right, a box per value. */
 import type { NetworkPlan, PlannedValue } from "rcod-webgpu";
-import { dataTable } from "../../ui/data-table.ts";
+import { foldedTable } from "../../ui/data-table.ts";
 import { h, select } from "../../ui/dom.ts";
 import { bytes } from "../../ui/format.ts";
 import type { Drawing } from "../../ui/plot.ts";
@@ -38,7 +38,7 @@ export function memoryPlan(networks: readonly NetworkPlan[]): HTMLElement {
       `No plan could do with less than ${bytes(peakLiveBytes)}: that much is needed at once, at step ${peakStep(network) + 1} of ${steps.length} (the line).`;
     plot.show((width) => drawing(network, width));
     table.replaceChildren(
-      dataTable({
+      foldedTable("The plan as a table", {
         caption: "Values and their buffers",
         columns: [
           { label: "value", text: ({ label }) => label },
@@ -66,7 +66,7 @@ export function memoryPlan(networks: readonly NetworkPlan[]): HTMLElement {
     h("div", { class: "button-row" }, choice),
     plot.element,
     summary,
-    h("details", { class: "file-section" }, h("summary", {}, "The plan as a table"), table),
+    table,
   );
 }
 

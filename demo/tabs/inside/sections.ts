@@ -1,5 +1,6 @@
 /** The sections of the Inside tab, from a record to what is seen. */
 import type { NetworkStage } from "rcod-webgpu";
+import { takeTurns } from "../../next-frame.ts";
 import type { ContentsEntry } from "../../ui/contents.ts";
 import { field, h } from "../../ui/dom.ts";
 import { attentionView } from "./attention.ts";
@@ -22,6 +23,7 @@ export class InsideSections {
   readonly #memory = h("div", {});
   readonly #module = h("select", { class: "select" });
   readonly #layer = h("select", { class: "select" });
+  #shown: InsideRecord | null = null;
   /** Only a run here can give another module or layer. */
   readonly #choices: readonly HTMLElement[];
 
@@ -63,7 +65,27 @@ export class InsideSections {
     return this.#layer.value;
   }
 
-  show(record: InsideRecord, isExample: boolean): void {
+  /** One section after the other, so that the page answers meanwhile; a later record ends that. */
+  async show(record: InsideRecord, isExample: boolean): Promise<void> {
+    this.#shown = record;
+    for (const choice of this.#choices) choice.hidden = isExample;
+    const parts = [
+      () => this.#showTime(record),
+      () => this.#values.replaceChildren(latentsSection(record)),
+      () => this.#metric.replaceChildren(metricSection(record.choice)),
+      () => fillModules(this.#module, record),
+      () => fillLayers(this.#layer, record),
+      () => this.showCaptures(record),
+      () => this.#memory.replaceChildren(memoryPlan(record.networks)),
+    ];
+    for (const part of parts) {
+      if (this.#shown !== record) return;
+      part();
+      await takeTurns();
+    }
+  }
+
+  #showTime(record: InsideRecord): void {
     this.#time.replaceChildren(
       record.passes?.some(({ durationMs }) => durationMs > 0)
         ? timeline(record.passes)
@@ -73,13 +95,6 @@ export class InsideSections {
             "This browser gives no usable timestamps of the GPU (timestamp-query), so there are no times of steps.",
           ),
     );
-    this.#memory.replaceChildren(memoryPlan(record.networks));
-    this.#values.replaceChildren(latentsSection(record));
-    this.#metric.replaceChildren(metricSection(record.choice));
-    fillModules(this.#module, record);
-    fillLayers(this.#layer, record);
-    for (const choice of this.#choices) choice.hidden = isExample;
-    this.showCaptures(record);
   }
 
   /** The modules and the attention layer of a record, the other sections stay. */

@@ -1,6 +1,6 @@
 /** The passes of an upscale over time: a lane for each class of kernel, stages as bands. */
 import type { NetworkStage, PassTime } from "rcod-webgpu";
-import { dataTable } from "../../ui/data-table.ts";
+import { dataTable, foldedTable } from "../../ui/data-table.ts";
 import type { Column } from "../../ui/data-table.ts";
 import { button, disable, h, select } from "../../ui/dom.ts";
 import { milliseconds, percent } from "../../ui/format-rate.ts";
@@ -81,12 +81,11 @@ export function timeline(measured: readonly PassTime[]): HTMLElement {
       columns: CLASS_COLUMNS,
       rows: classTotals(passes),
     }),
-    h(
-      "details",
-      { class: "file-section" },
-      h("summary", {}, `All ${passes.length} passes as a table`),
-      dataTable({ caption: "All passes, in order", columns: passColumns(total), rows: passes }),
-    ),
+    foldedTable(`All ${passes.length} passes as a table`, {
+      caption: "All passes, in order",
+      columns: passColumns(total),
+      rows: passes,
+    }),
   );
 }
 

@@ -1,4 +1,4 @@
-/** Frames of the worker. */
+/** Frames of page or worker. */
 
 /** Resolves when the next frame is to be drawn. Hidden pages have none. */
 export function nextFrame(): Promise<void> {
