@@ -3,20 +3,26 @@ import type { Browser } from "puppeteer-core";
 import { afterAll, afterEach, beforeAll, expect } from "vitest";
 import type { Recording } from "./main-thread.ts";
 import { MOST_MS, longTasks, recordTasks } from "./main-thread.ts";
+import type { ProcessorPace } from "./processor-pace.ts";
+import { watchProcessor } from "./processor-pace.ts";
 
 /** Has the file fail where a page of the browser had a long task. To be called below what closes the browser: vitest ends last things first. */
 export function expectNoLongTasks(browser: Browser | null): void {
   if (browser === null) return;
   const ends: { readonly test: string; readonly ts: number }[] = [];
   let recording: Recording;
+  let pace: ProcessorPace;
   beforeAll(async () => {
+    pace = watchProcessor();
     recording = await recordTasks(browser);
   });
   afterEach(({ task }) => {
     ends.push({ test: task.name, ts: Number(process.hrtime.bigint() / 1000n) });
   });
   afterAll(async () => {
-    const found = longTasks(await recording.stop()).map(({ ts, text }) => {
+    const events = await recording.stop();
+    pace.stop();
+    const found = longTasks(events, pace.slownessAt).map(({ ts, text }) => {
       const test = ends.find((end) => ts < end.ts)?.test ?? "after all tests";
       return `${text} (${test})`;
     });

@@ -31,10 +31,12 @@ const event = (
 
 const mark = (name: string, ts: number): TraceEvent => event(name, [ts, 0], { ph: "I", args: {} });
 
-const found = (...events: readonly TraceEvent[]): readonly string[] =>
-  longTasks([thread(PAGE, "CrRendererMain"), thread(WORKER, "DedicatedWorker"), ...events]).map(
-    ({ text }) => text,
-  );
+const foundAt = (slowness: number, ...events: readonly TraceEvent[]): readonly string[] =>
+  longTasks(
+    [thread(PAGE, "CrRendererMain"), thread(WORKER, "DedicatedWorker"), ...events],
+    () => slowness,
+  ).map(({ text }) => text);
+const found = (...events: readonly TraceEvent[]): readonly string[] => foundAt(1, ...events);
 
 it("finds what took the processor long, and names what it did", () => {
   const data = { functionName: "draw", url: "https://x/assets/index.js" };
@@ -62,4 +64,11 @@ it("leaves out waiting for the processor, other threads and the test's own work"
       event("RunTask", [620, 90]),
     ),
   ).toEqual(["90 ms: "]);
+});
+
+it("allows for a processor that other work slows down, and for its collection of garbage", () => {
+  const task = event("RunTask", [0, 90]);
+  expect(foundAt(2, task)).toEqual([]);
+  expect(foundAt(1.5, task)).toEqual(["90 ms on a processor 1.5 times as slow: "]);
+  expect(found(task, event("MajorGC", [10, 50]))).toEqual([]);
 });

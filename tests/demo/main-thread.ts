@@ -102,18 +102,32 @@ function tasksOf(events: readonly TraceEvent[]): readonly TraceEvent[] {
 const threadOf = ({ pid, tid }: TraceEvent): string => `${pid} ${tid}`;
 const msOf = ({ tdur, dur = 0 }: TraceEvent): number => (tdur ?? dur) / 1000;
 
-/** Tasks of the pages, not of the test, that took too long, and what they did. */
+/** Without the large rounds of the garbage collector, which come when they like, mostly over what the test itself has left. */
+const ownMsOf = (task: TraceEvent, parts: readonly TraceEvent[]): number =>
+  parts
+    .filter(({ name }) => name === "MajorGC")
+    .reduce((ms, collection) => ms - msOf(collection), msOf(task));
+
+/**
+ * Tasks of the pages, not of the test, that took too long, and what they did. `slownessAt` says how many times as long as at rest
+ * the processor takes for its work at a time.
+ */
 export function longTasks(
   events: readonly TraceEvent[],
-  mostMs = MOST_MS,
+  slownessAt: (ts: number) => number = () => 1,
 ): readonly { readonly ts: number; readonly text: string }[] {
   return tasksOf(events)
-    .filter((task) => msOf(task) > mostMs)
-    .map((task) => ({ task, parts: events.filter((event) => isWithin(event, task)) }))
+    .filter((task) => msOf(task) > MOST_MS)
+    .map((task) => {
+      const parts = events.filter((event) => isWithin(event, task));
+      return { task, parts, ms: ownMsOf(task, parts), slowness: slownessAt(task.ts) };
+    })
+    .filter(({ ms, slowness }) => ms > MOST_MS * slowness)
     .filter(({ task, parts }) => !parts.some(isOfInspector) && !isMarked(task, events))
-    .map(({ task, parts }) => {
+    .map(({ task, parts, ms, slowness }) => {
       const named = parts.filter((part) => msOf(part) >= PART_MS).map(nameOf);
-      return { ts: task.ts, text: `${Math.round(msOf(task))} ms: ${named.join(", ")}` };
+      const pace = slowness > 1 ? ` on a processor ${slowness.toFixed(1)} times as slow` : "";
+      return { ts: task.ts, text: `${Math.round(ms)} ms${pace}: ${named.join(", ")}` };
     });
 }
 

@@ -93,7 +93,6 @@ describe.skipIf(browser === null)("the start", () => {
     expect(bytes, sent.map(({ path, bytes: size }) => `${path} ${size}`).join("\n")).toBeLessThan(
       MAX_PAGE_BYTES,
     );
-    process.stdout.write(`first visit: ${bytes} bytes\n`);
   });
 
   it("moves the line by pointer, anywhere in the picture and to its edges", async () => {
