@@ -91,7 +91,7 @@ export function createMaskSection(app: App, painter: MaskPainter): HTMLElement {
       for (const [key, { picture }] of left) if (!ids.includes(picture)) left.delete(key);
     }
     if (!image) return;
-    const key = `${image.id} ${cutKey(image.cut)}`;
+    const key = `${image.id} ${cutKey(image.cut)} ${image.width}×${image.height}`;
     if (key === place.key) return; // the same part, opened again
     const { picture } = place;
     if (weights) left.set(place.key, { picture, weights, realism, isOn: painter.isOn });

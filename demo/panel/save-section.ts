@@ -75,9 +75,9 @@ export function createSaveSection(app: App, compare: Store<CompareState>): SaveS
       throw new Error("This browser cannot copy pictures. Save it instead");
     }
     // A promise in the item: Safari allows the clipboard only within the click.
-    const item = new ClipboardItem({
-      "image/png": kept().then((result) => encode(result, "image/png")),
-    });
+    const png = kept().then((result) => encode(result, "image/png"));
+    png.catch(() => undefined); // the clipboard may be refused before that
+    const item = new ClipboardItem({ "image/png": png });
     await navigator.clipboard.write([item]).catch(() => {
       throw new Error("The browser did not let the page copy. Save the picture instead");
     });
