@@ -329,7 +329,7 @@ describe.skipIf(browser === null)("the stage", () => {
     expect(await page.$eval("#paint", (node) => (node as HTMLInputElement).checked)).toBe(true);
     expect((await modes(page)).marked).toBe("Split"); // it is looked at, not painted on
     const { results, isBusy } = await stateOf(page);
-    expect([isBusy, results.map(({ id }) => id)]).toEqual([false, [painted.id, id]]);
+    expect([isBusy, ...results.map((result) => result.id)]).toEqual([false, painted.id, id]);
   });
 
   it("zooms in where it is double-clicked, and out again", async () => {
