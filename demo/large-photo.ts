@@ -62,13 +62,13 @@ async function visit(page: Page, photo: string, folder: string, scale: number): 
   };
   await drop(page, photo);
   await page.waitForFunction(() => {
-    const { image, activity, estimate } = rcodDemo!.store.get();
+    const { image, activity, estimate } = rcodDemo?.store.get() ?? {};
     return image && !activity && estimate;
   }, PATIENCE);
   tell(`open; ${await page.$eval("#upscale", ({ textContent }) => textContent)}`);
   await page.click("#upscale");
   await page.waitForFunction(() => {
-    const { problem, activity, results } = rcodDemo!.store.get();
+    const { problem, activity, results = [] } = rcodDemo?.store.get() ?? {};
     if (problem) throw new Error(`${problem.title}: ${problem.raw}`);
     return !activity && results.length > 0;
   }, PATIENCE);

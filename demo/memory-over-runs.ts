@@ -74,7 +74,7 @@ export async function memoryOverRuns(
     );
     await page.waitForFunction(
       (before) => {
-        const { activity, problem, pictures } = rcodDemo!.store.get();
+        const { activity, problem, pictures = [] } = rcodDemo?.store.get() ?? {};
         if (problem) throw new Error(problem.detail);
         const result = pictures.flatMap((picture) => picture.results).at(-1);
         return !activity && (result?.info.id ?? 0) > before && result?.isKept !== null;
@@ -94,7 +94,9 @@ async function sampleMemory(page: Page): Promise<MemorySample> {
   if (!worker) throw new Error("the page has no worker");
   const session = await page.createCDPSession();
   try {
-    const { engine, pictures } = await page.evaluate(() => rcodDemo!.call("deviceMemory", null));
+    const device = await page.evaluate(() => rcodDemo?.call("deviceMemory", null));
+    if (!device) throw new Error("open the page with ?debug");
+    const { engine, pictures } = device;
     const [pageHeap, workerHeap] = [await heapBytes(session), await heapBytes(worker.client)];
     return { pageHeap, workerHeap, engine, pictures };
   } finally {

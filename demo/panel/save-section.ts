@@ -149,7 +149,8 @@ export function createSaveSection(app: App, compare: Store<CompareState>): SaveS
 }
 
 /** What the preview is one of. Rejects where its run is ended, or another picture opened meanwhile. */
-async function exactResult({ store, upscale }: App): Promise<ResultInfo> {
+async function exactResult(app: App): Promise<ResultInfo> {
+  const { store } = app;
   const { image } = store.get();
   const made = (): ResultInfo | undefined => {
     const state = store.get();
@@ -160,7 +161,7 @@ async function exactResult({ store, upscale }: App): Promise<ResultInfo> {
   const isThere = new Promise<void>((resolve) => {
     stop = store.subscribe(() => made() && resolve());
   });
-  await Promise.race([isThere, upscale()]);
+  await Promise.race([isThere, app.upscale()]);
   stop();
   const exact = made();
   if (!exact) throw new DOMException("its run was ended", "AbortError");

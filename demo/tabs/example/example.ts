@@ -40,11 +40,12 @@ export function introduce<T>(
     if (device !== before.device || image !== before.image) update();
   });
   update();
-  void loadExample<T>(tab).then((loaded) => {
-    example = loaded;
+  const begin = async (): Promise<void> => {
+    example = await loadExample<T>(tab);
     update();
-    if (loaded) show(loaded);
-  });
+    if (example) show(example);
+  };
+  void begin();
   return { cost, update };
 }
 
