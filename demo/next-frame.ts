@@ -12,4 +12,6 @@ export function nextFrame(): Promise<void> {
 /** Resolves when what waits to be done or drawn had its turn, also on hidden pages. */
 export async function takeTurns(): Promise<void> {
   await Promise.race([nextFrame(), new Promise((done) => setTimeout(done, 50))]);
+  // A frame is asked for before it is drawn: what follows is a task of its own.
+  await new Promise((done) => setTimeout(done));
 }
