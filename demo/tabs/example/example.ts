@@ -1,5 +1,6 @@
 /** Recorded runs: a report is full at first sight, and says what a run here takes. */
 import type { App } from "../../app.ts";
+import { takeTurns } from "../../next-frame.ts";
 import type { DeviceInfo } from "../../protocol.ts";
 import { h } from "../../ui/dom.ts";
 import { timeLeft } from "../../ui/format.ts";
@@ -43,6 +44,7 @@ export function introduce<T>(
   const begin = async (): Promise<void> => {
     example = await loadExample<T>(tab);
     update();
+    await takeTurns(); // unpacking and showing are a task each
     if (example) show(example);
   };
   void begin();

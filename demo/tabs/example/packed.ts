@@ -2,6 +2,7 @@
  * Records as short text: JSON, deflated, in base64. Pictures and floats keep 64 levels, a letter each: for looking at, not
  * for computing.
  */
+import { takeTurns } from "../../next-frame.ts";
 
 /** The letters of base64, by their values. */
 export const LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -47,7 +48,11 @@ export async function unpack(text: string): Promise<unknown> {
   const bytes = new Uint8Array(binary.length);
   for (let i = 0; i < bytes.length; i++) bytes[i] = binary.charCodeAt(i);
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate-raw"));
-  return withArrays(JSON.parse(await new Response(stream).text()));
+  const json = await new Response(stream).text();
+  await takeTurns();
+  const record: unknown = JSON.parse(json);
+  await takeTurns();
+  return withArrays(record);
 }
 
 /** The record with its arrays, in place. Numbers, of which there are most, are not looked at one by one. */
