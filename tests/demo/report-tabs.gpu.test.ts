@@ -7,7 +7,6 @@ import type { ElementHandle, Page } from "puppeteer-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { useBrowser } from "../browser/support.ts";
 import { findings } from "./axe.ts";
-import { expectNoLongTasks } from "./long-tasks.ts";
 import { builtDemo } from "./support.ts";
 
 const GOLDEN = fileURLToPath(
@@ -18,7 +17,6 @@ const GOLDEN = fileURLToPath(
 const PATIENCE_MS = 400_000;
 
 const browser = await useBrowser();
-expectNoLongTasks(browser?.browser ?? null);
 
 describe.skipIf(browser === null)("the demo page", () => {
   let folder = "";

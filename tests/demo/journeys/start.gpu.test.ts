@@ -48,7 +48,7 @@ afterAll(async () => {
   await browser?.close();
   await server?.close();
 });
-expectNoLongTasks(browser);
+expectNoLongTasks(browser, { except: ["has room for fingers on every tab"] });
 
 /** Percent of the frame that is left of the line, and of which the after picture leaves the before one visible. */
 const lineAt = (page: Page): Promise<readonly [line: number, clip: number]> =>
