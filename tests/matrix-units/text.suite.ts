@@ -32,6 +32,7 @@ const CONVOLUTION: Conv2dProblem = {
   shortcutChannels: [],
   inputNorm: "affine-silu",
   mergedNorm: null,
+  weightStorage: "float",
   epilogue: { ...PLAIN_EPILOGUE, statistics: "channels" },
 };
 const LAYER: LinearProblem = {
@@ -42,6 +43,7 @@ const LAYER: LinearProblem = {
   rowsPerImage: 256,
   inputNorm: "none",
   mergedNorm: null,
+  weightStorage: "float",
   layerNorm: { eps: 1e-5 },
   epilogue: { ...PLAIN_EPILOGUE, statistics: "rows" },
 };

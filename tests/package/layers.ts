@@ -40,6 +40,7 @@ const KERNELS = [
   "src/kernels",
   "src/kernels (contract)",
   "src/kernels/contraction",
+  "src/kernels/quantized",
   "src/kernels/attention",
   "src/kernels/norm",
   "src/kernels/image",
@@ -120,8 +121,15 @@ export const ROOMS: readonly Room[] = [
   },
   {
     name: "src/kernels/contraction",
-    imports: ["src/kernels/norm", "src/kernels/pointwise", "src/kernels (contract)", GPU_DATA],
+    imports: [
+      "src/kernels/quantized",
+      "src/kernels/norm",
+      "src/kernels/pointwise",
+      "src/kernels (contract)",
+      GPU_DATA,
+    ],
   },
+  { name: "src/kernels/quantized", imports: ["src/kernels (contract)", GPU_DATA] },
   {
     name: "src/kernels/attention",
     imports: ["src/kernels/pointwise", "src/kernels (contract)", GPU_DATA],

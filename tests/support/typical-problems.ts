@@ -49,6 +49,7 @@ const CONVOLUTION: kernels.Conv2dProblem = {
   shortcutChannels: [],
   inputNorm: "none",
   mergedNorm: null,
+  weightStorage: "float",
   epilogue: PLAIN_EPILOGUE,
 };
 
@@ -60,6 +61,7 @@ const LAYER: kernels.LinearProblem = {
   rowsPerImage: 4096,
   inputNorm: "none",
   mergedNorm: null,
+  weightStorage: "float",
   layerNorm: null,
   epilogue: PLAIN_EPILOGUE,
 };

@@ -8,6 +8,7 @@
 import type { DType } from "../../gpu/dtype.ts";
 import type { Kernel } from "../../kernels/kernel.ts";
 import type { Activation } from "../../kernels/pointwise/activation.ts";
+import type { IntegerStorage } from "../../kernels/quantized/storage.ts";
 
 /** A handle on a tensor. Equal `id` means equal storage. */
 export interface Value {
@@ -51,6 +52,8 @@ export interface Weight {
   readonly shape: readonly number[];
   /** How it lies on the device. */
   readonly layout: WeightLayout;
+  /** A matrix of integers, in the checkpoint and on the device; its members are too. Absent: floats. */
+  readonly storage?: IntegerStorage;
   /** The checkpoint's tensors of which it is made, in plain layouts. Absent: it is one itself. */
   readonly members?: readonly Weight[];
 }

@@ -34,6 +34,7 @@ export function conv2dProblem(node: Node, op: ConvOp, dtype: DType): Conv2dProbl
     shortcutChannels: (inputs.shortcut ?? []).map(channelsOf),
     inputNorm: inputNormOf(node, op),
     mergedNorm: null,
+    weightStorage: op.weight.storage ?? "float",
     epilogue: epilogueOf(node, op, false),
   };
 }
@@ -52,6 +53,7 @@ export function linearProblem(node: Node, op: ConvOp | LinearOp, dtype: DType): 
     inputNorm: inputNormOf(node, op),
     mergedNorm: null,
     layerNorm: null,
+    weightStorage: op.weight.storage ?? "float",
     epilogue: epilogueOf(node, op, isGeglu),
   };
 }

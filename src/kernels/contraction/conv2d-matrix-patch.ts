@@ -11,6 +11,7 @@
 import type { MatrixArray, MatrixUnits } from "../../gpu/subgroup-matrix.ts";
 import { MATRIX_WORKGROUP, subgroupSizeAttribute } from "../../gpu/subgroup-matrix.ts";
 import { constantsWgsl } from "../../gpu/wgsl.ts";
+import type { WeightStorage } from "../quantized/storage.ts";
 import { PATCH_PLACE } from "./conv2d-patch.ts";
 import { MATRIX_K_QUADS, leftArray, matrixTile, matrixTileByteLength } from "./gemm-matrix.ts";
 import { TILE_COLUMNS } from "./gemm-tiled.ts";
@@ -34,11 +35,12 @@ export function matrixPatchWgsl(
   kernelSize: Size,
   tile: Size,
   has: { shortcut: boolean; statistics: boolean; isMerging: boolean; normalises: boolean },
+  storage: WeightStorage,
 ): string {
   const [kernelHeight, kernelWidth] = kernelSize;
   const [height, width] = tile; // a line has as many pixels as sums change hands at a time, `SUM_ROWS`
   const { M } = units;
-  const sums = matrixTile(units, height * width, patchArray(kernelSize, tile));
+  const sums = matrixTile(units, height * width, patchArray(kernelSize, tile), storage);
   const patchWidth = width + kernelWidth - 1;
   /** Products of a tap. A subgroup has whole lines; row i · M of them is a pixel of the patch. */
   const products = (shift: string): string =>
@@ -98,7 +100,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
     var first_row = phase * (KERNEL_HEIGHT * KERNEL_WIDTH) * quads_in;
     for (var ky = 0u; ky < KERNEL_HEIGHT; ky++) {
       for (var kx = 0u; kx < KERNEL_WIDTH; kx++) {
-        ${sums.stageWeights}
+        ${sums.stageWeights("ky * KERNEL_WIDTH + kx")}
         first_row += quads_in;
         workgroupBarrier();
         ${products("ky * PATCH_WIDTH + kx")}
@@ -106,7 +108,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
       }
     }
   }
-  ${has.shortcut ? shortcutWgsl(sums.stageWeights, products("0u")) : ""}
+  ${has.shortcut ? shortcutWgsl(sums.stageWeights("params.taps"), products("0u")) : ""}
   let column = local % COLUMN_QUADS;
   let nq = nq0 + column;
   let first_pixel = (image * params.grid_height + top) * params.grid_width + left;

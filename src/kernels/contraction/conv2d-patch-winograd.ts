@@ -17,6 +17,8 @@
  * The pixels of the next four channels are loaded beside the products of these. A shortcut is a window with one tap, in its middle.
  */
 import { constantsWgsl } from "../../gpu/wgsl.ts";
+import { weightQuad } from "../quantized/integer-loads.ts";
+import type { WeightStorage } from "../quantized/storage.ts";
 import { unroll } from "../unroll.ts";
 import {
   PATCH_CONSTANTS,
@@ -68,6 +70,7 @@ export function patchWinogradConv2dWgsl(
   shortcut: boolean,
   hasStatistics: boolean,
   isMerging: boolean,
+  storage: WeightStorage,
 ): string {
   const store = (row: number, q: number): string =>
     `taps[my_tile / 2u][my_tile % 2u][my_position][my_quad + ${q}u * LANES_ACROSS] = acc${row}_${q};`;
@@ -75,7 +78,7 @@ export function patchWinogradConv2dWgsl(
 ${constantsWgsl(CONSTANTS)}
 alias Inputs = f32;
 alias Weights = vec4<f32>;
-${POINTS_WGSL}${MEMORY}${STAGING}${shortcut ? SHORTCUT_STAGING : ""}${patchMainWgsl(isMerging)}
+${POINTS_WGSL}${MEMORY}${stagingWgsl(storage)}${shortcut ? shortcutStagingWgsl(storage) : ""}${patchMainWgsl(isMerging)}
   let my_tile = (local / LANES_ACROSS) % TILES;
   let my_position = local / (LANES_ACROSS * TILES);
   ${sumWgsl("x", "quads_in", [0, 1, 2])}
@@ -118,8 +121,14 @@ fn exchanged_sum(x: u32, column: u32) -> vec4<f32> {
 }
 `;
 
+/** Quad `at` of a tap, of column quad `q` of the tile; expressions. */
+const tapWgsl = (storage: WeightStorage, at: string, tap: string): string =>
+  storage === "float"
+    ? weightQuad(storage, at)
+    : `integers(${at}) * weight_scale(${tap}, k, min(place.w + q, params.column_quads - 1u))`;
+
 /** What each invocation stages: quad `k` of a pixel; of channel `first` of the quad or the next a row of a tile, or of a weight's taps. */
-const STAGING = /* wgsl */ `
+const stagingWgsl = (storage: WeightStorage): string => /* wgsl */ `
 fn stage_x_pixels(i: u32, k: u32) {
   let column = i % PATCH_WIDTH;
   let row = i / PATCH_WIDTH;
@@ -158,12 +167,12 @@ fn stage_x_taps(i: u32, k: u32, first: u32, w_tap: u32) {
   let c = (i / COLUMN_QUADS) % CHANNELS;
   let ky = i / (COLUMN_QUADS * CHANNELS);
   let at = ky * WINDOW * w_tap + weight_at(first + c, q, k);
-  set_taps(c, ky, q, unpack(weight[at]), unpack(weight[at + w_tap]), unpack(weight[at + 2u * w_tap]));
+  set_taps(c, ky, q, ${tapWgsl(storage, "at", "ky * WINDOW")}, ${tapWgsl(storage, "at + w_tap", "ky * WINDOW + 1u")}, ${tapWgsl(storage, "at + 2u * w_tap", "ky * WINDOW + 2u")});
 }
 `;
 
 /** The shortcut, as a window with one tap in its middle, which lies behind those of x. */
-const SHORTCUT_STAGING = /* wgsl */ `
+const shortcutStagingWgsl = (storage: WeightStorage): string => /* wgsl */ `
 fn stage_shortcut_pixels(i: u32, k: u32) {
   let column = i % PATCH_WIDTH;
   let row = i / PATCH_WIDTH;
@@ -180,7 +189,7 @@ fn stage_shortcut_pixels(i: u32, k: u32) {
 fn stage_shortcut_taps(i: u32, k: u32, first: u32, w_tap: u32) {
   let q = i % COLUMN_QUADS;
   let c = i / COLUMN_QUADS;
-  let g = unpack(weight[params.taps * w_tap + weight_at(first + c, q, k)]);
+  let g = ${tapWgsl(storage, "params.taps * w_tap + weight_at(first + c, q, k)", "params.taps")};
   set_taps(c, 1u, q, vec4<f32>(0.0), g, vec4<f32>(0.0));
 }
 `;

@@ -14,6 +14,8 @@
  * Stride 1 only: at stride 2 the patch would take four times the memory. A shortcut is one more tap over pixels of its own.
  */
 import { constantsWgsl } from "../../gpu/wgsl.ts";
+import { scaleOf, weightQuad } from "../quantized/integer-loads.ts";
+import type { WeightStorage } from "../quantized/storage.ts";
 import { unroll } from "../unroll.ts";
 import { accumulatorsWgsl } from "./gemm-register.ts";
 import { COLUMN_ENTRIES } from "./tile-statistics-wgsl.ts";
@@ -77,6 +79,7 @@ export function patchConv2dWgsl(
   shortcut: boolean,
   hasStatistics: boolean,
   isMerging: boolean,
+  storage: WeightStorage,
 ): string {
   const [kernelHeight, kernelWidth] = kernelSize;
   const { width, rowQuads } = patchSize(kernelSize);
@@ -116,7 +119,7 @@ fn staged_weight(local: u32, nq0: u32, k0: u32, quads: u32) -> u32 {
   return (k * params.column_quads + nq) * 4u + (local / COLUMN_QUADS) % 4u;
 }
 
-${patchMainWgsl(isMerging)}
+${storage === "float" ? "" : STAGED_COLUMN}${patchMainWgsl(isMerging)}
   let my_x = local / LANES_ACROSS;
   for (var k0 = 0u; k0 < quads_in; k0 += K_QUADS) {
     let tile_at = place;
@@ -135,14 +138,14 @@ ${patchMainWgsl(isMerging)}
     }
     var w_at = phase * (KERNEL_HEIGHT * KERNEL_WIDTH) * w_tap + staged_weight(local, tile_at.w, k0, quads_in);
     for (var kx = 0u; kx < KERNEL_WIDTH; kx++) {
-      ${unroll(kernelHeight, (ky) => `memory[WEIGHTS_AT + ${ky}u * INVOCATIONS + local] = unpack(weight[w_at + ${ky}u * (KERNEL_WIDTH * w_tap)]);`)}
+      ${unroll(kernelHeight, (ky) => stagedWgsl(storage, ky))}
       w_at += w_tap;
       workgroupBarrier();
       ${columnProductsWgsl(kernelHeight, rowQuads, "my_x + kx")}
       workgroupBarrier();
     }
   }
-  ${shortcut ? SHORTCUT : ""}
+  ${shortcut ? shortcutWgsl(storage) : ""}
   ${patchFinishWgsl(hasStatistics, FINISHED_ROWS, store)}
 }
 `;
@@ -213,8 +216,23 @@ export function rowProductsWgsl(
         ${unroll(taps.length, (i) => unroll(2, (q) => products(taps[i] ?? 0, q)))}`;
 }
 
+/** The column quad of the weight that an invocation stages. */
+const STAGED_COLUMN = /* wgsl */ `fn staged_column(local: u32, nq0: u32) -> u32 {
+  return min(nq0 + local % COLUMN_QUADS, params.column_quads - 1u);
+}
+`;
+
+/** Stages a weight of the column of taps `kx`. A K step of integers has one scale. */
+function stagedWgsl(storage: WeightStorage, ky: number): string {
+  const stage = `memory[WEIGHTS_AT + ${ky}u * INVOCATIONS + local] = ${weightQuad(storage, `w_at + ${ky}u * (KERNEL_WIDTH * w_tap)`)};`;
+  if (storage === "float") return stage;
+  return `{ ${scaleOf(storage, `${ky}u * KERNEL_WIDTH + kx`, "k0", "staged_column(local, tile_at.w)")}${stage} }`;
+}
+
 /** The shortcut's K loop, with its rows of the weight behind those of all taps. */
-const SHORTCUT = /* wgsl */ `for (var k0 = 0u; k0 < shortcut_quads(); k0 += K_QUADS) {
+const shortcutWgsl = (
+  storage: WeightStorage,
+): string => /* wgsl */ `for (var k0 = 0u; k0 < shortcut_quads(); k0 += K_QUADS) {
     let tile_at = place;
     for (var i = local; i < K_QUADS * TILE_WIDTH * TILE_HEIGHT; i += INVOCATIONS) {
       let k = k0 + i % K_QUADS;
@@ -228,7 +246,7 @@ const SHORTCUT = /* wgsl */ `for (var k0 = 0u; k0 < shortcut_quads(); k0 += K_QU
       }
       ${STORE_PIXEL}
     }
-    memory[WEIGHTS_AT + local] = unpack(weight[params.taps * w_tap + staged_weight(local, tile_at.w, k0, shortcut_quads())]);
+    ${scaleOf(storage, "params.taps", "k0", "staged_column(local, tile_at.w)")}memory[WEIGHTS_AT + local] = ${weightQuad(storage, "params.taps * w_tap + staged_weight(local, tile_at.w, k0, shortcut_quads())")};
     workgroupBarrier();
     ${columnProductsWgsl(1, TILE_HEIGHT / 4, "my_x")}
     workgroupBarrier();

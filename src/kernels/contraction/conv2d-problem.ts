@@ -1,11 +1,15 @@
 /** The problem of `conv2d.ts`: its fields, the sizes that follow from them, its operands, and its check. */
 import type { DType } from "../../gpu/dtype.ts";
-import { ShapeError, isShape } from "../../gpu/shape.ts";
+import { ShapeError, isShape, quadCount } from "../../gpu/shape.ts";
+import type { WeightShape } from "../quantized/integer-loads.ts";
+import { integerByteLength } from "../quantized/integer-loads.ts";
+import type { WeightStorage } from "../quantized/storage.ts";
 import type { Epilogue } from "./epilogue.ts";
 import { checkEpilogue, contractionOperands } from "./epilogue.ts";
 import type { InputNorm } from "./loads.ts";
 import { checkLoads } from "./loads.ts";
 import type { MergedNorm } from "./merged-norm.ts";
+import { packedWeightByteLength } from "./pack-weight.ts";
 import type { TiledRows } from "./tile-statistics.ts";
 
 /** Operands `x0` (and `x1`), `weight`, `bias`, `y`, and those of epilogue, shortcut and norm. */
@@ -36,6 +40,8 @@ export interface Conv2dProblem {
   readonly inputNorm: InputNorm;
   /** Where that is a GroupNorm whose statistics are merged on load, in variants `tiled`, `matrix` and `patch…`. */
   readonly mergedNorm: MergedNorm | null;
+  /** How the weight is stored. Integers exclude `upsample`. */
+  readonly weightStorage: WeightStorage;
   /** What happens to each sum before it is stored. */
   readonly epilogue: Epilogue;
 }
@@ -85,6 +91,11 @@ export function checkConv2d(p: Conv2dProblem): void {
     throw new ShapeError(`conv2d: padding must be integers ≥ 0, got [${p.padding.join(", ")}]`);
   }
   checkLoads("conv2d", p, p.batch);
+  if (p.upsample && p.weightStorage !== "float") {
+    throw new ShapeError(
+      `conv2d: a weight that is folded with upsampling must be floats, got ${p.weightStorage}. Double the map before`,
+    );
+  }
   if (
     p.upsample &&
     (p.stride !== 1 || p.kernelSize.some((k) => k !== 3) || p.padding.some((k) => k !== 1))
@@ -107,6 +118,27 @@ export function checkConv2d(p: Conv2dProblem): void {
         `[${p.inHeight}, ${p.inWidth}] with padding [${p.padding.join(", ")}]`,
     );
   }
+}
+
+/** The weight of a problem without `upsample`. */
+export const conv2dWeight = (p: Conv2dProblem): WeightShape => ({
+  ...p,
+  taps: p.kernelSize[0] * p.kernelSize[1],
+  columnQuads: quadCount(p.outChannels),
+});
+
+/** Bytes of the packed weight. */
+export function conv2dWeightByteLength(p: Conv2dProblem): number {
+  const { dtype, outChannels, weightStorage, upsample } = p;
+  const shape = conv2dWeight(p);
+  if (weightStorage !== "float") return integerByteLength(weightStorage, shape);
+  const bytes = (channels: readonly number[], taps: number, isFolded: boolean): number => {
+    const inChannels = channels.reduce((sum, count) => sum + count, 0);
+    const layout = { dtype, outChannels, inChannels, taps, geglu: false, upsample: isFolded };
+    return packedWeightByteLength(layout);
+  };
+  const shortcut = p.shortcutChannels.length > 0 ? bytes(p.shortcutChannels, 1, false) : 0;
+  return bytes(p.inChannels, shape.taps, upsample) + shortcut;
 }
 
 /** Operands in binding order, and which of them are the epilogue's. */

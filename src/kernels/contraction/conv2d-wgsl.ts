@@ -7,8 +7,10 @@
  * 4. Main: `naiveConv2dWgsl` and `registerConv2dWgsl` here, `tiledGemmWgsl`, `patchConv2dWgsl`.
  */
 import { constantsWgsl } from "../../gpu/wgsl.ts";
+import { scaleOf, weightQuad } from "../quantized/integer-loads.ts";
+import type { WeightStorage } from "../quantized/storage.ts";
 import { unroll } from "../unroll.ts";
-import type { RegisterBlock } from "./gemm-register.ts";
+import type { RegisterBlock, WeightRow } from "./gemm-register.ts";
 import {
   REGISTER_WORKGROUP,
   accumulatorsWgsl,
@@ -81,8 +83,9 @@ fn load_tap(source: Source, tap: u32, k: u32) -> vec4<f32> {
 }
 
 /** Main of `naive`. Needs fragments 1 to 3. */
-export function naiveConv2dWgsl(shortcut: boolean): string {
+export function naiveConv2dWgsl(shortcut: boolean, storage: WeightStorage): string {
   const taps = tapCount(shortcut);
+  const quad = (channel: string): string => weightQuad(storage, `w${channel}`);
   return /* wgsl */ `
 ${constantsWgsl({ INVOCATIONS: REGISTER_WORKGROUP })}
 
@@ -100,8 +103,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
     let source = at_tap(source_row, tap);
     for (var k = 0u; k < tap_quads(tap); k++) {
       let a = load_tap(source, tap, k);
-      let w = (((first_tap + tap) * k_quads() + k) * params.column_quads + nq) * 4u;
-      sum += a.x * unpack(weight[w]) + a.y * unpack(weight[w + 1u]) + a.z * unpack(weight[w + 2u]) + a.w * unpack(weight[w + 3u]);
+      ${scaleOf(storage, "first_tap + tap", "k", "nq")}let w = (((first_tap + tap) * k_quads() + k) * params.column_quads + nq) * 4u;
+      sum += a.x * ${quad("")} + a.y * ${quad(" + 1u")} + a.z * ${quad(" + 2u")} + a.w * ${quad(" + 3u")};
     }
   }
   finish(sum, output_row(row, group.z), nq);
@@ -163,24 +166,24 @@ ${registerMainWgsl(block, `${xBlocks} * params.grid_height * params.batch`)}
 `;
 }
 
-/** Weight block of tap (ky, `kx`) for column quad `q`. */
-const tapBlock =
-  (kx: string) =>
-  (q: number): string =>
-    `((first_tap + ky * KERNEL_WIDTH + ${kx}) * k_quads + k) * params.column_quads + column${q}`;
+/** The weight of tap (ky, `kx`). */
+function tapRow(kx: string): WeightRow {
+  const tap = `(first_tap + ky * KERNEL_WIDTH + ${kx})`;
+  return { row: `(${tap} * k_quads + k)`, tap };
+}
 
 /** All kx of a row of the window, where windows of neighbouring pixels overlap: one segment of the input row serves all. */
 function overlappingTapsWgsl(kernelWidth: number, stride: number, block: RegisterBlock): string {
   const span = (block.rows - 1) * stride + kernelWidth;
   return /* wgsl */ `${unroll(span, (j) => `let a${j} = load_at(line, is_line, ix0 + ${j}, k);`)}
-      ${unroll(kernelWidth, (kx) => registerProductsWgsl(block, tapBlock(`${kx}u`), (r) => r * stride + kx))}`;
+      ${unroll(kernelWidth, (kx) => registerProductsWgsl(block, tapRow(`${kx}u`), (r) => r * stride + kx))}`;
 }
 
 /** The same where windows do not overlap. */
 const apartTapsWgsl = (stride: number, block: RegisterBlock): string => /* wgsl */ `
       for (var kx = 0u; kx < KERNEL_WIDTH; kx++) {
         ${unroll(block.rows, (r) => `let a${r} = load_at(line, is_line, ix0 + ${r * stride} + i32(kx), k);`)}
-        ${registerProductsWgsl(block, tapBlock("kx"))}
+        ${registerProductsWgsl(block, tapRow("kx"))}
       }`;
 
 /** The products of the shortcut, with its rows of the weight behind those of all taps. */
@@ -188,6 +191,6 @@ function shortcutWgsl(block: RegisterBlock): string {
   return /* wgsl */ `let last = params.rows - 1u;
   for (var k = 0u; k < shortcut_quads(); k++) {
     ${unroll(block.rows, (r) => `let a${r} = load_shortcut(min(grid_row0 + ${r}u, last), k);`)}
-    ${registerProductsWgsl(block, (q) => `(params.taps * k_quads + k) * params.column_quads + column${q}`)}
+    ${registerProductsWgsl(block, { row: "(params.taps * k_quads + k)", tap: "params.taps" })}
   }`;
 }

@@ -24,8 +24,9 @@ import type { Operand, Param } from "../../gpu/wgsl.ts";
 import { foldWorkgroups } from "../../gpu/wgsl.ts";
 import type { Dispatch, KernelPlan } from "../kernel.ts";
 import { dispatch, i32, reads, u32, writes } from "../kernel.ts";
+import { integerLoadsWgsl, integerParams, weightOperand } from "../quantized/integer-loads.ts";
 import type { Conv2dProblem } from "./conv2d-problem.ts";
-import { conv2dInterface, conv2dOutputSize } from "./conv2d-problem.ts";
+import { conv2dInterface, conv2dOutputSize, conv2dWeight } from "./conv2d-problem.ts";
 import { epilogueParams, epilogueWgsl } from "./epilogue.ts";
 import { canShare, registerDirectives, registerGemmWgsl, registerGroups } from "./gemm-register.ts";
 import { sourcesWgsl } from "./loads.ts";
@@ -143,6 +144,7 @@ function paramsOf(p: Conv2dProblem, { image, line, lines }: Stripe): Param[] {
     u32("in_lanes1", quadCount(second) * lanes),
     u32("out_quads", outQuads * lanes),
     u32("weight_lanes", inQuads * outQuads * 4 * lanes),
+    ...integerParams(conv2dWeight(p)),
     u32("image", image),
     u32("first_line", line),
     u32("columns", columns),
@@ -184,8 +186,8 @@ function transformDispatch(
 
 function weightsDispatch(p: Conv2dProblem, caps: Caps, label: string): Dispatch {
   const { inQuads, outQuads } = tiling(p);
-  const operands = [reads("weight"), writes("u", "vec4<f32>")];
-  const body = winogradWeightsWgsl(valuesOf(p));
+  const operands = [weightOperand(p.weightStorage), writes("u", "vec4<f32>")];
+  const body = winogradWeightsWgsl(valuesOf(p), p.weightStorage);
   const quads = inQuads * outQuads * 4;
   return transformDispatch(p, caps, `${label} weights`, WEIGHTS, operands, body, quads);
 }
@@ -232,7 +234,12 @@ fn finish(sum: vec4<f32>, row: u32, nq: u32) { m[row * params.column_quads + nq]
 
 function productsDispatch(p: Conv2dProblem, caps: Caps, label: string, stripe: Stripe): Dispatch {
   const { columns, outQuads } = tiling(p);
-  const block = { rows: BLOCK_ROWS, quads: blockQuads(outQuads), shares: canShare(caps) };
+  const block = {
+    rows: BLOCK_ROWS,
+    quads: blockQuads(outQuads),
+    shares: canShare(caps),
+    weightStorage: "float" as const,
+  };
   const header = {
     caps,
     dtype: "f32" as const,
@@ -240,7 +247,10 @@ function productsDispatch(p: Conv2dProblem, caps: Caps, label: string, stripe: S
     operands: [reads("v"), { ...reads("weight"), boundTo: "u" }, writes("m")],
     params: paramsOf(p, stripe),
   };
-  const main = registerGemmWgsl(block, false, "group.z * params.rows", "group.z * k_quads + k");
+  const main = registerGemmWgsl(block, false, "group.z * params.rows", {
+    row: "(group.z * k_quads + k)",
+    tap: "0u",
+  });
   const [x, y] = foldWorkgroups(
     registerGroups(block, Math.ceil((stripe.lines * columns) / BLOCK_ROWS), outQuads),
   );
@@ -255,15 +265,21 @@ fn finish(sum: vec4<f32>, row: u32, nq: u32) { added[row * params.column_quads +
 /** The rows of its weight follow those of the 9 taps. */
 function shortcutDispatch(p: Conv2dProblem, caps: Caps, label: string, stripe: Stripe): Dispatch {
   const { height, width, inQuads, outQuads } = tiling(p);
+  const { weightStorage } = p;
   const [first = 0, second = 0] = p.shortcutChannels;
   const rows = Math.min(stripe.lines * TILE, height - stripe.line * TILE) * width;
-  const block = { rows: BLOCK_ROWS, quads: blockQuads(outQuads), shares: canShare(caps) };
+  const block = {
+    rows: BLOCK_ROWS,
+    quads: blockQuads(outQuads),
+    shares: canShare(caps),
+    weightStorage,
+  };
   const sources = p.shortcutChannels.map((_, source) => reads(`shortcut${source}`));
   const header = {
     caps,
     dtype: p.dtype,
     directives: registerDirectives(block),
-    operands: [...sources, reads("weight"), writes("added", "vec4<f32>")],
+    operands: [...sources, weightOperand(weightStorage), writes("added", "vec4<f32>")],
     params: [
       u32("rows", rows),
       u32("first_row", (stripe.image * height + stripe.line * TILE) * width),
@@ -271,10 +287,17 @@ function shortcutDispatch(p: Conv2dProblem, caps: Caps, label: string, stripe: S
       u32("in_quads0", quadCount(first)),
       u32("in_quads1", quadCount(second)),
       u32("column_quads", outQuads),
+      ...integerParams(conv2dWeight(p)),
     ],
   };
-  const loads = sourcesWgsl("load_shortcut", "shortcut", "in_quads", sources.length) + SHORTCUT;
-  const main = registerGemmWgsl(block, false, "0u", "params.first_weight_row + k");
+  const loads =
+    integerLoadsWgsl(weightStorage) +
+    sourcesWgsl("load_shortcut", "shortcut", "in_quads", sources.length) +
+    SHORTCUT;
+  const main = registerGemmWgsl(block, false, "0u", {
+    row: "(params.first_weight_row + k)",
+    tap: "9u",
+  });
   const grid = foldWorkgroups(registerGroups(block, Math.ceil(rows / BLOCK_ROWS), outQuads));
   return dispatch(`${label} shortcut`, header, loads + main, grid);
 }

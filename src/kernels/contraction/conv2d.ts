@@ -37,6 +37,7 @@ import type { Param } from "../../gpu/wgsl.ts";
 import { foldWorkgroups } from "../../gpu/wgsl.ts";
 import type { Cost, Dispatch, Kernel, KernelPlan } from "../kernel.ts";
 import { dispatch, i32, matrixUnitsRefusal, sizeClass, u32 } from "../kernel.ts";
+import { integerLoadsWgsl, integerParams, storageLabel } from "../quantized/integer-loads.ts";
 import { matrixPatchStorageBytes, matrixPatchWgsl } from "./conv2d-matrix-patch.ts";
 import { PATCH_WINOGRAD_BYTES, patchWinogradConv2dWgsl } from "./conv2d-patch-winograd.ts";
 import { PATCH_TILE, patchConv2dWgsl, patchGroups, patchStorageBytes } from "./conv2d-patch.ts";
@@ -46,6 +47,8 @@ import {
   conv2dInterface,
   conv2dOutputSize,
   conv2dTiledRows,
+  conv2dWeight,
+  conv2dWeightByteLength,
   effectiveKernel,
   gridSize,
 } from "./conv2d-problem.ts";
@@ -71,7 +74,6 @@ import type { GemmBody } from "./gemm-tiled.ts";
 import { tileSteps } from "./gemm-tiled.ts";
 import { normLabel } from "./loads.ts";
 import { MERGED_NORM_BYTES, mergedNormParams } from "./merged-norm.ts";
-import { packedWeightByteLength } from "./pack-weight.ts";
 import { epilogueStatisticsByteLength, patchTile, statisticsRefusal } from "./tile-statistics.ts";
 import type { TiledGemm } from "./tiled-plan.ts";
 import { splitRefusal, tiledPlan } from "./tiled-plan.ts";
@@ -189,7 +191,7 @@ function refusal(p: Conv2dProblem, caps: Caps, variant: Conv2dVariant): string |
   if (reason !== null) return reason;
   if (variant === "winograd") return winogradRefusal(p, caps);
   if (patchTile(variant) !== null) return patchRefusal(p, caps, variant);
-  const body = gemmBody(variant, caps, false);
+  const body = gemmBody(variant, caps, false, p.weightStorage);
   return splitRefusal(variant, tiledGemm(p, body), body);
 }
 
@@ -233,6 +235,7 @@ function paramsOf(p: Conv2dProblem): Param[] {
     i32("stride", p.stride),
     i32("pad_top", p.padding[0]),
     i32("pad_left", p.padding[2]),
+    ...integerParams(conv2dWeight(p)),
     ...epilogueParams(p.epilogue, p.outChannels),
     ...mergedNormParams(p.mergedNorm, p.inChannels),
   ];
@@ -247,12 +250,13 @@ function plan(p: Conv2dProblem, caps: Caps, variant: Conv2dVariant = select(p, c
   const columns = quadCount(p.outChannels);
   const shortcut = p.shortcutChannels.length > 0;
   const isMerging = p.mergedNorm !== null;
+  const { weightStorage } = p;
   const { geglu, statistics } = p.epilogue;
   const { operands, shape } = conv2dInterface(p);
   const header = { caps, dtype: p.dtype, operands, params: paramsOf(p) };
-  const loads = conv2dLoadsWgsl(p, p.shortcutChannels.length);
+  const loads = conv2dLoadsWgsl(p, p.shortcutChannels.length) + integerLoadsWgsl(weightStorage);
   const epilogue = epilogueWgsl(p.epilogue, shape);
-  const label = `conv2d/${variant} ${p.kernelSize.join("x")}${p.stride > 1 ? ` s${p.stride}` : ""}${p.upsample ? " up" : ""}${shortcut ? " + 1x1" : ""}${normLabel(p)}${statistics === "none" ? "" : " stats"}`;
+  const label = `conv2d/${variant} ${p.kernelSize.join("x")}${p.stride > 1 ? ` s${p.stride}` : ""}${p.upsample ? " up" : ""}${shortcut ? " + 1x1" : ""}${normLabel(p)}${storageLabel(p)}${statistics === "none" ? "" : " stats"}`;
   const one = (
     main: string,
     [x, y]: Dispatch["workgroups"],
@@ -269,7 +273,7 @@ function plan(p: Conv2dProblem, caps: Caps, variant: Conv2dVariant = select(p, c
   switch (variant) {
     case "naive":
       return one(
-        gatherWgsl(shortcut) + naiveConv2dWgsl(shortcut),
+        gatherWgsl(shortcut) + naiveConv2dWgsl(shortcut, weightStorage),
         foldWorkgroups(
           Math.ceil((p.batch * gridHeight * gridWidth * columns) / REGISTER_WORKGROUP),
         ),
@@ -279,7 +283,7 @@ function plan(p: Conv2dProblem, caps: Caps, variant: Conv2dVariant = select(p, c
     case "register-8x4": {
       const quads = { "register-8x1": 1, "register-8x2": 2, "register-8x4": 4 }[variant];
       const blocks = Math.ceil(gridWidth / PIXELS) * gridHeight * p.batch;
-      const block = { rows: PIXELS, quads, shares: canShare(caps) };
+      const block = { rows: PIXELS, quads, shares: canShare(caps), weightStorage };
       return one(
         registerConv2dWgsl(kernelSize, p.stride, block, shortcut),
         foldWorkgroups(registerGroups(block, blocks, columns)),
@@ -290,7 +294,7 @@ function plan(p: Conv2dProblem, caps: Caps, variant: Conv2dVariant = select(p, c
     case "tiled-split":
     case "matrix":
     case "matrix-split": {
-      const body = gemmBody(variant, caps, p.inputNorm !== "none");
+      const body = gemmBody(variant, caps, p.inputNorm !== "none", weightStorage);
       return tiledPlan(variant, tiledGemm(p, body), body, {
         label,
         header,
@@ -305,7 +309,7 @@ function plan(p: Conv2dProblem, caps: Caps, variant: Conv2dVariant = select(p, c
     }
     case "patch":
       return one(
-        patchConv2dWgsl(kernelSize, shortcut, statistics === "channels", isMerging),
+        patchConv2dWgsl(kernelSize, shortcut, statistics === "channels", isMerging, weightStorage),
         foldWorkgroups(patchGroups(gridHeight, gridWidth, columns) * p.batch),
       );
     case "matrix-patch-8":
@@ -315,14 +319,14 @@ function plan(p: Conv2dProblem, caps: Caps, variant: Conv2dVariant = select(p, c
       const normalises = p.inputNorm !== "none";
       const has = { shortcut, statistics: statistics === "channels", isMerging, normalises };
       return one(
-        matrixPatchWgsl(units, kernelSize, tile, has),
+        matrixPatchWgsl(units, kernelSize, tile, has, weightStorage),
         foldWorkgroups(patchGroups(gridHeight, gridWidth, columns, tile) * p.batch),
         matrixDirectives(units),
       );
     }
     case "patch-winograd":
       return one(
-        patchWinogradConv2dWgsl(shortcut, statistics === "channels", isMerging),
+        patchWinogradConv2dWgsl(shortcut, statistics === "channels", isMerging, weightStorage),
         foldWorkgroups(patchGroups(gridHeight, gridWidth, columns) * p.batch),
       );
     case "winograd":
@@ -342,22 +346,12 @@ function cost(p: Conv2dProblem): Cost {
   const element = dtypeByteLength(p.dtype);
   const outPixels = p.batch * outHeight * outWidth;
   const outBytes = outPixels * p.outChannels * element;
-  const weightBytes = (channels: number, taps: number): number =>
-    packedWeightByteLength({
-      dtype: p.dtype,
-      inChannels: channels,
-      outChannels: p.outChannels,
-      taps,
-      geglu: false,
-      upsample: p.upsample,
-    });
   return {
     flops: 2 * outPixels * p.outChannels * products,
     bytesRead:
       p.batch * p.inHeight * p.inWidth * inChannels * element +
       outPixels * shortcutChannels * element +
-      weightBytes(inChannels, p.kernelSize[0] * p.kernelSize[1]) +
-      (shortcutChannels > 0 ? weightBytes(shortcutChannels, 1) : 0) +
+      conv2dWeightByteLength(p) +
       (p.epilogue.residual ? outBytes : 0),
     bytesWritten:
       outBytes + epilogueStatisticsByteLength(p.epilogue, conv2dTiledRows(p), p.outChannels),
@@ -371,7 +365,7 @@ function classOf(p: Conv2dProblem): string {
     : `${p.kernelSize.join("x")}${p.stride > 1 ? ` s${p.stride}` : ""}`;
   const shortcut = p.shortcutChannels.length > 0 ? ` + ${p.shortcutChannels.join("+")}` : "";
   const pixels = sizeClass(p.batch * height * width);
-  return `${shape} ${p.inChannels.join("+")}${shortcut}→${p.outChannels} @${pixels}`;
+  return `${shape} ${p.inChannels.join("+")}${shortcut}→${p.outChannels}${storageLabel(p)} @${pixels}`;
 }
 
 /** 2-D convolution with zero padding, a packed weight and an epilogue. */

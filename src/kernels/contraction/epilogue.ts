@@ -18,6 +18,8 @@ import { f32, optional, reads, u32, writes } from "../kernel.ts";
 import type { ChannelsPerEntry } from "../norm/channel-stats.ts";
 import type { Activation } from "../pointwise/activation.ts";
 import { activationWgsl } from "../pointwise/activation.ts";
+import { weightOperand } from "../quantized/integer-loads.ts";
+import type { WeightStorage } from "../quantized/storage.ts";
 import type { TileStatistics } from "./gemm-tiled.ts";
 import type { LoadedInput } from "./loads.ts";
 import { inputNormOperands } from "./loads.ts";
@@ -59,14 +61,15 @@ export const MAX_BINDINGS = 8;
  * where bindings are scarce, and no residual beside a shortcut, which takes its place.
  */
 export function contractionOperands(
-  { inChannels, inputNorm, mergedNorm, epilogue }: LoadedInput & { readonly epilogue: Epilogue },
+  problem: LoadedInput & { readonly weightStorage: WeightStorage; readonly epilogue: Epilogue },
   shortcuts: number,
   rowNorm: readonly Operand[],
 ): { readonly operands: readonly Operand[]; readonly shape: EpilogueShape } {
-  const { channelAdd, residual, statistics, geglu } = epilogue;
+  const { inChannels, weightStorage, inputNorm, mergedNorm } = problem;
+  const { channelAdd, residual, statistics, geglu } = problem.epilogue;
   const before = [
     ...inChannels.map((_, source) => reads(`x${source}`)),
-    reads("weight"),
+    weightOperand(weightStorage),
     reads("bias", "vec4<f32>"),
   ];
   const after = [

@@ -9,7 +9,8 @@
  *
  * Rounding. Products of two halves are exact in f32, so that stored activations and weights give what `tiled` gives, up to
  * the order of the sums. A norm on load is different: `tiled` keeps its result in f32, and here it is rounded to f16 (and
- * clamped to ±65504). That is what storing the normalised map as f16 does, which happens without that fusion.
+ * clamped to ±65504). That is what storing the normalised map as f16 does, which happens without that fusion. Integers times
+ * their scale are rounded to f16 too, as weights that are stored so are.
  */
 import type { Caps } from "../../gpu/caps.ts";
 import type { DType } from "../../gpu/dtype.ts";
@@ -26,10 +27,12 @@ import {
   subgroupSizeAttribute,
 } from "../../gpu/subgroup-matrix.ts";
 import { matrixUnitsRefusal } from "../kernel.ts";
+import { scaleOf } from "../quantized/integer-loads.ts";
+import type { WeightStorage } from "../quantized/storage.ts";
 import { unroll } from "../unroll.ts";
 import { accumulatorsWgsl } from "./gemm-register.ts";
 import type { GemmBody } from "./gemm-tiled.ts";
-import { TILED, TILE_COLUMNS, TILE_ROWS } from "./gemm-tiled.ts";
+import { TILE_COLUMNS, TILE_ROWS, tiledBody } from "./gemm-tiled.ts";
 
 /** Quads of a K step. */
 export const MATRIX_K_QUADS = 8;
@@ -79,16 +82,32 @@ function subgroupGrid(
   return best as readonly [number, number];
 }
 
+/** The four quads of a block of weights, as halves. */
+const LOAD_HALVES = /* wgsl */ `let w0 = weight[block];
+        let w1 = weight[block + 1u];
+        let w2 = weight[block + 2u];
+        let w3 = weight[block + 3u];`;
+const LOAD_INTEGERS = /* wgsl */ `let w0 = vec4<f16>(integers(block) * scale);
+        let w1 = vec4<f16>(integers(block + 1u) * scale);
+        let w2 = vec4<f16>(integers(block + 2u) * scale);
+        let w3 = vec4<f16>(integers(block + 3u) * scale);`;
+
 /**
  * How subgroups sum a tile of `tileRows` × 64, as WGSL within main:
  *
  * - `declarations`: workgroup memory, and `exchange_set(at, v)`, `exchange_get(at)` for the 256 quads of the sums.
  * - `stageWeights`: of quads `k0` to `k0 + K_QUADS` of a tap that has `quads`, from row `first_row` of the weight on. An
- *   invocation takes quad `stage_quad` of the K step and the tile's `stage_column`, which is column quad `stage_nq`.
+ *   invocation takes quad `stage_quad` of the K step and the tile's `stage_column`, which is column quad `stage_nq`. Integers of
+ *   a K step have one scale.
  * - `products`: adds those of what is staged. `leftAt`: where row i · M of a subgroup's rows is in the left factor.
  * - `storeSums`: rows `first` to `first + SUM_ROWS`.
  */
-export function matrixTile(units: MatrixUnits, tileRows: number, left: MatrixArray) {
+export function matrixTile(
+  units: MatrixUnits,
+  tileRows: number,
+  left: MatrixArray,
+  storage: WeightStorage,
+) {
   const { M, N, K } = units;
   const [down, across] = subgroupGrid(units, tileRows);
   const [rows, columns] = [tileRows / M / down, TILE_COLUMNS / N / across]; // fragments of a subgroup
@@ -118,14 +137,13 @@ fn exchange_get(at: u32) -> vec4<f32> { return get_sums(at); }
   let fragment_column = (subgroup & (SUBGROUPS_ACROSS - 1u)) * SUBGROUP_COLUMNS;
   let right_at = fragment_column * W_LENGTH;
   ${each((i, j) => `var sum${i}_${j}: ${matrixType(units, "result")};`)}`,
-    stageWeights: /* wgsl */ `// An invocation takes a block of 4 channels × 4 columns and transposes it. Behind the last quad of channels or columns it
+    stageWeights: (
+      tap: string,
+    ): string => /* wgsl */ `// An invocation takes a block of 4 channels × 4 columns and transposes it. Behind the last quad of channels or columns it
       // takes a stand-in: such channels meet zeros of x, such columns are not stored.
       {
         let block = ((first_row + min(k0 + stage_quad, quads - 1u)) * params.column_quads + stage_nq) * 4u;
-        let w0 = weight[block];
-        let w1 = weight[block + 1u];
-        let w2 = weight[block + 2u];
-        let w3 = weight[block + 3u];
+        ${scaleOf(storage, tap, "k0", "stage_nq")}${storage === "float" ? LOAD_HALVES : LOAD_INTEGERS}
         ${setTransposed(TILE_W, "stage_column * W_LENGTH + stage_quad", "w")}
       }`,
     products: (
@@ -145,8 +163,8 @@ fn exchange_get(at: u32) -> vec4<f32> { return get_sums(at); }
   };
 }
 
-function matrixBody(units: MatrixUnits, normalises: boolean): GemmBody {
-  const tile = matrixTile(units, TILE_ROWS, leftArray(TILE_ROWS));
+function matrixBody(units: MatrixUnits, normalises: boolean, storage: WeightStorage): GemmBody {
+  const tile = matrixTile(units, TILE_ROWS, leftArray(TILE_ROWS), storage);
   return {
     kQuads: MATRIX_K_QUADS,
     constants: tile.constants,
@@ -164,7 +182,7 @@ function matrixBody(units: MatrixUnits, normalises: boolean): GemmBody {
         set_tile_a(stage_row * (A_LENGTH / 4u) + stage_k + s, ${normalises ? "pack(a)" : "vec4<f16>(a)"});
       }
       let first_row = (first_tap + tap) * quads_in;
-      ${tile.stageWeights}
+      ${tile.stageWeights("first_tap + tap")}
       workgroupBarrier();
       ${tile.products((i) => `left_at + ${i}u * (M * A_LENGTH)`)}
       workgroupBarrier();`,
@@ -191,8 +209,13 @@ export function matrixRefusal(variant: string, dtype: DType, caps: Caps): string
 }
 
 /** The body of a variant on tiles. `normalises`: loads apply a norm, whose result may be outside the range of f16. */
-export function gemmBody(variant: string, caps: Caps, normalises: boolean): GemmBody {
-  if (!isMatrixVariant(variant)) return TILED;
+export function gemmBody(
+  variant: string,
+  caps: Caps,
+  normalises: boolean,
+  storage: WeightStorage,
+): GemmBody {
+  if (!isMatrixVariant(variant)) return tiledBody(storage);
   if (caps.matrixUnits === null) throw new Error(`internal: ${variant} without matrix units`);
-  return matrixBody(caps.matrixUnits, normalises);
+  return matrixBody(caps.matrixUnits, normalises, storage);
 }

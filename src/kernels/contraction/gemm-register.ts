@@ -10,6 +10,8 @@
  */
 import type { Caps } from "../../gpu/caps.ts";
 import { constantsWgsl } from "../../gpu/wgsl.ts";
+import { scaleOf } from "../quantized/integer-loads.ts";
+import type { WeightStorage } from "../quantized/storage.ts";
 import { unroll } from "../unroll.ts";
 
 /** Invocations per workgroup. Row blocks vary fastest, so that a workgroup shares its weight columns. */
@@ -23,6 +25,7 @@ export interface RegisterBlock {
   readonly quads: number;
   /** Whether the invocations of a workgroup have the same columns. Then a lane loads one channel of four and they exchange them. */
   readonly shares: boolean;
+  readonly weightStorage: WeightStorage;
 }
 
 /** Whether the lanes of subgroups can share weights. */
@@ -92,28 +95,49 @@ const LOAD = /* wgsl */ `let w = mat4x4<f32>(
         unpack(weight[at + 2u]),
         unpack(weight[at + 3u]),
       );`;
-const SHARED_LOAD = /* wgsl */ `let own = unpack(weight[at + (lane & 3u)]);
-      let w = mat4x4<f32>(
+const LOAD_INTEGERS = /* wgsl */ `let w = mat4x4<f32>(
+        integers(at) * scale,
+        integers(at + 1u) * scale,
+        integers(at + 2u) * scale,
+        integers(at + 3u) * scale,
+      );`;
+const LOAD_OWN = "let own = unpack(weight[at + (lane & 3u)]);";
+const LOAD_OWN_INTEGERS = "let own = integers(at + (lane & 3u)) * scale;";
+const SHARE = /* wgsl */ `let w = mat4x4<f32>(
         subgroupBroadcast(own, 0u),
         subgroupBroadcast(own, 1u),
         subgroupBroadcast(own, 2u),
         subgroupBroadcast(own, 3u),
       );`;
 
+/** Loads the block `at` into `w`. */
+function loadWgsl({ shares, weightStorage }: RegisterBlock): string {
+  const isFloat = weightStorage === "float";
+  if (!shares) return isFloat ? LOAD : LOAD_INTEGERS;
+  return `${isFloat ? LOAD_OWN : LOAD_OWN_INTEGERS}\n      ${SHARE}`;
+}
+
+/** A row of 4×4 blocks of operand `weight`, those of quad `k` of a tap; expressions. */
+export interface WeightRow {
+  readonly row: string;
+  readonly tap: string;
+}
+
 /**
- * Adds the products of quads `a0` … to the accumulators: row `r` takes the quad `a<aIndex(r)>`, column quad `q` the 4×4 block
- * of operand `weight` with index `blockAt(q)`, an expression.
+ * Adds the products of quads `a0` … to the accumulators: row `r` takes the quad `a<aIndex(r)>`, column quad `q` its block
+ * of a row of the weight. Needs `integerLoadsWgsl`.
  */
 export function registerProductsWgsl(
-  { rows, quads, shares }: RegisterBlock,
-  blockAt: (quad: number) => string,
-  aIndex = (row: number): number => row,
+  block: RegisterBlock,
+  { row, tap }: WeightRow,
+  aIndex = (r: number): number => r,
 ): string {
+  const { rows, quads, weightStorage } = block;
   return unroll(
     quads,
     (q) => `{
-      let at = (${blockAt(q)}) * 4u;
-      ${shares ? SHARED_LOAD : LOAD}
+      let at = (${row} * params.column_quads + column${q}) * 4u;
+      ${scaleOf(weightStorage, tap, "k", `column${q}`)}${loadWgsl(block)}
       ${unroll(rows, (r) => `acc${r}_${q} += w * a${aIndex(r)};`)}
     }`,
   );
@@ -149,7 +173,7 @@ export function registerGemmWgsl(
   block: RegisterBlock,
   geglu: boolean,
   firstRow = "0u",
-  weightRow = "k",
+  weightRow: WeightRow = { row: "(k)", tap: "0u" },
 ): string {
   const { rows, quads } = block;
   return /* wgsl */ `
@@ -162,7 +186,7 @@ ${registerMainWgsl(block, "(params.rows + (ROWS - 1u)) / ROWS")}
   ${accumulatorsWgsl(rows, quads)}
   for (var k = 0u; k < k_quads; k++) {
     ${unroll(rows, (r) => `let a${r} = load_x(min(first_row + ${r}u, last_row), k);`)}
-    ${registerProductsWgsl(block, (q) => `(${weightRow}) * params.column_quads + column${q}`)}
+    ${registerProductsWgsl(block, weightRow)}
   }
   ${sumsWgsl(rows, quads)}
   let rows = select(0u, ROWS, is_block);

@@ -2,7 +2,7 @@
  * Workgroup-tiled GEMM shared by linear and conv2d (`tiled`), the starting point for GPUs.
  *
  * A workgroup of 128 computes a tile of 64 rows × 64 columns; an invocation finishes 4 rows × 2 column quads. How a K step
- * is staged and multiplied is a `GemmBody`: `TILED` here, or that of matrix units in `gemm-matrix.ts`. For conv2d the
+ * is staged and multiplied is a `GemmBody`: `tiledBody` here, or that of matrix units in `gemm-matrix.ts`. For conv2d the
  * K axis is (tap, channel).
  *
  * The grid's z axis is the phase: the parities of an upsampled output, which have taps of their own, else one. With split-K
@@ -10,6 +10,8 @@
  */
 import { quadCount } from "../../gpu/shape.ts";
 import { constantsWgsl } from "../../gpu/wgsl.ts";
+import { scaleOf, weightQuad } from "../quantized/integer-loads.ts";
+import type { WeightStorage } from "../quantized/storage.ts";
 import { unroll } from "../unroll.ts";
 import { accumulatorsWgsl } from "./gemm-register.ts";
 import { COLUMN_STATISTICS, ROW_STATISTICS } from "./tile-statistics-wgsl.ts";
@@ -133,8 +135,11 @@ const SLICE_STEPS = /* wgsl */ `let steps = (quads + (K_QUADS - 1u)) / K_QUADS;
     tap_begin += steps;
     for (var k0 = k_begin; k0 < k_end; k0 += K_QUADS) {`;
 
-/** f32 arithmetic: an invocation multiplies 4 rows × 2 column quads. Stages 16 channels a K step, 4 KiB of x and of weights. */
-export const TILED: GemmBody = {
+/**
+ * f32 arithmetic: an invocation multiplies 4 rows × 2 column quads. Stages 16 channels a K step, 4 KiB of x and of weights.
+ * Integers become floats here; all of a K step have the scale of one block.
+ */
+export const tiledBody = (storage: WeightStorage): GemmBody => ({
   kQuads: 4,
   constants: {},
   directives: [],
@@ -155,11 +160,11 @@ fn exchange_get(at: u32) -> vec4<f32> { return tile_a[at / TILE_ROWS][at % TILE_
         tile_a[stage_k + s][stage_row] = a;
       }
       // Behind the last quad of channels or columns: a stand-in. Such channels meet zeros of x, such columns are not stored.
-      for (var s = 0u; s < K_QUADS * 4u * COLUMN_QUADS / INVOCATIONS; s++) {
+      ${scaleOf(storage, "first_tap + tap", "k0", "stage_nq")}for (var s = 0u; s < K_QUADS * 4u * COLUMN_QUADS / INVOCATIONS; s++) {
         let channel = (local >> COLUMN_QUAD_BITS) + s * (INVOCATIONS / COLUMN_QUADS);
         let k = min(k0 + (channel >> 2u), quads - 1u);
         let row = (first_tap + tap) * quads_in + k;
-        tile_w[channel][stage_column] = unpack(weight[(row * params.column_quads + stage_nq) * 4u + (channel & 3u)]);
+        tile_w[channel][stage_column] = ${weightQuad(storage, "(row * params.column_quads + stage_nq) * 4u + (channel & 3u)")};
       }
       workgroupBarrier();
       for (var k = 0u; k < K_QUADS; k++) {
@@ -168,7 +173,7 @@ fn exchange_get(at: u32) -> vec4<f32> { return tile_a[at / TILE_ROWS][at % TILE_
       }
       workgroupBarrier();`,
   end: "",
-};
+});
 
 /**
  * Adds the products of channel `c` of quad `k` with column quad `my_quad + q`. A chain of multiply-adds into the accumulator:

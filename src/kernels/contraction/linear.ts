@@ -24,6 +24,16 @@ import type { Param } from "../../gpu/wgsl.ts";
 import { constantsWgsl, foldWorkgroups } from "../../gpu/wgsl.ts";
 import type { Cost, Kernel, KernelPlan } from "../kernel.ts";
 import { dispatch, sizeClass, u32 } from "../kernel.ts";
+import type { WeightShape } from "../quantized/integer-loads.ts";
+import {
+  integerByteLength,
+  integerLoadsWgsl,
+  integerParams,
+  scaleOf,
+  storageLabel,
+  weightQuad,
+} from "../quantized/integer-loads.ts";
+import type { WeightStorage } from "../quantized/storage.ts";
 import type { Epilogue } from "./epilogue.ts";
 import { checkEpilogue, epilogueParams, epilogueWgsl, contractionOperands } from "./epilogue.ts";
 import { gemmBody, matrixRefusal } from "./gemm-matrix.ts";
@@ -78,6 +88,8 @@ export interface LinearProblem {
   readonly mergedNorm: MergedNorm | null;
   /** LayerNorm of x while it is loaded, variants `tiled` and `matrix` only; excludes `inputNorm`. */
   readonly layerNorm: LayerNormOnLoad | null;
+  /** How the weight is stored. */
+  readonly weightStorage: WeightStorage;
   /** What happens to each sum before it is stored. */
   readonly epilogue: Epilogue;
 }
@@ -139,7 +151,8 @@ fn load_tap(source: Source, tap: u32, k: u32) -> vec4<f32> { return load_x(sourc
 `;
 
 /** Main of `naive`. Needs `load_x` and the epilogue. */
-function naiveWgsl(geglu: boolean): string {
+function naiveWgsl(geglu: boolean, storage: WeightStorage): string {
+  const quad = (channel: string): string => weightQuad(storage, `w${channel}`);
   return /* wgsl */ `
 ${constantsWgsl({ INVOCATIONS: REGISTER_WORKGROUP })}
 
@@ -148,8 +161,8 @@ fn dot_column(row: u32, nq: u32) -> vec4<f32> {
   let k_quads = params.in_quads0 + params.in_quads1;
   for (var k = 0u; k < k_quads; k++) {
     let a = load_x(row, k);
-    let w = (k * params.column_quads + nq) * 4u;
-    sum += a.x * unpack(weight[w]) + a.y * unpack(weight[w + 1u]) + a.z * unpack(weight[w + 2u]) + a.w * unpack(weight[w + 3u]);
+    ${scaleOf(storage, "0u", "k", "nq")}let w = (k * params.column_quads + nq) * 4u;
+    sum += a.x * ${quad("")} + a.y * ${quad(" + 1u")} + a.z * ${quad(" + 2u")} + a.w * ${quad(" + 3u")};
   }
   return sum;
 }
@@ -206,7 +219,7 @@ function refusal(p: LinearProblem, caps: Caps, variant: LinearVariant): string |
   if (p.layerNorm && !ownsWholeTiles(variant)) {
     return `${variant} does not normalise rows. Apply layerNorm`;
   }
-  const body = gemmBody(variant, caps, false);
+  const body = gemmBody(variant, caps, false, p.weightStorage);
   return splitRefusal(variant, tiledGemm(p, body), body);
 }
 
@@ -214,6 +227,13 @@ function tiledGemm(p: LinearProblem, body: GemmBody): TiledGemm {
   const columnQuads = packedColumnQuads(p.outChannels, p.epilogue.geglu);
   return { rows: p.rows, columnQuads, phases: 1, steps: tileSteps(p.inChannels, body) };
 }
+
+const weightOf = (p: LinearProblem): WeightShape => ({
+  ...p,
+  taps: 1,
+  shortcutChannels: [],
+  columnQuads: packedColumnQuads(p.outChannels, p.epilogue.geglu),
+});
 
 function paramsOf(p: LinearProblem): Param[] {
   const [first = 1, second = 0] = p.inChannels;
@@ -224,6 +244,7 @@ function paramsOf(p: LinearProblem): Param[] {
     u32("column_quads", packedColumnQuads(p.outChannels, p.epilogue.geglu)),
     u32("out_quads", quadCount(linearOutChannels(p))),
     u32("rows_per_image", p.rowsPerImage),
+    ...integerParams(weightOf(p)),
     ...epilogueParams(p.epilogue, p.outChannels),
     ...layerNormParams(p.layerNorm, p.inChannels),
     ...mergedNormParams(p.mergedNorm, p.inChannels),
@@ -237,9 +258,10 @@ function plan(p: LinearProblem, caps: Caps, variant: LinearVariant = select(p, c
   const { operands, shape } = interfaceOf(p);
   const { geglu, statistics } = p.epilogue;
   const columns = packedColumnQuads(p.outChannels, geglu);
-  const label = `linear/${variant}${geglu ? " geglu" : ""}${normLabel(p)}${p.layerNorm ? " layer norm" : ""}${statistics === "none" ? "" : " stats"}`;
+  const label = `linear/${variant}${geglu ? " geglu" : ""}${normLabel(p)}${storageLabel(p)}${p.layerNorm ? " layer norm" : ""}${statistics === "none" ? "" : " stats"}`;
   const header = { caps, dtype: p.dtype, operands, params: paramsOf(p) };
-  const loads = loadsWgsl(p);
+  const { weightStorage } = p;
+  const loads = loadsWgsl(p) + integerLoadsWgsl(weightStorage);
   const epilogue = epilogueWgsl(p.epilogue, shape);
   const one = (main: string, groups: number, directives: readonly string[] = []): KernelPlan => {
     const code = loads + epilogue + main;
@@ -253,7 +275,7 @@ function plan(p: LinearProblem, caps: Caps, variant: LinearVariant = select(p, c
   switch (variant) {
     case "naive":
       return one(
-        naiveWgsl(geglu),
+        naiveWgsl(geglu, weightStorage),
         Math.ceil((p.rows * quadCount(linearOutChannels(p))) / REGISTER_WORKGROUP),
       );
     case "register-1x2":
@@ -262,7 +284,7 @@ function plan(p: LinearProblem, caps: Caps, variant: LinearVariant = select(p, c
       const [rows, quads] = REGISTER_BLOCKS[variant];
       const blocks = Math.ceil(p.rows / rows);
       const shares = variant === "register-8x4" && canShare(caps); // others are for few rows
-      const block = { rows, quads, shares };
+      const block = { rows, quads, shares, weightStorage };
       return one(
         registerGemmWgsl(block, geglu),
         registerGroups(block, blocks, columns),
@@ -273,7 +295,12 @@ function plan(p: LinearProblem, caps: Caps, variant: LinearVariant = select(p, c
     case "tiled-split":
     case "matrix":
     case "matrix-split": {
-      const body = gemmBody(variant, caps, p.inputNorm !== "none" || p.layerNorm !== null);
+      const body = gemmBody(
+        variant,
+        caps,
+        p.inputNorm !== "none" || p.layerNorm !== null,
+        weightStorage,
+      );
       return tiledPlan(variant, tiledGemm(p, body), body, {
         label,
         header,
@@ -291,6 +318,20 @@ function plan(p: LinearProblem, caps: Caps, variant: LinearVariant = select(p, c
   }
 }
 
+function weightByteLength(p: LinearProblem, inChannels: number): number {
+  const { dtype, outChannels, weightStorage, epilogue } = p;
+  if (weightStorage !== "float") return integerByteLength(weightStorage, weightOf(p));
+  const { geglu } = epilogue;
+  return packedWeightByteLength({
+    dtype,
+    inChannels,
+    outChannels,
+    taps: 1,
+    geglu,
+    upsample: false,
+  });
+}
+
 function cost(p: LinearProblem): Cost {
   const k = p.inChannels.reduce((sum, channels) => sum + channels, 0);
   const element = dtypeByteLength(p.dtype);
@@ -300,14 +341,7 @@ function cost(p: LinearProblem): Cost {
     flops: 2 * p.rows * k * p.outChannels,
     bytesRead:
       p.rows * k * element +
-      packedWeightByteLength({
-        dtype: p.dtype,
-        inChannels: k,
-        outChannels: p.outChannels,
-        taps: 1,
-        geglu: p.epilogue.geglu,
-        upsample: false,
-      }) +
+      weightByteLength(p, k) +
       rowBytes +
       (p.epilogue.residual ? outBytes : 0),
     bytesWritten:
@@ -315,9 +349,9 @@ function cost(p: LinearProblem): Cost {
   };
 }
 
-function classOf({ rows, inChannels, outChannels, epilogue }: LinearProblem): string {
-  const columns = `${inChannels.join("+")}→${outChannels}`;
-  return `${columns}${epilogue.geglu ? " geglu" : ""} @${sizeClass(rows)}`;
+function classOf(p: LinearProblem): string {
+  const columns = `${p.inChannels.join("+")}→${p.outChannels}`;
+  return `${columns}${p.epilogue.geglu ? " geglu" : ""}${storageLabel(p)} @${sizeClass(p.rows)}`;
 }
 
 /** Matrix product with a packed weight and an epilogue. */

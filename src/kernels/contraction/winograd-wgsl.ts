@@ -3,6 +3,8 @@
  * in f32 storage, else a quad. All share the params of `conv2d-winograd.ts`, where "lanes" count `Values`.
  */
 import { constantsWgsl } from "../../gpu/wgsl.ts";
+import { integerLoadsWgsl } from "../quantized/integer-loads.ts";
+import type { WeightStorage } from "../quantized/storage.ts";
 import { unroll } from "../unroll.ts";
 import { sourcesWgsl } from "./loads.ts";
 
@@ -83,9 +85,26 @@ const toPositionsWgsl = (
   ${unroll(36, (at) => `${to}[${at}u * count + i] = row${Math.floor(at / 6)}[${at % 6}];`)}`;
 
 /** `u` of all weights: the taps lie as far apart as the positions do. */
-export const winogradWeightsWgsl = (values: string): string => /* wgsl */ `${transformsWgsl(values)}
-${mainWgsl("params.weight_lanes")}
-  ${toPositionsWgsl("factored_points", 3, (y, x) => `unpack(weight[${3 * y + x}u * count + i])`, "u")}
+export const winogradWeightsWgsl = (
+  values: string,
+  storage: WeightStorage,
+): string => /* wgsl */ `${integerLoadsWgsl(storage)}${transformsWgsl(values)}
+${storage === "float" ? "" : integerTapWgsl(values)}${mainWgsl("params.weight_lanes")}
+  ${toPositionsWgsl("factored_points", 3, (y, x) => tapWgsl(storage, 3 * y + x), "u")}
+}
+`;
+
+const tapWgsl = (storage: WeightStorage, tap: number): string =>
+  storage === "float" ? `unpack(weight[${tap}u * count + i])` : `integer_tap(${tap}u, count, i)`;
+
+/** `integer_tap(tap, count, i)`: `Values` number `i` of the `count` of a tap. */
+const integerTapWgsl = (values: string): string => /* wgsl */ `
+const LANES: u32 = ${values === "f32" ? 4 : 1}u; // of a quad
+fn integer_tap(tap: u32, count: u32, i: u32) -> Values {
+  let block = i / (4u * LANES);
+  let scale = weight_scale(tap, block / params.column_quads, block % params.column_quads);
+  let w = integers((tap * count + i) / LANES) * scale;
+  return w${values === "f32" ? "[i % LANES]" : ""};
 }
 `;
 

@@ -8,13 +8,16 @@ import type { Epilogue } from "../../../src/kernels/contraction/epilogue.ts";
 import type { InputNorm } from "../../../src/kernels/contraction/loads.ts";
 import type { SourceDType } from "../../../src/kernels/contraction/pack-weight.ts";
 import type { Activation } from "../../../src/kernels/pointwise/activation.ts";
+import type { WeightStorage } from "../../../src/kernels/quantized/storage.ts";
 import { conv2d as conv2dReference } from "../../reference/conv2d.ts";
+import { dequantized } from "../../reference/integer-weight.ts";
 import { finishRows, matmul } from "../../reference/linear.ts";
 import { mergeLora } from "../../reference/pack-weight.ts";
 import { upsampleNearest } from "../../reference/upsample-nearest.ts";
 import { expectClose } from "../../support/expect-close.ts";
 import { packRows, runKernel, unpackRows } from "../../support/gpu.ts";
 import { testNorm } from "../../support/input-norm.ts";
+import { hostileMatrix, packIntegersOnGpu } from "../../support/integer-weight.ts";
 import {
   PLAIN_PACK,
   packBias,
@@ -54,6 +57,8 @@ interface Case {
   readonly source?: SourceDType;
   /** Rank of a LoRA update that is merged while packing. */
   readonly lora?: number;
+  /** Integers come with hostile blocks. */
+  readonly storage?: WeightStorage;
   readonly x?: Values;
   readonly w?: Values;
   /** The results pass ±65504 on both sides. */
@@ -64,6 +69,14 @@ const FULL = { activation: "silu", channelAdd: true, residual: true } as const;
 
 // Few different kernels and epilogues: on SwiftShader compiling a shader takes up to two seconds. The
 // other activations share their code with these and run in linear.gpu.test.ts.
+/** Of integers, in both storages: blocks of 32 channels that are not full, and a seam of two sources within one. */
+const INTEGER_CASES: readonly Case[] = [
+  { size: [4, 5], from: [5], to: 7 },
+  { size: [7, 9], from: [37], to: 9, stride: 2 },
+  { size: [9, 17], from: [36, 33], to: 65, shortcut: [40, 25], channelAdd: true },
+  { size: [3, 5], from: [68], to: 10, norm: "affine-silu", residual: true },
+];
+
 const CASES: readonly Case[] = [
   { size: [1, 1], from: [1], to: 1 },
   { size: [1, 1], from: [1], to: 1, kernel: 1, padding: [0, 0, 0, 0] },
@@ -119,6 +132,9 @@ const CASES: readonly Case[] = [
   { size: [9, 17], from: [40], to: 5, x: [1, 1000] }, // transforms subtract neighbours
   { size: [3, 3], from: [4], to: 5, x: [0, 1.5], w: [0, -0.25] },
   { size: [3, 3], from: [4], to: 5, x: [0, 0], w: [1, 0] },
+  ...(["int8", "int4"] as const).flatMap((storage) =>
+    INTEGER_CASES.map((testCase) => ({ ...testCase, storage })),
+  ),
 ];
 
 export interface Conv2dRow extends Required<Omit<Case, "lora">> {
@@ -142,6 +158,7 @@ export const CONV2D_TABLE: readonly Conv2dRow[] = CASES.flatMap((testCase) => {
     shared: false,
     residual: false,
     source: "F32" as const,
+    storage: "float" as const,
     x: [2, 0] as const,
     w: [2 / Math.sqrt(from.reduce((a, b) => a + b) * 9), 0] as const,
     overflows: false,
@@ -151,6 +168,7 @@ export const CONV2D_TABLE: readonly Conv2dRow[] = CASES.flatMap((testCase) => {
   };
   const input = [row.batch, from.join("+"), ...row.size].join(",");
   const details = [
+    row.storage === "float" ? "" : ` ${row.storage}`,
     row.upsample ? " upsampled" : "",
     row.norm === "none" ? "" : ` norm ${row.norm}`,
     row.shortcut.length > 0 ? ` shortcut ${row.shortcut.join("+")}` : "",
@@ -180,6 +198,7 @@ export const CONV2D_TABLE: readonly Conv2dRow[] = CASES.flatMap((testCase) => {
       shortcutChannels: row.shortcut,
       inputNorm: row.norm,
       mergedNorm: null,
+      weightStorage: row.storage,
       epilogue: {
         channelAdd: row.channelAdd,
         channelAddWindow: row.window,
@@ -204,6 +223,8 @@ export interface PreparedConv2d {
   /** Where a variant rounds normalised x to f16. */
   readonly roundedTolerance: Tolerance;
   readonly winogradTolerance: Tolerance;
+  /** Of integers: the same weight as f32. */
+  readonly floats: Uint8Array<ArrayBuffer> | null;
 }
 
 /** Rows of `count` channels as a window of wider rows, from channel `first` on; 7 elsewhere. */
@@ -249,7 +270,11 @@ async function makeWeight(
 }
 
 /** The sources of the 1×1 convolution, its packed weight and its result. */
-async function makeShortcut(gpu: Gpu, { problem, source, x: [scale, offset], w }: Conv2dRow) {
+async function makeShortcut(
+  gpu: Gpu,
+  { problem, source, x: [scale, offset], w }: Conv2dRow,
+  integers?: Float64Array,
+) {
   const { dtype, batch, inHeight, inWidth, outChannels, shortcutChannels } = problem;
   if (shortcutChannels.length === 0) return null;
   const inChannels = shortcutChannels.reduce((a, b) => a + b);
@@ -258,6 +283,7 @@ async function makeShortcut(gpu: Gpu, { problem, source, x: [scale, offset], w }
   const weight = uniformArray(outChannels * inChannels, 9, w[0], w[1]).map((value) =>
     rounded(roundToSource(value, source)),
   );
+  if (integers) return { x, packed: null, inChannels, ...matmul(x, integers, inChannels) };
   const packed = await packOnGpu(
     gpu,
     {
@@ -294,6 +320,34 @@ function sources(
   );
 }
 
+/** The weights of both convolutions as integers in one buffer, as numbers, and as f32. */
+async function makeIntegers(gpu: Gpu, { problem, w: [scale] }: Conv2dRow) {
+  const { outChannels, kernelSize, weightStorage: storage } = problem;
+  if (storage === "float") return null;
+  const taps = kernelSize[0] * kernelSize[1];
+  const sizes = [
+    { channels: problem.inChannels, taps },
+    ...(problem.shortcutChannels.length > 0
+      ? [{ channels: problem.shortcutChannels, taps: 1 }]
+      : []),
+  ].map((size) => ({ ...size, inChannels: size.channels.reduce((a, b) => a + b) }));
+  const matrices = sizes.map((size, i) =>
+    hostileMatrix({ ...size, outChannels }, storage, scale, 2 + i),
+  );
+  const weights = matrices.map(dequantized);
+  const floats = await Promise.all(
+    sizes.map(({ inChannels, taps: count }, i) =>
+      packOnGpu(
+        gpu,
+        { ...PLAIN_PACK, dtype: "f32", sourceDType: "F32", outChannels, inChannels, taps: count },
+        weights[i] as Float64Array,
+      ),
+    ),
+  );
+  const packed = await packIntegersOnGpu(gpu, storage, matrices, false);
+  return { weights, packed, floats: joined(...floats) };
+}
+
 export async function prepareConv2d(gpu: Gpu, row: Conv2dRow): Promise<PreparedConv2d> {
   const { problem } = row;
   const { dtype, batch, inHeight, inWidth, outChannels, epilogue } = problem;
@@ -301,8 +355,10 @@ export async function prepareConv2d(gpu: Gpu, row: Conv2dRow): Promise<PreparedC
     uniformArray(count, seed, scale, offset).map((value) => roundToDtype(value, dtype));
   const inChannels = problem.inChannels.reduce((a, b) => a + b);
   const x = stored(batch * inHeight * inWidth * inChannels, 1, row.x);
-  const { weight, packed } = await makeWeight(gpu, row);
-  const shortcut = await makeShortcut(gpu, row);
+  const integers = await makeIntegers(gpu, row);
+  const made = integers ? null : await makeWeight(gpu, row);
+  const weight = (made?.weight ?? integers?.weights[0]) as Float64Array;
+  const shortcut = await makeShortcut(gpu, row, integers?.weights[1]);
   const bias = uniformArray(outChannels, 5).map(Math.fround);
   const norm = testNorm(problem.inputNorm, inChannels);
   const normed = norm ? norm.apply(x) : x;
@@ -335,7 +391,9 @@ export async function prepareConv2d(gpu: Gpu, row: Conv2dRow): Promise<PreparedC
   });
   const limit = dtype === "f16" ? F16_MAX : Infinity;
   const inputs: PreparedConv2d["inputs"] = {
-    weight: shortcut ? joined(packed, shortcut.packed) : packed,
+    weight:
+      integers?.packed ??
+      joined(...[made?.packed, shortcut?.packed].filter((part) => part instanceof Uint8Array)),
     bias: packBias(bias, false),
     ...sources("x", x, problem.inChannels, dtype),
     ...(shortcut && sources("shortcut", shortcut.x, problem.shortcutChannels, dtype)),
@@ -363,6 +421,7 @@ export async function prepareConv2d(gpu: Gpu, row: Conv2dRow): Promise<PreparedC
     tolerance: contraction(dtype, length, productRms),
     roundedTolerance: roundedContraction(length, productRms),
     winogradTolerance: winograd(dtype, length, productRms),
+    floats: integers && poisonTail(integers.floats),
   };
 }
 
@@ -377,10 +436,20 @@ export async function checkConv2d(
   const plan = conv2d.plan(row.problem, gpu.caps, variant);
   const { y } = await runKernel(gpu, plan, prepared.inputs, { y: prepared.outBytes });
   const got = unpackRows(y as Uint8Array<ArrayBuffer>, outChannels, dtype);
-  const rounds = variant.startsWith("matrix") && row.problem.inputNorm !== "none";
+  const isMatrix = variant.startsWith("matrix");
+  const rounds = isMatrix && (row.problem.inputNorm !== "none" || row.storage !== "float");
   const direct = rounds ? prepared.roundedTolerance : prepared.tolerance;
   const tolerance = variant === "winograd" ? prepared.winogradTolerance : direct;
   expectClose(got, prepared.expected, prepared.shape, tolerance);
+  // A compiler may fuse either product of a sum of two, which `naive` has; it takes the other where a weight is computed.
+  if (prepared.floats && dtype === "f32" && !isMatrix && variant !== "naive") {
+    const twin = conv2d.plan({ ...row.problem, weightStorage: "float" }, gpu.caps, variant);
+    const inputs = { ...prepared.inputs, weight: prepared.floats };
+    const results = await runKernel(gpu, twin, inputs, { y: prepared.outBytes });
+    const other = unpackRows(results["y"] as Uint8Array<ArrayBuffer>, outChannels, dtype);
+    const off = got.findIndex((value, i) => value !== other[i]);
+    expect([off, got[off]], "the same bits with the weight as floats").toEqual([-1, other[off]]);
+  }
   if (row.overflows && dtype === "f16") {
     expect([Math.min(...got), Math.max(...got)]).toEqual([-F16_MAX, F16_MAX]);
   }

@@ -24,6 +24,7 @@ const CONV_IN: Conv2dProblem = {
   shortcutChannels: [],
   inputNorm: "none",
   mergedNorm: null,
+  weightStorage: "float",
   epilogue: PLAIN_EPILOGUE,
 };
 

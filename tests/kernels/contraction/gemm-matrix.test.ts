@@ -17,6 +17,7 @@ const PROBLEM: LinearProblem = {
   rowsPerImage: 256,
   inputNorm: "none",
   mergedNorm: null,
+  weightStorage: "float",
   layerNorm: null,
   epilogue: PLAIN_EPILOGUE,
 };
@@ -42,7 +43,7 @@ describe.each(SHAPES)("%i×%i×%i in subgroups of %i", (M, N, K, subgroupSize, r
   const units = { ...(MATRIX_CAPS.matrixUnits as MatrixUnits), M, N, K, subgroupSize };
 
   it(`gives each subgroup ${rows} × ${columns} fragments, and all of them the tile`, () => {
-    const { begin } = gemmBody("matrix", matrixCaps(units), false);
+    const { begin } = gemmBody("matrix", matrixCaps(units), false, "float");
     const sums = [...begin.matchAll(/var sum(\d)_(\d): subgroup_matrix_result</g)];
     expect(sums.length).toBe(rows * columns);
     expect(sums.at(-1)?.slice(1)).toEqual([`${rows - 1}`, `${columns - 1}`]);

@@ -25,6 +25,7 @@ it("refuses what has no whole tiles, and other variants", () => {
     rowsPerImage: 8,
     inputNorm: "none",
     mergedNorm: null,
+    weightStorage: "float",
     layerNorm: { eps: EPS },
     epilogue: PLAIN_EPILOGUE,
   };

@@ -7,11 +7,14 @@ import { linear, linearOutChannels } from "../../../src/kernels/contraction/line
 import type { InputNorm } from "../../../src/kernels/contraction/loads.ts";
 import type { SourceDType } from "../../../src/kernels/contraction/pack-weight.ts";
 import type { Activation } from "../../../src/kernels/pointwise/activation.ts";
+import type { WeightStorage } from "../../../src/kernels/quantized/storage.ts";
+import { dequantized } from "../../reference/integer-weight.ts";
 import { finishRows, geglu, matmul } from "../../reference/linear.ts";
 import { mergeLora } from "../../reference/pack-weight.ts";
 import { expectClose } from "../../support/expect-close.ts";
 import { packRows, runKernel, unpackRows } from "../../support/gpu.ts";
 import { testNorm } from "../../support/input-norm.ts";
+import { hostileMatrix, packIntegersOnGpu } from "../../support/integer-weight.ts";
 import { packBias, packOnGpu, poisonTail, roundToSource } from "../../support/packed-weight.ts";
 import { PLAIN_EPILOGUE } from "../../support/plain-epilogue.ts";
 import { uniformArray } from "../../support/random.ts";
@@ -36,11 +39,21 @@ interface Case {
   readonly source?: SourceDType;
   /** Rank of a LoRA update that is merged while packing. */
   readonly lora?: number;
+  /** Integers come with hostile blocks. */
+  readonly storage?: WeightStorage;
   readonly x?: Values;
   readonly w?: Values;
   /** The results pass ±65504 on both sides. */
   readonly overflows?: boolean;
 }
+
+/** Of integers, in both storages: blocks of 32 channels that are not full, and a seam of two sources within one. */
+const INTEGER_CASES: readonly Case[] = [
+  { rows: 3, from: [5], to: 7 },
+  { rows: 65, from: [72], to: 65, activation: "silu", residual: true },
+  { rows: 9, from: [500, 17], to: 14, geglu: true }, // in slices
+  { rows: 9, from: [37], to: 10, norm: "affine" },
+];
 
 const CASES: readonly Case[] = [
   { rows: 1, from: [1], to: 1 },
@@ -84,6 +97,9 @@ const CASES: readonly Case[] = [
   { rows: 9, from: [4], to: 9, activation: "quick_gelu", x: [8, 0], w: [8, 0] },
   { rows: 5, from: [4], to: 5, x: [0, 1.5], w: [0, -0.25] },
   { rows: 5, from: [4], to: 5, x: [0, 0], w: [1, 0] },
+  ...(["int8", "int4"] as const).flatMap((storage) =>
+    INTEGER_CASES.map((testCase) => ({ ...testCase, storage })),
+  ),
 ];
 
 export interface LinearRow extends Required<Omit<Case, "lora">> {
@@ -102,6 +118,7 @@ export const LINEAR_TABLE: readonly LinearRow[] = CASES.flatMap((testCase) => {
     geglu: false,
     norm: "none" as const,
     source: "F32" as const,
+    storage: "float" as const,
     x: [2, 0] as const,
     w: [2 / Math.sqrt(from.reduce((a, b) => a + b)), 0] as const,
     overflows: false,
@@ -110,6 +127,7 @@ export const LINEAR_TABLE: readonly LinearRow[] = CASES.flatMap((testCase) => {
   };
   const { rowsPerImage, activation, channelAdd, residual } = row;
   const details = [
+    row.storage === "float" ? "" : ` ${row.storage}`,
     row.geglu ? " geglu" : "",
     row.norm === "none" ? "" : ` norm ${row.norm}`,
     activation === "none" ? "" : ` ${activation}`,
@@ -130,6 +148,7 @@ export const LINEAR_TABLE: readonly LinearRow[] = CASES.flatMap((testCase) => {
       rowsPerImage,
       inputNorm: row.norm,
       mergedNorm: null,
+      weightStorage: row.storage,
       layerNorm: null,
       epilogue,
     },
@@ -143,6 +162,8 @@ export interface PreparedLinear {
   readonly tolerance: Tolerance;
   /** Where a variant rounds normalised x to f16. */
   readonly roundedTolerance: Tolerance;
+  /** Of integers: the same weight as f32. */
+  readonly floats: Uint8Array<ArrayBuffer> | null;
 }
 
 /** Multiples of 1/8 in [-1, 1]: sums and products of a few are exact in every dtype. */
@@ -167,18 +188,26 @@ async function makeWeight(
     roundToHalf: false,
   };
   const count = outChannels * inChannels;
+  const { weightStorage } = problem;
+  if (weightStorage !== "float") {
+    const matrix = hostileMatrix({ outChannels, inChannels, taps: 1 }, weightStorage, scale, 2);
+    const packed = await packIntegersOnGpu(gpu, weightStorage, [matrix], epilogue.geglu);
+    const weight = dequantized(matrix);
+    const asFloats = { ...packProblem, dtype: "f32", sourceDType: "F32" } as const;
+    return { weight, packed, floats: await packOnGpu(gpu, asFloats, weight) };
+  }
   if (rank === undefined) {
     const weight = uniformArray(count, 2, scale, offset).map((value) =>
       roundToDtype(roundToSource(value, source), dtype),
     );
-    return { weight, packed: await packOnGpu(gpu, packProblem, weight) };
+    return { weight, packed: await packOnGpu(gpu, packProblem, weight), floats: null };
   }
   const weight = eighths(count, 2);
   const a = eighths(rank * inChannels, 3);
   const b = eighths(outChannels * rank, 4);
   const lora = { rank, scaling: 0.5, aDType: "BF16", bDType: "F16" } as const;
   const packed = await packOnGpu(gpu, { ...packProblem, lora }, weight, { a, b });
-  return { weight: mergeLora(weight, a, b, rank, lora.scaling), packed };
+  return { weight: mergeLora(weight, a, b, rank, lora.scaling), packed, floats: null };
 }
 
 export async function prepareLinear(gpu: Gpu, row: LinearRow): Promise<PreparedLinear> {
@@ -188,7 +217,7 @@ export async function prepareLinear(gpu: Gpu, row: LinearRow): Promise<PreparedL
     uniformArray(count, seed, scale, offset).map((value) => roundToDtype(value, dtype));
   const inChannels = problem.inChannels.reduce((a, b) => a + b);
   const x = stored(rows * inChannels, 1, row.x);
-  const { weight, packed } = await makeWeight(gpu, row);
+  const { weight, packed, floats } = await makeWeight(gpu, row);
   const bias = uniformArray(outChannels, 5).map(Math.fround);
   const norm = testNorm(problem.inputNorm, inChannels);
   const sums = matmul(norm ? norm.apply(x) : x, weight, inChannels);
@@ -218,6 +247,7 @@ export async function prepareLinear(gpu: Gpu, row: LinearRow): Promise<PreparedL
     expected: finished.map((value) => Math.min(Math.max(value, -limit), limit)),
     tolerance: contraction(dtype, inChannels, sums.productRms),
     roundedTolerance: roundedContraction(inChannels, sums.productRms),
+    floats: floats && poisonTail(floats),
   };
 }
 
@@ -233,9 +263,19 @@ export async function checkLinear(
   const plan = linear.plan(row.problem, gpu.caps, variant);
   const { y } = await runKernel(gpu, plan, prepared.inputs, { y: prepared.outBytes });
   const got = unpackRows(y as Uint8Array<ArrayBuffer>, columns, dtype);
-  const rounds = variant.startsWith("matrix") && row.problem.inputNorm !== "none";
+  const isMatrix = variant.startsWith("matrix");
+  const rounds = isMatrix && (row.problem.inputNorm !== "none" || row.storage !== "float");
   const tolerance = rounds ? prepared.roundedTolerance : prepared.tolerance;
   expectClose(got, prepared.expected, [rows, columns], tolerance);
+  // A compiler may fuse either product of a sum of two, which `naive` has; it takes the other where a weight is computed.
+  if (prepared.floats && dtype === "f32" && !isMatrix && variant !== "naive") {
+    const twin = linear.plan({ ...row.problem, weightStorage: "float" }, gpu.caps, variant);
+    const inputs = { ...prepared.inputs, weight: prepared.floats };
+    const results = await runKernel(gpu, twin, inputs, { y: prepared.outBytes });
+    const other = unpackRows(results["y"] as Uint8Array<ArrayBuffer>, columns, dtype);
+    const off = got.findIndex((value, i) => value !== other[i]);
+    expect([off, got[off]], "the same bits with the weight as floats").toEqual([-1, other[off]]);
+  }
   if (row.overflows && dtype === "f16") {
     expect([Math.min(...got), Math.max(...got)]).toEqual([-F16_MAX, F16_MAX]);
   }

@@ -18,6 +18,7 @@ const PROBLEM: LinearProblem = {
   rowsPerImage: 4096,
   inputNorm: "none",
   mergedNorm: null,
+  weightStorage: "float",
   layerNorm: null,
   epilogue: PLAIN_EPILOGUE,
 };

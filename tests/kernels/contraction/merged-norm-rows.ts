@@ -130,6 +130,7 @@ export async function checkMergedNorm(
     outChannels: to,
     inputNorm: "affine-silu",
     mergedNorm: { statistics, numGroups: groups, eps: EPS },
+    weightStorage: "float" as const,
     epilogue: {
       ...PLAIN_EPILOGUE,
       statistics: measures ? "channels" : "none",

@@ -41,6 +41,7 @@ describe("refuses", () => {
     shortcutChannels: [],
     inputNorm: "affine-silu",
     mergedNorm: norm,
+    weightStorage: "float",
     epilogue: PLAIN_EPILOGUE,
   };
   const residual = { ...PLAIN_EPILOGUE, residual: true, channelAdd: true };

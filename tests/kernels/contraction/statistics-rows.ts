@@ -107,7 +107,15 @@ export async function checkStatistics(
     statisticsFirst: first,
   };
   const inputNorm = testCase.norm ? ("affine-silu" as const) : ("none" as const);
-  const common = { dtype, inChannels: from, outChannels: to, inputNorm, mergedNorm: null };
+  const weightStorage = "float" as const;
+  const common = {
+    dtype,
+    inChannels: from,
+    outChannels: to,
+    inputNorm,
+    mergedNorm: null,
+    weightStorage,
+  };
   const planOf = (statistics: Epilogue["statistics"]) =>
     kernel === 1
       ? linear.plan(
@@ -206,7 +214,7 @@ function convolution({
   shortcut = [],
 }: StatisticsCase): Omit<
   Conv2dProblem,
-  "dtype" | "inChannels" | "outChannels" | "inputNorm" | "mergedNorm" | "epilogue"
+  "dtype" | "inChannels" | "outChannels" | "inputNorm" | "mergedNorm" | "weightStorage" | "epilogue"
 > {
   return {
     batch: 1,

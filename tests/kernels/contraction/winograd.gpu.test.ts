@@ -27,6 +27,7 @@ const LONG: Conv2dProblem = {
   shortcutChannels: [],
   inputNorm: "none",
   mergedNorm: null,
+  weightStorage: "float",
   epilogue: PLAIN_EPILOGUE,
 };
 

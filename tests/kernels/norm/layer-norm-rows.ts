@@ -49,6 +49,7 @@ export async function checkLayerNormOnLoad(
     rowsPerImage: rows,
     inputNorm: "none",
     mergedNorm: null,
+    weightStorage: "float",
     layerNorm: null,
     epilogue: PLAIN_EPILOGUE,
   });
