@@ -19,8 +19,10 @@ export type { Conv2dOptions, KernelOperands } from "./ir/builder-options.ts";
 export { DeviceWeights } from "./weights/device-weights.ts";
 export type {
   DeviceWeightsOptions,
+  IntegerTensor,
   LoraUpdate,
   SourceTensor,
+  StoredBytes,
   TensorSource,
 } from "./weights/device-weights.ts";
 export type { Graph, Node, Op, Value, Weight, WeightLayout } from "./ir/ir.ts";

@@ -8,38 +8,12 @@ import { conv2dOutputSize } from "../../kernels/contraction/conv2d.ts";
 import type { Kernel } from "../../kernels/kernel.ts";
 import type { Activation } from "../../kernels/pointwise/activation.ts";
 import type { Conv2dOptions, KernelOperands } from "./builder-options.ts";
-import type {
-  Contraction,
-  Graph,
-  Node,
-  NodeInputs,
-  Op,
-  Value,
-  Weight,
-  WeightLayout,
-} from "./ir.ts";
+import type { Contraction, Graph, Node, NodeInputs, Op, Value, Weight } from "./ir.ts";
 import { channelsOf, rowsOf } from "./ir.ts";
 import { check, mapShape } from "./shape-checks.ts";
+import type { WeightScope } from "./weight-scope.ts";
 
-/** A module path in a checkpoint. `at("norm1")` narrows it; names stay verbatim. */
-export class WeightScope {
-  /** Names separated by dots; empty at the top. */
-  readonly path: string;
-
-  constructor(path = "") {
-    this.path = path;
-  }
-
-  /** The module `<path>.<name>`. */
-  at(name: string): WeightScope {
-    return new WeightScope(this.path === "" ? name : `${this.path}.${name}`);
-  }
-
-  /** The parameter `<path>.<name>`. */
-  weight(name: string, shape: readonly number[], layout: WeightLayout): Weight {
-    return { name: this.at(name).path, shape, layout };
-  }
-}
+export { WeightScope } from "./weight-scope.ts";
 
 /** Builds a graph, operation by operation; shapes are checked as they come. Throws `ShapeError` with the module path. */
 export class GraphBuilder {

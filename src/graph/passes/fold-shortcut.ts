@@ -27,6 +27,7 @@ export function foldShortcut(graph: Graph): Graph {
     const shortcut = pair.find((conv) => conv !== undefined && isPointwise(conv.op));
     const main = pair.find((conv) => conv !== undefined && isSameSize(conv));
     if (shortcut === undefined || main === undefined) return node;
+    if (shortcut.op.weight.storage !== main.op.weight.storage) return node; // they are to be one buffer
     removed.add(shortcut).add(main);
     return merged(main, shortcut, node);
   });
@@ -36,8 +37,8 @@ export function foldShortcut(graph: Graph): Graph {
 /** The fused node takes the place of the addition, where the operands of both convolutions exist. */
 function merged(main: ConvNode, shortcut: ConvNode, { output }: Node): Node {
   const weight: Weight = {
+    ...main.op.weight,
     name: `${main.op.weight.name} and shortcut`,
-    shape: main.op.weight.shape,
     layout: "shortcut-matrix",
     members: [main.op.weight, shortcut.op.weight],
   };

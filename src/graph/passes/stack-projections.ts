@@ -143,7 +143,7 @@ function groups(graph: Graph, { reads, mostBytes = Infinity }: Reader): LinearNo
     const { id } = node.output;
     if (!(readers.get(id) ?? []).every((reader) => reads(reader, id))) continue;
     const [x] = node.inputs.x as readonly [Value];
-    const key = `${x.id} [${x.shape}] ${node.op.bias !== null}`;
+    const key = `${x.id} [${x.shape}] ${node.op.bias !== null} ${node.op.weight.storage}`;
     const group = open.get(key);
     if (group && weightBytes([...group, node], graph) <= MAX_BYTES) {
       group.push(node);
@@ -179,5 +179,5 @@ function stacked(members: readonly Weight[], layout: "stacked-matrix" | "stacked
   const [first] = members as readonly [Weight];
   const rows = members.reduce((sum, { shape }) => sum + (shape[0] ?? 1), 0);
   const name = `${first.name} and ${members.length - 1} more`;
-  return { name, shape: [rows, ...first.shape.slice(1)], layout, members };
+  return { ...first, name, shape: [rows, ...first.shape.slice(1)], layout, members };
 }

@@ -14,45 +14,21 @@ import { packWeight, packedColumnQuads } from "../../kernels/contraction/pack-we
 import { runPlan } from "../execution/run-plan.ts";
 import type { Weight } from "../ir/ir.ts";
 import { weightKey, weightMembers } from "../ir/ir.ts";
+import { integersOf, loadIntegers } from "./integer-weight.ts";
 import { ModulatedWeight } from "./modulated-weight.ts";
+import type { SourceTensor, TensorSource } from "./tensor-source.ts";
 import { WeightCheck } from "./weight-check.ts";
 import type { WeightFaults } from "./weight-check.ts";
 import type { PackedMember } from "./weight-layout.ts";
 import { isMatrix, packedMembers, weightByteLength } from "./weight-layout.ts";
 
-/** A tensor as it lies in a checkpoint. */
-export interface SourceTensor {
-  /** How it is stored. */
-  readonly dtype: SourceDType;
-  /** As in the checkpoint. */
-  readonly shape: readonly number[];
-  /** Bytes of all of it. */
-  readonly byteLength: number;
-  /** Bytes `start … start + length − 1` of the tensor, row-major little-endian. */
-  read(start: number, length: number, signal?: AbortSignal): Promise<Uint8Array>;
-}
-
-/** A low-rank update W + scaling · B · A of a matrix, or, modulated, W + scaling · (B·Mᵀ) · A. */
-export interface LoraUpdate {
-  /** Rows of A and columns of B. */
-  readonly rank: number;
-  /** alpha / rank. */
-  readonly scaling: number;
-  /** [rank, in] or [rank, in, kh, kw]. */
-  readonly a: SourceTensor;
-  /** [out, rank] or [out, rank, 1, 1]. */
-  readonly b: SourceTensor;
-  /** Number of its rank × rank matrix M in `modulate`; absent for an update that never changes. */
-  readonly block?: number;
-}
-
-/** Where graph parameters come from. Names are verbatim checkpoint names. */
-export interface TensorSource {
-  /** The tensor of that name. Throws where there is none. */
-  tensor(name: string): SourceTensor;
-  /** The update to merge into the matrix `name`, or null. */
-  lora(name: string): LoraUpdate | null;
-}
+export type {
+  IntegerTensor,
+  LoraUpdate,
+  SourceTensor,
+  StoredBytes,
+  TensorSource,
+} from "./tensor-source.ts";
 
 /** How weights are stored. */
 export interface DeviceWeightsOptions {
@@ -211,6 +187,9 @@ export class DeviceWeights {
   }
 
   async #loadOne(weight: Weight, check: WeightCheck, signal?: AbortSignal): Promise<GPUBuffer> {
+    if (weight.storage !== undefined) {
+      return loadIntegers(this.#gpu, weight, this.#source, check, signal);
+    }
     for (const { name, shape: needed } of weightMembers(weight)) {
       const { shape } = this.#source.tensor(name);
       if (elementCount(shape) !== elementCount(needed)) {
@@ -323,7 +302,11 @@ export class DeviceWeights {
 
 /** Bytes of a checkpoint that loading `weight` reads, without LoRA. */
 export function sourceByteLength(weight: Weight, source: TensorSource): number {
-  return weightMembers(weight).reduce((sum, { name }) => sum + source.tensor(name).byteLength, 0);
+  return weightMembers(weight).reduce((sum, { name, storage }) => {
+    if (storage === undefined) return sum + source.tensor(name).byteLength;
+    const { values, scales } = integersOf(source, name);
+    return sum + values.byteLength + scales.byteLength;
+  }, 0);
 }
 
 /** Little-endian checkpoint bytes as floats. */
