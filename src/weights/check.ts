@@ -2,6 +2,7 @@
 import { FLOAT_DTYPES } from "./convert.ts";
 import { listSome, quoted, WeightsError } from "./errors.ts";
 import type { WeightStore } from "./store.ts";
+import type { TensorDtype } from "./tensor-info.ts";
 import { shapeText } from "./tensor-info.ts";
 
 /** A tensor that a model needs. */
@@ -10,6 +11,8 @@ export interface ExpectedTensor {
   readonly name: string;
   /** The shape it must have. */
   readonly shape: readonly number[];
+  /** How its elements must be stored. Absent: as floats of any kind. */
+  readonly dtype?: TensorDtype;
 }
 
 /** What to do about tensors that the model does not need. */
@@ -21,7 +24,7 @@ export interface CheckOptions {
 }
 
 /**
- * Checks that a store holds what a model needs: every name, its shape, and a float dtype. A matrix
+ * Checks that a store holds what a model needs: every name, its shape, and its dtype. A matrix
  * `[O, I]` and a 1×1 convolution `[O, I, 1, 1]` are the same map and count as equal.
  * @throws WeightsError one error with the counts and the first names of everything that is wrong
  */
@@ -34,7 +37,7 @@ export function checkTensors(
   const wrongShape: string[] = [];
   const unsupported: string[] = [];
   const needed = new Set<string>();
-  for (const { name, shape } of expected) {
+  for (const { name, shape, dtype } of expected) {
     needed.add(name);
     if (!store.has(name)) {
       missing.push(printable(name));
@@ -45,7 +48,9 @@ export function checkTensors(
       const sizes = `got ${shapeText(info.shape)}, expected ${shapeText(shape)}`;
       wrongShape.push(`${printable(name)} (${sizes})`);
     }
-    if (!FLOAT_DTYPES.has(info.dtype)) unsupported.push(`${printable(name)} (${info.dtype})`);
+    const isRight = dtype ? info.dtype === dtype : FLOAT_DTYPES.has(info.dtype);
+    const rule = dtype ? `, expected ${dtype}` : "";
+    if (!isRight) unsupported.push(`${printable(name)} (${info.dtype}${rule})`);
   }
   const unused: string[] = [];
   for (const name of store.names()) {

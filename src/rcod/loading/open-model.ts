@@ -4,7 +4,7 @@
  *   file → `openCheckpoint` (what RCOD trained) and `openPart` (the base, with it in place) → a `TensorSource` per
  *   part → `loadWeights`: `DeviceWeights` packs each matrix and merges its LoRA (`merge.ts`: the same on the host)
  */
-import type { TensorSource } from "../../graph/weights/device-weights.ts";
+import type { LoraUpdate, TensorSource } from "../../graph/weights/device-weights.ts";
 import { quoted } from "../../weights/errors.ts";
 import type { FileSet, WeightStem, WeightStore } from "../../weights/index.ts";
 import {
@@ -20,6 +20,7 @@ import { IMAGE_PROJ } from "../networks/graphs.ts";
 import type { ModelPart, PartWeights } from "../networks/stage-graphs.ts";
 import { modelParameters, modelParts } from "../networks/stage-graphs.ts";
 import type { ModelConfigs } from "../settings/model-configs.ts";
+import { expectedTensors } from "./integer-tensors.ts";
 import type { RcodCheckpoint } from "./rcod-checkpoint.ts";
 import { openCheckpoint } from "./rcod-checkpoint.ts";
 import type { OpenOptions } from "./stored-tensors.ts";
@@ -87,6 +88,7 @@ export async function openModel(
         () => foreignKind(store, part),
       );
       const updates = part === "vae" || part === "unet" ? lora?.get(part) : undefined;
+      await checked(() => checkMergeable(part, parameters[part], updates));
       sources.set(part, storeSource(store, updates));
     }
     if (problems.length > 0) throw new WeightsError(problems.join("; "));
@@ -107,13 +109,27 @@ export function checkPart(
   parameters: PartWeights[ModelPart],
   { strict = false, onWarning = () => {} }: OpenOptions = {},
 ): void {
-  checkTensors(store, parameters, {
+  checkTensors(store, parameters.flatMap(expectedTensors), {
     unused: part === "clip" ? UNUSED_CLIP_TENSORS : "error",
     ...(!strict && { onUnused: onWarning }),
   });
   if (part === "clip" && store.has(TEXT_EMBEDDING)) {
     onWarning(`weights: the text tower is not used (${store.name})`);
   }
+}
+
+/** LoRA is merged before weights become integers: afterwards the sum would be rounded once more, and with another scale. */
+function checkMergeable(
+  part: ModelPart,
+  parameters: PartWeights[ModelPart],
+  updates: ReadonlyMap<string, LoraUpdate> | undefined,
+): void {
+  const whole = parameters.find(({ name, storage }) => storage !== undefined && updates?.has(name));
+  if (whole === undefined) return;
+  throw new WeightsError(
+    `weights: LoRA must be merged before weights become ${whole.storage}, got an update of ${part}'s ${quoted(whole.name)}. ` +
+      "Convert the base in floats together with its checkpoint",
+  );
 }
 
 /** A tensor of CLIP's text tower. */

@@ -2,9 +2,15 @@
  * The oddities of weight files, and only here: renamed keys, dtypes the kernels do not decode. RCOD's own
  * checkpoint is in `rcod-checkpoint.ts`.
  */
-import type { LoraUpdate, SourceTensor, TensorSource } from "../../graph/weights/device-weights.ts";
+import type {
+  LoraUpdate,
+  SourceTensor,
+  StoredBytes,
+  TensorSource,
+} from "../../graph/weights/device-weights.ts";
 import type { WeightFile, WeightStore } from "../../weights/index.ts";
 import { WeightsError, renamedStore, toFloat32 } from "../../weights/index.ts";
+import { scalesName } from "./integer-tensors.ts";
 
 const OLD_ATTENTION_NAMES: readonly (readonly [RegExp, string])[] = [
   [/(mid_block\.attentions\.\d+)\.query\./, "$1.to_q."],
@@ -69,7 +75,18 @@ export function storeSource(
 ): TensorSource {
   return {
     tensor: (name) => storedTensor(store, name),
+    integers: (name) => ({
+      values: storedBytes(store, name),
+      scales: storedBytes(store, scalesName(name)),
+    }),
     lora: (name) => lora.get(name) ?? null,
+  };
+}
+
+function storedBytes(store: WeightStore, name: string): StoredBytes {
+  return {
+    byteLength: store.info(name).byteLength,
+    read: (start, length, signal) => store.readRange(name, start, length, signal),
   };
 }
 
@@ -77,12 +94,7 @@ export function storeSource(
 export function storedTensor(store: WeightStore, name: string): SourceTensor {
   const { dtype, shape, byteLength } = store.info(name);
   if (dtype === "F32" || dtype === "F16" || dtype === "BF16") {
-    return {
-      dtype,
-      shape,
-      byteLength,
-      read: (start, length, signal) => store.readRange(name, start, length, signal),
-    };
+    return { dtype, shape, ...storedBytes(store, name) };
   }
   if (dtype !== "F64") {
     throw new WeightsError(

@@ -9,6 +9,7 @@ import type {
   UNetConfig,
   VaeConfig,
 } from "../settings/config.ts";
+import { storageOf } from "../settings/quantization.ts";
 import { clipVisionModel } from "./clip-vision.ts";
 import { metricMap } from "./mem.ts";
 import { unet2dConditionModel } from "./unet.ts";
@@ -18,13 +19,17 @@ import { vaeDecoder, vaeEncoder } from "./vae.ts";
 /** Prefix of the token projection's parameters: they share a store with those of CLIP's tower. */
 export const IMAGE_PROJ = "image_proj";
 
+/** The parameters of a part, at the top. */
+const weightsOf = ({ quantization }: UNetConfig | VaeConfig): WeightScope =>
+  new WeightScope("", storageOf(quantization));
+
 /** "pixels" [1, S, S, 3] → "tokens" [1, T, D]. */
 export function tokenGraph(clip: ClipConfig, tokenChannels: number, dtype: DType): Graph {
   const g = new GraphBuilder(dtype);
   const pixels = g.input("pixels", [1, clip.imageSize, clip.imageSize, 3]);
-  const root = new WeightScope();
-  const hidden = clipVisionModel(g, root, pixels, clip);
-  g.output("tokens", g.linear(hidden, root.at(IMAGE_PROJ), tokenChannels, true)); // [1, T, D]
+  const tower = new WeightScope("", storageOf(clip.quantization));
+  const hidden = clipVisionModel(g, tower, pixels, clip);
+  g.output("tokens", g.linear(hidden, new WeightScope(IMAGE_PROJ), tokenChannels, true)); // [1, T, D]
   return g.build();
 }
 
@@ -35,7 +40,7 @@ export function tokenGraph(clip: ClipConfig, tokenChannels: number, dtype: DType
 export function encoderGraph(vae: VaeConfig, height: number, width: number, dtype: DType): Graph {
   const g = new GraphBuilder(dtype);
   const image = g.input("image", [1, height, width, 3]);
-  splitPosterior(g, vaeEncoder(g, new WeightScope(), image, vae), vae);
+  splitPosterior(g, vaeEncoder(g, weightsOf(vae), image, vae), vae);
   return g.build();
 }
 
@@ -64,7 +69,7 @@ export function vaeGraph(
   shape: readonly number[],
 ): Graph {
   const g = new GraphBuilder(dtype);
-  g.output("y", network(g, new WeightScope(), g.input("x", shape), vae));
+  g.output("y", network(g, weightsOf(vae), g.input("x", shape), vae));
   return g.build();
 }
 
@@ -91,7 +96,7 @@ export function unetGraph(
   const g = new GraphBuilder(dtype);
   const eps = unet2dConditionModel(
     g,
-    new WeightScope(),
+    weightsOf(unet),
     {
       sample: g.input("latents", [batch, height, width, unet.inChannels]),
       timestepEmbedding: g.input("timestep", [batch, unet.blockOutChannels[0] as number]),
@@ -107,7 +112,7 @@ export function unetGraph(
 export function decoderGraph(vae: VaeConfig, height: number, width: number, dtype: DType): Graph {
   const g = new GraphBuilder(dtype);
   const z = g.input("z", [1, height, width, vae.latentChannels]);
-  g.output("image", vaeDecoder(g, new WeightScope(), z, vae));
+  g.output("image", vaeDecoder(g, weightsOf(vae), z, vae));
   return g.build();
 }
 

@@ -3,6 +3,8 @@
  * engine does not implement is refused by name here, before anything is downloaded or allocated.
  */
 import { Fields } from "./config-fields.ts";
+import type { Quantization } from "./quantization.ts";
+import { parseQuantization } from "./quantization.ts";
 
 export { ConfigError } from "./config-fields.ts";
 
@@ -25,6 +27,7 @@ export interface UNetConfig {
   readonly flipSinToCos: boolean;
   readonly freqShift: number;
   readonly downsamplePadding: number;
+  readonly quantization: Quantization | null;
 }
 
 /** diffusers' AutoencoderKL. */
@@ -39,6 +42,7 @@ export interface VaeConfig {
   readonly midAttention: boolean;
   /** Whether its activations overflow in f16. Unlike diffusers' own default, which no pipeline of SD reads, absent is false. */
   readonly forceUpcast: boolean;
+  readonly quantization: Quantization | null;
 }
 
 /** transformers' CLIPVisionModel. */
@@ -50,6 +54,8 @@ export interface ClipConfig {
   readonly imageSize: number;
   readonly patchSize: number;
   readonly layerNormEps: number;
+  /** Of the tower; the token projection is floats. */
+  readonly quantization: Quantization | null;
 }
 
 /** RCOD's Metric Estimation Module in our small form (`mem.ts`). */
@@ -199,6 +205,7 @@ export function parseUNetConfig(json: unknown, name = "unet/config.json"): UNetC
     flipSinToCos: f.flag("flip_sin_to_cos", true),
     freqShift: f.number("freq_shift", 0),
     downsamplePadding: f.number("downsample_padding", 1),
+    quantization: parseQuantization(f, name),
   };
 }
 
@@ -238,6 +245,7 @@ export function parseVaeConfig(json: unknown, name = "vae/config.json"): VaeConf
     scalingFactor: f.positive("scaling_factor", 0.18215),
     midAttention: f.flag("mid_block_add_attention", true),
     forceUpcast: f.flag("force_upcast", false),
+    quantization: parseQuantization(f, name),
   };
 }
 
@@ -259,6 +267,7 @@ export function parseClipConfig(json: unknown, name = "image_encoder/config.json
     imageSize: f.count("image_size", 224),
     patchSize: f.count("patch_size", 32),
     layerNormEps: f.positive("layer_norm_eps", 1e-5),
+    quantization: parseQuantization(whole, name),
   };
   if (config.hiddenSize % config.numHeads !== 0)
     f.fail("hidden_size", `must be divisible by num_attention_heads ${config.numHeads}`);

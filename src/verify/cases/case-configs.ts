@@ -26,6 +26,7 @@ export const CLIP_L14: ClipConfig = {
   imageSize: 224,
   patchSize: 14,
   layerNormEps: 1e-5,
+  quantization: null,
 };
 
 /** `config` (or another key) as diffusers' JSON; the network of SD 2.1 where it is absent or a text. */
@@ -68,5 +69,6 @@ export function clipConfigOf(parameters: CaseParameters): ClipConfig {
     imageSize: parameters.number("image"),
     patchSize: parameters.number("patch"),
     layerNormEps: parameters.number("eps", 1e-5),
+    quantization: null,
   };
 }

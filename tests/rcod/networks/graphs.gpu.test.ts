@@ -31,6 +31,7 @@ const VAE = {
   scalingFactor: 0.25,
   midAttention: false,
   forceUpcast: false,
+  quantization: null,
 };
 
 /** Random parameters but for the last layer: no weights, and `moments` as its bias. */

@@ -37,6 +37,7 @@ describe("parseUNetConfig", () => {
       flipSinToCos: true,
       freqShift: 0,
       downsamplePadding: 1,
+      quantization: null,
     });
   });
 
@@ -58,6 +59,7 @@ describe("parseUNetConfig", () => {
       flipSinToCos: true,
       freqShift: 0,
       downsamplePadding: 1,
+      quantization: null,
     });
   });
 
@@ -243,6 +245,7 @@ describe("parseVaeConfig", () => {
       scalingFactor: 0.18215,
       midAttention: true,
       forceUpcast: false,
+      quantization: null,
     });
     expect(vaeFactor(config)).toBe(8);
   });
@@ -304,6 +307,7 @@ describe("parseClipConfig", () => {
       imageSize: 224,
       patchSize: 14,
       layerNormEps: 1e-5,
+      quantization: null,
     };
     expect(parseClipConfig(CLIP_L_JSON)).toEqual(expected);
     expect(parseClipConfig(CLIP_L_JSON.vision_config)).toEqual(expected);
@@ -319,6 +323,7 @@ describe("parseClipConfig", () => {
       imageSize: 224,
       patchSize: 32,
       layerNormEps: 1e-5,
+      quantization: null,
     });
   });
 

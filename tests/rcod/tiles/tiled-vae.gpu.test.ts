@@ -35,6 +35,7 @@ const CONFIG: VaeConfig = {
   scalingFactor: 1,
   midAttention: true,
   forceUpcast: false,
+  quantization: null,
 };
 
 type Kind = "encode" | "decode";

@@ -1,0 +1,48 @@
+/**
+ * The `quantization` of a part's config.json: which of its matrices are integers, and of what kind. Files say the same by
+ * dtypes and shapes, and are checked against it. Without it all matrices are floats.
+ */
+import type { IntegerStorage } from "../../kernels/quantized/storage.ts";
+import { BLOCK_CHANNELS } from "../../kernels/quantized/storage.ts";
+import { Fields } from "./config-fields.ts";
+
+/** How the matrices of a part are stored, those that are named aside. */
+export interface Quantization {
+  readonly scheme: IntegerStorage;
+  /** Matrices that stay floats, by the names of their tensors. */
+  readonly float: readonly string[];
+}
+
+/** How a matrix is stored; undefined for floats. */
+export type StorageOf = (name: string) => IntegerStorage | undefined;
+
+/** All matrices are floats. */
+export const allFloat: StorageOf = () => undefined;
+
+export function storageOf(quantization: Quantization | null): StorageOf {
+  if (quantization === null) return allFloat;
+  const { scheme, float } = quantization;
+  const kept = new Set(float);
+  return (name) => (kept.has(name) ? undefined : scheme);
+}
+
+const KEY = "quantization";
+
+/** Parses the section of a config.json. Throws `ConfigError` for a scheme that is not implemented. */
+export function parseQuantization(config: Fields, file: string): Quantization | null {
+  if (!config.has(KEY)) return null;
+  const f = new Fields(config.get(KEY), `${file} ${KEY}`);
+  const scheme = f.get("scheme");
+  if (scheme !== "int8" && scheme !== "int4") return f.fail("scheme", "must be int8 or int4");
+  if (f.get("block") !== BLOCK_CHANNELS) f.fail("block", `must be ${BLOCK_CHANNELS}`);
+  const float = f.has("float") ? f.get("float") : [];
+  if (!Array.isArray(float) || !float.every((name) => typeof name === "string")) {
+    return f.fail("float", "must be a list of names of tensors");
+  }
+  return { scheme, float };
+}
+
+/** The section that `parseQuantization` reads. */
+export const quantizationJson = ({ scheme, float }: Quantization): object => ({
+  [KEY]: { scheme, block: BLOCK_CHANNELS, float },
+});
