@@ -1,5 +1,7 @@
 /** `rcod convert`: options only. Needs no GPU. */
 import { InvalidArgumentError, Option } from "commander";
+import type { QuantizationRecipe } from "../../src/rcod/loading/quantization-recipe.ts";
+import { QUANTIZATION_RECIPES } from "../../src/rcod/loading/quantization-recipe.ts";
 import { defineCommand } from "../command.ts";
 import type { ModelPaths } from "../model-paths.ts";
 import { addPieceOptions, modelOption } from "../model-paths.ts";
@@ -8,6 +10,8 @@ export interface ConvertCliOptions extends ModelPaths {
   /** The folder to write. */
   readonly out: string;
   readonly dtype: "fp16" | "fp32";
+  /** Matrices as integers; absent: in `dtype`. */
+  readonly weights?: QuantizationRecipe;
   /** Most bytes of tensors in one weight file. */
   readonly shardSize: number;
   readonly force?: boolean;
@@ -33,6 +37,12 @@ export const convertCommand = defineCommand<ConvertCliOptions>((program) => {
       new Option("--dtype <d>", "storage of matrices; vectors are always fp32")
         .choices(["fp16", "fp32"])
         .default("fp16"),
+    )
+    .addOption(
+      new Option(
+        "--weights <w>",
+        "matrices as integers: 8 bits, 4, or 4 in the UNet and CLIP and 8 in the VAE; few stay in --dtype",
+      ).choices(QUANTIZATION_RECIPES),
     )
     .addOption(
       new Option(

@@ -30,7 +30,7 @@ interface ManifestEntry {
 
 /** Runs the command. Exit code 0. Throws what is wrong with the model or the folder. */
 export async function runConvert(options: ConvertCliOptions, terminal: Terminal): Promise<number> {
-  const { out, dtype, json = false, quiet = false } = options;
+  const { out, dtype, weights, json = false, quiet = false } = options;
   await checkModelPaths(options);
   await checkOut(options);
   const startedAt = performance.now();
@@ -40,11 +40,12 @@ export async function runConvert(options: ConvertCliOptions, terminal: Terminal)
   );
   const durationMs = performance.now() - startedAt;
   if (json) {
-    const report = { ...modelPaths(options), out, dtype, files, bytes, durationMs };
+    const report = { ...modelPaths(options), out, dtype, weights, files, bytes, durationMs };
     terminal.out(JSON.stringify(report));
   } else if (!quiet) {
     const size = `${files} files, ${formatBytes(bytes)}`;
-    terminal.out(`${shownText(out)}  ${dtype}, ${size}, ${formatMs(durationMs)}`);
+    const storage = weights ? `${weights} and ${dtype}` : dtype;
+    terminal.out(`${shownText(out)}  ${storage}, ${size}, ${formatMs(durationMs)}`);
   }
   return EXIT.ok;
 }
@@ -64,6 +65,7 @@ async function convert(
   if (model.assumption !== undefined) onWarning(model.assumption);
   const conversion = await planConversion(model, {
     dtype: options.dtype === "fp16" ? "f16" : "f32",
+    quantize: options.weights,
     shardBytes: options.shardSize,
     strict: options.strict,
     onWarning,
@@ -84,7 +86,7 @@ async function convert(
 
 /** Writes all files and the manifest, or nothing. */
 async function writeFolder(
-  { out, dtype, force = false }: ConvertCliOptions,
+  { out, dtype, weights, force = false }: ConvertCliOptions,
   { files }: Conversion,
   signal: AbortSignal,
   onWritten: (bytesSoFar: number) => void,
@@ -96,7 +98,7 @@ async function writeFolder(
     async (folder) => {
       const entries: ManifestEntry[] = [];
       for (const file of files) entries.push(await writeHashed(folder, file, signal, written));
-      await writeFile(join(folder, MANIFEST), manifest(dtype, entries));
+      await writeFile(join(folder, MANIFEST), manifest({ dtype, weights }, entries));
     },
     { replace: force, signal },
   );
@@ -128,9 +130,12 @@ async function writeHashed(
   }
 }
 
-function manifest(dtype: ConvertCliOptions["dtype"], files: readonly ManifestEntry[]): string {
+function manifest(
+  storage: { readonly dtype: string; readonly weights: string | undefined },
+  files: readonly ManifestEntry[],
+): string {
   const writer = `rcod-webgpu ${VERSION}`;
-  return `${JSON.stringify({ writer, dtype, piece_bytes: PIECE_BYTES, files }, null, 2)}\n`;
+  return `${JSON.stringify({ writer, ...storage, piece_bytes: PIECE_BYTES, files }, null, 2)}\n`;
 }
 
 /**

@@ -1,20 +1,29 @@
 /**
  * Converts a model, whatever pieces it comes in, to the files of one self-contained folder. Tensors have the names that
  * the graphs use, and only what the pipeline reads is written. RCOD_O's LoRA is merged (`merge.ts`). RCOD_S's LoRA
- * depends on the image and stays beside its base. Nothing is held in memory: a file makes its bytes as they are read.
+ * depends on the image and stays beside its base. Nothing is held in memory but the scales of a file of integers: a file makes
+ * its bytes as they are read.
  */
 import type { DType } from "../../gpu/dtype.ts";
 import type { Weight } from "../../graph/ir/ir.ts";
 import type { TensorSource } from "../../graph/weights/device-weights.ts";
-import type { FileSet } from "../../weights/index.ts";
-import { readText } from "../../weights/index.ts";
+import type { IntegerStorage } from "../../kernels/quantized/storage.ts";
+import type { FileSet, JsonObject } from "../../weights/index.ts";
+import { WeightsError, readJson, readText } from "../../weights/index.ts";
 import { IMAGE_PROJ } from "../networks/graphs.ts";
 import type { ModelPart } from "../networks/stage-graphs.ts";
+import { modelParameters } from "../networks/stage-graphs.ts";
 import type { ClipConfig } from "../settings/config.ts";
 import type { ModelConfigs } from "../settings/model-configs.ts";
+import type { Quantization, StorageOf } from "../settings/quantization.ts";
+import { quantizationJson, storageOf } from "../settings/quantization.ts";
 import type { ConvertedFile, ConvertedFolder, ConvertedTensor } from "./converted-files.ts";
-import { shards, textFile, weightFile } from "./converted-files.ts";
+import { floatTensor, shards, textFile, weightFile } from "./converted-files.ts";
+import { integerTensors, scalesName } from "./integer-tensors.ts";
 import { MEM_SCOPE, openModel, releasedMemName } from "./open-model.ts";
+import type { QuantizationRecipe, QuantizedPart } from "./quantization-recipe.ts";
+import { QUANTIZED_PARTS, quantizationOf } from "./quantization-recipe.ts";
+import { QuantizedMatrix } from "./quantize.ts";
 import type { RcodCheckpoint } from "./rcod-checkpoint.ts";
 import { isDegradationTensor } from "./rcod-checkpoint.ts";
 import { readConfigs } from "./read-configs.ts";
@@ -24,6 +33,8 @@ import { storeSource } from "./stored-tensors.ts";
 export interface ConvertOptions extends OpenOptions {
   /** Storage of matrices. Vectors and tables are f32 in both: so they are on the device. */
   readonly dtype: DType;
+  /** Matrices as integers (`quantization-recipe.ts`). Absent: as floats. */
+  readonly quantize?: QuantizationRecipe | undefined;
   /** Most bytes of tensors in one weight file; a larger tensor has a file of its own. */
   readonly shardBytes: number;
 }
@@ -39,17 +50,26 @@ export interface Conversion {
  * @throws WeightsError or ConfigError for what is wrong with the files
  */
 export async function planConversion(files: FileSet, options: ConvertOptions): Promise<Conversion> {
-  const { dtype, shardBytes, signal } = options;
+  const { dtype, quantize, shardBytes, signal } = options;
   const configs = await readConfigs(files, signal);
+  checkQuantizable(configs, quantize);
+  const quantizations = quantize ? quantizationsOf(configs, quantize) : {};
   const json = (path: string, value: unknown): ConvertedFile =>
     textFile(path, `${JSON.stringify(value, null, 2)}\n`);
-  const copy = async (path: string): Promise<ConvertedFile> =>
-    textFile(path, await readText(files, path, signal));
+  const copy = async (path: string, part?: QuantizedPart): Promise<ConvertedFile> => {
+    const quantization = part && quantizations[part];
+    if (!quantization) return textFile(path, await readText(files, path, signal));
+    const config = (await readJson(files, path, signal)) as JsonObject; // read once by `readConfigs`
+    return json(path, { ...config, ...quantizationJson(quantization) });
+  };
   const texts = [
     json("rcod_config.json", rcodConfigJson(configs)),
-    await copy("unet/config.json"),
-    await copy("vae/config.json"),
-    json("image_encoder/config.json", clipConfigJson(configs.clip)),
+    await copy("unet/config.json", "unet"),
+    await copy("vae/config.json", "vae"),
+    json("image_encoder/config.json", {
+      ...clipConfigJson(configs.clip),
+      ...(quantizations.clip && quantizationJson(quantizations.clip)),
+    }),
     ...(configs.mem ? [await copy("mem/config.json")] : []),
   ];
   const { sources, parameters, checkpoint, close } = await openModel(files, configs, options);
@@ -58,7 +78,12 @@ export async function planConversion(files: FileSet, options: ConvertOptions): P
     const folders = [...sources].flatMap(([part, source]) =>
       modulated && part === "degradation"
         ? []
-        : convertedFolders(part, modulated ? unmerged(source) : source, parameters[part], dtype),
+        : convertedFolders(part, modulated ? unmerged(source) : source, parameters[part], {
+            dtype,
+            storage: storageOf(
+              (quantizations as Partial<Record<ModelPart, Quantization>>)[part] ?? null,
+            ),
+          }),
     );
     const weights = folders
       .filter(({ folder }) => !(modulated && folder === IMAGE_PROJ)) // is in the checkpoint
@@ -73,6 +98,30 @@ export async function planConversion(files: FileSet, options: ConvertOptions): P
     await close();
     throw error;
   }
+}
+
+/** Integers are made of floats, and of weights that are the same for all images. */
+function checkQuantizable(configs: ModelConfigs, quantize: QuantizationRecipe | undefined): void {
+  const part = QUANTIZED_PARTS.find((name) => configs[name].quantization !== null);
+  if (part !== undefined) {
+    throw new WeightsError(
+      `convert: the source must be floats, got ${configs[part].quantization?.scheme} (${part}). Convert the model that it was made of`,
+    );
+  }
+  if (quantize === undefined || configs.degradation === null) return;
+  throw new WeightsError(
+    `convert: weights must be the same for all images to become ${quantize}, got an RCOD_S model, whose UNet and encoder ` +
+      "are merged for each. Convert it without --weights",
+  );
+}
+
+type Quantizations = Partial<Readonly<Record<QuantizedPart, Quantization>>>;
+
+function quantizationsOf(configs: ModelConfigs, recipe: QuantizationRecipe): Quantizations {
+  const parameters = modelParameters(configs);
+  return Object.fromEntries(
+    QUANTIZED_PARTS.map((part) => [part, quantizationOf(part, recipe, parameters[part])]),
+  );
 }
 
 /** A source without its LoRA. */
@@ -94,11 +143,11 @@ function modulatedFiles(
   const trained = Array.from(store.names(), (name): ConvertedTensor => {
     const { shape } = store.info(name);
     const isHalf = dtype === "f16" && shape.length > 1 && !isDegradationTensor(name);
-    return converted(storeSource(store), { name, shape, layout: "matrix" }, isHalf, name);
+    return floatTensor(storeSource(store), { name, shape, layout: "matrix" }, isHalf);
   });
   const isMem = ({ name }: Weight): boolean => name.startsWith(MEM_SCOPE);
   const exact = (weights: readonly Weight[], rename = (name: string) => name): ConvertedTensor[] =>
-    weights.map((weight) => converted(degradation, weight, false, rename(weight.name)));
+    weights.map((weight) => floatTensor(degradation, weight, false, rename(weight.name)));
   const layers = checkpoint.modulationLayers();
   const estimator = parameters.filter((weight) => !isMem(weight) && !layers.has(weight.name));
   const mem = parameters.filter(isMem);
@@ -107,15 +156,6 @@ function modulatedFiles(
     weightFile(CONVERTED.degradationEstimator, exact(estimator)),
     ...(mem.length > 0 ? [weightFile(CONVERTED.memCheckpoint, exact(mem, releasedMemName))] : []),
   ];
-}
-
-function converted(
-  source: TensorSource,
-  weight: Weight,
-  isHalf: boolean,
-  name: string,
-): ConvertedTensor {
-  return { name, dtype: isHalf ? "F16" : "F32", shape: weight.shape, source, weight };
 }
 
 /** RCOD_S's files in a converted folder. */
@@ -129,12 +169,16 @@ function convertedFolders(
   part: ModelPart,
   source: TensorSource,
   parameters: readonly Weight[],
-  dtype: DType,
+  { dtype, storage: storageOfMatrix }: { readonly dtype: DType; readonly storage: StorageOf },
 ): readonly ConvertedFolder[] {
   const tensorsOf = (weights: readonly Weight[], prefix = ""): readonly ConvertedTensor[] =>
-    weights.map((weight) => {
-      const isHalf = dtype === "f16" && weight.layout.endsWith("matrix");
-      return converted(source, weight, isHalf, weight.name.slice(prefix.length));
+    weights.flatMap((weight) => {
+      const isMatrix = weight.layout === "matrix";
+      const storage = isMatrix && prefix === "" ? storageOfMatrix(weight.name) : undefined;
+      if (storage !== undefined) return integerFiles(source, weight, storage);
+      return [
+        floatTensor(source, weight, dtype === "f16" && isMatrix, weight.name.slice(prefix.length)),
+      ];
     });
   if (part !== "clip") {
     const stem = part === "mem" ? "model" : "diffusion_pytorch_model";
@@ -150,6 +194,20 @@ function convertedFolders(
       stem: "model",
       tensors: tensorsOf(parameters.filter(isProjection), prefix),
     },
+  ];
+}
+
+/** A parameter as integers and scales. */
+function integerFiles(
+  source: TensorSource,
+  weight: Weight,
+  storage: IntegerStorage,
+): readonly ConvertedTensor[] {
+  const { values, scales } = integerTensors(weight.shape, storage);
+  const matrix = new QuantizedMatrix(source, weight, storage);
+  return [
+    { name: weight.name, ...values, bytes: (signal) => matrix.integers(signal) },
+    { name: scalesName(weight.name), ...scales, bytes: (signal) => matrix.scales(signal) },
   ];
 }
 
@@ -176,7 +234,7 @@ function rcodConfigJson({ rcod, degradation }: ModelConfigs): unknown {
 }
 
 /** The config.json of CLIP's vision tower alone. */
-function clipConfigJson(config: ClipConfig): unknown {
+function clipConfigJson(config: ClipConfig): object {
   return {
     architectures: ["CLIPVisionModel"],
     model_type: "clip_vision_model",

@@ -16,10 +16,28 @@ export interface ConvertedFile {
   bytes(signal?: AbortSignal): AsyncIterable<Uint8Array>;
 }
 
-/** A tensor to write, with where its values come from. */
+/** A tensor to write, with where its bytes come from. */
 export interface ConvertedTensor extends TensorPlace {
-  readonly source: TensorSource;
-  readonly weight: Weight;
+  bytes(signal?: AbortSignal): AsyncIterable<Uint8Array>;
+}
+
+/** A parameter as floats, under the name that it has in its file. */
+export function floatTensor(
+  source: TensorSource,
+  weight: Weight,
+  isHalf: boolean,
+  name = weight.name,
+): ConvertedTensor {
+  return {
+    name,
+    dtype: isHalf ? "F16" : "F32",
+    shape: weight.shape,
+    async *bytes(signal) {
+      for await (const values of mergedPieces(source, weight, signal)) {
+        yield encode(values, isHalf, weight.name);
+      }
+    },
+  };
 }
 
 /** The weights of one folder. */
@@ -89,11 +107,7 @@ export function weightFile(
     byteLength: layout.byteLength,
     async *bytes(signal) {
       yield layout.start;
-      for (const { source, weight, dtype } of layout.tensors) {
-        for await (const values of mergedPieces(source, weight, signal)) {
-          yield encode(values, dtype === "F16", weight.name);
-        }
-      }
+      for (const tensor of layout.tensors) yield* tensor.bytes(signal);
     },
   };
 }

@@ -9,11 +9,12 @@ import { elementByteLength, toFloat32 } from "../../weights/index.ts";
 /** Most elements of a piece: 8 MiB as f32. Memory does not grow with the tensor. */
 export const PIECE_ELEMENTS = 2 ** 21;
 
-/** The values of a parameter, row-major, piece by piece. */
+/** The values of a parameter, row-major, piece by piece of `pieceElements`. */
 export async function* mergedPieces(
   source: TensorSource,
   { name, shape }: Weight,
   signal?: AbortSignal,
+  pieceElements = PIECE_ELEMENTS,
 ): AsyncGenerator<Float32Array> {
   const tensor = source.tensor(name);
   const lora = source.lora(name);
@@ -21,8 +22,8 @@ export async function* mergedPieces(
   const rowLength = shape.slice(1).reduce((product, size) => product * size, 1);
   const update = lora && (await readFactors(lora, name, rowLength, signal));
   const count = tensor.byteLength / elementBytes;
-  for (let first = 0; first < count; first += PIECE_ELEMENTS) {
-    const length = Math.min(PIECE_ELEMENTS, count - first);
+  for (let first = 0; first < count; first += pieceElements) {
+    const length = Math.min(pieceElements, count - first);
     const values = await readFloats(tensor, name, first, length, signal);
     update?.(values, first);
     yield values;
