@@ -179,13 +179,14 @@ function weightLines(weights: readonly WeightsInfo[] | null): readonly string[] 
   return [
     "Weights",
     formatTable(
-      weights.map(({ part, tensors, bytes, problem }) => [
+      weights.map(({ part, tensors, bytes, bitsPerValue, problem }) => [
         `  ${part}`,
         `${tensors} tensors`,
         formatBytes(bytes),
+        bitsPerValue === null ? "" : `${bitsPerValue.toFixed(1)} bits a value`,
         problem === null ? "names and shapes match" : problem,
       ]),
-      ["left", "right", "right", "left"],
+      ["left", "right", "right", "right", "left"],
     ),
     ...notes,
   ];

@@ -1,4 +1,5 @@
 /** What `rcod info` says of a model's weight files: whether they fit the configurations, and what stays of RCOD_S's. */
+import { elementCount } from "../../src/gpu/shape.ts";
 import { weightMembers } from "../../src/graph/ir/ir.ts";
 import type { LoraUpdate } from "../../src/graph/weights/device-weights.ts";
 import { checkPart, openPart } from "../../src/rcod/loading/open-model.ts";
@@ -17,6 +18,8 @@ export interface WeightsInfo {
   readonly part: ModelPart | "checkpoint";
   readonly tensors: number;
   readonly bytes: number;
+  /** Of the model's values in this part; null for a checkpoint. */
+  readonly bitsPerValue: number | null;
   /** What is missing, misshapen or left over; null when all is right. */
   readonly problem: string | null;
   /** What is left out or was renamed; absent where nothing is. */
@@ -72,7 +75,10 @@ export async function describeWeights(
       );
       byteLengths.set(part, new Map(lengths));
     };
-    weights.push(withNotes(await describeStore(part, open, check), notes));
+    const info = await describeStore(part, open, check);
+    const values = parameters[part].reduce((sum, { shape }) => sum + elementCount(shape), 0);
+    const bitsPerValue = info.problem === null ? (8 * info.bytes) / values : null;
+    weights.push(withNotes({ ...info, bitsPerValue }, notes));
   }
   let updates: LoraUpdates = new Map();
   if (checkpoint) {
@@ -138,5 +144,5 @@ async function describeStore(
   } finally {
     await store?.close();
   }
-  return { part, tensors, bytes, problem };
+  return { part, tensors, bytes, bitsPerValue: null, problem };
 }
