@@ -39,10 +39,17 @@ export interface TuneCase {
   /** Number of steps of this class, and their flops together: what a better variant is worth. */
   readonly steps: number;
   readonly flops: number;
-  /** Operands by name. Those with the same `buffer` share one. */
-  readonly operands: Readonly<
-    Record<string, { readonly buffer: string; readonly byteLength: number }>
-  >;
+  /** By name. */
+  readonly operands: Readonly<Record<string, TuneOperand>>;
+}
+
+/** A buffer to measure with. */
+interface TuneOperand {
+  /** Operands with the same one share it. */
+  readonly buffer: string;
+  readonly byteLength: number;
+  /** What it is filled with. */
+  readonly dtype: DType;
 }
 
 /** A variant as measured. */
@@ -101,14 +108,19 @@ function bufferOf(
   name: string,
   source: OperandSource,
   { byteLengths, graph }: GraphPlan,
-): { readonly buffer: string; readonly byteLength: number } {
+): TuneOperand {
+  const dtype = ALWAYS_F32.has(name) ? "f32" : graph.dtype;
   switch (source.kind) {
     case "value":
-      return { buffer: `value ${source.id}`, byteLength: byteLengths.get(source.id) ?? 0 };
-    case "weight":
-      return { buffer: name, byteLength: weightByteLength(source.weight, graph.dtype) };
+      return { buffer: `value ${source.id}`, byteLength: byteLengths.get(source.id) ?? 0, dtype };
+    case "weight": {
+      const { weight } = source;
+      const byteLength = weightByteLength(weight, graph.dtype);
+      // Integers may be any bits, but their scales are halves, and have to be finite.
+      return { buffer: name, byteLength, dtype: weight.storage ? "f16" : dtype };
+    }
     case "zeros":
-      return { buffer: name, byteLength: source.byteLength };
+      return { buffer: name, byteLength: source.byteLength, dtype };
     default:
       return source satisfies never;
   }
@@ -279,13 +291,12 @@ async function sampleOutput(gpu: Gpu, y: GPUBuffer, dtype: DType): Promise<Float
 const ALWAYS_F32: ReadonlySet<string> = new Set(["bias", "norm"]);
 
 /** Buffers by operand name, filled with noise. Throws `DeviceError` where one does not fit. */
-async function makeBuffers(gpu: Gpu, { operands, dtype, key }: TuneCase): Promise<Buffers> {
+async function makeBuffers(gpu: Gpu, { operands, key }: TuneCase): Promise<Buffers> {
   const byName: Record<string, GPUBuffer> = {};
   const made = new Map<string, GPUBuffer>();
   try {
-    for (const [name, { buffer, byteLength }] of Object.entries(operands)) {
-      const storage = ALWAYS_F32.has(name) ? "f32" : dtype;
-      const shared = made.get(buffer) ?? noiseBuffer(gpu, `tune ${key}`, byteLength, storage);
+    for (const [name, { buffer, byteLength, dtype }] of Object.entries(operands)) {
+      const shared = made.get(buffer) ?? noiseBuffer(gpu, `tune ${key}`, byteLength, dtype);
       made.set(buffer, shared);
       byName[name] = shared;
     }

@@ -2,6 +2,7 @@
 import { expect, it } from "vitest";
 import { wallClock } from "../../../src/gpu/clock.ts";
 import type { Gpu } from "../../../src/gpu/device.ts";
+import { GraphBuilder, WeightScope } from "../../../src/graph/ir/builder.ts";
 import { tune, tuneCases } from "../../../src/graph/measure/tune.ts";
 import { planGraph } from "../../../src/graph/plan.ts";
 import { useGpu } from "../../support/gpu.ts";
@@ -43,6 +44,18 @@ it("times every variant that agrees with the naive one; a wrong one is rejected"
   for (const { medianMs } of byName.values()) expect(medianMs).toBeGreaterThan(0);
   expect(result?.chosen).not.toBe("register-1x2");
   expect(setup.gpu.memory.use().currentBytes).toBe(0);
+});
+
+it("measures weights of integers, whose scales it fills with numbers", async () => {
+  const g = new GraphBuilder("f32");
+  const scope = new WeightScope("to_q", () => "int8");
+  g.output("y", g.linear(g.input("x", [1, 9, 320]), scope, 64, false));
+  const cases = tuneCases([planGraph(g.build(), setup.caps)]);
+  expect(cases[0]?.key).toContain("int8");
+  const clock = wallClock(setup.gpu);
+  const [result] = await tune(setup.gpu, cases, { clock, budgetMs: 600_000 });
+  const wrong = result?.candidates.filter(({ rejected }) => rejected === "its result is wrong");
+  expect([result?.candidates.length, wrong]).toEqual([5, []]);
 });
 
 it("begins nothing without budget, and stops when aborted", async () => {

@@ -69,7 +69,7 @@ describe("tuneCases", () => {
     const self = tuneCases(plans).find(({ key }) => key.startsWith("attention 16×16 h2"));
     const { q, k, v, y } = self?.operands ?? {};
     // Q, K and V are windows of one matrix of 15 tokens × 48 channels.
-    expect(q).toEqual({ buffer: q?.buffer, byteLength: 15 * 48 * 2 });
+    expect(q).toEqual({ buffer: q?.buffer, byteLength: 15 * 48 * 2, dtype: "f16" });
     expect([k, v]).toEqual([q, q]);
     expect(y?.buffer).not.toBe(q?.buffer);
     const geglu = tuneCases(plans).find(({ key }) => key.includes("geglu"));
