@@ -80,6 +80,7 @@ export type { Operand, Param, ShaderHeader } from "../gpu/wgsl.ts";
 export { foldWorkgroups } from "../gpu/wgsl.ts";
 export { quadCount } from "../gpu/shape.ts";
 export type { Activation } from "./pointwise/activation.ts";
+export type { IntegerStorage, WeightStorage } from "./quantized/storage.ts";
 export type { Epilogue } from "./contraction/epilogue.ts";
 export type { TileStatistics } from "./contraction/gemm-tiled.ts";
 export type { InputNorm } from "./contraction/loads.ts";
