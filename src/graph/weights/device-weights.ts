@@ -14,9 +14,9 @@ import { packWeight, packedColumnQuads } from "../../kernels/contraction/pack-we
 import { runPlan } from "../execution/run-plan.ts";
 import type { Weight } from "../ir/ir.ts";
 import { weightKey, weightMembers } from "../ir/ir.ts";
-import { integersOf, loadIntegers } from "./integer-weight.ts";
 import { ModulatedWeight } from "./modulated-weight.ts";
 import type { SourceTensor, TensorSource } from "./tensor-source.ts";
+import { integersOf } from "./tensor-source.ts";
 import { WeightCheck } from "./weight-check.ts";
 import type { WeightFaults } from "./weight-check.ts";
 import type { PackedMember } from "./weight-layout.ts";
@@ -188,6 +188,7 @@ export class DeviceWeights {
 
   async #loadOne(weight: Weight, check: WeightCheck, signal?: AbortSignal): Promise<GPUBuffer> {
     if (weight.storage !== undefined) {
+      const { loadIntegers } = await import("./integer-weight.ts");
       return loadIntegers(this.#gpu, weight, this.#source, check, signal);
     }
     for (const { name, shape: needed } of weightMembers(weight)) {

@@ -1,22 +1,21 @@
-/** A matrix of integers on its way to the device: its bytes go up as they are, and a kernel puts them in their places. */
+/**
+ * A matrix of integers on its way to the device: its bytes go up as they are, and a kernel puts them in their places. Loads on
+ * demand: few models have integers.
+ */
 import type { Gpu } from "../../gpu/device.ts";
-import { ShapeError } from "../../gpu/shape.ts";
+import { ShapeError, quadCount } from "../../gpu/shape.ts";
 import { UPLOAD_CHUNK_BYTES, uploadBytes } from "../../gpu/transfer.ts";
+import { packedColumnQuads } from "../../kernels/contraction/pack-weight.ts";
+import type { IntegerPlace, PackIntegersProblem } from "../../kernels/quantized/pack-integers.ts";
 import { packIntegers } from "../../kernels/quantized/pack-integers.ts";
-import { blockCount } from "../../kernels/quantized/storage.ts";
+import { blockCount, blockWords } from "../../kernels/quantized/storage.ts";
 import { runPlan } from "../execution/run-plan.ts";
 import type { Weight } from "../ir/ir.ts";
-import type { IntegerTensor, StoredBytes, TensorSource } from "./tensor-source.ts";
+import type { StoredBytes, TensorSource } from "./tensor-source.ts";
+import { integersOf } from "./tensor-source.ts";
 import type { WeightCheck } from "./weight-check.ts";
-import { integerMembers, weightByteLength } from "./weight-layout.ts";
-
-/** The integers and scales of a matrix. Throws where the source has none. */
-export function integersOf(source: TensorSource, name: string): IntegerTensor {
-  if (source.integers === undefined) {
-    throw new ShapeError(`weights: the source must have integers (${name})`);
-  }
-  return source.integers(name);
-}
+import type { MatrixLayout } from "./weight-layout.ts";
+import { packedMembers, weightByteLength } from "./weight-layout.ts";
 
 /** A buffer with the packed weight. The caller releases it. */
 export async function loadIntegers(
@@ -75,4 +74,37 @@ export async function loadIntegers(
 function checkByteLength(name: string, { byteLength }: StoredBytes, needed: number): void {
   if (byteLength === needed) return;
   throw new ShapeError(`weights: must have ${needed} bytes, got ${byteLength} (${name})`);
+}
+
+/** The tensors of a matrix of integers, with how each is packed. */
+function integerMembers(
+  weight: Weight,
+): readonly { readonly name: string; readonly problem: PackIntegersProblem }[] {
+  const { storage, layout } = weight;
+  if (storage === undefined) throw new Error(`internal: "${weight.name}" is no integers`);
+  const members = packedMembers(weight);
+  const quadsOf = ({ outChannels, geglu }: MatrixLayout): number =>
+    packedColumnQuads(outChannels, geglu);
+  const isStack = layout === "stacked-matrix";
+  const columnQuads = isStack
+    ? members.reduce((sum, member) => sum + quadsOf(member.layout), 0)
+    : Math.max(...members.map((member) => quadsOf(member.layout)));
+  const rows = members.reduce(
+    (sum, { layout: { taps, inChannels } }) => sum + taps * quadCount(inChannels),
+    0,
+  );
+  const blocks = (isStack ? rows / members.length : rows) * columnQuads;
+  const scalesAt = blocks * blockWords(storage);
+  let [firstBlock, firstScale] = [0, 0];
+  return members.map(({ tensor, layout: of }) => {
+    const { outChannels, inChannels, taps, geglu } = of;
+    const place: IntegerPlace = { columnQuads, firstBlock, firstScale, scalesAt };
+    // A stack goes on with the next columns of the same rows, a shortcut with further rows.
+    firstBlock += isStack ? quadsOf(of) : taps * quadCount(inChannels) * columnQuads;
+    firstScale += isStack ? quadsOf(of) : taps * blockCount(inChannels) * columnQuads;
+    return {
+      name: tensor.name,
+      problem: { storage, outChannels, inChannels, taps, geglu, place },
+    };
+  });
 }

@@ -1,4 +1,5 @@
 /** Where the parameters of graphs come from: tensors of checkpoints, read piece by piece. */
+import { ShapeError } from "../../gpu/shape.ts";
 import type { SourceDType } from "../../kernels/contraction/pack-weight.ts";
 
 /** The bytes of a tensor in a checkpoint. */
@@ -47,4 +48,12 @@ export interface TensorSource {
   lora(name: string): LoraUpdate | null;
   /** The matrix of that name, whose weight has a `storage`. Absent: there are none. Throws where there is none. */
   integers?(name: string): IntegerTensor;
+}
+
+/** The integers and scales of a matrix. Throws where the source has none. */
+export function integersOf(source: TensorSource, name: string): IntegerTensor {
+  if (source.integers === undefined) {
+    throw new ShapeError(`weights: the source must have integers (${name})`);
+  }
+  return source.integers(name);
 }

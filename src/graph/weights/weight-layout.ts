@@ -58,39 +58,6 @@ export function packedMembers(weight: Weight): readonly PackedMember[] {
   });
 }
 
-/** The tensors of a matrix of integers, with how each is packed. */
-export function integerMembers(
-  weight: Weight,
-): readonly { readonly name: string; readonly problem: PackIntegersProblem }[] {
-  const { storage, layout } = weight;
-  if (storage === undefined) throw new Error(`internal: "${weight.name}" is no integers`);
-  const members = packedMembers(weight);
-  const quadsOf = ({ outChannels, geglu }: MatrixLayout): number =>
-    packedColumnQuads(outChannels, geglu);
-  const isStack = layout === "stacked-matrix";
-  const columnQuads = isStack
-    ? members.reduce((sum, member) => sum + quadsOf(member.layout), 0)
-    : Math.max(...members.map((member) => quadsOf(member.layout)));
-  const rows = members.reduce(
-    (sum, { layout: { taps, inChannels } }) => sum + taps * quadCount(inChannels),
-    0,
-  );
-  const blocks = (isStack ? rows / members.length : rows) * columnQuads;
-  const scalesAt = blocks * blockWords(storage);
-  let [firstBlock, firstScale] = [0, 0];
-  return members.map(({ tensor, layout: of }) => {
-    const { outChannels, inChannels, taps, geglu } = of;
-    const place: IntegerPlace = { columnQuads, firstBlock, firstScale, scalesAt };
-    // A stack goes on with the next columns of the same rows, a shortcut with further rows.
-    firstBlock += isStack ? quadsOf(of) : taps * quadCount(inChannels) * columnQuads;
-    firstScale += isStack ? quadsOf(of) : taps * blockCount(inChannels) * columnQuads;
-    return {
-      name: tensor.name,
-      problem: { storage, outChannels, inChannels, taps, geglu, place },
-    };
-  });
-}
-
 function matrixByteLength(of: MatrixLayout, dtype: DType, storage: Weight["storage"]): number {
   const { outChannels, inChannels, taps, geglu } = of;
   if (storage === undefined) return packedWeightByteLength({ dtype, ...of });

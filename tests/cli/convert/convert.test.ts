@@ -21,6 +21,7 @@ function convert(options: Partial<ConvertCliOptions> = {}, terminal = recordingT
 
 interface Manifest {
   readonly dtype: string;
+  readonly weights?: string;
   readonly files: readonly { path: string; bytes: number; sha256: string }[];
 }
 
@@ -69,6 +70,32 @@ describe("rcod convert", () => {
       recordingTerminal(),
     );
     expect(await manifestOf(folder.file("again"))).toEqual(await manifestOf(folder.file("out")));
+  });
+
+  it("writes integers of half the bytes or less, and says which", async () => {
+    await convert();
+    const halves = (await manifestOf(folder.file("out"))).files;
+    const unetBytes = (files: Manifest["files"]): number =>
+      files
+        .filter(({ path }) => path.startsWith("unet/") && path.endsWith(".safetensors"))
+        .reduce((sum, { bytes }) => sum + bytes, 0);
+    for (const [weights, most] of [
+      ["int8", 0.65],
+      ["mixed", 0.45],
+    ] as const) {
+      const out = folder.file(weights);
+      const terminal = recordingTerminal();
+      expect(await convert({ out, weights }, terminal)).toBe(0);
+      expect(terminal.stdout[0]).toMatch(new RegExp(`${weights}  ${weights} and fp16, `));
+      const manifest = await manifestOf(out);
+      expect(manifest).toMatchObject({ dtype: "fp16", weights });
+      expect(unetBytes(manifest.files) / unetBytes(halves)).toBeLessThan(most);
+      const info = recordingTerminal();
+      expect(await main(["info", out, "--size", "64"], info)).toBe(0);
+      const bits =
+        weights === "int8" ? /unet .* (8|9|10)\.\d bits a value/ : /unet .* [5-8]\.\d bits/;
+      expect(info.stdout.join("\n")).toMatch(bits);
+    }
   });
 
   it("replaces a converted folder only when forced", async () => {
