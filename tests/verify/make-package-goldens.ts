@@ -16,13 +16,18 @@ import type { NamedTensorData } from "../../src/weights/index.ts";
 import { bytesSource, writeSafetensors } from "../../src/weights/index.ts";
 import { channelAdd } from "../reference/channel-add.ts";
 import { mergedStats } from "../reference/channel-stats.ts";
+import { conv2d } from "../reference/conv2d.ts";
 import { geglu } from "../reference/geglu.ts";
 import { hiddenColors } from "../reference/hidden-colors.ts";
 import { levelOf, pixelAt } from "../reference/image-tensor.ts";
+import { dequantized } from "../reference/integer-weight.ts";
+import type { IntegerMatrix } from "../reference/integer-weight.ts";
 import { keepFlat } from "../reference/keep-flat.ts";
+import { matmul } from "../reference/linear.ts";
 import { padEdges } from "../reference/pad-edges.ts";
 import { replaceAlpha } from "../reference/replace-alpha.ts";
 import { resize } from "../reference/resample.ts";
+import { hostileMatrix, integerBytes } from "../support/integer-weight.ts";
 import { uniformSource } from "../support/random.ts";
 
 /** Cases to take, by file. */
@@ -99,9 +104,14 @@ async function tensorsOf(
 function referenceFile(): Uint8Array<ArrayBuffer> {
   const cases: Record<string, object> = {};
   const tensors: NamedTensorData[] = [];
-  const add = (op: string, parameters: object, own: readonly NamedTensorData[]): void => {
-    cases[op] = { op, weights: "none", ...parameters };
-    tensors.push(...own.map((tensor) => ({ ...tensor, name: `${op}/${tensor.name}` })));
+  const add = (
+    op: string,
+    parameters: object,
+    own: readonly NamedTensorData[],
+    name = op,
+  ): void => {
+    cases[name] = { op, weights: "none", ...parameters };
+    tensors.push(...own.map((tensor) => ({ ...tensor, name: `${name}/${tensor.name}` })));
   };
   const next = uniformSource(12);
   /** −2 … 2 in steps of 1/64, which halves store exactly. */
@@ -218,7 +228,69 @@ function referenceFile(): Uint8Array<ArrayBuffer> {
     mapTensor("inputs/x", [3, height, width], source),
     mapTensor("outputs/y", [3, 9, 4], resized),
   ]);
+
+  // A block of 32 input channels and the beginning of another.
+  const matrix = hostileMatrix({ outChannels: 5, inChannels: 37, taps: 1 }, "int8", 0.25, 4);
+  const tokens = values(3 * 37);
+  add(
+    "linear",
+    { storage: "int8" },
+    [
+      f32Tensor("inputs/x", [1, 3, 37], tokens),
+      ...integerTensors(matrix, "int8", [5, 37]),
+      f32Tensor("outputs/y", [1, 3, 5], matmul(tokens, dequantized(matrix), 37).y),
+    ],
+    "linear_int8",
+  );
+
+  const kernel = hostileMatrix({ outChannels: 3, inChannels: 33, taps: 9 }, "int4", 0.25, 5);
+  const seen = values(2 * 3 * 33);
+  const convolution = {
+    batch: 1,
+    inHeight: 2,
+    inWidth: 3,
+    inChannels: 33,
+    kernelSize: [3, 3],
+    stride: 1,
+    padding: [1, 1, 1, 1],
+  } as const;
+  add(
+    "conv2d",
+    { storage: "int4", kernel: 3, stride: 1, pad_left_right_top_bottom: [1, 1, 1, 1] },
+    [
+      mapTensor("inputs/x", [33, 2, 3], seen),
+      ...integerTensors(kernel, "int4", [3, 33, 3, 3]),
+      mapTensor("outputs/y", [3, 2, 3], conv2d(seen, dequantized(kernel), convolution).y),
+    ],
+    "conv3x3_int4",
+  );
   return writeSafetensors(tensors, [["cases", JSON.stringify(cases)]]);
+}
+
+/** The weight of a case as a file stores integers. */
+function integerTensors(
+  matrix: IntegerMatrix,
+  storage: "int8" | "int4",
+  [rows, columns, ...kernel]: readonly [number, number, ...number[]],
+): readonly NamedTensorData[] {
+  const { values, scales } = integerBytes(matrix, storage);
+  const isInt8 = storage === "int8";
+  const shape = [rows, isInt8 ? columns : Math.ceil(columns / 2), ...kernel];
+  const scaleShape = [rows, Math.ceil(columns / 32), ...kernel];
+  return [
+    {
+      name: "weights/weight",
+      dtype: isInt8 ? "I8" : "U8",
+      shape,
+      data: values.slice(0, elementCount(shape)),
+    },
+    {
+      name: "weights/weight.scales",
+      dtype: "F16",
+      shape: scaleShape,
+      data: scales.slice(0, 2 * elementCount(scaleShape)),
+    },
+  ];
 }
 
 function f32Tensor(

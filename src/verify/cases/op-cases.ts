@@ -10,6 +10,12 @@ import { caseWeights, compareResults, runGraph } from "../runner/run-case.ts";
 
 const ROOT = new WeightScope();
 
+/** The parameters of a case, whose matrices `storage` may say to be integers. */
+function weightsOf({ golden }: CaseRun): WeightScope {
+  const storage = golden.parameters.get("storage");
+  return storage === "int8" || storage === "int4" ? new WeightScope("", () => storage) : ROOT;
+}
+
 /** Runs `build` on the inputs named in `names` and compares its value with output `y`. */
 const runOp = (
   run: CaseRun,
@@ -38,7 +44,7 @@ const conv2d: CaseRunner = (run) => {
     "pad_left_right_top_bottom",
   );
   return runOp(run, ["x"], (g, x) =>
-    g.conv2d(x, ROOT, {
+    g.conv2d(x, weightsOf(run), {
       outChannels: outChannels(run),
       kernelSize: parameters.number("kernel"),
       stride: parameters.number("stride"),
@@ -49,7 +55,7 @@ const conv2d: CaseRunner = (run) => {
 };
 
 const linear: CaseRunner = (run) =>
-  runOp(run, ["x"], (g, x) => g.linear(x, ROOT, outChannels(run), hasBias(run)));
+  runOp(run, ["x"], (g, x) => g.linear(x, weightsOf(run), outChannels(run), hasBias(run)));
 
 const geglu: CaseRunner = (run) =>
   runOp(run, ["x"], (g, x) =>

@@ -3,7 +3,13 @@
  * recipe. Names are those of the graph, which are the checkpoint's.
  */
 import type { Weight } from "../../graph/ir/ir.ts";
-import type { LoraUpdate, SourceTensor, TensorSource } from "../../graph/weights/device-weights.ts";
+import type {
+  IntegerTensor,
+  LoraUpdate,
+  SourceTensor,
+  StoredBytes,
+  TensorSource,
+} from "../../graph/weights/device-weights.ts";
 import type { SourceDType } from "../../kernels/contraction/pack-weight.ts";
 import type { SafetensorsFile } from "../../weights/safetensors.ts";
 import { GoldenError } from "./golden-file.ts";
@@ -47,8 +53,9 @@ export class CaseWeights implements TensorSource {
   /** Takes note of what a graph needs; checks shapes where tensors are stored. */
   expect(weights: readonly Weight[]): void {
     const { lora } = this.#options;
-    for (const { name, shape } of weights) {
+    for (const { name, shape, storage } of weights) {
       this.#shapes.set(name, shape);
+      if (storage !== undefined) continue; // their bytes are counted when they are loaded
       const factors = lora?.factors(name);
       if (factors && lora?.rank !== undefined) {
         this.#shapes.set(factors.a, [lora.rank, ...shape.slice(1)]);
@@ -72,6 +79,22 @@ export class CaseWeights implements TensorSource {
       throw new GoldenError(`verify: weight "${name}" is missing (${this.#where})`);
     }
     return recipeTensor(`${this.#prefix}${name}`, shape, this.#case.file.variant);
+  }
+
+  integers(name: string): IntegerTensor {
+    const { safetensors: file } = this.#case.file;
+    const stored = (tensor: string): StoredBytes => {
+      const full = `${this.#case.name}/weights/${tensor}`;
+      const info = file.tensors.get(full);
+      if (info === undefined) {
+        throw new GoldenError(`verify: weight "${tensor}" is missing (${this.#where})`);
+      }
+      return {
+        byteLength: info.byteLength,
+        read: (start, length, signal) => file.readRange(full, start, length, signal),
+      };
+    };
+    return { values: stored(name), scales: stored(`${name}.scales`) };
   }
 
   lora(name: string): LoraUpdate | null {
