@@ -6,12 +6,7 @@ import {
   packedWeightByteLength,
 } from "../../kernels/contraction/pack-weight.ts";
 import type { PackWeightProblem } from "../../kernels/contraction/pack-weight.ts";
-import type { IntegerPlace, PackIntegersProblem } from "../../kernels/quantized/pack-integers.ts";
-import {
-  blockCount,
-  blockWords,
-  packedIntegerByteLength,
-} from "../../kernels/quantized/storage.ts";
+import { packedIntegerByteLength } from "../../kernels/quantized/storage.ts";
 import type { Weight } from "../ir/ir.ts";
 import { weightMembers } from "../ir/ir.ts";
 
