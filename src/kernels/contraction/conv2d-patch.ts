@@ -14,7 +14,6 @@
  * Stride 1 only: at stride 2 the patch would take four times the memory. A shortcut is one more tap over pixels of its own.
  */
 import { constantsWgsl } from "../../gpu/wgsl.ts";
-import { scaleOf, weightQuad } from "../quantized/integer-loads.ts";
 import type { WeightStorage } from "../quantized/storage.ts";
 import { unroll } from "../unroll.ts";
 import { accumulatorsWgsl } from "./gemm-register.ts";
@@ -138,7 +137,7 @@ ${storage === "float" ? "" : STAGED_COLUMN}${patchMainWgsl(isMerging)}
     }
     var w_at = phase * (KERNEL_HEIGHT * KERNEL_WIDTH) * w_tap + staged_weight(local, tile_at.w, k0, quads_in);
     for (var kx = 0u; kx < KERNEL_WIDTH; kx++) {
-      ${unroll(kernelHeight, (ky) => stagedWgsl(storage, ky))}
+      ${unroll(kernelHeight, (ky) => `memory[WEIGHTS_AT + ${ky}u * INVOCATIONS + local] = ${stagedWgsl(storage, `w_at + ${ky}u * (KERNEL_WIDTH * w_tap)`, `${ky}u * KERNEL_WIDTH + kx`)};`)}
       w_at += w_tap;
       workgroupBarrier();
       ${columnProductsWgsl(kernelHeight, rowQuads, "my_x + kx")}
@@ -216,18 +215,17 @@ export function rowProductsWgsl(
         ${unroll(taps.length, (i) => unroll(2, (q) => products(taps[i] ?? 0, q)))}`;
 }
 
+/** Quad `at` of a tap, expressions, as an invocation stages it. A K step of integers has one scale. */
+const stagedWgsl = (storage: WeightStorage, at: string, tap: string): string =>
+  storage === "float"
+    ? `unpack(weight[${at}])`
+    : `integers(${at}) * weight_scale(${tap}, k0, staged_column(local, tile_at.w))`;
+
 /** The column quad of the weight that an invocation stages. */
 const STAGED_COLUMN = /* wgsl */ `fn staged_column(local: u32, nq0: u32) -> u32 {
   return min(nq0 + local % COLUMN_QUADS, params.column_quads - 1u);
 }
 `;
-
-/** Stages a weight of the column of taps `kx`. A K step of integers has one scale. */
-function stagedWgsl(storage: WeightStorage, ky: number): string {
-  const stage = `memory[WEIGHTS_AT + ${ky}u * INVOCATIONS + local] = ${weightQuad(storage, `w_at + ${ky}u * (KERNEL_WIDTH * w_tap)`)};`;
-  if (storage === "float") return stage;
-  return `{ ${scaleOf(storage, `${ky}u * KERNEL_WIDTH + kx`, "k0", "staged_column(local, tile_at.w)")}${stage} }`;
-}
 
 /** The shortcut's K loop, with its rows of the weight behind those of all taps. */
 const shortcutWgsl = (
@@ -246,7 +244,7 @@ const shortcutWgsl = (
       }
       ${STORE_PIXEL}
     }
-    ${scaleOf(storage, "params.taps", "k0", "staged_column(local, tile_at.w)")}memory[WEIGHTS_AT + local] = ${weightQuad(storage, "params.taps * w_tap + staged_weight(local, tile_at.w, k0, shortcut_quads())")};
+    memory[WEIGHTS_AT + local] = ${stagedWgsl(storage, "params.taps * w_tap + staged_weight(local, tile_at.w, k0, shortcut_quads())", "params.taps")};
     workgroupBarrier();
     ${columnProductsWgsl(1, TILE_HEIGHT / 4, "my_x")}
     workgroupBarrier();
