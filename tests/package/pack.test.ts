@@ -175,7 +175,7 @@ describe("the package", () => {
       code,
       place,
     );
-    expect(found.trim()).toBe(`${join(installed, "goldens")} 41`);
+    expect(found.trim()).toBe(`${join(installed, "goldens")} 43`);
   });
 
   it("has source maps that lead to the sources", async () => {
