@@ -2,6 +2,8 @@
 import { InvalidArgumentError, Option } from "commander";
 import type { QuantizationRecipe } from "../../src/rcod/loading/quantization-recipe.ts";
 import { QUANTIZATION_RECIPES } from "../../src/rcod/loading/quantization-recipe.ts";
+import type { ScaleBlock } from "../../src/rcod/settings/quantization.ts";
+import { SCALE_BLOCKS } from "../../src/rcod/settings/quantization.ts";
 import { defineCommand } from "../command.ts";
 import type { ModelPaths } from "../model-paths.ts";
 import { addPieceOptions, modelOption } from "../model-paths.ts";
@@ -12,6 +14,8 @@ export interface ConvertCliOptions extends ModelPaths {
   readonly dtype: "fp16" | "fp32";
   /** Matrices as integers; absent: in `dtype`. */
   readonly weights?: QuantizationRecipe;
+  /** Input channels that share a scale, of integers; absent: 32. */
+  readonly block?: ScaleBlock;
   /** Most bytes of tensors in one weight file. */
   readonly shardSize: number;
   readonly force?: boolean;
@@ -46,6 +50,12 @@ export const convertCommand = defineCommand<ConvertCliOptions>((program) => {
     )
     .addOption(
       new Option(
+        "--block <n>",
+        "input channels that share a scale, with --weights: 32 (default), or 64 for fewer bytes and a larger error",
+      ).argParser(parseScaleBlock),
+    )
+    .addOption(
+      new Option(
         "--shard-size <size>",
         "most bytes of tensors in one weight file, such as 200MB or 128MiB",
       )
@@ -56,6 +66,12 @@ export const convertCommand = defineCommand<ConvertCliOptions>((program) => {
     .option("--json", "print one JSON object")
     .option("--quiet", "no progress and no summary, only errors");
 });
+
+function parseScaleBlock(text: string): ScaleBlock {
+  const block = SCALE_BLOCKS.find((length) => String(length) === text);
+  if (block !== undefined) return block;
+  throw new InvalidArgumentError(`It must be ${SCALE_BLOCKS.join(" or ")}.`);
+}
 
 const UNIT_BYTES: ReadonlyMap<string, number> = new Map([
   ["", 1],

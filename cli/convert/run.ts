@@ -31,6 +31,11 @@ interface ManifestEntry {
 /** Runs the command. Exit code 0. Throws what is wrong with the model or the folder. */
 export async function runConvert(options: ConvertCliOptions, terminal: Terminal): Promise<number> {
   const { out, dtype, weights, json = false, quiet = false } = options;
+  if (options.block !== undefined && weights === undefined) {
+    throw usageError(
+      `--block is of integers, got ${options.block} without --weights. Add --weights or leave it out`,
+    );
+  }
   await checkModelPaths(options);
   await checkOut(options);
   const startedAt = performance.now();
@@ -66,6 +71,7 @@ async function convert(
   const conversion = await planConversion(model, {
     dtype: options.dtype === "fp16" ? "f16" : "f32",
     quantize: options.weights,
+    scaleBlock: options.block,
     shardBytes: options.shardSize,
     strict: options.strict,
     onWarning,

@@ -1,13 +1,15 @@
 /** Weights of integers, element by element: what they are worth, and how they lie in a packed buffer. */
 
-/** A matrix [outChannels, inChannels, taps] with a scale for each 32 input channels of an output channel and tap. */
+/** A matrix [outChannels, inChannels, taps] with a scale for each block of input channels of an output channel and tap. */
 export interface IntegerMatrix {
   readonly outChannels: number;
   readonly inChannels: number;
   readonly taps: number;
+  /** Input channels of a block. */
+  readonly block: number;
   /** [outChannels, inChannels, taps], each at most `limit`. */
   readonly integers: Int8Array;
-  /** [outChannels, ⌈inChannels / 32⌉, taps], bits of halves. */
+  /** [outChannels, ⌈inChannels / block⌉, taps], bits of halves. */
   readonly scales: Uint16Array;
 }
 
@@ -20,14 +22,14 @@ function halfValue(bits: number): number {
 
 /** The matrix as numbers. */
 export function dequantized(matrix: IntegerMatrix): Float64Array {
-  const { outChannels, inChannels, taps, integers, scales } = matrix;
-  const blocks = Math.ceil(inChannels / 32);
+  const { outChannels, inChannels, taps, block, integers, scales } = matrix;
+  const blocks = Math.ceil(inChannels / block);
   const values = new Float64Array(integers.length);
   for (let o = 0; o < outChannels; o++) {
     for (let i = 0; i < inChannels; i++) {
       for (let tap = 0; tap < taps; tap++) {
         const at = (o * inChannels + i) * taps + tap;
-        const scale = scales[(o * blocks + Math.floor(i / 32)) * taps + tap] as number;
+        const scale = scales[(o * blocks + Math.floor(i / block)) * taps + tap] as number;
         values[at] = (integers[at] as number) * halfValue(scale);
       }
     }
@@ -75,12 +77,12 @@ export function packedIntegers(
       }
     }
   }
-  for (const { inChannels, taps, scales } of matrices) {
-    const blocks = Math.ceil(inChannels / 32);
+  for (const { inChannels, taps, block, scales } of matrices) {
+    const blocks = Math.ceil(inChannels / block);
     for (let tap = 0; tap < taps; tap++) {
-      for (let block = 0; block < blocks; block++) {
+      for (let b = 0; b < blocks; b++) {
         for (const row of columns) {
-          push(row < 0 ? 0 : (scales[(row * blocks + block) * taps + tap] as number), 16);
+          push(row < 0 ? 0 : (scales[(row * blocks + b) * taps + tap] as number), 16);
         }
       }
     }

@@ -10,6 +10,9 @@ import { packedRows } from "../reference/pack-weight.ts";
 import { runKernel } from "./gpu.ts";
 import { uniformSource } from "./random.ts";
 
+const bitsOf = (storage: IntegerStorage): 8 | 4 => (storage.startsWith("int8") ? 8 : 4);
+const blockOf = (storage: IntegerStorage): number => (storage.endsWith("/64") ? 64 : 32);
+
 /**
  * Random integers whose values are uniform up to about `magnitude`. Of the first blocks one is all zeros with the scale 0, one
  * has zeros and one largest value, one only values of one sign.
@@ -21,9 +24,10 @@ export function hostileMatrix(
   seed: number,
 ): IntegerMatrix {
   const { outChannels, inChannels, taps } = shape;
-  const limit = storage === "int8" ? 127 : 7;
+  const limit = bitsOf(storage) === 8 ? 127 : 7;
+  const length = blockOf(storage);
   const next = uniformSource(seed);
-  const blocks = Math.ceil(inChannels / 32);
+  const blocks = Math.ceil(inChannels / length);
   const integers = new Int8Array(outChannels * inChannels * taps);
   const scales = new Uint16Array(outChannels * blocks * taps);
   for (let o = 0; o < outChannels; o++) {
@@ -32,16 +36,17 @@ export function hostileMatrix(
         const kind = (o + block + tap) % 7;
         const scale = kind === 0 ? 0 : (magnitude / limit) * (0.5 + next());
         scales[(o * blocks + block) * taps + tap] = floatToHalfBits(scale);
-        for (let i = 32 * block; i < Math.min(inChannels, 32 * block + 32); i++) {
+        for (let i = length * block; i < Math.min(inChannels, length * (block + 1)); i++) {
           const value = Math.round((2 * next() - 1) * limit);
-          const isOutlier = i === 32 * block + (o % Math.min(32, inChannels - 32 * block));
+          const isOutlier =
+            i === length * block + (o % Math.min(length, inChannels - length * block));
           const kinds = [0, isOutlier ? -limit : 0, Math.abs(value)];
           integers[(o * inChannels + i) * taps + tap] = kinds[kind] ?? value;
         }
       }
     }
   }
-  return { ...shape, integers, scales };
+  return { ...shape, block: length, integers, scales };
 }
 
 /** The bytes of the two tensors of a matrix in a file; behind them what must not matter. */
@@ -55,7 +60,7 @@ export function integerBytes(
     return whole;
   };
   const halves = padded(new Uint8Array(scales.buffer, scales.byteOffset, scales.byteLength));
-  if (storage === "int8")
+  if (bitsOf(storage) === 8)
     return { values: padded(new Uint8Array(integers.buffer)), scales: halves };
   const pairs = Math.ceil(inChannels / 2);
   const values = new Uint8Array(outChannels * pairs * taps);
@@ -80,10 +85,10 @@ export async function packIntegersOnGpu(
   geglu: boolean,
 ): Promise<Uint8Array<ArrayBuffer>> {
   const columns = packedRows(matrices[0]?.outChannels ?? 0, geglu);
-  const expected = packedIntegers(matrices, storage === "int8" ? 8 : 4, columns);
+  const expected = packedIntegers(matrices, bitsOf(storage), columns);
   const columnQuads = columns.length / 4;
   const blocks = matrices.reduce((sum, m) => sum + m.taps * Math.ceil(m.inChannels / 4), 0);
-  const scalesAt = blocks * columnQuads * (storage === "int8" ? 4 : 2);
+  const scalesAt = blocks * columnQuads * (bitsOf(storage) / 2);
   let packed = new Uint8Array(expected.byteLength);
   let [firstBlock, firstScale] = [0, 0];
   for (const matrix of matrices) {
@@ -95,7 +100,7 @@ export async function packIntegersOnGpu(
     const results = await runKernel(gpu, plan, inputs, { packed: packed.byteLength });
     packed = results["packed"] as Uint8Array<ArrayBuffer>;
     firstBlock += taps * Math.ceil(inChannels / 4) * columnQuads;
-    firstScale += taps * Math.ceil(inChannels / 32) * columnQuads;
+    firstScale += taps * Math.ceil(inChannels / matrix.block) * columnQuads;
   }
   expect([...new Uint32Array(packed.buffer, 0, packed.byteLength / 4)]).toEqual([...expected]);
   return packed;

@@ -8,7 +8,7 @@ import { UPLOAD_CHUNK_BYTES, uploadBytes } from "../../gpu/transfer.ts";
 import { packedColumnQuads } from "../../kernels/contraction/pack-weight.ts";
 import type { IntegerPlace, PackIntegersProblem } from "../../kernels/quantized/pack-integers.ts";
 import { packIntegers } from "../../kernels/quantized/pack-integers.ts";
-import { blockCount, blockWords } from "../../kernels/quantized/storage.ts";
+import { blockCount, blockWords, integerBits } from "../../kernels/quantized/storage.ts";
 import { runPlan } from "../execution/run-plan.ts";
 import type { Weight } from "../ir/ir.ts";
 import type { StoredBytes, TensorSource } from "./tensor-source.ts";
@@ -49,9 +49,10 @@ export async function loadIntegers(
     for (const { name, problem } of integerMembers(weight)) {
       const { values, scales } = integersOf(source, name);
       const { outChannels, inChannels, taps, storage } = problem;
-      const rowBytes = storage === "int8" ? inChannels : Math.ceil(inChannels / 2);
+      const rowBytes = Math.ceil((inChannels * integerBits(storage)) / 8);
       checkByteLength(name, values, outChannels * rowBytes * taps);
-      checkByteLength(`${name}.scales`, scales, outChannels * blockCount(inChannels) * taps * 2);
+      const rowScales = blockCount(inChannels, storage) * taps;
+      checkByteLength(`${name}.scales`, scales, outChannels * rowScales * 2);
       const operands = {
         values: await stage(`${name} (integers)`, values, () => undefined),
         scales: await stage(`${name} (scales)`, scales, (bytes) =>
@@ -101,7 +102,7 @@ function integerMembers(
     const place: IntegerPlace = { columnQuads, firstBlock, firstScale, scalesAt };
     // A stack goes on with the next columns of the same rows, a shortcut with further rows.
     firstBlock += isStack ? quadsOf(of) : taps * quadCount(inChannels) * columnQuads;
-    firstScale += isStack ? quadsOf(of) : taps * blockCount(inChannels) * columnQuads;
+    firstScale += isStack ? quadsOf(of) : taps * blockCount(inChannels, storage) * columnQuads;
     return {
       name: tensor.name,
       problem: { storage, outChannels, inChannels, taps, geglu, place },

@@ -22,7 +22,7 @@ export interface SourceTensor extends StoredBytes {
 export interface IntegerTensor {
   /** A byte a value; int4: two values of neighbouring input channels, with offset 8, the first in the lower half. */
   readonly values: StoredBytes;
-  /** Halves [O, ⌈I / 32⌉] or [O, ⌈I / 32⌉, kh, kw]. */
+  /** Halves [O, ⌈I / B⌉] or [O, ⌈I / B⌉, kh, kw], where B channels are a block. */
   readonly scales: StoredBytes;
 }
 

@@ -1,13 +1,19 @@
 /**
  * How conv2d and linear load a weight of integers (`storage.ts`). Where a shader for floats says `unpack(weight[at])`, one for
- * integers says `integers(at) * scale`, with the same `at`, a quad of outputs; the scale is that of a block of eight quads
- * of input channels and so is loaded once for several of them.
+ * integers says `integers(at) * scale`, with the same `at`, a quad of outputs; the scale is that of a block of
+ * input channels and so is loaded once for several quads of them.
  */
 import { quadCount } from "../../gpu/shape.ts";
 import type { Operand, Param } from "../../gpu/wgsl.ts";
 import { reads, u32 } from "../kernel.ts";
-import type { WeightStorage } from "./storage.ts";
-import { BLOCK_QUAD_BITS, blockCount, blockWords, packedIntegerByteLength } from "./storage.ts";
+import type { IntegerStorage, WeightStorage } from "./storage.ts";
+import {
+  blockChannels,
+  blockCount,
+  blockWords,
+  integerBits,
+  packedIntegerByteLength,
+} from "./storage.ts";
 
 /** The operand `weight`. */
 export const weightOperand = (storage: WeightStorage): Operand =>
@@ -33,15 +39,12 @@ export function integerParams(shape: WeightShape): Param[] {
   const rows = taps * quadCount(total(inChannels)) + quadCount(total(shortcutChannels));
   return [
     u32("scales_at", rows * columnQuads * blockWords(weightStorage)),
-    u32("scale_rows", blockCount(total(inChannels))),
+    u32("scale_rows", blockCount(total(inChannels), weightStorage)),
   ];
 }
 
 /** Bytes of a packed weight of integers. */
-export function integerByteLength(
-  storage: Exclude<WeightStorage, "float">,
-  shape: WeightShape,
-): number {
+export function integerByteLength(storage: IntegerStorage, shape: WeightShape): number {
   const { inChannels, taps, shortcutChannels, columnQuads } = shape;
   const bytes = (channels: readonly number[], count: number): number =>
     packedIntegerByteLength(storage, columnQuads, total(channels), count);
@@ -58,18 +61,20 @@ export const scaleOf = (storage: WeightStorage, tap: string, k: string, nq: stri
 
 /** Bytes become floats by conversions that GPUs have for each byte of a word. */
 const INTEGERS = {
-  int8: /* wgsl */ `fn integers(at: u32) -> vec4<f32> {
+  8: /* wgsl */ `fn integers(at: u32) -> vec4<f32> {
   let bytes = (vec4<u32>(weight[at]) >> vec4<u32>(0u, 8u, 16u, 24u)) & vec4<u32>(255u);
   return vec4<f32>(bytes) - vec4<f32>(128.0);
 }`,
-  int4: /* wgsl */ `fn integers(at: u32) -> vec4<f32> {
+  4: /* wgsl */ `fn integers(at: u32) -> vec4<f32> {
   let nibbles = (vec4<u32>(weight[at >> 1u] >> (16u * (at & 1u))) >> vec4<u32>(0u, 4u, 8u, 12u)) & vec4<u32>(15u);
   return vec4<f32>(nibbles) - vec4<f32>(8.0);
 }`,
 } as const;
 
-const SCALE = /* wgsl */ `fn weight_scale(tap: u32, k: u32, nq: u32) -> vec4<f32> {
-  let row = tap * params.scale_rows + (k >> ${BLOCK_QUAD_BITS}u);
+const scaleWgsl = (
+  blockQuads: number,
+): string => /* wgsl */ `fn weight_scale(tap: u32, k: u32, nq: u32) -> vec4<f32> {
+  let row = tap * params.scale_rows + k / ${blockQuads}u;
   let at = params.scales_at + (row * params.column_quads + nq) * 2u;
   return vec4<f32>(unpack2x16float(weight[at]), unpack2x16float(weight[at + 1u]));
 }`;
@@ -80,4 +85,6 @@ export const storageLabel = ({ weightStorage }: Pick<WeightShape, "weightStorage
 
 /** Fragment of a shader: `integers(at)` and `weight_scale(tap, k, nq)`; nothing for floats. */
 export const integerLoadsWgsl = (storage: WeightStorage): string =>
-  storage === "float" ? "" : `${INTEGERS[storage]}\n${SCALE}\n`;
+  storage === "float"
+    ? ""
+    : `${INTEGERS[integerBits(storage)]}\n${scaleWgsl(blockChannels(storage) / 4)}\n`;

@@ -10,7 +10,7 @@ import { ShapeError, isShape, quadCount } from "../../gpu/shape.ts";
 import { foldWorkgroups } from "../../gpu/wgsl.ts";
 import { defineKernel, dispatch, reads, u32, writes } from "../kernel.ts";
 import type { IntegerStorage } from "./storage.ts";
-import { blockCount, blockWords } from "./storage.ts";
+import { blockCount, blockWords, integerBits } from "./storage.ts";
 
 /** Operands `values`, `scales`, `packed`, all of words. */
 export interface PackIntegersProblem {
@@ -130,7 +130,7 @@ export const packIntegers = defineKernel({
   dispatches(p, caps) {
     const { storage, outChannels, inChannels, taps, geglu, place } = p;
     const inQuads = quadCount(inChannels);
-    const blocks = blockCount(inChannels);
+    const blocks = blockCount(inChannels, storage);
     const BLOCK_WORDS = blockWords(storage);
     const integerWords = taps * inQuads * ownQuads(p) * BLOCK_WORDS;
     const scaleWords = taps * blocks * ownQuads(p) * 2;
@@ -154,17 +154,22 @@ export const packIntegers = defineKernel({
       ],
       constants: { WORKGROUP, BLOCK_WORDS },
     };
-    const body = [geglu ? GEGLU_ROWS : ROWS, storage === "int8" ? INT8_WORD : INT4_WORD, BODY];
+    const body = [
+      geglu ? GEGLU_ROWS : ROWS,
+      integerBits(storage) === 8 ? INT8_WORD : INT4_WORD,
+      BODY,
+    ];
     const grid = foldWorkgroups(Math.ceil((integerWords + scaleWords) / WORKGROUP));
     return [dispatch(`packIntegers ${storage}`, header, body.join("\n"), grid)];
   },
   cost(p) {
     const { storage, outChannels, inChannels, taps } = p;
     const count = outChannels * taps;
-    const words = quadCount(inChannels) * blockWords(storage) + blockCount(inChannels) * 2;
+    const blocks = blockCount(inChannels, storage);
+    const words = quadCount(inChannels) * blockWords(storage) + blocks * 2;
     return {
       flops: 0,
-      bytesRead: count * ((inChannels * blockWords(storage)) / 4 + blockCount(inChannels) * 2),
+      bytesRead: count * ((inChannels * blockWords(storage)) / 4 + blocks * 2),
       bytesWritten: 4 * taps * ownQuads(p) * words,
     };
   },

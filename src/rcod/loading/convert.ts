@@ -15,7 +15,7 @@ import type { ModelPart } from "../networks/stage-graphs.ts";
 import { modelParameters } from "../networks/stage-graphs.ts";
 import type { ClipConfig } from "../settings/config.ts";
 import type { ModelConfigs } from "../settings/model-configs.ts";
-import type { Quantization, StorageOf } from "../settings/quantization.ts";
+import type { Quantization, ScaleBlock, StorageOf } from "../settings/quantization.ts";
 import { quantizationJson, storageOf } from "../settings/quantization.ts";
 import type { ConvertedFile, ConvertedFolder, ConvertedTensor } from "./converted-files.ts";
 import { floatTensor, shards, textFile, weightFile } from "./converted-files.ts";
@@ -35,6 +35,8 @@ export interface ConvertOptions extends OpenOptions {
   readonly dtype: DType;
   /** Matrices as integers (`quantization-recipe.ts`). Absent: as floats. */
   readonly quantize?: QuantizationRecipe | undefined;
+  /** Their blocks. Default 32. */
+  readonly scaleBlock?: ScaleBlock | undefined;
   /** Most bytes of tensors in one weight file; a larger tensor has a file of its own. */
   readonly shardBytes: number;
 }
@@ -50,10 +52,10 @@ export interface Conversion {
  * @throws WeightsError or ConfigError for what is wrong with the files
  */
 export async function planConversion(files: FileSet, options: ConvertOptions): Promise<Conversion> {
-  const { dtype, quantize, shardBytes, signal } = options;
+  const { dtype, quantize, scaleBlock, shardBytes, signal } = options;
   const configs = await readConfigs(files, signal);
   checkQuantizable(configs, quantize);
-  const quantizations = quantize ? quantizationsOf(configs, quantize) : {};
+  const quantizations = quantize ? quantizationsOf(configs, quantize, scaleBlock) : {};
   const json = (path: string, value: unknown): ConvertedFile =>
     textFile(path, `${JSON.stringify(value, null, 2)}\n`);
   const copy = async (path: string, part?: QuantizedPart): Promise<ConvertedFile> => {
@@ -117,10 +119,17 @@ function checkQuantizable(configs: ModelConfigs, quantize: QuantizationRecipe | 
 
 type Quantizations = Partial<Readonly<Record<QuantizedPart, Quantization>>>;
 
-function quantizationsOf(configs: ModelConfigs, recipe: QuantizationRecipe): Quantizations {
+function quantizationsOf(
+  configs: ModelConfigs,
+  recipe: QuantizationRecipe,
+  scaleBlock?: ScaleBlock,
+): Quantizations {
   const parameters = modelParameters(configs);
   return Object.fromEntries(
-    QUANTIZED_PARTS.map((part) => [part, quantizationOf(part, recipe, parameters[part])]),
+    QUANTIZED_PARTS.map((part) => [
+      part,
+      quantizationOf(part, recipe, parameters[part], scaleBlock),
+    ]),
   );
 }
 

@@ -3,11 +3,11 @@
  *
  * - `N`, the integers: I8 [O, I, kh, kw], or for int4 U8 [O, ⌈I / 2⌉, kh, kw] with two values of offset 8 a byte, the
  *   even channel below;
- * - `N.scales`: F16 [O, ⌈I / 32⌉, kh, kw].
+ * - `N.scales`: F16 [O, ⌈I / B⌉, kh, kw], where B is the number of channels in a block.
  */
 import type { Weight } from "../../graph/ir/ir.ts";
 import type { IntegerStorage } from "../../kernels/quantized/storage.ts";
-import { blockCount } from "../../kernels/quantized/storage.ts";
+import { blockCount, integerBits } from "../../kernels/quantized/storage.ts";
 import type { ExpectedTensor } from "../../weights/index.ts";
 
 /** Name of the scales of a matrix of integers. */
@@ -23,8 +23,8 @@ export function integerTensors(shape: readonly number[], storage: IntegerStorage
   const [outChannels = 1, inChannels = 1, ...kernel] = shape;
   const bytes = [outChannels, Math.ceil(inChannels / 2), ...kernel];
   return {
-    values: storage === "int8" ? { dtype: "I8", shape } : { dtype: "U8", shape: bytes },
-    scales: { dtype: "F16", shape: [outChannels, blockCount(inChannels), ...kernel] },
+    values: integerBits(storage) === 8 ? { dtype: "I8", shape } : { dtype: "U8", shape: bytes },
+    scales: { dtype: "F16", shape: [outChannels, blockCount(inChannels, storage), ...kernel] },
   };
 }
 

@@ -11,8 +11,7 @@
  * The metric estimation module is small and stays floats too.
  */
 import type { Weight } from "../../graph/ir/ir.ts";
-import type { IntegerStorage } from "../../kernels/quantized/storage.ts";
-import type { Quantization } from "../settings/quantization.ts";
+import type { Quantization, ScaleBlock } from "../settings/quantization.ts";
 
 /** What `--weights` takes. */
 export type QuantizationRecipe = (typeof QUANTIZATION_RECIPES)[number];
@@ -24,7 +23,7 @@ export type QuantizedPart = (typeof QUANTIZED_PARTS)[number];
 
 /** `mixed`: what the VAE loses is seen in every pixel, and it has least bytes. */
 const SCHEMES: Readonly<
-  Record<QuantizationRecipe, Readonly<Record<QuantizedPart, IntegerStorage>>>
+  Record<QuantizationRecipe, Readonly<Record<QuantizedPart, Quantization["scheme"]>>>
 > = {
   int8: { clip: "int8", vae: "int8", unet: "int8" },
   int4: { clip: "int4", vae: "int4", unet: "int4" },
@@ -42,9 +41,10 @@ export function quantizationOf(
   part: QuantizedPart,
   recipe: QuantizationRecipe,
   parameters: readonly Weight[],
+  block: ScaleBlock = 32,
 ): Quantization {
   const float = parameters.filter(
     ({ name, layout }) => layout === "matrix" && FLOAT[part].test(name),
   );
-  return { scheme: SCHEMES[recipe][part], float: float.map(({ name }) => name) };
+  return { scheme: SCHEMES[recipe][part], block, float: float.map(({ name }) => name) };
 }

@@ -9,17 +9,19 @@ import { elementCount } from "../../gpu/shape.ts";
 import type { Weight } from "../../graph/ir/ir.ts";
 import type { TensorSource } from "../../graph/weights/device-weights.ts";
 import type { IntegerStorage } from "../../kernels/quantized/storage.ts";
-import { BLOCK_CHANNELS, blockCount, integerLimit } from "../../kernels/quantized/storage.ts";
+import {
+  blockChannels,
+  blockCount,
+  integerBits,
+  integerLimit,
+} from "../../kernels/quantized/storage.ts";
 import { quoted } from "../../weights/errors.ts";
 import { WeightsError } from "../../weights/index.ts";
 import { integerTensors } from "./integer-tensors.ts";
 import { PIECE_ELEMENTS, mergedPieces } from "./merge.ts";
 
 /** Starts of the search, as shares of the scale at which the largest value is the largest integer. */
-const STARTS: Readonly<Record<IntegerStorage, readonly number[]>> = {
-  int8: [1, 0.97],
-  int4: [1, 0.92, 0.84, 0.76],
-};
+const STARTS = { 8: [1, 0.97], 4: [1, 0.92, 0.84, 0.76] } as const;
 /** Refinements of a start; nearly all stop sooner. */
 const MOST_TURNS = 8;
 
@@ -57,7 +59,7 @@ export function blockScale(block: Float32Array, storage: IntegerStorage): number
     const error = squaredError(block, halfBitsToFloat(bits), limit);
     if (error < least) [best, least] = [bits, error];
   };
-  for (const start of STARTS[storage]) {
+  for (const start of STARTS[integerBits(storage)]) {
     const scale = (start * largest) / limit;
     consider(scale);
     consider(refined(block, scale, limit));
@@ -87,16 +89,18 @@ function refined(block: Float32Array, start: number, limit: number): number {
 function forEachBlock(
   rows: Float32Array,
   [, inChannels = 1, ...kernel]: readonly number[],
+  storage: IntegerStorage,
   each: (block: Float32Array, at: number, row: number, channel: number, tap: number) => void,
 ): void {
   const taps = elementCount(kernel);
-  const blocks = blockCount(inChannels);
-  const scratch = new Float32Array(BLOCK_CHANNELS);
+  const blocks = blockCount(inChannels, storage);
+  const length = blockChannels(storage);
+  const scratch = new Float32Array(length);
   const count = rows.length / (inChannels * taps);
   for (let row = 0; row < count; row++) {
     for (let block = 0; block < blocks; block++) {
-      const channel = block * BLOCK_CHANNELS;
-      const channels = Math.min(BLOCK_CHANNELS, inChannels - channel);
+      const channel = block * length;
+      const channels = Math.min(length, inChannels - channel);
       for (let tap = 0; tap < taps; tap++) {
         for (let i = 0; i < channels; i++) {
           scratch[i] = rows[(row * inChannels + channel + i) * taps + tap] as number;
@@ -115,8 +119,8 @@ export function scalesOf(
   storage: IntegerStorage,
 ): Uint16Array<ArrayBuffer> {
   const [, inChannels = 1] = shape;
-  const scales = new Uint16Array((rows.length / inChannels) * blockCount(inChannels));
-  forEachBlock(rows, shape, (block, at) => (scales[at] = blockScale(block, storage)));
+  const scales = new Uint16Array((rows.length / inChannels) * blockCount(inChannels, storage));
+  forEachBlock(rows, shape, storage, (block, at) => (scales[at] = blockScale(block, storage)));
   return scales;
 }
 
@@ -130,11 +134,11 @@ export function integersOf(
   const [, inChannels = 1, ...kernel] = shape;
   const taps = elementCount(kernel);
   const limit = integerLimit(storage);
-  const isInt8 = storage === "int8";
+  const isInt8 = integerBits(storage) === 8;
   const rowChannels = isInt8 ? inChannels : Math.ceil(inChannels / 2);
   // A byte of int4 holds two channels; one that lacks the second has a zero there, which is stored as 8.
   const bytes = new Uint8Array((rows.length / inChannels) * rowChannels).fill(isInt8 ? 0 : 0x88);
-  forEachBlock(rows, shape, (block, at, row, channel, tap) => {
+  forEachBlock(rows, shape, storage, (block, at, row, channel, tap) => {
     const scale = halfBitsToFloat(scales[at] as number);
     block.forEach((value, i) => {
       const q = nearestInteger(value, scale, limit);

@@ -3,12 +3,17 @@
  * dtypes and shapes, and are checked against it. Without it all matrices are floats.
  */
 import type { IntegerStorage } from "../../kernels/quantized/storage.ts";
-import { BLOCK_CHANNELS } from "../../kernels/quantized/storage.ts";
 import { Fields } from "./config-fields.ts";
+
+/** Lengths of blocks that kernels know. */
+export const SCALE_BLOCKS = [32, 64] as const;
+export type ScaleBlock = (typeof SCALE_BLOCKS)[number];
 
 /** How the matrices of a part are stored, those that are named aside. */
 export interface Quantization {
-  readonly scheme: IntegerStorage;
+  readonly scheme: "int8" | "int4";
+  /** Input channels of an output channel and tap that share a scale. */
+  readonly block: ScaleBlock;
   /** Matrices that stay floats, by the names of their tensors. */
   readonly float: readonly string[];
 }
@@ -21,9 +26,10 @@ export const allFloat: StorageOf = () => undefined;
 
 export function storageOf(quantization: Quantization | null): StorageOf {
   if (quantization === null) return allFloat;
-  const { scheme, float } = quantization;
+  const { scheme, block, float } = quantization;
+  const storage = block === 32 ? scheme : (`${scheme}/${block}` as const);
   const kept = new Set(float);
-  return (name) => (kept.has(name) ? undefined : scheme);
+  return (name) => (kept.has(name) ? undefined : storage);
 }
 
 const KEY = "quantization";
@@ -34,15 +40,16 @@ export function parseQuantization(config: Fields, file: string): Quantization | 
   const f = new Fields(config.get(KEY), `${file} ${KEY}`);
   const scheme = f.get("scheme");
   if (scheme !== "int8" && scheme !== "int4") return f.fail("scheme", "must be int8 or int4");
-  if (f.get("block") !== BLOCK_CHANNELS) f.fail("block", `must be ${BLOCK_CHANNELS}`);
+  const block = SCALE_BLOCKS.find((length) => length === f.get("block"));
+  if (block === undefined) return f.fail("block", `must be ${SCALE_BLOCKS.join(" or ")}`);
   const float = f.has("float") ? f.get("float") : [];
   if (!Array.isArray(float) || !float.every((name) => typeof name === "string")) {
     return f.fail("float", "must be a list of names of tensors");
   }
-  return { scheme, float };
+  return { scheme, block, float };
 }
 
 /** The section that `parseQuantization` reads. */
-export const quantizationJson = ({ scheme, float }: Quantization): object => ({
-  [KEY]: { scheme, block: BLOCK_CHANNELS, float },
+export const quantizationJson = (quantization: Quantization): object => ({
+  [KEY]: quantization,
 });

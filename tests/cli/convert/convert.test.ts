@@ -98,6 +98,28 @@ describe("rcod convert", () => {
     }
   });
 
+  it("writes longer blocks where asked to, and refuses what is none", async () => {
+    const bytes = async (block?: 32 | 64): Promise<number> => {
+      const out = folder.file(`block-${block}`);
+      await convert({ out, weights: "int8", ...(block && { block }) });
+      const config = JSON.parse(await readFile(`${out}/unet/config.json`, "utf8")) as {
+        readonly quantization: { readonly block: number };
+      };
+      expect(config.quantization.block).toBe(block ?? 32);
+      return (await manifestOf(out)).files.reduce((sum, file) => sum + file.bytes, 0);
+    };
+    expect(await bytes(64)).toBeLessThan(await bytes());
+    const pieces = ["convert", "--model", "m", "-o", folder.file("none"), "--block"];
+    for (const [args, message] of [
+      [["48", "--weights", "int8"], /It must be 32 or 64/],
+      [["64"], /--block is of integers, got 64 without --weights/],
+    ] as const) {
+      const terminal = recordingTerminal();
+      expect(await main([...pieces, ...args], terminal)).toBe(2);
+      expect(terminal.stderr.join("\n")).toMatch(message);
+    }
+  });
+
   it("replaces a converted folder only when forced", async () => {
     await convert();
     const before = (await stat(folder.file("out", "manifest.json"))).ino;

@@ -7,6 +7,7 @@ import type { StoredBytes, TensorSource } from "../../../src/graph/weights/devic
 import { DeviceWeights } from "../../../src/graph/weights/device-weights.ts";
 import { weightByteLength } from "../../../src/graph/weights/weight-layout.ts";
 import type { IntegerStorage } from "../../../src/kernels/quantized/storage.ts";
+import { blockChannels, integerBits } from "../../../src/kernels/quantized/storage.ts";
 import { packedIntegers } from "../../reference/integer-weight.ts";
 import type { IntegerMatrix } from "../../reference/integer-weight.ts";
 import { packedRows } from "../../reference/pack-weight.ts";
@@ -40,7 +41,8 @@ function sourceOf(
       const matrix = matrixOf(weight);
       const { values, scales } = integerBytes(matrix, weight.storage as IntegerStorage);
       const { outChannels, inChannels, taps } = matrix;
-      const rowBytes = weight.storage === "int8" ? inChannels : Math.ceil(inChannels / 2);
+      const isInt8 = integerBits(weight.storage as IntegerStorage) === 8;
+      const rowBytes = isInt8 ? inChannels : Math.ceil(inChannels / 2);
       return {
         values: stored(change(values.slice(0, outChannels * rowBytes * taps), "values")),
         scales: stored(change(scales.slice(0, matrix.scales.byteLength), "scales")),
@@ -59,8 +61,8 @@ async function words(weights: DeviceWeights, weight: Weight): Promise<number[]> 
   return [...new Uint32Array(bytes.buffer)];
 }
 
-describe.each(["int8", "int4"] as const)("%s", (storage) => {
-  const bits = storage === "int8" ? 8 : 4;
+describe.each(["int8", "int4", "int8/64", "int4/64"] as const)("%s", (storage) => {
+  const bits = integerBits(storage);
   const named = (name: string, shape: number[], layout: Weight["layout"] = "matrix"): Weight => ({
     name,
     shape,
@@ -119,8 +121,9 @@ describe.each(["int8", "int4"] as const)("%s", (storage) => {
     try {
       const planned = weightByteLength(conv, "f16");
       expect(memory.use().currentBytes - before).toBe(16 * Math.ceil(planned / 16));
-      // [9 taps] × 10 quads of 40 channels × 2 quads of 8 outputs, and 2 blocks
-      expect(planned).toBe(9 * 2 * (10 * (bits === 8 ? 16 : 8) + 2 * 8));
+      // [9 taps] × 10 quads of 40 channels × 2 quads of 8 outputs, and their blocks
+      const blocks = blockChannels(storage) === 32 ? 2 : 1;
+      expect(planned).toBe(9 * 2 * (10 * (bits === 8 ? 16 : 8) + blocks * 8));
       const halves = 9 * 40 * 8 * 2;
       expect(memory.use().peakBytes - before).toBeLessThan(planned + halves);
     } finally {

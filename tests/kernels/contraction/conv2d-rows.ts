@@ -69,7 +69,7 @@ const FULL = { activation: "silu", channelAdd: true, residual: true } as const;
 
 // Few different kernels and epilogues: on SwiftShader compiling a shader takes up to two seconds. The
 // other activations share their code with these and run in linear.gpu.test.ts.
-/** Of integers, in both storages: blocks of 32 channels that are not full, and a seam of two sources within one. */
+/** Of integers: blocks that are not full, and a seam of two sources within one. */
 const INTEGER_CASES: readonly Case[] = [
   { size: [4, 5], from: [5], to: 7 },
   { size: [7, 9], from: [37], to: 9, stride: 2 },
@@ -134,6 +134,9 @@ const CASES: readonly Case[] = [
   { size: [3, 3], from: [4], to: 5, x: [0, 0], w: [1, 0] },
   ...(["int8", "int4"] as const).flatMap((storage) =>
     INTEGER_CASES.map((testCase) => ({ ...testCase, storage })),
+  ),
+  ...(["int8/64", "int4/64"] as const).flatMap((storage) =>
+    INTEGER_CASES.filter(({ from }) => from.length > 1).map((test) => ({ ...test, storage })),
   ),
 ];
 

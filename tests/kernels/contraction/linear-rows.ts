@@ -47,7 +47,7 @@ interface Case {
   readonly overflows?: boolean;
 }
 
-/** Of integers, in both storages: blocks of 32 channels that are not full, and a seam of two sources within one. */
+/** Of integers: blocks that are not full, and a seam of two sources within one. */
 const INTEGER_CASES: readonly Case[] = [
   { rows: 3, from: [5], to: 7 },
   { rows: 65, from: [72], to: 65, activation: "silu", residual: true },
@@ -99,6 +99,9 @@ const CASES: readonly Case[] = [
   { rows: 5, from: [4], to: 5, x: [0, 0], w: [1, 0] },
   ...(["int8", "int4"] as const).flatMap((storage) =>
     INTEGER_CASES.map((testCase) => ({ ...testCase, storage })),
+  ),
+  ...(["int8/64", "int4/64"] as const).flatMap((storage) =>
+    INTEGER_CASES.filter(({ from }) => from.length > 1).map((test) => ({ ...test, storage })),
   ),
 ];
 

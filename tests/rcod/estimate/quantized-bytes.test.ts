@@ -15,6 +15,7 @@ import {
   parseVaeConfig,
 } from "../../../src/rcod/settings/config.ts";
 import type { ModelConfigs } from "../../../src/rcod/settings/model-configs.ts";
+import type { ScaleBlock } from "../../../src/rcod/settings/quantization.ts";
 import { elementByteLength } from "../../../src/weights/index.ts";
 import { CLIP_L_JSON, SD21_UNET_JSON, SD_VAE_JSON } from "../../graph/full-configs.ts";
 
@@ -28,10 +29,10 @@ const FLOATS: ModelConfigs = {
   degradation: null,
 };
 
-function quantized(recipe: QuantizationRecipe): ModelConfigs {
+function quantized(recipe: QuantizationRecipe, block: ScaleBlock): ModelConfigs {
   const parameters = modelParameters(FLOATS);
   const parts = QUANTIZED_PARTS.map((part) => {
-    const quantization = quantizationOf(part, recipe, parameters[part]);
+    const quantization = quantizationOf(part, recipe, parameters[part], block);
     return [part, { ...FLOATS[part], quantization }] as const;
   });
   return { ...FLOATS, ...Object.fromEntries(parts) };
@@ -58,12 +59,16 @@ function peakBytes(configs: ModelConfigs): number {
   });
 }
 
+/** 0.75 GB. */
+const MIXED_64 = 0.75e9 / GIB;
+
 describe.each([
-  ["int8", 1.3, 0.95],
-  ["mixed", 0.75, 0.65],
-] as const)("the full model in %s", (recipe, mostOfFiles, mostOfDevice) => {
+  ["int8", 32, 1.3, 0.95],
+  ["mixed", 32, 0.75, 0.65],
+  ["mixed", 64, MIXED_64, 0.5],
+] as const)("the full model in %s by %i", (recipe, block, mostOfFiles, mostOfDevice) => {
   it(`has ${mostOfFiles} GiB of files at most, and takes ${mostOfDevice} GiB of the device`, () => {
-    const configs = quantized(recipe);
+    const configs = quantized(recipe, block);
     const [files, peak] = [fileBytes(configs) / GIB, peakBytes(configs) / GIB];
     expect(files).toBeLessThan(mostOfFiles);
     expect(files).toBeGreaterThan(0.9 * mostOfFiles);

@@ -108,6 +108,7 @@ describe("the tensors of a file", () => {
       values: { dtype: "U8", shape: [6, 17] },
       scales: { dtype: "F16", shape: [6, 2] },
     });
+    expect(integerTensors([6, 70], "int8/64").scales.shape).toEqual([6, 2]);
   });
 
   it("have the even channel of int4 in the lower half of a byte, and 8 for none", () => {
@@ -125,6 +126,25 @@ describe("the tensors of a file", () => {
     expect(halfBitsToFloat(scales[0] as number)).toBeCloseTo(1 / 127, 5);
     expect(halfBitsToFloat(scales[1] as number)).toBeCloseTo(100 / 127, 2);
     expect([...integersOf(rows, [1, 2, 1, 2], "int8", scales)]).toEqual([127, 127, 129, 64]);
+  });
+
+  it.each(["int8", "int4"] as const)("of %s have the error of blocks of 64", (scheme) => {
+    const rows = Float32Array.from([...testBlock(1), ...testBlock(2), ...testBlock(3)]);
+    const shape = [1, 96];
+    const storage = `${scheme}/64` as const;
+    const scales = scalesOf(rows, shape, storage);
+    const blocks = [rows.slice(0, 64), rows.slice(64)]; // the last one is short
+    expect([...scales]).toEqual(blocks.map((block) => blockScale(block, storage)));
+    const bytes = integersOf(rows, shape, storage, scales);
+    const limit = integerLimit(storage);
+    const expected = blocks.flatMap((block, i) =>
+      Array.from(block, (w) => nearestInteger(w, halfBitsToFloat(scales[i] as number), limit)),
+    );
+    const stored =
+      scheme === "int8"
+        ? [...new Int8Array(bytes.buffer)]
+        : Array.from(bytes, (byte) => [(byte & 15) - 8, (byte >> 4) - 8]).flat();
+    expect(stored.map((q) => q + 0)).toEqual(expected.map((q) => q + 0));
   });
 
   it.each(SCHEMES)("of %s are the same whichever is written first", async (storage) => {

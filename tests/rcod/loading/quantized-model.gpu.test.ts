@@ -89,7 +89,8 @@ function asFloats(
     }
   }
   const bits = new Uint16Array(scales.data.slice().buffer);
-  const values = dequantized({ outChannels, inChannels, taps, integers, scales: bits });
+  const block = (scales.shape[1] ?? 1) > Math.ceil(inChannels / 64) ? 32 : 64;
+  const values = dequantized({ outChannels, inChannels, taps, block, integers, scales: bits });
   return {
     name: tensor.name,
     dtype: "F32",
@@ -243,7 +244,13 @@ describe("is refused before anything is loaded", () => {
 
   it.each([
     [{ scheme: "int3", block: 32 }, /"scheme" must be int8 or int4, got "int3"/],
-    [{ scheme: "int8", block: 64 }, /"block" must be 32, got 64/],
+    [{ scheme: "int8", block: 48 }, /"block" must be 32 or 64, got 48/],
+    [
+      { scheme: "int8", block: 64 },
+      /wrong shape: .*\.scales \(got \[16, 2\], expected \[16, 1\]\)/,
+    ],
+    [{ scheme: "int8" }, /"block" must be 32 or 64/],
+    [{ block: 32 }, /"scheme" must be int8 or int4/],
     [{ scheme: "int8", block: 32, float: [1] }, /"float" must be a list of names of tensors/],
     ["int8", /unet\/config\.json quantization must be a JSON object/],
   ])("the quantization %j", async (quantization, message) => {
