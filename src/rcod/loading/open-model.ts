@@ -5,7 +5,7 @@
  *   part → `loadWeights`: `DeviceWeights` packs each matrix and merges its LoRA (`merge.ts`: the same on the host)
  */
 import type { LoraUpdate, TensorSource } from "../../graph/weights/device-weights.ts";
-import { quoted } from "../../weights/errors.ts";
+import { listSome, quoted } from "../../weights/errors.ts";
 import type { FileSet, WeightStem, WeightStore } from "../../weights/index.ts";
 import {
   WeightsError,
@@ -87,6 +87,7 @@ export async function openModel(
         () => checkPart(store, part, parameters[part], options),
         () => foreignKind(store, part),
       );
+      await checked(() => checkFloatNames(part, configs, parameters[part]));
       const updates = part === "vae" || part === "unet" ? lora?.get(part) : undefined;
       await checked(() => checkMergeable(part, parameters[part], updates));
       sources.set(part, storeSource(store, updates));
@@ -116,6 +117,24 @@ export function checkPart(
   if (part === "clip" && store.has(TEXT_EMBEDDING)) {
     onWarning(`weights: the text tower is not used (${store.name})`);
   }
+}
+
+/** A misspelt name in the list of floats would say nothing of the matrix that is meant. */
+function checkFloatNames(
+  part: ModelPart,
+  configs: ModelConfigs,
+  parameters: PartWeights[ModelPart],
+): void {
+  if (part === "mem" || part === "degradation") return; // always floats
+  const { float = [] } = configs[part].quantization ?? {};
+  const matrices = new Set(
+    parameters.filter(({ layout }) => layout === "matrix").map(({ name }) => name),
+  );
+  const unknown = float.filter((name) => !matrices.has(name));
+  if (unknown.length === 0) return;
+  throw new WeightsError(
+    `weights: the floats of ${part}'s quantization must be its matrices, got ${listSome(unknown.map(quoted))}. Correct its config.json`,
+  );
 }
 
 /** LoRA is merged before weights become integers: afterwards the sum would be rounded once more, and with another scale. */

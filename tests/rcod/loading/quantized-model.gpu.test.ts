@@ -257,6 +257,17 @@ describe("is refused before anything is loaded", () => {
     await refused(await unet({ config: (json) => ({ ...json, quantization }) }), message);
   });
 
+  it("names of floats that no matrix has", async () => {
+    const config = (json: Record<string, unknown>) => ({
+      ...json,
+      quantization: { scheme: "int8", block: 32, float: ["conv_im.weight"] },
+    });
+    await refused(
+      await unet({ config }),
+      /floats of unet's quantization must be its matrices, got "conv_im\.weight"/,
+    );
+  });
+
   it("a checkpoint whose LoRA would have to be merged", async () => {
     const adapted = await adaptedModel();
     const base = await converted(files, "int8");
