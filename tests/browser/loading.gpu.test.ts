@@ -136,6 +136,26 @@ describe.skipIf(browser === null)("a model in a page", () => {
     expect(second).toEqual(first);
   });
 
+  it("comes as integers, over HTTP and from storage", async () => {
+    const { server } = browser!;
+    const out = join(folder, "integers");
+    const pieces = { model: folder, clip: SAMPLE_CLIP, checkpoint: CHECKPOINT };
+    const options = { ...pieces, out, dtype: "fp16", shardSize: 5e5, quiet: true } as const;
+    await runConvert({ ...options, weights: "int8" }, recordingTerminal());
+    server.mount("integers", folderFiles(out));
+    const input = await sampleImage("inputs/image_u8_hwc");
+    const once = (make: (at: string) => ModelSource): Promise<UpscaleReport> =>
+      sourceOf(make).then((source) => upscale(source, input, { timestep: 249 }));
+    const { image } = await once((at) => `${at}/integers`);
+    const expected = await sampleImage("outputs/image_u8_t249");
+    // Eight bits of random weights are six levels.
+    expect(largestDifference(decoded(image), expected)).toBeLessThanOrEqual(8);
+    const cached = (at: string): ModelSource => rcod.cachedUrlFiles(`${at}/integers`);
+    expect((await once(cached)).image).toEqual(image);
+    server.isDown = true;
+    expect((await once(cached)).image).toEqual(image);
+  });
+
   it("is RCOD_S too, from a folder as released", async () => {
     browser!.server.mount("s", memoryFiles(await rcodSFiles()));
     const file = await openSafetensors(await fileSource(SAMPLE_EXPECTED));
