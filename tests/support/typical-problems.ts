@@ -4,12 +4,13 @@ import { BASELINE_CAPS } from "../../src/gpu/caps.ts";
 import type { DType } from "../../src/gpu/dtype.ts";
 import * as kernels from "../../src/kernels/index.ts";
 import type { Kernel, KernelPlan } from "../../src/kernels/index.ts";
+import { packIntegers } from "../../src/kernels/quantized/pack-integers.ts";
 import { matrixCaps } from "./matrix-caps.ts";
 import { PLAIN_EPILOGUE } from "./plain-epilogue.ts";
 
 /** A kernel in a variant on a problem. */
 export interface TypicalProblem {
-  /** `conv2d-patch`: kernel and variant; the variant is left out where there is one only. */
+  /** `conv2d-patch`: kernel and variant; the variant is left out where there is one only. `-int8`: with such a weight. */
   readonly name: string;
   /** One sentence: what the problem is. */
   readonly about: string;
@@ -99,6 +100,7 @@ function typical<P, V extends string>(
   about: string,
   problem: P,
   variants: readonly V[] = kernel.variants,
+  suffix = "",
 ): TypicalProblem[] {
   const withDType = (dtype: DType): P =>
     typeof problem === "object" && problem !== null && "dtype" in problem
@@ -106,7 +108,7 @@ function typical<P, V extends string>(
       : problem;
   const file = kernel.name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
   return variants.map((variant) => ({
-    name: kernel.variants.length > 1 ? `${file}-${variant}` : file,
+    name: `${file}${kernel.variants.length > 1 ? `-${variant}` : ""}${suffix}`,
     about,
     plan: (dtype, caps) => kernel.plan(withDType(dtype), caps, variant),
   }));
@@ -191,6 +193,13 @@ export const TYPICAL_PROBLEMS: readonly TypicalProblem[] = [
     { ...CONVOLUTION, inHeight: 8, inWidth: 8, inChannels: [1280], outChannels: 1280 },
     ["tiled-split", "matrix-split"],
   ),
+  ...typical(
+    kernels.conv2d,
+    "a 3×3 convolution of 320 channels with bias, whose weight is int8",
+    { ...CONVOLUTION, weightStorage: "int8" },
+    ["patch"],
+    "-int8",
+  ),
   ...typical(kernels.crop, "a rectangle of a map", {
     dtype: "f16",
     channels: 4,
@@ -257,11 +266,26 @@ export const TYPICAL_PROBLEMS: readonly TypicalProblem[] = [
     { ...LAYER, rows: 64, inChannels: [1280], outChannels: 1280, rowsPerImage: 64 },
     ["tiled-split", "matrix-split"],
   ),
+  ...typical(
+    kernels.linear,
+    "a layer of 320 channels with bias, for 4096 tokens, whose weight is int4",
+    { ...LAYER, weightStorage: "int4" },
+    ["register-8x2", "tiled"],
+    "-int4",
+  ),
   ...typical(kernels.modulateLora, "B·Mᵀ of rank 16", {
     outChannels: 320,
     rank: 16,
     bDType: "F32",
     block: 0,
+  }),
+  ...typical(packIntegers, "the weight of a 3×3 convolution in int8", {
+    storage: "int8",
+    outChannels: 320,
+    inChannels: 320,
+    taps: 9,
+    geglu: false,
+    place: { columnQuads: 80, firstBlock: 0, firstScale: 0, scalesAt: 9 * 80 * 80 * 4 },
   }),
   ...typical(kernels.packWeight, "the weight of a 3×3 convolution with its LoRA of rank 16", {
     dtype: "f16",
