@@ -1,7 +1,9 @@
 // node bench/full-size/measure.mjs <what> --model DIR [--clip DIR] [--checkpoint FILE] [--out DIR] [--save FILE]
+//     [--low-memory] [--side 32] [--cap BYTES]
 //
 // What loading or converting a model takes: time, peak memory of the process, peak of the JavaScript heap and of the
-// buffers outside it. `what` is "convert", "load" or "upscale" (loads, then makes 128² pixels of 32² of noise).
+// buffers outside it. `what` is "convert", "load" or "upscale" (loads, then makes a picture of four times `--side`, of noise).
+// With `--cap` the exit code is 1 where buffers of the device were ever more bytes than that.
 // A software adapter keeps device memory in this process: its counted bytes are given beside, to be subtracted.
 // Needs `npm run build`. On a machine without a GPU the process starts itself again with the software adapter.
 import { readFileSync, writeFileSync } from "node:fs";
@@ -22,6 +24,8 @@ const { values, positionals } = parseArgs({
     save: { type: "string" },
     precision: { type: "string", default: "f16" },
     "low-memory": { type: "boolean", default: false },
+    side: { type: "string", default: "32" },
+    cap: { type: "string" },
   },
 });
 const [what] = positionals;
@@ -75,11 +79,18 @@ async function measure() {
     const loaded = await timed("load", () => loadModelAt(paths, options));
     const loadPeaks = mebibytes(peaks);
     if (what === "upscale") {
-      const image = noise(32);
+      const image = noise(Number(values.side));
+      const { peakBytes: plannedBytes } = await loaded.estimate({ width: image.width, height: image.height });
       const { image: output, ...rest } = await timed("upscale", () => loaded.upscale(image));
       times.loadPeaks = loadPeaks;
-      result = { size: [output.width, output.height], ...rest };
+      result = { size: [output.width, output.height], plannedBytes, ...rest };
       if (values.save) writeFileSync(values.save, output.data);
+    }
+    const { peakBytes } = gpu.memory.use();
+    result = { ...result, deviceBytes: peakBytes };
+    if (values.cap !== undefined && !(peakBytes <= Number(values.cap))) {
+      console.error(`measure: buffers must stay within ${values.cap} bytes, got ${peakBytes}`);
+      process.exitCode = 1;
     }
     loaded.dispose();
     gpu.destroy();
