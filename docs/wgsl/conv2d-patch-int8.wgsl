@@ -64,14 +64,17 @@ fn output_row(row: u32, phase: u32) -> u32 {
   let x = row - line * params.grid_width;
   return ((line * params.step + (phase >> 1u)) * params.grid_width + x) * params.step + (phase & 1u);
 }
-fn integers(at: u32) -> vec4<f32> {
-  let bytes = (vec4<u32>(weight[at]) >> vec4<u32>(0u, 8u, 16u, 24u)) & vec4<u32>(255u);
-  return vec4<f32>(bytes) - vec4<f32>(128.0);
+const OFFSET = 128.0;
+fn stored(at: u32) -> vec4<f32> {
+  return vec4<f32>((vec4<u32>(weight[at]) >> vec4<u32>(0u, 8u, 16u, 24u)) & vec4<u32>(255u));
 }
 fn weight_scale(tap: u32, k: u32, nq: u32) -> vec4<f32> {
   let row = tap * params.scale_rows + k / 8u;
   let at = params.scales_at + (row * params.column_quads + nq) * 2u;
   return vec4<f32>(unpack2x16float(weight[at]), unpack2x16float(weight[at + 1u]));
+}
+fn weight_quad(at: u32, scale: vec4<f32>) -> vec4<f32> {
+  return stored(at) * scale - scale * OFFSET;
 }
 
 fn finish(sum: vec4<f32>, row: u32, nq: u32) -> vec4<f32> {
@@ -189,9 +192,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
     }
     var w_at = phase * (KERNEL_HEIGHT * KERNEL_WIDTH) * w_tap + staged_weight(local, tile_at.w, k0, quads_in);
     for (var kx = 0u; kx < KERNEL_WIDTH; kx++) {
-      memory[WEIGHTS_AT + 0u * INVOCATIONS + local] = integers(w_at + 0u * (KERNEL_WIDTH * w_tap)) * weight_scale(0u * KERNEL_WIDTH + kx, k0, staged_column(local, tile_at.w));
-      memory[WEIGHTS_AT + 1u * INVOCATIONS + local] = integers(w_at + 1u * (KERNEL_WIDTH * w_tap)) * weight_scale(1u * KERNEL_WIDTH + kx, k0, staged_column(local, tile_at.w));
-      memory[WEIGHTS_AT + 2u * INVOCATIONS + local] = integers(w_at + 2u * (KERNEL_WIDTH * w_tap)) * weight_scale(2u * KERNEL_WIDTH + kx, k0, staged_column(local, tile_at.w));
+      memory[WEIGHTS_AT + 0u * INVOCATIONS + local] = weight_quad(w_at + 0u * (KERNEL_WIDTH * w_tap), weight_scale(0u * KERNEL_WIDTH + kx, k0, staged_column(local, tile_at.w)));
+      memory[WEIGHTS_AT + 1u * INVOCATIONS + local] = weight_quad(w_at + 1u * (KERNEL_WIDTH * w_tap), weight_scale(1u * KERNEL_WIDTH + kx, k0, staged_column(local, tile_at.w)));
+      memory[WEIGHTS_AT + 2u * INVOCATIONS + local] = weight_quad(w_at + 2u * (KERNEL_WIDTH * w_tap), weight_scale(2u * KERNEL_WIDTH + kx, k0, staged_column(local, tile_at.w)));
       w_at += w_tap;
       workgroupBarrier();
       for (var c = 0u; c < 4u * K_QUADS; c++) {

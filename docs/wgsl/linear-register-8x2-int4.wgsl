@@ -43,14 +43,18 @@ fn load_stored(row: u32, k: u32) -> vec4<f32> {
 fn load_x(row: u32, k: u32) -> vec4<f32> {
   return normalised(load_stored(row, k), k);
 }
-fn integers(at: u32) -> vec4<f32> {
-  let nibbles = (vec4<u32>(weight[at >> 1u] >> (16u * (at & 1u))) >> vec4<u32>(0u, 4u, 8u, 12u)) & vec4<u32>(15u);
-  return vec4<f32>(nibbles) - vec4<f32>(8.0);
+const OFFSET = 8.0;
+fn stored(at: u32) -> vec4<f32> {
+  let quad = weight[at >> 1u] >> (16u * (at & 1u));
+  return vec4<f32>((vec4<u32>(quad) >> vec4<u32>(0u, 4u, 8u, 12u)) & vec4<u32>(15u));
 }
 fn weight_scale(tap: u32, k: u32, nq: u32) -> vec4<f32> {
   let row = tap * params.scale_rows + k / 8u;
   let at = params.scales_at + (row * params.column_quads + nq) * 2u;
   return vec4<f32>(unpack2x16float(weight[at]), unpack2x16float(weight[at + 1u]));
+}
+fn weight_quad(at: u32, scale: vec4<f32>) -> vec4<f32> {
+  return stored(at) * scale - scale * OFFSET;
 }
 
 fn finish(sum: vec4<f32>, row: u32, nq: u32) -> vec4<f32> {
@@ -118,11 +122,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
     {
       let at = ((k) * params.column_quads + column0) * 4u;
       let scale = weight_scale(0u, k, column0);
+      let zero = scale * OFFSET;
       let w = mat4x4<f32>(
-        integers(at) * scale,
-        integers(at + 1u) * scale,
-        integers(at + 2u) * scale,
-        integers(at + 3u) * scale,
+        stored(at) * scale - zero,
+        stored(at + 1u) * scale - zero,
+        stored(at + 2u) * scale - zero,
+        stored(at + 3u) * scale - zero,
       );
       acc0_0 += w * a0;
       acc1_0 += w * a1;
@@ -136,11 +141,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
     {
       let at = ((k) * params.column_quads + column1) * 4u;
       let scale = weight_scale(0u, k, column1);
+      let zero = scale * OFFSET;
       let w = mat4x4<f32>(
-        integers(at) * scale,
-        integers(at + 1u) * scale,
-        integers(at + 2u) * scale,
-        integers(at + 3u) * scale,
+        stored(at) * scale - zero,
+        stored(at + 1u) * scale - zero,
+        stored(at + 2u) * scale - zero,
+        stored(at + 3u) * scale - zero,
       );
       acc0_1 += w * a0;
       acc1_1 += w * a1;

@@ -43,14 +43,18 @@ fn load_stored(row: u32, k: u32) -> vec4<f32> {
 fn load_x(row: u32, k: u32) -> vec4<f32> {
   return normalised(load_stored(row, k), k);
 }
-fn integers(at: u32) -> vec4<f32> {
-  let nibbles = (vec4<u32>(weight[at >> 1u] >> (16u * (at & 1u))) >> vec4<u32>(0u, 4u, 8u, 12u)) & vec4<u32>(15u);
-  return vec4<f32>(nibbles) - vec4<f32>(8.0);
+const OFFSET = 8.0;
+fn stored(at: u32) -> vec4<f32> {
+  let quad = weight[at >> 1u] >> (16u * (at & 1u));
+  return vec4<f32>((vec4<u32>(quad) >> vec4<u32>(0u, 4u, 8u, 12u)) & vec4<u32>(15u));
 }
 fn weight_scale(tap: u32, k: u32, nq: u32) -> vec4<f32> {
   let row = tap * params.scale_rows + k / 8u;
   let at = params.scales_at + (row * params.column_quads + nq) * 2u;
   return vec4<f32>(unpack2x16float(weight[at]), unpack2x16float(weight[at + 1u]));
+}
+fn weight_quad(at: u32, scale: vec4<f32>) -> vec4<f32> {
+  return stored(at) * scale - scale * OFFSET;
 }
 
 fn finish(sum: vec4<f32>, row: u32, nq: u32) -> vec4<f32> {
@@ -138,11 +142,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
       }
       // Behind the last quad of channels or columns: a stand-in. Such channels meet zeros of x, such columns are not stored.
       let scale = weight_scale(first_tap + tap, k0, stage_nq);
+      let zero = scale * OFFSET;
       for (var s = 0u; s < K_QUADS * 4u * COLUMN_QUADS / INVOCATIONS; s++) {
         let channel = (local >> COLUMN_QUAD_BITS) + s * (INVOCATIONS / COLUMN_QUADS);
         let k = min(k0 + (channel >> 2u), quads - 1u);
         let row = (first_tap + tap) * quads_in + k;
-        tile_w[channel][stage_column] = integers((row * params.column_quads + stage_nq) * 4u + (channel & 3u)) * scale;
+        tile_w[channel][stage_column] = (stored((row * params.column_quads + stage_nq) * 4u + (channel & 3u)) * scale - zero);
       }
       workgroupBarrier();
       for (var k = 0u; k < K_QUADS; k++) {

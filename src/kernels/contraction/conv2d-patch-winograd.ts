@@ -17,7 +17,7 @@
  * The pixels of the next four channels are loaded beside the products of these. A shortcut is a window with one tap, in its middle.
  */
 import { constantsWgsl } from "../../gpu/wgsl.ts";
-import { weightQuad } from "../quantized/integer-loads.ts";
+import { weightQuadOf } from "../quantized/integer-loads.ts";
 import type { WeightStorage } from "../quantized/storage.ts";
 import { unroll } from "../unroll.ts";
 import {
@@ -123,9 +123,7 @@ fn exchanged_sum(x: u32, column: u32) -> vec4<f32> {
 
 /** Quad `at` of a tap, of column quad `q` of the tile; expressions. */
 const tapWgsl = (storage: WeightStorage, at: string, tap: string): string =>
-  storage === "float"
-    ? weightQuad(storage, at)
-    : `integers(${at}) * weight_scale(${tap}, k, min(place.w + q, params.column_quads - 1u))`;
+  weightQuadOf(storage, at, tap, "k", "min(place.w + q, params.column_quads - 1u)");
 
 /** What each invocation stages: quad `k` of a pixel; of channel `first` of the quad or the next a row of a tile, or of a weight's taps. */
 const stagingWgsl = (storage: WeightStorage): string => /* wgsl */ `

@@ -14,6 +14,7 @@
  * Stride 1 only: at stride 2 the patch would take four times the memory. A shortcut is one more tap over pixels of its own.
  */
 import { constantsWgsl } from "../../gpu/wgsl.ts";
+import { weightQuadOf } from "../quantized/integer-loads.ts";
 import type { WeightStorage } from "../quantized/storage.ts";
 import { unroll } from "../unroll.ts";
 import { accumulatorsWgsl } from "./gemm-register.ts";
@@ -217,9 +218,7 @@ export function rowProductsWgsl(
 
 /** Quad `at` of a tap, expressions, as an invocation stages it. A K step of integers has one scale. */
 const stagedWgsl = (storage: WeightStorage, at: string, tap: string): string =>
-  storage === "float"
-    ? `unpack(weight[${at}])`
-    : `integers(${at}) * weight_scale(${tap}, k0, staged_column(local, tile_at.w))`;
+  weightQuadOf(storage, at, tap, "k0", "staged_column(local, tile_at.w)");
 
 /** The column quad of the weight that an invocation stages. */
 const STAGED_COLUMN = /* wgsl */ `fn staged_column(local: u32, nq0: u32) -> u32 {

@@ -87,10 +87,10 @@ const LOAD_HALVES = /* wgsl */ `let w0 = weight[block];
         let w1 = weight[block + 1u];
         let w2 = weight[block + 2u];
         let w3 = weight[block + 3u];`;
-const LOAD_INTEGERS = /* wgsl */ `let w0 = vec4<f16>(integers(block) * scale);
-        let w1 = vec4<f16>(integers(block + 1u) * scale);
-        let w2 = vec4<f16>(integers(block + 2u) * scale);
-        let w3 = vec4<f16>(integers(block + 3u) * scale);`;
+const LOAD_INTEGERS = /* wgsl */ `let w0 = vec4<f16>(stored(block) * scale - zero);
+        let w1 = vec4<f16>(stored(block + 1u) * scale - zero);
+        let w2 = vec4<f16>(stored(block + 2u) * scale - zero);
+        let w3 = vec4<f16>(stored(block + 3u) * scale - zero);`;
 
 /**
  * How subgroups sum a tile of `tileRows` × 64, as WGSL within main:

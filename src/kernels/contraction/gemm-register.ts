@@ -96,13 +96,13 @@ const LOAD = /* wgsl */ `let w = mat4x4<f32>(
         unpack(weight[at + 3u]),
       );`;
 const LOAD_INTEGERS = /* wgsl */ `let w = mat4x4<f32>(
-        integers(at) * scale,
-        integers(at + 1u) * scale,
-        integers(at + 2u) * scale,
-        integers(at + 3u) * scale,
+        stored(at) * scale - zero,
+        stored(at + 1u) * scale - zero,
+        stored(at + 2u) * scale - zero,
+        stored(at + 3u) * scale - zero,
       );`;
 const LOAD_OWN = "let own = unpack(weight[at + (lane & 3u)]);";
-const LOAD_OWN_INTEGERS = "let own = integers(at + (lane & 3u)) * scale;";
+const LOAD_OWN_INTEGERS = "let own = stored(at + (lane & 3u)) * scale - zero;";
 const SHARE = /* wgsl */ `let w = mat4x4<f32>(
         subgroupBroadcast(own, 0u),
         subgroupBroadcast(own, 1u),

@@ -103,7 +103,7 @@ const LANES: u32 = ${values === "f32" ? 4 : 1}u; // of a quad
 fn integer_tap(tap: u32, count: u32, i: u32) -> Values {
   let block = i / (4u * LANES);
   let scale = weight_scale(tap, block / params.column_quads, block % params.column_quads);
-  let w = integers((tap * count + i) / LANES) * scale;
+  let w = weight_quad((tap * count + i) / LANES, scale);
   return w${values === "f32" ? "[i % LANES]" : ""};
 }
 `;

@@ -1,7 +1,8 @@
 /**
  * How conv2d and linear load a weight of integers (`storage.ts`). Where a shader for floats says `unpack(weight[at])`, one for
- * integers says `integers(at) * scale`, with the same `at`, a quad of outputs; the scale is that of a block of
- * input channels and so is loaded once for several quads of them.
+ * integers says `stored(at) * scale - zero`, with the same `at`, a quad of outputs. What is stored has an offset; `zero` is the
+ * offset times the scale, which makes it one multiply-add a value. It is exact: none of the three has more than 19 bits. The
+ * scale is that of a block of input channels and so is loaded once for several quads of them.
  */
 import { quadCount } from "../../gpu/shape.ts";
 import type { Operand, Param } from "../../gpu/wgsl.ts";
@@ -51,23 +52,38 @@ export function integerByteLength(storage: IntegerStorage, shape: WeightShape): 
   return bytes(inChannels, taps) + (shortcutChannels.length > 0 ? bytes(shortcutChannels, 1) : 0);
 }
 
-/** The value of quad `at`, an expression; of integers it needs a variable `scale`. */
+/** The value of quad `at`, an expression; of integers it needs what `scaleOf` declares. */
 export const weightQuad = (storage: WeightStorage, at: string): string =>
-  storage === "float" ? `unpack(weight[${at}])` : `integers(${at}) * scale`;
+  storage === "float" ? `unpack(weight[${at}])` : `(stored(${at}) * scale - zero)`;
 
-/** Lines that declare `scale` of tap, quad of input channels and column quad, expressions; none for floats. */
+/** Lines that declare `scale` and `zero` of tap, quad of input channels and column quad, expressions; none for floats. */
 export const scaleOf = (storage: WeightStorage, tap: string, k: string, nq: string): string =>
-  storage === "float" ? "" : `let scale = weight_scale(${tap}, ${k}, ${nq});\n      `;
+  storage === "float"
+    ? ""
+    : `let scale = weight_scale(${tap}, ${k}, ${nq});
+      let zero = scale * OFFSET;
+      `;
+
+/** The value of quad `at` where its scale serves no other; expressions. */
+export const weightQuadOf = (
+  storage: WeightStorage,
+  at: string,
+  ...[tap, k, nq]: readonly [tap: string, k: string, nq: string]
+): string =>
+  storage === "float"
+    ? `unpack(weight[${at}])`
+    : `weight_quad(${at}, weight_scale(${tap}, ${k}, ${nq}))`;
 
 /** Bytes become floats by conversions that GPUs have for each byte of a word. */
 const INTEGERS = {
-  8: /* wgsl */ `fn integers(at: u32) -> vec4<f32> {
-  let bytes = (vec4<u32>(weight[at]) >> vec4<u32>(0u, 8u, 16u, 24u)) & vec4<u32>(255u);
-  return vec4<f32>(bytes) - vec4<f32>(128.0);
+  8: /* wgsl */ `const OFFSET = 128.0;
+fn stored(at: u32) -> vec4<f32> {
+  return vec4<f32>((vec4<u32>(weight[at]) >> vec4<u32>(0u, 8u, 16u, 24u)) & vec4<u32>(255u));
 }`,
-  4: /* wgsl */ `fn integers(at: u32) -> vec4<f32> {
-  let nibbles = (vec4<u32>(weight[at >> 1u] >> (16u * (at & 1u))) >> vec4<u32>(0u, 4u, 8u, 12u)) & vec4<u32>(15u);
-  return vec4<f32>(nibbles) - vec4<f32>(8.0);
+  4: /* wgsl */ `const OFFSET = 8.0;
+fn stored(at: u32) -> vec4<f32> {
+  let quad = weight[at >> 1u] >> (16u * (at & 1u));
+  return vec4<f32>((vec4<u32>(quad) >> vec4<u32>(0u, 4u, 8u, 12u)) & vec4<u32>(15u));
 }`,
 } as const;
 
@@ -77,13 +93,16 @@ const scaleWgsl = (
   let row = tap * params.scale_rows + k / ${blockQuads}u;
   let at = params.scales_at + (row * params.column_quads + nq) * 2u;
   return vec4<f32>(unpack2x16float(weight[at]), unpack2x16float(weight[at + 1u]));
+}
+fn weight_quad(at: u32, scale: vec4<f32>) -> vec4<f32> {
+  return stored(at) * scale - scale * OFFSET;
 }`;
 
 /** What labels and classes of problems say of integers. */
 export const storageLabel = ({ weightStorage }: Pick<WeightShape, "weightStorage">): string =>
   weightStorage === "float" ? "" : ` ${weightStorage}`;
 
-/** Fragment of a shader: `integers(at)` and `weight_scale(tap, k, nq)`; nothing for floats. */
+/** Fragment of a shader: what the expressions above call; nothing for floats. */
 export const integerLoadsWgsl = (storage: WeightStorage): string =>
   storage === "float"
     ? ""
