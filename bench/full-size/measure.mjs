@@ -80,7 +80,10 @@ async function measure() {
     const loadPeaks = mebibytes(peaks);
     if (what === "upscale") {
       const image = noise(Number(values.side));
-      const { peakBytes: plannedBytes } = await loaded.estimate({ width: image.width, height: image.height });
+      const { peakBytes: plannedBytes } = await loaded.estimate({
+        width: image.width,
+        height: image.height,
+      });
       const { image: output, ...rest } = await timed("upscale", () => loaded.upscale(image));
       times.loadPeaks = loadPeaks;
       result = { size: [output.width, output.height], plannedBytes, ...rest };
