@@ -35,9 +35,15 @@ export type { Activity, AppState, OpenImage } from "./app-state.ts";
  */
 const CANVAS_LOSS_MS = 10_000;
 
-/** The model that lies beside the page. */
+/** The model that lies beside the page: half the bytes, and in f16 for reference. */
 export const EMBEDDED_MODEL: ModelChoice = {
   kind: "embedded",
+  weights: "int8",
+  url: new URL("./models/rcod-tiny-int8", document.baseURI).href,
+};
+export const EMBEDDED_FLOATS: ModelChoice = {
+  kind: "embedded",
+  weights: "f16",
   url: new URL("./models/rcod-tiny", document.baseURI).href,
 };
 

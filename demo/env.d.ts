@@ -7,7 +7,7 @@ interface ImportMeta {
   readonly env: { readonly DEV: boolean };
 }
 
-/** Sorted names of a copied folder, and bytes by name (build/copied-folders.ts). */
+/** Sorted names of a folder of the page, and bytes by name (build/served-files.ts). */
 declare module "virtual:files/*" {
   const names: readonly string[];
   export default names;

@@ -2,13 +2,18 @@
 import type { ModelChoice } from "./protocol.ts";
 
 export function modelKey(choice: ModelChoice, precision: "f32" | "f16"): string {
-  return `${choice.kind === "url" ? choice.url : modelName(choice)} ${precision}`;
+  return `${identity(choice)} ${precision}`;
+}
+
+function identity(choice: ModelChoice): string {
+  if (choice.kind === "url") return choice.url;
+  return choice.kind === "embedded" ? `rcod-tiny ${choice.weights}` : choice.name;
 }
 
 export function modelName(choice: ModelChoice): string {
   switch (choice.kind) {
     case "embedded":
-      return "rcod-tiny";
+      return choice.weights === "int8" ? "rcod-tiny" : `rcod-tiny ${choice.weights}`;
     case "folder":
     case "directory":
       return choice.name;

@@ -5,9 +5,9 @@ import type { InsideArgs, InsideRecord } from "./tabs/inside/record.ts";
 import type { VerifyArgs, VerifyOutcome } from "./tabs/verify/outcome.ts";
 import type { UpdatePort } from "./update-port.ts";
 
-/** Where the model comes from: the one in the page, a folder from disk, or an address. */
+/** Where the model comes from: one of the page's, a folder from disk, or an address. */
 export type ModelChoice =
-  | { readonly kind: "embedded"; readonly url: string }
+  | { readonly kind: "embedded"; readonly weights: "int8" | "f16"; readonly url: string }
   | { readonly kind: "folder"; readonly name: string; readonly files: readonly File[] }
   | {
       readonly kind: "directory";
@@ -37,6 +37,8 @@ export interface ModelInfo {
   readonly key: string;
   readonly upscale: number;
   readonly precision: "f32" | "f16";
+  /** The integers that matrices are: "int8", "int4" or both; null where all are floats. */
+  readonly weights: string | null;
   readonly supportsAuto: boolean;
   /** Device bytes that are in use once the model is loaded. */
   readonly bytes: number;

@@ -1,5 +1,5 @@
 /**
- * The service worker: after the first visit the page's own files come from a cache, the embedded model's too. A new
+ * The service worker: after the first visit the page's own files come from a cache, its model's in 8 bits too. A new
  * version takes over as a whole or not at all. Everything that is not on the list of the build is the network's.
  */
 import type { Precache } from "./build/precache.ts";
@@ -123,9 +123,9 @@ async function answer(request: Request, address: string): Promise<Response> {
   return range === null ? kept : sliceOf(kept, range);
 }
 
-/** Models are kept whole: what is not kept of them does not exist, and without a network nobody else can say so. */
+/** The page's model is kept whole: what is not kept of it does not exist, and without a network nobody else can say so. */
 function isModelFile(url: string): boolean {
-  return url.startsWith(new URL("models/", page).href);
+  return url.startsWith(new URL("models/rcod-tiny-int8/", page).href);
 }
 
 const absentUnlessOnline = (request: Request): Promise<Response> =>

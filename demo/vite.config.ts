@@ -2,22 +2,23 @@
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vite";
 import packageJson from "../package.json" with { type: "json" };
-import { copiedFolders, fileLists } from "./build/copied-folders.ts";
+import { convertedModel } from "./build/converted-model.ts";
 import { precache } from "./build/precache.ts";
+import { copied, fileLists, servedFolders } from "./build/served-files.ts";
 
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 
+const MODEL = here("../models/rcod-tiny");
+/** Not the originals, nor the pair of proof.ts, nor results of the quick start. */
+const PHOTOS = /^(?!.*-(original|before|after|x4)\.).*\.(png|jpg|webp)$/;
+
 const FOLDERS = [
-  { from: here("../models/rcod-tiny"), to: "models/rcod-tiny", names: /\.(json|safetensors)$/ },
-  {
-    from: here("../examples/photos"),
-    to: "photos",
-    // Not the originals, nor the pair of proof.ts, nor results of the quick start.
-    names: /^(?!.*-(original|before|after|x4)\.).*\.(png|jpg|webp)$/,
-  },
-  { from: here("../tests/fixtures/goldens"), to: "goldens", names: /\.safetensors$/ },
-  { from: here("examples"), to: "examples", names: /\.json$/ },
-  { from: here("../bench/results"), to: "results", names: /^compilers\.json$/ },
+  convertedModel(MODEL, "models/rcod-tiny-int8", "int8"),
+  copied(MODEL, "models/rcod-tiny", /\.(json|safetensors)$/),
+  copied(here("../examples/photos"), "photos", PHOTOS),
+  copied(here("../tests/fixtures/goldens"), "goldens", /\.safetensors$/),
+  copied(here("examples"), "examples", /\.json$/),
+  copied(here("../bench/results"), "results", /^compilers\.json$/),
 ];
 
 export default defineConfig({
@@ -53,5 +54,5 @@ export default defineConfig({
       },
     },
   },
-  plugins: [fileLists(FOLDERS), copiedFolders(FOLDERS), precache()],
+  plugins: [fileLists(FOLDERS), servedFolders(FOLDERS), precache()],
 });

@@ -4,8 +4,8 @@ import type { Plugin } from "vite";
 
 /** Stands in `sw.ts` for the list. */
 const PLACEHOLDER = "__PRECACHE__";
-/** 7.1 MB that few visitors open. */
-const NOT_KEPT = "goldens/";
+/** 7.1 MB of golden files and the 7.8 MB of the model in f16, for which few visitors ask. */
+const NOT_KEPT = ["goldens/", "models/rcod-tiny/"];
 
 /** What the service worker keeps. */
 export interface Precache {
@@ -28,7 +28,7 @@ export function precache(): Plugin {
         const files: Record<string, string> = {};
         const outputs = Object.entries(bundle).toSorted(([a], [b]) => (a < b ? -1 : 1));
         for (const [name, output] of outputs) {
-          if (name === "sw.js" || name.startsWith(NOT_KEPT)) continue;
+          if (name === "sw.js" || NOT_KEPT.some((folder) => name.startsWith(folder))) continue;
           const content = output.type === "chunk" ? output.code : output.source;
           const hash = createHash("sha256").update(content).digest("base64");
           files[name === "index.html" ? "./" : name] = `sha256-${hash}`;

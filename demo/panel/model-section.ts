@@ -1,8 +1,18 @@
-/** Which model: the one in the page, a folder from disk, an address. */
+/** Which model: the page's own in 8 bits or in f16, a folder from disk, an address. */
+import { sizes as floatSizes } from "virtual:files/models/rcod-tiny";
+import { sizes as integerSizes } from "virtual:files/models/rcod-tiny-int8";
 import type { App } from "../app.ts";
-import { EMBEDDED_MODEL } from "../app.ts";
+import { EMBEDDED_FLOATS, EMBEDDED_MODEL } from "../app.ts";
+import { modelName } from "../model-key.ts";
+import type { ModelChoice, ModelInfo } from "../protocol.ts";
 import { button, field, h } from "../ui/dom.ts";
 import { bytes, duration } from "../ui/format.ts";
+
+const total = (sizes: Readonly<Record<string, number>>): number =>
+  Object.values(sizes).reduce((sum, size) => sum + size, 0);
+
+const sizesOf = (choice: ModelChoice): Readonly<Record<string, number>> =>
+  choice.kind === "embedded" && choice.weights === "f16" ? floatSizes : integerSizes;
 
 export function createModelSection(app: App): HTMLElement {
   const name = h("span", { class: "value" });
@@ -25,11 +35,12 @@ export function createModelSection(app: App): HTMLElement {
     void app.chooseModel({ kind: "url", url: address.value.trim() });
   });
   app.store.subscribe(({ model, modelChoice }) => {
-    name.textContent = model?.name ?? (modelChoice.kind === "embedded" ? "rcod-tiny" : "…");
+    name.textContent =
+      model?.name ?? (modelChoice.kind === "embedded" ? modelName(modelChoice) : "…");
     name.title = name.textContent;
     facts.textContent = model
-      ? `×${model.upscale}, stored as ${model.precision}, ${bytes(model.bytes)} on the device, loaded in ${duration(model.loadMs)}.`
-      : "Loaded with the first picture. 7.8 MB, part of this page.";
+      ? `×${model.upscale}, ${storageOf(model)}, ${bytes(model.bytes)} on the device, loaded in ${duration(model.loadMs)}.`
+      : `Loaded with the first picture. ${bytes(total(sizesOf(modelChoice)))}, part of this page.`;
   });
   return h(
     "details",
@@ -43,9 +54,20 @@ export function createModelSection(app: App): HTMLElement {
         "div",
         { class: "row" },
         button(
-          { class: "button is-grown" },
+          {
+            class: "button is-grown",
+            title: `Weights of 8 bits, ${bytes(total(sizesOf(EMBEDDED_MODEL)))}`,
+          },
           () => void app.chooseModel(EMBEDDED_MODEL),
-          "rcod-tiny",
+          modelName(EMBEDDED_MODEL),
+        ),
+        button(
+          {
+            class: "button is-grown",
+            title: `The same as it was trained, in halves, for reference: ${bytes(total(sizesOf(EMBEDDED_FLOATS)))}`,
+          },
+          () => void app.chooseModel(EMBEDDED_FLOATS),
+          modelName(EMBEDDED_FLOATS),
         ),
         button({ class: "button is-grown" }, () => void chooseFolder(app), "Folder…"),
       ),
@@ -53,6 +75,10 @@ export function createModelSection(app: App): HTMLElement {
     ),
   );
 }
+
+/** Integers stay what they are; all other numbers are stored in the precision. */
+const storageOf = ({ weights, precision }: ModelInfo): string =>
+  weights === null ? `stored as ${precision}` : `weights in ${weights}, all else in ${precision}`;
 
 /** What Chromium offers beyond the DOM types. */
 interface DirectoryPicker {

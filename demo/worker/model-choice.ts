@@ -3,7 +3,8 @@ import type { LoadOptions, ModelSource, RcodModel } from "rcod-webgpu";
 import { loadModel } from "rcod-webgpu";
 import { cachedUrlFiles } from "rcod-webgpu/cache";
 import { urlFiles } from "rcod-webgpu/weights";
-import embedded from "virtual:files/models/rcod-tiny";
+import floats from "virtual:files/models/rcod-tiny";
+import integers from "virtual:files/models/rcod-tiny-int8";
 import type { ModelChoice } from "../protocol.ts";
 
 export const loadChosen = (choice: ModelChoice, options: LoadOptions): Promise<RcodModel> =>
@@ -12,7 +13,7 @@ export const loadChosen = (choice: ModelChoice, options: LoadOptions): Promise<R
 function modelSource(choice: ModelChoice): ModelSource {
   switch (choice.kind) {
     case "embedded":
-      return embeddedFiles(choice.url);
+      return embeddedFiles(choice.url, choice.weights === "int8" ? integers : floats);
     case "folder":
       return choice.files;
     case "directory":
@@ -25,11 +26,11 @@ function modelSource(choice: ModelChoice): ModelSource {
   }
 }
 
-/** The model beside the page, of which the files are known: absent ones are not fetched. */
-function embeddedFiles(url: string): ModelSource {
+/** A model beside the page, of which the files are known: absent ones are not fetched. */
+function embeddedFiles(url: string, names: readonly string[]): ModelSource {
   const files = urlFiles(url);
   return {
     name: "rcod-tiny",
-    open: async (path, signal) => (embedded.includes(path) ? files.open(path, signal) : null),
+    open: async (path, signal) => (names.includes(path) ? files.open(path, signal) : null),
   };
 }

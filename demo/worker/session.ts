@@ -21,7 +21,7 @@ import type {
 } from "../protocol.ts";
 import { decodePixels, readPixels } from "./decode-image.ts";
 import { decodeFile, decodeFilePixels } from "./decode-plan.ts";
-import { describeDevice } from "./device-info.ts";
+import { describeDevice, integersOf } from "./device-info.ts";
 import type { Layer } from "./layer.ts";
 import { LayerStore } from "./layers.ts";
 import { ResultArchive } from "./result-archive.ts";
@@ -142,6 +142,7 @@ export class Session {
       key: this.#modelKey,
       upscale: model.configs.rcod.upscale,
       precision: model.precision,
+      weights: integersOf(model),
       supportsAuto: model.supportsAuto,
       bytes: gpu.memory.use().currentBytes,
       loadMs: performance.now() - startedAt,

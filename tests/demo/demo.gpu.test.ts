@@ -5,10 +5,11 @@ import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { launchUsable } from "../../bench/chromium.ts";
 import { withPngMetadata } from "../../cli/image/png-chunks.ts";
+import { convertedFiles } from "../../demo/build/converted-model.ts";
 import { folderFiles } from "../../src/node/index.ts";
 import { loadModel } from "../../src/rcod/model.ts";
 import type { FileSet } from "../../src/weights/index.ts";
-import { bytesSource } from "../../src/weights/index.ts";
+import { bytesSource, memoryFiles, readText } from "../../src/weights/index.ts";
 import type { FileServer } from "../browser/file-server.ts";
 import { startFileServer } from "../browser/file-server.ts";
 import { useGpu } from "../support/gpu.ts";
@@ -38,6 +39,7 @@ const MODEL = `${ROOT}models/rcod-tiny`;
 
 const browser = await launchUsable();
 let server: FileServer;
+let built: FileSet;
 
 /** Whether a part of the picture is shown in the middle of the stage, or at most `slack` pixels beside it. */
 function isIn(
@@ -60,7 +62,7 @@ function isIn(
   return shifts.some((dy) => shifts.some((dx) => isAt(left + dx, top + dy)));
 }
 
-/** The embedded model with one file cut short. */
+/** The model in f16 with one file cut short. */
 function truncatedModel(path: string, byteLength: number): FileSet {
   const whole = folderFiles(MODEL);
   return {
@@ -76,7 +78,8 @@ function truncatedModel(path: string, byteLength: number): FileSet {
 beforeAll(async () => {
   if (browser === null) return;
   server = await startFileServer();
-  server.mount("photos-demo", await builtDemo());
+  built = await builtDemo();
+  server.mount("photos-demo", built);
 });
 
 afterAll(async () => {
@@ -125,7 +128,8 @@ describe.skipIf(browser === null)("a visit", () => {
       .ensureAlpha()
       .raw()
       .toBuffer();
-    const model = await loadModel(folderFiles(MODEL), { gpu: setup.gpu, precision: "f32" });
+    const files = memoryFiles(await convertedFiles(MODEL, "int8"));
+    const model = await loadModel(files, { gpu: setup.gpu, precision: "f32" });
     const image = { width: CUT.width, height: CUT.height, channels: 4, data: pixels } as const;
     const expected = (await model.upscale(image, { realism: 0.5 })).image.data;
     model.dispose();
@@ -282,6 +286,24 @@ describe.skipIf(browser === null)("a visit", () => {
     expect((await stateOf(page)).problem).toBeNull();
   });
 
+  it("takes its model in f16 on demand, and gives nearly the same picture", async () => {
+    const choose = (name: string): Promise<void> =>
+      page.$$eval(
+        "button",
+        (buttons, text) => buttons.find(({ textContent }) => textContent === text)?.click(),
+        name,
+      );
+    const last = (await stateOf(page)).results.at(-1)?.id ?? 0;
+    expect((await stateOf(page)).model?.weights).toBe("int8");
+    await choose("rcod-tiny f16");
+    await page.waitForFunction(() => rcodDemo?.store.get().model?.weights === null);
+    await page.click("#upscale");
+    const { id } = await nextResult(page, last);
+    expect(psnr(await savedPixels(page, id), await savedPixels(page, last))).toBeGreaterThan(45);
+    await choose("rcod-tiny");
+    await page.waitForFunction(() => rcodDemo?.store.get().model?.weights === "int8");
+  });
+
   it("says what of a file is not in the picture: frames, depth, colours", async () => {
     const side = { width: 12, height: 12, channels: 3 } as const;
     const plain = (level: number) => Buffer.alloc(12 * 12 * 3, level);
@@ -343,6 +365,21 @@ describe.skipIf(browser === null)("a visit", () => {
 });
 
 describe.skipIf(browser === null)("the page", () => {
+  it("keeps its model in 8 bits for offline use, and has the one in f16 for who asks", async () => {
+    const list = await readText(built, "sw.js");
+    const isThere = async (path: string): Promise<boolean> => {
+      const source = await built.open(path);
+      await source?.close();
+      return source !== null;
+    };
+    for (const name of (await convertedFiles(MODEL, "int8")).keys()) {
+      const path = `models/rcod-tiny-int8/${name}`;
+      expect([path, await isThere(path), list.includes(`"${path}"`)]).toEqual([path, true, true]);
+    }
+    const floats = "models/rcod-tiny/unet/diffusion_pytorch_model.safetensors";
+    expect([await isThere(floats), list.includes(`"${floats}"`)]).toEqual([true, false]);
+  });
+
   it("works offline on the second visit", async () => {
     const { page, problems } = await openDemo(browser!, `${server.address}/photos-demo/?debug`);
     await page.evaluate(() => navigator.serviceWorker.ready.then(() => undefined));

@@ -8,7 +8,11 @@ import { DEFAULT_SETTINGS } from "../../../demo/settings.ts";
 import type { Store } from "../../../demo/store.ts";
 import { createStore } from "../../../demo/store.ts";
 
-export const EMBEDDED = { kind: "embedded", url: "https://page/models/rcod-tiny" } as const;
+export const EMBEDDED = {
+  kind: "embedded",
+  weights: "int8",
+  url: "https://page/models/rcod-tiny-int8",
+} as const;
 export const KEY = modelKey(EMBEDDED, "f32");
 
 export const MODEL: ModelInfo = {
@@ -16,6 +20,7 @@ export const MODEL: ModelInfo = {
   key: KEY,
   upscale: 4,
   precision: "f32",
+  weights: "int8",
   supportsAuto: true,
   bytes: 1,
   loadMs: 1,
