@@ -1,44 +1,24 @@
 /** `rcod upscale`: image files in, larger image files out. */
-import { InvalidArgumentError, Option } from "commander";
-import { MIN_REGION, MIN_TILE } from "../../src/rcod/settings/options.ts";
+import { Option } from "commander";
 import type { Precision } from "../../src/rcod/settings/options.ts";
 import type { GlobalOptions } from "../command.ts";
-import { defineCommand, modelPrecisionOption, parseInteger, parseNumber } from "../command.ts";
-import { SCALE } from "../engine.ts";
-import type { ImageFormat } from "../image/formats.ts";
-import { FORMAT_NAMES } from "../image/formats.ts";
-import type { ProfileMode } from "../image/profile.ts";
+import { defineCommand, modelPrecisionOption } from "../command.ts";
 import type { ModelPaths } from "../model-paths.ts";
 import { addPieceOptions, modelOption } from "../model-paths.ts";
-import type { Size, SizeOptions } from "./sizing.ts";
+import type { PictureOptions } from "./picture-options.ts";
+import { addEngineOptions, addRealismOptions, addResultOptions } from "./picture-options.ts";
 
-const REALISM_WORDS = ["fidelity", "neutral", "realism", "auto"] as const;
-
-export interface UpscaleCliOptions extends GlobalOptions, ModelPaths, SizeOptions {
+export interface UpscaleCliOptions extends GlobalOptions, ModelPaths, PictureOptions {
   /** Files, folders and globs; `-` for standard input. */
   readonly input: readonly string[];
   readonly out?: string;
-  readonly format?: ImageFormat;
-  /** Of JPEG, WebP and AVIF. */
-  readonly quality?: number;
-  readonly lossless?: boolean;
-  readonly depth?: 8 | 16;
-  /** Default "keep". */
-  readonly profile?: ProfileMode;
-  readonly strip?: boolean;
   readonly recursive?: boolean;
   readonly skipExisting?: boolean;
   /** Default: whether there are several images. */
   readonly keepGoing?: boolean;
-  readonly realism?: (typeof REALISM_WORDS)[number] | number;
-  readonly timestep?: number;
-  readonly color?: "adain" | "wavelet" | "none";
   readonly precision: Precision;
   readonly lowMemory?: boolean;
   readonly autotune?: boolean;
-  readonly seed?: number;
-  readonly tile?: number;
-  readonly region?: number;
   readonly force?: boolean;
   readonly plan?: boolean;
   readonly json?: boolean;
@@ -58,62 +38,8 @@ export const upscaleCommand = defineCommand<UpscaleCliOptions>((program) => {
     .option(
       "-o, --out <path>",
       "result file, - for standard output, or a folder (existing, or ending in /) for several",
-    )
-    .addOption(
-      new Option(
-        "--scale <n>",
-        "result's sides by the input's, from 1 to 4 (default 4); 1 restores and keeps the size",
-      )
-        .argParser(parseNumber(1, SCALE))
-        .conflicts(["width", "height", "fit"]),
-    )
-    .option(
-      "--width <n>",
-      "of results; the height follows, or with --height both are the most that there may be",
-      parseInteger(1),
-    )
-    .option("--height <n>", "of results; the width follows", parseInteger(1))
-    .addOption(
-      new Option("--fit <WxH>", "results as large as fit into W × H pixels")
-        .argParser(parseBox)
-        .conflicts(["width", "height"]),
-    )
-    .option(
-      "--max-megapixels <n>",
-      "make results smaller that would have more millions of pixels",
-      parseNumber(0.001, 10_000),
-    )
-    .addOption(
-      new Option(
-        "--format <f>",
-        "format of results (default: the input's, PNG where that cannot be written)",
-      ).choices(FORMAT_NAMES),
-    )
-    .option(
-      "--quality <n>",
-      "of JPEG and WebP (default 95) and AVIF (default 90), from 1 to 100",
-      parseInteger(1, 100),
-    )
-    .addOption(
-      new Option(
-        "--lossless",
-        "WebP and AVIF without any loss (default: as the input, if it is a WebP)",
-      ).conflicts("quality"),
-    )
-    .addOption(
-      new Option("--depth <bits>", "of results (default: the input's, in PNG and TIFF)")
-        .choices(["8", "16"])
-        .argParser(parseDepth),
-    )
-    .addOption(
-      new Option(
-        "--profile <mode>",
-        "keep the file's colours and their profile, or convert to sRGB",
-      )
-        .choices(["keep", "srgb"])
-        .default("keep"),
-    )
-    .option("--strip", "write no EXIF, XMP, IPTC, resolution and text, only the profile")
+    );
+  addResultOptions(command)
     .option("--recursive", "search folders below folders, and make the same ones below --out")
     .addOption(
       new Option("--skip-existing", "leave out images whose result is there").conflicts("force"),
@@ -121,73 +47,17 @@ export const upscaleCommand = defineCommand<UpscaleCliOptions>((program) => {
     .option("--keep-going", "go on after an image that fails (default where there are several)")
     .option("--no-keep-going", "end at the first image that fails")
     .addOption(modelOption());
-  return addPieceOptions(command)
-    .option(
-      "--realism <r>",
-      "fidelity, neutral, realism, auto (chosen for each image), or a number from 0 to 1",
-      parseRealism,
-    )
-    .addOption(
-      new Option("--timestep <t>", "diffusion timestep from 0 to 999, instead of --realism")
-        .argParser(parseNumber(0, 999))
-        .conflicts("realism"),
-    )
-    .addOption(
-      new Option("--color <method>", "colour correction towards the input").choices([
-        "adain",
-        "wavelet",
-        "none",
-      ]),
-    )
+  addRealismOptions(addPieceOptions(command))
     .addOption(modelPrecisionOption())
     .option("--autotune", "measure kernel variants first, where that was not done yet (rcod tune)")
     .option("--no-autotune", "kernels' own choice of variants, whatever was measured")
     .option(
       "--low-memory",
       "keep only the weights of the stage that runs on the GPU, read anew for each (slower, same picture)",
-    )
-    .option(
-      "--seed <n>",
-      "sample the encoding with this seed (default: its mode)",
-      parseInteger(0, 2 ** 32 - 1),
-    )
-    .option(
-      "--tile <n>",
-      "side in output pixels above which the VAE works in tiles of that side, at least 64 (default: only where the whole does not fit the GPU)",
-      parseInteger(MIN_TILE),
-    )
-    .option(
-      "--region <n>",
-      `side in pixels of the enlarged picture above which it is computed in regions, at least ${MIN_REGION} (default: as large as fit the GPU, only where the whole does not)`,
-      parseInteger(MIN_REGION),
-    )
-    .option("--reference", "reproduce the reference implementation, quirks included")
+    );
+  return addEngineOptions(command)
     .option("--force", "replace existing results")
     .option("--plan", "only say what each image will take: size, regions, time, GPU memory")
     .option("--json", "print one JSON object with sizes, timings, adapter and memory")
     .option("--quiet", "no progress, no notes and no summary, only errors");
 });
-
-function parseBox(text: string): Size {
-  const [, width, height] = /^(\d+)[x×](\d+)$/i.exec(text) ?? [];
-  const box = { width: Number(width), height: Number(height) };
-  if (box.width >= 1 && box.height >= 1) return box;
-  throw new InvalidArgumentError("It must be a width and a height in pixels, such as 3840x2160.");
-}
-
-function parseDepth(text: string): 8 | 16 {
-  if (text === "8" || text === "16") return text === "8" ? 8 : 16;
-  throw new InvalidArgumentError("Allowed choices are 8, 16.");
-}
-
-function parseRealism(text: string): (typeof REALISM_WORDS)[number] | number {
-  const word = REALISM_WORDS.find((candidate) => candidate === text);
-  if (word !== undefined) return word;
-  try {
-    return parseNumber(0, 1)(text);
-  } catch {
-    throw new InvalidArgumentError(
-      `It must be ${REALISM_WORDS.join(", ")} or a number from 0 to 1.`,
-    );
-  }
-}

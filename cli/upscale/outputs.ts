@@ -91,7 +91,8 @@ function checkOptions({ input, out, format, lossless }: PlanOptions): void {
   }
 }
 
-function checkLossless(lossless = false, format?: ImageFormat): void {
+/** Throws `CliError` (exit code 2) for a format that cannot do without loss. */
+export function checkLossless(lossless = false, format?: ImageFormat): void {
   if (!lossless || (format !== "jpeg" && format !== "gif")) return;
   throw usageError(
     `${FORMATS[format].name} always loses something. For --lossless choose --format png, webp, avif or tiff`,
@@ -117,21 +118,26 @@ function requireFormat(out: string): ImageFormat {
 }
 
 /** Of what the file is; of what its name says where that cannot be known, since reading it will fail. */
-function formatOf({ kind, path }: FoundImage): ImageFormat {
+export function formatOf({ kind, path }: Pick<FoundImage, "kind" | "path">): ImageFormat {
   return kind === undefined ? (formatOfPath(path) ?? "png") : formatOfKind(kind);
 }
 
-/** `photo.jpg` → `photo-x4.jpg`, in `folder` or beside the input; an extension that fits stays as it is written. */
+/** `photo.jpg` → `photo-x4.jpg`, in `folder` or beside the input. */
 function defaultOutput(
   { path, below }: FoundImage,
   suffix: string,
   format: ImageFormat,
   folder: string | undefined,
 ): string {
+  const name = resultName(path, suffix, format);
+  return folder === undefined ? join(dirname(path), name) : join(folder, below, name);
+}
+
+/** The name of a result without its folder; an extension that fits stays as it is written. */
+export function resultName(path: string, suffix: string, format: ImageFormat): string {
   const own = extname(path);
   const extension = formatOfPath(path) === format ? own : FORMATS[format].extensions[0];
-  const name = `${basename(path, own)}${suffix}${extension}`;
-  return folder === undefined ? join(dirname(path), name) : join(folder, below, name);
+  return `${basename(path, own)}${suffix}${extension}`;
 }
 
 /** Sorts out what cannot be written. */

@@ -9,7 +9,6 @@ import type { LoadModel } from "../engine.ts";
 import { loadModelAt } from "../engine.ts";
 import { CliError, EXIT, describeError, usageError } from "../errors.ts";
 import { systemPath } from "../file-name.ts";
-import { FORMATS } from "../image/formats.ts";
 import { interruptible } from "../interrupt.ts";
 import { launch } from "../launch.ts";
 import type { ModelPaths } from "../model-paths.ts";
@@ -26,6 +25,7 @@ import type { HeldPixels, ImageWork, InspectedImage, ReadyImage } from "./one-im
 import { HELD_PIXELS, inspectInput, looksReadable, readJob, upscaleJob } from "./one-image.ts";
 import type { Job, Plan } from "./outputs.ts";
 import { RESULT_IS_THERE, planJobs } from "./outputs.ts";
+import { checkPictureOptions } from "./picture-options.ts";
 import type { PlannedImage } from "./plan-only.ts";
 import { planImage, planLines } from "./plan-only.ts";
 import type { FailedReport, JobReport, Tally } from "./report.ts";
@@ -88,13 +88,8 @@ export async function runUpscale(
 }
 
 function checkUsage(options: UpscaleCliOptions, { streams }: UpscaleDependencies): void {
-  const { input, out, format, quality, json, plan = false } = options;
-  if (quality !== undefined && format !== undefined && !FORMATS[format].hasQuality) {
-    throw usageError(`--quality is for JPEG, WebP and AVIF; ${FORMATS[format].name} has none`);
-  }
-  if (options.reference === true && options.depth === 16) {
-    throw usageError("--depth 16 is not for --reference, which rounds to 8 bits as its model does");
-  }
+  const { input, out, json, plan = false } = options;
+  checkPictureOptions(options);
   const isStream = out === STREAM || (out === undefined && input.includes(STREAM));
   if (!isStream || plan) return;
   if (json === true) {
@@ -111,7 +106,8 @@ async function hasWork(
   return false;
 }
 
-async function checkHasMem(paths: ModelPaths): Promise<void> {
+/** Throws `CliError` (exit code 2) for a model that cannot choose a realism by itself. */
+export async function checkHasMem(paths: ModelPaths): Promise<void> {
   const { model, checkpoint } = paths;
   const mem = await stat(join(model, "mem", "config.json")).catch(() => undefined);
   if (mem !== undefined || (await isRcodS(model))) return;
