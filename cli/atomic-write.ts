@@ -98,7 +98,8 @@ export async function fillFileAtomically<T>(
     signal?.throwIfAborted();
     if (systemCode(error) === undefined) throw error;
     const size = byteLength === undefined ? "" : ` (${formatBytes(byteLength)})`;
-    throw new CliError(`cannot write ${shownText(path)}${size}: ${systemReason(error)}`);
+    const message = `cannot write ${shownText(path)}${size}: ${systemReason(error)}`;
+    throw new CliError(message, EXIT.failed, error);
   } finally {
     forgetTemporary(temporary);
   }

@@ -56,6 +56,15 @@ export async function removeLeftovers(folder: string): Promise<void> {
   const key = resolve(folder);
   if (cleaned.has(key)) return;
   cleaned.add(key);
+  await removeDead(folder);
+}
+
+/** The same once more in all folders where it was done: others may have been killed since. */
+export async function removeNewLeftovers(): Promise<void> {
+  for (const folder of cleaned) await removeDead(folder);
+}
+
+async function removeDead(folder: string): Promise<void> {
   for (const name of await readdir(systemPath(folder)).catch(() => [])) {
     const [, pid, ofMachine = machine()] = NAME.exec(name) ?? [];
     if (pid === undefined) continue;
@@ -73,7 +82,7 @@ export async function removeLeftovers(folder: string): Promise<void> {
 let ofThisMachine: string | undefined;
 
 /** Six digits for this machine and the processes that can be seen: containers count theirs anew. */
-function machine(): string {
+export function machine(): string {
   if (ofThisMachine !== undefined) return ofThisMachine;
   let processes = "";
   try {
@@ -85,7 +94,8 @@ function machine(): string {
   return (ofThisMachine = digest.slice(0, 6));
 }
 
-function isAlive(pid: number): boolean {
+/** Whether a process of this machine runs. */
+export function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);
     return true;
