@@ -60,7 +60,7 @@ export async function apiEntries(): Promise<readonly ApiEntry[]> {
     const extracted = await extract(folder, [...paths.values()]);
     return await Promise.all(
       [...paths].map(async ([name, path], i) => {
-        const source = await readFile(join(ROOT, "src", path.replace(/\.js$/, ".ts")), "utf8");
+        const source = await readFile(join(ROOT, path.replace(/\.js$/, ".ts")), "utf8");
         const exports = (extracted.get(`entry${i}`) ?? []).map(apiItem);
         return { name, doc: markdownOf(/^\/\*\*[^]*?\*\//.exec(source)?.[0] ?? ""), exports };
       }),
@@ -70,7 +70,7 @@ export async function apiEntries(): Promise<readonly ApiEntry[]> {
   }
 }
 
-/** Entries of package.json, each with its file below `src`. */
+/** Entries of package.json, each with its file; the models' addresses are compiled from `src` as well. */
 async function entryPaths(): Promise<ReadonlyMap<string, string>> {
   const { name, exports } = JSON.parse(await readFile(join(ROOT, "package.json"), "utf8")) as {
     readonly name: string;
@@ -79,7 +79,8 @@ async function entryPaths(): Promise<ReadonlyMap<string, string>> {
   const paths = new Map<string, string>();
   for (const [entry, target] of Object.entries(exports)) {
     if (typeof target === "object") {
-      paths.set(entry.replace(/^\./, name), target.default.replace(/^\.\/dist\/(src\/)?/, ""));
+      const file = target.default.replace("./dist/models/", "./dist/src/models/");
+      paths.set(entry.replace(/^\./, name), file.replace("./dist/", ""));
     }
   }
   return paths;
@@ -91,7 +92,7 @@ async function extract(
   paths: readonly string[],
 ): Promise<ReadonlyMap<string, readonly ExtractedItem[]>> {
   const entry = join(folder, "entries.d.ts");
-  const lines = paths.map((path, i) => `export * as entry${i} from "./src/${path}";\n`);
+  const lines = paths.map((path, i) => `export * as entry${i} from "./${path}";\n`);
   await writeFile(entry, lines.join(""));
   const json = join(folder, "entries.api.json");
   const compilerOptions = {

@@ -4,7 +4,7 @@
  * - an import of a room that is not on the importer's list,
  * - a circle of files, through whatever kind of import: of values, of types, `export … from`, `import()`,
  *   `import("…").T`; in Python `import` and `from … import`,
- * - a folder of `src` or `cli` with more than 22 files, and a file there with more than 400 lines or without a comment at
+ * - a folder of `src`, `cli` or `fleet` with more than 22 files, and a file there with more than 400 lines or without a comment at
  *   its head.
  *
  * docs/architecture.md has the picture, tests/package/layers.test.ts the proof that each refusal works.
@@ -96,6 +96,22 @@ const COMMANDS = [
   "upscale",
   "verify",
 ];
+
+/** Rooms of the fleet, each of which may import those behind it. */
+const FLEET = [
+  "fleet/worker",
+  "fleet/control",
+  "fleet/submit",
+  "fleet/queue",
+  "fleet/storage",
+  "fleet/inference",
+  "fleet (base)",
+];
+const ofFleet = (name: string): Room => ({
+  name,
+  imports: [...FLEET.slice(FLEET.indexOf(name) + 1), "cli", "cli/image", "cli/upscale", "src/**"],
+  packages: ["node:", "commander", "cli-progress", "bullmq", "ioredis", "@aws-sdk/client-s3"],
+});
 
 /** In no order. What is in no room is refused. */
 export const ROOMS: readonly Room[] = [
@@ -217,6 +233,22 @@ export const ROOMS: readonly Room[] = [
     packages: ["*"],
   })),
 
+  // Batches over machines, beside the command line, whose work on one picture they do.
+  {
+    name: "fleet",
+    imports: [...FLEET, "cli", "cli/upscale", "src/**"],
+    packages: ["node:", "commander", "bullmq", "ioredis", "@aws-sdk/client-s3"],
+  },
+  {
+    name: "fleet (base)",
+    files: ["contract", "errors", "job", "packages", "model-checksum", "file-version"].map(
+      (name) => `fleet/${name}.ts`,
+    ),
+    imports: ["cli", "cli/image", "cli/upscale", "src/**"],
+    packages: ["node:", "commander", "bullmq", "ioredis", "@aws-sdk/client-s3"],
+  },
+  ...FLEET.slice(0, -1).map(ofFleet),
+
   { name: "tests/reference", imports: [] },
   { name: "demo/build", imports: ["*"], packages: ["*"] },
   {
@@ -247,8 +279,8 @@ interface Import {
 export async function violations(root: string): Promise<readonly string[]> {
   const files = (
     await Promise.all(
-      ["src", "cli", "demo", "bench", "scripts", "tests", "training", "examples"].map((folder) =>
-        sourcesBelow(root, folder),
+      ["src", "cli", "fleet", "demo", "bench", "scripts", "tests", "training", "examples"].map(
+        (folder) => sourcesBelow(root, folder),
       ),
     )
   ).flat();
@@ -269,7 +301,7 @@ export async function violations(root: string): Promise<readonly string[]> {
   return found;
 }
 
-const isOfHouse = (file: string): boolean => /^(src|cli)\//.test(file);
+const isOfHouse = (file: string): boolean => /^(src|cli|fleet)\//.test(file);
 
 async function sourcesBelow(root: string, folder: string): Promise<readonly string[]> {
   const entries = await readdir(join(root, folder), { recursive: true }).catch(() => []);
@@ -336,7 +368,7 @@ function forbidden(imports: readonly Import[]): readonly string[] {
     const room = roomOf(from);
     if (room === null)
       return isOfHouse(from) ? [`${from}: is in no room of tests/package/layers.ts`] : [];
-    if (!/^(src|cli|demo|bench|scripts|tests|training|examples)\//.test(to)) {
+    if (!/^(src|cli|fleet|demo|bench|scripts|tests|training|examples)\//.test(to)) {
       const allowed = (room.packages ?? []).some(
         (name) =>
           name === "*" || to === name || to.startsWith(name.endsWith(":") ? name : `${name}/`),

@@ -97,7 +97,7 @@ describe("the package", () => {
   it("holds what it needs and nothing else", async () => {
     const entries = await readdir(installed);
     expect(entries.toSorted()).toEqual(
-      "LICENSE README.md bin cli dist goldens models package.json src".split(" "),
+      "LICENSE README.md bin cli dist fleet goldens models package.json src".split(" "),
     );
     const files = await readdir(join(installed, "dist"), { recursive: true });
     expect(files.filter((name) => /\.(test|spec)\./.test(name))).toEqual([]);

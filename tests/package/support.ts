@@ -17,6 +17,7 @@ const SOURCES = [
   "LICENSE",
   "bin",
   "cli",
+  "fleet",
   "goldens",
   "models",
   "scripts",
