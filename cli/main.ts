@@ -4,6 +4,7 @@
  */
 import { existsSync } from "node:fs";
 import { Command, CommanderError, Option } from "commander";
+import { fleetCommand } from "../fleet/command.ts";
 import { VERSION } from "../src/version.ts";
 import { adapterCommand } from "./adapter/command.ts";
 import { benchCommand } from "./bench/command.ts";
@@ -30,6 +31,7 @@ const COMMANDS: readonly RegisterCommand[] = [
   groupCommand(async () => (await import("./group/run.ts")).runGroup),
   doctorCommand(async () => (await import("./doctor/run.ts")).runDoctor),
   adapterCommand(async () => (await import("./adapter/run.ts")).runAdapter),
+  fleetCommand,
 ];
 
 /** Runs one command line (`argv` without the program's name) and returns its exit code. Never throws. */
@@ -80,15 +82,21 @@ function createProgram(context: CommandContext): Command {
 
 /** commander's message as ours: without "error:", on one line, with the way to the help. */
 function usageMessage(error: CommanderError, argv: readonly string[]): CliError {
-  const command = argv.find((word) => !word.startsWith("-"));
-  const known = command !== undefined && !error.code.endsWith("unknownCommand");
-  const help = `rcod ${known ? `${command} ` : ""}--help`;
+  const help = `rcod ${[...namedCommands(argv, error), "--help"].join(" ")}`;
   const text = oneLine(error.message.replace(/^error: /, ""));
   const file = /^unknown option '(-[^']*)'/.exec(text)?.[1];
   if (file !== undefined && existsSync(file)) {
     return new CliError(`${text}. The file of that name is written ./${file}`, EXIT.usage);
   }
   return new CliError(`${text}${/[.?)]$/.test(text) ? "" : "."} See ${help}`, EXIT.usage);
+}
+
+/** The command that the words begin with, and one of its own where it has such. */
+function namedCommands(argv: readonly string[], error: CommanderError): readonly string[] {
+  const [command, own] = argv.filter((word) => !word.startsWith("-"));
+  if (command === undefined) return [];
+  if (error.code.endsWith("unknownCommand")) return command === "fleet" ? [command] : [];
+  return command === "fleet" && own !== undefined ? [command, own] : [command];
 }
 
 /** Runs `main` on the process's own arguments and ends the process with its exit code. */

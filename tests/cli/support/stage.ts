@@ -37,6 +37,7 @@ export function useStage(): Stage {
         files: [
           join(REPOSITORY, "cli/main.ts"),
           join(REPOSITORY, "cli/probe.ts"),
+          join(REPOSITORY, "fleet/inference/thread.ts"),
           join(REPOSITORY, "tests/cli/support/driver.ts"),
         ],
       }),
