@@ -1,4 +1,4 @@
-/** The code blocks of docs/guide.md compile against the library as it is. */
+/** The code blocks of docs/guide.md and docs/fleet.md compile against the library as it is. */
 import { execFile } from "node:child_process";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -18,9 +18,12 @@ async function compile(blocks: readonly string[]): Promise<string> {
     const config = {
       extends: join(root, "tsconfig.json"),
       compilerOptions: {
-        paths: { "rcod-webgpu": [join(root, "src/index.ts")] },
+        paths: {
+          "rcod-webgpu": [join(root, "src/index.ts")],
+          "rcod-webgpu/fleet": [join(root, "fleet/index.ts")],
+        },
         noUnusedLocals: false,
-        types: [join(root, "node_modules/@webgpu/types")],
+        types: [join(root, "node_modules/@webgpu/types"), join(root, "node_modules/@types/node")],
       },
       include: [folder],
       exclude: [],
@@ -44,4 +47,11 @@ it("docs/guide.md: every block compiles", async () => {
   expect(await compile(blocks)).toBe("");
   const broken = 'import { loadModel } from "rcod-webgpu";\nawait loadModel(7);\n';
   expect(await compile([broken])).toContain("block-1.ts(2,");
+});
+
+it("docs/fleet.md: the worker for a queue of one's own compiles", async () => {
+  const page = await readFile(join(root, "docs/fleet.md"), "utf8");
+  const blocks = [...page.matchAll(/```ts\n(.*?)```/gs)].map(([, code = ""]) => code);
+  expect(blocks).toHaveLength(1);
+  expect(await compile(blocks)).toBe("");
 });
