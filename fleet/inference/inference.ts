@@ -1,4 +1,5 @@
 /** The inference thread as the bookkeeping thread sees it: a call for a picture. A thread that dies is replaced. */
+import { setTimeout as sleep } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
 import { oneLine } from "../../cli/errors.ts";
 import type { JobReport } from "../../cli/upscale/report.ts";
@@ -32,6 +33,11 @@ export interface Inference {
   close(): Promise<void>;
 }
 
+/** What a thread gets to end a task that is aborted: shaders may be compiling. */
+const ABORT_MS = 15_000;
+/** What it gets to end. */
+const END_MS = 2000;
+
 interface Pending {
   readonly resolve: (report: JobReport) => void;
   readonly reject: (error: InferenceError) => void;
@@ -42,12 +48,18 @@ export class ThreadInference implements Inference {
   readonly #setup: InferenceSetup;
   readonly #onNote: (text: string) => void;
   readonly #script: URL;
+  readonly #abortMs: number;
   readonly #pending = new Map<number, Pending>();
   #thread: Worker | undefined;
   #next = 0;
   #isClosed = false;
 
-  constructor(setup: InferenceSetup, onNote: (text: string) => void, script?: URL) {
+  constructor(
+    setup: InferenceSetup,
+    onNote: (text: string) => void,
+    { script, abortMs = ABORT_MS }: { readonly script?: URL; readonly abortMs?: number } = {},
+  ) {
+    this.#abortMs = abortMs;
     this.#setup = setup;
     this.#onNote = onNote;
     const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
@@ -57,7 +69,14 @@ export class ThreadInference implements Inference {
   /** See `Inference`. */
   upscale(task: PictureTask, signal: AbortSignal): Promise<JobReport> {
     const id = this.#next++;
-    const abort = (): void => this.#tell({ kind: "abort", id });
+    let patience: NodeJS.Timeout | undefined;
+    const abort = (): void => {
+      this.#tell({ kind: "abort", id });
+      patience = setTimeout(
+        () => this.#abandon("the inference thread does not answer"),
+        this.#abortMs,
+      );
+    };
     return new Promise<JobReport>((resolve, reject) => {
       if (signal.aborted || this.#isClosed) {
         reject(new InferenceError("aborted", "interrupted"));
@@ -68,6 +87,7 @@ export class ThreadInference implements Inference {
       signal.addEventListener("abort", abort, { once: true });
     }).finally(() => {
       this.#pending.delete(id);
+      clearTimeout(patience);
       signal.removeEventListener("abort", abort);
     });
   }
@@ -75,10 +95,18 @@ export class ThreadInference implements Inference {
   /** See `Inference`. */
   async close(): Promise<void> {
     this.#isClosed = true;
-    const thread = this.#thread;
-    this.#thread = undefined;
     this.#fail("aborted", "interrupted");
-    await thread?.terminate();
+    const ending = this.#thread?.terminate();
+    this.#thread = undefined;
+    // A driver that does not return keeps its thread until the process ends.
+    await Promise.race([ending, sleep(END_MS, undefined, { ref: false })]);
+  }
+
+  /** Goes on without a thread that is deaf; the next task gets a new one. */
+  #abandon(reason: string): void {
+    void this.#thread?.terminate();
+    this.#thread = undefined;
+    this.#fail("device", reason);
   }
 
   #tell(message: ToInference): void {
