@@ -154,7 +154,7 @@ describeRedis("a fleet", () => {
     await makePictures(input, 4);
     await writeFile(
       join(input, "broken.png"),
-      (await readFile(join(input, "p0000.png"))).subarray(0, 90),
+      (await readFile(join(input, "p0003.png"))).subarray(0, 90),
     );
     const sent = await submit(input, "--to", at("bad-out"));
     expect(sent.stdout).toBe("5 pictures: 5 submitted\n");
