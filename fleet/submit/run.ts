@@ -103,8 +103,8 @@ async function submit(
   if (watch === true) {
     const ended = await watchJobs(store, watched, { terminal, isQuiet: quiet === true, signal });
     failed = ended.failed;
-    const text = `${ended.done} done, ${failed} failed`;
-    if (quiet !== true && json !== true) terminal.out(text);
+    const isTold = quiet !== true && json !== true && watched.length > 0;
+    if (isTold) terminal.out(`${ended.done} done, ${failed} failed`);
     if (failed > 0) terminal.note("rcod: what failed, and why: rcod fleet failed");
     if (json === true) terminal.out(JSON.stringify({ ...whole, ended }));
   } else if (json === true) terminal.out(JSON.stringify(whole));
