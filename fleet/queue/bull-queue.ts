@@ -42,7 +42,13 @@ export async function openBullQueue(redis: Redis, options: BullQueueOptions): Pr
     drainDelay: WAIT_SECONDS,
     metrics: { maxDataPoints: METRICS_MINUTES },
   });
-  worker.on("error", (error) => onNote(`queue: ${error.message}`));
+  let told = "";
+  worker.on("error", ({ message }) => {
+    // The same at every try to connect.
+    if (message !== told) onNote(`queue: ${message}`);
+    told = message;
+  });
+  worker.on("ready", () => (told = ""));
   await worker.waitUntilReady();
   await worker.startStalledCheckTimer();
   const free = (): void => void freeClaimsOfDead(redis, worker).catch(() => undefined);
