@@ -57,7 +57,8 @@ export class ThreadInference implements Inference {
   constructor(
     setup: InferenceSetup,
     onNote: (text: string) => void,
-    { script, abortMs = ABORT_MS }: { readonly script?: URL; readonly abortMs?: number } = {},
+    script?: URL,
+    abortMs: number = ABORT_MS,
   ) {
     this.#abortMs = abortMs;
     this.#setup = setup;

@@ -135,8 +135,7 @@ describe("a thread", () => {
          ${statement}
        });`,
     );
-    const others = { script: pathToFileURL(script), abortMs: 2000 };
-    const inference = new ThreadInference(SETUP, () => {}, others);
+    const inference = new ThreadInference(SETUP, () => {}, pathToFileURL(script), 2000);
     onTestFinished(() => inference.close());
     return inference;
   }
