@@ -388,7 +388,16 @@ const STAGES: readonly Mutant[] = [
     [
       ["realism >= 0 && realism <= 1", "realism > 0 && realism < 1"],
       ["timestep <= LAST_TIMESTEP", "timestep < LAST_TIMESTEP"],
-      ["return FIRST + SPAN * realism", "return FIRST + 1 + SPAN * realism"],
+    ],
+  ),
+  ...changes(
+    "rcod/settings/realism-table.ts",
+    ["rcod/settings/realism-table.test.ts"],
+    [
+      ["Math.floor(place), table.length - 2", "Math.floor(place), table.length - 1"],
+      ["return from + (to - from)", "return from + 1 + (to - from)"],
+      ["i > 0 && timestep <= entry", "timestep <= entry"],
+      ["(index + (timestep - from)", "(index + 1 + (timestep - from)"],
     ],
   ),
   ...changes(

@@ -222,11 +222,13 @@ function integerFiles(
 
 /** `rcod_config.json` with every field that `parseRcodConfig` reads, except RCOD_O's checkpoint, which is merged. */
 function rcodConfigJson({ rcod, degradation }: ModelConfigs): unknown {
-  const { instance, alpha, timesteps, thresholds, colorFix, latentTiles, upscale, minSize } = rcod;
+  const { instance, alpha, timesteps, realismTimesteps, thresholds, colorFix } = rcod;
+  const { latentTiles, upscale, minSize } = rcod;
   return {
     instance,
     alpha,
     timesteps,
+    realism_timesteps: realismTimesteps,
     thresholds,
     color_fix: colorFix,
     upscale,

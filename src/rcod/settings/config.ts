@@ -5,6 +5,7 @@
 import { Fields } from "./config-fields.ts";
 import type { Quantization } from "./quantization.ts";
 import { parseQuantization } from "./quantization.ts";
+import type { RealismTable } from "./realism-table.ts";
 
 export { ConfigError } from "./config-fields.ts";
 
@@ -80,6 +81,8 @@ export interface RcodConfig {
     readonly neutral: number;
     readonly realism: number;
   };
+  /** Timesteps of realism 0 to 1 at equal steps of it, rising (`realism-table.ts`). */
+  readonly realismTimesteps: RealismTable;
   /**
    * Latent metric M_L below which the automatic choice is `timesteps.realism`, and from which on it is
    * `timesteps.fidelity`. 0 ≤ first < second ≤ 1.
@@ -105,6 +108,7 @@ export const RCOD_O: RcodConfig = {
   instance: "RCOD_O",
   alpha: 0.7537,
   timesteps: { fidelity: 249, neutral: 499, realism: 749 },
+  realismTimesteps: [249, 749],
   thresholds: [0.5, 0.7],
   checkpoint: null,
   degradationEstimator: null,
@@ -130,6 +134,8 @@ export const RCOD_S: RcodConfig = {
 
 const MAX_LAYERS_PER_BLOCK = 64;
 const MAX_CLIP_LAYERS = 256;
+/** Entries of `realism_timesteps`. */
+const MAX_TABLE = 101;
 
 /**
  * Fields of diffusers' UNet2DConditionModel that change its mathematics, with the values that are implemented; none
@@ -314,6 +320,7 @@ export function parseRcodConfig(json: unknown, name = "rcod_config.json"): RcodC
       neutral: timestep("neutral"),
       realism: timestep("realism"),
     },
+    realismTimesteps: parseRealismTimesteps(f),
     thresholds: parseThresholds(f),
     checkpoint: parseFileName(f, "checkpoint", preset.checkpoint),
     degradationEstimator: parseFileName(f, "degradation_estimator", preset.degradationEstimator),
@@ -344,6 +351,20 @@ function parseLatentTiles(f: Fields): RcodConfig["latentTiles"] {
   return overlap <= tile / 2
     ? { tile, overlap }
     : f.fail("latent_overlap", `must be at most half of latent_tile ${tile}`);
+}
+
+function parseRealismTimesteps(f: Fields): RealismTable {
+  const key = "realism_timesteps";
+  if (!f.has(key)) return RCOD_O.realismTimesteps;
+  const value = f.get(key);
+  const table: readonly unknown[] = Array.isArray(value) ? value : [];
+  const isRising = table.every((entry, i) => {
+    const before = i === 0 ? -1 : (table[i - 1] as number);
+    return typeof entry === "number" && entry > before && entry >= 0 && entry <= 999;
+  });
+  return isRising && table.length >= 2 && table.length <= MAX_TABLE
+    ? (table as RealismTable)
+    : f.fail(key, `must be 2 to ${MAX_TABLE} rising numbers from 0 to 999`);
 }
 
 function parseThresholds(f: Fields): readonly [number, number] {

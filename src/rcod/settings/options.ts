@@ -109,7 +109,8 @@ export interface Progress {
 export type Precision = "auto" | "f32" | "f16";
 
 /**
- * Where between fidelity and realism: a name, or a number from 0 (fidelity, timestep 249) to 1 (realism, 749).
+ * Where between fidelity and realism: a name, or a number from 0 (fidelity, timestep 249) to 1 (realism, 749). Between them a
+ * model may have a table of its own, so that equal steps of the number change the picture alike.
  * "auto" predicts from the image how far it is degraded and takes the timestep that was trained for that; only
  * where the model has a module for it (`supportsAuto`).
  */

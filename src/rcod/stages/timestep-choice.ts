@@ -8,6 +8,7 @@ import type {
   UpscaleOptions,
   UpscaleReport,
 } from "../settings/options.ts";
+import { realismAt, timestepAt } from "../settings/realism-table.ts";
 import type { TimestepShare } from "../tiles/latent-blend.ts";
 
 /** A timestep, or "auto" where it depends on the encoded image. */
@@ -47,7 +48,7 @@ function listed<T extends string | number>(option: string, given: T | readonly T
 }
 
 function settingOf(configs: ModelConfigs, realism: RealismSetting): TimestepSetting {
-  if (realism !== "auto") return timestepOfRealism(realism, configs.rcod.timesteps);
+  if (realism !== "auto") return timestepOfRealism(realism, configs.rcod);
   if (predictsMetric(configs)) return "auto";
   const needed = configs.degradation ? "the file mem_checkpoint" : "mem/";
   throw new RangeError(
@@ -56,20 +57,18 @@ function settingOf(configs: ModelConfigs, realism: RealismSetting): TimestepSett
   );
 }
 
-/** Timesteps of 0, and from there to 1, on the slider between fidelity and realism. */
-const FIRST = 249;
-const SPAN = 500;
-
 /**
- * The timestep for a realism setting: the model's own for a name (249, 499 and 749), 249 + 500·r for a number r in
- * 0 … 1. Only 249, 499 and 749 were trained. Throws `RangeError` for anything else.
+ * The timestep for a realism setting: the model's own for a name (249, 499 and 749), for a number in 0 … 1 by the model's table
+ * (249 + 500·r where it has none of its own). Throws `RangeError` for anything else.
  */
 export function timestepOfRealism(
   realism: Exclude<RealismSetting, "auto">,
-  timesteps: ModelConfigs["rcod"]["timesteps"],
+  { timesteps, realismTimesteps }: Pick<ModelConfigs["rcod"], "timesteps" | "realismTimesteps">,
 ): number {
   if (typeof realism === "string" && Object.hasOwn(timesteps, realism)) return timesteps[realism];
-  if (typeof realism === "number" && realism >= 0 && realism <= 1) return FIRST + SPAN * realism;
+  if (typeof realism === "number" && realism >= 0 && realism <= 1) {
+    return timestepAt(realismTimesteps, realism);
+  }
   const hint =
     typeof realism === "number" && realism > 1
       ? `. Write { timestep: ${realism} } for a timestep`
@@ -123,7 +122,7 @@ export async function chooseTimesteps(
     setting === "auto" ? timestepOfMetric(metric ?? NaN, rcod) : setting;
   return bases.map((base) => ({
     timestep: timestepOf(base),
-    realism: (timestepOf(base) - FIRST) / SPAN,
+    realism: realismAt(rcod.realismTimesteps, timestepOf(base)),
     ...(masked !== undefined && { maskTimestep: timestepOf(masked) }),
     ...(metric !== null && (base === "auto" || masked === "auto") && { predictedMetric: metric }),
   }));

@@ -107,6 +107,7 @@ describe("a converted folder", () => {
       ...(JSON.parse(new TextDecoder().decode(files.get("rcod_config.json"))) as object),
       alpha: 0.5,
       timesteps: { fidelity: 1, neutral: 2, realism: 3 },
+      realism_timesteps: [10, 700, 800],
       thresholds: [0.25, 0.75],
       color_fix: "wavelet",
       latent_tile: 40,

@@ -450,6 +450,29 @@ describe("parseRcodConfig", () => {
     },
   );
 
+  it("reads the table of realism, two timesteps without one", () => {
+    expect(parseRcodConfig({}).realismTimesteps).toEqual([249, 749]);
+    expect(parseRcodConfig({ realism_timesteps: null }).realismTimesteps).toEqual([249, 749]);
+    const table = [0, 249.5, 999];
+    expect(parseRcodConfig({ realism_timesteps: table }).realismTimesteps).toEqual(table);
+  });
+
+  it.each([
+    [[249]],
+    [[749, 249]],
+    [[249, 249, 749]],
+    [[-1, 749]],
+    [[249, 1000]],
+    [[249, "749"]],
+    [[249, null]],
+    [Array.from({ length: 102 }, (_, i) => i)],
+    [749],
+  ])("refuses the table of realism %j", (table) => {
+    expect(() => parseRcodConfig({ realism_timesteps: table })).toThrow(
+      `"realism_timesteps" must be 2 to 101 rising numbers from 0 to 999, got `,
+    );
+  });
+
   const refused: readonly [string, unknown, string][] = [
     ["no LoRA alpha", { lora_alpha: 0 }, '"lora_alpha" must be above 0, got 0'],
     ["a text for LoRA's alpha", { lora_alpha: "8" }, '"lora_alpha" must be a finite number'],

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import type { RcodConfig } from "../../../src/rcod/settings/config.ts";
 import { RCOD_O } from "../../../src/rcod/settings/config.ts";
 import type { ModelConfigs } from "../../../src/rcod/settings/model-configs.ts";
 import {
@@ -8,7 +9,7 @@ import {
 } from "../../../src/rcod/stages/timestep-choice.ts";
 
 type Named = Parameters<typeof timestepOfRealism>[0];
-const of = (realism: unknown): number => timestepOfRealism(realism as Named, RCOD_O.timesteps);
+const of = (realism: unknown): number => timestepOfRealism(realism as Named, RCOD_O);
 
 describe("timestepOfRealism", () => {
   it.each<[Named, number]>([
@@ -24,7 +25,15 @@ describe("timestepOfRealism", () => {
   });
 
   it("takes the names from the model", () => {
-    expect(timestepOfRealism("neutral", { ...RCOD_O.timesteps, neutral: 600 })).toBe(600);
+    const timesteps = { ...RCOD_O.timesteps, neutral: 600 };
+    expect(timestepOfRealism("neutral", { ...RCOD_O, timesteps })).toBe(600);
+  });
+
+  it("takes numbers by the model's table", () => {
+    const model = { ...RCOD_O, realismTimesteps: [249, 600, 749] };
+    expect([0, 0.25, 0.5, 1].map((r) => timestepOfRealism(r, model))).toEqual([
+      249, 424.5, 600, 749,
+    ]);
   });
 
   it.each<[unknown, string]>([
@@ -71,5 +80,12 @@ describe("chooseTimesteps", () => {
     const configs = { rcod: RCOD_O } as ModelConfigs;
     const chosen = await chooseTimesteps(configs, { bases, masked: undefined }, async () => NaN);
     expect(chosen.map(({ realism }) => realism)).toEqual([0, 0.1, 1, -0.498, 1.5]);
+  });
+
+  it("tells it by the model's table", async () => {
+    const rcod: RcodConfig = { ...RCOD_O, realismTimesteps: [249, 600, 749] };
+    const settings = { bases: [249, 600, 749], masked: undefined };
+    const chosen = await chooseTimesteps({ rcod } as ModelConfigs, settings, async () => NaN);
+    expect(chosen.map(({ realism }) => realism)).toEqual([0, 0.5, 1]);
   });
 });
