@@ -14,7 +14,8 @@ import type { LoadWeightsOptions } from "./loading/load.ts";
 import { disposeWeights, loadWeights } from "./loading/load.ts";
 import { readConfigs } from "./loading/read-configs.ts";
 import type { ModelPart } from "./networks/stage-graphs.ts";
-import { vaeFactor } from "./settings/config.ts";
+import type { VaeConfig } from "./settings/config.ts";
+import { sampleChannels, vaeFactor } from "./settings/config.ts";
 import { cosineSimilarity } from "./settings/latent-groups.ts";
 import type { ModelConfigs } from "./settings/model-configs.ts";
 import { NumbersError } from "./settings/numbers-error.ts";
@@ -101,15 +102,22 @@ export class PairMetric {
       : outputGeometry(width, height, { ...sizes, minSide: 1, mode: "exact" });
     const source = await enlargeSource(gpu, image, geometry, configs, "nearest");
     const { workHeight, workWidth } = geometry;
-    const shape = [workHeight / multiple, workWidth / multiple, configs.vae.latentChannels];
+    const shape = [workHeight / multiple, workWidth / multiple, sampleChannels(configs.vae)];
     let latents: GPUBuffer | undefined;
     try {
       latents = await encodeLatents(this.#context, source, geometry, {}, () => ({ signal }));
-      return await readActivation(gpu, latents, shape, dtype);
+      const sample = await readActivation(gpu, latents, shape, dtype);
+      return withoutPixels(sample, configs.vae);
     } finally {
       source.release();
       gpu.memory.release(source.image.buffer);
       if (latents) gpu.memory.release(latents);
     }
   }
+}
+
+/** The latents of what the encoder gives. */
+function withoutPixels(sample: Float32Array, vae: VaeConfig): Float32Array {
+  const channels = sampleChannels(vae);
+  return sample.filter((_, i) => i % channels < vae.latentChannels);
 }

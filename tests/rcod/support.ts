@@ -20,6 +20,8 @@ export interface MinimalOptions {
   readonly midAttention?: boolean;
   readonly minSize?: number;
   readonly upscale?: number;
+  /** Channels of a pixel path. Default: none. */
+  readonly pixelChannels?: number;
   /** Widths of mem/. Default: no such folder. */
   readonly mem?: readonly number[];
 }
@@ -32,6 +34,7 @@ export function minimalConfigs({
   midAttention = true,
   minSize = 4,
   upscale = 4,
+  pixelChannels,
   mem,
 }: MinimalOptions = {}): Record<string, unknown> {
   return {
@@ -43,6 +46,7 @@ export function minimalConfigs({
       attention_head_dim: 2,
       cross_attention_dim: 12,
       norm_num_groups: 4,
+      ...(pixelChannels && { in_channels: 4 + pixelChannels, out_channels: 4 + pixelChannels }),
     },
     "vae/config.json": {
       block_out_channels: vaeWidths,
@@ -50,6 +54,7 @@ export function minimalConfigs({
       norm_num_groups: 4,
       scaling_factor: 0.5,
       mid_block_add_attention: midAttention,
+      ...(pixelChannels && { pixel_channels: pixelChannels }),
     },
     "image_encoder/config.json": {
       hidden_size: 16,

@@ -11,7 +11,7 @@ import type { Geometry } from "../images/geometry.ts";
 import { tokenGraph, unetGraph } from "../networks/graphs.ts";
 import type { ModelPart, WeightStage } from "../networks/stage-graphs.ts";
 import { STAGE_PART, stageWeights } from "../networks/stage-graphs.ts";
-import { clipTokens, vaeFactor } from "../settings/config.ts";
+import { clipTokens, sampleChannels, vaeFactor } from "../settings/config.ts";
 import type { ModelConfigs } from "../settings/model-configs.ts";
 import type { NetworkStage, UpscaleOptions } from "../settings/options.ts";
 import { ByDevice } from "../tiles/by-device.ts";
@@ -132,7 +132,7 @@ function pictureBytes({ configs, caps, dtypeOf, geometry, options }: MemoryCall)
   const { vae, unet, clip, rcod, degradation } = configs;
   const pixels = sourceWidth * sourceHeight;
   const factor = vaeFactor(vae);
-  const latents = [1, workHeight / factor, workWidth / factor, vae.latentChannels];
+  const latents = [1, workHeight / factor, workWidth / factor, sampleChannels(vae)];
   const kept =
     activationByteLength(latents, dtypeOf("vae")) +
     activationByteLength([1, clipTokens(clip), unet.crossAttentionDim], dtypeOf("clip"));

@@ -11,6 +11,7 @@ import {
   parseRcodConfig,
   parseUNetConfig,
   parseVaeConfig,
+  sampleChannels,
 } from "../settings/config.ts";
 import type { DegradationConfig, LoraPart } from "../settings/degradation-config.ts";
 import type { ModelConfigs } from "../settings/model-configs.ts";
@@ -62,9 +63,11 @@ export async function readConfigs(files: FileSet, signal?: AbortSignal): Promise
   };
   await checkPrediction(files, unetJson, signal);
   const { unet, vae, mem } = configs;
-  if (unet.inChannels !== vae.latentChannels || unet.outChannels !== vae.latentChannels) {
+  const channels = sampleChannels(vae);
+  if (unet.inChannels !== channels || unet.outChannels !== channels) {
+    const pixels = vae.pixelChannels > 0 ? ` and ${vae.pixelChannels} pixel` : "";
     throw new ConfigError(
-      `config: the UNet must take and give the VAE's ${vae.latentChannels} latent channels, got ${unet.inChannels} and ${unet.outChannels}`,
+      `config: the UNet must take and give the VAE's ${vae.latentChannels} latent${pixels} channels, got ${unet.inChannels} and ${unet.outChannels}`,
     );
   }
   if (mem !== null && mem.inChannels !== vae.latentChannels) {

@@ -9,12 +9,13 @@ import type {
   UNetConfig,
   VaeConfig,
 } from "../settings/config.ts";
+import { sampleChannels } from "../settings/config.ts";
 import { storageOf } from "../settings/quantization.ts";
 import { clipVisionModel } from "./clip-vision.ts";
 import { metricMap } from "./mem.ts";
 import { unet2dConditionModel } from "./unet.ts";
 import type { VaeNetwork } from "./vae.ts";
-import { vaeDecoder, vaeEncoder } from "./vae.ts";
+import { momentChannels, vaeDecoder, vaeEncoder } from "./vae.ts";
 
 /** Prefix of the token projection's parameters: they share a store with those of CLIP's tower. */
 export const IMAGE_PROJ = "image_proj";
@@ -34,8 +35,8 @@ export function tokenGraph(clip: ClipConfig, tokenChannels: number, dtype: DType
 }
 
 /**
- * "image" [1, H, W, 3] → "latents" [1, h, w, L], the posterior's mean times the scaling factor, and "logvar", its
- * clamped log-variance, which a call with a seed samples with.
+ * "image" [1, H, W, 3] → "latents" [1, h, w, L], the posterior's mean and the pixel path's channels times the scaling factor, and
+ * "logvar", the posterior's clamped log-variance, which a call with a seed samples with.
  */
 export function encoderGraph(vae: VaeConfig, height: number, width: number, dtype: DType): Graph {
   const g = new GraphBuilder(dtype);
@@ -44,20 +45,24 @@ export function encoderGraph(vae: VaeConfig, height: number, width: number, dtyp
   return g.build();
 }
 
-/** "moments" [1, h, w, 2·L] → "latents" and "logvar", as in `encoderGraph`. */
+/** "moments" [1, h, w, `momentChannels`] → "latents" and "logvar", as in `encoderGraph`. */
 export function posteriorGraph(vae: VaeConfig, height: number, width: number, dtype: DType): Graph {
   const g = new GraphBuilder(dtype);
-  splitPosterior(g, g.input("moments", [1, height, width, 2 * vae.latentChannels]), vae);
+  splitPosterior(g, g.input("moments", [1, height, width, momentChannels(vae)]), vae);
   return g.build();
 }
 
 function splitPosterior(
   g: GraphBuilder,
   moments: Value,
-  { latentChannels: count, scalingFactor }: VaeConfig,
+  { latentChannels: count, pixelChannels, scalingFactor }: VaeConfig,
 ): void {
-  const mean = g.sliceChannels(moments, 0, count, null, "posterior.mean");
-  g.output("latents", g.scale(mean, scalingFactor, "posterior.latents"));
+  let sample = g.sliceChannels(moments, 0, count, null, "posterior.mean");
+  if (pixelChannels > 0) {
+    const pixels = g.sliceChannels(moments, 2 * count, pixelChannels, null, "posterior.pixels");
+    sample = g.concat(sample, pixels, "posterior.with_pixels");
+  }
+  g.output("latents", g.scale(sample, scalingFactor, "posterior.latents"));
   g.output("logvar", g.sliceChannels(moments, count, count, [-30, 20], "posterior.logvar"));
 }
 
@@ -73,10 +78,21 @@ export function vaeGraph(
   return g.build();
 }
 
-/** "latents" [1, h, w, L] → "metric" [1, h', w', 1], whose mean is the predicted metric (`metricOfMap`). */
-export function memGraph(mem: MemConfig, height: number, width: number, dtype: DType): Graph {
+/**
+ * "latents" [1, h, w, L] → "metric" [1, h', w', 1], whose mean is the predicted metric (`metricOfMap`). It does not look at the
+ * pixel path.
+ */
+export function memGraph(
+  mem: MemConfig,
+  vae: VaeConfig,
+  height: number,
+  width: number,
+  dtype: DType,
+): Graph {
   const g = new GraphBuilder(dtype);
-  const latents = g.input("latents", [1, height, width, mem.inChannels]);
+  let latents = g.input("latents", [1, height, width, sampleChannels(vae)]);
+  if (vae.pixelChannels > 0)
+    latents = g.sliceChannels(latents, 0, vae.latentChannels, null, "mem.latents");
   g.output("metric", metricMap(g, new WeightScope(), latents, mem));
   return g.build();
 }
@@ -111,7 +127,7 @@ export function unetGraph(
 /** "z" [1, h, w, L], already divided by the scaling factor → "image" [1, H, W, 3], not clamped. */
 export function decoderGraph(vae: VaeConfig, height: number, width: number, dtype: DType): Graph {
   const g = new GraphBuilder(dtype);
-  const z = g.input("z", [1, height, width, vae.latentChannels]);
+  const z = g.input("z", [1, height, width, sampleChannels(vae)]);
   g.output("image", vaeDecoder(g, weightsOf(vae), z, vae));
   return g.build();
 }

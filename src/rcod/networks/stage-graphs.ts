@@ -48,7 +48,7 @@ export function stageGraphs(
     encode: encoderGraph(vae, height, width, dtype),
     unet: unetGraph(unet, h, w, clipTokens(clip), dtype),
     decode: decoderGraph(vae, h, w, dtype),
-    ...(mem && { mem: memGraph(mem, h, w, dtype) }),
+    ...(mem && { mem: memGraph(mem, vae, h, w, dtype) }),
     ...(degradation && {
       estimator: estimatorGraph(
         degradation,

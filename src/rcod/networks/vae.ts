@@ -1,8 +1,15 @@
-/** diffusers' AutoencoderKL: encoder with `quant_conv`, decoder with `post_quant_conv`. */
+/**
+ * diffusers' AutoencoderKL: encoder with `quant_conv`, decoder with `post_quant_conv`.
+ *
+ * Beside it, where the configuration has `pixel_channels`, the pixel path: `pixel_conv` unshuffles the picture to the size of the
+ * latents and mixes it by one matrix, and the result goes along as more channels. UNet and decoder find there what the picture
+ * already holds, which then need not pass the encoder.
+ */
 import type { GraphBuilder, WeightScope } from "../../graph/ir/builder.ts";
 import type { Value } from "../../graph/ir/ir.ts";
 import { channelsOf } from "../../graph/ir/ir.ts";
 import type { VaeConfig } from "../settings/config.ts";
+import { sampleChannels, vaeFactor } from "../settings/config.ts";
 import { resnetBlock } from "./resnet.ts";
 import { attention } from "./transformer.ts";
 
@@ -15,12 +22,62 @@ const CONV1 = { kernelSize: 1, stride: 1, padding: 0, bias: true } as const;
 /** A network of the VAE, or half of one. `root` is the root of the checkpoint. */
 export type VaeNetwork = (g: GraphBuilder, root: WeightScope, x: Value, config: VaeConfig) => Value;
 
-/** image [1, H, W, 3] in −1 … 1 → moments [1, h, w, 2·latentChannels]: mean, then log-variance (not clamped). */
-export const vaeEncoder: VaeNetwork = (g, root, image, config) =>
-  vaeEncoderTail(g, root, vaeEncoderHead(g, root, image, config), config);
+/** Channels of the moments: mean, log-variance, and the pixel path's. */
+export const momentChannels = (config: VaeConfig): number =>
+  config.latentChannels + sampleChannels(config);
 
-/** The half of the encoder that only looks around each pixel: conv_in and the down blocks. */
+/** Channels of the map between the halves of the encoder or the decoder. */
+export function middleChannels(config: VaeConfig, kind: "encode" | "decode"): number {
+  const width = config.blockOutChannels.at(-1) as number;
+  return kind === "encode" ? width + config.pixelChannels : width;
+}
+
+/**
+ * image [1, H, W, 3] in −1 … 1 → moments [1, h, w, 2·latentChannels + pixelChannels]: mean, then log-variance (not clamped), then
+ * the pixel path.
+ */
+export const vaeEncoder: VaeNetwork = (g, root, image, config) => {
+  const pixels = pixelPath(g, root, image, config);
+  const moments = posteriorMoments(g, root, downBlocks(g, root, image, config), config);
+  return withPixels(g, moments, pixels);
+};
+
+/** The half of the encoder that only looks around each pixel: conv_in and the down blocks; and the pixel path. */
 export const vaeEncoderHead: VaeNetwork = (g, root, image, config) => {
+  const pixels = pixelPath(g, root, image, config);
+  return withPixels(g, downBlocks(g, root, image, config), pixels);
+};
+
+/** The half of the encoder at latent resolution: mid block (with attention over the whole map), output convs. */
+export const vaeEncoderTail: VaeNetwork = (g, root, x, config) => {
+  const { pixelChannels } = config;
+  if (pixelChannels === 0) return posteriorMoments(g, root, x, config);
+  const width = channelsOf(x) - pixelChannels;
+  const features = g.sliceChannels(x, 0, width, null, "encoder.features");
+  const pixels = g.sliceChannels(x, width, pixelChannels, null, "encoder.pixels");
+  return withPixels(g, posteriorMoments(g, root, features, config), pixels);
+};
+
+/** The picture at the size of the latents, pixelChannels wide; null where there is no pixel path. */
+function pixelPath(
+  g: GraphBuilder,
+  root: WeightScope,
+  image: Value,
+  config: VaeConfig,
+): Value | null {
+  const { pixelChannels: outChannels } = config;
+  if (outChannels === 0) return null;
+  const w = root.at("pixel_conv");
+  const side = vaeFactor(config);
+  const square = { kernelSize: side, stride: side, padding: 0, bias: true };
+  return g.name(w.path, g.conv2d(image, w, { ...square, outChannels }));
+}
+
+const withPixels = (g: GraphBuilder, x: Value, pixels: Value | null): Value =>
+  pixels ? g.concat(x, pixels, "encoder.with_pixels") : x;
+
+/** conv_in and the down blocks. */
+const downBlocks: VaeNetwork = (g, root, image, config) => {
   const { blockOutChannels, layersPerBlock, normNumGroups: numGroups } = config;
   const w = root.at("encoder");
   let h = g.conv2d(image, w.at("conv_in"), {
@@ -44,8 +101,8 @@ export const vaeEncoderHead: VaeNetwork = (g, root, image, config) => {
   return h;
 };
 
-/** The half of the encoder at latent resolution: mid block (with attention over the whole map), output convs. */
-export const vaeEncoderTail: VaeNetwork = (g, root, x, config) => {
+/** Mid block and output convs, to mean and log-variance. */
+const posteriorMoments: VaeNetwork = (g, root, x, config) => {
   const { latentChannels, normNumGroups: numGroups } = config;
   const w = root.at("encoder");
   let h = midBlock(g, w.at("mid_block"), x, config);
@@ -57,16 +114,16 @@ export const vaeEncoderTail: VaeNetwork = (g, root, x, config) => {
   return g.name(quant.path, h);
 };
 
-/** z [1, h, w, latentChannels] (already divided by the scaling factor) → image [1, H, W, 3], not clamped. */
+/** z [1, h, w, `sampleChannels`] (already divided by the scaling factor) → image [1, H, W, 3], not clamped. */
 export const vaeDecoder: VaeNetwork = (g, root, z, config) =>
   vaeDecoderTail(g, root, vaeDecoderHead(g, root, z, config), config);
 
 /** The half of the decoder at latent resolution: input convs and mid block. */
 export const vaeDecoderHead: VaeNetwork = (g, root, z, config) => {
-  const { blockOutChannels, latentChannels } = config;
+  const { blockOutChannels } = config;
   const w = root.at("decoder");
   const postQuant = root.at("post_quant_conv");
-  let h = g.conv2d(z, postQuant, { ...CONV1, outChannels: latentChannels });
+  let h = g.conv2d(z, postQuant, { ...CONV1, outChannels: sampleChannels(config) });
   g.name(postQuant.path, h);
   h = g.conv2d(h, w.at("conv_in"), { ...CONV3, outChannels: blockOutChannels.at(-1) as number });
   g.name(w.at("conv_in").path, h);

@@ -38,6 +38,8 @@ export interface VaeConfig {
   readonly blockOutChannels: readonly number[];
   readonly layersPerBlock: number;
   readonly latentChannels: number;
+  /** Channels of the pixel path beside the latents (`vae.ts`); not in diffusers, where there are none. */
+  readonly pixelChannels: number;
   readonly normNumGroups: number;
   readonly scalingFactor: number;
   readonly midAttention: boolean;
@@ -247,6 +249,7 @@ export function parseVaeConfig(json: unknown, name = "vae/config.json"): VaeConf
     blockOutChannels,
     layersPerBlock: f.layers("layers_per_block", 1, MAX_LAYERS_PER_BLOCK),
     latentChannels: f.count("latent_channels", 4),
+    pixelChannels: f.has("pixel_channels") ? f.count("pixel_channels") : 0,
     normNumGroups,
     scalingFactor: f.positive("scaling_factor", 0.18215),
     midAttention: f.flag("mid_block_add_attention", true),
@@ -381,6 +384,14 @@ function parseThresholds(f: Fields): readonly [number, number] {
 /** Image pixels per latent pixel along a side. */
 export function vaeFactor(config: VaeConfig): number {
   return 2 ** (config.blockOutChannels.length - 1);
+}
+
+/** Channels of what the encoder gives, the UNet changes and the decoder takes: latents, then those of the pixel path. */
+export function sampleChannels({
+  latentChannels,
+  pixelChannels,
+}: Pick<VaeConfig, "latentChannels" | "pixelChannels">): number {
+  return latentChannels + pixelChannels;
 }
 
 /** Visual tokens, class token included. */

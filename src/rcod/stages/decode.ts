@@ -2,6 +2,7 @@
 import { readActivation } from "../../graph/read-activation.ts";
 import type { DeviceImage } from "../images/image-ops.ts";
 import { createImage, tensorToLevels } from "../images/image-ops.ts";
+import { sampleChannels } from "../settings/config.ts";
 import type { UpscaleOptions } from "../settings/options.ts";
 import type { TileSink } from "../tiles/device-map.ts";
 import { createMap, mapSink, mapSource } from "../tiles/device-map.ts";
@@ -75,7 +76,7 @@ async function decode(
   const { vae } = configs;
   const { workHeight, workWidth } = geometry;
   const dtype = dtypeOf(context, "vae");
-  const channels = vae.latentChannels;
+  const channels = sampleChannels(vae);
   const shape = [height * width, channels];
   const input = await inStorageOf(context, "decode", z, shape, dtypeOf(context, "unet"));
   try {

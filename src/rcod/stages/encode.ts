@@ -11,7 +11,8 @@ import type { SourceImage } from "../images/source-image.ts";
 import { isOnDevice } from "../images/source-image.ts";
 import { memGraph } from "../networks/graphs.ts";
 import { metricOfMap } from "../networks/mem.ts";
-import { vaeFactor } from "../settings/config.ts";
+import { momentChannels } from "../networks/vae.ts";
+import { sampleChannels, vaeFactor } from "../settings/config.ts";
 import type { UpscaleOptions } from "../settings/options.ts";
 import type { TileSource } from "../tiles/device-map.ts";
 import { createMap, mapSink } from "../tiles/device-map.ts";
@@ -146,7 +147,7 @@ export async function encodeLatents(
     await inspector?.collect("encode", program);
   } else {
     const factor = vaeFactor(vae);
-    const shape = [workHeight / factor, workWidth / factor, 2 * vae.latentChannels] as const;
+    const shape = [workHeight / factor, workWidth / factor, momentChannels(vae)] as const;
     const moments = createMap(gpu, "moments", shape, dtype);
     try {
       const size = { height: workHeight, width: workWidth };
@@ -164,9 +165,9 @@ export async function encodeLatents(
   if (seed === undefined) return programs.keep(program, "latents");
   const mean = (await program.read("latents")).data;
   const logvar = (await program.read("logvar")).data;
-  const values = sampleLatents(mean, logvar, vae.scalingFactor, seed);
+  const values = sampleLatents(mean, logvar, vae, seed);
   programs.faults.note("encode", values, dtype);
-  const bytes = packActivation(values, vae.latentChannels, dtype);
+  const bytes = packActivation(values, sampleChannels(vae), dtype);
   return filledBuffer(gpu, "latents", bytes, "images");
 }
 
@@ -189,9 +190,9 @@ export async function predictMetric(
     const program = await programs.get({
       key: `mem ${height}x${width}`,
       part: "mem",
-      build: () => memGraph(mem, height, width, dtype),
+      build: () => memGraph(mem, vae, height, width, dtype),
     });
-    const shape = [height, width, vae.latentChannels];
+    const shape = [height, width, sampleChannels(vae)];
     const latents = await inStorageOf(context, "mem", encoded.latents, shape, storage.latents);
     try {
       await programs.run(program, { latents }, { ...inspector?.onTimes("encode"), signal });

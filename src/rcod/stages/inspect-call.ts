@@ -3,7 +3,7 @@ import { ShapeError } from "../../gpu/shape.ts";
 import type { Geometry } from "../images/geometry.ts";
 import type { Inspector } from "../inspect/inspector.ts";
 import { NETWORK_STAGES } from "../inspect/stage-modules.ts";
-import { clipTokens, vaeFactor } from "../settings/config.ts";
+import { clipTokens, sampleChannels, vaeFactor } from "../settings/config.ts";
 import type { UpscaleOptions } from "../settings/options.ts";
 import { unetTiles } from "../tiles/tiling.ts";
 import { chooseVaeTile } from "../tiles/vae-tile-choice.ts";
@@ -46,6 +46,6 @@ export async function collectEncoded(
   const { clip, unet, vae } = configs;
   const tokenShape = [1, clipTokens(clip), unet.crossAttentionDim];
   await inspector.collectValue(gpu, "tokens", tokens, tokenShape, storage.tokens);
-  const latentShape = [1, latentHeight, latentWidth, vae.latentChannels];
+  const latentShape = [1, latentHeight, latentWidth, sampleChannels(vae)];
   await inspector.collectValue(gpu, "latents", latents, latentShape, storage.latents);
 }

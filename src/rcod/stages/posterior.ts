@@ -1,15 +1,26 @@
 /** The latent posterior on the host, for sampling instead of taking its mean. */
-/** mean + scale · exp(logvar / 2) · n with seeded normal n; `mean` is already scaled. */
+import type { VaeConfig } from "../settings/config.ts";
+import { sampleChannels } from "../settings/config.ts";
+
+/**
+ * mean + scale · exp(logvar / 2) · n with seeded normal n; `mean` is already scaled. What of it belongs to the pixel path stays as
+ * it is: that is no posterior.
+ */
 export function sampleLatents(
   mean: Float32Array,
   logvar: Float32Array,
-  scale: number,
+  vae: Pick<VaeConfig, "latentChannels" | "pixelChannels" | "scalingFactor">,
   seed: number,
 ): Float32Array {
-  const noise = normalNoise(mean.length, seed);
-  return mean.map(
-    (m, i) => m + scale * Math.exp(0.5 * (logvar[i] as number)) * (noise[i] as number),
-  );
+  const { latentChannels, scalingFactor: scale } = vae;
+  const noise = normalNoise(logvar.length, seed);
+  const sample = mean.slice();
+  noise.forEach((n, i) => {
+    const place = Math.floor(i / latentChannels) * sampleChannels(vae) + (i % latentChannels);
+    const deviation = scale * Math.exp(0.5 * (logvar[i] as number));
+    sample[place] = (mean[place] as number) + deviation * n;
+  });
+  return sample;
 }
 
 /**

@@ -7,7 +7,7 @@ import { packActivation } from "../../graph/pack-activation.ts";
 import { elementwise } from "../../kernels/pointwise/elementwise.ts";
 import { oneStepCoefficients } from "../networks/graphs.ts";
 import { timestepEmbedding } from "../networks/unet.ts";
-import { clipTokens } from "../settings/config.ts";
+import { clipTokens, sampleChannels } from "../settings/config.ts";
 import type { UpscaleOptions } from "../settings/options.ts";
 import { blendPredictions, tileRuns } from "../tiles/latent-blend.ts";
 import type { TimestepShare, WeightedTiles } from "../tiles/latent-blend.ts";
@@ -36,7 +36,7 @@ export async function predictLatents(
   const { unet, vae, rcod } = configs;
   const dtype = dtypeOf(context, "unet");
   const { latentHeight: height, latentWidth: width, storage } = encoded;
-  const { latentChannels: channels } = vae;
+  const channels = sampleChannels(vae);
   const embeddingChannels = unet.blockOutChannels[0] as number;
   const embed = (timesteps: readonly number[]): Uint8Array<ArrayBuffer> => {
     const rows = timesteps.flatMap((t) => [...timestepEmbedding(t, unet, embeddingChannels)]);

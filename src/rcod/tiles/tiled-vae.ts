@@ -17,6 +17,7 @@ import type { DeviceWeights } from "../../graph/weights/device-weights.ts";
 import { vaeGraph } from "../networks/graphs.ts";
 import type { VaeNetwork } from "../networks/vae.ts";
 import {
+  middleChannels,
   vaeDecoder,
   vaeDecoderHead,
   vaeDecoderTail,
@@ -25,7 +26,7 @@ import {
   vaeEncoderTail,
 } from "../networks/vae.ts";
 import type { VaeConfig } from "../settings/config.ts";
-import { vaeFactor } from "../settings/config.ts";
+import { sampleChannels, vaeFactor } from "../settings/config.ts";
 import type { TileSink, TileSource } from "./device-map.ts";
 import { createMap, mapSink, mapSource } from "./device-map.ts";
 import type { TiledGraphOptions } from "./tiled-graph.ts";
@@ -77,7 +78,7 @@ export async function runTiledVae(
 ): Promise<void> {
   const { gpu, kind, config, weights } = pass;
   const isEncode = kind === "encode";
-  const input = { height, width, channels: isEncode ? config.inChannels : config.latentChannels };
+  const input = { height, width, channels: isEncode ? config.inChannels : sampleChannels(config) };
   const factor = vaeFactor(config);
   if (options.reference) {
     const { tileSize, pad = REFERENCE_PAD[kind] } = options;
@@ -88,7 +89,7 @@ export async function runTiledVae(
     return;
   }
   const latentSize = isEncode ? { height: height / factor, width: width / factor } : input;
-  const middle: MapSize = { ...latentSize, channels: config.blockOutChannels.at(-1) as number };
+  const middle: MapSize = { ...latentSize, channels: middleChannels(config, kind) };
   const shape = [middle.height, middle.width, middle.channels] as const;
   const map = createMap(gpu, "middle of the VAE", shape, weights.dtype);
   const tiled = (

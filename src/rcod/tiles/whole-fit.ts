@@ -7,9 +7,15 @@ import { growSlots } from "../../graph/memory-plan.ts";
 import { planGraph } from "../../graph/plan.ts";
 import { vaeGraph } from "../networks/graphs.ts";
 import type { VaeNetwork } from "../networks/vae.ts";
-import { vaeDecoderHead, vaeDecoderTail, vaeEncoderHead, vaeEncoderTail } from "../networks/vae.ts";
+import {
+  middleChannels,
+  vaeDecoderHead,
+  vaeDecoderTail,
+  vaeEncoderHead,
+  vaeEncoderTail,
+} from "../networks/vae.ts";
 import type { VaeConfig } from "../settings/config.ts";
-import { vaeFactor } from "../settings/config.ts";
+import { sampleChannels, vaeFactor } from "../settings/config.ts";
 import type { ModelConfigs } from "../settings/model-configs.ts";
 import type { UpscaleOptions } from "../settings/options.ts";
 import { ByDevice } from "./by-device.ts";
@@ -103,7 +109,7 @@ function tiledUse(
 ): VaeUse {
   const factor = vaeFactor(vae);
   const [latentHeight, latentWidth] = [height / factor, width / factor];
-  const middle = [1, latentHeight, latentWidth, vae.blockOutChannels.at(-1) ?? 1];
+  const middle = [1, latentHeight, latentWidth, middleChannels(vae, kind)];
   const isEncode = kind === "encode";
   const map = isEncode ? { height, width } : { height: latentHeight, width: latentWidth };
   const tiles = exactVaeTiles(vae, kind, map, tileSize);
@@ -118,7 +124,7 @@ function tiledUse(
   const tile = plan(isEncode ? vaeEncoderHead : vaeDecoderTail, largest, TILED_WITHOUT);
   const whole = isEncode
     ? plan(vaeEncoderTail, middle)
-    : plan(vaeDecoderHead, [1, latentHeight, latentWidth, vae.latentChannels]);
+    : plan(vaeDecoderHead, [1, latentHeight, latentWidth, sampleChannels(vae)]);
   // Programs that run one after another share slots.
   const slots = [...tile.memory.slotByteLengths];
   growSlots(slots, whole.memory.slotByteLengths);

@@ -25,6 +25,7 @@ const VAE = {
   inChannels: 3,
   outChannels: 3,
   latentChannels: MEANS.length,
+  pixelChannels: 0,
   blockOutChannels: [8, 8],
   layersPerBlock: 1,
   normNumGroups: 4,

@@ -7,7 +7,7 @@ import { Program } from "../../../src/graph/program.ts";
 import { DeviceWeights } from "../../../src/graph/weights/device-weights.ts";
 import { memGraph } from "../../../src/rcod/networks/graphs.ts";
 import { metricOfMap } from "../../../src/rcod/networks/mem.ts";
-import { RCOD_O } from "../../../src/rcod/settings/config.ts";
+import { RCOD_O, parseVaeConfig } from "../../../src/rcod/settings/config.ts";
 import { timestepOfMetric } from "../../../src/rcod/settings/latent-groups.ts";
 import { parameterValues, randomSource } from "../../graph/support.ts";
 import { metric as reference } from "../../reference/metric.ts";
@@ -17,6 +17,8 @@ import { uniformArray } from "../../support/random.ts";
 const setup = useGpu();
 /** The bundled model's. */
 const MEM = { inChannels: 12, blockOutChannels: [32, 48, 64] };
+const VAE_JSON = { block_out_channels: [8, 8], norm_num_groups: 4, latent_channels: 12 };
+const VAE = parseVaeConfig(VAE_JSON);
 
 describe.each<DType>(["f32", "f16"])("memGraph in %s", (dtype) => {
   it.each([
@@ -25,7 +27,7 @@ describe.each<DType>(["f32", "f16"])("memGraph in %s", (dtype) => {
     [9, 2, [2, 1]],
     [32, 17, [4, 3]],
   ])("latents %i×%i", async (height, width, side) => {
-    const plan = planGraph(memGraph(MEM, height, width, dtype), setup.caps);
+    const plan = planGraph(memGraph(MEM, VAE, height, width, dtype), setup.caps);
     const weights = new DeviceWeights(setup.gpu, randomSource(plan.weights), { dtype });
     await weights.load(plan.weights);
     const program = await Program.create(setup.gpu, plan, weights);
@@ -54,6 +56,28 @@ describe.each<DType>(["f32", "f16"])("memGraph in %s", (dtype) => {
       weights.dispose();
     }
   });
+});
+
+it("does not look at the pixel path", async () => {
+  const [height, width] = [9, 6];
+  const vae = parseVaeConfig({ ...VAE_JSON, pixel_channels: 4 });
+  const plan = planGraph(memGraph(MEM, vae, height, width, "f32"), setup.caps);
+  const weights = new DeviceWeights(setup.gpu, randomSource(plan.weights), { dtype: "f32" });
+  await weights.load(plan.weights);
+  const program = await Program.create(setup.gpu, plan, weights);
+  try {
+    const metricOf = async (pixels: number): Promise<Float32Array> => {
+      const sample = uniformArray(height * width * 16, 5).map((v, i) => (i % 16 < 12 ? v : pixels));
+      await program.run({ latents: packActivation(sample, 16, "f32") });
+      return (await program.read("metric")).data;
+    };
+    const metric = await metricOf(0);
+    expect(metric).not.toEqual(metric.map(() => 0));
+    expect(await metricOf(100)).toEqual(metric);
+  } finally {
+    program.dispose();
+    weights.dispose();
+  }
 });
 
 describe("metricOfMap", () => {

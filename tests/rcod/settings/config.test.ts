@@ -8,6 +8,7 @@ import {
   parseRcodConfig,
   parseUNetConfig,
   parseVaeConfig,
+  sampleChannels,
   vaeFactor,
 } from "../../../src/rcod/settings/config.ts";
 import { CLIP_L_JSON, SD21_UNET_JSON, SD_VAE_JSON } from "../../graph/full-configs.ts";
@@ -241,6 +242,7 @@ describe("parseVaeConfig", () => {
       blockOutChannels: [128, 256, 512, 512],
       layersPerBlock: 2,
       latentChannels: 4,
+      pixelChannels: 0,
       normNumGroups: 32,
       scalingFactor: 0.18215,
       midAttention: true,
@@ -248,6 +250,12 @@ describe("parseVaeConfig", () => {
       quantization: null,
     });
     expect(vaeFactor(config)).toBe(8);
+  });
+
+  it("reads a pixel path, whose channels go with the latents", () => {
+    const config = parseVaeConfig({ ...VAE, latent_channels: 6, pixel_channels: 5 });
+    expect(config).toMatchObject({ latentChannels: 6, pixelChannels: 5 });
+    expect(sampleChannels(config)).toBe(11);
   });
 
   it("fills in the defaults", () => {
@@ -287,6 +295,7 @@ describe("parseVaeConfig", () => {
       { down_block_types: ["AttnDownEncoderBlock2D", "DownEncoderBlock2D"] },
       '"down_block_types" must be a list of DownEncoderBlock2D',
     ],
+    ["half a pixel channel", { pixel_channels: 0.5 }, '"pixel_channels" must be an integer from 1'],
     ["a scale of 0", { scaling_factor: 0 }, '"scaling_factor" must be above 0'],
     ["infinity", { scaling_factor: Infinity }, '"scaling_factor" must be a finite number'],
   ];

@@ -9,9 +9,14 @@ import { Program } from "../../../src/graph/program.ts";
 import { readActivation } from "../../../src/graph/read-activation.ts";
 import { DeviceWeights } from "../../../src/graph/weights/device-weights.ts";
 import { vaeGraph } from "../../../src/rcod/networks/graphs.ts";
-import { vaeDecoder, vaeDecoderTail, vaeEncoder } from "../../../src/rcod/networks/vae.ts";
+import {
+  momentChannels,
+  vaeDecoder,
+  vaeDecoderTail,
+  vaeEncoder,
+} from "../../../src/rcod/networks/vae.ts";
 import type { VaeConfig } from "../../../src/rcod/settings/config.ts";
-import { vaeFactor } from "../../../src/rcod/settings/config.ts";
+import { sampleChannels, vaeFactor } from "../../../src/rcod/settings/config.ts";
 import { createMap, mapSink, mapSource } from "../../../src/rcod/tiles/device-map.ts";
 import { TILED_WITHOUT, cutsOf, mostWaitingBytes } from "../../../src/rcod/tiles/segments.ts";
 import type { TiledVaeOptions, VaePass } from "../../../src/rcod/tiles/tiled-vae.ts";
@@ -31,6 +36,7 @@ const CONFIG: VaeConfig = {
   blockOutChannels: [4, 8, 8],
   layersPerBlock: 1,
   latentChannels: 3,
+  pixelChannels: 0,
   normNumGroups: 2,
   scalingFactor: 1,
   midAttention: true,
@@ -42,7 +48,7 @@ type Kind = "encode" | "decode";
 
 function wholeGraph(kind: Kind, height: number, width: number, dtype: DType, config = CONFIG) {
   const g = new GraphBuilder(dtype);
-  const channels = kind === "encode" ? 3 : config.latentChannels;
+  const channels = kind === "encode" ? 3 : sampleChannels(config);
   const x = g.input("x", [1, height, width, channels]);
   g.output("y", (kind === "encode" ? vaeEncoder : vaeDecoder)(g, new WeightScope(), x, config));
   return planGraph(g.build(), setup.caps);
@@ -62,7 +68,7 @@ async function inTiles(
   const channels = input.length / height / width;
   const shape =
     kind === "encode"
-      ? ([height / factor, width / factor, 2 * config.latentChannels] as const)
+      ? ([height / factor, width / factor, momentChannels(config)] as const)
       : ([height * factor, width * factor, config.outChannels] as const);
   const from = createMap(gpu, "input", [height, width, channels], dtype);
   const to = createMap(gpu, "result", shape, dtype);
@@ -81,8 +87,9 @@ async function untiled(
   input: Float64Array,
   height: number,
   width: number,
+  config = CONFIG,
 ): Promise<Float32Array> {
-  const plan = wholeGraph(kind, height, width, weights.dtype);
+  const plan = wholeGraph(kind, height, width, weights.dtype, config);
   await weights.load(plan.weights);
   const program = await Program.create(setup.gpu, plan, weights);
   try {
@@ -93,9 +100,9 @@ async function untiled(
   }
 }
 
-function inputOf(kind: Kind, height: number, width: number): Float64Array {
+function inputOf(kind: Kind, height: number, width: number, config = CONFIG): Float64Array {
   // A gradient besides the noise: tiles differ in their means, which only exact statistics get right.
-  const channels = kind === "encode" ? 3 : CONFIG.latentChannels;
+  const channels = kind === "encode" ? 3 : sampleChannels(config);
   return uniformArray(height * width * channels, 3, 0.5).map(
     (v, i) => v + Math.floor(i / channels / width) / height - 0.5,
   );
@@ -181,6 +188,24 @@ describe("exact tiles equal the untiled network", () => {
     expect(relativeRms(result.data, expected)).toBeLessThanOrEqual(1e-5);
     expect(seen).toEqual(seen.toSorted((a, b) => a - b));
     expect(setup.gpu.memory.use().currentBytes).toBe(before);
+  });
+
+  it.each([
+    ["encode", 28, 40, 20],
+    ["decode", 11, 7, 6],
+  ] as const)("%s %i×%i with a pixel path", async (kind, height, width, tileSize) => {
+    const config = { ...CONFIG, pixelChannels: 5 };
+    const parameters = wholeGraph(kind, 16, 16, "f32", config).weights;
+    const own = new DeviceWeights(setup.gpu, randomSource(parameters), { dtype: "f32" });
+    try {
+      const input = inputOf(kind, height, width, config);
+      const expected = await untiled(own, kind, input, height, width, config);
+      const pass = { gpu: setup.gpu, weights: own, config, kind };
+      const { data } = await inTiles(pass, input, height, width, { tileSize, reference: false });
+      expect(relativeRms(data, expected)).toBeLessThanOrEqual(1e-5);
+    } finally {
+      own.dispose();
+    }
   });
 
   it("also where some tiles normalise while they load and others store: by size, on a GPU", async () => {
