@@ -67,13 +67,13 @@ def main():
         print(json.dumps({**result, "auto": {"accuracy": accuracy, "counts": counts}}, indent=1))
         return
     print(f"{len(paths)} photos, crops of {args.crop}, long side {args.long_side}, colour fix {args.color_fix}")
-    print(f"{'input':10s} {'method':8s} {'PSNR-Y dB':>10s} {'gain':>6s} {'SSIM-Y':>7s} {'gain':>7s} {'sharpness':>10s} {'shift':>6s}")
+    print(f"{'input':10s} {'method':8s} {'PSNR-Y dB':>10s} {'gain':>6s} {'SSIM-Y':>7s} {'gain':>7s} {'sharpness':>10s} {'deviation':>10s} {'shift':>6s}")
     for kind, methods in result.items():
         base = methods["bicubic"]
         for method, m in methods.items():
             print(
                 f"{kind:10s} {method:8s} {m['psnr']:10.3f} {m['psnr'] - base['psnr']:+6.2f} {m['ssim']:7.4f} "
-                f"{m['ssim'] - base['ssim']:+7.4f} {m['sharpness']:10.3f} {m['shift']:6.2f}"
+                f"{m['ssim'] - base['ssim']:+7.4f} {m['sharpness']:10.3f} {m['deviation']:10.4f} {m['shift']:6.2f}"
             )
     print(f"auto picks the group of the true metric for {100 * accuracy:.1f} % of degraded crops; true as predicted:")
     print("  " + ", ".join(f"{a} as {b}: {count}" for (a, b), count in table.items()))

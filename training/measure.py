@@ -5,11 +5,13 @@ twice, by plain bicubic and by the benchmark degradation (Gaussian blur of sigma
 of 8/255, JPEG 50; fixed seed), and restored at several timesteps, colour fix included.
 
 PSNR and SSIM (Gaussian window 11, sigma 1.5) are taken on the luma of 8-bit pictures. Sharpness is the mean
-gradient magnitude of luma over the original's. Shift is the largest difference of a channel's mean to the
-enlarged input, in levels. Means are over crops.
+gradient magnitude of luma over the original's. Gradient deviation is GMSD (Xue et al., 2014): how unevenly the gradients of
+luma, at half size, agree with the original's; 0 is best. Shift is the largest difference of a channel's mean to the enlarged
+input, in levels. Means are over crops.
 """
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 import data
 from degradations import benchmark, from_image, shrink, to_image
@@ -39,11 +41,24 @@ def gradient(image):
     return float((y.diff(dim=3)[:, :, :-1].square() + y.diff(dim=2)[:, :, :, :-1].square()).sqrt().mean())
 
 
+def gradient_deviation(image, reference):
+    """GMSD with its published constants"""
+    line, step = torch.ones(3) / 3, torch.tensor([1.0, 0.0, -1.0])
+    filters = torch.stack([line[:, None] * step, step[:, None] * line])[:, None]
+
+    def magnitudes(picture):
+        return F.conv2d(F.avg_pool2d(luma(picture), 2), filters, padding=1).square().sum(1).sqrt()
+
+    a, b, c = magnitudes(image), magnitudes(reference), 170.0
+    return float(((2 * a * b + c) / (a.square() + b.square() + c)).std(unbiased=False))
+
+
 def measures(image, reference, source):
     return {
         "psnr": psnr(image, reference),
         "ssim": ssim(image, reference),
         "sharpness": gradient(image) / gradient(reference),
+        "deviation": gradient_deviation(image, reference),
         "shift": float((image.mean((2, 3)) - source.mean((2, 3))).abs().max()),
     }
 
@@ -81,7 +96,7 @@ def pairs(paths, crop, long_side, seed):
 
 
 def evaluate(pipeline, paths, timesteps=TIMESTEPS, crop=512, long_side=1280, seed=1, color_fix=RCOD_CONFIG["color_fix"], per_image=False):
-    """{degradation: {method: {psnr, ssim, sharpness, shift}}}, means over all crops"""
+    """{degradation: {method: {psnr, ssim, sharpness, deviation, shift}}}, means over all crops"""
     rows = {}
     for path, kind, x, reference in pairs(paths, crop, long_side, seed):
         kind = f"{kind} {short_name(path)}" if per_image else kind
