@@ -7,7 +7,7 @@
     rcod_config.json            alpha, timesteps, thresholds
 
 All fp16. `--unpack` goes the other way and writes the training's checkpoints from a model folder, for more
-training with --resume. The prior itself is not published: then the adapted U-Net stands in for it. References are fp32 results of fp32 arithmetic on the fp16-rounded weights: what an engine with
+training with --resume: without the distillation, for the prior itself is not published. References are fp32 results of fp32 arithmetic on the fp16-rounded weights: what an engine with
 exact arithmetic gets from the exported files.
 """
 import argparse
@@ -153,14 +153,18 @@ def read_part(folder, part):
     return read_safetensors(folder / part / f"{WEIGHTS[part]}.safetensors")
 
 
+def read_config(folder, part):
+    return json.loads((folder / part / "config.json").read_text())
+
+
 def load_base_vae(folder):
-    vae = AutoencoderKL(VAE_CONFIG)
+    vae = AutoencoderKL(read_config(folder, "vae"))
     vae.load_state_dict(read_part(folder, "vae"))
     return vae.eval().requires_grad_(False)
 
 
 def load_base_prompted(folder):
-    prompted = Prompted()
+    prompted = Prompted(read_config(folder, "unet"))
     for part in ("unet", "image_encoder", "image_proj"):
         getattr(prompted, part).load_state_dict(read_part(folder, part))
     return prompted
@@ -180,13 +184,39 @@ def load_generator(folder):
     return generator
 
 
+def widened(state, module):
+    """A state dict for a module with more channels: what it lacks is the module's own where a whole tensor is new, else zeros.
+
+    Every channel of the pixel path is a last one, and a weight of zero leaves it unheard: the wider module computes the same.
+    """
+    wide = {}
+    for name, wanted in module.state_dict().items():
+        given = state.get(name, wanted)
+        if any(a > b for a, b in zip(given.shape, wanted.shape)):
+            raise ValueError(f"{name}: {list(given.shape)} is wider than this configuration's {list(wanted.shape)}")
+        wide[name] = torch.zeros_like(wanted)
+        wide[name][tuple(slice(size) for size in given.shape)] = given
+        if name.startswith("post_quant_conv") and name.endswith("weight") and "lora_" not in name:
+            pixels = range(len(given), len(wanted))
+            wide[name][pixels, pixels] = 1.0
+    return wide
+
+
 def unpack(folder, runs, name):
+    """The training's checkpoints of a model folder, with a pixel path where that has none"""
     runs.mkdir(parents=True, exist_ok=True)
-    generator = load_generator(folder)
-    config = json.loads((folder / "rcod_config.json").read_text())
-    torch.save({"vae": load_base_vae(folder).state_dict()}, runs / "vae.pt")
-    torch.save(load_base_prompted(folder).state_dict(), runs / "prior.pt")
-    torch.save({"generator": generator.state_dict(), "thresholds": config["thresholds"]}, runs / f"{name}.pt")
+    given = load_generator(folder)
+    vae, prompted = AutoencoderKL(VAE_CONFIG), Prompted()
+    vae.load_state_dict(widened(load_base_vae(folder).state_dict(), vae))
+    prompted.load_state_dict(widened(load_base_prompted(folder).state_dict(), prompted))
+    torch.save({"vae": vae.state_dict()}, runs / "vae.pt")
+    torch.save(prompted.state_dict(), runs / "prior.pt")
+    generator = Generator(vae, prompted)
+    for part in ("vae", "prompted"):
+        module = getattr(generator, part)
+        module.load_state_dict(widened(getattr(given, part).state_dict(), module))
+    thresholds = json.loads((folder / "rcod_config.json").read_text())["thresholds"]
+    torch.save({"generator": generator.state_dict(), "thresholds": thresholds}, runs / f"{name}.pt")
     torch.save(read_part(folder, "mem"), runs / "mem.pt")
 
 
@@ -256,6 +286,24 @@ def write_parity(pipeline, low, path):
     write_safetensors(path, {f"pipeline/{name}": value for name, value in tensors.items()}, metadata)
 
 
+def write_pixel_path(path):
+    """A small random autoencoder with a pixel path: its weights, its sample of a picture, and the picture it decodes from that"""
+    config = {**VAE_CONFIG, "block_out_channels": [8, 8, 12], "latent_channels": 4, "pixel_channels": 5, "scaling_factor": 0.5}
+    generator = torch.Generator().manual_seed(1)
+    vae = AutoencoderKL(config).eval().requires_grad_(False)
+    for name, parameter in vae.named_parameters():
+        fan_in = parameter[0].numel() if parameter.ndim > 1 else 1
+        noise = torch.randn(parameter.shape, generator=generator) / fan_in**0.5
+        is_scale = parameter.ndim == 1 and name.endswith("weight")
+        parameter.copy_((1 + 0.1 * noise if is_scale else noise if parameter.ndim > 1 else 0.1 * noise).half().float())
+    x = torch.rand((1, 3, 20, 28), generator=generator) * 2 - 1
+    latent = vae.sample(x) * config["scaling_factor"]
+    tensors = {f"weights/{name}": value.numpy().astype(np.float16) for name, value in vae.state_dict().items()}
+    outputs = {"inputs/x": x, "outputs/latent": latent, "outputs/out": vae.decode(latent / config["scaling_factor"])}
+    tensors.update({name: value.numpy() for name, value in outputs.items()})
+    write_safetensors(path, tensors, {"config": json.dumps(config)})
+
+
 def write_photo_parity(pipeline, paths, timestep, path):
     """Ten photographs: low-resolution crops and the 8-bit pictures that PyTorch makes of them, colour fix included"""
     lows, outs = [], []
@@ -292,6 +340,7 @@ def main():
     low = data.centre(Image.open(args.photo).convert("RGB"), *PARITY_CROP)
     write_parity(pipeline, low, args.fixtures / "parity.safetensors")
     photos = [path for split in ("validation", "train") for path in data.manifest_photos(args.root, split)][:10]
+    write_pixel_path(args.fixtures / "pixel-path.safetensors")
     write_photo_parity(pipeline, photos, 249, args.fixtures / "photos.safetensors")
     for path in sorted([*args.model.rglob("*.safetensors"), *args.fixtures.glob("*.safetensors")]):
         print(f"{path.stat().st_size:>9,} {path}")

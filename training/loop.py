@@ -157,9 +157,10 @@ class Loop:
 
 
 def average_gradients(parameters):
-    """Over the workers"""
+    """Over the workers. What a stage leaves alone, as the first one does the pixel path, has none."""
     if workers() == 1:
         return
+    parameters = [p for p in parameters if p.grad is not None]
     flat = torch.cat([p.grad.flatten() for p in parameters])
     dist.all_reduce(flat)
     flat /= workers()

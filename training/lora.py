@@ -14,7 +14,7 @@ from model import convolve
 
 ALPHA = 8  # PEFT's default lora_alpha, which RCOD's checkpoints rely on
 UNET_TARGETS = re.compile(r"(^|\.)(to_[qkv]|to_out\.0|conv\w*|proj_in|proj_out|ff\.net\.0\.proj|ff\.net\.2)$")
-VAE_TARGETS = re.compile(r"(^|\.)(\w*conv\w*)$")
+VAE_TARGETS = re.compile(r"(^|\.)(?!pixel_)(\w*conv\w*)$")  # the pixel path is small: it is trained whole
 
 
 class LoraLayer(nn.Module):

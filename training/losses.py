@@ -2,6 +2,7 @@
 import torch
 import torch.nn.functional as F
 
+from model import denoise_latents
 from stage_prior import add_noise
 
 TIMESTEP_RADIUS = 250  # k of the paper's Eq. 7
@@ -42,6 +43,18 @@ def spectrum_distance(out, target):
     return (spectra(out) - spectra(target)).abs().mean((1, 2, 3))
 
 
+def sharpness_distance(out, target):
+    """[N]: squared logarithm of the ratio of the mean gradients of luma. The spectra of what cannot be known settle below
+    the original's; this asks that a crop as a whole is as sharp."""
+
+    def gradient(image):
+        y = luma(image)
+        squares = y.diff(dim=3)[:, :, :-1].square() + y.diff(dim=2)[:, :, :, :-1].square()
+        return (squares + 1e-6).sqrt().mean((1, 2, 3))
+
+    return (gradient(out) / gradient(target)).log().square()
+
+
 def similarity(a, b):
     """[N]: SSIM (Gaussian window 11, sigma 1.5) of planes [N,1,H,W] in [0,1]"""
     line = torch.exp(-(torch.arange(11, dtype=a.dtype, device=a.device) - 5).square() / (2 * 1.5**2))
@@ -72,7 +85,7 @@ def das_timesteps(timestep, enabled=True):
 
 def denoised(unet, z_t, timestep, tokens, abar):
     a = abar[timestep][:, None, None, None]
-    return (z_t - (1 - a).sqrt() * unet(z_t, timestep, tokens)) / a.sqrt()
+    return (z_t - (1 - a).sqrt() * denoise_latents(unet, z_t, timestep, tokens)) / a.sqrt()
 
 
 def distillation(z, timestep, teacher, regularizer, tokens, abar):
@@ -92,4 +105,4 @@ def regularizer_loss(z, regularizer, tokens, abar):
     z = z.detach()
     timestep = torch.randint(0, 1000, (len(z),), device=z.device)
     noise = torch.randn_like(z)
-    return (regularizer(add_noise(z, noise, timestep, abar), timestep, tokens) - noise).square().mean()
+    return (denoise_latents(regularizer, add_noise(z, noise, timestep, abar), timestep, tokens) - noise).square().mean()

@@ -12,6 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+if hasattr(torch.backends, "nnpack"):  # on processors that it does not know it warns at every convolution
+    torch.backends.nnpack.set_flags(False)
+
 UNET_CONFIG = {
     "_class_name": "UNet2DConditionModel",
     "act_fn": "silu",
@@ -24,13 +27,13 @@ UNET_CONFIG = {
     "downsample_padding": 1,
     "flip_sin_to_cos": True,
     "freq_shift": 0,
-    "in_channels": 12,
+    "in_channels": 24,  # latents and pixel channels of the autoencoder
     "layers_per_block": 2,
     "mid_block_scale_factor": 1,
     "mid_block_type": "UNetMidBlock2DCrossAttn",
     "norm_eps": 1e-5,
     "norm_num_groups": 2,  # few groups: with few channels in a group, the norm wipes out brightness
-    "out_channels": 12,
+    "out_channels": 24,
     "sample_size": 128,
     "up_block_types": ["UpBlock2D"] * 3,
     "use_linear_projection": True,
@@ -47,6 +50,7 @@ VAE_CONFIG = {
     "mid_block_add_attention": False,  # self-attention over a 128x128 latent would cost more than the rest
     "norm_num_groups": 2,  # >= 4 channels per group: smaller groups normalise brightness away
     "out_channels": 3,
+    "pixel_channels": 12,  # see pixel_conv; not in diffusers
     "sample_size": 512,
     "scaling_factor": 1.0,  # the training folds the latents' deviation into the weights
     "up_block_types": ["UpDecoderBlock2D"] * 3,
@@ -84,6 +88,16 @@ RCOD_CONFIG = {
     "latent_tile": 256,  # 1024 pixels: the usual picture, or region of one, goes through the U-Net whole
     "latent_overlap": 32,
 }
+
+
+def sample_channels(vae_config):
+    """Of what the U-Net takes and gives: latents, then pixel channels"""
+    return vae_config["latent_channels"] + vae_config.get("pixel_channels", 0)
+
+
+def with_channels(z, channels):
+    """z with zeros for the channels that it lacks: the pixel channels of latents alone"""
+    return F.pad(z, (0, 0, 0, 0, 0, channels - z.shape[1]))
 
 
 def convolve(x, weight, bias, stride, padding):
@@ -331,6 +345,11 @@ class UNet2DConditionModel(nn.Module):
         return self.conv_out(F.silu(self.conv_norm_out(h)))
 
 
+def denoise_latents(unet, z, timestep, tokens):
+    """The noise of latents alone, without pixel channels: what the prior is"""
+    return unet(with_channels(z, unet.config["in_channels"]), timestep, tokens)[:, : z.shape[1]]
+
+
 class VaeBlock(nn.Module):
     def __init__(self, resnets):
         super().__init__()
@@ -380,7 +399,7 @@ class Decoder(nn.Module):
         def resnet(cin, cout):
             return ResnetBlock2D(cin, cout, groups, 1e-6)
 
-        self.conv_in = Conv2d(config["latent_channels"], channels[0], 3, padding=1)
+        self.conv_in = Conv2d(sample_channels(config), channels[0], 3, padding=1)
         self.mid_block = VaeBlock([resnet(channels[0], channels[0]) for _ in range(2)])
         self.up_blocks = nn.ModuleList()
         for level, width in enumerate(channels):
@@ -400,26 +419,61 @@ class Decoder(nn.Module):
         return self.conv_out(F.silu(self.conv_norm_out(h)))
 
 
+def pixel_conv(config):
+    """The pixel path: the picture itself, unshuffled to the size of the latents and mixed by one matrix.
+
+    What is there already need not pass the encoder: U-Net and decoder find it beside the latents. Starts as the
+    mean of every square, its two slopes and its twist, colour by colour.
+    """
+    side = 2 ** (len(config["block_out_channels"]) - 1)
+    conv = Conv2d(3, config["pixel_channels"], side, stride=side)
+    slope = torch.linspace(-1, 1, side)
+    lines = torch.stack([torch.ones(side), slope])
+    with torch.no_grad():
+        conv.weight.zero_()
+        conv.bias.zero_()
+        for index in range(len(conv.weight)):
+            pattern, colour = divmod(index, 3)
+            square = lines[pattern // 2 % 2][:, None] * lines[pattern % 2]
+            conv.weight[index, colour] = square / square.square().sum()
+    return conv
+
+
 class AutoencoderKL(nn.Module):
+    """diffusers' AutoencoderKL, and beside it the pixel path"""
+
     def __init__(self, config):
         super().__init__()
         self.config = config
-        latent = config["latent_channels"]
+        latent, both = config["latent_channels"], sample_channels(config)
         self.encoder = Encoder(config)
         self.decoder = Decoder(config)
         self.quant_conv = Conv2d(2 * latent, 2 * latent, 1)
-        self.post_quant_conv = Conv2d(latent, latent, 1)
+        self.post_quant_conv = Conv2d(both, both, 1)
+        if both > latent:
+            self.pixel_conv = pixel_conv(config)
         with torch.no_grad():  # a narrow posterior to start with: std = exp(-3)
             self.quant_conv.weight[latent:].zero_()
             self.quant_conv.bias[latent:].fill_(-6.0)
+            # The autoencoder itself is trained without pixels.
+            self.post_quant_conv.weight[latent:] = torch.eye(both)[latent:, :, None, None]
+            self.post_quant_conv.weight[:, latent:] = torch.eye(both)[:, latent:, None, None]
+            self.decoder.conv_in.weight[:, latent:].zero_()
+            self.post_quant_conv.bias[latent:].zero_()
 
     def encode(self, x):
         """Mean and log-variance of the posterior"""
         mean, logvar = self.quant_conv(self.encoder(x)).chunk(2, dim=1)
         return mean, logvar.clamp(-30, 20)
 
+    def sample(self, x):
+        """What the U-Net sees: the posterior's mean, then the pixel channels"""
+        mean = self.encode(x)[0]
+        return torch.cat([mean, self.pixel_conv(x)], dim=1) if hasattr(self, "pixel_conv") else mean
+
     def decode(self, z):
-        return self.decoder(self.post_quant_conv(z))
+        """z: latents and pixel channels, or latents alone"""
+        return self.decoder(self.post_quant_conv(with_channels(z, sample_channels(self.config))))
 
 
 class CLIPVisionEmbeddings(nn.Module):
@@ -511,11 +565,11 @@ class CLIPVisionModel(nn.Module):
 class Prompted(nn.Module):
     """The U-Net with its visual prompt: what stage b trains and stage c adapts"""
 
-    def __init__(self):
+    def __init__(self, unet_config=UNET_CONFIG):
         super().__init__()
-        self.unet = UNet2DConditionModel(UNET_CONFIG)
+        self.unet = UNet2DConditionModel(unet_config)
         self.image_encoder = CLIPVisionModel(CLIP_CONFIG)
-        self.image_proj = nn.Linear(CLIP_CONFIG["hidden_size"], UNET_CONFIG["cross_attention_dim"])
+        self.image_proj = nn.Linear(CLIP_CONFIG["hidden_size"], unet_config["cross_attention_dim"])
 
     def pixel_values(self, x):
         size = CLIP_CONFIG["image_size"]
@@ -542,24 +596,24 @@ class MetricEstimationModule(nn.Module):
         self.head = nn.Linear(widths[-1], 1)
 
     def forward(self, latent):
-        h = latent
+        h = latent[:, : self.convs[0].in_channels]  # without pixel channels
         for conv in self.convs:
             h = F.silu(conv(h))
         return F.relu(self.head(h.mean((2, 3))))[:, 0]
 
 
 class RCODPipeline(nn.Module):
-    def __init__(self):
+    def __init__(self, vae=None, prompted=None):
         super().__init__()
-        self.vae = AutoencoderKL(VAE_CONFIG)
-        self.prompted = Prompted()
+        self.vae = vae or AutoencoderKL(VAE_CONFIG)
+        self.prompted = prompted or Prompted()
         self.mem = MetricEstimationModule(MEM_CONFIG)
 
     def stages(self, x, timestep):
         """Every intermediate that a parity test compares. x: [N,3,H,W] in [-1,1], timestep: [N]."""
         scaling = VAE_CONFIG["scaling_factor"]
         tokens = self.prompted.tokens(x)
-        latent = self.vae.encode(x)[0] * scaling
+        latent = self.vae.sample(x) * scaling
         eps = self.prompted.unet(latent, timestep, tokens)
         out = self.vae.decode(one_step(latent, eps) / scaling)
         return {"tokens": tokens, "latent": latent, "eps": eps, "out": out}
@@ -615,7 +669,7 @@ def count_flops(pipeline, side=512):
 
     roots = {
         "image_encoder": [pipeline.prompted.image_encoder, pipeline.prompted.image_proj],
-        "vae_encoder": [pipeline.vae.encoder, pipeline.vae.quant_conv],
+        "vae_encoder": [pipeline.vae.encoder, pipeline.vae.quant_conv, pipeline.vae.pixel_conv],
         "unet": [pipeline.prompted.unet],
         "vae_decoder": [pipeline.vae.post_quant_conv, pipeline.vae.decoder],
     }

@@ -35,8 +35,9 @@ def train(args):
         module.to(DEVICE, memory_format=torch.channels_last)
     average = Average(mem)
     loop = Loop("mem", args, [{"params": mem.parameters(), "peak": 2e-3}], lambda: average.module.state_dict())
+    paths = data.manifest_photos(args.root, "train")
     # Whole pictures are what it will see: crops as large as the time allows.
-    source = data.batches(data.manifest_photos(args.root, "train"), [*seed_worker(args), 3], 8 // workers(), 224, MIXTURE)
+    source = data.batches(args, paths, [*seed_worker(args), 3], args.crops // workers(), 224, MIXTURE)
     for _ in loop.steps():
         x, target = (to_device(tensor) for tensor in next(source))
         with torch.no_grad():

@@ -17,16 +17,17 @@ import measure
 from adversary import PatchCritic, adversarial_push, critic_loss
 from degradations import RESTORED_MIXTURE, degrade
 from loop import DEVICE, Average, Loop, average_gradients, rank, seed_worker, to_device, workers
-from losses import das_timesteps, dissimilarity, distillation, realism_of, regularizer_loss, spectrum_distance, squared_error
+from losses import das_timesteps, dissimilarity, distillation, realism_of, regularizer_loss
+from losses import sharpness_distance, spectrum_distance, squared_error
 from model import RCOD_CONFIG, VAE_CONFIG, AutoencoderKL, Prompted, RCODPipeline, one_step
 from stage_prior import alphas_cumprod
 
 RANK_UNET, RANK_VAE, RANK_REGULARIZER = 28, 16, 8
-CROPS, CROP_SIDE = 8, 128  # crops per step
-# Every fourth batch learns the knob: a timestep by latent domain group for one half of it, any timestep for the other. The
+CROP_SIDE = 128
+# Every second batch learns the knob: a timestep by latent domain group for one half of it, any timestep for the other. The
 # rest asks for fidelity.
-KNOB_EVERY, GROUPED_SHARE = 4, 0.5
-SPECTRUM_WEIGHT, ADVERSARIAL_WEIGHT, DISTILLATION_WEIGHT = 1.2, 0.3, 0.03
+KNOB_EVERY, GROUPED_SHARE = 2, 0.5
+SPECTRUM_WEIGHT, SHARPNESS_WEIGHT, ADVERSARIAL_WEIGHT, DISTILLATION_WEIGHT = 1.2, 0.2, 0.3, 0.03
 DISTILLATION_BOUND = 0.1
 SQUARE_FLOOR = 2e-4  # 43 dB: below it a crop is good enough
 
@@ -101,9 +102,14 @@ class Generator(torch.nn.Module):
         scale_latents(vae.quant_conv)
         prompted.unet.conv_in.base_layer.requires_grad_(True)
         prompted.image_proj.requires_grad_(True)
+        for module in self.pixel_path():
+            module.requires_grad_(True)
+
+    def pixel_path(self):
+        return [self.vae.pixel_conv] if hasattr(self.vae, "pixel_conv") else []
 
     def forward(self, x, timestep, without=()):
-        z_low = self.vae.encode(x)[0] * VAE_CONFIG["scaling_factor"]
+        z_low = self.vae.sample(x) * VAE_CONFIG["scaling_factor"]
         # The ablation's constant tokens: those of a grey picture.
         tokens = self.prompted.tokens(torch.zeros_like(x) if "vpim" in without else x)
         z = one_step(z_low, self.prompted.unet(z_low, timestep, tokens))
@@ -111,8 +117,8 @@ class Generator(torch.nn.Module):
 
 
 # What `--full-rank` trains whole. The encoder stays as it is: M_L is measured on it.
-FULL_RANK = ("prompted.unet.", "vae.decoder.", "vae.post_quant_conv.")
-KEPT_FROM_MUON = re.compile(r"conv_in|conv_out|time_embedding")
+FULL_RANK = ("prompted.unet.", "vae.decoder.", "vae.post_quant_conv.", "vae.pixel_conv.")
+KEPT_FROM_MUON = re.compile(r"conv_in|conv_out|pixel_conv|time_embedding")
 
 
 def trained_parameters(generator, full_rank):
@@ -123,8 +129,9 @@ def trained_parameters(generator, full_rank):
     under factors that stay.
     """
     if not full_rank:
-        whole = [*generator.prompted.unet.conv_in.base_layer.parameters(), *generator.prompted.image_proj.parameters()]
-        return lora.lora_parameters(generator), whole
+        prompted = generator.prompted
+        whole = (prompted.unet.conv_in.base_layer, prompted.image_proj, *generator.pixel_path())
+        return lora.lora_parameters(generator), [p for module in whole for p in module.parameters()]
     matrices, rest = [], [*generator.prompted.image_proj.parameters()]
     for name, parameter in generator.named_parameters():
         is_factor = "lora_" in name
@@ -148,10 +155,8 @@ def load_base(runs):
 
 def merged_pipeline(generator):
     """The generator as the pipeline that evaluation and export know"""
-    pipeline = RCODPipeline()
     merged = lora.merge(copy.deepcopy(generator).to("cpu"))
-    pipeline.vae, pipeline.prompted = merged.vae, merged.prompted
-    return pipeline.eval().requires_grad_(False)
+    return RCODPipeline(merged.vae, merged.prompted).eval().requires_grad_(False)
 
 
 def follow(optimizer, parameters, loss):
@@ -202,11 +207,12 @@ def train(args):
         },
         lambda: measure.summary(merged_pipeline(average.module), validation),
     )
+    distils = "distillation" not in args.without
     judgement = torch.zeros(())  # of the step before
     knob = dict.fromkeys(("spectrum", "distilled", "judgement"), 0.0)  # figures of the last batch that turned it
     seeds = [*seed_worker(args), 2, int(args.resume)]
     rng = np.random.default_rng(seeds)
-    source = data.batches(train_paths, seeds, CROPS // workers(), CROP_SIDE, RESTORED_MIXTURE)
+    source = data.batches(args, train_paths, seeds, args.crops // workers(), CROP_SIDE, RESTORED_MIXTURE)
     for step in loop.steps():
         x, target = (to_device(tensor) for tensor in next(source))
         turns_knob = step % KNOB_EVERY == 0 and "ldg" not in args.without
@@ -222,18 +228,21 @@ def train(args):
         if turns_knob:
             spectrum = spectrum_distance(out, target)
             loss = loss + SPECTRUM_WEIGHT * (realism * spectrum).mean()
+            loss = loss + SHARPNESS_WEIGHT * (realism * sharpness_distance(out, target)).mean()
             # The samples that ask most for realism
             chosen = realism.argsort(descending=True)[: (len(z) + 1) // 2]
             loss = loss + ADVERSARIAL_WEIGHT * (realism[chosen] * adversarial_push(critic, out[chosen])).mean()
+            knob.update(spectrum=spectrum.mean().detach(), judgement=judgement.detach())
+        if turns_knob and distils:
+            latents = z[chosen, : VAE_CONFIG["latent_channels"]]
             with torch.no_grad():
                 tokens = teacher.tokens(target[chosen])
             near = das_timesteps(timestep[chosen], "das" not in args.without)
-            per_sample = distillation(z[chosen], near, teacher.unet, regularizer, tokens, abar)
+            per_sample = distillation(latents, near, teacher.unet, regularizer, tokens, abar)
             # Where the latents have left what the prior knows, its push would drown all others.
             bounded = per_sample * (DISTILLATION_BOUND / per_sample.detach()).clamp(max=1)
-            distilled = (realism[chosen] * bounded).mean()
-            loss = loss + DISTILLATION_WEIGHT * distilled
-            knob = {"spectrum": spectrum.mean().detach(), "distilled": per_sample.mean().detach(), "judgement": judgement.detach()}
+            loss = loss + DISTILLATION_WEIGHT * (realism[chosen] * bounded).mean()
+            knob["distilled"] = per_sample.mean().detach()
         loop.update(
             loss,
             pixel=pixel.mean(),
@@ -247,4 +256,5 @@ def train(args):
         if turns_knob:
             judgement = critic_loss(critic, out[chosen], target[chosen])
             follow(judge, critic.parameters(), judgement)
-            follow(imitator, imitating, regularizer_loss(z[chosen], regularizer, tokens, abar))
+            if distils:
+                follow(imitator, imitating, regularizer_loss(latents, regularizer, tokens, abar))

@@ -107,8 +107,8 @@ def normalise_latents(vae, images):
     shift = torch.linalg.pinv(quant.weight[:, :, 0, 0])
     # The log-variances see the encoder's changed bias too; `shift` is the change that leaves them alone.
     out.bias -= shift @ torch.cat([mean / deviation, torch.zeros(channels)])
-    post.bias += post.weight[:, :, 0, 0] @ mean
-    post.weight *= deviation[None, :, None, None]
+    post.bias += post.weight[:, :channels, 0, 0] @ mean
+    post.weight[:, :channels] *= deviation[None, :, None, None]
 
 
 def kl_divergence(mean, logvar):
@@ -150,7 +150,7 @@ def train(args):
         lambda: {"vae": average.module.state_dict()},
         lambda: {"psnr": (reconstruction_psnr(average.module, validation),)},
     )
-    source = data.batches(paths, seed_worker(args), 8 // workers(), 128)
+    source = data.batches(args, paths, seed_worker(args), args.crops // workers(), 128)
     for _ in loop.steps():
         x = to_device(next(source))
         mean, logvar = vae.encode(x)
