@@ -14,10 +14,11 @@ MANIFEST = Path(__file__).with_name("manifest.json")
 LONG_SIDES = (2048, 1280, 800)
 
 
-def manifest_photos(root, split, manifest=MANIFEST):
-    """Paths of one split; stops if a file is not the one the manifest names."""
+def manifest_photos(root, split):
+    """Paths of one split; stops if a file is not the one the manifest names. A packed folder (pack_photos.py) has its own."""
+    own = Path(root) / MANIFEST.name
     paths = []
-    for photo in json.loads(Path(manifest).read_text())["photos"]:
+    for photo in json.loads((own if own.exists() else MANIFEST).read_text())["photos"]:
         if photo["split"] != split:
             continue
         path = Path(root) / photo["file"]
@@ -98,7 +99,8 @@ class Pairs(torch.utils.data.IterableDataset):
 
     def __iter__(self):
         torch.set_num_threads(1)
-        sampler = CropSampler(self.paths, self.seed)
+        process = torch.utils.data.get_worker_info()
+        sampler = CropSampler(self.paths, [*np.atleast_1d(self.seed), process.id if process else 0])
         while True:
             originals = [sampler.crop(self.side) for _ in range(self.count)]
             if self.mixture:
@@ -108,9 +110,9 @@ class Pairs(torch.utils.data.IterableDataset):
                 yield to_tensor(originals)
 
 
-def batches(*args, **kwargs):
-    """Batches made in a process of their own, a few ahead"""
+def batches(args, *pairs):
+    """Batches made in processes of their own, a few ahead"""
     loader = torch.utils.data.DataLoader(
-        Pairs(*args, **kwargs), batch_size=None, num_workers=1, prefetch_factor=4, multiprocessing_context="fork"
+        Pairs(*pairs), batch_size=None, num_workers=args.loaders, prefetch_factor=4, multiprocessing_context="fork"
     )
     return iter(loader)

@@ -21,6 +21,8 @@ from muon import Muon
 
 WARM_UP_STEPS = 100
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+# On a GPU 10 bits of the factors of a product are enough here; bfloat16's 7 are not (README, "Things that mattered").
+torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
 
 
 def launch(train, args):
@@ -89,6 +91,7 @@ class Loop:
         self.optimizers += [Muon(muon)] if muon else []
         self.seconds, self.save_seconds, self.total_steps = 60 * args.minutes, 60 * args.save_minutes, args.steps
         self.checkpoint, self.validate = checkpoint, validate
+        self.progress_path = args.progress
         self.rows, self.step, self.begin, self.progress = [], 0, args.begin, args.begin
 
     def steps(self):
@@ -125,7 +128,8 @@ class Loop:
         for optimizer in self.optimizers:
             optimizer.step()
         self.step += 1
-        self.rows.append({"loss": float(loss.detach()), "gradient": float(norm), **{k: float(v) for k, v in figures.items()}})
+        figures = {name: float(torch.as_tensor(value).detach()) for name, value in figures.items()}
+        self.rows.append({"loss": float(loss.detach()), "gradient": float(norm), **figures})
         if self.step % 100 == 0:
             means = {key: sum(row[key] for row in self.rows) / len(self.rows) for key in self.rows[0]}
             self.rows = []
@@ -148,6 +152,8 @@ class Loop:
         partial = self.path.with_suffix(".partial")
         torch.save(self.checkpoint(), partial)
         os.replace(partial, self.path)
+        if self.progress_path:
+            self.progress_path.write_text(f"{self.progress}")
         if self.validate:
             figures = self.validate()
             minutes = (time.time() - self.start) / 60

@@ -7,7 +7,7 @@ import torch
 
 import data
 from loop import DEVICE, Average, Loop, seed_worker, to_device, workers
-from model import VAE_CONFIG, AutoencoderKL, Prompted
+from model import VAE_CONFIG, AutoencoderKL, Prompted, denoise_latents
 
 CONSTANT = 3.0  # against latents of deviation 1
 
@@ -50,6 +50,8 @@ def train(args):
     vae.requires_grad_(False).to(DEVICE, memory_format=torch.channels_last)
     model = Prompted()
     carry_constants(model.unet)
+    if args.resume:
+        model.load_state_dict(torch.load(args.runs / "prior.pt"))
     model.to(DEVICE, memory_format=torch.channels_last)
     average = Average(model)
     loop = Loop(
@@ -59,7 +61,7 @@ def train(args):
         lambda: average.module.state_dict(),
     )
     paths = data.manifest_photos(args.root, "train")
-    source = data.batches(paths, [*seed_worker(args), 1], 12 // workers(), 128)
+    source = data.batches(args, paths, [*seed_worker(args), 1], 3 * args.crops // 2 // workers(), 128)
     for _ in loop.steps():
         x = to_device(next(source))
         with torch.no_grad():
@@ -67,7 +69,7 @@ def train(args):
             z = mean + (0.5 * logvar).exp() * torch.randn_like(mean)
         noise = torch.randn_like(z)
         timestep = torch.randint(0, 1000, (len(z),), device=DEVICE)
-        error = (model.unet(add_noise(z, noise, timestep, abar), timestep, model.tokens(x)) - noise).square()
+        error = (denoise_latents(model.unet, add_noise(z, noise, timestep, abar), timestep, model.tokens(x)) - noise).square()
         per_sample = error.mean((1, 2, 3))
         loop.update(
             per_sample.mean(),
