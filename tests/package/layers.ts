@@ -258,6 +258,8 @@ export const ROOMS: readonly Room[] = [
       "demo/screenshots.ts",
       "demo/built-page.ts",
       "demo/record-examples.ts",
+      "demo/large-photo.ts",
+      "demo/memory-over-runs.ts",
     ],
     imports: ["*"],
     packages: ["*"],
