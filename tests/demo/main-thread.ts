@@ -110,19 +110,20 @@ const ownMsOf = (task: TraceEvent, parts: readonly TraceEvent[]): number =>
 
 /**
  * Tasks of the pages, not of the test, that took too long, and what they did. `slownessAt` says how many times as long as at rest
- * the processor takes for its work at a time.
+ * the processor takes for its work at a time, `most` the ms that are no fault.
  */
 export function longTasks(
   events: readonly TraceEvent[],
   slownessAt: (ts: number) => number = () => 1,
+  most: number = MOST_MS,
 ): readonly { readonly ts: number; readonly text: string }[] {
   return tasksOf(events)
-    .filter((task) => msOf(task) > MOST_MS)
+    .filter((task) => msOf(task) > most)
     .map((task) => {
       const parts = events.filter((event) => isWithin(event, task));
       return { task, parts, ms: ownMsOf(task, parts), slowness: slownessAt(task.ts) };
     })
-    .filter(({ ms, slowness }) => ms > MOST_MS * slowness)
+    .filter(({ ms, slowness }) => ms > most * slowness)
     .filter(({ task, parts }) => !parts.some(isOfInspector) && !isMarked(task, events))
     .map(({ task, parts, ms, slowness }) => {
       const named = parts.filter((part) => msOf(part) >= PART_MS).map(nameOf);
