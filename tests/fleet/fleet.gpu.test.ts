@@ -25,7 +25,7 @@ import type { Ended, Process } from "./support.ts";
 import { differences, filesIn, makeModel, makePictures, rcod } from "./support.ts";
 
 /** As many as the figures in docs/fleet.md have, where a run is to make them. */
-const PICTURES = Number(process.env["RCOD_FLEET_PICTURES"] ?? 300);
+const PICTURES = Number(process.env["RCOD_FLEET_PICTURES"] ?? 150);
 const WORKERS = 3;
 /** Between two kills, and the most of them: what starts anew compiles its shaders anew. */
 const KILL_MS = 5000;
@@ -253,12 +253,12 @@ describeRedis("a fleet", () => {
     }
     onTestFinished(() => void spawnSync("umount", [small]));
     await writeFile(join(small, "ballast"), Buffer.alloc(60_000));
-    await makePictures(at("disk"), 2);
+    await makePictures(at("disk"), 1);
     await submit(at("disk"), "--to", small);
     const working = worker();
     await expect
       .poll(async () => (await failed()).length, { timeout: 60_000, interval: 500 })
-      .toBe(2);
+      .toBe(1);
     expect((await failed())[0]).toMatchObject({
       attempts: 3,
       error: expect.stringContaining("the disk is full"),
@@ -266,7 +266,7 @@ describeRedis("a fleet", () => {
     expect(await readdir(small)).toEqual(["ballast"]);
     await rm(join(small, "ballast"));
     await fleet("failed", "--retry");
-    await expect.poll(status, { timeout: 60_000, interval: 500 }).toMatchObject({ done: 2 });
+    await expect.poll(status, { timeout: 60_000, interval: 500 }).toMatchObject({ done: 1 });
     working.child.kill("SIGTERM");
     expect((await ended(working)).exitCode).toBe(0);
   }, 120_000);
