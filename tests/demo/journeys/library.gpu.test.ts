@@ -221,12 +221,14 @@ describe.skipIf(browser === null)("a visit with several photos", () => {
     stage = await shownPixels(page);
     await page.goto(`${server.address}/demo/?debug&canvas=2d`); // without settings in the address
     await page.waitForFunction(() => rcodDemo?.store.get().image?.name === "left.png");
-    expect(await pictures(page)).toMatchObject([
-      { name: "left.png", status: "done", results: [1] },
-      { name: "broken.png", status: "failed" },
-      { name: "right.png", status: "done", results: [2] },
-      { name: "late.png", status: "done", results: [3] },
-    ]);
+    await expect
+      .poll(() => pictures(page))
+      .toMatchObject([
+        { name: "left.png", status: "done", results: [1] },
+        { name: "broken.png", status: "failed" },
+        { name: "right.png", status: "done", results: [2] },
+        { name: "late.png", status: "done", results: [3] },
+      ]);
     expect(await page.evaluate(() => rcodDemo?.store.get().settings.mode)).toBe("single");
     expect(await savedPixels(page, 1)).toEqual(first);
     await expect
@@ -234,7 +236,7 @@ describe.skipIf(browser === null)("a visit with several photos", () => {
       .toBe(Infinity);
     // Nothing was computed for that, not even a model loaded.
     expect((await stateOf(page)).model).toBeNull();
-    expect(await textOf(page, "#upscale")).toBe("Show this result");
+    await expect.poll(() => textOf(page, "#upscale")).toBe("Show this result");
   });
 
   it("follows a link with settings, and keeps the results", async () => {
