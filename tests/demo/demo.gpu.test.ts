@@ -15,6 +15,7 @@ import { startFileServer } from "../browser/file-server.ts";
 import { useGpu } from "../support/gpu.ts";
 import { findings } from "./axe.ts";
 import { expectNoLongTasks } from "./long-tasks.ts";
+import { closePage } from "./main-thread.ts";
 import type { DemoPage } from "./support.ts";
 import {
   CUT,
@@ -368,7 +369,7 @@ describe.skipIf(browser === null)("a visit", () => {
     // A model of another address is probed for optional files; the browser notes each 404.
     const problems = await demo.problems();
     expect(problems.filter((text) => !/Failed to load resource.*404/.test(text))).toEqual([]);
-    await page.close();
+    await closePage(page);
   });
 });
 
