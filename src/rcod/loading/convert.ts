@@ -55,7 +55,9 @@ export async function planConversion(files: FileSet, options: ConvertOptions): P
   const { dtype, quantize, scaleBlock, shardBytes, signal } = options;
   const configs = await readConfigs(files, signal);
   checkQuantizable(configs, quantize);
-  const quantizations = quantize ? quantizationsOf(configs, quantize, scaleBlock) : {};
+  const quantizations: Quantizations = quantize
+    ? quantizationsOf(configs, quantize, scaleBlock)
+    : {};
   const json = (path: string, value: unknown): ConvertedFile =>
     textFile(path, `${JSON.stringify(value, null, 2)}\n`);
   const copy = async (path: string, part?: QuantizedPart): Promise<ConvertedFile> => {
@@ -82,9 +84,7 @@ export async function planConversion(files: FileSet, options: ConvertOptions): P
         ? []
         : convertedFolders(part, modulated ? unmerged(source) : source, parameters[part], {
             dtype,
-            storage: storageOf(
-              (quantizations as Partial<Record<ModelPart, Quantization>>)[part] ?? null,
-            ),
+            storage: storageOf(quantizations[part] ?? null),
           }),
     );
     const weights = folders
@@ -117,7 +117,7 @@ function checkQuantizable(configs: ModelConfigs, quantize: QuantizationRecipe | 
   );
 }
 
-type Quantizations = Partial<Readonly<Record<QuantizedPart, Quantization>>>;
+type Quantizations = Partial<Readonly<Record<ModelPart, Quantization>>>;
 
 function quantizationsOf(
   configs: ModelConfigs,

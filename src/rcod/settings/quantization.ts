@@ -21,11 +21,8 @@ export interface Quantization {
 /** How a matrix is stored; undefined for floats. */
 export type StorageOf = (name: string) => IntegerStorage | undefined;
 
-/** All matrices are floats. */
-export const allFloat: StorageOf = () => undefined;
-
 export function storageOf(quantization: Quantization | null): StorageOf {
-  if (quantization === null) return allFloat;
+  if (quantization === null) return () => undefined;
   const { scheme, block, float } = quantization;
   const storage = block === 32 ? scheme : (`${scheme}/${block}` as const);
   const kept = new Set(float);

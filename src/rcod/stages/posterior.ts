@@ -13,10 +13,11 @@ export function sampleLatents(
   seed: number,
 ): Float32Array {
   const { latentChannels, scalingFactor: scale } = vae;
+  const channels = sampleChannels(vae);
   const noise = normalNoise(logvar.length, seed);
   const sample = mean.slice();
   noise.forEach((n, i) => {
-    const place = Math.floor(i / latentChannels) * sampleChannels(vae) + (i % latentChannels);
+    const place = Math.floor(i / latentChannels) * channels + (i % latentChannels);
     const deviation = scale * Math.exp(0.5 * (logvar[i] as number));
     sample[place] = (mean[place] as number) + deviation * n;
   });
