@@ -2,6 +2,7 @@
 import { defined } from "../../cli/defined.ts";
 import type { LoadModel, Model } from "../../cli/engine.ts";
 import { modelPaths } from "../../cli/model-paths.ts";
+import type { RunEngine } from "../../cli/upscale/run-engine.ts";
 import type { Size, TargetSize } from "../../cli/upscale/sizing.ts";
 import type { Gpu } from "../../src/gpu/device.ts";
 import { DeviceLostError } from "../../src/gpu/errors.ts";
@@ -9,10 +10,7 @@ import type {
   ImageReader,
   Precision,
   RawImage,
-  RegionsOptions,
-  RegionsResult,
   UpscaleOptions,
-  UpscaleResult,
 } from "../../src/rcod/settings/options.ts";
 import type { InferenceSetup } from "./protocol.ts";
 
@@ -23,8 +21,10 @@ export interface EngineParts {
   readonly onNote: (message: string) => void;
 }
 
+/** As `upscaleJob` calls the engine. */
+type PictureCalls = Pick<RunEngine, "upscale">;
+
 interface Loaded {
-  readonly precision: Precision;
   readonly gpu: Gpu;
   readonly model: Model;
 }
@@ -97,24 +97,10 @@ export class FleetEngine {
         onWarning: this.#parts.onNote,
         prepareFor,
       });
-      return { precision, gpu, model };
+      return { gpu, model };
     } catch (error) {
       gpu.destroy();
       throw error;
     }
   }
-}
-
-/** As `upscaleJob` calls the engine. */
-export interface PictureCalls {
-  upscale(
-    subject: string,
-    image: RawImage | ImageReader,
-    options: RegionsOptions,
-  ): Promise<RegionsResult>;
-  upscale(
-    subject: string,
-    image: RawImage | ImageReader,
-    options: UpscaleOptions,
-  ): Promise<UpscaleResult>;
 }

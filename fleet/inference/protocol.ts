@@ -43,8 +43,7 @@ export type FailureKind =
 
 export type ToInference =
   | { readonly kind: "task"; readonly id: number; readonly task: PictureTask }
-  | { readonly kind: "abort"; readonly id: number }
-  | { readonly kind: "close" };
+  | { readonly kind: "abort"; readonly id: number };
 
 export type FromInference =
   | { readonly kind: "done"; readonly id: number; readonly report: JobReport }

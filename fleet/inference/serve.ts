@@ -63,9 +63,6 @@ export function serveTasks(
       case "abort":
         running.get(message.id)?.abort(new DOMException("interrupted", "AbortError"));
         break;
-      case "close":
-        void engine.close();
-        break;
       default:
         message satisfies never;
     }

@@ -9,7 +9,7 @@ import { join, posix } from "node:path";
 import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { S3Client } from "@aws-sdk/client-s3";
+import type { S3Client, _Object } from "@aws-sdk/client-s3";
 import { CliError, oneLine, systemReason, usageError } from "../../cli/errors.ts";
 import { isImageName } from "../../cli/image/formats.ts";
 import { shownText } from "../../cli/shown-text.ts";
@@ -49,16 +49,15 @@ export function s3Storage(): Storage & { close(): void } {
       const { bucket, key } = parseS3(address);
       const files: StoredFile[] = [];
       await asked(address, "cannot be listed", async (s3, client) => {
-        const pages = s3.paginateListObjectsV2(
-          { client },
-          { Bucket: bucket, Prefix: key, ...(recursive ? {} : { Delimiter: "/" }) },
-        );
-        for await (const { Contents = [] } of pages) {
-          for (const { Key, Size = 0, ETag = "" } of Contents) {
-            if (Key === undefined || !isImageName(Key)) continue;
-            const version = `etag:${ETag.replaceAll('"', "")}`;
-            files.push({ address: `s3://${bucket}/${Key}`, size: Size, version });
-          }
+        for await (const { Key = "", Size = 0, ETag } of objects(
+          s3,
+          client,
+          bucket,
+          key,
+          recursive,
+        )) {
+          if (!isImageName(Key)) continue;
+          files.push({ address: `s3://${bucket}/${Key}`, size: Size, version: versionOf(ETag) });
         }
       });
       return files;
@@ -75,13 +74,10 @@ export function s3Storage(): Storage & { close(): void } {
       const found = new Set<string>();
       for (const folder of new Set(addresses.map((address) => posix.dirname(address)))) {
         const { bucket, key } = parseS3(folder);
+        const prefix = key === "" ? "" : `${key}/`;
         await asked(folder, "cannot be listed", async (s3, client) => {
-          const pages = s3.paginateListObjectsV2(
-            { client },
-            { Bucket: bucket, Prefix: key === "" ? "" : `${key}/`, Delimiter: "/" },
-          );
-          for await (const { Contents = [] } of pages) {
-            for (const { Key = "" } of Contents) found.add(`s3://${bucket}/${Key}`);
+          for await (const { Key = "" } of objects(s3, client, bucket, prefix, false)) {
+            found.add(`s3://${bucket}/${Key}`);
           }
         });
       }
@@ -98,7 +94,7 @@ export function s3Storage(): Storage & { close(): void } {
           const {
             Body,
             ContentLength = 0,
-            ETag = "",
+            ETag,
           } = await client.send(command, {
             abortSignal: signal,
           });
@@ -115,7 +111,7 @@ export function s3Storage(): Storage & { close(): void } {
           if (size !== ContentLength) {
             throw new CliError(`${shownText(address)}: ${size} of ${ContentLength} bytes came`);
           }
-          return { path, size, version: `etag:${ETag.replaceAll('"', "")}`, release };
+          return { path, size, version: versionOf(ETag), release };
         });
       } catch (error) {
         await release();
@@ -216,6 +212,22 @@ async function patiently<T>(signal: AbortSignal, send: () => Promise<T>): Promis
     }
   }
 }
+
+/** All objects whose keys begin with `prefix`; without `recursive` those in no folder below it. */
+async function* objects(
+  s3: Client,
+  client: S3Client,
+  bucket: string,
+  prefix: string,
+  recursive: boolean,
+): AsyncGenerator<_Object> {
+  const request = { Bucket: bucket, Prefix: prefix, ...(recursive ? {} : { Delimiter: "/" }) };
+  for await (const { Contents = [] } of s3.paginateListObjectsV2({ client }, request)) {
+    yield* Contents;
+  }
+}
+
+const versionOf = (tag = ""): string => `etag:${tag.replaceAll('"', "")}`;
 
 async function headOf(s3: Client, client: S3Client, bucket: string, key: string) {
   try {
