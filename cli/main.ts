@@ -49,7 +49,7 @@ export async function main(
       if (error.exitCode === 0) return EXIT.ok; // --help and --version have printed what they have
       if (error.code === "commander.help") return EXIT.usage; // no command: the help is on stderr
     }
-    const told = error instanceof CommanderError ? usageMessage(error, argv) : error;
+    const told = error instanceof CommanderError ? usageMessage(program, error, argv) : error;
     if (argv.includes("--json"))
       terminal.out(JSON.stringify({ error: describeError(told).message }));
     return reportError(terminal, told);
@@ -81,8 +81,8 @@ function createProgram(context: CommandContext): Command {
 }
 
 /** commander's message as ours: without "error:", on one line, with the way to the help. */
-function usageMessage(error: CommanderError, argv: readonly string[]): CliError {
-  const help = `rcod ${[...namedCommands(argv, error), "--help"].join(" ")}`;
+function usageMessage(program: Command, error: CommanderError, argv: readonly string[]): CliError {
+  const help = `rcod ${[...namedCommands(program, argv), "--help"].join(" ")}`;
   const text = oneLine(error.message.replace(/^error: /, ""));
   const file = /^unknown option '(-[^']*)'/.exec(text)?.[1];
   if (file !== undefined && existsSync(file)) {
@@ -92,11 +92,16 @@ function usageMessage(error: CommanderError, argv: readonly string[]): CliError 
 }
 
 /** The command that the words begin with, and one of its own where it has such. */
-function namedCommands(argv: readonly string[], error: CommanderError): readonly string[] {
-  const [command, own] = argv.filter((word) => !word.startsWith("-"));
-  if (command === undefined) return [];
-  if (error.code.endsWith("unknownCommand")) return command === "fleet" ? [command] : [];
-  return command === "fleet" && own !== undefined ? [command, own] : [command];
+function namedCommands(program: Command, argv: readonly string[]): readonly string[] {
+  const names: string[] = [];
+  let parent = program;
+  for (const word of argv.filter((each) => !each.startsWith("-"))) {
+    const command = parent.commands.find((known) => known.name() === word);
+    if (command === undefined) break;
+    names.push(word);
+    parent = command;
+  }
+  return names;
 }
 
 /** Runs `main` on the process's own arguments and ends the process with its exit code. */
