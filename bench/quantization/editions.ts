@@ -7,8 +7,7 @@ import { elementCount } from "../../src/gpu/shape.ts";
 import type { Weight } from "../../src/graph/ir/ir.ts";
 import type { IntegerStorage } from "../../src/kernels/quantized/storage.ts";
 import { blockChannels, integerLimit } from "../../src/kernels/quantized/storage.ts";
-import type { Conversion } from "../../src/rcod/loading/convert.ts";
-import { planConversion } from "../../src/rcod/loading/convert.ts";
+import { convertedInMemory, planConversion } from "../../src/rcod/loading/convert.ts";
 import type { QuantizationRecipe } from "../../src/rcod/loading/quantization-recipe.ts";
 import {
   QUANTIZATION_RECIPES,
@@ -64,7 +63,7 @@ export async function converted(
   scaleBlock?: ScaleBlock,
 ): Promise<Edition> {
   const options = { dtype: "f16", shardBytes: ONE_FILE, quantize, scaleBlock } as const;
-  return edition(await bytesOf(await planConversion(model, options)));
+  return edition(await convertedInMemory(await planConversion(model, options)));
 }
 
 /** The integers of a recipe. */
@@ -88,7 +87,7 @@ export async function recipeRounding(
 /** Files of floats whose values are those of integers; other matrices are halves, as in the model that is converted. */
 export async function rounded(model: FileSet, roundingOf: RoundingOf): Promise<Edition> {
   const parameters = modelParameters(await readConfigs(model));
-  const files = await bytesOf(
+  const files = await convertedInMemory(
     await planConversion(model, { dtype: "f32", shardBytes: ONE_FILE, quantize: undefined }),
   );
   for (const [path, bytes] of files) {
@@ -143,22 +142,6 @@ function roundMatrix(
 
 function toHalves(values: Float32Array): void {
   for (let i = 0; i < values.length; i++) values[i] = roundToDtype(values[i] as number, "f16");
-}
-
-/** The files of a conversion, whole. */
-async function bytesOf({ files, close }: Conversion): Promise<Map<string, Uint8Array>> {
-  const whole = new Map<string, Uint8Array>();
-  for (const file of files) {
-    const bytes = new Uint8Array(file.byteLength);
-    let at = 0;
-    for await (const piece of file.bytes()) {
-      bytes.set(piece, at);
-      at += piece.byteLength;
-    }
-    whole.set(file.path, bytes);
-  }
-  await close();
-  return whole;
 }
 
 function edition(files: ReadonlyMap<string, Uint8Array>): Edition {

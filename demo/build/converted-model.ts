@@ -1,5 +1,5 @@
 /** A model folder as `rcod convert --weights` would write it, made when the page is built. */
-import { planConversion } from "../../src/rcod/loading/convert.ts";
+import { convertedInMemory, planConversion } from "../../src/rcod/loading/convert.ts";
 import type { QuantizationRecipe } from "../../src/rcod/loading/quantization-recipe.ts";
 import { folderFiles } from "../../src/weights/sources/node-source.ts";
 import type { ServedFolder } from "./served-files.ts";
@@ -33,19 +33,6 @@ export async function convertedFiles(
 ): Promise<ReadonlyMap<string, Uint8Array>> {
   const options = { dtype: "f16", shardBytes: SHARD_BYTES, quantize } as const;
   const conversion = await planConversion(folderFiles(from), options);
-  try {
-    const files = new Map<string, Uint8Array>();
-    for (const file of conversion.files) {
-      const bytes = new Uint8Array(file.byteLength);
-      let at = 0;
-      for await (const piece of file.bytes()) {
-        bytes.set(piece, at);
-        at += piece.byteLength;
-      }
-      files.set(file.path, bytes);
-    }
-    return new Map([...files].toSorted(([a], [b]) => (a < b ? -1 : 1)));
-  } finally {
-    await conversion.close();
-  }
+  const files = await convertedInMemory(conversion);
+  return new Map([...files].toSorted(([a], [b]) => (a < b ? -1 : 1)));
 }

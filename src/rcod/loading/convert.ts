@@ -102,6 +102,28 @@ export async function planConversion(files: FileSet, options: ConvertOptions): P
   }
 }
 
+/** The files of a conversion by their paths, whole and in memory. Ends the conversion. */
+export async function convertedInMemory({
+  files,
+  close,
+}: Conversion): Promise<Map<string, Uint8Array<ArrayBuffer>>> {
+  try {
+    const folder = new Map<string, Uint8Array<ArrayBuffer>>();
+    for (const file of files) {
+      const bytes = new Uint8Array(file.byteLength);
+      let at = 0;
+      for await (const piece of file.bytes()) {
+        bytes.set(piece, at);
+        at += piece.byteLength;
+      }
+      folder.set(file.path, bytes);
+    }
+    return folder;
+  } finally {
+    await close();
+  }
+}
+
 /** Integers are made of floats, and of weights that are the same for all images. */
 function checkQuantizable(configs: ModelConfigs, quantize: QuantizationRecipe | undefined): void {
   const part = QUANTIZED_PARTS.find((name) => configs[name].quantization !== null);

@@ -1,6 +1,6 @@
 /** A model of integers: converted, loaded, run; what is refused, and by what words. */
 import { beforeAll, describe, expect, it } from "vitest";
-import { planConversion } from "../../../src/rcod/loading/convert.ts";
+import { convertedInMemory, planConversion } from "../../../src/rcod/loading/convert.ts";
 import { openModel } from "../../../src/rcod/loading/open-model.ts";
 import type { QuantizationRecipe } from "../../../src/rcod/loading/quantization-recipe.ts";
 import { readConfigs } from "../../../src/rcod/loading/read-configs.ts";
@@ -24,15 +24,7 @@ type Folder = Map<string, Uint8Array>;
 
 async function converted(files: Folder, quantize?: QuantizationRecipe): Promise<Folder> {
   const options = { dtype: "f32", shardBytes: 1e9, quantize } as const;
-  const conversion = await planConversion(memoryFiles(files), options);
-  const written: Folder = new Map();
-  for (const file of conversion.files) {
-    const pieces: Uint8Array[] = [];
-    for await (const piece of file.bytes()) pieces.push(piece);
-    written.set(file.path, Uint8Array.from(pieces.flatMap((piece) => [...piece])));
-  }
-  await conversion.close();
-  return written;
+  return convertedInMemory(await planConversion(memoryFiles(files), options));
 }
 
 async function tensorsOf(bytes: Uint8Array): Promise<NamedTensorData[]> {
