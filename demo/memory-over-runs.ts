@@ -7,14 +7,13 @@
  * The tests run a short form.
  */
 import type { CDPSession, Page } from "puppeteer-core";
-import type { App } from "./app.ts";
+import { openCut } from "../tests/demo/support.ts";
 import { visitBuiltPage } from "./built-page.ts";
 
 const RUNS = 30;
 /** Until the device holds as many results as it may, and everything has been compiled. */
 const WARM_RUNS = 5;
 
-const CUT = { x: 40, y: 40, width: 48, height: 48 } as const;
 /** The machine may have other work. */
 const PATIENCE = { timeout: 0, polling: 100 };
 /**
@@ -22,10 +21,6 @@ const PATIENCE = { timeout: 0, polling: 100 };
  * 147 kB.
  */
 const MAX_HEAP_BYTES_A_RUN = 60_000;
-
-declare global {
-  var rcodDemo: App | undefined;
-}
 
 /** Bytes, after garbage collection. */
 export interface MemorySample {
@@ -43,10 +38,7 @@ export async function main(): Promise<number> {
     const page = await browser.newPage();
     await page.goto(`${address}?debug&canvas=2d`);
     await page.waitForFunction(() => rcodDemo?.store.get().device, PATIENCE);
-    await page.evaluate(async (cut) => {
-      const blob = await (await fetch("./photos/boats.png")).blob();
-      await rcodDemo?.openImage(blob, "boats.png", cut);
-    }, CUT);
+    await openCut(page);
     const samples = await memoryOverRuns(page, RUNS, (sample, i) =>
       process.stdout.write(`run ${i}: ${JSON.stringify(sample)}\n`),
     );
