@@ -11,4 +11,6 @@ for package in $packages; do
   (cd "$debs" && apt-get -qq download "$package")
   dpkg-deb -x "$debs/$package"_*.deb "$folder"
 done
+# One game keeps its textures in an archive; the manifest names them beside it.
+find "$folder" -name '*.pk3' -execdir python3 -m zipfile -e {} . \;
 du -sh "$folder"
