@@ -12,5 +12,6 @@ for package in $packages; do
   dpkg-deb -x "$debs/$package"_*.deb "$folder"
 done
 # One game keeps its textures in an archive; the manifest names them beside it.
-find "$folder" -name '*.pk3' -execdir python3 -m zipfile -e {} . \;
+textures=$folder/usr/share/games/ufoai/base
+python3 -m zipfile -e "$textures/0textures.pk3" "$textures"
 du -sh "$folder"
