@@ -2,6 +2,8 @@
 import { defined } from "../../cli/defined.ts";
 import type { LoadModel, Model } from "../../cli/engine.ts";
 import { modelPaths } from "../../cli/model-paths.ts";
+import type { ModelSizes } from "../../cli/upscale/geometry-check.ts";
+import { modelSizes } from "../../cli/upscale/geometry-check.ts";
 import type { RunEngine } from "../../cli/upscale/run-engine.ts";
 import type { Size, TargetSize } from "../../cli/upscale/sizing.ts";
 import type { Gpu } from "../../src/gpu/device.ts";
@@ -32,12 +34,20 @@ interface Loaded {
 export class FleetEngine {
   readonly #setup: InferenceSetup;
   readonly #parts: EngineParts;
+  readonly #sizes = new Map<boolean, Promise<ModelSizes>>();
   #loaded: Promise<Loaded> | undefined;
   #precision: Precision | undefined;
 
   constructor(setup: InferenceSetup, parts: EngineParts) {
     this.#setup = setup;
     this.#parts = parts;
+  }
+
+  /** What the model says of sizes, read once. */
+  async sizes(isReference: boolean): Promise<ModelSizes> {
+    const known = this.#sizes.get(isReference) ?? modelSizes(this.#setup, isReference);
+    this.#sizes.set(isReference, known);
+    return known;
   }
 
   /** The model in `precision`, loaded once. The first picture's shaders are compiled meanwhile. */

@@ -4,7 +4,6 @@ import { CliError, describeError, systemCode, systemReason, usageError } from ".
 import type { ImageFormat } from "../../cli/image/formats.ts";
 import { FORMAT_NAMES } from "../../cli/image/formats.ts";
 import type { UpscaleCliOptions } from "../../cli/upscale/command.ts";
-import { modelSizes } from "../../cli/upscale/geometry-check.ts";
 import type { ImageWork } from "../../cli/upscale/one-image.ts";
 import { HELD_PIXELS, inspectInput, readJob, upscaleJob } from "../../cli/upscale/one-image.ts";
 import type { JobReport } from "../../cli/upscale/report.ts";
@@ -91,7 +90,7 @@ async function upscalePicture(
     ...defined({ lowMemory, autotune }),
     input: [input],
   };
-  const sizes = await modelSizes(setup, options.reference ?? false);
+  const sizes = await engine.sizes(options.reference ?? false);
   const work: ImageWork = {
     options,
     streams: processStreams,

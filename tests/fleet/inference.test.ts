@@ -1,5 +1,5 @@
 /** The inference thread's answers, with the engine of the command line's tests, and what becomes of a thread that dies. */
-import { readdir, writeFile } from "node:fs/promises";
+import { mkdir, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { describe, expect, it, onTestFinished } from "vitest";
@@ -46,6 +46,19 @@ describe("a task", () => {
       "load model auto",
     ]);
     expect((await readdir(folder.path)).toSorted()).toEqual(["p0000.png", "result-0", "result-1"]);
+  });
+
+  it("has the sizes that the model says, which are read once", async () => {
+    const model = join(folder.path, "model");
+    await mkdir(model);
+    const config = (upscale: number) =>
+      writeFile(join(model, "rcod_config.json"), JSON.stringify({ upscale }));
+    await config(4);
+    const { task } = await served({}, { model });
+    const jpeg = { format: "jpeg" };
+    expect(await task(jpeg).answer).toMatchObject({ kind: "done" });
+    await config(4000); // more than a JPEG may have
+    expect(await task(jpeg).answer).toMatchObject({ kind: "done" });
   });
 
   it("gets a model in another precision where it asks for one", async () => {
