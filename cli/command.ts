@@ -1,6 +1,7 @@
 /** What a command of `rcod` is to `main.ts`, and option parsers that several commands share. */
 import type { Command } from "commander";
 import { InvalidArgumentError, Option } from "commander";
+import { usageError } from "./errors.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** What a command needs of the program. */
@@ -97,4 +98,11 @@ export function parseNumber(min: number, max: number) {
     }
     return value;
   };
+}
+
+/** `"conv2d=tiled"` as its two names. Throws `CliError` for anything else. */
+export function variantPair(text: string): readonly [kernel: string, variant: string] {
+  const [kernel = "", variant = "", ...rest] = text.split("=");
+  if (kernel !== "" && variant !== "" && rest.length === 0) return [kernel, variant];
+  throw usageError(`--variant must be kernel=name, e.g. conv2d=tiled, got ${JSON.stringify(text)}`);
 }

@@ -1,6 +1,7 @@
 /** The option `--variant kernel=name`, repeatable. */
 import type { VariantChoice } from "../src/kernels/variant-choice.ts";
 import { KERNEL_VARIANTS, unknownVariant, variantRounds } from "../src/kernels/variant-choice.ts";
+import { variantPair } from "./command.ts";
 import { usageError } from "./errors.ts";
 
 /**
@@ -23,11 +24,4 @@ export function parseVariantRounds(texts: readonly string[]): readonly VariantCh
   }
   const rounds = turning.length === 0 ? [{}] : variantRounds(turning);
   return rounds.map((round) => ({ ...round, ...fixed }));
-}
-
-/** `"conv2d=tiled"` as its two names. Throws `CliError` for anything else. */
-export function variantPair(text: string): readonly [kernel: string, variant: string] {
-  const [kernel = "", variant = "", ...rest] = text.split("=");
-  if (kernel !== "" && variant !== "" && rest.length === 0) return [kernel, variant];
-  throw usageError(`--variant must be kernel=name, e.g. conv2d=tiled, got ${JSON.stringify(text)}`);
 }

@@ -1,8 +1,13 @@
 /** `rcod bench`: options only. */
 import { Option } from "commander";
 import type { GlobalOptions } from "../command.ts";
-import { defineCommand, parseInteger, parseNumber, precisionOption } from "../command.ts";
-import { variantPair } from "../variant-option.ts";
+import {
+  defineCommand,
+  parseInteger,
+  parseNumber,
+  precisionOption,
+  variantPair,
+} from "../command.ts";
 
 export interface BenchOptions extends GlobalOptions {
   readonly suite: "kernels" | "model";
