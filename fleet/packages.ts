@@ -1,11 +1,15 @@
 /** Packages that only a fleet needs, loaded when it does. Neither the library nor the rest of the command line knows them. */
+import { createRequire } from "node:module";
 import { CliError, systemCode } from "../cli/errors.ts";
+
+/** Both are CommonJS, of which `import` would search two hundred files for the names that they export. */
+const require = createRequire(import.meta.url);
 
 /** The queue and its connection. Throws `CliError` that says what to install. */
 export const loadBullmq = (): Promise<typeof import("bullmq")> =>
-  loaded(["bullmq", "ioredis"], () => import("bullmq"));
+  loaded(["bullmq", "ioredis"], async () => require("bullmq") as typeof import("bullmq"));
 export const loadIoredis = (): Promise<Pick<typeof import("ioredis"), "Redis">> =>
-  loaded(["bullmq", "ioredis"], () => import("ioredis"));
+  loaded(["bullmq", "ioredis"], async () => require("ioredis") as typeof import("ioredis"));
 
 /** The client of S3. Throws `CliError` that says what to install. */
 export const loadS3 = (): Promise<typeof import("@aws-sdk/client-s3")> =>
