@@ -150,9 +150,7 @@ export function s3Storage(): Storage & { close(): void } {
                 await put(replace ? {} : { IfNoneMatch: "*" });
               } catch (error) {
                 const status = statusOf(error);
-                // 409: somebody else is writing it just now; his is as good as ours.
-                if (!replace && (status === 412 || status === 409) && (await isThere()))
-                  return "there";
+                if (!replace && status === 412 && (await isThere())) return "there";
                 // Servers that know no conditions say so; a put is whole or not at all there, too.
                 if (status !== 501) throw error;
                 await put({});
@@ -199,6 +197,9 @@ async function openClient(): Promise<{ readonly s3: Client; readonly client: S3C
   };
 }
 
+/** Of answers that may be others the next time. 409: somebody else is putting the same result just now. */
+const MAY_PASS = [409, 429];
+
 /** The client does not send a stream again by itself; a result is worth more than one try. */
 async function patiently<T>(signal: AbortSignal, send: () => Promise<T>): Promise<T> {
   for (let tries = 1; ; tries++) {
@@ -206,9 +207,11 @@ async function patiently<T>(signal: AbortSignal, send: () => Promise<T>): Promis
       return await send();
     } catch (error) {
       const status = statusOf(error);
-      const mayPass = status === undefined || status === 429 || (status >= 500 && status !== 501);
+      const mayPass =
+        status === undefined || MAY_PASS.includes(status) || (status >= 500 && status !== 501);
       if (!mayPass || signal.aborted || tries === PUT_TRIES) throw error;
-      await sleep(RETRY_MS * 2 ** tries, undefined, { signal });
+      // Not all at the same moment, who have met at one.
+      await sleep(RETRY_MS * 2 ** tries * (0.5 + Math.random()), undefined, { signal });
     }
   }
 }

@@ -7,6 +7,7 @@ import { fileStorage } from "../../fleet/storage/files.ts";
 import { s3Storage } from "../../fleet/storage/s3.ts";
 import type { Storage } from "../../fleet/storage/storage.ts";
 import { useFolder } from "../cli/support/terminal.ts";
+import type { Conditions } from "./s3-server.ts";
 import { startS3 } from "./s3-server.ts";
 
 const folder = useFolder();
@@ -28,22 +29,49 @@ async function put(storage: Storage, address: string, text: string, replace = fa
   return place.publish(replace, never);
 }
 
-beforeAll(async () => {
-  const { variables, end } = await startS3("pictures");
+/** Starts a server and leads all clients that are made from now on to it. */
+async function useS3(conditions: Conditions) {
+  const { variables, end } = await startS3(conditions, "pictures");
   Object.assign(process.env, variables);
   return end;
-});
+}
 
-describe.each(["files", "S3"])("%s", (kind) => {
-  let storage: Storage;
-  let root = "";
+describe.each([
+  ["files", "kept"],
+  ["S3 that keeps conditions", "kept"],
+  ["S3 that refuses conditions", "refused"],
+  ["S3 that ignores conditions", "ignored"],
+] as const)("%s", (kind, conditions) => {
+  const isS3 = kind !== "files";
+  let storage: Storage = fileStorage;
 
-  beforeAll(() => {
-    storage = kind === "files" ? fileStorage : s3Storage();
-    root = "s3://pictures/results";
+  beforeAll(async () => {
+    if (!isS3) return undefined;
+    const end = await useS3(conditions);
+    storage = s3Storage();
+    await storage.checkWritable("s3://pictures"); // the client is made for this server
+    return end;
   });
 
-  const at = (name: string): string => below(kind === "files" ? folder.path : root, name);
+  const at = (name: string): string => below(isS3 ? "s3://pictures/results" : folder.path, name);
+
+  it("takes a result from all who write it at once, whole and, under a condition, once", async () => {
+    for (const round of [0, 1, 2, 3]) {
+      const address = at(`race-${round}/a.png`);
+      const texts = Array.from({ length: 8 }, (_, i) => `${i}`.repeat(50_000));
+      const places = await Promise.all(
+        texts.map(async (text) => {
+          const place = await storage.place(address);
+          await writeFile(place.path, text);
+          return place;
+        }),
+      );
+      const outcomes = await Promise.all(places.map((place) => place.publish(false, never)));
+      const written = texts.filter((_, i) => outcomes[i] === "written");
+      if (conditions === "kept") expect(written).toHaveLength(1);
+      expect(written).toContain(await textAt(storage, address));
+    }
+  });
 
   it("writes a result once: who comes second finds it there", async () => {
     const address = at("once/a.png");
@@ -111,6 +139,8 @@ describe("files", () => {
 });
 
 describe("S3", () => {
+  beforeAll(() => useS3("ignored"));
+
   it("lists pictures below a prefix, with sizes and versions", async () => {
     const storage = s3Storage();
     for (const name of ["list/b.png", "list/a.jpg", "list/notes.md", "list/deep/c.png"]) {
