@@ -96,14 +96,21 @@ function userDrivers(): string | null {
   return name === undefined ? null : `${name}=${process.env[name]}`;
 }
 
-/**
- * Asks for an adapter, the system's without a driver, in a short-lived process: a driver that talks, crashes or hangs does
- * no harm there.
- */
+/** Asks for an adapter, the system's without a driver. */
 export async function askAdapter(driver?: SoftwareAdapter): Promise<FoundAdapter | null> {
+  return probed<FoundAdapter>([], driver);
+}
+
+/** Names of all adapters that this process could use, as `NodeGpuOptions` takes them. */
+export async function askAdapters(): Promise<readonly string[]> {
+  return (await probed<readonly string[]>(["all"])) ?? [];
+}
+
+/** What `probe.ts` answers: in a short-lived process a driver that talks, crashes or hangs does no harm. */
+async function probed<T>(args: readonly string[], driver?: SoftwareAdapter): Promise<T | null> {
   const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
   const script = fileURLToPath(new URL(`./probe.${extension}`, import.meta.url));
-  const child = spawn(driver?.node ?? process.execPath, [...process.execArgv, script], {
+  const child = spawn(driver?.node ?? process.execPath, [...process.execArgv, script, ...args], {
     stdio: ["ignore", "pipe", "ignore"],
     env: { ...process.env, ...driver?.env },
     timeout: PROBE_TIMEOUT_MS,
@@ -113,7 +120,7 @@ export async function askAdapter(driver?: SoftwareAdapter): Promise<FoundAdapter
   child.stdout?.on("data", (chunk: Buffer) => (answer += chunk.toString()));
   try {
     if ((await exitCodeOf(child)) !== 0) return null;
-    return JSON.parse(answer.trim().split("\n").at(-1) ?? "") as FoundAdapter;
+    return JSON.parse(answer.trim().split("\n").at(-1) ?? "") as T;
   } catch {
     return null; // it cannot be started, or is none that speaks
   }

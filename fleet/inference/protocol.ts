@@ -6,6 +6,8 @@ import type { JobReport } from "../../cli/upscale/report.ts";
 export interface InferenceSetup extends ModelPaths {
   /** Switches for Dawn. */
   readonly dawnToggles: readonly string[];
+  /** Name of the adapter, where there are several. */
+  readonly adapter?: string;
   /** As of `loadModel`. */
   readonly lowMemory?: boolean;
   /** As of `loadModel`. */

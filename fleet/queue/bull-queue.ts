@@ -15,11 +15,13 @@ export interface BullQueueOptions {
   readonly worker: string;
   /** A worker that was not heard of for so long has lost its job. */
   readonly lockMs: number;
+  /** A claim waits no longer than this for a job before it answers that there is none. */
+  readonly waitMs?: number;
   readonly onNote: (message: string) => void;
 }
 
-/** Seconds that a claim waits for a job before it answers that there is none. */
-const WAIT_SECONDS = 5;
+/** How long claims wait: no longer than a connection is sure to be kept, and long enough not to keep Redis busy. */
+const WAIT_MS = { least: 100, most: 5000 } as const;
 /** Looks for jobs whose worker is gone. */
 const MOST_CHECK_MS = 5000;
 /** Workers that a job may outlive; it is to blame where it takes down more. */
@@ -29,7 +31,7 @@ const METRICS_MINUTES = 14 * 24 * 60;
 
 /** Takes jobs of a queue. `redis` stays the caller's. */
 export async function openBullQueue(redis: Redis, options: BullQueueOptions): Promise<JobQueue> {
-  const { name, worker: workerName, lockMs, onNote } = options;
+  const { name, worker: workerName, lockMs, waitMs = WAIT_MS.most, onNote } = options;
   const { Worker: BullWorker } = await loadBullmq();
   const checkMs = Math.max(500, Math.min(MOST_CHECK_MS, lockMs / 4));
   const worker: Worker = new BullWorker(name, null, {
@@ -39,7 +41,7 @@ export async function openBullQueue(redis: Redis, options: BullQueueOptions): Pr
     lockDuration: lockMs,
     stalledInterval: checkMs,
     maxStalledCount: MOST_STALLED,
-    drainDelay: WAIT_SECONDS,
+    drainDelay: Math.min(WAIT_MS.most, Math.max(WAIT_MS.least, waitMs)) / 1000,
     metrics: { maxDataPoints: METRICS_MINUTES },
   });
   let told = "";

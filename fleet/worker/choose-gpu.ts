@@ -1,11 +1,12 @@
 /**
- * `--gpu N` on Linux. WebGPU has no way to name one of several equal GPUs, but Mesa's layer for Vulkan, which works for all
- * drivers, shows only the one that the environment names by its place on the bus.
+ * `--gpu N`. WebGPU has no way to name one of several equal GPUs. On Linux Mesa's layer for Vulkan, which works for all drivers,
+ * shows only the one that the environment names by its place on the bus. Elsewhere names have to tell them apart.
  */
 import { existsSync } from "node:fs";
 import { readFile, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { usageError } from "../../cli/errors.ts";
+import { isSoftwareAdapter } from "../../src/gpu/caps.ts";
 
 /** Where the machine says what it has; tests have their own. */
 export interface GpuPlaces {
@@ -25,27 +26,51 @@ const THIS_MACHINE: GpuPlaces = {
 /** Class of display controllers, of which GPUs without a screen are some. */
 const DISPLAY = /^0x03/;
 
-/** Sets the environment for the GPU `index`. Throws `CliError` (exit code 2) where there is none, or no way to choose. */
-export async function chooseGpu(
+/**
+ * Sets the environment for the GPU `index` where the bus has several and the layer is there; false where it is not so.
+ * Throws `CliError` (exit code 2) where there is no such GPU.
+ */
+export async function chooseByBus(
   index: number,
   places: GpuPlaces = THIS_MACHINE,
   environment: NodeJS.ProcessEnv = process.env,
-): Promise<void> {
+): Promise<boolean> {
   const addresses = await gpuAddresses(places.devices);
-  const address = addresses[index];
-  if (address === undefined) {
-    const list = addresses.length === 0 ? "none" : addresses.join(", ");
-    throw usageError(`--gpu ${index}: counted from 0, this machine shows ${list}`);
-  }
-  if (addresses.length === 1) return;
-  if (!places.layers.some((path) => existsSync(path))) {
-    throw usageError(
-      `--gpu ${index}: choosing one of ${addresses.length} GPUs takes Mesa's device-select layer ` +
-        `(Debian: mesa-vulkan-drivers). Install it, or give each worker a container with one GPU`,
-    );
-  }
+  if (addresses.length < 2 || !places.layers.some((path) => existsSync(path))) return false;
+  const address = chosen(index, addresses);
   environment["DRI_PRIME"] = `pci-${address.replaceAll(/[:.]/g, "_")}!`;
   environment["MESA_VK_DEVICE_SELECT_FORCE_DEFAULT_DEVICE"] = "1";
+  return true;
+}
+
+/**
+ * The one of `names` that Dawn is to use for the GPU `index`; what runs on the CPU counts only where there is nothing else.
+ * Throws `CliError` (exit code 2) where there is none, or another of the same name.
+ */
+export function chooseByName(index: number, names: readonly string[]): string {
+  const gpus = names.filter((name) => !isSoftware(name));
+  const counted = gpus.length === 0 ? names : gpus;
+  const name = chosen(index, counted);
+  // Dawn takes the first whose name contains this one.
+  if (names.filter((other) => other.includes(name)).length === 1 || counted.length === 1) {
+    return name;
+  }
+  throw usageError(
+    `--gpu ${index}: there is more than one ${name}, and choosing one of them takes Mesa's device-select layer for Vulkan ` +
+      `(Debian: mesa-vulkan-drivers). Install it, or give each worker a container with one GPU`,
+  );
+}
+
+const isSoftware = (description: string): boolean =>
+  isSoftwareAdapter({ vendor: "", architecture: "", device: "", description });
+
+function chosen(index: number, gpus: readonly string[]): string {
+  const gpu = gpus[index];
+  if (gpu !== undefined) return gpu;
+  const list = gpus.map((each, i) => `${i} (${each})`).join(", ");
+  throw usageError(
+    `--gpu ${index}: counted from 0, this machine shows ${list === "" ? "none" : list}`,
+  );
 }
 
 async function gpuAddresses(devices: string): Promise<readonly string[]> {

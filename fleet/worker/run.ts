@@ -5,7 +5,7 @@ import { defined } from "../../cli/defined.ts";
 import { EXIT } from "../../cli/errors.ts";
 import { formatMs } from "../../cli/format.ts";
 import { REPEAT_MS } from "../../cli/interrupt.ts";
-import { launch } from "../../cli/launch.ts";
+import { askAdapters, launch } from "../../cli/launch.ts";
 import { checkModelPaths, modelPaths } from "../../cli/model-paths.ts";
 import type { ModelPaths } from "../../cli/model-paths.ts";
 import { shownText } from "../../cli/shown-text.ts";
@@ -22,7 +22,7 @@ import type { QueueOptions } from "../queue/with-store.ts";
 import { queueUrl } from "../queue/with-store.ts";
 import { addressOf } from "../storage/address.ts";
 import { Storages } from "../storage/storages.ts";
-import { chooseGpu } from "./choose-gpu.ts";
+import { chooseByBus, chooseByName } from "./choose-gpu.ts";
 import { doJob } from "./one-job.ts";
 import type { WorkEvents } from "./work-loop.ts";
 import { workOn } from "./work-loop.ts";
@@ -53,18 +53,24 @@ export async function runWork(options: WorkerOptions, terminal: Terminal): Promi
   const url = queueUrl(options);
   const allowed = (options.allow ?? []).map(addressOf);
   await checkModelPaths(options);
-  if (options.gpu !== undefined) await chooseGpu(options.gpu);
+  const { gpu } = options;
+  const isOnBus = gpu !== undefined && (await chooseByBus(gpu));
   const exitCode = await launch(options.quiet ?? false);
   if (exitCode !== null) return exitCode;
+  const adapter = gpu === undefined || isOnBus ? undefined : chooseByName(gpu, await askAdapters());
   const note = (message: string): void => {
     if (options.quiet !== true) terminal.note(`rcod: ${message}`);
   };
+  const { idleExit } = options;
+  const idleExitMs =
+    idleExit === undefined ? undefined : (idleExit === true ? IDLE_SECONDS : idleExit) * 1000;
   const redis = await connectQueue(url, note);
   const worker = `${hostname()}/${process.pid}`;
   const queue = await openBullQueue(redis, {
     name: options.name,
     worker,
     lockMs: options.lock * 1000,
+    ...defined({ waitMs: idleExitMs }),
     onNote: note,
   });
   const model = await modelChecksum(modelPaths(options));
@@ -72,13 +78,12 @@ export async function runWork(options: WorkerOptions, terminal: Terminal): Promi
   const setup: InferenceSetup = {
     ...modelPaths(options),
     dawnToggles,
-    ...defined({ lowMemory, autotune, strict }),
+    ...defined({ adapter, lowMemory, autotune, strict }),
     mostPixels: options.maxInputMegapixels * 1e6,
   };
   const inference = new ThreadInference(setup, note);
   const storages = new Storages();
   const stopping = stopSignals(note, options.grace);
-  const { idleExit } = options;
   const tools = {
     worker,
     storages,
@@ -94,9 +99,7 @@ export async function runWork(options: WorkerOptions, terminal: Terminal): Promi
       (data, signal, onComputed) => doJob(data, tools, signal, onComputed),
       {
         concurrency: options.concurrency,
-        ...(idleExit !== undefined && {
-          idleExitMs: (idleExit === true ? IDLE_SECONDS : idleExit) * 1000,
-        }),
+        ...defined({ idleExitMs }),
         graceMs: options.grace * 1000,
         stop: stopping.stop,
         stopNow: stopping.stopNow,

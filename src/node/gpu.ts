@@ -13,13 +13,18 @@ export interface NodeGpuOptions extends Omit<GpuOptions, "gpu"> {
    * (`-timestamp_quantization`). Ignored outside Dawn.
    */
   readonly toggles?: readonly string[];
+  /** Name of the adapter, or a part of it, where there are several. Ignored outside Dawn. */
+  readonly adapter?: string;
 }
 
 /** Dawn's instance stays referenced while any of its objects lives: dropping it crashes the process. */
 const instances: GPU[] = [];
 
 /** The environment's `GPU` object. Throws `DeviceError` when neither Deno's nor the package's exists. */
-export async function nodeGpuProvider(toggles: readonly string[] = []): Promise<GPU> {
+export async function nodeGpuProvider(
+  toggles: readonly string[] = [],
+  adapter?: string,
+): Promise<GPU> {
   quietVulkanLoader();
   const builtin = (globalThis.navigator as Navigator | undefined)?.gpu;
   if (builtin !== undefined) return builtin;
@@ -41,6 +46,7 @@ export async function nodeGpuProvider(toggles: readonly string[] = []): Promise<
   const gpu = dawn.create([
     ...(on.length > 0 ? [`enable-dawn-features=${on.join(",")}`] : []),
     ...(off.length > 0 ? [`disable-dawn-features=${off.join(",")}`] : []),
+    ...(adapter === undefined ? [] : [`adapter=${adapter}`]),
   ]);
   instances.push(gpu);
   return gpu;
@@ -64,12 +70,12 @@ const SOFTWARE_SHARE = 0.5;
  * between, that are not used either: to compare a machine with and without them.
  */
 export async function requestNodeGpu(options: NodeGpuOptions = {}): Promise<Gpu> {
-  const { toggles, withoutFeatures = [], ...rest } = options;
+  const { toggles, adapter, withoutFeatures = [], ...rest } = options;
   const listed = (process.env["RCOD_WITHOUT_FEATURES"] ?? "").split(",");
   const gpu = await requestGpu({
     ...rest,
     withoutFeatures: [...withoutFeatures, ...listed],
-    gpu: await nodeGpuProvider(toggles),
+    gpu: await nodeGpuProvider(toggles, adapter),
   });
   if (!gpu.caps.isSoftware) return gpu; // it has cores and memory of its own
   pollPatiently();
@@ -98,5 +104,19 @@ export async function findAdapter(): Promise<FoundAdapter | null> {
     };
   } catch {
     return null;
+  }
+}
+
+/** No adapter's name: Dawn answers a request for it with a list of those that are there. */
+const NO_ADAPTER = "none of this name";
+
+/** Names of all adapters, in Dawn's order, as `NodeGpuOptions` takes them. Empty outside Dawn. */
+export async function listAdapters(): Promise<readonly string[]> {
+  try {
+    await (await nodeGpuProvider([], NO_ADAPTER)).requestAdapter();
+    return [];
+  } catch (error) {
+    const listed = messageOf(error).matchAll(/backend: '(?:vulkan|d3d12|metal)', name: '(.*)'/g);
+    return [...listed].map(([, name = ""]) => name);
   }
 }

@@ -5,7 +5,7 @@ import { describe, expect, it } from "vitest";
 import { prometheusText } from "../../fleet/control/prometheus.ts";
 import { secondsLeft, workerRates } from "../../fleet/control/rates.ts";
 import type { DoneJob } from "../../fleet/queue/job-store.ts";
-import { chooseGpu } from "../../fleet/worker/choose-gpu.ts";
+import { chooseByBus, chooseByName } from "../../fleet/worker/choose-gpu.ts";
 import { useFolder } from "../cli/support/terminal.ts";
 
 const NOW = 1_000_000;
@@ -88,25 +88,45 @@ describe("--gpu", () => {
     return { devices, layers: [layer], layer };
   }
 
-  it("names the one that counts so on the bus", async () => {
+  it("names the one that counts so on the bus, where Mesa's layer is there", async () => {
     const places = await machineWith("0000:41:00.0", "0000:01:00.0");
     const environment: NodeJS.ProcessEnv = {};
-    await expect(chooseGpu(1, places, environment)).rejects.toThrow("device-select layer");
+    expect(await chooseByBus(1, places, environment)).toBe(false);
     await writeFile(places.layer, "{}");
-    await chooseGpu(1, places, environment);
+    expect(await chooseByBus(1, places, environment)).toBe(true);
     expect(environment).toEqual({
       DRI_PRIME: "pci-0000_41_00_0!",
       MESA_VK_DEVICE_SELECT_FORCE_DEFAULT_DEVICE: "1",
     });
+    await expect(chooseByBus(2, places)).rejects.toThrow(
+      "--gpu 2: counted from 0, this machine shows 0 (0000:01:00.0), 1 (0000:41:00.0)",
+    );
   });
 
-  it("needs no choice where there is one, and refuses what there is not", async () => {
+  it("leaves it to names where the bus shows one, or none", async () => {
     const places = await machineWith("0000:01:00.0");
+    await writeFile(places.layer, "{}");
     const environment: NodeJS.ProcessEnv = {};
-    await chooseGpu(0, places, environment);
+    expect(await chooseByBus(0, places, environment)).toBe(false);
     expect(environment).toEqual({});
-    await expect(chooseGpu(1, places)).rejects.toThrow(
-      "--gpu 1: counted from 0, this machine shows 0000:01:00.0",
+  });
+
+  it("tells GPUs by their names, and counts what runs on the CPU only where there is nothing else", () => {
+    const gpus = ["Intel Arc", "NVIDIA L4", "llvmpipe (LLVM 19.1.7, 256 bits)"];
+    expect([0, 1].map((index) => chooseByName(index, gpus))).toEqual(["Intel Arc", "NVIDIA L4"]);
+    expect(() => chooseByName(2, gpus)).toThrow(
+      "--gpu 2: counted from 0, this machine shows 0 (Intel Arc), 1 (NVIDIA L4)",
+    );
+    expect(chooseByName(0, gpus.slice(2))).toBe(gpus[2]);
+    expect(() => chooseByName(0, [])).toThrow("this machine shows none");
+  });
+
+  it.each([
+    [["NVIDIA L4", "NVIDIA L4"], 1],
+    [["NVIDIA L40", "NVIDIA L4"], 1],
+  ])("says what it takes to tell GPUs of one name apart: %j", (gpus, index) => {
+    expect(() => chooseByName(index, gpus)).toThrow(
+      "there is more than one NVIDIA L4, and choosing one of them takes Mesa's device-select layer",
     );
   });
 });
