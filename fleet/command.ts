@@ -5,6 +5,7 @@ import { defineCommand, parseInteger, parseNumber } from "../cli/command.ts";
 import { addPieceOptions, modelOption } from "../cli/model-paths.ts";
 import type { ControlOptions, FailedOptions, StatusOptions } from "./control/run.ts";
 import { addJobOptions } from "./job.ts";
+import { RETRY_SECONDS } from "./queue/job-store.ts";
 import { addQueueOptions } from "./queue/with-store.ts";
 import type { SubmitOptions } from "./submit/run.ts";
 import type { WorkerOptions } from "./worker/run.ts";
@@ -26,6 +27,12 @@ const submitCommand = defineCommand<SubmitOptions>((fleet) => {
     .option("--recursive", "search folders below folders, and make the same ones below --to")
     .option("--force", "make results anew that are there")
     .option("--by-time", "know files by size and time instead of content (quicker to submit)")
+    .option(
+      "--retry-delay <seconds>",
+      "before the second try of a job that failed; twice that before the third",
+      parseNumber(0, 86_400),
+      RETRY_SECONDS,
+    )
     .addOption(modelOption());
   return addJobOptions(addPieceOptions(command))
     .option("--json", "print one JSON object with counts")

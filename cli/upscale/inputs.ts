@@ -104,6 +104,7 @@ class Search {
   /** Usually the word itself; several where Node could not read its bytes. */
   async #pathsOf(word: string): Promise<readonly string[]> {
     const paths = await namesOfWord(word);
+    if (paths.length === 1) return paths;
     const wanted = this.#words.filter((other) => other === word).length;
     if (paths.length > wanted) {
       throw usageError(

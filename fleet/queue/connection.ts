@@ -8,18 +8,32 @@ const CONNECT_MS = 8000;
 /** Between two tries to get a lost connection back. */
 const RETRY_MS = { first: 250, last: 10_000 } as const;
 
+/** User and password of an address that does not parse; a password may hold anything, also an @. */
+const USER_INFO = /\/\/.*@/;
+
 /** Throws `CliError` (exit code 2) for an address that is none of a queue. */
 export function checkQueueUrl(text: string): URL {
-  let url: URL;
-  try {
-    url = new URL(text.replace(/^valkey/i, "redis"));
-  } catch {
-    throw usageError(`--queue ${text}: it must be an address such as redis://host:6379`);
+  const url = parsedUrl(text.replace(/^valkey/i, "redis"));
+  if (url === undefined) {
+    throw usageError(
+      `--queue ${text.replace(USER_INFO, "//")}: it must be an address such as redis://host:6379. ` +
+        `In a password, write @ as %40, : as %3A, / as %2F, # as %23, ? as %3F, % as %25`,
+    );
   }
   if (url.protocol === "redis:" || url.protocol === "rediss:") return url;
   throw usageError(
     `--queue ${withoutSecrets(url)}: it must begin with redis:// or, with TLS, rediss://`,
   );
+}
+
+/** Undefined also where a part of a password would be taken for something else. */
+function parsedUrl(text: string): URL | undefined {
+  try {
+    const url = new URL(text);
+    return /[@#]/.test(url.pathname + url.search + url.hash) ? undefined : url;
+  } catch {
+    return undefined;
+  }
 }
 
 /** The address as messages show it. */
@@ -95,6 +109,12 @@ function refusal(where: string, error: unknown): string {
   const code = error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined;
   if (/WRONGPASS|NOAUTH|invalid.*password|NOPERM/i.test(message)) {
     return `queue ${where} refuses these credentials (${message}). Give user and password in --queue or RCOD_QUEUE: redis://user:password@host:6379`;
+  }
+  if (/CERT|UNABLE_TO_|ISSUER/.test(code ?? "")) {
+    return (
+      `queue ${where} has a certificate that is not trusted here (${message}). ` +
+      `Name the file of its authority in NODE_EXTRA_CA_CERTS`
+    );
   }
   const reason = code === "ECONNREFUSED" ? "nothing listens there" : message;
   return `queue ${where} cannot be reached: ${reason}. Start Redis or Valkey there, or give another --queue`;

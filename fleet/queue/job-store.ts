@@ -43,8 +43,8 @@ export interface DoneJob extends JobResult {
 
 /** Tries of a job before it is a failed one. */
 export const ATTEMPTS = 3;
-/** Before the second try; twice that before the third. */
-const RETRY_DELAY_MS = 2000;
+/** Seconds before the second try of a job, where nobody says another number; twice that before the third. */
+export const RETRY_SECONDS = 2;
 /** Jobs that go to Redis at once. */
 const CHUNK = 500;
 
@@ -95,7 +95,7 @@ export class JobStore {
   }
 
   /** Adds jobs; one that is there already stays as it is. */
-  async add(jobs: readonly FleetJob[]): Promise<void> {
+  async add(jobs: readonly FleetJob[], retrySeconds: number = RETRY_SECONDS): Promise<void> {
     for (const chunk of chunks(jobs)) {
       await this.#queue.addBulk(
         chunk.map((job) => ({
@@ -104,7 +104,7 @@ export class JobStore {
           opts: {
             jobId: jobId(job),
             attempts: ATTEMPTS,
-            backoff: { type: "exponential", delay: RETRY_DELAY_MS },
+            backoff: { type: "exponential", delay: retrySeconds * 1000 },
             removeOnComplete: KEEP_DONE,
             stackTraceLimit: 1,
           },

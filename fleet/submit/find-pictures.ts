@@ -61,7 +61,9 @@ export async function findPictures(
   }
   for (const word of new Set(remote)) {
     try {
-      pictures.push(...(await picturesAt(addressOf(word), storages, options.recursive)));
+      for (const picture of await picturesAt(addressOf(word), storages, options.recursive)) {
+        pictures.push(picture);
+      }
     } catch (error) {
       if (!(error instanceof Error)) throw error;
       const told = error instanceof CliError ? error : new CliError(error.message);
@@ -72,6 +74,9 @@ export async function findPictures(
 }
 
 const EMPTY = { images: [], skipped: [], problems: [] } as const;
+
+/** How editors on Windows begin a file. */
+const BYTE_ORDER_MARK = /^\ufeff/;
 
 /** A list has an address a line; `@` says that a file is one, and so does `.txt`. */
 async function withLists(words: readonly string[]): Promise<readonly string[]> {
@@ -85,7 +90,10 @@ async function withLists(words: readonly string[]): Promise<readonly string[]> {
     const text = await readFile(list, "utf8").catch((error: unknown) => {
       throw usageError(`list ${shownText(list)}: ${systemReason(error)}`);
     });
-    all.push(...text.split(/\r?\n/).filter((line) => line.trim() !== ""));
+    // One by one: a call takes no hundred thousand arguments.
+    for (const line of text.replace(BYTE_ORDER_MARK, "").split(/\r?\n/)) {
+      if (line.trim() !== "") all.push(line);
+    }
   }
   return all;
 }

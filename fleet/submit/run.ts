@@ -29,6 +29,8 @@ export interface SubmitOptions extends QueueOptions, ModelPaths, JobOptions {
   readonly force?: boolean;
   /** Files are known by size and time. */
   readonly byTime?: boolean;
+  /** Seconds. */
+  readonly retryDelay: number;
   readonly watch?: boolean;
   readonly quiet?: boolean;
   readonly json?: boolean;
@@ -88,7 +90,7 @@ async function submit(
   for (const { input, error } of problems) reportError(terminal, error, shownText(input));
   if (made.jobs.length === 0) return nothing(problems, found.skipped);
   await store.useModel(model);
-  const { tally, watched } = await enqueue(store, storages, made.jobs, force);
+  const { tally, watched } = await enqueue(store, storages, made.jobs, options);
   const whole: SubmitTally = {
     pictures: made.jobs.length + problems.length,
     ...tally,
@@ -124,7 +126,7 @@ async function enqueue(
   store: JobStore,
   storages: Storages,
   jobs: readonly FleetJob[],
-  force: boolean,
+  { force = false, retryDelay }: SubmitOptions,
 ): Promise<{ readonly tally: Queued; readonly watched: readonly string[] }> {
   const outputs = jobs.map(({ output }) => output);
   const [first = ""] = outputs;
@@ -149,7 +151,7 @@ async function enqueue(
     if (!isDone || state === "waiting") watched.push(id);
   }
   await store.remove(again);
-  await store.add(added);
+  await store.add(added, retryDelay);
   return { tally: { added: added.length, ...count }, watched };
 }
 

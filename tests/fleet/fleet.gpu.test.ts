@@ -16,7 +16,13 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from "vitest";
+import { connectQueue } from "../../fleet/queue/connection.ts";
+import type { FailedJob, JobCounts, JobStore } from "../../fleet/queue/job-store.ts";
+import { openJobStore } from "../../fleet/queue/job-store.ts";
+import { unpackedMesa } from "../../src/node/software-adapter.ts";
+import { swiftShader } from "../../src/node/swiftshader.ts";
 import { useStage } from "../cli/support/stage.ts";
 import type { RedisServer } from "./redis.ts";
 import { describeRedis, startRedis } from "./redis.ts";
@@ -31,6 +37,15 @@ const WORKERS = 3;
 const KILL_MS = 5000;
 const MOST_KILLS = Math.ceil(PICTURES / 25);
 const LOOK_MS = 500;
+/** For workers that end when nothing is left. */
+const IDLE = ["--idle-exit", "0"] as const;
+/** For jobs that are to fail three times. */
+const SOON = ["--retry-delay", "0.1"] as const;
+
+/** As in vitest.config.ts. */
+const MESA =
+  process.env["RCOD_MESA"] ??
+  fileURLToPath(new URL("../../node_modules/.cache/mesa", import.meta.url));
 
 const stage = useStage();
 
@@ -40,6 +55,8 @@ describeRedis("a fleet", () => {
   let model = "";
   let queues = 0;
   let queue: readonly string[] = [];
+  /** The queue as a process of `rcod fleet status` sees it, without one for each look. */
+  let store: JobStore;
 
   beforeAll(async () => {
     redis = await startRedis();
@@ -51,8 +68,12 @@ describeRedis("a fleet", () => {
     await redis.end();
     await rm(root, { recursive: true, force: true });
   });
-  beforeEach(() => {
-    queue = ["--queue", redis.url, "--name", `fleet-${queues++}`];
+  beforeEach(async () => {
+    const name = `fleet-${queues++}`;
+    queue = ["--queue", redis.url, "--name", name];
+    const connection = await connectQueue(redis.url, () => {});
+    store = await openJobStore(connection, name);
+    return () => connection.disconnect();
   });
 
   const at = (...names: readonly string[]): string => join(root, ...names);
@@ -60,10 +81,7 @@ describeRedis("a fleet", () => {
     rcod(stage.rcod, ["fleet", command, ...args, ...queue]).ended;
   const submit = (...args: readonly string[]): Promise<Ended> =>
     fleet("submit", "--model", model, ...args);
-  const status = async (): Promise<Record<string, number>> =>
-    JSON.parse((await fleet("status", "--json")).stdout) as Record<string, number>;
-  const failed = async (): Promise<readonly { input: string; error: string; attempts: number }[]> =>
-    (JSON.parse((await fleet("failed", "--json")).stdout) as { failed: [] }).failed;
+  const counts = (): Promise<JobCounts> => store.counts();
 
   /** A worker that ends with the test. */
   function worker(args: readonly string[] = [], variables: NodeJS.ProcessEnv = {}): Process {
@@ -107,7 +125,9 @@ describeRedis("a fleet", () => {
         inodes.set(name, ino);
       }
       if (results.length === PICTURES) break;
-      if (!hasRestarted && results.length > PICTURES / 3) {
+      // A worker that starts while nobody answers would say so and end.
+      const areConnected = workers.every((each) => each.said().includes("takes jobs"));
+      if (!hasRestarted && results.length > PICTURES / 3 && areConnected) {
         await redis.stop();
         await redis.start();
         hasRestarted = true;
@@ -125,7 +145,7 @@ describeRedis("a fleet", () => {
     }
     // The last ones that were killed may have finished their pictures, but not told so.
     await expect
-      .poll(status, { timeout: 90_000, interval: 1000 })
+      .poll(counts, { timeout: 90_000, interval: 200 })
       .toMatchObject({ waiting: 0, retrying: 0, active: 0, failed: 0, done: PICTURES });
     const seconds = (performance.now() - startedAt) / 1000;
     process.stdout.write(
@@ -156,16 +176,19 @@ describeRedis("a fleet", () => {
       join(input, "broken.png"),
       (await readFile(join(input, "p0003.png"))).subarray(0, 90),
     );
-    const sent = await submit(input, "--to", at("bad-out"));
+    const sent = await submit(input, "--to", at("bad-out"), ...SOON);
     expect(sent.stdout).toBe("5 pictures: 5 submitted\n");
     await rm(join(input, "p0001.png"));
     await appendFile(join(input, "p0002.png"), "more");
     const mostPixels = ["--max-input-megapixels", "0.0005"]; // 20 × 20 are too many, 16 × 16 are not
-    const small = await ended(worker(["--idle-exit", "1", ...mostPixels]));
+    const small = await ended(worker([...IDLE, ...mostPixels]));
     expect(small.exitCode).toBe(0);
-    expect(await failed()).toHaveLength(4);
+    const { failed } = JSON.parse((await fleet("failed", "--json")).stdout) as {
+      readonly failed: readonly FailedJob[];
+    };
+    expect(failed).toHaveLength(4);
     const errors = Object.fromEntries(
-      (await failed()).map(({ input: path, ...rest }) => [path.split("/").at(-1), rest]),
+      failed.map(({ input: path, ...rest }) => [path.split("/").at(-1), rest]),
     );
     expect(errors).toMatchObject({
       "broken.png": { attempts: 3 },
@@ -175,7 +198,7 @@ describeRedis("a fleet", () => {
     });
     expect([...(await filesIn(at("bad-out"))).keys()]).toEqual(["p0003-x4.png"]);
     expect((await fleet("failed", "--retry")).stdout).toBe("4 tried again\n");
-    expect(await ended(worker(["--idle-exit", "1"]))).toMatchObject({ exitCode: 0 });
+    expect(await ended(worker(IDLE))).toMatchObject({ exitCode: 0 });
     expect([...(await filesIn(at("bad-out"))).keys()]).toEqual(["p0000-x4.png", "p0003-x4.png"]);
   }, 120_000);
 
@@ -193,7 +216,8 @@ describeRedis("a fleet", () => {
       const { exitCode, stderr } = await submit(...args);
       expect([exitCode, stderr]).toEqual([2, expect.stringContaining(message)]);
     }
-    expect(await status()).toMatchObject({ waiting: 0, done: 0 });
+    const { stdout } = await fleet("status", "--json");
+    expect(JSON.parse(stdout)).toMatchObject({ waiting: 0, done: 0, workers: [] });
   }, 120_000);
 
   it("takes folders below folders, globs and lists", async () => {
@@ -216,19 +240,19 @@ describeRedis("a fleet", () => {
     await makePictures(at("stop"), 3);
     await submit(at("stop"), "--to", at("stop-out"));
     const busy = worker(["--grace", "0"]);
-    await expect.poll(status, { timeout: 60_000, interval: 200 }).toMatchObject({ active: 1 });
+    await expect.poll(counts, { timeout: 60_000, interval: 20 }).toMatchObject({ active: 1 });
     busy.child.kill("SIGTERM");
     const { exitCode, stderr } = await ended(busy);
     expect(exitCode).toBe(0);
     expect(stderr).toMatch(/ends: \d done, 0 failed, [01] given back/);
-    const { waiting = 0, done = 0, active } = await status();
+    const { waiting, done, active } = await counts();
     expect([waiting + done, active]).toEqual([3, 0]);
     expect((await fleet("pause")).exitCode).toBe(0);
-    const idle = await ended(worker(["--idle-exit", "0"]));
+    const idle = await ended(worker(IDLE));
     expect(idle.exitCode).toBe(0);
-    expect(await status()).toMatchObject({ waiting, done });
+    expect(await counts()).toMatchObject({ waiting, done, isPaused: true });
     await fleet("resume");
-    const finishing = worker(["--idle-exit", "1"]);
+    const finishing = worker(IDLE);
     const watched = await submit(at("stop"), "--to", at("stop-out"), "--watch");
     expect([watched.exitCode, watched.stdout]).toEqual([0, expect.stringContaining("0 failed")]);
     expect((await ended(finishing)).exitCode).toBe(0);
@@ -254,19 +278,17 @@ describeRedis("a fleet", () => {
     onTestFinished(() => void spawnSync("umount", [small]));
     await writeFile(join(small, "ballast"), Buffer.alloc(60_000));
     await makePictures(at("disk"), 1);
-    await submit(at("disk"), "--to", small);
+    await submit(at("disk"), "--to", small, ...SOON);
     const working = worker();
-    await expect
-      .poll(async () => (await failed()).length, { timeout: 60_000, interval: 500 })
-      .toBe(1);
-    expect((await failed())[0]).toMatchObject({
+    await expect.poll(counts, { timeout: 60_000, interval: 100 }).toMatchObject({ failed: 1 });
+    expect((await store.failed())[0]).toMatchObject({
       attempts: 3,
       error: expect.stringContaining("the disk is full"),
     });
     expect(await readdir(small)).toEqual(["ballast"]);
     await rm(join(small, "ballast"));
-    await fleet("failed", "--retry");
-    await expect.poll(status, { timeout: 60_000, interval: 500 }).toMatchObject({ done: 1 });
+    await store.retryFailed();
+    await expect.poll(counts, { timeout: 60_000, interval: 100 }).toMatchObject({ done: 1 });
     working.child.kill("SIGTERM");
     expect((await ended(working)).exitCode).toBe(0);
   }, 120_000);
@@ -283,12 +305,39 @@ describeRedis("a fleet", () => {
       1,
       expect.stringContaining("the queue's jobs are for the model"),
     ]);
-    expect(await status()).toMatchObject({ waiting: 1, active: 0, failed: 0 });
+    expect(await counts()).toMatchObject({ waiting: 1, active: 0, failed: 0 });
   }, 60_000);
+
+  it("computes on the GPU that a number names, of several", async () => {
+    const mesa = unpackedMesa(MESA) ?? unpackedMesa();
+    const other = await swiftShader();
+    if (mesa === null || other === null) {
+      process.stderr.write("SKIP --gpu of several: there are no two software adapters here\n");
+      return;
+    }
+    const drivers = [mesa, other].map(({ env }) => env["VK_DRIVER_FILES"]).join(":");
+    const both = { ...mesa.env, VK_DRIVER_FILES: drivers, VK_ICD_FILENAMES: drivers };
+    await makePictures(at("gpus"), 1);
+    await submit(at("gpus"), "--to", at("gpus-out"));
+    const none = await ended(worker(["--gpu", "7"], both));
+    const shown = /--gpu 7: counted from 0, this machine shows 0 \((.*)\), 1 \((.*)\)$/m;
+    const [, ...names] = shown.exec(none.stderr) ?? [];
+    expect([none.exitCode, ...names.toSorted()], none.stderr).toEqual([
+      2,
+      expect.stringContaining("SwiftShader"),
+      expect.stringContaining("llvmpipe"),
+    ]);
+    for (const [index, name] of names.entries()) {
+      const one = worker(["--gpu", String(index), "--grace", "0"], both);
+      await expect.poll(() => one.said(), { timeout: 60_000 }).toContain(`computes on`);
+      one.child.kill("SIGTERM");
+      expect((await ended(one)).stderr).toMatch(new RegExp(`computes on .*${name.split(" ")[0]}`));
+    }
+  }, 120_000);
 
   describe("on S3", () => {
     it("reads from buckets and writes to them, and says that credentials are wrong", async () => {
-      const { variables, end } = await startS3("in", "out");
+      const { variables, end } = await startS3("kept", "in", "out");
       onTestFinished(end);
       const { s3Storage } = await import("../../fleet/storage/s3.ts");
       Object.assign(process.env, variables);
@@ -300,19 +349,19 @@ describeRedis("a fleet", () => {
         await writeFile(place.path, bytes);
         await place.publish(false, new AbortController().signal);
       }
-      const sent = await submit("s3://in/set/", "--recursive", "--to", "s3://out/x4");
+      const sent = await submit("s3://in/set/", "--recursive", "--to", "s3://out/x4", ...SOON);
       expect([sent.exitCode, sent.stdout]).toEqual([0, "2 pictures: 2 submitted\n"]);
 
-      const refused = worker(["--idle-exit", "1"], { AWS_ACCESS_KEY_ID: "nobody" });
+      const refused = worker(IDLE, { AWS_ACCESS_KEY_ID: "nobody" });
       await expect
         .poll(() => refused.said(), { timeout: 60_000 })
         .toContain("the storage refuses these credentials");
       refused.child.kill("SIGKILL");
       await ended(refused);
 
-      await fleet("failed", "--retry");
-      expect((await ended(worker(["--idle-exit", "1"]))).exitCode).toBe(0);
-      await expect.poll(status, { timeout: 30_000 }).toMatchObject({ done: 2, failed: 0 });
+      await store.retryFailed();
+      expect((await ended(worker(IDLE))).exitCode).toBe(0);
+      expect(await counts()).toMatchObject({ done: 2, failed: 0 });
       const single = rcod(stage.rcod, [
         "upscale",
         at("s3"),

@@ -44,7 +44,7 @@ describeRedis("a queue on Redis", () => {
   interface Opened {
     readonly store: JobStore;
     readonly notes: string[];
-    worker(lockMs?: number): Promise<JobQueue>;
+    worker(lockMs?: number, waitMs?: number): Promise<JobQueue>;
   }
 
   async function opened(...jobs: readonly FleetJob[]): Promise<Opened> {
@@ -60,8 +60,8 @@ describeRedis("a queue on Redis", () => {
     return {
       store,
       notes,
-      async worker(lockMs = 300_000) {
-        const options = { name, worker: `w${names++}`, lockMs, onNote: () => {} };
+      async worker(lockMs = 300_000, waitMs = 5000) {
+        const options = { name, worker: `w${names++}`, lockMs, waitMs, onNote: () => {} };
         const queue = await openBullQueue(await connect(), options);
         ends.unshift(() => queue.close());
         return queue;
@@ -105,8 +105,10 @@ describeRedis("a queue on Redis", () => {
     expect(states).toEqual(["done", "waiting", "none"]);
   });
 
-  it("tries a job three times and keeps the message", async () => {
-    const { store, worker } = await opened(job("a"));
+  it("tries a job three times, soon where it was submitted so, and keeps the message", async () => {
+    const { store, worker } = await opened();
+    await store.add([job("a")], 0.05);
+    const startedAt = performance.now();
     const queue = await worker();
     for (const [attempt, wanted] of [
       [1, "retried"],
@@ -118,6 +120,7 @@ describeRedis("a queue on Redis", () => {
       expect(await claim.fail(new Error("not an image"), true)).toBe(wanted);
       if (wanted === "retried") expect(await queue.isIdle()).toBe(false);
     }
+    expect(performance.now() - startedAt).toBeLessThan(2000); // the second try's delay without a word
     expect(await store.failed()).toEqual([
       { id: jobId(job("a")), input: "/in/a.png", attempts: 3, error: "not an image" },
     ]);
@@ -137,6 +140,16 @@ describeRedis("a queue on Redis", () => {
     await (await claimed(await worker())).release();
     const again = await claimed(await worker());
     expect([again.data, again.attempt]).toEqual([job("a"), 1]);
+  });
+
+  it("ends a claim without a job after the time that is given", async () => {
+    const { worker } = await opened();
+    const queue = await worker(300_000, 200);
+    await queue.claim(never);
+    const startedAt = performance.now();
+    expect(await queue.claim(never)).toBe(null);
+    expect(performance.now() - startedAt).toBeGreaterThan(150);
+    expect(performance.now() - startedAt).toBeLessThan(2000); // else it waits for five seconds
   });
 
   it("ends a claim at once with its signal, and loses no job by it", async () => {
@@ -264,6 +277,16 @@ it("says within ten seconds that nobody answers", async () => {
   );
   expect(performance.now() - startedAt).toBeLessThan(10_000);
 }, 30_000);
+
+it.each([
+  "redis://user:sec#ret@host",
+  "redis://:1#secret@host:6379",
+  "redis://u:2/secret@host",
+  "//u:secret@h",
+])("tells how to write the password of %j, and not what it is", (url) => {
+  expect(() => checkQueueUrl(url)).toThrow("In a password, write @ as %40");
+  expect(() => checkQueueUrl(url)).not.toThrow("ret@");
+});
 
 it.each(["nonsense", "http://host", "host:6379", ""])("refuses %j as a queue", (url) => {
   expect(() => checkQueueUrl(url)).toThrow("--queue ");
