@@ -56,7 +56,7 @@ const workCommand = defineCommand<WorkerOptions>((fleet) =>
       )
       .option(
         "--concurrency <n>",
-        "jobs at once: one is computed while others are read and written",
+        "how many pictures are read, computed and written side by side; more helps where they are small",
         parseInteger(1, 64),
         1,
       )

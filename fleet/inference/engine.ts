@@ -37,6 +37,8 @@ export class FleetEngine {
   readonly #sizes = new Map<boolean, Promise<ModelSizes>>();
   #loaded: Promise<Loaded> | undefined;
   #precision: Precision | undefined;
+  /** The last call on the model. */
+  #last: Promise<unknown> = Promise.resolve();
 
   constructor(setup: InferenceSetup, parts: EngineParts) {
     this.#setup = setup;
@@ -67,16 +69,19 @@ export class FleetEngine {
     }
   }
 
-  /** The calls of one picture on a loaded model, which end with `signal`. */
-  calls(model: Model, signal: AbortSignal): PictureCalls {
+  /** The calls of one picture on a loaded model, which end with `signal`. `onBegun` hears when they are the next in turn. */
+  calls(model: Model, signal: AbortSignal, onBegun: () => void): PictureCalls {
     return {
       upscale: (async (
         _subject: string,
         image: RawImage | ImageReader,
         options: UpscaleOptions,
       ) => {
+        void this.#last.then(onBegun); // calls on a model queue up
+        const call = model.upscale(image, { ...options, signal });
+        this.#last = call.catch(() => undefined);
         try {
-          return await model.upscale(image, { ...options, signal });
+          return await call;
         } catch (error) {
           if (error instanceof DeviceLostError) await this.close();
           throw error;

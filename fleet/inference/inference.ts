@@ -27,8 +27,8 @@ export class InferenceError extends Error {
 
 /** What computes pictures for a work loop. */
 export interface Inference {
-  /** Computes and writes one picture. Rejects with `InferenceError`. */
-  upscale(task: PictureTask, signal: AbortSignal): Promise<JobReport>;
+  /** Computes and writes one picture; `onBegun` hears when the GPU works on it. Rejects with `InferenceError`. */
+  upscale(task: PictureTask, signal: AbortSignal, onBegun?: () => void): Promise<JobReport>;
   /** Ends the thread, whatever it is doing. */
   close(): Promise<void>;
 }
@@ -41,6 +41,7 @@ const END_MS = 2000;
 interface Pending {
   readonly resolve: (report: JobReport) => void;
   readonly reject: (error: InferenceError) => void;
+  readonly onBegun: () => void;
 }
 
 /** The inference of a thread, which starts with the first picture; tests have a script of their own in its place. */
@@ -68,7 +69,11 @@ export class ThreadInference implements Inference {
   }
 
   /** See `Inference`. */
-  upscale(task: PictureTask, signal: AbortSignal): Promise<JobReport> {
+  upscale(
+    task: PictureTask,
+    signal: AbortSignal,
+    onBegun: () => void = () => {},
+  ): Promise<JobReport> {
     const id = this.#next++;
     let patience: NodeJS.Timeout | undefined;
     const abort = (): void => {
@@ -83,7 +88,7 @@ export class ThreadInference implements Inference {
         reject(new InferenceError("aborted", "interrupted"));
         return;
       }
-      this.#pending.set(id, { resolve, reject });
+      this.#pending.set(id, { resolve, reject, onBegun });
       this.#tell({ kind: "task", id, task });
       signal.addEventListener("abort", abort, { once: true });
     }).finally(() => {
@@ -138,7 +143,8 @@ export class ThreadInference implements Inference {
       return;
     }
     const pending = this.#pending.get(message.id);
-    if (message.kind === "done") pending?.resolve(message.report);
+    if (message.kind === "begun") pending?.onBegun();
+    else if (message.kind === "done") pending?.resolve(message.report);
     else pending?.reject(new InferenceError(message.why, message.message));
   }
 

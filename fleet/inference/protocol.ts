@@ -48,6 +48,8 @@ export type ToInference =
   | { readonly kind: "abort"; readonly id: number };
 
 export type FromInference =
+  /** The GPU works on it. */
+  | { readonly kind: "begun"; readonly id: number }
   | { readonly kind: "done"; readonly id: number; readonly report: JobReport }
   | { readonly kind: "note"; readonly text: string }
   | {

@@ -42,7 +42,8 @@ export function serveTasks(
     const controller = new AbortController();
     running.set(id, controller);
     try {
-      const report = await upscalePicture(task, setup, engine, controller.signal);
+      const onBegun = (): void => tell({ kind: "begun", id });
+      const report = await upscalePicture(task, setup, engine, controller.signal, onBegun);
       tell({ kind: "done", id, report });
     } catch (error) {
       const why = controller.signal.aborted ? "aborted" : kindOf(error);
@@ -80,6 +81,7 @@ async function upscalePicture(
   setup: InferenceSetup,
   engine: FleetEngine,
   signal: AbortSignal,
+  onBegun: () => void,
 ): Promise<JobReport> {
   const asked = parseWords(words);
   const { lowMemory, autotune, dawnToggles } = setup;
@@ -108,7 +110,7 @@ async function upscalePicture(
       const isLost = error instanceof DeviceLostError;
       throw new TaskFailure(isLost ? "device" : "model", error);
     });
-  return upscaleJob(job, ready, engine.calls(model, signal), work);
+  return upscaleJob(job, ready, engine.calls(model, signal, onBegun), work);
 }
 
 const knownFormat = (name: string | undefined): ImageFormat | undefined =>

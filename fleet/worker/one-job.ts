@@ -30,13 +30,13 @@ export interface JobTools {
 
 /**
  * Does a job: a result that is there is success, else the picture is read, upscaled and written under its address at
- * once. `onComputed` is called when the GPU is free for the next one. Throws `RefusedError`, `WrongWorkerError`, `StorageError`, `InferenceError`, `CliError`.
+ * once. `onBegun` is called when the GPU works on it. Throws `RefusedError`, `WrongWorkerError`, `StorageError`, `InferenceError`, `CliError`.
  */
 export async function doJob(
   data: unknown,
   tools: JobTools,
   signal: AbortSignal,
-  onComputed: () => void = () => {},
+  onBegun: () => void = () => {},
 ): Promise<JobResult> {
   const startedAt = performance.now();
   const { worker, storages, inference } = tools;
@@ -61,10 +61,9 @@ export async function doJob(
         format: formatOfPath(output),
         options: job.options,
       };
-      const report = await inference.upscale(task, signal).catch((error: unknown) => {
+      const report = await inference.upscale(task, signal, onBegun).catch((error: unknown) => {
         throw ofPlace(error, output);
       });
-      onComputed();
       const outcome = await place.publish(replace, signal);
       const [width, height] = report.outputSize;
       const { notes } = report;

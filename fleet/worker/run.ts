@@ -96,7 +96,7 @@ export async function runWork(options: WorkerOptions, terminal: Terminal): Promi
   try {
     const tally = await workOn(
       queue,
-      (data, signal, onComputed) => doJob(data, tools, signal, onComputed),
+      (data, signal, onBegun) => doJob(data, tools, signal, onBegun),
       {
         concurrency: options.concurrency,
         ...defined({ idleExitMs }),

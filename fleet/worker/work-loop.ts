@@ -48,14 +48,8 @@ export interface WorkTally {
 /** Waits between jobs, or tries, while something beyond them fails: it doubles from the first to the last. */
 const BACKOFF_MS = { first: 1000, last: 60_000 } as const;
 
-/**
- * Does a job. Calls `onComputed` when the next one may begin, which is when only the result is left to be written.
- */
-export type DoJob = (
-  data: unknown,
-  signal: AbortSignal,
-  onComputed: () => void,
-) => Promise<JobResult>;
+/** Does a job. Calls `onBegun` when the GPU works on it: the next one may be read meanwhile. */
+export type DoJob = (data: unknown, signal: AbortSignal, onBegun: () => void) => Promise<JobResult>;
 
 /**
  * Works until there is a reason to stop. Throws what concerns all jobs, such as a model that does not load, with its jobs
@@ -115,8 +109,8 @@ class WorkLoop {
   }
 
   async #slot(): Promise<void> {
-    /** The job whose result is being written. */
-    let ending = Promise.resolve();
+    /** Ends of the two jobs before: a result is written and a picture computed while the next one is read. */
+    let endings: readonly [Promise<void>, Promise<void>] = [Promise.resolve(), Promise.resolve()];
     while (!this.#stop.signal.aborted) {
       let claim: Claim | null;
       try {
@@ -130,14 +124,13 @@ class WorkLoop {
         await this.#checkIdle();
         continue;
       }
-      const before = ending;
-      await new Promise<void>((computed) => {
-        // No more than one result waits to be written while the next is computed.
-        const onComputed = (): void => void before.then(computed);
-        ending = this.#work(claim, onComputed).finally(onComputed);
+      const [first, second] = endings;
+      await new Promise<void>((next) => {
+        const onBegun = (): void => void first.then(next);
+        endings = [second, this.#work(claim, onBegun).finally(onBegun)];
       });
     }
-    await ending;
+    await Promise.all(endings);
   }
 
   async #checkIdle(): Promise<void> {
@@ -147,9 +140,18 @@ class WorkLoop {
     if (await this.#queue.isIdle().catch(() => false)) this.#stop.abort();
   }
 
-  async #work(claim: Claim, onComputed: () => void): Promise<void> {
+  async #work(claim: Claim, onBegun: () => void): Promise<void> {
     this.#busy++;
     const lost = new AbortController();
+    /** A picture that only was read when the worker was told to stop. */
+    const unneeded = new AbortController();
+    const onStop = (): void => unneeded.abort();
+    this.#stop.signal.addEventListener("abort", onStop);
+    if (this.#stop.signal.aborted) onStop();
+    const begin = (): void => {
+      this.#stop.signal.removeEventListener("abort", onStop);
+      onBegun();
+    };
     const beat = setInterval(() => {
       claim.heartbeat().then(
         (isOurs) => isOurs || lost.abort(),
@@ -157,34 +159,40 @@ class WorkLoop {
       );
     }, claim.heartbeatMs);
     try {
-      const signal = AbortSignal.any([lost.signal, this.#stopNow.signal]);
-      const result = await this.#doJob(claim.data, signal, onComputed);
+      const signal = AbortSignal.any([lost.signal, unneeded.signal, this.#stopNow.signal]);
+      const result = await this.#doJob(claim.data, signal, begin);
       await claim.complete(result);
       this.#troubles = 0;
       this.#tally.done++;
       this.#options.events.done(claim, result);
     } catch (error) {
-      await this.#leave(claim, error, lost.signal.aborted).catch((trouble: unknown) => {
+      await this.#leave(claim, error, lost.signal, unneeded.signal).catch((trouble: unknown) => {
         // The lock runs out, and another worker takes the job.
         this.#options.events.note(`job ${claim.id}: ${describeError(trouble).message}`);
       });
     } finally {
       clearInterval(beat);
+      this.#stop.signal.removeEventListener("abort", onStop);
       this.#busy--;
       this.#idleSince = performance.now();
     }
   }
 
-  async #leave(claim: Claim, error: unknown, isLost: boolean): Promise<void> {
+  async #leave(
+    claim: Claim,
+    error: unknown,
+    lost: AbortSignal,
+    unneeded: AbortSignal,
+  ): Promise<void> {
     const { events } = this.#options;
-    if (isLost || error instanceof ClaimLostError) {
+    if (lost.aborted || error instanceof ClaimLostError) {
       events.note(`job ${claim.id} is another worker's now: this one was not heard of in time`);
       return;
     }
     const isFatal =
       error instanceof WrongWorkerError ||
       (error instanceof InferenceError && error.why === "model");
-    if (isFatal || this.#stopNow.signal.aborted) {
+    if (isFatal || unneeded.aborted || this.#stopNow.signal.aborted) {
       if (isFatal) {
         this.#fatal = error;
         this.#stop.abort();

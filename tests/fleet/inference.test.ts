@@ -20,8 +20,12 @@ async function served(options: FakeOptions = {}, setup: Partial<typeof SETUP> = 
   await makePictures(folder.path, 1);
   const engine = fakeEngine(options);
   const waiting = new Map<number, (message: FromInference) => void>();
+  /** Numbers of tasks that the GPU has begun, and of those that have ended. */
+  const told: string[] = [];
   const take = serveTasks({ ...SETUP, ...setup }, { ...engine, onNote() {} }, (message) => {
-    if (message.kind !== "note") waiting.get(message.id)?.(message);
+    if (message.kind === "note") return;
+    told.push(`${message.kind} ${message.id}`);
+    if (message.kind !== "begun") waiting.get(message.id)?.(message);
   });
   let next = 0;
   const task = (others: Partial<PictureTask> = {}) => {
@@ -32,7 +36,7 @@ async function served(options: FakeOptions = {}, setup: Partial<typeof SETUP> = 
     take({ kind: "task", id, task: { input, output, format: "png", options: [], ...others } });
     return { id, answer };
   };
-  return { engine, take: (message: ToInference) => take(message), task };
+  return { engine, told, take: (message: ToInference) => take(message), task };
 }
 
 describe("a task", () => {
@@ -59,6 +63,15 @@ describe("a task", () => {
     expect(await task(jpeg).answer).toMatchObject({ kind: "done" });
     await config(4000); // more than a JPEG may have
     expect(await task(jpeg).answer).toMatchObject({ kind: "done" });
+  });
+
+  it("says when the GPU works on it, which comes after the one before", async () => {
+    const { told, task } = await served({ stageMs: 20 });
+    const first = task().answer;
+    await expect.poll(() => told, { interval: 2 }).toEqual(["begun 0"]);
+    await Promise.all([first, task().answer]);
+    expect(told.filter((text) => text.startsWith("begun"))).toEqual(["begun 0", "begun 1"]);
+    expect(told).toHaveLength(4);
   });
 
   it("gets a model in another precision where it asks for one", async () => {

@@ -3,7 +3,7 @@
  * `npm run build`, where `<what>` is
  *
  * - `files [10000]`: submits so many files twice,
- * - `throughput [200]`: one worker against `rcod upscale` on the same pictures,
+ * - `throughput [40]`: one worker against `rcod upscale` on the same pictures, of 64 pixels a side,
  * - `hosts [300]`: two network namespaces as two hosts, whose network is cut for a minute in the middle. Linux, root.
  */
 import { spawn, spawnSync } from "node:child_process";
@@ -84,10 +84,13 @@ async function files(root: string, count = 10_000): Promise<number> {
   }
 }
 
-async function throughput(root: string, count = 200): Promise<number> {
+/** Of pictures that take several times as long to compute as to read and write, in pixels: as on a GPU those of megapixels. */
+const SIDE = 64;
+
+async function throughput(root: string, count = 40): Promise<number> {
   const at = (name: string): string => join(root, name);
-  await makePictures(at("in"), count);
-  await makePictures(at("one"), 1);
+  await makePictures(at("in"), count, [SIDE]);
+  await makePictures(at("one"), 1, [SIDE]);
   const queue = await startQueue(root);
   const model = ["--model", at("model")];
   /** Time of a run on all pictures without that on one, which is loading and compiling: two turns each. */

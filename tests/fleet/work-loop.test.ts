@@ -64,26 +64,22 @@ interface Worked {
 
 async function work(
   queue: MemoryQueue,
-  doJob: (word: string, signal: AbortSignal, onComputed: () => void) => Promise<JobResult>,
+  doJob: (word: string, signal: AbortSignal, begin: () => void) => Promise<JobResult>,
   options: Partial<Parameters<typeof workOn>[2]> = {},
 ): Promise<Worked> {
   const notes: string[] = [];
-  const tally = await workOn(
-    queue,
-    (data, signal, computed) => doJob(String(data), signal, computed),
-    {
-      concurrency: 1,
-      idleExitMs: 20,
-      graceMs: 10_000,
-      stop: new AbortController().signal,
-      events: {
-        done() {},
-        failed() {},
-        note: (message) => void notes.push(message),
-      },
-      ...options,
+  const tally = await workOn(queue, (data, signal, begin) => doJob(String(data), signal, begin), {
+    concurrency: 1,
+    idleExitMs: 20,
+    graceMs: 10_000,
+    stop: new AbortController().signal,
+    events: {
+      done() {},
+      failed() {},
+      note: (message) => void notes.push(message),
     },
-  );
+    ...options,
+  });
   return { told: queue.told, notes, tally };
 }
 
@@ -114,24 +110,31 @@ it("does as many at once as it may", async () => {
   expect(most).toBe(2);
 });
 
-it("begins the next job while one result is written, not two", async () => {
+it("reads the next picture while one is computed and a result is written, and no more than that", async () => {
   const told: string[] = [];
-  let writing = 0;
+  let atWork = 0;
   let most = 0;
-  const doJob = async (word: string, _: AbortSignal, computed: () => void): Promise<JobResult> => {
-    told.push(`compute ${word}`);
-    most = Math.max(most, writing);
-    writing++;
-    computed();
-    await sleep(30);
-    writing--;
+  let computing = Promise.resolve();
+  const doJob = async (word: string, _: AbortSignal, begin: () => void): Promise<JobResult> => {
+    most = Math.max(most, ++atWork);
+    told.push(`read ${word}`);
+    const before = computing;
+    computing = before.then(async () => {
+      told.push(`compute ${word}`);
+      begin();
+      await sleep(20);
+    });
+    await computing;
+    await sleep(30); // its result is written
     told.push(`wrote ${word}`);
+    atWork--;
     return RESULT;
   };
-  const { told: done } = await work(new MemoryQueue("a", "b", "c", "d"), doJob);
-  expect(told.slice(0, 3)).toEqual(["compute a", "compute b", "wrote a"]);
-  expect(most).toBe(1);
-  expect(done).toEqual(["complete a", "complete b", "complete c", "complete d"]);
+  const { told: done } = await work(new MemoryQueue("a", "b", "c", "d", "e"), doJob);
+  expect(told.slice(0, 3)).toEqual(["read a", "compute a", "read b"]);
+  expect(told.indexOf("read c")).toBeLessThan(told.indexOf("wrote a"));
+  expect(most).toBe(3);
+  expect(done).toEqual(["a", "b", "c", "d", "e"].map((word) => `complete ${word}`));
 });
 
 describe("a job that fails", () => {
@@ -207,9 +210,28 @@ describe("the signal to stop", () => {
     expect(told).toEqual(["complete a"]);
   });
 
+  it("gives back at once what was only read", async () => {
+    const stop = new AbortController();
+    const doJob = async (
+      word: string,
+      signal: AbortSignal,
+      begin: () => void,
+    ): Promise<JobResult> => {
+      if (word === "b") return untilAborted(signal);
+      begin();
+      await sleep(20);
+      stop.abort();
+      await sleep(30);
+      return RESULT;
+    };
+    const { told } = await work(new MemoryQueue("a", "b"), doJob, { stop: stop.signal });
+    expect(told).toEqual(["release b", "complete a"]);
+  });
+
   it("gives it back after the grace", async () => {
     const stop = new AbortController();
-    const doJob = async (_: string, signal: AbortSignal): Promise<JobResult> => {
+    const doJob = async (_: string, signal: AbortSignal, begin: () => void): Promise<JobResult> => {
+      begin();
       stop.abort();
       return untilAborted(signal);
     };
