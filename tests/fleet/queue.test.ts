@@ -1,5 +1,5 @@
 /** BullMQ on a real Redis as a `JobQueue`, and the connection to it. */
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { createServer } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeAll, expect, it, onTestFinished } from "vitest";
@@ -12,6 +12,7 @@ import { openBullQueue } from "../../fleet/queue/bull-queue.ts";
 import { checkQueueUrl, connectQueue } from "../../fleet/queue/connection.ts";
 import type { JobStore } from "../../fleet/queue/job-store.ts";
 import { openJobStore } from "../../fleet/queue/job-store.ts";
+import { useFolder } from "../cli/support/terminal.ts";
 import type { RedisServer } from "./redis.ts";
 import { describeRedis, freePort, startRedis } from "./redis.ts";
 
@@ -257,6 +258,35 @@ describeRedis("a Redis with a password", () => {
     const redis = await connectQueue(server.url.replace("//", "//:secret@"), () => {});
     onTestFinished(() => redis.disconnect());
     expect(await redis.ping()).toBe("PONG");
+  });
+});
+
+describeRedis("a Redis with TLS", () => {
+  const folder = useFolder();
+
+  it("whose certificate nobody here knows is told as such", async () => {
+    const [key, certificate] = [folder.file("key.pem"), folder.file("certificate.pem")];
+    const words = [
+      "req",
+      "-x509",
+      "-newkey",
+      "ec",
+      "-pkeyopt",
+      "ec_paramgen_curve:P-256",
+      "-nodes",
+    ];
+    const files = ["-keyout", key, "-out", certificate, "-subj", "/CN=127.0.0.1", "-days", "2"];
+    const { status } = spawnSync("openssl", [...words, ...files]);
+    expect(status, "openssl makes a certificate").toBe(0);
+    const port = await freePort();
+    const tls = ["--tls-port", `${port}`, "--tls-auth-clients", "no"];
+    const names = ["--tls-cert-file", certificate, "--tls-key-file", key];
+    const server = await startRedis(...tls, ...names, "--tls-ca-cert-file", certificate);
+    onTestFinished(() => server.end());
+    await expect(connectQueue(`rediss://127.0.0.1:${port}`, () => {})).rejects.toThrow(
+      `queue rediss://127.0.0.1:${port} has a certificate that is not trusted here (self-signed certificate). ` +
+        "Name the file of its authority in NODE_EXTRA_CA_CERTS",
+    );
   });
 });
 
