@@ -18,12 +18,14 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from "vitest";
+import { main } from "../../cli/main.ts";
 import { connectQueue } from "../../fleet/queue/connection.ts";
 import type { FailedJob, JobCounts, JobStore } from "../../fleet/queue/job-store.ts";
 import { openJobStore } from "../../fleet/queue/job-store.ts";
 import { unpackedMesa } from "../../src/node/software-adapter.ts";
 import { swiftShader } from "../../src/node/swiftshader.ts";
 import { useStage } from "../cli/support/stage.ts";
+import { recordingTerminal } from "../cli/support/terminal.ts";
 import type { RedisServer } from "./redis.ts";
 import { describeRedis, startRedis } from "./redis.ts";
 import { startS3 } from "./s3-server.ts";
@@ -77,8 +79,14 @@ describeRedis("a fleet", () => {
   });
 
   const at = (...names: readonly string[]): string => join(root, ...names);
-  const fleet = (command: string, ...args: readonly string[]): Promise<Ended> =>
-    rcod(stage.rcod, ["fleet", command, ...args, ...queue]).ended;
+  /** A command without a process of its own, which takes a second to start; workers have one. */
+  const fleet = async (command: string, ...args: readonly string[]): Promise<Ended> => {
+    const { out, note, progressStream, stdout, stderr } = recordingTerminal();
+    const terminal = { out, note, progressStream };
+    const exitCode = await main(["fleet", command, ...args, ...queue], terminal);
+    const text = (lines: readonly string[]): string => lines.map((line) => `${line}\n`).join("");
+    return { exitCode, stdout: text(stdout), stderr: text(stderr) };
+  };
   const submit = (...args: readonly string[]): Promise<Ended> =>
     fleet("submit", "--model", model, ...args);
   const counts = (): Promise<JobCounts> => store.counts();
@@ -258,7 +266,7 @@ describeRedis("a fleet", () => {
     expect([watched.exitCode, watched.stdout]).toEqual([0, expect.stringContaining("0 failed")]);
     expect((await ended(finishing)).exitCode).toBe(0);
     expect((await filesIn(at("stop-out"))).size).toBe(3);
-    const shown = await fleet("status");
+    const shown = await rcod(stage.rcod, ["fleet", "status", ...queue]).ended;
     expect(shown.stdout).toMatch(/: 0 waiting, 0 active, 3 done, 0 failed; nothing left to do/);
     expect((await fleet("status", "--prometheus")).stdout).toContain(
       "rcod_worker_pictures_per_second",
