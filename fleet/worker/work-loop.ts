@@ -125,8 +125,8 @@ class WorkLoop {
         continue;
       }
       const [first, second] = endings;
-      await new Promise<void>((next) => {
-        const onBegun = (): void => void first.then(next);
+      await new Promise<void>((mayClaim) => {
+        const onBegun = (): void => void first.then(mayClaim);
         endings = [second, this.#work(claim, onBegun).finally(onBegun)];
       });
     }

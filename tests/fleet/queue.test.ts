@@ -280,8 +280,8 @@ describeRedis("a Redis with TLS", () => {
     expect(status, "openssl makes a certificate").toBe(0);
     const port = await freePort();
     const tls = ["--tls-port", `${port}`, "--tls-auth-clients", "no"];
-    const names = ["--tls-cert-file", certificate, "--tls-key-file", key];
-    const server = await startRedis(...tls, ...names, "--tls-ca-cert-file", certificate);
+    const pair = ["--tls-cert-file", certificate, "--tls-key-file", key];
+    const server = await startRedis(...tls, ...pair, "--tls-ca-cert-file", certificate);
     onTestFinished(() => server.end());
     await expect(connectQueue(`rediss://127.0.0.1:${port}`, () => {})).rejects.toThrow(
       `queue rediss://127.0.0.1:${port} has a certificate that is not trusted here (self-signed certificate). ` +

@@ -119,11 +119,13 @@ it("reads the next picture while one is computed and a result is written, and no
     most = Math.max(most, ++atWork);
     told.push(`read ${word}`);
     const before = computing;
-    computing = before.then(async () => {
+    const compute = async (): Promise<void> => {
+      await before;
       told.push(`compute ${word}`);
       begin();
       await sleep(20);
-    });
+    };
+    computing = compute();
     await computing;
     await sleep(30); // its result is written
     told.push(`wrote ${word}`);
