@@ -45,7 +45,9 @@ export interface TestBrowser {
 
 /** Starts a browser for this file, or gives null and prints why there is none. Call at the top. */
 export async function useBrowser(): Promise<TestBrowser | null> {
-  const browser = await launchUsable(["--enable-precise-memory-info"]); // else heaps come in steps of megabytes
+  // Heaps come in steps of megabytes without the first, and with what is garbage without the second.
+  const flags = ["--enable-precise-memory-info", "--js-flags=--expose-gc"];
+  const browser = await launchUsable(flags);
   if (browser === null) return null;
   const server = await startFileServer();
   const opened = new Set<TestPage & { readonly isKept: boolean }>();
