@@ -24,7 +24,13 @@ import { timestepShares } from "../stages/timestep-choice.ts";
 import type { FinishedPart } from "../tiles/region-blend.ts";
 import { RegionBlend } from "../tiles/region-blend.ts";
 import type { RegionPlace, RegionPlan } from "../tiles/region-plan.ts";
-import { axisPart, orderedRegions, readRectangle, regionCount } from "../tiles/region-plan.ts";
+import {
+  axisPart,
+  madeRectangle,
+  orderedRegions,
+  readRectangle,
+  regionCount,
+} from "../tiles/region-plan.ts";
 import type { RegionPicture, WholeFacts } from "./whole-facts.ts";
 import { restoreWhole, wholeFacts } from "./whole-facts.ts";
 
@@ -99,11 +105,13 @@ export async function runRegions(
           tokens = whole.tokens;
         }
         tokens ??= await restoreWhole(context, state.facts, options, clock);
+        clock.region = madeRectangle(plan, place);
         const made = await upscaleRegion(context, picture, place, image, options, clock, {
           ...state.facts,
           tokens,
         });
         const told = await repair(context, await made.counts, enter);
+        clock.region = undefined;
         if (typeof told === "string") {
           // A part runs in f32 from now on, or the module with faults is looked for.
           gpu.memory.release(tokens.buffer);

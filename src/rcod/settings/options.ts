@@ -99,6 +99,8 @@ export interface Progress {
    * while it would be a guess: on a device that is not known yet, and while a model loads.
    */
   readonly leftMs?: number;
+  /** Of a picture that is computed in regions: the pixels of the result that the one under way makes. */
+  readonly region?: PixelRectangle;
   /** While loading. */
   readonly bytesLoaded?: number;
   /** While loading: bytes of all weights. */

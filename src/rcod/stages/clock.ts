@@ -4,10 +4,12 @@ import type { Forecast } from "../estimate/forecast.ts";
 import type { Inspector } from "../inspect/inspector.ts";
 import { NETWORK_STAGES } from "../inspect/stage-modules.ts";
 import type { EnterOptions } from "../loading/part-loader.ts";
-import type { Progress, RunStage } from "../settings/options.ts";
+import type { PixelRectangle, Progress, RunStage } from "../settings/options.ts";
 
 /** Times the stages of one call and tells how far it is. */
 export class StageClock {
+  /** What of the result is being made, where that is not all of it: told with the progress. */
+  region: PixelRectangle | undefined;
   readonly #forecast: Forecast;
   readonly #report: ((progress: Progress) => void) | undefined;
   readonly #inspector: Inspector | undefined;
@@ -102,6 +104,12 @@ export class StageClock {
   #tell(progress: Omit<Progress, "fraction" | "leftMs">): void {
     if (this.#report === undefined) return;
     const { fraction, leftMs } = this.#forecast;
-    this.#report({ ...progress, fraction, ...(leftMs !== undefined && { leftMs }) });
+    const { region } = this;
+    this.#report({
+      ...progress,
+      fraction,
+      ...(leftMs !== undefined && { leftMs }),
+      ...(region && { region }),
+    });
   }
 }

@@ -66,15 +66,21 @@ describe("regions", () => {
     const fractions = progress.map(({ fraction }) => fraction);
     expect(fractions).toEqual(fractions.toSorted((a, b) => a - b));
     expect(fractions.at(-1)).toBe(1);
+    // The regions that were told overlap, and their union is the result.
+    const told = new Map(progress.map(({ region }) => [JSON.stringify(region), region]));
+    const regions = [...told.values()].filter((region) => region !== undefined);
+    expect(regions).toHaveLength(6);
+    expect(Math.max(...regions.map(({ x, width }) => x + width))).toBe(440);
+    expect(Math.max(...regions.map(({ y, height }) => y + height))).toBe(280);
     const rows: ResultRegion[] = [];
-    const told = await model.upscale(image, {
+    const alone = await model.upscale(image, {
       ...REGION,
       output: "regions",
       onRegion: (part) => void rows.push(part),
     });
     expect(pasted(440, 280, 3, rows)).toEqual(result.image.data);
-    expect([told.width, told.height, told.channels]).toEqual([440, 280, 3]);
-    expect("image" in told).toBe(false);
+    expect([alone.width, alone.height, alone.channels]).toEqual([440, 280, 3]);
+    expect("image" in alone).toBe(false);
     const { texture } = await model.upscale(image, {
       ...REGION,
       output: "texture",
