@@ -2,11 +2,11 @@
 import type { App } from "../app.ts";
 import { button, h } from "../ui/dom.ts";
 import type { Point, Viewport } from "../view-transform.ts";
-import { toCanvas, transform } from "../view-transform.ts";
 import type { Handle, Rectangle } from "./crop-geometry.ts";
 import { HANDLES, moved, resized } from "./crop-geometry.ts";
 import type { Crop } from "./crop.ts";
 import { cropBounds } from "./crop.ts";
+import { boxOnStage } from "./geometry.ts";
 
 /** An arrow key moves by this share of the picture's longer side; with Shift by one pixel. */
 const KEY_SHARE = 1 / 100;
@@ -111,19 +111,20 @@ export function createCropFrame(app: App, crop: Crop): CropFrame {
       const { image } = app.store.get();
       element.hidden = !part || !image;
       if (!part || !image) return;
-      const matrix = toCanvas(viewport);
-      const { width, height } = cropBounds(image);
-      const corner = (x: number, y: number): Point => {
-        const at = transform([(x / width) * picture[0], (y / height) * picture[1]], matrix);
-        return [at[0] / ratio, at[1] / ratio];
+      const bounds = cropBounds(image);
+      const [across, down] = [picture[0] / bounds.width, picture[1] / bounds.height];
+      const drawn = {
+        x: part.x * across,
+        y: part.y * down,
+        width: part.width * across,
+        height: part.height * down,
       };
-      const [left, top] = corner(part.x, part.y);
-      const [right, bottom] = corner(part.x + part.width, part.y + part.height);
-      scale = (right - left) / part.width;
-      frame.style.left = `${left}px`;
-      frame.style.top = `${top}px`;
-      frame.style.width = `${right - left}px`;
-      frame.style.height = `${bottom - top}px`;
+      const { x, y, width, height } = boxOnStage(drawn, viewport, ratio);
+      scale = width / part.width;
+      frame.style.left = `${x}px`;
+      frame.style.top = `${y}px`;
+      frame.style.width = `${width}px`;
+      frame.style.height = `${height}px`;
     },
   };
 }

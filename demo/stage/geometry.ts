@@ -3,8 +3,9 @@ import type { AppState } from "../app.ts";
 import type { CompareMode } from "../protocol.ts";
 import { resultSize } from "../request.ts";
 import type { Point, Viewport } from "../view-transform.ts";
-import { toPicture, transform } from "../view-transform.ts";
+import { toCanvas, toPicture, transform } from "../view-transform.ts";
 import type { CompareState, Zoom } from "./compare-state.ts";
+import type { Rectangle } from "./crop-geometry.ts";
 
 export interface StageSize {
   /** Device pixels. */
@@ -82,6 +83,19 @@ export function panned({ scale, centre }: Viewport, [dx, dy]: Point, picture: Po
 export function placeOnPicture([x, y]: Point, { viewport, picture }: View): Point {
   const place = transform([x % viewport.width, y], toPicture(viewport));
   return [place[0] / picture[0], place[1] / picture[1]];
+}
+
+/** A rectangle of the picture's pixels: where it lies on the stage, in CSS pixels; side by side, in each half. */
+export function boxOnStage(part: Rectangle, viewport: Viewport, ratio: number): Rectangle {
+  const matrix = toCanvas(viewport);
+  const [left, top] = transform([part.x, part.y], matrix);
+  const [right, bottom] = transform([part.x + part.width, part.y + part.height], matrix);
+  return {
+    x: left / ratio,
+    y: top / ratio,
+    width: (right - left) / ratio,
+    height: (bottom - top) / ratio,
+  };
 }
 
 /** A brush is as large as it looks: of so many device pixels, its radius as a share of the picture's width. */

@@ -16,6 +16,7 @@ import { createLayerChoice } from "./layer-choice.ts";
 import { createMaskOverlay } from "./mask-overlay.ts";
 import type { MaskPainter } from "./mask-painter.ts";
 import { addPaintingKeys } from "./painting-keys.ts";
+import { createPartFrame } from "./part-frame.ts";
 import { createStageNote } from "./stage-note.ts";
 
 const KEYS =
@@ -55,12 +56,14 @@ export function createStage(
   const { drawn, waiting } = canvases;
   const divider = createDivider(compare);
   const overlay = createMaskOverlay(painter);
+  const partFrame = createPartFrame(app, compare);
   const cropFrame = createCropFrame(app, crop);
   const surface = h(
     "div",
     { class: "surface", tabindex: 0, role: "application" },
     canvases.element,
     overlay.element,
+    partFrame.element,
     divider,
     createStageNote(app, compare, drawn),
     cropFrame.element,
@@ -98,6 +101,7 @@ export function createStage(
       picture: view.picture,
     });
     overlay.draw(size, view.viewport, view.picture, mode === "side");
+    partFrame.place(view, size.ratio, mode === "side");
     cropFrame.place(view.viewport, view.picture, size.ratio);
   };
 

@@ -2,7 +2,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Zoom } from "../../demo/stage/compare-state.ts";
-import { panned, viewportOf, zoomedAt } from "../../demo/stage/geometry.ts";
+import { boxOnStage, panned, viewportOf, zoomedAt } from "../../demo/stage/geometry.ts";
 import type { Point, Viewport } from "../../demo/view-transform.ts";
 import { toCanvas, toPicture, transform } from "../../demo/view-transform.ts";
 
@@ -34,6 +34,12 @@ describe("the view", () => {
     const [x, y] = transform(there, toCanvas(view));
     expect(x).toBeCloseTo(123, 2);
     expect(y).toBeCloseTo(45, 2);
+  });
+
+  it("says where a part of the picture lies, in CSS pixels", () => {
+    const view = viewport({ scale: 2, centre: [100, 50] });
+    const { x, y, width, height } = boxOnStage({ x: 100, y: 50, width: 40, height: 20 }, view, 2);
+    expect([x, y, width, height].map(Math.round)).toEqual([225, 150, 40, 20]);
   });
 
   it("keeps the place under the pointer while zooming in", () => {

@@ -361,6 +361,20 @@ describe.skipIf(browser === null)("the stage", () => {
       },
       { timeout: PATIENCE_MS, polling: 20 },
     );
+    const frame = await page.$eval(".part-frame", (node) => {
+      const [of, surface] = [node, node.closest(".surface")!].map((one) =>
+        one.getBoundingClientRect(),
+      );
+      return { isSeen: node.checkVisibility(), left: of!.left - surface!.left, width: of!.width };
+    });
+    const [zoom, made] = await page.evaluate(() => {
+      const percent = document.querySelector(".zoom-label")?.textContent ?? "";
+      const region = rcodDemo?.store.get().activity?.progress?.region;
+      return [Number.parseInt(percent, 10) / 100, region?.width ?? 0] as const;
+    });
+    expect(frame.isSeen).toBe(true);
+    expect(made).toBeLessThan(8240);
+    expect(frame.width / (made * zoom)).toBeCloseTo(1, 1);
     const partial = await page.evaluate(() => rcodDemo?.store.get().partial?.id);
     const soFar = await savedPixels(page, partial ?? 0);
     await page.click("#cancel");
@@ -375,6 +389,7 @@ describe.skipIf(browser === null)("the stage", () => {
     expect(left).toBeGreaterThan(31); // still bicubic
     expect(right).toBeLessThan(left! - 3);
     await page.waitForFunction(() => rcodDemo?.store.get().activity === null);
+    expect(await page.$eval(".part-frame", (node) => node.checkVisibility())).toBe(false);
     expect(await demo.problems()).toEqual([]);
   });
 });
