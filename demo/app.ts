@@ -1,6 +1,7 @@
 /** The page's state and the few things that change it. Tabs read the store and call the actions. */
 import type { AppState } from "./app-state.ts";
 import type { CallOptions, WorkerClient } from "./client.ts";
+import { askToRead } from "./folder-leave.ts";
 import { createLane } from "./lane.ts";
 import { resultOfWishes } from "./library/match.ts";
 import type { Opener } from "./library/open.ts";
@@ -169,6 +170,7 @@ export function createApp(client: WorkerClient, { settings, isDebug, canvas }: A
     async chooseModel(choice) {
       const { precision } = store.get().settings;
       const outcome = await lane.run("model", null, async (options) => {
+        await askToRead(choice);
         // The worker lets the old model go first: two may be more than the device holds.
         store.set({ model: null });
         loader.drop();

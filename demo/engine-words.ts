@@ -67,6 +67,15 @@ const UNUSABLE = "This model cannot be used";
 
 export const MODEL_WORDS: readonly Entry[] = [
   {
+    pattern: /no leave to read the folder (.+)/,
+    words: ([, name = ""]) => ({
+      title: "The model's folder may not be read",
+      reason: `The browser needs your leave to read “${name}” again, and did not get it.`,
+      advice: "Start once more and allow it, or use the model of this page.",
+      remedy: "reload-model",
+    }),
+  },
+  {
     pattern: /server must be reachable/,
     words: () => ({
       title: "The address of the model cannot be reached",

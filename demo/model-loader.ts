@@ -1,6 +1,7 @@
 /** Loads the model once, whoever asks first: a picture that was opened, which wants an estimate, or a run. */
 import type { Progress } from "rcod-webgpu";
 import type { CallOptions, WorkerClient } from "./client.ts";
+import { askToRead } from "./folder-leave.ts";
 import type { ActivityKind, Problem } from "./problems.ts";
 import type { DeviceInfo, ModelChoice, ModelInfo } from "./protocol.ts";
 import type { Settings } from "./settings.ts";
@@ -48,6 +49,7 @@ export function createModelLoader(client: WorkerClient, store: Store<ModelState>
     const onProgress = (progress: Progress): void => listeners.forEach((tell) => tell(progress));
     const run = async (): Promise<void> => {
       try {
+        await askToRead(choice);
         const args = { choice, precision };
         const model = await client.call("loadModel", args, { signal, onProgress });
         // Of another precision than is wanted by now: whoever waits begins again.

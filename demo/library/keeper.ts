@@ -65,7 +65,8 @@ export function keepLibrary(
     if (page && isSamePage(now, page)) return null;
     return async () => {
       page = now;
-      await storage.putPage(now);
+      // Private windows may refuse to keep the handle of a folder.
+      await storage.putPage(now).catch(() => storage.putPage(withoutFolder(now)));
     };
   }
 
@@ -209,17 +210,22 @@ export function keepLibrary(
 }
 
 function pageOf({ settings, modelChoice, image }: AppState): PageRecord {
-  // A folder of the visitor's disk needs their leave each time.
-  const isLasting = modelChoice.kind === "embedded" || modelChoice.kind === "url";
-  return {
-    settings,
-    modelChoice: isLasting ? modelChoice : null,
-    open: image?.id ?? null,
-  };
+  const page = { settings, modelChoice, open: image?.id ?? null };
+  // Files of a folder would be kept as copies: where the browser has no handle for it, only its name is.
+  return modelChoice.kind === "folder" ? withoutFolder(page) : page;
+}
+
+function withoutFolder(page: PageRecord): PageRecord {
+  const { modelChoice } = page;
+  const isFolder = modelChoice?.kind === "folder" || modelChoice?.kind === "directory";
+  return isFolder ? { ...page, modelChoice: null, lostFolder: modelChoice.name } : page;
 }
 
 const isSamePage = (a: PageRecord, b: PageRecord): boolean =>
-  a.settings === b.settings && a.modelChoice === b.modelChoice && a.open === b.open;
+  a.settings === b.settings &&
+  a.modelChoice === b.modelChoice &&
+  a.lostFolder === b.lostFolder &&
+  a.open === b.open;
 
 /** That a file cannot be read is so on the next visit, too. */
 const lastingProblem = ({ size, problem }: Picture): Picture["problem"] =>

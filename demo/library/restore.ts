@@ -19,6 +19,9 @@ const NOT_KEPT = "This browser keeps nothing of this visit: save your results be
 const OTHER_TAB =
   "This page is open in another tab, which keeps its pictures. What you do here is not kept: save it.";
 
+const lostFolder = (name: string): string =>
+  `This browser does not remember folders: choose the model “${name}” again under Model.`;
+
 export interface Restored {
   /** Null where nothing is kept. */
   readonly storage: LibraryStorage | null;
@@ -57,11 +60,12 @@ async function show(
   address: string,
 ): Promise<void> {
   if (page && !hasSettings(address)) {
-    const { modelChoice } = store.get();
     // An older page knew fewer settings.
-    const settings = { ...DEFAULT_SETTINGS, ...page.settings };
-    store.set({ settings, modelChoice: page.modelChoice ?? modelChoice });
+    store.set({ settings: { ...DEFAULT_SETTINGS, ...page.settings } });
   }
+  // No address tells of a model.
+  if (page?.modelChoice) store.set({ modelChoice: page.modelChoice });
+  if (page?.lostFolder) store.set({ notice: lostFolder(page.lostFolder) });
   if (results.length > 0) {
     const files = results.map(({ record, file }) => [record.id, file] as const);
     await client.call("restoreResults", { files });

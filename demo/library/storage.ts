@@ -32,7 +32,10 @@ export interface ResultRecord {
 /** What of the page is neither picture nor result. */
 export interface PageRecord {
   readonly settings: Settings;
+  /** Null where it cannot be kept. */
   readonly modelChoice: ModelChoice | null;
+  /** Name of a folder with a model that the browser cannot give again. */
+  readonly lostFolder?: string | null;
   readonly open: string | null;
 }
 

@@ -34,13 +34,18 @@ export function createModelSection(app: App): HTMLElement {
     event.preventDefault();
     void app.chooseModel({ kind: "url", url: address.value.trim() });
   });
+  const again = button(
+    { class: "button is-wide", id: "read-folder" },
+    () => void app.chooseModel(app.store.get().modelChoice),
+    "Read the folder again",
+  );
   app.store.subscribe(({ model, modelChoice }) => {
-    name.textContent =
-      model?.name ?? (modelChoice.kind === "embedded" ? modelName(modelChoice) : "…");
+    name.textContent = model?.name ?? modelName(modelChoice);
     name.title = name.textContent;
-    facts.textContent = model
-      ? `×${model.upscale}, ${storageOf(model)}, ${bytes(model.bytes)} on the device, loaded in ${duration(model.loadMs)}.`
-      : `Loaded with the first picture. ${bytes(total(sizesOf(modelChoice)))}, part of this page.`;
+    facts.textContent = [model ? factsOf(model) : outlook(modelChoice), lasting(modelChoice)]
+      .filter((sentence) => sentence !== null)
+      .join(" ");
+    again.hidden = model !== null || modelChoice.kind !== "directory";
   });
   return h(
     "details",
@@ -50,6 +55,7 @@ export function createModelSection(app: App): HTMLElement {
       "div",
       { class: "details-body" },
       facts,
+      again,
       h(
         "div",
         { class: "row" },
@@ -75,6 +81,30 @@ export function createModelSection(app: App): HTMLElement {
     ),
   );
 }
+
+const factsOf = (model: ModelInfo): string =>
+  `×${model.upscale}, ${storageOf(model)}, ${bytes(model.bytes)} on the device, loaded in ${duration(model.loadMs)}.`;
+
+/** What is to come of a model that is not there yet. */
+function outlook(choice: ModelChoice): string {
+  switch (choice.kind) {
+    case "embedded":
+      return `Loaded with the first picture. ${bytes(total(sizesOf(choice)))}, part of this page.`;
+    case "url":
+      return `Loaded with the next run, from ${choice.url}.`;
+    case "folder":
+    case "directory":
+      return "Read from your disk with the next run; the browser may ask for your leave first.";
+    default:
+      return choice satisfies never;
+  }
+}
+
+/** What a reload forgets; null where it forgets nothing. */
+const lasting = ({ kind }: ModelChoice): string | null =>
+  kind === "folder"
+    ? "This browser does not remember folders: after a reload, choose it again."
+    : null;
 
 /** Integers stay what they are; all other numbers are stored in the precision. */
 const storageOf = ({ weights, precision }: ModelInfo): string =>

@@ -16,7 +16,11 @@ const unreadable = (type: string, bytes = 3000): Error =>
     `image: this browser cannot read the file (${type}, ${bytes} bytes). Use PNG, JPEG, WebP or AVIF`,
   );
 
+/** As `askToRead` says it. */
+const forbidden = new Error("model: no leave to read the folder my-model");
+
 const CASES: readonly (readonly [error: Error, doing: Doing, title: string, advice: RegExp])[] = [
+  [forbidden, "model", "The model's folder may not be read", /“my-model” again.*allow it/],
   [unreadable("image/png"), "image", "This picture is damaged", /PNG.*once more/],
   [unreadable("image/heic"), "image", "This browser cannot read HEIC photos", /JPEG.*Safari/],
   [unreadable("image/tiff"), "image", "This kind of file cannot be opened here", /It is TIFF.*PNG/],

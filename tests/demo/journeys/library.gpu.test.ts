@@ -6,14 +6,18 @@ import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { launchUsable } from "../../../bench/chromium.ts";
 import type { Picture } from "../../../demo/library/picture.ts";
+import { memoryFiles } from "../../../src/weights/index.ts";
 import type { FileServer } from "../../browser/file-server.ts";
 import { startFileServer } from "../../browser/file-server.ts";
+import { minimalFiles } from "../../rcod/support.ts";
 import { findings } from "../axe.ts";
 import { expectNoLongTasks } from "../long-tasks.ts";
 import type { DemoPage } from "../support.ts";
 import {
   PATIENCE_MS,
   builtDemo,
+  nextResult,
+  openCut,
   openDemo,
   psnr,
   savedPixels,
@@ -380,7 +384,119 @@ describe.skipIf(browser === null)("a visit that leaves nothing", () => {
   });
 });
 
+describe.skipIf(browser === null)("a model from a folder of the visitor's disk", () => {
+  let page: Page;
+  let paths: readonly string[] = [];
+
+  /** What is chosen, and what is loaded. */
+  const model = (): Promise<readonly [kind: string | null, name: string | null]> =>
+    page.evaluate(() => {
+      const { modelChoice, model: loaded } = rcodDemo?.store.get() ?? {};
+      return [modelChoice?.kind ?? null, loaded?.name ?? null] as const;
+    });
+  const unfold = (): Promise<void> =>
+    page.$$eval("details.panel-section", (all) => all.forEach((one) => (one.open = true)));
+  const reload = async (): Promise<void> => {
+    await page.reload();
+    await page.evaluate(() => rcodDemo?.restored);
+    await page.waitForFunction(() => rcodDemo?.store.get().image?.name === "boats.png");
+  };
+
+  beforeAll(async () => {
+    if (browser === null) return;
+    const files = await minimalFiles();
+    paths = [...files.keys()];
+    server.mount("own-model", memoryFiles(files));
+    ({ page } = await openDemo(browser, "about:blank"));
+    // A folder that the page may write stands for one of the disk: it is kept alike, but nobody has to be asked for it.
+    await page.evaluateOnNewDocument(() => {
+      globalThis.folder = { leave: "prompt", answer: "denied", asked: 0 };
+      const { prototype } = FileSystemHandle;
+      Object.assign(prototype, {
+        queryPermission: () => Promise.resolve(folder.leave),
+        requestPermission() {
+          folder.asked++;
+          if (!navigator.userActivation.isActive) {
+            return Promise.reject(new DOMException("no press", "SecurityError"));
+          }
+          folder.leave = folder.answer;
+          return Promise.resolve(folder.leave);
+        },
+      });
+      Object.assign(globalThis, {
+        async showDirectoryPicker() {
+          folder.leave = "granted";
+          return (await navigator.storage.getDirectory()).getDirectoryHandle("own-model");
+        },
+      });
+    });
+    await page.goto(`${server.address}/demo/?debug&canvas=2d`);
+    await page.evaluate(async (names) => {
+      const root = await navigator.storage.getDirectory();
+      for (const name of names) {
+        const parts = ["own-model", ...name.split("/")];
+        let directory = root;
+        for (const step of parts.slice(0, -1)) {
+          directory = await directory.getDirectoryHandle(step, { create: true });
+        }
+        const file = await directory.getFileHandle(parts.at(-1)!, { create: true });
+        const stream = await file.createWritable();
+        await stream.write(await (await fetch(`../own-model/${name}`)).blob());
+        await stream.close();
+      }
+    }, paths);
+  });
+
+  it("is remembered over a reload, and read again when a press has allowed it", async () => {
+    await openCut(page);
+    await unfold();
+    await (await page.$(".button ::-p-text(Folder…)"))?.click();
+    await expect.poll(model, { timeout: PATIENCE_MS }).toEqual(["directory", "own-model"]);
+    await untilKept(page);
+    await reload();
+    expect(await model()).toEqual(["directory", null]);
+    await unfold();
+    expect(await isHidden(page, "#read-folder")).toBe(false);
+    expect(await page.evaluate(() => folder.asked)).toBe(0);
+
+    await page.click("#upscale");
+    await page.waitForSelector("#remedy");
+    expect(await textOf(page, ".problem h2")).toBe("The model's folder may not be read");
+    expect(await textOf(page, ".problem")).toContain("your leave to read “own-model” again");
+    await (await page.$(".problem .button ::-p-text(Dismiss)"))?.click();
+
+    await page.evaluate(() => (folder.answer = "granted"));
+    await page.click("#upscale");
+    const { model: key } = await nextResult(page);
+    expect(key).toMatch(/^own-model f(16|32)$/);
+    expect(await page.evaluate(() => folder.asked)).toBe(2);
+    expect(await isHidden(page, "#read-folder")).toBe(true);
+  });
+
+  it("is to be chosen again where the browser has no such folders, and that is said", async () => {
+    await page.evaluate(async (names) => {
+      const files = names.map(async (name) => {
+        const file = new File([await (await fetch(`../own-model/${name}`)).blob()], name);
+        Object.defineProperty(file, "webkitRelativePath", { value: `given/${name}` });
+        return file;
+      });
+      const choice = { kind: "folder", name: "given", files: await Promise.all(files) } as const;
+      await rcodDemo?.chooseModel(choice);
+    }, paths);
+    expect(await model()).toEqual(["folder", "given"]);
+    await expect
+      .poll(() => page.$$eval(".details-body > .hint", (all) => all.map((one) => one.textContent)))
+      .toContainEqual(expect.stringContaining("This browser does not remember folders"));
+    await untilKept(page);
+    await reload();
+    expect((await model())[0]).toBe("embedded");
+    expect(await textOf(page, ".notice")).toContain("choose the model “given” again");
+  });
+});
+
 declare global {
+  /** Stands for the browser's question whether a folder may be read. */
+  var folder: { leave: PermissionState; answer: PermissionState; asked: number };
   /** What the page made to be saved. */
   var archive: Blob | undefined;
 }

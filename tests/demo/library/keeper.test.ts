@@ -45,6 +45,22 @@ describe("what is kept", () => {
     expect(store.get().pictures[1]?.results[0]?.isKept).toBe(true);
   });
 
+  it("is of a model's folder its name alone, where the browser keeps no more", async () => {
+    const handle = { kind: "directory", name: "own", isOfDisk: () => true }; // cannot be cloned
+    const given = { name: "own", files: [] };
+    const choices = [
+      { kind: "directory", name: "own", handle: handle as unknown as FileSystemDirectoryHandle },
+      { kind: "folder", ...given },
+    ] as const;
+    for (const modelChoice of choices) {
+      const store = stateWith({ modelChoice });
+      await keepLibrary(store, storage, NOTHING).settled();
+      const { page } = await storage.load();
+      expect(page, modelChoice.kind).toMatchObject({ modelChoice: null, lostFolder: "own" });
+      await storage.clear();
+    }
+  });
+
   it("goes when it is removed, files too", async () => {
     const store = stateWith();
     const keeper = keepLibrary(store, storage, NOTHING);
