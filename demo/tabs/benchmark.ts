@@ -2,6 +2,7 @@
 import type { CaseRecord, KernelSuiteSettings } from "rcod-webgpu/bench";
 import { CASES, QUICK_CASES } from "rcod-webgpu/bench";
 import type { App } from "../app.ts";
+import { takeTurns } from "../next-frame.ts";
 import { dataTable, markdownTable, textTable } from "../ui/data-table.ts";
 import { field, h, select } from "../ui/dom.ts";
 import { rate } from "../ui/format-rate.ts";
@@ -45,12 +46,18 @@ export function mount(container: HTMLElement, app: App): void {
   const plot = new Plot(
     "Roofline plot. The arrow keys go from kernel to kernel; the table below has the same figures",
   );
+  const table = h("div", {});
   let shown: Shown | null = null;
   let record: BenchmarkRecord | null = null;
 
-  const show = (next: Shown): void => {
+  /** Words, plot and table are a task each, so that the page answers meanwhile; what is shown later ends that. */
+  const show = async (next: Shown): Promise<void> => {
     shown = next;
     const { settings, cases, adapter } = next;
+    const parts = [
+      () => plot.show((width) => rooflineDrawing(settings.roofline, cases, width)),
+      () => table.replaceChildren(tableOf(cases)),
+    ];
     results.hidden = false;
     results.replaceChildren(
       ...(next.exampleLine ? [next.exampleLine] : []),
@@ -65,15 +72,14 @@ export function mount(container: HTMLElement, app: App): void {
           ? " Shapes marked ~ are cut down for a software adapter: rates compare, times do not."
           : "",
       ),
-      dataTable({
-        caption: "Kernels, their check and their rates",
-        columns: COLUMNS,
-        rows: variantRows(cases),
-        rowClass: (row) => (hasFailed(row) ? "failed" : row.variant?.selected ? null : "muted"),
-      }),
+      table,
       actions,
     );
-    plot.show((width) => rooflineDrawing(settings.roofline, cases, width));
+    for (const part of parts) {
+      await takeTurns();
+      if (shown !== next) return;
+      part();
+    }
   };
 
   const heading = (): string => {
@@ -82,10 +88,10 @@ export function mount(container: HTMLElement, app: App): void {
     const { copyGbps, fmaGflops } = settings.roofline;
     return `${line ? "Example: " : ""}rcod ${__VERSION__}, ${adapter}, ${settings.dtype}, ${date}\n${runtime}\nroofline in this run: copy ${rate(copyGbps)} GB/s, f32 multiply-add ${rate(fmaGflops)} GFLOP/s; clock ${settings.clock}`;
   };
-  const table = () => ({ columns: COLUMNS, rows: variantRows(shown?.cases ?? []) });
+  const cells = () => ({ columns: COLUMNS, rows: variantRows(shown?.cases ?? []) });
   const actions = reportActions({
-    text: () => `${heading()}\n\n${textTable(table())}\n`,
-    markdown: () => `${heading().replaceAll("\n", "  \n")}\n\n${markdownTable(table())}\n`,
+    text: () => `${heading()}\n\n${textTable(cells())}\n`,
+    markdown: () => `${heading().replaceAll("\n", "  \n")}\n\n${markdownTable(cells())}\n`,
     json: {
       name: () => `rcod-bench-${(shown?.date ?? "").slice(0, 10)}.json`,
       value: () => record ?? shown,
@@ -107,9 +113,9 @@ export function mount(container: HTMLElement, app: App): void {
           const { settings, adapter } = update;
           const date = new Date().toISOString();
           const runtime = navigator.userAgent;
-          show({ settings, adapter, cases: [], date, runtime, exampleLine: null });
+          void show({ settings, adapter, cases: [], date, runtime, exampleLine: null });
         } else if (shown) {
-          show({ ...shown, cases: [...shown.cases, update.record] });
+          void show({ ...shown, cases: [...shown.cases, update.record] });
           const done = shown.cases.length;
           progress(done / total, `${done} of ${total}: ${update.record.case}`);
         }
@@ -117,7 +123,7 @@ export function mount(container: HTMLElement, app: App): void {
       { signal },
     );
     if (record.cases.length === 0) return `No case has "${args.filter}" in its name`;
-    if (shown) show({ ...shown, cases: record.cases, date: record.date });
+    if (shown) await show({ ...shown, cases: record.cases, date: record.date });
     const { failed, cases } = record;
     return `${cases.length} ${cases.length === 1 ? "case" : "cases"} in ${duration(performance.now() - startedAt)}, ${failed === 0 ? "all computed right" : `${failed} computed wrong`}`;
   };
@@ -136,7 +142,8 @@ export function mount(container: HTMLElement, app: App): void {
     const { device: adapter, runtime } = example;
     ({ record } = example);
     const { cases, date } = record;
-    show({ settings: record, adapter, cases, date, runtime, exampleLine: exampleLine(example) });
+    const line = exampleLine(example);
+    void show({ settings: record, adapter, cases, date, runtime, exampleLine: line });
   });
 
   container.append(
@@ -187,6 +194,14 @@ export function mount(container: HTMLElement, app: App): void {
     ),
   );
 }
+
+const tableOf = (cases: readonly CaseRecord[]): HTMLElement =>
+  dataTable({
+    caption: "Kernels, their check and their rates",
+    columns: COLUMNS,
+    rows: variantRows(cases),
+    rowClass: (row) => (hasFailed(row) ? "failed" : row.variant?.selected ? null : "muted"),
+  });
 
 function legend(cases: readonly CaseRecord[]): HTMLElement {
   const used = [...new Set(cases.map(({ kernel }) => kernel))].toSorted(

@@ -50,7 +50,7 @@ export function mount(container: HTMLElement, app: App): void {
     return `Done in ${duration(performance.now() - startedAt)}. Timestamps around every step make it slower than usual.`;
   });
   const look = async (run: Run, captures: readonly string[]): Promise<string> => {
-    sections.showCaptures(await inspect(run, captures));
+    await sections.showCaptures(await inspect(run, captures));
     return "";
   };
   const beside = { isMain: false };

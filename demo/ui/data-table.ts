@@ -1,5 +1,9 @@
 /** One description of columns for the table on the page, as aligned text and as Markdown. */
+import { takeTurns } from "../next-frame.ts";
 import { h } from "./dom.ts";
+
+/** Rows that are laid out in one task: a page with more of them at once does not answer meanwhile. */
+const ROWS_AT_ONCE = 60;
 
 export interface Column<T> {
   readonly label: string;
@@ -18,21 +22,13 @@ export interface TableOptions<T> {
 }
 
 /** Scrolls sideways where the column is narrow; hence reachable by the keyboard. */
-export function dataTable<T>({ caption, columns, rows, rowClass }: TableOptions<T>): HTMLElement {
+export function dataTable<T>(options: TableOptions<T>): HTMLElement {
+  const { caption, columns, rows } = options;
   const head = columns.map(({ label, isNumber }) =>
     h("th", { scope: "col", class: isNumber ? "number" : null }, label),
   );
-  const body = rows.map((row) =>
-    h(
-      "tr",
-      { class: rowClass?.(row) ?? null },
-      ...columns.map(({ text, isNumber }, i) =>
-        i === 0
-          ? h("th", { scope: "row" }, text(row))
-          : h("td", { class: isNumber ? "number" : null }, text(row)),
-      ),
-    ),
-  );
+  const body = h("tbody", {}, ...bodyRows(options, 0));
+  if (rows.length > ROWS_AT_ONCE) void appendRest(body, options);
   return h(
     "div",
     { class: "table-scroll", tabindex: 0, role: "region", "aria-label": caption },
@@ -41,9 +37,35 @@ export function dataTable<T>({ caption, columns, rows, rowClass }: TableOptions<
       { class: "data-table" },
       h("caption", { class: "visually-hidden" }, caption),
       h("thead", {}, h("tr", {}, ...head)),
-      h("tbody", {}, ...body),
+      body,
     ),
   );
+}
+
+/** The rows from `first` on that come at once. */
+const bodyRows = <T>(
+  { columns, rows, rowClass }: TableOptions<T>,
+  first: number,
+): readonly HTMLElement[] =>
+  rows
+    .slice(first, first + ROWS_AT_ONCE)
+    .map((row) =>
+      h(
+        "tr",
+        { class: rowClass?.(row) ?? null },
+        ...columns.map(({ text, isNumber }, i) =>
+          i === 0
+            ? h("th", { scope: "row" }, text(row))
+            : h("td", { class: isNumber ? "number" : null }, text(row)),
+        ),
+      ),
+    );
+
+async function appendRest<T>(body: HTMLElement, options: TableOptions<T>): Promise<void> {
+  for (let first = ROWS_AT_ONCE; first < options.rows.length; first += ROWS_AT_ONCE) {
+    await takeTurns();
+    body.append(...bodyRows(options, first));
+  }
 }
 
 /** The same behind a line that opens it, made when it is first opened: hundreds of rows take their time. */

@@ -28,6 +28,7 @@ export class Plot {
   readonly #tip = h("div", { class: "plot-tip", role: "presentation", hidden: true });
   #draw: ((width: number) => Drawing) | null = null;
   #width = 0;
+  #isDue = false;
   #marks: readonly Mark[] = [];
   #byElement = new Map<EventTarget, number>();
   #current = 0;
@@ -56,9 +57,14 @@ export class Plot {
     this.#redraw();
   }
 
+  /** Draws in a task of its own: observers are called in the frame that they hold up. */
   #resized(): void {
-    const width = this.#measure();
-    if (width !== this.#width) this.#redraw();
+    if (this.#measure() === this.#width || this.#isDue) return;
+    this.#isDue = true;
+    setTimeout(() => {
+      this.#isDue = false;
+      this.#redraw();
+    });
   }
 
   #measure(): number {

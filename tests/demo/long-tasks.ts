@@ -11,12 +11,9 @@ const LIMIT_MS = Number(process.env["RCOD_LONG_TASK_MS"] ?? 2 * MOST_MS);
 
 /**
  * Has the file fail where a page of the browser had a long task. To be called below what closes the browser: vitest ends last things
- * first. `except` names tests that open a report: the first drawing of Inside and Benchmark takes longer than that still.
+ * first.
  */
-export function expectNoLongTasks(
-  browser: Browser | null,
-  { except = [] }: { readonly except?: readonly string[] } = {},
-): void {
+export function expectNoLongTasks(browser: Browser | null): void {
   if (browser === null) return;
   const ends: { readonly test: string; readonly ts: number }[] = [];
   let recording: Recording;
@@ -31,13 +28,10 @@ export function expectNoLongTasks(
   afterAll(async () => {
     const events = await recording.stop();
     pace.stop();
-    const found = longTasks(events, pace.slownessAt, LIMIT_MS)
-      .map(({ ts, text }) => {
-        const test = ends.find((end) => ts < end.ts)?.test ?? "after all tests";
-        return { test, text };
-      })
-      .filter(({ test }) => !except.includes(test))
-      .map(({ test, text }) => `${text} (${test})`);
+    const found = longTasks(events, pace.slownessAt, LIMIT_MS).map(({ ts, text }) => {
+      const test = ends.find((end) => ts < end.ts)?.test ?? "after all tests";
+      return `${text} (${test})`;
+    });
     expect(found, `tasks of more than ${LIMIT_MS} ms on the main thread`).toEqual([]);
   });
 }

@@ -71,4 +71,10 @@ it("allows for a processor that other work slows down, and for its collection of
   expect(foundAt(2, task)).toEqual([]);
   expect(foundAt(1.5, task)).toEqual(["90 ms on a processor 1.5 times as slow: "]);
   expect(found(task, event("MajorGC", [10, 50]))).toEqual([]);
+  const posted = (file: string): TraceEvent =>
+    event("ThreadControllerImpl::RunTask", [1, 88], { args: { src_file: file } });
+  expect(found(task, posted("v8/src/heap/cppgc/sweeper.cc"))).toEqual([]);
+  expect(
+    found(task, posted("third_party/blink/renderer/core/scheduler/dom_timer.cc")),
+  ).toHaveLength(1);
 });

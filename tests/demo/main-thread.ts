@@ -15,6 +15,7 @@ const CATEGORIES = [
   "devtools.timeline", // what they do
   "mojom", // who asked for them
   "blink.user_timing", // the marks below
+  "toplevel", // which sources they come from
 ];
 
 /** An event of Chromium's trace; times in µs, of the clock that `process.hrtime` has. */
@@ -29,6 +30,8 @@ export interface TraceEvent {
   readonly tdur?: number;
   readonly args: {
     readonly name?: string;
+    /** Of Chromium, which asked for a task. */
+    readonly src_file?: string;
     readonly data?: {
       readonly functionName?: string;
       readonly url?: string;
@@ -37,6 +40,9 @@ export interface TraceEvent {
     readonly chrome_mojo_event_info?: { readonly mojo_interface_tag?: string };
   };
 }
+
+/** A task once more, with its source. */
+const POSTED_TASK = "ThreadControllerImpl::RunTask";
 
 /** What of the trace is the test's own work. */
 const [BEGIN, END] = ["test begins", "test ends"] as const;
@@ -92,8 +98,11 @@ export async function recordTasks(browser: Browser): Promise<Recording> {
   };
 }
 
-const isOfInterest = ({ name, ph }: TraceEvent): boolean =>
-  ph === "X" || name === "thread_name" || name === BEGIN || name === END;
+const isOfInterest = (event: TraceEvent): boolean => {
+  const { name, ph } = event;
+  if (name === POSTED_TASK) return isCollection(event); // of the others there are many
+  return ph === "X" || name === "thread_name" || name === BEGIN || name === END;
+};
 
 /** The tasks of all pages' main threads. */
 function tasksOf(events: readonly TraceEvent[]): readonly TraceEvent[] {
@@ -108,11 +117,13 @@ function tasksOf(events: readonly TraceEvent[]): readonly TraceEvent[] {
 const threadOf = ({ pid, tid }: TraceEvent): string => `${pid} ${tid}`;
 const msOf = ({ tdur, dur = 0 }: TraceEvent): number => (tdur ?? dur) / 1000;
 
-/** Without the large rounds of the garbage collector, which come when they like, mostly over what the test itself has left. */
+/** Without the large rounds of the garbage collectors, which come when they like, mostly over what the test itself has left. */
 const ownMsOf = (task: TraceEvent, parts: readonly TraceEvent[]): number =>
-  parts
-    .filter(({ name }) => name === "MajorGC")
-    .reduce((ms, collection) => ms - msOf(collection), msOf(task));
+  parts.filter(isCollection).reduce((ms, collection) => ms - msOf(collection), msOf(task));
+
+/** Of the heap of scripts, and that of documents, which is swept in tasks of its own. */
+const isCollection = ({ name, args }: TraceEvent): boolean =>
+  name === "MajorGC" || (args.src_file?.includes("/heap/cppgc/") ?? false);
 
 /**
  * Tasks of the pages, not of the test, that took too long, and what they did. `slownessAt` says how many times as long as at rest
@@ -161,6 +172,7 @@ function isMarked(task: TraceEvent, events: readonly TraceEvent[]): boolean {
 
 function nameOf(part: TraceEvent): string {
   const { functionName, url, type } = part.args.data ?? {};
-  const what = [type, functionName, url?.split("/").at(-1)].filter(Boolean).join(" ");
+  const { mojo_interface_tag: sender } = part.args.chrome_mojo_event_info ?? {};
+  const what = [sender, type, functionName, url?.split("/").at(-1)].filter(Boolean).join(" ");
   return `${part.name}${what && ` of ${what}`} ${Math.round(msOf(part))} ms`;
 }

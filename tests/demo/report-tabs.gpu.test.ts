@@ -7,6 +7,7 @@ import type { ElementHandle, Page } from "puppeteer-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { useBrowser } from "../browser/support.ts";
 import { findings } from "./axe.ts";
+import { expectNoLongTasks } from "./long-tasks.ts";
 import { builtDemo } from "./support.ts";
 
 const GOLDEN = fileURLToPath(
@@ -17,6 +18,7 @@ const GOLDEN = fileURLToPath(
 const PATIENCE_MS = 400_000;
 
 const browser = await useBrowser();
+expectNoLongTasks(browser?.browser ?? null);
 
 describe.skipIf(browser === null)("the demo page", () => {
   let folder = "";
@@ -293,7 +295,7 @@ describe.skipIf(browser === null)("the demo page", () => {
 
   it("keeps the contents of Inside in view, on a desktop and on a phone", async () => {
     const page = await openTab("inside");
-    await page.waitForSelector("#view-inside .mark");
+    await page.waitForSelector("#view-inside .report-section:last-child .mark"); // all of it is there
     for (const [width, height] of [
       [1200, 800],
       [390, 844],
@@ -346,7 +348,12 @@ describe.skipIf(browser === null)("the demo page", () => {
           ]),
       );
       await page.click("#view-inside details.file-section summary");
-      await page.waitForSelector("#view-inside details.file-section tbody tr");
+      await page.waitForFunction(
+        (count) =>
+          document.querySelectorAll("#view-inside details.file-section tbody tr").length >= count,
+        {},
+        passes.length,
+      );
       const rows = await page.$$eval("#view-inside details.file-section tbody tr", (all) =>
         all.map(({ cells }) => [...cells].map(({ textContent }) => textContent)),
       );

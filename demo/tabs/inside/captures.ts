@@ -30,22 +30,42 @@ const STAGE_VALUES: readonly (readonly [
   ],
 ];
 
+/** A section whose cards come one by one: each takes its time. */
+interface CardSection {
+  readonly element: HTMLElement;
+  readonly cards: readonly (() => void)[];
+}
+
 export function latentsSection({
   captures,
   source,
   latentFactor,
   alpha,
   timestep,
-}: InsideRecord): HTMLElement {
+}: InsideRecord): CardSection {
   const input = pixels(source.width, source.height, source.rgba, "The picture that went in");
   const channels = captures.find(({ name }) => name === "latents")?.shape.at(-1) ?? 0;
+  const row = h(
+    "div",
+    { class: "card-row" },
+    h(
+      "div",
+      { class: "card" },
+      input,
+      h("h4", {}, "The picture"),
+      h(
+        "p",
+        { class: "hint" },
+        `${source.width} × ${source.height} pixels. It is enlarged by bicubic before it is encoded.`,
+      ),
+    ),
+  );
   const cards = STAGE_VALUES.flatMap(([name, [letter, index], title, text]) => {
     const view = captures.find((capture) => capture.name === name);
-    return view
-      ? [captureCard(view, [h("i", {}, letter), h("sub", {}, index), `, ${title}`], text)]
-      : [];
+    const words = [h("i", {}, letter), h("sub", {}, index), `, ${title}`];
+    return view ? [() => row.append(captureCard(view, words, text))] : [];
   });
-  return h(
+  const element = h(
     "div",
     { class: "report-results" },
     h(
@@ -78,32 +98,25 @@ export function latentsSection({
       { class: "hint" },
       `a = ${alpha} was fixed in training. The UNet was told the timestep ${timestep}.`,
     ),
-    h(
-      "div",
-      { class: "card-row" },
-      h(
-        "div",
-        { class: "card" },
-        input,
-        h("h4", {}, "The picture"),
-        h(
-          "p",
-          { class: "hint" },
-          `${source.width} × ${source.height} pixels. It is enlarged by bicubic before it is encoded.`,
-        ),
-      ),
-      ...cards,
-    ),
+    row,
     h(
       "p",
       { class: "hint" },
       "Each large square shows all channels at once: the three directions in which they vary most are red, green and blue. Below it the channels alone, black at the least value and white at the largest.",
     ),
   );
+  return { element, cards };
+}
+
+/** The modules of a record, a card each. */
+export function captureCards(views: readonly CaptureView[]): CardSection {
+  const element = h("div", { class: "card-row" });
+  const cards = views.map((view) => () => element.append(captureCard(view, [view.name], "")));
+  return { element, cards };
 }
 
 /** A module's output: all channels as colours, and the liveliest alone. */
-export function captureCard(
+function captureCard(
   view: CaptureView,
   title: readonly (Node | string)[],
   text: string,

@@ -4,7 +4,7 @@ import { takeTurns } from "../../next-frame.ts";
 import type { ContentsEntry } from "../../ui/contents.ts";
 import { field, h } from "../../ui/dom.ts";
 import { attentionView } from "./attention.ts";
-import { captureCard, latentsSection } from "./captures.ts";
+import { captureCards, latentsSection } from "./captures.ts";
 import { memoryPlan } from "./memory.ts";
 import { metricSection } from "./metric.ts";
 import type { InsideRecord } from "./record.ts";
@@ -67,17 +67,27 @@ export class InsideSections {
 
   /** One section after the other, so that the page answers meanwhile; a later record ends that. */
   async show(record: InsideRecord, isExample: boolean): Promise<void> {
-    this.#shown = record;
     for (const choice of this.#choices) choice.hidden = isExample;
-    const parts = [
+    const latents = latentsSection(record);
+    await this.#inTurns(record, [
       () => this.#showTime(record),
-      () => this.#values.replaceChildren(latentsSection(record)),
+      () => this.#values.replaceChildren(latents.element),
+      ...latents.cards,
       () => this.#metric.replaceChildren(metricSection(record.choice)),
       () => fillModules(this.#module, record),
       () => fillLayers(this.#layer, record),
-      () => this.showCaptures(record),
+      ...this.#captureParts(record),
       () => this.#memory.replaceChildren(memoryPlan(record.networks)),
-    ];
+    ]);
+  }
+
+  /** The modules and the attention layer of a record; the other sections stay. */
+  showCaptures(record: InsideRecord): Promise<void> {
+    return this.#inTurns(record, this.#captureParts(record));
+  }
+
+  async #inTurns(record: InsideRecord, parts: readonly (() => void)[]): Promise<void> {
+    this.#shown = record;
     for (const part of parts) {
       if (this.#shown !== record) return;
       part();
@@ -97,21 +107,23 @@ export class InsideSections {
     );
   }
 
-  /** The modules and the attention layer of a record, the other sections stay. */
-  showCaptures(record: InsideRecord): void {
+  #captureParts(record: InsideRecord): readonly (() => void)[] {
     const own = record.captures.filter(({ name }) => !STAGE_VALUES.has(name));
-    if (own[0]) {
-      this.#module.value = own[0].name;
-      this.#modules.replaceChildren(
-        h("div", { class: "card-row" }, ...own.map((view) => captureCard(view, [view.name], ""))),
-      );
-    }
-    const [layer] = Object.keys(record.attention).map((name) => name.replace(/\.[qk]$/, ""));
-    const shown = layer === undefined ? null : attentionView(record, layer);
-    if (shown && layer !== undefined) {
+    const [first] = own;
+    const { element, cards } = captureCards(own);
+    const showModules = (): void => {
+      if (!first) return;
+      this.#module.value = first.name;
+      this.#modules.replaceChildren(element);
+    };
+    const showAttention = (): void => {
+      const [layer] = Object.keys(record.attention).map((name) => name.replace(/\.[qk]$/, ""));
+      const shown = layer === undefined ? null : attentionView(record, layer);
+      if (!shown || layer === undefined) return;
       this.#layer.value = layer;
       this.#attention.replaceChildren(shown);
-    }
+    };
+    return [showModules, ...cards, showAttention];
   }
 }
 

@@ -100,7 +100,7 @@ afterAll(async () => {
   await browser?.close();
   await server?.close();
 });
-expectNoLongTasks(browser, { except: ["is seen from other tabs"] });
+expectNoLongTasks(browser);
 
 // One page for all: each test goes on where the one before stopped.
 describe.skipIf(browser === null)("a photo of 2400 × 1600", () => {

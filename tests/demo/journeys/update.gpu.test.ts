@@ -4,11 +4,13 @@ import { beforeAll, describe, expect, it, vi } from "vitest";
 import type { FileSet } from "../../../src/weights/index.ts";
 import { bytesSource } from "../../../src/weights/index.ts";
 import { useBrowser } from "../../browser/support.ts";
+import { expectNoLongTasks } from "../long-tasks.ts";
 import { PATIENCE_MS, builtDemo } from "../support.ts";
 
 vi.setConfig({ testTimeout: 200_000, hookTimeout: 120_000 });
 
 const browser = await useBrowser();
+expectNoLongTasks(browser?.browser ?? null);
 
 describe.skipIf(browser === null)("an update of the page", () => {
   let first: FileSet;
