@@ -35,6 +35,7 @@ export default defineConfig({
     // Software adapters use every core for one dispatch; more workers only fight over them.
     maxWorkers: 2,
     include: ["tests/**/*.test.ts"],
+    globalSetup: ["tests/support/run-folder.ts"],
     setupFiles: ["tests/support/exec-path.ts", "tests/support/quick-equality.ts"],
     testTimeout: 120_000,
     hookTimeout: 120_000,

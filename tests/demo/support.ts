@@ -1,5 +1,6 @@
 /** The built demo page in a browser, and what its tests ask of it. */
-import { mkdtemp, rm } from "node:fs/promises";
+import { rmSync } from "node:fs";
+import { mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -10,6 +11,7 @@ import type { App, AppState } from "../../demo/app.ts";
 import type { CommandName, Estimate, ResultInfo } from "../../demo/protocol.ts";
 import type { FileSet } from "../../src/weights/index.ts";
 import { folderFiles } from "../../src/weights/sources/node-source.ts";
+import { sharedFolder } from "../support/run-folder.ts";
 import { asTest } from "./main-thread.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
@@ -25,13 +27,17 @@ declare global {
   var answered: CommandName[];
 }
 
-/**
- * Builds the page as `npm run build:demo` does, into a temporary folder that goes with the process. `version` makes
- * another one of it.
- */
+/** Builds the page as `npm run build:demo` does; once for all files of a run. `version` makes another one of it. */
 export async function builtDemo(version?: string): Promise<FileSet> {
+  const shared = version === undefined ? await sharedFolder("demo", buildDemo) : null;
+  if (shared !== null) return folderFiles(shared);
   const outDir = await mkdtemp(join(tmpdir(), "rcod-demo-"));
-  process.once("exit", () => void rm(outDir, { recursive: true, force: true }));
+  process.once("exit", () => rmSync(outDir, { recursive: true, force: true }));
+  await buildDemo(outDir, version);
+  return folderFiles(outDir);
+}
+
+async function buildDemo(outDir: string, version?: string): Promise<void> {
   // The test runner's would make a development build.
   const mode = process.env["NODE_ENV"];
   process.env["NODE_ENV"] = "production";
@@ -45,7 +51,6 @@ export async function builtDemo(version?: string): Promise<FileSet> {
   } finally {
     process.env["NODE_ENV"] = mode;
   }
-  return folderFiles(outDir);
 }
 
 export interface DemoPage {
