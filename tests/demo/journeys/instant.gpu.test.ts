@@ -194,8 +194,13 @@ describe.skipIf(browser === null)("the slider", () => {
     await slideTo(page, 0.8);
     await expect.poll(() => label(page)).toContain("0.80 · preview");
     await save?.click();
-    await page.waitForSelector("#cancel", { visible: true });
-    await page.click("#cancel");
+    // In one step: a run may end between seeing the button and pressing it.
+    await page.waitForFunction(() => {
+      const cancel = document.querySelector<HTMLElement>("#cancel");
+      const isThere = cancel?.checkVisibility() ?? false;
+      if (isThere) cancel?.click();
+      return isThere;
+    });
     await expect.poll(said, { timeout: PATIENCE_MS }).toMatch(/^Stopped\. /);
     expect(await results()).toHaveLength(count + 1);
   });
