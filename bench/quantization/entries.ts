@@ -43,6 +43,7 @@ const FLOATS: readonly Entry[] = [
   { name: "VAE: encoder.conv_out", part: "vae", tensors: /^encoder\.conv_out\./ },
   { name: "VAE: quant_conv", part: "vae", tensors: /^quant_conv\./ },
   { name: "VAE: post_quant_conv", part: "vae", tensors: /^post_quant_conv\./ },
+  { name: "VAE: pixel_conv", part: "vae", tensors: /^pixel_conv\./ },
   { name: "VAE: decoder.conv_in", part: "vae", tensors: /^decoder\.conv_in\./ },
   { name: "VAE: upsamplers", part: "vae", tensors: /\.upsamplers\./ },
   { name: "VAE: decoder.conv_out", part: "vae", tensors: /^decoder\.conv_out\./ },

@@ -32,7 +32,7 @@ const SCHEMES: Readonly<
 
 const FLOAT: Readonly<Record<QuantizedPart, RegExp>> = {
   clip: /\.patch_embedding\./,
-  vae: /^(?:(?:en|de)coder\.conv_(?:in|out)|(?:post_)?quant_conv)\.|\.upsamplers\./,
+  vae: /^(?:(?:en|de)coder\.conv_(?:in|out)|(?:post_)?quant_conv|pixel_conv)\.|\.upsamplers\./,
   unet: /^(?:conv_in|conv_out|time_embedding)\./,
 };
 

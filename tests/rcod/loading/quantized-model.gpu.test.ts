@@ -146,6 +146,14 @@ describe("a model of integers", () => {
     },
   );
 
+  it("keeps the pixel path in floats", async () => {
+    const wide = await converted(await minimalFiles({ pixelChannels: 2 }), "int8");
+    const config = JSON.parse(new TextDecoder().decode(wide.get("vae/config.json"))) as {
+      readonly quantization: { readonly float: readonly string[] };
+    };
+    expect(config.quantization.float).toContain("pixel_conv.weight");
+  });
+
   it("has the integers that its recipe says, and tells which", async () => {
     const mixed = await converted(files, "mixed");
     const configOf = (part: string): Record<string, unknown> =>
