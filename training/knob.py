@@ -3,9 +3,9 @@
     python3 knob.py --root photos/usr/share            # measures and prints
     python3 knob.py --root photos/usr/share --write    # also puts the table into the model's rcod_config.json
 
-Sharpness is measured over the timesteps on one centred crop of every photograph, made small in both ways of measure.py,
-and the table's entries lie where it has gone equal parts of its way. Then nine stops of the table are measured: PSNR,
-sharpness, and the share of its whole change that each quarter of the knob makes.
+PSNR and sharpness are measured over the timesteps on one centred crop of every photograph, made small in both ways of
+measure.py, and the table's entries lie where sharpness has gone equal parts of its way. Then nine stops of the table are
+measured, and the share of the whole change of sharpness that each quarter of the knob makes.
 """
 import argparse
 import json
@@ -42,12 +42,26 @@ def figures(pipeline, pairs, timesteps, color_fix):
     return {name: np.mean(values, axis=0) for name, values in rows.items()}
 
 
-def even_table(timesteps, sharpness, entries=QUARTERS + 1):
-    """Timesteps at equal distances of sharpness, from the first to the last. Where it falls, the knob stands still."""
-    rising = np.maximum.accumulate(sharpness)
-    wanted = np.linspace(rising[0], rising[-1], entries)
-    table = np.interp(wanted, rising, timesteps)
-    return [timesteps[0], *(round(float(t)) for t in table[1:-1]), timesteps[-1]]
+def even_table(timesteps, measured, entries=2 * QUARTERS + 1):
+    """The timesteps whose sharpness lies nearest to equal steps from the first to the last, among those ways on which no
+    input loses sharpness or gains PSNR from one entry to the next. `measured` as of `figures`.
+
+    A network that has seen each timestep a few times is not even in itself: neighbours differ more than their order says.
+    """
+    sharpness = np.mean([values[:, 1] for values in measured.values()], axis=0)
+    wanted = np.linspace(sharpness[0], sharpness[-1], entries)
+    rising = np.concatenate([values * [-1, 1] for values in measured.values()], axis=1)
+    # Of the best way to each timestep as the entry so far: its cost, and its entries.
+    ways = {0: (0.0, [0])}
+    for target in wanted[1:]:
+        ways = {
+            j: min((cost + (sharpness[j] - target) ** 2, [*way, j]) for cost, way in before)
+            for j in range(len(timesteps))
+            if (before := [each for i, each in ways.items() if i < j and (rising[j] >= rising[i]).all()])
+        }
+    if len(timesteps) - 1 not in ways:
+        raise ValueError(f"no {entries} of these timesteps have rising sharpness and falling PSNR: measure more of them")
+    return [timesteps[i] for i in ways[len(timesteps) - 1][1]]
 
 
 def shares(sharpness):
@@ -63,7 +77,7 @@ def main():
     parser.add_argument("--model", type=Path, default=repository / "models/rcod-tiny")
     parser.add_argument("--crop", type=int, default=320)
     parser.add_argument("--long-side", type=int, default=1024)
-    parser.add_argument("--measured", type=int, default=17, help="timesteps on which the table is made")
+    parser.add_argument("--measured", type=int, default=41, help="timesteps from which the table is taken")
     parser.add_argument("--write", action="store_true", help="put the table into rcod_config.json")
     args = parser.parse_args()
     torch.set_grad_enabled(False)
@@ -75,10 +89,8 @@ def main():
     timesteps = [round(float(t)) for t in first + (last - first) * places]
     color_fix = config["color_fix"]
     measured = figures(pipeline, pairs, timesteps, color_fix)
-    sharpness = np.mean([values[:, 1] for values in measured.values()], axis=0)
-    table = even_table(timesteps, sharpness)
+    table = even_table(timesteps, measured)
     stops = np.interp(np.linspace(0, 1, 9), np.linspace(0, 1, len(table)), table)
-    print("timesteps", timesteps, "sharpness", [round(float(s), 3) for s in sharpness])
     print("realism_timesteps", table)
     at_stops = figures(pipeline, pairs, stops, color_fix)
     print("| realism | timestep |" + "".join(f" {name}: PSNR-Y dB | sharpness |" for name in at_stops))
