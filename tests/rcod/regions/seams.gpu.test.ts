@@ -50,7 +50,8 @@ describe("regions of a trained model", () => {
   });
 
   it("have no seam in a sky: less than a level, and no more gradient than beside it", async () => {
-    const { image } = await model.upscale(sky(), { region: REGION });
+    // In 16 bits: where a sky has few levels, rounding to 8 turns a hundredth of a level into a whole one.
+    const { image } = await model.upscale(sky(), { region: REGION, depth: 16 });
     const size = { width: SIDE, height: SIDE };
     const { columns } = planRegions(size, { width: 512, height: 512 }, REGION / 4);
     const shared = segmentsOf(columns).find(({ isShared }) => isShared);
@@ -58,7 +59,7 @@ describe("regions of a trained model", () => {
     const columnMean = (x: number, c: number): number => {
       let sum = 0;
       for (let y = 20; y < 140; y++) sum += image.data[(y * image.width + x) * 3 + c] as number;
-      return sum / 120;
+      return sum / 120 / 257;
     };
     const steepest = (from: number, to: number, c: number): number => {
       let most = 0;
