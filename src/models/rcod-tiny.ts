@@ -1,5 +1,5 @@
 /**
- * The model that comes with the package, as the addresses of its 11 files (7.8 MB). Nothing is bundled: a page fetches
+ * The model that comes with the package, as the addresses of its 11 files (7.9 MB). Nothing is bundled: a page fetches
  * what it reads. The files are also there by themselves, below `rcod-webgpu/models/rcod-tiny/`.
  *
  * ```ts
