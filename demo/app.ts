@@ -1,7 +1,7 @@
 /** The page's state and the few things that change it. Tabs read the store and call the actions. */
 import type { AppState } from "./app-state.ts";
 import type { CallOptions, WorkerClient } from "./client.ts";
-import { askToRead } from "./folder-leave.ts";
+import { askToRead } from "./folder-permission.ts";
 import { createLane } from "./lane.ts";
 import { resultOfWishes } from "./library/match.ts";
 import type { Opener } from "./library/open.ts";

@@ -67,10 +67,10 @@ const UNUSABLE = "This model cannot be used";
 
 export const MODEL_WORDS: readonly Entry[] = [
   {
-    pattern: /no leave to read the folder (.+)/,
+    pattern: /no permission to read the folder (.+)/,
     words: ([, name = ""]) => ({
       title: "The model's folder may not be read",
-      reason: `The browser needs your leave to read “${name}” again, and did not get it.`,
+      reason: `The browser needs your permission to read “${name}” again, and did not get it.`,
       advice: "Start once more and allow it, or use the model of this page.",
       remedy: "reload-model",
     }),

@@ -1,7 +1,7 @@
 /** Loads the model once, whoever asks first: a picture that was opened, which wants an estimate, or a run. */
 import type { Progress } from "rcod-webgpu";
 import type { CallOptions, WorkerClient } from "./client.ts";
-import { askToRead } from "./folder-leave.ts";
+import { askToRead } from "./folder-permission.ts";
 import type { ActivityKind, Problem } from "./problems.ts";
 import type { DeviceInfo, ModelChoice, ModelInfo } from "./protocol.ts";
 import type { Settings } from "./settings.ts";

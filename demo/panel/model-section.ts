@@ -94,7 +94,7 @@ function outlook(choice: ModelChoice): string {
       return `Loaded with the next run, from ${choice.url}.`;
     case "folder":
     case "directory":
-      return "Read from your disk with the next run; the browser may ask for your leave first.";
+      return "Read from your disk with the next run; the browser may ask for your permission first.";
     default:
       return choice satisfies never;
   }

@@ -17,7 +17,7 @@ const unreadable = (type: string, bytes = 3000): Error =>
   );
 
 /** As `askToRead` says it. */
-const forbidden = new Error("model: no leave to read the folder my-model");
+const forbidden = new Error("model: no permission to read the folder my-model");
 
 const CASES: readonly (readonly [error: Error, doing: Doing, title: string, advice: RegExp])[] = [
   [forbidden, "model", "The model's folder may not be read", /“my-model” again.*allow it/],

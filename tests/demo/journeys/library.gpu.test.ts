@@ -462,7 +462,7 @@ describe.skipIf(browser === null)("a model from a folder of the visitor's disk",
     await page.click("#upscale");
     await page.waitForSelector("#remedy");
     expect(await textOf(page, ".problem h2")).toBe("The model's folder may not be read");
-    expect(await textOf(page, ".problem")).toContain("your leave to read “own-model” again");
+    expect(await textOf(page, ".problem")).toContain("your permission to read “own-model” again");
     await (await page.$(".problem .button ::-p-text(Dismiss)"))?.click();
 
     await page.evaluate(() => (folder.answer = "granted"));

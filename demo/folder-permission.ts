@@ -1,4 +1,4 @@
-/** Leave to read the folder of a model, which browsers ask the visitor for once more after a reload. */
+/** Permission to read the folder of a model, for which browsers ask the visitor once more after a reload. */
 import type { ModelChoice } from "./protocol.ts";
 
 /** What Chromium offers beyond the DOM types. */
@@ -18,5 +18,5 @@ export async function askToRead(choice: ModelChoice): Promise<void> {
   if (((await handle.queryPermission?.(wish)) ?? "granted") === "granted") return;
   // Rejects where nothing was pressed.
   const answer = await handle.requestPermission?.(wish).catch(() => "denied");
-  if (answer !== "granted") throw new Error(`model: no leave to read the folder ${choice.name}`);
+  if (answer !== "granted") throw new Error(`model: no permission to read the folder ${choice.name}`);
 }
