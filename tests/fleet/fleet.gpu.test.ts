@@ -33,7 +33,7 @@ import type { Ended, Process } from "./support.ts";
 import { differences, filesIn, makeModel, makePictures, rcod } from "./support.ts";
 
 /** As many as the figures in docs/fleet.md have, where a run is to make them. */
-const PICTURES = Number(process.env["RCOD_FLEET_PICTURES"] ?? 60);
+const PICTURES = Number(process.env["RCOD_FLEET_PICTURES"] ?? 40);
 const WORKERS = 3;
 /** Between two kills, and the most of them: what starts anew compiles its shaders anew. */
 const KILL_MS = 5000;
