@@ -18,5 +18,6 @@ export async function askToRead(choice: ModelChoice): Promise<void> {
   if (((await handle.queryPermission?.(wish)) ?? "granted") === "granted") return;
   // Rejects where nothing was pressed.
   const answer = await handle.requestPermission?.(wish).catch(() => "denied");
-  if (answer !== "granted") throw new Error(`model: no permission to read the folder ${choice.name}`);
+  if (answer !== "granted")
+    throw new Error(`model: no permission to read the folder ${choice.name}`);
 }
