@@ -45,11 +45,16 @@ export class FleetEngine {
     this.#parts = parts;
   }
 
-  /** What the model says of sizes, read once. */
+  /** What the model says of sizes, read once; after a failure again. */
   async sizes(isReference: boolean): Promise<ModelSizes> {
     const known = this.#sizes.get(isReference) ?? modelSizes(this.#setup, isReference);
     this.#sizes.set(isReference, known);
-    return known;
+    try {
+      return await known;
+    } catch (error) {
+      this.#sizes.delete(isReference);
+      throw error;
+    }
   }
 
   /** The model in `precision`, loaded once. The first picture's shaders are compiled meanwhile. */
