@@ -4,8 +4,8 @@
     python3 knob.py --root photos/usr/share --write    # also puts the table into the model's rcod_config.json
 
 PSNR and sharpness are measured over the timesteps on one centred crop of every photograph, made small in both ways of
-measure.py, and the table's entries lie where sharpness has gone equal parts of its way. Then nine stops of the table are
-measured, and the share of the whole change of sharpness that each quarter of the knob makes.
+measure.py, and the table's nine entries lie where sharpness has gone equal parts of its way. Printed are their figures, and
+the share of the whole change of sharpness that each quarter of the knob makes.
 """
 import argparse
 import json
@@ -42,9 +42,9 @@ def figures(pipeline, pairs, timesteps, color_fix):
     return {name: np.mean(values, axis=0) for name, values in rows.items()}
 
 
-def even_table(timesteps, measured, entries=2 * QUARTERS + 1):
-    """The timesteps whose sharpness lies nearest to equal steps from the first to the last, among those ways on which no
-    input loses sharpness or gains PSNR from one entry to the next. `measured` as of `figures`.
+def even_table(measured, entries=2 * QUARTERS + 1):
+    """Indices of the timesteps whose sharpness lies nearest to equal steps from the first to the last, among those ways on
+    which no input loses sharpness or gains PSNR from one entry to the next. `measured` as of `figures`.
 
     A network that has seen each timestep a few times is not even in itself: neighbours differ more than their order says.
     """
@@ -56,12 +56,13 @@ def even_table(timesteps, measured, entries=2 * QUARTERS + 1):
     for target in wanted[1:]:
         ways = {
             j: min((cost + (sharpness[j] - target) ** 2, [*way, j]) for cost, way in before)
-            for j in range(len(timesteps))
+            for j in range(len(sharpness))
             if (before := [each for i, each in ways.items() if i < j and (rising[j] >= rising[i]).all()])
         }
-    if len(timesteps) - 1 not in ways:
+    last = len(sharpness) - 1
+    if last not in ways:
         raise ValueError(f"no {entries} of these timesteps have rising sharpness and falling PSNR: measure more of them")
-    return [timesteps[i] for i in ways[len(timesteps) - 1][1]]
+    return ways[last][1]
 
 
 def shares(sharpness):
@@ -89,18 +90,17 @@ def main():
     timesteps = [round(float(t)) for t in first + (last - first) * places]
     color_fix = config["color_fix"]
     measured = figures(pipeline, pairs, timesteps, color_fix)
-    table = even_table(timesteps, measured)
-    stops = np.interp(np.linspace(0, 1, 9), np.linspace(0, 1, len(table)), table)
+    chosen = even_table(measured)
+    table = [timesteps[i] for i in chosen]
     print("realism_timesteps", table)
-    at_stops = figures(pipeline, pairs, stops, color_fix)
+    at_stops = {name: values[chosen] for name, values in measured.items()}
     print("| realism | timestep |" + "".join(f" {name}: PSNR-Y dB | sharpness |" for name in at_stops))
     print("| --- | --- |" + " --- | --- |" * len(at_stops))
-    for index, stop in enumerate(stops):
+    for index, stop in enumerate(table):
         cells = "".join(f" {values[index, 0]:.2f} | {values[index, 1]:.3f} |" for values in at_stops.values())
-        print(f"| {index / 8:.3f} | {stop:g} |{cells}")
+        print(f"| {index / (len(table) - 1):.3f} | {stop} |{cells}")
     for name, values in at_stops.items():
-        monotone = bool((np.diff(values[:, 0]) <= 0.005).all() and (np.diff(values[:, 1]) >= -0.0005).all())
-        print(f"{name}: quarters {[f'{share:.0%}' for share in shares(values[:, 1])]}, monotone: {monotone}")
+        print(f"{name}: quarters {[f'{share:.0%}' for share in shares(values[:, 1])]}")
     if args.write:
         write_json(args.model / "rcod_config.json", {**config, "realism_timesteps": table})
 
