@@ -44,14 +44,30 @@ fn load_x(row: u32, k: u32) -> vec4<f32> {
   return normalised(load_stored(row, k), k);
 }
 const OFFSET = 8.0;
+const OFFSETS = vec4<f32>(8.0);
+const PLACES = vec4<f32>(1.0, 0.0625, 0.00390625, 0.000244140625);
 fn stored(at: u32) -> vec4<f32> {
   let quad = weight[at >> 1u] >> (16u * (at & 1u));
   return vec4<f32>((vec4<u32>(quad) >> vec4<u32>(0u, 4u, 8u, 12u)) & vec4<u32>(15u));
 }
+fn placed(at: u32) -> vec4<f32> {
+  let quad = weight[at >> 1u] >> (16u * (at & 1u));
+  return vec4<f32>(bitcast<vec4<i32>>(vec4<u32>(quad) & vec4<u32>(0xfu, 0xf0u, 0xf00u, 0xf000u)));
+}
+fn stored_lane(at: u32, lane: u32) -> f32 {
+  return f32((weight[at >> 1u] >> (16u * (at & 1u) + 4u * lane)) & 15u);
+}
+const SCALE_QUADS = 8u;
+fn scale_at(tap: u32, k: u32, nq: u32) -> u32 {
+  let row = tap * params.scale_rows + k / SCALE_QUADS;
+  return params.scales_at + (row * params.column_quads + nq) * 2u;
+}
 fn weight_scale(tap: u32, k: u32, nq: u32) -> vec4<f32> {
-  let row = tap * params.scale_rows + k / 8u;
-  let at = params.scales_at + (row * params.column_quads + nq) * 2u;
+  let at = scale_at(tap, k, nq);
   return vec4<f32>(unpack2x16float(weight[at]), unpack2x16float(weight[at + 1u]));
+}
+fn lane_scale(tap: u32, k: u32, nq: u32, lane: u32) -> f32 {
+  return unpack2x16float(weight[scale_at(tap, k, nq) + lane / 2u] >> (16u * (lane & 1u))).x;
 }
 fn weight_quad(at: u32, scale: vec4<f32>) -> vec4<f32> {
   return stored(at) * scale - scale * OFFSET;
@@ -110,6 +126,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
   var acc6_1 = vec4<f32>(0.0);
   var acc7_0 = vec4<f32>(0.0);
   var acc7_1 = vec4<f32>(0.0);
+  var scale0 = vec4<f32>(0.0);
+  var scale1 = vec4<f32>(0.0);
   for (var k = 0u; k < k_quads; k++) {
     let a0 = load_x(min(first_row + 0u, last_row), k);
     let a1 = load_x(min(first_row + 1u, last_row), k);
@@ -121,13 +139,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
     let a7 = load_x(min(first_row + 7u, last_row), k);
     {
       let at = ((k) * params.column_quads + column0) * 4u;
-      let scale = weight_scale(0u, k, column0);
-      let zero = scale * OFFSET;
+      if (k % SCALE_QUADS == 0u) { scale0 = weight_scale(0u, k, column0); }
+      let of_block = scale0;
+      let scale = of_block * PLACES;
+      let zero = of_block * OFFSETS;
       let w = mat4x4<f32>(
-        stored(at) * scale - zero,
-        stored(at + 1u) * scale - zero,
-        stored(at + 2u) * scale - zero,
-        stored(at + 3u) * scale - zero,
+        placed(at) * scale - zero,
+        placed(at + 1u) * scale - zero,
+        placed(at + 2u) * scale - zero,
+        placed(at + 3u) * scale - zero,
       );
       acc0_0 += w * a0;
       acc1_0 += w * a1;
@@ -140,13 +160,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
     }
     {
       let at = ((k) * params.column_quads + column1) * 4u;
-      let scale = weight_scale(0u, k, column1);
-      let zero = scale * OFFSET;
+      if (k % SCALE_QUADS == 0u) { scale1 = weight_scale(0u, k, column1); }
+      let of_block = scale1;
+      let scale = of_block * PLACES;
+      let zero = of_block * OFFSETS;
       let w = mat4x4<f32>(
-        stored(at) * scale - zero,
-        stored(at + 1u) * scale - zero,
-        stored(at + 2u) * scale - zero,
-        stored(at + 3u) * scale - zero,
+        placed(at) * scale - zero,
+        placed(at + 1u) * scale - zero,
+        placed(at + 2u) * scale - zero,
+        placed(at + 3u) * scale - zero,
       );
       acc0_1 += w * a0;
       acc1_1 += w * a1;

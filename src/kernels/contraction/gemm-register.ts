@@ -10,7 +10,7 @@
  */
 import type { Caps } from "../../gpu/caps.ts";
 import { constantsWgsl } from "../../gpu/wgsl.ts";
-import { scaleOf } from "../quantized/integer-loads.ts";
+import { placedScaleOf, sharedScaleWgsl } from "../quantized/integer-loads.ts";
 import type { WeightStorage } from "../quantized/storage.ts";
 import { unroll } from "../unroll.ts";
 
@@ -76,10 +76,13 @@ const SHARED_PLACE = /* wgsl */ `let groups = (blocks + (INVOCATIONS - 1u)) / IN
  * The head of main: `block`, the invocation's block of `blocks` (an expression of type u32 in terms of `params`), `nq0`, its first
  * column quad, `column<q>`, all its column quads, and `is_block`, false in lanes that have none and compute the last one again.
  */
-export function registerMainWgsl({ quads, shares }: RegisterBlock, blocks: string): string {
+export function registerMainWgsl(
+  { quads, shares, weightStorage }: RegisterBlock,
+  blocks: string,
+): string {
   const size = shares ? SHARING_WORKGROUP : REGISTER_WORKGROUP;
   return /* wgsl */ `${constantsWgsl({ INVOCATIONS: size, QUADS: quads })}
-
+${shares ? sharedScaleWgsl(weightStorage) : ""}
 @compute @workgroup_size(INVOCATIONS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>,
         @builtin(local_invocation_index) local: u32${shares ? ", @builtin(subgroup_invocation_id) lane: u32" : ""}) {
@@ -96,13 +99,13 @@ const LOAD = /* wgsl */ `let w = mat4x4<f32>(
         unpack(weight[at + 3u]),
       );`;
 const LOAD_INTEGERS = /* wgsl */ `let w = mat4x4<f32>(
-        stored(at) * scale - zero,
-        stored(at + 1u) * scale - zero,
-        stored(at + 2u) * scale - zero,
-        stored(at + 3u) * scale - zero,
+        placed(at) * scale - zero,
+        placed(at + 1u) * scale - zero,
+        placed(at + 2u) * scale - zero,
+        placed(at + 3u) * scale - zero,
       );`;
 const LOAD_OWN = "let own = unpack(weight[at + (lane & 3u)]);";
-const LOAD_OWN_INTEGERS = "let own = stored(at + (lane & 3u)) * scale - zero;";
+const LOAD_OWN_INTEGERS = "let own = placed(at + (lane & 3u)) * scale - zero;";
 const SHARE = /* wgsl */ `let w = mat4x4<f32>(
         subgroupBroadcast(own, 0u),
         subgroupBroadcast(own, 1u),
@@ -121,7 +124,13 @@ function loadWgsl({ shares, weightStorage }: RegisterBlock): string {
 export interface WeightRow {
   readonly row: string;
   readonly tap: string;
+  /** Variables that keep the scales of integers while `k` counts from zero, of `keptScalesWgsl`; else they are loaded each time. */
+  readonly kept?: string;
 }
+
+/** Variables `<name><q>` for the scales of column quads. */
+export const keptScalesWgsl = ({ quads, weightStorage }: RegisterBlock, name: string): string =>
+  weightStorage === "float" ? "" : unroll(quads, (q) => `var ${name}${q} = vec4<f32>(0.0);`);
 
 /**
  * Adds the products of quads `a0` … to the accumulators: row `r` takes the quad `a<aIndex(r)>`, column quad `q` its block
@@ -129,15 +138,19 @@ export interface WeightRow {
  */
 export function registerProductsWgsl(
   block: RegisterBlock,
-  { row, tap }: WeightRow,
+  { row, tap, kept }: WeightRow,
   aIndex = (r: number): number => r,
 ): string {
-  const { rows, quads, weightStorage } = block;
+  const { rows, quads, shares, weightStorage } = block;
+  const scaleWgsl = (q: number): string =>
+    weightStorage === "float"
+      ? ""
+      : placedScaleOf(kept === undefined ? null : `${kept}${q}`, shares, tap, `column${q}`);
   return unroll(
     quads,
     (q) => `{
       let at = (${row} * params.column_quads + column${q}) * 4u;
-      ${scaleOf(weightStorage, tap, "k", `column${q}`)}${loadWgsl(block)}
+      ${scaleWgsl(q)}${loadWgsl(block)}
       ${unroll(rows, (r) => `acc${r}_${q} += w * a${aIndex(r)};`)}
     }`,
   );
@@ -173,7 +186,7 @@ export function registerGemmWgsl(
   block: RegisterBlock,
   geglu: boolean,
   firstRow = "0u",
-  weightRow: WeightRow = { row: "(k)", tap: "0u" },
+  weightRow: WeightRow = { row: "(k)", tap: "0u", kept: "scale" },
 ): string {
   const { rows, quads } = block;
   return /* wgsl */ `
@@ -184,6 +197,7 @@ ${registerMainWgsl(block, "(params.rows + (ROWS - 1u)) / ROWS")}
   let last_row = begin + params.rows - 1u;
   let k_quads = params.in_quads0 + params.in_quads1;
   ${accumulatorsWgsl(rows, quads)}
+  ${weightRow.kept === undefined ? "" : keptScalesWgsl(block, weightRow.kept)}
   for (var k = 0u; k < k_quads; k++) {
     ${unroll(rows, (r) => `let a${r} = load_x(min(first_row + ${r}u, last_row), k);`)}
     ${registerProductsWgsl(block, weightRow)}

@@ -98,13 +98,22 @@ const tapWgsl = (storage: WeightStorage, tap: number): string =>
   storage === "float" ? `unpack(weight[${tap}u * count + i])` : `integer_tap(${tap}u, count, i)`;
 
 /** `integer_tap(tap, count, i)`: `Values` number `i` of the `count` of a tap. */
-const integerTapWgsl = (values: string): string => /* wgsl */ `
-const LANES: u32 = ${values === "f32" ? 4 : 1}u; // of a quad
+const integerTapWgsl = (values: string): string =>
+  values === "f32" ? INTEGER_LANE_TAP : INTEGER_QUAD_TAP;
+const INTEGER_QUAD_TAP = /* wgsl */ `
 fn integer_tap(tap: u32, count: u32, i: u32) -> Values {
-  let block = i / (4u * LANES);
+  let block = i / 4u;
   let scale = weight_scale(tap, block / params.column_quads, block % params.column_quads);
-  let w = weight_quad((tap * count + i) / LANES, scale);
-  return w${values === "f32" ? "[i % LANES]" : ""};
+  return weight_quad(tap * count + i, scale);
+}
+`;
+/** One of four lanes: without the loads and conversions of the others. */
+const INTEGER_LANE_TAP = /* wgsl */ `
+fn integer_tap(tap: u32, count: u32, i: u32) -> Values {
+  let block = i / 16u;
+  let lane = i % 4u;
+  let scale = lane_scale(tap, block / params.column_quads, block % params.column_quads, lane);
+  return (stored_lane((tap * count + i) / 4u, lane) - OFFSET) * scale;
 }
 `;
 

@@ -64,6 +64,41 @@ export const scaleOf = (storage: WeightStorage, tap: string, k: string, nq: stri
       let zero = scale * OFFSET;
       `;
 
+/**
+ * The same for `placed(at) * scale - zero`. `kept` is a variable for the scale in a loop over `k` from zero: loaded where a
+ * block begins. Lanes that share it load half of it each.
+ */
+export function placedScaleOf(
+  kept: string | null,
+  shares: boolean,
+  ...[tap, nq]: readonly [tap: string, nq: string]
+): string {
+  const load = `${shares ? "shared_scale" : "weight_scale"}(${tap}, k, ${nq}${shares ? ", lane" : ""})`;
+  return `${
+    kept === null
+      ? `let of_block = ${load};`
+      : `if (k % SCALE_QUADS == 0u) { ${kept} = ${load}; }
+      let of_block = ${kept};`
+  }
+      let scale = of_block * PLACES;
+      let zero = of_block * OFFSETS;
+      `;
+}
+
+/** Fragment of a shader whose lanes share weights, behind `integerLoadsWgsl`. */
+export const sharedScaleWgsl = (storage: WeightStorage): string =>
+  storage === "float" ? "" : SHARED_SCALE;
+const SHARED_SCALE = /* wgsl */ `fn shared_scale(tap: u32, k: u32, nq: u32, lane: u32) -> vec4<f32> {
+  let own = unpack2x16float(weight[scale_at(tap, k, nq) + (lane & 1u)]);
+  return vec4<f32>(
+    subgroupBroadcast(own.x, 0u),
+    subgroupBroadcast(own.y, 0u),
+    subgroupBroadcast(own.x, 1u),
+    subgroupBroadcast(own.y, 1u),
+  );
+}
+`;
+
 /** The value of quad `at` where its scale serves no other; expressions. */
 export const weightQuadOf = (
   storage: WeightStorage,
@@ -74,25 +109,52 @@ export const weightQuadOf = (
     ? `unpack(weight[${at}])`
     : `weight_quad(${at}, weight_scale(${tap}, ${k}, ${nq}))`;
 
-/** Bytes become floats by conversions that GPUs have for each byte of a word. */
+/**
+ * `stored(at)`: bytes become floats by conversions that GPUs have for each byte of a word. `placed(at)`: without shifts, which
+ * SwiftShader takes lane by lane. An integer is converted where it lies in the word, and its scale is divided by that place;
+ * the highest byte becomes a signed number, which takes its offset away. `stored_lane(at, lane)`: one of a quad.
+ */
 const INTEGERS = {
   8: /* wgsl */ `const OFFSET = 128.0;
+const OFFSETS = vec4<f32>(128.0, 128.0, 128.0, 0.0);
+const PLACES = vec4<f32>(1.0, 0.00390625, 1.52587890625e-5, 5.9604644775390625e-8);
 fn stored(at: u32) -> vec4<f32> {
   return vec4<f32>((vec4<u32>(weight[at]) >> vec4<u32>(0u, 8u, 16u, 24u)) & vec4<u32>(255u));
+}
+fn placed(at: u32) -> vec4<f32> {
+  let quad = vec4<u32>(weight[at] ^ 0x80000000u) & vec4<u32>(0xffu, 0xff00u, 0xff0000u, 0xff000000u);
+  return vec4<f32>(bitcast<vec4<i32>>(quad));
+}
+fn stored_lane(at: u32, lane: u32) -> f32 {
+  return f32((weight[at] >> (8u * lane)) & 255u);
 }`,
   4: /* wgsl */ `const OFFSET = 8.0;
+const OFFSETS = vec4<f32>(8.0);
+const PLACES = vec4<f32>(1.0, 0.0625, 0.00390625, 0.000244140625);
 fn stored(at: u32) -> vec4<f32> {
   let quad = weight[at >> 1u] >> (16u * (at & 1u));
   return vec4<f32>((vec4<u32>(quad) >> vec4<u32>(0u, 4u, 8u, 12u)) & vec4<u32>(15u));
+}
+fn placed(at: u32) -> vec4<f32> {
+  let quad = weight[at >> 1u] >> (16u * (at & 1u));
+  return vec4<f32>(bitcast<vec4<i32>>(vec4<u32>(quad) & vec4<u32>(0xfu, 0xf0u, 0xf00u, 0xf000u)));
+}
+fn stored_lane(at: u32, lane: u32) -> f32 {
+  return f32((weight[at >> 1u] >> (16u * (at & 1u) + 4u * lane)) & 15u);
 }`,
 } as const;
 
-const scaleWgsl = (
-  blockQuads: number,
-): string => /* wgsl */ `fn weight_scale(tap: u32, k: u32, nq: u32) -> vec4<f32> {
-  let row = tap * params.scale_rows + k / ${blockQuads}u;
-  let at = params.scales_at + (row * params.column_quads + nq) * 2u;
+const scaleWgsl = (blockQuads: number): string => /* wgsl */ `const SCALE_QUADS = ${blockQuads}u;
+fn scale_at(tap: u32, k: u32, nq: u32) -> u32 {
+  let row = tap * params.scale_rows + k / SCALE_QUADS;
+  return params.scales_at + (row * params.column_quads + nq) * 2u;
+}
+fn weight_scale(tap: u32, k: u32, nq: u32) -> vec4<f32> {
+  let at = scale_at(tap, k, nq);
   return vec4<f32>(unpack2x16float(weight[at]), unpack2x16float(weight[at + 1u]));
+}
+fn lane_scale(tap: u32, k: u32, nq: u32, lane: u32) -> f32 {
+  return unpack2x16float(weight[scale_at(tap, k, nq) + lane / 2u] >> (16u * (lane & 1u))).x;
 }
 fn weight_quad(at: u32, scale: vec4<f32>) -> vec4<f32> {
   return stored(at) * scale - scale * OFFSET;
