@@ -105,11 +105,12 @@ describe.skipIf(browser === null)("Firefox", () => {
       expect.stringMatching(/^http:.*\/demo\/#.*realism=0\.25/),
       "npx rcod-webgpu upscale photo.jpg --scale 2 --realism 0.25",
     ]);
-    await bare.waitForFunction(() =>
-      [...document.querySelectorAll<HTMLImageElement>(".proof-frame img")].every(
-        ({ complete, naturalWidth }) => complete && naturalWidth === 512,
-      ),
-    );
+    // Not by `waitForFunction`: Firefox 140 applies the page's content policy to it.
+    const widths = (): Promise<number[]> =>
+      bare.$$eval(".proof-frame img", (all) =>
+        all.map((image) => (image.complete ? image.naturalWidth : 0)),
+      );
+    await expect.poll(widths).toEqual([512, 512]);
     // The line between before and after, moved by keys.
     await bare.focus(".proof-slider");
     await bare.keyboard.press("End");
