@@ -31,6 +31,8 @@ if (!process.env[SOFTWARE_MARKER] && (isSwiftShaderWanted || !(await findAdapter
 
 /** Files that change what a process has one of: a module that others import, or the page's globals. */
 const ISOLATED = ["tests/rcod/tuning/autotune-first-run.test.ts", "tests/demo/**/*.test.ts"];
+/** Suites that compile a shader a case, which takes SwiftShader minutes. */
+const SLOW_ON_SWIFTSHADER = "**/{conv2d,linear,attention,merged-norm,tile-statistics}.gpu.test.ts";
 
 export default defineConfig({
   test: {
@@ -42,7 +44,7 @@ export default defineConfig({
           name: "shared",
           isolate: false,
           include: ["tests/**/*.test.ts"],
-          exclude: ISOLATED,
+          exclude: isSwiftShaderWanted ? [...ISOLATED, SLOW_ON_SWIFTSHADER] : ISOLATED,
         },
       },
       { extends: true, test: { name: "isolated", include: ISOLATED } },
