@@ -1,7 +1,6 @@
 /** The page's state and the few things that change it. Tabs read the store and call the actions. */
 import type { AppState } from "./app-state.ts";
 import type { CallOptions, WorkerClient } from "./client.ts";
-import { askToRead } from "./folder-permission.ts";
 import { createLane } from "./lane.ts";
 import { resultOfWishes } from "./library/match.ts";
 import type { Opener } from "./library/open.ts";
@@ -168,15 +167,7 @@ export function createApp(client: WorkerClient, { settings, isDebug, canvas }: A
     },
     ...libraryActions(store, client, opener, runs, restoring),
     async chooseModel(choice) {
-      const { precision } = store.get().settings;
-      const outcome = await lane.run("model", null, async (options) => {
-        await askToRead(choice);
-        // The worker lets the old model go first: two may be more than the device holds.
-        store.set({ model: null });
-        loader.drop();
-        const loaded = await client.call("loadModel", { choice, precision }, options);
-        store.set({ model: loaded, modelChoice: choice });
-      });
+      const outcome = await lane.run("model", null, (options) => loader.choose(choice, options));
       // The choice of before still stands: the next run loads it again.
       if (outcome.kind === "failed") store.set({ problem: problemOf(outcome.error, "model") });
     },

@@ -1,4 +1,4 @@
-/** Loads the model once, whoever asks first: a picture that was opened, which wants an estimate, or a run. */
+/** Loads models: one that is chosen, and the present one once, whoever asks first, a picture that was opened or a run. */
 import type { Progress } from "rcod-webgpu";
 import type { CallOptions, WorkerClient } from "./client.ts";
 import { askToRead } from "./folder-permission.ts";
@@ -31,6 +31,8 @@ interface Load {
 export interface ModelLoader {
   /** Resolves when the chosen model is there. Rejects with what is wrong with it, or with the signal's reason. */
   readonly ensure: (options: CallOptions) => Promise<void>;
+  /** Loads another model, which is the page's from then on. Rejects as `ensure`; then the choice of before stands. */
+  readonly choose: (choice: ModelChoice, options: CallOptions) => Promise<void>;
   /** Begins early, and says nothing of what goes wrong: the run will. */
   readonly prepare: () => void;
   /** Ends a load whose model or precision is no longer wanted. */
@@ -39,6 +41,11 @@ export interface ModelLoader {
 
 export function createModelLoader(client: WorkerClient, store: Store<ModelState>): ModelLoader {
   let current: Load | null = null;
+
+  const drop = (): void => {
+    current?.controller.abort();
+    current = null;
+  };
 
   const begin = (isAhead: boolean): Load => {
     const { modelChoice: choice, settings } = store.get();
@@ -86,10 +93,16 @@ export function createModelLoader(client: WorkerClient, store: Store<ModelState>
       if (current || store.get().model) return;
       begin(true).done.catch(() => undefined);
     },
-    drop() {
-      current?.controller.abort();
-      current = null;
+    async choose(choice, options) {
+      const { precision } = store.get().settings;
+      await askToRead(choice);
+      // The worker lets the old model go first: two may be more than the device holds.
+      store.set({ model: null });
+      drop();
+      const model = await client.call("loadModel", { choice, precision }, options);
+      store.set({ model, modelChoice: choice });
     },
+    drop,
   };
 }
 
