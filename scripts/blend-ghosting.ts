@@ -8,6 +8,7 @@
  * the mean of the computed result and itself moved by two pixels.
  */
 import sharp from "sharp";
+import { psnr } from "../bench/quantization/differences.ts";
 import { folderFiles, requestNodeGpu } from "../src/node/index.ts";
 import { blendRealism } from "../src/rcod/images/blend-realism.ts";
 import { loadModel } from "../src/rcod/model.ts";
@@ -30,7 +31,7 @@ export async function main(paths: readonly string[]): Promise<number> {
     const name = path.split("/").at(-1) ?? path;
     for (const { image, realism } of results.slice(1, -1)) {
       const versus = (other: RawImage): string =>
-        `${gmsd(image, other).toFixed(3)} ${psnr(image, other).toFixed(1)} dB`;
+        `${gmsd(image, other).toFixed(3)} ${psnr(image.data, other.data).toFixed(1)} dB`;
       const [fidelity, vivid] = ends.map((end) => end.image) as [RawImage, RawImage];
       const compressed = await jpeg(image);
       print(
@@ -75,10 +76,4 @@ function ghost({ width, height, channels, data }: RawImage): RawImage {
     moved[i] = ((data[i] as number) + (data[from] as number)) / 2;
   }
   return { width, height, channels, data: moved };
-}
-
-function psnr(a: RawImage, b: RawImage): number {
-  let sum = 0;
-  a.data.forEach((value, i) => (sum += (value - (b.data[i] as number)) ** 2));
-  return 10 * Math.log10((255 ** 2 * a.data.length) / sum);
 }
