@@ -135,8 +135,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
     let iy = iy0 + i32(ky);
     let is_line = iy >= 0 && iy < params.in_height;
     let line = (i32(image) * params.in_height + clamp(iy, 0, params.in_height - 1)) * params.in_width;
-
-    for (var k = 0u; k < k_quads; k++) {
+    let count = k_quads;
+    for (var k = 0u; k < count; k++) {
       let a0 = load_at(line, is_line, ix0 + 0, k);
       let a1 = load_at(line, is_line, ix0 + 1, k);
       let a2 = load_at(line, is_line, ix0 + 2, k);

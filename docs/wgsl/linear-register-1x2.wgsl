@@ -81,8 +81,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
   let k_quads = params.in_quads0 + params.in_quads1;
   var acc0_0 = vec4<f32>(0.0);
   var acc0_1 = vec4<f32>(0.0);
-
-  for (var k = 0u; k < k_quads; k++) {
+  let count = k_quads;
+  for (var k = 0u; k < count; k++) {
     let a0 = load_x(min(first_row + 0u, last_row), k);
     {
       let at = ((k) * params.column_quads + column0) * 4u;

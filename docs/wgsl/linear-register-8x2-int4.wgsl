@@ -126,58 +126,64 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
   var acc6_1 = vec4<f32>(0.0);
   var acc7_0 = vec4<f32>(0.0);
   var acc7_1 = vec4<f32>(0.0);
-  var scale0 = vec4<f32>(0.0);
-  var scale1 = vec4<f32>(0.0);
-  for (var k = 0u; k < k_quads; k++) {
-    let a0 = load_x(min(first_row + 0u, last_row), k);
-    let a1 = load_x(min(first_row + 1u, last_row), k);
-    let a2 = load_x(min(first_row + 2u, last_row), k);
-    let a3 = load_x(min(first_row + 3u, last_row), k);
-    let a4 = load_x(min(first_row + 4u, last_row), k);
-    let a5 = load_x(min(first_row + 5u, last_row), k);
-    let a6 = load_x(min(first_row + 6u, last_row), k);
-    let a7 = load_x(min(first_row + 7u, last_row), k);
-    {
-      let at = ((k) * params.column_quads + column0) * 4u;
-      if (k % SCALE_QUADS == 0u) { scale0 = weight_scale(0u, k, column0); }
-      let of_block = scale0;
-      let scale = of_block * PLACES;
-      let zero = of_block * OFFSETS;
-      let w = mat4x4<f32>(
-        placed(at) * scale - zero,
-        placed(at + 1u) * scale - zero,
-        placed(at + 2u) * scale - zero,
-        placed(at + 3u) * scale - zero,
-      );
-      acc0_0 += w * a0;
-      acc1_0 += w * a1;
-      acc2_0 += w * a2;
-      acc3_0 += w * a3;
-      acc4_0 += w * a4;
-      acc5_0 += w * a5;
-      acc6_0 += w * a6;
-      acc7_0 += w * a7;
-    }
-    {
-      let at = ((k) * params.column_quads + column1) * 4u;
-      if (k % SCALE_QUADS == 0u) { scale1 = weight_scale(0u, k, column1); }
-      let of_block = scale1;
-      let scale = of_block * PLACES;
-      let zero = of_block * OFFSETS;
-      let w = mat4x4<f32>(
-        placed(at) * scale - zero,
-        placed(at + 1u) * scale - zero,
-        placed(at + 2u) * scale - zero,
-        placed(at + 3u) * scale - zero,
-      );
-      acc0_1 += w * a0;
-      acc1_1 += w * a1;
-      acc2_1 += w * a2;
-      acc3_1 += w * a3;
-      acc4_1 += w * a4;
-      acc5_1 += w * a5;
-      acc6_1 += w * a6;
-      acc7_1 += w * a7;
+  let count = k_quads;
+  for (var k0 = 0u; k0 < count; k0 += SCALE_QUADS) {
+    let tap0_own = weight_scale(0u, k0, column0);
+    let tap0_scale = tap0_own * PLACES;
+    let tap0_zero = tap0_own * OFFSETS;
+
+    let tap1_own = weight_scale(0u, k0, column1);
+    let tap1_scale = tap1_own * PLACES;
+    let tap1_zero = tap1_own * OFFSETS;
+
+    let end_k = min(k0 + SCALE_QUADS, count);
+    for (var k = k0; k < end_k; k++) {
+      let a0 = load_x(min(first_row + 0u, last_row), k);
+      let a1 = load_x(min(first_row + 1u, last_row), k);
+      let a2 = load_x(min(first_row + 2u, last_row), k);
+      let a3 = load_x(min(first_row + 3u, last_row), k);
+      let a4 = load_x(min(first_row + 4u, last_row), k);
+      let a5 = load_x(min(first_row + 5u, last_row), k);
+      let a6 = load_x(min(first_row + 6u, last_row), k);
+      let a7 = load_x(min(first_row + 7u, last_row), k);
+      {
+        let at = ((k) * params.column_quads + column0) * 4u;
+        let scale = tap0_scale;
+        let zero = tap0_zero;
+        let w = mat4x4<f32>(
+          placed(at) * scale - zero,
+          placed(at + 1u) * scale - zero,
+          placed(at + 2u) * scale - zero,
+          placed(at + 3u) * scale - zero,
+        );
+        acc0_0 += w * a0;
+        acc1_0 += w * a1;
+        acc2_0 += w * a2;
+        acc3_0 += w * a3;
+        acc4_0 += w * a4;
+        acc5_0 += w * a5;
+        acc6_0 += w * a6;
+        acc7_0 += w * a7;
+      }
+      {
+        let at = ((k) * params.column_quads + column1) * 4u;
+        let scale = tap1_scale;
+        let zero = tap1_zero;
+        let w = mat4x4<f32>(
+          placed(at) * scale - zero,
+          placed(at + 1u) * scale - zero,
+          placed(at + 2u) * scale - zero,
+          placed(at + 3u) * scale - zero,
+        );
+        acc0_1 += w * a0;
+        acc1_1 += w * a1;
+        acc2_1 += w * a2;
+        acc3_1 += w * a3;
+        acc4_1 += w * a4;
+        acc5_1 += w * a5;
+        acc6_1 += w * a6;
+        acc7_1 += w * a7;
+      }
     }
   }
   var sums = array<vec4<f32>, 16>(acc0_0,

@@ -116,8 +116,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts
   var acc7_1 = vec4<f32>(0.0);
   var acc7_2 = vec4<f32>(0.0);
   var acc7_3 = vec4<f32>(0.0);
-
-  for (var k = 0u; k < k_quads; k++) {
+  let count = k_quads;
+  for (var k = 0u; k < count; k++) {
     let a0 = load_x(min(first_row + 0u, last_row), k);
     let a1 = load_x(min(first_row + 1u, last_row), k);
     let a2 = load_x(min(first_row + 2u, last_row), k);

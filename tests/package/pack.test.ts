@@ -17,7 +17,7 @@ import { emptyPlace, mustRun, packTo, root, run } from "./support.ts";
  * the VAE in tiles, estimates, and closer looks at servers.
  */
 const SIZE_AT_ONCE = 152_000;
-const SIZE_IN_ALL = 182_000;
+const SIZE_IN_ALL = 183_000;
 
 /** Entries of the package, with something that each exports. */
 const ENTRIES: Readonly<Record<string, readonly string[]>> = {

@@ -14,7 +14,7 @@ import type { RegisterBlock, WeightRow } from "./gemm-register.ts";
 import {
   REGISTER_WORKGROUP,
   accumulatorsWgsl,
-  keptScalesWgsl,
+  quadsLoopWgsl,
   registerMainWgsl,
   registerProductsWgsl,
   sumsWgsl,
@@ -149,10 +149,7 @@ ${registerMainWgsl(block, `${xBlocks} * params.grid_height * params.batch`)}
     let iy = iy0 + i32(ky);
     let is_line = iy >= 0 && iy < params.in_height;
     let line = (i32(image) * params.in_height + clamp(iy, 0, params.in_height - 1)) * params.in_width;
-    ${stride < kernelWidth ? unroll(kernelWidth, (kx) => keptScalesWgsl(block, keptAt(kx))) : ""}
-    for (var k = 0u; k < k_quads; k++) {
-      ${stride < kernelWidth ? overlappingTapsWgsl(kernelWidth, stride, block) : apartTapsWgsl(stride, block)}
-    }
+    ${stride < kernelWidth ? overlappingTapsWgsl(kernelWidth, stride, block) : apartTapsWgsl(stride, block)}
   }
   let grid_row0 = (image * params.grid_height + oy) * params.grid_width + ox0;
   ${shortcut ? shortcutWgsl(block) : ""}
@@ -174,28 +171,37 @@ function tapRow(kx: string): WeightRow {
   return { row: `(${tap} * k_quads + k)`, tap };
 }
 
-const keptAt = (kx: number): string => `scale${kx}_`;
-
 /** All kx of a row of the window, where windows of neighbouring pixels overlap: one segment of the input row serves all. */
 function overlappingTapsWgsl(kernelWidth: number, stride: number, block: RegisterBlock): string {
   const span = (block.rows - 1) * stride + kernelWidth;
-  return /* wgsl */ `${unroll(span, (j) => `let a${j} = load_at(line, is_line, ix0 + ${j}, k);`)}
-      ${unroll(kernelWidth, (kx) => registerProductsWgsl(block, { ...tapRow(`${kx}u`), kept: keptAt(kx) }, (r) => r * stride + kx))}`;
+  const rows = Array.from({ length: kernelWidth }, (_, kx) => ({
+    ...tapRow(`${kx}u`),
+    scales: `tap${kx}_`,
+  }));
+  const loads = unroll(span, (j) => `let a${j} = load_at(line, is_line, ix0 + ${j}, k);`);
+  const products = rows.map((row, kx) => registerProductsWgsl(block, row, (r) => r * stride + kx));
+  return quadsLoopWgsl(block, "k_quads", rows, `${loads}\n      ${products.join("\n      ")}`);
 }
 
 /** The same where windows do not overlap. */
-const apartTapsWgsl = (stride: number, block: RegisterBlock): string => /* wgsl */ `
+const apartTapsWgsl = (
+  stride: number,
+  block: RegisterBlock,
+): string => /* wgsl */ `for (var k = 0u; k < k_quads; k++) {
       for (var kx = 0u; kx < KERNEL_WIDTH; kx++) {
         ${unroll(block.rows, (r) => `let a${r} = load_at(line, is_line, ix0 + ${r * stride} + i32(kx), k);`)}
         ${registerProductsWgsl(block, tapRow("kx"))}
-      }`;
+      }
+    }`;
 
 /** The products of the shortcut, with its rows of the weight behind those of all taps. */
 function shortcutWgsl(block: RegisterBlock): string {
+  const row = { row: "(params.taps * k_quads + k)", tap: "params.taps", scales: "added" };
+  const loads = unroll(
+    block.rows,
+    (r) => `let a${r} = load_shortcut(min(grid_row0 + ${r}u, last), k);`,
+  );
+  const products = `${loads}\n    ${registerProductsWgsl(block, row)}`;
   return /* wgsl */ `let last = params.rows - 1u;
-  ${keptScalesWgsl(block, "scale")}
-  for (var k = 0u; k < shortcut_quads(); k++) {
-    ${unroll(block.rows, (r) => `let a${r} = load_shortcut(min(grid_row0 + ${r}u, last), k);`)}
-    ${registerProductsWgsl(block, { row: "(params.taps * k_quads + k)", tap: "params.taps", kept: "scale" })}
-  }`;
+  ${quadsLoopWgsl(block, "shortcut_quads()", [row], products)}`;
 }

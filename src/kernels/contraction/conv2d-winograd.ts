@@ -297,7 +297,7 @@ function shortcutDispatch(p: Conv2dProblem, caps: Caps, label: string, stripe: S
   const main = registerGemmWgsl(block, false, "0u", {
     row: "(params.first_weight_row + k)",
     tap: "9u",
-    kept: "scale",
+    scales: "tap",
   });
   const grid = foldWorkgroups(registerGroups(block, Math.ceil(rows / BLOCK_ROWS), outQuads));
   return dispatch(`${label} shortcut`, header, loads + main, grid);

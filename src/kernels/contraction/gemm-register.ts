@@ -124,13 +124,33 @@ function loadWgsl({ shares, weightStorage }: RegisterBlock): string {
 export interface WeightRow {
   readonly row: string;
   readonly tap: string;
-  /** Variables that keep the scales of integers while `k` counts from zero, of `keptScalesWgsl`; else they are loaded each time. */
-  readonly kept?: string;
+  /** Of the scales of integers, where `quadsLoopWgsl` has them; else they are loaded for each quad. */
+  readonly scales?: string;
 }
 
-/** Variables `<name><q>` for the scales of column quads. */
-export const keptScalesWgsl = ({ quads, weightStorage }: RegisterBlock, name: string): string =>
-  weightStorage === "float" ? "" : unroll(quads, (q) => `var ${name}${q} = vec4<f32>(0.0);`);
+const EACH_QUAD = /* wgsl */ `for (var k = 0u; k < count; k++) {`;
+const EACH_BLOCK = /* wgsl */ `for (var k0 = 0u; k0 < count; k0 += SCALE_QUADS) {`;
+const EACH_QUAD_OF_BLOCK = /* wgsl */ `let end_k = min(k0 + SCALE_QUADS, count);
+    for (var k = k0; k < end_k; k++) {`;
+
+/**
+ * A loop over quads `k` of `count`, an expression. Integers have one loop around another, which loads the scales of these rows for
+ * a block of quads: a branch within one loop would make SwiftShader keep accumulators in memory.
+ */
+export function quadsLoopWgsl(
+  { quads, shares, weightStorage }: RegisterBlock,
+  count: string,
+  rows: readonly WeightRow[],
+  body: string,
+): string {
+  const isFloat = weightStorage === "float";
+  const scales = rows.map(({ scales: name = "", tap }) =>
+    unroll(quads, (q) => placedScaleOf(`${name}${q}`, shares, tap, "k0", `column${q}`)),
+  );
+  const head = isFloat ? [EACH_QUAD] : [EACH_BLOCK, ...scales, EACH_QUAD_OF_BLOCK];
+  const end = isFloat ? "}" : "}\n  }";
+  return [`let count = ${count};`, ...head, body, end].join("\n  ");
+}
 
 /**
  * Adds the products of quads `a0` … to the accumulators: row `r` takes the quad `a<aIndex(r)>`, column quad `q` its block
@@ -138,14 +158,18 @@ export const keptScalesWgsl = ({ quads, weightStorage }: RegisterBlock, name: st
  */
 export function registerProductsWgsl(
   block: RegisterBlock,
-  { row, tap, kept }: WeightRow,
+  { row, tap, scales }: WeightRow,
   aIndex = (r: number): number => r,
 ): string {
   const { rows, quads, shares, weightStorage } = block;
-  const scaleWgsl = (q: number): string =>
-    weightStorage === "float"
-      ? ""
-      : placedScaleOf(kept === undefined ? null : `${kept}${q}`, shares, tap, `column${q}`);
+  const scaleWgsl = (q: number): string => {
+    if (weightStorage === "float") return "";
+    const name = `${scales ?? "own"}${q}`;
+    const load = scales === undefined ? placedScaleOf(name, shares, tap, "k", `column${q}`) : "";
+    return `${load}let scale = ${name}_scale;
+      let zero = ${name}_zero;
+      `;
+  };
   return unroll(
     quads,
     (q) => `{
@@ -186,9 +210,11 @@ export function registerGemmWgsl(
   block: RegisterBlock,
   geglu: boolean,
   firstRow = "0u",
-  weightRow: WeightRow = { row: "(k)", tap: "0u", kept: "scale" },
+  weightRow: WeightRow = { row: "(k)", tap: "0u", scales: "tap" },
 ): string {
   const { rows, quads } = block;
+  const loads = unroll(rows, (r) => `let a${r} = load_x(min(first_row + ${r}u, last_row), k);`);
+  const products = `${loads}\n    ${registerProductsWgsl(block, weightRow)}`;
   return /* wgsl */ `
 ${constantsWgsl({ ROWS: rows })}
 ${registerMainWgsl(block, "(params.rows + (ROWS - 1u)) / ROWS")}
@@ -197,11 +223,7 @@ ${registerMainWgsl(block, "(params.rows + (ROWS - 1u)) / ROWS")}
   let last_row = begin + params.rows - 1u;
   let k_quads = params.in_quads0 + params.in_quads1;
   ${accumulatorsWgsl(rows, quads)}
-  ${weightRow.kept === undefined ? "" : keptScalesWgsl(block, weightRow.kept)}
-  for (var k = 0u; k < k_quads; k++) {
-    ${unroll(rows, (r) => `let a${r} = load_x(min(first_row + ${r}u, last_row), k);`)}
-    ${registerProductsWgsl(block, weightRow)}
-  }
+  ${quadsLoopWgsl(block, "k_quads", [weightRow], products)}
   ${sumsWgsl(rows, quads)}
   let rows = select(0u, ROWS, is_block);
   for (var r = 0u; r < rows && first_row + r <= last_row; r++) {

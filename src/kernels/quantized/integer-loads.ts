@@ -64,24 +64,18 @@ export const scaleOf = (storage: WeightStorage, tap: string, k: string, nq: stri
       let zero = scale * OFFSET;
       `;
 
-/**
- * The same for `placed(at) * scale - zero`. `kept` is a variable for the scale in a loop over `k` from zero: loaded where a
- * block begins. Lanes that share it load half of it each.
- */
+/** Lines that declare `<name>_scale` and `<name>_zero` for `placed(at) * scale - zero`. Lanes that share a scale load half of it each. */
 export function placedScaleOf(
-  kept: string | null,
+  name: string,
   shares: boolean,
-  ...[tap, nq]: readonly [tap: string, nq: string]
+  ...[tap, k, nq]: readonly [tap: string, k: string, nq: string]
 ): string {
-  const load = `${shares ? "shared_scale" : "weight_scale"}(${tap}, k, ${nq}${shares ? ", lane" : ""})`;
-  return `${
-    kept === null
-      ? `let of_block = ${load};`
-      : `if (k % SCALE_QUADS == 0u) { ${kept} = ${load}; }
-      let of_block = ${kept};`
-  }
-      let scale = of_block * PLACES;
-      let zero = of_block * OFFSETS;
+  const own = shares
+    ? `shared_scale(${tap}, ${k}, ${nq}, lane)`
+    : `weight_scale(${tap}, ${k}, ${nq})`;
+  return `let ${name}_own = ${own};
+      let ${name}_scale = ${name}_own * PLACES;
+      let ${name}_zero = ${name}_own * OFFSETS;
       `;
 }
 
