@@ -29,8 +29,18 @@ if (!process.env[SOFTWARE_MARKER] && (isSwiftShaderWanted || !(await findAdapter
   }
 }
 
-/** Files that change what a process has one of: a module that others import, or the page's globals. */
-const ISOLATED = ["tests/rcod/tuning/autotune-first-run.test.ts", "tests/demo/**/*.test.ts"];
+/** Files that change what a process has one of: modules that others import, variables, browsers and what was built for them. */
+const ISOLATED = [
+  "tests/{browser,demo,examples}/**/*.test.ts",
+  "tests/package/bundlers/*.test.ts",
+  "tests/bench/{browser,leaks}.gpu.test.ts",
+  "tests/cli/{launch,atomic-write,swiftshader,commands}.test.ts",
+  "tests/cli/adapter/*.test.ts",
+  "tests/fleet/storage.test.ts",
+  "tests/gpu/device.test.ts",
+  "tests/rcod/tuning/autotune-first-run.test.ts",
+];
+
 /** Suites that compile a shader a case, which takes SwiftShader minutes. */
 const SLOW_ON_SWIFTSHADER = "**/{conv2d,linear,attention,merged-norm,tile-statistics}.gpu.test.ts";
 
