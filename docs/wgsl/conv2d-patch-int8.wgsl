@@ -65,17 +65,8 @@ fn output_row(row: u32, phase: u32) -> u32 {
   return ((line * params.step + (phase >> 1u)) * params.grid_width + x) * params.step + (phase & 1u);
 }
 const OFFSET = 128.0;
-const OFFSETS = vec4<f32>(128.0, 128.0, 128.0, 0.0);
-const PLACES = vec4<f32>(1.0, 0.00390625, 1.52587890625e-5, 5.9604644775390625e-8);
 fn stored(at: u32) -> vec4<f32> {
   return vec4<f32>((vec4<u32>(weight[at]) >> vec4<u32>(0u, 8u, 16u, 24u)) & vec4<u32>(255u));
-}
-fn placed(at: u32) -> vec4<f32> {
-  let quad = vec4<u32>(weight[at] ^ 0x80000000u) & vec4<u32>(0xffu, 0xff00u, 0xff0000u, 0xff000000u);
-  return vec4<f32>(bitcast<vec4<i32>>(quad));
-}
-fn stored_lane(at: u32, lane: u32) -> f32 {
-  return f32((weight[at] >> (8u * lane)) & 255u);
 }
 const SCALE_QUADS = 8u;
 fn scale_at(tap: u32, k: u32, nq: u32) -> u32 {
@@ -85,9 +76,6 @@ fn scale_at(tap: u32, k: u32, nq: u32) -> u32 {
 fn weight_scale(tap: u32, k: u32, nq: u32) -> vec4<f32> {
   let at = scale_at(tap, k, nq);
   return vec4<f32>(unpack2x16float(weight[at]), unpack2x16float(weight[at + 1u]));
-}
-fn lane_scale(tap: u32, k: u32, nq: u32, lane: u32) -> f32 {
-  return unpack2x16float(weight[scale_at(tap, k, nq) + lane / 2u] >> (16u * (lane & 1u))).x;
 }
 fn weight_quad(at: u32, scale: vec4<f32>) -> vec4<f32> {
   return stored(at) * scale - scale * OFFSET;

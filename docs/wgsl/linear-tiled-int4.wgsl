@@ -44,18 +44,9 @@ fn load_x(row: u32, k: u32) -> vec4<f32> {
   return normalised(load_stored(row, k), k);
 }
 const OFFSET = 8.0;
-const OFFSETS = vec4<f32>(8.0);
-const PLACES = vec4<f32>(1.0, 0.0625, 0.00390625, 0.000244140625);
 fn stored(at: u32) -> vec4<f32> {
   let quad = weight[at >> 1u] >> (16u * (at & 1u));
   return vec4<f32>((vec4<u32>(quad) >> vec4<u32>(0u, 4u, 8u, 12u)) & vec4<u32>(15u));
-}
-fn placed(at: u32) -> vec4<f32> {
-  let quad = weight[at >> 1u] >> (16u * (at & 1u));
-  return vec4<f32>(bitcast<vec4<i32>>(vec4<u32>(quad) & vec4<u32>(0xfu, 0xf0u, 0xf00u, 0xf000u)));
-}
-fn stored_lane(at: u32, lane: u32) -> f32 {
-  return f32((weight[at >> 1u] >> (16u * (at & 1u) + 4u * lane)) & 15u);
 }
 const SCALE_QUADS = 8u;
 fn scale_at(tap: u32, k: u32, nq: u32) -> u32 {
@@ -65,9 +56,6 @@ fn scale_at(tap: u32, k: u32, nq: u32) -> u32 {
 fn weight_scale(tap: u32, k: u32, nq: u32) -> vec4<f32> {
   let at = scale_at(tap, k, nq);
   return vec4<f32>(unpack2x16float(weight[at]), unpack2x16float(weight[at + 1u]));
-}
-fn lane_scale(tap: u32, k: u32, nq: u32, lane: u32) -> f32 {
-  return unpack2x16float(weight[scale_at(tap, k, nq) + lane / 2u] >> (16u * (lane & 1u))).x;
 }
 fn weight_quad(at: u32, scale: vec4<f32>) -> vec4<f32> {
   return stored(at) * scale - scale * OFFSET;

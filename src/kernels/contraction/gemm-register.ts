@@ -10,7 +10,7 @@
  */
 import type { Caps } from "../../gpu/caps.ts";
 import { constantsWgsl } from "../../gpu/wgsl.ts";
-import { placedScaleOf, sharedScaleWgsl } from "../quantized/integer-loads.ts";
+import { placedLoadsWgsl, placedScaleOf } from "../quantized/integer-loads.ts";
 import type { WeightStorage } from "../quantized/storage.ts";
 import { unroll } from "../unroll.ts";
 
@@ -82,7 +82,7 @@ export function registerMainWgsl(
 ): string {
   const size = shares ? SHARING_WORKGROUP : REGISTER_WORKGROUP;
   return /* wgsl */ `${constantsWgsl({ INVOCATIONS: size, QUADS: quads })}
-${shares ? sharedScaleWgsl(weightStorage) : ""}
+${placedLoadsWgsl(weightStorage, shares)}
 @compute @workgroup_size(INVOCATIONS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) counts: vec3<u32>,
         @builtin(local_invocation_index) local: u32${shares ? ", @builtin(subgroup_invocation_id) lane: u32" : ""}) {

@@ -3,8 +3,8 @@
  * in f32 storage, else a quad. All share the params of `conv2d-winograd.ts`, where "lanes" count `Values`.
  */
 import { constantsWgsl } from "../../gpu/wgsl.ts";
-import { integerLoadsWgsl } from "../quantized/integer-loads.ts";
-import type { WeightStorage } from "../quantized/storage.ts";
+import { integerLoadsWgsl, laneLoadsWgsl } from "../quantized/integer-loads.ts";
+import type { IntegerStorage, WeightStorage } from "../quantized/storage.ts";
 import { unroll } from "../unroll.ts";
 import { sourcesWgsl } from "./loads.ts";
 
@@ -89,7 +89,7 @@ export const winogradWeightsWgsl = (
   values: string,
   storage: WeightStorage,
 ): string => /* wgsl */ `${integerLoadsWgsl(storage)}${transformsWgsl(values)}
-${storage === "float" ? "" : integerTapWgsl(values)}${mainWgsl("params.weight_lanes")}
+${storage === "float" ? "" : integerTapWgsl(values, storage)}${mainWgsl("params.weight_lanes")}
   ${toPositionsWgsl("factored_points", 3, (y, x) => tapWgsl(storage, 3 * y + x), "u")}
 }
 `;
@@ -98,8 +98,8 @@ const tapWgsl = (storage: WeightStorage, tap: number): string =>
   storage === "float" ? `unpack(weight[${tap}u * count + i])` : `integer_tap(${tap}u, count, i)`;
 
 /** `integer_tap(tap, count, i)`: `Values` number `i` of the `count` of a tap. */
-const integerTapWgsl = (values: string): string =>
-  values === "f32" ? INTEGER_LANE_TAP : INTEGER_QUAD_TAP;
+const integerTapWgsl = (values: string, storage: IntegerStorage): string =>
+  values === "f32" ? laneLoadsWgsl(storage) + INTEGER_LANE_TAP : INTEGER_QUAD_TAP;
 const INTEGER_QUAD_TAP = /* wgsl */ `
 fn integer_tap(tap: u32, count: u32, i: u32) -> Values {
   let block = i / 4u;

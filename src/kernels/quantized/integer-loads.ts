@@ -79,9 +79,47 @@ export function placedScaleOf(
       `;
 }
 
-/** Fragment of a shader whose lanes share weights, behind `integerLoadsWgsl`. */
-export const sharedScaleWgsl = (storage: WeightStorage): string =>
-  storage === "float" ? "" : SHARED_SCALE;
+/** The value of quad `at` where its scale serves no other; expressions. */
+export const weightQuadOf = (
+  storage: WeightStorage,
+  at: string,
+  ...[tap, k, nq]: readonly [tap: string, k: string, nq: string]
+): string =>
+  storage === "float"
+    ? `unpack(weight[${at}])`
+    : `weight_quad(${at}, weight_scale(${tap}, ${k}, ${nq}))`;
+
+/** `stored(at)`: bytes become floats by conversions that GPUs have for each byte of a word. */
+const INTEGERS = {
+  8: /* wgsl */ `const OFFSET = 128.0;
+fn stored(at: u32) -> vec4<f32> {
+  return vec4<f32>((vec4<u32>(weight[at]) >> vec4<u32>(0u, 8u, 16u, 24u)) & vec4<u32>(255u));
+}`,
+  4: /* wgsl */ `const OFFSET = 8.0;
+fn stored(at: u32) -> vec4<f32> {
+  let quad = weight[at >> 1u] >> (16u * (at & 1u));
+  return vec4<f32>((vec4<u32>(quad) >> vec4<u32>(0u, 4u, 8u, 12u)) & vec4<u32>(15u));
+}`,
+} as const;
+
+/**
+ * `placed(at)`: without shifts, which SwiftShader takes lane by lane. An integer is converted where it lies in the word, and its
+ * scale is divided by that place; the highest byte becomes a signed number, which takes its offset away.
+ */
+const PLACED = {
+  8: /* wgsl */ `const OFFSETS = vec4<f32>(128.0, 128.0, 128.0, 0.0);
+const PLACES = vec4<f32>(1.0, 0.00390625, 1.52587890625e-5, 5.9604644775390625e-8);
+fn placed(at: u32) -> vec4<f32> {
+  let quad = vec4<u32>(weight[at] ^ 0x80000000u) & vec4<u32>(0xffu, 0xff00u, 0xff0000u, 0xff000000u);
+  return vec4<f32>(bitcast<vec4<i32>>(quad));
+}`,
+  4: /* wgsl */ `const OFFSETS = vec4<f32>(8.0);
+const PLACES = vec4<f32>(1.0, 0.0625, 0.00390625, 0.000244140625);
+fn placed(at: u32) -> vec4<f32> {
+  let quad = weight[at >> 1u] >> (16u * (at & 1u));
+  return vec4<f32>(bitcast<vec4<i32>>(vec4<u32>(quad) & vec4<u32>(0xfu, 0xf0u, 0xf00u, 0xf000u)));
+}`,
+} as const;
 const SHARED_SCALE = /* wgsl */ `fn shared_scale(tap: u32, k: u32, nq: u32, lane: u32) -> vec4<f32> {
   let own = unpack2x16float(weight[scale_at(tap, k, nq) + (lane & 1u)]);
   return vec4<f32>(
@@ -93,50 +131,18 @@ const SHARED_SCALE = /* wgsl */ `fn shared_scale(tap: u32, k: u32, nq: u32, lane
 }
 `;
 
-/** The value of quad `at` where its scale serves no other; expressions. */
-export const weightQuadOf = (
-  storage: WeightStorage,
-  at: string,
-  ...[tap, k, nq]: readonly [tap: string, k: string, nq: string]
-): string =>
-  storage === "float"
-    ? `unpack(weight[${at}])`
-    : `weight_quad(${at}, weight_scale(${tap}, ${k}, ${nq}))`;
-
-/**
- * `stored(at)`: bytes become floats by conversions that GPUs have for each byte of a word. `placed(at)`: without shifts, which
- * SwiftShader takes lane by lane. An integer is converted where it lies in the word, and its scale is divided by that place;
- * the highest byte becomes a signed number, which takes its offset away. `stored_lane(at, lane)`: one of a quad.
- */
-const INTEGERS = {
-  8: /* wgsl */ `const OFFSET = 128.0;
-const OFFSETS = vec4<f32>(128.0, 128.0, 128.0, 0.0);
-const PLACES = vec4<f32>(1.0, 0.00390625, 1.52587890625e-5, 5.9604644775390625e-8);
-fn stored(at: u32) -> vec4<f32> {
-  return vec4<f32>((vec4<u32>(weight[at]) >> vec4<u32>(0u, 8u, 16u, 24u)) & vec4<u32>(255u));
-}
-fn placed(at: u32) -> vec4<f32> {
-  let quad = vec4<u32>(weight[at] ^ 0x80000000u) & vec4<u32>(0xffu, 0xff00u, 0xff0000u, 0xff000000u);
-  return vec4<f32>(bitcast<vec4<i32>>(quad));
-}
-fn stored_lane(at: u32, lane: u32) -> f32 {
+/** `stored_lane(at, lane)` and `lane_scale`: one of a quad. */
+const STORED_LANE = {
+  8: /* wgsl */ `fn stored_lane(at: u32, lane: u32) -> f32 {
   return f32((weight[at] >> (8u * lane)) & 255u);
 }`,
-  4: /* wgsl */ `const OFFSET = 8.0;
-const OFFSETS = vec4<f32>(8.0);
-const PLACES = vec4<f32>(1.0, 0.0625, 0.00390625, 0.000244140625);
-fn stored(at: u32) -> vec4<f32> {
-  let quad = weight[at >> 1u] >> (16u * (at & 1u));
-  return vec4<f32>((vec4<u32>(quad) >> vec4<u32>(0u, 4u, 8u, 12u)) & vec4<u32>(15u));
-}
-fn placed(at: u32) -> vec4<f32> {
-  let quad = weight[at >> 1u] >> (16u * (at & 1u));
-  return vec4<f32>(bitcast<vec4<i32>>(vec4<u32>(quad) & vec4<u32>(0xfu, 0xf0u, 0xf00u, 0xf000u)));
-}
-fn stored_lane(at: u32, lane: u32) -> f32 {
+  4: /* wgsl */ `fn stored_lane(at: u32, lane: u32) -> f32 {
   return f32((weight[at >> 1u] >> (16u * (at & 1u) + 4u * lane)) & 15u);
 }`,
 } as const;
+const LANE_SCALE = /* wgsl */ `fn lane_scale(tap: u32, k: u32, nq: u32, lane: u32) -> f32 {
+  return unpack2x16float(weight[scale_at(tap, k, nq) + lane / 2u] >> (16u * (lane & 1u))).x;
+}`;
 
 const scaleWgsl = (blockQuads: number): string => /* wgsl */ `const SCALE_QUADS = ${blockQuads}u;
 fn scale_at(tap: u32, k: u32, nq: u32) -> u32 {
@@ -146,9 +152,6 @@ fn scale_at(tap: u32, k: u32, nq: u32) -> u32 {
 fn weight_scale(tap: u32, k: u32, nq: u32) -> vec4<f32> {
   let at = scale_at(tap, k, nq);
   return vec4<f32>(unpack2x16float(weight[at]), unpack2x16float(weight[at + 1u]));
-}
-fn lane_scale(tap: u32, k: u32, nq: u32, lane: u32) -> f32 {
-  return unpack2x16float(weight[scale_at(tap, k, nq) + lane / 2u] >> (16u * (lane & 1u))).x;
 }
 fn weight_quad(at: u32, scale: vec4<f32>) -> vec4<f32> {
   return stored(at) * scale - scale * OFFSET;
@@ -163,3 +166,11 @@ export const integerLoadsWgsl = (storage: WeightStorage): string =>
   storage === "float"
     ? ""
     : `${INTEGERS[integerBits(storage)]}\n${scaleWgsl(blockChannels(storage) / 4)}\n`;
+
+/** Behind it, for what `placedScaleOf` and `placed(at)` say. */
+export const placedLoadsWgsl = (storage: WeightStorage, shares: boolean): string =>
+  storage === "float" ? "" : `${PLACED[integerBits(storage)]}\n${shares ? SHARED_SCALE : ""}`;
+
+/** Behind it, for `stored_lane` and `lane_scale`. */
+export const laneLoadsWgsl = (storage: IntegerStorage): string =>
+  `${STORED_LANE[integerBits(storage)]}\n${LANE_SCALE}\n`;
